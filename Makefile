@@ -1,0 +1,76 @@
+# genset: the verbs. `make help` lists them. Nothing is cached inside the tree: see CACHE.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/genset
+VENV := $(CACHE)/venv/$(shell cat pyproject.toml requirements.lock 2>/dev/null | sha256sum | cut -c1-12)
+PY := $(VENV)/bin/python
+BIN := PATH="$(VENV)/bin:$$PATH"
+export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
+export PYTHONDONTWRITEBYTECODE := 1
+export PYTEST_ADDOPTS := -p no:cacheprovider $(PYTEST_ADDOPTS)
+export RUFF_CACHE_DIR := $(CACHE)/ruff
+export MYPY_CACHE_DIR := $(CACHE)/mypy
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
+
+$(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
+	@python3 tools/venv.py $(VENV)
+
+.PHONY: help venv demo demo-down test lint unit charts integration e2e crds manifests docs golden lock bench image clean
+
+help: ## Lists the verbs
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.ready ## Python environment with everything for development, in the user's cache
+
+demo: venv ## Plays the main job on a real cluster (KUBECONFIG=... CONTEXT=name for your own cluster)
+	@$(PY) -m e2e.demo up
+
+demo-down: venv ## Ends what the demo started
+	@$(PY) -m e2e.demo down
+
+test: lint unit charts integration e2e ## Everything, as CI runs it
+	@echo "All checks passed"
+
+lint: venv ## Style, types, import layers, generated files
+	@$(BIN) ruff check . && $(BIN) ruff format --check . && $(BIN) mypy && $(BIN) lint-imports --no-cache
+	@$(PY) tools/generated.py --check
+
+unit: venv ## Pure code, golden files, router and puller against real sockets
+	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/router tests/weights tests/upstream -q
+
+charts: venv ## Chart, manifests, CRDs and CEL rules
+	@$(PY) -m e2e.cluster tools
+	@$(BIN) pytest tests/chart tests/crds -q
+
+integration: venv ## Operator against a real kube-apiserver and etcd
+	@$(PY) -m e2e.cluster tools
+	@$(BIN) pytest tests/integration -q
+
+e2e: venv ## Everything on a real one-node cluster, Argo CD included
+	@$(BIN) pytest e2e/scenarios e2e/argocd -q
+
+crds: venv ## Regenerates crds/ from the types
+	@$(PY) tools/generated.py crds
+
+manifests: venv ## Renders manifests/install.yaml from the chart
+	@$(PY) tools/generated.py manifests
+
+docs: venv ## Regenerates docs/reference/ from the types
+	@$(PY) tools/generated.py docs
+
+golden: venv ## Rewrites golden files from what the code makes now; read the diff
+	@GENSET_UPDATE_GOLDEN=1 $(BIN) pytest tests/unit -q -k golden
+
+lock: venv ## Re-resolves requirements.lock within pyproject's pins
+	@python3 tools/lock.py $(VENV)
+
+bench: venv ## Router side by side with its peers, and the operator at fleet scale
+	@$(PY) -m bench router && $(PY) -m bench operator
+
+image: venv ## The project's own image, from the Dockerfile
+	@$(PY) -m e2e.images build genset
+
+clean: ## Removes this project's folder in the user's cache (the next run builds again)
+	@echo "Removes $(CACHE)"; rm -rf "$(CACHE)"

@@ -1,0 +1,142 @@
+"""What both resources share: the strict base type, Kubernetes scalars, references and conditions.
+
+The types are the single source of the CRDs (see `crd`), of the reference pages and of every default. A field that
+is not declared here is refused by the API server (structural schema, strict field validation) and by `genset router -f`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from genset.api.quantity import parse_quantity
+
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"  # RFC 1123 label
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+
+class Rule:
+    """One CEL rule of a type (`x-kubernetes-validations`), checked by the API server and, with `check`, by us.
+
+    `expression` is what the API server evaluates; `check` says the same in Python for files that never meet an API
+    server (`genset router -f`). `check` is None only for transition rules (they compare with `oldSelf`).
+    """
+
+    def __init__(
+        self,
+        expression: str,
+        message: str,
+        check: Callable[[Any], bool] | None = None,
+        *,
+        message_expression: str | None = None,
+        field_path: str | None = None,
+    ) -> None:
+        self.expression = expression
+        self.message = message
+        self.check = check
+        self.message_expression = message_expression
+        self.field_path = field_path
+
+
+class ApiModel(BaseModel):
+    """Base of every type: camelCase on the wire, unknown fields refused, immutable, rules checked."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        validate_by_alias=True,
+        validate_by_name=True,
+        serialize_by_alias=True,
+    )
+
+    def model_post_init(self, _context: Any) -> None:
+        for rule in rules_of(type(self)):
+            if rule.check is not None and not rule.check(self):
+                raise ValueError(rule.message)
+
+
+def rules(*items: Rule) -> Callable[[type[ApiModel]], type[ApiModel]]:
+    """Class decorator: attaches CEL rules to a type."""
+
+    def attach(cls: type[ApiModel]) -> type[ApiModel]:
+        cls.__genset_rules__ = (*rules_of(cls), *items)  # type: ignore[attr-defined]
+        return cls
+
+    return attach
+
+
+def rules_of(cls: type[BaseModel]) -> tuple[Rule, ...]:
+    return tuple(getattr(cls, "__genset_rules__", ()))
+
+
+def _quantity(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str):
+        parse_quantity(value)  # raises with the remedy
+    return value
+
+
+#: A Kubernetes quantity ("500m", "2Gi", 4). Kept as written; `quantity.parse_quantity` gives its value.
+Quantity = Annotated[
+    str,
+    BeforeValidator(_quantity),
+    Field(json_schema_extra={"x-genset-quantity": True}, max_length=32),
+]
+
+Name = Annotated[str, Field(pattern=DNS_SUBDOMAIN, min_length=1, max_length=253)]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._:/-]*[A-Za-z0-9])?$", min_length=1, max_length=128)]
+
+
+class SecretKeyRef(ApiModel):
+    """A key of a Secret in the namespace of the resource."""
+
+    name: Name = Field(description="Name of the Secret, in the same namespace.")
+    key: str = Field(
+        min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key inside the Secret's data."
+    )
+
+
+class SecretRef(ApiModel):
+    """A whole Secret in the namespace of the resource."""
+
+    name: Name = Field(description="Name of the Secret, in the same namespace.")
+
+
+class Condition(ApiModel):
+    """metav1.Condition, as kstatus, Argo CD and Flux read it."""
+
+    type: str = Field(min_length=1, max_length=316, description="CamelCase name of the condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: str = Field(
+        min_length=1,
+        max_length=1024,
+        pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        description="CamelCase reason of the last transition, one of the documented constants.",
+    )
+    message: str = Field(default="", max_length=32768, description="What a person should know or do.")
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="Generation of the spec that this condition speaks of."
+    )
+    last_transition_time: str = Field(
+        description="When the status last flipped (RFC 3339).", json_schema_extra={"format": "date-time"}
+    )
+
+
+class ObjectMeta(BaseModel):
+    """The part of Kubernetes' ObjectMeta that the pure core reads. Unknown fields are Kubernetes' own and kept out."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, validate_by_name=True)
+
+    name: str = Field(min_length=1, max_length=253)
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,371 @@
+"""ModelDeployment: one model, served in the house by pods of one engine, or by a server that runs elsewhere."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from genset.api.base import ApiModel, Condition, ModelName, Name, ObjectMeta, Quantity, Rule, SecretKeyRef, rules
+
+
+class EngineName(StrEnum):
+    """Engines that a ModelDeployment can name."""
+
+    LLAMA_CPP = "llama.cpp"
+    EXTERNAL = "external"
+
+
+class ConditionType(StrEnum):
+    """Condition types of a ModelDeployment, in the order in which they become true."""
+
+    ACCEPTED = "Accepted"  # the spec makes sense and every reference resolves
+    WEIGHTS_READY = "WeightsReady"  # the weights are complete and verified where the engine reads them
+    AVAILABLE = "Available"  # at least one replica passes the engine's own readiness probe
+    READY = "Ready"  # all wanted replicas are available and a real completion succeeded
+    STALLED = "Stalled"  # only a person can help; absent otherwise
+
+
+class Reason(StrEnum):
+    """Reasons of the conditions, each with what it tells."""
+
+    # Accepted
+    ACCEPTED = "Accepted"
+    INVALID_SPEC = "InvalidSpec"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
+    HOST_PATH_NOT_ALLOWED = "HostPathNotAllowed"
+    NAME_CONFLICT = "NameConflict"  # an object of the child's name exists and is not ours
+    APPLY_REJECTED = "ApplyRejected"  # the API server refused a child, e.g. because of podTemplate
+    NAMESPACE_TERMINATING = "NamespaceTerminating"
+    # WeightsReady
+    WEIGHTS_READY = "WeightsReady"
+    DOWNLOADING = "Downloading"
+    WAITING_FOR_VOLUME = "WaitingForVolume"
+    CHECKSUM_MISMATCH = "ChecksumMismatch"
+    NOT_GGUF = "NotGGUF"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_UNAUTHORIZED = "SourceUnauthorized"
+    SOURCE_UNREACHABLE = "SourceUnreachable"
+    SOURCE_AMBIGUOUS = "SourceAmbiguous"  # the file pattern matches several models
+    DISK_FULL = "DiskFull"
+    DOWNLOAD_FAILED = "DownloadFailed"
+    NOT_MANAGED = "NotManaged"  # engine external: the weights are not ours
+    # Available and Ready
+    AVAILABLE = "Available"
+    READY = "Ready"
+    STARTING = "Starting"
+    SCALED_TO_ZERO = "ScaledToZero"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CRASH_LOOP = "CrashLoop"
+    REPLICAS_MISSING = "ReplicasMissing"
+    ROLLING_OUT = "RollingOut"
+    COMPLETION_FAILED = "CompletionFailed"
+    UNREACHABLE = "Unreachable"
+
+
+class HuggingFaceSource(ApiModel):
+    """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
+
+    repo: str = Field(
+        pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", max_length=200, description="Repository as owner/name."
+    )
+    revision: str = Field(
+        default="main",
+        min_length=1,
+        max_length=200,
+        description="Branch, tag or commit. A commit makes every replica and every restart load the same bytes.",
+    )
+    file: str = Field(
+        default="*.gguf",
+        min_length=1,
+        max_length=256,
+        description="Glob over the repository's files. It must match one model: one file, or the shards of one "
+        "split file (name-00001-of-00003.gguf).",
+    )
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Access token for gated or private repositories. Only the puller sees it."
+    )
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/@]+(/\S*)?$",
+        max_length=512,
+        description="Base URL of a mirror, for sites without internet. Default: the operator's setting, else the "
+        "public hub.",
+    )
+
+
+class HttpSource(ApiModel):
+    """One file from a web server, e.g. a local mirror or an artifact store."""
+
+    url: str = Field(pattern=r"^https?://[^\s@]+$", max_length=2048, description="URL of the file.")
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the file, in lower-case hexadecimal. A file that differs is never served.",
+    )
+    headers_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Key of a Secret whose value holds request headers, one `Name: value` per line, for servers that "
+        "ask for credentials.",
+    )
+    ca_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Certificates (PEM) that sign the server, where a private CA does."
+    )
+
+
+class PvcSource(ApiModel):
+    """A file that someone else put on a PersistentVolumeClaim in the same namespace. It is mounted read-only."""
+
+    claim_name: Name = Field(description="Name of the PersistentVolumeClaim.")
+    path: str = Field(
+        pattern=r"^[^/\s][^\n]*$", max_length=1024, description="Path of the file inside the volume, without leading /."
+    )
+
+
+class HostPathSource(ApiModel):
+    """A file that lies on each node. Needs the operator's opt-in, because it reads the node's disk."""
+
+    path: str = Field(
+        pattern=r"^/[^\n]*[^/\n]$", max_length=1024, description="Absolute path of the file on the node."
+    )
+
+
+_SOURCES = ("hugging_face", "http", "pvc", "host_path")
+
+
+@rules(
+    Rule(
+        "(has(self.huggingFace) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.pvc) ? 1 : 0) + "
+        "(has(self.hostPath) ? 1 : 0) == 1",
+        "source needs exactly one of huggingFace, http, pvc, hostPath",
+        lambda source: sum(getattr(source, name) is not None for name in _SOURCES) == 1,
+    )
+)
+class Source(ApiModel):
+    """Where the weights come from: exactly one kind."""
+
+    hugging_face: HuggingFaceSource | None = Field(default=None, description="Hugging Face hub or mirror.")
+    http: HttpSource | None = Field(default=None, description="One file by URL and checksum.")
+    pvc: PvcSource | None = Field(default=None, description="A file on an existing PersistentVolumeClaim.")
+    host_path: HostPathSource | None = Field(
+        default=None,
+        description="A file on the node. Refused unless the operator runs with allowHostPath.",
+    )
+
+
+@rules(
+    Rule(
+        "has(self.storageClassName) == has(oldSelf.storageClassName) && "
+        "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName) && "
+        "self.accessMode == oldSelf.accessMode",
+        "cache.storageClassName and cache.accessMode cannot change once set: a volume keeps them for life; make a new "
+        "ModelDeployment, or remove cache first and add it again",
+    ),
+    Rule(
+        "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+        "cache.size cannot shrink: volumes only grow; remove cache first and add it again",
+    ),
+)
+class Cache(ApiModel):
+    """A PersistentVolumeClaim for downloaded weights. Without it each pod downloads into its own scratch space."""
+
+    size: Quantity = Field(description="Size of the volume, e.g. 20Gi. Leave room for the file and its download.")
+    storage_class_name: str | None = Field(
+        default=None, min_length=1, max_length=253, description="Storage class. Default: the cluster's."
+    )
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
+        default="ReadWriteOnce", description="ReadWriteMany lets replicas on several nodes share one download."
+    )
+
+
+class Context(ApiModel):
+    """How much text one request may hold, and how many run at once in one replica."""
+
+    tokens: int = Field(
+        default=4096, ge=256, le=10_485_760, description="Tokens of one request: prompt and answer together."
+    )
+    parallel: int = Field(
+        default=4, ge=1, le=256, description="Requests that one replica works on at the same time."
+    )
+
+
+class Accelerator(ApiModel):
+    """GPUs of one replica. Without it the model runs on CPU cores."""
+
+    vendor: Literal["nvidia", "amd", "intel"] = Field(
+        default="nvidia", description="Decides the extended resource and the engine's image."
+    )
+    count: int = Field(default=1, ge=1, le=16, description="GPUs for each replica.")
+
+
+class Resources(ApiModel):
+    """What one replica may use. Requests equal limits, so that a model never competes with its neighbours."""
+
+    cpu: Quantity = Field(default="2", description="CPU cores; the engine's thread count follows.")
+    memory: Quantity = Field(
+        default="4Gi", description="Memory. On CPU: weights, context and prompt cache must fit."
+    )
+    accelerator: Accelerator | None = Field(default=None, description="GPUs.")
+
+
+class LlamaCpp(ApiModel):
+    """Settings that only llama.cpp knows."""
+
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=512,
+        description="Image of llama-server. Default: the operator's, by accelerator vendor.",
+    )
+    cache_ram: Quantity = Field(
+        default="0",
+        alias="cacheRAM",
+        description="Host memory for finished prompts (--cache-ram), rounded up to MiB. It counts against "
+        "resources.memory; the engine's own default of 8 GiB would get pods killed.",
+    )
+    extra_args: list[str] = Field(
+        default_factory=list,
+        max_length=64,
+        description="More arguments for llama-server, appended last. Refused: those that genset sets, and those that "
+        "let a request run code or read files.",
+    )
+
+
+class External(ApiModel):
+    """A model server that is not ours: LM Studio on a desk, an appliance, another site."""
+
+    url: str = Field(
+        pattern=r"^https?://[^\s/@]+(/[^\s?#]*)?$",
+        max_length=2048,
+        description="Base URL of its OpenAI API, up to and without /v1, e.g. http://10.0.0.7:1234.",
+    )
+    api_key_secret_ref: SecretKeyRef | None = Field(default=None, description="Key sent as a bearer token.")
+    ca_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Certificates (PEM) that sign the server, where a private CA does."
+    )
+
+
+class Rollout(ApiModel):
+    """How replicas come and go."""
+
+    drain_seconds: int = Field(
+        default=60, ge=0, le=3600, description="How long a replica that is going away may finish its running answers."
+    )
+    startup_seconds: int = Field(
+        default=900, ge=10, le=86_400, description="How long loading the weights into the engine may take."
+    )
+
+
+class PodTemplateMetadata(ApiModel):
+    """Labels and annotations added to engine pods."""
+
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels; genset's own win.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations; genset's own win.")
+
+
+class PodTemplate(ApiModel):
+    """Escape hatch: merged last over the pod that genset makes, lists by their Kubernetes merge keys."""
+
+    metadata: PodTemplateMetadata = Field(
+        default_factory=PodTemplateMetadata, description="Labels and annotations of the pods."
+    )
+    spec: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Part of a PodSpec, e.g. nodeSelector, tolerations, imagePullSecrets, a sidecar. The API server "
+        "checks it when the Deployment is applied; what it refuses shows in the Accepted condition.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+
+
+@rules(
+    Rule(
+        "self.engine != 'external' || (has(self.external) && !has(self.source) && !has(self.cache))",
+        "engine external needs external.url, and neither source nor cache: its weights are not ours",
+        lambda spec: spec.engine != EngineName.EXTERNAL
+        or (spec.external is not None and spec.source is None and spec.cache is None),
+    ),
+    Rule(
+        "self.engine == 'external' || (has(self.source) && !has(self.external))",
+        "an engine that genset runs needs source, and no external block",
+        lambda spec: spec.engine == EngineName.EXTERNAL or (spec.source is not None and spec.external is None),
+    ),
+    Rule(
+        "!has(self.llamaCpp) || self.engine == 'llama.cpp'",
+        "llamaCpp settings need engine llama.cpp",
+        lambda spec: spec.llama_cpp is None or spec.engine == EngineName.LLAMA_CPP,
+    ),
+    Rule(
+        "!has(self.cache) || !has(self.source) || has(self.source.huggingFace) || has(self.source.http)",
+        "cache is for downloads; a pvc or hostPath source is read where it lies: remove cache",
+        lambda spec: spec.cache is None
+        or spec.source is None
+        or spec.source.hugging_face is not None
+        or spec.source.http is not None,
+    ),
+)
+class ModelDeploymentSpec(ApiModel):
+    """What should be served."""
+
+    model: ModelName | None = Field(
+        default=None, description="Name of the model as the engine reports it and routers ask for it. Default: metadata.name."
+    )
+    engine: EngineName = Field(
+        default=EngineName.LLAMA_CPP, description="Model server: llama.cpp, or external for one that runs elsewhere."
+    )
+    source: Source | None = Field(default=None, description="Where the weights come from.")
+    cache: Cache | None = Field(default=None, description="Volume that keeps downloaded weights.")
+    context: Context = Field(default_factory=Context, description="Size of a request and parallelism.")
+    resources: Resources = Field(default_factory=Resources, description="CPU, memory and GPUs of one replica.")
+    replicas: int = Field(
+        default=1, ge=0, le=1000, description="Copies of the model. 0 puts it to rest; weights in a cache stay."
+    )
+    llama_cpp: LlamaCpp | None = Field(default=None, description="Settings that only llama.cpp knows.")
+    external: External | None = Field(default=None, description="The server behind engine external.")
+    rollout: Rollout = Field(default_factory=Rollout, description="How replicas come and go.")
+    pod_template: PodTemplate | None = Field(default=None, description="Escape hatch, merged last into engine pods.")
+
+
+class WeightsStatus(ApiModel):
+    """How far the weights are. The replica that is furthest behind speaks."""
+
+    bytes: int = Field(default=0, ge=0, description="Bytes on disk.", json_schema_extra={"format": "int64"})
+    total_bytes: int = Field(
+        default=0, ge=0, description="Bytes in all; 0 while unknown.", json_schema_extra={"format": "int64"}
+    )
+    percent: int = Field(default=0, ge=0, le=100, description="Share that is on disk, rounded down to steps of 5.")
+    revision: str = Field(default="", description="Commit that a huggingFace revision resolved to.")
+
+
+class ModelDeploymentStatus(ApiModel):
+    """What is served."""
+
+    observed_generation: int = Field(default=0, ge=0, description="Generation of the spec that this status speaks of.")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Accepted, WeightsReady, Available, Ready; Stalled when only a person can help.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    model: str = Field(default="", description="Name of the model as served.")
+    url: str = Field(default="", description="Base URL of the model's OpenAI API inside the cluster.")
+    replicas: int = Field(default=0, ge=0, description="Pods that exist.")
+    ready_replicas: int = Field(default=0, ge=0, description="Pods that pass the engine's readiness probe.")
+    selector: str = Field(default="", description="Label selector of the pods, for autoscalers.")
+    weights: WeightsStatus | None = Field(default=None, description="Progress of the download.")
+
+
+class ModelDeployment(ApiModel):
+    """A model that the house serves, or that a server elsewhere serves for it."""
+
+    api_version: Literal["genset.dev/v1alpha1"] = "genset.dev/v1alpha1"
+    kind: Literal["ModelDeployment"] = "ModelDeployment"
+    metadata: ObjectMeta
+    spec: ModelDeploymentSpec
+    status: ModelDeploymentStatus | None = None
+
+    @property
+    def served_model(self) -> str:
+        """The name that clients of the engine use."""
+        return self.spec.model or self.metadata.name

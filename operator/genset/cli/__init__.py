@@ -1,0 +1,41 @@
+"""`genset`: one command, one module per verb. Verbs import what they need when they run, so that each starts fast."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+import genset
+
+_VERBS = {
+    "operator": "Reconcile ModelDeployments and RoutePolicies in a cluster.",
+    "router": "Serve a RoutePolicy: an OpenAI API that fails over.",
+    "weights": "Fetch, verify and place model weights (runs in engine pods).",
+    "crds": "Print the CustomResourceDefinitions.",
+    "completion": "Print a shell completion script.",
+}
+
+
+class _Verbs(click.Group):
+    """Loads `genset.cli.<verb>` only when the verb runs: the router never imports the operator's libraries."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = importlib.import_module(f"genset.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(genset.__version__, prog_name="genset")
+def main() -> None:
+    """Models in the house, a cloud behind them, and a router that keeps the work going when either fails."""

@@ -1,0 +1,1 @@
+"""Work queue, resync and one reconcile function per kind."""

@@ -1,0 +1,63 @@
+"""Every name that genset writes into a cluster, in one place, each with the reason for it.
+
+Pure constants: imported by every layer. Selector labels are immutable in Deployments, so a name here is
+changed only together with a migration.
+"""
+
+from __future__ import annotations
+
+GROUP = "genset.dev"  # API group of both resources
+VERSION = "v1alpha1"  # the only served and stored version so far
+API_VERSION = f"{GROUP}/{VERSION}"
+MODEL_DEPLOYMENT = "ModelDeployment"
+ROUTE_POLICY = "RoutePolicy"
+PLURALS = {MODEL_DEPLOYMENT: "modeldeployments", ROUTE_POLICY: "routepolicies"}
+
+FIELD_MANAGER = "genset"  # owner of the fields of every child in server-side apply
+STATUS_FIELD_MANAGER = "genset-status"  # apart from children, so that a status write never claims a child's field
+EVENT_COMPONENT = "genset"  # source of Events
+
+# Labels. app.kubernetes.io/* is what dashboards and people read; the genset.dev/* pair is what selects.
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_INSTANCE = "app.kubernetes.io/instance"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_PART_OF = "app.kubernetes.io/part-of"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "genset"  # value of LABEL_MANAGED_BY: the label that watches and LISTs of children select on
+LABEL_MODEL_DEPLOYMENT = f"{GROUP}/modeldeployment"  # name of the owning ModelDeployment; immutable selector key
+LABEL_ROUTE_POLICY = f"{GROUP}/routepolicy"  # name of the owning RoutePolicy; immutable selector key
+
+COMPONENT_ENGINE = "engine"  # pods that serve a model
+COMPONENT_ROUTER = "router"  # pods of the data plane
+COMPONENT_OPERATOR = "operator"  # the control plane's own pods (set by the chart)
+
+# Annotations
+ANNOTATION_DESIRED_HASH = f"{GROUP}/desired-hash"  # sha256 of what was applied last: a field that is no longer wanted changes it
+ANNOTATION_CONFIG_HASH = f"{GROUP}/config-hash"  # on running router pods: makes the kubelet refresh the mounted volume at once
+ANNOTATION_WEIGHTS_HASH = f"{GROUP}/weights-hash"  # on engine pod templates: a changed source rolls the pods
+
+# Ports. Containers listen above 1024 because they run as a non-root user.
+ENGINE_PORT = 8080  # engine's HTTP API in its pod
+ENGINE_PORT_NAME = "http"
+WEIGHTS_PORT = 9432  # progress of the weights puller (init container), read by the operator
+ROUTER_PORT = 8080  # OpenAI API in the router's pod
+ROUTER_PORT_NAME = "http"
+ROUTER_ADMIN_PORT = 9090  # /-/healthy /-/ready /-/config /-/state /metrics; never on the client Service
+ROUTER_ADMIN_PORT_NAME = "admin"
+SERVICE_PORT = 80  # what clients dial on both Services
+OPERATOR_HEALTH_PORT = 8081  # /healthz and /readyz of the operator
+OPERATOR_METRICS_PORT = 9090  # /metrics of the operator
+
+# Containers
+ENGINE_CONTAINER = "engine"
+WEIGHTS_CONTAINER = "weights"
+ROUTER_CONTAINER = "router"
+
+# Paths inside our pods
+MODELS_DIR = "/models"  # weights volume of engine pods
+ROUTER_CONFIG_DIR = "/etc/genset/config"  # ConfigMap, mounted whole (a subPath mount is never refreshed)
+ROUTER_CONFIG_FILE = "router.json"
+ROUTER_CREDENTIALS_DIR = "/etc/genset/credentials"  # Secret, mounted whole
+RUN_AS_USER = 65532  # "nonroot" of the distroless images; any non-zero uid works
+
+LEASE_NAME = "genset-operator"  # leader election, in the operator's own namespace

@@ -1,0 +1,145 @@
+"""RouterConfig: the wire contract between whoever writes a configuration and the router that serves it.
+
+The operator (or `genset router -f`) builds it from a RoutePolicy, `desired.router_config` being the only builder; the
+router validates it and swaps its table. It holds no secret: credentials are files, named here, in a folder of their own.
+Pure: both sides import this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+CONFIG_VERSION = 1
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, validate_by_name=True, serialize_by_alias=True
+    )
+
+
+class PolicyRef(_Model):
+    """The RoutePolicy that the configuration was built from, for logs and for `/-/config`."""
+
+    namespace: str
+    name: str
+    generation: int = 0
+
+
+class DnsEndpoints(_Model):
+    """Endpoints found by name: every A/AAAA record of `host` is one endpoint. `host` is tried with the search domains."""
+
+    host: str
+    port: int
+
+
+class LocalTarget(_Model):
+    """A model of the house: many endpoints, plain HTTP, probed by the router."""
+
+    dns: DnsEndpoints
+    health_path: str = "/health"
+
+
+class UrlTarget(_Model):
+    """A server at one base URL: a cloud provider, a gateway, or an external model server.
+
+    `base_url` goes up to and with the version segment (https://api.example.com/v1); request paths are appended without
+    theirs. The `*_file` names are files in the credentials folder.
+    """
+
+    base_url: str
+    provider: str
+    key_file: str | None = None
+    ca_file: str | None = None
+    proxy_url: str | None = None
+    proxy_credentials_file: str | None = None
+    health_path: str | None = Field(default=None, description="Path to probe, absolute on the host; None: no probe.")
+
+
+class BackendConfig(_Model):
+    """One backend. `kind` decides default deadlines and which outage switch it belongs to."""
+
+    name: str
+    kind: Literal["local", "cloud"]
+    model: str  # name put into the upstream request's model field
+    context_tokens: int | None = None
+    local: LocalTarget | None = None
+    url: UrlTarget | None = None
+
+
+class HeaderMatchConfig(_Model):
+    name: str  # lower case
+    value: str
+
+
+class MatchConfig(_Model):
+    models: tuple[str, ...] = ()
+    max_input_tokens: int | None = None
+    headers: tuple[HeaderMatchConfig, ...] = ()
+
+
+class WeightedBackend(_Model):
+    backend: str
+    weight: int = 1
+
+
+class FailoverConfig(_Model):
+    """Seconds; None means the router's own default for the kind of backend."""
+
+    first_token_seconds: float | None = None
+    stall_seconds: float | None = None
+    total_seconds: float = 600
+    max_attempts: int = 4
+
+
+class RouteConfig(_Model):
+    name: str
+    match: MatchConfig = MatchConfig()
+    tiers: tuple[tuple[WeightedBackend, ...], ...]
+    failover: FailoverConfig = FailoverConfig()
+
+
+class LimitsConfig(_Model):
+    """Bytes, counts, seconds."""
+
+    max_body_bytes: int = 32 * 1024 * 1024
+    max_in_flight: int = 2000
+    max_queued: int = 1000
+    queue_seconds: float = 30
+    drain_seconds: float = 120
+
+
+class RouterConfig(_Model):
+    """Everything that a router serves."""
+
+    version: Literal[1] = CONFIG_VERSION
+    policy: PolicyRef
+    backends: tuple[BackendConfig, ...]
+    routes: tuple[RouteConfig, ...]
+    limits: LimitsConfig = LimitsConfig()
+
+    def canonical_json(self) -> str:
+        """Same content, same bytes: sorted keys, no white space, no nulls."""
+        body = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def config_hash(canonical_json: str) -> str:
+    """First 16 hexadecimal digits of the SHA-256: what `/-/config` reports and RoutePolicy status compares."""
+    return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
+
+
+def credentials_hash(files: Mapping[str, bytes]) -> str:
+    """Hash over names and contents of the credential files; "" when there are none. Reported by `/-/config`."""
+    if not files:
+        return ""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Status: observed objects -> conditions and status fields. Pure; small checks in chains."""

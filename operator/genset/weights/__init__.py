@@ -1,0 +1,1 @@
+"""The weights puller that runs in engine pods: one file per kind of source."""
