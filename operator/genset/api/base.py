@@ -1,7 +1,7 @@
 """What both resources share: the strict base type, Kubernetes scalars, references and conditions.
 
-The types are the single source of the CRDs (see `crd`), of the reference pages and of every default. A field that
-is not declared here is refused by the API server (structural schema, strict field validation) and by `genset router -f`.
+The types are the single source of the CRDs (see `crd`), of the reference pages and of every default. A field that is
+not declared here is refused by the API server (structural schema, strict field validation) and by `genset router -f`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 
 from genset.api.quantity import parse_quantity
 
@@ -42,21 +43,51 @@ class Rule:
 
 
 class ApiModel(BaseModel):
-    """Base of every type: camelCase on the wire, unknown fields refused, immutable, rules checked."""
+    """Base of every type: camelCase on the wire, unknown fields refused, immutable, rules checked.
+
+    It gives the verdicts that the API server gives by the CRD: no conversions ("3" is no number), null means absent,
+    lists with keys hold each key once.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         extra="forbid",
         frozen=True,
+        strict=True,
         validate_by_alias=True,
         validate_by_name=True,
         serialize_by_alias=True,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        """The API server prunes nulls before it defaults and validates; templates make them easily."""
+        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
     def model_post_init(self, _context: Any) -> None:
+        for name, field in type(self).model_fields.items():
+            _refuse_duplicates(field, getattr(self, name))
         for rule in rules_of(type(self)):
             if rule.check is not None and not rule.check(self):
                 raise ValueError(rule.message)
+
+
+def _refuse_duplicates(field: FieldInfo, value: Any) -> None:
+    """What `x-kubernetes-list-type: map` and `set` make the API server refuse."""
+    extra = field.json_schema_extra
+    if not isinstance(extra, dict) or not isinstance(value, list):
+        return
+    keys = extra.get("x-kubernetes-list-map-keys")
+    if isinstance(keys, list):
+        seen = [tuple(getattr(item, str(key)) for key in keys) for item in value]
+    elif extra.get("x-kubernetes-list-type") == "set":
+        seen = [(item,) for item in value]
+    else:
+        return
+    for key in seen:
+        if seen.count(key) > 1:
+            raise ValueError(f"{field.alias} holds {', '.join(map(repr, key))} twice: each may stand there once")
 
 
 def rules(*items: Rule) -> Callable[[type[ApiModel]], type[ApiModel]]:
@@ -74,8 +105,10 @@ def rules_of(cls: type[BaseModel]) -> tuple[Rule, ...]:
 
 
 def _quantity(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
+    if isinstance(value, float):  # the API server's int-or-string takes no fractions either
+        raise ValueError(f'{value} is a fraction: write it in quotes, "{value}", or with a unit, e.g. 500m')
     if isinstance(value, str):
         parse_quantity(value)  # raises with the remedy
     return value

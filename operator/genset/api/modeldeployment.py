@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from genset.api.base import ApiModel, Condition, ModelName, Name, ObjectMeta, Quantity, Rule, SecretKeyRef, rules
+from genset.api.quantity import parse_quantity
 
 
 class EngineName(StrEnum):
@@ -70,7 +71,9 @@ class HuggingFaceSource(ApiModel):
     """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
 
     repo: str = Field(
-        pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", max_length=200, description="Repository as owner/name."
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        max_length=200,
+        description="Repository as owner/name.",
     )
     revision: str = Field(
         default="main",
@@ -82,8 +85,8 @@ class HuggingFaceSource(ApiModel):
         default="*.gguf",
         min_length=1,
         max_length=256,
-        description="Glob over the repository's files. It must match one model: one file, or the shards of one "
-        "split file (name-00001-of-00003.gguf).",
+        description="Glob over the repository's files. It must match one model. For a split model name the first "
+        "shard with the number of shards, e.g. *Q8_0-00001-of-00003.gguf; the others follow.",
     )
     token_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Access token for gated or private repositories. Only the puller sees it."
@@ -127,9 +130,7 @@ class PvcSource(ApiModel):
 class HostPathSource(ApiModel):
     """A file that lies on each node. Needs the operator's opt-in, because it reads the node's disk."""
 
-    path: str = Field(
-        pattern=r"^/[^\n]*[^/\n]$", max_length=1024, description="Absolute path of the file on the node."
-    )
+    path: str = Field(pattern=r"^/[^\n]*[^/\n]$", max_length=1024, description="Absolute path of the file on the node.")
 
 
 _SOURCES = ("hugging_face", "http", "pvc", "host_path")
@@ -164,8 +165,13 @@ class Source(ApiModel):
         "ModelDeployment, or remove cache first and add it again",
     ),
     Rule(
-        "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+        "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
         "cache.size cannot shrink: volumes only grow; remove cache first and add it again",
+    ),
+    Rule(
+        "quantity(string(self.size)).sign() > 0",
+        "cache.size must be above zero",
+        lambda cache: parse_quantity(cache.size) > 0,
     ),
 )
 class Cache(ApiModel):
@@ -186,9 +192,7 @@ class Context(ApiModel):
     tokens: int = Field(
         default=4096, ge=256, le=10_485_760, description="Tokens of one request: prompt and answer together."
     )
-    parallel: int = Field(
-        default=4, ge=1, le=256, description="Requests that one replica works on at the same time."
-    )
+    parallel: int = Field(default=4, ge=1, le=256, description="Requests that one replica works on at the same time.")
 
 
 class Accelerator(ApiModel):
@@ -200,13 +204,23 @@ class Accelerator(ApiModel):
     count: int = Field(default=1, ge=1, le=16, description="GPUs for each replica.")
 
 
+@rules(
+    Rule(
+        "quantity(string(self.cpu)).sign() > 0",
+        "resources.cpu must be above zero: it decides the engine's threads",
+        lambda resources: parse_quantity(resources.cpu) > 0,
+    ),
+    Rule(
+        "quantity(string(self.memory)).sign() > 0",
+        "resources.memory must be above zero: weights and context live there",
+        lambda resources: parse_quantity(resources.memory) > 0,
+    ),
+)
 class Resources(ApiModel):
     """What one replica may use. Requests equal limits, so that a model never competes with its neighbours."""
 
     cpu: Quantity = Field(default="2", description="CPU cores; the engine's thread count follows.")
-    memory: Quantity = Field(
-        default="4Gi", description="Memory. On CPU: weights, context and prompt cache must fit."
-    )
+    memory: Quantity = Field(default="4Gi", description="Memory. On CPU: weights, context and prompt cache must fit.")
     accelerator: Accelerator | None = Field(default=None, description="GPUs.")
 
 
@@ -283,8 +297,10 @@ class PodTemplate(ApiModel):
     Rule(
         "self.engine != 'external' || (has(self.external) && !has(self.source) && !has(self.cache))",
         "engine external needs external.url, and neither source nor cache: its weights are not ours",
-        lambda spec: spec.engine != EngineName.EXTERNAL
-        or (spec.external is not None and spec.source is None and spec.cache is None),
+        lambda spec: (
+            spec.engine != EngineName.EXTERNAL
+            or (spec.external is not None and spec.source is None and spec.cache is None)
+        ),
     ),
     Rule(
         "self.engine == 'external' || (has(self.source) && !has(self.external))",
@@ -299,20 +315,25 @@ class PodTemplate(ApiModel):
     Rule(
         "!has(self.cache) || !has(self.source) || has(self.source.huggingFace) || has(self.source.http)",
         "cache is for downloads; a pvc or hostPath source is read where it lies: remove cache",
-        lambda spec: spec.cache is None
-        or spec.source is None
-        or spec.source.hugging_face is not None
-        or spec.source.http is not None,
+        lambda spec: (
+            spec.cache is None
+            or spec.source is None
+            or spec.source.hugging_face is not None
+            or spec.source.http is not None
+        ),
     ),
 )
 class ModelDeploymentSpec(ApiModel):
     """What should be served."""
 
     model: ModelName | None = Field(
-        default=None, description="Name of the model as the engine reports it and routers ask for it. Default: metadata.name."
+        default=None,
+        description="Name of the model as the engine reports it and routers ask for it. Default: metadata.name.",
     )
     engine: EngineName = Field(
-        default=EngineName.LLAMA_CPP, description="Model server: llama.cpp, or external for one that runs elsewhere."
+        default=EngineName.LLAMA_CPP,
+        strict=False,
+        description="Model server: llama.cpp, or external for one that runs elsewhere.",
     )
     source: Source | None = Field(default=None, description="Where the weights come from.")
     cache: Cache | None = Field(default=None, description="Volume that keeps downloaded weights.")

@@ -17,6 +17,7 @@ from genset.api.base import (
     SecretKeyRef,
     rules,
 )
+from genset.api.quantity import parse_quantity
 
 
 class ProviderName(StrEnum):
@@ -97,7 +98,7 @@ class Proxy(ApiModel):
 class Cloud(ApiModel):
     """One model of one provider."""
 
-    provider: ProviderName = Field(description="Whose API it is.")
+    provider: ProviderName = Field(strict=False, description="Whose API it is.")
     model: str = Field(min_length=1, max_length=256, description="Name of the model at the provider.")
     base_url: str | None = Field(
         default=None,
@@ -247,6 +248,13 @@ class Route(ApiModel):
     failover: Failover = Field(default_factory=Failover, description="Deadlines and attempts.")
 
 
+@rules(
+    Rule(
+        "quantity(string(self.memory)).sign() > 0",
+        "router.resources.memory must be above zero: it is the pod's limit",
+        lambda resources: parse_quantity(resources.memory) > 0,
+    ),
+)
 class RouterResources(ApiModel):
     """What one router pod may use."""
 
@@ -254,6 +262,13 @@ class RouterResources(ApiModel):
     memory: Quantity = Field(default="256Mi", description="Memory request and limit.")
 
 
+@rules(
+    Rule(
+        "quantity(string(self.maxBody)).sign() > 0",
+        "router.limits.maxBody must be above zero",
+        lambda limits: parse_quantity(limits.max_body) > 0,
+    ),
+)
 class RouterLimits(ApiModel):
     """What one router pod takes on before it says 413 or 429."""
 
@@ -355,5 +370,3 @@ class RoutePolicy(ApiModel):
     metadata: ObjectMeta
     spec: RoutePolicySpec
     status: RoutePolicyStatus | None = None
-
-

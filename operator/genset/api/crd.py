@@ -1,0 +1,224 @@
+"""CustomResourceDefinitions from the types: what the API server enforces, from the same source as what we check.
+
+Pure: types in, dicts out. Pydantic writes JSON Schema; this module turns it into Kubernetes' structural schema
+(apiextensions-apiserver pkg/apiserver/schema): no references, no nulls, no `additionalProperties: false` (unknown
+fields are refused or pruned by the API server itself), rules as CEL. Decisions:
+
+- a nested object whose fields all have defaults gets `default: {}`, so that its defaults apply when it is absent;
+- empty lists, maps and strings are no defaults: absent means the same and keeps users' objects short;
+- status has no defaults: the operator writes it whole;
+- an enum is the types' order, the first being what most people want.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from genset import names
+from genset.api.base import Rule, rules_of
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.quantity import QUANTITY_PATTERN
+from genset.api.routepolicy import RoutePolicy
+
+Schema = dict[str, Any]
+
+_INT32_MAX = 2**31 - 1
+_KEPT = (
+    "type", "format", "description", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum",
+    "minItems", "maxItems", "maxProperties", "required", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations",
+)  # fmt: skip
+
+
+def _column(name: str, path: str, description: str, *, kind: str = "string", wide: bool = False) -> Schema:
+    column: Schema = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return {**column, "priority": 1} if wide else column
+
+
+def _condition(kind: str, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{kind}")].{field}'
+
+
+_AGE = _column("Age", ".metadata.creationTimestamp", "Time since it was made.", kind="date")
+_COLUMNS: dict[str, list[Schema]] = {
+    names.MODEL_DEPLOYMENT: [
+        _column("Model", ".status.model", "Name of the model as served."),
+        _column("Engine", ".spec.engine", "Model server."),
+        _column("Wanted", ".spec.replicas", "Replicas asked for.", kind="integer"),
+        _column("Up", ".status.readyReplicas", "Replicas that answer.", kind="integer"),
+        _column("Ready", _condition("Ready", "status"), "True: a real completion succeeded."),
+        _column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+        _column("Loaded", ".status.weights.percent", "Percent of the weights on disk.", kind="integer", wide=True),
+        _column("URL", ".status.url", "Base URL of the OpenAI API inside the cluster.", wide=True),
+        _column("Message", _condition("Ready", "message"), "What to know or do.", wide=True),
+        _AGE,
+    ],
+    names.ROUTE_POLICY: [
+        _column("Wanted", ".spec.router.replicas", "Routers asked for.", kind="integer"),
+        _column("Up", ".status.readyReplicas", "Routers that serve.", kind="integer"),
+        _column("Programmed", _condition("Programmed", "status"), "True: every router serves this generation."),
+        _column("Ready", _condition("Ready", "status"), "True: programmed, and all routers are up."),
+        _column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+        _column("URL", ".status.url", "Base URL for clients inside the cluster."),
+        _column("Message", _condition("Ready", "message"), "What to know or do.", wide=True),
+        _AGE,
+    ],
+}
+_SHORT_NAMES = {names.MODEL_DEPLOYMENT: "mdep", names.ROUTE_POLICY: "rp"}
+_SUBRESOURCES: dict[str, Schema] = {
+    names.MODEL_DEPLOYMENT: {
+        "status": {},
+        "scale": {
+            "specReplicasPath": ".spec.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        },
+    },
+    names.ROUTE_POLICY: {"status": {}},
+}
+
+
+def definitions() -> dict[str, Schema]:
+    """File name -> CustomResourceDefinition, of both kinds."""
+    kinds: dict[str, type[BaseModel]] = {names.MODEL_DEPLOYMENT: ModelDeployment, names.ROUTE_POLICY: RoutePolicy}
+    return {f"{names.GROUP}_{names.PLURALS[kind]}.yaml": _definition(kind, cls) for kind, cls in kinds.items()}
+
+
+def _definition(kind: str, cls: type[BaseModel]) -> Schema:
+    plural = names.PLURALS[kind]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{names.GROUP}"},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [_SHORT_NAMES[kind]],
+                "categories": ["genset"],
+            },
+            "versions": [
+                {
+                    "name": names.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": _SUBRESOURCES[kind],
+                    "additionalPrinterColumns": _COLUMNS[kind],
+                    "schema": {"openAPIV3Schema": structural_schema(cls)},
+                }
+            ],
+        },
+    }
+
+
+def structural_schema(cls: type[BaseModel]) -> Schema:
+    """The structural schema of a resource: spec and status, with metadata left to Kubernetes."""
+    raw = cls.model_json_schema(by_alias=True, schema_generator=_WithRules)
+    spec, status = (_structural(raw["properties"][name], raw["$defs"]) for name in ("spec", "status"))
+    root: Schema = {
+        "type": "object",
+        "description": raw["description"],
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "Version of the type, genset.dev/v1alpha1."},
+            "kind": {"type": "string", "description": f"Kind of the resource, {cls.__name__}."},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": _without_defaults(status),
+        },
+    }
+    return {**root, **({"x-kubernetes-validations": cel} if (cel := raw.get("x-kubernetes-validations")) else {})}
+
+
+class _WithRules(GenerateJsonSchema):
+    """Pydantic's generator, with each type's CEL rules in its schema and `default: {}` where a type is the default."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        out = super().default_schema(schema)
+        factory: Any = schema.get("default_factory")
+        return {**out, "default": {}} if isinstance(factory, type) and issubclass(factory, BaseModel) else out
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        out = super().model_schema(schema)
+        if found := rules_of(schema["cls"]):
+            out["x-kubernetes-validations"] = [_validation(rule) for rule in found]
+        return out
+
+
+def _validation(rule: Rule) -> Schema:
+    out: Schema = {"rule": rule.expression, "message": rule.message}
+    if rule.message_expression is not None:
+        out["messageExpression"] = rule.message_expression
+    if rule.field_path is not None:
+        out["fieldPath"] = rule.field_path
+    return out
+
+
+def _structural(node: Schema, defs: Schema) -> Schema:
+    """One node of the JSON Schema as Kubernetes wants it."""
+    node = _resolved(node, defs)
+    if node.get("x-genset-quantity"):
+        return _quantity(node)
+    out: Schema = {key: node[key] for key in _KEPT if key in node}
+    if node.get("type") == "integer":
+        out.setdefault("format", "int32" if node.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64")
+    if "items" in node:
+        out["items"] = _structural(node["items"], defs)
+    if properties := node.get("properties"):
+        out["properties"] = {name: _structural(child, defs) for name, child in properties.items()}
+    extra = node.get("additionalProperties")
+    if isinstance(extra, dict):
+        out["additionalProperties"] = _structural(extra, defs)
+    if _is_default(default := node.get("default")):
+        out["default"] = default
+    return out
+
+
+def _is_default(value: Any) -> bool:
+    return isinstance(value, bool | int | float) or value == {} or (isinstance(value, str) and value != "")
+
+
+def _resolved(node: Schema, defs: Schema) -> Schema:
+    """The node without references and `X | None`, which means "may be absent". The field's words beat the type's."""
+    if "anyOf" in node:
+        (kind,) = [item for item in node["anyOf"] if item.get("type") != "null"]
+        node = {**kind, **{key: value for key, value in node.items() if key not in ("anyOf", "default")}}
+    if "allOf" in node:
+        (kind,) = node["allOf"]
+        node = {**kind, **{key: value for key, value in node.items() if key != "allOf"}}
+    if "$ref" in node:
+        target = _resolved(defs[node["$ref"].rsplit("/", 1)[-1]], defs)
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    return node
+
+
+def _quantity(node: Schema) -> Schema:
+    """A quantity: a number or a string, as in Kubernetes' own types; never below zero."""
+    out: Schema = {
+        "description": node["description"],
+        "x-kubernetes-int-or-string": True,
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "pattern": QUANTITY_PATTERN,
+        "minimum": 0,
+        "maxLength": node["maxLength"],
+    }
+    if "default" in node:
+        out["default"] = node["default"]
+    return out
+
+
+def _without_defaults(node: Schema) -> Schema:
+    out = {key: value for key, value in node.items() if key != "default"}
+    if "properties" in out:
+        out["properties"] = {name: _without_defaults(child) for name, child in out["properties"].items()}
+    if "items" in out:
+        out["items"] = _without_defaults(out["items"])
+    return out

@@ -1,0 +1,217 @@
+"""What the weights puller is asked for, as a pure value: the operator writes it into container arguments, the puller
+reads it back.
+
+This module decides three things that operator and puller must agree on, so it imports nothing but the types:
+
+1. **Identity.** `FetchSpec.hash` covers what identifies the bytes and nothing else. A mirror (`endpoint`), a token or
+   a download URL may change without a new download, because the resolved content is checked by checksum anyway.
+2. **Path.** The engine's `-m` must be known before anything is downloaded. The layout on the volume is
+   `INTO/<hash>/current/<name>`, where `current` is a relative symbolic link that the puller swaps once a whole model
+   is complete and verified. A file that is open in another pod is therefore never replaced or truncated.
+3. **Secrets.** They never appear in arguments. They are files under `CREDENTIALS_DIR`, mounted from Secrets into the
+   puller only.
+
+Split GGUF: llama.cpp derives the other shards' names from the *given* path, not from what a link points to: the
+path must end in `-00001-of-<split.count>.gguf` (ggml-org/llama.cpp, `llama_split_prefix` in src/llama.cpp and
+`llama_get_list_splits` in src/llama-model-loader.cpp, which raises "invalid split file name"). `model.gguf` can
+therefore never stand for a split model, and the number of shards has to be part of the path. So a split model is
+asked for by its number: `file` ends in `-of-NNNNN.gguf` (e.g. `*Q8_0-00001-of-00003.gguf`), and the shards are
+placed as `model-00001-of-00003.gguf` and so on. A pattern that matches a split model without saying the number is
+refused by the puller, with the text to write instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+
+from genset import names
+from genset.api.modeldeployment import Source
+
+CREDENTIALS_DIR = "/etc/genset/weights"  # Secrets of the source, mounted into the puller only
+TOKEN_FILE = f"{CREDENTIALS_DIR}/token"  # access token of a hub
+HEADERS_FILE = f"{CREDENTIALS_DIR}/headers"  # request headers, one `Name: value` per line
+CA_FILE = f"{CREDENTIALS_DIR}/ca.crt"  # certificates (PEM) that sign the server
+TERMINATION_LOG = "/dev/termination-log"  # where the kubelet reads a container's last words
+PROGRESS_PATH = "/-/progress"  # of the HTTP server at `listen`
+
+_SHARD = re.compile(r"-of-(\d{5})\.gguf$")
+_VERB = ("weights", "fetch")
+_HASH_LENGTH = 16  # hexadecimal digits in paths: 64 bits, for the few models of one volume
+
+
+@dataclass(frozen=True)
+class HuggingFace:
+    """Files of a repository on the Hugging Face hub or a mirror. `file` is a glob that must match one model."""
+
+    repo: str
+    revision: str = "main"
+    file: str = "*.gguf"
+    endpoint: str = ""  # base URL of a mirror; empty: the public hub
+
+
+@dataclass(frozen=True)
+class Http:
+    """One file by URL and checksum (lower-case hexadecimal SHA-256)."""
+
+    url: str
+    sha256: str
+
+
+# Flag of each field, in the order of the arguments. The command line is made from this table, too.
+_SOURCE_FLAGS: dict[type[HuggingFace] | type[Http], dict[str, str]] = {
+    HuggingFace: {"repo": "--repo", "revision": "--revision", "file": "--file", "endpoint": "--endpoint"},
+    Http: {"url": "--url", "sha256": "--sha256"},
+}
+_COMMON_FLAGS = {
+    "into": "--into",
+    "listen": "--listen",
+    "token_file": "--token-file",
+    "headers_file": "--headers-file",
+    "ca_file": "--ca-file",
+    "termination_log": "--termination-log",
+}
+_EXCLUSIVE_FLAG = "--exclusive"
+
+
+@dataclass(frozen=True)
+class FetchSpec:
+    """One download: source, place, credentials (as paths of files) and how to report."""
+
+    source: HuggingFace | Http
+    into: str = names.MODELS_DIR
+    listen: str = ""  # HOST:PORT of the progress server; empty: none
+    token_file: str = ""  # credentials: paths of files, see CREDENTIALS_DIR
+    headers_file: str = ""
+    ca_file: str = ""
+    termination_log: str = ""  # empty: none
+    exclusive: bool = False  # no other pod can mount the volume: other models on it may go when space is needed
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over what identifies the bytes."""
+        match self.source:
+            case HuggingFace(repo=repo, revision=revision, file=file):
+                identity = {"kind": "huggingFace", "repo": repo, "revision": revision, "file": file}
+            case Http(sha256=sha256):
+                identity = {"kind": "http", "sha256": sha256}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def shards(self) -> int:
+        """Number of files that the model is split into, as the source says it; 1 for a model in one file."""
+        if isinstance(self.source, Http):
+            return 1
+        return shards_of(self.source.file)
+
+    @property
+    def folder(self) -> str:
+        """Everything of this spec on the volume: finished models, partial downloads, the lock."""
+        return f"{self.into}/{self.hash[:_HASH_LENGTH]}"
+
+    @property
+    def model_path(self) -> str:
+        """Path for the engine's `-m`: the model, or its first shard. Known before the download."""
+        return f"{self.folder}/current/{model_file_names(self.shards)[0]}"
+
+    def to_args(self) -> list[str]:
+        """Arguments of the `genset` command, without secrets. `from_args` reads them back."""
+        args = list(_VERB)
+        for owner, flags in ((self.source, _SOURCE_FLAGS[type(self.source)]), (self, _COMMON_FLAGS)):
+            for name, flag in flags.items():
+                value = getattr(owner, name)
+                if value:
+                    args += [flag, value]
+        return [*args, _EXCLUSIVE_FLAG] if self.exclusive else args
+
+    @classmethod
+    def from_args(cls, args: Sequence[str]) -> FetchSpec:
+        """The inverse of `to_args`. Raises ValueError for arguments that it would not write."""
+        rest = list(args)
+        if tuple(rest[:2]) != _VERB:
+            raise ValueError(f"arguments must start with {' '.join(_VERB)}, not {' '.join(rest[:2])!r}")
+        del rest[:2]
+        exclusive = _EXCLUSIVE_FLAG in rest[-1:]
+        if exclusive:
+            rest.pop()
+        if len(rest) % 2:
+            raise ValueError(f"flag {rest[-1]} has no value")
+        given = dict(zip(rest[::2], rest[1::2], strict=True))
+        common = {name: given.pop(flag) for name, flag in _COMMON_FLAGS.items() if flag in given}
+        return cls(source=source_from_flags(given), exclusive=exclusive, **common)
+
+
+def source_from_flags(given: dict[str, str]) -> HuggingFace | Http:
+    """Builds the source from flag -> value. Exactly one kind may be named, and completely."""
+    for kind, flags in _SOURCE_FLAGS.items():
+        if given.keys() & set(flags.values()):
+            unknown = sorted(given.keys() - set(flags.values()))
+            if unknown:
+                raise ValueError(f"{', '.join(unknown)}: not a flag of a {kind.__name__} source")
+            missing = [flags[f.name] for f in fields(kind) if f.default is MISSING and flags[f.name] not in given]
+            if missing:
+                raise ValueError(f"{', '.join(missing)}: needed for a {kind.__name__} source")
+            return kind(**{name: given[flag] for name, flag in flags.items() if flag in given})
+    raise ValueError("no source: give --repo (hub) or --url with --sha256 (web server)")
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """A file that someone else put in place (pvc, hostPath): nothing is downloaded, it is only looked at."""
+
+    path: str  # absolute, as the puller and the engine see it
+    termination_log: str = ""
+
+    @property
+    def model_path(self) -> str:
+        """Path for the engine's `-m`."""
+        return self.path
+
+    def to_args(self) -> list[str]:
+        """Arguments of the `genset` command."""
+        args = ["weights", "check", self.path]
+        return [*args, "--termination-log", self.termination_log] if self.termination_log else args
+
+
+def shards_of(pattern: str) -> int:
+    """Number of shards that a file name or pattern speaks of: 3 for `*-00001-of-00003.gguf`, else 1."""
+    match = _SHARD.search(pattern)
+    return max(1, int(match[1])) if match else 1
+
+
+def model_file_names(shards: int) -> list[str]:
+    """Names of the files of a model on the volume, first the one for `-m`."""
+    if shards == 1:
+        return ["model.gguf"]
+    return [f"model-{number:05d}-of-{shards:05d}.gguf" for number in range(1, shards + 1)]
+
+
+def fetch_spec(source: Source, *, default_endpoint: str = "", listen: str = "", exclusive: bool = False) -> FetchSpec:
+    """The download for a huggingFace or http source of a ModelDeployment.
+
+    The credential files are named if and only if the source names the Secrets: `tokenSecretRef` -> TOKEN_FILE,
+    `headersSecretRef` -> HEADERS_FILE, `caSecretRef` -> CA_FILE. Raises ValueError for the other kinds of source.
+    """
+    if source.hugging_face is not None:
+        hub = source.hugging_face
+        return FetchSpec(
+            source=HuggingFace(hub.repo, hub.revision, hub.file, hub.endpoint or default_endpoint),
+            listen=listen,
+            token_file=TOKEN_FILE if hub.token_secret_ref else "",
+            termination_log=TERMINATION_LOG,
+            exclusive=exclusive,
+        )
+    if source.http is not None:
+        web = source.http
+        return FetchSpec(
+            source=Http(web.url, web.sha256),
+            listen=listen,
+            headers_file=HEADERS_FILE if web.headers_secret_ref else "",
+            ca_file=CA_FILE if web.ca_secret_ref else "",
+            termination_log=TERMINATION_LOG,
+            exclusive=exclusive,
+        )
+    raise ValueError("only huggingFace and http sources are downloaded; pvc and hostPath files are checked in place")
