@@ -19,7 +19,10 @@ from tests.upstream.wire import Asked, plain_body, stream_events
 if TYPE_CHECKING:
     from tests.upstream.scripted import Received, ScriptedUpstream
 
-linger_reset = (1, 0)  # SO_LINGER on, zero seconds: close() sends RST instead of FIN
+
+def reset_on_close(sock: socket.socket) -> None:
+    """close() will send RST instead of FIN (SO_LINGER on, zero seconds)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class _Gone(Exception):
@@ -79,7 +82,9 @@ class Connection(asyncio.Protocol):
 
     async def run(self) -> None:
         """Serves until one side closes."""
-        with contextlib.suppress(_Gone):
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.cut, reset=False)
+            stack.enter_context(contextlib.suppress(_Gone))
             while True:
                 method, path, headers = await self._head()
                 body = await self._body(headers)
@@ -91,8 +96,7 @@ class Connection(asyncio.Protocol):
                 self._current = None
                 self._upstream.notice()
                 if headers.get("connection", "").lower() == "close":
-                    self.cut(reset=False)
-        self.cut(reset=False)
+                    return
 
     async def _more(self) -> None:
         if self._left.is_set():
@@ -282,14 +286,14 @@ class Connection(asyncio.Protocol):
         raise _Gone
 
     def cut(self, reset: bool) -> None:
-        """Ends the connection: by RST, or by FIN after what was written (TLS: without a close_notify, as a crash does)."""
+        """Ends the connection: by RST, or by FIN after what was written (TLS: no close_notify, as in a crash)."""
         transport = self._transport
         if transport is None:
             self._sock.close()
             return
         if reset:
             with contextlib.suppress(OSError):  # already closed
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", *linger_reset))
+                reset_on_close(self._sock)
             transport.abort()
         elif not transport.is_closing():
             if transport.get_write_buffer_size() == 0:

@@ -41,5 +41,6 @@ def fault(text: str, count: int, first: int = 0) -> str | None:
     if at == len(text):
         return f"cut short after {at} of {len(wanted)} characters: …{text[-15:]!r}"
     if at == len(wanted):
-        return f"{len(text) - at} characters too many: {text[at:at + 30]!r}"
-    return f"differs at character {at}: …{text[max(0, at - 10):at + 15]!r} instead of …{wanted[max(0, at - 10):at + 15]!r}"
+        return f"{len(text) - at} characters too many: {text[at : at + 30]!r}"
+    near = slice(max(0, at - 10), at + 15)
+    return f"differs at character {at}: …{text[near]!r} instead of …{wanted[near]!r}"

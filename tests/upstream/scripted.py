@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.upstream.connection import Connection, linger_reset
+from tests.upstream.connection import Connection, reset_on_close
 from tests.upstream.steps import Answer, OnAccept, Status, Step
 from tests.upstream.tls import Authority
 
@@ -203,8 +202,9 @@ class ScriptedUpstream:
         if received.method != "POST":
             if self.health is not None:
                 return self.health
-            models = {"object": "list", "data": [{"id": self.model, "object": "model", "created": 0, "owned_by": "test"}]}
-            return Status(200, models if received.path.endswith("/models") else {"status": "ok"})
+            models = [{"id": self.model, "object": "model", "created": 0, "owned_by": "test"}]
+            listed = received.path.endswith("/models")
+            return Status(200, {"object": "list", "data": models} if listed else {"status": "ok"})
         return self._script.popleft() if self._script else self.default
 
     def closed(self, connection: Connection) -> None:
@@ -242,7 +242,7 @@ class ScriptedUpstream:
     async def _hold(self, sock: socket.socket, how: OnAccept) -> None:
         loop = asyncio.get_running_loop()
         if how.how == "reset":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", *linger_reset))
+            reset_on_close(sock)
         if how.how in ("reset", "close"):
             sock.close()
             return

@@ -43,7 +43,8 @@ class Answer:
     texts: these pieces instead of counting words, one chunk each.
     first_delay / interval: seconds before the first content chunk / before each later one.
     header_delay: seconds before the status line. chunk_words: words in one chunk.
-    role_chunk: a first chunk that has only the role. usage: None sends it when the request asks; True/False always/never.
+    role_chunk: a first chunk that has only the role.
+    usage: None sends it when the request asks; True/False always/never.
     finish_reason: None leaves the finishing chunk out. done: whether `data: [DONE]` ends the stream.
     burst: all chunks in one write instead of a write each. stream: force a stream or a plain body.
     framing: None is chunked for streams and content-length for plain bodies; "close" ends the body with the connection.
@@ -188,7 +189,8 @@ def invalid_request(message: str = "'temperature' must be between 0 and 2") -> S
 
 def prefill_refused() -> Status:
     """400 of a server that takes no trailing assistant message."""
-    return Status(400, error_body("Cannot have 2 or more assistant messages at the end of the list.", "invalid_request_error"))
+    message = "Cannot have 2 or more assistant messages at the end of the list."
+    return Status(400, error_body(message, "invalid_request_error"))
 
 
 def in_band_error(message: str = "The model crashed", type_: str = "server_error") -> bytes:

@@ -126,7 +126,8 @@ def plain_body(answer: Answer, asked: Asked, identity: str) -> bytes:
     text = "".join(texts)
     choice: dict[str, Any] = {"index": 0, "finish_reason": reason}
     choice |= {"message": {"role": "assistant", "content": text}} if asked.kind == "chat.completion" else {"text": text}
-    body: dict[str, Any] = {"id": identity, "object": asked.kind, "created": CREATED, "model": model, "choices": [choice]}
+    body: dict[str, Any] = {"id": identity, "object": asked.kind, "created": CREATED, "model": model}
+    body["choices"] = [choice]
     if answer.usage is not False:
         body["usage"] = usage(len(text) // 5)
     return json.dumps(body, ensure_ascii=False).encode()

@@ -6,6 +6,7 @@ not declared here is refused by the API server (structural schema, strict field 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,18 @@ from genset.api.quantity import parse_quantity
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"  # RFC 1123 label
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+
+#: Names that children can be derived from: a Service takes RFC 1035 labels of 63 characters, suffix included.
+RESOURCE_NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+RESOURCE_NAME_LENGTH = 52
+RESOURCE_NAME_CEL = (
+    f"self.metadata.name.size() <= {RESOURCE_NAME_LENGTH} && self.metadata.name.matches('{RESOURCE_NAME}')"
+)
+
+
+def is_resource_name(name: str) -> bool:
+    return len(name) <= RESOURCE_NAME_LENGTH and re.fullmatch(RESOURCE_NAME, name) is not None
 
 
 class Rule:

@@ -4,7 +4,8 @@ Pure: types in, dicts out. Pydantic writes JSON Schema; this module turns it int
 (apiextensions-apiserver pkg/apiserver/schema): no references, no nulls, no `additionalProperties: false` (unknown
 fields are refused or pruned by the API server itself), rules as CEL. Decisions:
 
-- a nested object whose fields all have defaults gets `default: {}`, so that its defaults apply when it is absent;
+- a nested object that is never absent gets its fields' defaults as its default, spelled out, because the API server
+  checks rules against the default before it fills it in;
 - empty lists, maps and strings are no defaults: absent means the same and keeps users' objects short;
 - status has no defaults: the operator writes it whole;
 - an enum is the types' order, the first being what most people want.
@@ -139,7 +140,7 @@ def structural_schema(cls: type[BaseModel]) -> Schema:
 
 
 class _WithRules(GenerateJsonSchema):
-    """Pydantic's generator, with each type's CEL rules in its schema and `default: {}` where a type is the default."""
+    """Pydantic's generator, with each type's CEL rules, and a mark (`default: {}`) where a type is the default."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         out = super().default_schema(schema)
@@ -177,13 +178,12 @@ def _structural(node: Schema, defs: Schema) -> Schema:
     extra = node.get("additionalProperties")
     if isinstance(extra, dict):
         out["additionalProperties"] = _structural(extra, defs)
-    if _is_default(default := node.get("default")):
+    if (default := node.get("default")) == {}:
+        fields = out.get("properties", {})
+        out["default"] = {name: child["default"] for name, child in fields.items() if "default" in child}
+    elif isinstance(default, bool | int | float) or (isinstance(default, str) and default != ""):
         out["default"] = default
     return out
-
-
-def _is_default(value: Any) -> bool:
-    return isinstance(value, bool | int | float) or value == {} or (isinstance(value, str) and value != "")
 
 
 def _resolved(node: Schema, defs: Schema) -> Schema:

@@ -7,7 +7,19 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, Condition, ModelName, Name, ObjectMeta, Quantity, Rule, SecretKeyRef, rules
+from genset.api.base import (
+    RESOURCE_NAME_CEL,
+    ApiModel,
+    Condition,
+    ModelName,
+    Name,
+    ObjectMeta,
+    Quantity,
+    Rule,
+    SecretKeyRef,
+    is_resource_name,
+    rules,
+)
 from genset.api.quantity import parse_quantity
 
 
@@ -169,7 +181,7 @@ class Source(ApiModel):
         "cache.size cannot shrink: volumes only grow; remove cache first and add it again",
     ),
     Rule(
-        "quantity(string(self.size)).sign() > 0",
+        "quantity(string(self.size)).isGreaterThan(quantity('0'))",
         "cache.size must be above zero",
         lambda cache: parse_quantity(cache.size) > 0,
     ),
@@ -206,12 +218,12 @@ class Accelerator(ApiModel):
 
 @rules(
     Rule(
-        "quantity(string(self.cpu)).sign() > 0",
+        "quantity(string(self.cpu)).isGreaterThan(quantity('0'))",
         "resources.cpu must be above zero: it decides the engine's threads",
         lambda resources: parse_quantity(resources.cpu) > 0,
     ),
     Rule(
-        "quantity(string(self.memory)).sign() > 0",
+        "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
         "resources.memory must be above zero: weights and context live there",
         lambda resources: parse_quantity(resources.memory) > 0,
     ),
@@ -377,6 +389,19 @@ class ModelDeploymentStatus(ApiModel):
     weights: WeightsStatus | None = Field(default=None, description="Progress of the download.")
 
 
+@rules(
+    Rule(
+        RESOURCE_NAME_CEL,
+        "metadata.name must be at most 52 characters of a-z, 0-9 and -, beginning with a letter: Services take it as "
+        "their name (spec.model may hold any name)",
+        lambda resource: is_resource_name(resource.metadata.name),
+    ),
+    Rule(
+        "!self.metadata.name.endsWith('-router') && !self.metadata.name.endsWith('-endpoints')",
+        "metadata.name must not end with -router or -endpoints: genset's own Services are named so",
+        lambda resource: not resource.metadata.name.endswith(("-router", "-endpoints")),
+    ),
+)
 class ModelDeployment(ApiModel):
     """A model that the house serves, or that a server elsewhere serves for it."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from genset.api.base import (
+    RESOURCE_NAME_CEL,
     ApiModel,
     Condition,
     Name,
@@ -15,6 +16,7 @@ from genset.api.base import (
     Quantity,
     Rule,
     SecretKeyRef,
+    is_resource_name,
     rules,
 )
 from genset.api.quantity import parse_quantity
@@ -143,6 +145,9 @@ class Backend(ApiModel):
     )
 
 
+ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, max_length=128)]
+
+
 class HeaderMatch(ApiModel):
     """A header that the request must carry."""
 
@@ -155,14 +160,11 @@ class HeaderMatch(ApiModel):
 class Match(ApiModel):
     """Which requests a route takes. All given conditions must hold; an empty match takes everything."""
 
-    models: list[str] = Field(
+    models: list[ModelPattern] = Field(
         default_factory=list,
         max_length=64,
         description="Names in the request's model field, exact, or with a * at the end. Empty: any.",
-        json_schema_extra={
-            "items": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[^\s*]*\*?$"},
-            "x-kubernetes-list-type": "set",
-        },
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     max_input_tokens: int | None = Field(
         default=None,
@@ -250,7 +252,7 @@ class Route(ApiModel):
 
 @rules(
     Rule(
-        "quantity(string(self.memory)).sign() > 0",
+        "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
         "router.resources.memory must be above zero: it is the pod's limit",
         lambda resources: parse_quantity(resources.memory) > 0,
     ),
@@ -264,7 +266,7 @@ class RouterResources(ApiModel):
 
 @rules(
     Rule(
-        "quantity(string(self.maxBody)).sign() > 0",
+        "quantity(string(self.maxBody)).isGreaterThan(quantity('0'))",
         "router.limits.maxBody must be above zero",
         lambda limits: parse_quantity(limits.max_body) > 0,
     ),
@@ -362,6 +364,14 @@ class RoutePolicyStatus(ApiModel):
     ready_replicas: int = Field(default=0, ge=0, description="Router pods that are ready.")
 
 
+@rules(
+    Rule(
+        RESOURCE_NAME_CEL,
+        "metadata.name must be at most 52 characters of a-z, 0-9 and -, beginning with a letter: Services take it as "
+        "their name",
+        lambda resource: is_resource_name(resource.metadata.name),
+    )
+)
 class RoutePolicy(ApiModel):
     """A router and its rules."""
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.engines.base import Object
 
-Object = dict[str, object]
+__all__ = ["ModelDeploymentContext", "Object", "RoutePolicyContext", "Settings"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,10 @@ class Settings:
     hugging_face_endpoint: str = ""  # default mirror; empty: the public hub
     image_pull_secrets: tuple[str, ...] = ()  # names of Secrets in the namespaces of the resources
     network_policies: bool = True  # off for clusters whose policies are written by someone else
-    monitoring_namespace_labels: Mapping[str, str] = field(default_factory=dict)  # namespaces that may scrape; empty: any
+    # Namespaces that may scrape. Empty: any may reach the routers' admin port, none an engine's (it is its API, too).
+    monitoring_namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    # Ports where DNS servers listen, behind their Service (policies see traffic after translation); 5353: OpenShift.
+    dns_ports: tuple[int, ...] = (53, 5353)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class RoutePolicyContext:
     settings: Settings
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)  # name -> data, decoded
+    # Data of our own credentials Secret as it is in the cluster. While a user's Secret is missing, the backends that
+    # need it keep what they were given last: a slip of the hand takes no running backend away.
+    applied_credentials: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

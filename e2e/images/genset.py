@@ -1,0 +1,106 @@
+"""The project's own image: its Dockerfile, built by buildah without Docker, over a Debian that has the same Python as python:3.13-slim."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from e2e.cluster import packages
+from e2e.cluster.steps import run_step
+from e2e.cluster.store import build_once, cache_root, digest, locked, read_tree
+from e2e.images import rootfs
+from e2e.images.oci import ImageConfig, write_archive
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = "genset.local/genset:dev"
+BASE_REFERENCE = "genset.local/python:3.13"
+BASE_SUITE = "trixie"
+BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+ARCHIVE = "image.tar"
+INPUTS = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements-runtime.lock", "README.md", "LICENSE", "operator")
+CERTIFICATES = Path("/etc/ssl/certs")
+PIP_CONFIGURATIONS = (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
+PASSED_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")  # a machine's own package index
+MOST_STORED_LAYERS = 40  # of old builds; then the storage begins anew
+
+
+def key(root: Path = ROOT) -> str:
+    """Changes with anything that gets into the image, and nothing else."""
+    parts: dict[str, str | bytes] = dict(read_tree(root, [name for name in INPUTS if (root / name).exists()]))
+    return digest({**parts, "base": _base_key(), "reference": REFERENCE})
+
+
+def archive() -> Path:
+    """The OCI archive of the current tree's image."""
+    return build_once("images", "genset", key(), lambda draft: _build(draft / ARCHIVE)) / ARCHIVE
+
+
+def _build(out: Path) -> None:
+    packages.install(packages.IMAGES)
+    with locked(cache_root() / "buildah.lock", "building the project's image"):
+        _drop_old_layers()
+        base = _import_base()
+        log_file = cache_root() / "log" / "build-image.log"
+        log_file.unlink(missing_ok=True)
+        command = buildah(
+            "build", "--layers", "--network", "host", "--pull-never", "--build-arg", f"BASE={base}", *_volumes(), *_build_arguments(os.environ),
+            "--tag", REFERENCE, "--file", str(ROOT / "Dockerfile"), str(ROOT),
+        )  # fmt: skip
+        run_step(f"Building {REFERENCE} from the Dockerfile", command, log_file, env=_environment())
+        push = buildah("push", "--disable-compression", REFERENCE, f"oci-archive:{out}:{REFERENCE}")
+        run_step("Writing the image's archive", push, log_file, env=_environment(), quiet=True)
+
+
+def buildah(*arguments: str) -> list[str]:
+    """buildah with its storage in the user's cache."""
+    storage = cache_root() / "buildah"
+    return ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "run"), "--storage-driver", "vfs", *arguments]
+
+
+def _environment() -> dict[str, str]:
+    return {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+
+
+def _volumes() -> list[str]:
+    """The machine's certificate authorities and pip settings, for machines whose way to the package index needs them."""
+    volumes = [f"{CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.is_dir() else []
+    volumes += [f"{path}:/etc/pip.conf:ro" for path in PIP_CONFIGURATIONS if path.is_file()][-1:]
+    return [word for volume in volumes for word in ("--volume", volume)]
+
+
+def _build_arguments(env: Mapping[str, str]) -> list[str]:
+    return [word for name in PASSED_VARIABLES if env.get(name) for word in ("--build-arg", f"{name}={env[name]}")]
+
+
+def _base_key() -> str:
+    recipe = b"".join((Path(__file__).parent / name).read_bytes() for name in ("rootfs.py", "oci.py"))
+    return digest({"suite": BASE_SUITE, "packages": " ".join(BASE_PACKAGES), "recipe": recipe, "arch": platform.machine()})
+
+
+def _import_base() -> str:
+    """Reference of the base image in buildah's storage."""
+    reference = f"{BASE_REFERENCE}-{_base_key()}"
+    if subprocess.run(buildah("inspect", "--type", "image", reference), capture_output=True, env={**os.environ, **_environment()}).returncode == 0:
+        return reference
+
+    def build(draft: Path) -> None:
+        root = draft / "rootfs"
+        rootfs.debootstrap(root, BASE_SUITE, BASE_PACKAGES)
+        write_archive(draft / ARCHIVE, reference, root, ImageConfig(["/usr/bin/python3"], user="0:0"), platform.machine())
+        shutil.rmtree(root)
+
+    base = build_once("images", "python", _base_key(), build) / ARCHIVE
+    pull = buildah("pull", f"oci-archive:{base}:{reference}")
+    log_file = cache_root() / "log" / "build-image-base.log"
+    run_step("Importing the base image", pull, log_file, env=_environment(), quiet=True)
+    return reference
+
+
+def _drop_old_layers() -> None:
+    storage = cache_root() / "buildah" / "root" / "vfs" / "dir"
+    if storage.is_dir() and len(list(storage.iterdir())) > MOST_STORED_LAYERS:
+        shutil.rmtree(cache_root() / "buildah", ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Models for tests and the demo, made here rather than downloaded."""

@@ -1,0 +1,52 @@
+"""Small resources for scenarios: the counting model and policies around it, as users would write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+API_VERSION = "genset.dev/v1alpha1"
+Object = dict[str, Any]
+
+
+def model_deployment(namespace: str, name: str, source: Object, **spec: Any) -> Object:
+    """A ModelDeployment that fits a small machine."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelDeployment",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "source": source,
+            "context": {"tokens": 2048, "parallel": 4},
+            "resources": {"cpu": "200m", "memory": "256Mi"},
+            "rollout": {"drainSeconds": 5},
+            **spec,
+        },
+    }
+
+
+def route_policy(namespace: str, name: str, backends: list[Object], *tiers: str, **spec: Any) -> Object:
+    """A RoutePolicy with one route that takes everything, one backend a tier."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "RoutePolicy",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "backends": backends,
+            "routes": [{"name": "all", "tiers": [{"backends": [{"name": tier}]} for tier in tiers]}],
+            "router": {"resources": {"cpu": "50m", "memory": "192Mi"}, "drainSeconds": 10},
+            **spec,
+        },
+    }
+
+
+def namespace(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def secret(namespace: str, name: str, **data: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": namespace, "name": name},
+        "stringData": data,
+    }

@@ -1,0 +1,159 @@
+"""What each condition and each reason means, and what to do about it: for the reference pages and for people.
+
+It lives beside the types because a reason without its explanation is only half of the API; a test demands an entry for
+every constant. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from genset.api.modeldeployment import ConditionType as MC
+from genset.api.modeldeployment import Reason as MR
+from genset.api.routepolicy import ConditionType as RC
+from genset.api.routepolicy import Reason as RR
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """`tells` is one sentence about the state; `remedy` what a person does, empty when nothing is needed."""
+
+    tells: str
+    remedy: str = ""
+
+
+MODEL_DEPLOYMENT_CONDITIONS: Mapping[MC, str] = {
+    MC.ACCEPTED: "The spec makes sense, everything that it names exists, and its children could be applied.",
+    MC.WEIGHTS_READY: "The weights are complete and verified where the engine reads them.",
+    MC.AVAILABLE: "At least one replica passes the engine's own readiness probe.",
+    MC.READY: "All wanted replicas are available, and a real completion through the engine succeeded.",
+    MC.STALLED: "Only a person can help. The condition is absent otherwise.",
+}
+
+ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
+    RC.ACCEPTED: "The spec makes sense, and its children could be applied.",
+    RC.RESOLVED_REFS: "Every ModelDeployment, Secret and key that the policy names exists.",
+    RC.PROGRAMMED: "Every running router has acknowledged this generation's configuration and credentials.",
+    RC.READY: "Programmed, and all wanted routers are available.",
+    RC.STALLED: "Only a person can help. The condition is absent otherwise.",
+}
+
+_INVALID = Meaning(
+    "The spec contradicts itself in a way that the schema cannot see.", "Correct the field in the message."
+)
+_CONFLICT = Meaning(
+    "An object of a child's name exists and belongs to someone else; it was not touched.",
+    "Rename the resource, or remove the other object.",
+)
+_REJECTED = Meaning(
+    "The API server refused a child, for example because of podTemplate, a quota or an admission policy.",
+    "Read the API server's words in the message; correct the spec or the policy.",
+)
+_TERMINATING = Meaning("The namespace is being deleted; nothing is created in it any more.")
+_NO_SECRET = Meaning(
+    "A Secret that the spec names does not exist. What already runs keeps running.",
+    "Create the Secret in the same namespace; it is noticed by itself.",
+)
+_NO_KEY = Meaning(
+    "A Secret lacks the key that the spec names. What already runs keeps running.",
+    "Add the key to the Secret, or correct the name of the key.",
+)
+_STARTING = Meaning("Pods exist and have not passed their readiness probe yet.")
+_UNSCHEDULABLE = Meaning(
+    "No node can take a pod.", "Read the scheduler's words in the message; add nodes or ask for less."
+)
+_IMAGE = Meaning(
+    "An image cannot be pulled.", "Correct the image's name, or its registry credentials (imagePullSecrets)."
+)
+_CRASHING = Meaning(
+    "A container keeps ending.", "Read the end of its log in the message, then kubectl logs --previous."
+)
+_MISSING = Meaning("Fewer replicas are available than wanted; those that are available serve.")
+_ROLLING = Meaning("Pods of an older version are being replaced; the older ones serve until then.")
+
+MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
+    MR.ACCEPTED: Meaning("The spec is in effect."),
+    MR.INVALID_SPEC: _INVALID,
+    MR.SECRET_NOT_FOUND: _NO_SECRET,
+    MR.SECRET_KEY_NOT_FOUND: _NO_KEY,
+    MR.HOST_PATH_NOT_ALLOWED: Meaning(
+        "The operator does not allow weights on the nodes' disks.",
+        "Use another source, or let an administrator set allowHostPath in the chart.",
+    ),
+    MR.NAME_CONFLICT: _CONFLICT,
+    MR.APPLY_REJECTED: _REJECTED,
+    MR.NAMESPACE_TERMINATING: _TERMINATING,
+    MR.WEIGHTS_READY: Meaning("The weights are complete and verified."),
+    MR.DOWNLOADING: Meaning("The puller is at work; status.weights tells how far it is."),
+    MR.WAITING_FOR_VOLUME: Meaning(
+        "The cache's volume is not bound yet.", "Look at the PersistentVolumeClaim's events; check storageClassName."
+    ),
+    MR.CHECKSUM_MISMATCH: Meaning(
+        "The file's SHA-256 is not the one in the spec. It was thrown away and never served.",
+        "Compare with the publisher's checksum; correct sha256 or the file on the server.",
+    ),
+    MR.NOT_GGUF: Meaning("The file is no GGUF, the format that llama.cpp reads.", "Point the source at a .gguf file."),
+    MR.SOURCE_NOT_FOUND: Meaning(
+        "The repository, revision or file does not exist at the source.", "Correct the name in the message."
+    ),
+    MR.SOURCE_UNAUTHORIZED: Meaning(
+        "The source refused the credentials, or wants some.",
+        "Set or renew the token; accept the licence of a gated repository on the hub.",
+    ),
+    MR.SOURCE_UNREACHABLE: Meaning(
+        "The source does not answer. The puller keeps trying.",
+        "Check network, proxy and endpoint; a mirror is set by endpoint.",
+    ),
+    MR.SOURCE_AMBIGUOUS: Meaning("The file pattern matches several models.", "Narrow source.huggingFace.file."),
+    MR.DISK_FULL: Meaning("The volume or the node's disk has no room for the weights.", "Give cache.size more room."),
+    MR.DOWNLOAD_FAILED: Meaning(
+        "The puller failed for another reason; it tries again and resumes.", "Read the message."
+    ),
+    MR.NOT_MANAGED: Meaning("An external server keeps its own weights."),
+    MR.AVAILABLE: Meaning("At least one replica answers."),
+    MR.READY: Meaning("The model serves."),
+    MR.STARTING: _STARTING,
+    MR.SCALED_TO_ZERO: Meaning("Zero replicas are wanted: the model rests by intent.", "Scale up to wake it."),
+    MR.UNSCHEDULABLE: _UNSCHEDULABLE,
+    MR.IMAGE_PULL_FAILED: _IMAGE,
+    MR.CRASH_LOOP: _CRASHING,
+    MR.REPLICAS_MISSING: _MISSING,
+    MR.ROLLING_OUT: _ROLLING,
+    MR.COMPLETION_FAILED: Meaning(
+        "The engine is up and did not answer a real completion.", "Read the engine's answer in the message and its log."
+    ),
+    MR.UNREACHABLE: Meaning("The external server does not answer.", "Check its address, key and network path."),
+}
+
+ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
+    RR.ACCEPTED: Meaning("The spec is in effect."),
+    RR.INVALID_SPEC: _INVALID,
+    RR.NAME_CONFLICT: _CONFLICT,
+    RR.APPLY_REJECTED: _REJECTED,
+    RR.NAMESPACE_TERMINATING: _TERMINATING,
+    RR.RESOLVED_REFS: Meaning("Everything that the policy names exists."),
+    RR.DEPLOYMENT_NOT_FOUND: Meaning(
+        "A backend names a ModelDeployment that does not exist. The other backends serve.",
+        "Create it in the same namespace, or correct the name.",
+    ),
+    RR.SECRET_NOT_FOUND: _NO_SECRET,
+    RR.SECRET_KEY_NOT_FOUND: _NO_KEY,
+    RR.PROGRAMMED: Meaning("Every running router serves this generation."),
+    RR.PENDING: Meaning("Not every router has acknowledged the new configuration yet; they serve the last one."),
+    RR.ROUTER_UNREACHABLE: Meaning(
+        "A router's admin port does not answer the operator.", "Check NetworkPolicies and the router's log."
+    ),
+    RR.CONFIG_REJECTED: Meaning(
+        "A router refused the configuration and keeps serving the last good one.",
+        "Read the message; a router image of another version than the operator's is the usual cause.",
+    ),
+    RR.NO_ROUTERS: Meaning("No router runs.", "Scale spec.router.replicas up."),
+    RR.READY: Meaning("The routers serve."),
+    RR.STARTING: _STARTING,
+    RR.UNSCHEDULABLE: _UNSCHEDULABLE,
+    RR.IMAGE_PULL_FAILED: _IMAGE,
+    RR.CRASH_LOOP: _CRASHING,
+    RR.REPLICAS_MISSING: _MISSING,
+    RR.ROLLING_OUT: _ROLLING,
+}

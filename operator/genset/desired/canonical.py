@@ -1,0 +1,45 @@
+"""Values as the API server gives them back, so that what is wanted equals what is there.
+
+The API server rewrites quantities: "1000m" becomes "1", "1.5Gi" becomes "1536Mi". An object that kept the user's
+spelling would look different for ever. Source: apimachinery pkg/api/resource/quantity.go (ParseQuantity,
+CanonicalizeBytes) and kubernetes pkg/apis/core/v1/defaults.go (resource lists are rounded up to thousandths).
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Decimal
+
+from genset.api.quantity import parse_quantity
+
+_DECIMAL = ("m", "", "k", "M", "G", "T", "P", "E")  # thousandths to 10^18
+_BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+
+
+def quantity(text: str) -> str:
+    """The canonical form of a quantity inside a resource list: no fraction, the largest unit that loses nothing."""
+    thousandths = int((parse_quantity(text) * 1000).to_integral_value(ROUND_CEILING))
+    if thousandths == 0:
+        return "0"
+    value = Decimal(thousandths) / 1000
+    if text.endswith("i") and value >= 1024 and thousandths % 1000 == 0:
+        number, power = _reduced(thousandths // 1000, 1024, len(_BINARY) - 1)
+        return f"{number}{_BINARY[power]}"
+    number, power = _reduced(thousandths, 1000, len(_DECIMAL) - 1)
+    return f"{number}{_exponent(power - 1) if _has_exponent(text) else _DECIMAL[power]}"
+
+
+def _reduced(number: int, base: int, most: int) -> tuple[int, int]:
+    """`number` as n x base^power with the greatest power up to `most`."""
+    power = 0
+    while power < most and number % base == 0:
+        number //= base
+        power += 1
+    return number, power
+
+
+def _has_exponent(text: str) -> bool:
+    return text[-1].isdigit() and ("e" in text or "E" in text)
+
+
+def _exponent(power: int) -> str:
+    return f"e{power * 3}" if power else ""

@@ -1,0 +1,118 @@
+"""Names, labels and owner references of children: one place, because a child is found, selected and removed by them.
+
+Names are derived, never stored. They cannot collide between resources of genset: a ModelDeployment's name may end
+neither in -router nor in -endpoints, and neither kind's name is longer than what its Services can carry (rules of
+the CRDs). An object of somebody else under such a name is never touched; the resource says NameConflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from genset import names
+from genset.api.base import ObjectMeta
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.routepolicy import RoutePolicy
+from genset.engines.base import Object
+
+PART_OF = "genset"
+ROUTER_APP = "genset-router"  # app.kubernetes.io/name of router children
+
+
+def endpoints_service(deployment: str) -> str:
+    """Headless Service of a ModelDeployment: its A records are the replicas that are ready."""
+    return f"{deployment}-endpoints"
+
+
+def weights_claim(deployment: str) -> str:
+    """PersistentVolumeClaim of a ModelDeployment's cache."""
+    return f"{deployment}-weights"
+
+
+def router(policy: str) -> str:
+    """Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of a RoutePolicy."""
+    return f"{policy}-router"
+
+
+def router_config(policy: str) -> str:
+    """ConfigMap with the RouterConfig."""
+    return f"{policy}-router-config"
+
+
+def router_credentials(policy: str) -> str:
+    """Secret with the copies of the keys that a policy names."""
+    return f"{policy}-router-credentials"
+
+
+def engine_selector(deployment: str) -> dict[str, str]:
+    """Labels that select a ModelDeployment's pods. Immutable in the Deployment."""
+    return {names.LABEL_COMPONENT: names.COMPONENT_ENGINE, names.LABEL_MODEL_DEPLOYMENT: deployment}
+
+
+def router_selector(policy: str) -> dict[str, str]:
+    """Labels that select a RoutePolicy's router pods. Immutable in the Deployment."""
+    return {names.LABEL_COMPONENT: names.COMPONENT_ROUTER, names.LABEL_ROUTE_POLICY: policy}
+
+
+def engine_labels(resource: ModelDeployment) -> dict[str, str]:
+    """Labels of every child of a ModelDeployment, and of its pods."""
+    return _labels(resource.spec.engine.value, resource.metadata.name, engine_selector(resource.metadata.name))
+
+
+def router_labels(resource: RoutePolicy) -> dict[str, str]:
+    """Labels of every child of a RoutePolicy, and of its pods."""
+    return _labels(ROUTER_APP, resource.metadata.name, router_selector(resource.metadata.name))
+
+
+def _labels(app: str, instance: str, selector: Mapping[str, str]) -> dict[str, str]:
+    return {
+        names.LABEL_NAME: app,
+        names.LABEL_INSTANCE: instance,
+        names.LABEL_PART_OF: PART_OF,
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        **selector,
+    }
+
+
+def engine_child(resource: ModelDeployment, api_version: str, kind: str, name: str, **content: object) -> Object:
+    """An object that belongs to a ModelDeployment. `content` is everything beside metadata."""
+    return _child(resource.kind, resource.metadata, engine_labels(resource), api_version, kind, name, content)
+
+
+def router_child(resource: RoutePolicy, api_version: str, kind: str, name: str, **content: object) -> Object:
+    """An object that belongs to a RoutePolicy. `content` is everything beside metadata."""
+    return _child(resource.kind, resource.metadata, router_labels(resource), api_version, kind, name, content)
+
+
+def _child(
+    owner_kind: str,
+    owner: ObjectMeta,
+    labels: Mapping[str, str],
+    api_version: str,
+    kind: str,
+    name: str,
+    content: Mapping[str, object],
+) -> Object:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": owner.namespace,
+            "labels": dict(labels),
+            "ownerReferences": [owner_reference(owner_kind, owner)],
+        },
+        **content,
+    }
+
+
+def owner_reference(kind: str, owner: ObjectMeta) -> Object:
+    """The reference by which a child goes with its resource."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": kind,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

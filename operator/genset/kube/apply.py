@@ -1,0 +1,172 @@
+"""Makes the children be what is desired, and nothing more: apply what differs, prune what is no longer wanted.
+
+An object is applied (server-side, field manager `genset`) when its desired-hash annotation tells of another desired
+state, or when a desired field has another value in the live object. An object that is not ours, i.e. that has no
+controller reference to our resource, is never touched: it becomes a NameConflict problem. Nothing is written when
+nothing differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genset import names
+from genset.api.modeldeployment import Reason
+from genset.kube.client import Api, ApiError, Object
+from genset.kube.diff import desired_hash, differences
+from genset.kube.echoes import Echoes
+from genset.kube.kinds import Kind, kind_of
+from genset.kube.metrics import Metrics
+from genset.status.refs import Problem
+
+log = logging.getLogger(__name__)
+
+ChildKey = tuple[str, str, str]  # apiVersion, kind, name
+Children = Mapping[ChildKey, Object]
+
+# What pods mount or run as exists before the pods' controllers do: no pod starts into a missing volume.
+_FIRST = frozenset({"ServiceAccount", "PersistentVolumeClaim", "ConfigMap", "Secret"})
+
+
+@dataclass
+class ApplyResult:
+    """What came of one pass over the children."""
+
+    objects: dict[ChildKey, Object] = field(default_factory=dict)  # live, ours, as after the pass
+    problems: list[Problem] = field(default_factory=list)  # what the API server refused, and foreign objects
+    namespace_terminating: bool = False
+    deleting: bool = False  # a child that is wanted is still being deleted: come again soon
+    written: int = 0  # writes sent
+
+
+class Applier:
+    """Writes children of one owner at a time; holds no state of its own."""
+
+    def __init__(self, api: Api, metrics: Metrics, echoes: Echoes) -> None:
+        self._api = api
+        self._metrics = metrics
+        self._echoes = echoes
+
+    async def reconcile(
+        self, owner: Object, desired: Sequence[Mapping[str, Any]], children: Children, *, prune: bool = True
+    ) -> ApplyResult:
+        """Applies `desired` over `children` (what a LIST by label returned) and deletes the rest.
+
+        Raises ApiError only for what another attempt can heal.
+        """
+        result = ApplyResult()
+        wanted = {child_key(item) for item in desired}
+        first = [item for item in desired if item["kind"] in _FIRST]
+        rest = [item for item in desired if item["kind"] not in _FIRST]
+        for group in (first, rest):
+            await _all(self._apply_one(owner, item, children, result) for item in group)
+        if prune and not result.namespace_terminating:
+            unwanted = [item for key, item in children.items() if key not in wanted]
+            await _all(self._prune_one(owner, item, result) for item in unwanted)
+        return result
+
+    async def _apply_one(
+        self, owner: Object, desired: Mapping[str, Any], children: Children, result: ApplyResult
+    ) -> None:
+        key = child_key(desired)
+        kind = kind_of(key[0], key[1])
+        metadata = desired["metadata"]
+        live = children.get(key) or await self._api.get(kind, metadata["namespace"], metadata["name"])
+        if live is not None and not is_owned(live, owner):
+            result.problems.append(_conflict(kind, metadata, live))
+            return
+        if live is not None and live["metadata"].get("deletionTimestamp"):
+            result.deleting = True
+            return
+        body = with_hash(desired)
+        changed = differences(body, live) if live is not None else []
+        if live is not None and not changed:
+            result.objects[key] = live
+            return
+        try:
+            result.objects[key] = await self._write(kind, body, live)
+            result.written += 1
+        except ApiError as error:
+            self._refused(kind, metadata, error, result)
+            if live is not None:
+                result.objects[key] = live
+            return
+        where = f"{kind.kind} {metadata['namespace']}/{metadata['name']}"
+        log.info("Applied %s%s", where, f" ({', '.join(changed[:5])})" if changed else "")
+
+    async def _write(self, kind: Kind, body: Object, live: Object | None) -> Object:
+        """Creation never forces: an object that came into being since the read wins with a conflict. An update is bound to
+        the uid that was read, and takes over every field that genset wants."""
+        if live is not None:
+            body["metadata"]["uid"] = live["metadata"]["uid"]
+        stored = await self._api.apply(kind, body, field_manager=names.FIELD_MANAGER, force=live is not None)
+        self._echoes.wrote(stored)
+        self._metrics.applies.labels(kind=kind.kind, verb="create" if live is None else "update").inc()
+        return stored
+
+    def _refused(self, kind: Kind, metadata: Mapping[str, Any], error: ApiError, result: ApplyResult) -> None:
+        where = f"{kind.kind} {metadata['namespace']}/{metadata['name']}"
+        if error.namespace_terminating or (error.not_found and "namespaces" in error.message):
+            result.namespace_terminating = True
+        elif error.transient:
+            raise error
+        else:
+            log.warning("Could not apply %s: %s", where, error.message)
+            message = f"The API server refused {kind.kind} {metadata['name']}: {error.message}"
+            result.problems.append(Problem(Reason.APPLY_REJECTED, message, ""))
+
+    async def _prune_one(self, owner: Object, live: Object, result: ApplyResult) -> None:
+        if not is_owned(live, owner) or live["metadata"].get("deletionTimestamp"):
+            return
+        kind = kind_of(live["apiVersion"], live["kind"])
+        await self._api.delete(kind, live)
+        result.written += 1
+        self._metrics.applies.labels(kind=kind.kind, verb="delete").inc()
+        log.info("Pruned %s %s/%s", kind.kind, live["metadata"]["namespace"], live["metadata"]["name"])
+
+
+def child_key(item: Mapping[str, Any]) -> ChildKey:
+    """Identity of a child inside its namespace."""
+    return str(item["apiVersion"]), str(item["kind"]), str(item["metadata"]["name"])
+
+
+def is_owned(live: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
+    """Whether the object's controller is our resource, by uid: a namesake of a deleted resource is not."""
+    references = live["metadata"].get("ownerReferences") or ()
+    return any(item.get("controller") and item.get("uid") == owner["metadata"]["uid"] for item in references)
+
+
+def with_hash(desired: Mapping[str, Any]) -> Object:
+    """A copy of the desired object that carries its hash: a field that is no longer wanted changes it."""
+    body: Object = copy.deepcopy(dict(desired))
+    annotations = body["metadata"].setdefault("annotations", {})
+    annotations[names.ANNOTATION_DESIRED_HASH] = desired_hash(desired)
+    return body
+
+
+def _conflict(kind: Kind, metadata: Mapping[str, Any], live: Mapping[str, Any]) -> Problem:
+    controllers = [
+        f"{item.get('kind')} {item.get('name')}"
+        for item in live["metadata"].get("ownerReferences") or ()
+        if item.get("controller")
+    ]
+    owner = f"belongs to {controllers[0]}" if controllers else "was not made by genset"
+    return Problem(
+        Reason.NAME_CONFLICT,
+        f"{kind.kind} {metadata['name']} exists and {owner}; genset leaves it alone. Delete or rename it, or give this "
+        "resource another name.",
+        "metadata.name",
+    )
+
+
+async def _all(writes: Iterable[Any]) -> None:
+    """Runs all to their end, then raises the first failure: no write is cut off by its neighbour's error."""
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -1,0 +1,300 @@
+"""One connection to the API server: plain dicts in, plain dicts out.
+
+Everything that crosses the wire goes through `Api.request`, so that time limits, retries, the cap on parallel requests
+and the fence of leader election hold everywhere. Configuration and credentials (kubeconfig, service account, exec
+plugins, token rotation) and TLS come from `kubernetes.aio`; its generated models and its discovery are not used.
+
+    ApiError                 the API server said no, or nothing
+      .not_found .conflict .already_exists .forbidden .invalid .namespace_terminating .unreachable
+    LeadershipLost           a write was refused here, because another operator may be leading
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client import ApiClient, Configuration
+
+import genset
+from genset.kube.metrics import Metrics
+from genset.kube.kinds import Kind
+
+Object = dict[str, Any]
+
+ATTEMPTS = 5  # of one request, with backoff 0.1 s x 2^n: about 3 s in all; the work queue carries on from there
+FIRST_BACKOFF = 0.1  # seconds
+LONGEST_BACKOFF = 5.0  # seconds; also the longest Retry-After that is waited for in place
+REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+IN_FLIGHT = 32  # requests at once: enough for hundreds of objects a second, few enough for a small API server
+RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+class ApiError(Exception):
+    """A request that failed for good, with the API server's own words."""
+
+    def __init__(self, status: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status  # HTTP status; 0: no answer
+        self.reason = reason  # metav1.StatusReason
+        self.message = message
+        self.causes: tuple[Mapping[str, Any], ...] = tuple((details or {}).get("causes") or ())
+
+    def _caused_by(self, reason: str) -> bool:
+        return any(cause.get("reason") == reason for cause in self.causes)
+
+    @property
+    def unreachable(self) -> bool:
+        return self.status == 0
+
+    @property
+    def not_found(self) -> bool:
+        return self.status == 404
+
+    @property
+    def conflict(self) -> bool:
+        return self.status == 409
+
+    @property
+    def already_exists(self) -> bool:
+        return self.status == 409 and self.reason == "AlreadyExists"
+
+    @property
+    def field_conflict(self) -> bool:
+        """A server-side apply without force met fields of another owner."""
+        return self.status == 409 and self._caused_by("FieldManagerConflict")
+
+    @property
+    def forbidden(self) -> bool:
+        return self.status == 403
+
+    @property
+    def invalid(self) -> bool:
+        """The object itself was refused: no retry can help."""
+        return self.status in (400, 422)
+
+    @property
+    def namespace_terminating(self) -> bool:
+        """Creation was refused because the namespace is being deleted."""
+        return self.status == 403 and self._caused_by("NamespaceTerminating")
+
+    @property
+    def transient(self) -> bool:
+        """Worth another attempt later with the same content."""
+        return self.unreachable or self.status in RETRIED or (self.conflict and not self.already_exists)
+
+
+class LeadershipLost(Exception):
+    """This process may no longer write: the Lease is not surely its own."""
+
+
+async def load_configuration(kubeconfig: Path | None, context: str | None) -> Configuration:
+    """A file that is named, else the pod's service account, else KUBECONFIG or ~/.kube/config."""
+    configuration = Configuration()
+    if kubeconfig is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        kubernetes_config.load_incluster_config(configuration)
+    else:
+        path = str(kubeconfig.expanduser()) if kubeconfig else None
+        await kubernetes_config.load_kube_config(path, context=context, client_configuration=configuration)
+    configuration.connection_pool_maxsize = IN_FLIGHT * 2  # the lease and the probes of health never wait for the rest
+    configuration.retries = None  # retries are ours
+    return configuration
+
+
+class Api:
+    """Requests to one API server. Safe to share between tasks of one event loop; `close` it in the end."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        metrics: Metrics,
+        *,
+        rng: random.Random | None = None,
+        attempts: int = ATTEMPTS,
+        user_agent: str = f"genset-operator/{genset.__version__}",
+    ) -> None:
+        self._client = ApiClient(configuration)
+        self._client.user_agent = user_agent
+        self.configuration = configuration
+        self._metrics = metrics
+        self._rng = rng or random.Random()
+        self._attempts = attempts
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self.may_write: Callable[[], bool] = lambda: True  # the fence of leader election
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._client.close()
+
+    # -- verbs --------------------------------------------------------------------------------------------------------
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """The object, or None when there is none."""
+        return await self._get(kind, namespace, name, "application/json")
+
+    async def get_metadata(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Only the object's metadata: content, such as a Secret's data, stays on the server."""
+        return await self._get(kind, namespace, name, METADATA_ONLY)
+
+    async def _get(self, kind: Kind, namespace: str, name: str, accept: str) -> Object | None:
+        try:
+            return await self.request("GET", kind.path(namespace, name), headers={"Accept": accept})
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    async def list(self, kind: Kind, namespace: str | None, selector: str = "") -> list[Object]:
+        """All objects of the kind, in one namespace or in all, that a label selector matches. Read page by page."""
+        items: list[Object] = []
+        query = {"limit": "500"}
+        if selector:
+            query["labelSelector"] = selector
+        while True:
+            page = await self.request("GET", kind.path(namespace), query=query)
+            for item in page.get("items") or ():
+                item.setdefault("apiVersion", kind.api_version)
+                item.setdefault("kind", kind.kind)
+                items.append(item)
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return items
+            query["continue"] = token
+
+    async def apply(
+        self, kind: Kind, body: Object, *, field_manager: str, force: bool, subresource: str | None = None
+    ) -> Object:
+        """Server-side apply at the object's own name."""
+        metadata = body["metadata"]
+        query = {"fieldManager": field_manager, "force": "true" if force else "false"}
+        return await self.request(
+            "PATCH",
+            kind.path(metadata["namespace"], metadata["name"], subresource),
+            query=query,
+            body=body,
+            headers={"Content-Type": "application/apply-patch+yaml"},
+        )
+
+    async def merge_patch(self, kind: Kind, namespace: str, name: str, body: Object, *, field_manager: str) -> Object:
+        """JSON merge patch of a few fields."""
+        return await self.request(
+            "PATCH",
+            kind.path(namespace, name),
+            query={"fieldManager": field_manager},
+            body=body,
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+
+    async def create(self, kind: Kind, body: Object, *, attempts: int | None = None) -> Object:
+        """POST into the collection."""
+        return await self.request("POST", kind.path(body["metadata"]["namespace"]), body=body, attempts=attempts)
+
+    async def replace(self, kind: Kind, body: Object, *, attempts: int | None = None) -> Object:
+        """PUT; the resourceVersion inside makes it fail if someone else wrote in between."""
+        metadata = body["metadata"]
+        return await self.request(
+            "PUT", kind.path(metadata["namespace"], metadata["name"]), body=body, attempts=attempts
+        )
+
+    async def delete(self, kind: Kind, live: Object, *, propagation: str = "Background") -> None:
+        """Deletes exactly the object that was read: uid and resourceVersion must still hold. Gone already is fine."""
+        metadata = live["metadata"]
+        body: Object = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+        }
+        try:
+            await self.request("DELETE", kind.path(metadata["namespace"], metadata["name"]), body=body)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+
+    # -- the wire -----------------------------------------------------------------------------------------------------
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        headers: Mapping[str, str] | None = None,
+        attempts: int | None = None,
+        timeout: aiohttp.ClientTimeout = REQUEST_TIMEOUT,
+    ) -> Object:
+        """One request with retries. ApiError when it failed for good; LeadershipLost for writes behind the fence."""
+        last = attempts or self._attempts
+        attempt = 0
+        while True:
+            attempt += 1
+            if method in WRITES and not self.may_write():
+                raise LeadershipLost(f"{method} {path} not sent: the Lease is not held")
+            error, retry_after = await self._attempt(method, path, query, body, headers, timeout)
+            if not isinstance(error, ApiError):
+                return error
+            if attempt >= last or not self._again(method, error) or retry_after > LONGEST_BACKOFF:
+                raise error
+            backoff: float = min(FIRST_BACKOFF * 2 ** (attempt - 1), LONGEST_BACKOFF) * self._rng.uniform(0.5, 1.5)
+            await asyncio.sleep(max(backoff, retry_after))
+
+    @staticmethod
+    def _again(method: str, error: ApiError) -> bool:
+        if error.conflict:  # a concurrent write of the same object; a PUT carries its resourceVersion and never recovers
+            return method == "PATCH" and not error.field_conflict and "uid" not in error.message.lower()
+        return error.unreachable or error.status in RETRIED
+
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        headers: Mapping[str, str] | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> tuple[Object | ApiError, float]:
+        """The answer, or the error with the seconds that the server asked to wait."""
+        sent = {**self._client.default_headers, "Accept": "application/json", **(headers or {})}
+        url = self.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        status = 0
+        try:
+            async with self._slots:
+                await self._client.update_params_for_auth(sent, [], ["BearerToken"], path, method, body)
+                answer = await self._client.call_api(method, url, sent, body=body, _request_timeout=timeout)
+                content = await answer.read()
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+            message = f"no answer from the API server at {self.configuration.host}: {failure or type(failure).__name__}"
+            return ApiError(0, "Unreachable", message), 0.0
+        finally:
+            self._metrics.api_requests.labels(method=method, code=str(status)).inc()
+        if 200 <= status < 300:
+            return (orjson.loads(content) if content else {}), 0.0
+        return _error(status, content), _seconds(answer.headers.get("Retry-After"))
+
+
+def _error(status: int, content: bytes) -> ApiError:
+    try:
+        parsed = orjson.loads(content)
+        return ApiError(status, parsed.get("reason") or "", parsed.get("message") or "", parsed.get("details"))
+    except (orjson.JSONDecodeError, AttributeError):
+        return ApiError(status, "", content[:500].decode(errors="replace") or f"HTTP {status}")
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Retry-After in its number form; dates are not used by API servers."""
+    try:
+        return max(0.0, float(retry_after or 0))
+    except ValueError:
+        return 0.0

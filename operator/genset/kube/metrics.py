@@ -1,0 +1,48 @@
+"""Every metric of the operator, in one registry per process.
+
+A value object without behaviour: the layers count what they do, the scrape endpoint reads.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Names and labels are part of the product: dashboards and alerts depend on them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        ProcessCollector(registry=r)
+        PlatformCollector(registry=r)
+        GCCollector(registry=r)
+        self.reconciles = Counter("genset_reconcile", "Reconciles, by outcome.", ["kind", "result"], registry=r)
+        self.reconcile_seconds = Histogram(
+            "genset_reconcile_duration_seconds", "Time of one reconcile.", ["kind"], buckets=_SECONDS, registry=r
+        )
+        self.depth = Gauge("genset_workqueue_depth", "Keys that wait for a worker.", registry=r)
+        self.delayed = Gauge("genset_workqueue_delayed", "Keys that wait for their time.", registry=r)
+        self.running = Gauge("genset_workqueue_running", "Keys in work.", registry=r)
+        self.retries = Counter("genset_workqueue_retries", "Reconciles that failed and come again.", registry=r)
+        self.wait_seconds = Histogram(
+            "genset_workqueue_wait_seconds", "Time of a key between due and in work.", buckets=_SECONDS, registry=r
+        )
+        self.applies = Counter("genset_apply", "Writes of children and status.", ["kind", "verb"], registry=r)
+        self.events = Counter("genset_events", "Kubernetes Events, by outcome.", ["result"], registry=r)
+        self.api_requests = Counter("genset_api_requests", "Requests to the API server.", ["method", "code"], registry=r)
+        self.probes = Counter("genset_probe", "Probes of engines, routers and pullers.", ["probe", "result"], registry=r)
+        self.watch_events = Counter("genset_watch_events", "Events seen by the watches.", ["kind"], registry=r)
+        self.resyncs = Counter("genset_resync", "Full resyncs.", ["result"], registry=r)
+        self.leader = Gauge("genset_leader", "1 while this process leads.", registry=r)
+        self.programming_seconds = Histogram(
+            "genset_routepolicy_programming_seconds",
+            "Time from a changed configuration to the last router that serves it.",
+            buckets=_SECONDS,
+            registry=r,
+        )

@@ -1,0 +1,90 @@
+"""Reads what a reconcile needs to know: children by label, referenced objects, pods.
+
+Always from the API server, never from a cache, so that a reconcile acts on what is. Users' Secrets are read by name only:
+the operator has no right to list them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from genset import names
+from genset.api.base import SecretKeyRef, SecretRef
+from genset.kube import kinds
+from genset.kube.apply import Children, child_key
+from genset.kube.client import Api, Object
+from genset.kube.kinds import Kind
+
+#: Kinds of children, listed for apply and prune. A router's credentials Secret is read by its name instead.
+MODEL_DEPLOYMENT_CHILDREN = (
+    kinds.DEPLOYMENT, kinds.SERVICE, kinds.PVC, kinds.DISRUPTION_BUDGET, kinds.NETWORK_POLICY,
+)  # fmt: skip
+ROUTE_POLICY_CHILDREN = (
+    kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.SERVICE_ACCOUNT, kinds.DISRUPTION_BUDGET,
+    kinds.NETWORK_POLICY,
+)  # fmt: skip
+
+
+def selector(owner_label: str, name: str) -> str:
+    """Label selector of everything that genset made for one resource."""
+    return f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{owner_label}={name}"
+
+
+async def children(api: Api, namespace: str, owned_kinds: Iterable[Kind], label_selector: str) -> Children:
+    """Live objects by (apiVersion, kind, name), one LIST per kind."""
+    lists = await asyncio.gather(*(api.list(kind, namespace, label_selector) for kind in owned_kinds))
+    return {child_key(item): item for items in lists for item in items}
+
+
+async def pods(api: Api, namespace: str, label_selector: str) -> tuple[Object, ...]:
+    """Pods, oldest first."""
+    items = await api.list(kinds.POD, namespace, label_selector)
+    return tuple(sorted(items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])))
+
+
+async def secrets(api: Api, namespace: str, wanted: Iterable[str]) -> dict[str, dict[str, bytes]]:
+    """Decoded data of Secrets by name; those that do not exist are absent."""
+    ordered = sorted(set(wanted))
+    found = await asyncio.gather(*(api.get(kinds.SECRET, namespace, name) for name in ordered))
+    return {name: decoded(secret) for name, secret in zip(ordered, found, strict=True) if secret is not None}
+
+
+def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
+    """Data of a Secret; a value that is no base64 cannot come from an API server."""
+    data = secret.get("data") or {}
+    try:
+        return {key: base64.b64decode(value) for key, value in data.items()}
+    except (binascii.Error, TypeError):
+        return {}
+
+
+def secret_names(model: object) -> frozenset[str]:
+    """Names of all Secrets that a resource refers to, wherever in its spec."""
+    if isinstance(model, SecretKeyRef | SecretRef):
+        return frozenset({model.name})
+    if isinstance(model, BaseModel):
+        return frozenset().union(*(secret_names(getattr(model, field)) for field in type(model).model_fields))
+    if isinstance(model, list | tuple):
+        return frozenset().union(*(secret_names(item) for item in model))
+    return frozenset()
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Ready and not on its way out."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+
+
+def is_running(pod: Mapping[str, Any]) -> bool:
+    """Has an address, its containers run, and it is not on its way out."""
+    status = pod.get("status") or {}
+    gone = bool(pod["metadata"].get("deletionTimestamp"))
+    return not gone and status.get("phase") == "Running" and bool(status.get("podIP"))

@@ -1,0 +1,73 @@
+"""Writes status: by server-side apply under its own field manager, and only if it differs.
+
+Apply needs no resourceVersion, so it cannot lose against a concurrent change of the spec; a condition that is no longer
+reported goes away because genset-status alone owned it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from genset import names
+from genset.kube.client import Api, ApiError, Object
+from genset.kube.echoes import Echoes
+from genset.kube.kinds import Kind
+from genset.kube.metrics import Metrics
+
+
+class StatusWriter:
+    """Writes the status of both resources."""
+
+    def __init__(self, api: Api, metrics: Metrics, echoes: Echoes) -> None:
+        self._api = api
+        self._metrics = metrics
+        self._echoes = echoes
+
+    async def write(self, kind: Kind, live: Object, status: BaseModel, condition_types: Collection[str]) -> bool:
+        """Whether something was written. A resource that is gone, or is another one of the same name, is left alone."""
+        if not differs(live.get("status"), status, condition_types):
+            return False
+        metadata = live["metadata"]
+        body: Object = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
+            "status": as_dict(status),
+        }
+        try:
+            stored = await self._api.apply(
+                kind, body, field_manager=names.STATUS_FIELD_MANAGER, force=True, subresource="status"
+            )
+        except ApiError as error:
+            if error.not_found or (error.conflict and "uid" in error.message.lower()):
+                return False
+            raise
+        self._echoes.wrote(stored)
+        self._metrics.applies.labels(kind=kind.kind, verb="status").inc()
+        return True
+
+
+def as_dict(status: BaseModel) -> dict[str, Any]:
+    """A status as it goes over the wire."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def differs(live: Any, status: BaseModel, condition_types: Collection[str]) -> bool:
+    """Whether the live status says something else. Conditions of types that others added are theirs."""
+    if not isinstance(live, dict):
+        return True
+    conditions = [item for item in live.get("conditions") or () if item.get("type") in condition_types]
+    try:
+        parsed = type(status).model_validate({**live, "conditions": conditions})
+    except ValidationError:
+        return True
+    return _ordered(parsed) != _ordered(status)
+
+
+def _ordered(status: BaseModel) -> dict[str, Any]:
+    content = as_dict(status)
+    content["conditions"] = sorted(content.get("conditions") or (), key=lambda item: str(item["type"]))
+    return content

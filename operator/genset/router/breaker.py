@@ -1,0 +1,254 @@
+"""Breakers and the retry budget: when a backend or an endpoint may be asked.
+
+Pure: the clock and the randomness come in as arguments. A breaker opens after 3 consecutive failures, or when half of at
+least 10 outcomes within 30 s failed. It is open for 5 s x 2^n (at most 120 s; 15 s where active probes exist), never less
+than a Retry-After. Then it is half-open: one request or probe at a time, and it closes after 2 successes with at least
+10 s between the first of them and the closing, so that a flapping backend does not drag traffic to and fro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+CONSECUTIVE_FAILURES = 3
+WINDOW_SECONDS = 30.0
+WINDOW_MINIMUM = 10  # outcomes in the window before its share of failures counts
+WINDOW_SHARE = 0.5
+OPEN_SECONDS = 5.0
+OPEN_MOST_SECONDS = 120.0
+OPEN_MOST_PROBED_SECONDS = 15.0
+JITTER = 0.2
+CLOSE_SUCCESSES = 2
+FAILBACK_SECONDS = 10.0
+FORGET_SECONDS = 60.0  # closed for so long: the next opening starts at OPEN_SECONDS again
+HARD_DOWN_AUTH_SECONDS = 1800.0  # a new credentials file clears it at once: the backend is built anew
+HARD_DOWN_MODEL_SECONDS = 300.0
+
+RETRY_SHARE = 0.2
+RETRY_FLOOR = 5  # a quiet system may retry, too
+RETRY_WINDOW = 10
+
+_BUCKETS = 6
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Cause(StrEnum):
+    """Why a breaker is open. Only FAILURES may be tried as the least bad when nothing else is left."""
+
+    NONE = ""
+    FAILURES = "failures"
+    NO_ENDPOINT = "no_endpoint"
+    RATE_LIMITED = "rate_limited"
+    AUTH = "auth"
+    MODEL = "model_not_found"
+
+
+class Breaker:
+    """One breaker. All times are seconds of one monotonic clock.
+
+    `probed`: active probes exist, so probes alone lead through half-open. `failback_seconds`: 0 for an endpoint, whose
+    return moves no traffic between tiers.
+    """
+
+    __slots__ = (
+        "_consecutive",
+        "_failback_seconds",
+        "_jitter",
+        "_probed",
+        "_slots",
+        "_token",
+        "cause",
+        "closed_at",
+        "good",
+        "healthy_since",
+        "openings",
+        "open_until",
+        "opened_at",
+        "state",
+    )
+
+    def __init__(
+        self, jitter: Callable[[], float], *, probed: bool = False, failback_seconds: float = FAILBACK_SECONDS
+    ) -> None:
+        self._jitter = jitter  # uniform in [0, 1)
+        self._probed = probed
+        self._failback_seconds = failback_seconds
+        self._consecutive = 0
+        self._slots: list[list[int]] = [[-1, 0, 0] for _ in range(_BUCKETS)]  # epoch, successes, failures
+        self._token = False
+        self.state = State.CLOSED
+        self.cause = Cause.NONE
+        self.open_until = 0.0
+        self.opened_at = 0.0
+        self.closed_at = -FORGET_SECONDS
+        self.openings = 0
+        self.good = 0
+        self.healthy_since: float | None = None
+
+    def admits(self, now: float) -> bool:
+        """Whether a request may go: closed, or half-open with its token free."""
+        if self.state is State.CLOSED:
+            return True
+        self._turn(now)
+        return self.state is State.HALF_OPEN and not self._token and not self._probed
+
+    def take(self, now: float) -> bool:
+        """Begins a request. True: it carries the half-open token, to be given back by an outcome or by `release`."""
+        if self.state is State.CLOSED or not self.admits(now):
+            return False
+        self._token = True
+        return True
+
+    def release(self) -> None:
+        """The token's request ended without an outcome (the client left, or the request was at fault)."""
+        self._token = False
+
+    def success(self, now: float, began: float, token: bool = False) -> None:
+        """A request or a probe that began at `began` went well."""
+        if token:
+            self._token = False
+        if self.state is State.CLOSED:
+            self._consecutive = 0
+            self._slot(now)[1] += 1
+            return
+        if began < self.opened_at:
+            return  # it says nothing about the time since
+        self._turn(now)
+        if self.healthy_since is None:
+            self.healthy_since = now
+        self.good += 1
+        if (
+            self.state is State.HALF_OPEN
+            and self.good >= CLOSE_SUCCESSES
+            and now - self.healthy_since >= self._failback_seconds
+        ):
+            self._close(now)
+
+    def failure(self, now: float, token: bool = False) -> bool:
+        """A request or a probe failed. True when this opened the breaker."""
+        if token:
+            self._token = False
+        if self.state is State.CLOSED:
+            self._consecutive += 1
+            self._slot(now)[2] += 1
+            if self._consecutive >= CONSECUTIVE_FAILURES or self._window_is_bad(now):
+                self._open(now, Cause.FAILURES, self._pause())
+                return True
+            return False
+        self._turn(now)
+        self.good = 0
+        self.healthy_since = None
+        if self.state is State.HALF_OPEN:
+            self._open(now, Cause.FAILURES, self._pause())
+            return True
+        return False
+
+    def trip(self, now: float, cause: Cause, seconds: float = 0.0) -> None:
+        """Opens at once: no endpoint left, a Retry-After, refused credentials, an unknown model."""
+        if self.state is State.OPEN and self.cause is not Cause.FAILURES and self.open_until >= now + seconds:
+            return
+        self._open(now, cause, seconds)
+
+    def cool(self, now: float, retry_after: float | None) -> None:
+        """A 429: for Retry-After, and without one for the usual pause."""
+        pause = self._pause()
+        self.trip(now, Cause.RATE_LIMITED, max(retry_after, 0.0) if retry_after is not None else pause)
+
+    def probe_failed(self) -> None:
+        """A bad probe while open: what was healthy is so no longer."""
+        self.good = 0
+        self.healthy_since = None
+
+    def view(self, now: float) -> State:
+        """The state with the passage of time applied."""
+        self._turn(now)
+        return self.state
+
+    def _turn(self, now: float) -> None:
+        if self.state is State.OPEN and now >= self.open_until:
+            self.state = State.HALF_OPEN
+            self._token = False
+            if self.cause is Cause.RATE_LIMITED and not self.good:
+                # The pause was asked for; nothing was ever broken, so there is nothing to prove.
+                self._close(now)
+
+    def _open(self, now: float, cause: Cause, seconds: float) -> None:
+        if self.state is State.CLOSED and now - self.closed_at >= FORGET_SECONDS:
+            self.openings = 0
+        self.state = State.OPEN
+        self.cause = cause
+        self.opened_at = now
+        self.open_until = now + seconds
+        self.openings += 1
+        self.good = 0
+        self.healthy_since = None
+        self._token = False
+
+    def _close(self, now: float) -> None:
+        self.state = State.CLOSED
+        self.cause = Cause.NONE
+        self.closed_at = now
+        self._consecutive = 0
+        self._token = False
+        for slot in self._slots:
+            slot[0] = -1
+
+    def _pause(self) -> float:
+        most = OPEN_MOST_PROBED_SECONDS if self._probed else OPEN_MOST_SECONDS
+        pause = min(OPEN_SECONDS * 2 ** min(self.openings, 10), most)
+        return pause * (1 - JITTER + 2 * JITTER * self._jitter())
+
+    def _slot(self, now: float) -> list[int]:
+        epoch = int(now / (WINDOW_SECONDS / _BUCKETS))
+        slot = self._slots[epoch % _BUCKETS]
+        if slot[0] != epoch:
+            slot[0] = epoch
+            slot[1] = slot[2] = 0
+        return slot
+
+    def _window_is_bad(self, now: float) -> bool:
+        oldest = int(now / (WINDOW_SECONDS / _BUCKETS)) - _BUCKETS
+        good = sum(slot[1] for slot in self._slots if slot[0] > oldest)
+        bad = sum(slot[2] for slot in self._slots if slot[0] > oldest)
+        return good + bad >= WINDOW_MINIMUM and bad >= WINDOW_SHARE * (good + bad)
+
+
+class RetryBudget:
+    """Retries of one backend: at most a fifth of its requests over 10 s, and always a handful."""
+
+    __slots__ = ("_requests", "_retries", "_seconds")
+
+    def __init__(self) -> None:
+        self._seconds = [-1] * RETRY_WINDOW
+        self._requests = [0] * RETRY_WINDOW
+        self._retries = [0] * RETRY_WINDOW
+
+    def request(self, now: float) -> None:
+        """A request asked this backend for the first time."""
+        self._requests[self._index(now)] += 1
+
+    def take(self, now: float) -> bool:
+        """Books one retry if the budget allows it."""
+        index = self._index(now)
+        oldest = int(now) - RETRY_WINDOW
+        fresh = [i for i in range(RETRY_WINDOW) if self._seconds[i] > oldest]
+        requests = sum(self._requests[i] for i in fresh)
+        retries = sum(self._retries[i] for i in fresh)
+        if retries + 1 > max(RETRY_FLOOR, RETRY_SHARE * requests):
+            return False
+        self._retries[index] += 1
+        return True
+
+    def _index(self, now: float) -> int:
+        second = int(now)
+        index = second % RETRY_WINDOW
+        if self._seconds[index] != second:
+            self._seconds[index] = second
+            self._requests[index] = self._retries[index] = 0
+        return index

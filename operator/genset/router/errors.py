@@ -1,0 +1,111 @@
+"""The closed error vocabulary, and the shape in which clients see an error.
+
+Every failure that a client, a metric or a log line can name is one `ErrorKind` here: `caller_*` (the request is at
+fault), `policy_*` (a rule of the RoutePolicy), `provider_*` (what answered, or did not), `router_*` (this process).
+Pure: the state machine decides with these values, the wire only renders them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One word of the vocabulary: its HTTP status before commit, and the short `code` that clients may switch on."""
+
+    word: str
+    status: int
+    code: str
+
+
+def _kinds(*kinds: ErrorKind) -> dict[str, ErrorKind]:
+    return {kind.word: kind for kind in kinds}
+
+
+VOCABULARY = _kinds(
+    ErrorKind("caller_bad_request", 400, "bad_request"),
+    ErrorKind("caller_invalid_json", 400, "invalid_json"),
+    ErrorKind("caller_missing_model", 400, "missing_model"),
+    ErrorKind("caller_unknown_path", 404, "unknown_path"),
+    ErrorKind("caller_method_not_allowed", 405, "method_not_allowed"),
+    ErrorKind("caller_timeout", 408, "request_timeout"),
+    ErrorKind("caller_body_too_large", 413, "body_too_large"),
+    ErrorKind("caller_headers_too_large", 431, "headers_too_large"),
+    ErrorKind("caller_gone", 499, "client_closed_request"),  # never sent: names it in logs and metrics
+    ErrorKind("policy_model_not_found", 404, "model_not_found"),
+    ErrorKind("policy_context_too_long", 413, "context_too_long"),
+    ErrorKind("policy_no_backend", 503, "no_backend"),  # the route's tiers are all empty
+    ErrorKind("provider_unreachable", 502, "upstream_unreachable"),
+    ErrorKind("provider_timeout", 504, "upstream_timeout"),
+    ErrorKind("provider_error", 502, "upstream_error"),
+    ErrorKind("provider_unavailable", 503, "upstream_unavailable"),
+    ErrorKind("provider_rate_limited", 429, "upstream_rate_limited"),
+    ErrorKind("provider_auth", 502, "upstream_auth"),
+    ErrorKind("provider_model_not_found", 502, "upstream_model_not_found"),
+    ErrorKind("provider_unsupported", 501, "upstream_unsupported"),
+    ErrorKind("provider_context_exceeded", 400, "context_length_exceeded"),
+    ErrorKind("provider_content_filter", 400, "content_filter"),
+    ErrorKind("provider_rejected", 400, "upstream_rejected"),
+    ErrorKind("provider_invalid_response", 502, "upstream_invalid_response"),
+    ErrorKind("provider_stalled", 504, "upstream_stalled"),
+    ErrorKind("provider_interrupted", 502, "upstream_interrupted"),
+    ErrorKind("router_overloaded", 429, "overloaded"),
+    ErrorKind("router_queue_timeout", 429, "queue_timeout"),
+    ErrorKind("router_no_backend", 503, "no_backend_available"),
+    ErrorKind("router_deadline", 504, "deadline_exceeded"),
+    ErrorKind("router_draining", 503, "draining"),
+    ErrorKind("router_not_configured", 503, "not_configured"),
+    ErrorKind("router_internal", 500, "internal"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """A final answer that is an error.
+
+    `retry_after` is in seconds. `original` is the upstream's own body (with `status`), handed on untouched where the
+    table of outcomes says that the client should see it.
+    """
+
+    kind: ErrorKind
+    message: str
+    retry_after: int | None = None
+    original: bytes | None = None
+    original_type: str = "application/json"
+    status_override: int | None = None
+
+    @property
+    def status(self) -> int:
+        return self.status_override or self.kind.status
+
+    def body(self) -> bytes:
+        """The OpenAI error shape, or the upstream's original."""
+        if self.original:
+            return self.original
+        return orjson.dumps(
+            {"error": {"message": self.message, "type": self.kind.word, "param": None, "code": self.kind.code}}
+        )
+
+
+def error(word: str, message: str, *, retry_after: int | None = None) -> ErrorAnswer:
+    """An error of our own; KeyError for a word outside the vocabulary."""
+    return ErrorAnswer(VOCABULARY[word], message, retry_after)
+
+
+def in_band(kind: ErrorKind, message: str, attempts: Sequence[str]) -> bytes:
+    """The last event of a stream that broke after commit. No [DONE] and no finish_reason ever follow it."""
+    body = {
+        "error": {
+            "message": message,
+            "type": "upstream_stream_interrupted",
+            "param": None,
+            "code": kind.word,
+            "partial": True,
+            "attempts": list(attempts),
+        }
+    }
+    return b"data: " + orjson.dumps(body) + b"\n\n"

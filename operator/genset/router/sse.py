@@ -1,0 +1,315 @@
+"""Reads an upstream's event stream: which whole events may go on to the client, and what they mean.
+
+Pure: bytes in, bytes out. It holds back everything up to the first token (PRECOMMIT), lets only whole events pass whose
+frame can be JSON (COMMIT), and notices the finish, the end, an error inside the stream and garbage. After the first
+token an event costs a few byte searches and no parse: `"finish_reason":` with a value other than null, and `"error"`
+are the only marks that send an event through JSON. Neither mark can come from text inside a JSON string, where every
+quote is escaped.
+
+Any cutting of the same bytes into chunks yields the same output (a property test holds this).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+DONE = b"data: [DONE]\n\n"
+HOLD_BYTES = 256 * 1024  # held back before the first token; more means that something other than an answer arrives
+EVENT_BYTES = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
+KEEP_BYTES = 1024 * 1024  # forwarded events kept per stream; what a continuation reads
+
+_FINISH = b'"finish_reason":'
+_FINISH_LENGTH = len(_FINISH)
+_CLOSE = ord("}")
+_N = ord("n")
+_SPACE = ord(" ")
+_NEWLINE = ord("\n")
+_QUIET_FIELDS = (b":", b"id:", b"retry:", b"id", b"retry")
+_TOKEN_KEYS = ("content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "audio")
+
+
+class StreamReader:
+    """One upstream stream.
+
+    Read after each `feed`: `opened` (the first token was seen: commit), `finished` (every choice has its
+    finish_reason), `done` ([DONE] came after that), `failed` (the stream must not go on; `fault` says why, `error`
+    holds an error object the upstream sent in-band).
+    """
+
+    __slots__ = (
+        "_bad_finishes",
+        "_choices",
+        "_closed",
+        "_fast",
+        "_held",
+        "_hide_usage",
+        "_seen",
+        "_tail",
+        "_tail_bytes",
+        "done",
+        "dropped_events",
+        "error",
+        "failed",
+        "fault",
+        "finished",
+        "held_bytes",
+        "kept",
+        "kept_bytes",
+        "opened",
+        "usage",
+    )
+
+    def __init__(self, *, hide_usage: bool, choices: int = 1, bad_finishes: frozenset[str] = frozenset()) -> None:
+        self._hide_usage = hide_usage
+        self._choices = choices
+        self._bad_finishes = bad_finishes  # finish_reasons by which a provider says that it broke off
+        self._tail: list[bytes] = []
+        self._tail_bytes = 0
+        self._held: list[bytes] = []
+        self._seen: set[int] = set()
+        self._closed: set[int] = set()
+        self._fast = False
+        self.held_bytes = 0
+        self.kept: list[bytes] = []
+        self.kept_bytes = 0
+        self.dropped_events = 0
+        self.opened = False
+        self.finished = False
+        self.done = False
+        self.failed = False
+        self.fault = ""
+        self.error: dict[str, Any] | None = None
+        self.usage: tuple[int, int] | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole events that may be forwarded now; empty while held back, or when none is complete."""
+        if self.failed or self.done:
+            return b""
+        if self._tail:
+            if b"\n" not in data and b"\r" not in data:
+                return self._stash(data)
+            data = b"".join((*self._tail, data))
+            self._tail.clear()
+            self._tail_bytes = 0
+        if b"\r" in data:
+            # CRLF and lone CR end a line too. A raw CR cannot stand inside JSON, so this changes no payload.
+            keep = data.endswith(b"\r")  # the LF may be on its way
+            if keep:
+                data = data[:-1]
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            if keep:
+                return self._whole(data, b"\r")
+        return self._whole(data, b"")
+
+    def end(self) -> bytes:
+        """The body ended cleanly. Returns what may still be forwarded; afterwards `done` or `failed` is set."""
+        out = b""
+        if not (self.failed or self.done) and self._tail:
+            rest = b"".join(self._tail).replace(b"\r", b"\n").strip(b"\n")
+            self._tail.clear()
+            # Some servers leave out the blank line after the last event. A cut event never parses.
+            if rest and _is_whole(rest):
+                out = self._event(rest)
+                if out and self.opened:
+                    self._keep(out)
+        if not (self.failed or self.done):
+            if self.finished or self._finished_late():
+                self.finished = self.done = True
+            else:
+                self._fail("ended without a finish_reason")
+        return out
+
+    def estimated_tokens(self) -> int:
+        """Events forwarded: one token each, near enough to book a partial answer."""
+        return sum(block.count(b"\n\n") for block in self.kept) + self.dropped_events
+
+    def _stash(self, data: bytes) -> bytes:
+        self._tail.append(data)
+        self._tail_bytes += len(data)
+        if self._tail_bytes > EVENT_BYTES:
+            self._fail("sent an event without end")
+        return b""
+
+    def _whole(self, data: bytes, carriage_return: bytes) -> bytes:
+        cut = data.rfind(b"\n\n")
+        if cut < 0:
+            return self._stash(data + carriage_return) if data or carriage_return else b""
+        cut += 2
+        if cut != len(data) or carriage_return:
+            self._stash(data[cut:] + carriage_return)
+            data = data[:cut]
+        data = self._events(data)
+        if data and self.opened:
+            self._keep(data)
+        return data
+
+    def _events(self, data: bytes) -> bytes:
+        size = len(data)
+        out: list[bytes] | None = None
+        start = position = 0
+        while position < size:
+            if self._fast and data.startswith(b"data: {", position):
+                end = data.find(b"\n", position)
+                if data[end - 1] == _CLOSE and data[end + 1] == _NEWLINE:
+                    mark = data.find(_FINISH, position, end)
+                    if mark >= 0:
+                        mark += _FINISH_LENGTH
+                        if data[mark] == _SPACE:
+                            mark += 1
+                        mark = -1 if data[mark] == _N else mark
+                    if mark < 0 and data.find(b'"error"', position, end) < 0:
+                        position = end + 2
+                        continue
+            end = data.find(b"\n\n", position)
+            if out is None:
+                out = []
+            if position > start:
+                out.append(data[start:position])
+            if end < 0:  # a third newline in a row
+                start = size
+                break
+            event = data[position:end].lstrip(b"\n")
+            if event:
+                out.append(self._event(event))
+                if self.failed or self.done:
+                    return b"".join(out)
+            start = position = end + 2
+        if out is None:
+            return data
+        if start < size:
+            out.append(data[start:size])
+        return b"".join(out)
+
+    def _event(self, event: bytes) -> bytes:
+        """One event through the whole check. What it returns, with the events held back before it, may go on."""
+        payload: list[bytes] = []
+        named_error = False
+        for line in event.split(b"\n"):
+            if line.startswith(b"data:"):
+                payload.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif line.startswith(b"event:"):
+                named_error = line[6:].strip() == b"error"
+            elif line.startswith(b"error:"):  # llama.cpp before 2025
+                payload.append(line[6:].strip())
+                named_error = True
+            elif not line.startswith(_QUIET_FIELDS):
+                return self._fail("sent a line that is no event")
+        if not payload:
+            return b""  # comments keep the upstream connection alive, not the client's
+        body = b"\n".join(payload).strip()
+        if body == b"[DONE]":
+            return self._end_mark()
+        if body[:1] != b"{" or body[-1:] != b"}":
+            return self._fail("sent an event that is no JSON object")
+        try:
+            chunk = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return self._fail("sent an event that is no JSON")
+        if named_error or chunk.get("error"):
+            found = chunk.get("error") or chunk
+            self.error = found if isinstance(found, dict) else {"message": str(found)}
+            return self._fail("sent an error inside the stream")
+        return self._chunk(chunk, event)
+
+    def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
+        choices = chunk.get("choices")
+        choices = choices if isinstance(choices, list) else []
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self.usage = (_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+            if not choices and self._hide_usage:
+                return b""
+        token = False
+        for choice in choices:
+            if not isinstance(choice, dict):
+                return self._fail("sent a choice that is no object")
+            reason = choice.get("finish_reason")
+            index = choice.get("index", 0)
+            if not isinstance(index, int):
+                return self._fail("sent a choice whose index is no number")
+            self._seen.add(index)
+            if reason is not None:
+                if reason in self._bad_finishes:
+                    self.error = {"message": f"finish_reason {reason}", "code": reason}
+                    return self._fail(f"gave up with finish_reason {reason}")
+                self._closed.add(index)
+                token = True
+            elif not token:
+                token = _has_token(choice)
+        if len(self._closed) >= self._choices and self._seen <= self._closed:
+            self.finished = True
+            self._fast = False
+        whole = event + b"\n\n"
+        if self.opened:
+            return whole
+        self._held.append(whole)
+        self.held_bytes += len(whole)
+        if not token:
+            if self.held_bytes > HOLD_BYTES:
+                self._fail("sent no token in its first 256 KiB")
+            return b""
+        self.opened = True
+        self._fast = self._choices == 1 and not self.finished
+        held = b"".join(self._held)
+        self._held.clear()
+        return held
+
+    def _end_mark(self) -> bytes:
+        if self.finished or (self._closed and self._seen <= self._closed) or self._finished_late():
+            self.finished = self.done = True
+            return DONE
+        return self._fail("ended without a finish_reason")
+
+    def _finished_late(self) -> bool:
+        """The exact look at the last kept event, for servers that write `"finish_reason" : "stop"` in their own way."""
+        if not self.opened or not self.kept or self._choices != 1:
+            return False
+        last = self.kept[-1].rstrip(b"\n").rsplit(b"\n\n", 1)[-1]
+        try:
+            chunk = orjson.loads(last[5:])
+            return any(choice.get("finish_reason") for choice in chunk["choices"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            return False
+
+    def _keep(self, block: bytes) -> None:
+        if self.kept_bytes < KEEP_BYTES:
+            self.kept.append(block)
+            self.kept_bytes += len(block)
+        else:
+            self.dropped_events += block.count(b"\n\n")
+
+    def _fail(self, fault: str) -> bytes:
+        self.failed = True
+        self.fault = fault
+        return b""
+
+
+def _is_whole(event: bytes) -> bool:
+    if event.startswith((b"data: [DONE]", b"data:[DONE]")):
+        return True
+    if not event.startswith(b"data:"):
+        return False
+    try:
+        orjson.loads(event[5:])
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _has_token(choice: dict[str, Any]) -> bool:
+    if choice.get("text"):
+        return True
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and any(delta.get(key) for key in _TOKEN_KEYS)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def split_events(stream: Iterable[bytes]) -> list[bytes]:
+    """Events of a normalised stream, without their blank lines (for tests and for reading kept events)."""
+    return [event for event in b"".join(stream).split(b"\n\n") if event]

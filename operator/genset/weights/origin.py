@@ -1,0 +1,69 @@
+"""What a source resolves to: files with URL, size and checksum, before a byte of them is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Hasher(Protocol):
+    """The part of hashlib objects that is used."""
+
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """`sha256` for almost everything; `gitSha1` for the few hub files that are not in large-file storage."""
+
+    algorithm: str
+    value: str
+
+    def hasher(self, size: int | None) -> Hasher:
+        """A fresh hash object. Git hashes "blob <size>", a zero byte and the content, so it needs the size."""
+        if self.algorithm == "sha256":
+            return hashlib.sha256()
+        digest = hashlib.sha1(usedforsecurity=False)
+        digest.update(f"blob {size}\0".encode())
+        return digest
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file at its source."""
+
+    url: str
+    name: str  # at the source, for people; never used as a path
+    checksum: Checksum
+    size: int | None = None  # bytes; None when the source does not say before the download
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # credentials: sent to the URL's origin only
+    pinned: bool = False  # the URL can't change its content (a commit): parts may be joined without If-Range
+
+    @property
+    def shown(self) -> str:
+        """The URL for messages: without user, query and fragment, where credentials hide."""
+        return without_secrets(self.url)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The files of one model, in the order of its shards."""
+
+    files: tuple[RemoteFile, ...]
+    revision: str = ""  # commit, for a hub
+
+    @property
+    def content(self) -> str:
+        """Name of this content on the volume: the same bytes have the same name, whatever the commit."""
+        text = "\n".join(f"{file.checksum.algorithm}:{file.checksum.value}" for file in self.files)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def without_secrets(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host_and_path = rest.split("?")[0].split("#")[0]
+    host, slash, path = host_and_path.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

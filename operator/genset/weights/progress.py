@@ -1,0 +1,138 @@
+"""How far a download is: one thread-safe state, log lines for people, JSON over HTTP for the operator.
+
+The server is a single thread with a short timeout per connection. A slow or hostile client can delay other readers by
+that timeout and can't do anything else: nothing is read from the request but its first line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from genset.weights.failure import size_text
+from genset.weights.spec import PROGRESS_PATH
+
+_log = logging.getLogger(__name__)
+
+LOG_SECONDS = 5.0
+_REQUEST_TIMEOUT = 2.0  # seconds that one connection may take
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the operator reads. `state`: downloading, verifying, done, failed."""
+
+    state: str = "downloading"
+    bytes: int = 0
+    total_bytes: int = 0  # 0 while unknown
+    revision: str = ""  # commit, for a hub
+    file: str = ""  # name at the source of the file in work
+    reason: str = ""  # of the failure, or of the trouble that is being retried
+    message: str = ""
+
+    def to_json(self) -> bytes:
+        values = asdict(self)
+        values["totalBytes"] = values.pop("total_bytes")
+        return json.dumps(values).encode()
+
+
+class Progress:
+    """The current snapshot. `clock` gives seconds that only grow."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._snapshot = Snapshot()
+        self._logged_at = clock()
+        self._logged_bytes = 0
+
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            return self._snapshot
+
+    def update(
+        self,
+        *,
+        state: str | None = None,
+        bytes: int | None = None,
+        total_bytes: int | None = None,
+        revision: str | None = None,
+        file: str | None = None,
+        reason: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Changes the given fields; writes a log line when the last one is some seconds old."""
+        given = {key: value for key, value in locals().items() if key != "self" and value is not None}
+        with self._lock:
+            self._snapshot = replace(self._snapshot, **given)
+            now = self._clock()
+            elapsed = now - self._logged_at
+            if elapsed < LOG_SECONDS or bytes is None:
+                return
+            rate = max(0.0, (bytes - self._logged_bytes) / elapsed)
+            self._logged_at, self._logged_bytes = now, bytes
+            snapshot = self._snapshot
+        _log.info("%s", _line(snapshot, rate))
+
+
+def _line(snapshot: Snapshot, rate: float) -> str:
+    verb = "Verified" if snapshot.state == "verifying" else "Downloaded"
+    if not snapshot.total_bytes:
+        return f"{verb} {size_text(snapshot.bytes)} of {snapshot.file} at {rate / 1e6:.1f} MB/s"
+    percent = 100 * snapshot.bytes // snapshot.total_bytes
+    left = (snapshot.total_bytes - snapshot.bytes) / rate if rate else 0
+    eta = f", {_duration(left)} left" if rate else ", stalled"
+    return (
+        f"{verb} {percent}% of {snapshot.file}: {size_text(snapshot.bytes)} of {size_text(snapshot.total_bytes)} "
+        f"at {rate / 1e6:.1f} MB/s{eta}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
+
+
+class ProgressServer:
+    """Serves the snapshot at `/-/progress` until closed."""
+
+    def __init__(self, listen: str, progress: Progress) -> None:
+        host, _, port = listen.rpartition(":")
+        self._server = HTTPServer((host.strip("[]"), int(port)), _handler(progress))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="progress")
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=_REQUEST_TIMEOUT + 1)
+
+
+def _handler(progress: Progress) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _REQUEST_TIMEOUT
+        server_version = "genset"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            found = self.path.partition("?")[0] == PROGRESS_PATH
+            body = progress.snapshot().to_json() if found else b'{"message": "only /-/progress is here"}'
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler

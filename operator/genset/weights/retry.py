@@ -1,0 +1,84 @@
+"""When to try again, and when to stop: trouble of networks and servers passes, everything else does not.
+
+A run gives up after `patience` seconds without any progress; every byte that arrives starts the count anew. The
+kubelet then restarts the container with a back-off of its own, and the download resumes.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from genset.weights.failure import WeightsFailure
+from genset.weights.progress import Progress
+
+_log = logging.getLogger(__name__)
+
+
+class Transient(Exception):
+    """Trouble that may pass. `failure` is what it becomes when patience ends; `wait` is what the server asked for."""
+
+    def __init__(self, failure: WeightsFailure, *, wait: float | None = None) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Limits in seconds, and what makes tests fast and repeatable."""
+
+    patience: float = 120.0
+    first: float = 1.0
+    longest: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
+
+
+class Attempts:
+    """Waits between the attempts of one piece of work."""
+
+    def __init__(self, retry: Retry, progress: Progress) -> None:
+        self._retry = retry
+        self._progress = progress
+        self._failed = 0
+        self._since = retry.clock()
+
+    def succeeded(self) -> None:
+        """Progress was made: the next trouble is the first."""
+        self._failed = 0
+        self._since = self._retry.clock()
+        if self._progress.snapshot().reason:
+            self._progress.update(reason="", message="")
+
+    def wait(self, trouble: Transient) -> None:
+        """Sleeps before the next attempt, or raises the failure when patience is over."""
+        retry = self._retry
+        backoff = min(retry.longest, retry.first * 2**self._failed) * (0.5 + retry.jitter() / 2)
+        self._failed += 1
+        seconds = max(backoff, trouble.wait or 0.0)
+        left = self._since + retry.patience - retry.clock()
+        if seconds > left:
+            raise trouble.failure from trouble
+        self._progress.update(
+            reason=trouble.failure.reason.value, message=f"{trouble.failure.message} Tries again in {seconds:.0f} s."
+        )
+        _log.warning("Failed attempt %d, tries again in %.1f s: %s", self._failed, seconds, trouble.failure.message)
+        retry.sleep(seconds)
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds of a Retry-After header (RFC 9110 §10.2.3: seconds or a date). `now` is seconds since the epoch."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,306 @@
+"""Where the weights lie on the volume, and what makes them complete.
+
+    INTO/<hash>/                     one FetchSpec (see `spec`)
+        lock, holder.json            see `lock`
+        incoming-<content>/          a download in work: NAME.partial (resumable), NAME (verified), NAME.json (validator)
+        current/                     the model that the engine reads, with complete.json
+        <content>/                   an earlier model of a mutable revision, complete, too
+
+A model appears as a whole: its folder is renamed to `current` only when every file is verified, synced to disk and
+recorded in complete.json. No symbolic links: some shared file systems (SMB) have none. When a mutable revision moves
+on, `current` is renamed to its content's name first; a rename does not disturb pods that have the files open. A crash
+between the two renames is repaired by `complete`.
+
+Nothing complete is deleted on a shared volume, because other pods may be reading it. Only with `exclusive` (no other
+pod can mount the volume: ReadWriteOncePod) do other models go, and only when their space is needed. Partial downloads
+that nobody works on go after a day, or at once when their space is needed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from genset.api.modeldeployment import Reason
+from genset.weights.failure import WeightsFailure, size_text
+from genset.weights.lock import try_lock
+from genset.weights.origin import Resolved
+from genset.weights.spec import FetchSpec, model_file_names
+
+_log = logging.getLogger(__name__)
+
+_MARKER = "complete.json"
+_INCOMING = "incoming-"
+_FOLDER = re.compile(r"^[0-9a-f]{16}$")
+_STALE_PARTIAL_SECONDS = 24 * 3600.0
+_RESERVE = 1 << 20  # bytes left free for markers and directories
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class PlacedFile:
+    """One verified file. Size and mtime (nanoseconds) prove later, without reading it, that nobody changed it."""
+
+    name: str
+    size: int
+    mtime: int
+    algorithm: str
+    checksum: str
+    origin: str  # name at the source
+
+
+@dataclass(frozen=True)
+class Model:
+    """A complete, verified model on the volume: the content of complete.json."""
+
+    content: str
+    revision: str
+    files: tuple[PlacedFile, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+FreeBytes = Callable[[Path], int]
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that an unprivileged user may still write."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
+
+
+class Volume:
+    """The folder of one spec, and its neighbours when space is short."""
+
+    def __init__(self, spec: FetchSpec, *, free: FreeBytes = free_bytes, now: Callable[[], float] = time.time) -> None:
+        self.folder = Path(spec.folder)
+        self.current = self.folder / "current"
+        self._spec = spec
+        self._names = model_file_names(spec.shards)
+        self._free = free
+        self._now = now
+
+    def prepare(self) -> None:
+        """Makes the folder. A volume that can't be written to is named with its remedy."""
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def complete(self) -> Model | None:
+        """The model in `current` if it is as it was when it was verified. Takes milliseconds."""
+        if not self.current.exists():
+            self._repair()
+        return self._intact(self.current)
+
+    def incoming(self, resolved: Resolved) -> Path:
+        """The folder for this download; leftovers of others for the same spec go."""
+        folder = self.folder / f"{_INCOMING}{resolved.content}"
+        for other in self.folder.glob(f"{_INCOMING}*"):
+            if other != folder:
+                _log.info("Removed the partial download %s", other)
+                shutil.rmtree(other, ignore_errors=True)
+        with disk_errors(folder):
+            folder.mkdir(exist_ok=True)
+        return folder
+
+    def earlier(self, resolved: Resolved) -> Model | None:
+        """The same content from before, put back in place without a download."""
+        folder = self.folder / resolved.content
+        if self._intact(folder) is None:
+            return None
+        self._install(folder)
+        return self.complete()
+
+    def publish(self, folder: Path, resolved: Resolved) -> Model:
+        """Makes a folder of verified files the current model, in one step for whoever opens it."""
+        files = []
+        with disk_errors(folder):
+            for name, remote in zip(self._names, resolved.files, strict=True):
+                status = (folder / name).stat()
+                checksum = remote.checksum
+                files.append(
+                    PlacedFile(
+                        name, status.st_size, status.st_mtime_ns, checksum.algorithm, checksum.value, remote.name
+                    )
+                )
+            model = Model(resolved.content, resolved.revision, tuple(files))
+            for leftover in folder.iterdir():
+                if leftover.name not in self._names:
+                    leftover.unlink()
+            write_synced(folder / _MARKER, json.dumps(asdict(model), indent=1).encode())
+            sync_folder(folder)
+            self._install(folder)
+        return model
+
+    def require(self, needed: int, *, what: str) -> None:
+        """Raises DiskFull unless `needed` more bytes fit, after making what room it may."""
+        with disk_errors(self.folder):
+            if self._free(self.folder) >= needed + _RESERVE:
+                return
+            self.sweep(now=True)
+            if self._spec.exclusive:
+                self._remove_others(needed)
+            free = self._free(self.folder)
+        if free >= needed + _RESERVE:
+            return
+        raise disk_full(
+            f"{what} needs {size_text(needed)} ({needed} bytes) more, the volume has {size_text(free)} ({free} bytes) "
+            f"free.{self._others_text()}"
+        )
+
+    def sweep(self, *, now: bool = False) -> None:
+        """Removes partial downloads of other specs that nobody works on: old ones, or all when space is short."""
+        for folder in self._neighbours():
+            partials = list(folder.glob(f"{_INCOMING}*"))
+            if not partials or not (now or self._age(folder) > _STALE_PARTIAL_SECONDS):
+                continue
+            descriptor = try_lock(folder)
+            if descriptor is None:
+                continue
+            try:
+                for partial in partials:
+                    _log.info("Removed the abandoned partial download %s", partial)
+                    shutil.rmtree(partial, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+    def _install(self, folder: Path) -> None:
+        if self.current.exists():
+            old = _read_marker(self.current)
+            aside = self.folder / (old.content if old else f"{_INCOMING}broken")
+            shutil.rmtree(aside, ignore_errors=True)
+            self.current.rename(aside)
+        folder.rename(self.current)
+        sync_folder(self.folder)
+        shutil.rmtree(self.folder / f"{_INCOMING}broken", ignore_errors=True)
+
+    def _repair(self) -> None:
+        """Puts the newest complete model back in place, after a crash between two renames."""
+        whole = [folder for folder in self._contents(self.folder) if self._intact(folder)]
+        if whole:
+            newest = max(whole, key=lambda folder: (folder / _MARKER).stat().st_mtime)
+            _log.info("Put back %s", newest)
+            newest.rename(self.current)
+
+    def _intact(self, folder: Path) -> Model | None:
+        model = _read_marker(folder)
+        if model is None or [file.name for file in model.files] != self._names:
+            return None
+        for file in model.files:
+            try:
+                status = (folder / file.name).stat()
+            except OSError:
+                return None
+            if status.st_size != file.size or status.st_mtime_ns != file.mtime:
+                _log.warning("Found %s changed since it was verified", folder / file.name)
+                return None
+        return model
+
+    def _neighbours(self) -> Iterator[Path]:
+        for folder in self.folder.parent.iterdir():
+            if folder != self.folder and _FOLDER.match(folder.name) and folder.is_dir():
+                yield folder
+
+    def _contents(self, folder: Path) -> Iterator[Path]:
+        """Folders of earlier complete models of a spec."""
+        if folder.is_dir():
+            yield from (entry for entry in folder.iterdir() if _FOLDER.match(entry.name) and entry.is_dir())
+
+    def _age(self, folder: Path) -> float:
+        newest = 0.0
+        for path in folder.glob(f"{_INCOMING}*/*"):
+            try:
+                newest = max(newest, path.stat().st_mtime)
+            except OSError:
+                continue
+        return self._now() - newest
+
+    def _remove_others(self, needed: int) -> None:
+        """Deletes other complete models until `needed` fits. Only for a volume that no other pod can have mounted."""
+        removable = list(self._contents(self.folder))
+        for folder in self._neighbours():
+            removable += [*self._contents(folder), *([folder / "current"] if (folder / "current").is_dir() else [])]
+        for folder in sorted(removable, key=lambda path: path.stat().st_mtime):
+            if self._free(self.folder) >= needed + _RESERVE:
+                return
+            _log.info("Removed the model %s to make room", folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _others_text(self) -> str:
+        others = []
+        for folder in (self.folder, *self._neighbours()):
+            models = [_read_marker(entry) for entry in (*self._contents(folder), folder / "current")]
+            others += [model for model in models if model]
+        if not others:
+            return ""
+        names = ", ".join(f"{model.files[0].origin} ({size_text(model.size)})" for model in others[:5])
+        return f" Models already there: {names}."
+
+
+def _read_marker(folder: Path) -> Model | None:
+    try:
+        raw = json.loads((folder / _MARKER).read_bytes())
+        return Model(raw["content"], raw["revision"], tuple(PlacedFile(**file) for file in raw["files"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Writes a small file so that after a crash it is there as a whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside a folder durable, where the file system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        _log.debug("Failed to sync %s: %s", folder, error)
+    finally:
+        os.close(descriptor)
+
+
+def disk_full(message: str) -> WeightsFailure:
+    return WeightsFailure(
+        Reason.DISK_FULL,
+        f"{message} Enlarge spec.cache.size, or give the pod a volume (spec.cache) if it has none.",
+        permanent=False,  # volumes grow and neighbours leave without a change to the pod
+    )
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns errors of the file system into failures with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise disk_full(f"The volume was full while {path} was written.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise WeightsFailure(
+                Reason.DOWNLOAD_FAILED,
+                f"{path} can't be written by user {os.getuid()}: {error.strerror}. The volume must be writable for the "
+                "pod's fsGroup; check its storage class, or set fsGroup with spec.podTemplate.",
+            ) from error
+        raise WeightsFailure(
+            Reason.DOWNLOAD_FAILED, f"{path}: {error.strerror or error}. Check the volume.", permanent=False
+        ) from error

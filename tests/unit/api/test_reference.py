@@ -1,0 +1,46 @@
+"""The reference pages are in step with the types, and every constant is explained."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genset.api import meanings, modeldeployment, routepolicy
+
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference"
+
+
+def pages() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("reference_generate", FOLDER / "generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    result: dict[str, str] = module.pages()
+    return result
+
+
+def test_committed_pages_are_what_the_types_say() -> None:
+    committed = {path.name: path.read_text() for path in FOLDER.glob("*.md") if path.name != "README.md"}
+    assert committed == pages(), "docs/reference is behind the types: run make docs"
+
+
+@pytest.mark.parametrize(
+    ("constants", "explained"),
+    [
+        (modeldeployment.ConditionType, meanings.MODEL_DEPLOYMENT_CONDITIONS),
+        (modeldeployment.Reason, meanings.MODEL_DEPLOYMENT_REASONS),
+        (routepolicy.ConditionType, meanings.ROUTE_POLICY_CONDITIONS),
+        (routepolicy.Reason, meanings.ROUTE_POLICY_REASONS),
+    ],
+    ids=["ModelDeployment conditions", "ModelDeployment reasons", "RoutePolicy conditions", "RoutePolicy reasons"],
+)
+def test_every_constant_is_explained(constants: type[StrEnum], explained: Mapping[Any, Any]) -> None:
+    assert list(constants) == list(explained), "a user would look this up in docs/reference and find nothing"
