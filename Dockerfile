@@ -23,10 +23,10 @@ RUN tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheel
  && tools/bin/pip --python /opt/genset/bin/python install --quiet --no-deps --no-index --target /opt/app wheels/*.whl
 
 FROM ${BASE}
-COPY --from=dependencies /opt/genset /opt/genset
-COPY --from=application /opt/app /opt/app
 ENV PATH=/opt/app/bin:/opt/genset/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 ENTRYPOINT ["genset"]
+COPY --from=dependencies /opt/genset /opt/genset
+COPY --from=application /opt/app /opt/app

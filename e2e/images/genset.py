@@ -7,9 +7,10 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
-from e2e.cluster import packages
+from e2e.cluster import overlay, packages
 from e2e.cluster.steps import run_step
 from e2e.cluster.store import build_once, cache_root, digest, locked, read_tree
 from e2e.images import rootfs
@@ -25,7 +26,7 @@ INPUTS = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements-runtime
 CERTIFICATES = Path("/etc/ssl/certs")
 PIP_CONFIGURATIONS = (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
 PASSED_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")  # a machine's own package index
-MOST_STORED_LAYERS = 40  # of old builds; then the storage begins anew
+MOST_STORED_LAYERS = 120  # of old builds; then the storage begins anew
 
 
 def key(root: Path = ROOT) -> str:
@@ -57,12 +58,18 @@ def _build(out: Path) -> None:
 
 def buildah(*arguments: str) -> list[str]:
     """buildah with its storage in the user's cache."""
-    storage = cache_root() / "buildah"
-    return ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "run"), "--storage-driver", "vfs", *arguments]
+    storage = cache_root() / "buildah" / _driver()
+    return ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "run"), *arguments]
+
+
+@cache
+def _driver() -> str:
+    """overlay where it works: vfs copies the whole file system for every line of the Dockerfile."""
+    return "overlay" if overlay.supported(cache_root()) else "vfs"
 
 
 def _environment() -> dict[str, str]:
-    return {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+    return {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": _driver()}
 
 
 def _volumes() -> list[str]:
@@ -101,6 +108,7 @@ def _import_base() -> str:
 
 
 def _drop_old_layers() -> None:
-    storage = cache_root() / "buildah" / "root" / "vfs" / "dir"
-    if storage.is_dir() and len(list(storage.iterdir())) > MOST_STORED_LAYERS:
-        shutil.rmtree(cache_root() / "buildah", ignore_errors=True)
+    storage = cache_root() / "buildah" / _driver() / "root"
+    layers = storage / ("overlay" if _driver() == "overlay" else "vfs/dir")
+    if layers.is_dir() and len(list(layers.iterdir())) > MOST_STORED_LAYERS:
+        shutil.rmtree(storage.parent, ignore_errors=True)

@@ -11,7 +11,7 @@ import struct
 import termios
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tests.upstream.steps import Answer, Break, Close, Raw, Reset, Silence, Status, Step
 from tests.upstream.wire import Asked, plain_body, stream_events
@@ -48,8 +48,7 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
 
     def data_received(self, data: bytes) -> None:
         self._data += data

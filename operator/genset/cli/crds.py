@@ -11,7 +11,7 @@ import yaml
 _HEADER = "# Generated from operator/genset/api by `make crds`. Do not edit.\n"
 
 
-class _Dumper(yaml.SafeDumper):
+class Dumper(yaml.SafeDumper):
     """Lists indented under their key, no aliases: what people write by hand."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
@@ -23,7 +23,7 @@ class _Dumper(yaml.SafeDumper):
 
 def render(definition: dict[str, Any]) -> str:
     """One definition as a YAML document, fields in the order of the types."""
-    return _HEADER + yaml.dump(definition, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return _HEADER + yaml.dump(definition, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 @click.command()

@@ -65,7 +65,9 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
         "--cache-ram", "--metrics", "--offline", "--ui", "--webui", "--no-ui", "--no-webui", "--slots", "--no-slots",
         "--cors-origins",
     ),
-    _BREAKS_GENSET: ("--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file", "--api-prefix", "--reuse-port"),
+    _BREAKS_GENSET: (
+        "--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file", "--api-prefix", "--reuse-port",
+    ),
     _RUNS_CODE: (
         "--tools", "--tools-runtime", "--agent", "-ag", "--no-agent", "-no-ag", "--mcp-servers-config",
         "--mcp-servers-json", "--ui-mcp-proxy", "--webui-mcp-proxy", "--no-ui-mcp-proxy", "--no-webui-mcp-proxy",
@@ -187,7 +189,7 @@ def _settings(resource: ModelDeployment) -> LlamaCpp:
 
 
 def _flag(argument: str) -> str:
-    """The flag as llama.cpp reads it: `--no_ui` is `--no-ui` (common/arg.cpp). `--a=b` is cut, lest a build accept it."""
+    """The flag as llama.cpp reads it: `--no_ui` is `--no-ui` (common/arg.cpp). `--a=b` is cut."""
     flag = argument.strip().partition("=")[0]
     return flag.replace("_", "-") if flag.startswith("--") else flag
 

@@ -22,7 +22,7 @@ from genset.kube.diff import desired_hash, differences
 from genset.kube.echoes import Echoes
 from genset.kube.kinds import Kind, kind_of
 from genset.kube.metrics import Metrics
-from genset.status.refs import Problem
+from genset.status.observed import Problem
 
 log = logging.getLogger(__name__)
 

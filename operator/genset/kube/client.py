@@ -25,8 +25,8 @@ from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
 
 import genset
-from genset.kube.metrics import Metrics
 from genset.kube.kinds import Kind
+from genset.kube.metrics import Metrics
 
 Object = dict[str, Any]
 
@@ -38,6 +38,7 @@ IN_FLIGHT = 32  # requests at once: enough for hundreds of objects a second, few
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class ApiError(Exception):
@@ -154,14 +155,17 @@ class Api:
                 return None
             raise
 
-    async def list(self, kind: Kind, namespace: str | None, selector: str = "") -> list[Object]:
+    async def list(
+        self, kind: Kind, namespace: str | None, selector: str = "", *, metadata_only: bool = False
+    ) -> list[Object]:
         """All objects of the kind, in one namespace or in all, that a label selector matches. Read page by page."""
         items: list[Object] = []
         query = {"limit": "500"}
+        headers = {"Accept": METADATA_LIST} if metadata_only else None
         if selector:
             query["labelSelector"] = selector
         while True:
-            page = await self.request("GET", kind.path(namespace), query=query)
+            page = await self.request("GET", kind.path(namespace), query=query, headers=headers)
             for item in page.get("items") or ():
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.kind)
@@ -251,7 +255,9 @@ class Api:
 
     @staticmethod
     def _again(method: str, error: ApiError) -> bool:
-        if error.conflict:  # a concurrent write of the same object; a PUT carries its resourceVersion and never recovers
+        if (
+            error.conflict
+        ):  # a concurrent write of the same object; a PUT carries its resourceVersion and never recovers
             return method == "PATCH" and not error.field_conflict and "uid" not in error.message.lower()
         return error.unreachable or error.status in RETRIED
 

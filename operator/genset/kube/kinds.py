@@ -65,4 +65,6 @@ def kind_of(api_version: str, kind: str) -> Kind:
     try:
         return _BY_KIND[api_version, kind]
     except KeyError:
-        raise KeyError(f"{api_version} {kind} is not in genset.kube.kinds: add it, and its verbs to the chart") from None
+        raise KeyError(
+            f"{api_version} {kind} is not in genset.kube.kinds: add it, and its verbs to the chart"
+        ) from None

@@ -166,7 +166,9 @@ class LeaderElection:
 
     async def _read(self) -> Object | None:
         try:
-            return await self._api.request("GET", LEASE.path(self._namespace, self._name), attempts=1, timeout=self._limit)
+            return await self._api.request(
+                "GET", LEASE.path(self._namespace, self._name), attempts=1, timeout=self._limit
+            )
         except ApiError as error:
             if error.not_found:
                 return None
@@ -183,7 +185,12 @@ class LeaderElection:
         self._held_until, self._lease = 0.0, None
         if lease is None or not held:
             return
-        spec = {**(lease.get("spec") or {}), "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time()}
+        spec = {
+            **(lease.get("spec") or {}),
+            "holderIdentity": "",
+            "leaseDurationSeconds": 1,
+            "renewTime": _micro_time(),
+        }
         try:
             await self._send("PUT", {**lease, "spec": spec})
             log.info("Gave the Lease back")

@@ -35,8 +35,12 @@ class Metrics:
         )
         self.applies = Counter("genset_apply", "Writes of children and status.", ["kind", "verb"], registry=r)
         self.events = Counter("genset_events", "Kubernetes Events, by outcome.", ["result"], registry=r)
-        self.api_requests = Counter("genset_api_requests", "Requests to the API server.", ["method", "code"], registry=r)
-        self.probes = Counter("genset_probe", "Probes of engines, routers and pullers.", ["probe", "result"], registry=r)
+        self.api_requests = Counter(
+            "genset_api_requests", "Requests to the API server.", ["method", "code"], registry=r
+        )
+        self.probes = Counter(
+            "genset_probe", "Probes of engines, routers and pullers.", ["probe", "result"], registry=r
+        )
         self.watch_events = Counter("genset_watch_events", "Events seen by the watches.", ["kind"], registry=r)
         self.resyncs = Counter("genset_resync", "Full resyncs.", ["result"], registry=r)
         self.leader = Gauge("genset_leader", "1 while this process leads.", registry=r)

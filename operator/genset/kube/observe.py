@@ -12,14 +12,13 @@ import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from genset import names
-from genset.api.base import SecretKeyRef, SecretRef
 from genset.kube import kinds
-from genset.kube.apply import Children, child_key
+from genset.kube.apply import Children, child_key, is_owned
 from genset.kube.client import Api, Object
 from genset.kube.kinds import Kind
+
+__all__ = ["Children", "children", "decoded", "is_owned", "is_ready", "is_running", "pods", "selector"]
 
 #: Kinds of children, listed for apply and prune. A router's credentials Secret is read by its name instead.
 MODEL_DEPLOYMENT_CHILDREN = (
@@ -48,13 +47,6 @@ async def pods(api: Api, namespace: str, label_selector: str) -> tuple[Object, .
     return tuple(sorted(items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])))
 
 
-async def secrets(api: Api, namespace: str, wanted: Iterable[str]) -> dict[str, dict[str, bytes]]:
-    """Decoded data of Secrets by name; those that do not exist are absent."""
-    ordered = sorted(set(wanted))
-    found = await asyncio.gather(*(api.get(kinds.SECRET, namespace, name) for name in ordered))
-    return {name: decoded(secret) for name, secret in zip(ordered, found, strict=True) if secret is not None}
-
-
 def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
     """Data of a Secret; a value that is no base64 cannot come from an API server."""
     data = secret.get("data") or {}
@@ -62,17 +54,6 @@ def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
         return {key: base64.b64decode(value) for key, value in data.items()}
     except (binascii.Error, TypeError):
         return {}
-
-
-def secret_names(model: object) -> frozenset[str]:
-    """Names of all Secrets that a resource refers to, wherever in its spec."""
-    if isinstance(model, SecretKeyRef | SecretRef):
-        return frozenset({model.name})
-    if isinstance(model, BaseModel):
-        return frozenset().union(*(secret_names(getattr(model, field)) for field in type(model).model_fields))
-    if isinstance(model, list | tuple):
-        return frozenset().union(*(secret_names(item) for item in model))
-    return frozenset()
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

@@ -24,6 +24,7 @@ FAILBACK_SECONDS = 10.0
 FORGET_SECONDS = 60.0  # closed for so long: the next opening starts at OPEN_SECONDS again
 HARD_DOWN_AUTH_SECONDS = 1800.0  # a new credentials file clears it at once: the backend is built anew
 HARD_DOWN_MODEL_SECONDS = 300.0
+SHORT_RETRY_AFTER_SECONDS = 3.0  # a 429 with no more than this is waited for
 
 RETRY_SHARE = 0.2
 RETRY_FLOOR = 5  # a quiet system may retry, too
@@ -130,8 +131,8 @@ class Breaker:
         ):
             self._close(now)
 
-    def failure(self, now: float, token: bool = False) -> bool:
-        """A request or a probe failed. True when this opened the breaker."""
+    def failure(self, now: float, began: float, token: bool = False) -> bool:
+        """A request or a probe that began at `began` failed. True when this opened the breaker."""
         if token:
             self._token = False
         if self.state is State.CLOSED:
@@ -141,6 +142,8 @@ class Breaker:
                 self._open(now, Cause.FAILURES, self._pause())
                 return True
             return False
+        if began < self.opened_at:
+            return False  # the tail of the outage that is known already
         self._turn(now)
         self.good = 0
         self.healthy_since = None
@@ -156,9 +159,10 @@ class Breaker:
         self._open(now, cause, seconds)
 
     def cool(self, now: float, retry_after: float | None) -> None:
-        """A 429: for Retry-After, and without one for the usual pause."""
-        pause = self._pause()
-        self.trip(now, Cause.RATE_LIMITED, max(retry_after, 0.0) if retry_after is not None else pause)
+        """A 429: for a short Retry-After exactly that, else at least the usual pause."""
+        if retry_after is None or retry_after > SHORT_RETRY_AFTER_SECONDS:
+            retry_after = max(retry_after or 0.0, self._pause())
+        self.trip(now, Cause.RATE_LIMITED, retry_after)
 
     def probe_failed(self) -> None:
         """A bad probe while open: what was healthy is so no longer."""
@@ -174,7 +178,7 @@ class Breaker:
         if self.state is State.OPEN and now >= self.open_until:
             self.state = State.HALF_OPEN
             self._token = False
-            if self.cause is Cause.RATE_LIMITED and not self.good:
+            if self.cause is Cause.RATE_LIMITED:
                 # The pause was asked for; nothing was ever broken, so there is nothing to prove.
                 self._close(now)
 

@@ -46,6 +46,7 @@ class StreamReader:
         "_fast",
         "_held",
         "_hide_usage",
+        "_pending",
         "_seen",
         "_tail",
         "_tail_bytes",
@@ -69,6 +70,7 @@ class StreamReader:
         self._tail: list[bytes] = []
         self._tail_bytes = 0
         self._held: list[bytes] = []
+        self._pending: list[bytes] = []  # what the block in work has let through so far
         self._seen: set[int] = set()
         self._closed: set[int] = set()
         self._fast = False
@@ -142,6 +144,7 @@ class StreamReader:
             self._stash(data[cut:] + carriage_return)
             data = data[:cut]
         data = self._events(data)
+        self._pending = []
         if data and self.opened:
             self._keep(data)
         return data
@@ -151,6 +154,11 @@ class StreamReader:
         out: list[bytes] | None = None
         start = position = 0
         while position < size:
+            if data[position] == _NEWLINE:  # more than one blank line between events
+                out = self._pending = [] if out is None else out
+                out.append(data[start:position])
+                start = position = position + 1
+                continue
             if self._fast and data.startswith(b"data: {", position):
                 end = data.find(b"\n", position)
                 if data[end - 1] == _CLOSE and data[end + 1] == _NEWLINE:
@@ -164,18 +172,11 @@ class StreamReader:
                         position = end + 2
                         continue
             end = data.find(b"\n\n", position)
-            if out is None:
-                out = []
-            if position > start:
-                out.append(data[start:position])
-            if end < 0:  # a third newline in a row
-                start = size
-                break
-            event = data[position:end].lstrip(b"\n")
-            if event:
-                out.append(self._event(event))
-                if self.failed or self.done:
-                    return b"".join(out)
+            out = self._pending = [] if out is None else out
+            out.append(data[start:position])
+            out.append(self._event(data[position:end]))
+            if self.failed or self.done:
+                return b"".join(out)
             start = position = end + 2
         if out is None:
             return data
@@ -264,10 +265,10 @@ class StreamReader:
         return self._fail("ended without a finish_reason")
 
     def _finished_late(self) -> bool:
-        """The exact look at the last kept event, for servers that write `"finish_reason" : "stop"` in their own way."""
-        if not self.opened or not self.kept or self._choices != 1:
+        """The exact look at the last forwarded event, for servers that write `"finish_reason" : "stop"`."""
+        if not self.opened or self._choices != 1:
             return False
-        last = self.kept[-1].rstrip(b"\n").rsplit(b"\n\n", 1)[-1]
+        last = (b"".join(self._pending) or (self.kept[-1] if self.kept else b"")).rstrip(b"\n").rsplit(b"\n\n", 1)[-1]
         try:
             chunk = orjson.loads(last[5:])
             return any(choice.get("finish_reason") for choice in chunk["choices"])

@@ -153,7 +153,9 @@ class _Cursor:
     def take(self, length: int) -> bytes:
         self._fill(length)
         if len(self._buffer) - self._at < length:
-            raise GgufError(f"broken GGUF: the file ends inside its header, after {self._before + len(self._buffer)} bytes")
+            raise GgufError(
+                f"broken GGUF: the file ends inside its header, after {self._before + len(self._buffer)} bytes"
+            )
         start = self._at
         self._at += length
         return self._buffer[start : self._at]

@@ -111,7 +111,9 @@ def trouble_of(error: BaseException, shown: str) -> WeightsFailure | Transient:
             "source.http.caSecretRef.",
         )
     if "407" in text and "ProxyError" in type(error).__name__:
-        return WeightsFailure(Reason.SOURCE_UNREACHABLE, f"The proxy on the way to {shown} asks for credentials: {text}.")
+        return WeightsFailure(
+            Reason.SOURCE_UNREACHABLE, f"The proxy on the way to {shown} asks for credentials: {text}."
+        )
     return Transient(unreachable(f"{shown} can't be reached: {text}."))
 
 
@@ -125,7 +127,9 @@ def check_status(response: httpx.Response, shown: str, *, login: str) -> None:
     if status in (401, 403, 407):
         raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} answered {status}. {login}")
     if status in (404, 410):
-        raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{where} answered {status}: there is no such file. Check the URL.")
+        raise WeightsFailure(
+            Reason.SOURCE_NOT_FOUND, f"{where} answered {status}: there is no such file. Check the URL."
+        )
     failure = unreachable(f"{where} answered {status}.")
     if status in (408, 425, 429) or status >= 500:
         raise Transient(failure, wait=retry_after(response.headers.get("retry-after"), time.time()))

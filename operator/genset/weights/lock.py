@@ -112,7 +112,7 @@ def _acquire(
             _log.info("Waited for %s, which downloads the same model to this volume", who)
             announced = True
         progress.update(
-            bytes=holder.bytes if holder else None,
+            received=holder.bytes if holder else None,
             total_bytes=holder.total_bytes if holder else None,
             message=f"Waits for {who}, which downloads the same model to this volume.",
         )
@@ -136,7 +136,7 @@ def _heartbeat(folder: Path, name: str, progress: Progress, seconds: float) -> I
 
     def write(beat: int) -> None:
         snapshot = progress.snapshot()
-        holder = {"name": name, "beat": beat, "bytes": snapshot.bytes, "total_bytes": snapshot.total_bytes}
+        holder = {"name": name, "beat": beat, "bytes": snapshot.received, "total_bytes": snapshot.total_bytes}
         fresh = folder / "holder.json.new"
         try:
             fresh.write_text(json.dumps(holder))

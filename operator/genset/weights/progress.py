@@ -27,7 +27,7 @@ class Snapshot:
     """What the operator reads. `state`: downloading, verifying, done, failed."""
 
     state: str = "downloading"
-    bytes: int = 0
+    received: int = 0  # bytes on disk
     total_bytes: int = 0  # 0 while unknown
     revision: str = ""  # commit, for a hub
     file: str = ""  # name at the source of the file in work
@@ -36,7 +36,7 @@ class Snapshot:
 
     def to_json(self) -> bytes:
         values = asdict(self)
-        values["totalBytes"] = values.pop("total_bytes")
+        values["bytes"], values["totalBytes"] = values.pop("received"), values.pop("total_bytes")
         return json.dumps(values).encode()
 
 
@@ -58,7 +58,7 @@ class Progress:
         self,
         *,
         state: str | None = None,
-        bytes: int | None = None,
+        received: int | None = None,
         total_bytes: int | None = None,
         revision: str | None = None,
         file: str | None = None,
@@ -71,10 +71,10 @@ class Progress:
             self._snapshot = replace(self._snapshot, **given)
             now = self._clock()
             elapsed = now - self._logged_at
-            if elapsed < LOG_SECONDS or bytes is None:
+            if elapsed < LOG_SECONDS or received is None:
                 return
-            rate = max(0.0, (bytes - self._logged_bytes) / elapsed)
-            self._logged_at, self._logged_bytes = now, bytes
+            rate = max(0.0, (received - self._logged_bytes) / elapsed)
+            self._logged_at, self._logged_bytes = now, received
             snapshot = self._snapshot
         _log.info("%s", _line(snapshot, rate))
 
@@ -82,12 +82,12 @@ class Progress:
 def _line(snapshot: Snapshot, rate: float) -> str:
     verb = "Verified" if snapshot.state == "verifying" else "Downloaded"
     if not snapshot.total_bytes:
-        return f"{verb} {size_text(snapshot.bytes)} of {snapshot.file} at {rate / 1e6:.1f} MB/s"
-    percent = 100 * snapshot.bytes // snapshot.total_bytes
-    left = (snapshot.total_bytes - snapshot.bytes) / rate if rate else 0
+        return f"{verb} {size_text(snapshot.received)} of {snapshot.file} at {rate / 1e6:.1f} MB/s"
+    percent = 100 * snapshot.received // snapshot.total_bytes
+    left = (snapshot.total_bytes - snapshot.received) / rate if rate else 0
     eta = f", {_duration(left)} left" if rate else ", stalled"
     return (
-        f"{verb} {percent}% of {snapshot.file}: {size_text(snapshot.bytes)} of {size_text(snapshot.total_bytes)} "
+        f"{verb} {percent}% of {snapshot.file}: {size_text(snapshot.received)} of {size_text(snapshot.total_bytes)} "
         f"at {rate / 1e6:.1f} MB/s{eta}"
     )
 

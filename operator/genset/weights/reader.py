@@ -24,7 +24,7 @@ import httpx
 
 from genset.api.modeldeployment import Reason
 from genset.sizing import gguf
-from genset.weights.client import check_status, get, transport_errors
+from genset.weights.client import check_status, get
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Hasher, RemoteFile
 from genset.weights.progress import Progress
@@ -46,9 +46,7 @@ class Mismatch(Exception):
 class Reader:
     """Fetches files over one HTTP client. `login` tells people where credentials are given."""
 
-    def __init__(
-        self, client: httpx.Client, volume: Volume, progress: Progress, retry: Retry, *, login: str
-    ) -> None:
+    def __init__(self, client: httpx.Client, volume: Volume, progress: Progress, retry: Retry, *, login: str) -> None:
         self._client = client
         self._volume = volume
         self._progress = progress
@@ -107,10 +105,9 @@ class Reader:
             partial.begin(response)
             if partial.total is not None:
                 self._volume.require(partial.total - partial.offset, what=remote.name)
-            with transport_errors(remote.url):
-                for chunk in response.iter_raw(_CHUNK):
-                    partial.write(chunk)
-                    attempts.succeeded()
+            for chunk in response.iter_raw():  # as it arrives: what is buffered here would be lost with the connection
+                partial.write(chunk)
+                attempts.succeeded()
         if partial.total is not None and partial.offset < partial.total:
             raise Transient(unreachable(f"{remote.shown} ended after {partial.offset} of {partial.total} bytes."))
         partial.ended = True
@@ -120,11 +117,16 @@ class Reader:
         etag = partial.rejected_etag()
         if not etag:
             return
-        with get(self._client, partial.remote.url, partial.remote.headers, {"range": "bytes=0-0"}) as response:
-            if response.status_code in (200, 206) and response.headers.get("etag") == etag:
-                raise WeightsFailure(
-                    Reason.CHECKSUM_MISMATCH, _mismatch_text(partial.remote, "the server still has the file of before")
-                )
+        remote = partial.remote
+        try:
+            with get(self._client, remote.url, remote.headers, {"range": "bytes=0-0"}) as response:
+                same = response.status_code in (200, 206) and response.headers.get("etag") == etag
+        except Transient:
+            return  # the download itself waits and tries again
+        if same:
+            raise WeightsFailure(
+                Reason.CHECKSUM_MISMATCH, _mismatch_text(remote, "the server still has the file of before")
+            )
 
 
 def _mismatch_text(remote: RemoteFile, detail: object) -> str:
@@ -166,6 +168,7 @@ class _Partial:
 
     @property
     def complete(self) -> bool:
+        """Every byte is there and the checksum agreed."""
         return self.ended
 
     def _resume(self) -> None:
@@ -208,18 +211,20 @@ class _Partial:
         total: int | None = int(length) if length.isdigit() else None
         if response.status_code == 206:
             match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
-            if not match or int(match[1]) != self.offset or (self._etag and strong and strong != self._etag
-                                                             and not self.remote.pinned):
+            other_version = self._etag and strong and strong != self._etag and not self.remote.pinned
+            if not match or int(match[1]) != self.offset or other_version:
                 self._restart()
                 raise Transient(unreachable(f"{self.remote.shown} answered with a part that was not asked for."))
             total = None if match[3] == "*" else int(match[3])
+            self.resumed = True
         elif self.offset:
             _log.info("Started %s anew: the server sent the whole file", self.remote.name)
             self._restart()
         if self.remote.size is not None and total is not None and total != self.remote.size:
             raise Mismatch(f"it has {total} bytes instead of {self.remote.size}")
         self.total = self.remote.size if self.remote.size is not None else total
-        self._progress_total()
+        if self.remote.size is None and self.total is not None:
+            self._progress.update(total_bytes=self._before + self.total)
         if strong != self._etag:
             self._etag = strong
             write_synced(self._notes, json.dumps({"etag": strong}).encode())
@@ -285,7 +290,7 @@ class _Partial:
         self._etag = ""
         self._head = b""
         self._hasher = self.remote.checksum.hasher(self.remote.size)
-        self._progress.update(bytes=self._before)
+        self._progress.update(received=self._before)
 
     def _take(self, chunk: bytes) -> None:
         if len(self._head) < _HEAD:
@@ -299,11 +304,7 @@ class _Partial:
                 )
         self._hasher.update(chunk)
         self.offset += len(chunk)
-        self._progress.update(bytes=self._before + self.offset)
-
-    def _progress_total(self) -> None:
-        if self.total is not None and not self._progress.snapshot().total_bytes:
-            self._progress.update(total_bytes=self._before + self.total)
+        self._progress.update(received=self._before + self.offset)
 
     def _read_etag(self) -> str:
         try:

@@ -2,7 +2,7 @@
 
     INTO/<hash>/                     one FetchSpec (see `spec`)
         lock, holder.json            see `lock`
-        incoming-<content>/          a download in work: NAME.partial (resumable), NAME (verified), NAME.json (validator)
+        incoming-<content>/          in work: NAME.partial (resumable), NAME (verified), NAME.json (validator)
         current/                     the model that the engine reads, with complete.json
         <content>/                   an earlier model of a mutable revision, complete, too
 
@@ -27,13 +27,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from genset.api.modeldeployment import Reason
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import try_lock
-from genset.weights.origin import Resolved
+from genset.weights.origin import Checksum, Resolved
 from genset.weights.spec import FetchSpec, model_file_names
 
 _log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ _MARKER = "complete.json"
 _INCOMING = "incoming-"
 _FOLDER = re.compile(r"^[0-9a-f]{16}$")
 _STALE_PARTIAL_SECONDS = 24 * 3600.0
+_CHUNK = 1 << 20  # bytes read at a time
 _RESERVE = 1 << 20  # bytes left free for markers and directories
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -101,6 +102,33 @@ class Volume:
         if not self.current.exists():
             self._repair()
         return self._intact(self.current)
+
+    def reverify(self) -> Model | None:
+        """Reads the files of `current` again when only their times differ (a restored snapshot, a copied volume)."""
+        model = _read_marker(self.current)
+        if model is None or [file.name for file in model.files] != self._names:
+            return None
+        files = []
+        for file in model.files:
+            path = self.current / file.name
+            hasher = Checksum(file.algorithm, file.checksum).hasher(file.size)
+            try:
+                status = path.stat()
+                if status.st_size != file.size:
+                    return None
+                with path.open("rb") as stream:
+                    while chunk := stream.read(_CHUNK):
+                        hasher.update(chunk)
+            except OSError:
+                return None
+            if hasher.hexdigest() != file.checksum:
+                _log.warning("Found %s damaged", path)
+                return None
+            files.append(replace(file, mtime=status.st_mtime_ns))
+        model = replace(model, files=tuple(files))
+        with disk_errors(self.current):
+            write_synced(self.current / _MARKER, json.dumps(asdict(model), indent=1).encode())
+        return model
 
     def incoming(self, resolved: Resolved) -> Path:
         """The folder for this download; leftovers of others for the same spec go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from genset.api.modeldeployment import Source
 from genset.weights import spec
 from genset.weights.spec import CheckSpec, FetchSpec, Http, HuggingFace
@@ -35,7 +36,7 @@ def test_wrong_arguments_are_refused_by_name(args: list[str], message: str) -> N
 
 def test_identity_covers_the_bytes_only() -> None:
     base = FetchSpec(HuggingFace("org/name"))
-    same = FetchSpec(HuggingFace("org/name", endpoint="https://mirror"), into="/elsewhere", token_file="/t", listen=":1")
+    same = FetchSpec(HuggingFace("org/name", endpoint="https://mirror"), into="/x", token_file="/t", listen=":1")
     assert base.hash == same.hash
     assert FetchSpec(Http("http://a", SHA)).hash == FetchSpec(Http("http://b", SHA)).hash
     others = [

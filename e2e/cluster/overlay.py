@@ -1,0 +1,26 @@
+"""Whether a folder's file system can be the upper layer of an overlay: not so inside most containers, whose root is an overlay itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+
+def supported(folder: Path) -> bool:
+    """Tries it: mounts an overlay in a temporary folder and removes it again."""
+    if os.geteuid() != 0:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".overlay-", dir=folder) as name:
+        top = Path(name)
+        lower, upper, work, merged = (top / part for part in ("lower", "upper", "work", "merged"))
+        for part in (lower, upper, work, merged):
+            part.mkdir()
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        mounted = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, merged], capture_output=True)
+        if mounted.returncode != 0:
+            return False
+        subprocess.run(["umount", merged], check=True, capture_output=True)
+    return True

@@ -1,0 +1,207 @@
+"""`genset operator`: flags and environment to Options, then runs until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genset import names
+
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE, repeated or separated by commas."""
+    result = {}
+    for item in (part for value in values for part in value.split(",") if part):
+        key, separator, value = item.partition("=")
+        if not separator or not key or not value:
+            raise click.BadParameter(f"{item!r} is not KEY=VALUE", param=parameter)
+        result[key.strip()] = value.strip()
+    return result
+
+
+def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Repeated or separated by commas; duplicates go."""
+    return tuple(dict.fromkeys(word.strip() for value in values for word in value.split(",") if word.strip()))
+
+
+def _address(_: click.Context, parameter: click.Parameter, value: str) -> Any:
+    from genset.controllers.health import Address
+
+    try:
+        return Address.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
+
+
+def _own_namespace() -> str:
+    """Namespace of the pod, for the default; outside a cluster the chart's."""
+    try:
+        return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() or "genset-system"
+    except OSError:
+        return "genset-system"
+
+
+def _option(*declarations: str, **attributes: Any) -> Any:
+    """An option whose environment variable is GENSET_ and its name."""
+    name = declarations[0].split("/")[0].removeprefix("--")
+    return click.option(
+        *declarations,
+        envvar=f"GENSET_{name.replace('-', '_').upper()}",
+        show_envvar=True,
+        show_default=True,
+        **attributes,
+    )
+
+
+@click.command()
+@_option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Kubeconfig file. Default: the pod's service account, else KUBECONFIG or ~/.kube/config.",
+)
+@_option("--context", help="Context of the kubeconfig. Default: its current one.")
+@_option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    callback=_words,
+    help="Only this namespace; repeat for more. Default: the whole cluster.",
+)
+@_option("--image", required=True, help="The project's own image: weights puller, and routers that name none.")
+@_option(
+    "--image-pull-policy",
+    type=click.Choice(["Always", "IfNotPresent", "Never"]),
+    default="IfNotPresent",
+    help="Pull policy of the containers that genset makes.",
+)
+@_option(
+    "--image-pull-secret",
+    "image_pull_secrets",
+    multiple=True,
+    callback=_words,
+    help="Name of an image pull Secret in the resources' namespaces; repeat for more.",
+)
+@_option(
+    "--llama-cpp-image",
+    "llama_cpp_images",
+    multiple=True,
+    callback=_pairs,
+    metavar="VENDOR=IMAGE",
+    help="Image of llama-server for cpu, nvidia, amd or intel; repeat for more.",
+)
+@_option(
+    "--operator-namespace",
+    default=_own_namespace,
+    help="Namespace of the operator: of its Lease, and the one that NetworkPolicies let its probes in from.",
+)
+@_option(
+    "--allow-host-path/--no-allow-host-path", default=False, help="Allow source.hostPath, which reads the nodes' disks."
+)
+@_option(
+    "--hugging-face-endpoint",
+    default="",
+    help="Mirror for huggingFace sources without an endpoint. Default: the public hub.",
+)
+@_option(
+    "--network-policies/--no-network-policies", default=True, help="Make a NetworkPolicy for each engine and router."
+)
+@_option(
+    "--monitoring-namespace-label",
+    "monitoring_namespace_labels",
+    multiple=True,
+    callback=_pairs,
+    metavar="KEY=VALUE",
+    help="Label of the namespaces that may scrape metrics; repeat for more. Default: any namespace.",
+)
+@_option("--resync-seconds", type=click.FloatRange(min=1), default=300.0, help="Pause between two full resyncs.")
+@_option(
+    "--secrets-seconds",
+    type=click.FloatRange(min=0.2),
+    default=5.0,
+    help="Pause between two looks at the Secrets that resources name.",
+)
+@_option("--workers", type=click.IntRange(1, 256), default=16, help="Resources reconciled at the same time.")
+@_option(
+    "--health-listen",
+    "health",
+    default=f"0.0.0.0:{names.OPERATOR_HEALTH_PORT}",
+    callback=_address,
+    help="Address of /healthz and /readyz; 0 for none.",
+)
+@_option(
+    "--metrics-listen",
+    "metrics",
+    default=f"0.0.0.0:{names.OPERATOR_METRICS_PORT}",
+    callback=_address,
+    help="Address of /metrics; 0 for none.",
+)
+@_option(
+    "--leader-election/--no-leader-election",
+    default=True,
+    help="Write only while holding the Lease. Needed as soon as there are two replicas.",
+)
+@_option("--lease-name", default=names.LEASE_NAME, help="Name of the Lease, in the operator's namespace.")
+@_option(
+    "--lease-seconds",
+    type=click.FloatRange(min=3),
+    default=15.0,
+    help="How long a leader that vanished keeps the Lease.",
+)
+@_option(
+    "--identity",
+    default=lambda: os.environ.get("POD_NAME") or socket.gethostname(),
+    help="Name of this replica in the Lease and in Events. Default: POD_NAME, else the host name.",
+)
+@_option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of log lines, on standard error."
+)
+@_option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    help="Least severe log lines that are written.",
+)
+def command(log_format: str, log_level: str, **flags: Any) -> None:
+    """Reconcile ModelDeployments and RoutePolicies in a cluster."""
+    from genset.cli.logs import configure
+    from genset.handlers import silence
+
+    configure(log_format, log_level)
+    silence()
+    logging.captureWarnings(True)
+    try:
+        _run(flags)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    except Exception as error:
+        from kubernetes.aio.config import ConfigException
+
+        if isinstance(error, ConfigException):
+            raise click.ClickException(f"{error} Name a file with --kubeconfig, or run in a pod.") from error
+        raise
+
+
+def _run(flags: dict[str, Any]) -> None:
+    import uvloop
+
+    from genset.controllers.runtime import Operator, Options
+    from genset.desired.context import Settings
+
+    settings = Settings(**{name: flags.pop(name) for name in list(flags) if name in Settings.__dataclass_fields__})
+    # Two processes of one name, e.g. a pod's container started again, are two candidates.
+    flags["identity"] = f"{flags['identity']}_{uuid.uuid4().hex[:8]}"
+    options = Options(settings=settings, **flags)
+
+    async def main() -> None:
+        await Operator(options).run(asyncio.Event())
+
+    uvloop.run(main())

@@ -1,0 +1,163 @@
+"""`genset weights fetch|check`: the init container of engine pods.
+
+Exit codes: 0 the model is there; 1 a later try may succeed; 2 wrong arguments; 3 a person must change something.
+The reason and the remedy are the last log line and, as JSON, the container's termination message.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from genset import names
+from genset.weights.spec import PROGRESS_PATH, FetchSpec, source_from_flags
+
+_log = logging.getLogger("genset.weights")
+
+
+@click.group()
+def command() -> None:
+    """Fetch, verify and place model weights (runs in engine pods)."""
+
+
+@command.command()
+@click.option("--repo", metavar="OWNER/NAME", help="Hub source: the repository.")
+@click.option("--revision", help="Hub source: branch, tag or commit. Default: main.")
+@click.option("--file", metavar="GLOB", help="Hub source: pattern that matches one model. Default: *.gguf.")
+@click.option("--endpoint", metavar="URL", help="Hub source: base URL of a mirror.")
+@click.option("--url", help="Web source: URL of the file.")
+@click.option("--sha256", metavar="HEX", help="Web source: checksum of the file.")
+@click.option("--into", metavar="DIR", default=names.MODELS_DIR, show_default=True, help="Volume for the weights.")
+@click.option("--listen", metavar="HOST:PORT", default="", help=f"Serve the progress at {PROGRESS_PATH}.")
+@click.option("--token-file", metavar="FILE", default="", help="File with the hub's access token.")
+@click.option("--headers-file", metavar="FILE", default="", help="File with request headers, one `Name: value` a line.")
+@click.option("--ca-file", metavar="FILE", default="", help="File with certificates (PEM) to trust, too.")
+@click.option("--termination-log", metavar="FILE", default="", help="Where a failure is written as JSON.")
+@click.option("--exclusive", is_flag=True, help="No other pod can mount DIR: other models may go when space is short.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up when nothing has arrived for so long.",
+)
+def fetch(
+    into: str,
+    listen: str,
+    token_file: str,
+    headers_file: str,
+    ca_file: str,
+    termination_log: str,
+    exclusive: bool,
+    patience: float,
+    **source: str | None,
+) -> None:
+    """Download a model, verify it, and print the path for the engine.
+
+    \b
+    genset weights fetch --repo org/name --file '*Q4_K_M.gguf' --into /models
+    genset weights fetch --url https://files.corp/m.gguf --sha256 … --into /models
+    """
+    try:
+        given = source_from_flags({f"--{name}": value for name, value in source.items() if value is not None})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    spec = FetchSpec(given, into, listen, token_file, headers_file, ca_file, termination_log, exclusive)
+    _run(termination_log, lambda: _fetch(spec, patience))
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--termination-log", metavar="FILE", default="", help="Where a failure is written as JSON.")
+def check(file: Path, termination_log: str) -> None:
+    """Look at a model FILE: is it there, readable, a whole GGUF with all its shards?"""
+    _run(termination_log, lambda: _check(file))
+
+
+def _fetch(spec: FetchSpec, patience: float) -> str:
+    from genset.weights.failure import WeightsFailure
+    from genset.weights.fetch import fetch as fetch_weights
+    from genset.weights.progress import Progress, ProgressServer
+    from genset.weights.retry import Retry
+
+    progress = Progress(time.monotonic)
+    server = None
+    if spec.listen:
+        try:
+            server = ProgressServer(spec.listen, progress)
+        except (OSError, ValueError, OverflowError) as error:  # a model without a progress bar is still a model
+            _log.warning("Failed to serve progress at %s: %s", spec.listen, error)
+    try:
+        outcome = fetch_weights(spec, progress, retry=Retry(patience=patience))
+    except WeightsFailure as failure:
+        progress.update(state="failed", reason=failure.reason.value, message=failure.message)
+        raise
+    finally:
+        if server:
+            server.close()
+    click.echo(spec.model_path)
+    return outcome.warning
+
+
+def _check(file: Path) -> str:
+    from genset.weights import local
+
+    header = local.check(file)
+    _log.info(
+        "Checked %s: GGUF version %d, %s, %d tensors, %d file(s)",
+        file,
+        header.version,
+        header.architecture or "no architecture",
+        header.tensor_count,
+        header.split_count,
+    )
+    click.echo(str(file))
+    return ""
+
+
+def _run(termination_log: str, work: Callable[[], str]) -> None:
+    """Runs a verb as a container: logs to stderr, ends on SIGTERM, leaves its last words."""
+    from genset.api.modeldeployment import Reason
+    from genset.weights.failure import WeightsFailure
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    for name in ("httpx", "httpx2", "httpcore", "httpcore2", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # their lines hold whole URLs, with signatures
+    # As PID 1 an unhandled SIGTERM is ignored; as an exception it releases the lock and keeps the partial file.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        warning = work()
+    except WeightsFailure as failure:
+        _log.error("%s: %s", failure.reason.value, failure.message)
+        _last_words(termination_log, failure.reason.value, failure.message)
+        sys.exit(failure.exit_code)
+    except Exception as error:  # a defect of ours: the operator and the user must see it, not only the log
+        _log.exception("Failed unexpectedly")
+        _last_words(termination_log, Reason.DOWNLOAD_FAILED.value, f"{type(error).__name__}: {error}"[:1000])
+        sys.exit(1)
+    if warning:
+        _last_words(termination_log, Reason.WEIGHTS_READY.value, warning)
+
+
+def _last_words(path: str, reason: str, message: str) -> None:
+    from genset.weights.failure import termination_message
+
+    if not path:
+        return
+    try:
+        Path(path).write_text(termination_message(reason, message), encoding="utf-8")
+    except OSError as error:
+        _log.warning("Failed to write %s: %s", path, error)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> Any:
+    sys.exit(143)

@@ -1,0 +1,207 @@
+"""Proof that an engine serves: real completions, asked when the pods are new and remembered afterwards.
+
+Ready=True means that every replica of the current pod template has answered a completion. Results live in memory, by
+resource and template: the same pods are not asked again, new pods are. A completion may take a minute on a busy CPU,
+so it runs beside the workers; a reconcile waits for it a moment only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit, urlunsplit
+
+from genset import names
+from genset.api.modeldeployment import ConditionType, ModelDeployment
+from genset.controllers.keys import Key
+from genset.controllers.shared import Shared
+from genset.engines import CompletionRequest, engine_of, managed_engine_of
+from genset.kube.client import Object
+from genset.kube.observe import is_ready
+from genset.kube.probe import Answer, host
+from genset.status.observed import CompletionProbe, template_key
+
+WAIT_SECONDS = 3.0  # that a reconcile waits for a completion in its own time
+FIRST_RETRY = 2.0  # seconds after the first failure; doubles up to ...
+LONGEST_RETRY = 60.0
+EXTERNAL_SECONDS = 60.0  # between two looks at a server that runs elsewhere: no watch tells when it goes
+
+_Target = tuple[str, str]  # identity of what answers (pod uid and restarts), URL prefix
+
+
+@dataclass
+class _Known:
+    """What is known of one resource's current template."""
+
+    uid: str
+    template: str
+    proven: frozenset[str] = frozenset()  # identities that have answered
+    probe: CompletionProbe | None = None  # last outcome
+    failures: int = 0
+    due: float = 0.0  # loop time before which nothing is asked
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Completions:
+    """Asks and remembers."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._known: dict[Key, _Known] = {}
+
+    def forget(self, key: Key) -> None:
+        """The resource is gone."""
+        known = self._known.pop(key, None)
+        if known is not None and known.task is not None:
+            known.task.cancel()
+
+    async def check(
+        self,
+        key: Key,
+        resource: ModelDeployment,
+        deployment: Object | None,
+        pods: Sequence[Object],
+        secrets: Mapping[str, Mapping[str, bytes]],
+    ) -> tuple[CompletionProbe | None, float | None]:
+        """The last outcome for the current template (None: none yet), and when to look again (None: no need)."""
+        template = template_key(resource, deployment)
+        if not template:
+            self.forget(key)
+            return None, None
+        known = self._of(key, resource, template)
+        external = managed_engine_of(resource) is None
+        targets = _external(resource) if external else _replicas(resource, deployment, pods)
+        if targets is None:
+            return known.probe, None  # still rolling out: the pods' next event comes by itself
+        unproven = [target for target in targets if target[0] not in known.proven]
+        if unproven and known.task is None and self._now() >= known.due:
+            await self._ask(key, known, resource, unproven, secrets)
+        if known.task is not None:
+            return known.probe or self._trusted(resource, template), None  # its end enqueues the key
+        if known.failures:
+            return known.probe, max(0.1, known.due - self._now())
+        if external:
+            known.proven = frozenset()  # asked again at the next look
+            return known.probe, max(0.1, known.due - self._now())
+        return known.probe, None
+
+    async def _ask(
+        self,
+        key: Key,
+        known: _Known,
+        resource: ModelDeployment,
+        targets: Sequence[_Target],
+        secrets: Mapping[str, Mapping[str, bytes]],
+    ) -> None:
+        """Starts the completions and waits a moment for them."""
+        task = self._shared.background(self._prove(key, known, resource, targets, secrets), name=f"completion of {key}")
+        known.task = task
+        done, _ = await asyncio.wait({task}, timeout=WAIT_SECONDS)
+        if not done:
+            task.add_done_callback(lambda _: self._shared.queue.add(key))
+
+    async def _prove(
+        self,
+        key: Key,
+        known: _Known,
+        resource: ModelDeployment,
+        targets: Sequence[_Target],
+        secrets: Mapping[str, Mapping[str, bytes]],
+    ) -> None:
+        try:
+            failures = await asyncio.gather(*(self._one(resource, url, secrets) for _, url in targets))
+            proven = {identity for (identity, _), failure in zip(targets, failures, strict=True) if failure is None}
+            known.proven |= proven
+            failure = next((failure for failure in failures if failure is not None), None)
+            known.probe = CompletionProbe(failure is None, failure or "", known.template)
+            now = self._now()
+            if failure is None:
+                known.failures, known.due = 0, now + EXTERNAL_SECONDS
+            else:
+                known.failures += 1
+                known.due = now + min(FIRST_RETRY * 2 ** (known.failures - 1), LONGEST_RETRY)
+        finally:
+            known.task = None
+
+    async def _one(
+        self, resource: ModelDeployment, prefix: str, secrets: Mapping[str, Mapping[str, bytes]]
+    ) -> str | None:
+        """Why one server did not complete; None: it did."""
+        engine = engine_of(resource)
+        request = _at(engine.completion(resource), prefix)
+        headers, tls = {}, None
+        external = resource.spec.external
+        if external is not None:
+            if (ref := external.api_key_secret_ref) is not None:
+                headers["Authorization"] = f"Bearer {_text(secrets, ref.name, ref.key)}"
+            if (ref := external.ca_secret_ref) is not None:
+                try:
+                    tls = ssl.create_default_context(cadata=_text(secrets, ref.name, ref.key))
+                except ssl.SSLError as error:
+                    return f"spec.external.caSecretRef holds no certificates in PEM: {error.reason}"
+        answer: Answer = await self._shared.prober.completion(request, headers, tls)
+        if answer.status == 0:
+            return f"POST {request.url}: {answer.failure}"
+        return engine.completion_failure(answer.status, answer.body)
+
+    def _of(self, key: Key, resource: ModelDeployment, template: str) -> _Known:
+        known = self._known.get(key)
+        if known is None or known.uid != resource.metadata.uid or known.template != template:
+            self.forget(key)
+            known = self._known[key] = _Known(resource.metadata.uid, template)
+        return known
+
+    @staticmethod
+    def _trusted(resource: ModelDeployment, template: str) -> CompletionProbe | None:
+        """While the first answer to a new operator is awaited, a Ready that the last one wrote is believed."""
+        status = resource.status
+        if status is None or status.observed_generation != resource.metadata.generation:
+            return None
+        ready = any(item.type == ConditionType.READY and item.status == "True" for item in status.conditions)
+        return CompletionProbe(True, "", template) if ready else None
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _replicas(
+    resource: ModelDeployment, deployment: Object | None, pods: Sequence[Object]
+) -> list[_Target] | None:
+    """The replicas to ask; None while they are not all there, or there are to be none."""
+    engine = managed_engine_of(resource)
+    if engine is None or deployment is None:
+        return None
+    wanted = int((deployment.get("spec") or {}).get("replicas") or 0)
+    status = deployment.get("status") or {}
+    current = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
+    counts = [int(status.get(field) or 0) for field in ("updatedReplicas", "availableReplicas")]
+    ready = [pod for pod in pods if is_ready(pod) and (pod.get("status") or {}).get("podIP")]
+    if not wanted or not current or any(count < wanted for count in counts) or len(ready) < wanted:
+        return None
+    return [(_identity(pod), f"http://{host(pod['status']['podIP'])}:{engine.port}") for pod in ready]
+
+
+def _external(resource: ModelDeployment) -> list[_Target]:
+    return [("external", "")]
+
+
+def _identity(pod: Object) -> str:
+    """A pod whose engine was started again must prove itself again."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    restarts = next((item.get("restartCount") for item in statuses if item.get("name") == names.ENGINE_CONTAINER), 0)
+    return f"{pod['metadata']['uid']}/{restarts}"
+
+
+def _at(request: CompletionRequest, prefix: str) -> CompletionRequest:
+    """The request sent to one pod instead of the Service; as it is without a prefix."""
+    if not prefix:
+        return request
+    base, url = urlsplit(prefix), urlsplit(request.url)
+    return replace(request, url=urlunsplit((base.scheme, base.netloc, url.path, url.query, "")))
+
+
+def _text(secrets: Mapping[str, Mapping[str, bytes]], name: str, key: str) -> str:
+    return secrets.get(name, {}).get(key, b"").decode(errors="replace").strip()

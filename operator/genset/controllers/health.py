@@ -1,0 +1,80 @@
+"""What a kubelet and Prometheus ask of the operator: /healthz, /readyz and /metrics.
+
+/healthz fails when work no longer flows, so that the kubelet restarts the process; an API server that is away is no
+reason. /readyz tells whether this replica does its part: it leads and its watches have listed everything, or it waits
+for the Lease and could take over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], str | None]  # what is wrong; None: nothing
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen; port 0: any free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address | None:
+        """HOST:PORT, :PORT, [V6]:PORT; "" or "0" turns the listener off."""
+        if text in ("", "0"):
+            return None
+        host, separator, port = text.rpartition(":")
+        if not separator or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{text!r} is no address; write HOST:PORT, e.g. 0.0.0.0:8081, or 0 for none")
+        return cls(host.strip("[]") or "0.0.0.0", int(port))
+
+
+class Listener:
+    """One HTTP listener with a few GET paths."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._app = web.Application()
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    def add_check(self, path: str, check: Check) -> None:
+        """200 `ok`, or 503 with what is wrong."""
+
+        async def answer(_: web.Request) -> web.Response:
+            wrong = check()
+            return web.Response(text=f"{wrong or 'ok'}\n", status=503 if wrong else 200)
+
+        self._app.router.add_get(path, answer)
+
+    def add_metrics(self, path: str, registry: CollectorRegistry) -> None:
+        """The registry in Prometheus' text format."""
+
+        async def answer(_: web.Request) -> web.Response:
+            return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+        self._app.router.add_get(path, answer)
+
+    async def start(self) -> None:
+        """Listens, or raises OSError."""
+        runner = web.AppRunner(self._app, access_log=None, handle_signals=False)
+        await runner.setup()
+        site = web.TCPSite(runner, self._address.host, self._address.port, shutdown_timeout=0.5)
+        await site.start()
+        self._runner = runner
+        self.port = runner.addresses[0][1]
+        log.info("Listened on %s:%d", self._address.host, self.port)
+
+    async def stop(self) -> None:
+        """Closes the listener and its connections."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None

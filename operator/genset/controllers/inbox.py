@@ -1,0 +1,83 @@
+"""From a watch event to the keys that it concerns.
+
+Decides only who is to be reconciled and how soon; what is to be done is found out by the reconcile. An event may come
+twice, late or never (the resync covers that), so nothing here may matter for correctness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from genset import names
+from genset.controllers.keys import Key
+from genset.controllers.queue import WorkQueue
+from genset.controllers.references import References
+from genset.kube.echoes import Echoes
+from genset.kube.metrics import Metrics
+
+# The event of our own write may arrive before the answer to that write: a short wait tells them apart, and gathers the
+# many events of a rollout into one reconcile.
+SETTLE_SECONDS = 0.15
+
+_OWNER_LABELS = {
+    names.LABEL_MODEL_DEPLOYMENT: names.MODEL_DEPLOYMENT,
+    names.LABEL_ROUTE_POLICY: names.ROUTE_POLICY,
+}
+
+
+class Inbox:
+    """Receives what the watches see."""
+
+    def __init__(self, queue: WorkQueue[Key], references: References, echoes: Echoes, metrics: Metrics) -> None:
+        self._queue = queue
+        self._references = references
+        self._echoes = echoes
+        self._metrics = metrics
+        self._generations: dict[str, tuple[int, bool]] = {}  # uid -> generation, being deleted
+
+    def resource(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """A ModelDeployment or RoutePolicy was listed (type None), added, modified or deleted."""
+        self._metrics.watch_events.labels(kind=kind).inc()
+        metadata = body["metadata"]
+        key = Key(kind, metadata["namespace"], metadata["name"])
+        if not self._changed(event_type, metadata):
+            self._settle(key, metadata)
+            return
+        self._queue.add(key)
+        if kind == names.MODEL_DEPLOYMENT and event_type is not None:
+            for dependent in self._references.dependents(key.namespace, key.name):
+                self._queue.add(dependent)
+
+    def child(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Something that carries our label was listed, added, modified or deleted."""
+        self._metrics.watch_events.labels(kind=kind).inc()
+        metadata = body["metadata"]
+        for label, owner in _OWNER_LABELS.items():
+            name = (metadata.get("labels") or {}).get(label)
+            if name:
+                self._settle(Key(owner, metadata["namespace"], name), metadata)
+
+    def _changed(self, event_type: str | None, metadata: Mapping[str, Any]) -> bool:
+        """Whether the spec is new, or the resource comes or goes; status and metadata alone are not."""
+        uid = str(metadata.get("uid"))
+        if event_type == "DELETED":
+            self._generations.pop(uid, None)
+            return True
+        state = (int(metadata.get("generation") or 0), "deletionTimestamp" in metadata)
+        before = self._generations.get(uid)
+        self._generations[uid] = state
+        return state != before
+
+    def _settle(self, key: Key, metadata: Mapping[str, Any]) -> None:
+        asyncio.get_running_loop().call_later(
+            SETTLE_SECONDS,
+            self._settled,
+            key,
+            {"uid": metadata.get("uid"), "resourceVersion": metadata.get("resourceVersion")},
+        )
+
+    def _settled(self, key: Key, version: Mapping[str, Any]) -> None:
+        if not self._echoes.is_own(version):
+            self._queue.add(key)

@@ -1,0 +1,164 @@
+"""Reconcile of a ModelDeployment: observe, validate, desired, apply and prune, prove, status.
+
+Reads everything anew each time and writes only what differs. Returns when to come again without an event; raises
+ApiError for what another attempt can heal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from genset import desired, names
+from genset.api.modeldeployment import ConditionType, ModelDeployment, ModelDeploymentStatus, Reason
+from genset.controllers.completions import Completions
+from genset.controllers.keys import Key
+from genset.controllers.shared import (
+    BLOCKED_SECONDS,
+    DELETING_SECONDS,
+    Shared,
+    invalid_conditions,
+    parse,
+    soonest,
+)
+from genset.desired import metadata as child_names
+from genset.desired.context import ModelDeploymentContext
+from genset.kube import kinds, observe
+from genset.kube.apply import ApplyResult
+from genset.kube.client import Object
+from genset.status import model_deployment as status
+from genset.status import refs
+from genset.status.observed import ModelDeploymentObserved, WeightsProgress
+
+DOWNLOAD_SECONDS = 5.0  # between two looks at a download
+_TYPES = tuple(ConditionType)
+
+
+class ModelDeploymentController:
+    """Holds nothing but what completions have proven."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._completions = Completions(shared)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One pass over one resource."""
+        shared = self._shared
+        live = await shared.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, key.name)
+        if live is None or live["metadata"].get("deletionTimestamp"):
+            shared.references.drop(key)  # children go by their owner reference
+            self._completions.forget(key)
+            return None
+        try:
+            resource = parse(ModelDeployment, live)
+        except ValidationError as error:
+            await self._refuse(live, error)
+            return None
+        named = [ref.name for _, ref in refs.secret_refs(resource)]
+        secrets, versions = await shared.read_secrets(key, named)
+        shared.references.set_secrets(key, versions)
+        context = ModelDeploymentContext(settings=shared.settings, secrets=secrets)
+        problems = refs.check_model_deployment(resource, context)
+        children = await self._children(key, live)
+        if problems:
+            applied = ApplyResult(objects={k: v for k, v in children.items() if observe.is_owned(v, live)})
+        else:
+            wanted = desired.model_deployment(resource, context)
+            applied = await shared.applier.reconcile(live, wanted, children)
+        observed, again = await self._observe(key, resource, applied, secrets)
+        await self._report(live, resource, observed, tuple(problems), applied)
+        return again
+
+    async def _children(self, key: Key, live: Object) -> observe.Children:
+        """A resource that has no status yet has no children yet: what there may be is read by name on apply."""
+        if not live.get("status"):
+            return {}
+        labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
+        return await observe.children(self._shared.api, key.namespace, observe.MODEL_DEPLOYMENT_CHILDREN, labels)
+
+    async def _observe(
+        self,
+        key: Key,
+        resource: ModelDeployment,
+        applied: ApplyResult,
+        secrets: Mapping[str, Mapping[str, bytes]],
+    ) -> tuple[ModelDeploymentObserved, float | None]:
+        shared = self._shared
+        deployment = applied.objects.get(("apps/v1", "Deployment", key.name))
+        pods: tuple[Object, ...] = ()
+        if deployment is not None and deployment.get("status"):
+            labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
+            pods = await observe.pods(shared.api, key.namespace, labels)
+        weights = await self._weights(pods)
+        completion, look = await self._completions.check(key, resource, deployment, pods, secrets)
+        downloading = any(progress.state != "done" for progress in weights.values())
+        again = soonest(
+            look,
+            DOWNLOAD_SECONDS if downloading else None,
+            DELETING_SECONDS if applied.deleting else None,
+            BLOCKED_SECONDS if applied.problems else None,
+        )
+        claim = applied.objects.get(("v1", "PersistentVolumeClaim", child_names.weights_claim(key.name)))
+        observed = ModelDeploymentObserved(
+            deployment=deployment, pods=pods, weights=weights, completion=completion, pvc=claim
+        )
+        return observed, None if applied.namespace_terminating else again
+
+    async def _weights(self, pods: Sequence[Object]) -> dict[str, WeightsProgress]:
+        """Progress by pod name, of the pullers that run and answer."""
+        asked = [pod for pod in pods if _pulls(pod)]
+        answers = await asyncio.gather(*(self._shared.prober.weights_progress(pod["status"]["podIP"]) for pod in asked))
+        found = {}
+        for pod, body in zip(asked, answers, strict=True):
+            progress = WeightsProgress.from_json(body) if body is not None else None
+            if progress is not None:
+                found[str(pod["metadata"]["name"])] = progress
+        return found
+
+    async def _report(
+        self,
+        live: Object,
+        resource: ModelDeployment,
+        observed: ModelDeploymentObserved,
+        problems: tuple[Any, ...],
+        applied: ApplyResult,
+    ) -> None:
+        shared = self._shared
+        seen = ModelDeploymentObserved(
+            deployment=observed.deployment,
+            pods=observed.pods,
+            weights=observed.weights,
+            completion=observed.completion,
+            pvc=observed.pvc,
+            problems=problems,
+            apply_errors=tuple(applied.problems),
+            namespace_terminating=applied.namespace_terminating,
+        )
+        new = status.evaluate(resource, seen, shared.now())
+        if await shared.status.write(kinds.MODEL_DEPLOYMENT, live, new, _TYPES):
+            for event_type, reason, message in status.events(resource.status, new):
+                shared.recorder.record(live, event_type, reason, message)
+
+    async def _refuse(self, live: Object, error: ValidationError) -> None:
+        """A stored resource that today's rules refuse, e.g. from before an upgrade: children stay as they are."""
+        conditions = invalid_conditions(live, Reason.INVALID_SPEC, error, self._shared.now())
+        new = ModelDeploymentStatus(
+            observed_generation=live["metadata"].get("generation") or 0,
+            conditions=conditions,
+            model=(live.get("spec") or {}).get("model") or live["metadata"]["name"],
+        )
+        if await self._shared.status.write(kinds.MODEL_DEPLOYMENT, live, new, _TYPES):
+            self._shared.recorder.record(live, "Warning", Reason.INVALID_SPEC, conditions[0].message)
+
+
+def _pulls(pod: Object) -> bool:
+    """Whether the pod's weights container runs right now."""
+    status = pod.get("status") or {}
+    running = any(
+        item.get("name") == names.WEIGHTS_CONTAINER and "running" in (item.get("state") or {})
+        for item in status.get("initContainerStatuses") or ()
+    )
+    return running and bool(status.get("podIP"))

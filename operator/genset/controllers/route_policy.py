@@ -1,0 +1,271 @@
+"""Reconcile of a RoutePolicy: observe, validate, desired, apply and prune, program the routers, status.
+
+Programming: the configuration reaches a running router as files of its mounted volumes. The kubelet refreshes them
+within a minute or so; an annotation on the pod makes it do so at once. Then each router is asked what it serves, until
+all of them serve what they should.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from genset import desired, names
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
+from genset.controllers.keys import Key
+from genset.controllers.shared import (
+    BLOCKED_SECONDS,
+    DELETING_SECONDS,
+    Shared,
+    invalid_conditions,
+    parse,
+    soonest,
+    version_of,
+)
+from genset.desired import metadata as child_names
+from genset.desired import router_config
+from genset.desired.context import RoutePolicyContext
+from genset.kube import kinds, observe
+from genset.kube.apply import ApplyResult
+from genset.kube.client import ApiError, Object
+from genset.router.config import config_hash, credentials_hash
+from genset.status import refs
+from genset.status import route_policy as status
+from genset.status.observed import Problem, RouterAck, RoutePolicyObserved
+
+POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
+PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
+NUDGE_AGAIN_SECONDS = 1.0  # the kubelet may have refreshed from a cache that did not know the new content yet
+FIRST_LOOK_SECONDS = 1.0  # before another reconcile when routers did not follow; doubles up to ...
+LONGEST_LOOK_SECONDS = 30.0
+_TYPES = tuple(ConditionType)
+
+Acks = dict[str, RouterAck | None]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What routers should serve."""
+
+    config: str
+    credentials: str
+
+    def is_served(self, ack: RouterAck | None) -> bool:
+        return ack is not None and (ack.hash, ack.credentials_hash) == (self.config, self.credentials)
+
+    @property
+    def annotation(self) -> str:
+        return f"{self.config}-{self.credentials}" if self.credentials else self.config
+
+
+class RoutePolicyController:
+    """Holds nothing but how often routers did not follow."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._looks: dict[Key, int] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One pass over one resource."""
+        shared = self._shared
+        live = await shared.api.get(kinds.ROUTE_POLICY, key.namespace, key.name)
+        if live is None or live["metadata"].get("deletionTimestamp"):
+            shared.references.drop(key)  # children go by their owner reference
+            self._looks.pop(key, None)
+            return None
+        try:
+            resource = parse(RoutePolicy, live)
+        except ValidationError as error:
+            await self._refuse(live, error)
+            return None
+        children = await self._children(key, live)
+        context, versions = await self._context(key, resource, live, children)
+        problems = refs.check_route_policy(resource, context)
+        wanted = _Wanted(
+            config_hash(router_config.build(resource, context).canonical_json()),
+            credentials_hash(router_config.credential_files(resource, context)),
+        )
+        applied = await shared.applier.reconcile(
+            live, desired.route_policy(resource, context), children, prune=not problems
+        )
+        own = applied.objects.get(_credentials_key(key.name))
+        shared.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
+        deployment = applied.objects.get(("apps/v1", "Deployment", child_names.router(key.name)))
+        pods, acks, look = await self._program(key, deployment, wanted, applied)
+        await self._report(live, resource, wanted, deployment, pods, acks, problems, applied)
+        if applied.namespace_terminating:
+            return None
+        return soonest(
+            look, DELETING_SECONDS if applied.deleting else None, BLOCKED_SECONDS if applied.problems else None
+        )
+
+    # -- observe ------------------------------------------------------------------------------------------------------
+
+    async def _children(self, key: Key, live: Object) -> dict[Any, Object]:
+        """Listed by label, and the credentials Secret by its name: Secrets may not be listed. A resource without status
+        has no children yet."""
+        api = self._shared.api
+        found: dict[Any, Object] = {}
+        if live.get("status"):
+            labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
+            found.update(await observe.children(api, key.namespace, observe.ROUTE_POLICY_CHILDREN, labels))
+        secret = await api.get(kinds.SECRET, key.namespace, child_names.router_credentials(key.name))
+        if secret is not None:
+            found[_credentials_key(key.name)] = secret
+        return found
+
+    async def _context(
+        self, key: Key, resource: RoutePolicy, live: Object, children: Mapping[Any, Object]
+    ) -> tuple[RoutePolicyContext, dict[str, str | None]]:
+        """What the policy names, as far as it exists, and the versions of the Secrets that were read."""
+        shared = self._shared
+        named = {backend.deployment.name for backend in resource.spec.backends if backend.deployment is not None}
+        shared.references.set_deployments(key, named)
+        ordered = sorted(named)
+        found = await asyncio.gather(*(shared.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, name) for name in ordered))
+        deployments: dict[str, ModelDeployment] = {}
+        for name, item in zip(ordered, found, strict=True):
+            if item is not None and not item["metadata"].get("deletionTimestamp"):
+                try:
+                    deployments[name] = parse(ModelDeployment, item)
+                except ValidationError:
+                    continue  # it says so itself; here it counts as one that is not there
+        secrets, versions = await shared.read_secrets(
+            key, [ref.name for _, ref in refs.policy_secret_refs(resource, deployments)]
+        )
+        own = children.get(_credentials_key(key.name))
+        context = RoutePolicyContext(
+            settings=shared.settings,
+            deployments=deployments,
+            secrets=secrets,
+            applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},
+        )
+        return context, versions
+
+    # -- program ------------------------------------------------------------------------------------------------------
+
+    async def _program(
+        self, key: Key, deployment: Object | None, wanted: _Wanted, applied: ApplyResult
+    ) -> tuple[tuple[Object, ...], Acks, float | None]:
+        """Pods, what they serve, and when to look again (None: all of them follow)."""
+        if deployment is None or not deployment.get("status"):
+            return (), {}, None
+        labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
+        pods = await observe.pods(self._shared.api, key.namespace, labels)
+        running = {pod["metadata"]["name"]: pod for pod in pods if observe.is_running(pod)}
+        acks = await self._ask(running.values())
+        if applied.problems or applied.namespace_terminating:
+            return pods, acks, None  # the configuration that they should follow may not be there
+        stale = [name for name, ack in acks.items() if not wanted.is_served(ack)]
+        if stale:
+            await self._follow(running, stale, acks, wanted)
+        if all(wanted.is_served(ack) for ack in acks.values()):
+            self._looks.pop(key, None)
+            return pods, acks, None
+        looks = self._looks[key] = self._looks.get(key, 0) + 1
+        return pods, acks, min(FIRST_LOOK_SECONDS * 2 ** (looks - 1), LONGEST_LOOK_SECONDS)
+
+    async def _follow(
+        self, running: Mapping[str, Object], stale: Sequence[str], acks: Acks, wanted: _Wanted
+    ) -> None:
+        """Nudges the kubelets of stale routers and asks until all follow, or time is up. Fills `acks`."""
+        loop = asyncio.get_running_loop()
+        began = nudged = loop.time()
+        await self._nudge([running[name] for name in stale], wanted.annotation)
+        while stale and loop.time() - began < PROGRAM_SECONDS:
+            await asyncio.sleep(POLL_SECONDS)
+            acks.update(await self._ask(running[name] for name in stale))
+            stale = [name for name in stale if not wanted.is_served(acks[name])]
+            if not any(acks[name] is not None for name in stale):
+                break  # nobody there to wait for: a router that starts reads the new files anyway
+            if loop.time() - nudged > NUDGE_AGAIN_SECONDS:
+                nudged = loop.time()
+                pods = [running[name] for name in stale if acks[name] is not None]
+                await self._nudge(pods, f"{wanted.annotation}.{int(nudged - began)}")
+        if not stale:
+            self._shared.metrics.programming_seconds.observe(loop.time() - began)
+
+    async def _nudge(self, pods: Sequence[Object], value: str) -> None:
+        await asyncio.gather(*(self._annotate(pod, value) for pod in pods))
+
+    async def _annotate(self, pod: Object, value: str) -> None:
+        """A changed annotation makes the kubelet sync the pod, and with it the mounted volumes, at once."""
+        metadata = pod["metadata"]
+        if (metadata.get("annotations") or {}).get(names.ANNOTATION_CONFIG_HASH) == value:
+            return
+        body: Object = {"metadata": {"uid": metadata["uid"], "annotations": {names.ANNOTATION_CONFIG_HASH: value}}}
+        try:
+            stored = await self._shared.api.merge_patch(
+                kinds.POD, metadata["namespace"], metadata["name"], body, field_manager=names.FIELD_MANAGER
+            )
+        except ApiError as error:
+            if error.not_found or error.conflict:
+                return  # the pod went away meanwhile
+            raise
+        self._shared.echoes.wrote(stored)
+        self._shared.metrics.applies.labels(kind="Pod", verb="annotate").inc()
+
+    async def _ask(self, pods: Any) -> Acks:
+        asked = list(pods)
+        answers = await asyncio.gather(*(self._shared.prober.router_config(pod["status"]["podIP"]) for pod in asked))
+        return {pod["metadata"]["name"]: _ack(answer) for pod, answer in zip(asked, answers, strict=True)}
+
+    # -- status -------------------------------------------------------------------------------------------------------
+
+    async def _report(
+        self,
+        live: Object,
+        resource: RoutePolicy,
+        wanted: _Wanted,
+        deployment: Object | None,
+        pods: tuple[Object, ...],
+        acks: Acks,
+        problems: Sequence[Problem],
+        applied: ApplyResult,
+    ) -> None:
+        shared = self._shared
+        observed = RoutePolicyObserved(
+            deployment=deployment,
+            pods=pods,
+            acknowledgements=acks,
+            problems=tuple(problems),
+            apply_errors=tuple(applied.problems),
+            config_hash=wanted.config,
+            credentials_hash=wanted.credentials,
+            namespace_terminating=applied.namespace_terminating,
+        )
+        new = status.evaluate(resource, observed, shared.now())
+        if await shared.status.write(kinds.ROUTE_POLICY, live, new, _TYPES):
+            for event_type, reason, message in status.events(resource.status, new):
+                shared.recorder.record(live, event_type, reason, message)
+
+    async def _refuse(self, live: Object, error: ValidationError) -> None:
+        """A stored resource that today's rules refuse, e.g. from before an upgrade: children stay as they are."""
+        conditions = invalid_conditions(live, Reason.INVALID_SPEC, error, self._shared.now())
+        new = RoutePolicyStatus(
+            observed_generation=live["metadata"].get("generation") or 0,
+            conditions=conditions,
+        )
+        if await self._shared.status.write(kinds.ROUTE_POLICY, live, new, _TYPES):
+            self._shared.recorder.record(live, "Warning", Reason.INVALID_SPEC, conditions[0].message)
+
+
+def _credentials_key(policy: str) -> tuple[str, str, str]:
+    return "v1", "Secret", child_names.router_credentials(policy)
+
+
+def _ack(answer: Mapping[str, Any] | None) -> RouterAck | None:
+    if answer is None or not isinstance(answer.get("hash"), str):
+        return None
+    error = answer.get("error")
+    return RouterAck(
+        hash=answer["hash"],
+        credentials_hash=str(answer.get("credentialsHash") or ""),
+        generation=int(answer.get("generation") or 0),
+        error=str(error) if error else None,
+    )

@@ -1,0 +1,349 @@
+"""Puts the operator together and runs it: connection, leader election, watches, queue, resync, health.
+
+A session is everything that may write: it begins when this process leads and ends, all of it at once, when the Lease is
+lost, when one of its parts fails, or at the stop. A new session starts from nothing but the API server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import kopf
+
+from genset import handlers, names
+from genset.controllers import resync, secrets
+from genset.controllers.health import Address, Listener
+from genset.controllers.inbox import Inbox
+from genset.controllers.keys import Key
+from genset.controllers.model_deployment import ModelDeploymentController
+from genset.controllers.queue import WorkQueue
+from genset.controllers.references import References
+from genset.controllers.route_policy import RoutePolicyController
+from genset.controllers.shared import Shared, now
+from genset.desired.context import Settings
+from genset.kube.apply import Applier
+from genset.kube.client import Api, ApiError, LeadershipLost, load_configuration
+from genset.kube.echoes import Echoes
+from genset.kube.lease import LeaderElection, Timings
+from genset.kube.metrics import Metrics
+from genset.kube.probe import Prober
+from genset.kube.recorder import Recorder
+from genset.kube.status import StatusWriter
+
+log = logging.getLogger(__name__)
+
+SERVED_PAUSE = 3.0  # seconds between looks for the CustomResourceDefinitions
+RESTART_PAUSE = 2.0  # seconds before a failed session starts again; doubles up to ...
+LONGEST_RESTART_PAUSE = 30.0
+FAILED_SESSIONS = 5  # in a row: the process is unhealthy and better started anew
+LEASE_SILENCE = 300.0  # seconds without a try for the Lease: the election loop is dead
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `genset operator` was told."""
+
+    settings: Settings
+    namespaces: tuple[str, ...] = ()  # empty: the whole cluster
+    kubeconfig: Path | None = None
+    context: str | None = None
+    resync_seconds: float = 300.0
+    secrets_seconds: float = secrets.PERIOD_SECONDS
+    workers: int = 16
+    health: Address | None = None
+    metrics: Address | None = None
+    leader_election: bool = True
+    lease_name: str = names.LEASE_NAME
+    lease_seconds: float = 15.0
+    identity: str = "genset-operator"
+
+
+@dataclass
+class _State:
+    """What the health checks look at."""
+
+    queue: WorkQueue[Key] | None = None  # of the session, while there is one
+    ready: bool = False
+    failures: int = 0  # failed sessions in a row
+    last_failure: str = ""
+
+
+@dataclass
+class Operator:
+    """One operator process. `run` it once."""
+
+    options: Options
+    rng: random.Random = field(default_factory=random.Random)
+    meters: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        self._state = _State()
+        self._election: LeaderElection | None = None
+        self._listeners: list[Listener] = []
+        self.health_port = 0  # where it really listens, once it does
+        self.metrics_port = 0
+        self.started = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, or SIGTERM or SIGINT arrive. Raises what no restart of a session can heal."""
+        options = self.options
+        configuration = await load_configuration(options.kubeconfig, options.context)
+        api = Api(configuration, self.meters, rng=self.rng)
+        lease_api = Api(configuration, self.meters, rng=self.rng)
+        signals = _Signals(stop)
+        signals.install()
+        try:
+            await self._listen()
+            self.started.set()
+            await _until(stop, self._work(api, lease_api, signals), name="operator")
+        finally:
+            signals.remove()
+            for listener in self._listeners:
+                await listener.stop()
+            await api.close()
+            await lease_api.close()
+        log.info("Stopped")
+
+    # -- leading ------------------------------------------------------------------------------------------------------
+
+    async def _work(self, api: Api, lease_api: Api, signals: _Signals) -> None:
+        async def lead() -> None:
+            await self._sessions(api, signals)
+
+        options = self.options
+        if not options.leader_election:
+            self.meters.leader.set(1)
+            await lead()
+            return
+        self._election = LeaderElection(
+            lease_api,
+            self.meters,
+            namespace=options.settings.operator_namespace,
+            name=options.lease_name,
+            identity=options.identity,
+            timings=Timings.of(options.lease_seconds),
+            rng=self.rng,
+        )
+        api.may_write = self._election.held
+        await self._election.run(lead)
+
+    async def _sessions(self, api: Api, signals: _Signals) -> None:
+        """One session after the other, until cancelled."""
+        pause = RESTART_PAUSE
+        while True:
+            began = time.monotonic()
+            try:
+                await self._session(api, signals)
+                reason = "the watches ended"
+            except* LeadershipLost:
+                reason = "the Lease was lost"
+            except* Exception as failures:
+                reason = "; ".join(str(item) or type(item).__name__ for item in _leaves(failures))
+                log.error("A part of the operator failed: %s", reason, exc_info=failures)
+            if time.monotonic() - began > 2 * LONGEST_RESTART_PAUSE:
+                pause, self._state.failures = RESTART_PAUSE, 0
+            self._state.failures += 1
+            self._state.last_failure = reason
+            log.warning("Session ended (%s), starts again in %.0f s", reason, pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_RESTART_PAUSE)
+
+    async def _session(self, api: Api, signals: _Signals) -> None:
+        """Everything that may write. Returns or raises when any part of it ends."""
+        await self._served(api)
+        options, meters = self.options, self.meters
+        queue: WorkQueue[Key] = WorkQueue(meters, rng=self.rng)
+        references, echoes, prober = References(), Echoes(), Prober(meters)
+        recorder = Recorder(api, meters, options.identity, monotonic=time.monotonic)
+        shared = Shared(
+            api=api,
+            settings=options.settings,
+            queue=queue,
+            references=references,
+            applier=Applier(api, meters, echoes),
+            status=StatusWriter(api, meters, echoes),
+            echoes=echoes,
+            recorder=recorder,
+            prober=prober,
+            metrics=meters,
+            now=now,
+        )
+        reconcile = Reconciler(
+            queue,
+            meters,
+            {
+                names.MODEL_DEPLOYMENT: ModelDeploymentController(shared).reconcile,
+                names.ROUTE_POLICY: RoutePolicyController(shared).reconcile,
+            },
+        )
+        inbox = Inbox(queue, references, echoes, meters)
+        namespaces: tuple[str | None, ...] = options.namespaces or (None,)
+        self._state.queue, self._state.ready = queue, True
+        log.info("Session started in %s", ", ".join(options.namespaces) or "all namespaces")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(queue.run(options.workers, reconcile), name="queue")
+                group.create_task(recorder.run(), name="recorder")
+                group.create_task(secrets.poll(api, references, queue, period=options.secrets_seconds), name="secrets")
+                group.create_task(
+                    resync.keep_resyncing(
+                        api, queue, references, namespaces, meters, seconds=options.resync_seconds, rng=self.rng
+                    ),
+                    name="resync",
+                )
+                group.create_task(self._watch(inbox, api, signals), name="watches")
+        finally:
+            queue.close()
+            shared.close()
+            self._state.queue, self._state.ready = None, False
+            await prober.close()
+
+    async def _watch(self, inbox: Inbox, api: Api, signals: _Signals) -> None:
+        """Kopf, until cancelled. It ends only by failing."""
+        existing = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=handlers.registry(inbox, api.configuration),
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=not self.options.namespaces,
+            namespaces=self.options.namespaces,
+        )
+        signals.install()  # Kopf has just put its own in their place
+        await kopf.run_tasks(tasks, ignored=existing)
+        raise RuntimeError("the watches ended")
+
+    async def _served(self, api: Api) -> None:
+        """Waits until the API server knows both kinds and lets us list them: the chart's CRDs may come after us."""
+        while True:
+            try:
+                for kind in handlers.RESOURCES:
+                    await api.request("GET", kind.path(next(iter(self.options.namespaces), None)), query={"limit": "1"})
+                return
+            except ApiError as error:
+                remedy = (
+                    " Apply the CustomResourceDefinitions: genset crds | kubectl apply -f -" if error.not_found else ""
+                )
+                log.warning("Could not list the resources yet: %s.%s", error.message.rstrip("."), remedy)
+            await asyncio.sleep(SERVED_PAUSE)
+
+    # -- health -------------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Health and metrics share one listener if their addresses are the same."""
+        by_address: dict[Address, Listener] = {}
+        if self.options.health is not None:
+            listener = by_address.setdefault(self.options.health, Listener(self.options.health))
+            listener.add_check("/healthz", self.unhealthy)
+            listener.add_check("/readyz", self.unready)
+        if self.options.metrics is not None:
+            listener = by_address.setdefault(self.options.metrics, Listener(self.options.metrics))
+            listener.add_metrics("/metrics", self.meters.registry)
+        for address, listener in by_address.items():
+            await listener.start()
+            self._listeners.append(listener)
+            if address == self.options.health:
+                self.health_port = listener.port
+            if address == self.options.metrics:
+                self.metrics_port = listener.port
+
+    def unhealthy(self) -> str | None:
+        """Why the process should be started anew."""
+        state = self._state
+        if state.queue is not None and (stalled := state.queue.stalled()):
+            return f"work stalled: {stalled}"
+        if state.failures >= FAILED_SESSIONS:
+            return f"{state.failures} sessions failed in a row, the last one because {state.last_failure}"
+        return None
+
+    def unready(self) -> str | None:
+        """Why this replica does not do its part: leading, or waiting for the Lease within sight of the API server."""
+        if self._state.ready:
+            return None
+        if self._election is None:
+            return "not started"
+        if self._election.held():
+            return "starting"
+        silence = asyncio.get_running_loop().time() - self._election.last_answer
+        return None if silence < self.options.lease_seconds * 2 else "no answer from the API server"
+
+
+class Reconciler:
+    """Calls the controller of a key, and decides from the outcome when the key comes again."""
+
+    def __init__(
+        self,
+        queue: WorkQueue[Key],
+        metrics: Metrics,
+        controllers: Mapping[str, Callable[[Key], Awaitable[float | None]]],
+    ) -> None:
+        self._queue = queue
+        self._metrics = metrics
+        self._controllers = controllers
+
+    async def __call__(self, key: Key) -> None:
+        began = time.monotonic()
+        result = "error"
+        try:
+            again = await self._controllers[key.kind](key)
+            self._queue.forget(key)
+            if again is not None:
+                self._queue.add(key, again)
+            result = "ok" if again is None else "again"
+        except ApiError as error:
+            seconds = self._queue.retry(key)
+            log.warning("Could not reconcile %s, next try in %.1f s: %s", key, seconds, error.message)
+        except LeadershipLost:
+            result = "fenced"  # the session is about to end; the next leader reconciles everything
+        finally:
+            self._metrics.reconciles.labels(kind=key.kind, result=result).inc()
+            self._metrics.reconcile_seconds.labels(kind=key.kind).observe(time.monotonic() - began)
+
+
+class _Signals:
+    """SIGTERM and SIGINT set the stop event. Only in the main thread, where signals arrive."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def install(self) -> None:
+        if self._main:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+
+    def remove(self) -> None:
+        if self._main:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def _until(stop: asyncio.Event, work: Awaitable[None], name: str) -> None:
+    """Runs the work until the stop; what the work raises before that is raised."""
+    task = asyncio.ensure_future(work)
+    stopping = asyncio.create_task(stop.wait(), name=f"{name}-stop")
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        finished = task.done()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    if finished:
+        task.result()
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for item in group.exceptions:
+        found.extend(_leaves(item) if isinstance(item, BaseExceptionGroup) else [item])
+    return found

@@ -1,0 +1,127 @@
+"""What both controllers work with, and the steps that they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from genset.api.base import Condition
+from genset.controllers.keys import Key
+from genset.controllers.queue import WorkQueue
+from genset.controllers.references import References
+from genset.desired.context import Settings
+from genset.kube import kinds
+from genset.kube.apply import Applier
+from genset.kube.client import Api, Object
+from genset.kube.echoes import Echoes
+from genset.kube.metrics import Metrics
+from genset.kube.observe import decoded
+from genset.kube.probe import Prober
+from genset.kube.recorder import Recorder
+from genset.kube.status import StatusWriter
+
+BLOCKED_SECONDS = 60.0  # before a look at what only a person can change and no watch shows, e.g. a foreign object
+DELETING_SECONDS = 1.0  # before a look at a child that is being deleted and wanted again
+
+
+@dataclass
+class Shared:
+    """Collaborators of one session."""
+
+    api: Api
+    settings: Settings
+    queue: WorkQueue[Key]
+    references: References
+    applier: Applier
+    status: StatusWriter
+    echoes: Echoes
+    recorder: Recorder
+    prober: Prober
+    metrics: Metrics
+    now: Callable[[], str]
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def background(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Runs beside the workers until it ends or the session does."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def close(self) -> None:
+        """Cancels what runs in the background."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def read_secrets(
+        self, key: Key, wanted: Iterable[str]
+    ) -> tuple[dict[str, dict[str, bytes]], dict[str, str | None]]:
+        """Decoded data of the Secrets that exist, and the version of each that was asked for."""
+        ordered = sorted(set(wanted))
+        found = await asyncio.gather(*(self.api.get(kinds.SECRET, key.namespace, name) for name in ordered))
+        data = {name: decoded(secret) for name, secret in zip(ordered, found, strict=True) if secret is not None}
+        return data, {name: version_of(secret) for name, secret in zip(ordered, found, strict=True)}
+
+
+def version_of(live: Object | None) -> str | None:
+    """resourceVersion of an object; None: there is none."""
+    return str(live["metadata"]["resourceVersion"]) if live is not None else None
+
+
+def now() -> str:
+    """This moment, as Kubernetes writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Resource = TypeVar("Resource", bound=BaseModel)
+
+
+def parse(model: type[Resource], live: Object) -> Resource:
+    """A resource from the API server. A status that it cannot read, e.g. of a later version, is none."""
+    try:
+        return model.model_validate(live)
+    except ValidationError as error:
+        if all(item["loc"][:1] == ("status",) for item in error.errors()):
+            return model.model_validate({key: value for key, value in live.items() if key != "status"})
+        raise
+
+
+def invalid_conditions(live: Object, reason: str, error: ValidationError, now: str) -> list[Condition]:
+    """Accepted and Ready are False because today's rules refuse the stored spec."""
+    message = f"The spec is refused: {describe(error)}. Correct it and apply it again."
+    before = {item.get("type"): item for item in (live.get("status") or {}).get("conditions") or ()}
+    return [
+        Condition(
+            type=kind,
+            status="True" if kind == "Stalled" else "False",
+            reason=reason,
+            message=message,
+            observed_generation=live["metadata"].get("generation"),
+            last_transition_time=_since(before.get(kind), "True" if kind == "Stalled" else "False", now),
+        )
+        for kind in ("Accepted", "Ready", "Stalled")
+    ]
+
+
+def _since(before: dict[str, str] | None, status: str, now: str) -> str:
+    return before["lastTransitionTime"] if before is not None and before.get("status") == status else now
+
+
+def describe(error: ValidationError) -> str:
+    """What is wrong with a spec, field by field, in one sentence."""
+    parts = []
+    for item in error.errors()[:5]:
+        where = ".".join(str(part) for part in item["loc"])
+        parts.append(f"{where}: {item['msg']}" if where else str(item["msg"]))
+    return "; ".join(parts)
+
+
+def soonest(*delays: float | None) -> float | None:
+    """The least of the delays that are given."""
+    given = [delay for delay in delays if delay is not None]
+    return min(given) if given else None

@@ -1,0 +1,187 @@
+"""The children of a RoutePolicy: the router's pods, their configuration and the Service that clients dial.
+
+A changed policy or key must reach running routers without a restart, so neither shapes the pod template: the
+ConfigMap and the Secret are mounted whole, and the kubelet refreshes them. Only what a running process cannot change
+(image, resources, drain time, replicas) rolls or scales the Deployment.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from genset import names
+from genset.api.routepolicy import RoutePolicy
+from genset.desired import disruption_budget, metadata, network_policy, router_config
+from genset.desired.canonical import quantity
+from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.workload import spread
+from genset.engines.base import Object
+
+ENDPOINT_REMOVAL_SECONDS = 5  # a leaving router serves this long, so that kube-proxy everywhere stops choosing it
+STOP_SECONDS = 15  # between the end of draining and SIGKILL
+_SECRET_MODE = 0o440
+
+
+def children(resource: RoutePolicy, context: RoutePolicyContext) -> list[Object]:
+    """All children. Configuration comes before the pods that mount it."""
+    objects = [
+        service_account(resource),
+        config_map(resource, context),
+        credentials(resource, context),
+        service(resource),
+        deployment(resource, context.settings),
+        disruption_budget.for_router(resource),
+    ]
+    if context.settings.network_policies:
+        objects.append(network_policy.for_router(resource, context))
+    return objects
+
+
+def service_account(resource: RoutePolicy) -> Object:
+    """An identity with no rights and no token: the router never talks to Kubernetes."""
+    return metadata.router_child(
+        resource,
+        "v1",
+        "ServiceAccount",
+        metadata.router(resource.metadata.name),
+        automountServiceAccountToken=False,
+    )
+
+
+def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
+    """The RouterConfig as canonical JSON: same policy, same bytes, same hash."""
+    text = router_config.build(resource, context).canonical_json()
+    name = metadata.router_config(resource.metadata.name)
+    return metadata.router_child(resource, "v1", "ConfigMap", name, data={names.ROUTER_CONFIG_FILE: text})
+
+
+def credentials(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
+    """Copies of the keys that the policy names. It exists without any, too, because it is mounted."""
+    files = router_config.credential_files(resource, context)
+    data = {name: base64.b64encode(files[name]).decode() for name in sorted(files)}
+    name = metadata.router_credentials(resource.metadata.name)
+    return metadata.router_child(resource, "v1", "Secret", name, type="Opaque", **({"data": data} if data else {}))
+
+
+def service(resource: RoutePolicy) -> Object:
+    """What clients dial. The admin port is not on it."""
+    wanted = resource.spec.router.service
+    name = resource.metadata.name
+    child = metadata.router_child(
+        resource,
+        "v1",
+        "Service",
+        metadata.router(name),
+        spec={
+            "type": wanted.type,
+            "selector": metadata.router_selector(name),
+            "ports": [
+                {
+                    "name": names.ROUTER_PORT_NAME,
+                    "port": names.SERVICE_PORT,
+                    "protocol": "TCP",
+                    "targetPort": names.ROUTER_PORT_NAME,
+                }
+            ],
+        },
+    )
+    if wanted.annotations:
+        child["metadata"]["annotations"] = dict(wanted.annotations)
+    return child
+
+
+def deployment(resource: RoutePolicy, settings: Settings) -> Object:
+    """The router's pods. A roll-out starts a new one before an old one goes: the Service never has fewer."""
+    name = resource.metadata.name
+    selector = metadata.router_selector(name)
+    return metadata.router_child(
+        resource,
+        "apps/v1",
+        "Deployment",
+        metadata.router(name),
+        spec={
+            "replicas": resource.spec.router.replicas,
+            "selector": {"matchLabels": selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "revisionHistoryLimit": 2,
+            "template": {
+                "metadata": {"labels": metadata.router_labels(resource)},
+                "spec": _pod_spec(resource, settings, selector),
+            },
+        },
+    )
+
+
+def _pod_spec(resource: RoutePolicy, settings: Settings, selector: dict[str, str]) -> Object:
+    name = resource.metadata.name
+    config = {"name": "config", "configMap": {"name": metadata.router_config(name)}}
+    secret = {
+        "name": "credentials",
+        "secret": {"secretName": metadata.router_credentials(name), "defaultMode": _SECRET_MODE},
+    }
+    spec: Object = {
+        "serviceAccountName": metadata.router(name),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": ENDPOINT_REMOVAL_SECONDS + resource.spec.router.drain_seconds + STOP_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": names.RUN_AS_USER,
+            "runAsGroup": names.RUN_AS_USER,
+            "fsGroup": names.RUN_AS_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(resource, settings)],
+        "volumes": [config, secret, {"name": "tmp", "emptyDir": {}}],
+        "topologySpreadConstraints": [spread(selector)],
+    }
+    if settings.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return spec
+
+
+def _container(resource: RoutePolicy, settings: Settings) -> Object:
+    router = resource.spec.router
+    memory = quantity(router.resources.memory)
+    return {
+        "name": names.ROUTER_CONTAINER,
+        "image": router.image or settings.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["genset"],
+        "args": [
+            "router",
+            "--config-dir", names.ROUTER_CONFIG_DIR,
+            "--credentials", names.ROUTER_CREDENTIALS_DIR,
+            "--listen", f"0.0.0.0:{names.ROUTER_PORT}",
+            "--admin", f"0.0.0.0:{names.ROUTER_ADMIN_PORT}",
+        ],
+        "env": [{"name": "HOME", "value": "/tmp"}],
+        "ports": [
+            {"name": names.ROUTER_PORT_NAME, "containerPort": names.ROUTER_PORT, "protocol": "TCP"},
+            {"name": names.ROUTER_ADMIN_PORT_NAME, "containerPort": names.ROUTER_ADMIN_PORT, "protocol": "TCP"},
+        ],
+        "startupProbe": {**_probe("/-/healthy"), "periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": {**_probe("/-/ready"), "periodSeconds": 5, "failureThreshold": 2, "timeoutSeconds": 3},
+        "livenessProbe": {**_probe("/-/healthy"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
+        "lifecycle": {"preStop": {"sleep": {"seconds": ENDPOINT_REMOVAL_SECONDS}}},
+        # No CPU limit: a throttled router adds latency to every request.
+        "resources": {
+            "requests": {"cpu": quantity(router.resources.cpu), "memory": memory},
+            "limits": {"memory": memory},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "config", "mountPath": names.ROUTER_CONFIG_DIR, "readOnly": True},
+            {"name": "credentials", "mountPath": names.ROUTER_CREDENTIALS_DIR, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }  # fmt: skip
+
+
+def _probe(path: str) -> Object:
+    return {"httpGet": {"path": path, "port": names.ROUTER_ADMIN_PORT_NAME}}

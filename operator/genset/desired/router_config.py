@@ -1,0 +1,211 @@
+"""RoutePolicy -> RouterConfig and its credential files: the only builder of the router's wire contract.
+
+The same for the operator and for `genset router -f`. A backend that cannot be resolved (unknown deployment, missing
+Secret or key) is left out, so that the others go on serving; conditions say what is missing. A route whose tiers are
+all empty stays, and the router answers 503 naming it.
+
+Credential files are named by backend *and* by what they were copied from and for whom: a key whose Secret has gone
+missing stays in use, but never for another Secret, key or host than it was given for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from genset.api.base import SecretKeyRef
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.quantity import whole
+from genset.api.routepolicy import Backend, Cloud, Match, ProviderName, Route, RoutePolicy
+from genset.desired import metadata
+from genset.desired.context import RoutePolicyContext
+from genset.engines import engine_of, managed_engine_of
+from genset.router.config import (
+    BackendConfig,
+    DnsEndpoints,
+    FailoverConfig,
+    HeaderMatchConfig,
+    LimitsConfig,
+    LocalTarget,
+    MatchConfig,
+    PolicyRef,
+    RouteConfig,
+    RouterConfig,
+    UrlTarget,
+    WeightedBackend,
+)
+
+#: Base URLs of the providers' OpenAI-compatible APIs, from their own API references.
+PROVIDER_BASE_URLS: Mapping[ProviderName, str] = {
+    ProviderName.OPENAI: "https://api.openai.com/v1",
+    ProviderName.OPENROUTER: "https://openrouter.ai/api/v1",
+    ProviderName.MISTRAL: "https://api.mistral.ai/v1",
+    ProviderName.DEEPSEEK: "https://api.deepseek.com/v1",
+}
+
+
+def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
+    """The configuration of a policy's routers. No secret is in it."""
+    built = [_backend(resource, backend, context) for backend in resource.spec.backends]
+    backends = tuple(backend for backend in built if backend is not None)
+    known = {backend.name for backend in backends}
+    limits = resource.spec.router.limits
+    return RouterConfig(
+        policy=PolicyRef(
+            namespace=resource.metadata.namespace,
+            name=resource.metadata.name,
+            generation=resource.metadata.generation,
+        ),
+        backends=backends,
+        routes=tuple(_route(route, known) for route in resource.spec.routes),
+        limits=LimitsConfig(
+            max_body_bytes=whole(limits.max_body),
+            max_in_flight=limits.max_in_flight,
+            max_queued=limits.max_queued,
+            queue_seconds=limits.queue_seconds,
+            drain_seconds=resource.spec.router.drain_seconds,
+        ),
+    )
+
+
+def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, bytes]:
+    """File name -> content, of everything that `build` names: the data of the credentials Secret."""
+    files: dict[str, bytes] = {}
+    for backend in resource.spec.backends:
+        for name, ref in _credentials(backend, context):
+            content = _content(name, ref, context)
+            if content is not None:
+                files[name] = content
+    return files
+
+
+def _content(name: str, ref: SecretKeyRef, context: RoutePolicyContext) -> bytes | None:
+    """The key as it is, or as it was last while its Secret is missing. Surrounding white space is never meant."""
+    current = context.secrets.get(ref.name, {}).get(ref.key)
+    return current.strip() if current is not None else context.applied_credentials.get(name)
+
+
+def _backend(resource: RoutePolicy, backend: Backend, context: RoutePolicyContext) -> BackendConfig | None:
+    if any(_content(name, ref, context) is None for name, ref in _credentials(backend, context)):
+        return None
+    if backend.cloud is not None:
+        return _cloud(backend, backend.cloud)
+    found = context.deployments.get(backend.deployment.name) if backend.deployment else None
+    return _house(backend, found) if found is not None else None
+
+
+def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
+    proxy = cloud.proxy
+    return BackendConfig(
+        name=backend.name,
+        kind="cloud",
+        model=cloud.model,
+        context_tokens=backend.context_tokens,
+        url=UrlTarget(
+            base_url=_cloud_url(cloud),
+            provider=cloud.provider.value,
+            key_file=_file(backend, "key", cloud.credentials_secret_ref, _cloud_url(cloud)),
+            ca_file=_file(backend, "ca.crt", cloud.ca_secret_ref, _cloud_url(cloud)),
+            proxy_url=proxy.url.rstrip("/") if proxy else None,
+            proxy_credentials_file=_file(backend, "proxy", proxy.credentials_secret_ref, proxy.url) if proxy else None,
+        ),
+    )
+
+
+def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
+    engine = engine_of(found)
+    target = found.metadata
+    context_tokens = backend.context_tokens or found.spec.context.tokens
+    if managed_engine_of(found) is not None:
+        # Without the cluster's domain, which only resolvers know; the search list adds it.
+        host = f"{metadata.endpoints_service(target.name)}.{target.namespace}.svc"
+        return BackendConfig(
+            name=backend.name,
+            kind="local",
+            model=found.served_model,
+            context_tokens=context_tokens,
+            local=LocalTarget(
+                dns=DnsEndpoints(host=host, port=_engine_port(found)), health_path=engine.health_path(found)
+            ),
+        )
+    external = found.spec.external
+    url = engine.base_url(found)
+    return BackendConfig(
+        name=backend.name,
+        kind="local",
+        model=found.served_model,
+        context_tokens=context_tokens,
+        url=UrlTarget(
+            base_url=url,
+            provider=ProviderName.OPENAI_COMPATIBLE.value,
+            key_file=_file(backend, "key", external.api_key_secret_ref if external else None, url),
+            ca_file=_file(backend, "ca.crt", external.ca_secret_ref if external else None, url),
+            health_path=engine.health_path(found),
+        ),
+    )
+
+
+def _engine_port(found: ModelDeployment) -> int:
+    engine = managed_engine_of(found)
+    if engine is None:
+        raise ValueError(f"ModelDeployment {found.metadata.name} has no pods of its own")
+    return engine.port
+
+
+def _credentials(backend: Backend, context: RoutePolicyContext) -> list[tuple[str, SecretKeyRef]]:
+    """(file name, reference) of everything secret that a backend needs."""
+    wanted: list[tuple[str, SecretKeyRef | None, str]] = []
+    if (cloud := backend.cloud) is not None:
+        url = _cloud_url(cloud)
+        wanted = [("key", cloud.credentials_secret_ref, url), ("ca.crt", cloud.ca_secret_ref, url)]
+        if cloud.proxy is not None:
+            wanted.append(("proxy", cloud.proxy.credentials_secret_ref, cloud.proxy.url))
+    found = context.deployments.get(backend.deployment.name) if backend.deployment else None
+    if found is not None and (external := found.spec.external) is not None:
+        url = engine_of(found).base_url(found)
+        wanted = [("key", external.api_key_secret_ref, url), ("ca.crt", external.ca_secret_ref, url)]
+    named = ((_file(backend, use, ref, url), ref) for use, ref, url in wanted)
+    return [(name, ref) for name, ref in named if name is not None and ref is not None]
+
+
+def _file(backend: Backend, use: str, ref: SecretKeyRef | None, url: str) -> str | None:
+    """Name of a credential file, e.g. `frontier-3f2a9c01.key`."""
+    if ref is None:
+        return None
+    identity = json.dumps([ref.name, ref.key, url])
+    return f"{backend.name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}.{use}"
+
+
+def _cloud_url(cloud: Cloud) -> str:
+    url = cloud.base_url or PROVIDER_BASE_URLS.get(cloud.provider)
+    if url is None:
+        raise ValueError(f"provider {cloud.provider.value} needs baseURL")  # the resource's rules refuse it
+    return url.rstrip("/")
+
+
+def _route(route: Route, known: set[str]) -> RouteConfig:
+    tiers = (
+        tuple(WeightedBackend(backend=b.name, weight=b.weight) for b in tier.backends if b.name in known)
+        for tier in route.tiers
+    )
+    failover = route.failover
+    return RouteConfig(
+        name=route.name,
+        match=_match(route.match),
+        tiers=tuple(tier for tier in tiers if tier),
+        failover=FailoverConfig(
+            first_token_seconds=failover.first_token_seconds,
+            stall_seconds=failover.stall_seconds,
+            total_seconds=failover.total_seconds,
+            max_attempts=failover.max_attempts,
+        ),
+    )
+
+
+def _match(match: Match) -> MatchConfig:
+    return MatchConfig(
+        models=tuple(match.models),
+        max_input_tokens=match.max_input_tokens,
+        headers=tuple(HeaderMatchConfig(name=header.name.lower(), value=header.value) for header in match.headers),
+    )

@@ -1,0 +1,170 @@
+"""The Deployment of a ModelDeployment: pods of one engine.
+
+Decides everything about the pod that is the same for all engines: security (the *restricted* Pod Security Standard),
+resources, accelerators, the order of weights before engine, roll-out and spreading. What differs comes from the
+engine (genset.engines) and from the weights (desired.weights); the user's podTemplate comes last.
+"""
+
+from __future__ import annotations
+
+from genset import names
+from genset.api.modeldeployment import Accelerator, ModelDeployment
+from genset.desired import metadata
+from genset.desired.canonical import quantity
+from genset.desired.context import Settings
+from genset.desired.pod_template import merge
+from genset.desired.weights import Weights, weights
+from genset.engines.base import ManagedEngine, Object
+
+#: Extended resource and taint key by vendor: NVIDIA k8s-device-plugin, ROCm k8s-device-plugin, Intel device plugins
+#: (i915 is the driver of data-centre cards; nodes with the xe driver need podTemplate to name gpu.intel.com/xe).
+ACCELERATOR_RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/i915"}
+DOWNLOAD_SECONDS = 3600  # added to the start-up time before the Deployment itself calls a roll-out stuck
+
+_TMP: Object = {"name": "tmp", "mountPath": "/tmp"}
+_CLOSED: Object = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
+def deployment(resource: ModelDeployment, engine: ManagedEngine, settings: Settings) -> Object:
+    """The Deployment. `replicas` is always said: scaling is the resource's business alone."""
+    name = resource.metadata.name
+    return metadata.engine_child(
+        resource,
+        "apps/v1",
+        "Deployment",
+        name,
+        spec={
+            "replicas": resource.spec.replicas,
+            "selector": {"matchLabels": metadata.engine_selector(name)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(resource)},
+            "progressDeadlineSeconds": resource.spec.rollout.startup_seconds + DOWNLOAD_SECONDS,
+            "revisionHistoryLimit": 2,
+            "template": pod_template(resource, engine, settings),
+        },
+    )
+
+
+def pod_template(resource: ModelDeployment, engine: ManagedEngine, settings: Settings) -> Object:
+    """Metadata and spec of the engine's pods."""
+    source = weights(resource, settings)
+    template: Object = {
+        "metadata": {
+            "labels": metadata.engine_labels(resource),
+            "annotations": {names.ANNOTATION_WEIGHTS_HASH: source.hash},
+        },
+        "spec": _pod_spec(resource, engine, source, settings),
+    }
+    return merge(template, resource.spec.pod_template)
+
+
+def _rolling_update(resource: ModelDeployment) -> Object:
+    """New before old, unless the new one could not start beside it: no spare GPU, or a volume for one pod only."""
+    cache = resource.spec.cache
+    alone = cache is not None and cache.access_mode == "ReadWriteOncePod"
+    if resource.spec.resources.accelerator is not None or alone:
+        return {"maxSurge": 0, "maxUnavailable": 1}
+    return {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def _pod_spec(resource: ModelDeployment, engine: ManagedEngine, source: Weights, settings: Settings) -> Object:
+    drain = engine.drain(resource)
+    spec: Object = {
+        # The pause container is process 1: as process 1 an engine that is still loading would ignore SIGTERM.
+        "shareProcessNamespace": True,
+        "enableServiceLinks": False,  # a Service's variables can be mistaken for an engine's settings
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": drain.grace_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": names.RUN_AS_USER,
+            "runAsGroup": names.RUN_AS_USER,
+            "fsGroup": names.RUN_AS_USER,
+            "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [_weights_container(resource, source, settings)],
+        "containers": [_engine_container(resource, engine, source, settings)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *source.volumes],
+        **_placement(resource),
+    }
+    if settings.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    if accelerator := resource.spec.resources.accelerator:
+        spec["tolerations"] = [
+            {"key": ACCELERATOR_RESOURCES[accelerator.vendor], "operator": "Exists", "effect": "NoSchedule"}
+        ]
+    return spec
+
+
+def _engine_container(resource: ModelDeployment, engine: ManagedEngine, source: Weights, settings: Settings) -> Object:
+    probes = engine.probes(resource)
+    drain = engine.drain(resource)
+    container: Object = {
+        "name": names.ENGINE_CONTAINER,
+        "image": engine.image(resource, settings.llama_cpp_images),
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": engine.args(resource, source.model_path),
+        "env": engine.env(resource),
+        "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": engine.port, "protocol": "TCP"}],
+        "startupProbe": probes.startup,
+        "readinessProbe": probes.readiness,
+        "livenessProbe": probes.liveness,
+        "resources": _resources(resource, resource.spec.resources.accelerator),
+        "securityContext": _CLOSED,
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
+        "volumeMounts": [_TMP, *source.engine_mounts],
+    }
+    if drain.pre_stop is not None:
+        container["lifecycle"] = {"preStop": drain.pre_stop}
+    return container
+
+
+def _weights_container(resource: ModelDeployment, source: Weights, settings: Settings) -> Object:
+    container: Object = {
+        "name": names.WEIGHTS_CONTAINER,
+        "image": settings.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["genset"],
+        "args": source.args,
+        "env": [{"name": "HOME", "value": "/tmp"}],
+        # As much as the engine: a pod's request is the larger of the two, and so it stays in the Guaranteed class.
+        "resources": _resources(resource, None),
+        "securityContext": _CLOSED,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_TMP, *source.init_mounts],
+    }
+    if source.listens:
+        container["ports"] = [{"name": "weights", "containerPort": names.WEIGHTS_PORT, "protocol": "TCP"}]
+    return container
+
+
+def _resources(resource: ModelDeployment, accelerator: Accelerator | None) -> Object:
+    amounts = {"cpu": quantity(resource.spec.resources.cpu), "memory": quantity(resource.spec.resources.memory)}
+    if accelerator is not None:
+        amounts[ACCELERATOR_RESOURCES[accelerator.vendor]] = str(accelerator.count)
+    return {"requests": amounts, "limits": dict(amounts)}
+
+
+def spread(selector: dict[str, str]) -> Object:
+    """Over nodes where possible, so that one node takes one replica along."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector},
+    }
+
+
+def _placement(resource: ModelDeployment) -> Object:
+    """Replicas apart; but together, where they fit, if they share a ReadWriteOnce volume: one node has it at a time."""
+    selector = metadata.engine_selector(resource.metadata.name)
+    cache = resource.spec.cache
+    if cache is None or cache.access_mode != "ReadWriteOnce":
+        return {"topologySpreadConstraints": [spread(selector)]}
+    term: Object = {"labelSelector": {"matchLabels": selector}, "topologyKey": "kubernetes.io/hostname"}
+    together = [{"weight": 100, "podAffinityTerm": term}]
+    return {"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": together}}}

@@ -1,0 +1,112 @@
+"""Every Kopf handler: bodies only hand the event to the inbox.
+
+Kopf does the watching (reconnects, 410 re-lists, dead streams, re-login) and nothing else: `on.event` handlers write
+nothing to the objects, whereas its create, update, timer and daemon handlers would patch each of them. Exceptions in
+these handlers are logged and dropped by Kopf, and some deletions are never reported, so nothing may depend on them: the
+work queue owns retries and the resync owns the truth.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from genset import names
+from genset.controllers.inbox import Inbox
+from genset.kube import kinds
+from genset.kube.kinds import Kind
+
+RESOURCES = (kinds.MODEL_DEPLOYMENT, kinds.ROUTE_POLICY)
+
+#: Children whose changes are noticed at once. Secrets are missing: the operator has no right to list them, see
+#: `controllers.secrets`.
+CHILDREN = (
+    kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.PVC, kinds.POD, kinds.NETWORK_POLICY,
+    kinds.DISRUPTION_BUDGET, kinds.SERVICE_ACCOUNT,
+)  # fmt: skip
+
+_OWN = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+_PREFIX = f"operator.{names.GROUP}"  # nothing is ever persisted; a bug that did would at least carry our name
+
+
+def registry(inbox: Inbox, configuration: Configuration) -> kopf.OperatorRegistry:
+    """Handlers of one operator. A registry of its own, so that several operators may live in one process."""
+    handlers = kopf.OperatorRegistry()
+    for kind in RESOURCES:
+        _watch_resource(handlers, inbox, kind)
+    for kind in CHILDREN:
+        _watch_child(handlers, inbox, kind)
+
+    @kopf.on.login(id="login", registry=handlers)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await connection_info(configuration)
+
+    return handlers
+
+
+def _watch_resource(handlers: kopf.OperatorRegistry, inbox: Inbox, kind: Kind) -> None:
+    @kopf.on.event(*_selector(kind), id=f"watch-{kind.plural}", registry=handlers)
+    async def on_resource(event: Mapping[str, Any], **_: Any) -> None:
+        inbox.resource(kind.kind, event["type"], event["object"])
+
+
+def _watch_child(handlers: kopf.OperatorRegistry, inbox: Inbox, kind: Kind) -> None:
+    @kopf.on.event(*_selector(kind), id=f"watch-{kind.plural}", registry=handlers)
+    async def on_child(event: Mapping[str, Any], **_: Any) -> None:
+        inbox.child(kind.kind, event["object"])
+
+
+def settings() -> kopf.OperatorSettings:
+    """Kopf as a watcher: no Events, no peering, nothing persisted, no scanning of namespaces and CRDs."""
+    result = kopf.OperatorSettings()
+    result.posting.enabled = False
+    result.peering.standalone = True
+    result.process.ultimate_exiting_timeout = None  # we end the process ourselves
+    result.scanning.disabled = True  # no right to list namespaces or CRDs is needed
+    result.persistence.finalizer = f"{_PREFIX}/unused"
+    result.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
+    result.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=_PREFIX)
+    result.watching.server_timeout = 600  # seconds; the server ends each watch, and Kopf resumes it
+    result.watching.connect_timeout = 10
+    result.networking.request_timeout = 60
+    result.networking.connect_timeout = 10
+    result.networking.error_backoffs = (0.2, 0.5, 1, 2, 3, 5, 5, 5)
+    result.networking.trust_env = True  # as kubernetes.aio does
+    result.queueing.idle_timeout = 1.0  # seconds; a burst's per-object tasks go soon
+    result.queueing.exit_timeout = 0.5
+    for kind in CHILDREN:
+        result.watching.label_selectors[_selector(kind)] = _OWN
+    return result
+
+
+async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Kopf's login with the very credentials of our own client; asked again whenever the API server says 401."""
+    header = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    scheme, _, token = (header or "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        username=configuration.username or None,
+        password=configuration.password or None,
+        scheme=scheme.capitalize() if token else None,
+        token=token or (header or None),
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
+        trust_env=True,
+    )
+
+
+def silence(loggers: Sequence[str] = ("kopf", "kopf.objects")) -> None:
+    """Kopf logs a line for each event; only its warnings are kept."""
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _selector(kind: Kind) -> tuple[str, str, str]:
+    return kind.group, kind.api_version.rpartition("/")[2], kind.plural

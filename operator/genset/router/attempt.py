@@ -1,0 +1,410 @@
+"""The state machine of one request: events and the clock in, decisions out, no IO.
+
+    RECEIVE -> POLICY (table) -> SELECT -> CONNECT -> HEADERS -> PRECOMMIT -> COMMIT -> FINISH -> DONE
+                                   ^___________ failed() ___________|            |
+                                                                              broke() -> FAIL (CONTINUE goes here)
+
+The wire asks `begin`, then reports what happens (`sent`, `head`, `committed`, `finishing`, `succeeded`, `failed`, `broke`,
+`cancelled`, or `expired` when a deadline passed) and does what the returned decision says. The list of candidates is
+frozen before the first attempt: it only shrinks. Per stream chunk the machine is not called at all; the wire writes
+`last` and the sweep asks `expired`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from genset.router.backend import Backend, Endpoint
+from genset.router.breaker import SHORT_RETRY_AFTER_SECONDS
+from genset.router.config import FailoverConfig
+from genset.router.errors import VOCABULARY, ErrorAnswer, ErrorKind, error
+from genset.router.outcome import Again, Failure, Next, Outcome
+
+AGAIN_LEAST_SECONDS = 0.1  # pause before the same endpoint is asked again
+AGAIN_MOST_SECONDS = 0.3
+FINISH_SECONDS = 2.0  # for usage and [DONE] after the finish_reason
+
+
+class Phase(IntEnum):
+    SELECT = 0
+    PAUSE = 1  # before the same endpoint is asked again
+    CONNECT = 2
+    HEADERS = 3  # request sent, nothing heard
+    PRECOMMIT = 4  # a 200 was heard, no token yet
+    COMMIT = 5
+    FINISH = 6  # finish_reason was sent; usage and [DONE] may follow
+    DONE = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One backend that may answer this request, and how far down the list of tiers it stands."""
+
+    backend: Backend
+    tier: int
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Decision: call this endpoint, after `delay` seconds."""
+
+    candidate: Candidate
+    endpoint: Endpoint
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Decision: no content was sent and none will be; answer with this error."""
+
+    answer: ErrorAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Decision: end the client's stream with an error inside it."""
+
+    kind: ErrorKind
+    message: str
+
+
+Decision = Try | Answer | Interrupt
+
+
+class RequestMachine:
+    """One request from SELECT to DONE.
+
+    `candidates` in order of preference; `deadline` and `now` in monotonic seconds; `skipped` says why better backends
+    are not among the candidates (evidence).
+    """
+
+    __slots__ = (
+        "_again_used",
+        "_asked",
+        "_began",
+        "_left",
+        "_limited",
+        "_phase_until",
+        "_random",
+        "_token",
+        "_tried",
+        "attempts",
+        "candidate",
+        "candidates",
+        "deadline",
+        "endpoint",
+        "input_tokens",
+        "last",
+        "last_failure",
+        "phase",
+        "reason",
+        "settings",
+        "stall",
+        "stream",
+        "trail",
+    )
+
+    def __init__(
+        self,
+        candidates: list[Candidate],
+        settings: FailoverConfig,
+        deadline: float,
+        *,
+        stream: bool,
+        input_tokens: int,
+        random: Callable[[], float],
+        skipped: str = "",
+    ) -> None:
+        self.candidates = candidates
+        self.settings = settings
+        self.deadline = deadline
+        self.stream = stream
+        self.input_tokens = input_tokens
+        self.attempts = 0
+        self.candidate: Candidate | None = None
+        self.endpoint: Endpoint | None = None
+        self.phase = Phase.SELECT
+        self.last = 0.0  # when the upstream last sent an event; written by the wire
+        self.stall = 0.0
+        self.reason = skipped  # why the first tier did not answer
+        self.last_failure: Failure | None = None
+        self.trail: list[str] = []
+        self._random = random
+        self._left = list(candidates)
+        self._asked: set[str] = set()
+        self._tried: list[Endpoint] = []  # of the current candidate
+        self._again_used = False
+        self._limited: float | None = None  # least Retry-After heard
+        self._token = False
+        self._began = 0.0
+        self._phase_until = math.inf
+
+    # Decisions
+
+    def begin(self, now: float) -> Decision:
+        """The first decision."""
+        return self._select(now)
+
+    def failed(self, now: float, failure: Failure) -> Decision:
+        """The running attempt ended before commit."""
+        candidate, endpoint = self._current()
+        self._record(now, failure.outcome.value)
+        self.last_failure = failure
+        candidate.backend.failed(endpoint, failure, now, self._began, self._token)
+        self._token = False
+        if not self.reason:
+            self.reason = failure.rule.kind.word
+        if failure.rule.kind.status == 429 or failure.outcome is Outcome.UNAVAILABLE:
+            wait = failure.retry_after
+            if wait is not None:
+                self._limited = wait if self._limited is None else min(wait, self._limited)
+        if failure.rule.next is Next.NO:
+            return self._give_up(now)
+        if self.attempts >= self.settings.max_attempts or now >= self.deadline:
+            return self._give_up(now)
+        again = self._again(now, failure, candidate, endpoint)
+        if again is not None:
+            return again
+        self._drop(candidate, failure.rule.next)
+        return self._select(now)
+
+    def broke(self, now: float, failure: Failure, kind_word: str) -> Decision:
+        """The stream broke after commit: the client has part of an answer.
+
+        Here the continuation is decided: `candidates`, the deadline and the attempts left say whether another backend
+        could write on from the events that the StreamReader kept. Until then the client is told, in the stream.
+        """
+        candidate, endpoint = self._current()
+        self._record(now, kind_word.removeprefix("provider_"))
+        self.last_failure = failure
+        endpoint_only = kind_word == "provider_interrupted"
+        candidate.backend.broke(endpoint, now, self._began, self._token, endpoint_only=endpoint_only)
+        self._token = False
+        self.phase = Phase.DONE
+        return Interrupt(VOCABULARY[kind_word], f"{candidate.backend.name} {failure.detail}")
+
+    def expired(self, now: float) -> Failure | None:
+        """The failure that the passage of time has brought, if any; the wire then calls `failed` or `broke`.
+
+        In PAUSE and SELECT nothing runs upstream. In FINISH the time only ends the wait: see `finish_over`.
+        """
+        if now >= self.deadline and Phase.CONNECT <= self.phase <= Phase.COMMIT:
+            return Failure(Outcome.TOO_LATE, "did not answer before the request's deadline")
+        if self.phase == Phase.COMMIT:
+            if now - self.last > self.stall:
+                return Failure(Outcome.TOO_LATE, f"sent nothing for {self.stall:g} s")
+        elif now >= self._phase_until:
+            if self.phase == Phase.CONNECT:
+                return Failure(Outcome.UNREACHABLE, "could not be connected in time")
+            if self.phase in (Phase.HEADERS, Phase.PRECOMMIT):
+                return Failure(Outcome.TOO_LATE, "sent no first token in time")
+        return None
+
+    def finish_over(self, now: float) -> bool:
+        return self.phase == Phase.FINISH and now >= self._phase_until
+
+    # Events
+
+    def sent(self, now: float) -> None:
+        """The request is on its way: HEADERS. Only a stream tells of a first token; other answers take what they take."""
+        self.phase = Phase.HEADERS
+        if self.stream:
+            candidate, _ = self._current()
+            limit = self.settings.first_token_seconds
+            self._phase_until = now + (
+                limit if limit is not None else candidate.backend.first_token_seconds(self.input_tokens)
+            )
+        else:
+            self._phase_until = math.inf
+
+    def head(self) -> None:
+        """A 2xx head arrived: PRECOMMIT. The first-token deadline runs on."""
+        self.phase = Phase.PRECOMMIT
+
+    def committed(self, now: float) -> None:
+        """The first token goes to the client."""
+        candidate, endpoint = self._current()
+        self.phase = Phase.COMMIT
+        self.last = now
+        limit = self.settings.stall_seconds
+        self.stall = limit if limit is not None else candidate.backend.stall_seconds
+        if self._token:  # half-open: do not hold the one token for as long as the answer takes
+            candidate.backend.succeeded(endpoint, now, self._began, True)
+            self._token = False
+
+    def finishing(self, now: float) -> None:
+        """The finish_reason has passed."""
+        self.phase = Phase.FINISH
+        self._phase_until = now + FINISH_SECONDS
+
+    def succeeded(self, now: float) -> None:
+        """The answer is complete."""
+        candidate, endpoint = self._current()
+        self._record(now, "ok")
+        candidate.backend.succeeded(endpoint, now, self._began, self._token)
+        self._token = False
+        self.phase = Phase.DONE
+
+    def cancelled(self, now: float) -> None:
+        """The client left. Breakers learn nothing."""
+        if self.candidate is not None and Phase.CONNECT <= self.phase < Phase.DONE:
+            self._record(now, "cancelled")
+            if self._token:
+                self.candidate.backend.breaker.release()
+                self._token = False
+        self.phase = Phase.DONE
+
+    def unsent(self) -> None:
+        """A kept-alive connection was closed under us before a byte came back: not an attempt, not a failure."""
+        self.phase = Phase.CONNECT
+
+    # Inner workings
+
+    def _current(self) -> tuple[Candidate, Endpoint]:
+        assert self.candidate is not None and self.endpoint is not None, "no attempt is running"
+        return self.candidate, self.endpoint
+
+    def _select(self, now: float) -> Decision:
+        if now >= self.deadline:
+            return self._give_up(now)
+        for candidate in self._left:
+            backend = candidate.backend
+            if backend.admits(now):
+                endpoint = backend.pick(now)
+                if endpoint is not None:
+                    return self._try(now, candidate, endpoint)
+            if not self.reason:
+                self.reason = backend.why_not(now)
+        return self._least_bad(now)
+
+    def _least_bad(self, now: float) -> Decision:
+        """No candidate is well. Each is tried once nevertheless, the one that should be back soonest first."""
+        hopeful = [c for c in self._left if c.backend.is_last_resort(now)]
+        if hopeful:
+            best = min(hopeful, key=lambda c: (not _alive(c.backend), c.backend.breaker.open_until, c.tier))
+            endpoint = best.backend.pick(now)
+            if endpoint is not None:
+                return self._try(now, best, endpoint)
+        return self._give_up(now)
+
+    def _try(self, now: float, candidate: Candidate, endpoint: Endpoint, delay: float = 0.0) -> Try:
+        backend = candidate.backend
+        if candidate is not self.candidate:
+            self.candidate = candidate
+            self._tried = []
+            self._again_used = False
+        self.endpoint = endpoint
+        self._tried.append(endpoint)
+        self.attempts += 1
+        if backend.name not in self._asked:
+            self._asked.add(backend.name)
+            backend.retries.request(now)
+        self._token = backend.breaker.take(now)
+        self._began = now + delay
+        self.phase = Phase.PAUSE if delay else Phase.CONNECT
+        self._phase_until = self._began + backend.connect_seconds
+        return Try(candidate, endpoint, delay)
+
+    def connecting(self) -> None:
+        """The pause is over."""
+        self.phase = Phase.CONNECT
+
+    def _again(self, now: float, failure: Failure, candidate: Candidate, endpoint: Endpoint) -> Try | None:
+        again = failure.rule.again
+        if again is Again.NO or self._again_used:
+            return None
+        backend = candidate.backend
+        if again in (Again.SIBLING, Again.SIBLING_ELSE_ONCE):
+            sibling = backend.sibling(now, self._tried)
+            # An unreachable endpoint did no work, so its sibling bears no more than it would have.
+            if sibling is not None and (failure.outcome is Outcome.UNREACHABLE or backend.retries.take(now)):
+                self._again_used = True
+                return self._try(now, candidate, sibling)
+            if sibling is not None or again is Again.SIBLING:
+                return None
+        if again is Again.AFTER_WAIT:
+            delay = failure.retry_after or 0.0
+        else:
+            if not backend.breaker.admits(now):
+                return None
+            delay = AGAIN_LEAST_SECONDS + (AGAIN_MOST_SECONDS - AGAIN_LEAST_SECONDS) * self._random()
+        if now + delay >= self.deadline or not backend.retries.take(now):
+            return None
+        self._again_used = True
+        return self._try(now, candidate, endpoint, delay)
+
+    def _drop(self, candidate: Candidate, next_: Next) -> None:
+        self._left.remove(candidate)
+        held = candidate.backend.context_tokens
+        if next_ is Next.LARGER:
+            # Unknown size: it may be larger, whatever the refusing one could hold.
+            self._left = [
+                c
+                for c in self._left
+                if c.backend.context_tokens is None or (held is not None and c.backend.context_tokens > held)
+            ]
+
+    def _give_up(self, now: float) -> Answer:
+        self.phase = Phase.DONE
+        failure = self.last_failure
+        retry_after = self._retry_after(now)
+        if failure is None:
+            return Answer(self._none_tried(now, retry_after))
+        if now >= self.deadline and failure.outcome is Outcome.TOO_LATE:
+            return Answer(error("router_deadline", f"no backend answered within the request's time: {self._story()}"))
+        kind = failure.rule.kind
+        if failure.rule.original:
+            return Answer(
+                ErrorAnswer(
+                    kind,
+                    failure.detail,
+                    original=failure.body or None,
+                    original_type=failure.content_type,
+                    status_override=failure.status or None,
+                )
+            )
+        if kind.status == 429 and not all(step.split(":")[1].startswith("rate_limited") for step in self.trail):
+            kind = VOCABULARY["router_no_backend"]
+        shown = retry_after if kind.status in (429, 503) else None
+        return Answer(ErrorAnswer(kind, f"no backend could answer: {self._story()}", shown))
+
+    def _none_tried(self, now: float, retry_after: int) -> ErrorAnswer:
+        reasons = {c.backend.name: c.backend.why_not(now) for c in self.candidates}
+        story = ", ".join(f"{name}: {why}" for name, why in reasons.items())
+        words = set(reasons.values())
+        if now >= self.deadline:
+            return error("router_deadline", "the request's time was over before a backend could be asked")
+        if words == {"rate_limited"}:
+            return error("provider_rate_limited", f"every backend is rate limited ({story})", retry_after=retry_after)
+        if words == {"auth"}:
+            return error("provider_auth", f"every backend refused the router's credentials ({story})")
+        if words == {"model_not_found"}:
+            return error("provider_model_not_found", f"no backend knows its model ({story})")
+        return error("router_no_backend", f"no backend is available ({story})", retry_after=retry_after)
+
+    def _retry_after(self, now: float) -> int:
+        """Least time after which asking again makes sense, in whole seconds, at least 1."""
+        waits = [c.backend.breaker.open_until - now for c in self.candidates if c.backend.breaker.open_until > now]
+        if self._limited is not None:
+            waits.append(self._limited)
+        return max(1, math.ceil(min(waits))) if waits else 1
+
+    def _story(self) -> str:
+        failure = self.last_failure
+        detail = f" ({failure.detail})" if failure is not None else ""
+        return ", ".join(self.trail) + detail
+
+    def _record(self, now: float, word: str) -> None:
+        candidate, _ = self._current()
+        self.trail.append(f"{candidate.backend.name}:{word}:{max(0, round((now - self._began) * 1000))}ms")
+
+    def may_wait(self, now: float) -> float:
+        """The longest Retry-After worth waiting for."""
+        return min(SHORT_RETRY_AFTER_SECONDS, max(0.0, self.deadline - now))
+
+
+def _alive(backend: Backend) -> bool:
+    return any(endpoint.healthy is not False for endpoint in backend.endpoints)

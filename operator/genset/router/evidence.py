@@ -1,0 +1,61 @@
+"""What a request leaves behind: the evidence headers of its answer, its line in the access log.
+
+Pure rendering; the log's writer is `accesslog`. No prompt and no answer text, no key ever enters either.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from http import HTTPStatus
+
+#: Upstream headers that end here: hop-by-hop ones, those that we set, and what only the provider's own edge means.
+DROPPED_RESPONSE_HEADERS = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade content-length "
+    b"content-type content-encoding date server set-cookie alt-svc strict-transport-security x-request-id retry-after "
+    b"via x-powered-by access-control-allow-origin".split()
+)
+#: Client headers that go upstream. All others stay here: they speak to the router, or of the caller.
+PASSED_REQUEST_HEADERS = (b"traceparent", b"tracestate", b"idempotency-key")
+DEADLINE_HEADER = b"x-genset-timeout"  # seconds that the client is willing to wait
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}")
+_boot = os.urandom(4).hex().encode()
+_count = 0
+
+
+def reason_phrase(status: int) -> bytes:
+    return _REASONS.get(status, b"Status")
+
+
+def request_id(given: bytes | None) -> bytes:
+    """The client's own id if it is a sane one, else a new one."""
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    global _count
+    _count += 1
+    return b"%b-%x" % (_boot, _count)
+
+
+def passed_response_headers(headers: dict[bytes, bytes]) -> bytes:
+    """The upstream's end-to-end headers, ready for a head."""
+    nominated = headers.get(b"connection")
+    dropped = DROPPED_RESPONSE_HEADERS
+    if nominated is not None:
+        dropped = dropped.union(name.strip().lower() for name in nominated.split(b","))
+    return b"".join(
+        b"%b: %b\r\n" % (name, value)
+        for name, value in headers.items()
+        if name not in dropped and not name.startswith(b"x-genset-")
+    )
+
+
+def evidence(backend: str, tier: int, reason: str, trail: list[str], identity: bytes) -> bytes:
+    """The x-genset-* headers and x-request-id. `reason` only where a lower tier answered."""
+    lines = f"x-genset-backend: {backend}\r\nx-genset-tier: {tier}\r\n" if backend else ""
+    if reason and (tier > 0 or not backend):
+        lines += f"x-genset-reason: {reason}\r\n"
+    if trail:
+        lines += f"x-genset-attempts: {', '.join(trail)}\r\n"
+    return b"%bx-request-id: %b\r\n" % (lines.encode("latin-1"), identity)

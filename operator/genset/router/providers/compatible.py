@@ -1,0 +1,5 @@
+"""Any other server that speaks the OpenAI wire format: llama.cpp, vLLM, a gateway, another site's genset."""
+
+from genset.router.providers.base import Provider
+
+PROVIDER = Provider(name="openAICompatible", base_url=None)

@@ -1,0 +1,13 @@
+"""DeepSeek. 402 means that the balance is used up; finish_reason `insufficient_system_resource` that it broke off.
+
+Source: its API reference, chapters Error Codes and Create Chat Completion.
+"""
+
+from genset.router.providers.base import Provider
+
+PROVIDER = Provider(
+    name="deepSeek",
+    base_url="https://api.deepseek.com/v1",
+    rename={"max_completion_tokens": "max_tokens"},
+    bad_finishes=frozenset({"error", "insufficient_system_resource"}),
+)

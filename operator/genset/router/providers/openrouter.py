@@ -1,0 +1,14 @@
+"""OpenRouter. Keeps connections alive with comments, sends errors of the model behind it inside a 200 with a numeric
+`code`, and marks a broken answer with finish_reason `error`. 402 means that the credit is used up; 403 that the input
+was flagged.
+
+Source: its API reference, chapters Errors and Streaming.
+"""
+
+from genset.router.providers.base import Provider
+
+PROVIDER = Provider(
+    name="openRouter",
+    base_url="https://openrouter.ai/api/v1",
+    pass_headers=frozenset({b"http-referer", b"x-title"}),
+)

@@ -1,0 +1,178 @@
+"""The table: which route takes a request, and in which order its backends are candidates.
+
+Pure: built from a RouterConfig and the backends' states; swapped whole by one assignment. A request keeps the table it
+began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from genset.router.attempt import Candidate
+from genset.router.backend import Backend
+from genset.router.config import MatchConfig, RouteConfig, RouterConfig
+from genset.router.errors import ErrorAnswer, error
+
+BYTES_PER_TOKEN = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route with its backends looked up. `plain`: matches by model name alone."""
+
+    config: RouteConfig
+    exact: frozenset[str]
+    prefixes: tuple[str, ...]
+    any_model: bool
+    plain: bool
+    tiers: tuple[tuple[tuple[Backend, int], ...], ...]
+
+    def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether all conditions hold. Header names are lower case."""
+        if not (self.any_model or model in self.exact or model.startswith(self.prefixes or ("\0",))):
+            return False
+        if self.plain:
+            return True
+        match = self.config.match
+        if match.max_input_tokens is not None and tokens > match.max_input_tokens:
+            return False
+        return all(headers.get(h.name.lower().encode()) == h.value.encode() for h in match.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What POLICY decided: the route and the frozen list. `skipped`: why a better backend is not in it."""
+
+    route: Route
+    candidates: list[Candidate]
+    skipped: str = ""
+
+
+class Table:
+    """Everything that a request looks up."""
+
+    def __init__(self, config: RouterConfig, backends: Mapping[str, Backend], config_hash: str) -> None:
+        self.config = config
+        self.backends = dict(backends)
+        self.hash = config_hash
+        self.routes = tuple(_route(route, backends) for route in config.routes)
+        self._by_model: dict[str, tuple[Route, ...]] = {}
+        self.models = tuple(
+            dict.fromkeys(m for route in config.routes for m in route.match.models if not m.endswith("*"))
+        )
+
+    def plan(
+        self,
+        model: str,
+        tokens: int,
+        answer_tokens: int,
+        headers: Mapping[bytes, bytes],
+        random: Callable[[], float],
+    ) -> Plan | ErrorAnswer:
+        """The first route that takes the request, and its candidates; or the error of POLICY."""
+        for route in self._routes_of(model):
+            if route.takes(model, tokens, headers):
+                return _order(route, tokens + answer_tokens, random)
+        return error(
+            "policy_model_not_found",
+            f"no route takes model {model[:128]!r} with these headers and {tokens} input tokens; "
+            f"models: {', '.join(self.models) or 'none by name'}",
+        )
+
+    def _routes_of(self, model: str) -> tuple[Route, ...]:
+        routes = self._by_model.get(model)
+        if routes is None:
+            routes = tuple(r for r in self.routes if r.any_model or model in r.exact or model.startswith(r.prefixes))
+            if len(self._by_model) < 1024:  # clients choose the names
+                self._by_model[model] = routes
+        return routes
+
+
+def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
+    match: MatchConfig = config.match
+    exact = frozenset(m for m in match.models if not m.endswith("*"))
+    prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))
+    tiers = tuple(tuple((backends[b.backend], b.weight) for b in tier) for tier in config.tiers if tier)
+    return Route(
+        config=config,
+        exact=exact,
+        prefixes=prefixes,
+        any_model=not match.models or "" in prefixes,
+        plain=match.max_input_tokens is None and not match.headers,
+        tiers=tiers,
+    )
+
+
+def _order(route: Route, need: int, random: Callable[[], float]) -> Plan | ErrorAnswer:
+    if not route.tiers:
+        return error(
+            "policy_no_backend",
+            f"route {route.config.name} has no backend: none of the deployments that its tiers name is known",
+            retry_after=5,
+        )
+    candidates: list[Candidate] = []
+    skipped = ""
+    for index, tier in enumerate(route.tiers):
+        for backend in _shuffle(tier, random):
+            if backend.context_tokens is not None and need > backend.context_tokens:
+                skipped = skipped or "context_too_long"
+                continue
+            candidates.append(Candidate(backend, index))
+    if not candidates:
+        largest = max(b.context_tokens or 0 for tier in route.tiers for b, _ in tier)
+        return error(
+            "policy_context_too_long",
+            f"about {need} tokens of prompt and answer are more than any backend of route {route.config.name} holds "
+            f"({largest}); shorten the prompt or max_tokens",
+        )
+    return Plan(route, candidates, skipped if candidates[0].tier > 0 else "")
+
+
+def _shuffle(tier: tuple[tuple[Backend, int], ...], random: Callable[[], float]) -> Sequence[Backend]:
+    """By weighted chance; weight 0 last. Efraimidis and Spirakis (2006): order by u^(1/w)."""
+    if len(tier) == 1:
+        return (tier[0][0],)
+    keyed = [(random() ** (1.0 / weight) if weight else -1.0, backend) for backend, weight in tier]
+    keyed.sort(key=lambda pair: -pair[0])
+    return [backend for _, backend in keyed]
+
+
+def estimate_tokens(request: Mapping[str, Any]) -> int:
+    """Tokens of the prompt: bytes of its text / 4, tool definitions included, images and audio not."""
+    size = 0
+    messages = request.get("messages")
+    if isinstance(messages, list):
+        for message in messages:
+            if isinstance(message, dict):
+                size += _text_bytes(message.get("content"))
+                if calls := message.get("tool_calls"):
+                    size += len(orjson.dumps(calls))
+    for key in ("prompt", "input", "suffix"):
+        size += _text_bytes(request.get(key))
+    if tools := request.get("tools"):
+        size += len(orjson.dumps(tools))
+    return size // BYTES_PER_TOKEN
+
+
+def _text_bytes(value: Any, depth: int = 3) -> int:
+    """Text in a string, in content parts, in a batch; no deeper than the API nests (hostile bodies do)."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    if isinstance(value, list) and depth:
+        if value and isinstance(value[0], int):  # already tokens
+            return BYTES_PER_TOKEN * len(value)
+        return sum(_text_bytes(part.get("text") if isinstance(part, dict) else part, depth - 1) for part in value)
+    return 0
+
+
+def answer_tokens(request: Mapping[str, Any]) -> int:
+    """Tokens that the client wants in the answer; 0 where it does not say."""
+    for key in ("max_completion_tokens", "max_tokens"):
+        value = request.get(key)
+        if isinstance(value, int) and value > 0:
+            return value
+    return 0

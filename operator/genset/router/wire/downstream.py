@@ -1,0 +1,329 @@
+"""One client connection: parses requests, bounds what a client may send, writes answers, feels the client leave.
+
+Reading never stops while a request is in work, because only a read tells that the client has left; what a pipelining
+client sends meanwhile is kept up to 64 KiB. An EOF counts as leaving: a client that dies sends nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from genset.router.errors import ErrorAnswer, error
+from genset.router.evidence import reason_phrase
+
+if TYPE_CHECKING:
+    from genset.router.server import Router
+    from genset.router.wire.exchange import Exchange
+
+HEAD_BYTES = 64 * 1024  # request line and headers
+PENDING_BYTES = 64 * 1024  # pipelined behind a request in work
+HEAD_SECONDS = 15.0  # from the first byte of a request to the end of its headers
+BODY_SECONDS = 30.0  # without a byte of the body
+IDLE_SECONDS = 75.0  # kept alive between requests
+LINGER_SECONDS = 2.0  # reading on after an early answer, so that the client can read it
+WRITE_SECONDS = 120.0  # a client that takes not one byte for so long is gone
+WRITE_HIGH_BYTES = 256 * 1024  # unsent to a client before its upstream is paused
+WRITE_LOW_BYTES = 64 * 1024
+
+
+class Stage(IntEnum):
+    """How far the parser is. A request in work (`exchange`) is apart from it: the next one may be half parsed."""
+
+    IDLE = 0
+    HEAD = 1
+    BODY = 2
+    LINGER = 3
+    CLOSED = 4
+
+
+class Request:
+    """One request as it arrived. Header names are lower case; the last of a repeated header counts."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "version_10")
+
+    def __init__(
+        self, method: bytes, path: bytes, headers: dict[bytes, bytes], body: bytes, keep_alive: bool, version_10: bool
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
+        self.version_10 = version_10
+
+
+class ClientConnection(asyncio.Protocol):
+    """`exchange` is the request in work."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_head_bytes",
+        "_headers",
+        "_limit",
+        "_parser",
+        "_parsing",
+        "_pending",
+        "_pumping",
+        "_queue",
+        "_url",
+        "exchange",
+        "mark",
+        "paused",
+        "router",
+        "served",
+        "stage",
+        "transport",
+    )
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+        self.transport: Any = None
+        self.exchange: Exchange | None = None
+        self.stage = Stage.IDLE
+        self.mark = 0.0  # when the stage began, or last made progress
+        self.paused = False  # the client reads more slowly than we write
+        self.served = 0
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._parsing = False
+        self._pumping = False
+        self._queue: deque[Request] = deque()
+        self._pending = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._url = b""
+        self._head_bytes = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._limit = 0
+
+    # What the exchange does with a connection
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def finish(self, keep_alive: bool) -> None:
+        """The exchange has written its whole answer."""
+        self.exchange = None
+        if self.stage is Stage.CLOSED:
+            return
+        if not keep_alive:
+            self._linger()
+            return
+        self.mark = self.router.now()
+        if not self._parsing:
+            self._pump()
+
+    def _linger(self) -> None:
+        """Closes after the answer, reading on for a moment: closing over unread bytes would reset the connection."""
+        self.stage = Stage.LINGER
+        self.mark = self.router.now()
+        self._queue.clear()
+        self._pending = b""
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
+        self.mark = self.router.now()
+        self.router.connections.add(self)
+
+    def connection_lost(self, problem: BaseException | None) -> None:
+        self.stage = Stage.CLOSED
+        self.router.connections.discard(self)
+        self._drop_body()
+        self._parser = None
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.client_gone()
+
+    def eof_received(self) -> None:
+        """The transport closes itself, and `connection_lost` follows."""
+
+    def data_received(self, data: bytes) -> None:
+        if self.stage >= Stage.LINGER:
+            return
+        if self.exchange is not None:
+            self._pending += data
+            if len(self._pending) > PENDING_BYTES:
+                self.transport.pause_reading()
+            return
+        self._feed(data)
+        self._pump()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self.mark = self.router.now()
+        if self.exchange is not None:
+            self.exchange.client_slow()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        if self.exchange is not None:
+            self.exchange.client_caught_up()
+
+    # Parsing
+
+    def _feed(self, data: bytes) -> None:
+        if self.stage is Stage.HEAD:
+            self._head_bytes += len(data)
+        else:
+            self._head_bytes = 0  # a head that begins in this read is counted from the next one on
+            if self.stage is Stage.BODY:
+                self.mark = self.router.now()
+        self._parsing = True
+        try:
+            while data:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    # Offers such as h2c are optional (RFC 9110, 7.8): stay with HTTP/1.1 and read on behind the message
+                    data = data[upgrade.args[0] :]
+        except httptools.HttpParserError:
+            self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
+        finally:
+            self._parsing = False
+        if self.stage is Stage.HEAD and self._head_bytes > HEAD_BYTES:
+            self._refuse(error("caller_headers_too_large", f"request line and headers exceed {HEAD_BYTES} bytes"))
+
+    def _pump(self) -> None:
+        """Begins the next request that is complete, if none is in work."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self.exchange is None and self.stage < Stage.LINGER:
+                if self._queue:
+                    request = self._queue.popleft()
+                    if request is BROKEN:
+                        self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
+                        break
+                    self.served += 1
+                    self.router.receive(self, request)
+                elif self._pending:
+                    data, self._pending = self._pending, b""
+                    self.transport.resume_reading()
+                    self._feed(data)
+                else:
+                    break
+        finally:
+            self._pumping = False
+
+    def _refuse(self, answer: ErrorAnswer) -> None:
+        """Answers a request that never became whole, and closes."""
+        if self.stage >= Stage.LINGER:
+            return
+        if self._queue:
+            self._queue.append(BROKEN)  # after what came before it
+            return
+        self._drop_body()
+        self.router.refused(answer)
+        body = answer.body()
+        self.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (answer.status, reason_phrase(answer.status), len(body), body)
+        )
+        self._linger()
+
+    def _drop_body(self) -> None:
+        self.router.buffered_bytes -= self._body_bytes
+        self._body_bytes = 0
+        self._body.clear()
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self.stage = Stage.HEAD if self.stage < Stage.LINGER else self.stage
+        self.mark = self.router.now()
+        self._headers = {}
+        self._url = b""
+        self._body = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        if self.stage >= Stage.LINGER:
+            return
+        self.stage = Stage.BODY
+        self._limit = self.router.table.config.limits.max_body_bytes if self.router.table else 1024 * 1024
+        length = self._headers.get(b"content-length")
+        if length is not None and int(length) > self._limit:
+            self._too_large()
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and self._parser.get_http_version() == "1.1":
+            if not self._queue:
+                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        if self.stage >= Stage.LINGER:
+            return
+        self._body_bytes += len(data)
+        self.router.buffered_bytes += len(data)
+        if self._body_bytes > self._limit:
+            self._too_large()
+            return
+        if self.router.buffered_bytes > self.router.most_buffered_bytes:
+            self._refuse(error("router_overloaded", "the router holds too many request bodies", retry_after=1))
+            return
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self.stage >= Stage.LINGER:
+            return
+        parser = self._parser
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
+        self.router.buffered_bytes -= self._body_bytes
+        self._body_bytes = 0
+        self._queue.append(
+            Request(
+                parser.get_method(),
+                self._url,
+                self._headers,
+                body,
+                parser.should_keep_alive(),
+                parser.get_http_version() == "1.0",
+            )
+        )
+        self.stage = Stage.IDLE
+
+    def _too_large(self) -> None:
+        self._refuse(error("caller_body_too_large", f"the request body exceeds {self._limit} bytes (limits.maxBody)"))
+
+    # The sweep
+
+    def expire(self, now: float) -> None:
+        """Called about once a second: closes what has taken too long."""
+        stage, age = self.stage, now - self.mark
+        if self.exchange is not None:
+            if self.paused and age > WRITE_SECONDS:
+                self.transport.abort()
+        elif stage is Stage.IDLE:
+            if age > IDLE_SECONDS:
+                self.transport.close()
+        elif stage is Stage.HEAD:
+            if age > HEAD_SECONDS:
+                self._refuse(error("caller_timeout", f"the request's headers took more than {HEAD_SECONDS:g} s"))
+        elif stage is Stage.BODY:
+            if age > BODY_SECONDS:
+                self._refuse(error("caller_timeout", f"no byte of the request's body came for {BODY_SECONDS:g} s"))
+        elif stage is Stage.LINGER and age > LINGER_SECONDS:
+            self.transport.abort()
+
+
+#: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.
+BROKEN = Request(b"", b"", {}, b"", False, False)

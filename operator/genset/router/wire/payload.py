@@ -1,0 +1,78 @@
+"""What goes upstream: the head and the body of one attempt.
+
+The body is the client's own JSON with the backend's model name, the provider's names for fields, and usage asked for on
+streams. Unchanged bodies are sent as they came.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from genset.router.backend import Backend, Endpoint
+from genset.router.evidence import PASSED_REQUEST_HEADERS
+
+
+class Api(Enum):
+    """The OpenAI paths that take a model: (path behind the version segment, whether it can stream)."""
+
+    CHAT = ("/chat/completions", True)
+    COMPLETIONS = ("/completions", True)
+    EMBEDDINGS = ("/embeddings", False)
+
+    def __init__(self, path: str, streams: bool) -> None:
+        self.path = path
+        self.streams = streams
+
+
+PATHS: dict[bytes, Api] = {b"/v1" + api.path.encode(): api for api in Api}
+
+
+def body_for(backend: Backend, request: dict[str, Any], raw: bytes, stream: bool) -> bytes:
+    """The request's body as this backend should get it. `request` is not changed."""
+    provider = backend.provider
+    renames = [(old, new) for old, new in (provider.rename or {}).items() if old in request and new not in request]
+    if not stream and not renames and request["model"] == backend.model:
+        return raw
+    body = {**request, "model": backend.model}
+    for old, new in renames:
+        body[new] = body.pop(old)
+    if stream:
+        options = body.get("stream_options")
+        if provider.usage_option:
+            body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        else:
+            body.pop("stream_options", None)
+    return orjson.dumps(body)
+
+
+def head_for(
+    backend: Backend, endpoint: Endpoint, api: Api, headers: dict[bytes, bytes], identity: bytes, length: int, stream: bool
+) -> bytes:
+    """The request head. The client's Authorization never passes: the backend's key stands there, or nothing."""
+    fixed = backend.heads.get((api, endpoint))
+    if fixed is None:
+        host = backend.server_name or endpoint.name
+        if backend.config.url is not None and endpoint.port != (443 if backend.tls else 80):
+            host = endpoint.name
+        key = b""
+        if backend.key:
+            key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
+        fixed = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\nuser-agent: genset\r\n" % (
+            backend.base_path.encode(),
+            api.path.encode(),
+            host.encode(),
+            key,
+        )
+        backend.heads[(api, endpoint)] = fixed
+    passed = b""
+    for name in PASSED_REQUEST_HEADERS:
+        if name in headers:
+            passed += b"%b: %b\r\n" % (name, headers[name])
+    for name in backend.provider.pass_headers:
+        if name in headers:
+            passed += b"%b: %b\r\n" % (name, headers[name])
+    accept = b"text/event-stream" if stream else b"application/json"
+    return b"%b%baccept: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (fixed, passed, accept, identity, length)

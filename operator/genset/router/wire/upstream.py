@@ -1,0 +1,214 @@
+"""One connection to an endpoint: writes a request, parses the response, tells the exchange about it.
+
+Kept alive between requests in `Endpoint.idle`. The parser hands out bodies piece by piece; one `data_received` becomes at
+most one call of the exchange, so that many small chunks in one segment cost one write to the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import httptools
+
+from genset.router.backend import Endpoint
+
+HEAD_BYTES = 64 * 1024  # of an upstream's response
+IDLE_CONNECTIONS = 256  # kept per endpoint
+
+
+class Listener(Protocol):
+    """What an exchange hears of its upstream connection."""
+
+    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None: ...
+    def on_body(self, data: bytes) -> None: ...
+    def on_end(self, verified: bool) -> None: ...
+    def on_upstream_lost(self, detail: str, *, stale: bool) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """`listener` is the exchange that the connection works for; None while idle, or while it only runs out."""
+
+    __slots__ = (
+        "_body",
+        "_complete",
+        "_framed",
+        "_head_bytes",
+        "_head_done",
+        "_headers",
+        "_heard",
+        "_keep",
+        "_parser",
+        "_reading",
+        "closed",
+        "endpoint",
+        "listener",
+        "reused",
+        "since",
+        "transport",
+    )
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.transport: Any = None
+        self.listener: Listener | None = None
+        self.closed = False
+        self.reused = False  # has answered a request before
+        self.since = 0.0  # idle or running out since
+        self._parser: Any = None
+        self._headers: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+        self._head_done = False
+        self._framed = False  # the response says where its body ends
+        self._heard = False  # a byte of this response has arrived
+        self._complete = False
+        self._keep = False
+        self._body: list[bytes] = []
+        self._reading = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def begin(self, listener: Listener, request: bytes) -> None:
+        """Sends one request (head and body)."""
+        self.listener = listener
+        self._reset()
+        self._heard = False
+        self.transport.write(request)
+
+    def drop(self) -> None:
+        """Closes at once; whatever the server still works on is cancelled by that."""
+        self.listener = None
+        self.closed = True
+        self._parser = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def leave(self, now: float) -> bool:
+        """The exchange has all it needs. True: back to the pool; False: closed, or still running out."""
+        self.listener = None
+        if self.closed:
+            return False
+        self.resume()
+        if not self._complete:
+            self.since = now  # the end of the body is usually in flight; the sweep closes what does not come
+            return False
+        if not self._keep or self.endpoint.gone or len(self.endpoint.idle) >= IDLE_CONNECTIONS:
+            self.drop()
+            return False
+        self._pool(now)
+        return True
+
+    def pause(self) -> None:
+        if self._reading and not self.closed:
+            self._reading = False
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self._reading and not self.closed:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def _pool(self, now: float) -> None:
+        self.reused = True
+        self.since = now
+        self.endpoint.idle.append(self)
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers = {}
+        self._head_bytes = 0
+        self._head_done = self._complete = self._framed = False
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None or self._complete:
+            self.drop()  # bytes that belong to no request
+            self._forget()
+            return
+        self._heard = True
+        if not self._head_done:
+            self._head_bytes += len(data)
+        try:
+            parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            self._lost(f"sent no valid HTTP ({type(problem).__name__})")
+            return
+        if not self._head_done and self._head_bytes > HEAD_BYTES:
+            self._lost("sent a response head of more than 64 KiB")
+            return
+        self._deliver()
+
+    def eof_received(self) -> None:
+        if self.listener is not None and self._head_done and not self._framed and not self._complete:
+            self._complete = True  # a body that ends with the connection
+            self._keep = False
+            self._deliver(verified=False)
+
+    def connection_lost(self, problem: BaseException | None) -> None:
+        self.closed = True
+        self._forget()
+        if self.listener is not None and not self._complete:
+            self._lost("closed the connection" if problem is None else f"broke the connection ({problem})")
+
+    def pause_writing(self) -> None:
+        """Nothing to do: a request is written once, and its size is bounded on arrival."""
+
+    def resume_writing(self) -> None:
+        pass
+
+    def _deliver(self, verified: bool = True) -> None:
+        listener = self.listener
+        if self._body:
+            data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            self._body.clear()
+            if listener is not None:
+                listener.on_body(data)
+                listener = self.listener
+        if self._complete:
+            if listener is not None:
+                listener.on_end(verified)
+            elif not self.closed:
+                if self._keep and not self.endpoint.gone and len(self.endpoint.idle) < IDLE_CONNECTIONS:
+                    self._pool(self.since)
+                else:
+                    self.drop()
+
+    def _lost(self, detail: str) -> None:
+        listener, stale = self.listener, self.reused and not self._heard
+        self.drop()
+        if listener is not None:
+            listener.on_upstream_lost(detail, stale=stale)
+
+    def _forget(self) -> None:
+        if self in self.endpoint.idle:
+            self.endpoint.idle.remove(self)
+
+    # httptools callbacks
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self._headers[name] = value
+        if name == b"content-length" or name == b"transfer-encoding":
+            self._framed = True
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:  # 100 Continue, 103 Early Hints: the real response follows
+            self._headers = {}
+            self._framed = False
+            return
+        self._head_done = True
+        if self.listener is not None:
+            self.listener.on_head(status, self._headers)
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._parser is None or self._parser.get_status_code() < 200:
+            return
+        self._complete = True
+        self._keep = self._parser.should_keep_alive()

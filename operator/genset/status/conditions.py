@@ -1,0 +1,83 @@
+"""Conditions: from verdicts to metav1.Condition lists, without churn, and from two lists to Events.
+
+A verdict is what a chain of checks says of one condition. `lastTransitionTime` moves only when the status flips, and
+equal verdicts give equal conditions, so a steady world is never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from genset.api.base import Condition
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+MESSAGE_LIMIT = 1024  # characters; a status is for reading
+
+Event = tuple[Literal["Normal", "Warning"], str, str]  # type, reason, message
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a condition should say. `needs_person`: nothing will change unless a person does something."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+    needs_person: bool = False
+
+
+def first(checks: Iterable[Callable[[T], Verdict | None]], given: T, otherwise: Verdict) -> Verdict:
+    """The first check that has something to say decides; `otherwise` if none has."""
+    for check in checks:
+        verdict = check(given)
+        if verdict is not None:
+            return verdict
+    return otherwise
+
+
+def merged(
+    old: Sequence[Condition], verdicts: Iterable[tuple[str, Verdict]], generation: int, now: str
+) -> list[Condition]:
+    """Conditions in the order of the verdicts. `now` (RFC 3339) marks those whose status flips."""
+    before = {condition.type: condition for condition in old}
+    out = []
+    for kind, verdict in verdicts:
+        known = before.get(kind)
+        same = known is not None and known.status == verdict.status
+        out.append(
+            Condition(
+                type=kind,
+                status=verdict.status,
+                reason=verdict.reason,
+                message=clip(verdict.message),
+                observed_generation=generation,
+                last_transition_time=known.last_transition_time if known is not None and same else now,
+            )
+        )
+    return out
+
+
+def events_of(old: Sequence[Condition], new: Sequence[Condition], alarming: frozenset[str]) -> list[Event]:
+    """Events for conditions that flipped or changed their reason. `alarming` reasons are Warnings.
+
+    Several conditions often say the same thing (Accepted, Ready, Stalled): it is told once.
+    """
+    before = {condition.type: condition for condition in old}
+    out: list[Event] = []
+    for condition in new:
+        known = before.get(condition.type)
+        if known is not None and (known.status, known.reason) == (condition.status, condition.reason):
+            continue
+        kind: Literal["Normal", "Warning"] = "Warning" if condition.reason in alarming else "Normal"
+        event: Event = (kind, condition.reason, condition.message)
+        if event not in out:
+            out.append(event)
+    return out
+
+
+def clip(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """At most `limit` characters, with an ellipsis where it was cut."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

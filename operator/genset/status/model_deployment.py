@@ -1,0 +1,267 @@
+"""Status of a ModelDeployment: four conditions, each a chain of small checks, and the counts beside them.
+
+Accepted     the spec makes sense, references resolve, children could be applied
+WeightsReady the weights are complete and verified where the engine reads them
+Available    at least one replica passes the engine's readiness probe
+Ready        all wanted replicas run the current template and are available, and a real completion succeeded
+Stalled      present, and True, only when nothing will change unless a person does something
+
+A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero and Available=False: what was asked
+for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait for ever nor call it broken.
+A completion that has not been tried since the operator started leaves a Ready=True of the same generation as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genset.api.modeldeployment import (
+    ConditionType,
+    Context,
+    ModelDeployment,
+    ModelDeploymentSpec,
+    ModelDeploymentStatus,
+    Reason,
+)
+from genset.desired import metadata
+from genset.engines import engine_of, managed_engine_of
+from genset.names import WEIGHTS_CONTAINER
+from genset.status import pods, weights
+from genset.status.conditions import Event, Verdict, events_of, first, merged
+from genset.status.observed import CompletionProbe, ModelDeploymentObserved, Problem, template_key
+from genset.status.rollout import Rollout, incomplete, rollout
+
+_PASSING = frozenset({Reason.NAMESPACE_TERMINATING})  # reasons of Accepted=False that go away by themselves
+_ALARMING = frozenset(
+    {
+        Reason.INVALID_SPEC, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.HOST_PATH_NOT_ALLOWED,
+        Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
+        Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
+        Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
+        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE,
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the checks look at."""
+
+    resource: ModelDeployment
+    observed: ModelDeploymentObserved
+    state: Rollout
+    trouble: Verdict | None  # what keeps pods from coming up
+    completion: CompletionProbe | None  # of the current pods
+    accepted: Verdict
+    weights: Verdict
+
+    @property
+    def managed(self) -> bool:
+        return managed_engine_of(self.resource) is not None
+
+    @property
+    def at_rest(self) -> bool:
+        return self.managed and self.resource.spec.replicas == 0
+
+
+def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: str) -> ModelDeploymentStatus:
+    """The whole new status. Equal inputs give an equal status; `now` (RFC 3339) is used only where a status flips."""
+    view = _view(resource, observed)
+    old = resource.status or ModelDeploymentStatus()
+    starting = Verdict("False", Reason.STARTING, "No replica is ready yet")
+    verdicts: list[tuple[str, Verdict]] = [
+        (ConditionType.ACCEPTED, view.accepted),
+        (ConditionType.WEIGHTS_READY, view.weights),
+        (ConditionType.AVAILABLE, first(_AVAILABLE, view, starting)),
+        (ConditionType.READY, first(_READY, view, Verdict("True", Reason.READY, _ready_message(view)))),
+    ]
+    stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
+    if stalled is not None:
+        verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
+    name = resource.metadata.name
+    selector = metadata.engine_selector(name) if view.managed else {}
+    return ModelDeploymentStatus(
+        observed_generation=resource.metadata.generation,
+        conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),
+        model=resource.served_model,
+        url=engine_of(resource).base_url(resource),
+        replicas=view.state.replicas,
+        ready_replicas=view.state.ready,
+        selector=",".join(f"{key}={value}" for key, value in selector.items()),
+        weights=weights.status(resource, observed, old.weights),
+    )
+
+
+def events(old: ModelDeploymentStatus | None, new: ModelDeploymentStatus) -> list[Event]:
+    """(type, reason, message) of what has changed between two statuses."""
+    return events_of(old.conditions if old else (), new.conditions, _ALARMING)
+
+
+def _view(resource: ModelDeployment, observed: ModelDeploymentObserved) -> _View:
+    managed = managed_engine_of(resource) is not None
+    probe = observed.completion
+    current = probe is not None and probe.for_template == template_key(resource, observed.deployment)
+    return _View(
+        resource=resource,
+        observed=observed,
+        state=rollout(observed.deployment, resource.spec.replicas if managed else 0),
+        trouble=pods.trouble(observed.pods, quiet=frozenset({WEIGHTS_CONTAINER})),
+        completion=probe if current else None,
+        accepted=_accepted(resource, observed),
+        weights=_weights(resource, observed),
+    )
+
+
+# Accepted
+
+
+def _accepted(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
+    if observed.namespace_terminating:
+        return Verdict(
+            "False",
+            Reason.NAMESPACE_TERMINATING,
+            f"Namespace {resource.metadata.namespace} is being deleted: nothing new can be made in it",
+        )
+    problems = (*observed.apply_errors, *observed.problems)
+    if problems:
+        return refused(problems)
+    return Verdict("True", Reason.ACCEPTED, _accepted_message(resource))
+
+
+def refused(problems: tuple[Problem, ...]) -> Verdict:
+    """False for the first problem's reason, with all of them in words."""
+    words = "; ".join(dict.fromkeys(problem.message for problem in problems))
+    return Verdict("False", problems[0].reason, words, needs_person=problems[0].reason not in _PASSING)
+
+
+def _accepted_message(resource: ModelDeployment) -> str:
+    ignored = _without_effect(resource)
+    if not ignored:
+        return "The spec is valid and every reference resolves"
+    return f"The server of engine external is not ours, so these have no effect: {', '.join(ignored)}"
+
+
+def _without_effect(resource: ModelDeployment) -> list[str]:
+    """Fields that say something about pods, where there are none of ours. Defaults do not count as said."""
+    if managed_engine_of(resource) is not None:
+        return []
+    spec = resource.spec
+    said = [
+        field
+        for field in ("resources", "replicas", "rollout", "pod_template")
+        if getattr(spec, field) != ModelDeploymentSpec.model_fields[field].get_default(call_default_factory=True)
+    ]
+    if spec.context.parallel != Context().parallel:
+        said.append("context.parallel")
+    return [f"spec.{'podTemplate' if field == 'pod_template' else field}" for field in said]
+
+
+# WeightsReady
+
+
+def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
+    if managed_engine_of(resource) is None:
+        return Verdict("True", Reason.NOT_MANAGED, "The server of engine external has its own weights")
+    if resource.spec.replicas == 0:
+        return Verdict("Unknown", Reason.SCALED_TO_ZERO, "No replica is wanted: weights are looked at when one starts")
+    return weights.verdict(resource, observed)
+
+
+# Available
+
+
+def _external_available(view: _View) -> Verdict | None:
+    if view.managed:
+        return None
+    if view.completion is None:
+        return _as_before(view, ConditionType.AVAILABLE) or _not_asked()
+    if not view.completion.ok:
+        return _completion_failed(view.completion)
+    return Verdict("True", Reason.AVAILABLE, f"{engine_of(view.resource).base_url(view.resource)} answers")
+
+
+def _rests(view: _View) -> Verdict | None:
+    if not view.at_rest:
+        return None
+    return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing is served until it is raised")
+
+
+def _some_available(view: _View) -> Verdict | None:
+    if view.state.available == 0:
+        return None
+    return Verdict("True", Reason.AVAILABLE, f"{view.state.available} of {view.state.wanted} replicas are available")
+
+
+def _trouble(view: _View) -> Verdict | None:
+    return view.trouble
+
+
+def _weights_missing(view: _View) -> Verdict | None:
+    return view.weights if view.weights.status == "False" else None
+
+
+_AVAILABLE = (_external_available, _rests, _some_available, _trouble, _weights_missing)
+
+
+# Ready
+
+
+def _not_accepted(view: _View) -> Verdict | None:
+    return view.accepted if view.accepted.status == "False" else None
+
+
+def _external_ready(view: _View) -> Verdict | None:
+    if view.managed or (view.completion is not None and view.completion.ok):
+        return None
+    if view.completion is None:
+        return _as_before(view, ConditionType.READY) or _not_asked()
+    return _completion_failed(view.completion)
+
+
+def _at_rest(view: _View) -> Verdict | None:
+    if not view.at_rest:
+        return None
+    if not view.state.current or view.state.replicas > 0:
+        return Verdict("False", Reason.ROLLING_OUT, f"{view.state.replicas} replicas are still to go")
+    return Verdict("True", Reason.SCALED_TO_ZERO, "At rest, as asked: spec.replicas is 0")
+
+
+def _not_complete(view: _View) -> Verdict | None:
+    missing = incomplete(view.state, "replicas") if view.managed else None
+    if missing is None:
+        return None
+    return view.trouble or _weights_missing(view) or missing
+
+
+def _no_completion(view: _View) -> Verdict | None:
+    if view.completion is None:
+        return _as_before(view, ConditionType.READY) or _not_asked()
+    return None if view.completion.ok else _completion_failed(view.completion)
+
+
+_READY = (_not_accepted, _external_ready, _at_rest, _not_complete, _no_completion)
+
+
+def _completion_failed(probe: CompletionProbe) -> Verdict:
+    reason = Reason.COMPLETION_FAILED if probe.reached else Reason.UNREACHABLE
+    return Verdict("False", reason, f"A completion failed: {probe.message}")
+
+
+def _not_asked() -> Verdict:
+    return Verdict("False", Reason.STARTING, "Waiting for the first completion to succeed")
+
+
+def _as_before(view: _View, kind: ConditionType) -> Verdict | None:
+    """What was said before, if it was True of this generation: an operator that restarts has nothing new to say."""
+    status = view.resource.status
+    for known in status.conditions if status else ():
+        same = known.observed_generation == view.resource.metadata.generation
+        if known.type == kind and known.status == "True" and known.reason != Reason.SCALED_TO_ZERO and same:
+            return Verdict("True", known.reason, known.message)
+    return None
+
+
+def _ready_message(view: _View) -> str:
+    if not view.managed:
+        return "A completion succeeded"
+    return f"{view.state.available} of {view.state.wanted} replicas are available, and a completion succeeded"

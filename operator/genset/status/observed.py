@@ -1,0 +1,139 @@
+"""What the shell has seen, as values: the input of every check in this package.
+
+The shell fills these from the API server, from the puller's progress, from the routers' admin ports and from its own
+completion requests; nothing here knows how. Absent means not seen, which is never the same as false.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from genset.api.modeldeployment import ModelDeployment
+from genset.desired.context import Object
+from genset.engines import managed_engine_of
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps a resource from being what it says: a constant reason, words for a person, the field."""
+
+    reason: str
+    message: str
+    field: str = ""
+
+
+Body = bytes | str  # of an HTTP answer; the name `bytes` is a field's below
+
+
+@dataclass(frozen=True)
+class WeightsProgress:
+    """What a puller says of its download. Bytes; `total_bytes` is 0 while unknown."""
+
+    state: str  # downloading, verifying, done or failed
+    bytes: int = 0
+    total_bytes: int = 0
+    revision: str = ""
+    file: str = ""
+    reason: str = ""
+    message: str = ""
+
+    @classmethod
+    def from_json(cls, body: Body) -> WeightsProgress | None:
+        """Reads the puller's own JSON; None for anything else, e.g. an answer cut short."""
+        try:
+            parsed = json.loads(body)
+        except ValueError:
+            return None
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("state"), str):
+            return None
+        return cls(
+            state=parsed["state"],
+            bytes=_count(parsed.get("bytes")),
+            total_bytes=_count(parsed.get("totalBytes")),
+            revision=_text(parsed.get("revision")),
+            file=_text(parsed.get("file")),
+            reason=_text(parsed.get("reason")),
+            message=_text(parsed.get("message")),
+        )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+@dataclass(frozen=True)
+class CompletionProbe:
+    """The outcome of a real completion, and of which pods: `for_template` is `template_key` at the time."""
+
+    ok: bool
+    message: str  # why it failed; "" if it did not
+    for_template: str
+    reached: bool = True  # False: no answer at all (refused, timed out, TLS)
+
+
+@dataclass(frozen=True)
+class ModelDeploymentObserved:
+    """The world as far as one ModelDeployment goes."""
+
+    deployment: Object | None = None
+    pods: tuple[Object, ...] = ()
+    weights: Mapping[str, WeightsProgress] = field(default_factory=dict)  # by pod name; of pods that answered
+    completion: CompletionProbe | None = None  # the last one tried; None: not yet
+    problems: tuple[Problem, ...] = ()  # of refs.check_model_deployment
+    apply_errors: tuple[Problem, ...] = ()  # NameConflict, ApplyRejected
+    namespace_terminating: bool = False
+    pvc: Object | None = None  # the cache's claim
+
+
+@dataclass(frozen=True)
+class RouterAck:
+    """What a router's /-/config says it serves. `error`: why it refused a newer configuration."""
+
+    hash: str
+    credentials_hash: str = ""
+    generation: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RoutePolicyObserved:
+    """The world as far as one RoutePolicy goes."""
+
+    deployment: Object | None = None
+    pods: tuple[Object, ...] = ()
+    acknowledgements: Mapping[str, RouterAck | None] = field(default_factory=dict)  # by pod name; None: no answer
+    problems: tuple[Problem, ...] = ()  # of refs.check_route_policy
+    apply_errors: tuple[Problem, ...] = ()
+    config_hash: str = ""  # what routers should serve
+    credentials_hash: str = ""
+    namespace_terminating: bool = False
+
+
+def template_key(resource: ModelDeployment, deployment: Object | None) -> str:
+    """Identity of what a completion proves: the pod template as it is in the cluster, or the external server.
+
+    A completion counts for as long as this stays the same. "" while there is nothing to ask.
+    """
+    if managed_engine_of(resource) is None:
+        external = resource.spec.external
+        identity: Any = [resource.served_model, external.model_dump(mode="json") if external else None]
+    else:
+        identity = _get(deployment, "spec", "template")
+        if identity is None:
+            return ""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _get(value: Any, *path: str) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,171 @@
+"""References and other claims that no schema can check: do the Secrets and deployments exist, is the source allowed.
+
+Pure: the shell has read what the resource names into the context. Each problem says which object, which field and
+what to do. An unresolved reference never takes away what runs; it keeps the resource from being Accepted or
+ResolvedRefs until it is put right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from genset.api import modeldeployment, routepolicy
+from genset.api.base import SecretKeyRef
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.quantity import parse_quantity
+from genset.api.routepolicy import RoutePolicy
+from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
+from genset.engines import managed_engine_of
+from genset.status.observed import Problem
+
+Secrets = Mapping[str, Mapping[str, bytes]]
+_MIB = 2**20
+
+
+def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
+    """(field, reference) of every Secret that a ModelDeployment names: what the shell has to read."""
+    source, external = resource.spec.source, resource.spec.external
+    named: list[tuple[str, SecretKeyRef | None]] = []
+    if source is not None and source.hugging_face is not None:
+        named.append(("spec.source.huggingFace.tokenSecretRef", source.hugging_face.token_secret_ref))
+    if source is not None and source.http is not None:
+        named.append(("spec.source.http.headersSecretRef", source.http.headers_secret_ref))
+        named.append(("spec.source.http.caSecretRef", source.http.ca_secret_ref))
+    if external is not None:
+        named.append(("spec.external.apiKeySecretRef", external.api_key_secret_ref))
+        named.append(("spec.external.caSecretRef", external.ca_secret_ref))
+    return [(field, ref) for field, ref in named if ref is not None]
+
+
+def policy_secret_refs(
+    resource: RoutePolicy, deployments: Mapping[str, ModelDeployment]
+) -> list[tuple[str, SecretKeyRef]]:
+    """(field, reference) of every Secret that a RoutePolicy needs, those of its external deployments among them."""
+    named: list[tuple[str, SecretKeyRef | None]] = []
+    for backend in resource.spec.backends:
+        at = f"spec.backends[{backend.name}]"
+        if (cloud := backend.cloud) is not None:
+            named.append((f"{at}.cloud.credentialsSecretRef", cloud.credentials_secret_ref))
+            named.append((f"{at}.cloud.caSecretRef", cloud.ca_secret_ref))
+            if cloud.proxy is not None:
+                named.append((f"{at}.cloud.proxy.credentialsSecretRef", cloud.proxy.credentials_secret_ref))
+        found = deployments.get(backend.deployment.name) if backend.deployment else None
+        if found is not None and found.spec.external is not None:
+            at = f"{at}.deployment ({found.metadata.name}"
+            named += [(f"{at}: {field})", ref) for field, ref in secret_refs(found)]
+    return [(field, ref) for field, ref in named if ref is not None]
+
+
+def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> list[Problem]:
+    """Everything that keeps a ModelDeployment from being Accepted."""
+    return [
+        *_source_problems(resource, context),
+        *_engine_problems(resource),
+        *_cache_problems(resource),
+        *_missing_secrets(
+            secret_refs(resource),
+            context.secrets,
+            modeldeployment.Reason.SECRET_NOT_FOUND,
+            modeldeployment.Reason.SECRET_KEY_NOT_FOUND,
+            resource.metadata.namespace,
+        ),
+    ]
+
+
+def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
+    """Everything that keeps a RoutePolicy's references from being resolved."""
+    return [
+        *_missing_deployments(resource, context),
+        *_missing_secrets(
+            policy_secret_refs(resource, context.deployments),
+            context.secrets,
+            routepolicy.Reason.SECRET_NOT_FOUND,
+            routepolicy.Reason.SECRET_KEY_NOT_FOUND,
+            resource.metadata.namespace,
+        ),
+    ]
+
+
+def _source_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
+    source = resource.spec.source
+    if source is None:
+        return
+    if source.host_path is not None and not context.settings.allow_host_path:
+        yield Problem(
+            modeldeployment.Reason.HOST_PATH_NOT_ALLOWED,
+            "spec.source.hostPath reads the node's disk, which this operator does not allow: use pvc, http or "
+            "huggingFace, or have the operator run with allowHostPath",
+            "spec.source.hostPath",
+        )
+    for field, path in (
+        ("spec.source.pvc.path", source.pvc.path if source.pvc else ""),
+        ("spec.source.hostPath.path", source.host_path.path if source.host_path else ""),
+    ):
+        if ".." in path.split("/"):
+            yield Problem(
+                modeldeployment.Reason.INVALID_SPEC, f"{field} must not contain '..': name the file directly", field
+            )
+
+
+def _engine_problems(resource: ModelDeployment) -> Iterator[Problem]:
+    engine = managed_engine_of(resource)
+    if engine is None:
+        return
+    field = "spec.llamaCpp.extraArgs"
+    for denied in engine.denied_arguments(resource):
+        yield Problem(
+            modeldeployment.Reason.INVALID_SPEC,
+            f"{field}: {denied.argument} is refused: {denied.why}; remove it",
+            field,
+        )
+    settings = resource.spec.llama_cpp
+    if settings is not None and parse_quantity(settings.cache_ram) >= parse_quantity(resource.spec.resources.memory):
+        yield Problem(
+            modeldeployment.Reason.INVALID_SPEC,
+            f"spec.llamaCpp.cacheRAM ({settings.cache_ram}) counts against spec.resources.memory "
+            f"({resource.spec.resources.memory}) and would fill it: lower it, or give more memory",
+            "spec.llamaCpp.cacheRAM",
+        )
+
+
+def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
+    cache = resource.spec.cache
+    if cache is not None and cache.access_mode == "ReadWriteOncePod" and resource.spec.replicas > 1:
+        yield Problem(
+            modeldeployment.Reason.INVALID_SPEC,
+            f"spec.cache.accessMode ReadWriteOncePod lets one pod use the volume, but spec.replicas is "
+            f"{resource.spec.replicas}: use ReadWriteMany, or one replica",
+            "spec.cache.accessMode",
+        )
+
+
+def _missing_deployments(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    for backend in resource.spec.backends:
+        if backend.deployment is not None and backend.deployment.name not in context.deployments:
+            yield Problem(
+                routepolicy.Reason.DEPLOYMENT_NOT_FOUND,
+                f"backend {backend.name} names ModelDeployment {backend.deployment.name}, which is not in namespace "
+                f"{resource.metadata.namespace}: correct the name, or create it",
+                f"spec.backends[{backend.name}].deployment.name",
+            )
+
+
+def _missing_secrets(
+    refs: list[tuple[str, SecretKeyRef]], secrets: Secrets, no_secret: str, no_key: str, namespace: str
+) -> Iterator[Problem]:
+    for field, ref in refs:
+        data = secrets.get(ref.name)
+        if data is None:
+            yield Problem(
+                no_secret,
+                f"{field} names Secret {ref.name}, which is not in namespace {namespace}: create it with key {ref.key}",
+                field,
+            )
+        elif not data.get(ref.key, b"").strip():
+            has = ", ".join(sorted(data)) or "none"
+            what = "has an empty" if ref.key in data else "has no"
+            yield Problem(
+                no_key,
+                f"{field}: Secret {ref.name} {what} key {ref.key} (it has: {has}): add it, or correct the key",
+                field,
+            )

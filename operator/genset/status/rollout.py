@@ -1,0 +1,61 @@
+"""How far a Deployment is, for both resources: counts from its status, and what is still missing.
+
+A count is believed only for the spec that its controller has seen (status.observedGeneration).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from genset.api.modeldeployment import Reason
+from genset.desired.context import Object
+from genset.status.conditions import Verdict
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Pods of one Deployment. `current`: the Deployment asks for what the resource wants, and its controller knows."""
+
+    wanted: int
+    exists: bool = False
+    current: bool = False
+    replicas: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return self.current and self.updated == self.replicas == self.wanted and self.available >= self.wanted
+
+
+def rollout(deployment: Object | None, wanted: int) -> Rollout:
+    """Counts of a Deployment, or of none."""
+    if deployment is None:
+        return Rollout(wanted)
+    status: dict[str, Any] = deployment.get("status") or {}
+    generation = int(deployment["metadata"].get("generation") or 0)
+    seen = int(status.get("observedGeneration") or 0) >= generation
+    return Rollout(
+        wanted=wanted,
+        exists=True,
+        current=seen and deployment["spec"].get("replicas") == wanted,
+        replicas=int(status.get("replicas") or 0),
+        updated=int(status.get("updatedReplicas") or 0),
+        ready=int(status.get("readyReplicas") or 0),
+        available=int(status.get("availableReplicas") or 0),
+    )
+
+
+def incomplete(state: Rollout, noun: str) -> Verdict | None:
+    """What is missing from a roll-out, in words; None when it is complete. `noun`: plural of what the pods are."""
+    if state.complete:
+        return None
+    counts = f"{state.available} of {state.wanted} {noun} are available"
+    if not state.exists or (state.available == 0 and state.wanted > 0):
+        return Verdict("False", Reason.STARTING, counts)
+    if not state.current or state.updated < state.wanted or state.replicas > state.updated:
+        updated = f"{state.updated} of {state.wanted} run the current template"
+        return Verdict("False", Reason.ROLLING_OUT, f"{counts}, {updated}")
+    return Verdict("False", Reason.REPLICAS_MISSING, counts)

@@ -1,0 +1,209 @@
+"""Status of a RoutePolicy: four conditions, each a chain of small checks, and the counts beside them.
+
+Accepted     the spec makes sense and children could be applied
+ResolvedRefs every deployment, Secret and key that it names exists
+Programmed   every running router serves this generation, by its own word (/-/config)
+Ready        programmed, every reference resolved, and all wanted routers are available
+Stalled      present, and True, only when nothing will change unless a person does something
+
+Backends that resolve are programmed even while others do not. A policy whose routers are at zero on purpose is
+Ready=True with reason NoRouters: what was asked for is so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
+from genset.desired import metadata
+from genset.desired.context import Object
+from genset.status import pods
+from genset.status.conditions import Event, Verdict, events_of, first, merged
+from genset.status.observed import Problem, RoutePolicyObserved, RouterAck
+from genset.status.rollout import Rollout, incomplete, rollout
+
+_UNRESOLVED = frozenset({Reason.DEPLOYMENT_NOT_FOUND, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND})
+_ALARMING = _UNRESOLVED | {
+    Reason.INVALID_SPEC,
+    Reason.NAME_CONFLICT,
+    Reason.APPLY_REJECTED,
+    Reason.ROUTER_UNREACHABLE,
+    Reason.CONFIG_REJECTED,
+    Reason.UNSCHEDULABLE,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.CRASH_LOOP,
+    Reason.REPLICAS_MISSING,
+}
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the checks look at."""
+
+    resource: RoutePolicy
+    observed: RoutePolicyObserved
+    state: Rollout
+    routers: list[Object]  # pods that should serve
+    trouble: Verdict | None  # what keeps pods from coming up
+    accepted: Verdict
+    resolved: Verdict
+
+    def ack(self, pod: Object) -> RouterAck | None:
+        return self.observed.acknowledgements.get(pods.name_of(pod))
+
+    def serves(self, pod: Object) -> bool:
+        ack = self.ack(pod)
+        return (
+            ack is not None
+            and ack.hash == self.observed.config_hash
+            and ack.credentials_hash == self.observed.credentials_hash
+        )
+
+
+def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> RoutePolicyStatus:
+    """The whole new status. Equal inputs give an equal status; `now` (RFC 3339) is used only where a status flips."""
+    view = _view(resource, observed)
+    old = resource.status or RoutePolicyStatus()
+    programmed = first(_PROGRAMMED, view, Verdict("True", Reason.PROGRAMMED, _programmed_message(view)))
+    ready = first(_READY, view, programmed)
+    if ready is programmed and ready.status == "True":
+        counts = f"{view.state.available} of {view.state.wanted} routers are available"
+        ready = Verdict("True", Reason.READY, f"{counts} and serve generation {resource.metadata.generation}")
+    verdicts: list[tuple[str, Verdict]] = [
+        (ConditionType.ACCEPTED, view.accepted),
+        (ConditionType.RESOLVED_REFS, view.resolved),
+        (ConditionType.PROGRAMMED, programmed),
+        (ConditionType.READY, ready),
+    ]
+    stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
+    if stalled is not None:
+        verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
+    return RoutePolicyStatus(
+        observed_generation=resource.metadata.generation,
+        conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),
+        url=f"http://{metadata.router(resource.metadata.name)}.{resource.metadata.namespace}.svc/v1",
+        config_hash=observed.config_hash,
+        programmed_routers=sum(view.serves(pod) for pod in view.routers),
+        replicas=view.state.replicas,
+        ready_replicas=view.state.ready,
+    )
+
+
+def events(old: RoutePolicyStatus | None, new: RoutePolicyStatus) -> list[Event]:
+    """(type, reason, message) of what has changed between two statuses."""
+    return events_of(old.conditions if old else (), new.conditions, _ALARMING)
+
+
+def _view(resource: RoutePolicy, observed: RoutePolicyObserved) -> _View:
+    answering = observed.acknowledgements
+    return _View(
+        resource=resource,
+        observed=observed,
+        state=rollout(observed.deployment, resource.spec.router.replicas),
+        # One that is not ready takes no requests; it counts once it answers, or should.
+        routers=[
+            pod
+            for pod in pods.live(observed.pods)
+            if pods.is_ready(pod) or answering.get(pods.name_of(pod)) is not None
+        ],
+        trouble=pods.trouble(observed.pods),
+        accepted=_accepted(resource, observed),
+        resolved=_resolved(observed),
+    )
+
+
+def _accepted(resource: RoutePolicy, observed: RoutePolicyObserved) -> Verdict:
+    if observed.namespace_terminating:
+        return Verdict(
+            "False",
+            Reason.NAMESPACE_TERMINATING,
+            f"Namespace {resource.metadata.namespace} is being deleted: nothing new can be made in it",
+        )
+    problems = (*observed.apply_errors, *(p for p in observed.problems if p.reason not in _UNRESOLVED))
+    if problems:
+        return _refused(problems)
+    return Verdict("True", Reason.ACCEPTED, "The spec is valid")
+
+
+def _resolved(observed: RoutePolicyObserved) -> Verdict:
+    problems = tuple(problem for problem in observed.problems if problem.reason in _UNRESOLVED)
+    if problems:
+        return _refused(problems)
+    return Verdict("True", Reason.RESOLVED_REFS, "Every deployment and Secret that the policy names exists")
+
+
+def _refused(problems: tuple[Problem, ...]) -> Verdict:
+    words = "; ".join(dict.fromkeys(problem.message for problem in problems))
+    return Verdict("False", problems[0].reason, words, needs_person=True)
+
+
+# Programmed
+
+
+def _no_routers(view: _View) -> Verdict | None:
+    if view.routers:
+        return None
+    if view.resource.spec.router.replicas == 0:
+        return Verdict("False", Reason.NO_ROUTERS, "spec.router.replicas is 0: no router runs")
+    return view.trouble or Verdict("False", Reason.NO_ROUTERS, "No router is ready yet")
+
+
+def _rejected(view: _View) -> Verdict | None:
+    for pod in view.routers:
+        ack = view.ack(pod)
+        if ack is not None and ack.error and not view.serves(pod):
+            message = f"Router {pods.name_of(pod)} keeps its last good configuration: {ack.error}"
+            return Verdict("False", Reason.CONFIG_REJECTED, message, needs_person=True)
+    return None
+
+
+def _unreachable(view: _View) -> Verdict | None:
+    silent = [pods.name_of(pod) for pod in view.routers if view.ack(pod) is None]
+    if not silent:
+        return None
+    return Verdict(
+        "False",
+        Reason.ROUTER_UNREACHABLE,
+        f"The admin port of {', '.join(silent)} does not answer the operator: look at the pod, and at NetworkPolicies",
+    )
+
+
+def _pending(view: _View) -> Verdict | None:
+    if all(view.serves(pod) for pod in view.routers):
+        return None
+    return Verdict("False", Reason.PENDING, _programmed_message(view))
+
+
+_PROGRAMMED = (_no_routers, _rejected, _unreachable, _pending)
+
+
+def _programmed_message(view: _View) -> str:
+    serving = sum(view.serves(pod) for pod in view.routers)
+    return f"{serving} of {len(view.routers)} running routers serve generation {view.resource.metadata.generation}"
+
+
+# Ready
+
+
+def _not_accepted(view: _View) -> Verdict | None:
+    return view.accepted if view.accepted.status == "False" else None
+
+
+def _not_resolved(view: _View) -> Verdict | None:
+    return view.resolved if view.resolved.status == "False" else None
+
+
+def _at_rest(view: _View) -> Verdict | None:
+    if view.resource.spec.router.replicas > 0:
+        return None
+    if not view.state.current or view.state.replicas > 0:
+        return Verdict("False", Reason.ROLLING_OUT, f"{view.state.replicas} routers are still to go")
+    return Verdict("True", Reason.NO_ROUTERS, "At rest, as asked: spec.router.replicas is 0")
+
+
+def _not_complete(view: _View) -> Verdict | None:
+    missing = incomplete(view.state, "routers")
+    return (view.trouble or missing) if missing is not None else None
+
+
+_READY = (_not_accepted, _not_resolved, _at_rest, _not_complete)

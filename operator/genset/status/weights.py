@@ -1,0 +1,176 @@
+"""WeightsReady and status.weights: from init containers and pullers' progress to one verdict and one number.
+
+The replica that is furthest behind speaks. Percentages move in steps of 5 and bytes with them, so that a download
+writes the status twenty times and not each second. A permanent failure stays said while the kubelet tries again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from genset import names
+from genset.api.modeldeployment import ModelDeployment, Reason, WeightsStatus
+from genset.desired.context import Object
+from genset.status import pods
+from genset.status.conditions import Verdict
+from genset.status.observed import ModelDeploymentObserved, WeightsProgress
+
+STEP = 5  # percent
+_UNKNOWN_STEP = 2**30  # bytes, where the total is not known
+_EXIT_PERSON = 3  # the puller's exit code for "a person must change something" (genset.weights.failure)
+_PERSON = frozenset(
+    {
+        Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,
+        Reason.SOURCE_AMBIGUOUS, Reason.DISK_FULL,
+    }
+)  # fmt: skip
+_REASONS = frozenset(reason.value for reason in Reason)
+
+
+@dataclass(frozen=True)
+class _Replica:
+    """One live pod's weights."""
+
+    pod: Object
+    done: bool
+    puller: pods.ContainerState | None
+    progress: WeightsProgress | None
+
+
+def verdict(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
+    """What WeightsReady says of a ModelDeployment whose pods are ours and wanted."""
+    replicas = _replicas(observed)
+    for replica in replicas:
+        if (failure := _failure(replica)) is not None:
+            return failure
+    behind = [replica for replica in replicas if not replica.done]
+    if not behind and replicas:
+        return Verdict("True", Reason.WEIGHTS_READY, "The weights are complete and verified")
+    downloading = [replica for replica in behind if replica.puller is not None and replica.puller.running]
+    if downloading:
+        return Verdict("False", Reason.DOWNLOADING, _progress_message(downloading))
+    return _waiting(resource, observed, behind)
+
+
+def _replicas(observed: ModelDeploymentObserved) -> list[_Replica]:
+    out = []
+    for pod in pods.live(observed.pods):
+        puller = pods.container(pod, names.WEIGHTS_CONTAINER)
+        engine = pods.container(pod, names.ENGINE_CONTAINER)
+        started = engine is not None and (engine.running or engine.last is not None)
+        done = started or (puller is not None and puller.ended_well)
+        out.append(_Replica(pod, done, puller, observed.weights.get(pods.name_of(pod))))
+    return out
+
+
+def _failure(replica: _Replica) -> Verdict | None:
+    """The puller's own words if it has failed. One that is trying again after a passing failure has not."""
+    puller, progress = replica.puller, replica.progress
+    if replica.done:
+        return None
+    if progress is not None and progress.state == "failed":
+        return _failed(progress.reason, progress.message, permanent=False)
+    if puller is None or puller.last is None or puller.last_exit_code == 0:
+        return None
+    reason, message = _last_words(puller)
+    if puller.out_of_memory or not message:
+        message = pods.crash_message(replica.pod, puller)
+    told = _failed(reason, message, permanent=puller.last_exit_code == _EXIT_PERSON)
+    return told if told.needs_person or not puller.running else None
+
+
+def _last_words(puller: pods.ContainerState) -> tuple[str, str]:
+    try:
+        parsed = json.loads(puller.last_message)
+    except ValueError:
+        return "", ""
+    if not isinstance(parsed, dict):
+        return "", ""
+    return str(parsed.get("reason") or ""), str(parsed.get("message") or "")
+
+
+def _failed(reason: str, message: str, *, permanent: bool) -> Verdict:
+    known = reason if reason in _REASONS else Reason.DOWNLOAD_FAILED.value
+    return Verdict("False", known, message, needs_person=permanent or known in _PERSON)
+
+
+def _progress_message(downloading: Sequence[_Replica]) -> str:
+    known = [replica.progress for replica in downloading if replica.progress is not None]
+    if not known:
+        return "The weights are being fetched or checked"
+    last = min(known, key=_percent)
+    if last.total_bytes == 0:
+        return "The weights are being fetched; their size is not known yet"
+    size = f"{last.total_bytes / 10**9:.1f} GB"
+    if last.state == "verifying":
+        return f"{size} are there and being verified"
+    return f"{_percent(last)} % of {size} are there"
+
+
+def _waiting(resource: ModelDeployment, observed: ModelDeploymentObserved, behind: Sequence[_Replica]) -> Verdict:
+    claim = observed.pvc
+    if resource.spec.cache is not None and claim is not None and _claim_phase(claim) != "Bound":
+        storage = resource.spec.cache.storage_class_name or "the cluster's default"
+        return Verdict(
+            "False",
+            Reason.WAITING_FOR_VOLUME,
+            f"PersistentVolumeClaim {claim['metadata']['name']} is {_claim_phase(claim)}: storage class {storage} has "
+            "given no volume yet",
+        )
+    for replica in behind:
+        # The kubelet sets this condition once the sandbox, its volumes and its network are there.
+        if pods.condition(replica.pod, "PodReadyToStartContainers").get("status") == "False":
+            name = pods.name_of(replica.pod)
+            return Verdict(
+                "False",
+                Reason.WAITING_FOR_VOLUME,
+                f"Pod {name} waits for its volumes and network; `kubectl describe pod {name}` says what for",
+            )
+    return Verdict("Unknown", Reason.STARTING, "No replica has looked at the weights yet")
+
+
+def _claim_phase(claim: Object) -> str:
+    return str((claim.get("status") or {}).get("phase") or "Pending")
+
+
+def status(
+    resource: ModelDeployment, observed: ModelDeploymentObserved, old: WeightsStatus | None
+) -> WeightsStatus | None:
+    """status.weights: how far the replica is that is furthest behind. None where nothing is downloaded."""
+    source = resource.spec.source
+    if source is None or (source.hugging_face is None and source.http is None):
+        return None
+    replicas = _replicas(observed)
+    behind = [replica for replica in replicas if not replica.done]
+    known = [replica.progress for replica in behind if replica.progress is not None]
+    if known:
+        return _measured(min(known, key=_percent))
+    if behind or not replicas:
+        return old
+    return _finished([replica.progress for replica in replicas], old)
+
+
+def _finished(progress: Sequence[WeightsProgress | None], old: WeightsStatus | None) -> WeightsStatus:
+    """All pullers have ended, and their servers with them: the size is what was last heard."""
+    heard = next((p for p in progress if p is not None and p.total_bytes), None)
+    if heard is not None:
+        size = heard.total_bytes
+        return WeightsStatus(bytes=size, total_bytes=size, percent=100, revision=heard.revision)
+    if old is None:
+        return WeightsStatus(percent=100)
+    return WeightsStatus(bytes=old.total_bytes, total_bytes=old.total_bytes, percent=100, revision=old.revision)
+
+
+def _measured(progress: WeightsProgress) -> WeightsStatus:
+    percent = _percent(progress)
+    total = progress.total_bytes
+    size = total * percent // 100 if total else progress.bytes - progress.bytes % _UNKNOWN_STEP
+    return WeightsStatus(bytes=size, total_bytes=total, percent=percent, revision=progress.revision)
+
+
+def _percent(progress: WeightsProgress) -> int:
+    if progress.total_bytes == 0:
+        return 0
+    return min(100, progress.bytes * 100 // progress.total_bytes // STEP * STEP)

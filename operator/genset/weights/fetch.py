@@ -1,0 +1,156 @@
+"""One run of the puller: what is there already, what the source has, download, publish.
+
+Order of preference, so that a pod that restarts in an air-gapped moment comes up:
+1. The content can't change (http with sha256, a hub's commit) and is complete: done, without network, in milliseconds.
+2. A branch or tag of a hub is asked for its commit. New content is downloaded, known content is put in place.
+3. Whatever fails in 2: a complete model of an earlier run is served, and the log and the termination message say so.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from genset.weights import http, hugging_face, local
+from genset.weights.client import make_client, tls_context
+from genset.weights.failure import WeightsFailure, size_text
+from genset.weights.lock import exclusive
+from genset.weights.origin import Resolved
+from genset.weights.progress import Progress
+from genset.weights.reader import Reader
+from genset.weights.retry import Attempts, Retry, Transient
+from genset.weights.spec import FetchSpec, HuggingFace, model_file_names
+from genset.weights.volume import Model, Volume
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_PATIENCE_WITH_MODEL = 10.0  # seconds to try a hub for when there is a model to serve anyway
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A complete model; `warning` when it is an earlier one because the source failed."""
+
+    model: Model
+    warning: str = ""
+
+
+def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, volume: Volume | None = None) -> Outcome:
+    """Makes `spec.model_path` a complete, verified model, or raises WeightsFailure."""
+    volume = volume or Volume(spec)
+    retry = retry or Retry()
+    there = volume.complete()
+    if there and _immutable(spec):
+        _log.info("Found %s complete at %s", there.files[0].origin, spec.model_path)
+        return _done(there, progress)
+    try:
+        volume.prepare()
+        volume.sweep()
+        with exclusive(volume.folder, name=socket.gethostname(), progress=progress):
+            return _done(_fetch_locked(spec, volume, progress, retry), progress)
+    except WeightsFailure as failure:
+        there = volume.complete()
+        if there is None:
+            raise
+        warning = f"Serves the model of an earlier download ({_version(there)}), because {failure.message}"
+        _log.warning("%s", warning)
+        return _done(there, progress, warning)
+
+
+def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Retry) -> Model:
+    there = volume.complete() or volume.reverify()  # another pod may have finished while we waited
+    if there and _immutable(spec):
+        return there
+    patience = min(retry.patience, _PATIENCE_WITH_MODEL) if there else retry.patience
+    progress.update(message="Asks the source.")
+    resolved = _persistently(lambda: _resolve(spec), replace(retry, patience=patience), progress)
+    progress.update(revision=resolved.revision, message="")
+    if there and there.content == resolved.content:
+        _log.info("Found %s up to date", _version(there))
+        return there
+    earlier = volume.earlier(resolved)
+    if earlier:
+        _log.info("Put the earlier download of %s in place", _version(earlier))
+        return earlier
+    return _download(spec, resolved, volume, progress, retry)
+
+
+def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: Progress, retry: Retry) -> Model:
+    folder = volume.incoming(resolved)
+    names = model_file_names(spec.shards)
+    targets = [folder / name for name in names]
+    sizes = [remote.size for remote in resolved.files]
+    if None not in sizes:
+        total = sum(size or 0 for size in sizes)
+        progress.update(total_bytes=total)
+        volume.require(total - sum(_bytes_there(target) for target in targets), what=resolved.files[0].name)
+    is_hub = isinstance(spec.source, HuggingFace)
+    before = 0
+    with make_client(spec.ca_file) as client:
+        reader = Reader(client, volume, progress, retry, login=hugging_face.LOGIN if is_hub else http.LOGIN)
+        for number, (remote, target) in enumerate(zip(resolved.files, targets, strict=True), 1):
+            if not target.exists():  # a shard of an earlier run was verified before it got its name
+                _log.info("Started the download of %s", remote.shown)
+                reader.fetch(remote, target, before=before, check=_checker(remote.name, number, spec.shards))
+            before += target.stat().st_size
+            progress.update(received=before)
+    model = volume.publish(folder, resolved)
+    _log.info("Placed %s, %s, at %s", _version(model), size_text(model.size), spec.model_path)
+    return model
+
+
+def _checker(shown: str, number: int, count: int) -> Callable[[Path], None]:
+    def check(path: Path) -> None:
+        local.check_shard(local.check_file(path, shown), shown, number, count)
+
+    return check
+
+
+def _resolve(spec: FetchSpec) -> Resolved:
+    if isinstance(spec.source, HuggingFace):
+        token = hugging_face.read_token(spec.token_file)
+        return hugging_face.resolve(spec.source, token, tls_context(spec.ca_file))
+    return http.resolve(spec.source, http.read_headers(spec.headers_file))
+
+
+def _persistently(work: Callable[[], _T], retry: Retry, progress: Progress) -> _T:
+    attempts = Attempts(retry, progress)
+    while True:
+        try:
+            return work()
+        except Transient as trouble:
+            attempts.wait(trouble)
+
+
+def _immutable(spec: FetchSpec) -> bool:
+    return not isinstance(spec.source, HuggingFace) or hugging_face.is_commit(spec.source.revision)
+
+
+def _bytes_there(target: Path) -> int:
+    for path in (target, target.with_name(target.name + ".partial")):
+        if path.exists():
+            return path.stat().st_size
+    return 0
+
+
+def _version(model: Model) -> str:
+    name = model.files[0].origin
+    return f"{name} of commit {model.revision[:12]}" if model.revision else name
+
+
+def _done(model: Model, progress: Progress, warning: str = "") -> Outcome:
+    progress.update(
+        state="done",
+        received=model.size,
+        total_bytes=model.size,
+        revision=model.revision,
+        reason="",
+        message=warning,
+        file=model.files[-1].origin,
+    )
+    return Outcome(model, warning)

@@ -1,0 +1,249 @@
+"""Source `huggingFace`: a revision of a repository, resolved to a commit, and in it the files of exactly one model.
+
+One request of the hub's own client lists the commit with sizes and checksums; the bytes then come through our reader,
+so that progress, resuming and verification are the same for every source. The client writes nothing: no cache, no
+token, no telemetry, and it reads no token but the one in the mounted Secret.
+
+What counts as one model: a `.gguf` file, or the shards of one split file. Files that no engine serves on their own
+(vision projectors `mmproj*`, importance matrices `*imatrix*`) are left out unless the pattern names them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genset.api.modeldeployment import Reason
+from genset.weights.client import trouble_of
+from genset.weights.failure import WeightsFailure, size_text, unreachable
+from genset.weights.origin import Checksum, RemoteFile, Resolved
+from genset.weights.retry import Transient, retry_after
+from genset.weights.spec import HuggingFace, shards_of
+
+PUBLIC_HUB = "https://huggingface.co"
+LOGIN = (
+    "Gated and private repositories need source.huggingFace.tokenSecretRef with a token that may read them; for a "
+    "gated one, its owner's terms must be accepted on the hub, too."
+)
+_SPLIT = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
+_COMPANIONS = ("mmproj", "imatrix")  # parts of file names
+_SHOWN = 10  # names in a message
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a commit, as the hub lists it."""
+
+    name: str
+    size: int | None = None
+    sha256: str = ""  # of files in large-file storage
+    blob: str = ""  # git's SHA-1 of the others
+
+
+def is_commit(revision: str) -> bool:
+    """A full commit can't move; a branch or tag can."""
+    return bool(_COMMIT.match(revision))
+
+
+def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
+    """The files of the one model that the pattern means, in the order of their shards. Pure."""
+    by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf")}
+    matching = [name for name in by_name if fnmatch.fnmatchcase(name, source.file) and _wanted(name, source.file)]
+    models = sorted({_model_of(name) for name in matching})
+    if not models:
+        raise WeightsFailure(
+            Reason.SOURCE_NOT_FOUND,
+            f"No file of {source.repo} at {source.revision} matches {source.file!r} (source.huggingFace.file). "
+            + (f"It has: {_listed(sorted(by_name), by_name)}." if by_name else "It has no .gguf file at all."),
+        )
+    if len(models) > 1:
+        names = [_shard_names(stem, count)[0] for stem, count in models]
+        raise WeightsFailure(
+            Reason.SOURCE_AMBIGUOUS,
+            f"{source.file!r} matches {len(models)} models of {source.repo}: {_listed(names, by_name)}. Make "
+            "source.huggingFace.file match one.",
+        )
+    names = _shard_names(*models[0])
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise WeightsFailure(
+            Reason.SOURCE_NOT_FOUND,
+            f"The model is split into {len(names)} files, and {source.repo} at {source.revision} lacks "
+            f"{', '.join(missing[:_SHOWN])}.",
+        )
+    if len(names) != shards_of(source.file):
+        raise WeightsFailure(
+            Reason.SOURCE_AMBIGUOUS,
+            f"{source.file!r} matches a model that is split into {len(names)} files; engines need the number in the "
+            f'name of the first. Write source.huggingFace.file: "{names[0]}".',
+        )
+    return [by_name[name] for name in names]
+
+
+def resolve(source: HuggingFace, token: str, tls: ssl.SSLContext | bool = True) -> Resolved:
+    """Asks the hub. Raises WeightsFailure, or Transient for what may pass."""
+    hub = _import_hub(tls)
+    endpoint = (source.endpoint or PUBLIC_HUB).rstrip("/")
+    info = _ask(
+        source,
+        endpoint,
+        lambda: hub.HfApi(endpoint=endpoint, library_name="genset").model_info(
+            source.repo, revision=source.revision, files_metadata=True, timeout=30, token=token or False
+        ),
+    )
+    commit = info.sha
+    if not commit:
+        raise WeightsFailure(
+            Reason.SOURCE_UNREACHABLE, f"{endpoint} did not say which commit {source.revision} of {source.repo} is."
+        )
+    chosen = choose(source, [_hub_file(sibling) for sibling in info.siblings or []])
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    files = [_remote(source, file, endpoint, commit, headers, hub.hf_hub_url) for file in chosen]
+    return Resolved(tuple(files), commit)
+
+
+def read_token(path: str) -> str:
+    """The token from the mounted Secret; empty without a path."""
+    if not path:
+        return ""
+    try:
+        token = Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        token, problem = "", f"can't be read: {error}"
+    else:
+        problem = "is empty"
+    if not token or not token.isascii() or not token.isprintable():
+        problem = "is no token" if token else problem
+        raise WeightsFailure(
+            Reason.SOURCE_UNAUTHORIZED, f"The token of source.huggingFace.tokenSecretRef ({path}) {problem}."
+        )
+    return token
+
+
+def _import_hub(tls: ssl.SSLContext | bool) -> Any:
+    """The hub's client, told to leave no trace. It reads these settings once, when it is imported."""
+    for name in (
+        "HF_HUB_DISABLE_TELEMETRY",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+        "HF_HUB_DISABLE_PROGRESS_BARS",
+        "HF_HUB_DISABLE_UPDATE_CHECK",
+    ):
+        os.environ.setdefault(name, "1")
+    import huggingface_hub
+
+    if tls is not True:
+        import httpx2  # what huggingface_hub 2 itself is built on
+
+        huggingface_hub.set_client_factory(lambda: httpx2.Client(verify=tls, follow_redirects=True, timeout=30))
+    return huggingface_hub
+
+
+def _ask(source: HuggingFace, endpoint: str, question: Callable[[], Any]) -> Any:
+    """Calls the hub's client and says in our words what went wrong."""
+    import httpx2
+    from huggingface_hub import errors
+
+    where = f"{source.repo} at {endpoint}"
+    try:
+        return question()
+    except errors.RevisionNotFoundError as error:
+        raise WeightsFailure(
+            Reason.SOURCE_NOT_FOUND, f"{where} has no revision {source.revision!r} (source.huggingFace.revision)."
+        ) from error
+    except errors.GatedRepoError as error:
+        raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} is gated. {LOGIN}") from error
+    except errors.HfHubHTTPError as error:
+        raise _status_failure(where, error.response.status_code, error.response.headers) from error
+    except errors.OfflineModeIsEnabled as error:
+        raise unreachable(f"{where} was not asked: HF_HUB_OFFLINE is set.") from error
+    except httpx2.TransportError as error:
+        raise trouble_of(error, endpoint) from error
+    except (errors.HFValidationError, httpx2.InvalidURL) as error:
+        raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{where}: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # what the client does with a foreign answer
+        raise WeightsFailure(
+            Reason.SOURCE_UNREACHABLE,
+            f"{endpoint} did not answer as a hub does ({type(error).__name__}). Check source.huggingFace.endpoint.",
+        ) from error
+
+
+def _status_failure(where: str, status: int, headers: Mapping[str, str]) -> WeightsFailure | Transient:
+    if status == 401:
+        # The hub answers 401 for repositories that don't exist, too, so as not to tell who has what.
+        return WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} does not exist, or is not public. {LOGIN}")
+    if status == 403:
+        return WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} is not for this token. {LOGIN}")
+    if status in (404, 410):
+        return WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{where} does not exist (source.huggingFace.repo).")
+    if status in (408, 425, 429) or status >= 500:
+        import time
+
+        return Transient(
+            unreachable(f"{where} answered {status}."), wait=retry_after(headers.get("retry-after"), time.time())
+        )
+    return WeightsFailure(Reason.SOURCE_UNREACHABLE, f"{where} answered {status}.")
+
+
+def _hub_file(sibling: Any) -> HubFile:
+    lfs = sibling.lfs
+    sha256 = str(lfs.sha256).lower() if lfs is not None and lfs.sha256 else ""
+    size = lfs.size if lfs is not None and lfs.size is not None else sibling.size
+    return HubFile(str(sibling.rfilename), size if isinstance(size, int) else None, sha256, str(sibling.blob_id or ""))
+
+
+def _remote(
+    source: HuggingFace, file: HubFile, endpoint: str, commit: str, headers: dict[str, str], url: Callable[..., str]
+) -> RemoteFile:
+    if re.fullmatch(r"[0-9a-f]{64}", file.sha256):
+        checksum = Checksum("sha256", file.sha256)
+    elif re.fullmatch(r"[0-9a-f]{40}", file.blob) and file.size is not None:
+        checksum = Checksum("gitSha1", file.blob)
+    else:
+        raise WeightsFailure(
+            Reason.SOURCE_UNREACHABLE,
+            f"{endpoint} gives no checksum for {file.name}, so it could not be verified. Use a mirror that passes the "
+            "hub's file metadata on, or an http source with sha256.",
+        )
+    return RemoteFile(
+        url(source.repo, file.name, revision=commit, endpoint=endpoint),
+        file.name,
+        checksum,
+        file.size,
+        headers,
+        pinned=True,
+    )
+
+
+def _wanted(name: str, pattern: str) -> bool:
+    base = name.rpartition("/")[2].lower()
+    return all(part not in base or part in pattern.lower() for part in _COMPANIONS)
+
+
+def _model_of(name: str) -> tuple[str, int]:
+    """(stem, number of shards) that a file belongs to; (name, 1) for a file on its own."""
+    match = _SPLIT.match(name)
+    if match and int(match["count"]) > 1:
+        return match["stem"], int(match["count"])
+    return name, 1
+
+
+def _shard_names(stem: str, count: int) -> list[str]:
+    if count == 1:
+        return [stem]
+    return [f"{stem}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)]
+
+
+def _listed(names: Sequence[str], files: Mapping[str, HubFile]) -> str:
+    shown = []
+    for name in names[:_SHOWN]:
+        size = files[name].size if name in files else None
+        shown.append(f"{name} ({size_text(size)})" if size else name)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(shown) + more

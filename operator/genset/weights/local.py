@@ -1,0 +1,106 @@
+"""Sources `pvc` and `hostPath`: the file is where someone put it; and the last look at every downloaded file.
+
+Nothing is hashed here, because nobody promised a checksum; a file that is cut off is still noticed, since a GGUF
+header says where the last tensor begins.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from genset.api.modeldeployment import Reason
+from genset.sizing import gguf
+from genset.weights.failure import WeightsFailure
+
+_SPLIT = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
+_SHOWN = 10  # names in a message
+
+
+def check(path: Path) -> gguf.GgufHeader:
+    """Is there, can be read, is a whole GGUF model with all its shards. Returns the header of the first file."""
+    header = check_file(path, str(path))
+    if header.split_number != 1:
+        raise WeightsFailure(
+            Reason.NOT_GGUF,
+            f"{path} is file {header.split_number} of a model split into {header.split_count}. Name the first one.",
+        )
+    for number, shard in enumerate(_shards(path, header.split_count)[1:], 2):
+        check_shard(check_file(shard, str(shard)), str(shard), number, header.split_count)
+    return header
+
+
+def check_file(path: Path, shown: str) -> gguf.GgufHeader:
+    """One file. `shown` is its name in messages."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is a folder. Name the file.{_beside(path)}")
+        if not stat.S_ISREG(status.st_mode):
+            raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is not a regular file.")
+        with path.open("rb") as stream:
+            header = gguf.read_header(stream)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} does not exist.{_beside(path.parent)}") from error
+    except PermissionError as error:
+        raise WeightsFailure(
+            Reason.SOURCE_UNAUTHORIZED,
+            f"{shown} can't be read by user {os.getuid()}: {error.strerror}. Let everybody read the file and enter its "
+            "folders (chmod o+r, o+x), or set a fitting fsGroup with spec.podTemplate.",
+        ) from error
+    except OSError as error:
+        raise WeightsFailure(
+            Reason.SOURCE_UNREACHABLE, f"{shown}: {error.strerror or error}. Check the volume.", permanent=False
+        ) from error
+    except gguf.GgufError as error:
+        raise WeightsFailure(Reason.NOT_GGUF, f"{shown}: {error}.") from error
+    if status.st_size < header.minimum_file_size:
+        raise WeightsFailure(
+            Reason.NOT_GGUF,
+            f"{shown} is cut off: it has {status.st_size} bytes, and its header speaks of more than "
+            f"{header.minimum_file_size}. Copy it again.",
+        )
+    return header
+
+
+def check_shard(header: gguf.GgufHeader, shown: str, number: int, count: int) -> None:
+    """The header must say the place that the file's name says: llama.cpp goes by the header and then by the name."""
+    if (header.split_number, header.split_count) != (number, count):
+        found = (
+            f"file {header.split_number} of {header.split_count}" if header.split_count > 1 else "a model in one file"
+        )
+        wanted = f"file {number} of {count}" if count > 1 else "a model in one file"
+        raise WeightsFailure(
+            Reason.NOT_GGUF,
+            f"{shown} says that it is {found}, where {wanted} belongs. A split model is fetched with a huggingFace "
+            "source that names its first file, or put on a pvc; or join it with llama-gguf-split --merge.",
+        )
+
+
+def _shards(path: Path, count: int) -> list[Path]:
+    """The files of a split model, by llama.cpp's naming."""
+    if count == 1:
+        return [path]
+    match = _SPLIT.match(path.name)
+    if not match or int(match["count"]) != count or int(match["number"]) != 1:
+        raise WeightsFailure(
+            Reason.NOT_GGUF,
+            f"{path} is the first of {count} files of a split model; engines find the others only if it is called "
+            f"NAME-00001-of-{count:05d}.gguf. Rename the files.",
+        )
+    return [path.with_name(f"{match['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)]
+
+
+def _beside(folder: Path) -> str:
+    """What is there instead, for messages."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return ""
+    if not names:
+        return f" {folder} is empty."
+    models = [name for name in names if name.lower().endswith(".gguf")] or names
+    more = ", …" if len(models) > _SHOWN else ""
+    return f" {folder} has: {', '.join(models[:_SHOWN])}{more}."

@@ -1,0 +1,66 @@
+"""Fixtures of the weights puller's tests: fake servers, a fast retry, a way to run a fetch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from genset.weights.fetch import Outcome, fetch
+from genset.weights.progress import Progress
+from genset.weights.retry import Retry
+from genset.weights.spec import FetchSpec
+from tests.weights.fakes import FakeHub, FakeOrigin, serving
+from tests.weights.running import FAST, Run
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own proxy settings are not part of a test."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "HF_ENDPOINT", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def origin() -> Iterator[FakeOrigin]:
+    with serving(FakeOrigin()) as server:
+        yield server
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with serving(FakeHub()) as server:
+        yield server
+
+
+@pytest.fixture
+def progress() -> Progress:
+    return Progress(time.monotonic)
+
+
+@pytest.fixture
+def run(progress: Progress) -> Run:
+    def fetch_now(spec: FetchSpec, retry: Retry = FAST) -> Outcome:
+        return fetch(spec, progress, retry=retry)
+
+    return fetch_now
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 2 MiB, which really gets full."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, check=False
+    ) if os.getuid() == 0 else None
+    if mounted is None or mounted.returncode:
+        pytest.skip("mounting a tmpfs needs root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)

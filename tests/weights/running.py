@@ -1,0 +1,31 @@
+"""How the tests of the weights puller ask for a model, and what they look at afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from genset.weights.fetch import Outcome
+from genset.weights.retry import Retry
+from genset.weights.spec import FetchSpec, Http, HuggingFace
+from tests.weights.fakes import FakeHub, FakeOrigin, sha256
+
+FAST = Retry(patience=2.0, first=0.01, longest=0.05)
+Run = Callable[..., Outcome]
+
+
+def web_spec(origin: FakeOrigin, path: str, data: bytes, into: Path, **options: str) -> FetchSpec:
+    return FetchSpec(Http(origin.url + path, sha256(data)), into=str(into), **options)  # type: ignore[arg-type]
+
+
+def hub_spec(hub: FakeHub, into: Path, *, revision: str = "main", file: str = "*.gguf", token_file: str = "") -> FetchSpec:
+    return FetchSpec(HuggingFace(hub.repo, revision, file, hub.url), into=str(into), token_file=token_file)
+
+
+def model_bytes(spec: FetchSpec) -> bytes:
+    return Path(spec.model_path).read_bytes()
+
+
+def servable(into: Path) -> list[str]:
+    """Files that an engine could open: everything named .gguf."""
+    return sorted(str(path.relative_to(into)) for path in into.rglob("*.gguf"))
