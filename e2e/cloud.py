@@ -7,10 +7,8 @@ address, a certificate of its own CA, a key that is checked.
 from __future__ import annotations
 
 import secrets
-import signal
 import socket
 import ssl
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +16,11 @@ from pathlib import Path
 import httpx
 import trustme
 
+from e2e.cluster.processes import Daemons
+from e2e.cluster.steps import last_lines
 from e2e.images import host_llama_server
 
+DAEMON = "cloud"
 MODEL = "frontier-count"  # the name that this provider knows the counting model by
 
 
@@ -34,12 +35,12 @@ def free_port(address: str) -> int:
 class Cloud:
     """Starts, kills and restarts the server at one fixed address, with one fixed key."""
 
+    daemons: Daemons
     folder: Path
     address: str
     weights: Path
     port: int = 0
     api_key: str = field(default_factory=lambda: "sk-" + secrets.token_urlsafe(24))
-    process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -70,28 +71,21 @@ class Cloud:
             "--ssl-cert-file", str(self.certificate_file), "-c", "32768", "-np", "16", "-t", "1", "-tb", "1",
             "--fit", "off", "--cache-ram", "0", "--threads-http", "64", "--offline",
         ]  # fmt: skip
-        with (self.folder / "cloud.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        (self.folder / "cloud.pid").write_text(str(self.process.pid))
+        self.daemons.start(DAEMON, command)
         context = ssl.create_default_context(cafile=str(self.ca_file))
         deadline = time.monotonic() + seconds
         with httpx.Client(verify=context, trust_env=False, timeout=2) as http:
             while time.monotonic() < deadline:
-                if self.process.poll() is not None:
-                    break
+                self.daemons.check(DAEMON)
                 try:
                     if http.get(f"https://{self.address}:{self.port}/health").status_code == 200:
                         return
                 except httpx.HTTPError:
                     pass
                 time.sleep(0.1)
-        tail = (self.folder / "cloud.log").read_text(errors="replace")[-1500:]
-        raise RuntimeError(f"the demo's cloud did not answer at {self.base_url} within {seconds:.0f} s:\n{tail}")
+        log = last_lines(self.daemons.log_file(DAEMON))
+        raise RuntimeError(f"the cloud did not answer at {self.base_url} within {seconds:.0f} s:\n{log}")
 
     def kill(self) -> None:
         """SIGKILL: what a cut line looks like from the other end."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-            (self.folder / "cloud.pid").unlink(missing_ok=True)
+        self.daemons.stop(DAEMON)

@@ -35,9 +35,11 @@ class House:
     image: str
     llama_cpp_image: str
 
+    def kubectl_command(self, *args: str) -> list[str]:
+        return [self.kubectl_binary, f"--kubeconfig={self.kubeconfig}", f"--context={self.context}", *args]
+
     def kubectl(self, *args: str, stdin: str | None = None, seconds: float = 60) -> str:
-        command = [self.kubectl_binary, f"--kubeconfig={self.kubeconfig}", f"--context={self.context}", *args]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(self.kubectl_command(*args), input=stdin, capture_output=True, text=True, timeout=seconds)
         if done.returncode:
             raise KubectlError(done.stderr.strip() or done.stdout.strip())
         return done.stdout

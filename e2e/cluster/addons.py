@@ -1,4 +1,5 @@
-"""What a cluster has beside its components: DNS by CoreDNS, and StorageClasses with a provisioner. Both run on the host.
+"""What a cluster has beside its components: DNS by CoreDNS, and StorageClasses with a provisioner. Both run on the
+host.
 
 They are objects in the cluster, too, with no more rights than a managed cluster gives to its own.
 """
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from e2e.cluster.controlplane import LOOPBACK
+from e2e.cluster.flags import LOOPBACK
 from e2e.cluster.network import NODE_ADDRESS
 from e2e.cluster.node import CLUSTER_DOMAIN, DNS_ADDRESS
 from e2e.cluster.pki import CONTEXT
@@ -25,7 +26,9 @@ SIZED_STORAGE_CLASS = "local-sized"  # its volumes are file systems of the claim
 
 
 def corefile(kubeconfig: Path, port: int, health_port: int, ready_port: int, resolv_conf: str) -> str:
-    """CoreDNS' configuration; `resolv_conf` is the text of the machine's. A time to live of 1 s lets tests see endpoints go at once."""
+    """CoreDNS' configuration; `resolv_conf` is the text of the machine's. A time to live of 1 s lets tests see
+    endpoints go at once.
+    """
     has_upstream = any(line.split()[:1] == ["nameserver"] for line in resolv_conf.splitlines())
     return f""".:{port} {{
     bind {NODE_ADDRESS}
@@ -49,7 +52,10 @@ def manifests(dns_port: int) -> dict[str, Mapping[str, Any]]:
         ("/api/v1/namespaces/kube-system/services", _dns_service()),
         ("/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices", _dns_endpoints(dns_port)),
         ("/apis/rbac.authorization.k8s.io/v1/clusterroles", _dns_role()),
-        ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", _binding("genset-e2e:dns", "genset-e2e:dns", DNS_USER)),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            _binding("genset-e2e:dns", "genset-e2e:dns", DNS_USER),
+        ),
         (
             "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
             _binding("genset-e2e:volumes", "system:persistent-volume-provisioner", VOLUMES_USER),
@@ -67,7 +73,10 @@ def _dns_service() -> dict[str, Any]:
         "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
         "spec": {
             "clusterIP": DNS_ADDRESS,
-            "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}],
+            "ports": [
+                {"name": "dns", "port": 53, "protocol": "UDP"},
+                {"name": "dns-tcp", "port": 53, "protocol": "TCP"},
+            ],
         },
     }
 
@@ -76,9 +85,16 @@ def _dns_endpoints(port: int) -> dict[str, Any]:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {"name": "kube-dns-host", "namespace": "kube-system", "labels": {"kubernetes.io/service-name": "kube-dns"}},
+        "metadata": {
+            "name": "kube-dns-host",
+            "namespace": "kube-system",
+            "labels": {"kubernetes.io/service-name": "kube-dns"},
+        },
         "addressType": "IPv4",
-        "ports": [{"name": "dns", "port": port, "protocol": "UDP"}, {"name": "dns-tcp", "port": port, "protocol": "TCP"}],
+        "ports": [
+            {"name": "dns", "port": port, "protocol": "UDP"},
+            {"name": "dns-tcp", "port": port, "protocol": "TCP"},
+        ],
         "endpoints": [{"addresses": [NODE_ADDRESS], "conditions": {"ready": True}}],
     }
 
@@ -90,7 +106,11 @@ def _dns_role() -> dict[str, Any]:
         "kind": "ClusterRole",
         "metadata": {"name": "genset-e2e:dns"},
         "rules": [
-            {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": ["list", "watch"]},
+            {
+                "apiGroups": [""],
+                "resources": ["endpoints", "services", "pods", "namespaces"],
+                "verbs": ["list", "watch"],
+            },
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
         ],
     }
@@ -110,7 +130,10 @@ def storage_class(name: str, *, default: bool, sized: bool) -> dict[str, Any]:
     return {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
-        "metadata": {"name": name, "annotations": {"storageclass.kubernetes.io/is-default-class": str(default).lower()}},
+        "metadata": {
+            "name": name,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": str(default).lower()},
+        },
         "provisioner": PROVISIONER,
         "parameters": {"sized": str(sized).lower()},
         "reclaimPolicy": "Delete",
@@ -119,7 +142,9 @@ def storage_class(name: str, *, default: bool, sized: bool) -> dict[str, Any]:
 
 
 def dns_query(name: str, server: str, port: int = 53, timeout: float = 1.0, identifier: int | None = None) -> list[str]:
-    """A records of the name as that server knows them; empty when it knows none; OSError when it does not answer (RFC 1035, 4.1)."""
+    """A records of the name as that server knows them; empty when it knows none; OSError when it does not answer (RFC
+    1035, 4.1).
+    """
     number = random.randrange(65536) if identifier is None else identifier
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))
     question = labels + b"\0" + struct.pack("!HH", 1, 1)

@@ -1,4 +1,6 @@
-"""The few requests that the cluster's own start needs of its API server: health, waiting, and applying a handful of objects."""
+"""The few requests that the cluster's own start needs of its API server: health, waiting, and applying a handful of
+objects.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ class Api:
 def wait_for(
     what: str, condition: Callable[[], bool], seconds: float, still_possible: Callable[[], None] | None = None
 ) -> float:
-    """Poll until the condition holds; returns the seconds waited. `still_possible` raises when waiting longer makes no sense."""
+    """Poll until the condition holds; returns the seconds waited. `still_possible` raises when waiting longer makes
+    no sense.
+    """
     started = time.monotonic()
     while not condition():
         if still_possible is not None:

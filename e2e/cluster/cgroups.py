@@ -1,4 +1,6 @@
-"""The control groups under which the kubelet keeps all pods: one of our own, so that every process in it is a container of ours."""
+"""The control groups under which the kubelet keeps all pods: one of our own, so that every process in it is a
+container of ours.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def make() -> None:
     for folder, unified in _folders():
         parent = folder.parent
         if unified:
-            # A group only has the controllers that its parent passes on. With version 1 beside it there are none to pass.
+            # A group only has the controllers that its parent passes on. With version 1 beside it there are none to
+            # pass.
             controllers = (parent / "cgroup.controllers").read_text().split()
             for controller in controllers:
                 with contextlib.suppress(OSError):  # one that this kernel or container keeps to itself

@@ -21,7 +21,9 @@ class Refused(RuntimeError):
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Show the log of this package, and end with status 1 and the message when something that can be expected goes wrong."""
+    """Show the log of this package, and end with status 1 and the message when something that can be expected goes
+    wrong.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("e2e")

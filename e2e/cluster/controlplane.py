@@ -1,4 +1,5 @@
-"""etcd and kube-apiserver, with the controller-manager and the scheduler where wanted: a real control plane without a node.
+"""etcd and kube-apiserver, with the controller-manager and the scheduler where wanted: a real control plane without a
+node.
 
 Alone it is what the integration tests use, ready in a few seconds; the whole cluster (cluster.py) adds a node to it.
 """
@@ -14,160 +15,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from e2e.cluster import tools
 from e2e.cluster.api import Api, wait_for
+from e2e.cluster.flags import (
+    AUDIT_POLICY,
+    KUBERNETES_SERVICE_ADDRESS,
+    LOOPBACK,
+    Layout,
+    apiserver_arguments,
+    controller_manager_arguments,
+    etcd_arguments,
+    scheduler_arguments,
+)
 from e2e.cluster.pki import CONTEXT, Authority, KeyPair, write_kubeconfig
 from e2e.cluster.ports import free_ports
 from e2e.cluster.processes import Daemons
 
 log = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
-SERVICE_RANGE = "10.96.0.0/16"
-KUBERNETES_SERVICE_ADDRESS = "10.96.0.1"
-ISSUER = "https://kubernetes.default.svc.cluster.local"
 READY_SECONDS = 60.0
 WRITING_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-
-# Metadata of every request, once, when it has been answered (or, for a watch, when it began).
-AUDIT_POLICY = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata"}],
-}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a control plane keeps its files and listens."""
-
-    folder: Path
-    address: str  # the API server listens on this one address
-    api_port: int
-    etcd_port: int
-
-    @property
-    def server(self) -> str:
-        return f"https://{self.address}:{self.api_port}"
-
-    @property
-    def audit_log(self) -> Path:
-        return self.folder / "log" / "audit.jsonl"
-
-    @property
-    def audit_policy(self) -> Path:
-        return self.folder / "audit-policy.json"
-
-
-def etcd_arguments(layout: Layout) -> list[str]:
-    """Nothing here outlives the machine, so etcd need not wait for its disk."""
-    client = f"http://{LOOPBACK}:{layout.etcd_port}"
-    return [
-        f"--data-dir={layout.folder / 'etcd'}",
-        f"--listen-client-urls={client}",
-        f"--advertise-client-urls={client}",
-        f"--listen-peer-urls=http://{LOOPBACK}:0",
-        "--unsafe-no-fsync",
-        "--quota-backend-bytes=4294967296",
-        "--log-level=warn",
-    ]
-
-
-def apiserver_arguments(
-    layout: Layout,
-    ca: Path,
-    serving: KeyPair,
-    kubelet_client: KeyPair,
-    service_account: tuple[Path, Path],
-    *,
-    node: bool,
-    controllers: bool,
-    audit: bool,
-) -> list[str]:
-    """`node`: pods run and reach this server through the `kubernetes` Service. `controllers`: service accounts come into being."""
-    signing, public = service_account
-    arguments = [
-        f"--etcd-servers=http://{LOOPBACK}:{layout.etcd_port}",
-        f"--bind-address={layout.address}",
-        f"--advertise-address={layout.address}",
-        f"--secure-port={layout.api_port}",
-        f"--service-cluster-ip-range={SERVICE_RANGE}",
-        f"--client-ca-file={ca}",
-        f"--tls-cert-file={serving.certificate}",
-        f"--tls-private-key-file={serving.key}",
-        f"--kubelet-certificate-authority={ca}",
-        f"--kubelet-client-certificate={kubelet_client.certificate}",
-        f"--kubelet-client-key={kubelet_client.key}",
-        "--kubelet-preferred-address-types=InternalIP",
-        f"--service-account-issuer={ISSUER}",
-        f"--service-account-signing-key-file={signing}",
-        f"--service-account-key-file={public}",
-        "--authorization-mode=Node,RBAC",
-        "--anonymous-auth=false",
-        "--allow-privileged=true",
-        "--enable-admission-plugins=NodeRestriction",
-        # A test may send a burst that no real client would; the limits under test are the client's own.
-        "--max-requests-inflight=4000",
-        "--max-mutating-requests-inflight=2000",
-    ]
-    if not node:  # a loopback address is no endpoint, and nobody would use it
-        arguments.append("--endpoint-reconciler-type=none")
-    if not controllers:  # nobody makes the namespaces' default service account, without which no pod could be created
-        arguments.append("--disable-admission-plugins=ServiceAccount")
-    if audit:
-        arguments += [
-            f"--audit-policy-file={layout.audit_policy}",
-            f"--audit-log-path={layout.audit_log}",
-            "--audit-log-maxsize=4096",  # megabytes; the default would move the file away from under its reader
-        ]
-    return arguments
-
-
-def controller_manager_arguments(
-    kubeconfig: Path, authority: Authority, service_account_key: Path, port: int
-) -> list[str]:
-    """The client's rates are raised: a test's hundreds of objects must not wait for a limit meant for one cluster among many."""
-    return [
-        f"--kubeconfig={kubeconfig}",
-        f"--authentication-kubeconfig={kubeconfig}",
-        f"--authorization-kubeconfig={kubeconfig}",
-        f"--bind-address={LOOPBACK}",
-        f"--secure-port={port}",
-        "--leader-elect=false",
-        "--use-service-account-credentials=false",
-        f"--root-ca-file={authority.ca.certificate}",
-        f"--cluster-signing-cert-file={authority.ca.certificate}",
-        f"--cluster-signing-key-file={authority.ca.key}",
-        f"--service-account-private-key-file={service_account_key}",
-        "--kube-api-qps=500",
-        "--kube-api-burst=1000",
-        "--concurrent-gc-syncs=20",
-    ]
-
-
-def scheduler_arguments(kubeconfig: Path, port: int) -> list[str]:
-    return [
-        f"--kubeconfig={kubeconfig}",
-        f"--authentication-kubeconfig={kubeconfig}",
-        f"--authorization-kubeconfig={kubeconfig}",
-        f"--bind-address={LOOPBACK}",
-        f"--secure-port={port}",
-        "--leader-elect=false",
-        "--kube-api-qps=500",
-        "--kube-api-burst=1000",
-    ]
 
 
 class ControlPlane:
     """A control plane in one folder, which must be empty, or hold what an earlier one left behind.
 
-    As a context manager it ends with its block, and with its process even if that is killed: a guard process sees its pipe close.
+    As a context manager it ends with its block, and with its process even if that is killed: a guard process sees its
+    pipe close.
     """
 
     def __init__(
@@ -228,7 +106,9 @@ class ControlPlane:
             return 0
 
     def writes(self, since: int = 0, user_agent: str = "") -> list[dict[str, Any]]:
-        """Events of requests that would change something, by clients whose user agent contains the text; refused ones too."""
+        """Events of requests that would change something, by clients whose user agent contains the text; refused ones
+        too.
+        """
         return [
             event
             for event in self.audit_events(since)
@@ -308,7 +188,7 @@ class ControlPlane:
         (self.folder / "controlplane.json").write_text(json.dumps(state))
 
     def authority(self) -> Authority:
-        return Authority(self.folder / "pki", dt.datetime.now(dt.timezone.utc))
+        return Authority(self.folder / "pki", dt.datetime.now(dt.UTC))
 
     def start_apiserver(self, wait: bool = True) -> None:
         """Start the API server (again), on the same port, with the same data."""
@@ -359,7 +239,8 @@ class ControlPlane:
         authority = self.authority()
         if self._controller_manager:
             user = "system:kube-controller-manager"
-            # system:masters: the controllers act with this identity, not with one service account each, which saves seconds of start.
+            # system:masters: the controllers act with this identity, not with one service account each, which saves
+            # seconds of start.
             config = self.client_config("controller-manager", user, "system:masters")
             key, _ = authority.service_account_key()
             self._run("kube-controller-manager", controller_manager_arguments(config, authority, key, free_ports(1)[0]))
@@ -383,6 +264,11 @@ class ControlPlane:
             assert guard.stdin is not None
             guard.stdin.close()
             guard.wait()
+
+    def remove(self) -> None:
+        """End every daemon of the folder and remove the folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, component: str, arguments: Sequence[str]) -> None:
         self.daemons.start(component, [tools.path("kubernetes"), component, *arguments])

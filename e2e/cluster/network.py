@@ -1,6 +1,8 @@
-"""The pods' network on this machine: one bridge, whose address is the node's, a few kernel settings, and the packet filter's rules.
+"""The pods' network on this machine: one bridge, whose address is the node's, a few kernel settings, and the packet
+filter's rules.
 
-The node's address is the bridge's, so that the cluster neither depends on the machine's own addresses nor listens on them.
+The node's address is the bridge's, so that the cluster neither depends on the machine's own addresses nor listens on
+them.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def prepare(saved_settings: Path) -> None:
     for module in MODULES:  # may be built in, or not be loadable from where we are: what is missing shows below
         subprocess.run(["modprobe", "-q", module], capture_output=True, check=False)
     if not saved_settings.exists():
-        saved_settings.write_text(json.dumps({name: value for name in SETTINGS if (value := _read_setting(name)) is not None}))
+        saved_settings.write_text(
+            json.dumps({name: value for name in SETTINGS if (value := _read_setting(name)) is not None})
+        )
     for name, value in WANTED.items():
         if _read_setting(name) not in (None, value):
             _setting_file(name).write_text(value)
@@ -55,7 +59,23 @@ def prepare(saved_settings: Path) -> None:
     _ip("address", "add", f"{NODE_ADDRESS}/{POD_RANGE.partition('/')[2]}", "dev", BRIDGE)
     _ip("link", "set", BRIDGE, "up")
     for table, chain, match, target in RULES:
-        _run(["iptables", "-w", "-t", table, "-A", chain, *match.split(), "-m", "comment", "--comment", COMMENT, "-j", target])
+        _run(
+            [
+                "iptables",
+                "-w",
+                "-t",
+                table,
+                "-A",
+                chain,
+                *match.split(),
+                "-m",
+                "comment",
+                "--comment",
+                COMMENT,
+                "-j",
+                target,
+            ]
+        )
 
 
 def clear(saved_settings: Path) -> None:
@@ -80,7 +100,11 @@ def leftovers() -> list[str]:
     """What of the network is still there, for people and for tests."""
     found = [f"link {BRIDGE}"] if Path(f"/sys/class/net/{BRIDGE}").exists() else []
     for family in ("iptables", "ip6tables"):
-        found += [f"{family}: {line}" for line in _saved_rules(family).splitlines() if KUBERNETES_CHAINS in line or COMMENT in line]
+        found += [
+            f"{family}: {line}"
+            for line in _saved_rules(family).splitlines()
+            if KUBERNETES_CHAINS in line or COMMENT in line
+        ]
     return found
 
 
@@ -90,11 +114,17 @@ def foreign_node_chains() -> list[str]:
 
 
 def removal(saved: str) -> str:
-    """Input for `iptables-restore --noflush` that removes Kubernetes' chains and our own rules; `saved` is what iptables-save printed."""
+    """Input for `iptables-restore --noflush` that removes Kubernetes' chains and our own rules; `saved` is what
+    iptables-save printed.
+    """
     script: list[str] = []
     for table, chains, rules in _tables(saved):
         ours = [chain for chain in chains if chain.startswith(KUBERNETES_CHAINS)]
-        deletions = [f"-D{rule[2:]}" for rule in rules if rule.split()[1] not in ours and (_jumps_to(rule, ours) or _is_commented(rule))]
+        deletions = [
+            f"-D{rule[2:]}"
+            for rule in rules
+            if rule.split()[1] not in ours and (_jumps_to(rule, ours) or _is_commented(rule))
+        ]
         if ours or deletions:
             # Emptied before any is deleted: a chain that another one still jumps to cannot go.
             script += [f"*{table}", *deletions, *(f"-F {c}" for c in ours), *(f"-X {c}" for c in ours), "COMMIT"]
@@ -102,7 +132,9 @@ def removal(saved: str) -> str:
 
 
 def _tables(saved: str) -> Iterable[tuple[str, list[str], list[str]]]:
-    table, chains, rules = "", [], []
+    table = ""
+    chains: list[str] = []
+    rules: list[str] = []
     for line in saved.splitlines():
         if line.startswith("*"):
             table, chains, rules = line[1:], [], []

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from e2e.cluster import cgroups
-from e2e.cluster.controlplane import LOOPBACK
+from e2e.cluster.flags import LOOPBACK
 from e2e.cluster.network import BRIDGE, NETWORK_NAME, NODE_ADDRESS, POD_RANGE
 from e2e.cluster.pki import KeyPair
 
@@ -91,7 +91,11 @@ def kubelet_configuration(folder: Path, ca: Path, serving: KeyPair, port: int, h
         "healthzPort": health_port,
         "tlsCertFile": str(serving.certificate),
         "tlsPrivateKeyFile": str(serving.key),
-        "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(ca)}, "webhook": {"enabled": True}},
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "x509": {"clientCAFile": str(ca)},
+            "webhook": {"enabled": True},
+        },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroups.ROOT,
@@ -107,7 +111,12 @@ def kubelet_configuration(folder: Path, ca: Path, serving: KeyPair, port: int, h
         "serializeImagePulls": False,
         # Images that were loaded cannot be pulled again, and the machine's disk is not ours to judge.
         "imageGCHighThresholdPercent": 100,
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"},
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "1%",
+            "imagefs.available": "1%",
+            "nodefs.inodesFree": "1%",
+        },
     }
 
 

@@ -1,4 +1,6 @@
-"""Whether a folder's file system can be the upper layer of an overlay: not so inside most containers, whose root is an overlay itself."""
+"""Whether a folder's file system can be the upper layer of an overlay: not so inside most containers, whose root is
+an overlay itself.
+"""
 
 from __future__ import annotations
 

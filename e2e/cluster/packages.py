@@ -20,7 +20,8 @@ def missing(packages: Iterable[str]) -> list[str]:
     """Those that dpkg does not know as installed."""
     if shutil.which("dpkg-query") is None:
         raise StepFailed(
-            "dpkg-query is not here: the embedded cluster needs Debian or Ubuntu; give CONTEXT and KUBECONFIG to use a cluster of your own"
+            "dpkg-query is not here: the embedded cluster needs Debian or Ubuntu; "
+            "give CONTEXT and KUBECONFIG to use a cluster of your own"
         )
     wanted = list(packages)
     found = subprocess.run(

@@ -1,7 +1,9 @@
-"""Free TCP ports for daemons that must be told theirs before they start, and must get the same one again after a restart.
+"""Free TCP ports for daemons that must be told theirs before they start, and must get the same one again after a
+restart.
 
-Taken from below the kernel's range for outgoing connections and from below Kubernetes' node ports, so that no passing connection sits
-on a port when its daemon comes back; a ledger keeps two clusters that start at once from choosing the same one.
+Taken from below the kernel's range for outgoing connections and from below Kubernetes' node ports, so that no passing
+connection sits on a port when its daemon comes back; a ledger keeps two clusters that start at once from choosing the
+same one.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def free_ports(
                 chosen.append(port)
         if len(chosen) < count:
             raise RuntimeError(f"fewer than {count} ports of {RANGE.start}-{RANGE.stop} are free on {address}")
-        given.update({port: now + RESERVED_SECONDS for port in chosen})
+        given.update(dict.fromkeys(chosen, now + RESERVED_SECONDS))
         handle.seek(0)
         handle.truncate()
         json.dump(given, handle)

@@ -1,7 +1,8 @@
 """Daemons of one cluster folder: started into sessions of their own, known by pid files, ended exactly.
 
-Every daemon carries the folder's path in its environment. A pid file alone could name a process that got the number later; the mark
-cannot be had by accident, and it also finds what a killed `up` had not written down yet (containerd's shims inherit it).
+Every daemon carries the folder's path in its environment. A pid file alone could name a process that got the number
+later; the mark cannot be had by accident, and it also finds what a killed `up` had not written down yet (containerd's
+shims inherit it).
 """
 
 from __future__ import annotations

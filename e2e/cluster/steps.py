@@ -58,7 +58,8 @@ def run_step(
     seconds = time.monotonic() - started
     if process.returncode != 0:
         raise StepFailed(
-            f"{title} failed with status {process.returncode} after {seconds:.0f} s\n{last_lines(log_file)}\nWhole output: {log_file}"
+            f"{title} failed with status {process.returncode} after {seconds:.0f} s\n"
+            f"{last_lines(log_file)}\nWhole output: {log_file}"
         )
     if not quiet:
         log.info("%s: done in %.1f s", title, seconds)

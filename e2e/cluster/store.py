@@ -1,7 +1,8 @@
 """Things built once: entries of the user's cache, named by what they are made of.
 
-An entry is a folder `<kind>/<name>-<key>`; the key is a digest of everything that goes into it, so an entry is never out of date and
-never changed: it appears whole, by a rename, or not at all. A lock file per name keeps two callers from building the same thing twice.
+An entry is a folder `<kind>/<name>-<key>`; the key is a digest of everything that goes into it, so an entry is never
+out of date and never changed: it appears whole, by a rename, or not at all. A lock file per name keeps two callers
+from building the same thing twice.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def digest(parts: Mapping[str, str | bytes]) -> str:
 
 
 def read_tree(root: Path, names: Iterable[str], suffixes: tuple[str, ...] = ()) -> dict[str, bytes]:
-    """Contents by relative path of the named files, and of the files with one of the suffixes (all, if none is given) below the named folders."""
+    """Contents by relative path of the named files, and of the files with one of the suffixes (all, if none is given)
+    below the named folders.
+    """
     found: dict[str, bytes] = {}
     for name in names:
         top = root / name

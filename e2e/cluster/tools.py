@@ -1,7 +1,7 @@
 """The programs that are built from Go modules: which, of what version, with which flags, and where they lie.
 
-Versions are in `go/*/go.mod`, so that the Go command's own checks (go.sum, the checksum database) hold for every byte. Where the
-modules come from is the Go command's configuration (GOPROXY), not ours.
+Versions are in `go/*/go.mod`, so that the Go command's own checks (go.sum, the checksum database) hold for every
+byte. Where the modules come from is the Go command's configuration (GOPROXY), not ours.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def module_version(go_mod: str, module: str) -> str:
 
 
 def link_flags(program: Program, go_mod: str) -> str:
-    """What `go build -ldflags` gets: stripped, with the version that the program would have if its own project had released it."""
+    """What `go build -ldflags` gets: stripped, with the version that the program would have if its own project had
+    released it.
+    """
     if not program.version_of:
         return STRIP
     version = module_version(go_mod, program.version_of)
@@ -104,7 +106,9 @@ def link_flags(program: Program, go_mod: str) -> str:
 
 
 def key(program: Program, folder: Path = GO_FOLDER) -> str:
-    """Changes with the module's versions, the program's own sources and the machine's architecture; never with the Go version."""
+    """Changes with the module's versions, the program's own sources and the machine's architecture; never with the Go
+    version.
+    """
     module = folder / program.module
     parts: dict[str, str | bytes] = {"arch": platform.machine(), "program": repr(program)}
     files = [module / "go.mod", module / "go.sum"]
@@ -181,5 +185,6 @@ def check_go() -> None:
     found = re.match(r"go(\d+)\.(\d+)", answer)
     if found is None or tuple(int(part) for part in found.groups()) < GO_VERSION:
         raise StepFailed(
-            f"The Go command on PATH is {answer or 'of unknown version'}; the embedded cluster needs Go {wanted} or later"
+            f"The Go command on PATH is {answer or 'of unknown version'}; "
+            f"the embedded cluster needs Go {wanted} or later"
         )

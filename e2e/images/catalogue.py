@@ -28,7 +28,9 @@ HOST_LOADER = "llama-server"
 
 @dataclass(frozen=True)
 class Image:
-    """`archive()` gives an OCI archive that holds the image under its reference, building it when it is not in the cache."""
+    """`archive()` gives an OCI archive that holds the image under its reference, building it when it is not in the
+    cache.
+    """
 
     name: str
     reference: str
@@ -53,7 +55,13 @@ def llama_cpp_archive() -> Path:
 
 
 def _llama_cpp() -> Path:
-    parts = {"suite": LLAMA_CPP_SUITE, "packages": " ".join(LLAMA_CPP_PACKAGES), "reference": LLAMA_CPP, "recipe": _recipe(), "arch": platform.machine()}
+    parts: dict[str, str | bytes] = {
+        "suite": LLAMA_CPP_SUITE,
+        "packages": " ".join(LLAMA_CPP_PACKAGES),
+        "reference": LLAMA_CPP,
+        "recipe": _recipe(),
+        "arch": platform.machine(),
+    }
     return build_once("images", "llama.cpp", digest(parts), _build_llama_cpp)
 
 
@@ -65,19 +73,25 @@ def _build_llama_cpp(draft: Path) -> None:
     (root / "app" / "llama-server").symlink_to("/usr/bin/llama-server")
     config = ImageConfig(["/usr/bin/llama-server"], env=(*ImageConfig([]).env, "LLAMA_ARG_HOST=0.0.0.0"))
     write_archive(draft / ARCHIVE, LLAMA_CPP, root, config, platform.machine())
-    # For the host, see host_llama_server: the loader beside the CPU backends, which are looked for beside the running program.
+    # For the host, see host_llama_server: the loader beside the CPU backends, which are looked for beside the running
+    # program.
     shutil.copy2(_loader(root), _backends(root) / HOST_LOADER)
     answer = subprocess.run([*_host_command(root), "--version"], capture_output=True, text=True, check=True)
     version = answer.stdout + answer.stderr
     if LLAMA_CPP_BUILD not in version:
-        log.warning("Debian %s now has another llama.cpp than b%s: %s", LLAMA_CPP_SUITE, LLAMA_CPP_BUILD, version.splitlines()[0])
+        log.warning(
+            "Debian %s now has another llama.cpp than b%s: %s",
+            LLAMA_CPP_SUITE,
+            LLAMA_CPP_BUILD,
+            version.splitlines()[0],
+        )
 
 
 def host_llama_server() -> list[str]:
     """Command (to be followed by arguments) that runs the image's llama-server on this machine, outside any container.
 
-    The machine's own C library may be older than the image's, so the image's loader runs it with the image's libraries. Paths in the
-    arguments are the machine's own.
+    The machine's own C library may be older than the image's, so the image's loader runs it with the image's
+    libraries. Paths in the arguments are the machine's own.
     """
     return _host_command(_llama_cpp() / "rootfs")
 
@@ -85,7 +99,12 @@ def host_llama_server() -> list[str]:
 def _host_command(root: Path) -> list[str]:
     backends = _backends(root)
     libraries = backends.parents[1]
-    return [str(backends / HOST_LOADER), "--library-path", f"{libraries}:{libraries / 'llama'}", str(root / "usr/bin/llama-server")]
+    return [
+        str(backends / HOST_LOADER),
+        "--library-path",
+        f"{libraries}:{libraries / 'llama'}",
+        str(root / "usr/bin/llama-server"),
+    ]
 
 
 def _backends(root: Path) -> Path:

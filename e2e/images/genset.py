@@ -1,4 +1,6 @@
-"""The project's own image: its Dockerfile, built by buildah without Docker, over a Debian that has the same Python as python:3.13-slim."""
+"""The project's own image: its Dockerfile, built by buildah without Docker, over a Debian that has the same Python as
+python:3.13-slim.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,15 @@ BASE_REFERENCE = "genset.local/python:3.13"
 BASE_SUITE = "trixie"
 BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates")
 ARCHIVE = "image.tar"
-INPUTS = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements-runtime.lock", "README.md", "LICENSE", "operator")
+INPUTS = (
+    "Dockerfile",
+    ".dockerignore",
+    "pyproject.toml",
+    "requirements-runtime.lock",
+    "README.md",
+    "LICENSE",
+    "operator",
+)
 CERTIFICATES = Path("/etc/ssl/certs")
 PIP_CONFIGURATIONS = (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
 PASSED_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")  # a machine's own package index
@@ -48,7 +58,8 @@ def _build(out: Path) -> None:
         log_file = cache_root() / "log" / "build-image.log"
         log_file.unlink(missing_ok=True)
         command = buildah(
-            "build", "--layers", "--network", "host", "--pull-never", "--build-arg", f"BASE={base}", *_volumes(), *_build_arguments(os.environ),
+            "build", "--layers", "--network", "host", "--pull-never", "--build-arg", f"BASE={base}",
+            *_volumes(), *_build_arguments(os.environ),
             "--tag", REFERENCE, "--file", str(ROOT / "Dockerfile"), str(ROOT),
         )  # fmt: skip
         run_step(f"Building {REFERENCE} from the Dockerfile", command, log_file, env=_environment())
@@ -73,7 +84,7 @@ def _environment() -> dict[str, str]:
 
 
 def _volumes() -> list[str]:
-    """The machine's certificate authorities and pip settings, for machines whose way to the package index needs them."""
+    """The machine's certificate authorities and pip settings, for one whose way to the package index needs them."""
     volumes = [f"{CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.is_dir() else []
     volumes += [f"{path}:/etc/pip.conf:ro" for path in PIP_CONFIGURATIONS if path.is_file()][-1:]
     return [word for volume in volumes for word in ("--volume", volume)]
@@ -85,19 +96,28 @@ def _build_arguments(env: Mapping[str, str]) -> list[str]:
 
 def _base_key() -> str:
     recipe = b"".join((Path(__file__).parent / name).read_bytes() for name in ("rootfs.py", "oci.py"))
-    return digest({"suite": BASE_SUITE, "packages": " ".join(BASE_PACKAGES), "recipe": recipe, "arch": platform.machine()})
+    return digest(
+        {"suite": BASE_SUITE, "packages": " ".join(BASE_PACKAGES), "recipe": recipe, "arch": platform.machine()}
+    )
 
 
 def _import_base() -> str:
     """Reference of the base image in buildah's storage."""
     reference = f"{BASE_REFERENCE}-{_base_key()}"
-    if subprocess.run(buildah("inspect", "--type", "image", reference), capture_output=True, env={**os.environ, **_environment()}).returncode == 0:
+    if (
+        subprocess.run(
+            buildah("inspect", "--type", "image", reference), capture_output=True, env={**os.environ, **_environment()}
+        ).returncode
+        == 0
+    ):
         return reference
 
     def build(draft: Path) -> None:
         root = draft / "rootfs"
         rootfs.debootstrap(root, BASE_SUITE, BASE_PACKAGES)
-        write_archive(draft / ARCHIVE, reference, root, ImageConfig(["/usr/bin/python3"], user="0:0"), platform.machine())
+        write_archive(
+            draft / ARCHIVE, reference, root, ImageConfig(["/usr/bin/python3"], user="0:0"), platform.machine()
+        )
         shutil.rmtree(root)
 
     base = build_once("images", "python", _base_key(), build) / ARCHIVE

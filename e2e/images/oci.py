@@ -1,6 +1,7 @@
 """OCI image archives from folders: one layer, the same bytes for the same files.
 
-Format: OCI image-spec 1.1 (image layout, manifest, config) in one tar file, as `ctr image import`, `docker load` and buildah read it.
+Format: OCI image-spec 1.1 (image layout, manifest, config) in one tar file, as `ctr image import`, `docker load` and
+buildah read it.
 """
 
 from __future__ import annotations
@@ -42,10 +43,15 @@ class ImageConfig:
 
 
 def write_archive(out: Path, reference: str, rootfs: Path, config: ImageConfig, machine: str) -> None:
-    """Write the image `reference` (with its tag) holding the folder's files. `machine` is the kernel's name, e.g. `x86_64`."""
+    """Write the image `reference` (with its tag) holding the folder's files. `machine` is the kernel's name, e.g.
+    `x86_64`.
+    """
     layer_file = out.with_suffix(".layer")
     try:
-        with layer_file.open("wb") as handle, tarfile.open(fileobj=handle, mode="w", format=tarfile.PAX_FORMAT) as layer:
+        with (
+            layer_file.open("wb") as handle,
+            tarfile.open(fileobj=handle, mode="w", format=tarfile.PAX_FORMAT) as layer,
+        ):
             for path in _sorted_files(rootfs):
                 _add_file(layer, rootfs, path)
         layer_digest = _file_digest(layer_file)
@@ -55,7 +61,8 @@ def write_archive(out: Path, reference: str, rootfs: Path, config: ImageConfig, 
             "os": "linux",
             "config": config.as_json(),
             "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
-            "history": [{"created": EPOCH, "created_by": "e2e.images"}],  # one per layer, or buildah refuses to build on it
+            # One entry per layer, or buildah refuses to build on it.
+            "history": [{"created": EPOCH, "created_by": "e2e.images"}],
         }
         config_bytes = _json(image)
         layer_descriptor = {"mediaType": LAYER, "digest": layer_digest, "size": layer_file.stat().st_size}

@@ -66,7 +66,11 @@ def mirror(env: Mapping[str, str] | None = None, folder: Path = APT_FOLDER) -> s
     chosen = (os.environ if env is None else env).get(MIRROR_VARIABLE)
     if chosen:
         return chosen.rstrip("/")
-    files = [folder / "sources.list", *sorted((folder / "sources.list.d").glob("*.sources")), *sorted((folder / "sources.list.d").glob("*.list"))]
+    files = [
+        folder / "sources.list",
+        *sorted((folder / "sources.list.d").glob("*.sources")),
+        *sorted((folder / "sources.list.d").glob("*.list")),
+    ]
     found = find_mirror(file.read_text(errors="replace") for file in files if file.is_file())
     if found is None:
         raise StepFailed(f"No Debian mirror among the package sources in {folder}: give one in {MIRROR_VARIABLE}")
@@ -76,13 +80,24 @@ def mirror(env: Mapping[str, str] | None = None, folder: Path = APT_FOLDER) -> s
 def debootstrap(rootfs: Path, suite: str, packages: Sequence[str], keep: Sequence[str] = ()) -> None:
     """Fill the folder with Debian's smallest system and the packages, then drop what no container reads."""
     if os.geteuid() != 0:
-        raise StepFailed("Only root can build images with debootstrap; run as root, or use a cluster of your own with CONTEXT and KUBECONFIG")
+        raise StepFailed(
+            "Only root can build images with debootstrap; "
+            "run as root, or use a cluster of your own with CONTEXT and KUBECONFIG"
+        )
     log_file = cache_root() / "log" / f"debootstrap-{suite}.log"
     log_file.unlink(missing_ok=True)
     keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-    arguments = ["--variant=minbase", f"--include={','.join(packages)}", *([f"--keyring={keyring}"] if keyring.exists() else [])]
+    arguments = [
+        "--variant=minbase",
+        f"--include={','.join(packages)}",
+        *([f"--keyring={keyring}"] if keyring.exists() else []),
+    ]
     nice = ["nice", "-n", "5"] if shutil.which("nice") else []
-    run_step(f"Unpacking Debian {suite} with {', '.join(packages)}", [*nice, "debootstrap", *arguments, suite, rootfs, mirror()], log_file)
+    run_step(
+        f"Unpacking Debian {suite} with {', '.join(packages)}",
+        [*nice, "debootstrap", *arguments, suite, rootfs, mirror()],
+        log_file,
+    )
     shrink(rootfs, keep)
     for name, line in (("passwd", NOBODY_LINE), ("group", NOBODY_GROUP_LINE)):
         with (rootfs / "etc" / name).open("a") as handle:

@@ -1,12 +1,13 @@
 """The counting model: a llama-architecture GGUF in which every token k is followed by token k+1.
 
-It answers any prompt with " 0000 0001 0002 ..." and continues a trailing assistant message exactly, so a gap, a repeat, a restart or a
-truncation shows in the text itself. Real servers load it like any other model; it needs 30 MB and no training.
+It answers any prompt with " 0000 0001 0002 ..." and continues a trailing assistant message exactly, so a gap, a
+repeat, a restart or a truncation shows in the text itself. Real servers load it like any other model; it needs 30 MB
+and no training.
 
-How it counts: attention and feed-forward weights are zero, so a token's embedding reaches the output layer unchanged. Each token's
-embedding is a direction of its own (a unit vector); the output row of word k+1 points in the direction of word k, the row of the first word
-points in the directions of all bytes and special tokens, and the end-of-sequence row in that of the last word. Unit vectors, and no random
-ones, so that the file has the same bytes on every machine.
+How it counts: attention and feed-forward weights are zero, so a token's embedding reaches the output layer unchanged.
+Each token's embedding is a direction of its own (a unit vector); the output row of word k+1 points in the direction
+of word k, the row of the first word points in the directions of all bytes and special tokens, and the end-of-sequence
+row in that of the last word. Unit vectors, and no random ones, so that the file has the same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ HEAD_WIDTH = 64
 KV_HEADS = 4
 FEED_FORWARD = 64
 
-# Leaves a trailing assistant message open when no generation prompt is asked for, as a server does that continues an answer.
+# Leaves a trailing assistant message open when no generation prompt is asked for, as a server does that continues an
+# answer.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' and loop.last and not add_generation_prompt %}"
@@ -61,7 +63,7 @@ def byte_tokens() -> list[str]:
 
 
 def words(count: int) -> list[str]:
-    """" 0000", " 0001", ...: one token each."""
+    """The words that it counts with, one token each: " 0000", " 0001" and so on."""
     return [f" {number:04d}" for number in range(count)]
 
 
@@ -115,7 +117,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, count: int) -> None:
     writer.add_tokenizer_pre("default")
     writer.add_token_list([*byte_tokens(), *SPECIALS, *words(count)])
     writer.add_token_types([normal] * BYTES + [control] * len(SPECIALS) + [user_defined] * count)
-    writer.add_token_merges(["Ġ t"])  # a byte-level vocabulary without any merge is refused; this one has no token to make
+    writer.add_token_merges(["Ġ t"])  # a vocabulary without any merge is refused; this one makes no token
     writer.add_bos_token_id(BOS)
     writer.add_eos_token_id(EOS)
     writer.add_add_bos_token(False)

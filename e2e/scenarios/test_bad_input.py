@@ -54,13 +54,12 @@ async def test_an_image_that_cannot_be_pulled(world: World, scratch: str) -> Non
 @pytest.mark.needs_embedded_cluster
 async def test_a_disk_that_is_full(world: World, scratch: str) -> None:
     """The cache volume is smaller than the model: a real ENOSPC on a real file system."""
-    world.small_volume(scratch, megabytes=8)
     world.house.apply(
         model_deployment(
             scratch,
             "full-disk",
             world.weights.source("counting.gguf"),
-            cache={"size": "8Mi", "storageClassName": f"small-{scratch}"},
+            cache={"size": "8Mi", "storageClassName": "local-sized"},
         )
     )
     message = await condition(world, scratch, "full-disk", "WeightsReady", "DiskFull")

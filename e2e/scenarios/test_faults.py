@@ -10,7 +10,7 @@ import pytest
 from e2e import story
 from e2e.house import OPERATOR_NAMESPACE
 from e2e.load import Load
-from e2e.resources import model_deployment, namespace
+from e2e.resources import model_deployment, route_policy, secret
 from e2e.world import World, until
 
 pytestmark = pytest.mark.timeout(300)
@@ -69,7 +69,9 @@ async def test_routers_are_rolled_under_load(world: World) -> None:
     """A rolling restart drains: streams end whole, and no client needs to retry."""
     async with Load(world.router_url, story.HOUSE_FIRST, tokens=200) as load:
         await load.until_answered_by(story.HOUSE, since=0, seconds=20)
-        deployment = f"deployment/{world.house.list('deployments', story.NAMESPACE, ROUTER_PODS)[0]['metadata']['name']}"
+        deployment = (
+            f"deployment/{world.house.list('deployments', story.NAMESPACE, ROUTER_PODS)[0]['metadata']['name']}"
+        )
         await asyncio.to_thread(world.house.kubectl, "-n", story.NAMESPACE, "rollout", "restart", deployment)
         await asyncio.to_thread(
             world.house.kubectl, "-n", story.NAMESPACE, "rollout", "status", deployment, "--timeout=120s", seconds=130
@@ -85,17 +87,13 @@ async def test_the_configuration_changes_under_load(world: World) -> None:
         for total in range(301, 311):
             policy["spec"]["routes"][0]["failover"] = {"totalSeconds": total}
             await asyncio.to_thread(world.house.apply, policy)
-            await asyncio.to_thread(
-                world.house.until, "rp", story.NAMESPACE, story.POLICY, "Programmed", seconds=30
-            )
+            await asyncio.to_thread(world.house.until, "rp", story.NAMESPACE, story.POLICY, "Programmed", seconds=30)
     assert not load.lost, f"clients saw {[answer.problem for answer in load.lost[:5]]}"
     world.house.apply(world.sample("RoutePolicy", story.POLICY))
 
 
 async def test_a_rotated_secret_reaches_running_routers(world: World, scratch: str) -> None:
     """A wrong key is refused by the cloud; the right one works within seconds, and no router pod is restarted."""
-    from e2e.resources import route_policy, secret
-
     cloud = {
         "name": "frontier",
         "cloud": {
@@ -108,12 +106,11 @@ async def test_a_rotated_secret_reaches_running_routers(world: World, scratch: s
     }
     ca = world.cloud.ca_file.read_text()
     world.house.apply(
-        namespace(scratch),
         secret(scratch, "cloud", apiKey="wrong", **{"ca.crt": ca}),
         route_policy(scratch, "rotate", [cloud], "frontier"),
     )
     await asyncio.to_thread(world.house.until, "rp", scratch, "rotate", "Ready", seconds=90)
-    url = world.house.service_url(scratch, "rotate-router") + "/v1"
+    url = world.service_url(scratch, "rotate-router") + "/v1"
     refused = await story.one_answer(url, "anything")
     assert refused.status == 502, f"with a wrong key the client saw {refused.problem}"
     pods = {pod["metadata"]["uid"] for pod in world.house.list("pods", scratch)}

@@ -22,7 +22,10 @@ def children(house: House, namespace: str) -> list[str]:
     """Every object of ours in the namespace, as `kind/name`."""
     found = []
     for kind in CHILDREN:
-        found += [f"{kind}/{o['metadata']['name']}" for o in house.list(kind, namespace, "app.kubernetes.io/managed-by=genset")]
+        found += [
+            f"{kind}/{o['metadata']['name']}"
+            for o in house.list(kind, namespace, "app.kubernetes.io/managed-by=genset")
+        ]
     return found
 
 
@@ -51,7 +54,9 @@ async def test_deletion_removes_every_child(world: World, scratch: str) -> None:
     await asyncio.to_thread(house.until, "rp", scratch, "gone", "Ready", seconds=120)
     assert len(children(house, scratch)) >= 12, f"only {children(house, scratch)}"
     house.kubectl("-n", scratch, "delete", "rp,mdep", "gone", "--wait=true")
-    await until(lambda: not children(house, scratch), lambda: f"no child left, not {children(house, scratch)}", seconds=90)
+    await until(
+        lambda: not children(house, scratch), lambda: f"no child left, not {children(house, scratch)}", seconds=90
+    )
 
 
 async def test_an_upgrade_of_the_chart_keeps_the_resources(world: World) -> None:

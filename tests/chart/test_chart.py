@@ -13,6 +13,7 @@ from e2e.cluster.controlplane import ControlPlane
 from genset import __version__, names
 from genset.cli.operator import command as operator
 from tests.chart.conftest import CHART, NAMESPACE, ROOT, HelmRefused, Object, container, helm, one, options, render
+from tests.integration import rbac
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -233,11 +234,24 @@ def test_no_wildcards_and_no_writes_to_the_users_resources() -> None:
                 assert set(rule["verbs"]) <= {"get", "list", "watch"}
 
 
+def granted(rules: list[Object]) -> set[tuple[str, str, str]]:
+    return {(g, r, v) for rule in rules for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
+
+
+def test_rights_are_those_that_the_operator_is_tested_with() -> None:
+    """The integration tests run the operator with tests/integration/rbac.py: a right too few fails there with 403."""
+    objects = render()
+    assert granted(one(objects, "ClusterRole", "genset-operator")["rules"]) == granted(rbac.RULES)
+    assert granted(one(objects, "Role", "genset-operator-leader")["rules"]) == granted(rbac.LEASE_RULES)
+    namespaced = render({"watchNamespaces": ["models"]})
+    assert granted(one(namespaced, "Role", "genset-operator")["rules"]) == granted(rbac.RULES)
+
+
 def test_namespaced_mode_has_no_right_outside_its_namespaces() -> None:
     objects = render({"watchNamespaces": ["models", "team-a"], "crds": {"enabled": False}})
     assert not [o for o in objects if o["kind"].startswith("Cluster")], "a tenant must be able to install it"
-    granted = {(o["metadata"]["namespace"], o["metadata"]["name"]) for o in objects if o["kind"] == "Role"}
-    assert granted == {
+    made = {(o["metadata"]["namespace"], o["metadata"]["name"]) for o in objects if o["kind"] == "Role"}
+    assert made == {
         ("models", "genset-operator"), ("team-a", "genset-operator"), (NAMESPACE, "genset-operator-leader"),
     }  # fmt: skip
     for binding in (o for o in objects if o["kind"] == "RoleBinding"):

@@ -11,17 +11,20 @@ import pytest
 import yaml
 
 from e2e.cluster.controlplane import ControlPlane
+from genset.api.base import ApiModel
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from tests.chart.conftest import ROOT
 
 MANIFESTS = ROOT / "manifests"
 SAMPLES = sorted((MANIFESTS / "samples").rglob("*.yaml"))
-TYPES = {"ModelDeployment": ModelDeployment, "RoutePolicy": RoutePolicy}
+TYPES: dict[str, type[ApiModel]] = {"ModelDeployment": ModelDeployment, "RoutePolicy": RoutePolicy}
 PLACEHOLDERS = {
     "${CLOUD_BASE_URL}": "https://10.0.0.9:8443/v1",
     "${CLOUD_API_KEY}": "sk-1",
     "${CLOUD_CA_BASE64}": "QQ==",
+    "${WEIGHTS_URL}": "http://10.0.0.9:8000/counting.gguf",
+    "${WEIGHTS_SHA256}": "0" * 64,
 }
 
 

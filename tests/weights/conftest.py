@@ -17,6 +17,7 @@ from genset.weights.spec import FetchSpec
 from tests.weights.fakes import FakeHub, FakeOrigin, serving
 from tests.weights.running import FAST, Run
 
+
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own proxy settings are not part of a test."""
@@ -55,9 +56,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 2 MiB, which really gets full."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, check=False
-    ) if os.getuid() == 0 else None
+    mounted = (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, check=False)
+        if os.getuid() == 0
+        else None
+    )
     if mounted is None or mounted.returncode:
         pytest.skip("mounting a tmpfs needs root")
     try:

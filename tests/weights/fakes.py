@@ -10,11 +10,12 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeVar
@@ -58,22 +59,27 @@ class Asked:
 class FakeOrigin:
     """A web server with files."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> None:
         self.files: dict[str, Content] = {}
         self.faults: list[Fault] = []
         self.pace = 0.0  # seconds between pieces, for all requests
         self.login: tuple[str, str] | None = None  # header and value that every request needs
         self.redirects: dict[str, str] = {}
         self.asked: list[Asked] = []
+        self.connections: set[socket.socket] = set()
         self._server = ThreadingHTTPServer((host, 0), _handler(self))
         self._server.daemon_threads = True
-        self._host = host
+        self._base = f"{'https' if tls else 'http'}://{host}:{self._server.server_address[1]}"
+        if tls:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://{self._host}:{self._server.server_address[1]}"
+        return self._base
 
     @property
     def contents_asked(self) -> list[Asked]:
@@ -92,10 +98,13 @@ class FakeOrigin:
         return self.url + path
 
     def close(self) -> None:
-        """Ends the server: from now on connections are refused."""
+        """Ends the server: open connections are cut, new ones refused."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def answer(self, handler: _Handler, path: str) -> bool:
         """A place for the answers of a FakeHub. True when it answered."""
@@ -105,8 +114,10 @@ class FakeOrigin:
 class FakeHub(FakeOrigin):
     """Speaks the hub's API for one repository: /api/models/…/revision, …/tree and /resolve with its headers."""
 
-    def __init__(self, repo: str = "org/name", *, network: FakeOrigin | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, repo: str = "org/name", *, network: FakeOrigin | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(tls=tls)
         self.repo = repo
         self.network = network  # content network that /resolve redirects to; None: the hub sends the bytes itself
         self.commits: dict[str, dict[str, bytes]] = {}
@@ -147,7 +158,9 @@ class FakeHub(FakeOrigin):
             self._resolve(handler, commit, unquote(match[4] or ""))
         elif match[2] == "revision":
             siblings = [self._file(name, data, "rfilename") for name, data in self.commits[commit].items()]
-            self._json(handler, {"_id": "1", "id": self.repo, "modelId": self.repo, "sha": commit, "siblings": siblings})
+            self._json(
+                handler, {"_id": "1", "id": self.repo, "modelId": self.repo, "sha": commit, "siblings": siblings}
+            )
         else:
             self._json(handler, [self._file(name, data, "path") for name, data in self.commits[commit].items()])
         return True
@@ -201,6 +214,15 @@ class _Handler(BaseHTTPRequestHandler):
     origin: FakeOrigin
 
     asked: Asked
+
+    def setup(self) -> None:
+        super().setup()
+        self.origin.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.origin.connections.discard(self.connection)
+        with suppress(OSError):
+            super().finish()
 
     def do_GET(self) -> None:
         origin, path = self.origin, urlsplit(self.path).path
@@ -304,7 +326,11 @@ def sha256(data: bytes) -> str:
 
 
 def tiny_gguf(
-    size: int = 200_000, *, seed: int = 0, metadata: Mapping[str, object] | None = None, split: tuple[int, int] | None = None
+    size: int = 200_000,
+    *,
+    seed: int = 0,
+    metadata: Mapping[str, object] | None = None,
+    split: tuple[int, int] | None = None,
 ) -> bytes:
     """A small valid GGUF of about `size` bytes: one tensor, whose bytes depend on `seed`."""
     values: dict[str, object] = {"general.architecture": "llama", "general.name": f"tiny {seed}", **(metadata or {})}

@@ -14,11 +14,13 @@ FAST = Retry(patience=2.0, first=0.01, longest=0.05)
 Run = Callable[..., Outcome]
 
 
-def web_spec(origin: FakeOrigin, path: str, data: bytes, into: Path, **options: str) -> FetchSpec:
+def web_spec(origin: FakeOrigin, path: str, data: bytes, into: Path, **options: object) -> FetchSpec:
     return FetchSpec(Http(origin.url + path, sha256(data)), into=str(into), **options)  # type: ignore[arg-type]
 
 
-def hub_spec(hub: FakeHub, into: Path, *, revision: str = "main", file: str = "*.gguf", token_file: str = "") -> FetchSpec:
+def hub_spec(
+    hub: FakeHub, into: Path, *, revision: str = "main", file: str = "*.gguf", token_file: str = ""
+) -> FetchSpec:
     return FetchSpec(HuggingFace(hub.repo, revision, file, hub.url), into=str(into), token_file=token_file)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genset.api.modeldeployment import Reason
-from genset.weights import hugging_face
+from genset.weights import hugging_face, local
 from genset.weights.failure import WeightsFailure
 from genset.weights.hugging_face import HubFile
 from genset.weights.progress import Progress
@@ -197,7 +197,7 @@ def test_an_unusable_token_is_refused_before_it_is_sent(
     token = tmp_path / "token"
     if text is not None:
         token.write_text(text)
-    with pytest.raises(WeightsFailure, match="The token of source.huggingFace.tokenSecretRef") as failed:
+    with pytest.raises(WeightsFailure, match=r"The token of source\.huggingFace\.tokenSecretRef") as failed:
         run(hub_spec(hub, tmp_path, token_file=str(token)))
     assert failed.value.reason == Reason.SOURCE_UNAUTHORIZED
     assert hub.asked == []
@@ -262,7 +262,11 @@ def test_a_pattern_means_one_model(pattern: str, chosen: list[str]) -> None:
 @pytest.mark.parametrize(
     ("pattern", "reason", "words"),
     [
-        ("*.gguf", Reason.SOURCE_AMBIGUOUS, "matches 5 models of o/n: Q8/a-Q8-00001-of-00002.gguf (9 B), a-Q4_K_M.gguf"),
+        (
+            "*.gguf",
+            Reason.SOURCE_AMBIGUOUS,
+            "matches 5 models of o/n: Q8/a-Q8-00001-of-00002.gguf (9 B), a-Q4_K_M.gguf",
+        ),
         ("*Q?_K_M*", Reason.SOURCE_AMBIGUOUS, "a-Q4_K_M.gguf (4.0 GB), a-Q5_K_M.gguf (5.0 GB)"),
         ("*Q8*", Reason.SOURCE_AMBIGUOUS, 'Write source.huggingFace.file: "Q8/a-Q8-00001-of-00002.gguf"'),
         ("*q4*", Reason.SOURCE_NOT_FOUND, "It has: Q8/a-Q8-00001-of-00002.gguf"),
@@ -279,3 +283,15 @@ def test_a_pattern_that_means_none_or_several_is_explained(pattern: str, reason:
 def test_a_repository_without_models_says_so() -> None:
     with pytest.raises(WeightsFailure, match=r"It has no \.gguf file at all"):
         hugging_face.choose(HuggingFace("o/n"), [HubFile("model.safetensors", 1)])
+
+
+def test_the_counting_model_is_fetched_whole(hub: FakeHub, tmp_path: Path, run: Run) -> None:
+    """A model that real engines load, with a vocabulary and a chat template."""
+    counting = pytest.importorskip("e2e.models.counting", reason="needs the e2e dependencies")
+    path = tmp_path / "counting.gguf"
+    counting.write(path, 20)
+    hub.commit({"counting.gguf": path.read_bytes()})
+    spec = hub_spec(hub, tmp_path / "v")
+    run(spec)
+    assert model_bytes(spec) == path.read_bytes()
+    assert local.check(Path(spec.model_path)).architecture == "llama"

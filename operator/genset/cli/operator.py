@@ -122,6 +122,14 @@ def _option(*declarations: str, **attributes: Any) -> Any:
     metavar="KEY=VALUE",
     help="Label of the namespaces that may scrape metrics; repeat for more. Default: any namespace.",
 )
+@_option(
+    "--dns-port",
+    "dns_ports",
+    multiple=True,
+    type=click.IntRange(1, 65535),
+    default=(53, 5353),
+    help="Port of the cluster's DNS servers behind their Service, which routers may reach; repeat for more.",
+)
 @_option("--resync-seconds", type=click.FloatRange(min=1), default=300.0, help="Pause between two full resyncs.")
 @_option(
     "--secrets-seconds",

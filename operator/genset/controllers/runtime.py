@@ -45,7 +45,7 @@ SERVED_PAUSE = 3.0  # seconds between looks for the CustomResourceDefinitions
 RESTART_PAUSE = 2.0  # seconds before a failed session starts again; doubles up to ...
 LONGEST_RESTART_PAUSE = 30.0
 FAILED_SESSIONS = 5  # in a row: the process is unhealthy and better started anew
-LEASE_SILENCE = 300.0  # seconds without a try for the Lease: the election loop is dead
+WATCH_STOP_SECONDS = 3.0  # that Kopf's tasks are given to end
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,11 @@ class Operator:
             await api.close()
             await lease_api.close()
         log.info("Stopped")
+
+    @property
+    def queue(self) -> WorkQueue[Key] | None:
+        """The work queue of the running session; None while there is none."""
+        return self._state.queue
 
     # -- leading ------------------------------------------------------------------------------------------------------
 
@@ -208,8 +213,11 @@ class Operator:
             await prober.close()
 
     async def _watch(self, inbox: Inbox, api: Api, signals: _Signals) -> None:
-        """Kopf, until cancelled. It ends only by failing."""
-        existing = asyncio.all_tasks()
+        """Kopf, until cancelled. It ends only by failing.
+
+        Not `kopf.run_tasks`: when that ends, it cancels every task of the event loop that is younger than itself, ours
+        among them.
+        """
         tasks = await kopf.spawn_tasks(
             registry=handlers.registry(inbox, api.configuration),
             settings=handlers.settings(),
@@ -218,8 +226,15 @@ class Operator:
             namespaces=self.options.namespaces,
         )
         signals.install()  # Kopf has just put its own in their place
-        await kopf.run_tasks(tasks, ignored=existing)
-        raise RuntimeError("the watches ended")
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            raise RuntimeError("the watches ended")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=WATCH_STOP_SECONDS)
 
     async def _served(self, api: Api) -> None:
         """Waits until the API server knows both kinds and lets us list them: the chart's CRDs may come after us."""

@@ -1,7 +1,8 @@
 """Values as the API server gives them back, so that what is wanted equals what is there.
 
-The API server rewrites quantities: "1000m" becomes "1", "1.5Gi" becomes "1536Mi". An object that kept the user's
-spelling would look different for ever. Source: apimachinery pkg/api/resource/quantity.go (ParseQuantity,
+The API server rewrites some quantities ("1000m" becomes "1", "1.5Gi" becomes "1536Mi") and keeps the spelling of others
+("1.5G"). The canonical form is what it never changes; with the user's own spelling an object could look different for
+ever. Source: apimachinery pkg/api/resource/quantity.go (ParseQuantity,
 CanonicalizeBytes) and kubernetes pkg/apis/core/v1/defaults.go (resource lists are rounded up to thousandths).
 """
 
@@ -12,16 +13,17 @@ from decimal import ROUND_CEILING, Decimal
 from genset.api.quantity import parse_quantity
 
 _DECIMAL = ("m", "", "k", "M", "G", "T", "P", "E")  # thousandths to 10^18
+_MOST = Decimal(2**63 - 1)  # the server's own bound
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 
 def quantity(text: str) -> str:
     """The canonical form of a quantity inside a resource list: no fraction, the largest unit that loses nothing."""
-    thousandths = int((parse_quantity(text) * 1000).to_integral_value(ROUND_CEILING))
+    amount = min(parse_quantity(text), _MOST)
+    thousandths = int((amount * 1000).to_integral_value(ROUND_CEILING))
     if thousandths == 0:
         return "0"
-    value = Decimal(thousandths) / 1000
-    if text.endswith("i") and value >= 1024 and thousandths % 1000 == 0:
+    if text.endswith("i") and thousandths >= 1024_000 and thousandths % 1000 == 0:
         number, power = _reduced(thousandths // 1000, 1024, len(_BINARY) - 1)
         return f"{number}{_BINARY[power]}"
     number, power = _reduced(thousandths, 1000, len(_DECIMAL) - 1)

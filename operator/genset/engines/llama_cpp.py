@@ -61,9 +61,8 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
     ),
     _GENSET_SETS: (
         "-a", "--alias", "--host", "--port", "-c", "--ctx-size", "-np", "--parallel", "-t", "--threads", "-tb",
-        "--threads-batch", "--threads-http", "-ngl", "--gpu-layers", "--n-gpu-layers", "-fit", "--fit", "-cram",
-        "--cache-ram", "--metrics", "--offline", "--ui", "--webui", "--no-ui", "--no-webui", "--slots", "--no-slots",
-        "--cors-origins",
+        "--threads-batch", "--threads-http", "-fit", "--fit", "-cram", "--cache-ram", "--metrics", "--offline", "--ui",
+        "--webui", "--no-ui", "--no-webui", "--slots", "--no-slots", "--cors-origins",
     ),
     _BREAKS_GENSET: (
         "--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file", "--api-prefix", "--reuse-port",
@@ -81,6 +80,7 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 _WHY_DENIED = {flag: why for why, flags in _DENIED.items() for flag in flags}
 
+_GPU_LAYER_FLAGS = frozenset({"-ngl", "--gpu-layers", "--n-gpu-layers"})  # a model larger than its GPU needs its own
 _EMBEDDING_FLAGS = frozenset({"--embedding", "--embeddings"})
 _RERANK_FLAGS = frozenset({"--rerank", "--reranking"})
 
@@ -113,7 +113,7 @@ class LlamaCppEngine:
             "--port", str(self.port),
             "-c", str(spec.context.tokens * parallel),
             "-np", str(parallel),
-            "-ngl", "all" if spec.resources.accelerator else "0",
+            *_gpu_layers(resource),
             "--fit", "off",
             "-t", threads,
             "-tb", threads,
@@ -166,7 +166,7 @@ class LlamaCppEngine:
     def completion(self, resource: ModelDeployment) -> CompletionRequest:
         """A chat answer of one token; what the server is restricted to, where extra arguments restrict it."""
         base, model = self.base_url(resource), resource.served_model
-        flags = {_flag(argument) for argument in _settings(resource).extra_args}
+        flags = _extra_flags(resource)
         if flags & _RERANK_FLAGS:
             return CompletionRequest(f"{base}/rerank", json_body(model=model, query="ping", documents=["ping"]))
         if flags & _EMBEDDING_FLAGS:
@@ -186,6 +186,16 @@ class LlamaCppEngine:
 
 def _settings(resource: ModelDeployment) -> LlamaCpp:
     return resource.spec.llama_cpp or LlamaCpp()
+
+
+def _extra_flags(resource: ModelDeployment) -> set[str]:
+    return {_flag(argument) for argument in _settings(resource).extra_args}
+
+
+def _gpu_layers(resource: ModelDeployment) -> list[str]:
+    if _extra_flags(resource) & _GPU_LAYER_FLAGS:
+        return []
+    return ["-ngl", "all" if resource.spec.resources.accelerator else "0"]
 
 
 def _flag(argument: str) -> str:

@@ -63,8 +63,10 @@ class Applier:
         wanted = {child_key(item) for item in desired}
         first = [item for item in desired if item["kind"] in _FIRST]
         rest = [item for item in desired if item["kind"] not in _FIRST]
-        for group in (first, rest):
-            await _all(self._apply_one(owner, item, children, result) for item in group)
+        await _all(self._apply_one(owner, item, children, result) for item in first)
+        if result.problems or result.namespace_terminating:
+            return result  # no pod may mount, or run as, what is not ours or not there
+        await _all(self._apply_one(owner, item, children, result) for item in rest)
         if prune and not result.namespace_terminating:
             unwanted = [item for key, item in children.items() if key not in wanted]
             await _all(self._prune_one(owner, item, result) for item in unwanted)

@@ -20,7 +20,7 @@ from genset.router.breaker import (
     State,
 )
 from genset.router.config import BackendConfig
-from genset.router.credentials import Credentials, ResumingContext, tls_context
+from genset.router.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.outcome import Failure, Mark
 from genset.router.providers import PROVIDERS, Provider
 
@@ -46,6 +46,7 @@ class Endpoint:
         "_late",
         "breaker",
         "gone",
+        "heads",
         "healthy",
         "host",
         "idle",
@@ -54,7 +55,6 @@ class Endpoint:
         "last_success",
         "name",
         "port",
-        "requests",
     )
 
     def __init__(self, host: str, port: int, breaker: Breaker) -> None:
@@ -64,11 +64,11 @@ class Endpoint:
         self.breaker = breaker
         self.in_flight = 0
         self.idle: list[Any] = []  # keep-alive connections, newest last; the wire's own
+        self.heads: dict[Any, bytes] = {}  # fixed parts of request heads; the wire's own
         self.healthy: bool | None = None
         self.gone = False  # no longer an address of the backend: drains
         self.last_success = -BUSY_SECONDS
         self.last_good = 0.0
-        self.requests = 0
         self._good = 0
         self._bad = 0
         self._late = 0
@@ -123,7 +123,6 @@ class Backend:
         self.tls_context: ResumingContext | None = None
         self.proxy: tuple[str, int] | None = None
         self.proxy_credentials = b""
-        self.heads: dict[Any, bytes] = {}  # fixed parts of request heads; the wire's own
         if url is not None:
             self._read_url(credentials)
         slow_link = self.tls or self.proxy is not None
@@ -142,6 +141,11 @@ class Backend:
         self.base_path = parts.path.rstrip("/")
         if url.key_file:
             self.key = credentials.read(url.key_file, self.name).strip()
+            if any(byte <= 32 or byte >= 127 for byte in self.key):
+                raise MissingCredential(
+                    f"backend {self.name}: credential file {url.key_file} holds more than one word or strange bytes; "
+                    "put the key alone there"
+                )
         if url.ca_file:
             self.ca = credentials.read(url.ca_file, self.name)
         if url.proxy_url:

@@ -63,19 +63,18 @@ def merged(
 def events_of(old: Sequence[Condition], new: Sequence[Condition], alarming: frozenset[str]) -> list[Event]:
     """Events for conditions that flipped or changed their reason. `alarming` reasons are Warnings.
 
-    Several conditions often say the same thing (Accepted, Ready, Stalled): it is told once.
+    Several conditions often have the same reason (Available, Ready, Stalled): it is told once, in the words of the
+    last one, which knows most.
     """
     before = {condition.type: condition for condition in old}
-    out: list[Event] = []
+    out: dict[str, Event] = {}
     for condition in new:
         known = before.get(condition.type)
         if known is not None and (known.status, known.reason) == (condition.status, condition.reason):
             continue
         kind: Literal["Normal", "Warning"] = "Warning" if condition.reason in alarming else "Normal"
-        event: Event = (kind, condition.reason, condition.message)
-        if event not in out:
-            out.append(event)
-    return out
+        out[condition.reason] = (kind, condition.reason, condition.message)
+    return list(out.values())
 
 
 def clip(text: str, limit: int = MESSAGE_LIMIT) -> str:

@@ -193,7 +193,7 @@ def _some_available(view: _View) -> Verdict | None:
 
 
 def _trouble(view: _View) -> Verdict | None:
-    return view.trouble
+    return view.trouble or (incomplete(view.state, "replicas") if view.state.refusal else None)
 
 
 def _weights_missing(view: _View) -> Verdict | None:
@@ -222,7 +222,7 @@ def _at_rest(view: _View) -> Verdict | None:
     if not view.at_rest:
         return None
     if not view.state.current or view.state.replicas > 0:
-        return Verdict("False", Reason.ROLLING_OUT, f"{view.state.replicas} replicas are still to go")
+        return Verdict("False", Reason.ROLLING_OUT, f"Replicas that are still to go: {view.state.replicas}")
     return Verdict("True", Reason.SCALED_TO_ZERO, "At rest, as asked: spec.replicas is 0")
 
 
@@ -230,7 +230,7 @@ def _not_complete(view: _View) -> Verdict | None:
     missing = incomplete(view.state, "replicas") if view.managed else None
     if missing is None:
         return None
-    return view.trouble or _weights_missing(view) or missing
+    return view.trouble or (missing if missing.needs_person else _weights_missing(view)) or missing
 
 
 def _no_completion(view: _View) -> Verdict | None:

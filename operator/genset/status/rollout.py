@@ -5,12 +5,15 @@ A count is believed only for the spec that its controller has seen (status.obser
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from genset.api.modeldeployment import Reason
 from genset.desired.context import Object
 from genset.status.conditions import Verdict
+
+_POD_NAME = re.compile(r'^(?:Error creating: )?pods "[^"]*" is ')  # random, so that each retry would be news
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Rollout:
     updated: int = 0
     ready: int = 0
     available: int = 0
+    refusal: str = ""  # why pods cannot even be made: quota, admission, Pod Security
 
     @property
     def complete(self) -> bool:
@@ -45,13 +49,23 @@ def rollout(deployment: Object | None, wanted: int) -> Rollout:
         updated=int(status.get("updatedReplicas") or 0),
         ready=int(status.get("readyReplicas") or 0),
         available=int(status.get("availableReplicas") or 0),
+        refusal=_refusal(status),
     )
+
+
+def _refusal(status: dict[str, Any]) -> str:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return _POD_NAME.sub("", str(condition.get("message") or "")).strip()
+    return ""
 
 
 def incomplete(state: Rollout, noun: str) -> Verdict | None:
     """What is missing from a roll-out, in words; None when it is complete. `noun`: plural of what the pods are."""
     if state.complete:
         return None
+    if state.refusal:
+        return Verdict("False", Reason.REPLICAS_MISSING, f"Pods are refused: {state.refusal}", needs_person=True)
     counts = f"{state.available} of {state.wanted} {noun} are available"
     if not state.exists or (state.available == 0 and state.wanted > 0):
         return Verdict("False", Reason.STARTING, counts)

@@ -197,7 +197,7 @@ def _at_rest(view: _View) -> Verdict | None:
     if view.resource.spec.router.replicas > 0:
         return None
     if not view.state.current or view.state.replicas > 0:
-        return Verdict("False", Reason.ROLLING_OUT, f"{view.state.replicas} routers are still to go")
+        return Verdict("False", Reason.ROLLING_OUT, f"Routers that are still to go: {view.state.replicas}")
     return Verdict("True", Reason.NO_ROUTERS, "At rest, as asked: spec.router.replicas is 0")
 
 

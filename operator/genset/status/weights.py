@@ -47,7 +47,7 @@ def verdict(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Ver
             return failure
     behind = [replica for replica in replicas if not replica.done]
     if not behind and replicas:
-        return Verdict("True", Reason.WEIGHTS_READY, "The weights are complete and verified")
+        return Verdict("True", Reason.WEIGHTS_READY, _ready_message(replicas))
     downloading = [replica for replica in behind if replica.puller is not None and replica.puller.running]
     if downloading:
         return Verdict("False", Reason.DOWNLOADING, _progress_message(downloading))
@@ -96,13 +96,19 @@ def _failed(reason: str, message: str, *, permanent: bool) -> Verdict:
     return Verdict("False", known, message, needs_person=permanent or known in _PERSON)
 
 
+def _ready_message(replicas: Sequence[_Replica]) -> str:
+    """A puller that ended well may still have something to say: that it serves an earlier download."""
+    told = (_last_words(replica.puller)[1] for replica in replicas if replica.puller is not None)
+    return next(filter(None, told), "The weights are complete and verified")
+
+
 def _progress_message(downloading: Sequence[_Replica]) -> str:
     known = [replica.progress for replica in downloading if replica.progress is not None]
     if not known:
         return "The weights are being fetched or checked"
     last = min(known, key=_percent)
     if last.total_bytes == 0:
-        return "The weights are being fetched; their size is not known yet"
+        return last.message or "The weights are being fetched; their size is not known yet"
     size = f"{last.total_bytes / 10**9:.1f} GB"
     if last.state == "verifying":
         return f"{size} are there and being verified"

@@ -136,12 +136,10 @@ def _import_hub(tls: ssl.SSLContext | bool) -> Any:
         "HF_HUB_DISABLE_UPDATE_CHECK",
     ):
         os.environ.setdefault(name, "1")
+    import httpx2  # what huggingface_hub 2 itself is built on
     import huggingface_hub
 
-    if tls is not True:
-        import httpx2  # what huggingface_hub 2 itself is built on
-
-        huggingface_hub.set_client_factory(lambda: httpx2.Client(verify=tls, follow_redirects=True, timeout=30))
+    huggingface_hub.set_client_factory(lambda: httpx2.Client(verify=tls, follow_redirects=True, timeout=30))
     return huggingface_hub
 
 

@@ -43,7 +43,7 @@ _INCOMING = "incoming-"
 _FOLDER = re.compile(r"^[0-9a-f]{16}$")
 _STALE_PARTIAL_SECONDS = 24 * 3600.0
 _CHUNK = 1 << 20  # bytes read at a time
-_RESERVE = 1 << 20  # bytes left free for markers and directories
+_RESERVE = 256 << 10  # bytes left free for markers and directories
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -182,8 +182,8 @@ class Volume:
         if free >= needed + _RESERVE:
             return
         raise disk_full(
-            f"{what} needs {size_text(needed)} ({needed} bytes) more, the volume has {size_text(free)} ({free} bytes) "
-            f"free.{self._others_text()}"
+            f"{what} needs {size_text(needed)} ({needed} bytes) more and a little room beside it, the volume has "
+            f"{size_text(free)} ({free} bytes) free.{self._others_text()}"
         )
 
     def sweep(self, *, now: bool = False) -> None:

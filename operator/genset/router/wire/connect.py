@@ -109,10 +109,14 @@ class Connector:
         loop = asyncio.get_running_loop()
         if backend.proxy is not None:
             tunnel = _Tunnel(endpoint.name, backend.proxy_credentials)
-            transport = await self._dial(backend.proxy[0], backend.proxy[1], tunnel, "the proxy")
-            connection.transport = transport  # closed with the connection, should this be cancelled
-            await tunnel.opened
+            try:
+                transport = await self._dial(backend.proxy[0], backend.proxy[1], tunnel, "the proxy")
+                await tunnel.opened
+            except BaseException:
+                tunnel.close()
+                raise
             transport.set_protocol(connection)
+            connection.transport = transport  # so that dropping the connection closes it
         else:
             transport = await self._dial(endpoint.host, endpoint.port, connection, endpoint.name)
         if not backend.tls:
@@ -152,6 +156,7 @@ class _Tunnel(asyncio.Protocol):
 
     def __init__(self, target: str, credentials: bytes) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport: Any = None
         self._head = b""
         authorization = b""
         if credentials:
@@ -160,7 +165,13 @@ class _Tunnel(asyncio.Protocol):
         self._request = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (name, name, authorization)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.write(self._request)  # type: ignore[attr-defined]
+        self._transport = transport
+        self._transport.write(self._request)
+
+    def close(self) -> None:
+        self.opened.cancel()
+        if self._transport is not None:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.opened.done():

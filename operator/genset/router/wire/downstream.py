@@ -118,6 +118,11 @@ class ClientConnection(asyncio.Protocol):
         if not self._parsing:
             self._pump()
 
+    def close_idle(self) -> None:
+        """Drain: nothing is in work here, and nothing should begin."""
+        if self.stage is Stage.IDLE:
+            self.transport.close()
+
     def _linger(self) -> None:
         """Closes after the answer, reading on for a moment: closing over unread bytes would reset the connection."""
         self.stage = Stage.LINGER

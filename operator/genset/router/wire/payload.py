@@ -30,10 +30,12 @@ class Api(Enum):
 PATHS: dict[bytes, Api] = {b"/v1" + api.path.encode(): api for api in Api}
 
 
-def body_for(backend: Backend, request: dict[str, Any], raw: bytes, stream: bool) -> bytes:
+def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, stream: bool) -> bytes:
     """The request's body as this backend should get it. `request` is not changed."""
     provider = backend.provider
-    renames = [(old, new) for old, new in (provider.rename or {}).items() if old in request and new not in request]
+    renames: list[tuple[str, str]] = []
+    if provider.rename is not None and api is Api.CHAT:
+        renames = [(old, new) for old, new in provider.rename.items() if old in request and new not in request]
     if not stream and not renames and request["model"] == backend.model:
         return raw
     body = {**request, "model": backend.model}
@@ -52,7 +54,7 @@ def head_for(
     backend: Backend, endpoint: Endpoint, api: Api, headers: dict[bytes, bytes], identity: bytes, length: int, stream: bool
 ) -> bytes:
     """The request head. The client's Authorization never passes: the backend's key stands there, or nothing."""
-    fixed = backend.heads.get((api, endpoint))
+    fixed = endpoint.heads.get(api)
     if fixed is None:
         host = backend.server_name or endpoint.name
         if backend.config.url is not None and endpoint.port != (443 if backend.tls else 80):
@@ -66,7 +68,7 @@ def head_for(
             host.encode(),
             key,
         )
-        backend.heads[(api, endpoint)] = fixed
+        endpoint.heads[api] = fixed
     passed = b""
     for name in PASSED_REQUEST_HEADERS:
         if name in headers:

@@ -31,7 +31,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
-        "_complete",
         "_framed",
         "_head_bytes",
         "_head_done",
@@ -41,6 +40,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_parser",
         "_reading",
         "closed",
+        "complete",
         "endpoint",
         "listener",
         "reused",
@@ -61,7 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_done = False
         self._framed = False  # the response says where its body ends
         self._heard = False  # a byte of this response has arrived
-        self._complete = False
+        self.complete = False
         self._keep = False
         self._body: list[bytes] = []
         self._reading = True
@@ -90,7 +90,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.closed:
             return False
         self.resume()
-        if not self._complete:
+        if not self.complete:
             self.since = now  # the end of the body is usually in flight; the sweep closes what does not come
             return False
         if not self._keep or self.endpoint.gone or len(self.endpoint.idle) >= IDLE_CONNECTIONS:
@@ -118,13 +118,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers = {}
         self._head_bytes = 0
-        self._head_done = self._complete = self._framed = False
+        self._head_done = self.complete = self._framed = False
 
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
         parser = self._parser
-        if parser is None or self._complete:
+        if parser is None or self.complete:
             self.drop()  # bytes that belong to no request
             self._forget()
             return
@@ -142,15 +142,15 @@ class UpstreamConnection(asyncio.Protocol):
         self._deliver()
 
     def eof_received(self) -> None:
-        if self.listener is not None and self._head_done and not self._framed and not self._complete:
-            self._complete = True  # a body that ends with the connection
+        if self.listener is not None and self._head_done and not self._framed and not self.complete:
+            self.complete = True  # a body that ends with the connection
             self._keep = False
             self._deliver(verified=False)
 
     def connection_lost(self, problem: BaseException | None) -> None:
         self.closed = True
         self._forget()
-        if self.listener is not None and not self._complete:
+        if self.listener is not None and not self.complete:
             self._lost("closed the connection" if problem is None else f"broke the connection ({problem})")
 
     def pause_writing(self) -> None:
@@ -167,7 +167,7 @@ class UpstreamConnection(asyncio.Protocol):
             if listener is not None:
                 listener.on_body(data)
                 listener = self.listener
-        if self._complete:
+        if self.complete:
             if listener is not None:
                 listener.on_end(verified)
             elif not self.closed:
@@ -210,5 +210,5 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser is None or self._parser.get_status_code() < 200:
             return
-        self._complete = True
+        self.complete = True
         self._keep = self._parser.should_keep_alive()

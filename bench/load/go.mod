@@ -1,0 +1,3 @@
+module genset.dev/bench/load
+
+go 1.25

@@ -1,0 +1,1 @@
+"""`make demo`: the main job, played on a real cluster and printed with measured times."""

@@ -1,0 +1,190 @@
+"""Watches over backends: addresses by DNS once a second, health by active probes.
+
+The last good set of addresses stays when DNS fails or answers with nothing: a broken name server must not take a house
+down, and pods that are really gone are told by their probes. Only an address that has failed its probes for a minute
+while DNS does not list it is forgotten, because its IP may belong to someone else by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from genset.router.backend import Backend, Endpoint
+from genset.router.wire.connect import ConnectFailed, Connector
+from genset.router.wire.upstream import UpstreamConnection
+
+log = logging.getLogger(__name__)
+
+RESOLVE_SECONDS = 1.0
+PROBE_SECONDS = 1.0
+PROBE_TIMEOUT_SECONDS = 3.0
+FIRST_LOOK_SECONDS = 2.0  # a new backend is given before it serves: one lookup, one probe
+FORGET_SECONDS = 60.0
+
+
+class Watcher:
+    """The tasks of one backend. `start` returns when the first addresses and probes are in, or after 2 s."""
+
+    def __init__(self, backend: Backend, connector: Connector, random: Callable[[], float]) -> None:
+        self._backend = backend
+        self._connector = connector
+        self._random = random
+        self._tasks: list[asyncio.Task[None]] = []
+        self._probes: dict[Endpoint, asyncio.Task[None]] = {}
+        self._dns_failing = False
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._backend.config.local is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._resolve(), FIRST_LOOK_SECONDS)
+            self._tasks.append(loop.create_task(self._resolve_forever()))
+        self._sync_probes()
+        if self._probes:
+            first = asyncio.gather(*(self._probe(endpoint) for endpoint in self._backend.endpoints))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(first, FIRST_LOOK_SECONDS)
+
+    def stop(self) -> None:
+        for task in (*self._tasks, *self._probes.values()):
+            task.cancel()
+        for endpoint in self._backend.endpoints:
+            endpoint.gone = True
+            for connection in list(endpoint.idle):
+                connection.drop()
+            endpoint.idle.clear()
+
+    async def _resolve_forever(self) -> None:
+        while True:
+            await asyncio.sleep(RESOLVE_SECONDS)
+            try:
+                await self._resolve()
+            except Exception:
+                log.exception("Failed to look up the endpoints of backend %s", self._backend.name)
+
+    async def _resolve(self) -> None:
+        local = self._backend.config.local
+        assert local is not None
+        try:
+            found = await self._connector.resolver.lookup(local.dns.host)
+        except OSError as problem:
+            if not self._dns_failing:
+                log.warning("Kept the endpoints of backend %s: DNS said %s", self._backend.name, problem)
+            self._dns_failing = True
+            self._forget_dead()
+            return
+        if self._dns_failing:
+            log.info("Found the endpoints of backend %s again", self._backend.name)
+        self._dns_failing = False
+        self._take(found, local.dns.port)
+
+    def _take(self, addresses: tuple[str, ...], port: int) -> None:
+        known = {endpoint.host: endpoint for endpoint in self._backend.endpoints}
+        if set(addresses) == set(known):
+            return
+        wanted = tuple(known.get(host) or self._backend.make_endpoint(host, port) for host in sorted(addresses))
+        log.info("Took %d endpoints of backend %s: %s", len(wanted), self._backend.name, " ".join(e.name for e in wanted))
+        self._set(wanted)
+
+    def _forget_dead(self) -> None:
+        if self._backend.health_path is None:
+            return
+        now = asyncio.get_running_loop().time()
+        alive = tuple(
+            e for e in self._backend.endpoints if e.healthy is not False or now - e.last_good < FORGET_SECONDS
+        )
+        if len(alive) != len(self._backend.endpoints):
+            log.info("Forgot endpoints of backend %s that DNS does not list and probes do not reach", self._backend.name)
+            self._set(alive)
+
+    def _set(self, endpoints: tuple[Endpoint, ...]) -> None:
+        before = self._backend.endpoints
+        self._backend.set_endpoints(endpoints)
+        for endpoint in before:
+            if endpoint.gone:
+                for connection in list(endpoint.idle):
+                    connection.drop()
+                endpoint.idle.clear()
+        self._sync_probes()
+
+    def _sync_probes(self) -> None:
+        if self._backend.health_path is None:
+            return
+        for endpoint in list(self._probes):
+            if endpoint not in self._backend.endpoints:
+                self._probes.pop(endpoint).cancel()
+        loop = asyncio.get_running_loop()
+        for endpoint in self._backend.endpoints:
+            if endpoint not in self._probes:
+                endpoint.last_good = loop.time()
+                self._probes[endpoint] = loop.create_task(self._probe_forever(endpoint))
+
+    async def _probe_forever(self, endpoint: Endpoint) -> None:
+        while True:
+            try:
+                await self._probe(endpoint)
+            except Exception:
+                log.exception("Failed to probe %s of backend %s", endpoint.name, self._backend.name)
+            await asyncio.sleep(PROBE_SECONDS * (0.9 + 0.2 * self._random()))
+
+    async def _probe(self, endpoint: Endpoint) -> None:
+        backend = self._backend
+        before = endpoint.healthy
+        good = late = False
+        detail = ""
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                status = await _ask(self._connector, backend, endpoint)
+            good = 200 <= status < 300
+            detail = f"answered {status}"
+        except TimeoutError:
+            late = True
+            detail = "answered too late"
+        except (ConnectFailed, ConnectionError, OSError) as problem:
+            detail = str(problem)
+        backend.probed(endpoint, good, asyncio.get_running_loop().time(), late=late)
+        if before is not endpoint.healthy:
+            word = "well" if endpoint.healthy else "ill"
+            log.info("Found endpoint %s of backend %s %s: %s", endpoint.name, backend.name, word, detail)
+
+
+class _Reply:
+    """Listens to the connection of one probe."""
+
+    def __init__(self) -> None:
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        if not self.status.done():
+            self.status.set_result(status)
+
+    def on_body(self, data: bytes) -> None:
+        """A probe's body means nothing."""
+
+    def on_end(self, verified: bool) -> None:
+        """Nor does its end."""
+
+    def on_upstream_lost(self, detail: str, *, stale: bool) -> None:
+        if not self.status.done():
+            self.status.set_exception(ConnectionError(detail))
+
+
+async def _ask(connector: Connector, backend: Backend, endpoint: Endpoint) -> int:
+    """Status of one GET of the health path, on a connection of its own: a probe also tells whether one can be made."""
+    assert backend.health_path is not None
+    connection: UpstreamConnection = await connector.open(backend, endpoint)
+    try:
+        reply = _Reply()
+        key = b""
+        if backend.key:
+            key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
+        head = b"GET %b HTTP/1.1\r\nhost: %b\r\n%buser-agent: genset\r\nconnection: close\r\n\r\n"
+        connection.begin(reply, head % (backend.health_path.encode(), endpoint.name.encode(), key))
+        return await reply.status
+    finally:
+        connection.drop()
+
+

@@ -1,0 +1,512 @@
+"""The router as a process: listeners, the table in force, the sweep, drain.
+
+Everything runs on one event loop in one process; a pod is scaled by replicas. Nothing here knows of Kubernetes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from genset.router.accesslog import AccessLog
+from genset.router.admin import AdminConnection
+from genset.router.attempt import RequestMachine
+from genset.router.backend import Backend
+from genset.router.credentials import Credentials, MissingCredential
+from genset.router.endpoints import Watcher
+from genset.router.errors import ErrorAnswer, error
+from genset.router.evidence import DEADLINE_HEADER, evidence, reason_phrase, request_id
+from genset.router.limits import Gate
+from genset.router.metrics import Metrics, exposition
+from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
+from genset.router.table import Table, answer_tokens, estimate_tokens
+from genset.router.wire.connect import Connector, Resolver
+from genset.router.wire.downstream import ClientConnection, Request
+from genset.router.wire.exchange import Exchange
+from genset.router.wire.payload import PATHS
+from genset.router.wire.upstream import UpstreamConnection
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 0.1
+SLOW_SWEEP_ROUNDS = 10  # connections and idle pools: once a second
+IDLE_UPSTREAM_SECONDS = 60.0
+RUN_OUT_SECONDS = 2.0  # an upstream body's end after we had all we need
+BACKLOG = 4096
+BODIES_AT_ONCE = 4  # largest bodies that may be in arrival together, in multiples of maxBody
+LEAST_BUFFER_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How a router listens and leaves."""
+
+    listen: tuple[str, int]
+    admin: tuple[str, int] | None
+    drain_grace: float = 5.0  # seconds in which new connections are still taken after SIGTERM
+    access_log: int | None = 1  # file descriptor; None: no log
+
+
+class Router:
+    """`table` is None until the first configuration was taken."""
+
+    def __init__(
+        self,
+        source: Source,
+        options: ServerOptions,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.now = now
+        self.wall = wall
+        self.loop: asyncio.AbstractEventLoop
+        self.table: Table | None = None
+        self.config_error: str | None = None
+        self.credentials_hash = ""
+        self.loaded_at = ""
+        self.draining = False
+        self.metrics = Metrics()
+        self.gate: Gate[tuple[Exchange, RequestMachine]] = Gate(_begin)
+        self.exchanges: set[Exchange] = set()
+        self.connections: set[ClientConnection] = set()
+        self.admin_connections: set[AdminConnection] = set()
+        self.running_out: set[UpstreamConnection] = set()
+        self.buffered_bytes = 0
+        self.most_buffered_bytes = LEAST_BUFFER_BYTES
+        self.connector: Connector
+        self.listen_port = 0
+        self.admin_port = 0
+        self._source = source
+        self._options = options
+        self._chance = chance
+        self._waiters: dict[Exchange, tuple[Exchange, RequestMachine]] = {}
+        self._watchers: dict[str, Watcher] = {}
+        self._credentials_used: dict[str, object] = {}
+        self._log: AccessLog | None = None
+        self._servers: list[asyncio.Server] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hangup = asyncio.Event()
+        self._listening = False
+
+    # Life
+
+    async def start(self) -> None:
+        """Loads the configuration (or remembers why not), listens, begins the sweep."""
+        self.loop = asyncio.get_running_loop()
+        self.connector = Connector(Resolver())
+        if self._options.access_log is not None:
+            self._log = AccessLog(self._options.access_log)
+        fingerprint = self._source.fingerprint()
+        await self.reload()
+        if self._options.admin is not None:
+            render = exposition(self)
+            host, port = self._options.admin
+            server = await self.loop.create_server(lambda: AdminConnection(self, render), host, port)
+            self.admin_port = server.sockets[0].getsockname()[1]
+            self._servers.append(server)
+        host, port = self._options.listen
+        server = await self.loop.create_server(lambda: ClientConnection(self), host, port, backlog=BACKLOG)
+        self.listen_port = server.sockets[0].getsockname()[1]
+        self._servers.insert(0, server)
+        self._listening = True
+        self._tasks = [
+            self.loop.create_task(self._watch_source(fingerprint)),
+            self.loop.create_task(self._sweep_forever()),
+        ]
+        log.info("Listened on port %d", self.listen_port)
+
+    async def stop(self) -> None:
+        """Ends everything at once; what still runs is cut."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for server in self._servers:
+            server.close()
+        for exchange in list(self.exchanges):
+            exchange.give_up(error("router_draining", "the router is going away"))
+        for connection in list(self.connections):
+            connection.transport.close()
+        for admin in list(self.admin_connections):
+            admin.close()
+        for watcher in self._watchers.values():
+            watcher.stop()
+        self.connector.resolver.close()
+        await asyncio.sleep(0)
+        if self._log is not None:
+            self._log.close()
+
+    async def drain(self) -> None:
+        """Readiness off at once; new connections for the grace; running answers to their end, or `drainSeconds`."""
+        self.draining = True
+        log.info("Began to drain with %d requests in work", len(self.exchanges))
+        started = self.now()
+        await asyncio.sleep(self._options.drain_grace)
+        self._servers[0].close()
+        for connection in list(self.connections):
+            if connection.exchange is None:
+                connection.close_idle()
+        most = self.table.config.limits.drain_seconds if self.table else 0.0
+        while self.exchanges and self.now() - started < most:
+            await asyncio.sleep(0.05)
+        log.info("Drained with %d requests left", len(self.exchanges))
+
+    def hang_up(self) -> None:
+        """SIGHUP: look for a new configuration now, changed or not."""
+        self._hangup.set()
+
+    def why_not_ready(self) -> str:
+        if self.draining:
+            return "draining"
+        if self.table is None:
+            return f"no configuration: {self.config_error}"
+        return "" if self._listening else "starting"
+
+    # Configuration
+
+    async def reload(self) -> bool:
+        """Takes the source's configuration if it can be served wholly; else keeps the last good one."""
+        try:
+            loaded = self._source.load()
+            check(loaded.config)
+            backends, fresh = self._backends(loaded)
+        except (ConfigRejected, MissingCredential) as problem:
+            if self.config_error != str(problem):
+                log.error("Rejected the configuration: %s", problem)
+            self.config_error = str(problem)
+            self.metrics.reload_failures += 1
+            return False
+        watchers = {name: Watcher(backends[name], self.connector, self._chance) for name in fresh}
+        await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
+        self._swap(loaded, backends, watchers)
+        return True
+
+    def _backends(self, loaded: Loaded) -> tuple[dict[str, Backend], list[str]]:
+        """Backends of a configuration: those of the table in force where nothing about them changed, and new ones."""
+        old = self.table.backends if self.table else {}
+        backends: dict[str, Backend] = {}
+        fresh: list[str] = []
+        for config in loaded.config.backends:
+            kept = old.get(config.name)
+            used = _credentials_of(config.url, loaded.credentials)
+            if kept is not None and kept.config == config and self._credentials_used.get(config.name) == used:
+                backends[config.name] = kept
+            else:
+                backends[config.name] = Backend(config, loaded.credentials, self._chance)
+                fresh.append(config.name)
+        return backends, fresh
+
+    def _swap(self, loaded: Loaded, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
+        limits = loaded.config.limits
+        self.table = Table(loaded.config, backends, loaded.hash)
+        self.gate.set_limits(limits)
+        self.most_buffered_bytes = max(LEAST_BUFFER_BYTES, BODIES_AT_ONCE * limits.max_body_bytes)
+        self._credentials_used = {
+            config.name: _credentials_of(config.url, loaded.credentials) for config in loaded.config.backends
+        }
+        for name in list(self._watchers):
+            if name not in backends or name in watchers:
+                self._watchers.pop(name).stop()
+        self._watchers.update(watchers)
+        self.credentials_hash = loaded.credentials.hash
+        self.loaded_at = datetime.fromtimestamp(self.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.config_error = None
+        self.metrics.reloads += 1
+        policy = loaded.config.policy
+        log.info(
+            "Took configuration %s of RoutePolicy %s/%s generation %d",
+            loaded.hash,
+            policy.namespace,
+            policy.name,
+            policy.generation,
+        )
+
+    async def _watch_source(self, fingerprint: object) -> None:
+        """`fingerprint` is what the first load saw."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._hangup.wait()
+            except TimeoutError:
+                current = self._source.fingerprint()
+                if current == fingerprint:
+                    continue
+                fingerprint = current
+            self._hangup.clear()
+            try:
+                await self.reload()
+            except Exception:
+                log.exception("Failed to load the configuration")
+                self.config_error = "the configuration could not be loaded; see the router's log"
+
+    # Requests
+
+    def receive(self, client: ClientConnection, request: Request) -> None:
+        """One whole request."""
+        headers = request.headers
+        identity = request_id(headers.get(b"x-request-id"))
+        path = request.path.split(b"?", 1)[0]
+        api = PATHS.get(path)
+        if api is None or request.method != b"POST":
+            self._answer_other(client, request, path, identity)
+            return
+        table = self.table
+        if table is None:
+            answer = error("router_not_configured", f"no configuration yet: {self.config_error}", retry_after=2)
+            self._answer(client, request, identity, answer)
+            return
+        try:
+            parsed: Any = orjson.loads(request.body)
+        except orjson.JSONDecodeError as problem:
+            self._answer(client, request, identity, error("caller_invalid_json", f"the body is not JSON: {problem}"))
+            return
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("model"), str) or not parsed["model"]:
+            answer = error("caller_missing_model", "the body must be a JSON object with a model name in `model`")
+            self._answer(client, request, identity, answer)
+            return
+        now = self.now()
+        exchange = Exchange(self, client, request, api, parsed, identity, now)
+        client.exchange = exchange
+        self.exchanges.add(exchange)
+        tokens = estimate_tokens(parsed)
+        plan = table.plan(parsed["model"], tokens, answer_tokens(parsed), headers, self._chance)
+        if isinstance(plan, ErrorAnswer):
+            exchange.answer_error(plan)
+            return
+        exchange.route = plan.route.config.name
+        settings = plan.route.config.failover
+        machine = RequestMachine(
+            plan.candidates,
+            settings,
+            now + _patience(headers.get(DEADLINE_HEADER), settings.total_seconds),
+            stream=exchange.stream,
+            input_tokens=tokens,
+            random=self._chance,
+            skipped=plan.skipped,
+        )
+        waiter = (exchange, machine)
+        self._waiters[exchange] = waiter
+        if not self.gate.enter(waiter, now):
+            del self._waiters[exchange]
+            exchange.answer_error(
+                error("router_overloaded", "the router is full: limits.maxInFlight and maxQueued", retry_after=1)
+            )
+
+    def finished(self, exchange: Exchange, status: int, word: str) -> None:
+        """The exchange has ended: frees its place, books it, logs it."""
+        self.exchanges.discard(exchange)
+        waiter = self._waiters.pop(exchange, None)
+        now = self.now()
+        machine = exchange.machine
+        candidate = machine.candidate if machine is not None else None
+        self.metrics.answers[(exchange.route, status, word)] += 1
+        if candidate is not None and machine is not None:
+            numbers = self.metrics.backend(candidate.backend.name)
+            prompt, completion = exchange.tokens
+            numbers.prompt_tokens += prompt
+            numbers.tokens += completion
+            if exchange.first_token:
+                numbers.first_token.observe(exchange.first_token - exchange.received)
+            if not word:
+                numbers.requests += 1
+                numbers.duration.observe(now - exchange.received)
+                if candidate.tier > 0:
+                    self.metrics.failovers[(exchange.route, candidate.backend.name, machine.reason)] += 1
+        if self._log is not None:
+            self._log.add(self._log_line(exchange, status, word, now))
+        if waiter is not None:
+            self.gate.leave(waiter)
+
+    def _log_line(self, exchange: Exchange, status: int, word: str, now: float) -> dict[str, Any]:
+        machine = exchange.machine
+        candidate = machine.candidate if machine is not None else None
+        endpoint = machine.endpoint if machine is not None else None
+        first = exchange.first_token
+        return {
+            "time": self.wall(),
+            "id": exchange.identity.decode("latin-1"),
+            "route": exchange.route,
+            "model": exchange.model[:128],
+            "stream": exchange.stream,
+            "status": status,
+            "error": word,
+            "backend": candidate.backend.name if candidate else "",
+            "tier": candidate.tier if candidate else None,
+            "endpoint": endpoint.name if endpoint else "",
+            "reason": machine.reason if machine else "",
+            "attempts": machine.trail if machine else [],
+            "seconds": round(now - exchange.received, 6),
+            "firstTokenSeconds": round(first - exchange.received, 6) if first else None,
+            "inputTokens": exchange.tokens[0],
+            "outputTokens": exchange.tokens[1],
+        }
+
+    def refused(self, answer: ErrorAnswer) -> None:
+        """A request that never became whole was refused."""
+        self.metrics.refused[answer.kind.word] += 1
+
+    def _answer_other(self, client: ClientConnection, request: Request, path: bytes, identity: bytes) -> None:
+        """Everything but the calls that take a model."""
+        if path == b"/v1/models" or path.startswith(b"/v1/models/"):
+            if request.method not in (b"GET", b"HEAD"):
+                self._answer(client, request, identity, error("caller_method_not_allowed", "use GET for /v1/models"))
+                return
+            models = [_model(name) for name in self.table.models] if self.table else []
+            if path == b"/v1/models":
+                self._write(client, request, identity, 200, orjson.dumps({"object": "list", "data": models}))
+                return
+            wanted = path.removeprefix(b"/v1/models/").decode("utf-8", "replace")
+            for model in models:
+                if model["id"] == wanted:
+                    self._write(client, request, identity, 200, orjson.dumps(model))
+                    return
+            answer = error("policy_model_not_found", f"no route names model {wanted[:128]!r}")
+            self._answer(client, request, identity, answer)
+        elif path in PATHS:
+            shown = path.decode("latin-1")
+            self._answer(client, request, identity, error("caller_method_not_allowed", f"use POST for {shown}"))
+        else:
+            offered = ", ".join(sorted(p.decode() for p in PATHS))
+            answer = error("caller_unknown_path", f"this path is not served; there are {offered}, /v1/models")
+            self._answer(client, request, identity, answer)
+
+    def _answer(self, client: ClientConnection, request: Request, identity: bytes, answer: ErrorAnswer) -> None:
+        self.metrics.answers[("", answer.status, answer.kind.word)] += 1
+        more = b"x-genset-error: %b\r\n" % answer.kind.word.encode()
+        if answer.retry_after is not None:
+            more += b"retry-after: %d\r\n" % answer.retry_after
+        if answer.status == 405:
+            more += b"allow: %b\r\n" % (b"GET" if request.path.startswith(b"/v1/models") else b"POST")
+        self._write(client, request, identity, answer.status, answer.body(), more)
+
+    def _write(
+        self, client: ClientConnection, request: Request, identity: bytes, status: int, body: bytes, more: bytes = b""
+    ) -> None:
+        keep = request.keep_alive and not self.draining
+        if not keep:
+            more += b"connection: close\r\n"
+        elif request.version_10:
+            more += b"connection: keep-alive\r\n"
+        client.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n%b"
+            % (
+                status,
+                reason_phrase(status),
+                len(body),
+                evidence("", 0, "", [], identity),
+                more,
+                b"" if request.method == b"HEAD" else body,
+            )
+        )
+        client.finish(keep)
+
+    # The sweep
+
+    async def _sweep_forever(self) -> None:
+        rounds = 0
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            rounds += 1
+            try:
+                self._sweep(slow=rounds % SLOW_SWEEP_ROUNDS == 0)
+            except Exception:
+                log.exception("Failed to sweep")
+
+    def _sweep(self, *, slow: bool) -> None:
+        """No timer per request or per chunk: ten times a second everything that may be overdue is looked at."""
+        now = self.now()
+        for exchange in list(self.exchanges):
+            exchange.expire(now)
+        for exchange, _ in self.gate.overdue(now):
+            wait = self.gate.limits.queue_seconds
+            exchange.give_up(error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=1))
+        for connection in list(self.running_out):
+            if connection.closed or connection.complete or connection.listener is not None:
+                self.running_out.discard(connection)
+            elif now - connection.since > RUN_OUT_SECONDS:
+                connection.drop()
+        if self._log is not None:
+            self.metrics.log_lines_dropped += self._log.flush()
+        if slow:
+            for client in list(self.connections):
+                client.expire(now)
+            self._trim_pools(now)
+
+    def _trim_pools(self, now: float) -> None:
+        for backend in self.table.backends.values() if self.table else ():
+            for endpoint in backend.endpoints:
+                old = [c for c in endpoint.idle if now - c.since > IDLE_UPSTREAM_SECONDS]
+                for connection in old:
+                    endpoint.idle.remove(connection)
+                    connection.drop()
+
+
+def _begin(waiter: tuple[Exchange, RequestMachine]) -> None:
+    exchange, machine = waiter
+    exchange.begin(machine)
+
+
+def _credentials_of(url: Any, credentials: Credentials) -> object:
+    files = [name for name in (url.key_file, url.ca_file, url.proxy_credentials_file) if name] if url else []
+    return credentials.subset(files)
+
+
+def _patience(header: bytes | None, total: float) -> float:
+    """Seconds: the client's own, if it names some and they are fewer."""
+    if header is None:
+        return total
+    try:
+        wanted = float(header)
+    except ValueError:
+        return total
+    return min(wanted, total) if wanted > 0 else total
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "genset"}
+
+
+async def serve(source: Source, options: ServerOptions, *, must_load: bool) -> None:
+    """Runs until SIGTERM or SIGINT, drains, returns. ConfigRejected if `must_load` and the first load fails."""
+    router = Router(source, options)
+    leave = asyncio.Event()
+    at_once = asyncio.Event()
+
+    def on_signal() -> None:
+        (at_once if leave.is_set() else leave).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, router.hang_up)
+    await router.start()
+    if must_load and router.table is None:
+        message = router.config_error
+        await router.stop()
+        raise ConfigRejected(message)
+    tune_gc()
+    await leave.wait()
+    drain = asyncio.ensure_future(router.drain())
+    stop = asyncio.ensure_future(at_once.wait())
+    await asyncio.wait({drain, stop}, return_when=asyncio.FIRST_COMPLETED)
+    drain.cancel()
+    stop.cancel()
+    await router.stop()
+
+
+def tune_gc() -> None:
+    """What is loaded by now stays: never scanned again. Young collections become rare, old ones rarer."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

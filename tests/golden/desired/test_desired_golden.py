@@ -1,0 +1,46 @@
+"""Resource and context in, Kubernetes objects out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genset import desired, names
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.routepolicy import RoutePolicy
+from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
+from tests.golden import cases
+
+HERE = Path(__file__).parent
+
+
+def settings(given: dict[str, Any]) -> Settings:
+    return Settings(**{"image": "registry.example/genset:0.1.0", **given})
+
+
+def secrets(given: dict[str, dict[str, str]]) -> dict[str, dict[str, bytes]]:
+    return {name: {key: value.encode() for key, value in data.items()} for name, data in given.items()}
+
+
+def objects(case: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the operator would apply for the resource of a case."""
+    given, known = settings(case.get("settings", {})), secrets(case.get("secrets", {}))
+    if case["resource"]["kind"] == names.MODEL_DEPLOYMENT:
+        return desired.model_deployment(
+            ModelDeployment.model_validate(case["resource"]), ModelDeploymentContext(given, known)
+        )
+    deployments = [ModelDeployment.model_validate(item) for item in case.get("deployments", [])]
+    context = RoutePolicyContext(
+        given,
+        {item.metadata.name: item for item in deployments},
+        known,
+        {name: value.encode() for name, value in case.get("appliedCredentials", {}).items()},
+    )
+    return desired.route_policy(RoutePolicy.model_validate(case["resource"]), context)
+
+
+@pytest.mark.parametrize("case", cases.inputs(HERE))
+def test_desired(case: str) -> None:
+    cases.check(HERE, case, objects(cases.load(HERE, case)))

@@ -1,0 +1,91 @@
+"""Resource and what was observed in, status and Events out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genset import names
+from genset.api.base import ApiModel
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.routepolicy import RoutePolicy
+from genset.status import model_deployment, route_policy
+from genset.status.observed import (
+    CompletionProbe,
+    ModelDeploymentObserved,
+    Problem,
+    RoutePolicyObserved,
+    RouterAck,
+    WeightsProgress,
+    template_key,
+)
+from tests.golden import cases
+
+HERE = Path(__file__).parent
+NOW = "2026-11-21T10:00:00Z"
+
+
+def problems(given: list[dict[str, str]]) -> tuple[Problem, ...]:
+    return tuple(Problem(**item) for item in given)
+
+
+def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentObserved:
+    """`completion.for_template` may say `current`; a missing completion is one that was not tried."""
+    completion = given.get("completion")
+    if completion is not None:
+        key = template_key(resource, given.get("deployment"))
+        completion = CompletionProbe(**{**completion, "for_template": completion.get("for_template", key)})
+    return ModelDeploymentObserved(
+        deployment=given.get("deployment"),
+        pods=tuple(given.get("pods", ())),
+        weights={pod: WeightsProgress(**item) for pod, item in given.get("weights", {}).items()},
+        completion=completion,
+        problems=problems(given.get("problems", [])),
+        apply_errors=problems(given.get("apply_errors", [])),
+        namespace_terminating=given.get("namespace_terminating", False),
+        pvc=given.get("pvc"),
+    )
+
+
+def policy(given: dict[str, Any]) -> RoutePolicyObserved:
+    acknowledgements = given.get("acknowledgements", {})
+    return RoutePolicyObserved(
+        deployment=given.get("deployment"),
+        pods=tuple(given.get("pods", ())),
+        acknowledgements={pod: RouterAck(**item) if item else None for pod, item in acknowledgements.items()},
+        problems=problems(given.get("problems", [])),
+        apply_errors=problems(given.get("apply_errors", [])),
+        config_hash=given.get("config_hash", ""),
+        credentials_hash=given.get("credentials_hash", ""),
+        namespace_terminating=given.get("namespace_terminating", False),
+    )
+
+
+def outcome(case: dict[str, Any]) -> tuple[ApiModel, list[Any]]:
+    """The new status, and the Events on the way from the old one to it."""
+    if case["resource"]["kind"] == names.MODEL_DEPLOYMENT:
+        deployment = ModelDeployment.model_validate(case["resource"])
+        new = model_deployment.evaluate(deployment, model(deployment, case["observed"]), NOW)
+        assert model_deployment.evaluate(deployment, model(deployment, case["observed"]), NOW) == new
+        return new, model_deployment.events(deployment.status, new)
+    rules = RoutePolicy.model_validate(case["resource"])
+    status = route_policy.evaluate(rules, policy(case["observed"]), NOW)
+    return status, route_policy.events(rules.status, status)
+
+
+@pytest.mark.parametrize("case", cases.inputs(HERE))
+def test_status(case: str) -> None:
+    status, events = outcome(cases.load(HERE, case))
+    cases.check(HERE, case, [status.model_dump(mode="json", exclude_none=True), [list(event) for event in events]])
+
+
+@pytest.mark.parametrize("case", cases.inputs(HERE))
+def test_a_steady_world_changes_nothing(case: str) -> None:
+    loaded = cases.load(HERE, case)
+    status, _ = outcome(loaded)
+    again = {**loaded["resource"], "status": status.model_dump(mode="json", exclude_none=True)}
+    later, events = outcome({**loaded, "resource": again})
+    assert later == status, "the same world must not be written again"
+    assert events == []

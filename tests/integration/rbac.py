@@ -1,0 +1,70 @@
+"""The rights that the operator is tested with: exactly those that the chart grants, and no more.
+
+A verb that the code needs and the chart forgets fails here with 403.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+USER = "genset-operator"
+
+_CHILDREN = ["get", "list", "watch", "create", "patch", "delete"]
+RULES: list[dict[str, Any]] = [
+    {"apiGroups": ["genset.dev"], "resources": ["modeldeployments", "routepolicies"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["genset.dev"],
+        "resources": ["modeldeployments/status", "routepolicies/status"],
+        "verbs": ["patch"],
+    },
+    # Owner references with blockOwnerDeletion need it where OwnerReferencesPermissionEnforcement is on.
+    {
+        "apiGroups": ["genset.dev"],
+        "resources": ["modeldeployments/finalizers", "routepolicies/finalizers"],
+        "verbs": ["update"],
+    },
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": _CHILDREN},
+    {
+        "apiGroups": [""],
+        "resources": ["services", "configmaps", "serviceaccounts", "persistentvolumeclaims"],
+        "verbs": _CHILDREN,
+    },
+    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": _CHILDREN},
+    {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": _CHILDREN},
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+]
+LEASE_RULES: list[dict[str, Any]] = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+]
+
+
+def objects(namespace: str) -> list[dict[str, Any]]:
+    """ClusterRole, and Role for the Lease in the operator's namespace, bound to the tests' operator user."""
+    subject = {"kind": "User", "name": USER, "apiGroup": "rbac.authorization.k8s.io"}
+    group = "rbac.authorization.k8s.io/v1"
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "name": USER}
+    return [
+        {"apiVersion": group, "kind": "ClusterRole", "metadata": {"name": USER}, "rules": RULES},
+        {
+            "apiVersion": group,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": USER},
+            "roleRef": {**reference, "kind": "ClusterRole"},
+            "subjects": [subject],
+        },
+        {
+            "apiVersion": group,
+            "kind": "Role",
+            "metadata": {"name": USER, "namespace": namespace},
+            "rules": LEASE_RULES,
+        },
+        {
+            "apiVersion": group,
+            "kind": "RoleBinding",
+            "metadata": {"name": USER, "namespace": namespace},
+            "roleRef": {**reference, "kind": "Role"},
+            "subjects": [subject],
+        },
+    ]

@@ -1,0 +1,199 @@
+"""One RoutePolicy: its configuration reaches running routers, and status tells the truth about it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from genset import names
+from genset.kube import kinds
+from genset.kube.observe import decoded
+from tests.integration import samples
+from tests.integration.conftest import World
+from tests.integration.fakes import FakeKubelet, FakePod, FakeVolumes
+
+ADDRESSES = ("127.77.0.1", "127.77.0.2")
+
+
+@dataclass
+class Routers:
+    """Two router pods that run."""
+
+    pods: list[FakePod]
+    volumes: list[FakeVolumes]
+    followers: list[asyncio.Task[None]]
+
+
+@asynccontextmanager
+async def routers(world: World, policy: str, *, follow: bool = True) -> AsyncIterator[Routers]:
+    """Pods of a policy's router that serve what their volumes hold, refreshed on the annotation."""
+    async with AsyncExitStack() as stack:
+        made = Routers([], [], [])
+        for address in ADDRESSES:
+            pod = await stack.enter_async_context(FakePod(address).listening(names.ROUTER_ADMIN_PORT))
+            kubelet = FakeKubelet(world.api, world.namespace, f"{policy}-router", address)
+            volumes = FakeVolumes(world.api, (await kubelet.run(1))[0], pod)
+            await volumes.refresh()
+            made.pods.append(pod)
+            made.volumes.append(volumes)
+            if follow:
+                made.followers.append(asyncio.create_task(volumes.follow()))
+        await kubelet.report(len(ADDRESSES), len(ADDRESSES))
+        try:
+            yield made
+        finally:
+            for task in made.followers:
+                task.cancel()
+
+
+async def served(world: World, policy: str = "assistant") -> dict[str, Any]:
+    """The RouterConfig in the ConfigMap."""
+    live = await world.get(kinds.CONFIG_MAP, f"{policy}-router-config")
+    return json.loads(live["data"][names.ROUTER_CONFIG_FILE]) if live else {}
+
+
+async def applied(world: World) -> None:
+    await world.apply(
+        samples.secret(world.namespace),
+        samples.model_deployment(world.namespace, "house"),
+        samples.route_policy(world.namespace, "assistant"),
+    )
+    await world.until_condition(kinds.ROUTE_POLICY, "assistant", "ResolvedRefs", "True")
+
+
+async def test_children_and_status_appear(world: World) -> None:
+    await world.start()
+    await applied(world)
+    deployment = await world.get(kinds.DEPLOYMENT, "assistant-router")
+    assert deployment is not None and deployment["spec"]["replicas"] == 2
+    assert await world.get(kinds.SERVICE, "assistant-router") is not None
+    account = await world.get(kinds.SERVICE_ACCOUNT, "assistant-router")
+    assert account is not None and account["automountServiceAccountToken"] is False
+    assert [backend["name"] for backend in (await served(world))["backends"]] == ["house", "frontier"]
+    programmed = await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Programmed", "False")
+    assert programmed["message"]
+
+
+async def test_a_changed_policy_reaches_running_routers(world: World) -> None:
+    """From apply to Programmed, as fast as a person would hope."""
+    await world.start()
+    await applied(world)
+    async with routers(world, "assistant") as made:
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        took = []
+        for attempts in (2, 3, 5):
+            spec = samples.route_policy(world.namespace, "assistant")["spec"]
+            spec["routes"][0]["failover"] = {"maxAttempts": attempts}
+            began = asyncio.get_running_loop().time()
+            changed = await world.patch(kinds.ROUTE_POLICY, "assistant", {"spec": spec})
+
+            async def programmed(generation: int = changed["metadata"]["generation"]) -> bool:
+                found = await world.condition(kinds.ROUTE_POLICY, "assistant", "Programmed")
+                return found["status"] == "True" and found["observedGeneration"] == generation
+
+            await world.until("Programmed", programmed, pause=0.01)
+            took.append(asyncio.get_running_loop().time() - began)
+            hashes = {pod.config["hash"] for pod in made.pods}
+            live = await world.get(kinds.ROUTE_POLICY, "assistant")
+            assert live is not None and hashes == {live["status"]["configHash"]}
+            assert live["status"]["programmedRouters"] == 2
+        print(f"\napply -> Programmed, two fake routers: {', '.join(f'{seconds * 1000:.0f} ms' for seconds in took)}")
+        assert max(took) < 2
+
+
+async def test_a_rotated_secret_reaches_running_routers(world: World) -> None:
+    await world.start()
+    await applied(world)
+    async with routers(world, "assistant") as made:
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        before = {pod.config["credentialsHash"] for pod in made.pods}
+        template = (await world.get(kinds.DEPLOYMENT, "assistant-router") or {})["spec"]["template"]
+        await world.apply(samples.secret(world.namespace, apiKey="sk-rotated"))
+
+        async def rotated() -> bool:
+            return all(pod.config["credentialsHash"] not in before for pod in made.pods)
+
+        await world.until("both routers have the new key", rotated)
+        own = await world.get(kinds.SECRET, "assistant-router-credentials")
+        assert own is not None and b"sk-rotated" in decoded(own).values()
+        assert (await world.get(kinds.DEPLOYMENT, "assistant-router") or {})["spec"]["template"] == template
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Programmed", "True")
+
+
+async def test_the_routers_own_secret_is_repaired(world: World) -> None:
+    operator = await world.start()
+    await applied(world)
+    await world.quiet(operator)
+    own = await world.get(kinds.SECRET, "assistant-router-credentials")
+    assert own is not None
+    await world.patch(kinds.SECRET, "assistant-router-credentials", {"data": dict.fromkeys(own["data"], "b29wcw==")})
+
+    async def repaired() -> bool:
+        return (await world.get(kinds.SECRET, "assistant-router-credentials") or {}).get("data") == own["data"]
+
+    await world.until("the credentials are as they were", repaired)
+
+
+async def test_a_deleted_secret_leaves_the_key_in_use(world: World) -> None:
+    operator = await world.start()
+    await applied(world)
+    own = await world.get(kinds.SECRET, "assistant-router-credentials")
+    assert own is not None
+    await world.delete(kinds.SECRET, "cloud")
+    resolved = await world.until_condition(kinds.ROUTE_POLICY, "assistant", "ResolvedRefs", "False", "SecretNotFound")
+    assert "Secret cloud" in resolved["message"]
+    await world.quiet(operator)
+    assert (await world.get(kinds.SECRET, "assistant-router-credentials") or {})["data"] == own["data"]
+    assert [backend["name"] for backend in (await served(world))["backends"]] == ["house", "frontier"]
+
+
+async def test_an_unknown_deployment_is_told_and_found_when_it_comes(world: World) -> None:
+    await world.start()
+    await world.apply(samples.secret(world.namespace), samples.route_policy(world.namespace, "assistant"))
+    resolved = await world.until_condition(
+        kinds.ROUTE_POLICY, "assistant", "ResolvedRefs", "False", "DeploymentNotFound"
+    )
+    assert "ModelDeployment house" in resolved["message"]
+    assert [backend["name"] for backend in (await served(world))["backends"]] == ["frontier"]
+    await world.apply(samples.model_deployment(world.namespace, "house"))
+    await world.until_condition(kinds.ROUTE_POLICY, "assistant", "ResolvedRefs", "True")
+    assert [backend["name"] for backend in (await served(world))["backends"]] == ["house", "frontier"]
+    await world.patch(kinds.MODEL_DEPLOYMENT, "house", {"spec": {"context": {"tokens": 2048}}})
+
+    async def follows() -> bool:
+        return (await served(world))["backends"][0]["contextTokens"] == 2048
+
+    await world.until("the policy's configuration follows its deployment", follows)
+    await world.delete(kinds.MODEL_DEPLOYMENT, "house")
+    await world.until_condition(kinds.ROUTE_POLICY, "assistant", "ResolvedRefs", "False", "DeploymentNotFound")
+
+
+async def test_a_router_that_refuses_the_configuration(world: World) -> None:
+    await world.start()
+    await applied(world)
+    async with routers(world, "assistant", follow=False) as made:
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Programmed", "True")
+        for pod in made.pods:
+            pod.config = {**pod.config, "error": "backends: tier 1 is empty"}
+        await world.patch(kinds.ROUTE_POLICY, "assistant", {"spec": {"router": {"limits": {"maxQueued": 7}}}})
+        programmed = await world.until_condition(
+            kinds.ROUTE_POLICY, "assistant", "Programmed", "False", "ConfigRejected"
+        )
+        assert "tier 1 is empty" in programmed["message"]
+
+
+async def test_no_polling_at_rest(world: World) -> None:
+    """A router is asked when something changed, and at a resync; not in between."""
+    operator = await world.start()
+    await applied(world)
+    async with routers(world, "assistant") as made:
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        await world.quiet(operator)
+        since, asked = world.plane.audit_position(), [pod.asked for pod in made.pods]
+        await asyncio.sleep(2)
+        assert [pod.asked for pod in made.pods] == asked
+        assert world.writes(since) == []

@@ -1,0 +1,76 @@
+"""Files that are generated and committed: `python tools/generated.py [--check] [crds] [manifests] [docs]`.
+
+Without names: all of them. With --check nothing is written; the exit status tells whether one is behind its source.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from genset.api.crd import definitions
+from genset.cli.crds import render
+
+ROOT = Path(__file__).resolve().parent.parent
+Files = dict[Path, str]
+
+
+def script(path: str) -> ModuleType:
+    """A module by its file, outside any package."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def crds() -> Files:
+    texts = {name: render(definition) for name, definition in definitions().items()}
+    folders = (ROOT / "crds", ROOT / "charts" / "genset" / "files" / "crds")
+    return {folder / name: text for folder in folders for name, text in texts.items()}
+
+
+def manifests() -> Files:
+    return {ROOT / "manifests" / "install.yaml": script("manifests/render.py").render()}
+
+
+def docs() -> Files:
+    pages = script("docs/reference/generate.py").pages()
+    return {ROOT / "docs" / "reference" / name: text for name, text in pages.items()}
+
+
+KINDS: dict[str, Callable[[], Files]] = {
+    "crds": crds,
+    "manifests": manifests,
+    "docs": docs,
+}  # in this order: one feeds the next
+
+
+def main(arguments: list[str]) -> int:
+    check = "--check" in arguments
+    chosen = [item for item in arguments if item != "--check"] or list(KINDS)
+    if unknown := set(chosen) - set(KINDS):
+        print(f"There is nothing called {', '.join(sorted(unknown))}; choose from {', '.join(KINDS)}", file=sys.stderr)
+        return 2
+    behind = []
+    for kind in chosen:
+        for path, text in KINDS[kind]().items():
+            if path.exists() and path.read_text() == text:
+                continue
+            behind.append(path)
+            if not check:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+    for path in behind:
+        print(f"{'Behind its source' if check else 'Wrote'}: {path.relative_to(ROOT)}")
+    if check and behind:
+        print("Run: make crds manifests docs", file=sys.stderr)
+    return 1 if check and behind else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
