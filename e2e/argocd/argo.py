@@ -136,7 +136,7 @@ class ArgoCd:
         )
 
     def _objects(self) -> list[Object]:
-        """What Argo CD's controllers expect to find, with the health checks that manifests/argocd/README.md tells to add."""
+        """What Argo CD's controllers expect, with the health checks that manifests/argocd/README.md tells to add."""
         root = Path(__file__).parents[2]
         health = (root / "manifests" / "argocd" / "health.lua").read_text()
         settings = {

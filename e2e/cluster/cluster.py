@@ -126,7 +126,7 @@ class Cluster:
             packages.install(packages.NODE)
             binaries = tools.ensure(*tools.CLUSTER_PROGRAMS)
             pause = self._pause_archive()
-            self._clear_others()
+            self.clear_others()
             self._clear()
             self._refuse_foreign_node()
             started = time.monotonic()
@@ -367,7 +367,7 @@ class Cluster:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _clear_others(self) -> None:
+    def clear_others(self) -> None:
         """Refuse beside another running cluster; tidy up after one that died."""
         other = self._claimant()
         if other is None or other == self.folder:

@@ -1,4 +1,4 @@
-"""Command lines of the control plane's components, and where its files and ports are. Pure: starts and writes nothing."""
+"""Command lines of the control plane's components, and where its files and ports are. Pure: starts nothing."""
 
 from __future__ import annotations
 

@@ -52,6 +52,7 @@ class Authority:
         builder = (
             self._builder(_name(common_name, organisation), ca_certificate.subject, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         )
         if hosts:

@@ -12,9 +12,10 @@ import fcntl
 import json
 import random
 import socket
-import tempfile
 import time
 from pathlib import Path
+
+from e2e.cluster.store import cache_root
 
 RANGE = range(20000, 29999)
 RESERVED_SECONDS = 120.0  # by then the daemon has bound its port, or its start was given up
@@ -24,7 +25,8 @@ def free_ports(
     count: int, address: str = "127.0.0.1", ledger: Path | None = None, seed: int | None = None
 ) -> list[int]:
     """`count` different ports that nobody listens on now and that were given to nobody lately."""
-    file = ledger or Path(tempfile.gettempdir()) / "genset-ports.json"
+    file = ledger or cache_root() / "ports.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     rng = random.Random(seed)
     file.touch(exist_ok=True)
     with file.open("r+") as handle:

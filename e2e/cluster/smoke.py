@@ -43,6 +43,7 @@ class SmokeFailed(AssertionError):
 def run_smoke(folder: Path) -> None:
     """Twice up and down, in a folder of its own; raises at the first promise that is not kept."""
     cluster = Cluster(folder)
+    cluster.clear_others()
     cluster.down()
     links = _links()
     _check_nothing_left(cluster, links)

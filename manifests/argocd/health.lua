@@ -5,11 +5,8 @@
 local waits = {
   Downloading = true, WaitingForVolume = true, SourceUnreachable = true, DownloadFailed = true,
   Starting = true, RollingOut = true, ReplicasMissing = true, Unschedulable = true,
-  Pending = true, RouterUnreachable = true, NamespaceTerminating = true,
+  Pending = true, RouterUnreachable = true, NoRouters = true, ScaledToZero = true, NamespaceTerminating = true,
 }
-
--- Reasons under which nothing runs and nothing should.
-local rests = { ScaledToZero = true, NoRouters = true }
 
 local function health(status, message)
   return { status = status, message = message }
@@ -40,7 +37,7 @@ for _, condition in ipairs(status.conditions) do
   if condition.type == "Ready" then
     ready = condition
   end
-  if condition.status == "False" and not rests[condition.reason] then
+  if condition.status == "False" then
     -- The first condition that is not true is the cause of the later ones.
     if waits[condition.reason] then
       waiting = waiting or condition
@@ -50,16 +47,14 @@ for _, condition in ipairs(status.conditions) do
   end
 end
 
+-- What rests by intent, at zero replicas, is Ready too.
+if ready ~= nil and ready.status == "True" then
+  return health("Healthy", ready.message or "")
+end
 if failing ~= nil then
   return health("Degraded", told(failing))
 end
 if ready == nil then
   return health("Progressing", "The operator has not judged this resource yet")
-end
-if ready.status == "True" then
-  return health("Healthy", ready.message or "")
-end
-if rests[ready.reason] then
-  return health("Healthy", told(ready))
 end
 return health("Progressing", told(waiting or ready))

@@ -169,11 +169,11 @@ class FakePod:
         app.router.add_get("/-/progress", self._progress)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._completion)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
             for port in ports:
-                await web.TCPSite(runner, self.address, port, reuse_address=True, shutdown_timeout=0.1).start()
+                await web.TCPSite(runner, self.address, port, reuse_address=True).start()
             yield self
         finally:
             await runner.cleanup()
@@ -214,9 +214,9 @@ class FaultProxy:
         tls.load_cert_chain(pki / f"{self._user}.crt", pki / f"{self._user}.key")
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=0)) as session:
             self._session = session
             await site.start()
@@ -237,7 +237,7 @@ class FaultProxy:
         body = await request.read()
         try:
             async with self._session.request(
-                request.method, f"{self._plane.server}{request.rel_url}", headers=headers, data=body,
+                request.method, f"{self._plane.server}{request.rel_url}", headers=headers, data=body or None,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=2),
             ) as upstream:  # fmt: skip
                 passed = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP_BY_HOP}

@@ -40,7 +40,7 @@ async def test_a_new_pod_is_asked_and_readiness_survives_an_operator_restart(wor
         FakePod("127.77.1.3").listening(names.ENGINE_PORT) as second,
     ):
         await FakeKubelet(world.api, world.namespace, "house", first.address).run(1)
-        await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Ready", "False", "ReplicasMissing")
+        await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Ready", "False", "RollingOut")
         kubelet = FakeKubelet(world.api, world.namespace, "house", second.address)
         await kubelet.run(1)
         await kubelet.report(2, 2)
@@ -82,7 +82,7 @@ async def test_an_external_server(world: World) -> None:
 
 async def test_events_tell_what_happened(world: World) -> None:
     await world.start()
-    await started(world, source={"hostPath": {"path": "/m.gguf"}}) if False else await started(world)
+    await started(world)
 
     async def told() -> list[str]:
         events = await world.list(kinds.EVENT)

@@ -187,7 +187,10 @@ def test_who_waits_takes_over_from_a_killed_puller(origin: FakeOrigin, tmp_path:
     assert model_bytes(spec) == MODEL
 
 
-def test_a_proxy_is_used_and_no_proxy_is_not(origin: FakeOrigin, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "no_proxy", ["127.0.0.1", "*", "10.0.0.0/8,fd00::/8,.svc,.cluster.local,127.0.0.1", "127.0.0.0/8"]
+)
+def test_a_proxy_is_used_and_no_proxy_is_not(origin: FakeOrigin, tmp_path: Path, no_proxy: str) -> None:
     """The origin plays the proxy: a proxy gets the whole URL in the request line."""
     origin.put("/m.gguf", MODEL)
     spec = FetchSpec.from_args(web_spec(origin, "/m.gguf", MODEL, tmp_path).to_args())
@@ -196,7 +199,19 @@ def test_a_proxy_is_used_and_no_proxy_is_not(origin: FakeOrigin, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert origin.asked[0].path == "http://weights.invalid/m.gguf"
     bypassed = web_spec(origin, "/m.gguf", MODEL, tmp_path / "other")
-    assert finish(bypassed.to_args(), {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1"}).returncode == 0
+    assert finish(bypassed.to_args(), {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": no_proxy}).returncode == 0
+
+
+def test_the_hub_is_asked_through_the_proxy_too(hub: FakeHub, tmp_path: Path) -> None:
+    hub.commit({"m.gguf": MODEL})
+    spec = hub_spec(hub, tmp_path)
+    args = [arg.replace(hub.url, "http://hub.invalid") for arg in spec.to_args()]
+    done = finish(args, {"http_proxy": hub.url.removeprefix("http://"), "NO_PROXY": "fd00::/8,10.0.0.0/8"})
+    assert done.returncode == 0, done.stderr
+    assert {asked.path.split("org")[0] for asked in hub.asked} == {
+        "http://hub.invalid/api/models/",
+        "http://hub.invalid/",
+    }
 
 
 def test_a_quick_start_when_everything_is_there(origin: FakeOrigin, tmp_path: Path) -> None:

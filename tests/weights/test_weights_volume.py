@@ -248,6 +248,17 @@ def test_a_read_only_volume_names_the_remedy(origin: FakeOrigin, small_disk: Pat
     assert failed.value.reason == Reason.DOWNLOAD_FAILED
 
 
+def test_a_complete_model_needs_no_lock_and_no_write(origin: FakeOrigin, small_disk: Path, run: Run) -> None:
+    origin.put("/m.gguf", MODEL)
+    spec = web_spec(origin, "/m.gguf", MODEL, small_disk)
+    run(spec)
+    (Path(spec.folder) / "holder.json").write_text('{"name": "busy", "beat": 1}')
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    run(spec)
+    assert model_bytes(spec) == MODEL
+    assert len(origin.asked) == 1
+
+
 def test_a_file_in_place_of_the_folder_is_an_error_with_a_name(origin: FakeOrigin, tmp_path: Path, run: Run) -> None:
     spec = web_spec(origin, "/m.gguf", MODEL, tmp_path)
     Path(spec.folder).write_text("in the way")

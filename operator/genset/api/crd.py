@@ -6,6 +6,8 @@ fields are refused or pruned by the API server itself), rules as CEL. Decisions:
 
 - a nested object that is never absent gets its fields' defaults as its default, spelled out, because the API server
   checks rules against the default before it fills it in;
+- items of lists have no defaults, because Argo CD compares lists as a whole and would show them out of sync for ever;
+  the types fill them in, and the description tells them;
 - empty lists, maps and strings are no defaults: absent means the same and keeps users' objects short;
 - status has no defaults: the operator writes it whole;
 - an enum is the types' order, the first being what most people want.
@@ -172,7 +174,7 @@ def _structural(node: Schema, defs: Schema) -> Schema:
     if node.get("type") == "integer":
         out.setdefault("format", "int32" if node.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64")
     if "items" in node:
-        out["items"] = _structural(node["items"], defs)
+        out["items"] = _without_defaults(_structural(node["items"], defs), told=True)
     if properties := node.get("properties"):
         out["properties"] = {name: _structural(child, defs) for name, child in properties.items()}
     extra = node.get("additionalProperties")
@@ -215,10 +217,13 @@ def _quantity(node: Schema) -> Schema:
     return out
 
 
-def _without_defaults(node: Schema) -> Schema:
+def _without_defaults(node: Schema, *, told: bool = False) -> Schema:
+    """The node with no default in it. `told`: the description says what absent means instead."""
     out = {key: value for key, value in node.items() if key != "default"}
+    if told and "default" in node and not isinstance(node["default"], dict):
+        out["description"] = f"{node['description']} Default: {node['default']}."
     if "properties" in out:
-        out["properties"] = {name: _without_defaults(child) for name, child in out["properties"].items()}
+        out["properties"] = {name: _without_defaults(child, told=told) for name, child in out["properties"].items()}
     if "items" in out:
-        out["items"] = _without_defaults(out["items"])
+        out["items"] = _without_defaults(out["items"], told=told)
     return out

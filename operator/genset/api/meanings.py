@@ -27,7 +27,8 @@ MODEL_DEPLOYMENT_CONDITIONS: Mapping[MC, str] = {
     MC.ACCEPTED: "The spec makes sense, everything that it names exists, and its children could be applied.",
     MC.WEIGHTS_READY: "The weights are complete and verified where the engine reads them.",
     MC.AVAILABLE: "At least one replica passes the engine's own readiness probe.",
-    MC.READY: "All wanted replicas are available, and a real completion through the engine succeeded.",
+    MC.READY: "All wanted replicas are available, and a real completion through the engine succeeded; or none is "
+    "wanted.",
     MC.STALLED: "Only a person can help. The condition is absent otherwise.",
 }
 
@@ -35,7 +36,7 @@ ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
     RC.ACCEPTED: "The spec makes sense, and its children could be applied.",
     RC.RESOLVED_REFS: "Every ModelDeployment, Secret and key that the policy names exists.",
     RC.PROGRAMMED: "Every running router has acknowledged this generation's configuration and credentials.",
-    RC.READY: "Programmed, and all wanted routers are available.",
+    RC.READY: "Programmed, every reference resolved, and all wanted routers are available; or none is wanted.",
     RC.STALLED: "Only a person can help. The condition is absent otherwise.",
 }
 
@@ -148,7 +149,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
         "A router refused the configuration and keeps serving the last good one.",
         "Read the message; a router image of another version than the operator's is the usual cause.",
     ),
-    RR.NO_ROUTERS: Meaning("No router runs.", "Scale spec.router.replicas up."),
+    RR.NO_ROUTERS: Meaning("No router is ready yet, or none is wanted (spec.router.replicas is 0)."),
     RR.READY: Meaning("The routers serve."),
     RR.STARTING: _STARTING,
     RR.UNSCHEDULABLE: _UNSCHEDULABLE,

@@ -200,14 +200,18 @@ class Tier(ApiModel):
     )
 
 
+TOTAL_SECONDS = 600  # longest time of a request, unless its route says otherwise
+_TOTAL_CEL = f"(has(self.totalSeconds) ? self.totalSeconds : {TOTAL_SECONDS})"  # items of lists have no defaults in CEL
+
+
 @rules(
     Rule(
-        "!has(self.firstTokenSeconds) || self.firstTokenSeconds <= self.totalSeconds",
+        f"!has(self.firstTokenSeconds) || self.firstTokenSeconds <= {_TOTAL_CEL}",
         "failover.firstTokenSeconds cannot exceed totalSeconds",
         lambda f: f.first_token_seconds is None or f.first_token_seconds <= f.total_seconds,
     ),
     Rule(
-        "!has(self.stallSeconds) || self.stallSeconds <= self.totalSeconds",
+        f"!has(self.stallSeconds) || self.stallSeconds <= {_TOTAL_CEL}",
         "failover.stallSeconds cannot exceed totalSeconds",
         lambda f: f.stall_seconds is None or f.stall_seconds <= f.total_seconds,
     ),
@@ -229,7 +233,7 @@ class Failover(ApiModel):
         description="Longest silence inside a stream. Default: 15 for a cloud, 10 for the house.",
     )
     total_seconds: int = Field(
-        default=600, ge=1, le=86_400, description="Longest time of a request, over all its attempts."
+        default=TOTAL_SECONDS, ge=1, le=86_400, description="Longest time of a request, over all its attempts."
     )
     max_attempts: int = Field(default=4, ge=1, le=16, description="Attempts of a request, over all backends.")
 

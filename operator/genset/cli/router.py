@@ -104,9 +104,9 @@ def command(
             raise click.ClickException(str(problem)) from problem
     raise_file_limit()
     grace = drain_grace if drain_grace is not None else (5.0 if config_dir is not None else 0.0)
-    options = ServerOptions(listen, admin, grace, open_log(access_log))
+    options = ServerOptions(listen, admin, grace, open_log(access_log), must_load=config_dir is None)
     try:
-        uvloop.run(serve(source, options, must_load=config_dir is None))
+        uvloop.run(serve(source, options))
     except ConfigRejected as problem:
         raise click.ClickException(str(problem)) from problem
     except OSError as problem:

@@ -65,9 +65,9 @@ class Listener:
 
     async def start(self) -> None:
         """Listens, or raises OSError."""
-        runner = web.AppRunner(self._app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await runner.setup()
-        site = web.TCPSite(runner, self._address.host, self._address.port, shutdown_timeout=0.5)
+        site = web.TCPSite(runner, self._address.host, self._address.port)
         await site.start()
         self._runner = runner
         self.port = runner.addresses[0][1]

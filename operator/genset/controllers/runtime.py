@@ -152,8 +152,10 @@ class Operator:
             except* LeadershipLost:
                 reason = "the Lease was lost"
             except* Exception as failures:
-                reason = "; ".join(str(item) or type(item).__name__ for item in _leaves(failures))
-                log.error("A part of the operator failed: %s", reason, exc_info=failures)
+                causes = _leaves(failures)
+                reason = "; ".join(str(item) or type(item).__name__ for item in causes)
+                if not all(type(item).__module__.startswith("kopf.") for item in causes):  # Kopf has logged its own
+                    log.error("A part of the operator failed", exc_info=failures)
             if time.monotonic() - began > 2 * LONGEST_RESTART_PAUSE:
                 pause, self._state.failures = RESTART_PAUSE, 0
             self._state.failures += 1

@@ -13,17 +13,18 @@ from decimal import ROUND_CEILING, Decimal
 from genset.api.quantity import parse_quantity
 
 _DECIMAL = ("m", "", "k", "M", "G", "T", "P", "E")  # thousandths to 10^18
-_MOST = Decimal(2**63 - 1)  # the server's own bound
+_MOST = Decimal(2**63 - 1)  # the server's bound for binary units
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 
 def quantity(text: str) -> str:
     """The canonical form of a quantity inside a resource list: no fraction, the largest unit that loses nothing."""
-    amount = min(parse_quantity(text), _MOST)
+    binary = text.endswith("i")
+    amount = min(parse_quantity(text), _MOST) if binary else parse_quantity(text)
     thousandths = int((amount * 1000).to_integral_value(ROUND_CEILING))
     if thousandths == 0:
         return "0"
-    if text.endswith("i") and thousandths >= 1024_000 and thousandths % 1000 == 0:
+    if binary and thousandths >= 1024_000 and thousandths % 1000 == 0:
         number, power = _reduced(thousandths // 1000, 1024, len(_BINARY) - 1)
         return f"{number}{_BINARY[power]}"
     number, power = _reduced(thousandths, 1000, len(_DECIMAL) - 1)

@@ -44,7 +44,7 @@ class Cause(StrEnum):
 
     NONE = ""
     FAILURES = "failures"
-    NO_ENDPOINT = "no_endpoint"
+    NO_ENDPOINT = "no_healthy_endpoint"
     RATE_LIMITED = "rate_limited"
     AUTH = "auth"
     MODEL = "model_not_found"
@@ -205,7 +205,7 @@ class Breaker:
 
     def _pause(self) -> float:
         most = OPEN_MOST_PROBED_SECONDS if self._probed else OPEN_MOST_SECONDS
-        pause = min(OPEN_SECONDS * 2 ** min(self.openings, 10), most)
+        pause = min(OPEN_SECONDS * (1 << min(self.openings, 10)), most)
         return pause * (1 - JITTER + 2 * JITTER * self._jitter())
 
     def _slot(self, now: float) -> list[int]:

@@ -34,6 +34,7 @@ class Watcher:
         self._random = random
         self._tasks: list[asyncio.Task[None]] = []
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
+        self._first_looks: list[asyncio.Future[None]] = []
         self._dns_failing = False
 
     async def start(self) -> None:
@@ -44,9 +45,8 @@ class Watcher:
             self._tasks.append(loop.create_task(self._resolve_forever()))
         self._sync_probes()
         if self._probes:
-            first = asyncio.gather(*(self._probe(endpoint) for endpoint in self._backend.endpoints))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(first, FIRST_LOOK_SECONDS)
+            await asyncio.wait(self._first_looks, timeout=FIRST_LOOK_SECONDS)
+        self._first_looks.clear()
 
     def stop(self) -> None:
         for task in (*self._tasks, *self._probes.values()):
@@ -120,14 +120,18 @@ class Watcher:
         for endpoint in self._backend.endpoints:
             if endpoint not in self._probes:
                 endpoint.last_good = loop.time()
-                self._probes[endpoint] = loop.create_task(self._probe_forever(endpoint))
+                looked: asyncio.Future[None] = loop.create_future()
+                self._first_looks.append(looked)
+                self._probes[endpoint] = loop.create_task(self._probe_forever(endpoint, looked))
 
-    async def _probe_forever(self, endpoint: Endpoint) -> None:
+    async def _probe_forever(self, endpoint: Endpoint, looked: asyncio.Future[None]) -> None:
         while True:
             try:
                 await self._probe(endpoint)
             except Exception:
                 log.exception("Failed to probe %s of backend %s", endpoint.name, self._backend.name)
+            if not looked.done():
+                looked.set_result(None)
             await asyncio.sleep(PROBE_SECONDS * (0.9 + 0.2 * self._random()))
 
     async def _probe(self, endpoint: Endpoint) -> None:

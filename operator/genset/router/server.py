@@ -55,6 +55,7 @@ class ServerOptions:
     admin: tuple[str, int] | None
     drain_grace: float = 5.0  # seconds in which new connections are still taken after SIGTERM
     access_log: int | None = 1  # file descriptor; None: no log
+    must_load: bool = False  # no first configuration: fail instead of waiting for one
 
 
 class Router:
@@ -109,7 +110,9 @@ class Router:
         if self._options.access_log is not None:
             self._log = AccessLog(self._options.access_log)
         fingerprint = self._source.fingerprint()
-        await self.reload()
+        if not await self.reload() and self._options.must_load:
+            self.connector.resolver.close()
+            raise ConfigRejected(self.config_error)
         if self._options.admin is not None:
             render = exposition(self)
             host, port = self._options.admin
@@ -477,7 +480,7 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "genset"}
 
 
-async def serve(source: Source, options: ServerOptions, *, must_load: bool) -> None:
+async def serve(source: Source, options: ServerOptions) -> None:
     """Runs until SIGTERM or SIGINT, drains, returns. ConfigRejected if `must_load` and the first load fails."""
     router = Router(source, options)
     leave = asyncio.Event()
@@ -491,10 +494,6 @@ async def serve(source: Source, options: ServerOptions, *, must_load: bool) -> N
         loop.add_signal_handler(number, on_signal)
     loop.add_signal_handler(signal.SIGHUP, router.hang_up)
     await router.start()
-    if must_load and router.table is None:
-        message = router.config_error
-        await router.stop()
-        raise ConfigRejected(message)
     tune_gc()
     await leave.wait()
     drain = asyncio.ensure_future(router.drain())

@@ -75,6 +75,10 @@ class FilesSource:
         )
         problems = [problem.message for problem in check_route_policy(policy, context)]
         problems += self._unplaced(policy, context)
+        missing = [b for b in policy.spec.backends if b.deployment and b.deployment.name not in context.deployments]
+        if missing and missing[0].deployment:
+            name = missing[0].deployment.name
+            problems.append(f"without a cluster, --endpoint {name}=http://HOST:PORT says where a deployment answers")
         if problems:
             raise ConfigRejected(f"{path}: RoutePolicy {policy.metadata.name}: {'; '.join(problems)}")
         config = router_config.build(policy, context)

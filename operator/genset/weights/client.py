@@ -2,11 +2,12 @@
 
 Redirects are followed here, not by httpx, because hubs redirect to content networks: the token and all headers of the
 user's Secret go to the origin that the user named and to no other (httpx would drop Authorization only).
-Proxies come from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+Proxies come from the environment (see `proxy`); a netrc file is not read, as secrets come from Secrets only.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ import httpx
 from genset.api.modeldeployment import Reason
 from genset.weights.failure import WeightsFailure, unreachable
 from genset.weights.origin import without_secrets
+from genset.weights.proxy import transport
 from genset.weights.retry import Transient, retry_after
 
 _MAX_REDIRECTS = 10
@@ -43,10 +45,10 @@ def tls_context(ca_file: str) -> ssl.SSLContext | bool:
 
 def make_client(ca_file: str = "") -> httpx.Client:
     return httpx.Client(
-        verify=tls_context(ca_file),
+        transport=transport(httpx, tls_context(ca_file), os.environ),
         timeout=_TIMEOUT,
         follow_redirects=False,
-        trust_env=True,
+        trust_env=False,
         headers={"user-agent": _USER_AGENT, "accept": "*/*", "accept-encoding": "identity"},
     )
 

@@ -63,7 +63,7 @@ def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, vo
 
 
 def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Retry) -> Model:
-    there = volume.complete() or volume.reverify()  # another pod may have finished while we waited
+    there = volume.restored() or volume.reverify()  # another pod may have finished while we waited
     if there and _immutable(spec):
         return there
     patience = min(retry.patience, _PATIENCE_WITH_MODEL) if there else retry.patience

@@ -14,6 +14,7 @@ import fnmatch
 import os
 import re
 import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from genset.api.modeldeployment import Reason
 from genset.weights.client import trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Checksum, RemoteFile, Resolved
+from genset.weights.proxy import transport
 from genset.weights.retry import Transient, retry_after
 from genset.weights.spec import HuggingFace, shards_of
 
@@ -139,7 +141,11 @@ def _import_hub(tls: ssl.SSLContext | bool) -> Any:
     import httpx2  # what huggingface_hub 2 itself is built on
     import huggingface_hub
 
-    huggingface_hub.set_client_factory(lambda: httpx2.Client(verify=tls, follow_redirects=True, timeout=30))
+    huggingface_hub.set_client_factory(
+        lambda: httpx2.Client(
+            transport=transport(httpx2, tls, os.environ), trust_env=False, follow_redirects=True, timeout=30
+        )
+    )
     return huggingface_hub
 
 
@@ -181,8 +187,6 @@ def _status_failure(where: str, status: int, headers: Mapping[str, str]) -> Weig
     if status in (404, 410):
         return WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{where} does not exist (source.huggingFace.repo).")
     if status in (408, 425, 429) or status >= 500:
-        import time
-
         return Transient(
             unreachable(f"{where} answered {status}."), wait=retry_after(headers.get("retry-after"), time.time())
         )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import TCPServer
 
 from genset.weights.failure import size_text
 from genset.weights.spec import PROGRESS_PATH
@@ -103,7 +105,7 @@ class ProgressServer:
 
     def __init__(self, listen: str, progress: Progress) -> None:
         host, _, port = listen.rpartition(":")
-        self._server = HTTPServer((host.strip("[]"), int(port)), _handler(progress))
+        self._server = _server(host.strip("[]"))((host.strip("[]"), int(port)), _handler(progress))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="progress")
         self._thread.start()
 
@@ -115,6 +117,18 @@ class ProgressServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=_REQUEST_TIMEOUT + 1)
+
+
+def _server(host: str) -> type[HTTPServer]:
+    class Server(HTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def server_bind(self) -> None:
+            """Without HTTPServer's reverse look-up of its own name, which blocks where DNS does not answer."""
+            TCPServer.server_bind(self)
+            self.server_name, self.server_port = host, self.server_address[1]
+
+    return Server
 
 
 def _handler(progress: Progress) -> type[BaseHTTPRequestHandler]:

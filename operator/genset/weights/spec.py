@@ -5,9 +5,9 @@ This module decides three things that operator and puller must agree on, so it i
 
 1. **Identity.** `FetchSpec.hash` covers what identifies the bytes and nothing else. A mirror (`endpoint`), a token or
    a download URL may change without a new download, because the resolved content is checked by checksum anyway.
-2. **Path.** The engine's `-m` must be known before anything is downloaded. The layout on the volume is
-   `INTO/<hash>/current/<name>`, where `current` is a relative symbolic link that the puller swaps once a whole model
-   is complete and verified. A file that is open in another pod is therefore never replaced or truncated.
+2. **Path.** The engine's `-m` must be known before anything is downloaded: `INTO/<hash>/current/<name>`. The folder
+   `current` appears by a rename once a whole model is complete and verified (see `volume`), so a file that is open
+   in another pod is never replaced or truncated.
 3. **Secrets.** They never appear in arguments. They are files under `CREDENTIALS_DIR`, mounted from Secrets into the
    puller only.
 

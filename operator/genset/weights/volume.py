@@ -9,7 +9,7 @@
 A model appears as a whole: its folder is renamed to `current` only when every file is verified, synced to disk and
 recorded in complete.json. No symbolic links: some shared file systems (SMB) have none. When a mutable revision moves
 on, `current` is renamed to its content's name first; a rename does not disturb pods that have the files open. A crash
-between the two renames is repaired by `complete`.
+between the two renames is repaired by `restored`.
 
 Nothing complete is deleted on a shared volume, because other pods may be reading it. Only with `exclusive` (no other
 pod can mount the volume: ReadWriteOncePod) do other models go, and only when their space is needed. Partial downloads
@@ -98,10 +98,21 @@ class Volume:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def complete(self) -> Model | None:
-        """The model in `current` if it is as it was when it was verified. Takes milliseconds."""
-        if not self.current.exists():
-            self._repair()
+        """The model in `current` if it is as it was when it was verified. Takes milliseconds and needs no lock."""
         return self._intact(self.current)
+
+    def restored(self) -> Model | None:
+        """`complete`, after putting the newest complete model back if a crash came between two renames.
+
+        Only for the holder of the lock: to anybody else, a model that is being replaced looks the same.
+        """
+        if not self.current.exists():
+            whole = [folder for folder in self._contents(self.folder) if self._intact(folder)]
+            if whole:
+                newest = max(whole, key=lambda folder: (folder / _MARKER).stat().st_mtime)
+                _log.info("Put back %s", newest)
+                newest.rename(self.current)
+        return self.complete()
 
     def reverify(self) -> Model | None:
         """Reads the files of `current` again when only their times differ (a restored snapshot, a copied volume)."""
@@ -167,6 +178,7 @@ class Volume:
                     leftover.unlink()
             write_synced(folder / _MARKER, json.dumps(asdict(model), indent=1).encode())
             sync_folder(folder)
+            shutil.rmtree(self.folder / resolved.content, ignore_errors=True)  # the same, but found changed
             self._install(folder)
         return model
 
@@ -211,14 +223,6 @@ class Volume:
         folder.rename(self.current)
         sync_folder(self.folder)
         shutil.rmtree(self.folder / f"{_INCOMING}broken", ignore_errors=True)
-
-    def _repair(self) -> None:
-        """Puts the newest complete model back in place, after a crash between two renames."""
-        whole = [folder for folder in self._contents(self.folder) if self._intact(folder)]
-        if whole:
-            newest = max(whole, key=lambda folder: (folder / _MARKER).stat().st_mtime)
-            _log.info("Put back %s", newest)
-            newest.rename(self.current)
 
     def _intact(self, folder: Path) -> Model | None:
         model = _read_marker(folder)

@@ -166,15 +166,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._body.clear()
             if listener is not None:
                 listener.on_body(data)
-                listener = self.listener
-        if self.complete:
-            if listener is not None:
-                listener.on_end(verified)
-            elif not self.closed:
-                if self._keep and not self.endpoint.gone and len(self.endpoint.idle) < IDLE_CONNECTIONS:
-                    self._pool(self.since)
-                else:
-                    self.drop()
+        if not self.complete or self.listener is not listener:
+            return  # not at its end; or the exchange has left, and perhaps the next one has begun
+        if listener is not None:
+            listener.on_end(verified)
+        elif not self.closed:
+            if self._keep and not self.endpoint.gone and len(self.endpoint.idle) < IDLE_CONNECTIONS:
+                self._pool(self.since)
+            else:
+                self.drop()
 
     def _lost(self, detail: str) -> None:
         listener, stale = self.listener, self.reused and not self._heard

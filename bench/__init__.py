@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench router` (the data plane beside its peers) and `python -m bench operator`."""

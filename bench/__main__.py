@@ -1,0 +1,23 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from bench import operator, router
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measures genset: ratios against peers on the same core, in turns, because absolute numbers are the machine's."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+main.add_command(router.command)
+main.add_command(operator.command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""A real router in this process, on free ports, for tests over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genset.router.reload import FolderSource
+from genset.router.server import Router, ServerOptions
+from tests.upstream.client import Response, request
+
+logging.getLogger("genset").setLevel(logging.CRITICAL)
+
+
+def house(base_url: str, name: str = "house", **more: Any) -> dict[str, Any]:
+    """A local backend at one URL (an external server), not probed."""
+    target = {"baseUrl": base_url, "provider": "openAICompatible", **more.pop("url", {})}
+    return {"name": name, "kind": "local", "model": "small", "url": target, **more}
+
+
+def cloud(base_url: str, name: str = "cloud", provider: str = "openAICompatible", **more: Any) -> dict[str, Any]:
+    target = {"baseUrl": base_url, "provider": provider, **more.pop("url", {})}
+    return {"name": name, "kind": "cloud", "model": "large", "url": target, **more}
+
+
+def pods(host: str, port: int, name: str = "house", health: str = "/health") -> dict[str, Any]:
+    """A local backend whose endpoints DNS tells."""
+    local = {"dns": {"host": host, "port": port}, "healthPath": health}
+    return {"name": name, "kind": "local", "model": "small", "local": local}
+
+
+def config(
+    *backends: dict[str, Any],
+    tiers: list[list[str]] | None = None,
+    models: list[str] | None = None,
+    failover: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
+    generation: int = 1,
+    routes: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """A configuration with one route over all backends, a tier each, unless told otherwise."""
+    order = tiers if tiers is not None else [[backend["name"]] for backend in backends]
+    route = {
+        "name": "route",
+        "match": {"models": models or ["counting"]},
+        "tiers": [[{"backend": name} for name in tier] for tier in order],
+        "failover": failover or {},
+    }
+    return {
+        "version": 1,
+        "policy": {"namespace": "models", "name": "assistant", "generation": generation},
+        "backends": list(backends),
+        "routes": routes or [route],
+        "limits": limits or {},
+    }
+
+
+class RunningRouter:
+    """`async with RunningRouter(tmp_path, config(...)) as router`. `credentials` maps file names to contents."""
+
+    def __init__(
+        self,
+        folder: Path,
+        content: dict[str, Any],
+        credentials: dict[str, bytes] | None = None,
+        *,
+        drain_grace: float = 0.0,
+        log: Path | None = None,
+    ) -> None:
+        self.config_dir = folder / "config"
+        self.credentials_dir = folder / "credentials"
+        self.config_dir.mkdir(exist_ok=True)
+        self.credentials_dir.mkdir(exist_ok=True)
+        self.write(content)
+        for name, data in (credentials or {}).items():
+            (self.credentials_dir / name).write_bytes(data)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
+        options = ServerOptions(("127.0.0.1", 0), ("127.0.0.1", 0), drain_grace, descriptor)
+        self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)
+
+    def write(self, content: dict[str, Any] | str) -> None:
+        """Replaces the configuration as the kubelet does: whole, by a rename."""
+        text = content if isinstance(content, str) else json.dumps(content)
+        new = self.config_dir / "..new"
+        new.write_text(text)
+        new.rename(self.config_dir / "router.json")
+
+    async def __aenter__(self) -> RunningRouter:
+        await self.router.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.router.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.router.listen_port}"
+
+    @property
+    def chat_url(self) -> str:
+        return f"{self.url}/v1/chat/completions"
+
+    async def ask(self, body: Any, path: str = "/v1/chat/completions", **more: Any) -> Response:
+        return await request(self.url + path, body, **more)
+
+    async def admin(self, path: str) -> Response:
+        return await request(f"http://127.0.0.1:{self.router.admin_port}{path}")
+
+    async def state(self, backend: str) -> dict[str, Any]:
+        """What /-/state says about one backend."""
+        found: dict[str, Any] = (await self.admin("/-/state")).json["backends"][backend]
+        return found
+
+
+async def until(condition: Callable[[], bool], within: float = 5.0, what: str = "the condition") -> None:
+    """Waits for a condition with a deadline."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while not condition():
+        assert loop.time() < deadline, f"{what} did not come true within {within:g} s"
+        await asyncio.sleep(0.01)

@@ -1,0 +1,388 @@
+"""Cancel, back-pressure, limits, drain, reload, endpoints, return: the router as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genset.router.wire import connect
+from tests.router.running import RunningRouter, cloud, config, house, pods, until
+from tests.upstream import client, steps
+from tests.upstream.client import chat
+from tests.upstream.counting import fault
+from tests.upstream.scripted import ScriptedUpstream
+from tests.upstream.steps import Answer, Silence, Step
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
+@pytest.mark.parametrize(
+    "default", [Silence(headers=False), Silence(), Answer(words=1000, interval=0.01)], ids=["waiting", "held", "streaming"]
+)
+async def test_upstream_is_cancelled_when_the_client_leaves(tmp_path: Path, default: Step, reset: bool) -> None:
+    async with ScriptedUpstream(default=default) as local:
+        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
+            async with client.stream(router.chat_url, chat()) as exchange:
+                await local.until(lambda: bool(local.requests))
+                if isinstance(default, Answer):
+                    await exchange.until_text(3)
+                exchange.leave(reset=reset)
+                await local.until(lambda: local.requests[0].client_left_at is not None, within=1)
+            await until(lambda: not router.router.exchanges)
+            state = await router.state("house")
+            assert state["breaker"]["state"] == "closed" and state["endpoints"][0]["inFlight"] == 0
+            assert router.router.gate.in_flight == 0
+
+
+async def test_a_client_that_leaves_while_its_request_is_repeated(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=steps.rate_limited(retry_after=2)) as local:
+        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
+            async with client.stream(router.chat_url, chat()) as exchange:
+                await local.until(lambda: len(local.requests) == 1)
+                exchange.leave()
+            await until(lambda: not router.router.exchanges, within=1)
+            assert router.router.gate.in_flight == 0
+
+
+async def test_a_slow_reader_holds_its_upstream_back_not_our_memory(tmp_path: Path) -> None:
+    big = Answer(texts=tuple("x" * 50_000 for _ in range(1000)))  # 50 MB
+    async with ScriptedUpstream(default=big) as local:
+        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
+            with socket.socket() as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                sock.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(sock, ("127.0.0.1", router.router.listen_port))
+                body = json.dumps(chat()).encode()
+                head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+                await loop.sock_sendall(sock, head + body)
+                await until(lambda: any(c.paused for c in router.router.connections), what="pausing")
+                sent = -1
+                while sent != local.requests[0].bytes_sent:  # until the kernel's buffers are full as well
+                    sent = local.requests[0].bytes_sent
+                    await asyncio.sleep(0.3)
+                assert sent < 25_000_000, "a client that reads nothing was sent half of the answer"
+                connection = next(iter(router.router.connections))
+                assert connection.transport.get_write_buffer_size() < 1_000_000
+                got = 0
+                while got < 30_000_000:  # reads on: all is well
+                    got += len(await loop.sock_recv(sock, 1_000_000))
+
+
+async def test_limits_queue_and_refuse(tmp_path: Path) -> None:
+    limits = {"maxInFlight": 1, "maxQueued": 1, "queueSeconds": 1}
+    async with ScriptedUpstream(default=Answer(first_delay=0.5)) as local:
+        async with RunningRouter(tmp_path, config(house(local.base_url), limits=limits)) as router:
+            first = asyncio.ensure_future(router.ask(chat()))
+            await local.until(lambda: len(local.requests) == 1)
+            second = asyncio.ensure_future(router.ask(chat()))
+            await until(lambda: router.router.gate.queued == 1)
+            refused = await router.ask(chat())
+            assert refused.status == 429 and refused.headers["retry-after"] == "1"
+            assert refused.json["error"]["type"] == "router_overloaded"
+            assert (await first).complete and (await second).complete
+            local.always(Answer(first_delay=3))
+            slow = asyncio.ensure_future(router.ask(chat()))
+            await local.until(lambda: len(local.requests) == 3)
+            waited = await router.ask(chat())
+            assert waited.status == 429 and waited.json["error"]["type"] == "router_queue_timeout"
+            assert (await slow).complete
+            assert router.router.gate.in_flight == router.router.gate.queued == 0
+
+
+async def test_reload_under_load_loses_nothing(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Answer(interval=0.002)) as one, ScriptedUpstream(default=Answer()) as two:
+        async with RunningRouter(tmp_path, config(house(one.base_url))) as router:
+            stop = False
+            seen: Counter[str] = Counter()
+
+            async def load() -> None:
+                while not stop:
+                    answer = await router.ask(chat())
+                    assert answer.complete and fault(answer.text, 10) is None, answer
+                    seen[answer.headers["x-genset-backend"]] += 1
+
+            clients = [asyncio.ensure_future(load()) for _ in range(8)]
+            for generation in range(2, 8):
+                name = "other" if generation % 2 == 0 else "house"
+                target = two if generation % 2 == 0 else one
+                router.write(config(house(target.base_url, name), generation=generation))
+                table = router.router.table
+                await until(lambda before=table: router.router.table is not before, what="the new table")  # type: ignore[misc]
+                await asyncio.sleep(0.1)
+            stop = True
+            await asyncio.gather(*clients)
+            view = (await router.admin("/-/config")).json
+            assert view["generation"] == 7 and view["error"] is None
+            assert seen["house"] > 10 and seen["other"] > 10
+
+
+async def test_a_bad_configuration_changes_nothing_and_is_told(tmp_path: Path) -> None:
+    async with ScriptedUpstream() as local:
+        good = config(house(local.base_url))
+        async with RunningRouter(tmp_path, good) as router:
+            before = (await router.admin("/-/config")).json
+            for bad, words in (
+                ("{", "router.json"),
+                (json.dumps({**good, "colour": "blue"}), "colour"),
+                (json.dumps(config(cloud(local.base_url, url={"keyFile": "cloud.key"}))), "cloud.key"),
+                (json.dumps(config(house(local.base_url), tiers=[["nobody"]])), "nobody"),
+            ):
+                router.write(bad)
+                await until(lambda w=words: w in (router.router.config_error or ""), what=words)  # type: ignore[misc]
+                view = (await router.admin("/-/config")).json
+                assert words in view["error"] and view["hash"] == before["hash"]
+                assert (await router.ask(chat())).complete
+                assert (await router.admin("/-/ready")).status == 200
+            router.write(good)
+            await until(lambda: router.router.config_error is None)
+
+
+async def test_breakers_and_pools_survive_a_reload_of_something_else(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=steps.server_error(500)) as ill, ScriptedUpstream() as well:
+        backends = (house(ill.base_url), cloud(well.base_url))
+        async with RunningRouter(tmp_path, config(*backends)) as router:
+            for _ in range(3):
+                assert (await router.ask(chat())).complete
+            assert (await router.state("house"))["breaker"]["state"] == "open"
+            router.write(config(*backends, models=["counting", "other"], generation=2))
+            await until(lambda: router.router.table is not None and "other" in router.router.table.models)
+            assert (await router.state("house"))["breaker"]["state"] == "open"
+            asked = len(ill.requests)
+            assert (await router.ask(chat())).complete
+            assert len(ill.requests) == asked and well.accepted == 1
+
+
+async def test_without_a_configuration_it_waits_unready(tmp_path: Path) -> None:
+    async with ScriptedUpstream() as local:
+        async with RunningRouter(tmp_path, {"version": 2}) as router:
+            assert (await router.admin("/-/healthy")).status == 200
+            ready = await router.admin("/-/ready")
+            assert ready.status == 503 and b"no configuration" in ready.body
+            answer = await router.ask(chat())
+            assert answer.status == 503 and answer.json["error"]["type"] == "router_not_configured"
+            router.write(config(house(local.base_url)))
+            await until(lambda: router.router.table is not None)
+            assert (await router.admin("/-/ready")).status == 200
+            assert (await router.ask(chat())).complete
+
+
+class Names:
+    """What FakeDns answers: host -> addresses; a missing host has none."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[str, ...]] = {}
+        self.down = False
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """FakeDns in place of getaddrinfo: a name server that tests can change and break."""
+    fake = Names()
+
+    def getaddrinfo(host: str) -> tuple[str, ...]:
+        if fake.down:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        if host not in fake.known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return fake.known[host]
+
+    monkeypatch.setattr(connect, "_getaddrinfo", getaddrinfo)
+    return fake
+
+
+def free_port() -> int:
+    """One that is free on every loopback address (pods of a Service share their port)."""
+    with socket.socket() as sock:
+        sock.bind(("0.0.0.0", 0))
+        return int(sock.getsockname()[1])
+
+
+async def pod(stack: contextlib.AsyncExitStack, host: str, port: int, **more: Any) -> ScriptedUpstream:
+    upstream = ScriptedUpstream(host=host, **more)
+    upstream.port = port
+    return await stack.enter_async_context(upstream)
+
+
+async def test_endpoints_come_and_go_with_dns(tmp_path: Path, names: Names) -> None:
+    port = free_port()
+    async with contextlib.AsyncExitStack() as stack:
+        one = await pod(stack, "127.0.0.1", port)
+        two = await pod(stack, "127.0.0.2", port)
+        names.known["house.test"] = ("127.0.0.1",)
+        async with RunningRouter(tmp_path, config(pods("house.test", port))) as router:
+            assert (await router.ask(chat())).complete
+            names.known["house.test"] = ("127.0.0.1", "127.0.0.2")
+            table = router.router.table
+            assert table is not None
+            backend = table.backends["house"]
+            await until(lambda: [e.healthy for e in backend.endpoints] == [True, True], what="two endpoints")
+            for _ in range(6):
+                assert (await router.ask(chat())).complete
+            assert len(two.requests) == 3, "requests were not shared evenly"
+            for broken in ("down", "empty"):
+                names.down = broken == "down"
+                if broken == "empty":
+                    names.known.clear()
+                await asyncio.sleep(1.5)
+                assert len(backend.endpoints) == 2, "the last good endpoints were thrown away"
+                assert (await router.ask(chat())).complete
+            names.known["house.test"] = ("127.0.0.2",)
+            await until(lambda: len(backend.endpoints) == 1, what="the end of one endpoint")
+            before = len(one.requests)
+            for _ in range(4):
+                assert (await router.ask(chat())).complete
+            assert len(one.requests) == before
+
+
+async def test_one_dead_pod_of_two_costs_nobody_anything(tmp_path: Path, names: Names) -> None:
+    port = free_port()
+    async with contextlib.AsyncExitStack() as stack:
+        one = await pod(stack, "127.0.0.1", port, default=Answer(first_delay=0.3))
+        await pod(stack, "127.0.0.2", port, default=Answer(first_delay=0.3))
+        other = await stack.enter_async_context(ScriptedUpstream())
+        names.known["house.test"] = ("127.0.0.1", "127.0.0.2")
+        async with RunningRouter(tmp_path, config(pods("house.test", port), cloud(other.base_url))) as router:
+            running = [asyncio.ensure_future(router.ask(chat())) for _ in range(20)]
+            await one.until(lambda: len(one.requests) >= 10)
+            await one.kill()
+            answers = await asyncio.gather(*running)
+            answers += [await router.ask(chat()) for _ in range(20)]
+            assert all(a.complete and a.headers["x-genset-backend"] == "house" for a in answers)
+            assert not other.requests
+            state = await router.state("house")
+            assert state["breaker"]["state"] == "closed" and state["admits"]
+
+
+async def test_the_house_dies_under_load_and_comes_back(tmp_path: Path, names: Names) -> None:
+    port = free_port()
+    names.known["house.test"] = ("127.0.0.1",)
+    async with contextlib.AsyncExitStack() as stack:
+        local = await pod(stack, "127.0.0.1", port, default=Answer(first_delay=0.01))
+        other = await stack.enter_async_context(ScriptedUpstream())
+        async with RunningRouter(tmp_path, config(pods("house.test", port), cloud(other.base_url))) as router:
+            answers: list[tuple[float, str]] = []
+            stop = False
+            loop = asyncio.get_running_loop()
+
+            async def load() -> None:
+                while not stop:
+                    answer = await router.ask(chat(stream=False))
+                    assert answer.complete and fault(answer.text, 10) is None, answer
+                    answers.append((loop.time(), answer.headers["x-genset-backend"]))
+                    await asyncio.sleep(0.01)
+
+            clients = [asyncio.ensure_future(load()) for _ in range(10)]
+            await until(lambda: len(answers) > 50)
+            killed = loop.time()
+            await local.kill()
+            await until(lambda: sum(1 for at, name in answers if name == "cloud") > 50)
+            local.listen()
+            returned = loop.time()
+            await until(lambda: answers[-1][1] == "house", within=30, what="the return to the house")
+            await asyncio.sleep(0.3)
+            stop = True
+            await asyncio.gather(*clients)
+            assert min(at for at, name in answers if name == "cloud") - killed < 0.5
+            back = min(at for at, name in answers if name == "house" and at > returned) - returned
+            assert 9.0 < back < 20.0, f"traffic came back after {back:.1f} s"
+
+
+async def test_a_flapping_house_does_not_drag_traffic_along(tmp_path: Path, names: Names) -> None:
+    port = free_port()
+    names.known["house.test"] = ("127.0.0.1",)
+    async with contextlib.AsyncExitStack() as stack:
+        local = await pod(stack, "127.0.0.1", port)
+        other = await stack.enter_async_context(ScriptedUpstream())
+        async with RunningRouter(tmp_path, config(pods("house.test", port), cloud(other.base_url))) as router:
+            await local.kill()
+            for _ in range(4):
+                assert (await router.ask(chat())).complete
+            local.listen()
+            began = time.monotonic()
+            while time.monotonic() - began < 4:  # well for 4 s is not well enough
+                answer = await router.ask(chat())
+                assert answer.complete and answer.headers["x-genset-backend"] == "cloud"
+                await asyncio.sleep(0.1)
+
+
+async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[asyncio.subprocess.Process, int, int]:
+    """`genset router` as a process of its own."""
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config" / "router.json").write_text(json.dumps(content))
+    port, admin = free_port(), free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "genset", "router", "--config-dir", str(tmp_path / "config"),
+        "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--access-log", str(tmp_path / "access.log"),
+        *more, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            if (await client.request(f"http://127.0.0.1:{admin}/-/ready")).status == 200:
+                return process, port, admin
+        await asyncio.sleep(0.05)
+    process.kill()
+    raise AssertionError("the router did not become ready within 10 s")
+
+
+async def test_sigterm_drains(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Answer(words=20, interval=0.1)) as local:
+        process, port, admin = await spawn(tmp_path, config(house(local.base_url)), "--drain-grace", "0.8")
+        url = f"http://127.0.0.1:{port}"
+        try:
+            kept = await client.HttpConnection.open(url)
+            async with client.stream(url + "/v1/chat/completions", chat()) as running:
+                await running.until_text(2)
+                process.send_signal(signal.SIGTERM)
+                for _ in range(100):
+                    ready = await client.request(f"http://127.0.0.1:{admin}/-/ready")
+                    if ready.status == 503:
+                        break
+                    await asyncio.sleep(0.01)
+                assert ready.status == 503, "still ready after SIGTERM"
+                # during the grace new requests are still served, and told to go elsewhere afterwards
+                fresh = await client.request(url + "/v1/models")
+                assert fresh.status == 200 and fresh.headers["connection"] == "close"
+                old = await (await kept.start("/v1/models")).whole()
+                assert old.status == 200 and old.headers["connection"] == "close"
+                await asyncio.sleep(1.0)
+                with pytest.raises(OSError):
+                    await client.request(url + "/v1/models")
+                answer = await running.whole()
+            assert answer.complete and fault(answer.text, 20) is None, answer
+            assert await asyncio.wait_for(process.wait(), 5) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    assert [line["backend"] for line in lines] == ["house"]
+    assert lines[0]["attempts"][0].startswith("house:ok:") and lines[0]["outputTokens"] == 20
+    assert "count" not in str({k: v for k, v in lines[0].items() if k != "model"}), "prompt text in the access log"
+
+
+async def test_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Answer(words=500, interval=0.1)) as local:
+        content = config(house(local.base_url), limits={"drainSeconds": 1})
+        process, port, _ = await spawn(tmp_path, content, "--drain-grace", "0")
+        try:
+            async with client.stream(f"http://127.0.0.1:{port}/v1/chat/completions", chat()) as running:
+                await running.until_text(2)
+                process.send_signal(signal.SIGTERM)
+                answer = await running.whole(within=5)
+            assert not answer.complete and answer.error is not None and answer.error["code"] == "router_draining"
+            assert await asyncio.wait_for(process.wait(), 5) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()

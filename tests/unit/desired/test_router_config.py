@@ -1,0 +1,91 @@
+"""Credentials on their way to the router: kept when a Secret goes missing, and never for anybody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from genset.api.routepolicy import ProviderName, RoutePolicy
+from genset.desired import router_config
+from genset.desired.context import RoutePolicyContext, Settings
+
+SETTINGS = Settings(image="genset:test")
+
+
+def policy(**cloud: Any) -> RoutePolicy:
+    cloud = {"provider": "mistral", "model": "m", "credentialsSecretRef": {"name": "s", "key": "k"}, **cloud}
+    return RoutePolicy.model_validate(
+        {
+            "metadata": {"name": "p"},
+            "spec": {
+                "backends": [{"name": "b", "cloud": cloud}],
+                "routes": [{"name": "r", "tiers": [{"backends": [{"name": "b"}]}]}],
+            },
+        }
+    )
+
+
+def context(secrets: dict[str, dict[str, bytes]], applied: dict[str, bytes] | None = None) -> RoutePolicyContext:
+    return RoutePolicyContext(SETTINGS, {}, secrets, applied or {})
+
+
+def test_a_key_stays_in_use_while_its_secret_is_missing() -> None:
+    given = router_config.credential_files(policy(), context({"s": {"k": b"old\n"}}))
+    assert list(given.values()) == [b"old"]
+    lost = context({}, given)
+    assert router_config.credential_files(policy(), lost) == given
+    assert [b.name for b in router_config.build(policy(), lost).backends] == ["b"]
+
+
+def test_a_rotated_key_replaces_the_old_one() -> None:
+    given = router_config.credential_files(policy(), context({"s": {"k": b"old"}}))
+    rotated = router_config.credential_files(policy(), context({"s": {"k": b"new"}}, given))
+    assert rotated == dict.fromkeys(given, b"new")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"credentialsSecretRef": {"name": "other", "key": "k"}},
+        {"credentialsSecretRef": {"name": "s", "key": "other"}},
+        {"baseURL": "https://elsewhere.example/v1"},
+    ],
+)
+def test_a_kept_key_is_never_sent_to_another_host_or_taken_for_another_secret(change: dict[str, Any]) -> None:
+    given = router_config.credential_files(policy(), context({"s": {"k": b"old"}}))
+    changed = policy(**change)
+    assert router_config.credential_files(changed, context({}, given)) == {}
+    assert router_config.build(changed, context({}, given)).backends == ()
+
+
+def test_a_key_that_no_backend_needs_any_more_goes() -> None:
+    changed = policy(provider="openAICompatible", baseURL="https://a.example/v1", credentialsSecretRef=None)
+    assert router_config.credential_files(changed, context({}, {"b-00000000.key": b"old"})) == {}
+
+
+def test_every_file_that_the_configuration_names_is_there() -> None:
+    full = policy(
+        provider="openAICompatible",
+        baseURL="https://a.example/v1",
+        caSecretRef={"name": "s", "key": "ca"},
+        proxy={"url": "http://proxy.example:3128", "credentialsSecretRef": {"name": "s", "key": "proxy"}},
+    )
+    known = context({"s": {"k": b"1", "ca": b"2", "proxy": b"3"}})
+    (backend,) = router_config.build(full, known).backends
+    assert backend.url is not None
+    named = {backend.url.key_file, backend.url.ca_file, backend.url.proxy_credentials_file}
+    assert named == set(router_config.credential_files(full, known))
+
+
+@pytest.mark.parametrize("provider", [p for p in ProviderName if p is not ProviderName.OPENAI_COMPATIBLE])
+def test_every_provider_has_a_base_url(provider: ProviderName) -> None:
+    (backend,) = router_config.build(policy(provider=provider.value), context({"s": {"k": b"1"}})).backends
+    assert backend.url is not None and backend.url.base_url.startswith("https://")
+
+
+def test_the_same_policy_gives_the_same_bytes_and_no_secret_is_among_them() -> None:
+    known = context({"s": {"k": b"very-secret"}})
+    first, second = (router_config.build(policy(), known).canonical_json() for _ in range(2))
+    assert first == second
+    assert "very-secret" not in first

@@ -1,0 +1,53 @@
+"""A fake llama-server that only answers /metrics: busy for a number of scrapes, then idle."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+# Lines as llama-server build 11669 writes them, help lines included: they name the gauges, too.
+_METRICS = """\
+# HELP llamacpp:requests_processing Number of requests processing.
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing {processing}
+# HELP llamacpp:requests_deferred Number of requests deferred.
+# TYPE llamacpp:requests_deferred gauge
+llamacpp:requests_deferred {deferred}
+"""
+
+
+class IdleServer:
+    """Listens on a free port while it is entered. `asked` counts the scrapes."""
+
+    def __init__(self, busy_answers: int, status: int = 200) -> None:
+        self.asked = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked += 1
+                busy = outer.asked <= busy_answers
+                # The last busy scrape has only a waiting request: that counts, too.
+                processing = int(busy and outer.asked < busy_answers)
+                body = _METRICS.format(processing=processing, deferred=int(busy)).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+
+    def __enter__(self) -> IdleServer:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()

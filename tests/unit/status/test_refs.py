@@ -1,0 +1,158 @@
+"""Problems of references: each names the object, the field and the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.routepolicy import RoutePolicy
+from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
+from genset.status.refs import check_model_deployment, check_route_policy, policy_secret_refs, secret_refs
+
+PLAIN = {"huggingFace": {"repo": "a/b"}}
+HUB = {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hub", "key": "token"}}}
+WEB = {
+    "http": {
+        "url": "https://a.example/m.gguf",
+        "sha256": "0" * 64,
+        "headersSecretRef": {"name": "web", "key": "headers"},
+        "caSecretRef": {"name": "web-ca", "key": "ca.crt"},
+    }
+}
+
+
+def model(**spec: Any) -> ModelDeployment:
+    return ModelDeployment.model_validate({"metadata": {"name": "house", "namespace": "models"}, "spec": spec})
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(image="genset:test", **changes)
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]]]]] = [
+    ("fine", {"source": PLAIN}, {}, []),
+    ("secret there", {"source": HUB}, {"secrets": {"hub": {"token": b"t"}}}, []),
+    (
+        "secret missing",
+        {"source": HUB},
+        {},
+        [("SecretNotFound", ["Secret hub", "namespace models", "key token", "tokenSecretRef"])],
+    ),
+    (
+        "key missing",
+        {"source": HUB},
+        {"secrets": {"hub": {"tok": b"t"}}},
+        [("SecretKeyNotFound", ["Secret hub", "no key token", "tok"])],
+    ),
+    (
+        "key empty",
+        {"source": HUB},
+        {"secrets": {"hub": {"token": b" \n"}}},
+        [("SecretKeyNotFound", ["empty key token"])],
+    ),
+    (
+        "both of http",
+        {"source": WEB},
+        {},
+        [("SecretNotFound", ["Secret web,"]), ("SecretNotFound", ["Secret web-ca,"])],
+    ),
+    (
+        "host path",
+        {"source": {"hostPath": {"path": "/m.gguf"}}},
+        {},
+        [("HostPathNotAllowed", ["allowHostPath", "use pvc"])],
+    ),
+    ("host path allowed", {"source": {"hostPath": {"path": "/m.gguf"}}}, {"settings": {"allow_host_path": True}}, []),
+    (
+        "way out of the claim",
+        {"source": {"pvc": {"claimName": "c", "path": "a/../../etc/passwd"}}},
+        {},
+        [("InvalidSpec", ["'..'"])],
+    ),
+    ("dots in a name are fine", {"source": {"pvc": {"claimName": "c", "path": "a/..b.gguf"}}}, {}, []),
+    (
+        "denied arguments",
+        {"source": PLAIN, "llamaCpp": {"extraArgs": ["--tools", "all", "--port=1"]}},
+        {},
+        [("InvalidSpec", ["--tools is refused", "run code"]), ("InvalidSpec", ["--port=1 is refused"])],
+    ),
+    (
+        "cacheRAM fills memory",
+        {"source": PLAIN, "resources": {"memory": "1Gi"}, "llamaCpp": {"cacheRAM": "1024Mi"}},
+        {},
+        [("InvalidSpec", ["cacheRAM (1024Mi)", "1Gi"])],
+    ),
+    (
+        "one pod volume for two",
+        {"source": PLAIN, "replicas": 2, "cache": {"size": "1Gi", "accessMode": "ReadWriteOncePod"}},
+        {},
+        [("InvalidSpec", ["ReadWriteOncePod", "ReadWriteMany"])],
+    ),
+    (
+        "external secrets",
+        {"engine": "external", "external": {"url": "http://a", "apiKeySecretRef": {"name": "k", "key": "x"}}},
+        {},
+        [("SecretNotFound", ["spec.external.apiKeySecretRef", "Secret k"])],
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "given", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_model_deployment(spec: dict[str, Any], given: dict[str, Any], expected: list[tuple[str, list[str]]]) -> None:
+    context = ModelDeploymentContext(settings(**given.get("settings", {})), given.get("secrets", {}))
+    found = check_model_deployment(model(**spec), context)
+    assert [problem.reason for problem in found] == [reason for reason, _ in expected]
+    for problem, (_, words) in zip(found, expected, strict=True):
+        assert problem.field.startswith("spec.")
+        for word in words:
+            assert word in problem.message
+
+
+def policy(*backends: dict[str, Any]) -> RoutePolicy:
+    routes = [{"name": "r", "tiers": [{"backends": [{"name": backends[0]["name"]}]}]}]
+    return RoutePolicy.model_validate(
+        {
+            "metadata": {"name": "assistant", "namespace": "models"},
+            "spec": {"backends": list(backends), "routes": routes},
+        }
+    )
+
+
+DESK = model(engine="external", external={"url": "http://a", "apiKeySecretRef": {"name": "desk", "key": "key"}})
+CLOUD = {
+    "name": "cloud",
+    "cloud": {
+        "provider": "openAICompatible", "model": "m", "baseURL": "https://a/v1",
+        "credentialsSecretRef": {"name": "key", "key": "apiKey"}, "caSecretRef": {"name": "ca", "key": "ca.crt"},
+        "proxy": {"url": "http://p:3128", "credentialsSecretRef": {"name": "proxy", "key": "basic"}},
+    },
+}  # fmt: skip
+
+
+def test_a_policy_says_everything_that_is_missing_at_once() -> None:
+    resource = policy(
+        CLOUD, {"name": "typo", "deployment": {"name": "hous"}}, {"name": "desk", "deployment": {"name": "desk"}}
+    )
+    context = RoutePolicyContext(settings(), {"desk": DESK}, {"ca": {}})
+    found = check_route_policy(resource, context)
+    assert [problem.reason for problem in found] == [
+        "DeploymentNotFound", "SecretNotFound", "SecretKeyNotFound", "SecretNotFound", "SecretNotFound",
+    ]  # fmt: skip
+    assert "ModelDeployment hous" in found[0].message and "backend typo" in found[0].message
+    assert "spec.backends[cloud].cloud.credentialsSecretRef" in found[1].message
+    assert "proxy" in found[3].message
+    assert "Secret desk" in found[4].message
+
+
+def test_a_policy_whose_references_resolve_has_no_problem() -> None:
+    secrets = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": b"2"}, "proxy": {"basic": b"3"}, "desk": {"key": b"4"}}
+    resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
+    assert check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, secrets)) == []
+
+
+def test_what_has_to_be_read_is_what_is_named() -> None:
+    assert [ref.name for _, ref in secret_refs(model(source=WEB))] == ["web", "web-ca"]
+    resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
+    assert [ref.name for _, ref in policy_secret_refs(resource, {"desk": DESK})] == ["key", "ca", "proxy", "desk"]
