@@ -52,7 +52,7 @@ def peers() -> dict[str, Peer]:
     """All peers by name, in the order of the table."""
     from bench.peers.aiohttp_proxy import AiohttpProxy
     from bench.peers.genset import Genset
-    from bench.peers.vllm_router import VllmRouter
+    from bench.peers.vllm_router import VllmRouter, VllmRouterLean
 
-    found: tuple[Peer, ...] = (Genset(), VllmRouter(), AiohttpProxy())
+    found: tuple[Peer, ...] = (Genset(), VllmRouter(), VllmRouterLean(), AiohttpProxy())
     return {peer.name: peer for peer in found}

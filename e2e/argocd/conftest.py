@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from e2e.argocd.argo import ArgoCd, GitRepository
@@ -146,7 +147,7 @@ def samples(site: Site) -> list[Object]:
             "${WEIGHTS_SHA256}": source["sha256"],
             "${CLOUD_BASE_URL}": "https://203.0.113.1/v1",  # RFC 5737: documentation
             "${CLOUD_API_KEY}": "sk-fleet",
-            "${CLOUD_CA_BASE64}": base64.b64encode(b"-----BEGIN CERTIFICATE-----\n").decode(),
+            "${CLOUD_CA_BASE64}": base64.b64encode(trustme.CA().cert_pem.bytes()).decode(),
         },
     )
     for item in found:

@@ -99,9 +99,13 @@ class ControlPlane:
                     yield json.loads(line)
 
     def audit_position(self) -> int:
-        """The log's length in bytes."""
+        """Where the next event begins, in bytes: the end of the last line that is written whole."""
         try:
-            return self.audit_log_path.stat().st_size
+            with self.audit_log_path.open("rb") as handle:
+                size = handle.seek(0, os.SEEK_END)
+                start = max(0, size - 65536)
+                handle.seek(start)
+                return start + handle.read(size - start).rfind(b"\n") + 1
         except FileNotFoundError:
             return 0
 

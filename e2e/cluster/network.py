@@ -37,8 +37,10 @@ SETTINGS = (
     "kernel.keys.root_maxbytes",
 )
 WANTED = {"net.ipv4.ip_forward": "1", "net.bridge.bridge-nf-call-iptables": "1"}
+# First in their chains, for machines whose firewall denies by default; kube-proxy puts its own before them.
 RULES = (
     ("nat", "POSTROUTING", f"-s {POD_RANGE} ! -d {POD_RANGE}", "MASQUERADE"),
+    ("filter", "INPUT", f"-i {BRIDGE}", "ACCEPT"),
     ("filter", "FORWARD", f"-i {BRIDGE}", "ACCEPT"),
     ("filter", "FORWARD", f"-o {BRIDGE}", "ACCEPT"),
 )
@@ -59,23 +61,8 @@ def prepare(saved_settings: Path) -> None:
     _ip("address", "add", f"{NODE_ADDRESS}/{POD_RANGE.partition('/')[2]}", "dev", BRIDGE)
     _ip("link", "set", BRIDGE, "up")
     for table, chain, match, target in RULES:
-        _run(
-            [
-                "iptables",
-                "-w",
-                "-t",
-                table,
-                "-A",
-                chain,
-                *match.split(),
-                "-m",
-                "comment",
-                "--comment",
-                COMMENT,
-                "-j",
-                target,
-            ]
-        )
+        comment = f"-m comment --comment {COMMENT}"
+        _run(f"iptables -w -t {table} -I {chain} {match} {comment} -j {target}".split())
 
 
 def clear(saved_settings: Path) -> None:

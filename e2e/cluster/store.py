@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from e2e.cluster import mounts
+
 log = logging.getLogger(__name__)
 
 KEPT_ENTRIES = 3  # of one name: the newest, so that switching between branches does not rebuild
@@ -93,7 +95,7 @@ def build_once(kind: str, name: str, key: str, build: Callable[[Path], None], ro
             draft.chmod(0o755)  # mkdtemp gives 0700, and a root file system must be readable by its users
             draft.rename(place)
         except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
+            _discard(draft)
             raise
         _drop_old(place.parent, name)
     return place
@@ -107,7 +109,13 @@ def _touch(place: Path) -> None:
 def _remove_abandoned(folder: Path, name: str) -> None:
     """Drafts of builders that were killed; the lock is ours, so no draft of this name is being filled."""
     for draft in folder.glob(f".{name}.draft-*"):
-        shutil.rmtree(draft, ignore_errors=True)
+        _discard(draft)
+
+
+def _discard(draft: Path) -> None:
+    """Remove a draft; first what a killed builder mounted in it (debootstrap: /proc), or that would be emptied too."""
+    mounts.unmount_below(draft)
+    shutil.rmtree(draft, ignore_errors=True)
 
 
 def _drop_old(folder: Path, name: str) -> None:

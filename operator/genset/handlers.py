@@ -18,6 +18,7 @@ from kubernetes.aio.client import Configuration
 from genset import names
 from genset.controllers.inbox import Inbox
 from genset.kube import kinds
+from genset.kube.client import uses_proxy
 from genset.kube.kinds import Kind
 
 RESOURCES = (kinds.MODEL_DEPLOYMENT, kinds.ROUTE_POLICY)
@@ -30,7 +31,41 @@ CHILDREN = (
 )  # fmt: skip
 
 _OWN = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-_PREFIX = f"operator.{names.GROUP}"  # nothing is ever persisted; a bug that did would at least carry our name
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):  # type: ignore[misc]
+    """Keeps no last-seen state of objects.
+
+    Kopf would compute one for each event (a third of the operator's work in a burst) for handlers that we do not have.
+    """
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+class _NoProgress(kopf.ProgressStorage):  # type: ignore[misc]
+    """Keeps no progress of handlers: there is nothing that could be written to an object."""
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
 
 
 def registry(inbox: Inbox, configuration: Configuration) -> kopf.OperatorRegistry:
@@ -41,7 +76,7 @@ def registry(inbox: Inbox, configuration: Configuration) -> kopf.OperatorRegistr
     for kind in CHILDREN:
         _watch_child(handlers, inbox, kind)
 
-    @kopf.on.login(id="login", registry=handlers)
+    @kopf.on.login(id="login", registry=handlers)  # type: ignore[untyped-decorator]
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await connection_info(configuration)
 
@@ -49,15 +84,15 @@ def registry(inbox: Inbox, configuration: Configuration) -> kopf.OperatorRegistr
 
 
 def _watch_resource(handlers: kopf.OperatorRegistry, inbox: Inbox, kind: Kind) -> None:
-    @kopf.on.event(*_selector(kind), id=f"watch-{kind.plural}", registry=handlers)
+    @kopf.on.event(*_selector(kind), id=f"watch-{kind.plural}", registry=handlers)  # type: ignore[untyped-decorator]
     async def on_resource(event: Mapping[str, Any], **_: Any) -> None:
         inbox.resource(kind.kind, event["type"], event["object"])
 
 
 def _watch_child(handlers: kopf.OperatorRegistry, inbox: Inbox, kind: Kind) -> None:
-    @kopf.on.event(*_selector(kind), id=f"watch-{kind.plural}", registry=handlers)
+    @kopf.on.event(*_selector(kind), id=f"watch-{kind.plural}", registry=handlers)  # type: ignore[untyped-decorator]
     async def on_child(event: Mapping[str, Any], **_: Any) -> None:
-        inbox.child(kind.kind, event["object"])
+        inbox.child(kind.kind, event["type"], event["object"])
 
 
 def settings() -> kopf.OperatorSettings:
@@ -67,15 +102,15 @@ def settings() -> kopf.OperatorSettings:
     result.peering.standalone = True
     result.process.ultimate_exiting_timeout = None  # we end the process ourselves
     result.scanning.disabled = True  # no right to list namespaces or CRDs is needed
-    result.persistence.finalizer = f"{_PREFIX}/unused"
-    result.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
-    result.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=_PREFIX)
+    result.persistence.finalizer = f"operator.{names.GROUP}/unused"
+    result.persistence.progress_storage = _NoProgress()
+    result.persistence.diffbase_storage = _NoDiffBase()
     result.watching.server_timeout = 600  # seconds; the server ends each watch, and Kopf resumes it
     result.watching.connect_timeout = 10
     result.networking.request_timeout = 60
     result.networking.connect_timeout = 10
     result.networking.error_backoffs = (0.2, 0.5, 1, 2, 3, 5, 5, 5)
-    result.networking.trust_env = True  # as kubernetes.aio does
+    result.networking.trust_env = uses_proxy()
     result.queueing.idle_timeout = 1.0  # seconds; a burst's per-object tasks go soon
     result.queueing.exit_timeout = 0.5
     for kind in CHILDREN:
@@ -98,7 +133,7 @@ async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
         proxy_url=configuration.proxy,
-        trust_env=True,
+        trust_env=uses_proxy(),
     )
 
 

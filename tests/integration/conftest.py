@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from e2e.cluster.controlplane import ControlPlane
 
+from e2e.cluster.controlplane import ControlPlane
 from genset import handlers
 from genset.controllers.runtime import Operator, Options
 from genset.desired.context import Settings
-from genset.kube import kinds
 from genset.kube.client import Api, ApiError, load_configuration
 from genset.kube.kinds import Kind, kind_of
 from genset.kube.metrics import Metrics
@@ -139,7 +138,9 @@ class World:
             found: Object = await self.until(f"{condition_type}={status}", reached, seconds)
         except AssertionError as error:
             wanted = f"{condition_type}={status} ({reason or 'any reason'})"
-            raise AssertionError(f"{kind.kind} {name} never had {wanted}; its status: {json.dumps(seen, indent=1)}") from error
+            raise AssertionError(
+                f"{kind.kind} {name} never had {wanted}; its status: {json.dumps(seen, indent=1)}"
+            ) from error
         return found
 
     async def quiet(self, operator: Operator, seconds: float = 20.0) -> None:
@@ -225,19 +226,7 @@ async def make_world(plane: ControlPlane) -> AsyncIterator[World]:
     finally:
         for operator, _, _ in list(world.operators):
             await world.stop(operator)
-        await _clean(world)
         await api.close()
-
-
-async def _clean(world: World) -> None:
-    """Nobody deletes namespaces here, so a test's objects would stay for the operators of the next tests to watch."""
-    for kind in (*handlers.RESOURCES, *handlers.CHILDREN, kinds.SECRET):
-        with contextlib.suppress(ApiError):
-            await world.api.request(
-                "DELETE",
-                kind.path(world.namespace),
-                body={"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0},
-            )
 
 
 @pytest.fixture(autouse=True)

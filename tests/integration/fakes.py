@@ -14,8 +14,8 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from e2e.cluster.controlplane import ControlPlane
 
+from e2e.cluster.controlplane import ControlPlane
 from genset import names
 from genset.kube import kinds
 from genset.kube.client import Api
@@ -262,7 +262,9 @@ def refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) 
     return web.json_response(body, status=status, headers=headers)
 
 
-_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "content-encoding"})
+_HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "content-encoding"}
+)
 _KUBECONFIG = """\
 apiVersion: v1
 kind: Config

@@ -11,7 +11,11 @@ USER = "genset-operator"
 
 _CHILDREN = ["get", "list", "watch", "create", "patch", "delete"]
 RULES: list[dict[str, Any]] = [
-    {"apiGroups": ["genset.dev"], "resources": ["modeldeployments", "routepolicies"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["genset.dev"],
+        "resources": ["modeldeployments", "routepolicies"],
+        "verbs": ["get", "list", "watch"],
+    },
     {
         "apiGroups": ["genset.dev"],
         "resources": ["modeldeployments/status", "routepolicies/status"],

@@ -100,7 +100,9 @@ async def test_fields_and_objects_that_are_no_longer_wanted_go(world: World) -> 
     async def gone() -> bool:
         template = (await world.get(kinds.DEPLOYMENT, "house") or {})["spec"]["template"]
         claims = [item for item in await world.list(kinds.PVC) if "deletionTimestamp" not in item["metadata"]]
-        return "nodeSelector" not in template["spec"] and "team" not in template["metadata"]["annotations"] and not claims
+        return (
+            "nodeSelector" not in template["spec"] and "team" not in template["metadata"]["annotations"] and not claims
+        )
 
     await world.until("node selector, annotation and claim are gone", gone)
 

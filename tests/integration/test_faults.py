@@ -7,8 +7,8 @@ import random
 from pathlib import Path
 
 from aiohttp import web
-from e2e.cluster.controlplane import ControlPlane
 
+from e2e.cluster.controlplane import ControlPlane
 from genset.kube import kinds
 from tests.integration import rbac, samples
 from tests.integration.conftest import World, make_world, prepare

@@ -72,9 +72,7 @@ async def test_an_external_server(world: World) -> None:
         assert server.completions == 1
         assert await world.list(kinds.DEPLOYMENT) == []
     await world.apply(
-        samples.model_deployment(
-            world.namespace, "gone", **{**external, "external": {"url": "http://127.77.1.5:1234"}}
-        )
+        samples.model_deployment(world.namespace, "gone", **{**external, "external": {"url": "http://127.77.1.5:1234"}})
     )
     ready = await world.until_condition(kinds.MODEL_DEPLOYMENT, "gone", "Ready", "False")
     assert "127.77.1.5:1234" in ready["message"]

@@ -45,11 +45,21 @@ def _policies() -> list[tuple[dict[str, Any], str]]:
         change(spec)
         return spec
 
+    cloud = good["backends"][1]["cloud"]
     return [
-        (changed(lambda s: s["routes"][0]["tiers"][0]["backends"].append({"name": "nobody"})), "must be one of spec.backends"),
-        (changed(lambda s: s["backends"][0].update(cloud=s["backends"][1]["cloud"])), "exactly one of deployment, cloud"),
-        (changed(lambda s: s["backends"][1]["cloud"].update(provider="openAICompatible")), "openAICompatible needs baseURL"),
-        (changed(lambda s: s["backends"][1]["cloud"].pop("credentialsSecretRef")), "this provider needs credentialsSecretRef"),
+        (
+            changed(lambda s: s["routes"][0]["tiers"][0]["backends"].append({"name": "nobody"})),
+            "must be one of spec.backends",
+        ),
+        (changed(lambda s: s["backends"][0].update(cloud=cloud)), "exactly one of deployment, cloud"),
+        (
+            changed(lambda s: s["backends"][1]["cloud"].update(provider="openAICompatible")),
+            "openAICompatible needs baseURL",
+        ),
+        (
+            changed(lambda s: s["backends"][1]["cloud"].pop("credentialsSecretRef")),
+            "this provider needs credentialsSecretRef",
+        ),
         (changed(lambda s: s["backends"].append(s["backends"][0])), "Duplicate value"),
         (changed(lambda s: s["routes"][0].update(retries=3)), 'unknown field "spec.routes[0].retries"'),
     ]
@@ -107,7 +117,9 @@ async def test_host_path_needs_the_operators_consent(world: World) -> None:
 
 async def test_a_namespace_that_is_being_deleted(world: World) -> None:
     """A condition says so; no error, no storm of retries."""
-    await world.apply(samples.model_deployment(world.namespace, "house"), samples.route_policy(world.namespace, "assistant"))
+    await world.apply(
+        samples.model_deployment(world.namespace, "house"), samples.route_policy(world.namespace, "assistant")
+    )
     await asyncio.to_thread(world.plane.kubectl, "delete", "namespace", world.namespace, "--wait=false")
     since = world.plane.audit_position()
     operator = await world.start()

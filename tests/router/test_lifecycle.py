@@ -27,7 +27,9 @@ from tests.upstream.steps import Answer, Silence, Step
 
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
 @pytest.mark.parametrize(
-    "default", [Silence(headers=False), Silence(), Answer(words=1000, interval=0.01)], ids=["waiting", "held", "streaming"]
+    "default",
+    [Silence(headers=False), Silence(), Answer(words=1000, interval=0.01)],
+    ids=["waiting", "held", "streaming"],
 )
 async def test_upstream_is_cancelled_when_the_client_leaves(tmp_path: Path, default: Step, reset: bool) -> None:
     async with ScriptedUpstream(default=default) as local:
@@ -164,17 +166,16 @@ async def test_breakers_and_pools_survive_a_reload_of_something_else(tmp_path: P
 
 
 async def test_without_a_configuration_it_waits_unready(tmp_path: Path) -> None:
-    async with ScriptedUpstream() as local:
-        async with RunningRouter(tmp_path, {"version": 2}) as router:
-            assert (await router.admin("/-/healthy")).status == 200
-            ready = await router.admin("/-/ready")
-            assert ready.status == 503 and b"no configuration" in ready.body
-            answer = await router.ask(chat())
-            assert answer.status == 503 and answer.json["error"]["type"] == "router_not_configured"
-            router.write(config(house(local.base_url)))
-            await until(lambda: router.router.table is not None)
-            assert (await router.admin("/-/ready")).status == 200
-            assert (await router.ask(chat())).complete
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, {"version": 2}) as router:
+        assert (await router.admin("/-/healthy")).status == 200
+        ready = await router.admin("/-/ready")
+        assert ready.status == 503 and b"no configuration" in ready.body
+        answer = await router.ask(chat())
+        assert answer.status == 503 and answer.json["error"]["type"] == "router_not_configured"
+        router.write(config(house(local.base_url)))
+        await until(lambda: router.router.table is not None)
+        assert (await router.admin("/-/ready")).status == 200
+        assert (await router.ask(chat())).complete
 
 
 class Names:
@@ -386,3 +387,16 @@ async def test_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def test_a_hung_pod_is_no_reason_to_give_up_while_another_is_well(tmp_path: Path, names: Names) -> None:
+    port = free_port()
+    names.known["house.test"] = ("127.0.0.1", "127.0.0.2")
+    async with contextlib.AsyncExitStack() as stack:
+        await pod(stack, "127.0.0.1", port, default=Silence())
+        await pod(stack, "127.0.0.2", port)
+        content = config(pods("house.test", port), failover={"firstTokenSeconds": 0.3})
+        async with RunningRouter(tmp_path, content) as router:
+            answers = [await router.ask(chat()) for _ in range(4)]
+        assert all(answer.complete for answer in answers)
+        assert any("too_late" in answer.headers["x-genset-attempts"] for answer in answers)

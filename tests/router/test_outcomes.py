@@ -70,7 +70,9 @@ async def test_a_stream_that_fails_before_its_first_token_is_invisible(tmp_path:
         async with RunningRouter(tmp_path, config(house(ill.base_url), cloud(well.base_url))) as router:
             answer = await router.ask(chat())
         assert answer.complete and fault(answer.text, 10) is None, answer
-        assert answer.headers["x-genset-attempts"].startswith("house:invalid_response:")
+        word = answer.headers["x-genset-attempts"].split(":")[1]
+        lost = "EOF" in row or "reset" in row or "cut" in row
+        assert word == ("interrupted" if lost else "invalid_response")
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
@@ -285,7 +287,9 @@ async def test_attempts_are_bounded(tmp_path: Path) -> None:
 
 async def test_the_whole_request_has_one_deadline(tmp_path: Path) -> None:
     async with ScriptedUpstream(default=Silence()) as one, ScriptedUpstream(default=Silence()) as two:
-        content = config(house(one.base_url), cloud(two.base_url), failover={"totalSeconds": 1, "firstTokenSeconds": 0.6})
+        content = config(
+            house(one.base_url), cloud(two.base_url), failover={"totalSeconds": 1, "firstTokenSeconds": 0.6}
+        )
         async with RunningRouter(tmp_path, content) as router:
             began = time.monotonic()
             answer = await router.ask(chat())

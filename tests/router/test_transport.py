@@ -132,7 +132,9 @@ async def test_what_of_an_answer_comes_back(tmp_path: Path) -> None:
         assert "set-cookie" not in answer.headers and "server" not in answer.headers
 
 
-@pytest.mark.parametrize(("asked", "seen"), [({"include_usage": True}, True), ({"include_usage": False}, False), (None, False)])
+@pytest.mark.parametrize(
+    ("asked", "seen"), [({"include_usage": True}, True), ({"include_usage": False}, False), (None, False)]
+)
 async def test_usage_is_always_asked_for_and_hidden_from_who_did_not(tmp_path: Path, asked: Any, seen: bool) -> None:
     async with ScriptedUpstream() as local:
         async with RunningRouter(tmp_path, config(house(local.base_url))) as router:

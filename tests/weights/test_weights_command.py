@@ -48,13 +48,14 @@ def partial_size(into: Path) -> int:
     return sum(path.stat().st_size for path in into.rglob("*.partial"))
 
 
-def test_success_prints_the_path_and_leaves_no_last_words(origin: FakeOrigin, tmp_path: Path) -> None:
+def test_success_prints_the_path_and_leaves_the_size_as_last_words(origin: FakeOrigin, tmp_path: Path) -> None:
     origin.put("/m.gguf", MODEL)
     spec = web_spec(origin, "/m.gguf", MODEL, tmp_path / "v", termination_log=str(tmp_path / "log"))
     done = finish(spec.to_args())
     assert (done.returncode, done.stdout) == (0, spec.model_path + "\n")
     assert model_bytes(spec) == MODEL
-    assert not (tmp_path / "log").exists()
+    words = json.loads((tmp_path / "log").read_text())
+    assert (words["reason"], words["message"], words["totalBytes"]) == ("WeightsReady", "", len(MODEL))
     assert "Started the download of " in done.stderr
     assert f"at {spec.model_path}" in done.stderr
 

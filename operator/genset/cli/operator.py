@@ -7,12 +7,15 @@ import logging
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from genset import names
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -50,7 +53,7 @@ def _own_namespace() -> str:
         return "genset-system"
 
 
-def _option(*declarations: str, **attributes: Any) -> Any:
+def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     """An option whose environment variable is GENSET_ and its name."""
     name = declarations[0].split("/")[0].removeprefix("--")
     return click.option(

@@ -22,6 +22,8 @@ from genset.weights.spec import PROGRESS_PATH, FetchSpec, source_from_flags
 
 _log = logging.getLogger("genset.weights")
 
+LastWords = dict[str, Any]  # "message" and facts for the termination message; empty: nothing to say
+
 
 @click.group()
 def command() -> None:
@@ -83,7 +85,7 @@ def check(file: Path, termination_log: str) -> None:
     _run(termination_log, lambda: _check(file))
 
 
-def _fetch(spec: FetchSpec, patience: float) -> str:
+def _fetch(spec: FetchSpec, patience: float) -> LastWords:
     from genset.weights.failure import WeightsFailure
     from genset.weights.fetch import fetch as fetch_weights
     from genset.weights.progress import Progress, ProgressServer
@@ -105,10 +107,11 @@ def _fetch(spec: FetchSpec, patience: float) -> str:
         if server:
             server.close()
     click.echo(spec.model_path)
-    return outcome.warning
+    # The progress server ends with the puller: size and revision stay readable in the termination message.
+    return {"message": outcome.warning, "totalBytes": outcome.model.size, "revision": outcome.model.revision}
 
 
-def _check(file: Path) -> str:
+def _check(file: Path) -> LastWords:
     from genset.weights import local
 
     header = local.check(file)
@@ -121,10 +124,10 @@ def _check(file: Path) -> str:
         header.split_count,
     )
     click.echo(str(file))
-    return ""
+    return {}
 
 
-def _run(termination_log: str, work: Callable[[], str]) -> None:
+def _run(termination_log: str, work: Callable[[], LastWords]) -> None:
     """Runs a verb as a container: logs to stderr, ends on SIGTERM, leaves its last words."""
     from genset.api.modeldeployment import Reason
     from genset.weights.failure import WeightsFailure
@@ -135,7 +138,7 @@ def _run(termination_log: str, work: Callable[[], str]) -> None:
     # As PID 1 an unhandled SIGTERM is ignored; as an exception it releases the lock and keeps the partial file.
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        warning = work()
+        done = work()
     except WeightsFailure as failure:
         _log.error("%s: %s", failure.reason.value, failure.message)
         _last_words(termination_log, failure.reason.value, failure.message)
@@ -144,17 +147,17 @@ def _run(termination_log: str, work: Callable[[], str]) -> None:
         _log.exception("Failed unexpectedly")
         _last_words(termination_log, Reason.DOWNLOAD_FAILED.value, f"{type(error).__name__}: {error}"[:1000])
         sys.exit(1)
-    if warning:
-        _last_words(termination_log, Reason.WEIGHTS_READY.value, warning)
+    if done:
+        _last_words(termination_log, Reason.WEIGHTS_READY.value, **done)
 
 
-def _last_words(path: str, reason: str, message: str) -> None:
+def _last_words(path: str, reason: str, message: str, **facts: Any) -> None:
     from genset.weights.failure import termination_message
 
     if not path:
         return
     try:
-        Path(path).write_text(termination_message(reason, message), encoding="utf-8")
+        Path(path).write_text(termination_message(reason, message, **facts), encoding="utf-8")
     except OSError as error:
         _log.warning("Failed to write %s: %s", path, error)
 

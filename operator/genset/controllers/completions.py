@@ -22,6 +22,7 @@ from genset.kube.client import Object
 from genset.kube.observe import is_ready
 from genset.kube.probe import Answer, host
 from genset.status.observed import CompletionProbe, template_key
+from genset.tls import client_context
 
 WAIT_SECONDS = 3.0  # that a reconcile waits for a completion in its own time
 FIRST_RETRY = 2.0  # seconds after the first failure; doubles up to ...
@@ -138,7 +139,7 @@ class Completions:
                 headers["Authorization"] = f"Bearer {_text(secrets, ref.name, ref.key)}"
             if (ref := external.ca_secret_ref) is not None:
                 try:
-                    tls = ssl.create_default_context(cadata=_text(secrets, ref.name, ref.key))
+                    tls = client_context(_text(secrets, ref.name, ref.key))
                 except ssl.SSLError as error:
                     return f"spec.external.caSecretRef holds no certificates in PEM: {error.reason}"
         answer: Answer = await self._shared.prober.completion(request, headers, tls)
@@ -167,9 +168,7 @@ class Completions:
         return asyncio.get_running_loop().time()
 
 
-def _replicas(
-    resource: ModelDeployment, deployment: Object | None, pods: Sequence[Object]
-) -> list[_Target] | None:
+def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequence[Object]) -> list[_Target] | None:
     """The replicas to ask; None while they are not all there, or there are to be none."""
     engine = managed_engine_of(resource)
     if engine is None or deployment is None:

@@ -45,19 +45,19 @@ class Inbox:
         if not self._changed(event_type, metadata):
             self._settle(key, metadata)
             return
-        self._queue.add(key)
+        self._queue.add(key, background=event_type is None)
         if kind == names.MODEL_DEPLOYMENT and event_type is not None:
             for dependent in self._references.dependents(key.namespace, key.name):
                 self._queue.add(dependent)
 
-    def child(self, kind: str, body: Mapping[str, Any]) -> None:
+    def child(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Something that carries our label was listed, added, modified or deleted."""
         self._metrics.watch_events.labels(kind=kind).inc()
         metadata = body["metadata"]
         for label, owner in _OWNER_LABELS.items():
             name = (metadata.get("labels") or {}).get(label)
             if name:
-                self._settle(Key(owner, metadata["namespace"], name), metadata)
+                self._settle(Key(owner, metadata["namespace"], name), metadata, background=event_type is None)
 
     def _changed(self, event_type: str | None, metadata: Mapping[str, Any]) -> bool:
         """Whether the spec is new, or the resource comes or goes; status and metadata alone are not."""
@@ -70,14 +70,10 @@ class Inbox:
         self._generations[uid] = state
         return state != before
 
-    def _settle(self, key: Key, metadata: Mapping[str, Any]) -> None:
-        asyncio.get_running_loop().call_later(
-            SETTLE_SECONDS,
-            self._settled,
-            key,
-            {"uid": metadata.get("uid"), "resourceVersion": metadata.get("resourceVersion")},
-        )
+    def _settle(self, key: Key, metadata: Mapping[str, Any], *, background: bool = False) -> None:
+        version = {"uid": metadata.get("uid"), "resourceVersion": metadata.get("resourceVersion")}
+        asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settled, key, version, background)
 
-    def _settled(self, key: Key, version: Mapping[str, Any]) -> None:
+    def _settled(self, key: Key, version: Mapping[str, Any], background: bool) -> None:
         if not self._echoes.is_own(version):
-            self._queue.add(key)
+            self._queue.add(key, background=background)

@@ -36,7 +36,8 @@ class WorkQueue(Generic[Key]):
     """A keyed, deduplicating queue of one event loop.
 
     A key is in at most one of the states waiting, running, running-and-dirty; besides, it may have one delayed add
-    (the earliest wins).
+    (the earliest wins). Of the waiting keys, those of a resync or a first listing come last: a person's change never
+    waits behind a fleet that merely is to be looked at.
     """
 
     metrics: Metrics
@@ -47,6 +48,7 @@ class WorkQueue(Generic[Key]):
 
     def __post_init__(self) -> None:
         self._waiting: dict[Key, float] = {}  # key -> since when, in order
+        self._background: dict[Key, float] = {}  # the same, taken when nothing else waits
         self._running: dict[Key, float] = {}
         self._dirty: set[Key] = set()  # added while running: runs again after
         self._delays: dict[Key, _Delay] = {}
@@ -56,7 +58,7 @@ class WorkQueue(Generic[Key]):
 
     # -- adding -------------------------------------------------------------------------------------------------------
 
-    def add(self, key: Key, delay: float = 0.0) -> None:
+    def add(self, key: Key, delay: float = 0.0, *, background: bool = False) -> None:
         """Reconcile the key, now or after a delay in seconds. Never forgotten, never doubled."""
         if self._closed:
             return
@@ -66,8 +68,10 @@ class WorkQueue(Generic[Key]):
         self._cancel_delay(key)
         if key in self._running:
             self._dirty.add(key)
-        elif key not in self._waiting:
-            self._waiting[key] = self._now()
+        elif key in self._background and not background:
+            self._waiting[key] = self._background.pop(key)
+        elif key not in self._waiting and key not in self._background:
+            (self._background if background else self._waiting)[key] = self._now()
             self._wake()
         self._measure()
 
@@ -111,8 +115,10 @@ class WorkQueue(Generic[Key]):
     # -- working ------------------------------------------------------------------------------------------------------
 
     async def run(self, workers: int, reconcile: Callable[[Key], Awaitable[None]]) -> None:
-        """Works until cancelled or closed. `reconcile` handles its own failures (see `retry`); what escapes is a bug and is
-        retried too, so that no key is ever lost."""
+        """Works until cancelled or closed.
+
+        `reconcile` handles its own failures (see `retry`); what escapes is a bug, and is retried too: no key is lost.
+        """
         async with asyncio.TaskGroup() as group:
             for number in range(workers):
                 group.create_task(self._work(reconcile), name=f"worker-{number}")
@@ -128,7 +134,7 @@ class WorkQueue(Generic[Key]):
                 self._done(key)
 
     async def _take(self) -> Key | None:
-        while not self._waiting:
+        while not self.depth:
             if self._closed:
                 return None
             idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -139,8 +145,9 @@ class WorkQueue(Generic[Key]):
                 if idle.done() and not idle.cancelled():
                     self._wake()  # woken and cancelled at once: someone else must take the key
                 raise
-        key = next(iter(self._waiting))
-        since = self._waiting.pop(key)
+        line = self._waiting or self._background
+        key = next(iter(line))
+        since = line.pop(key)
         now = self._now()
         self.metrics.wait_seconds.observe(now - since)
         self._running[key] = now
@@ -167,6 +174,7 @@ class WorkQueue(Generic[Key]):
         for key in list(self._delays):
             self._cancel_delay(key)
         self._waiting.clear()
+        self._background.clear()
         self._dirty.clear()
         while self._idle_workers:
             self._wake()
@@ -177,25 +185,25 @@ class WorkQueue(Generic[Key]):
     @property
     def depth(self) -> int:
         """Keys that wait for a worker."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._background)
 
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing runs; delayed keys may exist."""
-        return not self._waiting and not self._running and not self._dirty
+        return not self.depth and not self._running and not self._dirty
 
     def stalled(self) -> str | None:
         """Why work no longer flows, naming the oldest key; None while it does."""
         now = self._now()
-        for state, keys in (("run", self._running), ("wait", self._waiting)):
+        for state, keys in (("in work", self._running), ("waiting", self._waiting)):
             if keys:
                 key, since = min(keys.items(), key=lambda item: item[1])
                 if now - since > self.stall_seconds:
-                    return f"{key} has been {'in work' if state == 'run' else 'waiting'} for {now - since:.0f} s"
+                    return f"{key} has been {state} for {now - since:.0f} s"
         return None
 
     def _measure(self) -> None:
-        self.metrics.depth.set(len(self._waiting))
+        self.metrics.depth.set(self.depth)
         self.metrics.delayed.set(len(self._delays))
         self.metrics.running.set(len(self._running))
 

@@ -30,7 +30,7 @@ async def resync(api: Api, queue: WorkQueue[Key], references: References, namesp
             for item in await api.list(kind, namespace, metadata_only=True):
                 found.add(Key(kind.kind, item["metadata"]["namespace"], item["metadata"]["name"]))
     for key in found | references.keys():
-        queue.add(key)
+        queue.add(key, background=True)
     return len(found)
 
 
@@ -44,7 +44,7 @@ async def keep_resyncing(
     seconds: float,
     rng: random.Random,
 ) -> None:
-    """Resyncs every `seconds`, give or take a tenth so that replicas and clusters spread; soon again after a failure."""
+    """Resyncs every `seconds`, give or take a tenth so that clusters spread; soon again after a failure."""
     pause = seconds
     while True:
         await asyncio.sleep(pause * rng.uniform(0.9, 1.1))

@@ -36,7 +36,7 @@ from genset.kube.client import ApiError, Object
 from genset.router.config import config_hash, credentials_hash
 from genset.status import refs
 from genset.status import route_policy as status
-from genset.status.observed import Problem, RouterAck, RoutePolicyObserved
+from genset.status.observed import Problem, RoutePolicyObserved, RouterAck
 
 POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
 PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
@@ -170,9 +170,7 @@ class RoutePolicyController:
         looks = self._looks[key] = self._looks.get(key, 0) + 1
         return pods, acks, min(FIRST_LOOK_SECONDS * 2 ** (looks - 1), LONGEST_LOOK_SECONDS)
 
-    async def _follow(
-        self, running: Mapping[str, Object], stale: Sequence[str], acks: Acks, wanted: _Wanted
-    ) -> None:
+    async def _follow(self, running: Mapping[str, Object], stale: Sequence[str], acks: Acks, wanted: _Wanted) -> None:
         """Nudges the kubelets of stale routers and asks until all follow, or time is up. Fills `acks`."""
         loop = asyncio.get_running_loop()
         began = nudged = loop.time()

@@ -9,7 +9,6 @@ nothing differs.
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,8 +101,10 @@ class Applier:
         log.info("Applied %s%s", where, f" ({', '.join(changed[:5])})" if changed else "")
 
     async def _write(self, kind: Kind, body: Object, live: Object | None) -> Object:
-        """Creation never forces: an object that came into being since the read wins with a conflict. An update is bound to
-        the uid that was read, and takes over every field that genset wants."""
+        """Creation never forces: an object that came into being since the read wins with a conflict.
+
+        An update is bound to the uid that was read, and takes over every field that genset wants.
+        """
         if live is not None:
             body["metadata"]["uid"] = live["metadata"]["uid"]
         stored = await self._api.apply(kind, body, field_manager=names.FIELD_MANAGER, force=live is not None)
@@ -144,11 +145,10 @@ def is_owned(live: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
 
 
 def with_hash(desired: Mapping[str, Any]) -> Object:
-    """A copy of the desired object that carries its hash: a field that is no longer wanted changes it."""
-    body: Object = copy.deepcopy(dict(desired))
-    annotations = body["metadata"].setdefault("annotations", {})
-    annotations[names.ANNOTATION_DESIRED_HASH] = desired_hash(desired)
-    return body
+    """The desired object with its hash: a field that is no longer wanted changes it. Its metadata is a copy."""
+    metadata = dict(desired["metadata"])
+    annotations = {**(metadata.get("annotations") or {}), names.ANNOTATION_DESIRED_HASH: desired_hash(desired)}
+    return {**desired, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _conflict(kind: Kind, metadata: Mapping[str, Any], live: Mapping[str, Any]) -> Problem:

@@ -109,7 +109,18 @@ async def load_configuration(kubeconfig: Path | None, context: str | None) -> Co
         await kubernetes_config.load_kube_config(path, context=context, client_configuration=configuration)
     configuration.connection_pool_maxsize = IN_FLIGHT * 2  # the lease and the probes of health never wait for the rest
     configuration.retries = None  # retries are ours
+    configuration.disable_strict_ssl_verification = True  # see genset.tls
+    configuration.client_session_kwargs = {"trust_env": uses_proxy()}
     return configuration
+
+
+def uses_proxy(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment names a proxy.
+
+    If not, aiohttp must not look: it would search for a proxy and for ~/.netrc in a thread at each request, and could
+    send what it finds there to the API server.
+    """
+    return any(environ.get(name) or environ.get(name.lower()) for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"))
 
 
 class Api:

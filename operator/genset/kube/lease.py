@@ -1,6 +1,6 @@
 """Leader election on a Lease: at most one operator writes.
 
-The rules are client-go's leaderelection (tools/leaderelection/leaderelection.go): a candidate trusts its own clock only,
+The rules are client-go's (tools/leaderelection/leaderelection.go): a candidate trusts its own clock only,
 counting from when it last saw the record change; a leader that could not renew for `renew_deadline` stops by itself,
 well before `lease_duration` lets another one take over. Beyond them, `held` is a fence that every write asks.
 
@@ -75,8 +75,10 @@ class LeaderElection:
         return self._now() < self._held_until
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        """Campaigns, runs `lead` while leading, campaigns again after a loss. Cancel it to stop: the Lease is given back
-        once `lead` has ended."""
+        """Campaigns, runs `lead` while leading, campaigns again after a loss.
+
+        Cancel it to stop: the Lease is given back once `lead` has ended.
+        """
         try:
             while True:
                 await self._acquire()
@@ -86,7 +88,7 @@ class LeaderElection:
             self._metrics.leader.set(0)
 
     async def _acquire(self) -> None:
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 - the Lease is elsewhere: nothing here could tell of it
             await asyncio.sleep(self._timings.retry_period * self._rng.uniform(0.9, 1.2))
 
     async def _lead(self, lead: Callable[[], Awaitable[None]]) -> None:

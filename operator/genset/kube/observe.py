@@ -1,7 +1,7 @@
 """Reads what a reconcile needs to know: children by label, referenced objects, pods.
 
-Always from the API server, never from a cache, so that a reconcile acts on what is. Users' Secrets are read by name only:
-the operator has no right to list them.
+Always from the API server, never from a cache, so that a reconcile acts on what is. Users' Secrets are read by name
+only: the operator has no right to list them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kubernetes Events: what people see under `kubectl describe`.
 
-Recording never blocks and never fails a reconcile: events wait in a bounded queue, one task sends them. The same event
+Recording never blocks and never fails a reconcile: events wait in a bounded queue, a few senders empty it. The same event
 again becomes a series (a count), written at most once a minute; each object has a budget, so that a resource that flaps
 cannot flood etcd. (Rules after client-go's tools/events: 25 in a burst.)
 """
@@ -21,7 +21,8 @@ from genset.kube.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-QUEUED = 1000  # events; more are dropped and counted
+QUEUED = 4096  # events; more are dropped and counted
+SENDERS = 4
 REMEMBERED = 4096  # distinct events and objects
 SERIES_SECONDS = 60.0  # between two writes of one series' count
 SERIES_LIFETIME = 1800.0  # an event that comes again later is a new one
@@ -93,6 +94,11 @@ class Recorder:
 
     async def run(self) -> None:
         """Sends until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(SENDERS):
+                group.create_task(self._send_all(), name=f"recorder-{number}")
+
+    async def _send_all(self) -> None:
         while True:
             happened = await self._queue.get()
             try:
@@ -110,8 +116,12 @@ class Recorder:
         if not self._spend(happened.uid, now):
             return "limited"
         name = f"{happened.name}.{int(self._now().timestamp() * 1e9):x}"
-        await self._api.create(EVENT, self._body(happened, name))
-        self._remember(happened, _Series(name, 1, now, now))
+        self._remember(happened, _Series(name, 1, now, now))  # before the request: the other senders see it
+        try:
+            await self._api.create(EVENT, self._body(happened, name))
+        except BaseException:
+            self._series.pop(happened, None)
+            raise
         return "created"
 
     async def _continue(self, happened: _Happened, series: _Series, now: float) -> str:
@@ -127,7 +137,7 @@ class Recorder:
         except ApiError as error:
             if not error.not_found:
                 raise
-            del self._series[happened]  # expired on the server: the next one starts anew
+            self._series.pop(happened, None)  # expired on the server: the next one starts anew
         return "counted"
 
     def _spend(self, uid: str, now: float) -> bool:

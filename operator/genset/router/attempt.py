@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from genset.router.backend import Backend, Endpoint
 from genset.router.breaker import SHORT_RETRY_AFTER_SECONDS
@@ -26,6 +27,12 @@ from genset.router.outcome import Again, Failure, Next, Outcome
 AGAIN_LEAST_SECONDS = 0.1  # pause before the same endpoint is asked again
 AGAIN_MOST_SECONDS = 0.3
 FINISH_SECONDS = 2.0  # for usage and [DONE] after the finish_reason
+
+_NO_WORK = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
+#: One endpoint may have been at fault, so another of the same backend is asked before the request is given up.
+_ENDPOINT_MAY_BE_AT_FAULT = (
+    Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
+)  # fmt: skip
 
 
 class Phase(IntEnum):
@@ -39,16 +46,14 @@ class Phase(IntEnum):
     DONE = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One backend that may answer this request, and how far down the list of tiers it stands."""
 
     backend: Backend
     tier: int
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """Decision: call this endpoint, after `delay` seconds."""
 
     candidate: Candidate
@@ -89,6 +94,7 @@ class RequestMachine:
         "_limited",
         "_phase_until",
         "_random",
+        "_spent",
         "_token",
         "_tried",
         "attempts",
@@ -136,6 +142,7 @@ class RequestMachine:
         self._left = list(candidates)
         self._asked: set[str] = set()
         self._tried: list[Endpoint] = []  # of the current candidate
+        self._spent: list[tuple[Candidate, list[Endpoint]]] = []  # failed, with the endpoints that were asked
         self._again_used = False
         self._limited: float | None = None  # least Retry-After heard
         self._token = False
@@ -168,6 +175,8 @@ class RequestMachine:
         again = self._again(now, failure, candidate, endpoint)
         if again is not None:
             return again
+        if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT:
+            self._spent.append((candidate, self._tried))
         self._drop(candidate, failure.rule.next)
         return self._select(now)
 
@@ -272,10 +281,9 @@ class RequestMachine:
             return self._give_up(now)
         for candidate in self._left:
             backend = candidate.backend
-            if backend.admits(now):
-                endpoint = backend.pick(now)
-                if endpoint is not None:
-                    return self._try(now, candidate, endpoint)
+            endpoint = backend.admit(now)
+            if endpoint is not None:
+                return self._try(now, candidate, endpoint)
             if not self.reason:
                 self.reason = backend.why_not(now)
         return self._least_bad(now)
@@ -288,6 +296,13 @@ class RequestMachine:
             endpoint = best.backend.pick(now)
             if endpoint is not None:
                 return self._try(now, best, endpoint)
+        for candidate, tried in self._spent:
+            backend = candidate.backend
+            sibling = backend.sibling(now, tried)
+            if sibling is not None and backend.retries.take(now):
+                self._spent.clear()  # once
+                self._left = [candidate]
+                return self._try(now, candidate, sibling)
         return self._give_up(now)
 
     def _try(self, now: float, candidate: Candidate, endpoint: Endpoint, delay: float = 0.0) -> Try:
@@ -319,8 +334,8 @@ class RequestMachine:
         backend = candidate.backend
         if again in (Again.SIBLING, Again.SIBLING_ELSE_ONCE):
             sibling = backend.sibling(now, self._tried)
-            # An unreachable endpoint did no work, so its sibling bears no more than it would have.
-            if sibling is not None and (failure.outcome is Outcome.UNREACHABLE or backend.retries.take(now)):
+            # A lost endpoint works no more, so its sibling bears no more than the two had to.
+            if sibling is not None and (failure.outcome in _NO_WORK or backend.retries.take(now)):
                 self._again_used = True
                 return self._try(now, candidate, sibling)
             if sibling is not None or again is Again.SIBLING:

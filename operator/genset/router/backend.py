@@ -41,8 +41,8 @@ class Endpoint:
     """One address of a backend. `healthy` is what the probes say; None: not probed yet, or never."""
 
     __slots__ = (
-        "_good",
         "_bad",
+        "_good",
         "_late",
         "breaker",
         "gone",
@@ -175,7 +175,23 @@ class Backend:
 
     def admits(self, now: float) -> bool:
         """Whether a request may go here without being a last resort."""
-        return self.breaker.admits(now) and any(self._usable(endpoint, now) for endpoint in self.endpoints)
+        if not self.breaker.admits(now):
+            return False
+        for endpoint in self.endpoints:
+            if self._usable(endpoint, now):
+                return True
+        return False
+
+    def admit(self, now: float) -> Endpoint | None:
+        """The endpoint for a request, if `admits`."""
+        if not self.breaker.admits(now):
+            return None
+        endpoints = self.endpoints
+        if len(endpoints) == 1:
+            return endpoints[0] if self._usable(endpoints[0], now) else None
+        well = [endpoint for endpoint in endpoints if self._usable(endpoint, now)]
+        self._turn += 1
+        return self._choose(well, self._turn) if well else None
 
     def why_not(self, now: float) -> str:
         """The word for evidence: why `admits` says no."""
@@ -193,17 +209,11 @@ class Backend:
         cause = self.breaker.cause if self.breaker.view(now) is not State.CLOSED else Cause.NONE
         return bool(self.endpoints) and cause in (Cause.NONE, Cause.FAILURES, Cause.NO_ENDPOINT)
 
-    def pick(self, now: float, avoid: Collection[Endpoint] = ()) -> Endpoint | None:
-        """The endpoint for a request: one that is well, by the balancing strategy; else one that may be; else None."""
-        endpoints = self.endpoints
+    def pick(self, now: float) -> Endpoint | None:
+        """The endpoint for a last resort: one that is well, else any; None where there is none at all."""
+        well = [endpoint for endpoint in self.endpoints if self._usable(endpoint, now)] or self.endpoints
         self._turn += 1
-        if len(endpoints) == 1:
-            return None if endpoints[0] in avoid else endpoints[0]
-        candidates = [e for e in endpoints if e not in avoid]
-        if not candidates:
-            return None
-        well = [e for e in candidates if self._usable(e, now)]
-        return self._choose(well or candidates, self._turn)
+        return self._choose(well, self._turn) if well else None
 
     def sibling(self, now: float, avoid: Collection[Endpoint]) -> Endpoint | None:
         """Another endpoint that is well; None if there is none."""

@@ -68,9 +68,9 @@ class Breaker:
         "closed_at",
         "good",
         "healthy_since",
-        "openings",
         "open_until",
         "opened_at",
+        "openings",
         "state",
     )
 
@@ -97,11 +97,13 @@ class Breaker:
         if self.state is State.CLOSED:
             return True
         self._turn(now)
-        return self.state is State.HALF_OPEN and not self._token and not self._probed
+        if self.state is State.HALF_OPEN:
+            return not self._token and not self._probed
+        return self.state is State.CLOSED
 
     def take(self, now: float) -> bool:
         """Begins a request. True: it carries the half-open token, to be given back by an outcome or by `release`."""
-        if self.state is State.CLOSED or not self.admits(now):
+        if self.state is State.CLOSED or not self.admits(now) or self.view(now) is State.CLOSED:
             return False
         self._token = True
         return True

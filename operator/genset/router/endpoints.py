@@ -86,7 +86,9 @@ class Watcher:
         if set(addresses) == set(known):
             return
         wanted = tuple(known.get(host) or self._backend.make_endpoint(host, port) for host in sorted(addresses))
-        log.info("Took %d endpoints of backend %s: %s", len(wanted), self._backend.name, " ".join(e.name for e in wanted))
+        log.info(
+            "Took %d endpoints of backend %s: %s", len(wanted), self._backend.name, " ".join(e.name for e in wanted)
+        )
         self._set(wanted)
 
     def _forget_dead(self) -> None:
@@ -97,7 +99,9 @@ class Watcher:
             e for e in self._backend.endpoints if e.healthy is not False or now - e.last_good < FORGET_SECONDS
         )
         if len(alive) != len(self._backend.endpoints):
-            log.info("Forgot endpoints of backend %s that DNS does not list and probes do not reach", self._backend.name)
+            log.info(
+                "Forgot endpoints of backend %s that DNS does not list and probes do not reach", self._backend.name
+            )
             self._set(alive)
 
     def _set(self, endpoints: tuple[Endpoint, ...]) -> None:
@@ -190,5 +194,3 @@ async def _ask(connector: Connector, backend: Backend, endpoint: Endpoint) -> in
         return await reply.status
     finally:
         connection.drop()
-
-

@@ -21,6 +21,7 @@ class Gate(Generic[W]):
         self._begin = begin
         self._waiting: OrderedDict[W, float] = OrderedDict()
         self.limits = LimitsConfig()
+        self._most = self.limits.max_in_flight
         self.in_flight = 0
 
     @property
@@ -29,7 +30,7 @@ class Gate(Generic[W]):
 
     def enter(self, waiter: W, now: float) -> bool:
         """A place at once, or one in the queue; False when the queue is full."""
-        if self.in_flight < self.limits.max_in_flight:
+        if self.in_flight < self._most:
             self.in_flight += 1
             self._begin(waiter)
             return True
@@ -40,11 +41,13 @@ class Gate(Generic[W]):
 
     def leave(self, waiter: W) -> None:
         """A request ended: the next one's turn; or a waiter went away."""
-        if waiter in self._waiting:
+        if not self._waiting:
+            self.in_flight -= 1
+        elif waiter in self._waiting:
             del self._waiting[waiter]
-            return
-        self.in_flight -= 1
-        self._admit()
+        else:
+            self.in_flight -= 1
+            self._admit()
 
     def overdue(self, now: float) -> list[W]:
         """Waiters whose patience (`queue_seconds`) is over. They are still to `leave`."""
@@ -58,10 +61,11 @@ class Gate(Generic[W]):
     def set_limits(self, limits: LimitsConfig) -> None:
         """New limits; a higher one lets waiters in."""
         self.limits = limits
+        self._most = limits.max_in_flight
         self._admit()
 
     def _admit(self) -> None:
-        while self._waiting and self.in_flight < self.limits.max_in_flight:
+        while self._waiting and self.in_flight < self._most:
             waiter, _ = self._waiting.popitem(last=False)
             self.in_flight += 1
             self._begin(waiter)

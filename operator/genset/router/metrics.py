@@ -173,9 +173,7 @@ class RouterCollector(Collector):
         yield GaugeMetricFamily(
             "genset_router_buffered_bytes", "Request bodies in arrival.", value=router.buffered_bytes
         )
-        breaker = GaugeMetricFamily(
-            "genset_router_breaker_state", "0 closed, 1 half-open, 2 open.", labels=["backend"]
-        )
+        breaker = GaugeMetricFamily("genset_router_breaker_state", "0 closed, 1 half-open, 2 open.", labels=["backend"])
         endpoints = GaugeMetricFamily(
             "genset_router_endpoints", "Endpoints by what their probes say.", labels=["backend", "state"]
         )
@@ -205,5 +203,3 @@ def exposition(router: Router) -> Callable[[], bytes]:
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     return lambda: generate_latest(registry)
-
-

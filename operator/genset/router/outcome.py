@@ -22,7 +22,8 @@ ERROR_BODY_BYTES = 64 * 1024  # as much of an error body as is read and, where t
 class Outcome(StrEnum):
     """How an attempt ended before commit. The value is the word in the attempt trail."""
 
-    UNREACHABLE = "unreachable"  # refused, reset, DNS, TLS, proxy
+    UNREACHABLE = "unreachable"  # refused, reset, DNS, TLS, proxy: nothing was heard
+    INTERRUPTED = "interrupted"  # the connection was lost inside an answer
     TOO_LATE = "too_late"  # headers or first token after the deadline
     SERVER_ERROR = "server_error"
     UNAVAILABLE = "unavailable"
@@ -34,7 +35,7 @@ class Outcome(StrEnum):
     CONTENT_FILTER = "content_filter"
     REJECTED = "rejected"
     UNSUPPORTED = "unsupported"  # this backend does not offer the path at all
-    INVALID_RESPONSE = "invalid_response"  # error inside a 200, EOF, garbage, a redirect
+    INVALID_RESPONSE = "invalid_response"  # error inside a 200, an end without an answer, garbage, a redirect
 
 
 class Again(StrEnum):
@@ -83,6 +84,7 @@ def _rule(again: Again, next_: Next, mark: Mark, word: str, original: bool = Fal
 
 RULES: dict[Outcome, Rule] = {
     Outcome.UNREACHABLE: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_unreachable"),
+    Outcome.INTERRUPTED: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_interrupted"),
     Outcome.TOO_LATE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_timeout"),
     Outcome.SERVER_ERROR: _rule(Again.ONCE, Next.YES, Mark.BACKEND, "provider_error"),
     Outcome.UNAVAILABLE: _rule(Again.SIBLING_ELSE_ONCE, Next.YES, Mark.ENDPOINT, "provider_unavailable"),
@@ -208,7 +210,8 @@ def _outcome(
     if status in (501, 505):
         return Outcome.UNSUPPORTED
     if status >= 500:
-        return Outcome.SERVER_ERROR
+        # llama.cpp has said so with a 500, too
+        return Outcome.CONTEXT_EXCEEDED if provider.is_context_exceeded(found) else Outcome.SERVER_ERROR
     if status == 429:
         if provider.is_quota(found):
             return Outcome.AUTH

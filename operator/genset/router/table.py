@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -29,7 +29,8 @@ class Route:
     prefixes: tuple[str, ...]
     any_model: bool
     plain: bool
-    tiers: tuple[tuple[tuple[Backend, int], ...], ...]
+    tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # with weights
+    fixed: list[Candidate] | None  # the order of every request, where neither weights nor context sizes change it
 
     def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
         """Whether all conditions hold. Header names are lower case."""
@@ -43,8 +44,7 @@ class Route:
         return all(headers.get(h.name.lower().encode()) == h.value.encode() for h in match.headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What POLICY decided: the route and the frozen list. `skipped`: why a better backend is not in it."""
 
     route: Route
@@ -75,7 +75,7 @@ class Table:
     ) -> Plan | ErrorAnswer:
         """The first route that takes the request, and its candidates; or the error of POLICY."""
         for route in self._routes_of(model):
-            if route.takes(model, tokens, headers):
+            if route.plain or route.takes(model, tokens, headers):
                 return _order(route, tokens + answer_tokens, random)
         return error(
             "policy_model_not_found",
@@ -96,7 +96,11 @@ def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
     match: MatchConfig = config.match
     exact = frozenset(m for m in match.models if not m.endswith("*"))
     prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))
-    tiers = tuple(tuple((backends[b.backend], b.weight) for b in tier) for tier in config.tiers if tier)
+    tiers = tuple(
+        tuple((Candidate(backends[b.backend], index), b.weight) for b in tier)
+        for index, tier in enumerate(tier for tier in config.tiers if tier)
+    )
+    simple = tiers and all(len(tier) == 1 and tier[0][0].backend.context_tokens is None for tier in tiers)
     return Route(
         config=config,
         exact=exact,
@@ -104,10 +108,13 @@ def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         any_model=not match.models or "" in prefixes,
         plain=match.max_input_tokens is None and not match.headers,
         tiers=tiers,
+        fixed=[tier[0][0] for tier in tiers] if simple else None,
     )
 
 
 def _order(route: Route, need: int, random: Callable[[], float]) -> Plan | ErrorAnswer:
+    if route.fixed is not None:
+        return Plan(route, route.fixed)
     if not route.tiers:
         return error(
             "policy_no_backend",
@@ -116,14 +123,15 @@ def _order(route: Route, need: int, random: Callable[[], float]) -> Plan | Error
         )
     candidates: list[Candidate] = []
     skipped = ""
-    for index, tier in enumerate(route.tiers):
-        for backend in _shuffle(tier, random):
-            if backend.context_tokens is not None and need > backend.context_tokens:
+    for tier in route.tiers:
+        for candidate in _shuffle(tier, random):
+            holds = candidate.backend.context_tokens
+            if holds is not None and need > holds:
                 skipped = skipped or "context_too_long"
-                continue
-            candidates.append(Candidate(backend, index))
+            else:
+                candidates.append(candidate)
     if not candidates:
-        largest = max(b.context_tokens or 0 for tier in route.tiers for b, _ in tier)
+        largest = max(c.backend.context_tokens or 0 for tier in route.tiers for c, _ in tier)
         return error(
             "policy_context_too_long",
             f"about {need} tokens of prompt and answer are more than any backend of route {route.config.name} holds "
@@ -132,30 +140,42 @@ def _order(route: Route, need: int, random: Callable[[], float]) -> Plan | Error
     return Plan(route, candidates, skipped if candidates[0].tier > 0 else "")
 
 
-def _shuffle(tier: tuple[tuple[Backend, int], ...], random: Callable[[], float]) -> Sequence[Backend]:
+def _shuffle(tier: tuple[tuple[Candidate, int], ...], random: Callable[[], float]) -> Sequence[Candidate]:
     """By weighted chance; weight 0 last. Efraimidis and Spirakis (2006): order by u^(1/w)."""
     if len(tier) == 1:
         return (tier[0][0],)
-    keyed = [(random() ** (1.0 / weight) if weight else -1.0, backend) for backend, weight in tier]
+    keyed = [(random() ** (1.0 / weight) if weight else -1.0, candidate) for candidate, weight in tier]
     keyed.sort(key=lambda pair: -pair[0])
-    return [backend for _, backend in keyed]
+    return [candidate for _, candidate in keyed]
 
 
 def estimate_tokens(request: Mapping[str, Any]) -> int:
     """Tokens of the prompt: bytes of its text / 4, tool definitions included, images and audio not."""
     size = 0
     messages = request.get("messages")
-    if isinstance(messages, list):
+    if type(messages) is list:
         for message in messages:
-            if isinstance(message, dict):
-                size += _text_bytes(message.get("content"))
-                if calls := message.get("tool_calls"):
-                    size += len(orjson.dumps(calls))
+            if type(message) is dict:
+                content = message.get("content")
+                if type(content) is str and content.isascii():  # almost always
+                    size += len(content)
+                else:
+                    size += _text_bytes(content)
+                if "tool_calls" in message:
+                    size += _json_bytes(message["tool_calls"])
     for key in ("prompt", "input", "suffix"):
-        size += _text_bytes(request.get(key))
-    if tools := request.get("tools"):
-        size += len(orjson.dumps(tools))
+        if key in request:
+            size += _text_bytes(request[key])
+    if "tools" in request:
+        size += _json_bytes(request["tools"])
     return size // BYTES_PER_TOKEN
+
+
+def _json_bytes(value: Any) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # nested more deeply than orjson writes; refused where the body is written
+        return 0
 
 
 def _text_bytes(value: Any, depth: int = 3) -> int:

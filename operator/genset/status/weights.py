@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from genset import names
 from genset.api.modeldeployment import ModelDeployment, Reason, WeightsStatus
@@ -74,21 +75,21 @@ def _failure(replica: _Replica) -> Verdict | None:
         return _failed(progress.reason, progress.message, permanent=False)
     if puller is None or puller.last is None or puller.last_exit_code == 0:
         return None
-    reason, message = _last_words(puller)
+    words = _last_words(puller)
+    reason, message = str(words.get("reason") or ""), str(words.get("message") or "")
     if puller.out_of_memory or not message:
         message = pods.crash_message(replica.pod, puller)
     told = _failed(reason, message, permanent=puller.last_exit_code == _EXIT_PERSON)
     return told if told.needs_person or not puller.running else None
 
 
-def _last_words(puller: pods.ContainerState) -> tuple[str, str]:
+def _last_words(puller: pods.ContainerState | None) -> dict[str, Any]:
+    """The puller's termination message; empty if it left none (killed, or a checker that is content)."""
     try:
-        parsed = json.loads(puller.last_message)
+        parsed = json.loads(puller.last_message) if puller is not None else {}
     except ValueError:
-        return "", ""
-    if not isinstance(parsed, dict):
-        return "", ""
-    return str(parsed.get("reason") or ""), str(parsed.get("message") or "")
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _failed(reason: str, message: str, *, permanent: bool) -> Verdict:
@@ -98,7 +99,7 @@ def _failed(reason: str, message: str, *, permanent: bool) -> Verdict:
 
 def _ready_message(replicas: Sequence[_Replica]) -> str:
     """A puller that ended well may still have something to say: that it serves an earlier download."""
-    told = (_last_words(replica.puller)[1] for replica in replicas if replica.puller is not None)
+    told = (str(_last_words(replica.puller).get("message") or "") for replica in replicas)
     return next(filter(None, told), "The weights are complete and verified")
 
 
@@ -125,7 +126,7 @@ def _waiting(resource: ModelDeployment, observed: ModelDeploymentObserved, behin
             f"PersistentVolumeClaim {claim['metadata']['name']} is {_claim_phase(claim)}: storage class {storage} has "
             "given no volume yet",
         )
-    for replica in behind:
+    for replica in behind if _has_volume(resource) else ():
         # The kubelet sets this condition once the sandbox, its volumes and its network are there.
         if pods.condition(replica.pod, "PodReadyToStartContainers").get("status") == "False":
             name = pods.name_of(replica.pod)
@@ -135,6 +136,13 @@ def _waiting(resource: ModelDeployment, observed: ModelDeploymentObserved, behin
                 f"Pod {name} waits for its volumes and network; `kubectl describe pod {name}` says what for",
             )
     return Verdict("Unknown", Reason.STARTING, "No replica has looked at the weights yet")
+
+
+def _has_volume(resource: ModelDeployment) -> bool:
+    """Whether something has to be mounted that may not be there; scratch space always is."""
+    source = resource.spec.source
+    own = source is not None and (source.pvc is not None or source.host_path is not None)
+    return own or resource.spec.cache is not None
 
 
 def _claim_phase(claim: Object) -> str:
@@ -155,15 +163,17 @@ def status(
         return _measured(min(known, key=_percent))
     if behind or not replicas:
         return old
-    return _finished([replica.progress for replica in replicas], old)
+    return _finished(replicas, old)
 
 
-def _finished(progress: Sequence[WeightsProgress | None], old: WeightsStatus | None) -> WeightsStatus:
-    """All pullers have ended, and their servers with them: the size is what was last heard."""
-    heard = next((p for p in progress if p is not None and p.total_bytes), None)
-    if heard is not None:
-        size = heard.total_bytes
-        return WeightsStatus(bytes=size, total_bytes=size, percent=100, revision=heard.revision)
+def _finished(replicas: Sequence[_Replica], old: WeightsStatus | None) -> WeightsStatus:
+    """All pullers have ended, and their servers with them: size and revision are in their termination messages."""
+    for words in (_last_words(replica.puller) for replica in replicas):
+        size, revision = words.get("totalBytes"), words.get("revision")
+        if isinstance(size, int) and size > 0:
+            return WeightsStatus(
+                bytes=size, total_bytes=size, percent=100, revision=revision if isinstance(revision, str) else ""
+            )
     if old is None:
         return WeightsStatus(percent=100)
     return WeightsStatus(bytes=old.total_bytes, total_bytes=old.total_bytes, percent=100, revision=old.revision)

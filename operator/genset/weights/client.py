@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from genset.api.modeldeployment import Reason
+from genset.tls import lenient
 from genset.weights.failure import WeightsFailure, unreachable
 from genset.weights.origin import without_secrets
 from genset.weights.proxy import transport
@@ -28,11 +29,11 @@ _TIMEOUT = httpx.Timeout(connect=15.0, read=30.0, write=15.0, pool=15.0)  # read
 _USER_AGENT = "genset-weights"
 
 
-def tls_context(ca_file: str) -> ssl.SSLContext | bool:
+def tls_context(ca_file: str) -> ssl.SSLContext:
     """Trusts the usual authorities (or SSL_CERT_FILE), plus those of `ca_file`."""
+    context = lenient(httpx.create_ssl_context())
     if not ca_file:
-        return True
-    context: ssl.SSLContext = httpx.create_ssl_context()
+        return context
     try:
         context.load_verify_locations(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:

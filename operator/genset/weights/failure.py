@@ -25,10 +25,10 @@ class WeightsFailure(Exception):
         return EXIT_PERSON if self.permanent else EXIT_RETRY
 
 
-def termination_message(reason: str, message: str) -> str:
+def termination_message(reason: str, message: str, **facts: object) -> str:
     """JSON for the termination log, short enough to survive the kubelet's limit as a whole."""
     while True:
-        text = json.dumps({"reason": reason, "message": message}, ensure_ascii=False)
+        text = json.dumps({"reason": reason, "message": message, **facts}, ensure_ascii=False)
         if len(text.encode()) <= _LIMIT:
             return text
         message = message[: len(message) * 3 // 4]

@@ -63,6 +63,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_body_bytes",
+        "_declining",
         "_head_bytes",
         "_headers",
         "_limit",
@@ -92,6 +93,7 @@ class ClientConnection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._parsing = False
         self._pumping = False
+        self._declining = False
         self._queue: deque[Request] = deque()
         self._pending = b""
         self._headers: dict[bytes, bytes] = {}
@@ -193,14 +195,29 @@ class ClientConnection(asyncio.Protocol):
                     self._parser.feed_data(data)
                     break
                 except httptools.HttpParserUpgrade as upgrade:
-                    # Offers such as h2c are optional (RFC 9110, 7.8): stay with HTTP/1.1 and read on behind the message
                     data = data[upgrade.args[0] :]
+                    if self._declining:
+                        self._decline_upgrade()
         except httptools.HttpParserError:
             self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
         finally:
             self._parsing = False
         if self.stage is Stage.HEAD and self._head_bytes > HEAD_BYTES:
             self._refuse(error("caller_headers_too_large", f"request line and headers exceed {HEAD_BYTES} bytes"))
+
+    def _decline_upgrade(self) -> None:
+        """Offers such as h2c are optional (RFC 9110, 7.8; Java's client makes one with every first request).
+
+        The parser takes such a request for finished before its body, so a fresh one reads the head without the offer.
+        """
+        self._declining = False
+        offer = (b"upgrade", b"connection", b"http2-settings", b"expect")
+        lines = [b"%b: %b\r\n" % pair for pair in self._headers.items() if pair[0] not in offer]
+        if b"close" in self._headers.get(b"connection", b"").lower():
+            lines.append(b"connection: close\r\n")
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self._parser.get_method(), self._url, b"".join(lines))
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(head)
 
     def _pump(self) -> None:
         """Begins the next request that is complete, if none is in work."""
@@ -290,6 +307,10 @@ class ClientConnection(asyncio.Protocol):
         if self.stage >= Stage.LINGER:
             return
         parser = self._parser
+        headers = self._headers
+        if parser.should_upgrade() and (b"content-length" in headers or b"transfer-encoding" in headers):
+            self._declining = True  # the body follows; see _decline_upgrade
+            return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
         self.router.buffered_bytes -= self._body_bytes

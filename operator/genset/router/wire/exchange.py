@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from genset.router.attempt import Answer, Candidate, Decision, Interrupt, Phase, RequestMachine, Try
 from genset.router.backend import Endpoint
-from genset.router.errors import ErrorAnswer, in_band
+from genset.router.errors import ErrorAnswer, error, in_band
 from genset.router.evidence import evidence, passed_response_headers, reason_phrase
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
 from genset.router.sse import DONE, StreamReader
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PROMPT_TOKENS = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,15})')
+_COMPLETION_TOKENS = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,15})')
 RESPONSE_BYTES = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
@@ -36,9 +39,9 @@ class Exchange:
 
     __slots__ = (
         "_api",
-        "_connection",
         "_collected",
         "_collected_bytes",
+        "_connection",
         "_headers",
         "_is_stream",
         "_json",
@@ -50,6 +53,7 @@ class Exchange:
         "_task",
         "_timer",
         "_want_usage",
+        "client",
         "ended",
         "first_token",
         "identity",
@@ -59,7 +63,6 @@ class Exchange:
         "request",
         "route",
         "router",
-        "client",
         "stream",
         "tokens",
     )
@@ -111,14 +114,14 @@ class Exchange:
         self._do(machine.begin(self.router.now()))
 
     def _do(self, decision: Decision) -> None:
-        if isinstance(decision, Try):
+        if type(decision) is Try:
             if decision.delay:
                 self._timer = self._loop.call_later(decision.delay, self._call, decision.candidate, decision.endpoint)
             else:
                 self._call(decision.candidate, decision.endpoint)
-        elif isinstance(decision, Answer):
+        elif type(decision) is Answer:
             self.answer_error(decision.answer)
-        else:
+        elif type(decision) is Interrupt:
             self._interrupt(decision)
 
     def _call(self, candidate: Candidate, endpoint: Endpoint) -> None:
@@ -166,7 +169,11 @@ class Exchange:
                 choices=_choices(self._json),
                 bad_finishes=backend.provider.bad_finishes,
             )
-        body = body_for(backend, self._api, self._json, self.request.body, self.stream)
+        try:
+            body = body_for(backend, self._api, self._json, self.request.body, self.stream)
+        except TypeError:  # orjson reads deeper than it writes
+            self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
+            return
         head = head_for(backend, endpoint, self._api, self.request.headers, self.identity, len(body), self.stream)
         self.machine.sent(self.router.now())
         connection.begin(self, head + body)
@@ -239,11 +246,11 @@ class Exchange:
             if machine.phase is Phase.FINISH:
                 self._stream_done(add_done=True)
             else:
-                self._broke(Failure(Outcome.UNREACHABLE, detail), "provider_interrupted")
+                self._broke(Failure(Outcome.INTERRUPTED, detail), "provider_interrupted")
         elif self._status and not 200 <= self._status < 300:
             self._failed(self._classified())
         elif self._status:
-            self._failed(Failure(Outcome.INVALID_RESPONSE, f"{detail} inside its answer", self._status))
+            self._failed(Failure(Outcome.INTERRUPTED, f"{detail} inside its answer", self._status))
         else:
             self._failed(Failure(Outcome.UNREACHABLE, f"{detail} before it answered"))
 
@@ -254,7 +261,9 @@ class Exchange:
         self._collected_bytes += len(data)
         if 200 <= self._status < 300:
             if self._collected_bytes > RESPONSE_BYTES:
-                self._failed(Failure(Outcome.INVALID_RESPONSE, f"sent an answer of more than {RESPONSE_BYTES} bytes", 200))
+                self._failed(
+                    Failure(Outcome.INVALID_RESPONSE, f"sent an answer of more than {RESPONSE_BYTES} bytes", 200)
+                )
         elif self._collected_bytes > ERROR_BODY_BYTES:
             self._failed(self._classified())
 
@@ -470,7 +479,9 @@ class Exchange:
             content_type,
             evidence(backend, tier, reason, trail, self.identity),
             passed,
-            b"" if keep and not self.request.version_10 else (b"connection: keep-alive\r\n" if keep else b"connection: close\r\n"),
+            b""
+            if keep and not self.request.version_10
+            else (b"connection: keep-alive\r\n" if keep else b"connection: close\r\n"),
         )
         if answer is not None:
             head += b"x-genset-error: %b\r\n" % answer.kind.word.encode()
@@ -545,14 +556,5 @@ def _usage_of(body: bytes) -> tuple[int, int]:
     at = body.rfind(b'"usage"')
     if at < 0:
         return 0, 0
-    return _number_after(body, b'"prompt_tokens"', at), _number_after(body, b'"completion_tokens"', at)
-
-
-def _number_after(body: bytes, key: bytes, at: int) -> int:
-    at = body.find(key, at)
-    if at < 0:
-        return 0
-    start = at + len(key)
-    digits = body[start : start + 24].lstrip(b" :").split(b",", 1)[0].split(b"}", 1)[0].strip()
-    return int(digits) if digits.isdigit() else 0
-
+    prompt, completion = _PROMPT_TOKENS.search(body, at), _COMPLETION_TOKENS.search(body, at)
+    return int(prompt[1]) if prompt else 0, int(completion[1]) if completion else 0

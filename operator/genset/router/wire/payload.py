@@ -51,7 +51,13 @@ def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, st
 
 
 def head_for(
-    backend: Backend, endpoint: Endpoint, api: Api, headers: dict[bytes, bytes], identity: bytes, length: int, stream: bool
+    backend: Backend,
+    endpoint: Endpoint,
+    api: Api,
+    headers: dict[bytes, bytes],
+    identity: bytes,
+    length: int,
+    stream: bool,
 ) -> bytes:
     """The request head. The client's Authorization never passes: the backend's key stands there, or nothing."""
     fixed = endpoint.heads.get(api)
@@ -77,4 +83,10 @@ def head_for(
         if name in headers:
             passed += b"%b: %b\r\n" % (name, headers[name])
     accept = b"text/event-stream" if stream else b"application/json"
-    return b"%b%baccept: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (fixed, passed, accept, identity, length)
+    return b"%b%baccept: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (
+        fixed,
+        passed,
+        accept,
+        identity,
+        length,
+    )

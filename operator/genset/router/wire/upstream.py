@@ -115,7 +115,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.endpoint.idle.append(self)
 
     def _reset(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None or not self.reused:
+            self._parser = httptools.HttpResponseParser(self)  # goes on to the next message by itself
         self._headers = {}
         self._head_bytes = 0
         self._head_done = self.complete = self._framed = False

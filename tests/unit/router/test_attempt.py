@@ -1,0 +1,343 @@
+"""The state machine, without sockets and without time: events in, decisions out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from genset.router.attempt import Answer, Candidate, Interrupt, Phase, RequestMachine, Try
+from genset.router.backend import Backend, Endpoint
+from genset.router.breaker import State
+from genset.router.config import BackendConfig, DnsEndpoints, FailoverConfig, LocalTarget, UrlTarget
+from genset.router.credentials import Credentials
+from genset.router.outcome import Failure, Outcome
+
+
+def house(name: str = "house", pods: int = 1, context: int | None = None) -> Backend:
+    target = LocalTarget(dns=DnsEndpoints(host="house.test", port=80))
+    config = BackendConfig(name=name, kind="local", model="m", context_tokens=context, local=target)
+    backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
+    backend.set_endpoints(tuple(backend.make_endpoint(f"10.0.0.{n}", 80) for n in range(1, pods + 1)))
+    for endpoint in backend.endpoints:
+        backend.probed(endpoint, True, 0.0)
+    return backend
+
+
+def cloud(name: str = "cloud", context: int | None = None) -> Backend:
+    target = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
+    config = BackendConfig(name=name, kind="cloud", model="m", context_tokens=context, url=target)
+    return Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
+
+
+def machine(
+    *backends: Backend, stream: bool = True, tokens: int = 100, deadline: float = 600.0, **more: Any
+) -> RequestMachine:
+    candidates = [Candidate(backend, tier) for tier, backend in enumerate(backends)]
+    settings = FailoverConfig(**more)
+    return RequestMachine(candidates, settings, deadline, stream=stream, input_tokens=tokens, random=lambda: 0.5)
+
+
+def fail(outcome: Outcome, **more: Any) -> Failure:
+    return Failure(outcome, "failed", **more)
+
+
+def where(decision: object) -> str:
+    assert isinstance(decision, Try), decision
+    return f"{decision.candidate.backend.name}/{decision.endpoint.host}"
+
+
+# outcome, next steps after the first attempt at house/10.0.0.1 (of two pods) while it keeps failing; delay of the first
+ROWS: list[tuple[Outcome, list[str], float]] = [
+    (Outcome.UNREACHABLE, ["house/10.0.0.2", "cloud/cloud.test"], 0.0),
+    (Outcome.INTERRUPTED, ["house/10.0.0.2", "cloud/cloud.test"], 0.0),
+    (Outcome.TOO_LATE, ["cloud/cloud.test"], 0.0),
+    (Outcome.SERVER_ERROR, ["house/10.0.0.1", "cloud/cloud.test"], 0.2),
+    (Outcome.UNAVAILABLE, ["house/10.0.0.2", "cloud/cloud.test"], 0.0),
+    (Outcome.RATE_LIMITED_SHORT, ["house/10.0.0.1", "cloud/cloud.test"], 2.0),
+    (Outcome.RATE_LIMITED, ["cloud/cloud.test"], 0.0),
+    (Outcome.AUTH, ["cloud/cloud.test"], 0.0),
+    (Outcome.MODEL_NOT_FOUND, ["cloud/cloud.test"], 0.0),
+    (Outcome.CONTEXT_EXCEEDED, ["cloud/cloud.test"], 0.0),
+    (Outcome.CONTENT_FILTER, [], 0.0),
+    (Outcome.REJECTED, [], 0.0),
+    (Outcome.UNSUPPORTED, ["cloud/cloud.test"], 0.0),
+    (Outcome.INVALID_RESPONSE, ["cloud/cloud.test"], 0.0),
+]
+
+
+@pytest.mark.parametrize(("outcome", "steps", "delay"), ROWS, ids=[row[0] for row in ROWS])
+def test_rows(outcome: Outcome, steps: list[str], delay: float) -> None:
+    local = house(pods=2)
+    local._turn = -1  # the first pod's turn
+    one = machine(local, cloud())
+    assert where(one.begin(1.0)) == "house/10.0.0.1"
+    failure = fail(outcome, retry_after=2.0 if outcome is Outcome.RATE_LIMITED_SHORT else None, status=400)
+    decision = one.failed(1.0, failure)
+    for number, step in enumerate(steps):
+        assert where(decision) == step
+        assert isinstance(decision, Try) and decision.delay == pytest.approx(delay if number == 0 else 0.0)
+        if step.startswith("cloud"):
+            break
+        decision = one.failed(1.0 + decision.delay, failure)
+    if not steps:
+        assert isinstance(decision, Answer) and decision.answer.status == 400
+    assert one.trail[0].startswith(f"house:{outcome.value}:")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked"), [(Outcome.SERVER_ERROR, 2), (Outcome.UNAVAILABLE, 2), (Outcome.UNREACHABLE, 1)]
+)
+def test_one_pod_has_no_sibling(outcome: Outcome, asked: int) -> None:
+    one = machine(house(), cloud())
+    decision: object = one.begin(0.0)
+    count = 0
+    while where(decision).startswith("house"):
+        count += 1
+        decision = one.failed(1.0, fail(outcome))
+    assert count == asked
+
+
+FINAL: list[tuple[Outcome, dict[str, Any], int, str]] = [
+    (Outcome.UNREACHABLE, {}, 502, "provider_unreachable"),
+    (Outcome.TOO_LATE, {}, 504, "provider_timeout"),
+    (Outcome.SERVER_ERROR, {"status": 500}, 502, "provider_error"),
+    (Outcome.UNAVAILABLE, {"status": 503}, 503, "provider_unavailable"),
+    (Outcome.RATE_LIMITED, {"status": 429, "retry_after": 7.0}, 429, "provider_rate_limited"),
+    (Outcome.AUTH, {"status": 401}, 502, "provider_auth"),
+    (Outcome.MODEL_NOT_FOUND, {"status": 404}, 502, "provider_model_not_found"),
+    (Outcome.CONTEXT_EXCEEDED, {"status": 400, "body": b"theirs"}, 400, "provider_context_exceeded"),
+    (Outcome.REJECTED, {"status": 422, "body": b"theirs"}, 422, "provider_rejected"),
+    (Outcome.INVALID_RESPONSE, {}, 502, "provider_invalid_response"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "more", "status", "word"), FINAL, ids=[row[0] for row in FINAL])
+def test_the_last_failure_is_what_the_client_sees(
+    outcome: Outcome, more: dict[str, Any], status: int, word: str
+) -> None:
+    one = machine(cloud(), max_attempts=1)
+    one.begin(0.0)
+    decision = one.failed(1.0, fail(outcome, **more))
+    assert isinstance(decision, Answer)
+    assert (decision.answer.status, decision.answer.kind.word) == (status, word)
+    assert (decision.answer.body() == b"theirs") is ("body" in more)
+    assert (decision.answer.retry_after is not None) is (status in (429, 503))
+    assert one.phase is Phase.DONE
+
+
+def test_larger_context_only() -> None:
+    one = machine(house(context=8000), cloud("same", 8000), cloud("less", 4000), cloud("more", 9000), cloud("any"))
+    one.begin(0.0)
+    assert where(one.failed(0.1, fail(Outcome.CONTEXT_EXCEEDED, status=400))) == "more/cloud.test"
+    assert where(one.failed(0.2, fail(Outcome.CONTEXT_EXCEEDED, status=400))) == "any/cloud.test"
+    decision = one.failed(0.3, fail(Outcome.CONTEXT_EXCEEDED, status=400, body=b"x"))
+    assert isinstance(decision, Answer) and decision.answer.status == 400
+
+
+def test_deadlines_of_the_phases() -> None:
+    one = machine(house(), tokens=5000)
+    one.begin(0.0)
+    assert one.expired(0.9) is None
+    late = one.expired(1.1)
+    assert late is not None and late.outcome is Outcome.UNREACHABLE  # connect: 1 s in the house
+    one.sent(0.5)
+    assert one.expired(25.4) is None
+    late = one.expired(25.6)
+    assert late is not None and late.outcome is Outcome.TOO_LATE  # 15 s and 5000 tokens at 500/s
+    one.head()
+    assert one.expired(25.4) is None and one.expired(25.6) is not None
+    one.committed(20.0)
+    assert one.expired(30.0) is None and one.expired(30.1) is not None  # stall: 10 s in the house
+    one.last = 29.0
+    assert one.expired(38.9) is None
+    one.finishing(31.0)
+    assert one.expired(1000.0) is None
+    assert not one.finish_over(32.9) and one.finish_over(33.0)
+
+
+def test_a_cloud_has_its_own_deadlines_and_a_route_overrides_them() -> None:
+    one = machine(cloud(), tokens=50_000)
+    one.begin(0.0)
+    assert one.expired(1.9) is None and one.expired(2.1) is not None
+    one.sent(0.0)
+    assert one.expired(14.9) is None and one.expired(15.1) is not None
+    one.committed(0.0)
+    assert one.expired(15.0) is None and one.expired(15.1) is not None
+    two = machine(cloud(), first_token_seconds=3, stall_seconds=2)
+    two.begin(0.0)
+    two.sent(0.0)
+    assert two.expired(2.9) is None and two.expired(3.0) is not None
+    two.committed(0.0)
+    assert two.expired(2.1) is not None
+
+
+def test_an_answer_that_is_no_stream_has_only_the_requests_deadline() -> None:
+    one = machine(cloud(), stream=False, deadline=100.0)
+    one.begin(0.0)
+    one.sent(0.0)
+    assert one.expired(99.0) is None and one.expired(100.0) is not None
+    decision = one.failed(100.0, fail(Outcome.TOO_LATE))
+    assert isinstance(decision, Answer) and decision.answer.kind.word == "router_deadline"
+
+
+def test_no_retry_that_would_miss_the_deadline() -> None:
+    one = machine(cloud(), deadline=1.0)
+    one.begin(0.0)
+    assert isinstance(one.failed(0.9, fail(Outcome.SERVER_ERROR)), Answer)
+
+
+def test_attempts_are_bounded_over_all_backends() -> None:
+    one = machine(cloud("a"), cloud("b"), cloud("c"), max_attempts=2)
+    one.begin(0.0)
+    assert where(one.failed(0.0, fail(Outcome.UNREACHABLE))) == "b/cloud.test"
+    assert isinstance(one.failed(0.0, fail(Outcome.UNREACHABLE)), Answer)
+
+
+def test_retries_stop_when_the_backends_budget_is_spent() -> None:
+    local = cloud("a")
+    again = 0
+    for _ in range(40):
+        one = machine(local, cloud("b"))
+        local.breaker.success(0.0, 0.0)  # keeps the breaker out of this test
+        first = one.begin(0.0)
+        if where(first) != "a/cloud.test":
+            break
+        again += where(one.failed(0.0, fail(Outcome.SERVER_ERROR))) == "a/cloud.test"
+        local.breaker.success(0.0, 0.0)
+        local.breaker._close(0.0)
+    assert 5 <= again <= 8, f"{again} of 40 requests were repeated"
+
+
+def test_an_open_breaker_is_passed_by_and_told() -> None:
+    local, other = cloud("a"), cloud("b")
+    for _ in range(3):
+        local.breaker.failure(0.0, 0.0)
+    one = machine(local, other)
+    assert where(one.begin(1.0)) == "b/cloud.test" and one.reason == "breaker_open"
+
+
+def test_the_least_bad_is_tried_when_nothing_else_is_left() -> None:
+    first, second = cloud("a"), cloud("b")
+    for backend, at in ((first, 1.0), (second, 0.0)):
+        for _ in range(3):
+            backend.breaker.failure(at, at)
+    one = machine(first, second)
+    assert where(one.begin(2.0)) == "b/cloud.test"  # open for less long
+    assert where(one.failed(2.0, fail(Outcome.UNREACHABLE))) == "a/cloud.test"
+    assert isinstance(one.failed(2.0, fail(Outcome.UNREACHABLE)), Answer)
+
+
+def test_what_refused_us_or_cools_is_no_last_resort() -> None:
+    for outcome, status in ((Outcome.AUTH, 502), (Outcome.RATE_LIMITED, 429), (Outcome.MODEL_NOT_FOUND, 502)):
+        backend = cloud()
+        first = machine(backend)
+        first.begin(0.0)
+        first.failed(0.0, fail(outcome, retry_after=30.0))
+        decision = machine(backend).begin(1.0)
+        assert isinstance(decision, Answer) and decision.answer.status == status
+
+
+def test_no_endpoint_at_all_is_503() -> None:
+    decision = machine(house(pods=0)).begin(0.0)
+    assert isinstance(decision, Answer)
+    assert (
+        decision.answer.status == 503
+        and decision.answer.retry_after
+        and "house: no_endpoint" in decision.answer.message
+    )
+
+
+def test_half_open_lets_one_request_through_and_commit_gives_the_token_back() -> None:
+    backend, other = cloud("a"), cloud("b")
+    for _ in range(3):
+        backend.breaker.failure(0.0, 0.0)
+    one, two = machine(backend, other), machine(backend, other)
+    assert where(one.begin(5.0)) == "a/cloud.test"
+    assert where(two.begin(5.0)) == "b/cloud.test"
+    one.sent(5.0)
+    one.committed(5.1)
+    assert where(machine(backend, other).begin(5.2)) == "a/cloud.test"
+
+
+def test_a_client_that_leaves_teaches_nothing() -> None:
+    backend = cloud()
+    for _ in range(5):
+        one = machine(backend)
+        one.begin(0.0)
+        one.sent(0.0)
+        one.cancelled(1.0)
+    assert backend.breaker.state is State.CLOSED
+    for _ in range(3):
+        backend.breaker.failure(1.0, 1.0)
+    probe = machine(backend)
+    probe.begin(6.0)
+    probe.cancelled(6.5)
+    assert backend.admits(6.5), "the half-open token was lost with the client"
+
+
+@pytest.mark.parametrize("word", ["provider_interrupted", "provider_stalled", "provider_error", "router_deadline"])
+def test_a_break_after_commit_is_decided_in_one_place(word: str) -> None:
+    one = machine(house(), cloud())
+    one.begin(0.0)
+    one.sent(0.0)
+    one.head()
+    one.committed(1.0)
+    decision = one.broke(2.0, fail(Outcome.INTERRUPTED), word)
+    assert isinstance(decision, Interrupt) and decision.kind.word == word
+    assert one.phase is Phase.DONE and one.candidate is not None
+
+
+def test_breaks_open_the_breaker() -> None:
+    backend = cloud()
+    for _ in range(3):
+        one = machine(backend)
+        one.begin(0.0)
+        one.committed(0.0)
+        one.broke(1.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
+    assert backend.breaker.state is State.OPEN
+
+
+def test_one_ill_pod_does_not_open_the_backend() -> None:
+    backend = house(pods=2)
+    ill = backend.endpoints[0]
+    for _ in range(20):
+        backend.failed(ill, fail(Outcome.UNREACHABLE), 0.0, 0.0, False)
+    assert ill.breaker.state is State.OPEN and backend.breaker.state is State.CLOSED
+    assert {backend.pick(0.0) for _ in range(4)} == {backend.endpoints[1]}
+
+
+def pod(backend: Backend, number: int) -> Endpoint:
+    return backend.endpoints[number]
+
+
+def test_probes_take_a_backend_out_and_bring_it_back() -> None:
+    backend = house(pods=1)
+    backend.probed(pod(backend, 0), False, 1.0)
+    assert backend.admits(1.0), "one bad probe is no verdict"
+    backend.probed(pod(backend, 0), False, 2.0)
+    assert not backend.admits(2.0) and backend.why_not(2.0) == "no_healthy_endpoint"
+    for second in range(3, 13):
+        backend.probed(pod(backend, 0), True, float(second))
+        assert not backend.admits(second), "back before 10 healthy seconds"
+    backend.probed(pod(backend, 0), True, 13.0)
+    assert backend.admits(13.0)
+
+
+def test_late_probes_of_a_busy_server_are_forgiven() -> None:
+    backend = house(pods=1)
+    backend.succeeded(pod(backend, 0), 5.0, 4.0, False)
+    for second in (6, 8, 10, 12, 14):
+        backend.probed(pod(backend, 0), False, float(second), late=True)
+    assert backend.admits(14.0)
+    for second in (16, 18, 20):
+        backend.probed(pod(backend, 0), False, float(second), late=True)
+    assert not backend.admits(20.0)
+
+
+def test_a_sibling_is_the_last_resort_of_a_request() -> None:
+    one = machine(house(pods=2))
+    first = where(one.begin(0.0))
+    second = where(one.failed(1.0, fail(Outcome.TOO_LATE)))
+    assert first != second and second.startswith("house/")
+    assert isinstance(one.failed(2.0, fail(Outcome.TOO_LATE)), Answer)

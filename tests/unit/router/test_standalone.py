@@ -1,0 +1,167 @@
+"""`genset router -f`: what files may hold, and the messages for what they may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from genset.cli import main
+from genset.router.reload import ConfigRejected, Loaded
+from genset.router.standalone import FilesSource, parse_endpoints
+
+POLICY = """
+apiVersion: genset.dev/v1alpha1
+kind: RoutePolicy
+metadata: {name: assistant, namespace: models}
+spec:
+  backends:
+  - {name: house, deployment: {name: house-small}}
+  - name: cloud
+    cloud: {provider: openai, model: big, credentialsSecretRef: {name: openai, key: apiKey}}
+  routes:
+  - {name: all, match: {models: [assistant]}, tiers: [{backends: [{name: house}]}, {backends: [{name: cloud}]}]}
+"""
+SECRET = """
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: openai}
+stringData: {apiKey: sk-1}
+"""
+EXTERNAL = """
+---
+apiVersion: genset.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: house-small, namespace: models}
+spec: {engine: external, model: qwen, external: {url: "http://10.0.0.7:1234"}}
+"""
+MANAGED = """
+---
+apiVersion: genset.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: house-small, namespace: models}
+spec: {model: qwen, source: {pvc: {claimName: c, path: m.gguf}}, context: {tokens: 9000}}
+"""
+
+
+def load(tmp_path: Path, text: str, *endpoints: str, policy: str | None = None, secrets: Path | None = None) -> Loaded:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    return FilesSource([path], policy, parse_endpoints(endpoints), secrets).load()
+
+
+def test_external_deployment(tmp_path: Path) -> None:
+    loaded = load(tmp_path, POLICY + SECRET + EXTERNAL)
+    house, cloud = loaded.config.backends
+    assert house.kind == "local" and house.model == "qwen" and house.url is not None
+    assert house.url.base_url == "http://10.0.0.7:1234/v1"
+    assert cloud.url is not None and cloud.url.key_file is not None
+    assert loaded.credentials.read(cloud.url.key_file, "cloud") == b"sk-1"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8081", "http://127.0.0.1:8081/", "http://127.0.0.1:8081/v1"])
+def test_endpoint_places_a_deployment(tmp_path: Path, url: str) -> None:
+    house = load(tmp_path, POLICY + SECRET + MANAGED, f"house-small={url}").config.backends[0]
+    assert house.url is not None and house.url.base_url == "http://127.0.0.1:8081/v1"
+    assert (house.model, house.context_tokens, house.kind) == ("qwen", 9000, "local")
+
+
+def test_endpoint_alone_makes_a_deployment(tmp_path: Path) -> None:
+    house = load(tmp_path, POLICY + SECRET, "house-small=http://h:1").config.backends[0]
+    assert house.url is not None and house.url.base_url == "http://h:1/v1" and house.model == "house-small"
+
+
+def test_secrets_from_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "secrets" / "openai").mkdir(parents=True)
+    (tmp_path / "secrets" / "openai" / "apiKey").write_text("sk-2\n")
+    loaded = load(tmp_path, POLICY + EXTERNAL, secrets=tmp_path / "secrets")
+    url = loaded.config.backends[1].url
+    assert url is not None and url.key_file is not None
+    assert loaded.credentials.read(url.key_file, "cloud").strip() == b"sk-2"
+
+
+def test_lists_are_opened(tmp_path: Path) -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n" + "".join(
+        "- " + document.strip().replace("\n", "\n  ") + "\n" for document in (POLICY + SECRET + EXTERNAL).split("---")
+    )
+    assert len(load(tmp_path, text).config.backends) == 2
+
+
+WRONG: dict[str, tuple[str, list[str]]] = {
+    "unknown kind": (
+        POLICY + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}",
+        ["ConfigMap x", "remove it"],
+    ),
+    "wrong version": (POLICY.replace("v1alpha1", "v9"), ["RoutePolicy assistant", "v9", "genset.dev/v1alpha1"]),
+    "no name": (POLICY.replace("name: assistant, ", ""), ["metadata.name", "give it a name"]),
+    "unknown field": (POLICY.replace("spec:", "spec:\n  colour: blue") + SECRET + EXTERNAL, ["spec.colour"]),
+    "wrong enum": (
+        POLICY.replace("provider: openai", "provider: closedai") + SECRET + EXTERNAL,
+        ["spec.backends", "provider"],
+    ),
+    "unknown backend": (
+        POLICY.replace("[{name: cloud}]", "[{name: claud}]"),
+        ["RoutePolicy assistant", "correct the name"],
+    ),
+    "missing Secret": (POLICY + EXTERNAL, ["spec.backends[cloud].cloud.credentialsSecretRef", "openai"]),
+    "missing key": (POLICY + SECRET.replace("apiKey", "other") + EXTERNAL, ["apiKey", "openai"]),
+    "deployment nowhere": (POLICY + SECRET, ["house-small", "--endpoint house-small=http://HOST:PORT"]),
+    "deployment in a cluster": (
+        POLICY + SECRET + MANAGED,
+        ["spec.backends[house].deployment", "--endpoint house-small="],
+    ),
+    "twice": (POLICY + SECRET + SECRET, ["Secret openai", "twice"]),
+    "two policies": (POLICY + "---" + POLICY.replace("assistant, ", "other, "), ["assistant, other", "--policy"]),
+    "no policy": (SECRET, ["no RoutePolicy", "-f"]),
+    "not YAML": ("a: [", ["not YAML"]),
+    "no mapping": ("- a", ["document 1 is no resource"]),
+    "bad base64": (POLICY + SECRET.replace("stringData", "data"), ["Secret openai", "data.apiKey", "stringData"]),
+    "number in a Secret": (POLICY + SECRET.replace("sk-1", "7"), ["stringData.apiKey", "quotes"]),
+    "unknown field in a Secret": (POLICY + SECRET + "strungData: {}", ["Secret openai", "strungData"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_refused_with_file_object_field_and_remedy(tmp_path: Path, case: str) -> None:
+    text, words = WRONG[case]
+    with pytest.raises(ConfigRejected) as refused:
+        load(tmp_path, text)
+    message = str(refused.value)
+    assert all(word in message for word in [*words] + (["policy.yaml"] if "--policy" not in words else [])), message
+
+
+def test_policy_is_chosen_by_name(tmp_path: Path) -> None:
+    text = POLICY + "---" + POLICY.replace("assistant, ", "other, ") + SECRET + EXTERNAL
+    assert load(tmp_path, text, policy="other").config.policy.name == "other"
+    with pytest.raises(ConfigRejected, match="--policy third: no such RoutePolicy"):
+        load(tmp_path, text, policy="third")
+
+
+@pytest.mark.parametrize("value", ["house", "house=", "=http://x", "house=ftp://x"])
+def test_endpoints_are_checked(value: str) -> None:
+    with pytest.raises(ConfigRejected, match="DEPLOYMENT=URL"):
+        parse_endpoints([value])
+
+
+def test_endpoint_of_nobody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigRejected, match="--endpoint typo.*house-small"):
+        load(tmp_path, POLICY + SECRET + EXTERNAL, "typo=http://x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give either -f FILE or --config-dir DIR"),
+        (["-f", "{policy}", "--config-dir", "."], "give either -f FILE or --config-dir DIR"),
+        (["-f", "{policy}", "--listen", "8080"], "write HOST:PORT"),
+        (["-f", "{policy}"], "--endpoint house-small="),
+        (["-f", "missing.yaml"], "missing.yaml"),
+    ],
+)
+def test_command_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY + SECRET)
+    result = CliRunner().invoke(main, ["router", *(a.format(policy=policy) for a in arguments)])
+    assert result.exit_code != 0 and words in result.output, result.output

@@ -1,0 +1,143 @@
+"""Routing, ordering, estimates; the gate; endpoint choice."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from genset.router.backend import Backend
+from genset.router.balance.least_in_flight import choose
+from genset.router.config import LimitsConfig, RouterConfig
+from genset.router.credentials import Credentials
+from genset.router.errors import VOCABULARY, ErrorAnswer
+from genset.router.limits import Gate
+from genset.router.table import Plan, Table, answer_tokens, estimate_tokens
+
+
+def table(routes: list[dict[str, Any]], **contexts: int) -> Table:
+    names = {b["backend"] for r in routes for tier in r["tiers"] for b in tier}
+    url = {"baseUrl": "http://x.test/v1", "provider": "openAICompatible"}
+    backends = [
+        {"name": name, "kind": "cloud", "model": "m", "url": url, "contextTokens": contexts.get(name)}
+        for name in sorted(names)
+    ]
+    config = RouterConfig.model_validate(
+        {"version": 1, "policy": {"namespace": "n", "name": "p"}, "backends": backends, "routes": routes}
+    )
+    made = {b.name: Backend(b, Credentials({}, ""), random.random) for b in config.backends}
+    return Table(config, made, "hash")
+
+
+def route(name: str, *tiers: list[str], **match: Any) -> dict[str, Any]:
+    return {"name": name, "match": match, "tiers": [[{"backend": b} for b in tier] for tier in tiers]}
+
+
+def names(plan: Plan | ErrorAnswer) -> list[str]:
+    assert isinstance(plan, Plan), plan
+    return [c.backend.name for c in plan.candidates]
+
+
+def test_first_match_wins() -> None:
+    one = table(
+        [route("a", ["x"], models=["m"], maxInputTokens=10), route("b", ["y"], models=["m", "n*"]), route("c", ["z"])]
+    )
+    cases = [("m", 10, "x"), ("m", 11, "y"), ("n", 1, "y"), ("nn", 1, "y"), ("other", 1, "z")]
+    for model, tokens, wanted in cases:
+        assert names(one.plan(model, tokens, 0, {}, random.random)) == [wanted]
+
+
+def test_unknown_model_names_what_there_is() -> None:
+    found = table([route("a", ["x"], models=["m", "n*"])]).plan("q", 1, 0, {}, random.random)
+    assert isinstance(found, ErrorAnswer) and found.kind.code == "model_not_found" and "models: m" in found.message
+
+
+def test_context_sizes_shrink_the_list() -> None:
+    one = table([route("a", ["small"], ["large"])], small=1000, large=5000)
+    assert names(one.plan("q", 900, 100, {}, random.random)) == ["small", "large"]
+    plan = one.plan("q", 900, 101, {}, random.random)
+    assert names(plan) == ["large"] and isinstance(plan, Plan) and plan.skipped == "context_too_long"
+    refused = one.plan("q", 5001, 0, {}, random.random)
+    assert isinstance(refused, ErrorAnswer) and refused.status == 413 and "5000" in refused.message
+
+
+def test_tiers_keep_their_order_and_weights_share() -> None:
+    tier = [{"backend": "a", "weight": 3}, {"backend": "b", "weight": 1}, {"backend": "c", "weight": 0}]
+    one = table([{"name": "r", "match": {}, "tiers": [tier, [{"backend": "d"}]]}])
+    chance = random.Random(7)
+    orders = [names(one.plan("q", 1, 0, {}, chance.random)) for _ in range(2000)]
+    assert all(order[2:] == ["c", "d"] for order in orders)
+    assert 1400 < sum(order[0] == "a" for order in orders) < 1600
+
+
+@pytest.mark.parametrize(
+    ("request_", "tokens"),
+    [
+        ({"messages": [{"role": "user", "content": "x" * 40}]}, 10),
+        ({"messages": [{"role": "user", "content": "ö" * 40}]}, 20),
+        ({"messages": [{"content": [{"type": "text", "text": "x" * 40}, {"type": "image_url", "image_url": {"url": "y" * 9999}}]}]}, 10),
+        ({"messages": "nonsense"}, 0),
+        ({"messages": [None, 7, {"content": None}, {"content": 7}]}, 0),
+        ({"prompt": "x" * 40}, 10),
+        ({"prompt": [1, 2, 3]}, 3),
+        ({"prompt": [[1, 2], [3]]}, 3),
+        ({"input": ["x" * 20, "y" * 20]}, 10),
+        ({"messages": [], "tools": [{"a": "x" * 30}]}, 10),
+    ],
+)  # fmt: skip
+def test_estimates(request_: dict[str, Any], tokens: int) -> None:
+    assert estimate_tokens(request_) == tokens
+
+
+def test_answer_tokens() -> None:
+    assert answer_tokens({"max_tokens": 5}) == 5
+    assert answer_tokens({"max_tokens": 5, "max_completion_tokens": 7}) == 7
+    assert answer_tokens({"max_tokens": "many"}) == answer_tokens({}) == 0
+
+
+def test_gate() -> None:
+    begun: list[str] = []
+    gate: Gate[str] = Gate(begun.append)
+    gate.set_limits(LimitsConfig(max_in_flight=2, max_queued=2, queue_seconds=10))
+    assert [gate.enter(name, now) for now, name in enumerate("abcde")] == [True, True, True, True, False]
+    assert begun == ["a", "b"] and gate.queued == 2
+    gate.leave("c")  # left while it waited
+    assert gate.queued == 1 and gate.in_flight == 2
+    assert gate.overdue(12.9) == [] and gate.overdue(13.0) == ["d"]
+    gate.leave("a")
+    assert begun == ["a", "b", "d"] and gate.in_flight == 2
+    gate.leave("b")
+    gate.leave("d")
+    assert gate.in_flight == gate.queued == 0
+
+
+def test_gate_lets_in_when_limits_grow() -> None:
+    begun: list[int] = []
+    gate: Gate[int] = Gate(begun.append)
+    gate.set_limits(LimitsConfig(max_in_flight=1, max_queued=9))
+    for number in range(4):
+        gate.enter(number, 0.0)
+    gate.set_limits(LimitsConfig(max_in_flight=3, max_queued=9))
+    assert begun == [0, 1, 2]
+
+
+class Loaded:
+    def __init__(self, in_flight: int) -> None:
+        self.in_flight = in_flight
+
+
+def test_least_in_flight_takes_turns_among_equals() -> None:
+    endpoints = [Loaded(0), Loaded(0), Loaded(0)]
+    seen = []
+    for turn in range(6):
+        one = choose(endpoints, turn)
+        seen.append(endpoints.index(one))
+    assert sorted(seen) == [0, 0, 1, 1, 2, 2]
+    assert choose([Loaded(3), Loaded(1), Loaded(2)], 0).in_flight == 1
+
+
+def test_the_vocabulary_is_closed_and_well_formed() -> None:
+    for word, kind in VOCABULARY.items():
+        assert word == kind.word and word.split("_")[0] in ("caller", "policy", "provider", "router")
+        assert 400 <= kind.status <= 599 and kind.code == kind.code.lower()
