@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from bench.peers import UPSTREAM_MODEL
-from bench.processes import Cores, pinned, wait_for_calm
+from bench.processes import Cores, pinned, prioritise, wait_for_calm
 
 PATH = "/v1/chat/completions"
 
@@ -111,11 +111,17 @@ class Load:
         command += ["--watch", f"upstream={self.upstream_pid}"]
         command += ["--watch", f"peer={peer_pid}"] if peer_pid else []
         wait_for_calm(self.cores, self.plan.patience)
-        limit = 60 + 3 * self.plan.seconds
-        done = subprocess.run(pinned(command, self.cores.load), capture_output=True, text=True, timeout=limit)
-        if done.returncode:
-            raise click.ClickException(f"load run {mode}: {done.stderr.strip()}")
-        return Run.parse(done.stdout)
+        process = subprocess.Popen(
+            pinned(command, self.cores.load), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+        prioritise(process.pid, self.cores.nice)
+        try:
+            output, complaint = process.communicate(timeout=60 + 3 * self.plan.seconds)
+        finally:
+            process.kill()
+        if process.returncode:
+            raise click.ClickException(f"load run {mode}: {complaint.decode().strip()}")
+        return Run.parse(output.decode())
 
     def saturate(self, port: int, peer_pid: int | None) -> Run:
         """Every connection always has a request on its way."""

@@ -14,18 +14,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Cores:
-    """Which cores are used: one for the peer, one for load generator and upstream together."""
+    """Which cores are used: one for the peer, one for load generator and upstream together; and with what priority."""
 
     peer: int
     load: int
+    nice: int = 0
 
     @classmethod
-    def choose(cls, peer: int | None, load: int | None) -> Cores:
+    def choose(cls, peer: int | None, load: int | None, nice: int = 0) -> Cores:
         """The last two cores that this process may use; a single one serves both, and results say so."""
         free = sorted(os.sched_getaffinity(0))
         chosen_peer = free[-1] if peer is None else peer
         others = [core for core in free if core != chosen_peer] or free
-        return cls(chosen_peer, others[-1] if load is None else load)
+        return cls(chosen_peer, others[-1] if load is None else load, nice)
 
 
 def pinned(command: Sequence[str], core: int) -> list[str]:
@@ -35,7 +36,7 @@ def pinned(command: Sequence[str], core: int) -> list[str]:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], core: int, log: Path, env: Mapping[str, str] | None = None
+    command: Sequence[str], core: int, log: Path, env: Mapping[str, str] | None = None, nice: int = 0
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process (and its children) for the length of a block; its output goes to `log`."""
     # What this program imports is no business of a peer's interpreter.
@@ -49,10 +50,20 @@ def running(
             env={**inherited, **(env or {})},
             start_new_session=True,
         )
+    prioritise(process.pid, nice)
     try:
         yield process
     finally:
         stop(process)
+
+
+def prioritise(session: int, nice: int) -> None:
+    """Priority of a process that leads a session. Where the kernel groups by session, only the group's own counts."""
+    if nice == 0:
+        return
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        os.setpriority(os.PRIO_PROCESS, session, nice)
+        Path(f"/proc/{session}/autogroup").write_text(str(nice))
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 2.0) -> None:

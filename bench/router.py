@@ -40,7 +40,12 @@ log = logging.getLogger(__name__)
 @click.option("--streams", type=click.IntRange(1, 5000), default=None, help=f"Default: {Plan.streams}.")
 @click.option("--peer-core", type=int, default=None, help="Default: the last core.")
 @click.option("--load-core", type=int, default=None, help="Load generator and upstream. Default: the last but one.")
-@click.option("--nice", type=click.IntRange(-20, 19), default=0, help="Priority of everything here (below 0: root).")
+@click.option(
+    "--nice",
+    type=click.IntRange(-20, 19),
+    default=0,
+    help="Priority of peer, load generator and upstream; below 0 needs root.",
+)
 @click.option(
     "--write/--no-write", default=None, help="docs/performance.md and bench/results. Default: unless --quick."
 )
@@ -61,11 +66,9 @@ def command(
     plan = dataclasses.replace(
         plan, rounds=rounds or plan.rounds, seconds=seconds or plan.seconds, streams=streams or plan.streams
     )
-    cores = Cores.choose(peer_core, load_core)
+    cores = Cores.choose(peer_core, load_core, nice)
     if cores.peer == cores.load:
         log.warning("One core for everything: the peers compete with the load generator, ratios are blurred")
-    if nice:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
     for peer in chosen:
         peer.install()
     versions = {peer.name: peer.version() for peer in chosen}
@@ -131,7 +134,9 @@ def upstream(program: Path, cores: Cores, plan: Plan, folder: Path) -> Iterator[
     """The upstream's port and pid."""
     output = folder / "upstream.log"
     interval = f"{1e6 / plan.chunk_rate:.0f}us"
-    with running([str(program), "upstream", "--chunk-interval", interval], cores.load, output) as process:
+    with running(
+        [str(program), "upstream", "--chunk-interval", interval], cores.load, output, nice=cores.nice
+    ) as process:
         deadline = time.monotonic() + 10
         while not (text := output.read_text()).endswith("\n"):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -155,7 +160,7 @@ def one_round(peer: Peer, load: Load, number: int, upstream_port: int, cores: Co
     place = Place(folder, port, spare, upstream_port)
     output = folder / "output.log"
     command_line = peer.command(place)
-    with running(command_line, cores.peer, output, peer.environment()) as process:
+    with running(command_line, cores.peer, output, peer.environment(), cores.nice) as process:
         wait_until_answers(peer.name, port, output, lambda: process.poll() is None)
         idle = resident(process)
         saturate = load.saturate(port, process.pid)

@@ -21,7 +21,7 @@ func serve(t *testing.T, accept func(u *upstream) func(fd int)) string {
 	ended := make(chan error)
 	go func() { ended <- l.run() }()
 	t.Cleanup(func() {
-		l.stopped = true
+		l.stopped.Store(true)
 		if c, err := net.Dial("tcp", address.String()); err == nil { // wakes the loop
 			defer c.Close()
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -19,7 +20,7 @@ type loop struct {
 	accepts map[int32]func(fd int)
 	onTimer func()
 	buffer  []byte
-	stopped bool
+	stopped atomic.Bool
 }
 
 // conn is one non-blocking socket. onData gets bytes that are valid during the call; onClose is called once, when the
@@ -61,7 +62,7 @@ func (l *loop) after(d time.Duration) {
 
 func (l *loop) run() error {
 	events := make([]syscall.EpollEvent, 1024)
-	for !l.stopped {
+	for !l.stopped.Load() {
 		n, err := syscall.EpollWait(l.epoll, events, -1)
 		if err != nil && !errors.Is(err, syscall.EINTR) {
 			return fmt.Errorf("epoll_wait: %w", err)

@@ -46,13 +46,14 @@ func openLoop(o *options, l *loop, r *result) error {
 		}
 		if w.open && now.Sub(begin) >= o.warmup+o.duration {
 			w.end(o, r)
-			l.stopped = true
+			l.stopped.Store(true)
 			return
 		}
 		for !due.After(now) {
 			e, err := take()
 			if err != nil || waiting > 20_000 {
-				broken, l.stopped = err, true
+				broken = err
+				l.stopped.Store(true)
 				return
 			}
 			waiting++

@@ -81,13 +81,14 @@ func saturate(o *options, l *loop, r *result) error {
 		}
 	}
 	open = func() {
-		if l.stopped || total(r.Errors) > 10_000 {
-			l.stopped = true
+		if l.stopped.Load() || total(r.Errors) > 10_000 {
+			l.stopped.Store(true)
 			return
 		}
 		e, err := newExchanger(o, l, done)
 		if err != nil {
-			broken, l.stopped = err, true
+			broken = err
+			l.stopped.Store(true)
 			return
 		}
 		r.Opened++
@@ -103,7 +104,7 @@ func saturate(o *options, l *loop, r *result) error {
 			return
 		}
 		w.end(o, r)
-		l.stopped = true
+		l.stopped.Store(true)
 	}
 	l.after(o.warmup)
 	if err := l.run(); err != nil {

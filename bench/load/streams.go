@@ -56,7 +56,7 @@ func pacedStreams(o *options, l *loop, r *result) error {
 			out.Short++
 		}
 		if ended == o.streams && !w.open {
-			l.stopped = true
+			l.stopped.Store(true)
 		}
 	}
 	open := func() error {
@@ -100,7 +100,7 @@ func pacedStreams(o *options, l *loop, r *result) error {
 			if broken == nil {
 				broken = fmt.Errorf("%d of %d streams had not ended %s after they should have", o.streams-ended, o.streams, 29*time.Second)
 			}
-			l.stopped = true
+			l.stopped.Store(true)
 		case r.Opened < o.streams:
 			l.after(time.Millisecond)
 		case !w.open && r.Seconds == 0 && since < ramp+o.warmup:
@@ -111,7 +111,7 @@ func pacedStreams(o *options, l *loop, r *result) error {
 		case w.open:
 			w.end(o, r)
 			if ended == o.streams {
-				l.stopped = true
+				l.stopped.Store(true)
 			}
 			l.after(deadline - since)
 		}

@@ -31,6 +31,7 @@ NAMESPACE = "argocd"
 LOOPBACK = "127.0.0.1"
 RESYNC_SECONDS = 10
 MODULE = "github.com/argoproj/argo-cd/v3"
+REFRESH = "argocd.argoproj.io/refresh"
 Object = dict[str, Any]
 
 
@@ -185,7 +186,7 @@ class ArgoCd:
             "ARGOCD_TLS_DATA_PATH": str(config / "tls"),
             "ARGOCD_SSH_DATA_PATH": str(config / "ssh"),
             "ARGOCD_ASK_PASS_SOCK": str(config / "ask-pass.sock"),
-            "ARGOCD_REPO_SERVER_ADDRESS": LOOPBACK,
+            "ARGOCD_RECONCILIATION_TIMEOUT": f"{RESYNC_SECONDS}s",  # how long a branch's head is taken from the cache
             "NO_PROXY": "*",
         }
         start = self.daemons.start
@@ -251,11 +252,27 @@ class ArgoCd:
     def apply(self, *objects: Object) -> None:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(objects))
 
-    def refresh(self, name: str) -> None:
-        """Look at Git now instead of at the next resync."""
-        self.kubectl(
-            "annotate", "application", name, "-n", NAMESPACE, "argocd.argoproj.io/refresh=normal", "--overwrite"
-        )
+    def refresh(self, name: str, how: str = "normal") -> None:
+        """Look at Git now instead of at the next resync; `hard` forgets what was rendered before."""
+        self._annotate("application", name, f"{REFRESH}={how}")
+
+    def compared(self, name: str, seconds: float = 30) -> Object:
+        """The Application after a whole new comparison of Git with the cluster, begun after this call."""
+        self.refresh(name, "hard")
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = self.application(name)
+            if REFRESH not in found["metadata"].get("annotations", {}):  # Argo CD takes it away when it has looked
+                return found
+            time.sleep(0.1)
+        raise TimeoutError(f"Application {name} was not compared within {seconds:.0f} s")
+
+    def refresh_set(self, name: str) -> None:
+        """Let an ApplicationSet look at its generators now."""
+        self._annotate("applicationset", name, "argocd.argoproj.io/application-set-refresh=true")
+
+    def _annotate(self, kind: str, name: str, annotation: str) -> None:
+        self.kubectl("annotate", kind, name, "-n", NAMESPACE, annotation, "--overwrite")
 
     def application(self, name: str) -> Object:
         try:

@@ -28,6 +28,7 @@ from e2e.models import counting
 from e2e.weights_server import WeightsServer
 
 NAMESPACE = "fleet"  # where Argo CD puts the samples
+NAMESPACES = (NAMESPACE, "plain", "alpha", "beta")  # all that the tests make
 WEIGHTS_FILE = "counting.gguf"
 EXAMPLES = ROOT / "manifests" / "argocd"
 Object = dict[str, Any]
@@ -80,16 +81,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     if released:
         house.helm("uninstall", "genset", "--namespace", OPERATOR_NAMESPACE, "--wait")
     folder = tmp_path_factory.mktemp("argocd")
-    daemons = Daemons(folder / "weights")
     try:
-        with ArgoCd(cluster.kubeconfig, folder / "argocd") as argo:
-            weights = _weights(daemons, folder / "weights" / "served", cluster.node_ip)
+        with ArgoCd(cluster.kubeconfig, folder) as argo:
+            weights = _weights(argo.daemons, folder / "weights", cluster.node_ip)
             git = argo.repository()
             yield Site(house, argo, git, weights)
             argo.remove()
-        house.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", seconds=120)
+        house.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", seconds=120)
     finally:
-        daemons.stop_all()
         if started:
             cluster.down()
         elif released:

@@ -71,6 +71,12 @@ async def test_many_pipelined_errors_do_not_recurse(router: RunningRouter) -> No
     assert statuses(got) == [404] * 3000
 
 
+async def test_many_pipelined_offers_do_not_recurse(router: RunningRouter) -> None:
+    offer = b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    got = await raw(router, offer * 2000, within=3)
+    assert statuses(got) == [404] * 2000
+
+
 async def test_requests_byte_by_byte(router: RunningRouter) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", router.router.listen_port)
     for byte in post(BODY):

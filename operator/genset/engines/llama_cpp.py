@@ -193,9 +193,9 @@ def _extra_flags(resource: ModelDeployment) -> set[str]:
 
 
 def _gpu_layers(resource: ModelDeployment) -> list[str]:
-    if _extra_flags(resource) & _GPU_LAYER_FLAGS:
-        return []
-    return ["-ngl", "all" if resource.spec.resources.accelerator else "0"]
+    """All layers, said explicitly. None on CPU nodes: a build without GPUs would warn of the flag."""
+    own = _extra_flags(resource) & _GPU_LAYER_FLAGS
+    return ["-ngl", "all"] if resource.spec.resources.accelerator and not own else []
 
 
 def _flag(argument: str) -> str:

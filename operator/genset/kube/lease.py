@@ -88,7 +88,7 @@ class LeaderElection:
             self._metrics.leader.set(0)
 
     async def _acquire(self) -> None:
-        while not await self._try():  # noqa: ASYNC110 - the Lease is elsewhere: nothing here could tell of it
+        while not await self._try():
             await asyncio.sleep(self._timings.retry_period * self._rng.uniform(0.9, 1.2))
 
     async def _lead(self, lead: Callable[[], Awaitable[None]]) -> None:

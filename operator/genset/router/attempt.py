@@ -19,7 +19,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from genset.router.backend import Backend, Endpoint
-from genset.router.breaker import SHORT_RETRY_AFTER_SECONDS
+from genset.router.breaker import SHORT_RETRY_AFTER_SECONDS, State
 from genset.router.config import FailoverConfig
 from genset.router.errors import VOCABULARY, ErrorAnswer, ErrorKind, error
 from genset.router.outcome import Again, Failure, Next, Outcome
@@ -51,6 +51,7 @@ class Candidate(NamedTuple):
 
     backend: Backend
     tier: int
+    evidence: bytes  # header lines of an answer at the first attempt
 
 
 class Try(NamedTuple):
@@ -140,7 +141,7 @@ class RequestMachine:
         self.trail: list[str] = []
         self._random = random
         self._left = list(candidates)
-        self._asked: set[str] = set()
+        self._asked: list[Backend] = []
         self._tried: list[Endpoint] = []  # of the current candidate
         self._spent: list[tuple[Candidate, list[Endpoint]]] = []  # failed, with the endpoints that were asked
         self._again_used = False
@@ -314,10 +315,11 @@ class RequestMachine:
         self.endpoint = endpoint
         self._tried.append(endpoint)
         self.attempts += 1
-        if backend.name not in self._asked:
-            self._asked.add(backend.name)
+        if not self._asked or backend not in self._asked:
+            self._asked.append(backend)
             backend.retries.request(now)
-        self._token = backend.breaker.take(now)
+        breaker = backend.breaker
+        self._token = breaker.state is not State.CLOSED and breaker.take(now)
         self._began = now + delay
         self.phase = Phase.PAUSE if delay else Phase.CONNECT
         self._phase_until = self._began + backend.connect_seconds
@@ -414,7 +416,7 @@ class RequestMachine:
 
     def _record(self, now: float, word: str) -> None:
         candidate, _ = self._current()
-        self.trail.append(f"{candidate.backend.name}:{word}:{max(0, round((now - self._began) * 1000))}ms")
+        self.trail.append(f"{candidate.backend.name}:{word}:{int((now - self._began) * 1000)}ms")
 
     def may_wait(self, now: float) -> float:
         """The longest Retry-After worth waiting for."""

@@ -21,6 +21,7 @@ from genset.router.breaker import (
 )
 from genset.router.config import BackendConfig
 from genset.router.credentials import Credentials, MissingCredential, ResumingContext, tls_context
+from genset.router.numbers import BackendNumbers
 from genset.router.outcome import Failure, Mark
 from genset.router.providers import PROVIDERS, Provider
 
@@ -99,9 +100,11 @@ class Backend:
         config: BackendConfig,
         credentials: Credentials,
         random: Callable[[], float],
+        numbers: BackendNumbers | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
+        self.numbers = numbers or BackendNumbers()  # they outlive this state
         self.model = config.model
         self.local = config.kind == "local"
         self.context_tokens = config.context_tokens
@@ -115,6 +118,7 @@ class Backend:
         self.hard_down_detail = ""
         self._choose = STRATEGIES[DEFAULT]
         self._turn = 0
+        self._many = config.local is not None
         self.tls = False
         self.server_name = ""
         self.base_path = "/v1"
@@ -184,14 +188,16 @@ class Backend:
 
     def admit(self, now: float) -> Endpoint | None:
         """The endpoint for a request, if `admits`."""
-        if not self.breaker.admits(now):
+        if self.breaker.state is not State.CLOSED and not self.breaker.admits(now):
             return None
         endpoints = self.endpoints
         if len(endpoints) == 1:
-            return endpoints[0] if self._usable(endpoints[0], now) else None
-        well = [endpoint for endpoint in endpoints if self._usable(endpoint, now)]
+            endpoint = endpoints[0]
+            well = endpoint.breaker.state is State.CLOSED and endpoint.healthy is not False
+            return endpoint if well or self._usable(endpoint, now) else None
+        usable = [endpoint for endpoint in endpoints if self._usable(endpoint, now)]
         self._turn += 1
-        return self._choose(well, self._turn) if well else None
+        return self._choose(usable, self._turn) if usable else None
 
     def why_not(self, now: float) -> str:
         """The word for evidence: why `admits` says no."""
@@ -234,7 +240,7 @@ class Backend:
 
     def succeeded(self, endpoint: Endpoint, now: float, began: float, token: bool) -> None:
         endpoint.last_success = now
-        if self.config.local is not None:
+        if self._many:
             endpoint.breaker.success(now, began)
         self.breaker.success(now, began, token)
 
@@ -258,7 +264,7 @@ class Backend:
 
     def broke(self, endpoint: Endpoint, now: float, began: float, token: bool, *, endpoint_only: bool) -> bool:
         """+1 on the endpoint; on the backend as well, unless the fault is one address' and a sibling is well."""
-        if self.config.local is None:  # one endpoint: its breaker would say the same
+        if not self._many:  # one endpoint: its breaker would say the same
             return self.breaker.failure(now, began, token)
         endpoint.breaker.failure(now, began)
         if endpoint_only and self.sibling(now, (endpoint,)) is not None:

@@ -8,6 +8,7 @@ than a Retry-After. Then it is half-open: one request or probe at a time, and it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -31,6 +32,7 @@ RETRY_FLOOR = 5  # a quiet system may retry, too
 RETRY_WINDOW = 10
 
 _BUCKETS = 6
+_BUCKET_SECONDS = WINDOW_SECONDS / _BUCKETS
 
 
 class State(StrEnum):
@@ -59,6 +61,8 @@ class Breaker:
 
     __slots__ = (
         "_consecutive",
+        "_current",
+        "_current_until",
         "_failback_seconds",
         "_jitter",
         "_probed",
@@ -82,6 +86,8 @@ class Breaker:
         self._failback_seconds = failback_seconds
         self._consecutive = 0
         self._slots: list[list[int]] = [[-1, 0, 0] for _ in range(_BUCKETS)]  # epoch, successes, failures
+        self._current = self._slots[0]
+        self._current_until = -math.inf
         self._token = False
         self.state = State.CLOSED
         self.cause = Cause.NONE
@@ -103,10 +109,10 @@ class Breaker:
 
     def take(self, now: float) -> bool:
         """Begins a request. True: it carries the half-open token, to be given back by an outcome or by `release`."""
-        if self.state is State.CLOSED or not self.admits(now) or self.view(now) is State.CLOSED:
+        if self.state is State.CLOSED:
             return False
-        self._token = True
-        return True
+        self._token = self.view(now) is State.HALF_OPEN and self.admits(now)
+        return self._token
 
     def release(self) -> None:
         """The token's request ended without an outcome (the client left, or the request was at fault)."""
@@ -118,7 +124,7 @@ class Breaker:
             self._token = False
         if self.state is State.CLOSED:
             self._consecutive = 0
-            self._slot(now)[1] += 1
+            (self._current if now < self._current_until else self._slot(now))[1] += 1
             return
         if began < self.opened_at:
             return  # it says nothing about the time since
@@ -202,6 +208,7 @@ class Breaker:
         self.closed_at = now
         self._consecutive = 0
         self._token = False
+        self._current_until = -math.inf
         for slot in self._slots:
             slot[0] = -1
 
@@ -211,15 +218,17 @@ class Breaker:
         return pause * (1 - JITTER + 2 * JITTER * self._jitter())
 
     def _slot(self, now: float) -> list[int]:
-        epoch = int(now / (WINDOW_SECONDS / _BUCKETS))
+        epoch = int(now / _BUCKET_SECONDS)
         slot = self._slots[epoch % _BUCKETS]
         if slot[0] != epoch:
             slot[0] = epoch
             slot[1] = slot[2] = 0
+        self._current = slot
+        self._current_until = (epoch + 1) * _BUCKET_SECONDS
         return slot
 
     def _window_is_bad(self, now: float) -> bool:
-        oldest = int(now / (WINDOW_SECONDS / _BUCKETS)) - _BUCKETS
+        oldest = int(now / _BUCKET_SECONDS) - _BUCKETS
         good = sum(slot[1] for slot in self._slots if slot[0] > oldest)
         bad = sum(slot[2] for slot in self._slots if slot[0] > oldest)
         return good + bad >= WINDOW_MINIMUM and bad >= WINDOW_SHARE * (good + bad)
@@ -228,16 +237,18 @@ class Breaker:
 class RetryBudget:
     """Retries of one backend: at most a fifth of its requests over 10 s, and always a handful."""
 
-    __slots__ = ("_requests", "_retries", "_seconds")
+    __slots__ = ("_last", "_requests", "_retries", "_seconds", "_until")
 
     def __init__(self) -> None:
         self._seconds = [-1] * RETRY_WINDOW
         self._requests = [0] * RETRY_WINDOW
         self._retries = [0] * RETRY_WINDOW
+        self._last = 0
+        self._until = -math.inf
 
     def request(self, now: float) -> None:
         """A request asked this backend for the first time."""
-        self._requests[self._index(now)] += 1
+        self._requests[self._last if now < self._until else self._index(now)] += 1
 
     def take(self, now: float) -> bool:
         """Books one retry if the budget allows it."""
@@ -257,4 +268,6 @@ class RetryBudget:
         if self._seconds[index] != second:
             self._seconds[index] = second
             self._requests[index] = self._retries[index] = 0
+        self._last = index
+        self._until = second + 1
         return index

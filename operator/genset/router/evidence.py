@@ -40,22 +40,19 @@ def request_id(given: bytes | None) -> bytes:
 
 def passed_response_headers(headers: dict[bytes, bytes]) -> bytes:
     """The upstream's end-to-end headers, ready for a head."""
-    nominated = headers.get(b"connection")
-    dropped = DROPPED_RESPONSE_HEADERS
-    if nominated is not None:
-        dropped = dropped.union(name.strip().lower() for name in nominated.split(b","))
-    return b"".join(
-        b"%b: %b\r\n" % (name, value)
-        for name, value in headers.items()
-        if name not in dropped and not name.startswith(b"x-genset-")
-    )
+    passed = b""
+    nominated = headers[b"connection"].lower() if b"connection" in headers else b""
+    for name, value in headers.items():
+        if name not in DROPPED_RESPONSE_HEADERS and not name.startswith(b"x-genset-") and name not in nominated:
+            passed += b"%b: %b\r\n" % (name, value)
+    return passed
 
 
-def evidence(backend: str, tier: int, reason: str, trail: list[str], identity: bytes) -> bytes:
-    """The x-genset-* headers and x-request-id. `reason` only where a lower tier answered."""
+def evidence(backend: str, tier: int, reason: str, trail: list[str]) -> bytes:
+    """The x-genset-* headers. `reason` only where a lower tier answered, or none."""
     lines = f"x-genset-backend: {backend}\r\nx-genset-tier: {tier}\r\n" if backend else ""
     if reason and (tier > 0 or not backend):
         lines += f"x-genset-reason: {reason}\r\n"
     if trail:
         lines += f"x-genset-attempts: {', '.join(trail)}\r\n"
-    return b"%bx-request-id: %b\r\n" % (lines.encode("latin-1"), identity)
+    return lines.encode("latin-1")

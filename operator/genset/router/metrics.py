@@ -6,7 +6,6 @@ configuration and words of closed vocabularies, never a client's input.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -19,59 +18,19 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from genset.router.breaker import State
+from genset.router.numbers import BackendNumbers, Histogram
 
 if TYPE_CHECKING:
     from genset.router.server import Router
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-_BOUNDS = [*map(str, SECONDS), "+Inf"]
 _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
-
-
-class Histogram:
-    """Durations in seconds."""
-
-    __slots__ = ("counts", "sum")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(SECONDS) + 1)
-        self.sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(SECONDS, seconds)] += 1
-        self.sum += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        total = 0
-        out: list[tuple[str, float]] = []
-        for bound, count in zip(_BOUNDS, self.counts, strict=True):
-            total += count
-            out.append((bound, total))
-        return out
-
-
-class BackendMetrics:
-    """One backend's numbers; they outlive the backend's configuration."""
-
-    __slots__ = ("duration", "failures", "first_token", "prompt_tokens", "requests", "tokens")
-
-    def __init__(self) -> None:
-        self.requests = 0  # answered wholly
-        self.failures: defaultdict[str, int] = defaultdict(int)  # attempts, by outcome
-        self.first_token = Histogram()
-        self.duration = Histogram()
-        self.prompt_tokens = 0
-        self.tokens = 0
-
-    def failed(self, outcome: str) -> None:
-        self.failures[outcome] += 1
 
 
 class Metrics:
     """All numbers of this process."""
 
     def __init__(self) -> None:
-        self._backends: dict[str, BackendMetrics] = {}
+        self._backends: dict[str, BackendNumbers] = {}
         self.answers: defaultdict[tuple[str, int, str], int] = defaultdict(int)  # route, status, error word
         self.failovers: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # route, backend that answered, why
         self.interrupted = 0
@@ -80,14 +39,14 @@ class Metrics:
         self.reload_failures = 0
         self.log_lines_dropped = 0
 
-    def backend(self, name: str) -> BackendMetrics:
+    def backend(self, name: str) -> BackendNumbers:
         found = self._backends.get(name)
         if found is None:
-            found = self._backends[name] = BackendMetrics()
+            found = self._backends[name] = BackendNumbers()
         return found
 
     @property
-    def backends(self) -> dict[str, BackendMetrics]:
+    def backends(self) -> dict[str, BackendNumbers]:
         return self._backends
 
 
@@ -187,7 +146,7 @@ class RouterCollector(Collector):
 
 
 def _histogram(
-    name: str, text: str, backends: dict[str, BackendMetrics], pick: Callable[[BackendMetrics], Histogram]
+    name: str, text: str, backends: dict[str, BackendNumbers], pick: Callable[[BackendNumbers], Histogram]
 ) -> HistogramMetricFamily:
     family = HistogramMetricFamily(name, text, labels=["backend"])
     for backend, numbers in backends.items():

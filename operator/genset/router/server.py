@@ -18,14 +18,14 @@ from typing import Any
 
 import orjson
 
-from genset.router.accesslog import AccessLog
+from genset.router.accesslog import AccessLog, Line
 from genset.router.admin import AdminConnection
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
 from genset.router.credentials import Credentials, MissingCredential
 from genset.router.endpoints import Watcher
 from genset.router.errors import ErrorAnswer, error
-from genset.router.evidence import DEADLINE_HEADER, evidence, reason_phrase, request_id
+from genset.router.evidence import DEADLINE_HEADER, reason_phrase, request_id
 from genset.router.limits import Gate
 from genset.router.metrics import Metrics, exposition
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
@@ -79,12 +79,13 @@ class Router:
         self.loaded_at = ""
         self.draining = False
         self.metrics = Metrics()
-        self.gate: Gate[tuple[Exchange, RequestMachine]] = Gate(_begin)
+        self.gate: Gate[Exchange] = Gate(Exchange.begin)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.admin_connections: set[AdminConnection] = set()
         self.running_out: set[UpstreamConnection] = set()
         self.buffered_bytes = 0
+        self.most_body_bytes = 1024 * 1024  # until a configuration says otherwise
         self.most_buffered_bytes = LEAST_BUFFER_BYTES
         self.connector: Connector
         self.listen_port = 0
@@ -92,7 +93,6 @@ class Router:
         self._source = source
         self._options = options
         self._chance = chance
-        self._waiters: dict[Exchange, tuple[Exchange, RequestMachine]] = {}
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
         self._log: AccessLog | None = None
@@ -206,7 +206,9 @@ class Router:
             if kept is not None and kept.config == config and self._credentials_used.get(config.name) == used:
                 backends[config.name] = kept
             else:
-                backends[config.name] = Backend(config, loaded.credentials, self._chance)
+                backends[config.name] = Backend(
+                    config, loaded.credentials, self._chance, self.metrics.backend(config.name)
+                )
                 fresh.append(config.name)
         return backends, fresh
 
@@ -214,6 +216,7 @@ class Router:
         limits = loaded.config.limits
         self.table = Table(loaded.config, backends, loaded.hash)
         self.gate.set_limits(limits)
+        self.most_body_bytes = limits.max_body_bytes
         self.most_buffered_bytes = max(LEAST_BUFFER_BYTES, BODIES_AT_ONCE * limits.max_body_bytes)
         self._credentials_used = {
             config.name: _credentials_of(config.url, loaded.credentials) for config in loaded.config.backends
@@ -287,9 +290,10 @@ class Router:
         if isinstance(plan, ErrorAnswer):
             exchange.answer_error(plan)
             return
-        exchange.route = plan.route.config.name
-        settings = plan.route.config.failover
-        machine = RequestMachine(
+        route = plan.route
+        exchange.route = route.name
+        settings = route.failover
+        exchange.machine = RequestMachine(
             plan.candidates,
             settings,
             now + _patience(headers.get(DEADLINE_HEADER), settings.total_seconds),
@@ -298,10 +302,9 @@ class Router:
             random=self._chance,
             skipped=plan.skipped,
         )
-        waiter = (exchange, machine)
-        self._waiters[exchange] = waiter
-        if not self.gate.enter(waiter, now):
-            del self._waiters[exchange]
+        exchange.placed = True
+        if not self.gate.enter(exchange, now):
+            exchange.placed = False
             exchange.answer_error(
                 error("router_overloaded", "the router is full: limits.maxInFlight and maxQueued", retry_after=1)
             )
@@ -309,13 +312,12 @@ class Router:
     def finished(self, exchange: Exchange, status: int, word: str) -> None:
         """The exchange has ended: frees its place, books it, logs it."""
         self.exchanges.discard(exchange)
-        waiter = self._waiters.pop(exchange, None)
         now = self.now()
         machine = exchange.machine
         candidate = machine.candidate if machine is not None else None
         self.metrics.answers[(exchange.route, status, word)] += 1
         if candidate is not None and machine is not None:
-            numbers = self.metrics.backend(candidate.backend.name)
+            numbers = candidate.backend.numbers
             prompt, completion = exchange.tokens
             numbers.prompt_tokens += prompt
             numbers.tokens += completion
@@ -328,32 +330,31 @@ class Router:
                     self.metrics.failovers[(exchange.route, candidate.backend.name, machine.reason)] += 1
         if self._log is not None:
             self._log.add(self._log_line(exchange, status, word, now))
-        if waiter is not None:
-            self.gate.leave(waiter)
+        if exchange.placed:
+            self.gate.leave(exchange)
 
-    def _log_line(self, exchange: Exchange, status: int, word: str, now: float) -> dict[str, Any]:
+    def _log_line(self, exchange: Exchange, status: int, word: str, now: float) -> Line:
         machine = exchange.machine
         candidate = machine.candidate if machine is not None else None
         endpoint = machine.endpoint if machine is not None else None
-        first = exchange.first_token
-        return {
-            "time": self.wall(),
-            "id": exchange.identity.decode("latin-1"),
-            "route": exchange.route,
-            "model": exchange.model[:128],
-            "stream": exchange.stream,
-            "status": status,
-            "error": word,
-            "backend": candidate.backend.name if candidate else "",
-            "tier": candidate.tier if candidate else None,
-            "endpoint": endpoint.name if endpoint else "",
-            "reason": machine.reason if machine else "",
-            "attempts": machine.trail if machine else [],
-            "seconds": round(now - exchange.received, 6),
-            "firstTokenSeconds": round(first - exchange.received, 6) if first else None,
-            "inputTokens": exchange.tokens[0],
-            "outputTokens": exchange.tokens[1],
-        }
+        received, first = exchange.received, exchange.first_token
+        return (
+            self.wall(),
+            exchange.identity.decode(),
+            exchange.route,
+            exchange.model[:128],
+            exchange.stream,
+            status,
+            word,
+            candidate.backend.name if candidate else "",
+            candidate.tier if candidate else None,
+            endpoint.name if endpoint else "",
+            machine.reason if machine else "",
+            machine.trail if machine else [],
+            now - received,
+            first - received if first else None,
+            *exchange.tokens,
+        )
 
     def refused(self, answer: ErrorAnswer) -> None:
         """A request that never became whole was refused."""
@@ -407,7 +408,7 @@ class Router:
                 status,
                 reason_phrase(status),
                 len(body),
-                evidence("", 0, "", [], identity),
+                b"x-request-id: %b\r\n" % identity,
                 more,
                 b"" if request.method == b"HEAD" else body,
             )
@@ -431,7 +432,7 @@ class Router:
         now = self.now()
         for exchange in list(self.exchanges):
             exchange.expire(now)
-        for exchange, _ in self.gate.overdue(now):
+        for exchange in self.gate.overdue(now):
             wait = self.gate.limits.queue_seconds
             exchange.give_up(error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=1))
         for connection in list(self.running_out):
@@ -453,11 +454,6 @@ class Router:
                 for connection in old:
                     endpoint.idle.remove(connection)
                     connection.drop()
-
-
-def _begin(waiter: tuple[Exchange, RequestMachine]) -> None:
-    exchange, machine = waiter
-    exchange.begin(machine)
 
 
 def _credentials_of(url: Any, credentials: Credentials) -> object:

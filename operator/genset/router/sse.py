@@ -19,7 +19,7 @@ import orjson
 DONE = b"data: [DONE]\n\n"
 HOLD_BYTES = 256 * 1024  # held back before the first token; more means that something other than an answer arrives
 EVENT_BYTES = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
-KEEP_BYTES = 1024 * 1024  # forwarded events kept per stream; what a continuation reads
+KEEP_BYTES = 64 * 1024  # forwarded events kept per stream, for a continuation and for booking a partial answer
 
 _FINISH = b'"finish_reason":'
 _FINISH_LENGTH = len(_FINISH)

@@ -14,8 +14,9 @@ import orjson
 
 from genset.router.attempt import Candidate
 from genset.router.backend import Backend
-from genset.router.config import MatchConfig, RouteConfig, RouterConfig
+from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, RouterConfig
 from genset.router.errors import ErrorAnswer, error
+from genset.router.evidence import evidence
 
 BYTES_PER_TOKEN = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
 
@@ -25,12 +26,14 @@ class Route:
     """A route with its backends looked up. `plain`: matches by model name alone."""
 
     config: RouteConfig
+    name: str
     exact: frozenset[str]
     prefixes: tuple[str, ...]
     any_model: bool
     plain: bool
     tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # with weights
     fixed: list[Candidate] | None  # the order of every request, where neither weights nor context sizes change it
+    failover: FailoverConfig
 
     def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
         """Whether all conditions hold. Header names are lower case."""
@@ -97,19 +100,25 @@ def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
     exact = frozenset(m for m in match.models if not m.endswith("*"))
     prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))
     tiers = tuple(
-        tuple((Candidate(backends[b.backend], index), b.weight) for b in tier)
+        tuple((_candidate(backends[b.backend], index), b.weight) for b in tier)
         for index, tier in enumerate(tier for tier in config.tiers if tier)
     )
     simple = tiers and all(len(tier) == 1 and tier[0][0].backend.context_tokens is None for tier in tiers)
     return Route(
         config=config,
+        name=config.name,
         exact=exact,
         prefixes=prefixes,
         any_model=not match.models or "" in prefixes,
         plain=match.max_input_tokens is None and not match.headers,
         tiers=tiers,
+        failover=config.failover,
         fixed=[tier[0][0] for tier in tiers] if simple else None,
     )
+
+
+def _candidate(backend: Backend, tier: int) -> Candidate:
+    return Candidate(backend, tier, evidence(backend.name, tier, "", [f"{backend.name}:ok"]))
 
 
 def _order(route: Route, need: int, random: Callable[[], float]) -> Plan | ErrorAnswer:

@@ -29,7 +29,9 @@ _IMAGE_REASONS = frozenset(
 _START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*": ErrImagePull: ')
 _RESTARTS_THAT_COUNT = 2  # one restart may be a passing fault; from the second on it is said until the pod is ready
-_TAIL = 400  # characters of a crashed container's last words
+_WORDS = 400  # characters of a crashed container's last words
+_TELLING = re.compile(r"error|fail|fatal|exception|cannot|could not|unable", re.IGNORECASE)
+_PREEMPTION = re.compile(r"[.,]? ?(?:no new claims to deallocate, )?preemption: .*$")  # of no use to a reader
 
 
 @dataclass(frozen=True)
@@ -188,10 +190,17 @@ def crash_message(pod: Object, state: ContainerState) -> str:
             f"Container {state.name} of pod {state.pod} was killed for using more than its memory limit"
             f"{_limit(pod, state.name)}: raise spec.resources.memory, or lower what it has to hold"
         )
-    words = " ".join(state.last_message[-_TAIL:].split())
+    words = last_words(state.last_message)
     return (
         f"Container {state.name} of pod {state.pod} keeps ending with exit code {state.last_exit_code}{_because(words)}"
     )
+
+
+def last_words(log: str) -> str:
+    """The lines at the end of a log that tell most: the last few that speak of an error, or the very last one."""
+    lines = [" ".join(line.split()) for line in log.splitlines() if line.strip()]
+    telling = [line for line in lines if _TELLING.search(line)]
+    return " / ".join(telling[-3:] or lines[-1:])[-_WORDS:]
 
 
 def _limit(pod: Object, name: str) -> str:
@@ -208,7 +217,8 @@ def _unschedulable(pod: Object) -> Verdict | None:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
         return None
-    message = f"No node can take pod {name_of(pod)}{_because(str(scheduled.get('message') or ''))}"
+    cause = _PREEMPTION.sub("", str(scheduled.get("message") or ""))
+    message = f"No node can take pod {name_of(pod)}{_because(cause)}"
     return Verdict("False", Reason.UNSCHEDULABLE, message)
 
 

@@ -58,7 +58,6 @@ def flags(**spec: Any) -> dict[str, str]:
         ({}, "--cache-ram", "0"),
         ({"llamaCpp": {"cacheRAM": "1Gi"}}, "--cache-ram", "1024"),
         ({"llamaCpp": {"cacheRAM": "1"}}, "--cache-ram", "1"),
-        ({}, "-ngl", "0"),
         ({"resources": {"accelerator": {"count": 2}}}, "-ngl", "all"),
         ({"resources": {"accelerator": {}}, "llamaCpp": {"extraArgs": ["-ngl", "20"]}}, "-ngl", "20"),
         ({}, "--fit", "off"),
@@ -72,6 +71,10 @@ def flags(**spec: Any) -> dict[str, str]:
 )
 def test_args(spec: dict[str, Any], flag: str, value: str) -> None:
     assert flags(**spec)[flag] == value
+
+
+def test_cpu_pods_say_nothing_of_gpus() -> None:
+    assert "-ngl" not in flags()
 
 
 @pytest.mark.parametrize(

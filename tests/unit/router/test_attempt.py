@@ -33,7 +33,7 @@ def cloud(name: str = "cloud", context: int | None = None) -> Backend:
 def machine(
     *backends: Backend, stream: bool = True, tokens: int = 100, deadline: float = 600.0, **more: Any
 ) -> RequestMachine:
-    candidates = [Candidate(backend, tier) for tier, backend in enumerate(backends)]
+    candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(backends)]
     settings = FailoverConfig(**more)
     return RequestMachine(candidates, settings, deadline, stream=stream, input_tokens=tokens, random=lambda: 0.5)
 

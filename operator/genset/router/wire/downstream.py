@@ -117,7 +117,7 @@ class ClientConnection(asyncio.Protocol):
             self._linger()
             return
         self.mark = self.router.now()
-        if not self._parsing:
+        if (self._queue or self._pending) and not self._parsing:
             self._pump()
 
     def close_idle(self) -> None:
@@ -166,7 +166,8 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.pause_reading()
             return
         self._feed(data)
-        self._pump()
+        if self._queue:
+            self._pump()
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -182,28 +183,37 @@ class ClientConnection(asyncio.Protocol):
     # Parsing
 
     def _feed(self, data: bytes) -> None:
-        if self.stage is Stage.HEAD:
+        stage = self.stage
+        if stage is Stage.HEAD:
             self._head_bytes += len(data)
         else:
             self._head_bytes = 0  # a head that begins in this read is counted from the next one on
-            if self.stage is Stage.BODY:
+            if stage is Stage.BODY:
                 self.mark = self.router.now()
         self._parsing = True
         try:
-            while data:
-                try:
-                    self._parser.feed_data(data)
-                    break
-                except httptools.HttpParserUpgrade as upgrade:
-                    data = data[upgrade.args[0] :]
-                    if self._declining:
-                        self._decline_upgrade()
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._feed_past_offers(data, upgrade.args[0])
         except httptools.HttpParserError:
             self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
-        finally:
-            self._parsing = False
+        self._parsing = False
         if self.stage is Stage.HEAD and self._head_bytes > HEAD_BYTES:
             self._refuse(error("caller_headers_too_large", f"request line and headers exceed {HEAD_BYTES} bytes"))
+
+    def _feed_past_offers(self, data: bytes, offset: int) -> None:
+        while True:
+            data = data[offset:]
+            if self._declining:
+                self._decline_upgrade()
+            if not data:
+                return
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                offset = upgrade.args[0]
 
     def _decline_upgrade(self) -> None:
         """Offers such as h2c are optional (RFC 9110, 7.8; Java's client makes one with every first request).
@@ -282,7 +292,7 @@ class ClientConnection(asyncio.Protocol):
         if self.stage >= Stage.LINGER:
             return
         self.stage = Stage.BODY
-        self._limit = self.router.table.config.limits.max_body_bytes if self.router.table else 1024 * 1024
+        self._limit = self.router.most_body_bytes
         length = self._headers.get(b"content-length")
         if length is not None and int(length) > self._limit:
             self._too_large()

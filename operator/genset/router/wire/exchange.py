@@ -29,13 +29,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PROMPT_TOKENS = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,15})')
-_COMPLETION_TOKENS = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,15})')
+_DIGITS = re.compile(rb" ?\d{1,15}")
 RESPONSE_BYTES = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
 class Exchange:
-    """`machine` is None until the request has a place (it may wait in the queue first)."""
+    """`machine` is None where no route took the request."""
 
     __slots__ = (
         "_api",
@@ -55,6 +54,7 @@ class Exchange:
         "_want_usage",
         "client",
         "ended",
+        "placed",
         "first_token",
         "identity",
         "machine",
@@ -89,6 +89,7 @@ class Exchange:
         self.first_token = 0.0
         self.tokens = (0, 0)  # prompt, completion, as the upstream counted them
         self.ended = False
+        self.placed = False  # counted by the gate, in work or waiting
         self._api = api
         self._json = parsed
         self._loop = router.loop
@@ -108,10 +109,10 @@ class Exchange:
 
     # Decisions
 
-    def begin(self, machine: RequestMachine) -> None:
-        """The request has its place and its candidates."""
-        self.machine = machine
-        self._do(machine.begin(self.router.now()))
+    def begin(self) -> None:
+        """The request has its place."""
+        assert self.machine is not None
+        self._do(self.machine.begin(self.router.now()))
 
     def _do(self, decision: Decision) -> None:
         if type(decision) is Try:
@@ -299,7 +300,7 @@ class Exchange:
         self._release_upstream(now)
         self.machine.succeeded(now)
         keep = self._keeps_alive()
-        head = self._head(200, self._headers.get(b"content-type", b"application/json"), keep)
+        head = self._head(self._headers.get(b"content-type", b"application/json"), keep)
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._end(200, "", keep)
 
@@ -311,7 +312,7 @@ class Exchange:
         self.first_token = now
         self.machine.committed(now)
         self._started_answer = True
-        head = self._head(200, b"text/event-stream", self._keeps_alive())
+        head = self._head(b"text/event-stream", self._keeps_alive())
         if self.request.version_10:
             self.client.write(b"%bcache-control: no-cache\r\n\r\n%b" % (head, out))
         else:
@@ -379,7 +380,7 @@ class Exchange:
         backend = machine.candidate.backend if machine.candidate is not None else None
         decision = machine.failed(self.router.now(), failure)
         if backend is not None:
-            self.router.metrics.backend(backend.name).failed(failure.outcome.value)
+            backend.numbers.failed(failure.outcome.value)
             log.debug("Failed attempt of request %s at %s: %s", self.identity, backend.name, failure.detail)
         self._do(decision)
 
@@ -388,8 +389,7 @@ class Exchange:
         self._drop_upstream()
         body = answer.body()
         keep = self._keeps_alive()
-        content_type = answer.original_type.encode("latin-1") if answer.original else b"application/json"
-        head = self._head(answer.status, content_type, keep, answer)
+        head = self._error_head(answer, keep)
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._end(answer.status, answer.kind.word, keep)
 
@@ -462,32 +462,43 @@ class Exchange:
     def _keeps_alive(self) -> bool:
         return self.request.keep_alive and not self.router.draining and not (self.request.version_10 and self.stream)
 
-    def _head(self, status: int, content_type: bytes, keep: bool, answer: ErrorAnswer | None = None) -> bytes:
+    def _head(self, content_type: bytes, keep: bool) -> bytes:
+        """Head of a good answer, up to its framing."""
         machine = self.machine
-        backend, tier, reason, trail, passed = "", 0, "", [], b""
-        if machine is not None:
-            reason = machine.reason
-            trail = machine.trail
-            if answer is None and machine.candidate is not None:
-                backend, tier = machine.candidate.backend.name, machine.candidate.tier
-                passed = passed_response_headers(self._headers)
-                if machine.phase is not Phase.DONE:
-                    trail = [*trail, f"{backend}:ok"]
-        head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%b%b%b" % (
-            status,
-            reason_phrase(status),
+        assert machine is not None and machine.candidate is not None
+        candidate = machine.candidate
+        if machine.attempts == 1 and candidate.tier == 0:
+            told = candidate.evidence
+        else:
+            trail = machine.trail if machine.phase is Phase.DONE else [*machine.trail, f"{candidate.backend.name}:ok"]
+            told = evidence(candidate.backend.name, candidate.tier, machine.reason, trail)
+        return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\n%bx-request-id: %b\r\n%b%b" % (
             content_type,
-            evidence(backend, tier, reason, trail, self.identity),
-            passed,
-            b""
-            if keep and not self.request.version_10
-            else (b"connection: keep-alive\r\n" if keep else b"connection: close\r\n"),
+            told,
+            self.identity,
+            passed_response_headers(self._headers),
+            self._connection_header(keep),
         )
-        if answer is not None:
-            head += b"x-genset-error: %b\r\n" % answer.kind.word.encode()
-            if answer.retry_after is not None:
-                head += b"retry-after: %d\r\n" % answer.retry_after
-        return head
+
+    def _error_head(self, answer: ErrorAnswer, keep: bool) -> bytes:
+        machine = self.machine
+        told = evidence("", 0, machine.reason, machine.trail) if machine is not None else b""
+        more = b"" if answer.retry_after is None else b"retry-after: %d\r\n" % answer.retry_after
+        return b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%bx-request-id: %b\r\nx-genset-error: %b\r\n%b%b" % (
+            answer.status,
+            reason_phrase(answer.status),
+            answer.original_type.encode("latin-1") if answer.original else b"application/json",
+            told,
+            self.identity,
+            answer.kind.word.encode(),
+            more,
+            self._connection_header(keep),
+        )
+
+    def _connection_header(self, keep: bool) -> bytes:
+        if not keep:
+            return b"connection: close\r\n"
+        return b"connection: keep-alive\r\n" if self.request.version_10 else b""
 
     def _release_upstream(self, now: float) -> None:
         connection, self._connection = self._connection, None
@@ -556,5 +567,12 @@ def _usage_of(body: bytes) -> tuple[int, int]:
     at = body.rfind(b'"usage"')
     if at < 0:
         return 0, 0
-    prompt, completion = _PROMPT_TOKENS.search(body, at), _COMPLETION_TOKENS.search(body, at)
-    return int(prompt[1]) if prompt else 0, int(completion[1]) if completion else 0
+    return _number_after(body, b'"prompt_tokens":', at), _number_after(body, b'"completion_tokens":', at)
+
+
+def _number_after(body: bytes, key: bytes, at: int) -> int:
+    start = body.find(key, at)
+    if start < 0:
+        return 0
+    digits = _DIGITS.match(body, start + len(key))
+    return int(digits[0]) if digits else 0
