@@ -120,14 +120,13 @@ class ArgoCd:
             guard.wait()
 
     def remove(self) -> None:
-        """Take Argo CD's namespace, and with it every Application, out of the cluster; what they made stays."""
-        self.kubectl(
-            "delete", "applicationset,application", "--all", "-n", NAMESPACE, "--cascade=orphan", "--wait=false"
-        )
-        for name in json.loads(self.kubectl("get", "application", "-n", NAMESPACE, "-o", "json"))["items"]:
-            patch = '{"metadata":{"finalizers":null}}'
-            self.kubectl("patch", "application", name["metadata"]["name"], "-n", NAMESPACE, "--type=merge", "-p", patch)
-        self.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
+        """Take every Application and then Argo CD's namespace out of the cluster. What an ApplicationSet made goes with it;
+        what the others made stays.
+        """
+        gone = ("--all", "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s")
+        self.kubectl("delete", "applicationset", *gone)
+        self.kubectl("delete", "application", *gone)
+        self.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
     def _configure(self) -> None:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(definitions()))

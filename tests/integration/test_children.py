@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from genset.kube import kinds
 from tests.integration import samples
-from tests.integration.conftest import World
+from tests.integration.world import World
 
 
 async def test_a_foreign_object_of_the_same_name_is_never_touched(world: World) -> None:

@@ -11,8 +11,8 @@ from aiohttp import web
 from e2e.cluster.controlplane import ControlPlane
 from genset.kube import kinds
 from tests.integration import rbac, samples
-from tests.integration.conftest import World, make_world, prepare
 from tests.integration.fakes import FaultProxy, refusal
+from tests.integration.world import World, make_world, prepare
 
 COUNT = 20
 

@@ -18,7 +18,7 @@ import httpx
 
 from genset.kube import kinds
 from tests.integration import samples
-from tests.integration.conftest import SETTINGS, World, operator_kubeconfig
+from tests.integration.world import SETTINGS, World, operator_kubeconfig
 
 
 class Process:
@@ -80,6 +80,10 @@ async def processes(world: World, folder: Path, *names: str) -> AsyncIterator[di
             process.end()
 
 
+async def _ports(process: Process) -> list[int]:
+    return process.ports()
+
+
 async def _leader(world: World, started: dict[str, Process]) -> str:
     """Who says that it became leader and still runs."""
 
@@ -110,7 +114,7 @@ async def test_the_other_one_takes_over_when_the_leader_is_killed(world: World, 
         await world.apply(samples.model_deployment(world.namespace, "before"))
         await world.until_condition(kinds.MODEL_DEPLOYMENT, "before", "Accepted", "True")
         assert not any(line.startswith(("Applied", "Became")) for line in started[second].lines())
-        health = started[second].ports()[0]
+        (health,) = await world.until("the follower listens", lambda: _ports(started[second]))
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"http://127.0.0.1:{health}/readyz")).status_code == 200, "a follower is ready"
 

@@ -7,7 +7,7 @@ import asyncio
 from genset import names
 from genset.kube import kinds
 from tests.integration import samples
-from tests.integration.conftest import World
+from tests.integration.world import World
 
 
 async def test_children_and_status_appear(world: World) -> None:

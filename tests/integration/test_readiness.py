@@ -5,8 +5,8 @@ from __future__ import annotations
 from genset import names
 from genset.kube import kinds
 from tests.integration import samples
-from tests.integration.conftest import World
 from tests.integration.fakes import FakeKubelet, FakePod
+from tests.integration.world import World
 
 
 async def started(world: World, **spec: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from genset.kube import kinds
 from genset.kube.client import ApiError
 from tests.integration import samples
-from tests.integration.conftest import World
+from tests.integration.world import World
 
 _TWO_SOURCES = {"huggingFace": {"repo": "org/model"}, "pvc": {"claimName": "models", "path": "model.gguf"}}
 

@@ -13,8 +13,8 @@ from genset import names
 from genset.kube import kinds
 from genset.kube.observe import decoded
 from tests.integration import samples
-from tests.integration.conftest import World
 from tests.integration.fakes import FakeKubelet, FakePod, FakeVolumes
+from tests.integration.world import World
 
 ADDRESSES = ("127.77.0.1", "127.77.0.2")
 

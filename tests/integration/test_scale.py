@@ -16,8 +16,8 @@ import pytest
 from genset.kube import kinds
 from genset.kube.client import METADATA_LIST
 from tests.integration import samples
-from tests.integration.conftest import World
 from tests.integration.test_leader import Process
+from tests.integration.world import World
 
 DEPLOYMENTS = 500
 POLICIES = 100
@@ -67,6 +67,9 @@ async def test_a_fleet_at_once_and_then_rest(world: World, tmp_path: Path) -> No
 
 async def _fleet(world: World, operator: Process) -> None:
     namespace = world.namespace
+    # Half a minute on a machine that is free for it; on one that is busy with other things, its share of that.
+    load = os.getloadavg()[0]
+    allowed = 30 * max(1.0, load / (os.cpu_count() or 1))
     await world.apply(samples.secret(namespace))
     began = time.monotonic()
     await world.apply(
@@ -84,7 +87,7 @@ async def _fleet(world: World, operator: Process) -> None:
         return True
 
     try:
-        await world.until("all children exist", complete, seconds=60, pause=0.2)
+        await world.until("all children exist", complete, seconds=max(60, allowed), pause=0.2)
     except AssertionError as error:
         raise AssertionError(f"children missing: {missing}; log: {operator.log.read_text()[-3000:]}") from error
     took = time.monotonic() - began
@@ -97,7 +100,7 @@ async def _fleet(world: World, operator: Process) -> None:
     await world.until("all resources have a status", accepted, seconds=30, pause=1)
     print(f"all status written after {time.monotonic() - began:.1f} s")
     await _rest(world, operator)
-    assert took < 30
+    assert took < allowed, f"{took:.1f} s; the machine's load before was {load:.1f} on {os.cpu_count()} cores"
 
 
 async def _rest(world: World, operator: Process) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,6 @@ from typing import Any
 from genset.router.reload import FolderSource
 from genset.router.server import Router, ServerOptions
 from tests.upstream.client import Response, request
-
-logging.getLogger("genset").setLevel(logging.CRITICAL)
 
 
 def house(base_url: str, name: str = "house", **more: Any) -> dict[str, Any]:

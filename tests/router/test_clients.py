@@ -1,4 +1,4 @@
-"""What clients may send: HTTP/1.0 and 1.1, pipelining, chunked bodies, 100-continue, limits, and bytes that are no HTTP."""
+"""What clients may send: HTTP/1.0 and 1.1, pipelining, chunked bodies, 100-continue, limits, and what is no HTTP."""
 
 from __future__ import annotations
 

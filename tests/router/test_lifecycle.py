@@ -32,101 +32,109 @@ from tests.upstream.steps import Answer, Silence, Step
     ids=["waiting", "held", "streaming"],
 )
 async def test_upstream_is_cancelled_when_the_client_leaves(tmp_path: Path, default: Step, reset: bool) -> None:
-    async with ScriptedUpstream(default=default) as local:
-        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-            async with client.stream(router.chat_url, chat()) as exchange:
-                await local.until(lambda: bool(local.requests))
-                if isinstance(default, Answer):
-                    await exchange.until_text(3)
-                exchange.leave(reset=reset)
-                await local.until(lambda: local.requests[0].client_left_at is not None, within=1)
-            await until(lambda: not router.router.exchanges)
-            state = await router.state("house")
-            assert state["breaker"]["state"] == "closed" and state["endpoints"][0]["inFlight"] == 0
-            assert router.router.gate.in_flight == 0
+    async with (
+        ScriptedUpstream(default=default) as local,
+        RunningRouter(tmp_path, config(house(local.base_url))) as router,
+    ):
+        async with client.stream(router.chat_url, chat()) as exchange:
+            await local.until(lambda: bool(local.requests))
+            if isinstance(default, Answer):
+                await exchange.until_text(3)
+            exchange.leave(reset=reset)
+            await local.until(lambda: local.requests[0].client_left_at is not None, within=1)
+        await until(lambda: not router.router.exchanges)
+        state = await router.state("house")
+        assert state["breaker"]["state"] == "closed" and state["endpoints"][0]["inFlight"] == 0
+        assert router.router.gate.in_flight == 0
 
 
 async def test_a_client_that_leaves_while_its_request_is_repeated(tmp_path: Path) -> None:
-    async with ScriptedUpstream(default=steps.rate_limited(retry_after=2)) as local:
-        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-            async with client.stream(router.chat_url, chat()) as exchange:
-                await local.until(lambda: len(local.requests) == 1)
-                exchange.leave()
-            await until(lambda: not router.router.exchanges, within=1)
-            assert router.router.gate.in_flight == 0
+    async with (
+        ScriptedUpstream(default=steps.rate_limited(retry_after=2)) as local,
+        RunningRouter(tmp_path, config(house(local.base_url))) as router,
+    ):
+        async with client.stream(router.chat_url, chat()) as exchange:
+            await local.until(lambda: len(local.requests) == 1)
+            exchange.leave()
+        await until(lambda: not router.router.exchanges, within=1)
+        assert router.router.gate.in_flight == 0
 
 
 async def test_a_slow_reader_holds_its_upstream_back_not_our_memory(tmp_path: Path) -> None:
     big = Answer(texts=tuple("x" * 50_000 for _ in range(1000)))  # 50 MB
-    async with ScriptedUpstream(default=big) as local:
-        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-            with socket.socket() as sock:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                sock.setblocking(False)
-                loop = asyncio.get_running_loop()
-                await loop.sock_connect(sock, ("127.0.0.1", router.router.listen_port))
-                body = json.dumps(chat()).encode()
-                head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
-                await loop.sock_sendall(sock, head + body)
-                await until(lambda: any(c.paused for c in router.router.connections), what="pausing")
-                sent = -1
-                while sent != local.requests[0].bytes_sent:  # until the kernel's buffers are full as well
-                    sent = local.requests[0].bytes_sent
-                    await asyncio.sleep(0.3)
-                assert sent < 25_000_000, "a client that reads nothing was sent half of the answer"
-                connection = next(iter(router.router.connections))
-                assert connection.transport.get_write_buffer_size() < 1_000_000
-                got = 0
-                while got < 30_000_000:  # reads on: all is well
-                    got += len(await loop.sock_recv(sock, 1_000_000))
+    async with ScriptedUpstream(default=big) as local, RunningRouter(tmp_path, config(house(local.base_url))) as router:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, ("127.0.0.1", router.router.listen_port))
+            body = json.dumps(chat()).encode()
+            head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+            await loop.sock_sendall(sock, head + body)
+            await until(lambda: any(c.paused for c in router.router.connections), what="pausing")
+            sent = -1
+            while sent != local.requests[0].bytes_sent:  # until the kernel's buffers are full as well
+                sent = local.requests[0].bytes_sent
+                await asyncio.sleep(0.3)
+            assert sent < 25_000_000, "a client that reads nothing was sent half of the answer"
+            connection = next(iter(router.router.connections))
+            assert connection.transport.get_write_buffer_size() < 1_000_000
+            got = 0
+            while got < 30_000_000:  # reads on: all is well
+                got += len(await loop.sock_recv(sock, 1_000_000))
 
 
 async def test_limits_queue_and_refuse(tmp_path: Path) -> None:
     limits = {"maxInFlight": 1, "maxQueued": 1, "queueSeconds": 1}
-    async with ScriptedUpstream(default=Answer(first_delay=0.5)) as local:
-        async with RunningRouter(tmp_path, config(house(local.base_url), limits=limits)) as router:
-            first = asyncio.ensure_future(router.ask(chat()))
-            await local.until(lambda: len(local.requests) == 1)
-            second = asyncio.ensure_future(router.ask(chat()))
-            await until(lambda: router.router.gate.queued == 1)
-            refused = await router.ask(chat())
-            assert refused.status == 429 and refused.headers["retry-after"] == "1"
-            assert refused.json["error"]["type"] == "router_overloaded"
-            assert (await first).complete and (await second).complete
-            local.always(Answer(first_delay=3))
-            slow = asyncio.ensure_future(router.ask(chat()))
-            await local.until(lambda: len(local.requests) == 3)
-            waited = await router.ask(chat())
-            assert waited.status == 429 and waited.json["error"]["type"] == "router_queue_timeout"
-            assert (await slow).complete
-            assert router.router.gate.in_flight == router.router.gate.queued == 0
+    async with (
+        ScriptedUpstream(default=Answer(first_delay=0.5)) as local,
+        RunningRouter(tmp_path, config(house(local.base_url), limits=limits)) as router,
+    ):
+        first = asyncio.ensure_future(router.ask(chat()))
+        await local.until(lambda: len(local.requests) == 1)
+        second = asyncio.ensure_future(router.ask(chat()))
+        await until(lambda: router.router.gate.queued == 1)
+        refused = await router.ask(chat())
+        assert refused.status == 429 and refused.headers["retry-after"] == "1"
+        assert refused.json["error"]["type"] == "router_overloaded"
+        assert (await first).complete and (await second).complete
+        local.always(Answer(first_delay=3))
+        slow = asyncio.ensure_future(router.ask(chat()))
+        await local.until(lambda: len(local.requests) == 3)
+        waited = await router.ask(chat())
+        assert waited.status == 429 and waited.json["error"]["type"] == "router_queue_timeout"
+        assert (await slow).complete
+        assert router.router.gate.in_flight == router.router.gate.queued == 0
 
 
 async def test_reload_under_load_loses_nothing(tmp_path: Path) -> None:
-    async with ScriptedUpstream(default=Answer(interval=0.002)) as one, ScriptedUpstream(default=Answer()) as two:
-        async with RunningRouter(tmp_path, config(house(one.base_url))) as router:
-            stop = False
-            seen: Counter[str] = Counter()
+    async with (
+        ScriptedUpstream(default=Answer(interval=0.002)) as one,
+        ScriptedUpstream(default=Answer()) as two,
+        RunningRouter(tmp_path, config(house(one.base_url))) as router,
+    ):
+        stop = False
+        seen: Counter[str] = Counter()
 
-            async def load() -> None:
-                while not stop:
-                    answer = await router.ask(chat())
-                    assert answer.complete and fault(answer.text, 10) is None, answer
-                    seen[answer.headers["x-genset-backend"]] += 1
+        async def load() -> None:
+            while not stop:
+                answer = await router.ask(chat())
+                assert answer.complete and fault(answer.text, 10) is None, answer
+                seen[answer.headers["x-genset-backend"]] += 1
 
-            clients = [asyncio.ensure_future(load()) for _ in range(8)]
-            for generation in range(2, 8):
-                name = "other" if generation % 2 == 0 else "house"
-                target = two if generation % 2 == 0 else one
-                router.write(config(house(target.base_url, name), generation=generation))
-                table = router.router.table
-                await until(lambda before=table: router.router.table is not before, what="the new table")  # type: ignore[misc]
-                await asyncio.sleep(0.1)
-            stop = True
-            await asyncio.gather(*clients)
-            view = (await router.admin("/-/config")).json
-            assert view["generation"] == 7 and view["error"] is None
-            assert seen["house"] > 10 and seen["other"] > 10
+        clients = [asyncio.ensure_future(load()) for _ in range(8)]
+        for generation in range(2, 8):
+            name = "other" if generation % 2 == 0 else "house"
+            target = two if generation % 2 == 0 else one
+            router.write(config(house(target.base_url, name), generation=generation))
+            table = router.router.table
+            await until(lambda before=table: router.router.table is not before, what="the new table")  # type: ignore[misc]
+            await asyncio.sleep(0.1)
+        stop = True
+        await asyncio.gather(*clients)
+        view = (await router.admin("/-/config")).json
+        assert view["generation"] == 7 and view["error"] is None
+        assert seen["house"] > 10 and seen["other"] > 10
 
 
 async def test_a_bad_configuration_changes_nothing_and_is_told(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_private_authority_is_trusted_when_given(secure: FakeOrigin, ca_file: 
 
 
 def test_an_unknown_authority_is_refused_at_once_with_the_remedy(secure: FakeOrigin, tmp_path: Path, run: Run) -> None:
-    with pytest.raises(WeightsFailure, match=r"is not trusted: .* source\.http\.caSecretRef") as failed:
+    with pytest.raises(WeightsFailure, match=r"is not trusted: .* caSecretRef") as failed:
         run(FetchSpec(Http(secure.url + "/m.gguf", sha256(MODEL)), str(tmp_path / "v")))
     assert (failed.value.reason, failed.value.permanent) == (Reason.SOURCE_UNREACHABLE, True)
 

@@ -110,6 +110,9 @@ class HuggingFaceSource(ApiModel):
         description="Base URL of a mirror, for sites without internet. Default: the operator's setting, else the "
         "public hub.",
     )
+    ca_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Certificates (PEM) that sign the mirror, where a private CA does."
+    )
 
 
 class HttpSource(ApiModel):

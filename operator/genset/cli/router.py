@@ -13,7 +13,7 @@ import click
 from genset import names
 
 
-class Address(click.ParamType):
+class Address(click.ParamType[tuple[str, int]]):
     """HOST:PORT, with [HOST] for IPv6."""
 
     name = "HOST:PORT"
@@ -34,7 +34,7 @@ class Address(click.ParamType):
     "files",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="YAML with a RoutePolicy and the Secrets and ModelDeployments that it names, as applied to a cluster. Repeatable.",
+    help="YAML with a RoutePolicy and what it names (Secrets, ModelDeployments), as applied to a cluster. Repeatable.",
 )
 @click.option("--policy", default=None, help="Name of the RoutePolicy to serve, where the files hold several.")
 @click.option(
@@ -52,7 +52,7 @@ class Address(click.ParamType):
 @click.option(
     "--credentials",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder with credential files. With -f: one folder per Secret, one file per key, for Secrets that no file holds.",
+    help="Folder with credential files. With -f: SECRET/KEY in it, for Secrets that no file holds.",
 )
 @click.option("--listen", type=Address(), default="127.0.0.1:8080", show_default=True, help="The OpenAI API.")
 @click.option("--admin", type=Address(), default="127.0.0.1:9090", show_default=True, help="Health, state and metrics.")
@@ -84,8 +84,9 @@ def command(
     """
     import uvloop
 
+    from genset.router.process import serve
     from genset.router.reload import ConfigRejected, FolderSource, Source
-    from genset.router.server import ServerOptions, serve
+    from genset.router.server import ServerOptions
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     source: Source

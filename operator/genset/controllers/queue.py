@@ -182,6 +182,10 @@ class WorkQueue(Generic[Key]):
 
     # -- watching -----------------------------------------------------------------------------------------------------
 
+    def outdated(self, key: Key) -> bool:
+        """Whether the key, while in work, was added again: what the worker has read is no longer all there is."""
+        return key in self._dirty
+
     @property
     def depth(self) -> int:
         """Keys that wait for a worker."""

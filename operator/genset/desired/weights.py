@@ -114,7 +114,8 @@ def _credentials(source: Source) -> list[Object]:
     """Sources of the projected volume: each named key under the file name that the puller expects."""
     refs = []
     if source.hugging_face is not None:
-        refs = [(source.hugging_face.token_secret_ref, TOKEN_FILE)]
+        hub = source.hugging_face
+        refs = [(hub.token_secret_ref, TOKEN_FILE), (hub.ca_secret_ref, CA_FILE)]
     elif source.http is not None:
         refs = [(source.http.headers_secret_ref, HEADERS_FILE), (source.http.ca_secret_ref, CA_FILE)]
     return [

@@ -40,7 +40,7 @@ class Timings:
     @classmethod
     def of(cls, lease_duration: float) -> Timings:
         """client-go's proportions: 15, 10 and 2 seconds."""
-        return cls(lease_duration, lease_duration * 2 / 3, lease_duration * 2 / 15, min(4.0, lease_duration / 4))
+        return cls(lease_duration, lease_duration * 2 / 3, lease_duration * 2 / 15, min(4.0, lease_duration * 4 / 15))
 
 
 class LeaderElection:

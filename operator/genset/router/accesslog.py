@@ -13,10 +13,11 @@ from typing import Any
 
 import orjson
 
-#: What a line holds. Times in seconds (`time`: since 1970); `attempts` is the trail.
+#: What a line holds. Times in seconds (`time`: since 1970); `attempts` is the trail; `detail` tells of the last
+#: failure what no client should read (addresses).
 FIELDS = (
     "time", "id", "route", "model", "stream", "status", "error", "backend", "tier", "endpoint", "reason", "attempts",
-    "seconds", "firstTokenSeconds", "inputTokens", "outputTokens",
+    "seconds", "firstTokenSeconds", "inputTokens", "outputTokens", "detail",
 )  # fmt: skip
 Line = tuple[Any, ...]
 _OPTIONS = orjson.OPT_APPEND_NEWLINE

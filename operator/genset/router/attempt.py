@@ -4,9 +4,9 @@
                                    ^___________ failed() ___________|            |
                                                                               broke() -> FAIL (CONTINUE goes here)
 
-The wire asks `begin`, then reports what happens (`sent`, `head`, `committed`, `finishing`, `succeeded`, `failed`, `broke`,
-`cancelled`, or `expired` when a deadline passed) and does what the returned decision says. The list of candidates is
-frozen before the first attempt: it only shrinks. Per stream chunk the machine is not called at all; the wire writes
+The wire asks `begin`, then reports what happens (`sent`, `head`, `committed`, `finishing`, `succeeded`, `failed`,
+`broke`, `cancelled`, or `expired` when a deadline passed) and does what the returned decision says. The list of candidates
+is frozen before the first attempt: it only shrinks. Per stream chunk the machine is not called at all; the wire writes
 `last` and the sweep asks `expired`.
 """
 
@@ -219,7 +219,7 @@ class RequestMachine:
     # Events
 
     def sent(self, now: float) -> None:
-        """The request is on its way: HEADERS. Only a stream tells of a first token; other answers take what they take."""
+        """The request is on its way: HEADERS. Only a stream tells of a first token; other answers take their time."""
         self.phase = Phase.HEADERS
         if self.stream:
             candidate, _ = self._current()
@@ -410,9 +410,8 @@ class RequestMachine:
         return max(1, math.ceil(min(waits))) if waits else 1
 
     def _story(self) -> str:
-        failure = self.last_failure
-        detail = f" ({failure.detail})" if failure is not None else ""
-        return ", ".join(self.trail) + detail
+        """The trail, for the client. Details name addresses: they go to the log only."""
+        return ", ".join(self.trail)
 
     def _record(self, now: float, word: str) -> None:
         candidate, _ = self._current()

@@ -181,10 +181,7 @@ class Backend:
         """Whether a request may go here without being a last resort."""
         if not self.breaker.admits(now):
             return False
-        for endpoint in self.endpoints:
-            if self._usable(endpoint, now):
-                return True
-        return False
+        return any(self._usable(endpoint, now) for endpoint in self.endpoints)
 
     def admit(self, now: float) -> Endpoint | None:
         """The endpoint for a request, if `admits`."""

@@ -1,8 +1,8 @@
 """Breakers and the retry budget: when a backend or an endpoint may be asked.
 
-Pure: the clock and the randomness come in as arguments. A breaker opens after 3 consecutive failures, or when half of at
-least 10 outcomes within 30 s failed. It is open for 5 s x 2^n (at most 120 s; 15 s where active probes exist), never less
-than a Retry-After. Then it is half-open: one request or probe at a time, and it closes after 2 successes with at least
+Pure: the clock and the randomness come in as arguments. A breaker opens after 3 consecutive failures, or when half of
+at least 10 outcomes within 30 s failed. It is open for 5 s x 2^n (at most 120 s; 15 s where active probes exist), never
+less than a Retry-After. Then it is half-open: one request or probe at a time, and it closes after 2 successes with at least
 10 s between the first of them and the closing, so that a flapping backend does not drag traffic to and fro.
 """
 
@@ -102,10 +102,10 @@ class Breaker:
         """Whether a request may go: closed, or half-open with its token free."""
         if self.state is State.CLOSED:
             return True
-        self._turn(now)
-        if self.state is State.HALF_OPEN:
+        state = self.view(now)
+        if state is State.HALF_OPEN:
             return not self._token and not self._probed
-        return self.state is State.CLOSED
+        return state is State.CLOSED
 
     def take(self, now: float) -> bool:
         """Begins a request. True: it carries the half-open token, to be given back by an outcome or by `release`."""

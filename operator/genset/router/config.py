@@ -1,7 +1,8 @@
 """RouterConfig: the wire contract between whoever writes a configuration and the router that serves it.
 
 The operator (or `genset router -f`) builds it from a RoutePolicy, `desired.router_config` being the only builder; the
-router validates it and swaps its table. It holds no secret: credentials are files, named here, in a folder of their own.
+router validates it and swaps its table. It holds no secret: credentials are files, named here, in a folder of their
+own.
 Pure: both sides import this module.
 """
 
@@ -10,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-CONFIG_VERSION = 1
+CONFIG_VERSION: Final = 1
 
 
 class _Model(BaseModel):
@@ -33,7 +34,7 @@ class PolicyRef(_Model):
 
 
 class DnsEndpoints(_Model):
-    """Endpoints found by name: every A/AAAA record of `host` is one endpoint. `host` is tried with the search domains."""
+    """Endpoints found by name: every A/AAAA record of `host` is one. `host` is tried with the search domains."""
 
     host: str
     port: int

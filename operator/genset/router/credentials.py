@@ -91,6 +91,6 @@ def tls_context(ca: bytes | None, backend: str) -> ResumingContext:
         context.load_verify_locations(cadata=ca.decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError) as problem:
         raise MissingCredential(
-            f"backend {backend}: its CA file holds no certificates in PEM form ({problem}); put the CA's certificate there"
+            f"backend {backend}: its CA file holds no PEM certificates ({problem}); put the CA's certificate there"
         ) from problem
     return context

@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 RESOLVE_SECONDS = 1.0
 PROBE_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 3.0
-FIRST_LOOK_SECONDS = 2.0  # a new backend is given before it serves: one lookup, one probe
+FIRST_LOOK_SECONDS = 0.5  # each, for the first lookup and the first probes, before a new backend serves
 FORGET_SECONDS = 60.0
 
 
 class Watcher:
-    """The tasks of one backend. `start` returns when the first addresses and probes are in, or after 2 s."""
+    """The tasks of one backend. `start` returns when the first addresses and probes are in, or after 1 s."""
 
     def __init__(self, backend: Backend, connector: Connector, random: Callable[[], float]) -> None:
         self._backend = backend

@@ -1,4 +1,4 @@
-"""Loads configurations: from a folder (a ConfigMap volume) or from resource files, checked wholly before anything changes.
+"""Loads configurations from a folder (a ConfigMap volume) or elsewhere, checked wholly before anything changes.
 
 A poll of a few `stat` calls every 0.2 s tells a change: the kubelet swaps a symlink, editors replace files, and no
 inotify watch survives both. SIGHUP asks at once.
@@ -109,7 +109,7 @@ def check(config: RouterConfig) -> None:
             for weighted in tier:
                 if weighted.backend not in known:
                     raise ConfigRejected(
-                        f"routes.{route.name}: backend {weighted.backend} is unknown; add it to backends, or correct the name"
+                        f"routes.{route.name}: backend {weighted.backend} is unknown; add it, or correct the name"
                     )
 
 

@@ -6,10 +6,8 @@ Everything runs on one event loop in one process; a pod is scaled by replicas. N
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +23,13 @@ from genset.router.backend import Backend
 from genset.router.credentials import Credentials, MissingCredential
 from genset.router.endpoints import Watcher
 from genset.router.errors import ErrorAnswer, error
-from genset.router.evidence import DEADLINE_HEADER, reason_phrase, request_id
+from genset.router.evidence import DEADLINE_HEADER, request_id
 from genset.router.limits import Gate
 from genset.router.metrics import Metrics, exposition
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
 from genset.router.table import Table, answer_tokens, estimate_tokens
 from genset.router.wire.connect import Connector, Resolver
+from genset.router.wire.direct import answer_error, answer_other
 from genset.router.wire.downstream import ClientConnection, Request
 from genset.router.wire.exchange import Exchange
 from genset.router.wire.payload import PATHS
@@ -265,21 +264,23 @@ class Router:
         path = request.path.split(b"?", 1)[0]
         api = PATHS.get(path)
         if api is None or request.method != b"POST":
-            self._answer_other(client, request, path, identity)
+            answer_other(self, client, request, path, identity)
             return
         table = self.table
         if table is None:
             answer = error("router_not_configured", f"no configuration yet: {self.config_error}", retry_after=2)
-            self._answer(client, request, identity, answer)
+            answer_error(self, client, request, identity, answer)
             return
         try:
             parsed: Any = orjson.loads(request.body)
         except orjson.JSONDecodeError as problem:
-            self._answer(client, request, identity, error("caller_invalid_json", f"the body is not JSON: {problem}"))
+            answer_error(
+                self, client, request, identity, error("caller_invalid_json", f"the body is not JSON: {problem}")
+            )
             return
         if not isinstance(parsed, dict) or not isinstance(parsed.get("model"), str) or not parsed["model"]:
             answer = error("caller_missing_model", "the body must be a JSON object with a model name in `model`")
-            self._answer(client, request, identity, answer)
+            answer_error(self, client, request, identity, answer)
             return
         now = self.now()
         exchange = Exchange(self, client, request, api, parsed, identity, now)
@@ -354,66 +355,12 @@ class Router:
             now - received,
             first - received if first else None,
             *exchange.tokens,
+            machine.last_failure.detail if machine and machine.last_failure else "",
         )
 
     def refused(self, answer: ErrorAnswer) -> None:
         """A request that never became whole was refused."""
         self.metrics.refused[answer.kind.word] += 1
-
-    def _answer_other(self, client: ClientConnection, request: Request, path: bytes, identity: bytes) -> None:
-        """Everything but the calls that take a model."""
-        if path == b"/v1/models" or path.startswith(b"/v1/models/"):
-            if request.method not in (b"GET", b"HEAD"):
-                self._answer(client, request, identity, error("caller_method_not_allowed", "use GET for /v1/models"))
-                return
-            models = [_model(name) for name in self.table.models] if self.table else []
-            if path == b"/v1/models":
-                self._write(client, request, identity, 200, orjson.dumps({"object": "list", "data": models}))
-                return
-            wanted = path.removeprefix(b"/v1/models/").decode("utf-8", "replace")
-            for model in models:
-                if model["id"] == wanted:
-                    self._write(client, request, identity, 200, orjson.dumps(model))
-                    return
-            answer = error("policy_model_not_found", f"no route names model {wanted[:128]!r}")
-            self._answer(client, request, identity, answer)
-        elif path in PATHS:
-            shown = path.decode("latin-1")
-            self._answer(client, request, identity, error("caller_method_not_allowed", f"use POST for {shown}"))
-        else:
-            offered = ", ".join(sorted(p.decode() for p in PATHS))
-            answer = error("caller_unknown_path", f"this path is not served; there are {offered}, /v1/models")
-            self._answer(client, request, identity, answer)
-
-    def _answer(self, client: ClientConnection, request: Request, identity: bytes, answer: ErrorAnswer) -> None:
-        self.metrics.answers[("", answer.status, answer.kind.word)] += 1
-        more = b"x-genset-error: %b\r\n" % answer.kind.word.encode()
-        if answer.retry_after is not None:
-            more += b"retry-after: %d\r\n" % answer.retry_after
-        if answer.status == 405:
-            more += b"allow: %b\r\n" % (b"GET" if request.path.startswith(b"/v1/models") else b"POST")
-        self._write(client, request, identity, answer.status, answer.body(), more)
-
-    def _write(
-        self, client: ClientConnection, request: Request, identity: bytes, status: int, body: bytes, more: bytes = b""
-    ) -> None:
-        keep = request.keep_alive and not self.draining
-        if not keep:
-            more += b"connection: close\r\n"
-        elif request.version_10:
-            more += b"connection: keep-alive\r\n"
-        client.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n%b"
-            % (
-                status,
-                reason_phrase(status),
-                len(body),
-                b"x-request-id: %b\r\n" % identity,
-                more,
-                b"" if request.method == b"HEAD" else body,
-            )
-        )
-        client.finish(keep)
 
     # The sweep
 
@@ -470,38 +417,3 @@ def _patience(header: bytes | None, total: float) -> float:
     except ValueError:
         return total
     return min(wanted, total) if wanted > 0 else total
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "genset"}
-
-
-async def serve(source: Source, options: ServerOptions) -> None:
-    """Runs until SIGTERM or SIGINT, drains, returns. ConfigRejected if `must_load` and the first load fails."""
-    router = Router(source, options)
-    leave = asyncio.Event()
-    at_once = asyncio.Event()
-
-    def on_signal() -> None:
-        (at_once if leave.is_set() else leave).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, router.hang_up)
-    await router.start()
-    tune_gc()
-    await leave.wait()
-    drain = asyncio.ensure_future(router.drain())
-    stop = asyncio.ensure_future(at_once.wait())
-    await asyncio.wait({drain, stop}, return_when=asyncio.FIRST_COMPLETED)
-    drain.cancel()
-    stop.cancel()
-    await router.stop()
-
-
-def tune_gc() -> None:
-    """What is loaded by now stays: never scanned again. Young collections become rare, old ones rarer."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

@@ -176,12 +176,12 @@ def add(documents: Documents, path: Path, place: str, document: dict[str, Any]) 
         raise ConfigRejected(f"{what}: apiVersion {version!r} is not served; write {wanted}")
     if not isinstance(name, str) or not name:
         raise ConfigRejected(f"{what}: metadata.name is missing; give it a name")
-    taken: Mapping[str, object] = {
-        "Secret": documents.secrets,
-        names.MODEL_DEPLOYMENT: documents.deployments,
-        names.ROUTE_POLICY: documents.policies,
-    }[kind]
-    if name in taken:
+    taken: dict[str, set[str]] = {
+        "Secret": set(documents.secrets),
+        names.MODEL_DEPLOYMENT: set(documents.deployments),
+        names.ROUTE_POLICY: set(documents.policies),
+    }
+    if name in taken[kind]:
         raise ConfigRejected(f"{what}: is there twice; remove one of them")
     if kind == "Secret":
         documents.secrets[name] = _secret(what, document)

@@ -28,6 +28,7 @@ def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
     named: list[tuple[str, SecretKeyRef | None]] = []
     if source is not None and source.hugging_face is not None:
         named.append(("spec.source.huggingFace.tokenSecretRef", source.hugging_face.token_secret_ref))
+        named.append(("spec.source.huggingFace.caSecretRef", source.hugging_face.ca_secret_ref))
     if source is not None and source.http is not None:
         named.append(("spec.source.http.headersSecretRef", source.http.headers_secret_ref))
         named.append(("spec.source.http.caSecretRef", source.http.ca_secret_ref))

@@ -110,8 +110,8 @@ def trouble_of(error: BaseException, shown: str) -> WeightsFailure | Transient:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
-            f"The certificate of {shown} is not trusted: {text}. Give the authority that signs it in "
-            "source.http.caSecretRef.",
+            f"The certificate of {shown} is not trusted: {text}. Give the authority that signs it in the "
+            "source's caSecretRef.",
         )
     if "407" in text and "ProxyError" in type(error).__name__:
         return WeightsFailure(

@@ -201,6 +201,7 @@ def fetch_spec(source: Source, *, default_endpoint: str = "", listen: str = "", 
             source=HuggingFace(hub.repo, hub.revision, hub.file, hub.endpoint or default_endpoint),
             listen=listen,
             token_file=TOKEN_FILE if hub.token_secret_ref else "",
+            ca_file=CA_FILE if hub.ca_secret_ref else "",
             termination_log=TERMINATION_LOG,
             exclusive=exclusive,
         )

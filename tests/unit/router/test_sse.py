@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -34,7 +35,7 @@ def reader(**more: Any) -> StreamReader:
 def run(stream: bytes, cuts: list[int] | None = None, **more: Any) -> tuple[bytes, StreamReader]:
     found = reader(**more)
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts or []), len(stream)]
-    out = b"".join(found.feed(stream[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+    out = b"".join(found.feed(stream[a:b]) for a, b in itertools.pairwise(edges))
     return out + found.end(), found
 
 

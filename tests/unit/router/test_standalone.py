@@ -146,7 +146,7 @@ def test_endpoints_are_checked(value: str) -> None:
 
 
 def test_endpoint_of_nobody_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigRejected, match="--endpoint typo.*house-small"):
+    with pytest.raises(ConfigRejected, match=r"--endpoint typo.*house-small"):
         load(tmp_path, POLICY + SECRET + EXTERNAL, "typo=http://x")
 
 

@@ -76,7 +76,7 @@ def test_tiers_keep_their_order_and_weights_share() -> None:
     [
         ({"messages": [{"role": "user", "content": "x" * 40}]}, 10),
         ({"messages": [{"role": "user", "content": "ö" * 40}]}, 20),
-        ({"messages": [{"content": [{"type": "text", "text": "x" * 40}, {"type": "image_url", "image_url": {"url": "y" * 9999}}]}]}, 10),
+        ({"messages": [{"content": [{"type": "text", "text": "x" * 40}, {"type": "image_url", "image_url": "y" * 9999}]}]}, 10),
         ({"messages": "nonsense"}, 0),
         ({"messages": [None, 7, {"content": None}, {"content": 7}]}, 0),
         ({"prompt": "x" * 40}, 10),

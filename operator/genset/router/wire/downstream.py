@@ -296,9 +296,13 @@ class ClientConnection(asyncio.Protocol):
         length = self._headers.get(b"content-length")
         if length is not None and int(length) > self._limit:
             self._too_large()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and self._parser.get_http_version() == "1.1":
-            if not self._queue:
-                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif b"expect" in self._headers and self._expects_continue():
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _expects_continue(self) -> bool:
+        """A client behind others in the pipeline learns it when its turn has come, from the answer itself."""
+        expected = self._headers[b"expect"].lower() == b"100-continue" and self._parser.get_http_version() == "1.1"
+        return expected and not self._queue
 
     def on_body(self, data: bytes) -> None:
         if self.stage >= Stage.LINGER:

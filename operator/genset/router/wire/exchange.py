@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from genset.router.attempt import Answer, Candidate, Decision, Interrupt, Phase, RequestMachine, Try
 from genset.router.backend import Endpoint
@@ -19,6 +16,7 @@ from genset.router.errors import ErrorAnswer, error, in_band
 from genset.router.evidence import evidence, passed_response_headers, reason_phrase
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
 from genset.router.sse import DONE, StreamReader
+from genset.router.whole import choices_of, fault_of, usage_of
 from genset.router.wire.connect import ConnectFailed, remember_session
 from genset.router.wire.payload import Api, body_for, head_for
 from genset.router.wire.upstream import UpstreamConnection
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_DIGITS = re.compile(rb" ?\d{1,15}")
 RESPONSE_BYTES = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
@@ -54,11 +51,11 @@ class Exchange:
         "_want_usage",
         "client",
         "ended",
-        "placed",
         "first_token",
         "identity",
         "machine",
         "model",
+        "placed",
         "received",
         "request",
         "route",
@@ -167,7 +164,7 @@ class Exchange:
         if self.stream:
             self._reader = StreamReader(
                 hide_usage=not self._want_usage,
-                choices=_choices(self._json),
+                choices=choices_of(self._json),
                 bad_finishes=backend.provider.bad_finishes,
             )
         try:
@@ -284,7 +281,7 @@ class Exchange:
         """A complete answer, or something that only looks like one."""
         assert self.machine is not None and self.machine.candidate is not None
         body = b"".join(self._collected)
-        failure = _check_whole(body, verified)
+        failure = fault_of(body, verified)
         if failure is None and self.stream:
             failure = "answered a stream request with no event stream"
         if failure is not None:
@@ -296,7 +293,7 @@ class Exchange:
             return
         now = self.router.now()
         self.first_token = now
-        self.tokens = _usage_of(body)
+        self.tokens = usage_of(body)
         self._release_upstream(now)
         self.machine.succeeded(now)
         keep = self._keeps_alive()
@@ -531,48 +528,3 @@ class Exchange:
         self.router.finished(self, status, word)
         self.client.finish(keep)
         self._reader = None
-
-
-def _choices(request: dict[str, Any]) -> int:
-    value = request.get("n")
-    prompts = request.get("prompt")
-    batch = len(prompts) if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list) else 1
-    return batch * (value if isinstance(value, int) and value > 0 else 1)
-
-
-def _check_whole(body: bytes, verified: bool) -> str | dict[str, Any] | None:
-    """Why a 200 is no answer: words, or the error object inside it; None if it is one.
-
-    `verified`: the body's length was announced, so that it is whole. A body that merely ended with the connection must
-    parse.
-    """
-    text = body.strip()
-    if text[:1] != b"{" or text[-1:] != b"}":
-        return "sent an answer that is no JSON object"
-    suspicious = text.find(b'"error"', 0, 64) >= 0
-    if verified and not suspicious:
-        return None
-    try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return "sent an answer that is cut or no JSON"
-    found = parsed.get("error")
-    if found and "choices" not in parsed and "data" not in parsed:
-        return found if isinstance(found, dict) else {"message": str(found)}
-    return None
-
-
-def _usage_of(body: bytes) -> tuple[int, int]:
-    """Token counts from the usage object, read without parsing the answer."""
-    at = body.rfind(b'"usage"')
-    if at < 0:
-        return 0, 0
-    return _number_after(body, b'"prompt_tokens":', at), _number_after(body, b'"completion_tokens":', at)
-
-
-def _number_after(body: bytes, key: bytes, at: int) -> int:
-    start = body.find(key, at)
-    if start < 0:
-        return 0
-    digits = _DIGITS.match(body, start + len(key))
-    return int(digits[0]) if digits else 0

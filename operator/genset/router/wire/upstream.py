@@ -1,7 +1,7 @@
 """One connection to an endpoint: writes a request, parses the response, tells the exchange about it.
 
-Kept alive between requests in `Endpoint.idle`. The parser hands out bodies piece by piece; one `data_received` becomes at
-most one call of the exchange, so that many small chunks in one segment cost one write to the client.
+Kept alive between requests in `Endpoint.idle`. The parser hands out bodies piece by piece; one `data_received` becomes
+at most one call of the exchange, so that many small chunks in one segment cost one write to the client.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""Reads answers that are no stream, and what a request says about the shape of its answer. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+_DIGITS = re.compile(rb" ?\d{1,15}")
+
+
+def choices_of(request: dict[str, Any]) -> int:
+    """Choices that the answer to a request should have."""
+    value = request.get("n")
+    prompts = request.get("prompt")
+    batch = len(prompts) if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list) else 1
+    return batch * (value if isinstance(value, int) and value > 0 else 1)
+
+
+def fault_of(body: bytes, verified: bool) -> str | dict[str, Any] | None:
+    """Why a 200 is no answer: words, or the error object inside it; None if it is one.
+
+    `verified`: the body's length was announced, so that it is whole. A body that merely ended with the connection must
+    parse.
+    """
+    text = body.strip()
+    if text[:1] != b"{" or text[-1:] != b"}":
+        return "sent an answer that is no JSON object"
+    suspicious = text.find(b'"error"', 0, 64) >= 0
+    if verified and not suspicious:
+        return None
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return "sent an answer that is cut or no JSON"
+    found = parsed.get("error")
+    if found and "choices" not in parsed and "data" not in parsed:
+        return found if isinstance(found, dict) else {"message": str(found)}
+    return None
+
+
+def usage_of(body: bytes) -> tuple[int, int]:
+    """Token counts from the usage object, read without parsing the answer."""
+    at = body.rfind(b'"usage"')
+    if at < 0:
+        return 0, 0
+    return _number_after(body, b'"prompt_tokens":', at), _number_after(body, b'"completion_tokens":', at)
+
+
+def _number_after(body: bytes, key: bytes, at: int) -> int:
+    start = body.find(key, at)
+    if start < 0:
+        return 0
+    digits = _DIGITS.match(body, start + len(key))
+    return int(digits[0]) if digits else 0

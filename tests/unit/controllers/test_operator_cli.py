@@ -1,0 +1,99 @@
+"""`genset operator`: every setting has a flag and a variable, and says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from genset import handlers
+from genset.cli import operator as verb
+from genset.cli.logs import JsonFormatter
+from genset.controllers.health import Address
+from genset.controllers.runtime import Options
+from genset.desired.context import Settings
+
+PARAMETERS = {parameter.name: parameter for parameter in verb.command.params if isinstance(parameter, click.Option)}
+
+
+def test_every_setting_and_every_option_of_the_runtime_has_a_flag() -> None:
+    wanted = {field.name for field in dataclasses.fields(Settings)}
+    wanted |= {field.name for field in dataclasses.fields(Options)} - {"settings"}
+    assert wanted <= set(PARAMETERS), f"no flag for {wanted - set(PARAMETERS)}"
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_every_flag_has_a_variable_and_a_help_text(name: str) -> None:
+    option = PARAMETERS[name]
+    assert option.help and option.help.endswith(".")
+    assert isinstance(option.envvar, str) and option.envvar.startswith("GENSET_")
+
+
+def _given(arguments: list[str], env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(verb, "_run", given.update)
+    monkeypatch.setattr(handlers, "silence", lambda: None)
+    monkeypatch.setattr("genset.cli.logs.configure", lambda *_: None)
+    result = CliRunner().invoke(verb.command, arguments, env=env, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return given
+
+
+def test_flags_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = _given(
+        ["--image", "i", "--namespace", "a", "--namespace", "b", "--llama-cpp-image", "cpu=c", "--health-listen", ":0"],
+        {"GENSET_MONITORING_NAMESPACE_LABEL": "a/b=c,d=e", "GENSET_RESYNC_SECONDS": "7", "GENSET_METRICS_LISTEN": "0"},
+        monkeypatch,
+    )
+    assert given["namespaces"] == ("a", "b")
+    assert given["llama_cpp_images"] == {"cpu": "c"}
+    assert given["monitoring_namespace_labels"] == {"a/b": "c", "d": "e"}
+    assert (given["resync_seconds"], given["metrics"], given["health"]) == (7.0, None, Address("0.0.0.0", 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Missing option '--image'"),
+        (["--image", "i", "--llama-cpp-image", "cpu"], "'cpu' is not KEY=VALUE"),
+        (["--image", "i", "--health-listen", "8081"], "write HOST:PORT"),
+        (["--image", "i", "--resync-seconds", "0"], "not in the range"),
+    ],
+)
+def test_bad_flags_are_refused_with_words(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(verb.command, arguments, env={"GENSET_IMAGE": ""})
+    assert result.exit_code == 2 and words in result.output
+
+
+ADDRESSES = [
+    ("0.0.0.0:8081", Address("0.0.0.0", 8081)),
+    (":9090", Address("0.0.0.0", 9090)),
+    ("[::1]:80", Address("::1", 80)),
+    ("0", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("text", "address"), ADDRESSES)
+def test_addresses(text: str, address: Address | None) -> None:
+    assert Address.parse(text) == address
+
+
+def test_json_lines() -> None:
+    record = logging.LogRecord("genset.kube", logging.INFO, "f", 1, "Applied %s", ("Service n/x",), None)
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["level"], line["logger"], line["message"]) == ("info", "genset.kube", "Applied Service n/x")
+
+
+def test_kopf_only_watches() -> None:
+    """No handler of a kind that patches objects, nothing persisted, no Events, no peering, labelled children only."""
+    settings = handlers.settings()
+    assert settings.posting.enabled is False and settings.peering.standalone and settings.scanning.disabled
+    assert len(settings.watching.label_selectors) == len(handlers.CHILDREN)
+    registry = handlers.registry(None, None)  # type: ignore[arg-type]
+    assert not list(registry._changing.get_all_handlers()) and not list(registry._spawning.get_all_handlers())
+    assert len(list(registry._watching.get_all_handlers())) == len(handlers.RESOURCES) + len(handlers.CHILDREN)
