@@ -31,15 +31,15 @@ def command(deployments: int, policies: int, changes: int, routers: int, only: s
     logging.getLogger("genset").setLevel(logging.WARNING)
     parts: list[str] = []
     content: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="genset-bench-") as folder:
-        if only != "propagation":
-            memory = asyncio.run(fleet.measure(Path(folder) / "fleet", deployments, policies))
-            parts.append(memory_text(memory))
-            content["memory"] = memory
-        if only != "memory":
-            spread = asyncio.run(propagation.measure(Path(folder) / "propagation", changes, routers))
-            parts.append(propagation_text(spread))
-            content["propagation"] = spread
+    if only != "propagation":
+        with tempfile.TemporaryDirectory(prefix="genset-bench-") as folder:
+            memory = asyncio.run(fleet.measure(Path(folder), deployments, policies))
+        parts.append(memory_text(memory))
+        content["memory"] = memory
+    if only != "memory":
+        spread = asyncio.run(propagation.measure(changes, routers))
+        parts.append(propagation_text(spread))
+        content["propagation"] = spread
     facts = report.machine()
     head = f"{datetime.now(UTC):%Y-%m-%d}, {facts['cpu']}, Linux {facts['kernel']}, Python {facts['python']}."
     text = "\n\n".join([head, *parts])

@@ -12,16 +12,17 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 import httpx
 
 from bench.fleet import connected
+from e2e.cluster import choose, tools
 from e2e.cluster.cluster import Cluster
+from e2e.house import House
+from e2e.images import IMAGES
 from e2e.resources import namespace, route_policy
-from e2e.world import World
 from genset import names
 from genset.kube import kinds
 from genset.kube.client import Api
@@ -72,36 +73,57 @@ def policy(number: int, replicas: int) -> Object:
     return made
 
 
-async def measure(folder: Path, changes: int, replicas: int, seed: int = 4) -> PropagationResult:
+async def measure(changes: int, replicas: int, seed: int = 4) -> PropagationResult:
     """Brings the cluster up if it is not (and down again then), installs genset, makes the changes."""
-    was_up = Cluster().is_healthy()
-    world = await asyncio.to_thread(World.prepare, folder, lambda line: log.info("%s", line))
-    if world.cluster is None:
-        world.close()
+    choice = choose.resolve()
+    if not choice.embedded:
         raise click.UsageError(
-            "routers are asked at their pods' addresses, which this machine only reaches on the embedded cluster: unset CONTEXT"
+            "routers are asked at their pods' addresses, which only the embedded cluster's machine reaches: unset CONTEXT"
         )
-    house = world.house
+    cluster = Cluster()
+    was_up = cluster.is_healthy()
+    house = House(
+        kubeconfig=choice.kubeconfig,
+        context=choice.context,
+        kubectl_binary=str(tools.path("kubectl")),
+        helm_binary=str(tools.path("helm")),
+        image=choice.genset_image,
+        llama_cpp_image=choice.llama_cpp_image,
+    )
     try:
+        await asyncio.to_thread(install, cluster, house)
         house.apply(namespace(NAMESPACE))
         house.apply(policy(0, replicas))
         await asyncio.to_thread(house.until, "rp", NAMESPACE, POLICY, "Ready", seconds=120)
-        async with connected(house.kubeconfig, house.context) as api, httpx.AsyncClient(trust_env=False) as client:
-            routers = await addresses(api)
-            rng = random.Random(seed)  # the routers look every 0.2 s: changes must not fall into step with that
-            done = []
-            for number in range(1, changes + 1):
-                done.append(await one(api, client, routers, policy(number, replicas)))
-                if number % 20 == 0:
-                    log.info("%d changes of %d", number, changes)
-                await asyncio.sleep(rng.uniform(0.2, 0.7))
-        return PropagationResult(len(routers), tuple(done))
+        return await follow(house, changes, replicas, random.Random(seed))
     finally:
-        world.close()
         if was_up:
             house.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
         else:
-            await asyncio.to_thread(world.cluster.down)
+            await asyncio.to_thread(cluster.down)
+
+
+def install(cluster: Cluster, house: House) -> None:
+    """A running cluster with the images that are needed, and the operator with both replicas ready."""
+    tools.ensure("kubernetes", "coredns", "pause", "helm")
+    archives = [IMAGES[name].archive() for name in ("pause", "genset")]
+    cluster.up()
+    for archive in archives:
+        cluster.load_image(archive)
+    house.install()
+
+
+async def follow(house: House, changes: int, replicas: int, rng: random.Random) -> PropagationResult:
+    """The changes, one after the other, at uneven times: the routers look every 0.2 s, which must not fall into step."""
+    done = []
+    async with connected(house.kubeconfig, house.context) as api, httpx.AsyncClient(trust_env=False) as client:
+        routers = await addresses(api)
+        for number in range(1, changes + 1):
+            done.append(await one(api, client, routers, policy(number, replicas)))
+            if number % 20 == 0:
+                log.info("%d changes of %d", number, changes)
+            await asyncio.sleep(rng.uniform(0.2, 0.7))
+    return PropagationResult(len(routers), tuple(done))
 
 
 async def addresses(api: Api) -> list[str]:

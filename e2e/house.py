@@ -140,8 +140,8 @@ class House:
             script = "date +%s.%N; kill -9 -1"
             command = self.kubectl_command("-n", namespace, "exec", pod, "-c", "engine", "--", "sh", "-c", script)
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-            # The shell dies with the rest: 137 (128 + SIGKILL) is what was asked for.
-            if done.returncode != 137 or not done.stdout.strip():
+            # The shell itself survives kill(-1); whether it still reports 0 depends on what the kubelet tears down first.
+            if not done.stdout.strip():
                 raise KubectlError(f"pod {namespace}/{pod} could not be killed: {done.stderr.strip()}")
             moments.append(float(done.stdout))
         self.kubectl("-n", namespace, "delete", "pods", "--grace-period=0", "--force", "--wait=false", *pods)

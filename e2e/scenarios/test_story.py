@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 async def test_a_streamed_request_is_answered_by_the_house(world: World) -> None:
-    answer = await story.one_answer(world.router_url, story.HOUSE_FIRST)
+    answer = await story.house_answers(world.router_url)
     assert (answer.problem, answer.backend) == ("", story.HOUSE)
 
 

@@ -253,11 +253,13 @@ class FaultProxy:
             raise asyncio.CancelledError from None
 
 
-def refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> web.Response:
+def refusal(
+    status: int, reason: str, headers: Mapping[str, str] | None = None, words: str = "made up by the test"
+) -> web.Response:
     """A failure in the form of the API server's own."""
     body = {
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason,
-        "message": f"made up by the test: {reason}",
+        "message": f"{words}: {reason}",
     }  # fmt: skip
     return web.json_response(body, status=status, headers=headers)
 

@@ -84,6 +84,27 @@ async def test_every_write_refused_once_is_done_in_the_end(world: World, tmp_pat
         await world.stop(operator)
 
 
+async def test_children_that_cannot_be_written_for_long_are_told(world: World, tmp_path: Path) -> None:
+    """An admission webhook that is down answers 500 for ever: the user reads it in the status, and it heals by itself."""
+    proxy = FaultProxy(world.plane, rbac.USER)
+
+    def fault(request: web.Request) -> web.StreamResponse | None:
+        broken = request.method == "PATCH" and request.path.endswith("/deployments/house")
+        return refusal(500, "InternalError", words="failed calling webhook policy.corp: refused") if broken else None
+
+    async with proxy.listening(tmp_path) as kubeconfig:
+        proxy.fault = fault
+        operator = await world.start(kubeconfig=kubeconfig)
+        await world.apply(samples.model_deployment(world.namespace, "house"))
+        told = await world.until_condition(
+            kinds.MODEL_DEPLOYMENT, "house", "Accepted", "False", "ApplyRejected", seconds=60
+        )
+        assert "webhook policy.corp" in told["message"]
+        proxy.fault = lambda _: None
+        await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True", seconds=30)
+        await world.stop(operator)
+
+
 async def test_a_status_that_changes_under_our_hands(world: World) -> None:
     """Another controller writes its own condition all the time; neither loses, and rest is reached."""
     operator = await world.start()

@@ -100,6 +100,8 @@ class Completions:
         task = self._shared.background(self._prove(key, known, resource, targets, secrets), name=f"completion of {key}")
         known.task = task
         done, _ = await asyncio.wait({task}, timeout=WAIT_SECONDS)
+        for ended in done:
+            ended.result()
         if not done:
             task.add_done_callback(lambda _: self._shared.queue.add(key))
 

@@ -19,16 +19,18 @@ from genset.controllers.keys import Key
 from genset.controllers.shared import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
+    PATIENCE,
     Shared,
     invalid_conditions,
     parse,
     soonest,
+    unapplied,
 )
 from genset.desired import metadata as child_names
 from genset.desired.context import ModelDeploymentContext
 from genset.kube import kinds, observe
 from genset.kube.apply import ApplyResult
-from genset.kube.client import Object
+from genset.kube.client import ApiError, Object
 from genset.status import model_deployment as status
 from genset.status import refs
 from genset.status.observed import ModelDeploymentObserved, WeightsProgress
@@ -66,8 +68,7 @@ class ModelDeploymentController:
         if problems:
             applied = ApplyResult(objects={k: v for k, v in children.items() if observe.is_owned(v, live)})
         else:
-            wanted = desired.model_deployment(resource, context)
-            applied = await shared.applier.reconcile(live, wanted, children)
+            applied = await self._apply(key, live, resource, context, children)
         observed, again = await self._observe(key, resource, applied, secrets)
         await self._report(live, resource, observed, tuple(problems), applied)
         return again
@@ -78,6 +79,24 @@ class ModelDeploymentController:
             return {}
         labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
         return await observe.children(self._shared.api, key.namespace, observe.MODEL_DEPLOYMENT_CHILDREN, labels)
+
+    async def _apply(
+        self,
+        key: Key,
+        live: Object,
+        resource: ModelDeployment,
+        context: ModelDeploymentContext,
+        children: observe.Children,
+    ) -> ApplyResult:
+        """Children as desired. What the API server cannot take for long is told before the next attempt."""
+        try:
+            return await self._shared.applier.reconcile(live, desired.model_deployment(resource, context), children)
+        except ApiError as error:
+            if self._shared.queue.failures(key) >= PATIENCE:
+                stuck = unapplied(error, live, children)
+                deployment = stuck.objects.get(("apps/v1", "Deployment", key.name))
+                await self._report(live, resource, ModelDeploymentObserved(deployment=deployment), (), stuck)
+            raise
 
     async def _observe(
         self,

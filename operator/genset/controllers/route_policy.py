@@ -21,10 +21,12 @@ from genset.controllers.keys import Key
 from genset.controllers.shared import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
+    PATIENCE,
     Shared,
     invalid_conditions,
     parse,
     soonest,
+    unapplied,
     version_of,
 )
 from genset.desired import metadata as child_names
@@ -90,9 +92,16 @@ class RoutePolicyController:
             config_hash(router_config.build(resource, context).canonical_json()),
             credentials_hash(router_config.credential_files(resource, context)),
         )
-        applied = await shared.applier.reconcile(
-            live, desired.route_policy(resource, context), children, prune=not problems
-        )
+        try:
+            applied = await shared.applier.reconcile(
+                live, desired.route_policy(resource, context), children, prune=not problems
+            )
+        except ApiError as error:
+            if shared.queue.failures(key) >= PATIENCE:
+                stuck = unapplied(error, live, children)
+                deployment = stuck.objects.get(("apps/v1", "Deployment", child_names.router(key.name)))
+                await self._report(live, resource, wanted, deployment, (), {}, problems, stuck)
+            raise
         own = applied.objects.get(_credentials_key(key.name))
         shared.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
         deployment = applied.objects.get(("apps/v1", "Deployment", child_names.router(key.name)))
@@ -163,19 +172,24 @@ class RoutePolicyController:
             return pods, acks, None  # the configuration that they should follow may not be there
         stale = [name for name, ack in acks.items() if not wanted.is_served(ack)]
         if stale:
-            await self._follow(running, stale, acks, wanted)
+            await self._follow(key, running, stale, acks, wanted)
         if all(wanted.is_served(ack) for ack in acks.values()):
             self._looks.pop(key, None)
             return pods, acks, None
         looks = self._looks[key] = self._looks.get(key, 0) + 1
         return pods, acks, min(FIRST_LOOK_SECONDS * 2 ** (looks - 1), LONGEST_LOOK_SECONDS)
 
-    async def _follow(self, running: Mapping[str, Object], stale: Sequence[str], acks: Acks, wanted: _Wanted) -> None:
-        """Nudges the kubelets of stale routers and asks until all follow, or time is up. Fills `acks`."""
+    async def _follow(
+        self, key: Key, running: Mapping[str, Object], stale: Sequence[str], acks: Acks, wanted: _Wanted
+    ) -> None:
+        """Nudges the kubelets of stale routers and asks until all follow, or time is up. Fills `acks`.
+
+        Gives way at once when the policy has changed again: what is waited for is then no longer wanted.
+        """
         loop = asyncio.get_running_loop()
         began = nudged = loop.time()
         await self._nudge([running[name] for name in stale], wanted.annotation)
-        while stale and loop.time() - began < PROGRAM_SECONDS:
+        while stale and loop.time() - began < PROGRAM_SECONDS and not self._shared.queue.outdated(key):
             await asyncio.sleep(POLL_SECONDS)
             acks.update(await self._ask(running[name] for name in stale))
             stale = [name for name in stale if not wanted.is_served(acks[name])]

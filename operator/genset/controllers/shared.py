@@ -11,22 +11,25 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from genset.api.base import Condition
+from genset.api.modeldeployment import Reason
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.desired.context import Settings
 from genset.kube import kinds
-from genset.kube.apply import Applier
-from genset.kube.client import Api, Object
+from genset.kube.apply import Applier, ApplyResult, Children, is_owned
+from genset.kube.client import Api, ApiError, Object
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
 from genset.kube.observe import decoded
 from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
 from genset.kube.status import StatusWriter
+from genset.status.observed import Problem
 
 BLOCKED_SECONDS = 60.0  # before a look at what only a person can change and no watch shows, e.g. a foreign object
-DELETING_SECONDS = 1.0  # before a look at a child that is being deleted and wanted again
+PATIENCE = 3  # failed attempts in a row after which status tells why
+DELETING_SECONDS = 3.0  # before a look at a child that is being deleted and wanted again
 
 
 @dataclass
@@ -66,6 +69,15 @@ class Shared:
         found = await asyncio.gather(*(self.api.get(kinds.SECRET, key.namespace, name) for name in ordered))
         data = {name: decoded(secret) for name, secret in zip(ordered, found, strict=True) if secret is not None}
         return data, {name: version_of(secret) for name, secret in zip(ordered, found, strict=True)}
+
+
+def unapplied(error: ApiError, live: Object, children: Children) -> ApplyResult:
+    """Children as they are, because the API server has not taken new ones for several attempts."""
+    message = f"The API server could not take the children: {error.message}. It is tried again."
+    return ApplyResult(
+        objects={key: item for key, item in children.items() if is_owned(item, live)},
+        problems=[Problem(Reason.APPLY_REJECTED, message)],
+    )
 
 
 def version_of(live: Object | None) -> str | None:

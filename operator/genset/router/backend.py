@@ -276,7 +276,7 @@ class Backend:
         if good:
             if endpoint.breaker.state is not State.CLOSED:
                 endpoint.breaker.success(now, now)
-            if self.breaker.state is not State.CLOSED and self.breaker.cause not in (Cause.AUTH, Cause.MODEL):
+            if self.breaker.state is not State.CLOSED:
                 self.breaker.success(now, now)
         elif not any(e.healthy or e.healthy is None for e in self.endpoints):
             if self.breaker.view(now) is State.CLOSED:

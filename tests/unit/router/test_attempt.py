@@ -341,3 +341,13 @@ def test_a_sibling_is_the_last_resort_of_a_request() -> None:
     second = where(one.failed(1.0, fail(Outcome.TOO_LATE)))
     assert first != second and second.startswith("house/")
     assert isinstance(one.failed(2.0, fail(Outcome.TOO_LATE)), Answer)
+
+
+def test_a_hard_down_ends_by_itself_where_probes_exist() -> None:
+    backend = house(pods=1)
+    one = machine(backend)
+    one.begin(0.0)
+    one.failed(0.0, fail(Outcome.MODEL_NOT_FOUND))
+    for second in range(1, 301):
+        backend.probed(pod(backend, 0), True, float(second))
+        assert backend.admits(second) is (second >= 300), second

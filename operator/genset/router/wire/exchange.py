@@ -499,11 +499,11 @@ class Exchange:
 
     def _release_upstream(self, now: float) -> None:
         connection, self._connection = self._connection, None
+        self._vacate()
         if connection is None:
             return
         machine = self.machine
         assert machine is not None and machine.candidate is not None
-        self._vacate()
         if not connection.reused and machine.candidate.backend.tls:
             remember_session(machine.candidate.backend, connection)
         if not connection.leave(now) and not connection.closed:
