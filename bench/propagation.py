@@ -82,14 +82,7 @@ async def measure(changes: int, replicas: int, seed: int = 4) -> PropagationResu
         )
     cluster = Cluster()
     was_up = cluster.is_healthy()
-    house = House(
-        kubeconfig=choice.kubeconfig,
-        context=choice.context,
-        kubectl_binary=str(tools.path("kubectl")),
-        helm_binary=str(tools.path("helm")),
-        image=choice.genset_image,
-        llama_cpp_image=choice.llama_cpp_image,
-    )
+    house = House.of(choice)
     try:
         await asyncio.to_thread(install, cluster, house)
         house.apply(namespace(NAMESPACE))

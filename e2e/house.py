@@ -15,6 +15,9 @@ from typing import Any
 
 import yaml
 
+from e2e.cluster import tools
+from e2e.cluster.choose import Choice
+
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR_NAMESPACE = "genset-system"
 Object = dict[str, Any]
@@ -34,6 +37,18 @@ class House:
     helm_binary: str
     image: str
     llama_cpp_image: str
+
+    @classmethod
+    def of(cls, choice: Choice) -> House:
+        """The house on a chosen cluster, with the kubectl and helm that fit it (built before: see `tools.ensure`)."""
+        return cls(
+            kubeconfig=choice.kubeconfig,
+            context=choice.context,
+            kubectl_binary=str(tools.path("kubectl")),
+            helm_binary=str(tools.path("helm")),
+            image=choice.genset_image,
+            llama_cpp_image=choice.llama_cpp_image,
+        )
 
     def kubectl_command(self, *args: str) -> list[str]:
         return [self.kubectl_binary, f"--kubeconfig={self.kubeconfig}", f"--context={self.context}", *args]

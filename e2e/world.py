@@ -58,14 +58,7 @@ class World:
             for archive in archives.values():
                 cluster.load_image(archive)
             say(f"Cluster with a ready node and its images: {time.monotonic() - started:.1f} s")
-        house = House(
-            kubeconfig=choice.kubeconfig,
-            context=choice.context,
-            kubectl_binary=str(tools.path("kubectl")),
-            helm_binary=str(tools.path("helm")),
-            image=choice.genset_image,
-            llama_cpp_image=choice.llama_cpp_image,
-        )
+        house = House.of(choice)
         address = cluster.node_ip if cluster else own_address()
         daemons = Daemons(folder)
         daemons.stop_all()  # of a run before, whose ports and keys nobody knows any more

@@ -69,14 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     started = cluster.up()
     for archive in archives:
         cluster.load_image(archive)
-    house = House(
-        kubeconfig=cluster.kubeconfig,
-        context=cluster.context,
-        kubectl_binary=str(tools.path("kubectl")),
-        helm_binary=str(tools.path("helm")),
-        image=choice.genset_image,
-        llama_cpp_image=choice.llama_cpp_image,
-    )
+    house = House.of(choice)
     released = "genset" in house.helm("list", "--namespace", OPERATOR_NAMESPACE, "--short").split()
     if released:
         house.helm("uninstall", "genset", "--namespace", OPERATOR_NAMESPACE, "--wait")

@@ -32,8 +32,12 @@ COMPONENT_ROUTER = "router"  # pods of the data plane
 COMPONENT_OPERATOR = "operator"  # the control plane's own pods (set by the chart)
 
 # Annotations
-ANNOTATION_DESIRED_HASH = f"{GROUP}/desired-hash"  # sha256 of what was applied last: a field that is no longer wanted changes it
-ANNOTATION_CONFIG_HASH = f"{GROUP}/config-hash"  # on running router pods: makes the kubelet refresh the mounted volume at once
+ANNOTATION_DESIRED_HASH = (
+    f"{GROUP}/desired-hash"  # sha256 of what was applied last: a field that is no longer wanted changes it
+)
+ANNOTATION_CONFIG_HASH = (
+    f"{GROUP}/config-hash"  # on running router pods: makes the kubelet refresh the mounted volume at once
+)
 ANNOTATION_WEIGHTS_HASH = f"{GROUP}/weights-hash"  # on engine pod templates: a changed source rolls the pods
 
 # Ports. Containers listen above 1024 because they run as a non-root user.

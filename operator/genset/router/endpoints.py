@@ -19,7 +19,9 @@ from genset.router.wire.upstream import UpstreamConnection
 log = logging.getLogger(__name__)
 
 RESOLVE_SECONDS = 1.0
-RESOLVE_EMPTY_SECONDS = 0.25  # while there is no endpoint at all: a model that has just become ready should serve at once
+RESOLVE_EMPTY_SECONDS = (
+    0.25  # while there is no endpoint at all: a model that has just become ready should serve at once
+)
 PROBE_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 3.0
 FIRST_LOOK_SECONDS = 0.5  # each, for the first lookup and the first probes, before a new backend serves
