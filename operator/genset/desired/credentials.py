@@ -1,0 +1,35 @@
+"""What a credential must look like before a router is given it: the router's own demands, checked where a condition can tell.
+
+A backend whose credential cannot be used is left out like one whose Secret is missing, so that the others go on serving.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+KEY = "key"  # an API key: one word of visible ASCII, because it goes into a header
+CA = "ca.crt"  # certificates in PEM form
+PROXY = "proxy"  # user:password
+
+
+def credential_fault(use: str, content: bytes) -> str:
+    """Why the content cannot serve its use, with the remedy; "" when it can."""
+    if not content.strip():
+        return "is empty: fill it"
+    if use == CA:
+        return _ca_fault(content)
+    if any(byte < 32 or byte >= 127 for byte in content.strip()):
+        return "holds line breaks or bytes that are not ASCII: put the bare value there"
+    if use == KEY and b" " in content.strip():
+        return "holds more than one word: put the bare key there, without `Bearer`"
+    if use == PROXY and b":" not in content:
+        return "is not of the form user:password"
+    return ""
+
+
+def _ca_fault(content: bytes) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
+    except (ssl.SSLError, UnicodeDecodeError):
+        return "holds no certificates in PEM form (-----BEGIN CERTIFICATE-----): put the CA's certificate there"
+    return ""
