@@ -9,6 +9,7 @@ work queue owns retries and the resync owns the truth.
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from genset.controllers.inbox import Inbox
 from genset.kube import kinds
 from genset.kube.client import uses_proxy
 from genset.kube.kinds import Kind
+from genset.tls import lenient
 
 RESOURCES = (kinds.MODEL_DEPLOYMENT, kinds.ROUTE_POLICY)
 
@@ -118,13 +120,21 @@ def settings() -> kopf.OperatorSettings:
     return result
 
 
+class _Connection(kopf.ConnectionInfo):  # type: ignore[misc]
+    """Kopf's connection, reading certificates as our own client does."""
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        return lenient(super().as_ssl_context())
+
+
 async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
     """Kopf's login with the very credentials of our own client; asked again whenever the API server says 401."""
     header = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
     scheme, _, token = (header or "").partition(" ")
-    return kopf.ConnectionInfo(
+    return _Connection(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,
+        ca_data=None if configuration.ssl_ca_cert else configuration.ca_cert_data,
         insecure=not configuration.verify_ssl,
         username=configuration.username or None,
         password=configuration.password or None,

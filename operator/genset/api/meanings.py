@@ -56,6 +56,10 @@ _NO_SECRET = Meaning(
     "A Secret that the spec names does not exist. What already runs keeps running.",
     "Create the Secret in the same namespace; it is noticed by itself.",
 )
+_BAD_KEY = Meaning(
+    "The content of a Secret's key cannot serve its use, e.g. a CA that is no PEM; the last good content stays in use.",
+    "Correct the key's content; the message says what is wrong with it.",
+)
 _NO_KEY = Meaning(
     "A Secret lacks the key that the spec names. What already runs keeps running.",
     "Add the key to the Secret, or correct the name of the key.",
@@ -78,6 +82,7 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.INVALID_SPEC: _INVALID,
     MR.SECRET_NOT_FOUND: _NO_SECRET,
     MR.SECRET_KEY_NOT_FOUND: _NO_KEY,
+    MR.SECRET_KEY_INVALID: _BAD_KEY,
     MR.HOST_PATH_NOT_ALLOWED: Meaning(
         "The operator does not allow weights on the nodes' disks.",
         "Use another source, or let an administrator set allowHostPath in the chart.",
@@ -140,6 +145,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     ),
     RR.SECRET_NOT_FOUND: _NO_SECRET,
     RR.SECRET_KEY_NOT_FOUND: _NO_KEY,
+    RR.SECRET_KEY_INVALID: _BAD_KEY,
     RR.PROGRAMMED: Meaning("Every running router serves this generation."),
     RR.PENDING: Meaning("Not every router has acknowledged the new configuration yet; they serve the last one."),
     RR.ROUTER_UNREACHABLE: Meaning(

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
+    SECRET_KEY_INVALID = "SecretKeyInvalid"  # the key's content cannot serve its use, e.g. a CA that is no PEM
     HOST_PATH_NOT_ALLOWED = "HostPathNotAllowed"
     NAME_CONFLICT = "NameConflict"  # an object of the child's name exists and is not ours
     APPLY_REJECTED = "ApplyRejected"  # the API server refused a child, e.g. because of podTemplate

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
+    SECRET_KEY_INVALID = "SecretKeyInvalid"  # the key's content cannot serve its use, e.g. a CA that is no PEM
     PROGRAMMED = "Programmed"
     PENDING = "Pending"  # routers have not all acknowledged yet
     ROUTER_UNREACHABLE = "RouterUnreachable"

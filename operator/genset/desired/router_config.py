@@ -20,6 +20,7 @@ from genset.api.quantity import whole
 from genset.api.routepolicy import Backend, Cloud, Match, ProviderName, Route, RoutePolicy
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext
+from genset.desired.credentials import CA, KEY, PROXY, credential_fault
 from genset.engines import engine_of, managed_engine_of
 from genset.router.config import (
     BackendConfig,
@@ -81,9 +82,11 @@ def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict
 
 
 def _content(name: str, ref: SecretKeyRef, context: RoutePolicyContext) -> bytes | None:
-    """The key as it is, or as it was last while its Secret is missing. Surrounding white space is never meant."""
+    """The key as it is, or as it was last while it is missing or of no use. Surrounding white space is never meant."""
     current = context.secrets.get(ref.name, {}).get(ref.key)
-    return current.strip() if current is not None else context.applied_credentials.get(name)
+    if current is None or credential_fault(name.partition(".")[2], current):
+        return context.applied_credentials.get(name)
+    return current.strip()
 
 
 def _backend(resource: RoutePolicy, backend: Backend, context: RoutePolicyContext) -> BackendConfig | None:
@@ -105,10 +108,10 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
         url=UrlTarget(
             base_url=_cloud_url(cloud),
             provider=cloud.provider.value,
-            key_file=_file(backend, "key", cloud.credentials_secret_ref, _cloud_url(cloud)),
-            ca_file=_file(backend, "ca.crt", cloud.ca_secret_ref, _cloud_url(cloud)),
+            key_file=_file(backend, KEY, cloud.credentials_secret_ref, _cloud_url(cloud)),
+            ca_file=_file(backend, CA, cloud.ca_secret_ref, _cloud_url(cloud)),
             proxy_url=proxy.url.rstrip("/") if proxy else None,
-            proxy_credentials_file=_file(backend, "proxy", proxy.credentials_secret_ref, proxy.url) if proxy else None,
+            proxy_credentials_file=_file(backend, PROXY, proxy.credentials_secret_ref, proxy.url) if proxy else None,
         ),
     )
 
@@ -139,8 +142,8 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
         url=UrlTarget(
             base_url=url,
             provider=ProviderName.OPENAI_COMPATIBLE.value,
-            key_file=_file(backend, "key", external.api_key_secret_ref if external else None, url),
-            ca_file=_file(backend, "ca.crt", external.ca_secret_ref if external else None, url),
+            key_file=_file(backend, KEY, external.api_key_secret_ref if external else None, url),
+            ca_file=_file(backend, CA, external.ca_secret_ref if external else None, url),
             health_path=engine.health_path(found),
         ),
     )
@@ -158,13 +161,13 @@ def _credentials(backend: Backend, context: RoutePolicyContext) -> list[tuple[st
     wanted: list[tuple[str, SecretKeyRef | None, str]] = []
     if (cloud := backend.cloud) is not None:
         url = _cloud_url(cloud)
-        wanted = [("key", cloud.credentials_secret_ref, url), ("ca.crt", cloud.ca_secret_ref, url)]
+        wanted = [(KEY, cloud.credentials_secret_ref, url), (CA, cloud.ca_secret_ref, url)]
         if cloud.proxy is not None:
-            wanted.append(("proxy", cloud.proxy.credentials_secret_ref, cloud.proxy.url))
+            wanted.append((PROXY, cloud.proxy.credentials_secret_ref, cloud.proxy.url))
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
     if found is not None and (external := found.spec.external) is not None:
         url = engine_of(found).base_url(found)
-        wanted = [("key", external.api_key_secret_ref, url), ("ca.crt", external.ca_secret_ref, url)]
+        wanted = [(KEY, external.api_key_secret_ref, url), (CA, external.ca_secret_ref, url)]
     named = ((_file(backend, use, ref, url), ref) for use, ref, url in wanted)
     return [(name, ref) for name, ref in named if name is not None and ref is not None]
 

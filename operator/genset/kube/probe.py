@@ -18,6 +18,7 @@ import orjson
 from genset import names
 from genset.engines import CompletionRequest
 from genset.kube.metrics import Metrics
+from genset.tls import client_context
 
 QUICK_SECONDS = 1.0  # routers and pullers answer from memory
 PARALLEL = 64
@@ -41,7 +42,9 @@ class Prober:
         self._metrics = metrics
         limits = httpx.Limits(max_connections=PARALLEL, max_keepalive_connections=PARALLEL, keepalive_expiry=10)
         # Pods are reached directly: a proxy for the internet must not see, or break, what stays in the house.
-        self._client = httpx.AsyncClient(limits=limits, timeout=QUICK_SECONDS, trust_env=False, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            limits=limits, timeout=QUICK_SECONDS, trust_env=False, follow_redirects=False, verify=client_context()
+        )
         self._completions = asyncio.Semaphore(PARALLEL_COMPLETIONS)
 
     async def close(self) -> None:

@@ -8,18 +8,33 @@ ResolvedRefs until it is put right.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from genset.api import modeldeployment, routepolicy
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity
 from genset.api.routepolicy import RoutePolicy
+from genset.desired import credentials
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
+from genset.desired.credentials import credential_fault
 from genset.engines import managed_engine_of
 from genset.status.observed import Problem
 
 Secrets = Mapping[str, Mapping[str, bytes]]
 _MIB = 2**20
+
+
+class _Reasons(NamedTuple):
+    """One kind's words for what can be wrong with a referenced Secret."""
+
+    no_secret: str
+    no_key: str
+    bad_key: str
+
+    @classmethod
+    def of(cls, reason: type[modeldeployment.Reason] | type[routepolicy.Reason]) -> _Reasons:
+        return cls(reason.SECRET_NOT_FOUND, reason.SECRET_KEY_NOT_FOUND, reason.SECRET_KEY_INVALID)
 
 
 def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
@@ -66,8 +81,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
         *_missing_secrets(
             secret_refs(resource),
             context.secrets,
-            modeldeployment.Reason.SECRET_NOT_FOUND,
-            modeldeployment.Reason.SECRET_KEY_NOT_FOUND,
+            _Reasons.of(modeldeployment.Reason),
             resource.metadata.namespace,
         ),
     ]
@@ -80,8 +94,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
         *_missing_secrets(
             policy_secret_refs(resource, context.deployments),
             context.secrets,
-            routepolicy.Reason.SECRET_NOT_FOUND,
-            routepolicy.Reason.SECRET_KEY_NOT_FOUND,
+            _Reasons.of(routepolicy.Reason),
             resource.metadata.namespace,
         ),
     ]
@@ -152,13 +165,13 @@ def _missing_deployments(resource: RoutePolicy, context: RoutePolicyContext) -> 
 
 
 def _missing_secrets(
-    refs: list[tuple[str, SecretKeyRef]], secrets: Secrets, no_secret: str, no_key: str, namespace: str
+    refs: list[tuple[str, SecretKeyRef]], secrets: Secrets, reasons: _Reasons, namespace: str
 ) -> Iterator[Problem]:
     for field, ref in refs:
         data = secrets.get(ref.name)
         if data is None:
             yield Problem(
-                no_secret,
+                reasons.no_secret,
                 f"{field} names Secret {ref.name}, which is not in namespace {namespace}: create it with key {ref.key}",
                 field,
             )
@@ -166,7 +179,18 @@ def _missing_secrets(
             has = ", ".join(sorted(data)) or "none"
             what = "has an empty" if ref.key in data else "has no"
             yield Problem(
-                no_key,
+                reasons.no_key,
                 f"{field}: Secret {ref.name} {what} key {ref.key} (it has: {has}): add it, or correct the key",
                 field,
             )
+        elif fault := credential_fault(_use(field), data[ref.key]):
+            yield Problem(reasons.bad_key, f"{field}: key {ref.key} of Secret {ref.name} {fault}", field)
+
+
+def _use(field: str) -> str:
+    """What the content of a referenced key is for, by the field's name."""
+    if "caSecretRef" in field:
+        return credentials.CA
+    if "proxy.credentialsSecretRef" in field:
+        return credentials.PROXY
+    return credentials.HEADERS if "headersSecretRef" in field else credentials.KEY

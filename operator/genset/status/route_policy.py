@@ -22,7 +22,9 @@ from genset.status.conditions import Event, Verdict, events_of, first, merged
 from genset.status.observed import Problem, RoutePolicyObserved, RouterAck
 from genset.status.rollout import Rollout, incomplete, rollout
 
-_UNRESOLVED = frozenset({Reason.DEPLOYMENT_NOT_FOUND, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND})
+_UNRESOLVED = frozenset(
+    {Reason.DEPLOYMENT_NOT_FOUND, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID}
+)
 _ALARMING = _UNRESOLVED | {
     Reason.INVALID_SPEC,
     Reason.NAME_CONFLICT,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import ssl
 
 import click
 import pytest
 from click.testing import CliRunner
+from kubernetes.aio.client import Configuration
 
 from genset import handlers
 from genset.cli import operator as verb
@@ -97,3 +99,15 @@ def test_kopf_only_watches() -> None:
     registry = handlers.registry(None, None)  # type: ignore[arg-type]
     assert not list(registry._changing.get_all_handlers()) and not list(registry._spawning.get_all_handlers())
     assert len(list(registry._watching.get_all_handlers())) == len(handlers.RESOURCES) + len(handlers.CHILDREN)
+
+
+async def test_kopf_connects_as_our_client_does() -> None:
+    """The same server, credentials and reading of certificates; a cluster that the one accepts, the other does too."""
+    configuration = Configuration()
+    configuration.host = "https://10.96.0.1:443"
+    configuration.api_key["BearerToken"] = "bearer abc"
+    info = await handlers.connection_info(configuration)
+    assert info.as_http_headers() == {"Authorization": "Bearer abc"}
+    assert info.server == configuration.host
+    assert not info.as_ssl_context().verify_flags & ssl.VERIFY_X509_STRICT
+    assert info.as_ssl_context().verify_mode is ssl.CERT_REQUIRED

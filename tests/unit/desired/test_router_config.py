@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from typing import Any
 
 import pytest
@@ -52,6 +54,8 @@ def test_a_rotated_key_replaces_the_old_one() -> None:
         {"baseURL": "https://elsewhere.example/v1"},
     ],
 )
+
+CA = (Path(__file__).parents[2] / "data" / "ca.crt").read_bytes()
 def test_a_kept_key_is_never_sent_to_another_host_or_taken_for_another_secret(change: dict[str, Any]) -> None:
     given = router_config.credential_files(policy(), context({"s": {"k": b"old"}}))
     changed = policy(**change)
@@ -71,7 +75,7 @@ def test_every_file_that_the_configuration_names_is_there() -> None:
         caSecretRef={"name": "s", "key": "ca"},
         proxy={"url": "http://proxy.example:3128", "credentialsSecretRef": {"name": "s", "key": "proxy"}},
     )
-    known = context({"s": {"k": b"1", "ca": b"2", "proxy": b"3"}})
+    known = context({"s": {"k": b"1", "ca": CA, "proxy": b"u:p"}})
     (backend,) = router_config.build(full, known).backends
     assert backend.url is not None
     named = {backend.url.key_file, backend.url.ca_file, backend.url.proxy_credentials_file}

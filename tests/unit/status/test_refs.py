@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.status.refs import check_model_deployment, check_route_policy, policy_secret_refs, secret_refs
+
+CA = (Path(__file__).parents[2] / "data" / "ca.crt").read_bytes()
 
 PLAIN = {"huggingFace": {"repo": "a/b"}}
 HUB = {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hub", "key": "token"}}}
@@ -147,7 +150,7 @@ def test_a_policy_says_everything_that_is_missing_at_once() -> None:
 
 
 def test_a_policy_whose_references_resolve_has_no_problem() -> None:
-    secrets = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": b"2"}, "proxy": {"basic": b"3"}, "desk": {"key": b"4"}}
+    secrets = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": CA}, "proxy": {"basic": b"u:p"}, "desk": {"key": b"4"}}
     resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
     assert check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, secrets)) == []
 
@@ -156,3 +159,23 @@ def test_what_has_to_be_read_is_what_is_named() -> None:
     assert [ref.name for _, ref in secret_refs(model(source=WEB))] == ["web", "web-ca"]
     resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
     assert [ref.name for _, ref in policy_secret_refs(resource, {"desk": DESK})] == ["key", "ca", "proxy", "desk"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "key", "content", "field", "words"),
+    [
+        ("key", "apiKey", b"Bearer sk-1", "spec.backends[cloud].cloud.credentialsSecretRef", "without `Bearer`"),
+        ("key", "apiKey", b"sk-1\nsk-2", "spec.backends[cloud].cloud.credentialsSecretRef", "line breaks"),
+        ("ca", "ca.crt", b"not a certificate", "spec.backends[cloud].cloud.caSecretRef", "PEM form"),
+        ("proxy", "basic", b"no-password", "spec.backends[cloud].cloud.proxy.credentialsSecretRef", "user:password"),
+    ],
+)
+def test_a_key_that_cannot_serve_its_use_says_why(
+    secret: str, key: str, content: bytes, field: str, words: str
+) -> None:
+    secrets = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": CA}, "proxy": {"basic": b"u:p"}, "desk": {"key": b"4"}}
+    secrets[secret] = {key: content}
+    resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
+    problems = check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, secrets))
+    assert [(p.reason, p.field) for p in problems] == [("SecretKeyInvalid", field)]
+    assert f"key {key} of Secret {secret}" in problems[0].message and words in problems[0].message
