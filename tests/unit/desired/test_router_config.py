@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-
 from typing import Any
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from genset.api.routepolicy import ProviderName, RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
+
+CA = (Path(__file__).parents[2] / "data" / "ca.crt").read_bytes()
 
 SETTINGS = Settings(image="genset:test")
 
@@ -54,8 +55,6 @@ def test_a_rotated_key_replaces_the_old_one() -> None:
         {"baseURL": "https://elsewhere.example/v1"},
     ],
 )
-
-CA = (Path(__file__).parents[2] / "data" / "ca.crt").read_bytes()
 def test_a_kept_key_is_never_sent_to_another_host_or_taken_for_another_secret(change: dict[str, Any]) -> None:
     given = router_config.credential_files(policy(), context({"s": {"k": b"old"}}))
     changed = policy(**change)
