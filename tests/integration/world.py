@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from e2e.cluster.controlplane import ControlPlane
-from genset.controllers.runtime import Operator, Options
 from genset.desired.context import Settings
 from genset.kube.client import Api, ApiError, load_configuration
 from genset.kube.kinds import Kind, kind_of
 from genset.kube.metrics import Metrics
+from genset.runtime import Operator, Options
 from tests.integration import rbac
 
 Object = dict[str, Any]

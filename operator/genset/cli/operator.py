@@ -204,8 +204,8 @@ def command(log_format: str, log_level: str, **flags: Any) -> None:
 def _run(flags: dict[str, Any]) -> None:
     import uvloop
 
-    from genset.controllers.runtime import Operator, Options
     from genset.desired.context import Settings
+    from genset.runtime import Operator, Options
 
     settings = Settings(**{name: flags.pop(name) for name in list(flags) if name in Settings.__dataclass_fields__})
     # Two processes of one name, e.g. a pod's container started again, are two candidates.

@@ -16,8 +16,8 @@ from genset import handlers
 from genset.cli import operator as verb
 from genset.cli.logs import JsonFormatter
 from genset.controllers.health import Address
-from genset.controllers.runtime import Options
 from genset.desired.context import Settings
+from genset.runtime import Options
 
 PARAMETERS = {parameter.name: parameter for parameter in verb.command.params if isinstance(parameter, click.Option)}
 

@@ -1,5 +1,7 @@
 """Puts the operator together and runs it: connection, leader election, watches, queue, resync, health.
 
+Above handlers and controllers, which do not know each other's wiring; below the command line.
+
 A session is everything that may write: it begins when this process leads and ends, all of it at once, when the Lease is
 lost, when one of its parts fails, or at the stop. A new session starts from nothing but the API server.
 """
