@@ -30,7 +30,7 @@ class Plan:
     rate: int = 500
     streams: int = 300
     chunk_rate: int = 100
-    patience: float = 20.0
+    patience: float = 5.0
 
     @classmethod
     def quick(cls) -> Plan:
