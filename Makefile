@@ -7,6 +7,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/genset
 VENV := $(CACHE)/venv/$(shell cat pyproject.toml requirements.lock 2>/dev/null | sha256sum | cut -c1-12)
 PY := $(VENV)/bin/python
 BIN := PATH="$(VENV)/bin:$$PATH"
+APISERVER_GOLDEN := tests/golden/desired/test_desired_apiserver.py
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 export PYTEST_ADDOPTS := -p no:cacheprovider $(PYTEST_ADDOPTS)
@@ -38,18 +39,19 @@ lint: venv ## Style, types, import layers, generated files
 	@$(PY) tools/generated.py --check
 
 unit: venv ## Pure code, golden files, router and puller against real sockets
-	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/router tests/weights tests/upstream -q
+	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/upstream -q --ignore=$(APISERVER_GOLDEN)
 
 charts: venv ## Chart, manifests, CRDs and CEL rules
 	@$(PY) -m e2e.cluster tools
-	@$(BIN) pytest tests/chart tests/crds -q
+	@$(BIN) pytest tests/chart tests/crds $(APISERVER_GOLDEN) -q
 
 integration: venv ## Operator against a real kube-apiserver and etcd
 	@$(PY) -m e2e.cluster tools
 	@$(BIN) pytest tests/integration -q
 
 e2e: venv ## Everything on a real one-node cluster, Argo CD included
-	@$(BIN) pytest e2e/scenarios e2e/argocd -q
+	@$(BIN) pytest e2e/scenarios -q
+	@$(BIN) pytest e2e/argocd -q
 
 crds: venv ## Regenerates crds/ from the types
 	@$(PY) tools/generated.py crds
@@ -61,7 +63,7 @@ docs: venv ## Regenerates docs/reference/ from the types
 	@$(PY) tools/generated.py docs
 
 golden: venv ## Rewrites golden files from what the code makes now; read the diff
-	@GENSET_UPDATE_GOLDEN=1 $(BIN) pytest tests/unit -q -k golden
+	@GENSET_UPDATE_GOLDEN=1 $(BIN) pytest tests/golden -q --ignore=$(APISERVER_GOLDEN)
 
 lock: venv ## Re-resolves requirements.lock within pyproject's pins
 	@python3 tools/lock.py $(VENV)

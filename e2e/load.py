@@ -127,7 +127,7 @@ async def ask(
                 reading.first = time.monotonic()
                 reading.text = response.json()["choices"][0]["message"]["content"]
     except httpx.HTTPError as error:
-        reading.problem = f"{type(error).__name__}: {error}"
+        reading.problem = f"{type(error).__name__}: {error}{_cause(error)}"
     return Answer(
         started=started,
         first_byte=reading.first or time.monotonic(),
@@ -137,6 +137,15 @@ async def ask(
         attempts=reading.headers.get("x-genset-attempts", ""),
         problem=reading.problem or fault(reading.text, tokens),
     )
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's words at the bottom of an error, which httpx leaves out."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        nested = getattr(cause, "exceptions", None)
+        cause = nested[0] if nested else cause.__cause__ or cause.__context__
+    return f" ({cause})" if cause is not None else ""
 
 
 @dataclass

@@ -111,6 +111,14 @@ def test_goals() -> None:
     assert goals(rows([ours])) == []
 
 
+def test_the_reference_at_its_best_is_judged_too() -> None:
+    ours = one("genset", per_second=25_000.0, requests=125_000)
+    lean = one("vllm-router-lean", per_second=20_000.0, requests=100_000)
+    judged = {goal.text: goal.held for goal in goals(rows([ours, one("vllm-router"), lean]))}
+    assert judged["requests/s, times vllm-router's"]
+    assert not judged["requests/s, times vllm-router-lean's"]
+
+
 def test_table_shows_ratios_and_doubt() -> None:
     flawed = one("aiohttp", per_second=5_000.0, busy={PEER: 1.0, LOAD: 1.0})
     text = table(rows([one("genset"), flawed]), {"genset": "0.1.0", "aiohttp": "3.13"})
