@@ -188,6 +188,15 @@ class Exchange:
                 self.stream and status == 200 and headers.get(b"content-type", b"").startswith(b"text/event-stream")
             )
 
+    def _forward(self, chunk: bytes) -> bool:
+        """A chunk of a running stream, untouched. True: it went on to the client as it is."""
+        assert self._reader is not None and self.machine is not None
+        if not self._reader.passes(chunk):
+            return False
+        self.machine.last = self.router.now()
+        self.client.transport.write(chunk)
+        return True
+
     def on_body(self, data: bytes) -> None:
         reader = self._reader
         if reader is None or not self._is_stream:
@@ -309,6 +318,8 @@ class Exchange:
         self.first_token = now
         self.machine.committed(now)
         self._started_answer = True
+        if self._connection is not None and not self.request.version_10:
+            self._connection.direct = self._forward
         head = self._head(b"text/event-stream", self._keeps_alive())
         if self.request.version_10:
             self.client.write(b"%bcache-control: no-cache\r\n\r\n%b" % (head, out))

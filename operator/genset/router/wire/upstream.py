@@ -7,6 +7,7 @@ at most one call of the exchange, so that many small chunks in one segment cost 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import httptools
@@ -30,6 +31,7 @@ class UpstreamConnection(asyncio.Protocol):
     """`listener` is the exchange that the connection works for; None while idle, or while it only runs out."""
 
     __slots__ = (
+        "_between",
         "_body",
         "_framed",
         "_head_bytes",
@@ -41,6 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_reading",
         "closed",
         "complete",
+        "direct",
         "endpoint",
         "listener",
         "reused",
@@ -62,6 +65,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._framed = False  # the response says where its body ends
         self._heard = False  # a byte of this response has arrived
         self.complete = False
+        self.direct: Callable[[bytes], bool] | None = (
+            None  # takes whole chunks as they come: the listener's running stream
+        )
+        self._between = False  # the parser stands between two chunks
         self._keep = False
         self._body: list[bytes] = []
         self._reading = True
@@ -78,7 +85,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def drop(self) -> None:
         """Closes at once; whatever the server still works on is cancelled by that."""
-        self.listener = None
+        self.listener = self.direct = None
         self.closed = True
         self._parser = None
         if self.transport is not None:
@@ -86,7 +93,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def leave(self, now: float) -> bool:
         """The exchange has all it needs. True: back to the pool; False: closed, or still running out."""
-        self.listener = None
+        self.listener = self.direct = None
         if self.closed:
             return False
         self.resume()
@@ -119,11 +126,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser = httptools.HttpResponseParser(self)  # goes on to the next message by itself
         self._headers = {}
         self._head_bytes = 0
-        self._head_done = self.complete = self._framed = False
+        self._head_done = self.complete = self._framed = self._between = False
+        self.direct = None
 
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        if self._between and (direct := self.direct) is not None and direct(data):
+            return
         parser = self._parser
         if parser is None or self.complete:
             self.drop()  # bytes that belong to no request
@@ -208,8 +218,15 @@ class UpstreamConnection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
 
+    def on_chunk_header(self) -> None:
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        self._between = True
+
     def on_message_complete(self) -> None:
         if self._parser is None or self._parser.get_status_code() < 200:
             return
         self.complete = True
+        self._between = False
         self._keep = self._parser.should_keep_alive()
