@@ -130,7 +130,8 @@ class ArgoCd:
 
     def _configure(self) -> None:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(definitions()))
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/applications.argoproj.io")
+        for kind in ("applications", "applicationsets", "appprojects"):  # applied is not yet served
+            self._until_served(f"{kind}.argoproj.io", seconds=30)
         self.kubectl(
             "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(self._objects())
         )
@@ -247,6 +248,14 @@ class ArgoCd:
             time.sleep(0.05)
 
     # -- Applications -------------------------------------------------------------------------------------------------
+
+    def _until_served(self, kind: str, seconds: float) -> None:
+        """Discovery, by which kubectl resolves kinds, follows an applied definition within moments."""
+        deadline = time.monotonic() + seconds
+        while kind not in self.kubectl("api-resources", "--api-group=argoproj.io", "-o", "name").split():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the API server did not serve {kind} within {seconds:.0f} s")
+            time.sleep(0.1)
 
     def apply(self, *objects: Object) -> None:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(objects))

@@ -21,6 +21,11 @@ HOLD_BYTES = 256 * 1024  # held back before the first token; more means that som
 EVENT_BYTES = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
 KEEP_BYTES = 64 * 1024  # forwarded events kept per stream, for a continuation and for booking a partial answer
 
+_DATA = b"data: {"
+_DATA_LENGTH = len(_DATA)
+# How a chunk of a given length (frame and all) must begin if it holds one event: its size in hexadecimal, as servers write it.
+_OPENINGS = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n%b" % (size, _DATA) for size in range(_DATA_LENGTH + 3, 4096)}
+
 _FINISH = b'"finish_reason":'
 _FINISH_LENGTH = len(_FINISH)
 _CLOSE = ord("}")
@@ -114,12 +119,13 @@ class StreamReader:
         """
         if not self._fast or self._tail:
             return False
-        start = chunk.find(b"\r\n", 0, 10) + 2
+        opening = _OPENINGS.get(len(chunk))
+        if opening is None or not chunk.startswith(opening):
+            return False
+        start = len(opening) - _DATA_LENGTH
         end = len(chunk) - 2
         if (
-            start < 3
-            or not chunk.endswith(b"}\n\n\r\n")
-            or not chunk.startswith(b"data: {", start)
+            not chunk.endswith(b"}\n\n\r\n")
             or chunk.find(b"\n", start) != end - 2
             or chunk.find(b"\r", start) != end
             or chunk.find(b'"error"', start) >= 0
@@ -130,12 +136,6 @@ class StreamReader:
             mark += _FINISH_LENGTH
             if chunk[mark + (chunk[mark] == _SPACE)] != _N:
                 return False
-        size = chunk[: start - 2]
-        try:
-            if not size.isalnum() or int(size, 16) != end - start:  # int() alone would take signs and underscores
-                return False
-        except ValueError:
-            return False
         if self.kept_bytes < KEEP_BYTES:
             self.kept.append(chunk[start:end])
             self.kept_bytes += end - start
