@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -32,6 +33,7 @@ def is_resource_name(name: str) -> bool:
     return len(name) <= RESOURCE_NAME_LENGTH and re.fullmatch(RESOURCE_NAME, name) is not None
 
 
+@dataclass(frozen=True)
 class Rule:
     """One CEL rule of a type (`x-kubernetes-validations`), checked by the API server and, with `check`, by us.
 
@@ -39,20 +41,9 @@ class Rule:
     server (`genset router -f`). `check` is None only for transition rules (they compare with `oldSelf`).
     """
 
-    def __init__(
-        self,
-        expression: str,
-        message: str,
-        check: Callable[[Any], bool] | None = None,
-        *,
-        message_expression: str | None = None,
-        field_path: str | None = None,
-    ) -> None:
-        self.expression = expression
-        self.message = message
-        self.check = check
-        self.message_expression = message_expression
-        self.field_path = field_path
+    expression: str
+    message: str
+    check: Callable[[Any], bool] | None = None
 
 
 class ApiModel(BaseModel):
@@ -145,12 +136,6 @@ class SecretKeyRef(ApiModel):
     key: str = Field(
         min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key inside the Secret's data."
     )
-
-
-class SecretRef(ApiModel):
-    """A whole Secret in the namespace of the resource."""
-
-    name: Name = Field(description="Name of the Secret, in the same namespace.")
 
 
 class Condition(ApiModel):

@@ -157,12 +157,7 @@ class _WithRules(GenerateJsonSchema):
 
 
 def _validation(rule: Rule) -> Schema:
-    out: Schema = {"rule": rule.expression, "message": rule.message}
-    if rule.message_expression is not None:
-        out["messageExpression"] = rule.message_expression
-    if rule.field_path is not None:
-        out["fieldPath"] = rule.field_path
-    return out
+    return {"rule": rule.expression, "message": rule.message}
 
 
 def _structural(node: Schema, defs: Schema) -> Schema:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
@@ -36,14 +35,7 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
-
-#: Base URLs of the providers' OpenAI-compatible APIs, from their own API references.
-PROVIDER_BASE_URLS: Mapping[ProviderName, str] = {
-    ProviderName.OPENAI: "https://api.openai.com/v1",
-    ProviderName.OPENROUTER: "https://openrouter.ai/api/v1",
-    ProviderName.MISTRAL: "https://api.mistral.ai/v1",
-    ProviderName.DEEPSEEK: "https://api.deepseek.com/v1",
-}
+from genset.router.providers import PROVIDERS
 
 
 def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
@@ -181,7 +173,7 @@ def _file(backend: Backend, use: str, ref: SecretKeyRef | None, url: str) -> str
 
 
 def _cloud_url(cloud: Cloud) -> str:
-    url = cloud.base_url or PROVIDER_BASE_URLS.get(cloud.provider)
+    url = cloud.base_url or PROVIDERS[cloud.provider.value].base_url
     if url is None:
         raise ValueError(f"provider {cloud.provider.value} needs baseURL")  # the resource's rules refuse it
     return url.rstrip("/")
