@@ -50,3 +50,24 @@ def secret(namespace: str, name: str, **data: str) -> Object:
         "metadata": {"namespace": namespace, "name": name},
         "stringData": data,
     }
+
+
+def service_to(namespace: str, name: str, address: str, port: int) -> list[Object]:
+    """A Service without a selector, and the one address behind it."""
+    ports = [{"name": "probe", "port": port, "protocol": "TCP"}]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"ports": ports},
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"namespace": namespace, "name": name, "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": ports,
+        },
+    ]

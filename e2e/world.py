@@ -25,10 +25,12 @@ from e2e.cluster.processes import Daemons
 from e2e.house import ROOT, House, Object, load_samples
 from e2e.images import IMAGES
 from e2e.models import counting
+from e2e.resources import service_to
 from e2e.weights_server import WeightsServer
 
 SAMPLES = ROOT / "manifests" / "samples" / "demo"
 WEIGHTS_FILE = "counting.gguf"
+SERVICE_PROBE = "follows-services"
 CLUSTER_IMAGES = ("pause", "llamacpp", "genset")
 
 
@@ -113,6 +115,27 @@ class World:
             return self._forward(namespace, name)
         return url
 
+    def until_services_follow(self, seconds: float) -> None:
+        """Waits until the node follows Services and their addresses again, as seen by a connection to a new one.
+
+        kube-proxy asks an API server that was away less and less often, up to every half minute; until then a Service
+        sends new connections to pods that are long gone.
+        """
+        api = self.house.get("endpointslices", "default", "kubernetes")
+        assert api is not None, "the API server publishes its own address"
+        address, port = api["endpoints"][0]["addresses"][0], api["ports"][0]["port"]
+        self.house.apply(*service_to(story.NAMESPACE, SERVICE_PROBE, address, port))
+        try:
+            url = self.house.service_url(story.NAMESPACE, SERVICE_PROBE)
+            host = url.removeprefix("http://").split(":")[0]
+            deadline = time.monotonic() + seconds
+            while not _connects(host, port):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the node did not follow a new Service ({host}:{port}) within {seconds:.0f} s")
+                time.sleep(0.2)
+        finally:
+            self.house.kubectl("-n", story.NAMESPACE, "delete", "service,endpointslice", SERVICE_PROBE)
+
     def _forward(self, namespace: str, name: str) -> str:
         port = free_port("127.0.0.1")
         command = self.house.kubectl_command("-n", namespace, "port-forward", f"service/{name}", f"{port}:80")
@@ -126,6 +149,14 @@ class World:
             else:
                 return f"http://127.0.0.1:{port}"
         raise TimeoutError(f"kubectl port-forward to service {namespace}/{name} did not open within 20 s")
+
+
+def _connects(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
 
 
 def own_address() -> str:

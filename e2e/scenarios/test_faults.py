@@ -50,6 +50,7 @@ async def test_the_api_server_is_away_for_20_seconds(world: World) -> None:
         await asyncio.sleep(2)
     assert not load.lost, f"clients saw {[answer.problem for answer in load.lost[:5]]}"
     await asyncio.to_thread(world.house.until, "rp", story.NAMESPACE, story.POLICY, "Ready", seconds=60)
+    await asyncio.to_thread(world.until_services_follow, 90)
 
 
 async def test_a_router_pod_is_killed_under_load(world: World) -> None:
