@@ -18,7 +18,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lint unit charts integration e2e crds manifests docs golden lock bench image clean
+.PHONY: help venv demo demo-down test lint unit charts integration e2e e2e-vllm soak crds manifests docs golden lock bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,7 @@ lint: venv ## Style, types, import layers, generated files
 
 unit: venv ## Pure code, golden files, router and puller against real sockets
 	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/upstream -q --ignore=$(APISERVER_GOLDEN)
+	@$(BIN) pytest tests/soak -q
 
 charts: venv ## Chart, manifests, CRDs and CEL rules
 	@$(PY) -m e2e.cluster tools
@@ -52,6 +53,13 @@ integration: venv ## Operator against a real kube-apiserver and etcd
 e2e: venv ## Everything on a real one-node cluster, Argo CD included
 	@$(BIN) pytest e2e/scenarios -q
 	@$(BIN) pytest e2e/argocd -q
+
+e2e-vllm: venv ## Answers begun by llama-server and finished by vLLM, and back; installs vLLM for CPU once (6 GB)
+	@$(PY) -m e2e.images build llamacpp && $(PY) -m e2e.vllm
+	@$(BIN) pytest e2e/vllm -q -rP
+
+soak: venv ## Router at half of capacity under random faults (MINUTES=15)
+	@$(PY) -m tests.soak --minutes $(or $(MINUTES),15)
 
 crds: venv ## Regenerates crds/ from the types
 	@$(PY) tools/generated.py crds

@@ -149,18 +149,18 @@ class House:
         Returns the moment of the first kill (monotonic seconds), as the pods' own clock tells it: starting kubectl
         takes longer than the failover that is measured.
         """
-        pods = [pod["metadata"]["name"] for pod in self.list("pods", namespace, selector)]
-        moments = []
-        for pod in pods:
-            script = "date +%s.%N; kill -9 -1"
-            command = self.kubectl_command("-n", namespace, "exec", pod, "-c", "engine", "--", "sh", "-c", script)
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-            # The shell itself survives kill(-1); whether it still reports 0 depends on what the kubelet tears down first.
-            if not done.stdout.strip():
-                raise KubectlError(f"pod {namespace}/{pod} could not be killed: {done.stderr.strip()}")
-            moments.append(float(done.stdout))
-        self.kubectl("-n", namespace, "delete", "pods", "--grace-period=0", "--force", "--wait=false", *pods)
-        return min(moments) - time.time() + time.monotonic()
+        return min(self.kill_pod(namespace, pod["metadata"]["name"]) for pod in self.list("pods", namespace, selector))
+
+    def kill_pod(self, namespace: str, pod: str) -> float:
+        """As kill_pods, of one pod."""
+        script = "date +%s.%N; kill -9 -1"
+        command = self.kubectl_command("-n", namespace, "exec", pod, "-c", "engine", "--", "sh", "-c", script)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        # The shell itself survives kill(-1); whether it still reports 0 depends on what the kubelet tears down first.
+        if not done.stdout.strip():
+            raise KubectlError(f"pod {namespace}/{pod} could not be killed: {done.stderr.strip()}")
+        self.kubectl("-n", namespace, "delete", "pod", "--grace-period=0", "--force", "--wait=false", pod)
+        return float(done.stdout) - time.time() + time.monotonic()
 
 
 def load_samples(folder: Path, replace: Mapping[str, str]) -> list[Object]:

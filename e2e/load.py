@@ -99,10 +99,14 @@ async def ask(
     *,
     stream: bool = True,
     headers: dict[str, str] | None = None,
+    reading: Reading | None = None,
 ) -> Answer:
-    """One chat request, read to its end and checked. A client that cannot connect sees status 0."""
+    """One chat request, read to its end and checked. A client that cannot connect sees status 0.
+
+    `reading` grows while the answer arrives, for whoever wants to watch.
+    """
     started = time.monotonic()
-    reading = _Reading()
+    reading = reading or Reading()
     body = {
         "model": model,
         "messages": [{"role": "user", "content": "count"}],
@@ -149,10 +153,11 @@ def _cause(error: BaseException) -> str:
 
 
 @dataclass
-class _Reading:
-    """What has been read of one answer so far."""
+class Reading:
+    """What has been read of one answer so far. `chunks` counts those with text; the counting model's are one token."""
 
     text: str = ""
+    chunks: int = 0
     status: int = 0
     first: float = 0.0
     done: bool = False
@@ -175,3 +180,4 @@ class _Reading:
             if content:
                 self.first = self.first or time.monotonic()
                 self.text += content
+                self.chunks += 1

@@ -69,14 +69,18 @@ class World:
         _link(counting.cached(), served / WEIGHTS_FILE)
         (served / "login.html").write_text("<!DOCTYPE html><html><body>Please sign in</body></html>\n" * 20)
         weights = WeightsServer(daemons, served, address, free_port(address))
-        weights.start()
         cloud = Cloud(daemons, folder / "cloud", address, counting.cached())
-        started = time.monotonic()
-        cloud.start()
-        say(f"Cloud, a llama-server outside the cluster behind TLS and a key: {time.monotonic() - started:.1f} s")
-        started = time.monotonic()
-        house.install()
-        say(f"Operator, installed by Helm, both replicas ready: {time.monotonic() - started:.1f} s")
+        try:
+            weights.start()
+            started = time.monotonic()
+            cloud.start()
+            say(f"Cloud, a llama-server outside the cluster behind TLS and a key: {time.monotonic() - started:.1f} s")
+            started = time.monotonic()
+            house.install()
+            say(f"Operator, installed by Helm, both replicas ready: {time.monotonic() - started:.1f} s")
+        except BaseException:
+            daemons.stop_all()  # nobody else knows of them
+            raise
         source = weights.source(WEIGHTS_FILE)["http"]
         samples = load_samples(
             SAMPLES,

@@ -40,7 +40,11 @@ def manifests() -> Files:
 
 def docs() -> Files:
     pages = script("docs/reference/generate.py").pages()
-    return {ROOT / "docs" / "reference" / name: text for name, text in pages.items()}
+    observability = script("tools/observability.py")
+    return {
+        **{ROOT / "docs" / "reference" / name: text for name, text in pages.items()},
+        observability.PAGE: observability.page(),
+    }
 
 
 KINDS: dict[str, Callable[[], Files]] = {

@@ -63,6 +63,7 @@ def _content(definition: Schema) -> Mapping[str, Any]:
         "rules": list(_rules(schema, "")),
         "conditions": list(conditions.items()),
         "reasons": list(reasons.items()),
+        "outages": [] if ours else list(meanings.ROUTE_POLICY_OUTAGES.items()),
         "columns": version["additionalPrinterColumns"],
     }
 

@@ -39,14 +39,14 @@ class Choice:
     llama_cpp_image: str
 
 
-def resolve(env: Mapping[str, str] | None = None) -> Choice:
-    """The user's choice by environment variables; raises `Refused` for a context that no kubeconfig knows. Starts
-    nothing.
+def resolve(env: Mapping[str, str] | None = None, *, images: bool = True) -> Choice:
+    """The user's choice by environment variables; raises `Refused` for a context that no kubeconfig knows, and
+    for one without an image to install there unless no `images` are needed. Starts nothing.
     """
     variables = os.environ if env is None else env
     context = next((variables[name] for name in CONTEXT_VARIABLES if variables.get(name)), "")
     if context:
-        return _given(context, variables)
+        return _given(context, variables, images)
     if variables.get("KUBECONFIG"):
         log.info(
             "KUBECONFIG is set but CONTEXT is not: the embedded cluster is used; CONTEXT=name chooses one of %s",
@@ -62,7 +62,7 @@ def _embedded() -> Choice:
     return Choice(cluster.kubeconfig, cluster.context, True, GENSET, LLAMA_CPP)
 
 
-def _given(context: str, env: Mapping[str, str]) -> Choice:
+def _given(context: str, env: Mapping[str, str], images: bool) -> Choice:
     files = kubeconfig_files(env)
     known = contexts(files)
     if context not in known:
@@ -75,7 +75,7 @@ def _given(context: str, env: Mapping[str, str]) -> Choice:
     image = env.get(GENSET_IMAGE_VARIABLE, "")
     if context == CONTEXT:  # the embedded cluster, started by somebody before
         return Choice(known[context], context, False, image or GENSET, env.get(LLAMA_CPP_IMAGE_VARIABLE) or LLAMA_CPP)
-    if not image:
+    if images and not image:
         raise Refused(
             f"Context {context} was chosen, and its nodes cannot have an image that is built here: "
             f"push it to a registry that they pull from and name it in {GENSET_IMAGE_VARIABLE}"

@@ -14,10 +14,9 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from e2e.cluster import addons, cgroups, mounts, network, node, overlay, packages, tools
+from e2e.cluster import addons, cgroups, mounts, network, node, overlay, packages, tools, traces
 from e2e.cluster.api import NotReady, wait_for
 from e2e.cluster.console import Refused
 from e2e.cluster.controlplane import ControlPlane, run_kubectl
@@ -35,12 +34,6 @@ CLAIM = Path("/run/genset-e2e.json")  # which folder holds this machine's cluste
 CLAIM_LOCK = Path("/run/genset-e2e.lock")
 LONGEST_FOLDER = 60  # characters; sockets below it may have 107 (sockaddr_un)
 NODE_SECONDS = 90.0
-SHIM_SOCKETS = Path("/run/containerd/s")
-# Places of the CNI library and of the kubelet that cannot be configured.
-CONTAINER_LOGS = Path("/var/log/containers")
-CNI_RESULTS = Path("/var/lib/cni/results")
-KUBELET_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
-EMPTY_FOLDERS = (CNI_RESULTS, CNI_RESULTS.parent, KUBELET_SOCKET.parent, KUBELET_SOCKET.parents[1], CONTAINER_LOGS)
 NAMESPACE = "k8s.io"  # containerd's, not Kubernetes'
 
 
@@ -175,7 +168,7 @@ class Cluster:
         found += [f"mount {place}" for place in mounts.current(self.folder)]
         found += [*network.leftovers(), *cgroups.leftovers()]
         found += [f"file {path}" for path in (self.folder, CLAIM) if path.exists()]
-        found += [f"file {path}" for path in [*self._log_links(), *self._cni_results()]]
+        found += [f"file {path}" for path in [*traces.log_links(self.folder), *traces.cni_results()]]
         return found
 
     # -- starting ------------------------------------------------------------------------------------------------------
@@ -324,40 +317,24 @@ class Cluster:
         if is_claimant:
             cgroups.kill_all()
             end_processes(marked_processes(self.folder))  # shims that a dying containerd started
-        sockets = list(self._shim_sockets())
+        sockets = list(traces.shim_sockets(self.folder))
         mounts.unmount_below(self.folder)
         if is_claimant:
             network.clear(self._settings_file)
             cgroups.remove()
-        for path in [*sockets, *self._log_links(), *([*self._cni_results(), KUBELET_SOCKET] if is_claimant else [])]:
+        for path in [
+            *sockets,
+            *traces.log_links(self.folder),
+            *([*traces.cni_results(), traces.KUBELET_SOCKET] if is_claimant else []),
+        ]:
             path.unlink(missing_ok=True)
         if self.folder.exists():
             shutil.rmtree(self.folder)
         if is_claimant:
-            for path in EMPTY_FOLDERS:
+            for path in traces.EMPTY_FOLDERS:
                 with contextlib.suppress(OSError):  # not empty, so not ours alone
                     path.rmdir()
             CLAIM.unlink(missing_ok=True)
-
-    def _shim_sockets(self) -> Iterator[Path]:
-        """Sockets that containerd's shims made outside their folder."""
-        for file in (self.folder / "containerd" / "state").glob("io.containerd.runtime.v2.task/*/*/address"):
-            with contextlib.suppress(OSError):
-                path = Path(file.read_text().strip().removeprefix("unix://"))
-                if path.parent == SHIM_SOCKETS:
-                    yield path
-
-    def _log_links(self) -> list[Path]:
-        """Links of the kubelet to containers' logs."""
-        if not CONTAINER_LOGS.is_dir():
-            return []
-        return [p for p in CONTAINER_LOGS.iterdir() if p.is_symlink() and self.folder in p.readlink().parents]
-
-    def _cni_results(self) -> list[Path]:
-        """What the CNI library remembers of our pods' interfaces, and of their loopback ones."""
-        prefix = f"{network.NETWORK_NAME}-"
-        pods = [p.name.removeprefix(prefix).partition("-")[0] for p in CNI_RESULTS.glob(f"{prefix}*")]
-        return [p for pod in pods for p in CNI_RESULTS.glob(f"*-{pod}-*")]
 
     # -- who else is here ----------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ def down() -> None:
     """End what the demo started, and remove the embedded cluster."""
     with reported():
         ended = Daemons(FOLDER).stop_all()
-        choice = choose.resolve()
+        choice = choose.resolve(images=False)
         if choice.embedded:
             Cluster().down()
             click.echo(f"Ended {ended} processes of the demo and removed the cluster")

@@ -5,7 +5,8 @@
 local waits = {
   Downloading = true, WaitingForVolume = true, SourceUnreachable = true, DownloadFailed = true,
   Starting = true, RollingOut = true, ReplicasMissing = true, Unschedulable = true,
-  Pending = true, RouterUnreachable = true, NoRouters = true, ScaledToZero = true, NamespaceTerminating = true,
+  Pending = true, RouterUnreachable = true, NoRouters = true, ScaledToZero = true, AtRest = true,
+  NamespaceTerminating = true,
 }
 
 local function health(status, message)

@@ -9,8 +9,10 @@ work queue owns retries and the resync owns the truth.
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import kopf
@@ -21,7 +23,9 @@ from genset.controllers.inbox import Inbox
 from genset.kube import kinds
 from genset.kube.client import uses_proxy
 from genset.kube.kinds import Kind
-from genset.tls import lenient
+from genset.tls import known_as, lenient
+
+OUTAGE_SECONDS = 60.0  # without a failed attempt of a watch: the next one is of another outage
 
 RESOURCES = (kinds.MODEL_DEPLOYMENT, kinds.ROUTE_POLICY)
 
@@ -120,11 +124,15 @@ def settings() -> kopf.OperatorSettings:
     return result
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Connection(kopf.ConnectionInfo):  # type: ignore[misc]
     """Kopf's connection, reading certificates as our own client does."""
 
+    tls_server_name: str | None = None  # of the certificate, where it is not the host's name
+
     def as_ssl_context(self) -> ssl.SSLContext:
-        return lenient(super().as_ssl_context())
+        context = lenient(super().as_ssl_context())
+        return known_as(context, self.tls_server_name) if self.tls_server_name else context
 
 
 async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
@@ -142,15 +150,42 @@ async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
         token=token or (header or None),
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
+        tls_server_name=configuration.tls_server_name or None,
         proxy_url=configuration.proxy,
         trust_env=uses_proxy(),
     )
 
 
+class OneLine(logging.Filter):
+    """Makes one warning of an outage of the API server: Kopf logs an error at each attempt of each of its watches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -math.inf  # seconds since 1970, of the last failed attempt
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if not message.startswith("Request attempt "):
+            return True
+        began = record.created - self._last > OUTAGE_SECONDS
+        self._last = record.created
+        if began:
+            why = message.rpartition(" -> ")[2]
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+            record.msg, record.args = (
+                f"Lost the watches on the API server; they are tried again until they hold: {why}",
+                (),
+            )
+        return began
+
+
 def silence(loggers: Sequence[str] = ("kopf", "kopf.objects")) -> None:
-    """Kopf logs a line for each event; only its warnings are kept."""
+    """Kopf logs a line for each event and each attempt; only its warnings are kept, and one line of an outage."""
     for name in loggers:
         logging.getLogger(name).setLevel(logging.WARNING)
+    watching = logging.getLogger("kopf._cogs.clients.watching")
+    if not any(isinstance(known, OneLine) for known in watching.filters):
+        watching.addFilter(OneLine())
 
 
 def _selector(kind: Kind) -> tuple[str, str, str]:

@@ -22,7 +22,8 @@ from pathlib import Path
 import kopf
 
 from genset import handlers, names
-from genset.controllers import resync, secrets
+from genset.controllers import outages, resync, secrets
+from genset.controllers.demand import DemandBook, watch_demand
 from genset.controllers.health import Address, Listener
 from genset.controllers.inbox import Inbox
 from genset.controllers.keys import Key
@@ -60,6 +61,7 @@ class Options:
     context: str | None = None
     resync_seconds: float = 300.0
     secrets_seconds: float = secrets.PERIOD_SECONDS
+    outages_seconds: float = outages.PERIOD_SECONDS
     workers: int = 16
     health: Address | None = None
     metrics: Address | None = None
@@ -183,15 +185,17 @@ class Operator:
             echoes=echoes,
             recorder=recorder,
             prober=prober,
+            demand=DemandBook(references, time.time),
             metrics=meters,
             now=now,
         )
+        policies = RoutePolicyController(shared)
         reconcile = Reconciler(
             queue,
             meters,
             {
                 names.MODEL_DEPLOYMENT: ModelDeploymentController(shared).reconcile,
-                names.ROUTE_POLICY: RoutePolicyController(shared).reconcile,
+                names.ROUTE_POLICY: policies.reconcile,
             },
         )
         inbox = Inbox(queue, references, echoes, meters)
@@ -209,6 +213,10 @@ class Operator:
                     ),
                     name="resync",
                 )
+                group.create_task(
+                    outages.poll(policies.outages, prober, queue, period=options.outages_seconds), name="outages"
+                )
+                group.create_task(watch_demand(shared.demand, prober, queue), name="demand")
                 group.create_task(self._watch(inbox, api, signals), name="watches")
         finally:
             queue.close()

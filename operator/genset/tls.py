@@ -1,4 +1,4 @@
-"""One decision for every TLS client of genset: how strictly a certificate is read.
+"""Decisions for every TLS client of genset: how strictly a certificate is read, and under which name.
 
 Python 3.13 turned on OpenSSL's VERIFY_X509_STRICT by default, which refuses certificates without an Authority Key
 Identifier. Private CAs made with openssl's own defaults lack it, and so do some API servers. The chain, the host name and
@@ -13,6 +13,26 @@ import ssl
 def lenient(context: ssl.SSLContext) -> ssl.SSLContext:
     """The same context, without VERIFY_X509_STRICT."""
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def known_as(context: ssl.SSLContext, name: str) -> ssl.SSLContext:
+    """The same context, for a server that has another name in its certificate than the one it is dialled by.
+
+    For clients that give no way to say so: asyncio and uvloop make their SSL objects through `wrap_bio`.
+    """
+    wrap = context.wrap_bio
+
+    def wrap_bio(
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return wrap(incoming, outgoing, server_side, name, session)
+
+    context.wrap_bio = wrap_bio  # type: ignore[method-assign]
     return context
 
 

@@ -143,8 +143,21 @@ def test_ports_and_labels_are_those_of_the_code() -> None:
     assert ports == {"health": names.OPERATOR_HEALTH_PORT, "metrics": names.OPERATOR_METRICS_PORT}
     labels = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert labels[names.LABEL_COMPONENT] == names.COMPONENT_OPERATOR, "engines' NetworkPolicies let this label in"
-    leader = one(objects, "Role", "genset-operator-leader")
-    assert leader["rules"][1]["resourceNames"] == [names.LEASE_NAME]
+
+
+@pytest.mark.parametrize(
+    ("given", "lease"),
+    [
+        ({}, names.LEASE_NAME),
+        ({"release": "plant"}, "plant-genset-operator"),
+        ({"values": {"fullnameOverride": "x"}}, "x-operator"),
+    ],
+)
+def test_the_operator_may_hold_the_lease_that_it_is_told_of(given: dict[str, Any], lease: str) -> None:
+    objects = render(**given)
+    assert f"--lease-name={lease}" in container(objects)["args"]
+    (leader,) = (o for o in objects if o["kind"] == "Role" and o["metadata"]["name"].endswith("-leader"))
+    assert leader["rules"][1]["resourceNames"] == [lease]
 
 
 def test_versions_move_together() -> None:

@@ -94,6 +94,15 @@ def test_at_rest_is_healthy() -> None:
     assert health(found) == ("Healthy", "At rest, as asked: spec.replicas is 0")
 
 
+def test_a_model_that_a_request_will_wake_is_healthy() -> None:
+    found = resource(
+        ("WeightsReady", "True", "WeightsReady", ""),
+        ("Available", "False", "AtRest", "At rest"),
+        ("Ready", "True", "AtRest", "At rest: no request came for 600 s"),
+    )
+    assert health(found) == ("Healthy", "At rest: no request came for 600 s")
+
+
 def test_a_policy_that_starts_is_not_healthy_yet() -> None:
     found = resource(
         ("Programmed", "False", "NoRouters", "No router is ready yet"),
@@ -109,7 +118,7 @@ def test_unknown_waits() -> None:
 WAITING = {
     MR.NAMESPACE_TERMINATING, MR.DOWNLOADING, MR.WAITING_FOR_VOLUME, MR.SOURCE_UNREACHABLE, MR.DOWNLOAD_FAILED,
     MR.STARTING, MR.UNSCHEDULABLE, MR.REPLICAS_MISSING, MR.ROLLING_OUT,
-    MR.SCALED_TO_ZERO, RR.PENDING, RR.ROUTER_UNREACHABLE, RR.NO_ROUTERS,
+    MR.SCALED_TO_ZERO, MR.AT_REST, RR.PENDING, RR.ROUTER_UNREACHABLE, RR.NO_ROUTERS,
 }  # fmt: skip
 GOOD = {
     MR.ACCEPTED, MR.WEIGHTS_READY, MR.NOT_MANAGED, MR.AVAILABLE, MR.READY,

@@ -77,6 +77,13 @@ def route(**fields: Any) -> Spec:
     return policy(routes=[{"name": "all", "tiers": [tier("house")], **fields}])
 
 
+def balanced(when_full: str | None = None, cloud_: Spec | None = None, **balancing: Any) -> Spec:
+    """A policy whose house (or, with `cloud_`, whose cloud) is balanced so, behind one route."""
+    target = {"cloud": cloud_} if cloud_ is not None else {"deployment": {"name": "house-small"}}
+    one = {"name": "all", "tiers": [tier("house")], **({"whenFull": when_full} if when_full else {})}
+    return policy(backends=[{"name": "house", **target, "balancing": balancing}], routes=[one])
+
+
 def cached(**fields: Any) -> Spec:
     return house(cache={"size": "20Gi", **fields})
 
@@ -87,6 +94,10 @@ _EXTERNAL = "engine external needs external.url, and neither source nor cache: i
 _CACHE_IS_FOR_DOWNLOADS = "cache is for downloads; a pvc or hostPath source is read where it lies: remove cache"
 _CACHE_FIXED = "cache.storageClassName and cache.accessMode cannot change once set"
 _ONE_TARGET = "a backend needs exactly one of deployment, cloud"
+_BOUND_NEEDED = "balancing.maxQueued and queueSeconds need maxInFlightPerEndpoint: without a bound nothing ever waits"
+_NOTHING_FULL = (
+    "whenFull Wait needs balancing.maxInFlightPerEndpoint on a backend of the route: without a bound none is full"
+)
 _KEY_NEEDED = "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without"
 
 _MODEL_NAME = (
@@ -120,6 +131,8 @@ MODEL_DEPLOYMENTS = [
     Case("quantities as numbers", MDEP, house(resources={"cpu": 2, "memory": 4294967296})),
     Case("a null is absent", MDEP, house(cache=None, model=None)),
     Case("at rest", MDEP, house(replicas=0)),
+    Case("by demand", MDEP, house(autoscaling={"min": 0, "max": 2, "idleSeconds": 60})),
+    Case("by demand, as it comes", MDEP, house(autoscaling={})),
     Case("an external server", MDEP, external(model="lm-studio/gemma")),
     Case("an external server with key and CA", MDEP, external(external={
         "url": "https://site-b.corp/genset", "apiKeySecretRef": SECRET, "caSecretRef": SECRET,
@@ -145,6 +158,23 @@ MODEL_DEPLOYMENTS = [
     Case("replicas as text", MDEP, house(replicas="2"),
          "spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer",
          "Input should be a valid integer"),
+    Case("one after the other", MDEP, house(rollout={"strategy": "Replace"})),
+    Case("new before old, on GPUs that are spare", MDEP, house(
+        rollout={"strategy": "Surge"}, resources={"accelerator": {"vendor": "nvidia"}})),
+    Case("new before old, both on a volume for one", MDEP, house(
+        rollout={"strategy": "Surge"}, cache={"size": "20Gi", "accessMode": "ReadWriteOncePod"}),
+        "rollout.strategy Surge needs a cache that two pods can mount"),
+    Case("a roll-out of another kind", MDEP, house(rollout={"strategy": "Recreate"}),
+         'Unsupported value: "Recreate"', "Input should be"),
+    Case("by demand, with a fixed number", MDEP, house(replicas=1, autoscaling={"max": 2}),
+         "replicas and autoscaling exclude each other"),
+    Case("by demand, with one number", MDEP, house(autoscaling={"min": 1}), "autoscaling.min must be below"),
+    Case("by demand, and never silent for long enough", MDEP, house(autoscaling={"idleSeconds": 1}),
+         "spec.autoscaling.idleSeconds in body should be greater than or equal to 5", "greater than or equal to 5"),
+    Case("by demand, by a target that does not exist yet", MDEP, house(autoscaling={"targetInFlight": 8}),
+         'unknown field "spec.autoscaling.targetInFlight"', "Extra inputs are not permitted"),
+    Case("by demand, elsewhere", MDEP, external(autoscaling={}), "autoscaling needs an engine that genset runs"),
+    Case("from replicas to demand", MDEP, house(autoscaling={}), old=house(replicas=3)),
     Case("replicas below zero", MDEP, house(replicas=-1),
          "spec.replicas in body should be greater than or equal to 0", "greater than or equal to 0"),
     Case("a quantity that is none", MDEP, house(resources={"memory": "4 GB"}),
@@ -212,8 +242,20 @@ ROUTE_POLICIES = [
             "limits": {"maxBody": "64Mi", "maxInFlight": 10, "maxQueued": 0, "queueSeconds": 5},
             "service": {"type": "LoadBalancer", "annotations": {"lb": "internal"}}, "drainSeconds": 30,
             "allowedClients": [{"namespaceSelector": {"matchLabels": {"team": "a"}}}],
+            "telemetry": {"otlpEndpoint": "https://collector.observability.svc:4318/otlp", "samplePercent": 0},
         },
     )),
+    Case("prompts that keep to their endpoints", RP, balanced(
+        "Wait", strategy="PrefixAffinity", prefixTokens=512, maxInFlightPerEndpoint=4, maxQueued=0, queueSeconds=10,
+    )),
+    Case("a bounded cloud", RP, balanced("NextTier", cloud(), strategy="LeastInFlight", maxInFlightPerEndpoint=100)),
+    Case("a balancing that says nothing", RP, balanced()),
+    Case("a route that holds", RP, route(coldStart={"mode": "Hold", "seconds": 120})),
+    Case("a route that bridges, as it comes", RP, route(coldStart={})),
+    Case("a cold start of no known kind", RP, route(coldStart={"mode": "Wait"}),
+         'Unsupported value: "Wait": supported values: "Bridge", "Hold"', "Input should be 'Bridge' or 'Hold'"),
+    Case("a cold start without time", RP, route(coldStart={"seconds": 0}),
+         "coldStart.seconds in body should be greater than or equal to 1", "greater than or equal to 1"),
     Case("a gateway without a key", RP, policy({"provider": "openAICompatible", "model": "m", "baseURL": "http://g/v1"})),
     Case("a route for the rest", RP, policy(routes=[
         {"name": "a", "match": {"models": ["a"]}, "tiers": [tier("house")]}, {"name": "b", "tiers": [tier("frontier")]},
@@ -271,6 +313,28 @@ ROUTE_POLICIES = [
          "failover.firstTokenSeconds cannot exceed totalSeconds"),
     Case("a stall after the end", RP, route(failover={"stallSeconds": 20, "totalSeconds": 10}),
          "failover.stallSeconds cannot exceed totalSeconds"),
+    Case("a prefix that nobody reads", RP, balanced(prefixTokens=256),
+         "balancing.prefixTokens needs strategy PrefixAffinity: no other strategy reads the prompt"),
+    Case("a queue that nothing fills", RP, balanced(maxQueued=3), _BOUND_NEEDED),
+    Case("a wait that nothing begins", RP, balanced(queueSeconds=3), _BOUND_NEEDED),
+    Case("affinity to a cloud", RP, balanced(cloud_=cloud(), strategy="PrefixAffinity"),
+         "balancing.strategy PrefixAffinity needs a deployment: a cloud has a single address to choose from"),
+    Case("a route that waits for what is never full", RP, balanced("Wait"), _NOTHING_FULL),
+    Case("an unknown strategy", RP, balanced(strategy="RoundRobin"),
+         'supported values: "LeastInFlight", "PrefixAffinity"', "Input should be 'LeastInFlight' or 'PrefixAffinity'"),
+    Case("an unknown word for full", RP, balanced("Refuse", maxInFlightPerEndpoint=1),
+         'supported values: "NextTier", "Wait"', "Input should be 'NextTier' or 'Wait'"),
+    Case("endpoints that take nothing", RP, balanced(maxInFlightPerEndpoint=0),
+         "maxInFlightPerEndpoint in body should be greater than or equal to 1", "greater than or equal to 1"),
+    Case("traces to nowhere", RP, policy(router={"telemetry": {}}),
+         "spec.router.telemetry.otlpEndpoint: Required value", "otlpEndpoint"),
+    Case("traces to no URL", RP, policy(router={"telemetry": {"otlpEndpoint": "collector:4318"}}),
+         "spec.router.telemetry.otlpEndpoint in body should match", "should match pattern"),
+    Case("traces to no port", RP, policy(router={"telemetry": {"otlpEndpoint": "http://collector:70000"}}),
+         "spec.router.telemetry.otlpEndpoint in body should match", "should match pattern"),
+    Case("more traces than requests", RP,
+         policy(router={"telemetry": {"otlpEndpoint": "http://collector:4318", "samplePercent": 101}}),
+         "spec.router.telemetry.samplePercent in body should be less than or equal to 100", "less than or equal to 100"),
     Case("a router without memory", RP, policy(router={"resources": {"memory": "0"}}),
          "router.resources.memory must be above zero: it is the pod's limit"),
     Case("a router that takes no bodies", RP, policy(router={"limits": {"maxBody": 0}}),

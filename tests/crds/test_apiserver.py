@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -53,7 +54,6 @@ def test_nested_defaults_are_filled_in(server: Server) -> None:
         "source": {"http": cases.HTTP},
         "context": {"tokens": 4096, "parallel": 4},
         "resources": {"cpu": "2", "memory": "4Gi"},
-        "replicas": 1,
         "rollout": {"drainSeconds": 5, "startupSeconds": 900},
     }
 
@@ -87,7 +87,11 @@ def status_of(kind: str) -> dict[str, Any]:
         "readyReplicas": 2,
         "replicas": 2,
     }
-    return {**status, "model": "qwen", "selector": "a=b"} if kind == cases.MDEP else status
+    if kind == cases.MDEP:
+        return {**status, "model": "qwen", "selector": "a=b", "desiredReplicas": 3}
+    since = {"since": "2026-11-21T09:00:00Z"}
+    refused = {"scope": "Backend", "backend": "frontier", "reason": "BackendAuthFailed", **since}
+    return {**status, "outages": [{"scope": "Cloud", "reason": "EgressDown", **since}, refused]}
 
 
 @pytest.fixture
@@ -119,8 +123,8 @@ def test_what_kubectl_get_shows(server: Server) -> None:
     assert header == ["NAME", "MODEL", "ENGINE", "WANTED", "UP", "READY", "REASON", "AGE"]
     assert row[:-1] == ["house", "qwen", "llama.cpp", "3", "2", "True", "Ready"]
     header, row = table(server.plane.kubectl("get", "rp"))
-    assert header == ["NAME", "WANTED", "UP", "PROGRAMMED", "READY", "REASON", "URL", "AGE"]
-    assert row[:-1] == ["assistant", "2", "2", "True", "True", "Ready", "http://house.default.svc/v1"]
+    assert header == ["NAME", "WANTED", "UP", "PROGRAMMED", "READY", "REASON", "OUTAGE", "URL", "AGE"]
+    assert row[:-1] == ["assistant", "2", "2", "True", "True", "Ready", "EgressDown", "http://house.default.svc/v1"]
     assert "Works" in server.plane.kubectl("get", "mdep", "-o", "wide")
     assert {"house", "assistant"} <= {
         name.rsplit("/", 1)[-1] for name in server.plane.kubectl("get", "genset", "-o", "name").split()
@@ -137,6 +141,37 @@ def test_scale(server: Server) -> None:
     assert scale["status"] == {"replicas": 2, "selector": "a=b"}
     assert resource["spec"]["replicas"] == 5
     assert resource["status"]["readyReplicas"] == 2, "a change of the spec must not touch the status"
+
+
+@pytest.fixture
+def scalable(server: Server) -> Iterator[Callable[..., str]]:
+    """Makes a ModelDeployment of a spec; its name comes back."""
+    made = []
+
+    def make(name: str, **spec: Any) -> str:
+        document = cases.Case("", cases.MDEP, cases.house(**spec), name=name).document()
+        status, answer = server.create(document, dry_run=False)
+        assert status == 201, answer.get("message")
+        made.append(document)
+        return name
+
+    yield make
+    for document in made:
+        server.delete(document)
+
+
+def test_kubectl_scale_without_replicas(server: Server, scalable: Callable[..., str]) -> None:
+    name = scalable("unsaid")
+    server.plane.kubectl("scale", f"mdep/{name}", "--replicas=2")
+    assert server.plane.kubectl("get", f"mdep/{name}", "-o", "jsonpath={.spec.replicas}") == "2"
+
+
+def test_kubectl_scale_is_refused_where_demand_decides(server: Server, scalable: Callable[..., str]) -> None:
+    name = scalable("by-demand", autoscaling={"max": 2})
+    with pytest.raises(Exception, match="replicas and autoscaling exclude each other: remove one"):
+        server.plane.kubectl("scale", f"mdep/{name}", "--replicas=1")
+    assert server.plane.kubectl("get", f"mdep/{name}", "-o", "jsonpath={.spec.replicas}") == ""
+    server.plane.kubectl("patch", f"mdep/{name}", "--type=merge", "-p", '{"spec": {"autoscaling": {"max": 3}}}')
 
 
 def test_explain_describes_fields(server: Server) -> None:

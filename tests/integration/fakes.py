@@ -59,7 +59,7 @@ class FakeKubelet:
             "availableReplicas": available,
             "unavailableReplicas": existing - available,
         }
-        await self._status(kinds.DEPLOYMENT, self._name, {key: value for key, value in status.items() if value})
+        await self._status(kinds.DEPLOYMENT, self._name, {key: value or None for key, value in status.items()})
 
     async def _pod(self, deployment: Object, ready: bool) -> Object:
         template = deployment["spec"]["template"]
@@ -156,6 +156,8 @@ class FakePod:
 
     address: str
     config: Object = field(default_factory=dict)  # what /-/config answers; {}: 503
+    sees: Object = field(default_factory=dict)  # what it adds to that: outages, unknown
+    demand: Object = field(default_factory=dict)  # what /-/demand answers; {}: 404, as an earlier version does
     progress: Object = field(default_factory=dict)
     completions: int = 0
     completion_status: int = 200
@@ -166,6 +168,7 @@ class FakePod:
         """Listens on the ports of its address."""
         app = web.Application()
         app.router.add_get("/-/config", self._config)
+        app.router.add_get("/-/demand", self._demand)
         app.router.add_get("/-/progress", self._progress)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._completion)
@@ -180,7 +183,10 @@ class FakePod:
 
     async def _config(self, _: web.Request) -> web.Response:
         self.asked += 1
-        return web.json_response(self.config, status=200 if self.config else 503)
+        return web.json_response({**self.config, **self.sees}, status=200 if self.config else 503)
+
+    async def _demand(self, _: web.Request) -> web.Response:
+        return web.json_response(self.demand, status=200 if self.demand else 404)
 
     async def _progress(self, _: web.Request) -> web.Response:
         return web.json_response(self.progress, status=200 if self.progress else 503)

@@ -187,8 +187,8 @@ async def test_a_router_that_refuses_the_configuration(world: World) -> None:
 
 
 async def test_no_polling_at_rest(world: World) -> None:
-    """A router is asked when something changed, and at a resync; not in between."""
-    operator = await world.start()
+    """But for its outages, a router is asked when something changed, and at a resync; not in between."""
+    operator = await world.start(outages_seconds=3600.0)
     await applied(world)
     async with routers(world, "assistant") as made:
         await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")

@@ -161,6 +161,7 @@ class World:
                 leader_election=False,
                 resync_seconds=3600.0,
                 secrets_seconds=0.3,
+                outages_seconds=0.3,
             ),
             **options,
         )

@@ -25,10 +25,10 @@ def cloud(base_url: str, name: str = "cloud", provider: str = "openAICompatible"
     return {"name": name, "kind": "cloud", "model": "large", "url": target, **more}
 
 
-def pods(host: str, port: int, name: str = "house", health: str = "/health") -> dict[str, Any]:
+def pods(host: str, port: int, name: str = "house", health: str = "/health", **more: Any) -> dict[str, Any]:
     """A local backend whose endpoints DNS tells."""
     local = {"dns": {"host": host, "port": port}, "healthPath": health}
-    return {"name": name, "kind": "local", "model": "small", "local": local}
+    return {"name": name, "kind": "local", "model": "small", "local": local, **more}
 
 
 def config(
@@ -39,6 +39,7 @@ def config(
     limits: dict[str, Any] | None = None,
     generation: int = 1,
     routes: list[dict[str, Any]] | None = None,
+    telemetry: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A configuration with one route over all backends, a tier each, unless told otherwise."""
     order = tiers if tiers is not None else [[backend["name"]] for backend in backends]
@@ -54,6 +55,7 @@ def config(
         "backends": list(backends),
         "routes": routes or [route],
         "limits": limits or {},
+        "telemetry": telemetry,
     }
 
 
@@ -68,6 +70,7 @@ class RunningRouter:
         *,
         drain_grace: float = 0.0,
         log: Path | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.config_dir = folder / "config"
         self.credentials_dir = folder / "credentials"
@@ -77,7 +80,9 @@ class RunningRouter:
         for name, data in (credentials or {}).items():
             (self.credentials_dir / name).write_bytes(data)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
-        options = ServerOptions(("127.0.0.1", 0), ("127.0.0.1", 0), drain_grace, descriptor)
+        options = ServerOptions(
+            ("127.0.0.1", 0), ("127.0.0.1", 0), drain_grace, descriptor, environment=environment or {}
+        )
         self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)
 
     def write(self, content: dict[str, Any] | str) -> None:

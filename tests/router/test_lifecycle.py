@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import socket
-import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from genset.router.wire import connect
+from tests.router.names import Names, free_port, pod
 from tests.router.running import RunningRouter, cloud, config, house, pods, until
 from tests.upstream import client, steps
 from tests.upstream.client import chat
@@ -186,43 +182,6 @@ async def test_without_a_configuration_it_waits_unready(tmp_path: Path) -> None:
         assert (await router.ask(chat())).complete
 
 
-class Names:
-    """What FakeDns answers: host -> addresses; a missing host has none."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, tuple[str, ...]] = {}
-        self.down = False
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """FakeDns in place of getaddrinfo: a name server that tests can change and break."""
-    fake = Names()
-
-    def getaddrinfo(host: str) -> tuple[str, ...]:
-        if fake.down:
-            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        if host not in fake.known:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return fake.known[host]
-
-    monkeypatch.setattr(connect, "_getaddrinfo", getaddrinfo)
-    return fake
-
-
-def free_port() -> int:
-    """One that is free on every loopback address (pods of a Service share their port)."""
-    with socket.socket() as sock:
-        sock.bind(("0.0.0.0", 0))
-        return int(sock.getsockname()[1])
-
-
-async def pod(stack: contextlib.AsyncExitStack, host: str, port: int, **more: Any) -> ScriptedUpstream:
-    upstream = ScriptedUpstream(host=host, **more)
-    upstream.port = port
-    return await stack.enter_async_context(upstream)
-
-
 async def test_endpoints_come_and_go_with_dns(tmp_path: Path, names: Names) -> None:
     port = free_port()
     async with contextlib.AsyncExitStack() as stack:
@@ -323,78 +282,6 @@ async def test_a_flapping_house_does_not_drag_traffic_along(tmp_path: Path, name
                 answer = await router.ask(chat())
                 assert answer.complete and answer.headers["x-genset-backend"] == "cloud"
                 await asyncio.sleep(0.1)
-
-
-async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[asyncio.subprocess.Process, int, int]:
-    """`genset router` as a process of its own."""
-    (tmp_path / "config").mkdir(exist_ok=True)
-    (tmp_path / "config" / "router.json").write_text(json.dumps(content))
-    port, admin = free_port(), free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "genset", "router", "--config-dir", str(tmp_path / "config"),
-        "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--access-log", str(tmp_path / "access.log"),
-        *more, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    for _ in range(200):
-        with contextlib.suppress(OSError):
-            if (await client.request(f"http://127.0.0.1:{admin}/-/ready")).status == 200:
-                return process, port, admin
-        await asyncio.sleep(0.05)
-    process.kill()
-    raise AssertionError("the router did not become ready within 10 s")
-
-
-async def test_sigterm_drains(tmp_path: Path) -> None:
-    async with ScriptedUpstream(default=Answer(words=20, interval=0.1)) as local:
-        process, port, admin = await spawn(tmp_path, config(house(local.base_url)), "--drain-grace", "0.8")
-        url = f"http://127.0.0.1:{port}"
-        try:
-            kept = await client.HttpConnection.open(url)
-            async with client.stream(url + "/v1/chat/completions", chat()) as running:
-                await running.until_text(2)
-                process.send_signal(signal.SIGTERM)
-                for _ in range(100):
-                    ready = await client.request(f"http://127.0.0.1:{admin}/-/ready")
-                    if ready.status == 503:
-                        break
-                    await asyncio.sleep(0.01)
-                assert ready.status == 503, "still ready after SIGTERM"
-                # during the grace new requests are still served, and told to go elsewhere afterwards
-                fresh = await client.request(url + "/v1/models")
-                assert fresh.status == 200 and fresh.headers["connection"] == "close"
-                old = await (await kept.start("/v1/models")).whole()
-                assert old.status == 200 and old.headers["connection"] == "close"
-                await asyncio.sleep(1.0)
-                with pytest.raises(OSError):
-                    await client.request(url + "/v1/models")
-                answer = await running.whole()
-            assert answer.complete and fault(answer.text, 20) is None, answer
-            assert await asyncio.wait_for(process.wait(), 5) == 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
-    assert [line["backend"] for line in lines] == ["house"]
-    assert lines[0]["attempts"][0].startswith("house:ok:") and lines[0]["outputTokens"] == 20
-    assert "count" not in str({k: v for k, v in lines[0].items() if k != "model"}), "prompt text in the access log"
-
-
-async def test_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:
-    async with ScriptedUpstream(default=Answer(words=500, interval=0.1)) as local:
-        content = config(house(local.base_url), limits={"drainSeconds": 1})
-        process, port, _ = await spawn(tmp_path, content, "--drain-grace", "0")
-        try:
-            async with client.stream(f"http://127.0.0.1:{port}/v1/chat/completions", chat()) as running:
-                await running.until_text(2)
-                process.send_signal(signal.SIGTERM)
-                answer = await running.whole(within=5)
-            assert not answer.complete and answer.error is not None and answer.error["code"] == "router_draining"
-            assert await asyncio.wait_for(process.wait(), 5) == 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
 
 
 async def test_a_hung_pod_is_no_reason_to_give_up_while_another_is_well(tmp_path: Path, names: Names) -> None:

@@ -238,7 +238,8 @@ AFTER_COMMIT: dict[str, tuple[Break, str]] = {
 async def test_a_break_after_commit_is_told_in_the_stream(tmp_path: Path, row: str) -> None:
     brk, code = AFTER_COMMIT[row]
     async with ScriptedUpstream(default=Answer(brk=brk)) as ill, ScriptedUpstream() as other:
-        content = config(house(ill.base_url), cloud(other.base_url), failover={"stallSeconds": 0.4})
+        failover = {"stallSeconds": 0.4, "continueStreams": False}
+        content = config(house(ill.base_url), cloud(other.base_url), failover=failover)
         async with RunningRouter(tmp_path, content) as router:
             answer = await router.ask(chat())
         assert answer.status == 200 and answer.ended == "clean"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,24 @@ def test_a_commit_that_changes_only_the_readme_needs_no_download(hub: FakeHub, t
         hub.commit({"m.gguf": MODEL, "README.md": readme})
         run(spec)
     assert hub.sent == len(MODEL)
+
+
+@pytest.mark.parametrize("hub_is_there", [True, False])
+def test_a_settled_model_is_served_without_asking_the_hub(
+    hub: FakeHub, tmp_path: Path, run: Run, hub_is_there: bool
+) -> None:
+    """A pod that wakes while somebody waits: neither a newer commit nor a hub that is away costs any time."""
+    hub.commit({"m.gguf": MODEL})
+    spec = replace(hub_spec(hub, tmp_path), settled=True)
+    run(spec)
+    assert model_bytes(spec) == MODEL, "the first time it is downloaded like any other"
+    hub.commit({"m.gguf": OTHER})
+    if not hub_is_there:
+        hub.close()
+    began = time.monotonic()
+    run(spec)
+    assert model_bytes(spec) == MODEL and hub.sent == len(MODEL)
+    assert time.monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize("trouble", ["down", "unauthorized", "gone", "ambiguous", "wrong bytes"])

@@ -51,7 +51,7 @@ _COLUMNS: dict[str, list[Schema]] = {
     names.MODEL_DEPLOYMENT: [
         _column("Model", ".status.model", "Name of the model as served."),
         _column("Engine", ".spec.engine", "Model server."),
-        _column("Wanted", ".spec.replicas", "Replicas asked for.", kind="integer"),
+        _column("Wanted", ".status.desiredReplicas", "Replicas that there should be now.", kind="integer"),
         _column("Up", ".status.readyReplicas", "Replicas that answer.", kind="integer"),
         _column("Ready", _condition("Ready", "status"), "True: a real completion succeeded."),
         _column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
@@ -66,6 +66,7 @@ _COLUMNS: dict[str, list[Schema]] = {
         _column("Programmed", _condition("Programmed", "status"), "True: every router serves this generation."),
         _column("Ready", _condition("Ready", "status"), "True: programmed, and all routers are up."),
         _column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+        _column("Outage", ".status.outages[0].reason", "What routers see as down; the first of status.outages."),
         _column("URL", ".status.url", "Base URL for clients inside the cluster."),
         _column("Message", _condition("Ready", "message"), "What to know or do.", wide=True),
         _AGE,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from genset.api.modeldeployment import ConditionType as MC
 from genset.api.modeldeployment import Reason as MR
 from genset.api.routepolicy import ConditionType as RC
+from genset.api.routepolicy import OutageReason as RO
 from genset.api.routepolicy import Reason as RR
 
 
@@ -121,6 +122,7 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.READY: Meaning("The model serves."),
     MR.STARTING: _STARTING,
     MR.SCALED_TO_ZERO: Meaning("Zero replicas are wanted: the model rests by intent.", "Scale up to wake it."),
+    MR.AT_REST: Meaning("No request came for autoscaling.idleSeconds; the next one at a router wakes the model."),
     MR.UNSCHEDULABLE: _UNSCHEDULABLE,
     MR.IMAGE_PULL_FAILED: _IMAGE,
     MR.CRASH_LOOP: _CRASHING,
@@ -163,4 +165,24 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.CRASH_LOOP: _CRASHING,
     RR.REPLICAS_MISSING: _MISSING,
     RR.ROLLING_OUT: _ROLLING,
+}
+
+ROUTE_POLICY_OUTAGES: Mapping[RO, Meaning] = {
+    RO.EGRESS_DOWN: Meaning(
+        "Two or more cloud hosts cannot be reached at all. Every cloud backend is passed over until one can.",
+        "Look at the way out: DNS, firewall, egress proxy, NetworkPolicies.",
+    ),
+    RO.HOUSE_DOWN: Meaning(
+        "No model of the house that should run can answer. Requests go to the cloud where the routes let them.",
+        "Look at the conditions of the ModelDeployments that the message names.",
+    ),
+    RO.BACKEND_AUTH_FAILED: Meaning(
+        "A backend refuses the routers' key, or the account behind it is exhausted (401, 402, 403). It is passed over "
+        "for 30 minutes, or until the key changes.",
+        "Renew the key in the Secret that the message names; it is noticed by itself.",
+    ),
+    RO.BACKEND_MODEL_NOT_FOUND: Meaning(
+        "A backend does not know the model that the policy asks it for (404). It is passed over for 5 minutes at a time.",
+        "Correct the model's name.",
+    ),
 }

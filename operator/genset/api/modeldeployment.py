@@ -12,7 +12,6 @@ from genset.api.base import (
     ApiModel,
     Condition,
     ModelName,
-    Name,
     ObjectMeta,
     Quantity,
     Rule,
@@ -21,6 +20,7 @@ from genset.api.base import (
     rules,
 )
 from genset.api.quantity import parse_quantity
+from genset.api.source import Cache, Source
 
 
 class EngineName(StrEnum):
@@ -28,6 +28,13 @@ class EngineName(StrEnum):
 
     LLAMA_CPP = "llama.cpp"
     EXTERNAL = "external"
+
+
+class RolloutStrategy(StrEnum):
+    """Which comes first when replicas are replaced."""
+
+    SURGE = "Surge"  # the new one: no gap, and room for one more is needed
+    REPLACE = "Replace"  # the end of the old one
 
 
 class ConditionType(StrEnum):
@@ -71,6 +78,7 @@ class Reason(StrEnum):
     READY = "Ready"
     STARTING = "Starting"
     SCALED_TO_ZERO = "ScaledToZero"
+    AT_REST = "AtRest"  # autoscaling: no request came for idleSeconds; the next one wakes it
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CRASH_LOOP = "CrashLoop"
@@ -80,126 +88,11 @@ class Reason(StrEnum):
     UNREACHABLE = "Unreachable"
 
 
-class HuggingFaceSource(ApiModel):
-    """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
+class EventReason(StrEnum):
+    """Reasons of Events that tell of no condition."""
 
-    repo: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
-        max_length=200,
-        description="Repository as owner/name.",
-    )
-    revision: str = Field(
-        default="main",
-        min_length=1,
-        max_length=200,
-        description="Branch, tag or commit. A commit makes every replica and every restart load the same bytes.",
-    )
-    file: str = Field(
-        default="*.gguf",
-        min_length=1,
-        max_length=256,
-        description="Glob over the repository's files. It must match one model. For a split model name the first "
-        "shard with the number of shards, e.g. *Q8_0-00001-of-00003.gguf; the others follow.",
-    )
-    token_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Access token for gated or private repositories. Only the puller sees it."
-    )
-    endpoint: str | None = Field(
-        default=None,
-        pattern=r"^https?://[^\s/@]+(/\S*)?$",
-        max_length=512,
-        description="Base URL of a mirror, for sites without internet. Default: the operator's setting, else the "
-        "public hub.",
-    )
-    ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the mirror, where a private CA does."
-    )
-
-
-class HttpSource(ApiModel):
-    """One file from a web server, e.g. a local mirror or an artifact store."""
-
-    url: str = Field(pattern=r"^https?://[^\s@]+$", max_length=2048, description="URL of the file.")
-    sha256: str = Field(
-        pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 of the file, in lower-case hexadecimal. A file that differs is never served.",
-    )
-    headers_secret_ref: SecretKeyRef | None = Field(
-        default=None,
-        description="Key of a Secret whose value holds request headers, one `Name: value` per line, for servers that "
-        "ask for credentials.",
-    )
-    ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the server, where a private CA does."
-    )
-
-
-class PvcSource(ApiModel):
-    """A file that someone else put on a PersistentVolumeClaim in the same namespace. It is mounted read-only."""
-
-    claim_name: Name = Field(description="Name of the PersistentVolumeClaim.")
-    path: str = Field(
-        pattern=r"^[^/\s][^\n]*$", max_length=1024, description="Path of the file inside the volume, without leading /."
-    )
-
-
-class HostPathSource(ApiModel):
-    """A file that lies on each node. Needs the operator's opt-in, because it reads the node's disk."""
-
-    path: str = Field(pattern=r"^/[^\n]*[^/\n]$", max_length=1024, description="Absolute path of the file on the node.")
-
-
-_SOURCES = ("hugging_face", "http", "pvc", "host_path")
-
-
-@rules(
-    Rule(
-        "(has(self.huggingFace) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.pvc) ? 1 : 0) + "
-        "(has(self.hostPath) ? 1 : 0) == 1",
-        "source needs exactly one of huggingFace, http, pvc, hostPath",
-        lambda source: sum(getattr(source, name) is not None for name in _SOURCES) == 1,
-    )
-)
-class Source(ApiModel):
-    """Where the weights come from: exactly one kind."""
-
-    hugging_face: HuggingFaceSource | None = Field(default=None, description="Hugging Face hub or mirror.")
-    http: HttpSource | None = Field(default=None, description="One file by URL and checksum.")
-    pvc: PvcSource | None = Field(default=None, description="A file on an existing PersistentVolumeClaim.")
-    host_path: HostPathSource | None = Field(
-        default=None,
-        description="A file on the node. Refused unless the operator runs with allowHostPath.",
-    )
-
-
-@rules(
-    Rule(
-        "has(self.storageClassName) == has(oldSelf.storageClassName) && "
-        "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName) && "
-        "self.accessMode == oldSelf.accessMode",
-        "cache.storageClassName and cache.accessMode cannot change once set: a volume keeps them for life; make a new "
-        "ModelDeployment, or remove cache first and add it again",
-    ),
-    Rule(
-        "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
-        "cache.size cannot shrink: volumes only grow; remove cache first and add it again",
-    ),
-    Rule(
-        "quantity(string(self.size)).isGreaterThan(quantity('0'))",
-        "cache.size must be above zero",
-        lambda cache: parse_quantity(cache.size) > 0,
-    ),
-)
-class Cache(ApiModel):
-    """A PersistentVolumeClaim for downloaded weights. Without it each pod downloads into its own scratch space."""
-
-    size: Quantity = Field(description="Size of the volume, e.g. 20Gi. Leave room for the file and its download.")
-    storage_class_name: str | None = Field(
-        default=None, min_length=1, max_length=253, description="Storage class. Default: the cluster's."
-    )
-    access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
-        default="ReadWriteOnce", description="ReadWriteMany lets replicas on several nodes share one download."
-    )
+    WOKEN = "Woken"  # autoscaling: a request came, min -> max replicas
+    PUT_TO_REST = "PutToRest"  # autoscaling: no request came for idleSeconds, max -> min replicas
 
 
 class Context(ApiModel):
@@ -277,9 +170,37 @@ class External(ApiModel):
     )
 
 
+@rules(
+    Rule(
+        "self.min < self.max",
+        "autoscaling.min must be below autoscaling.max; for a fixed number of copies give replicas instead",
+        lambda scaling: scaling.min < scaling.max,
+    ),
+)
+class Autoscaling(ApiModel):
+    """Copies by demand. Routers tell of requests; the operator wakes the model and puts it to rest."""
+
+    min: int = Field(default=0, ge=0, le=1000, description="Copies while no request comes. 0 frees everything.")
+    max: int = Field(default=1, ge=1, le=1000, description="Copies from the first request on.")
+    idle_seconds: int = Field(
+        default=600,
+        ge=5,
+        le=2_592_000,
+        description="Silence after which the model is put to rest: no request at any router for so long, and none in "
+        "work.",
+    )
+
+
 class Rollout(ApiModel):
     """How replicas come and go."""
 
+    strategy: RolloutStrategy | None = Field(
+        default=None,
+        strict=False,
+        description="Surge: a new replica is ready before an old one goes; the nodes need room for one more. Replace: an "
+        "old one goes first, which needs no room and leaves a gap. Default: Surge; Replace with an accelerator or a "
+        "ReadWriteOncePod cache.",
+    )
     drain_seconds: int = Field(
         default=60, ge=0, le=3600, description="How long a replica that is going away may finish its running answers."
     )
@@ -324,6 +245,27 @@ class PodTemplate(ApiModel):
         lambda spec: spec.engine == EngineName.EXTERNAL or (spec.source is not None and spec.external is None),
     ),
     Rule(
+        "!has(self.replicas) || !has(self.autoscaling)",
+        "replicas and autoscaling exclude each other: remove one (kubectl scale sets replicas; for an autoscaled model "
+        "change autoscaling instead)",
+        lambda spec: spec.replicas is None or spec.autoscaling is None,
+    ),
+    Rule(
+        "self.engine != 'external' || !has(self.autoscaling)",
+        "autoscaling needs an engine that genset runs: it cannot start or stop an external server",
+        lambda spec: spec.engine != EngineName.EXTERNAL or spec.autoscaling is None,
+    ),
+    Rule(
+        "!has(self.rollout) || !has(self.rollout.strategy) || self.rollout.strategy != 'Surge' || !has(self.cache) || "
+        "self.cache.accessMode != 'ReadWriteOncePod'",
+        "rollout.strategy Surge needs a cache that two pods can mount: use Replace, or another cache.accessMode",
+        lambda spec: (
+            spec.rollout.strategy != RolloutStrategy.SURGE
+            or spec.cache is None
+            or spec.cache.access_mode != "ReadWriteOncePod"
+        ),
+    ),
+    Rule(
         "!has(self.llamaCpp) || self.engine == 'llama.cpp'",
         "llamaCpp settings need engine llama.cpp",
         lambda spec: spec.llama_cpp is None or spec.engine == EngineName.LLAMA_CPP,
@@ -355,13 +297,27 @@ class ModelDeploymentSpec(ApiModel):
     cache: Cache | None = Field(default=None, description="Volume that keeps downloaded weights.")
     context: Context = Field(default_factory=Context, description="Size of a request and parallelism.")
     resources: Resources = Field(default_factory=Resources, description="CPU, memory and GPUs of one replica.")
-    replicas: int = Field(
-        default=1, ge=0, le=1000, description="Copies of the model. 0 puts it to rest; weights in a cache stay."
+    replicas: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="Copies of the model. 0 puts it to rest; weights in a cache stay. Default: 1, unless autoscaling "
+        "is given instead. A HorizontalPodAutoscaler needs a number here to begin with.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="Copies by demand instead of replicas: woken by a request, put to rest by silence."
     )
     llama_cpp: LlamaCpp | None = Field(default=None, description="Settings that only llama.cpp knows.")
     external: External | None = Field(default=None, description="The server behind engine external.")
     rollout: Rollout = Field(default_factory=Rollout, description="How replicas come and go.")
     pod_template: PodTemplate | None = Field(default=None, description="Escape hatch, merged last into engine pods.")
+
+    @property
+    def most_replicas(self) -> int:
+        """Copies that there are when all of them run."""
+        if self.autoscaling is not None:
+            return self.autoscaling.max
+        return 1 if self.replicas is None else self.replicas
 
 
 class WeightsStatus(ApiModel):
@@ -387,6 +343,14 @@ class ModelDeploymentStatus(ApiModel):
     )
     model: str = Field(default="", description="Name of the model as served.")
     url: str = Field(default="", description="Base URL of the model's OpenAI API inside the cluster.")
+    desired_replicas: int | None = Field(
+        default=None, ge=0, description="Pods that there should be now: replicas, or what autoscaling has decided."
+    )
+    last_active_time: str | None = Field(
+        default=None,
+        description="Autoscaling: when a router last had a request, told about once a minute.",
+        json_schema_extra={"format": "date-time"},
+    )
     replicas: int = Field(default=0, ge=0, description="Pods that exist.")
     ready_replicas: int = Field(default=0, ge=0, description="Pods that pass the engine's readiness probe.")
     selector: str = Field(default="", description="Label selector of the pods, for autoscalers.")

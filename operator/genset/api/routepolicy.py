@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from genset.api.backend import Backend
 from genset.api.base import (
     RESOURCE_NAME_CEL,
     ApiModel,
     Condition,
-    Name,
     ObjectMeta,
-    Quantity,
     Rule,
-    SecretKeyRef,
     is_resource_name,
     rules,
 )
-from genset.api.quantity import parse_quantity
-
-
-class ProviderName(StrEnum):
-    """Cloud providers, by the wire format and the base URL that they imply."""
-
-    OPENAI = "openai"
-    OPENROUTER = "openRouter"
-    MISTRAL = "mistral"
-    DEEPSEEK = "deepSeek"
-    OPENAI_COMPATIBLE = "openAICompatible"  # Portkey, LiteLLM, any gateway, another site's genset
+from genset.api.router import Router
 
 
 class ConditionType(StrEnum):
@@ -69,81 +57,35 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut"
 
 
-class DeploymentRef(ApiModel):
-    """A ModelDeployment in the namespace of the policy."""
+class OutageScope(StrEnum):
+    """What is down."""
 
-    name: Name = Field(description="Name of the ModelDeployment.")
-
-
-class Proxy(ApiModel):
-    """An egress HTTP proxy; TLS to the provider is made through it by CONNECT."""
-
-    url: str = Field(
-        pattern=r"^http://[^\s/@]+:[0-9]{1,5}/?$", max_length=512, description="http://HOST:PORT of the proxy."
-    )
-    credentials_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Key of a Secret with user:password for the proxy (Basic)."
-    )
+    CLOUD = "Cloud"  # the way out: no cloud host can be reached
+    HOUSE = "House"  # every model of the house
+    BACKEND = "Backend"  # one backend, which refuses the routers
 
 
-@rules(
-    Rule(
-        "self.provider != 'openAICompatible' || has(self.baseURL)",
-        "provider openAICompatible needs baseURL, e.g. https://gateway.corp/v1",
-        lambda cloud: cloud.provider != ProviderName.OPENAI_COMPATIBLE or cloud.base_url is not None,
-    ),
-    Rule(
-        "self.provider == 'openAICompatible' || has(self.credentialsSecretRef)",
-        "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without",
-        lambda cloud: cloud.provider == ProviderName.OPENAI_COMPATIBLE or cloud.credentials_secret_ref is not None,
-    ),
-)
-class Cloud(ApiModel):
-    """One model of one provider."""
+class OutageReason(StrEnum):
+    """Why it is down. An Event of the same reason tells when it begins."""
 
-    provider: ProviderName = Field(strict=False, description="Whose API it is.")
-    model: str = Field(min_length=1, max_length=256, description="Name of the model at the provider.")
-    base_url: str | None = Field(
-        default=None,
-        alias="baseURL",
-        pattern=r"^https?://[^\s/@]+(/[^\s?#]*)?$",
-        max_length=2048,
-        description="Base URL of the API, with its version, e.g. https://gateway.corp/v1. Default: the provider's own.",
-    )
-    credentials_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="API key, sent as a bearer token. Only the router sees it."
-    )
-    ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the server, where a private CA does."
-    )
-    proxy: Proxy | None = Field(default=None, description="Egress proxy on the way to the provider.")
+    EGRESS_DOWN = "EgressDown"
+    HOUSE_DOWN = "HouseDown"
+    BACKEND_AUTH_FAILED = "BackendAuthFailed"
+    BACKEND_MODEL_NOT_FOUND = "BackendModelNotFound"
 
 
-@rules(
-    Rule(
-        "has(self.deployment) != has(self.cloud)",
-        "a backend needs exactly one of deployment, cloud",
-        lambda backend: (backend.deployment is None) != (backend.cloud is None),
-    )
-)
-class Backend(ApiModel):
-    """One target that routes can name."""
+class WhenFull(StrEnum):
+    """What a request does when every endpoint of a candidate works on as many requests as it may."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        min_length=1,
-        max_length=63,
-        description="Name of the backend; clients see it in x-genset-backend.",
-    )
-    deployment: DeploymentRef | None = Field(default=None, description="A model of the house.")
-    cloud: Cloud | None = Field(default=None, description="A model of a provider.")
-    context_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        le=100_000_000,
-        description="Tokens of prompt and answer that the backend can hold. Requests that are larger pass it by. "
-        "Default: context.tokens of the deployment; unlimited for a cloud.",
-    )
+    NEXT_TIER = "NextTier"
+    WAIT = "Wait"
+
+
+class ColdStartMode(StrEnum):
+    """What a request does while a backend wakes."""
+
+    BRIDGE = "Bridge"
+    HOLD = "Hold"
 
 
 ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, max_length=128)]
@@ -237,6 +179,25 @@ class Failover(ApiModel):
         default=TOTAL_SECONDS, ge=1, le=86_400, description="Longest time of a request, over all its attempts."
     )
     max_attempts: int = Field(default=4, ge=1, le=16, description="Attempts of a request, over all backends.")
+    continue_streams: bool = Field(
+        default=True,
+        description="Whether another backend writes on when a stream of plain text breaks. false: the client gets an "
+        "error inside the stream, as it always does for tool calls and structured output.",
+    )
+
+
+class ColdStart(ApiModel):
+    """What a request does that finds a backend at rest. Only deployments with autoscaling ever rest."""
+
+    mode: ColdStartMode = Field(
+        default=ColdStartMode.BRIDGE,
+        strict=False,
+        description="Bridge: the next tier answers until the backend is ready; if there is none that can, the request "
+        "waits as with Hold. Hold: the request waits for the backend; a stream is kept alive by comments.",
+    )
+    seconds: int = Field(
+        default=300, ge=1, le=3600, description="Longest wait for a backend to wake; then the next tier."
+    )
 
 
 class Route(ApiModel):
@@ -253,72 +214,21 @@ class Route(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     failover: Failover = Field(default_factory=Failover, description="Deadlines and attempts.")
-
-
-@rules(
-    Rule(
-        "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
-        "router.resources.memory must be above zero: it is the pod's limit",
-        lambda resources: parse_quantity(resources.memory) > 0,
-    ),
-)
-class RouterResources(ApiModel):
-    """What one router pod may use."""
-
-    cpu: Quantity = Field(default="500m", description="CPU request. No limit: a throttled router adds latency.")
-    memory: Quantity = Field(default="256Mi", description="Memory request and limit.")
-
-
-@rules(
-    Rule(
-        "quantity(string(self.maxBody)).isGreaterThan(quantity('0'))",
-        "router.limits.maxBody must be above zero",
-        lambda limits: parse_quantity(limits.max_body) > 0,
-    ),
-)
-class RouterLimits(ApiModel):
-    """What one router pod takes on before it says 413 or 429."""
-
-    max_body: Quantity = Field(default="32Mi", description="Largest request body; larger ones get 413.")
-    max_in_flight: int = Field(
-        default=2000, ge=1, le=100_000, description="Requests in work at once; more wait in the queue."
+    cold_start: ColdStart = Field(default_factory=ColdStart, description="What to do while a backend wakes.")
+    when_full: WhenFull = Field(
+        default=WhenFull.NEXT_TIER,
+        strict=False,
+        description="When all endpoints of a backend are at balancing.maxInFlightPerEndpoint. NextTier: the next backend "
+        "that has a place answers; only if none has, the request waits. Wait: it waits for a place before it goes on to "
+        "the next backend. A wait that is over ends with 429 and Retry-After.",
     )
-    max_queued: int = Field(
-        default=1000, ge=0, le=100_000, description="Requests that may wait; more get 429 with Retry-After."
-    )
-    queue_seconds: int = Field(default=30, ge=1, le=600, description="Longest wait in the queue, then 429.")
 
 
-class RouterService(ApiModel):
-    """The Service that clients dial."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
-        default="ClusterIP", description="How the router is reached."
-    )
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations, e.g. for a load balancer.")
-
-
-class Router(ApiModel):
-    """The router's pods."""
-
-    replicas: int = Field(default=2, ge=0, le=100, description="Router pods.")
-    image: str | None = Field(
-        default=None, min_length=1, max_length=512, description="Image of the router. Default: the operator's own."
-    )
-    resources: RouterResources = Field(default_factory=RouterResources, description="CPU and memory of one pod.")
-    limits: RouterLimits = Field(default_factory=RouterLimits, description="Bounds of one pod.")
-    service: RouterService = Field(default_factory=RouterService, description="The Service that clients dial.")
-    drain_seconds: int = Field(
-        default=120, ge=0, le=3600, description="How long a router that is going away may finish running answers."
-    )
-    allowed_clients: list[dict[str, Any]] = Field(
-        default_factory=list,
-        max_length=32,
-        description="NetworkPolicy peers that may reach the router. Empty: anyone who can reach the cluster's pods.",
-        json_schema_extra={
-            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-            "x-kubernetes-list-type": "atomic",
-        },
+def _waits_have_bounds(spec: RoutePolicySpec) -> bool:
+    bounded = {b.name for b in spec.backends if b.balancing.max_in_flight_per_endpoint is not None}
+    return all(
+        route.when_full != WhenFull.WAIT or any(b.name in bounded for tier in route.tiers for b in tier.backends)
+        for route in spec.routes
     )
 
 
@@ -332,7 +242,13 @@ def _backends_known(spec: RoutePolicySpec) -> bool:
         "self.routes.all(r, r.tiers.all(t, t.backends.all(b, self.backends.exists(x, x.name == b.name))))",
         "every backend of a tier must be one of spec.backends: correct the name, or add the backend",
         _backends_known,
-    )
+    ),
+    Rule(
+        "self.routes.all(r, !has(r.whenFull) || r.whenFull != 'Wait' || r.tiers.exists(t, t.backends.exists(b, "
+        "self.backends.exists(x, has(x.balancing) && has(x.balancing.maxInFlightPerEndpoint) && x.name == b.name))))",
+        "whenFull Wait needs balancing.maxInFlightPerEndpoint on a backend of the route: without a bound none is full",
+        _waits_have_bounds,
+    ),
 )
 class RoutePolicySpec(ApiModel):
     """Where requests go."""
@@ -352,6 +268,18 @@ class RoutePolicySpec(ApiModel):
     router: Router = Field(default_factory=Router, description="The router's pods.")
 
 
+class Outage(ApiModel):
+    """Something that routers see as down, or that refuses them."""
+
+    scope: OutageScope = Field(strict=False, description="Cloud: all of it. House: all of it. Backend: the one named.")
+    backend: str | None = Field(default=None, max_length=63, description="Name of the backend; scope Backend only.")
+    reason: OutageReason = Field(strict=False, description="Why; one of the documented constants.")
+    message: str = Field(default="", max_length=1024, description="What it means for requests, and what to do.")
+    since: str = Field(
+        description="When the first router saw it (RFC 3339).", json_schema_extra={"format": "date-time"}
+    )
+
+
 class RoutePolicyStatus(ApiModel):
     """What the routers serve."""
 
@@ -367,6 +295,12 @@ class RoutePolicyStatus(ApiModel):
     programmed_routers: int = Field(default=0, ge=0, description="Routers that serve it.")
     replicas: int = Field(default=0, ge=0, description="Router pods that exist.")
     ready_replicas: int = Field(default=0, ge=0, description="Router pods that are ready.")
+    outages: list[Outage] = Field(
+        default_factory=list,
+        max_length=34,
+        description="What routers see as down now: the cloud, the house, backends that refuse them.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 @rules(

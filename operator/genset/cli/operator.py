@@ -140,6 +140,12 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     default=5.0,
     help="Pause between two looks at the Secrets that resources name.",
 )
+@_option(
+    "--outages-seconds",
+    type=click.FloatRange(min=0.2),
+    default=5.0,
+    help="Pause between two questions to each router for what it sees as down.",
+)
 @_option("--workers", type=click.IntRange(1, 256), default=16, help="Resources reconciled at the same time.")
 @_option(
     "--health-listen",

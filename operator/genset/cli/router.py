@@ -105,7 +105,9 @@ def command(
             raise click.ClickException(str(problem)) from problem
     raise_file_limit()
     grace = drain_grace if drain_grace is not None else (5.0 if config_dir is not None else 0.0)
-    options = ServerOptions(listen, admin, grace, open_log(access_log), must_load=config_dir is None)
+    options = ServerOptions(
+        listen, admin, grace, open_log(access_log), must_load=config_dir is None, environment=os.environ
+    )
     try:
         uvloop.run(serve(source, options))
     except ConfigRejected as problem:

@@ -43,6 +43,7 @@ def command() -> None:
 @click.option("--headers-file", metavar="FILE", default="", help="File with request headers, one `Name: value` a line.")
 @click.option("--ca-file", metavar="FILE", default="", help="File with certificates (PEM) to trust, too.")
 @click.option("--termination-log", metavar="FILE", default="", help="Where a failure is written as JSON.")
+@click.option("--settled", is_flag=True, help="Serve a complete model as it is; do not ask the source for a newer one.")
 @click.option("--exclusive", is_flag=True, help="No other pod can mount DIR: other models may go when space is short.")
 @click.option(
     "--patience",
@@ -59,6 +60,7 @@ def fetch(
     headers_file: str,
     ca_file: str,
     termination_log: str,
+    settled: bool,
     exclusive: bool,
     patience: float,
     **source: str | None,
@@ -73,7 +75,7 @@ def fetch(
         given = source_from_flags({f"--{name}": value for name, value in source.items() if value is not None})
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    spec = FetchSpec(given, into, listen, token_file, headers_file, ca_file, termination_log, exclusive)
+    spec = FetchSpec(given, into, listen, token_file, headers_file, ca_file, termination_log, exclusive, settled)
     _run(termination_log, lambda: _fetch(spec, patience))
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit, urlunsplit
 
 from genset import names
-from genset.api.modeldeployment import ConditionType, ModelDeployment
+from genset.api.modeldeployment import ConditionType, ModelDeployment, Reason
 from genset.controllers.keys import Key
 from genset.controllers.shared import Shared
 from genset.engines import CompletionRequest, engine_of, managed_engine_of
@@ -121,7 +121,8 @@ class Completions:
             known.probe = CompletionProbe(failure is None, failure or "", known.template)
             now = self._now()
             if failure is None:
-                known.failures, known.due = 0, now + EXTERNAL_SECONDS
+                pause = EXTERNAL_SECONDS if managed_engine_of(resource) is None else 0.0  # new pods are asked at once
+                known.failures, known.due = 0, now + pause
             else:
                 known.failures += 1
                 known.due = now + min(FIRST_RETRY * 2 ** (known.failures - 1), LONGEST_RETRY)
@@ -162,7 +163,10 @@ class Completions:
         status = resource.status
         if status is None or status.observed_generation != resource.metadata.generation:
             return None
-        ready = any(item.type == ConditionType.READY and item.status == "True" for item in status.conditions)
+        ready = any(
+            item.type == ConditionType.READY and item.status == "True" and item.reason == Reason.READY
+            for item in status.conditions
+        )
         return CompletionProbe(True, "", template) if ready else None
 
     @staticmethod

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from genset import desired, names
-from genset.api.modeldeployment import ConditionType, ModelDeployment, ModelDeploymentStatus, Reason
+from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
 from genset.controllers.completions import Completions
 from genset.controllers.keys import Key
 from genset.controllers.shared import (
@@ -21,12 +22,13 @@ from genset.controllers.shared import (
     DELETING_SECONDS,
     PATIENCE,
     Shared,
-    invalid_conditions,
     parse,
     soonest,
     unapplied,
 )
+from genset.desired import autoscale
 from genset.desired import metadata as child_names
+from genset.desired.autoscale import Decision
 from genset.desired.context import ModelDeploymentContext
 from genset.kube import kinds, observe
 from genset.kube.apply import ApplyResult
@@ -36,7 +38,6 @@ from genset.status import refs
 from genset.status.observed import ModelDeploymentObserved, WeightsProgress
 
 DOWNLOAD_SECONDS = 5.0  # between two looks at a download
-_TYPES = tuple(ConditionType)
 
 
 class ModelDeploymentController:
@@ -52,25 +53,29 @@ class ModelDeploymentController:
         live = await shared.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, key.name)
         if live is None or live["metadata"].get("deletionTimestamp"):
             shared.references.drop(key)  # children go by their owner reference
+            shared.demand.drop(key)
             self._completions.forget(key)
             return None
         try:
             resource = parse(ModelDeployment, live)
         except ValidationError as error:
-            await self._refuse(live, error)
+            model = (live.get("spec") or {}).get("model") or key.name
+            await shared.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model)
             return None
         named = [ref.name for _, ref in refs.secret_refs(resource)]
         secrets, versions = await shared.read_secrets(key, named)
         shared.references.set_secrets(key, versions)
-        context = ModelDeploymentContext(settings=shared.settings, secrets=secrets)
+        decision = shared.demand.decide(key, resource)
+        context = ModelDeploymentContext(settings=shared.settings, secrets=secrets, awake=decision.awake)
         problems = refs.check_model_deployment(resource, context)
         children = await self._children(key, live)
         if problems:
             applied = ApplyResult(objects={k: v for k, v in children.items() if observe.is_owned(v, live)})
         else:
             applied = await self._apply(key, live, resource, context, children)
-        observed, again = await self._observe(key, resource, applied, secrets)
-        await self._report(live, resource, observed, tuple(problems), applied)
+        observed, again = await self._observe(key, resource, applied, secrets, decision)
+        told = await self._report(live, resource, observed, tuple(problems), applied)
+        shared.demand.watch(key, resource, decision, observed.pods, told.last_active_time)
         return again
 
     async def _children(self, key: Key, live: Object) -> observe.Children:
@@ -95,7 +100,9 @@ class ModelDeploymentController:
             if self._shared.queue.failures(key) >= PATIENCE:
                 stuck = unapplied(error, live, children)
                 deployment = stuck.objects.get(("apps/v1", "Deployment", key.name))
-                await self._report(live, resource, ModelDeploymentObserved(deployment=deployment), (), stuck)
+                awake = autoscale.was_awake(resource)
+                unchanged = ModelDeploymentObserved(deployment=deployment, awake=awake)
+                await self._report(live, resource, unchanged, (), stuck)
             raise
 
     async def _observe(
@@ -104,6 +111,7 @@ class ModelDeploymentController:
         resource: ModelDeployment,
         applied: ApplyResult,
         secrets: Mapping[str, Mapping[str, bytes]],
+        decision: Decision,
     ) -> tuple[ModelDeploymentObserved, float | None]:
         shared = self._shared
         deployment = applied.objects.get(("apps/v1", "Deployment", key.name))
@@ -122,7 +130,14 @@ class ModelDeploymentController:
         )
         claim = applied.objects.get(("v1", "PersistentVolumeClaim", child_names.weights_claim(key.name)))
         observed = ModelDeploymentObserved(
-            deployment=deployment, pods=pods, weights=weights, completion=completion, pvc=claim
+            deployment=deployment,
+            pods=pods,
+            weights=weights,
+            completion=completion,
+            pvc=claim,
+            awake=decision.awake,
+            awake_note=decision.note,
+            last_request=shared.demand.last_request(key),
         )
         return observed, None if applied.namespace_terminating else again
 
@@ -144,33 +159,18 @@ class ModelDeploymentController:
         observed: ModelDeploymentObserved,
         problems: tuple[Any, ...],
         applied: ApplyResult,
-    ) -> None:
+    ) -> ModelDeploymentStatus:
         shared = self._shared
-        seen = ModelDeploymentObserved(
-            deployment=observed.deployment,
-            pods=observed.pods,
-            weights=observed.weights,
-            completion=observed.completion,
-            pvc=observed.pvc,
+        seen = replace(
+            observed,
             problems=problems,
             apply_errors=tuple(applied.problems),
             namespace_terminating=applied.namespace_terminating,
         )
         new = status.evaluate(resource, seen, shared.now())
-        if await shared.status.write(kinds.MODEL_DEPLOYMENT, live, new, _TYPES):
-            for event_type, reason, message in status.events(resource.status, new):
-                shared.recorder.record(live, event_type, reason, message)
-
-    async def _refuse(self, live: Object, error: ValidationError) -> None:
-        """A stored resource that today's rules refuse, e.g. from before an upgrade: children stay as they are."""
-        conditions = invalid_conditions(live, Reason.INVALID_SPEC, error, self._shared.now())
-        new = ModelDeploymentStatus(
-            observed_generation=live["metadata"].get("generation") or 0,
-            conditions=conditions,
-            model=(live.get("spec") or {}).get("model") or live["metadata"]["name"],
-        )
-        if await self._shared.status.write(kinds.MODEL_DEPLOYMENT, live, new, _TYPES):
-            self._shared.recorder.record(live, "Warning", Reason.INVALID_SPEC, conditions[0].message)
+        told = (*status.events(resource.status, new), *status.scaled(resource, new))
+        await shared.tell(kinds.MODEL_DEPLOYMENT, live, new, told)
+        return new
 
 
 def _pulls(pod: Object) -> bool:

@@ -8,7 +8,7 @@ all of them serve what they should.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,14 @@ from pydantic import ValidationError
 
 from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment
-from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
+from genset.api.routepolicy import RoutePolicy, RoutePolicyStatus
 from genset.controllers.keys import Key
+from genset.controllers.outages import OutageBook, is_of
 from genset.controllers.shared import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
     PATIENCE,
     Shared,
-    invalid_conditions,
     parse,
     soonest,
     unapplied,
@@ -45,7 +45,6 @@ PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
 NUDGE_AGAIN_SECONDS = 1.0  # the kubelet may have refreshed from a cache that did not know the new content yet
 FIRST_LOOK_SECONDS = 1.0  # before another reconcile when routers did not follow; doubles up to ...
 LONGEST_LOOK_SECONDS = 30.0
-_TYPES = tuple(ConditionType)
 
 Acks = dict[str, RouterAck | None]
 
@@ -66,10 +65,11 @@ class _Wanted:
 
 
 class RoutePolicyController:
-    """Holds nothing but how often routers did not follow."""
+    """Holds nothing but how often routers did not follow, and what they said last."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self.outages = OutageBook()
         self._looks: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -78,12 +78,15 @@ class RoutePolicyController:
         live = await shared.api.get(kinds.ROUTE_POLICY, key.namespace, key.name)
         if live is None or live["metadata"].get("deletionTimestamp"):
             shared.references.drop(key)  # children go by their owner reference
+            shared.demand.drop_policy(key)
+            self.outages.drop(key)
             self._looks.pop(key, None)
             return None
         try:
             resource = parse(RoutePolicy, live)
         except ValidationError as error:
-            await self._refuse(live, error)
+            await shared.refuse(kinds.ROUTE_POLICY, live, error, RoutePolicyStatus)
+            await self._keep_watching(key, live)
             return None
         children = await self._children(key, live)
         context, versions = await self._context(key, resource, live, children)
@@ -100,13 +103,13 @@ class RoutePolicyController:
             if shared.queue.failures(key) >= PATIENCE:
                 stuck = unapplied(error, live, children)
                 deployment = stuck.objects.get(("apps/v1", "Deployment", child_names.router(key.name)))
-                await self._report(live, resource, wanted, deployment, (), {}, problems, stuck)
+                await self._report(live, resource, context, wanted, deployment, (), {}, problems, stuck)
             raise
         own = applied.objects.get(_credentials_key(key.name))
         shared.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
         deployment = applied.objects.get(("apps/v1", "Deployment", child_names.router(key.name)))
         pods, acks, look = await self._program(key, deployment, wanted, applied)
-        await self._report(live, resource, wanted, deployment, pods, acks, problems, applied)
+        await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
         if applied.namespace_terminating:
             return None
         return soonest(
@@ -166,8 +169,9 @@ class RoutePolicyController:
             return (), {}, None
         labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
         pods = await observe.pods(self._shared.api, key.namespace, labels)
+        self._shared.demand.set_routers(key, pods)
         running = {pod["metadata"]["name"]: pod for pod in pods if observe.is_running(pod)}
-        acks = await self._ask(running.values())
+        acks = await self._ask(key, running.values())
         if applied.problems or applied.namespace_terminating:
             return pods, acks, None  # the configuration that they should follow may not be there
         stale = [name for name, ack in acks.items() if not wanted.is_served(ack)]
@@ -191,7 +195,7 @@ class RoutePolicyController:
         await self._nudge([running[name] for name in stale], wanted.annotation)
         while stale and loop.time() - began < PROGRAM_SECONDS and not self._shared.queue.outdated(key):
             await asyncio.sleep(POLL_SECONDS)
-            acks.update(await self._ask(running[name] for name in stale))
+            acks.update(await self._ask(key, (running[name] for name in stale)))
             stale = [name for name in stale if not wanted.is_served(acks[name])]
             if not any(acks[name] is not None for name in stale):
                 break  # nobody there to wait for: a router that starts reads the new files anyway
@@ -222,10 +226,13 @@ class RoutePolicyController:
         self._shared.echoes.wrote(stored)
         self._shared.metrics.applies.labels(kind="Pod", verb="annotate").inc()
 
-    async def _ask(self, pods: Any) -> Acks:
+    async def _ask(self, key: Key, pods: Iterable[Object]) -> Acks:
         asked = list(pods)
         answers = await asyncio.gather(*(self._shared.prober.router_config(pod["status"]["podIP"]) for pod in asked))
-        return {pod["metadata"]["name"]: _ack(answer) for pod, answer in zip(asked, answers, strict=True)}
+        return {
+            pod["metadata"]["name"]: RouterAck.from_json(answer) if is_of(answer, key) else None
+            for pod, answer in zip(asked, answers, strict=True)
+        }
 
     # -- status -------------------------------------------------------------------------------------------------------
 
@@ -233,6 +240,7 @@ class RoutePolicyController:
         self,
         live: Object,
         resource: RoutePolicy,
+        context: RoutePolicyContext,
         wanted: _Wanted,
         deployment: Object | None,
         pods: tuple[Object, ...],
@@ -240,11 +248,14 @@ class RoutePolicyController:
         problems: Sequence[Problem],
         applied: ApplyResult,
     ) -> None:
-        shared = self._shared
+        shared, metadata = self._shared, resource.metadata
+        key = Key(names.ROUTE_POLICY, metadata.namespace, metadata.name)
         observed = RoutePolicyObserved(
             deployment=deployment,
             pods=pods,
             acknowledgements=acks,
+            heard=self._heard(key, pods, acks),
+            deployments=context.deployments,
             problems=tuple(problems),
             apply_errors=tuple(applied.problems),
             config_hash=wanted.config,
@@ -252,32 +263,22 @@ class RoutePolicyController:
             namespace_terminating=applied.namespace_terminating,
         )
         new = status.evaluate(resource, observed, shared.now())
-        if await shared.status.write(kinds.ROUTE_POLICY, live, new, _TYPES):
-            for event_type, reason, message in status.events(resource.status, new):
-                shared.recorder.record(live, event_type, reason, message)
+        await shared.tell(kinds.ROUTE_POLICY, live, new, status.events(resource, new))
 
-    async def _refuse(self, live: Object, error: ValidationError) -> None:
-        """A stored resource that today's rules refuse, e.g. from before an upgrade: children stay as they are."""
-        conditions = invalid_conditions(live, Reason.INVALID_SPEC, error, self._shared.now())
-        new = RoutePolicyStatus(
-            observed_generation=live["metadata"].get("generation") or 0,
-            conditions=conditions,
-        )
-        if await self._shared.status.write(kinds.ROUTE_POLICY, live, new, _TYPES):
-            self._shared.recorder.record(live, "Warning", Reason.INVALID_SPEC, conditions[0].message)
+    def _heard(self, key: Key, pods: Iterable[Object], acks: Acks) -> Acks:
+        """What each router that runs says, or said when it last spoke."""
+        addresses = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods if observe.is_running(pod)}
+        return self.outages.heard(key, addresses, acks)
+
+    async def _keep_watching(self, key: Key, live: Object) -> None:
+        """The routers of a refused policy serve on as they did, and so must what they ask to be woken."""
+        backends = (live.get("spec") or {}).get("backends")
+        targets = (item.get("deployment") for item in backends if isinstance(item, dict)) if backends else ()
+        named = (item.get("name") for item in targets if isinstance(item, dict))
+        self._shared.references.set_deployments(key, [name for name in named if isinstance(name, str)])
+        labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
+        self._shared.demand.set_routers(key, await observe.pods(self._shared.api, key.namespace, labels))
 
 
 def _credentials_key(policy: str) -> tuple[str, str, str]:
     return "v1", "Secret", child_names.router_credentials(policy)
-
-
-def _ack(answer: Mapping[str, Any] | None) -> RouterAck | None:
-    if answer is None or not isinstance(answer.get("hash"), str):
-        return None
-    error = answer.get("error")
-    return RouterAck(
-        hash=answer["hash"],
-        credentials_hash=str(answer.get("credentialsHash") or ""),
-        generation=int(answer.get("generation") or 0),
-        error=str(error) if error else None,
-    )

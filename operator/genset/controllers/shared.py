@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from genset import names
+from genset.api import modeldeployment, routepolicy
 from genset.api.base import Condition
 from genset.api.modeldeployment import Reason
+from genset.controllers.demand import DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
@@ -20,16 +23,22 @@ from genset.kube import kinds
 from genset.kube.apply import Applier, ApplyResult, Children, is_owned
 from genset.kube.client import Api, ApiError, Object
 from genset.kube.echoes import Echoes
+from genset.kube.kinds import Kind
 from genset.kube.metrics import Metrics
 from genset.kube.observe import decoded
 from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
 from genset.kube.status import StatusWriter
+from genset.status.conditions import Event
 from genset.status.observed import Problem
 
 BLOCKED_SECONDS = 60.0  # before a look at what only a person can change and no watch shows, e.g. a foreign object
 PATIENCE = 3  # failed attempts in a row after which status tells why
 DELETING_SECONDS = 3.0  # before a look at a child that is being deleted and wanted again
+CONDITION_TYPES: dict[str, tuple[str, ...]] = {
+    names.MODEL_DEPLOYMENT: tuple(modeldeployment.ConditionType),
+    names.ROUTE_POLICY: tuple(routepolicy.ConditionType),
+}
 
 
 @dataclass
@@ -45,6 +54,7 @@ class Shared:
     echoes: Echoes
     recorder: Recorder
     prober: Prober
+    demand: DemandBook
     metrics: Metrics
     now: Callable[[], str]
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -60,6 +70,24 @@ class Shared:
         """Cancels what runs in the background."""
         for task in list(self._tasks):
             task.cancel()
+
+    async def tell(self, kind: Kind, live: Object, status: BaseModel, events: Iterable[Event]) -> None:
+        """Writes a status if it says something else than the live one, and with it the Events of the difference."""
+        if await self.status.write(kind, live, status, CONDITION_TYPES[kind.kind]):
+            for event_type, reason, message in events:
+                self.recorder.record(live, event_type, reason, message)
+
+    async def refuse(
+        self, kind: Kind, live: Object, error: ValidationError, status: type[BaseModel], **more: Any
+    ) -> None:
+        """Tells of a stored resource that today's rules refuse, e.g. from before an upgrade: children stay as they are.
+
+        `status` is the type of its status, and `more` what that says beside generation and conditions.
+        """
+        generation = live["metadata"].get("generation") or 0
+        conditions = _invalid_conditions(live, error, self.now())
+        new = status(observed_generation=generation, conditions=conditions, **more)
+        await self.tell(kind, live, new, [("Warning", Reason.INVALID_SPEC, conditions[0].message)])
 
     async def read_secrets(
         self, key: Key, wanted: Iterable[str]
@@ -103,7 +131,7 @@ def parse(model: type[Resource], live: Object) -> Resource:
         raise
 
 
-def invalid_conditions(live: Object, reason: str, error: ValidationError, now: str) -> list[Condition]:
+def _invalid_conditions(live: Object, error: ValidationError, now: str) -> list[Condition]:
     """Accepted and Ready are False because today's rules refuse the stored spec."""
     message = f"The spec is refused: {describe(error)}. Correct it and apply it again."
     before = {item.get("type"): item for item in (live.get("status") or {}).get("conditions") or ()}
@@ -111,7 +139,7 @@ def invalid_conditions(live: Object, reason: str, error: ValidationError, now: s
         Condition(
             type=kind,
             status="True" if kind == "Stalled" else "False",
-            reason=reason,
+            reason=Reason.INVALID_SPEC,
             message=message,
             observed_generation=live["metadata"].get("generation"),
             last_transition_time=_since(before.get(kind), "True" if kind == "Stalled" else "False", now),

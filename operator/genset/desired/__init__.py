@@ -36,7 +36,7 @@ def model_deployment(resource: ModelDeployment, context: ModelDeploymentContext)
     if context.settings.network_policies:
         objects.append(network_policy.for_engine(resource, context.settings))  # before the pods that it guards
     objects += service.services(resource)
-    objects.append(workload.deployment(resource, engine, context.settings))
+    objects.append(workload.deployment(resource, engine, context))
     objects.append(disruption_budget.for_engine(resource))
     return objects
 

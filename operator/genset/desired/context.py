@@ -50,3 +50,4 @@ class ModelDeploymentContext:
 
     settings: Settings
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    awake: bool = True  # what `autoscale.decide` says; only `spec.autoscaling` asks

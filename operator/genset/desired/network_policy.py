@@ -8,6 +8,9 @@ Policies add up: whoever needs more writes one beside ours.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
 from genset import names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
@@ -60,7 +63,7 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
             "podSelector": {"matchLabels": metadata.router_selector(name)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [clients, admin],
-            "egress": [_ALL] if _leaves_cluster(resource, context) else _inside(settings),
+            "egress": [_ALL] if _leaves_cluster(resource, context) else [*_inside(settings), *_collector(resource)],
         },
     )
 
@@ -88,6 +91,30 @@ def _inside(settings: Settings) -> list[Object]:
         {"to": [{"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_ENGINE}}}],
          "ports": _tcp(names.ENGINE_PORT)},
     ]  # fmt: skip
+
+
+def _collector(resource: RoutePolicy) -> list[Object]:
+    """The way to the traces' collector.
+
+    A Service is known by its name, COLLECTOR or COLLECTOR.NAMESPACE.svc: its pods are somewhere in that namespace, on a
+    port that only its translation knows. Any other host is known by its address, or by its port alone.
+    """
+    telemetry = resource.spec.router.telemetry
+    if telemetry is None:
+        return []
+    url = urlsplit(telemetry.otlp_endpoint)
+    host = url.hostname or ""
+    port = _tcp(url.port or (443 if url.scheme == "https" else 80))
+    try:
+        address = ip_address(host)
+    except ValueError:
+        labels = host.rstrip(".").split(".")
+        if len(labels) == 1:
+            return [{"to": [{"podSelector": {}}]}]
+        if labels[2:3] == ["svc"]:
+            return [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": labels[1]}}}]}]
+        return [{"ports": port}]
+    return [{"to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}], "ports": port}]
 
 
 def _operator(settings: Settings) -> Object:

@@ -13,16 +13,20 @@ from __future__ import annotations
 import hashlib
 import json
 
+from genset.api.backend import MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend, Balancing, Cloud, ProviderName
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
-from genset.api.routepolicy import Backend, Cloud, Match, ProviderName, Route, RoutePolicy
+from genset.api.routepolicy import Match, Route, RoutePolicy
+from genset.api.router import Telemetry
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext
 from genset.desired.credentials import CA, KEY, PROXY, credential_fault
 from genset.engines import engine_of, managed_engine_of
 from genset.router.config import (
     BackendConfig,
+    BalancingConfig,
+    ColdStartConfig,
     DnsEndpoints,
     FailoverConfig,
     HeaderMatchConfig,
@@ -32,6 +36,7 @@ from genset.router.config import (
     PolicyRef,
     RouteConfig,
     RouterConfig,
+    TelemetryConfig,
     UrlTarget,
     WeightedBackend,
 )
@@ -59,6 +64,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
             queue_seconds=limits.queue_seconds,
             drain_seconds=resource.spec.router.drain_seconds,
         ),
+        telemetry=_telemetry(resource.spec.router.telemetry),
     )
 
 
@@ -97,6 +103,8 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
         kind="cloud",
         model=cloud.model,
         context_tokens=backend.context_tokens,
+        continuation=backend.continuation or PROVIDERS[cloud.provider.value].continuation,
+        balancing=_balancing(backend.balancing),
         url=UrlTarget(
             base_url=_cloud_url(cloud),
             provider=cloud.provider.value,
@@ -120,8 +128,12 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             kind="local",
             model=found.served_model,
             context_tokens=context_tokens,
+            continuation=backend.continuation or engine.continuation,
+            balancing=_balancing(backend.balancing),
             local=LocalTarget(
-                dns=DnsEndpoints(host=host, port=_engine_port(found)), health_path=engine.health_path(found)
+                dns=DnsEndpoints(host=host, port=_engine_port(found)),
+                health_path=engine.health_path(found),
+                wakes=target.name if found.spec.autoscaling is not None else None,
             ),
         )
     external = found.spec.external
@@ -131,6 +143,8 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
         kind="local",
         model=found.served_model,
         context_tokens=context_tokens,
+        continuation=backend.continuation or engine.continuation,
+        balancing=_balancing(backend.balancing),
         url=UrlTarget(
             base_url=url,
             provider=ProviderName.OPENAI_COMPATIBLE.value,
@@ -139,6 +153,22 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             health_path=engine.health_path(found),
         ),
     )
+
+
+def _balancing(balancing: Balancing) -> BalancingConfig:
+    return BalancingConfig(
+        strategy=balancing.strategy.value,
+        prefix_tokens=PREFIX_TOKENS if balancing.prefix_tokens is None else balancing.prefix_tokens,
+        max_in_flight_per_endpoint=balancing.max_in_flight_per_endpoint,
+        max_queued=MAX_QUEUED if balancing.max_queued is None else balancing.max_queued,
+        queue_seconds=QUEUE_SECONDS if balancing.queue_seconds is None else balancing.queue_seconds,
+    )
+
+
+def _telemetry(telemetry: Telemetry | None) -> TelemetryConfig | None:
+    if telemetry is None:
+        return None
+    return TelemetryConfig(otlp_endpoint=telemetry.otlp_endpoint, sample_percent=telemetry.sample_percent)
 
 
 def _engine_port(found: ModelDeployment) -> int:
@@ -194,7 +224,10 @@ def _route(route: Route, known: set[str]) -> RouteConfig:
             stall_seconds=failover.stall_seconds,
             total_seconds=failover.total_seconds,
             max_attempts=failover.max_attempts,
+            continue_streams=failover.continue_streams,
         ),
+        cold_start=ColdStartConfig(mode=route.cold_start.mode.value, seconds=route.cold_start.seconds),
+        when_full=route.when_full.value,
     )
 
 

@@ -13,7 +13,8 @@ import posixpath
 from dataclasses import dataclass, field
 
 from genset import names
-from genset.api.modeldeployment import Cache, ModelDeployment, PvcSource, Source
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.source import Cache, PvcSource, Source
 from genset.desired import metadata
 from genset.desired.canonical import quantity
 from genset.desired.context import Settings
@@ -82,6 +83,7 @@ def _downloaded(resource: ModelDeployment, source: Source, settings: Settings) -
         default_endpoint=settings.hugging_face_endpoint,
         listen=f"0.0.0.0:{names.WEIGHTS_PORT}",
         exclusive=_exclusive(cache),
+        settled=resource.spec.autoscaling is not None,
     )
     volumes: list[Object] = [{"name": VOLUME, **_place(resource.metadata.name, cache)}]
     init_mounts: list[Object] = [{"name": VOLUME, "mountPath": spec.into}]

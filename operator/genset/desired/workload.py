@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from genset import names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
+from genset.api.modeldeployment import RolloutStrategy as Strategy
 from genset.desired import metadata
+from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
-from genset.desired.context import Settings
+from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines.base import ManagedEngine, Object
@@ -29,7 +31,7 @@ _CLOSED: Object = {
 }
 
 
-def deployment(resource: ModelDeployment, engine: ManagedEngine, settings: Settings) -> Object:
+def deployment(resource: ModelDeployment, engine: ManagedEngine, context: ModelDeploymentContext) -> Object:
     """The Deployment. `replicas` is always said: scaling is the resource's business alone."""
     name = resource.metadata.name
     return metadata.engine_child(
@@ -38,12 +40,12 @@ def deployment(resource: ModelDeployment, engine: ManagedEngine, settings: Setti
         "Deployment",
         name,
         spec={
-            "replicas": resource.spec.replicas,
+            "replicas": replicas(resource, awake=context.awake),
             "selector": {"matchLabels": metadata.engine_selector(name)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(resource)},
             "progressDeadlineSeconds": resource.spec.rollout.startup_seconds + DOWNLOAD_SECONDS,
             "revisionHistoryLimit": 2,
-            "template": pod_template(resource, engine, settings),
+            "template": pod_template(resource, engine, context.settings),
         },
     )
 
@@ -62,10 +64,12 @@ def pod_template(resource: ModelDeployment, engine: ManagedEngine, settings: Set
 
 
 def _rolling_update(resource: ModelDeployment) -> Object:
-    """New before old, unless the new one could not start beside it: no spare GPU, or a volume for one pod only."""
+    """As the user says; else new before old, unless the new one could hardly start beside it: a GPU is seldom spare, and
+    some volumes are for one pod only."""
     cache = resource.spec.cache
     alone = cache is not None and cache.access_mode == "ReadWriteOncePod"
-    if resource.spec.resources.accelerator is not None or alone:
+    usual = Strategy.REPLACE if resource.spec.resources.accelerator is not None or alone else Strategy.SURGE
+    if (resource.spec.rollout.strategy or usual) is Strategy.REPLACE:
         return {"maxSurge": 0, "maxUnavailable": 1}
     return {"maxSurge": 1, "maxUnavailable": 0}
 

@@ -60,6 +60,7 @@ class Engine(Protocol):
     """What any model server can be asked, whoever runs it."""
 
     name: EngineName
+    continuation: str  # rule of genset.router.continuation by which it writes on another's partial answer
 
     def base_url(self, resource: ModelDeployment) -> str:
         """Base URL of its OpenAI API, up to and with /v1, as pods of the cluster reach it."""

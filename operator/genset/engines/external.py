@@ -15,6 +15,7 @@ class ExternalEngine:
     """A server at a URL."""
 
     name = EngineName.EXTERNAL
+    continuation = "Anchor"  # nobody knows what it is; a policy may say it of its backend
 
     def base_url(self, resource: ModelDeployment) -> str:
         external = resource.spec.external

@@ -34,6 +34,7 @@ MIB = 2**20
 QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
 SPARE_HTTP_THREADS = 16  # probes, metrics, the operator
 PROBE_PERIOD_SECONDS = 5
+WAKING_PERIOD_SECONDS = 1  # of the startup probe where somebody may be waiting for the model to wake
 
 #: Used where neither the resource nor the operator names an image. Tags: llama.cpp docs/docker.md.
 DEFAULT_IMAGES: Mapping[str, str] = {
@@ -89,6 +90,9 @@ class LlamaCppEngine:
     """llama-server with a local GGUF file."""
 
     name = EngineName.LLAMA_CPP
+    # tools/server/server-common.cpp. A bare last message of role assistant would do, but a server started with
+    # --no-prefill-assistant starts over without a word (seen with b11669); older builds ignore the switch.
+    continuation = "ContinueFinalMessage"
     port = names.ENGINE_PORT
 
     def base_url(self, resource: ModelDeployment) -> str:
@@ -138,11 +142,12 @@ class LlamaCppEngine:
     def probes(self, resource: ModelDeployment) -> Probes:
         # /health: 503 while loading, 200 when ready; it answers from HTTP threads, apart from the model's.
         get: Object = {"path": "/health", "port": names.ENGINE_PORT_NAME}
-        startup_failures = -(-resource.spec.rollout.startup_seconds // PROBE_PERIOD_SECONDS)
+        period = PROBE_PERIOD_SECONDS if resource.spec.autoscaling is None else WAKING_PERIOD_SECONDS
+        startup_failures = -(-resource.spec.rollout.startup_seconds // period)
         return Probes(
             startup={
                 "httpGet": get,
-                "periodSeconds": PROBE_PERIOD_SECONDS,
+                "periodSeconds": period,
                 "failureThreshold": startup_failures,
                 "timeoutSeconds": 3,
             },

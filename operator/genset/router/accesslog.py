@@ -1,4 +1,4 @@
-"""The access log: one JSON line per request, rendered in batches, written by a thread.
+"""The access log: one JSON line per request, rendered in batches, written by a thread. No prompt and no answer text.
 
 The loop only serialises; the thread only writes (it holds no lock of the interpreter while a pipe is full). When its
 reader is too slow, lines are dropped and counted rather than requests delayed.
@@ -9,20 +9,77 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-#: What a line holds. Times in seconds (`time`: since 1970); `attempts` is the trail; `detail` tells of the last
-#: failure what no client should read (addresses).
-FIELDS = (
-    "time", "id", "route", "model", "stream", "status", "error", "backend", "tier", "endpoint", "reason", "attempts",
-    "seconds", "firstTokenSeconds", "inputTokens", "outputTokens", "detail",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from genset.router.wire.exchange import Exchange
+
+#: What a line holds, and what docs/observability.md says of it. Times are seconds.
+FIELDS = {
+    "time": "When the request ended, seconds since 1970.",
+    "id": "The x-request-id that the client got and the backend saw.",
+    "traceId": "Of the caller's valid `traceparent`, or of the span that was recorded; empty without either.",
+    "operation": "`chat`, `text_completion` or `embeddings`.",
+    "route": "Route that took the request; empty where none did.",
+    "model": "Model that the client named, at most 128 characters of it.",
+    "stream": "Whether the client asked for a stream.",
+    "status": "HTTP status; 499 where the client left before the answer was complete.",
+    "error": "Word of the error vocabulary; empty for a whole answer. With status 200: the error inside the stream.",
+    "backend": "Backend of the last attempt.",
+    "tier": "Its tier, counted from 0.",
+    "endpoint": "Address of the last attempt.",
+    "reason": "Why no earlier backend answered.",
+    "attempts": "The trail: backend, outcome and milliseconds of each attempt.",
+    "continuations": "How often another attempt was asked to write on.",
+    "seconds": "From the arrival of the whole request to the end of its answer.",
+    "queueSeconds": "Of them, waiting for a place in the router (limits.maxInFlight).",
+    "waitedSeconds": "Of them, waiting for a backend: one at rest, or one whose endpoints were all full.",
+    "firstTokenSeconds": "From the arrival to the first token; for an answer in one piece, to the answer.",
+    "timePerOutputTokenSeconds": "After the first token; streams only.",
+    "inputTokens": "Tokens of the prompt as the backend counted them; 0: not told.",
+    "outputTokens": "Tokens of the answer as the backend counted them, or the events of a stream that told none.",
+    "detail": "What went wrong at the last attempt that failed, with addresses, in the router's own words.",
+}
 Line = tuple[Any, ...]
 _OPTIONS = orjson.OPT_APPEND_NEWLINE
 
 WAITING_BATCHES = 256  # at four a second: a minute of a reader that sleeps
+
+
+def line_of(exchange: Exchange, status: int, word: str, now: float, wall: float) -> Line:
+    """The values of `FIELDS` for a request that has ended."""
+    machine = exchange.machine
+    candidate = machine.candidate if machine is not None else None
+    endpoint = machine.endpoint if machine is not None else None
+    received, first = exchange.received, exchange.first_token
+    given, made = exchange.tokens
+    return (
+        wall,
+        exchange.identity.decode(),
+        exchange.trace.decode(),
+        exchange.operation,
+        exchange.route,
+        exchange.model[:128],
+        exchange.stream,
+        status,
+        word,
+        candidate.backend.name if candidate else "",
+        candidate.tier if candidate else None,
+        endpoint.name if endpoint else "",
+        machine.reason if machine else "",
+        machine.trail if machine else [],
+        machine.continuations if machine else 0,
+        now - received,
+        (exchange.begun or now) - received if exchange.placed else 0.0,
+        exchange.waited_until(now),
+        first - received if first else None,
+        (now - first) / (made - 1) if first and made > 1 and not exchange.in_one_piece else None,
+        given,
+        made,
+        machine.last_failure.detail if machine and machine.last_failure else "",
+    )
 
 
 class AccessLog:

@@ -1,4 +1,4 @@
-"""The admin port: /-/healthy /-/ready /-/config /-/state /metrics, for the operator, the kubelet and Prometheus.
+"""The admin port: /-/healthy /-/ready /-/config /-/state /-/demand /metrics, for the operator, the kubelet and Prometheus.
 
 A port of its own, never on the client Service: what it shows (addresses, names) is not for clients.
 """
@@ -6,6 +6,7 @@ A port of its own, never on the client Service: what it shows (addresses, names)
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -80,6 +81,8 @@ class AdminConnection(asyncio.Protocol):
             self._answer(200, JSON, orjson.dumps(config_view(router)), keep=keep)
         elif path == b"/-/state":
             self._answer(200, JSON, orjson.dumps(state_view(router)), keep=keep)
+        elif path == b"/-/demand":
+            self._answer(200, JSON, orjson.dumps(demand_view(router)), keep=keep)
         elif path == b"/metrics":
             self._answer(200, TEXT, self._metrics(), keep=keep)
         else:
@@ -97,7 +100,7 @@ class AdminConnection(asyncio.Protocol):
 
 
 def config_view(router: Router) -> dict[str, Any]:
-    """What the operator compares with the configuration that it wrote."""
+    """What the operator compares with the configuration that it wrote, and what it tells of outages."""
     table = router.table
     policy = table.config.policy if table else None
     return {
@@ -108,7 +111,18 @@ def config_view(router: Router) -> dict[str, Any]:
         "name": policy.name if policy else "",
         "loadedAt": router.loaded_at,
         "error": router.config_error,
+        "outages": router.outages.view(),
+        "unknown": router.outages.unknown(),
     }
+
+
+def demand_view(router: Router) -> dict[str, Any]:
+    """Who asks for deployments that can rest. Read every second: small, and cheap while nobody waits."""
+    backends = router.table.backends.values() if router.table else ()
+    awaited = [exchange.machine.cold for exchange in router.exchanges if exchange.waits_for_waking]
+    waiting = Counter(backend.wakes for backend in awaited if backend is not None and backend.wakes is not None)
+    wakeable = [backend.wakes for backend in backends if backend.wakes]
+    return router.demands.view(router.now(), router.began, wakeable, waiting)
 
 
 def state_view(router: Router) -> dict[str, Any]:
@@ -120,6 +134,7 @@ def state_view(router: Router) -> dict[str, Any]:
         "inFlight": router.gate.in_flight,
         "queued": router.gate.queued,
         "connections": len(router.connections),
+        "outages": router.outages.view(),
         "backends": {backend.name: _backend_view(backend, now) for backend in backends},
     }
 
@@ -131,6 +146,7 @@ def _backend_view(backend: Backend, now: float) -> dict[str, Any]:
         "whyNot": "" if backend.admits(now) else backend.why_not(now),
         "detail": backend.hard_down_detail,
         "breaker": _breaker_view(backend.breaker, now),
+        "queued": len(backend.line),
         "endpoints": [
             {
                 "address": endpoint.name,

@@ -6,11 +6,12 @@ lives as long as its configuration and credentials stay the same, across reloads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
 
-from genset.router.balance import DEFAULT, STRATEGIES
+from genset.router.balance import STRATEGIES
 from genset.router.breaker import (
     HARD_DOWN_AUTH_SECONDS,
     HARD_DOWN_MODEL_SECONDS,
@@ -21,21 +22,31 @@ from genset.router.breaker import (
 )
 from genset.router.config import BackendConfig
 from genset.router.credentials import Credentials, MissingCredential, ResumingContext, tls_context
+from genset.router.demand import Demand
+from genset.router.genai import Asked
+from genset.router.latency import Recent
 from genset.router.numbers import BackendNumbers
-from genset.router.outcome import Failure, Mark
+from genset.router.outage import Scope, Switch
+from genset.router.outcome import Failure, Mark, Outcome
 from genset.router.providers import PROVIDERS, Provider
+from genset.router.waiting import Line
 
 CONNECT_LOCAL_SECONDS = 1.0
 CONNECT_CLOUD_SECONDS = 2.0
 HANDSHAKE_SECONDS = 2.0  # more for TLS or a proxy: further round trips
 FIRST_TOKEN_SECONDS = 15.0
+FIRST_TOKEN_FACTOR = 2.0  # times the slowest hundredth of the recent answers
+FIRST_TOKEN_MOST_SECONDS = 120.0  # that recent answers can ask for: a backend that gets slower and slower must be left
 PREFILL_TOKENS_PER_SECOND = 500.0  # slowest prefill that a local backend is given time for
 STALL_LOCAL_SECONDS = 10.0
 STALL_CLOUD_SECONDS = 15.0
 GOOD_PROBES = 2  # that bring an endpoint back
 BAD_PROBES = 2  # refused or not 2xx
 LATE_PROBES = 3  # timed out: a busy server may be slow to answer a probe
+REFUSED = (Cause.AUTH, Cause.MODEL)
 BUSY_SECONDS = 10.0  # a server that answered a request so recently is not ill because a probe was late
+
+_CLOSED = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
 
 
 class Endpoint:
@@ -46,6 +57,7 @@ class Endpoint:
         "_good",
         "_late",
         "breaker",
+        "demand",
         "gone",
         "heads",
         "healthy",
@@ -54,14 +66,21 @@ class Endpoint:
         "in_flight",
         "last_good",
         "last_success",
+        "line",
         "name",
         "port",
+        "seed",
     )
 
-    def __init__(self, host: str, port: int, breaker: Breaker) -> None:
+    def __init__(
+        self, host: str, port: int, breaker: Breaker, line: Line | None = None, demand: Demand | None = None
+    ) -> None:
         self.host = host
         self.port = port
         self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.seed = int.from_bytes(blake2b(self.name.encode(), digest_size=8).digest())  # the same in every router
+        self.line = line  # of the backend, where its endpoints have a bound: to be woken when a place becomes free
+        self.demand = demand  # of the deployment, where it can rest
         self.breaker = breaker
         self.in_flight = 0
         self.idle: list[Any] = []  # keep-alive connections, newest last; the wire's own
@@ -73,6 +92,11 @@ class Endpoint:
         self._good = 0
         self._bad = 0
         self._late = 0
+
+    def doubt(self) -> None:
+        """A request was lost there: probes must say that it is well before another one goes there."""
+        self.healthy = False
+        self._good = 0
 
     def probe(self, good: bool, now: float, *, late: bool = False) -> None:
         """Books one probe."""
@@ -101,27 +125,44 @@ class Backend:
         credentials: Credentials,
         random: Callable[[], float],
         numbers: BackendNumbers | None = None,
+        switch: Switch | None = None,
+        demand: Demand | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
         self.numbers = numbers or BackendNumbers()  # they outlive this state
+        self.switch = switch or Switch(Scope.BACKEND, "")  # of its side of the world; shared, outlives this state, too
         self.model = config.model
         self.local = config.kind == "local"
         self.context_tokens = config.context_tokens
+        self.continuation = config.continuation
+        self.refuses_prefill = False  # said so; asked by the fallback since
+        self.streams = True  # False: said that it knows no streams; whole answers are asked for as such
         self._random = random
         url = config.url
         self.provider: Provider = PROVIDERS[url.provider if url else "openAICompatible"]
+        self.asked = Asked(config.name, "genset" if self.local else self.provider.telemetry_name, config.model)
         self.health_path = config.local.health_path if config.local else (url.health_path if url else None)
         self.breaker = Breaker(random, probed=self.health_path is not None)
         self.retries = RetryBudget()
         self.endpoints: tuple[Endpoint, ...] = ()
         self.hard_down_detail = ""
-        self._choose = STRATEGIES[DEFAULT]
+        self.unreached = False  # the last attempt found no way to it
+        self.first_tokens = Recent()
+        balancing = config.balancing
+        strategy = STRATEGIES[balancing.strategy]
+        self._choose = strategy.choose
+        self.prefix_tokens = balancing.prefix_tokens if strategy.reads_prompt else 0
+        self._most = balancing.max_in_flight_per_endpoint
+        self.line = Line(balancing.max_queued if self._most is not None else 0, balancing.queue_seconds)
         self._turn = 0
         self._many = config.local is not None
+        self.wakes = config.local.wakes if config.local else None
+        self.demand = (demand or Demand()) if self.wakes else None  # shared, outlives this state
         self.tls = False
         self.server_name = ""
         self.base_path = "/v1"
+        self.continuation_path: str | None = None  # base path of a continuation by prefix, where it is another
         self.key = b""
         self.ca: bytes | None = None
         self.tls_context: ResumingContext | None = None
@@ -143,6 +184,8 @@ class Backend:
         self.server_name = parts.hostname or ""
         port = parts.port or (443 if self.tls else 80)
         self.base_path = parts.path.rstrip("/")
+        if url.base_url == self.provider.base_url:
+            self.continuation_path = self.provider.continuation_path
         if url.key_file:
             self.key = credentials.read(url.key_file, self.name).strip()
             if any(byte <= 32 or byte >= 127 for byte in self.key):
@@ -163,44 +206,79 @@ class Backend:
 
     def make_endpoint(self, host: str, port: int) -> Endpoint:
         breaker = Breaker(self._random, probed=self.health_path is not None, failback_seconds=0.0)
-        return Endpoint(host, port, breaker)
+        return Endpoint(host, port, breaker, self.line if self._most is not None else None, self.demand)
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """A new set of addresses. Those that left finish what they work on."""
         for old in self.endpoints:
             old.gone = old not in endpoints
         self.endpoints = endpoints
+        self.line.wake()
 
     # What the state machine asks
 
+    @property
+    def rests(self) -> bool:
+        """Nobody is there, and a request wakes it. A backend that wakes and lost its endpoints looks the same."""
+        return self.demand is not None and not any(e.healthy for e in self.endpoints)
+
     def first_token_seconds(self, input_tokens: int) -> float:
-        """How long the first token may take, counted from the sent request."""
-        return FIRST_TOKEN_SECONDS + (input_tokens / PREFILL_TOKENS_PER_SECOND if self.local else 0.0)
+        """How long the first token may take, counted from the sent request: by the prompt, and by recent answers."""
+        least = FIRST_TOKEN_SECONDS + (input_tokens / PREFILL_TOKENS_PER_SECOND if self.local else 0.0)
+        return max(least, min(FIRST_TOKEN_FACTOR * self.first_tokens.p99, FIRST_TOKEN_MOST_SECONDS))
 
     def admits(self, now: float) -> bool:
-        """Whether a request may go here without being a last resort."""
-        if not self.breaker.admits(now):
+        """Whether a request may go here without being a last resort and without waiting."""
+        if self.switch.down or not self.breaker.admits(now):
             return False
-        return any(self._usable(endpoint, now) for endpoint in self.endpoints)
+        return any(self._usable(endpoint, now) for endpoint in self._with_place())
 
-    def admit(self, now: float) -> Endpoint | None:
-        """The endpoint for a request, if `admits`."""
-        if self.breaker.state is not State.CLOSED and not self.breaker.admits(now):
+    def admit(self, now: float, key: int | None = None, *, first: bool = False) -> Endpoint | None:
+        """The endpoint for a request, if `admits`. `key`: of its prompt, where `prefix_tokens`. `first`: in the line."""
+        if self.switch.down or (self.breaker.state is not _CLOSED and not self.breaker.admits(now)):
             return None
-        endpoints = self.endpoints
-        if len(endpoints) == 1:
+        endpoints: Sequence[Endpoint] = self.endpoints
+        if self._most is not None:
+            endpoints = self._with_place(first=first)
+        elif len(endpoints) == 1:
             endpoint = endpoints[0]
-            well = endpoint.breaker.state is State.CLOSED and endpoint.healthy is not False
+            well = endpoint.breaker.state is _CLOSED and endpoint.healthy is not False
             return endpoint if well or self._usable(endpoint, now) else None
-        usable = [endpoint for endpoint in endpoints if self._usable(endpoint, now)]
+        usable = [
+            endpoint
+            for endpoint in endpoints
+            if (endpoint.healthy and endpoint.breaker.state is _CLOSED) or self._usable(endpoint, now)
+        ]
         self._turn += 1
-        return self._choose(usable, self._turn) if usable else None
+        return self._choose(usable, self._turn, key, self.numbers) if usable else None
+
+    def is_full(self, now: float) -> bool:
+        """Whether it would admit a request if its endpoints had fewer of them, or nobody waited already."""
+        if self._most is None or self.switch.down or not self.breaker.admits(now):
+            return False
+        well = [endpoint for endpoint in self.endpoints if self._usable(endpoint, now)]
+        return bool(well) and (len(self.line) > 0 or all(endpoint.in_flight >= self._most for endpoint in well))
+
+    def _with_place(self, *, first: bool = False) -> Sequence[Endpoint]:
+        """Endpoints below their bound; none while others wait, but for the `first` of these."""
+        most = self._most
+        if most is None:
+            return self.endpoints
+        if self.line and not first:
+            return ()
+        return [endpoint for endpoint in self.endpoints if endpoint.in_flight < most]
 
     def why_not(self, now: float) -> str:
         """The word for evidence: why `admits` says no."""
+        if self.rests:
+            return "cold"
         state = self.breaker.view(now)
+        if self.switch.down and (state is State.CLOSED or self.breaker.cause not in REFUSED):
+            return self.switch.word
         if not self.endpoints:
             return "no_endpoint"
+        if self.is_full(now):
+            return "full"
         if state is State.CLOSED:
             return "no_healthy_endpoint"
         if self.breaker.cause is Cause.FAILURES:
@@ -210,19 +288,22 @@ class Backend:
     def is_last_resort(self, now: float) -> bool:
         """Whether it may be tried although `admits` says no: broken, perhaps, but neither refusing us nor cooling."""
         cause = self.breaker.cause if self.breaker.view(now) is not State.CLOSED else Cause.NONE
-        return bool(self.endpoints) and cause in (Cause.NONE, Cause.FAILURES, Cause.NO_ENDPOINT)
+        if self.is_full(now):
+            return False
+        return bool(self._with_place(first=True)) and cause in (Cause.NONE, Cause.FAILURES, Cause.NO_ENDPOINT)
 
-    def pick(self, now: float) -> Endpoint | None:
+    def pick(self, now: float, key: int | None = None) -> Endpoint | None:
         """The endpoint for a last resort: one that is well, else any; None where there is none at all."""
-        well = [endpoint for endpoint in self.endpoints if self._usable(endpoint, now)] or self.endpoints
+        there = self._with_place(first=True)
+        well = [endpoint for endpoint in there if self._usable(endpoint, now)] or there
         self._turn += 1
-        return self._choose(well, self._turn) if well else None
+        return self._choose(well, self._turn, key, self.numbers) if well else None
 
-    def sibling(self, now: float, avoid: Collection[Endpoint]) -> Endpoint | None:
-        """Another endpoint that is well; None if there is none."""
-        well = [e for e in self.endpoints if e not in avoid and self._usable(e, now)]
+    def sibling(self, now: float, avoid: Collection[Endpoint], key: int | None = None) -> Endpoint | None:
+        """Another endpoint that is well and has a place; None if there is none."""
+        well = [e for e in self._with_place(first=True) if e not in avoid and self._usable(e, now)]
         self._turn += 1
-        return self._choose(well, self._turn) if well else None
+        return self._choose(well, self._turn, key, self.numbers) if well else None
 
     def _usable(self, endpoint: Endpoint, now: float) -> bool:
         if endpoint.healthy:
@@ -233,16 +314,39 @@ class Backend:
             return endpoint.breaker.admits(now)
         return False
 
+    def is_down(self, now: float) -> bool:
+        """Whether nobody is there who could answer: what the switch of the house asks."""
+        if self.endpoints and self.health_path is None:  # not probed: the breaker and how the last attempt ended
+            return self.unreached and self.breaker.view(now) is State.OPEN
+        return not any(endpoint.healthy is not False for endpoint in self.endpoints)
+
+    def refuses(self, now: float) -> bool:
+        """Whether it does not take the router's key, or does not know its model, as far as is known."""
+        return self.breaker.view(now) is not State.CLOSED and self.breaker.cause in REFUSED
+
     # What the state machine tells
 
     def succeeded(self, endpoint: Endpoint, now: float, began: float, token: bool) -> None:
+        self.unreached = False
+        if self.switch.alarmed:
+            self.switch.answered(now, began)
         endpoint.last_success = now
         if self._many:
             endpoint.breaker.success(now, began)
         self.breaker.success(now, began, token)
 
-    def failed(self, endpoint: Endpoint, failure: Failure, now: float, began: float, token: bool) -> bool:
-        """Books a failed attempt by its row of the table. True when the backend's breaker opened."""
+    def failed(
+        self, endpoint: Endpoint, failure: Failure, now: float, began: float, token: bool, *, reached: bool = True
+    ) -> bool:
+        """Books a failed attempt by its row of the table. True when the backend's breaker opened.
+
+        `reached`: a connection was made; only one that could not be made tells of the way there.
+        """
+        self.unreached = not reached and failure.outcome is Outcome.UNREACHABLE
+        if self.unreached:
+            self.switch.unreachable(self.server_name, now, began, failure.detail)
+        elif failure.status and self.switch.alarmed:
+            self.switch.answered(now, began)
         mark = failure.rule.mark
         if mark is Mark.NONE:
             if token:
@@ -264,7 +368,9 @@ class Backend:
         if not self._many:  # one endpoint: its breaker would say the same
             return self.breaker.failure(now, began, token)
         endpoint.breaker.failure(now, began)
-        if endpoint_only and self.sibling(now, (endpoint,)) is not None:
+        if endpoint_only and self.demand is not None:
+            endpoint.doubt()  # likely put to rest under the request's feet: the next one waits, or goes elsewhere
+        if endpoint_only and any(e is not endpoint and self._usable(e, now) for e in self.endpoints):
             if token:
                 self.breaker.release()
             return False
@@ -272,13 +378,19 @@ class Backend:
 
     def probed(self, endpoint: Endpoint, good: bool, now: float, *, late: bool = False) -> None:
         """Books an active probe of one endpoint."""
+        rested = self.rests
         endpoint.probe(good, now, late=late)
         if good:
+            if endpoint.healthy:
+                self.switch.reached(self.name)
+            if rested and not self.rests:
+                self.breaker.forget(now)  # it was gone by intent: its return needs no proof
             if endpoint.breaker.state is not State.CLOSED:
                 endpoint.breaker.success(now, now)
             if self.breaker.state is not State.CLOSED:
                 self.breaker.success(now, now)
-        elif not any(e.healthy or e.healthy is None for e in self.endpoints):
+            self.line.wake()
+        elif self.demand is None and not any(e.healthy or e.healthy is None for e in self.endpoints):
             if self.breaker.view(now) is State.CLOSED:
                 self.breaker.trip(now, Cause.NO_ENDPOINT)
             else:

@@ -60,6 +60,7 @@ class Breaker:
     """
 
     __slots__ = (
+        "_broken",
         "_consecutive",
         "_current",
         "_current_until",
@@ -89,6 +90,7 @@ class Breaker:
         self._current = self._slots[0]
         self._current_until = -math.inf
         self._token = False
+        self._broken = False  # failed since it was closed last, so that a return has to be proved
         self.state = State.CLOSED
         self.cause = Cause.NONE
         self.open_until = 0.0
@@ -147,7 +149,7 @@ class Breaker:
             self._consecutive += 1
             self._slot(now)[2] += 1
             if self._consecutive >= CONSECUTIVE_FAILURES or self._window_is_bad(now):
-                self._open(now, Cause.FAILURES, self._pause())
+                self._open(now, Cause.FAILURES, self._pause(now))
                 return True
             return False
         if began < self.opened_at:
@@ -156,7 +158,7 @@ class Breaker:
         self.good = 0
         self.healthy_since = None
         if self.state is State.HALF_OPEN:
-            self._open(now, Cause.FAILURES, self._pause())
+            self._open(now, Cause.FAILURES, self._pause(now))
             return True
         return False
 
@@ -169,8 +171,14 @@ class Breaker:
     def cool(self, now: float, retry_after: float | None) -> None:
         """A 429: for a short Retry-After exactly that, else at least the usual pause."""
         if retry_after is None or retry_after > SHORT_RETRY_AFTER_SECONDS:
-            retry_after = max(retry_after or 0.0, self._pause())
+            retry_after = max(retry_after or 0.0, self._pause(now))
         self.trip(now, Cause.RATE_LIMITED, retry_after)
+
+    def forget(self, now: float) -> None:
+        """What was broken is gone, and something else is there in its place: closed."""
+        if self.state is not State.CLOSED and self.cause in (Cause.FAILURES, Cause.NO_ENDPOINT):
+            self._close(now)
+        self._consecutive = 0
 
     def probe_failed(self) -> None:
         """A bad probe while open: what was healthy is so no longer."""
@@ -186,17 +194,16 @@ class Breaker:
         if self.state is State.OPEN and now >= self.open_until:
             self.state = State.HALF_OPEN
             self._token = False
-            if self.cause is Cause.RATE_LIMITED:
+            if self.cause is Cause.RATE_LIMITED and not self._broken:
                 # The pause was asked for; nothing was ever broken, so there is nothing to prove.
                 self._close(now)
 
     def _open(self, now: float, cause: Cause, seconds: float) -> None:
-        if self.state is State.CLOSED and now - self.closed_at >= FORGET_SECONDS:
-            self.openings = 0
+        self.open_until = max(self.open_until, now + seconds) if self._broken else now + seconds
         self.state = State.OPEN
         self.cause = cause
+        self._broken = self._broken or cause is not Cause.RATE_LIMITED
         self.opened_at = now
-        self.open_until = now + seconds
         self.openings += 1
         self.good = 0
         self.healthy_since = None
@@ -205,6 +212,7 @@ class Breaker:
     def _close(self, now: float) -> None:
         self.state = State.CLOSED
         self.cause = Cause.NONE
+        self._broken = False
         self.closed_at = now
         self._consecutive = 0
         self._token = False
@@ -212,7 +220,10 @@ class Breaker:
         for slot in self._slots:
             slot[0] = -1
 
-    def _pause(self) -> float:
+    def _pause(self, now: float) -> float:
+        """Seconds of the opening that follows."""
+        if self.state is State.CLOSED and now - self.closed_at >= FORGET_SECONDS:
+            self.openings = 0
         most = OPEN_MOST_PROBED_SECONDS if self._probed else OPEN_MOST_SECONDS
         pause = min(OPEN_SECONDS * (1 << min(self.openings, 10)), most)
         return pause * (1 - JITTER + 2 * JITTER * self._jitter())

@@ -45,6 +45,10 @@ class LocalTarget(_Model):
 
     dns: DnsEndpoints
     health_path: str = "/health"
+    wakes: str | None = Field(
+        default=None,
+        description="Deployment that a request wakes where it is at rest, as `/-/demand` names it; None: never.",
+    )
 
 
 class UrlTarget(_Model):
@@ -63,6 +67,16 @@ class UrlTarget(_Model):
     health_path: str | None = Field(default=None, description="Path to probe, absolute on the host; None: no probe.")
 
 
+class BalancingConfig(_Model):
+    """How a backend's endpoints share requests. `max_in_flight_per_endpoint` None: no bound, and nothing waits."""
+
+    strategy: Literal["LeastInFlight", "PrefixAffinity"] = "LeastInFlight"
+    prefix_tokens: int = 256
+    max_in_flight_per_endpoint: int | None = None
+    max_queued: int = 64
+    queue_seconds: float = 5
+
+
 class BackendConfig(_Model):
     """One backend. `kind` decides default deadlines and which outage switch it belongs to."""
 
@@ -70,6 +84,8 @@ class BackendConfig(_Model):
     kind: Literal["local", "cloud"]
     model: str  # name put into the upstream request's model field
     context_tokens: int | None = None
+    continuation: str = "Anchor"  # a rule of genset.router.continuation, or "Off"
+    balancing: BalancingConfig = BalancingConfig()
     local: LocalTarget | None = None
     url: UrlTarget | None = None
 
@@ -97,6 +113,14 @@ class FailoverConfig(_Model):
     stall_seconds: float | None = None
     total_seconds: float = 600
     max_attempts: int = 4
+    continue_streams: bool = True
+
+
+class ColdStartConfig(_Model):
+    """What a request does while a backend is at rest. Seconds."""
+
+    mode: Literal["Hold", "Bridge"] = "Bridge"
+    seconds: float = 300
 
 
 class RouteConfig(_Model):
@@ -104,6 +128,8 @@ class RouteConfig(_Model):
     match: MatchConfig = MatchConfig()
     tiers: tuple[tuple[WeightedBackend, ...], ...]
     failover: FailoverConfig = FailoverConfig()
+    cold_start: ColdStartConfig = ColdStartConfig()
+    when_full: Literal["NextTier", "Wait"] = "NextTier"
 
 
 class LimitsConfig(_Model):
@@ -116,6 +142,13 @@ class LimitsConfig(_Model):
     drain_seconds: float = 120
 
 
+class TelemetryConfig(_Model):
+    """Where spans go (the base URL of an OTLP/HTTP collector), and how many of those that no caller has decided on."""
+
+    otlp_endpoint: str
+    sample_percent: float = 100
+
+
 class RouterConfig(_Model):
     """Everything that a router serves."""
 
@@ -124,6 +157,7 @@ class RouterConfig(_Model):
     backends: tuple[BackendConfig, ...]
     routes: tuple[RouteConfig, ...]
     limits: LimitsConfig = LimitsConfig()
+    telemetry: TelemetryConfig | None = None
 
     def canonical_json(self) -> str:
         """Same content, same bytes: sorted keys, no white space, no nulls."""

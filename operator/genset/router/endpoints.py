@@ -3,6 +3,9 @@
 The last good set of addresses stays when DNS fails or answers with nothing: a broken name server must not take a house
 down, and pods that are really gone are told by their probes. Only an address that has failed its probes for a minute
 while DNS does not list it is forgotten, because its IP may belong to someone else by then.
+
+A deployment that can rest has no address by intent: there an answer of "no such name" is believed at once. Its last
+endpoint then finishes what it works on and gets nothing new, although it still answers its probes.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable
 
 from genset.router.backend import Backend, Endpoint
@@ -19,13 +23,15 @@ from genset.router.wire.upstream import UpstreamConnection
 log = logging.getLogger(__name__)
 
 RESOLVE_SECONDS = 1.0
-RESOLVE_EMPTY_SECONDS = (
-    0.25  # while there is no endpoint at all: a model that has just become ready should serve at once
-)
+RESOLVE_EMPTY_SECONDS = 0.25  # while there is none, and somebody waits: a model that is ready should serve at once
+WAKING_SECONDS = 600.0  # after the last request for a deployment at rest it may still become ready
 PROBE_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 3.0
 FIRST_LOOK_SECONDS = 0.5  # each, for the first lookup and the first probes, before a new backend serves
 FORGET_SECONDS = 60.0
+#: The name server has answered, and there is no such name or no address of it (RFC 3493, 6.1). Others mean that it has
+#: not answered well.
+NO_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 class Watcher:
@@ -62,11 +68,18 @@ class Watcher:
 
     async def _resolve_forever(self) -> None:
         while True:
-            await asyncio.sleep(RESOLVE_SECONDS if self._backend.endpoints else RESOLVE_EMPTY_SECONDS)
+            await asyncio.sleep(RESOLVE_EMPTY_SECONDS if self._is_awaited() else RESOLVE_SECONDS)
             try:
                 await self._resolve()
             except Exception:
                 log.exception("Failed to look up the endpoints of backend %s", self._backend.name)
+
+    def _is_awaited(self) -> bool:
+        demand = self._backend.demand
+        if demand is None:
+            return not self._backend.endpoints
+        recently = demand.last is not None and asyncio.get_running_loop().time() - demand.last < WAKING_SECONDS
+        return self._backend.rests and recently
 
     async def _resolve(self) -> None:
         local = self._backend.config.local
@@ -74,6 +87,9 @@ class Watcher:
         try:
             found = await self._connector.resolver.lookup(local.dns.host)
         except OSError as problem:
+            if self._backend.demand is not None and isinstance(problem, socket.gaierror) and problem.errno in NO_NAME:
+                self._rest()
+                return
             if not self._dns_failing:
                 log.warning("Kept the endpoints of backend %s: DNS said %s", self._backend.name, problem)
             self._dns_failing = True
@@ -83,6 +99,12 @@ class Watcher:
             log.info("Found the endpoints of backend %s again", self._backend.name)
         self._dns_failing = False
         self._take(found, local.dns.port)
+
+    def _rest(self) -> None:
+        self._dns_failing = False
+        if self._backend.endpoints:
+            log.info("Found backend %s at rest: DNS lists no endpoint any more", self._backend.name)
+            self._set(())
 
     def _take(self, addresses: tuple[str, ...], port: int) -> None:
         known = {endpoint.host: endpoint for endpoint in self._backend.endpoints}

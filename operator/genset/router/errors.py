@@ -55,6 +55,7 @@ VOCABULARY = _kinds(
     ErrorKind("provider_interrupted", 502, "upstream_interrupted"),
     ErrorKind("router_overloaded", 429, "overloaded"),
     ErrorKind("router_queue_timeout", 429, "queue_timeout"),
+    ErrorKind("router_backend_full", 429, "backend_full"),  # balancing.maxInFlightPerEndpoint
     ErrorKind("router_no_backend", 503, "no_backend_available"),
     ErrorKind("router_deadline", 504, "deadline_exceeded"),
     ErrorKind("router_draining", 503, "draining"),

@@ -9,31 +9,39 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from genset.router.accesslog import AccessLog, Line
+from genset.router.accesslog import AccessLog, line_of
 from genset.router.admin import AdminConnection
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
 from genset.router.credentials import Credentials, MissingCredential
+from genset.router.demand import Demands
 from genset.router.endpoints import Watcher
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import DEADLINE_HEADER, request_id
+from genset.router.exposition import exposition
 from genset.router.limits import Gate
-from genset.router.metrics import Metrics, exposition
+from genset.router.metrics import Metrics
+from genset.router.outage_watch import OutageWatch
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
 from genset.router.table import Table, answer_tokens, estimate_tokens
+from genset.router.telemetry import context, wanted
 from genset.router.wire.connect import Connector, Resolver
 from genset.router.wire.direct import answer_error, answer_other
 from genset.router.wire.downstream import ClientConnection, Request
 from genset.router.wire.exchange import Exchange
 from genset.router.wire.payload import PATHS
 from genset.router.wire.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from genset.router.config import PolicyRef, TelemetryConfig
+    from genset.router.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +51,7 @@ IDLE_UPSTREAM_SECONDS = 60.0
 RUN_OUT_SECONDS = 2.0  # an upstream body's end after we had all we need
 BACKLOG = 4096
 BODIES_AT_ONCE = 4  # largest bodies that may be in arrival together, in multiples of maxBody
+DRAIN_LOOK_SECONDS = 0.05
 LEAST_BUFFER_BYTES = 64 * 1024 * 1024
 
 
@@ -55,6 +64,7 @@ class ServerOptions:
     drain_grace: float = 5.0  # seconds in which new connections are still taken after SIGTERM
     access_log: int | None = 1  # file descriptor; None: no log
     must_load: bool = False  # no first configuration: fail instead of waiting for one
+    environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME
 
 
 class Router:
@@ -78,6 +88,9 @@ class Router:
         self.loaded_at = ""
         self.draining = False
         self.metrics = Metrics()
+        self.outages = OutageWatch(now, wall)
+        self.demands = Demands()
+        self.began = now()
         self.gate: Gate[Exchange] = Gate(Exchange.begin)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
@@ -95,6 +108,8 @@ class Router:
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
         self._log: AccessLog | None = None
+        self._tracing: Tracing | None = None
+        self._traced: tuple[bool, TelemetryConfig | None, PolicyRef | None] = (False, None, None)  # what it was made of
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hangup = asyncio.Event()
@@ -144,24 +159,31 @@ class Router:
             admin.close()
         for watcher in self._watchers.values():
             watcher.stop()
+        self.outages.stop()
         self.connector.resolver.close()
         await asyncio.sleep(0)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         if self._log is not None:
             self._log.close()
 
     async def drain(self) -> None:
-        """Readiness off at once; new connections for the grace; running answers to their end, or `drainSeconds`."""
+        """Readiness off at once; new connections for the grace; running answers to their end, or `drainSeconds`.
+
+        A request that is still arriving will be answered, and an answer that its client is still reading is part of it.
+        """
         self.draining = True
         log.info("Began to drain with %d requests in work", len(self.exchanges))
         started = self.now()
         await asyncio.sleep(self._options.drain_grace)
         self._servers[0].close()
-        for connection in list(self.connections):
-            if connection.exchange is None:
-                connection.close_idle()
         most = self.table.config.limits.drain_seconds if self.table else 0.0
-        while self.exchanges and self.now() - started < most:
-            await asyncio.sleep(0.05)
+        while True:
+            for connection in list(self.connections):
+                connection.close_idle()
+            if self.now() - started >= most or not (self.exchanges or any(c.busy for c in self.connections)):
+                break
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)
         log.info("Drained with %d requests left", len(self.exchanges))
 
     def hang_up(self) -> None:
@@ -183,6 +205,7 @@ class Router:
             loaded = self._source.load()
             check(loaded.config)
             backends, fresh = self._backends(loaded)
+            await self._trace(loaded)
         except (ConfigRejected, MissingCredential) as problem:
             if self.config_error != str(problem):
                 log.error("Rejected the configuration: %s", problem)
@@ -193,6 +216,32 @@ class Router:
         await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
         self._swap(loaded, backends, watchers)
         return True
+
+    async def _trace(self, loaded: Loaded) -> None:
+        """Spans as the configuration wants them. ConfigRejected where they cannot be made."""
+        policy = loaded.config.policy.model_copy(update={"generation": 0})
+        on, settings = wanted.settings_of(loaded.config, self._options.environment)
+        if self._traced == (on, settings, policy):
+            return
+        fresh: Tracing | None = None
+        if on:
+            tracing = await asyncio.to_thread(wanted.load)
+            environment = self._options.environment
+            try:
+                fresh = tracing.Tracing(
+                    settings,
+                    policy,
+                    self.metrics.spans,
+                    instance=environment.get("HOSTNAME", ""),
+                    environment=environment,
+                    wall=self.wall,
+                )
+            except ValueError as problem:
+                raise ConfigRejected(f"an OTEL_ variable is of no use: {problem}; correct it") from problem
+        old, self._tracing = self._tracing, fresh
+        self._traced = (on, settings, policy)
+        if old is not None:
+            old.retire()
 
     def _backends(self, loaded: Loaded) -> tuple[dict[str, Backend], list[str]]:
         """Backends of a configuration: those of the table in force where nothing about them changed, and new ones."""
@@ -205,15 +254,17 @@ class Router:
             if kept is not None and kept.config == config and self._credentials_used.get(config.name) == used:
                 backends[config.name] = kept
             else:
-                backends[config.name] = Backend(
-                    config, loaded.credentials, self._chance, self.metrics.backend(config.name)
-                )
+                numbers, switch = self.metrics.backend(config.name), self.outages.switch_of(config.kind)
+                wakes = config.local.wakes if config.local else None
+                demand = self.demands.of(wakes) if wakes else None
+                backends[config.name] = Backend(config, loaded.credentials, self._chance, numbers, switch, demand)
                 fresh.append(config.name)
         return backends, fresh
 
     def _swap(self, loaded: Loaded, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
         limits = loaded.config.limits
         self.table = Table(loaded.config, backends, loaded.hash)
+        self.outages.take(backends)
         self.gate.set_limits(limits)
         self.most_body_bytes = limits.max_body_bytes
         self.most_buffered_bytes = max(LEAST_BUFFER_BYTES, BODIES_AT_ONCE * limits.max_body_bytes)
@@ -286,6 +337,11 @@ class Router:
         exchange = Exchange(self, client, request, api, parsed, identity, now)
         client.exchange = exchange
         self.exchanges.add(exchange)
+        if exchange.model in table.named:
+            exchange.named = exchange.model
+        exchange.trace = context.take(headers)
+        if self._tracing is not None:
+            self._tracing.begin(exchange)
         tokens = estimate_tokens(parsed)
         plan = table.plan(parsed["model"], tokens, answer_tokens(parsed), headers, self._chance)
         if isinstance(plan, ErrorAnswer):
@@ -302,7 +358,14 @@ class Router:
             input_tokens=tokens,
             random=self._chance,
             skipped=plan.skipped,
+            cold_start=route.config.cold_start,
         )
+        if route.reads_prompt:
+            exchange.machine.prompt = parsed
+        if route.wait_when_full:
+            exchange.machine.wait_when_full = True
+        if exchange.span is not None:
+            exchange.machine.trail = exchange.span.trail
         exchange.placed = True
         if not self.gate.enter(exchange, now):
             exchange.placed = False
@@ -314,49 +377,13 @@ class Router:
         """The exchange has ended: frees its place, books it, logs it."""
         self.exchanges.discard(exchange)
         now = self.now()
-        machine = exchange.machine
-        candidate = machine.candidate if machine is not None else None
-        self.metrics.answers[(exchange.route, status, word)] += 1
-        if candidate is not None and machine is not None:
-            numbers = candidate.backend.numbers
-            prompt, completion = exchange.tokens
-            numbers.prompt_tokens += prompt
-            numbers.tokens += completion
-            if exchange.first_token:
-                numbers.first_token.observe(exchange.first_token - exchange.received)
-            if not word:
-                numbers.requests += 1
-                numbers.duration.observe(now - exchange.received)
-                if candidate.tier > 0:
-                    self.metrics.failovers[(exchange.route, candidate.backend.name, machine.reason)] += 1
+        self.metrics.finished(exchange, status, word, now)
         if self._log is not None:
-            self._log.add(self._log_line(exchange, status, word, now))
+            self._log.add(line_of(exchange, status, word, now, self.wall()))
+        if exchange.span is not None:
+            exchange.span.end(exchange, status, word)
         if exchange.placed:
             self.gate.leave(exchange)
-
-    def _log_line(self, exchange: Exchange, status: int, word: str, now: float) -> Line:
-        machine = exchange.machine
-        candidate = machine.candidate if machine is not None else None
-        endpoint = machine.endpoint if machine is not None else None
-        received, first = exchange.received, exchange.first_token
-        return (
-            self.wall(),
-            exchange.identity.decode(),
-            exchange.route,
-            exchange.model[:128],
-            exchange.stream,
-            status,
-            word,
-            candidate.backend.name if candidate else "",
-            candidate.tier if candidate else None,
-            endpoint.name if endpoint else "",
-            machine.reason if machine else "",
-            machine.trail if machine else [],
-            now - received,
-            first - received if first else None,
-            *exchange.tokens,
-            machine.last_failure.detail if machine and machine.last_failure else "",
-        )
 
     def refused(self, answer: ErrorAnswer) -> None:
         """A request that never became whole was refused."""
@@ -367,7 +394,9 @@ class Router:
     async def _sweep_forever(self) -> None:
         rounds = 0
         while True:
+            due = self.now() + SWEEP_SECONDS
             await asyncio.sleep(SWEEP_SECONDS)
+            self.metrics.loop_lag.observe(max(0.0, self.now() - due))
             rounds += 1
             try:
                 self._sweep(slow=rounds % SLOW_SWEEP_ROUNDS == 0)
@@ -379,6 +408,7 @@ class Router:
         now = self.now()
         for exchange in list(self.exchanges):
             exchange.expire(now)
+        self.outages.sweep(self.connector)
         for exchange in self.gate.overdue(now):
             wait = self.gate.limits.queue_seconds
             exchange.give_up(error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=1))

@@ -16,10 +16,12 @@ from typing import Any
 
 import orjson
 
+from genset.router.transcript import Transcript
+
 DONE = b"data: [DONE]\n\n"
 HOLD_BYTES = 256 * 1024  # held back before the first token; more means that something other than an answer arrives
 EVENT_BYTES = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
-KEEP_BYTES = 64 * 1024  # forwarded events kept per stream, for a continuation and for booking a partial answer
+FOLD_BYTES = 16 * 1024  # of forwarded events kept as they are; then they become text, a twentieth of their size
 
 _DATA = b"data: {"
 _DATA_LENGTH = len(_DATA)
@@ -56,7 +58,6 @@ class StreamReader:
         "_tail",
         "_tail_bytes",
         "done",
-        "dropped_events",
         "error",
         "failed",
         "fault",
@@ -65,10 +66,18 @@ class StreamReader:
         "kept",
         "kept_bytes",
         "opened",
+        "transcript",
         "usage",
     )
 
-    def __init__(self, *, hide_usage: bool, choices: int = 1, bad_finishes: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        *,
+        hide_usage: bool,
+        choices: int = 1,
+        bad_finishes: frozenset[str] = frozenset(),
+        transcript: Transcript | None = None,
+    ) -> None:
         self._hide_usage = hide_usage
         self._choices = choices
         self._bad_finishes = bad_finishes  # finish_reasons by which a provider says that it broke off
@@ -80,9 +89,9 @@ class StreamReader:
         self._closed: set[int] = set()
         self._fast = False
         self.held_bytes = 0
-        self.kept: list[bytes] = []
+        self.transcript = transcript or Transcript()
+        self.kept: list[bytes] = []  # forwarded events that are not in the transcript yet
         self.kept_bytes = 0
-        self.dropped_events = 0
         self.opened = False
         self.finished = False
         self.done = False
@@ -136,11 +145,10 @@ class StreamReader:
             mark += _FINISH_LENGTH
             if chunk[mark + (chunk[mark] == _SPACE)] != _N:
                 return False
-        if self.kept_bytes < KEEP_BYTES:
-            self.kept.append(chunk[start:end])
-            self.kept_bytes += end - start
-        else:
-            self.dropped_events += 1
+        self.kept.append(chunk[start:end])
+        self.kept_bytes += end - start
+        if self.kept_bytes >= FOLD_BYTES:
+            self.fold()
         return True
 
     def end(self) -> bytes:
@@ -160,10 +168,6 @@ class StreamReader:
             else:
                 self._fail("ended without a finish_reason")
         return out
-
-    def estimated_tokens(self) -> int:
-        """Events forwarded: one token each, near enough to book a partial answer."""
-        return sum(block.count(b"\n\n") for block in self.kept) + self.dropped_events
 
     def _stash(self, data: bytes) -> bytes:
         self._tail.append(data)
@@ -270,7 +274,7 @@ class StreamReader:
                 return self._fail("sent a choice whose index is no number")
             self._seen.add(index)
             if reason is not None:
-                if reason in self._bad_finishes:
+                if isinstance(reason, str) and reason in self._bad_finishes:
                     self.error = {"message": f"finish_reason {reason}", "code": reason}
                     return self._fail(f"gave up with finish_reason {reason}")
                 self._closed.add(index)
@@ -306,18 +310,27 @@ class StreamReader:
         if not self.opened or self._choices != 1:
             return False
         last = (b"".join(self._pending) or (self.kept[-1] if self.kept else b"")).rstrip(b"\n").rsplit(b"\n\n", 1)[-1]
+        if not last:
+            return self.transcript.finished
         try:
             chunk = orjson.loads(last[5:])
             return any(choice.get("finish_reason") for choice in chunk["choices"])
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             return False
 
+    def fold(self) -> Transcript:
+        """Everything forwarded so far, as text."""
+        for block in self.kept:
+            self.transcript.add(block)
+        self.kept.clear()
+        self.kept_bytes = 0
+        return self.transcript
+
     def _keep(self, block: bytes) -> None:
-        if self.kept_bytes < KEEP_BYTES:
-            self.kept.append(block)
-            self.kept_bytes += len(block)
-        else:
-            self.dropped_events += block.count(b"\n\n")
+        self.kept.append(block)
+        self.kept_bytes += len(block)
+        if self.kept_bytes >= FOLD_BYTES:
+            self.fold()
 
     def _fail(self, fault: str) -> bytes:
         self.failed = True
@@ -346,7 +359,7 @@ def _has_token(choice: dict[str, Any]) -> bool:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def split_events(stream: Iterable[bytes]) -> list[bytes]:

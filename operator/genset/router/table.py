@@ -34,6 +34,8 @@ class Route:
     tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # with weights
     fixed: list[Candidate] | None  # the order of every request, where neither weights nor context sizes change it
     failover: FailoverConfig
+    reads_prompt: bool  # a backend's balancing wants to know how the prompt begins
+    wait_when_full: bool
 
     def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
         """Whether all conditions hold. Header names are lower case."""
@@ -67,6 +69,7 @@ class Table:
         self.models = tuple(
             dict.fromkeys(m for route in config.routes for m in route.match.models if not m.endswith("*"))
         )
+        self.named = frozenset(self.models)
 
     def plan(
         self,
@@ -114,6 +117,8 @@ def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         tiers=tiers,
         failover=config.failover,
         fixed=[tier[0][0] for tier in tiers] if simple else None,
+        reads_prompt=any(candidate.backend.prefix_tokens for tier in tiers for candidate, _ in tier),
+        wait_when_full=config.when_full == "Wait",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -18,13 +19,16 @@ def choices_of(request: dict[str, Any]) -> int:
     return batch * (value if isinstance(value, int) and value > 0 else 1)
 
 
-def fault_of(body: bytes, verified: bool) -> str | dict[str, Any] | None:
+def fault_of(body: bytes, verified: bool, bad_finishes: Iterable[str] = ()) -> str | dict[str, Any] | None:
     """Why a 200 is no answer: words, or the error object inside it; None if it is one.
 
     `verified`: the body's length was announced, so that it is whole. A body that merely ended with the connection must
     parse.
     """
     text = body.strip()
+    for reason in bad_finishes:
+        if (b'"finish_reason":"%b"' % reason.encode()) in text or (b'"finish_reason": "%b"' % reason.encode()) in text:
+            return f"gave up with finish_reason {reason}"
     if text[:1] != b"{" or text[-1:] != b"}":
         return "sent an answer that is no JSON object"
     suspicious = text.find(b'"error"', 0, 64) >= 0

@@ -6,8 +6,9 @@ Available    at least one replica passes the engine's readiness probe
 Ready        all wanted replicas run the current template and are available, and a real completion succeeded
 Stalled      present, and True, only when nothing will change unless a person does something
 
-A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero and Available=False: what was asked
-for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait for ever nor call it broken.
+A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero, or AtRest where a request wakes it,
+and Available=False: what was asked for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait
+for ever nor call it broken.
 A completion that has not been tried since the operator started leaves a Ready=True of the same generation as it is.
 """
 
@@ -15,15 +16,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from genset.api.base import Condition
 from genset.api.modeldeployment import (
     ConditionType,
     Context,
+    EventReason,
     ModelDeployment,
     ModelDeploymentSpec,
     ModelDeploymentStatus,
     Reason,
 )
-from genset.desired import metadata
+from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
 from genset.status import pods, weights
@@ -62,7 +65,11 @@ class _View:
 
     @property
     def at_rest(self) -> bool:
-        return self.managed and self.resource.spec.replicas == 0
+        return self.managed and self.state.wanted == 0
+
+    @property
+    def wakes(self) -> bool:
+        return self.resource.spec.autoscaling is not None
 
 
 def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: str) -> ModelDeploymentStatus:
@@ -86,6 +93,8 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
         conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),
         model=resource.served_model,
         url=engine_of(resource).base_url(resource),
+        desired_replicas=view.state.wanted if view.managed else None,
+        last_active_time=autoscale.told_active(resource, observed.last_request, awake=observed.awake),
         replicas=view.state.replicas,
         ready_replicas=view.state.ready,
         selector=",".join(f"{key}={value}" for key, value in selector.items()),
@@ -95,7 +104,23 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
 
 def events(old: ModelDeploymentStatus | None, new: ModelDeploymentStatus) -> list[Event]:
     """(type, reason, message) of what has changed between two statuses."""
-    return events_of(old.conditions if old else (), new.conditions, _ALARMING)
+    told = events_of(old.conditions if old else (), new.conditions, _ALARMING)
+    return [event for event in told if event[1] != Reason.AT_REST]  # `scaled` tells it
+
+
+def scaled(resource: ModelDeployment, new: ModelDeploymentStatus) -> list[Event]:
+    """The Event of a deployment that autoscaling has just woken or put to rest."""
+    scaling, old = resource.spec.autoscaling, resource.status
+    before, after = old.desired_replicas if old else None, new.desired_replicas
+    if scaling is None or before is None or after is None or before == after:
+        return []
+    counts = f"{before} -> {after} replicas"
+    awake = autoscale.was_awake(resource)
+    if not awake and after == scaling.max:
+        return [("Normal", EventReason.WOKEN, f"A request came: {counts}")]
+    if awake and after == scaling.min:
+        return [("Normal", EventReason.PUT_TO_REST, f"No request for {scaling.idle_seconds} s: {counts}")]
+    return []
 
 
 def _view(resource: ModelDeployment, observed: ModelDeploymentObserved) -> _View:
@@ -105,7 +130,7 @@ def _view(resource: ModelDeployment, observed: ModelDeploymentObserved) -> _View
     return _View(
         resource=resource,
         observed=observed,
-        state=rollout(observed.deployment, resource.spec.replicas if managed else 0),
+        state=rollout(observed.deployment, autoscale.replicas(resource, awake=observed.awake) if managed else 0),
         trouble=pods.trouble(observed.pods, quiet=frozenset({WEIGHTS_CONTAINER})),
         completion=probe if current else None,
         accepted=_accepted(resource, observed),
@@ -138,7 +163,9 @@ def refused(problems: tuple[Problem, ...]) -> Verdict:
 def _accepted_message(resource: ModelDeployment) -> str:
     ignored = _without_effect(resource)
     if not ignored:
-        return "The spec is valid and every reference resolves"
+        valid = "The spec is valid and every reference resolves"
+        forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
+        return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
     return f"The server of engine external is not ours, so these have no effect: {', '.join(ignored)}"
 
 
@@ -163,9 +190,22 @@ def _without_effect(resource: ModelDeployment) -> list[str]:
 def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
     if managed_engine_of(resource) is None:
         return Verdict("True", Reason.NOT_MANAGED, "The server of engine external has its own weights")
-    if resource.spec.replicas == 0:
-        return Verdict("Unknown", Reason.SCALED_TO_ZERO, "No replica is wanted: weights are looked at when one starts")
-    return weights.verdict(resource, observed)
+    if autoscale.replicas(resource, awake=observed.awake) > 0:
+        return weights.verdict(resource, observed)
+    reason = Reason.SCALED_TO_ZERO
+    if resource.spec.autoscaling is not None:
+        reason = Reason.AT_REST
+        kept = _known(resource, ConditionType.WEIGHTS_READY)
+        if kept is not None and kept.status == "True" and _keeps_weights(resource):
+            return Verdict("True", kept.reason, kept.message)
+    return Verdict("Unknown", reason, "No replica is wanted: weights are looked at when one starts")
+
+
+def _keeps_weights(resource: ModelDeployment) -> bool:
+    """Whether the weights are still there when no pod is."""
+    source = resource.spec.source
+    own = source is not None and (source.pvc is not None or source.host_path is not None)
+    return own or resource.spec.cache is not None
 
 
 # Available
@@ -184,6 +224,8 @@ def _external_available(view: _View) -> Verdict | None:
 def _rests(view: _View) -> Verdict | None:
     if not view.at_rest:
         return None
+    if view.wakes:
+        return Verdict("False", Reason.AT_REST, _rest_message(view))
     return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing is served until it is raised")
 
 
@@ -222,6 +264,8 @@ def _external_ready(view: _View) -> Verdict | None:
 def _at_rest(view: _View) -> Verdict | None:
     if not view.at_rest:
         return None
+    if view.wakes:  # ready for the next request, even while replicas that are going finish their last answers
+        return Verdict("True", Reason.AT_REST, _rest_message(view))
     if not view.state.current or view.state.replicas > 0:
         return Verdict("False", Reason.ROLLING_OUT, f"Replicas that are still to go: {view.state.replicas}")
     return Verdict("True", Reason.SCALED_TO_ZERO, "At rest, as asked: spec.replicas is 0")
@@ -252,17 +296,30 @@ def _not_asked() -> Verdict:
     return Verdict("False", Reason.STARTING, "Waiting for the first completion to succeed")
 
 
+def _rest_message(view: _View) -> str:
+    scaling = view.resource.spec.autoscaling
+    silence = f" for {scaling.idle_seconds} s" if scaling is not None else ""
+    return f"At rest: no request came{silence}; the next one at a router wakes it"
+
+
 def _as_before(view: _View, kind: ConditionType) -> Verdict | None:
     """What was said before, if it was True of this generation: an operator that restarts has nothing new to say."""
-    status = view.resource.status
-    for known in status.conditions if status else ():
-        same = known.observed_generation == view.resource.metadata.generation
-        if known.type == kind and known.status == "True" and known.reason != Reason.SCALED_TO_ZERO and same:
-            return Verdict("True", known.reason, known.message)
+    known = _known(view.resource, kind)
+    if known is None or known.status != "True" or known.reason in (Reason.SCALED_TO_ZERO, Reason.AT_REST):
+        return None
+    return Verdict("True", known.reason, known.message)
+
+
+def _known(resource: ModelDeployment, kind: ConditionType) -> Condition | None:
+    """The condition as it was told last, of this generation."""
+    for known in resource.status.conditions if resource.status else ():
+        if known.type == kind and known.observed_generation == resource.metadata.generation:
+            return known
     return None
 
 
 def _ready_message(view: _View) -> str:
     if not view.managed:
         return "A completion succeeded"
-    return f"{view.state.available} of {view.state.wanted} replicas are available, and a completion succeeded"
+    note = f"; it stays awake: {view.observed.awake_note}" if view.observed.awake_note else ""
+    return f"{view.state.available} of {view.state.wanted} replicas are available, and a completion succeeded{note}"

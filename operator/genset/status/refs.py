@@ -144,11 +144,13 @@ def _engine_problems(resource: ModelDeployment) -> Iterator[Problem]:
 
 def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
     cache = resource.spec.cache
-    if cache is not None and cache.access_mode == "ReadWriteOncePod" and resource.spec.replicas > 1:
+    most = resource.spec.most_replicas
+    if cache is not None and cache.access_mode == "ReadWriteOncePod" and most > 1:
+        field = "spec.replicas" if resource.spec.autoscaling is None else "spec.autoscaling.max"
         yield Problem(
             modeldeployment.Reason.INVALID_SPEC,
-            f"spec.cache.accessMode ReadWriteOncePod lets one pod use the volume, but spec.replicas is "
-            f"{resource.spec.replicas}: use ReadWriteMany, or one replica",
+            f"spec.cache.accessMode ReadWriteOncePod lets one pod use the volume, but {field} is {most}: use "
+            "ReadWriteMany, or one replica",
             "spec.cache.accessMode",
         )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
 from genset.desired import metadata
 from genset.desired.context import Object
-from genset.status import pods
+from genset.status import outages, pods
 from genset.status.conditions import Event, Verdict, events_of, first, merged
 from genset.status.observed import Problem, RoutePolicyObserved, RouterAck
 from genset.status.rollout import Rollout, incomplete, rollout
@@ -88,12 +88,14 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
         programmed_routers=sum(view.serves(pod) for pod in view.routers),
         replicas=view.state.replicas,
         ready_replicas=view.state.ready,
+        outages=outages.evaluate(resource, observed.heard, observed.deployments, now),
     )
 
 
-def events(old: RoutePolicyStatus | None, new: RoutePolicyStatus) -> list[Event]:
-    """(type, reason, message) of what has changed between two statuses."""
-    return events_of(old.conditions if old else (), new.conditions, _ALARMING)
+def events(resource: RoutePolicy, new: RoutePolicyStatus) -> list[Event]:
+    """(type, reason, message) of what has changed since the resource's own status."""
+    old = resource.status
+    return events_of(old.conditions if old else (), new.conditions, _ALARMING) + outages.events(resource, new)
 
 
 def _view(resource: RoutePolicy, observed: RoutePolicyObserved) -> _View:

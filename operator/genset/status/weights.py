@@ -17,6 +17,7 @@ from genset.desired.context import Object
 from genset.status import pods
 from genset.status.conditions import Verdict
 from genset.status.observed import ModelDeploymentObserved, WeightsProgress
+from genset.weights.failure import size_text
 
 STEP = 5  # percent
 _UNKNOWN_STEP = 2**30  # bytes, where the total is not known
@@ -110,7 +111,7 @@ def _progress_message(downloading: Sequence[_Replica]) -> str:
     last = min(known, key=_percent)
     if last.total_bytes == 0:
         return last.message or "The weights are being fetched; their size is not known yet"
-    size = f"{last.total_bytes / 10**9:.1f} GB"
+    size = size_text(last.total_bytes)
     if last.state == "verifying":
         return f"{size} are there and being verified"
     return f"{_percent(last)} % of {size} are there"

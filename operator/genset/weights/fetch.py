@@ -1,7 +1,8 @@
 """One run of the puller: what is there already, what the source has, download, publish.
 
 Order of preference, so that a pod that restarts in an air-gapped moment comes up:
-1. The content can't change (http with sha256, a hub's commit) and is complete: done, without network, in milliseconds.
+1. The content can't change (http with sha256, a hub's commit), or may not (`settled`: a model that wakes while somebody
+   waits), and is complete: done, without network, in milliseconds.
 2. A branch or tag of a hub is asked for its commit. New content is downloaded, known content is put in place.
 3. Whatever fails in 2: a complete model of an earlier run is served, and the log and the termination message say so.
 """
@@ -45,7 +46,7 @@ def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, vo
     volume = volume or Volume(spec)
     retry = retry or Retry()
     there = volume.complete()
-    if there and _immutable(spec):
+    if there and (spec.settled or _immutable(spec)):
         _log.info("Found %s complete at %s", there.files[0].origin, spec.model_path)
         return _done(there, progress)
     try:
@@ -64,7 +65,7 @@ def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, vo
 
 def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Retry) -> Model:
     there = volume.restored() or volume.reverify()  # another pod may have finished while we waited
-    if there and _immutable(spec):
+    if there and (spec.settled or _immutable(spec)):
         return there
     patience = min(retry.patience, _PATIENCE_WITH_MODEL) if there else retry.patience
     progress.update(message="Asks the source.")

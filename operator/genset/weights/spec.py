@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 
 from genset import names
-from genset.api.modeldeployment import Source
+from genset.api.source import Source
 
 CREDENTIALS_DIR = "/etc/genset/weights"  # Secrets of the source, mounted into the puller only
 TOKEN_FILE = f"{CREDENTIALS_DIR}/token"  # access token of a hub
@@ -74,7 +74,7 @@ _COMMON_FLAGS = {
     "ca_file": "--ca-file",
     "termination_log": "--termination-log",
 }
-_EXCLUSIVE_FLAG = "--exclusive"
+_SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class FetchSpec:
     ca_file: str = ""
     termination_log: str = ""  # empty: none
     exclusive: bool = False  # no other pod can mount the volume: other models on it may go when space is needed
+    settled: bool = False  # a complete model is served as it is; the source is not asked for a newer one
 
     @property
     def hash(self) -> str:
@@ -125,7 +126,7 @@ class FetchSpec:
                 value = getattr(owner, name)
                 if value:
                     args += [flag, value]
-        return [*args, _EXCLUSIVE_FLAG] if self.exclusive else args
+        return [*args, *(flag for name, flag in _SWITCHES.items() if getattr(self, name))]
 
     @classmethod
     def from_args(cls, args: Sequence[str]) -> FetchSpec:
@@ -134,14 +135,17 @@ class FetchSpec:
         if tuple(rest[:2]) != _VERB:
             raise ValueError(f"arguments must start with {' '.join(_VERB)}, not {' '.join(rest[:2])!r}")
         del rest[:2]
-        exclusive = _EXCLUSIVE_FLAG in rest[-1:]
-        if exclusive:
-            rest.pop()
+        switches = {}
+        for name, flag in reversed(_SWITCHES.items()):
+            switches[name] = rest[-1:] == [flag]
+            if switches[name]:
+                rest.pop()
         if len(rest) % 2:
             raise ValueError(f"flag {rest[-1]} has no value")
         given = dict(zip(rest[::2], rest[1::2], strict=True))
         common = {name: given.pop(flag) for name, flag in _COMMON_FLAGS.items() if flag in given}
-        return cls(source=source_from_flags(given), exclusive=exclusive, **common)
+        source = source_from_flags(given)
+        return cls(source=source, exclusive=switches["exclusive"], settled=switches["settled"], **common)
 
 
 def source_from_flags(given: dict[str, str]) -> HuggingFace | Http:
@@ -189,7 +193,9 @@ def model_file_names(shards: int) -> list[str]:
     return [f"model-{number:05d}-of-{shards:05d}.gguf" for number in range(1, shards + 1)]
 
 
-def fetch_spec(source: Source, *, default_endpoint: str = "", listen: str = "", exclusive: bool = False) -> FetchSpec:
+def fetch_spec(
+    source: Source, *, default_endpoint: str = "", listen: str = "", exclusive: bool = False, settled: bool = False
+) -> FetchSpec:
     """The download for a huggingFace or http source of a ModelDeployment.
 
     The credential files are named if and only if the source names the Secrets: `tokenSecretRef` -> TOKEN_FILE,
@@ -204,6 +210,7 @@ def fetch_spec(source: Source, *, default_endpoint: str = "", listen: str = "", 
             ca_file=CA_FILE if hub.ca_secret_ref else "",
             termination_log=TERMINATION_LOG,
             exclusive=exclusive,
+            settled=settled,
         )
     if source.http is not None:
         web = source.http
@@ -214,5 +221,6 @@ def fetch_spec(source: Source, *, default_endpoint: str = "", listen: str = "", 
             ca_file=CA_FILE if web.ca_secret_ref else "",
             termination_log=TERMINATION_LOG,
             exclusive=exclusive,
+            settled=settled,
         )
     raise ValueError("only huggingFace and http sources are downloaded; pvc and hostPath files are checked in place")

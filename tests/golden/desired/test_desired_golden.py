@@ -29,7 +29,8 @@ def objects(case: dict[str, Any]) -> list[dict[str, Any]]:
     given, known = settings(case.get("settings", {})), secrets(case.get("secrets", {}))
     if case["resource"]["kind"] == names.MODEL_DEPLOYMENT:
         return desired.model_deployment(
-            ModelDeployment.model_validate(case["resource"]), ModelDeploymentContext(given, known)
+            ModelDeployment.model_validate(case["resource"]),
+            ModelDeploymentContext(given, known, awake=case.get("awake", True)),
         )
     deployments = [ModelDeployment.model_validate(item) for item in case.get("deployments", [])]
     context = RoutePolicyContext(

@@ -11,6 +11,7 @@ from genset import names
 from genset.api.base import ApiModel
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
+from genset.desired.autoscale import seconds
 from genset.status import model_deployment, route_policy
 from genset.status.observed import (
     CompletionProbe,
@@ -46,15 +47,30 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
         apply_errors=problems(given.get("apply_errors", [])),
         namespace_terminating=given.get("namespace_terminating", False),
         pvc=given.get("pvc"),
+        awake=given.get("awake", True),
+        awake_note=given.get("awake_note", ""),
+        last_request=seconds(given["last_request"]) if "last_request" in given else None,
     )
 
 
+def acks(given: dict[str, Any]) -> dict[str, RouterAck | None]:
+    """As a router writes them (/-/config), or with our own names."""
+    return {
+        pod: (RouterAck.from_json(item) if "outages" in item else RouterAck(**item)) if item else None
+        for pod, item in given.items()
+    }
+
+
 def policy(given: dict[str, Any]) -> RoutePolicyObserved:
-    acknowledgements = given.get("acknowledgements", {})
+    """`acknowledgements`: what routers answer now; `heard`: what else they said when they last spoke."""
+    acknowledgements = acks(given.get("acknowledgements", {}))
+    deployments = [ModelDeployment.model_validate(item) for item in given.get("deployments", ())]
     return RoutePolicyObserved(
         deployment=given.get("deployment"),
         pods=tuple(given.get("pods", ())),
-        acknowledgements={pod: RouterAck(**item) if item else None for pod, item in acknowledgements.items()},
+        acknowledgements=acknowledgements,
+        heard={**acknowledgements, **acks(given.get("heard", {}))},
+        deployments={found.metadata.name: found for found in deployments},
         problems=problems(given.get("problems", [])),
         apply_errors=problems(given.get("apply_errors", [])),
         config_hash=given.get("config_hash", ""),
@@ -69,10 +85,11 @@ def outcome(case: dict[str, Any]) -> tuple[ApiModel, list[Any]]:
         deployment = ModelDeployment.model_validate(case["resource"])
         new = model_deployment.evaluate(deployment, model(deployment, case["observed"]), NOW)
         assert model_deployment.evaluate(deployment, model(deployment, case["observed"]), NOW) == new
-        return new, model_deployment.events(deployment.status, new)
+        told = [*model_deployment.events(deployment.status, new), *model_deployment.scaled(deployment, new)]
+        return new, told
     rules = RoutePolicy.model_validate(case["resource"])
     status = route_policy.evaluate(rules, policy(case["observed"]), NOW)
-    return status, route_policy.events(rules.status, status)
+    return status, route_policy.events(rules, status)
 
 
 @pytest.mark.parametrize("case", cases.inputs(HERE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import logging
@@ -18,6 +19,7 @@ from genset.cli.logs import JsonFormatter
 from genset.controllers.health import Address
 from genset.desired.context import Settings
 from genset.runtime import Options
+from tests.upstream.tls import Authority
 
 PARAMETERS = {parameter.name: parameter for parameter in verb.command.params if isinstance(parameter, click.Option)}
 
@@ -99,6 +101,51 @@ def test_kopf_only_watches() -> None:
     registry = handlers.registry(None, None)  # type: ignore[arg-type]
     assert not list(registry._changing.get_all_handlers()) and not list(registry._spawning.get_all_handlers())
     assert len(list(registry._watching.get_all_handlers())) == len(handlers.RESOURCES) + len(handlers.CHILDREN)
+
+
+def test_an_outage_of_the_api_server_is_one_line_of_kopfs(caplog: pytest.LogCaptureFixture) -> None:
+    """As kopf._cogs.clients.api logs them through the watches' logger."""
+    handlers.silence()
+    handlers.silence()
+    logger = logging.getLogger("kopf._cogs.clients.watching")
+    assert [type(known) for known in logger.filters] == [handlers.OneLine]
+    try:
+        for attempt in range(1, 9):
+            for kind in ("pods", "services"):
+                what = f"GET https://10.96.0.1/api/v1/{kind}?watch=true"
+                logger.error(f"Request attempt #{attempt}/9 failed; will retry: {what} -> Refused('no route')")
+        logger.warning("Ignoring an unsupported event type: {}")
+        (line, other) = caplog.records
+        assert line.levelno == logging.WARNING and line.getMessage().endswith("Refused('no route')")
+        assert other.getMessage().startswith("Ignoring")
+        caplog.clear()
+        later = logging.LogRecord(logger.name, logging.ERROR, "f", 1, "Request attempt #1/9 failed -> X", (), None)
+        later.created += handlers.OUTAGE_SECONDS + 1
+        logger.handle(later)
+        assert len(caplog.records) == 1, "the next outage is told again"
+    finally:
+        logger.filters.clear()
+
+
+async def test_kopf_knows_the_api_server_by_the_name_that_a_kubeconfig_gives() -> None:
+    """kubeconfig: clusters[].cluster.tls-server-name."""
+    authority = Authority()
+    serving = authority.server_context("kubernetes.default")
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=serving)
+    configuration = Configuration()
+    configuration.host = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    configuration.ca_cert_data = authority.ca_pem.decode()
+    async with server:
+        for name, trusted in (("kubernetes.default", True), (None, False), ("other.name", False)):
+            configuration.tls_server_name = name
+            context = (await handlers.connection_info(configuration)).as_ssl_context()
+            host, port = server.sockets[0].getsockname()
+            if trusted:
+                _, writer = await asyncio.open_connection(host, port, ssl=context)
+                writer.close()
+            else:
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await asyncio.open_connection(host, port, ssl=context)
 
 
 async def test_kopf_connects_as_our_client_does() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from genset.api.routepolicy import ProviderName, RoutePolicy
+from genset.api.backend import ProviderName
+from genset.api.routepolicy import RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 

@@ -42,6 +42,8 @@ def test_scaling_leaves_the_pods_alone() -> None:
         ({"resources": {"accelerator": {"vendor": "intel"}}}, 0, 1),
         ({"cache": {"size": "1Gi"}}, 1, 0),
         ({"cache": {"size": "1Gi", "accessMode": "ReadWriteOncePod"}}, 0, 1),
+        ({"rollout": {"strategy": "Replace"}}, 0, 1),
+        ({"rollout": {"strategy": "Surge"}, "resources": {"accelerator": {"vendor": "intel"}}}, 1, 0),
     ],
 )
 def test_a_roll_out_never_waits_for_what_cannot_be_spared(spec: dict[str, Any], surge: int, unavailable: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from genset.router.breaker import Breaker, Cause, RetryBudget, State
 
 
@@ -135,6 +137,100 @@ def test_a_harder_cause_is_not_overwritten() -> None:
     two = opened()
     two.trip(1.0, Cause.AUTH, 1800.0)
     assert two.cause is Cause.AUTH
+
+
+# The section on breakers of the failover rules, row by row: "SECONDS WORD..." each an event or what must be true then.
+# fail, ok: a request's or a probe's outcome. take: a request goes (half-open: with the token). lost: its client left.
+# cool N: a 429 with that Retry-After (-: without). auth, model, no-endpoint: at once. open N: for N more seconds.
+TIMELINES: dict[str, tuple[bool, list[str]]] = {
+    "opens after three consecutive failures": (False, ["0 fail", "1 fail", "1 closed", "2 fail", "2 open 5"]),
+    "a success between them begins anew": (False, ["0 fail", "0 fail", "1 ok", "2 fail", "2 fail", "2 closed"]),
+    "opens when half of ten failed": (False, ["0 ok", "1 fail", "2 ok", "3 fail", "4 ok", "5 fail", "6 ok", "7 fail",
+                                              "8 ok", "8 closed", "9 fail", "9 open 5"]),
+    "nine are too few": (False, ["0 ok", "1 fail", "2 ok", "3 fail", "4 ok", "5 fail", "6 ok", "7 fail", "8 fail",
+                                 "8 closed"]),
+    "less than half is no reason": (False, ["0 ok", "0 ok", "0 ok", "1 fail", "2 ok", "3 fail", "4 ok", "5 fail", "6 ok",
+                                            "7 fail", "8 ok", "9 fail", "9 closed"]),
+    "what is older than thirty seconds is forgotten": (False, [
+        "0 ok", "1 fail", "2 ok", "3 fail", "4 ok", "35 fail", "36 ok", "37 fail", "38 ok", "39 fail", "39 closed"]),
+    "pauses double": (False, ["0 fail", "0 fail", "0 fail", "0 open 5", "5 half-open", "5 take", "6 fail", "6 open 10",
+                              "16 take", "17 fail", "17 open 20"]),
+    "the pauses' count is forgotten after a quiet minute": (False, [
+        "0 fail", "0 fail", "0 fail", "5 take", "5 fail", "5 open 10", "15 take", "15 ok", "25 take", "25 ok",
+        "25 closed", "86 fail", "86 fail", "86 fail", "86 open 5"]),
+    "and kept within it": (False, [
+        "0 fail", "0 fail", "0 fail", "5 take", "5 ok", "15 take", "15 ok", "15 closed", "74 fail", "74 fail", "74 fail",
+        "74 open 10"]),
+    "one request at a time while half-open": (False, [
+        "0 fail", "0 fail", "0 fail", "4 refuses", "5 admits", "5 take", "5 refuses", "6 lost", "6 admits", "6 take",
+        "6 refuses", "7 ok", "7 admits"]),
+    "two successes, ten seconds apart, close": (False, [
+        "0 fail", "0 fail", "0 fail", "5 take", "5 ok", "5 half-open", "14 take", "14 ok", "14 half-open", "15 take",
+        "15 ok", "15 closed"]),
+    "a single success never closes": (False, ["0 fail", "0 fail", "0 fail", "5 take", "5 ok", "60 half-open"]),
+    "a failure between them opens again": (False, [
+        "0 fail", "0 fail", "0 fail", "5 take", "5 ok", "10 take", "10 fail", "10 open 10", "20 take", "20 ok",
+        "21 take", "21 ok", "21 half-open", "30 take", "30 ok", "30 closed"]),
+    "probes alone lead back where they exist": (True, [
+        "0 fail", "0 fail", "0 fail", "5 half-open", "5 refuses", "6 ok", "6 refuses", "15 ok", "15 refuses", "16 ok",
+        "16 closed", "16 admits"]),
+    "probes while open count for the return": (True, [
+        "0 fail", "0 fail", "0 fail", "1 ok", "1 open 4", "4 ok", "5 half-open", "10 ok", "10 half-open", "11 ok",
+        "11 closed"]),
+    "a flapping backend starts the ten seconds anew": (True, [
+        "0 fail", "0 fail", "0 fail", "1 ok", "8 ok", "9 bad", "10 ok", "19 ok", "19 half-open", "20 ok", "20 closed"]),
+    "a short Retry-After is kept exactly, and proves nothing broken": (False, [
+        "0 cool 2", "0 open 2", "1 refuses", "2 closed", "2 admits"]),
+    "a long Retry-After is never cut short": (False, ["0 cool 40", "0 open 40", "39 refuses", "40 closed"]),
+    "a Retry-After below the usual pause is not, above three seconds": (False, ["0 cool 4", "0 open 5"]),
+    "no Retry-After backs off": (False, ["0 cool -", "0 open 5", "5 closed", "6 cool -", "6 open 10"]),
+    "a Retry-After shortens no pause of what is broken": (False, [
+        "0 fail", "0 fail", "0 fail", "1 cool 2", "1 open 4", "5 half-open"]),
+    "nor does it excuse from the proof": (False, [
+        "0 fail", "0 fail", "0 fail", "5 take", "5 cool 1", "6 half-open", "6 take", "6 ok", "16 take", "16 ok",
+        "16 closed"]),
+    "refused credentials are hard": (False, ["0 auth", "0 open 1800", "1 cool 2", "1 open 1799", "1 fail", "1 open 1799"]),
+    "an unknown model is hard": (False, ["0 model", "0 open 300", "300 half-open", "300 take", "301 refuses"]),
+    "no endpoint left: the first good probes lead back": (True, [
+        "0 no-endpoint", "0 refuses", "3 ok", "4 ok", "12 refuses", "13 ok", "13 closed"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TIMELINES)
+def test_timeline(row: str) -> None:
+    probed, steps = TIMELINES[row]
+    one = breaker(probed=probed)
+    token = False
+    for step in steps:
+        at, word, *number = step.split()
+        now = float(at)
+        match word:
+            case "fail":
+                one.failure(now, now, token)
+                token = False
+            case "ok":
+                one.success(now, now, token)
+                token = False
+            case "bad":
+                one.probe_failed()
+            case "take":
+                token = one.take(now)
+                assert token or one.state is State.CLOSED, f"{step}: no request could go"
+            case "lost":
+                one.release()
+            case "cool":
+                one.cool(now, None if number == ["-"] else float(number[0]))
+            case "auth" | "model" | "no-endpoint":
+                cause, seconds = {
+                    "auth": (Cause.AUTH, 1800.0), "model": (Cause.MODEL, 300.0), "no-endpoint": (Cause.NO_ENDPOINT, 0.0)
+                }[word]  # fmt: skip
+                one.trip(now, cause, seconds)
+            case "admits" | "refuses":
+                assert one.admits(now) is (word == "admits"), step
+            case _:
+                assert one.view(now) == word, f"{step}: it is {one.view(now)}"
+                if number:
+                    assert one.open_until - now == pytest.approx(float(number[0])), step
 
 
 def test_retry_budget() -> None:

@@ -171,7 +171,8 @@ def test_bounds() -> None:
     found.feed(chunk("a"))
     for _ in range(2_000):
         found.feed(chunk("y" * 1_000))
-    assert found.kept_bytes < sse.KEEP_BYTES + 2_000 and found.estimated_tokens() == 2_001
+    assert found.kept_bytes < sse.FOLD_BYTES + 2_000 and found.fold().tokens == 2_001
+    assert found.transcript.text == "a" + "y" * 2_000_000
 
 
 EVENTS = st.sampled_from(

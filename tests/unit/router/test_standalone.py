@@ -52,6 +52,16 @@ def load(tmp_path: Path, text: str, *endpoints: str, policy: str | None = None, 
     return FilesSource([path], policy, parse_endpoints(endpoints), secrets).load()
 
 
+def test_a_deployment_that_rests_in_a_cluster_never_rests_here(tmp_path: Path) -> None:
+    """The same files serve on a laptop: what answers at --endpoint is somebody else's to start and stop."""
+    resting = MANAGED.replace("context:", "autoscaling: {min: 0, max: 2}, context:")
+    holding = POLICY.replace("match: {models: [assistant]},", "match: {models: [assistant]}, coldStart: {mode: Hold},")
+    loaded = load(tmp_path, holding + SECRET + resting, "house-small=http://127.0.0.1:8081")
+    house = loaded.config.backends[0]
+    assert house.local is None and house.url is not None and house.url.base_url == "http://127.0.0.1:8081/v1"
+    assert loaded.config.routes[0].cold_start.mode == "Hold"
+
+
 def test_external_deployment(tmp_path: Path) -> None:
     loaded = load(tmp_path, POLICY + SECRET + EXTERNAL)
     house, cloud = loaded.config.backends

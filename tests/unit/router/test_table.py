@@ -1,4 +1,4 @@
-"""Routing, ordering, estimates; the gate; endpoint choice."""
+"""Routing, ordering, estimates; the gate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from genset.router.backend import Backend
-from genset.router.balance.least_in_flight import choose
 from genset.router.config import LimitsConfig, RouterConfig
 from genset.router.credentials import Credentials
 from genset.router.errors import VOCABULARY, ErrorAnswer
@@ -120,21 +119,6 @@ def test_gate_lets_in_when_limits_grow() -> None:
         gate.enter(number, 0.0)
     gate.set_limits(LimitsConfig(max_in_flight=3, max_queued=9))
     assert begun == [0, 1, 2]
-
-
-class Loaded:
-    def __init__(self, in_flight: int) -> None:
-        self.in_flight = in_flight
-
-
-def test_least_in_flight_takes_turns_among_equals() -> None:
-    endpoints = [Loaded(0), Loaded(0), Loaded(0)]
-    seen = []
-    for turn in range(6):
-        one = choose(endpoints, turn)
-        seen.append(endpoints.index(one))
-    assert sorted(seen) == [0, 0, 1, 1, 2, 2]
-    assert choose([Loaded(3), Loaded(1), Loaded(2)], 0).in_flight == 1
 
 
 def test_the_vocabulary_is_closed_and_well_formed() -> None:

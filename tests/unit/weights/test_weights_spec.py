@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genset.api.modeldeployment import Source
+from genset.api.source import Source
 from genset.weights import spec
 from genset.weights.spec import CheckSpec, FetchSpec, Http, HuggingFace
 
@@ -13,7 +13,10 @@ HUB = FetchSpec(HuggingFace("org/name", "v1", "*Q4*.gguf", "https://hub.corp"), 
 WEB = FetchSpec(Http("https://web/x?y=z&a", SHA), "/m", headers_file="/h", ca_file="/c", exclusive=True)
 
 
-@pytest.mark.parametrize("given", [HUB, WEB, FetchSpec(HuggingFace("a/b")), FetchSpec(Http("http://x", SHA))])
+SETTLED = [FetchSpec(HuggingFace("a/b"), settled=True), FetchSpec(Http("http://x", SHA), exclusive=True, settled=True)]
+
+
+@pytest.mark.parametrize("given", [HUB, WEB, FetchSpec(HuggingFace("a/b")), FetchSpec(Http("http://x", SHA)), *SETTLED])
 def test_arguments_are_read_back_as_the_same_spec(given: FetchSpec) -> None:
     assert FetchSpec.from_args(given.to_args()) == given
 

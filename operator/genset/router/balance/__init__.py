@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from genset.router.balance import least_in_flight
+from genset.router.balance import least_in_flight, prefix_affinity
+from genset.router.balance.base import Strategy
 
-STRATEGIES = {"leastInFlight": least_in_flight.choose}
-DEFAULT = "leastInFlight"
+STRATEGIES: dict[str, Strategy] = {
+    "LeastInFlight": least_in_flight.STRATEGY,
+    "PrefixAffinity": prefix_affinity.STRATEGY,
+}

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+
+from genset.router.balance.base import E, Strategy, Tally
 
 
-class Loaded(Protocol):
-    in_flight: int
-
-
-E = TypeVar("E", bound=Loaded)
-
-
-def choose(endpoints: Sequence[E], turn: int) -> E:
-    """One of `endpoints` (not empty). `turn` counts the requests of the backend."""
+def choose(endpoints: Sequence[E], turn: int, key: int | None, tally: Tally) -> E:
+    """Reads neither the key nor the tally."""
     count = len(endpoints)
     if count == 1:
         return endpoints[0]
@@ -25,3 +19,6 @@ def choose(endpoints: Sequence[E], turn: int) -> E:
         if other.in_flight < best.in_flight:
             best = other
     return best
+
+
+STRATEGY = Strategy(choose, reads_prompt=False)

@@ -2,4 +2,4 @@
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(name="openAICompatible", base_url=None)
+PROVIDER = Provider(name="openAICompatible", telemetry_name="openai_compatible", base_url=None)

@@ -7,7 +7,10 @@ from genset.router.providers.base import Provider
 
 PROVIDER = Provider(
     name="deepSeek",
+    telemetry_name="deepseek",
     base_url="https://api.deepseek.com/v1",
     rename={"max_completion_tokens": "max_tokens"},
-    bad_finishes=frozenset({"error", "insufficient_system_resource"}),
+    bad_finishes=frozenset({"error", "abort", "insufficient_system_resource"}),
+    continuation="Prefix",
+    continuation_path="/beta",
 )

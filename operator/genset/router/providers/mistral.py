@@ -8,7 +8,9 @@ from genset.router.providers.base import Provider
 
 PROVIDER = Provider(
     name="mistral",
+    telemetry_name="mistral_ai",
     base_url="https://api.mistral.ai/v1",
     usage_option=False,
     rename={"max_completion_tokens": "max_tokens"},
+    continuation="Prefix",
 )

@@ -7,6 +7,7 @@ from genset.router.providers.base import Provider
 
 PROVIDER = Provider(
     name="openai",
+    telemetry_name="openai",
     base_url="https://api.openai.com/v1",
     rename={"max_tokens": "max_completion_tokens"},
     pass_headers=frozenset({b"openai-organization", b"openai-project"}),

@@ -1,7 +1,8 @@
 """One client connection: parses requests, bounds what a client may send, writes answers, feels the client leave.
 
 Reading never stops while a request is in work, because only a read tells that the client has left; what a pipelining
-client sends meanwhile is kept up to 64 KiB. An EOF counts as leaving: a client that dies sends nothing else.
+client sends meanwhile is kept up to 64 KiB. An EOF counts as leaving: a client that dies sends nothing else. A client
+that does not read its answers gets no further ones, and its upstream is paused: what is unsent has a bound.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import httptools
 
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import reason_phrase
+from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
 
 if TYPE_CHECKING:
     from genset.router.server import Router
@@ -24,9 +26,12 @@ HEAD_BYTES = 64 * 1024  # request line and headers
 PENDING_BYTES = 64 * 1024  # pipelined behind a request in work
 HEAD_SECONDS = 15.0  # from the first byte of a request to the end of its headers
 BODY_SECONDS = 30.0  # without a byte of the body
+BODY_BYTES_PER_SECOND = (
+    240  # least pace of a body, once the times above are over: else a trickle holds a place for hours
+)
 IDLE_SECONDS = 75.0  # kept alive between requests
 LINGER_SECONDS = 2.0  # reading on after an early answer, so that the client can read it
-WRITE_SECONDS = 120.0  # a client that takes not one byte for so long is gone
+WRITE_SECONDS = 120.0  # a client that takes not one byte of what waits for it for so long is gone
 WRITE_HIGH_BYTES = 256 * 1024  # unsent to a client before its upstream is paused
 WRITE_LOW_BYTES = 64 * 1024
 
@@ -72,7 +77,10 @@ class ClientConnection(asyncio.Protocol):
         "_pending",
         "_pumping",
         "_queue",
+        "_since",
+        "_unsent",
         "_url",
+        "_working_bytes",
         "exchange",
         "mark",
         "paused",
@@ -102,6 +110,9 @@ class ClientConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._limit = 0
+        self._since = 0.0  # when the request that is arriving began
+        self._unsent = 0  # bytes that waited for the client when the sweep last looked
+        self._working_bytes = 0  # body of the request in work
 
     # What the exchange does with a connection
 
@@ -111,6 +122,8 @@ class ClientConnection(asyncio.Protocol):
     def finish(self, keep_alive: bool) -> None:
         """The exchange has written its whole answer."""
         self.exchange = None
+        self.router.buffered_bytes -= self._working_bytes
+        self._working_bytes = 0
         if self.stage is Stage.CLOSED:
             return
         if not keep_alive:
@@ -120,16 +133,23 @@ class ClientConnection(asyncio.Protocol):
         if (self._queue or self._pending) and not self._parsing:
             self._pump()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is arriving or in work, or an answer is still on its way."""
+        if self.exchange is not None or self.stage is Stage.HEAD or self.stage is Stage.BODY:
+            return True
+        return self.stage is not Stage.CLOSED and bool(self.transport.get_write_buffer_size())
+
     def close_idle(self) -> None:
-        """Drain: nothing is in work here, and nothing should begin."""
-        if self.stage is Stage.IDLE:
+        """Drain: if nothing is in work here, nothing should begin."""
+        if self.stage is Stage.IDLE and not self.busy:
             self.transport.close()
 
     def _linger(self) -> None:
         """Closes after the answer, reading on for a moment: closing over unread bytes would reset the connection."""
         self.stage = Stage.LINGER
         self.mark = self.router.now()
-        self._queue.clear()
+        self._drop_queue()
         self._pending = b""
         self.transport.resume_reading()
         if self.transport.can_write_eof():
@@ -149,6 +169,9 @@ class ClientConnection(asyncio.Protocol):
         self.stage = Stage.CLOSED
         self.router.connections.discard(self)
         self._drop_body()
+        self._drop_queue()
+        self.router.buffered_bytes -= self._working_bytes
+        self._working_bytes = 0
         self._parser = None
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
@@ -160,7 +183,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.stage >= Stage.LINGER:
             return
-        if self.exchange is not None:
+        if self.exchange is not None or self.paused:
             self._pending += data
             if len(self._pending) > PENDING_BYTES:
                 self.transport.pause_reading()
@@ -179,6 +202,8 @@ class ClientConnection(asyncio.Protocol):
         self.paused = False
         if self.exchange is not None:
             self.exchange.client_caught_up()
+        elif self._queue or self._pending:
+            self._pump()
 
     # Parsing
 
@@ -230,18 +255,19 @@ class ClientConnection(asyncio.Protocol):
         self._parser.feed_data(head)
 
     def _pump(self) -> None:
-        """Begins the next request that is complete, if none is in work."""
+        """Begins the next request that is complete, if none is in work and the client has taken its answers."""
         if self._pumping:
             return
         self._pumping = True
         try:
-            while self.exchange is None and self.stage < Stage.LINGER:
+            while self.exchange is None and self.stage < Stage.LINGER and not self.paused:
                 if self._queue:
                     request = self._queue.popleft()
                     if request is BROKEN:
                         self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
                         break
                     self.served += 1
+                    self._working_bytes = len(request.body)
                     self.router.receive(self, request)
                 elif self._pending:
                     data, self._pending = self._pending, b""
@@ -273,11 +299,15 @@ class ClientConnection(asyncio.Protocol):
         self._body_bytes = 0
         self._body.clear()
 
+    def _drop_queue(self) -> None:
+        self.router.buffered_bytes -= sum(len(request.body) for request in self._queue)
+        self._queue.clear()
+
     # httptools callbacks
 
     def on_message_begin(self) -> None:
         self.stage = Stage.HEAD if self.stage < Stage.LINGER else self.stage
-        self.mark = self.router.now()
+        self.mark = self._since = self.router.now()
         self._headers = {}
         self._url = b""
         self._body = []
@@ -286,7 +316,12 @@ class ClientConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        headers = self._headers
+        name = name.lower()
+        if name in headers and name == TRACESTATE:  # a list, in as many lines as there are vendors
+            value = b"%b,%b" % (headers[name][:TRACESTATE_BYTES], value)
+        if self.stage is Stage.HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
+            headers[name] = value
 
     def on_headers_complete(self) -> None:
         if self.stage >= Stage.LINGER:
@@ -327,8 +362,7 @@ class ClientConnection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
-        self.router.buffered_bytes -= self._body_bytes
-        self._body_bytes = 0
+        self._body_bytes = 0  # counted on until the request is answered
         self._queue.append(
             Request(
                 parser.get_method(),
@@ -348,10 +382,16 @@ class ClientConnection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """Called about once a second: closes what has taken too long."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:  # the client takes some: no other clock runs meanwhile
+            self._unsent = unsent
+            self.mark = now
         stage, age = self.stage, now - self.mark
-        if self.exchange is not None:
-            if self.paused and age > WRITE_SECONDS:
+        if unsent:
+            if age > WRITE_SECONDS:
                 self.transport.abort()
+        elif self.exchange is not None:
+            pass
         elif stage is Stage.IDLE:
             if age > IDLE_SECONDS:
                 self.transport.close()
@@ -361,6 +401,10 @@ class ClientConnection(asyncio.Protocol):
         elif stage is Stage.BODY:
             if age > BODY_SECONDS:
                 self._refuse(error("caller_timeout", f"no byte of the request's body came for {BODY_SECONDS:g} s"))
+            elif self._body_bytes < (now - self._since - HEAD_SECONDS - BODY_SECONDS) * BODY_BYTES_PER_SECOND:
+                self._refuse(
+                    error("caller_timeout", f"the request's body came at less than {BODY_BYTES_PER_SECOND} bytes/s")
+                )
         elif stage is Stage.LINGER and age > LINGER_SECONDS:
             self.transport.abort()
 

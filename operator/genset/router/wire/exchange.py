@@ -1,7 +1,7 @@
 """One request on its way: does what the state machine decides, and tells it what happened.
 
 The only place where client side, upstream side and state machine meet. Everything here runs in callbacks; a task exists
-only while a new connection is opened.
+only while a new connection is opened. `Reply` reads the upstream's answer.
 """
 
 from __future__ import annotations
@@ -10,59 +10,83 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from genset.router.attempt import Answer, Candidate, Decision, Interrupt, Phase, RequestMachine, Try
-from genset.router.backend import Endpoint
+from genset.router.aggregate import Aggregator, can_rebuild
+from genset.router.attempt import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, RequestMachine, Try, Wait
+from genset.router.backend import Backend, Endpoint
+from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
+from genset.router.continuation.ask import (
+    ask,
+    length_event,
+    speaks_of_prefill,
+    tokens_left,
+    usage_event,
+    usage_of_estimate,
+)
 from genset.router.errors import ErrorAnswer, error, in_band
-from genset.router.evidence import evidence, passed_response_headers, reason_phrase
-from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
+from genset.router.evidence import evidence
+from genset.router.outcome import Failure, Outcome
 from genset.router.sse import DONE, StreamReader
-from genset.router.whole import choices_of, fault_of, usage_of
+from genset.router.transcript import Transcript
+from genset.router.whole import choices_of
 from genset.router.wire.connect import ConnectFailed, remember_session
+from genset.router.wire.heads import error_head, good_head
+from genset.router.wire.outgoing import Outgoing
 from genset.router.wire.payload import Api, body_for, head_for
+from genset.router.wire.reply import Reply
 from genset.router.wire.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from genset.router.server import Router
+    from genset.router.telemetry.tracing import RequestSpan
     from genset.router.wire.downstream import ClientConnection, Request
 
 log = logging.getLogger(__name__)
 
-RESPONSE_BYTES = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
+COMMENT_SECONDS = 5.0  # between signs of life while a stream waits
+QUIET_SECONDS = 30.0  # in line for a place before the first of them, which begins the answer
 
 
-class Exchange:
-    """`machine` is None where no route took the request."""
+class Exchange(Outgoing):
+    """`machine` stands for the request from its route on; where no route took the request, only errors are answered."""
 
     __slots__ = (
         "_api",
-        "_collected",
-        "_collected_bytes",
+        "_asked_whole",
         "_connection",
-        "_headers",
-        "_is_stream",
         "_json",
         "_loop",
         "_occupied",
-        "_reader",
-        "_started_answer",
-        "_status",
+        "_rebuilds",
+        "_refused_rules",
+        "_reply",
+        "_rule",
+        "_said",
+        "_sent",
         "_task",
         "_timer",
+        "_waiting",
+        "_waits_since",
         "_want_usage",
-        "client",
+        "begun",
         "ended",
         "first_token",
-        "identity",
+        "held",
+        "in_one_piece",
         "machine",
         "model",
+        "named",
+        "operation",
         "placed",
         "received",
-        "request",
         "route",
-        "router",
-        "stream",
+        "sent_at",
+        "span",
         "tokens",
+        "trace",
+        "waited",
     )
+
+    machine: RequestMachine  # None where no route took the request: then only an error is answered
 
     def __init__(
         self,
@@ -74,60 +98,104 @@ class Exchange:
         identity: bytes,
         received: float,
     ) -> None:
-        self.router = router
-        self.client = client
-        self.request = request
-        self.identity = identity
+        super().__init__(router, client, request, identity, stream=api.streams and parsed.get("stream") is True)
         self.received = received
+        self.operation = api.operation
         self.model: str = parsed["model"]
-        self.stream = api.streams and parsed.get("stream") is True
+        self.named = ""  # the model's name where a route names it, too: what metrics may show
+        self.trace = b""  # W3C trace id
+        self.span: RequestSpan | None = None  # where traces are recorded
+        self.begun = 0.0  # when it got its place
+        self.sent_at = 0.0  # when the first attempt was written
+        self.held = 0.0  # seconds from the first byte of a stream's body to the first that the client got of it
+        self.in_one_piece = False  # no stream: the first token has no time of its own
         self.route = ""
-        self.machine: RequestMachine | None = None
+        self.machine = None  # type: ignore[assignment]
         self.first_token = 0.0
         self.tokens = (0, 0)  # prompt, completion, as the upstream counted them
+        self.waited = 0.0  # seconds for a place at a backend, or for one that was at rest
         self.ended = False
         self.placed = False  # counted by the gate, in work or waiting
         self._api = api
         self._json = parsed
         self._loop = router.loop
         self._connection: UpstreamConnection | None = None
+        self._reply: Reply | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._status = 0
-        self._headers: dict[bytes, bytes] = {}
-        self._collected: list[bytes] = []  # body of an answer that is no stream, or of an error
-        self._collected_bytes = 0
-        self._is_stream = False  # the upstream's answer is an event stream
         self._occupied: Endpoint | None = None  # whose in_flight counts us
-        self._started_answer = False
+        self._said = 0.0  # when the waiting client last heard something
+        self._waiting: Wait | None = None
+        self._waits_since = 0.0
+        self._sent: Transcript | None = None  # what the client had when its stream broke
+        self._rule: Rule | None = None  # by which the present attempt writes on
+        self._refused_rules: list[Backend] | None = None
+        self._asked_whole: Backend | None = None  # refused a stream; asked for the whole answer itself
+        self._rebuilds = api.streams and not self.stream and can_rebuild(api, parsed)
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        self._reader: StreamReader | None = None
+
+    @property
+    def backend(self) -> Backend:
+        candidate = self.machine.candidate
+        assert candidate is not None, "an attempt is running"
+        return candidate.backend
+
+    @property
+    def waits_for_waking(self) -> bool:
+        """Whether it waits for `machine.cold`."""
+        return self._waiting is not None and self._waiting.reason == COLD and not self.ended
+
+    def waited_until(self, now: float) -> float:
+        """Seconds that it has waited for backends."""
+        return self.waited + (now - self._waits_since if self._waiting is not None else 0.0)
 
     # Decisions
 
     def begin(self) -> None:
         """The request has its place."""
-        assert self.machine is not None
-        self._do(self.machine.begin(self.router.now()))
+        self.begun = now = self.router.now()
+        self._do(self.machine.begin(now))
+
+    def _wake_soon(self) -> None:
+        """Not at once: whoever frees a place is in the middle of something."""
+        self._loop.call_soon(self.wake)
+
+    def wake(self) -> None:
+        """What the request waits for may have come."""
+        waiting = self._waiting
+        if waiting is not None and not self.ended:
+            self._do(self.machine.resume(self.router.now()))
 
     def _do(self, decision: Decision) -> None:
         if type(decision) is Try:
+            if self._waiting is not None:
+                self._waiting = None
+                self.waited += self.router.now() - self._waits_since
+            # During a pause, too: nobody else may be given the place.
+            self._occupied = endpoint = decision.endpoint
+            endpoint.in_flight += 1
+            if endpoint.demand is not None:
+                endpoint.demand.entered(self.router.now())
             if decision.delay:
-                self._timer = self._loop.call_later(decision.delay, self._call, decision.candidate, decision.endpoint)
+                self._timer = self._loop.call_later(decision.delay, self._call, decision.candidate, endpoint)
             else:
-                self._call(decision.candidate, decision.endpoint)
+                self._call(decision.candidate, endpoint)
+        elif type(decision) is Wait:
+            if self._waiting is None:
+                self._waits_since = self.router.now()
+                if not self.head_sent:
+                    self._said = self._waits_since
+                self.machine.woken = self._wake_soon
+            self._waiting = decision
         elif type(decision) is Answer:
             self.answer_error(decision.answer)
         elif type(decision) is Interrupt:
             self._interrupt(decision)
 
     def _call(self, candidate: Candidate, endpoint: Endpoint) -> None:
-        assert self.machine is not None
         self._timer = None
         self.machine.connecting()
-        endpoint.in_flight += 1
-        self._occupied = endpoint
         idle = endpoint.idle
         while idle:
             connection = idle.pop()
@@ -144,260 +212,204 @@ class Exchange:
             connection = await self.router.connector.open(candidate.backend, endpoint)
         except ConnectFailed as problem:
             self._task = None
-            self._failed(Failure(Outcome.UNREACHABLE, problem.detail))
+            self.failed(Failure(Outcome.UNREACHABLE, problem.detail))
         except Exception as problem:
             log.exception("Failed to connect to backend %s", candidate.backend.name)
             self._task = None
-            self._failed(Failure(Outcome.UNREACHABLE, f"could not be reached ({type(problem).__name__})"))
+            self.failed(Failure(Outcome.UNREACHABLE, f"could not be reached ({type(problem).__name__})"))
         else:
             self._task = None
             self._send(connection, candidate, endpoint)
 
     def _send(self, connection: UpstreamConnection, candidate: Candidate, endpoint: Endpoint) -> None:
-        assert self.machine is not None
         backend = candidate.backend
         self._connection = connection
-        self._status = 0
-        self._collected.clear()
-        self._collected_bytes = 0
-        self._is_stream = False
-        if self.stream:
-            self._reader = StreamReader(
-                hide_usage=not self._want_usage,
+        request, raw = self._json, self.request.body
+        reader = splice = aggregator = None
+        if self.stream or (self._rebuilds and backend.streams and backend is not self._asked_whole):
+            if self.machine.continuing:
+                assert self._sent is not None
+                request, splice, self._rule = ask(
+                    self._json,
+                    self._sent,
+                    self._rule_of(backend),
+                    of_the_house=backend.config.local is not None,
+                    want_usage=self._want_usage,
+                )
+                raw = b""
+            elif not self.stream:
+                aggregator = Aggregator(self._api)
+            reader = StreamReader(
+                hide_usage=not self._want_usage and aggregator is None and splice is None,
                 choices=choices_of(self._json),
                 bad_finishes=backend.provider.bad_finishes,
             )
+        self._reply = reply = Reply(self, reader, aggregator, splice)
         try:
-            body = body_for(backend, self._api, self._json, self.request.body, self.stream)
+            body = body_for(backend, self._api, request, raw, reader is not None)
         except TypeError:  # orjson reads deeper than it writes
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
-        head = head_for(backend, endpoint, self._api, self.request.headers, self.identity, len(body), self.stream)
-        self.machine.sent(self.router.now())
-        connection.begin(self, head + body)
+        path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
+        identity, streams = self.identity, reader is not None
+        head = head_for(backend, endpoint, self._api, self.request.headers, identity, len(body), streams, path)
+        now = self.router.now()
+        if not self.sent_at:
+            self.sent_at = now
+        self.machine.stream = streams  # what is rebuilt from a stream has its deadlines, too
+        self.machine.sent(now)
+        connection.begin(reply, head + body)
 
-    # What the upstream connection tells
+    def _rule_of(self, backend: Backend) -> Rule:
+        if self._api is not Api.CHAT:
+            return APPEND
+        if backend.refuses_prefill or (self._refused_rules and backend in self._refused_rules):
+            return RULES[FALLBACK]
+        return RULES[backend.continuation]
 
-    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        self._status = status
-        self._headers = headers
-        if 200 <= status < 300:
-            assert self.machine is not None
-            self.machine.head()
-            self._is_stream = (
-                self.stream and status == 200 and headers.get(b"content-type", b"").startswith(b"text/event-stream")
-            )
+    # What the reply tells
 
-    def _forward(self, chunk: bytes) -> bool:
-        """A chunk of a running stream, untouched. True: it went on to the client as it is."""
-        assert self._reader is not None and self.machine is not None
-        if not self._reader.passes(chunk):
-            return False
-        self.machine.last = self.router.now()
-        self.client.transport.write(chunk)
-        return True
-
-    def on_body(self, data: bytes) -> None:
-        reader = self._reader
-        if reader is None or not self._is_stream:
-            self._collect(data)
-            return
-        out = reader.feed(data)
-        machine = self.machine
-        assert machine is not None
-        if out:
-            if self._started_answer:
-                machine.last = self.router.now()
-                if self.request.version_10:
-                    self.client.write(out)
-                else:
-                    self.client.write(b"%x\r\n%b\r\n" % (len(out), out))
-            else:
-                self._commit(out)
-        if reader.failed:
-            self._stream_failed(reader)
-        elif reader.finished:
-            if reader.done:
-                self._stream_done()
-            elif machine.phase is Phase.COMMIT:
-                machine.finishing(self.router.now())
-
-    def on_end(self, verified: bool) -> None:
-        reader = self._reader
-        if not 200 <= self._status < 300:
-            self._failed(self._classified())
-        elif self._status != 200:
-            self._failed(Failure(Outcome.INVALID_RESPONSE, f"answered {self._status} without a body", self._status))
-        elif reader is None or not self._is_stream:
-            self._whole(verified)
-        else:
-            out = reader.end()
-            if out:
-                if self._started_answer:
-                    self._write(out)
-                else:
-                    self._commit(out)
-            if reader.failed:
-                self._stream_failed(reader)
-            else:
-                self._stream_done(add_done=DONE not in out)
-
-    def on_upstream_lost(self, detail: str, *, stale: bool) -> None:
-        machine = self.machine
-        assert machine is not None and machine.candidate is not None and machine.endpoint is not None
+    def connection_lost(self) -> None:
         self._connection = None
-        if stale:
-            machine.unsent()
-            self._connect(machine.candidate, machine.endpoint)
-        elif self._started_answer:
-            if machine.phase is Phase.FINISH:
-                self._stream_done(add_done=True)
-            else:
-                self._broke(Failure(Outcome.INTERRUPTED, detail), "provider_interrupted")
-        elif self._status and not 200 <= self._status < 300:
-            self._failed(self._classified())
-        elif self._status:
-            self._failed(Failure(Outcome.INTERRUPTED, f"{detail} inside its answer", self._status))
-        else:
-            self._failed(Failure(Outcome.UNREACHABLE, f"{detail} before it answered"))
 
-    # Answers that are no stream
-
-    def _collect(self, data: bytes) -> None:
-        self._collected.append(data)
-        self._collected_bytes += len(data)
-        if 200 <= self._status < 300:
-            if self._collected_bytes > RESPONSE_BYTES:
-                self._failed(
-                    Failure(Outcome.INVALID_RESPONSE, f"sent an answer of more than {RESPONSE_BYTES} bytes", 200)
-                )
-        elif self._collected_bytes > ERROR_BODY_BYTES:
-            self._failed(self._classified())
-
-    def _classified(self) -> Failure:
-        assert self.machine is not None and self.machine.candidate is not None
-        now = self.router.now()
-        return classify(
-            self._status,
-            self._headers,
-            b"".join(self._collected),
-            self.machine.candidate.backend.provider,
-            wall=self.router.wall(),
-            may_wait=self.machine.may_wait(now),
-        )
-
-    def _whole(self, verified: bool) -> None:
-        """A complete answer, or something that only looks like one."""
-        assert self.machine is not None and self.machine.candidate is not None
-        body = b"".join(self._collected)
-        failure = fault_of(body, verified)
-        if failure is None and self.stream:
-            failure = "answered a stream request with no event stream"
-        if failure is not None:
-            if isinstance(failure, dict):
-                provider = self.machine.candidate.backend.provider
-                self._failed(classify_in_band(failure, provider, "sent an error inside a 200"))
-            else:
-                self._failed(Failure(Outcome.INVALID_RESPONSE, failure, 200))
-            return
-        now = self.router.now()
-        self.first_token = now
-        self.tokens = usage_of(body)
-        self._release_upstream(now)
-        self.machine.succeeded(now)
-        keep = self._keeps_alive()
-        head = self._head(self._headers.get(b"content-type", b"application/json"), keep)
-        self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        self._end(200, "", keep)
-
-    # Streams
-
-    def _commit(self, out: bytes) -> None:
-        assert self.machine is not None
-        now = self.router.now()
-        self.first_token = now
-        self.machine.committed(now)
-        self._started_answer = True
-        if self._connection is not None and not self.request.version_10:
-            self._connection.direct = self._forward
-        head = self._head(b"text/event-stream", self._keeps_alive())
-        if self.request.version_10:
-            self.client.write(b"%bcache-control: no-cache\r\n\r\n%b" % (head, out))
-        else:
-            self.client.write(
-                b"%bcache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(out), out)
-            )
-        if self.client.paused:
-            self.client_slow()
-
-    def _write(self, out: bytes) -> None:
-        self.client.write(out if self.request.version_10 else b"%x\r\n%b\r\n" % (len(out), out))
-
-    def _stream_failed(self, reader: StreamReader) -> None:
-        assert self.machine is not None and self.machine.candidate is not None
-        if self._started_answer:
-            if self.machine.phase is Phase.FINISH:  # the answer itself is complete
-                self._stream_done(add_done=True)
-                return
-            word = "provider_error" if reader.error is not None else "provider_interrupted"
-            self._broke(Failure(Outcome.INVALID_RESPONSE, reader.fault), word)
-        elif reader.error is not None:
-            provider = self.machine.candidate.backend.provider
-            self._failed(classify_in_band(reader.error, provider, reader.fault))
-        else:
-            self._failed(Failure(Outcome.INVALID_RESPONSE, reader.fault, 200))
-
-    def _stream_done(self, add_done: bool = False) -> None:
-        """The finish_reason has passed and nothing more will come: complete, with [DONE] added where it is missing."""
-        assert self.machine is not None
-        reader = self._reader
-        assert reader is not None
-        now = self.router.now()
-        self.tokens = reader.usage or (0, reader.estimated_tokens())
-        self._release_upstream(now)
-        self.machine.succeeded(now)
-        if add_done:
-            self._write(DONE)
-        if not self.request.version_10:
-            self.client.write(b"0\r\n\r\n")
-        self._end(200, "", self._keeps_alive())
-
-    def _broke(self, failure: Failure, word: str) -> None:
-        assert self.machine is not None
-        self._drop_upstream()
-        self._do(self.machine.broke(self.router.now(), failure, word))
-
-    def _interrupt(self, decision: Interrupt) -> None:
-        assert self.machine is not None
-        if self._reader is not None:
-            self.tokens = self._reader.usage or (0, self._reader.estimated_tokens())
-        out = in_band(decision.kind, decision.message, self.machine.trail)
-        self._write(out)
-        if not self.request.version_10:
-            self.client.write(b"0\r\n\r\n")
-        self._end(200, decision.kind.word, False)
-
-    # Failures before commit
-
-    def _failed(self, failure: Failure) -> None:
+    def reconnect(self) -> None:
+        """A kept-alive connection was closed under the request: not an attempt of its own."""
         machine = self.machine
-        assert machine is not None
+        assert machine.candidate is not None and machine.endpoint is not None
+        machine.unsent()
+        self._connect(machine.candidate, machine.endpoint)
+
+    def failed(self, failure: Failure) -> None:
+        """The attempt ended before it was committed."""
         if self.ended:
             return
         self._drop_upstream()
-        backend = machine.candidate.backend if machine.candidate is not None else None
-        decision = machine.failed(self.router.now(), failure)
-        if backend is not None:
-            backend.numbers.failed(failure.outcome.value)
-            log.debug("Failed attempt of request %s at %s: %s", self.identity, backend.name, failure.detail)
+        backend = self.backend
+        decision = self.machine.failed(self.router.now(), failure)
+        backend.numbers.failed(failure.outcome.value)
+        log.debug("Failed attempt of request %s at %s: %s", self.identity, backend.name, failure.detail)
         self._do(decision)
+
+    def refused(self, failure: Failure) -> None:
+        """The request was refused; perhaps only our own way of asking was."""
+        backend, reply = self.backend, self._reply
+        if reply is not None and reply.aggregator is not None and _is_of_streams(failure):
+            self._asked_whole = backend
+            self._ask_otherwise(failure, "no_stream")
+        elif self._rule is not None and self._rule.refusable and self.machine.continuing:
+            if speaks_of_prefill(failure.body):
+                backend.refuses_prefill = True
+            self._refused_rules = [*(self._refused_rules or ()), backend]
+            self._ask_otherwise(failure, "no_prefill")
+        else:
+            self.failed(failure)
+
+    def _ask_otherwise(self, failure: Failure, word: str) -> None:
+        self._drop_upstream()
+        self._rule = None
+        self._do(self.machine.once_more(self.router.now(), failure, word))
+
+    def broke(self, failure: Failure, word: str, *, blame: bool = True) -> None:
+        """The attempt ended after it was committed. A client that has seen nothing of it need not know."""
+        if not self.stream:
+            self.failed(failure)
+            return
+        reply = self._reply
+        if self._sent is None:
+            assert reply is not None and reply.reader is not None
+            self._sent = reply.reader.fold()
+        sent = self._sent
+        self._drop_upstream()
+        self.backend.numbers.failed(failure.outcome.value)
+        reason = why_not(self._json, sent, chat=self._api is Api.CHAT)
+        left = tokens_left(self._json, sent.tokens)
+        full = not reason and left is not None and left <= 0
+        now = self.router.now()
+        decision = self.machine.broke(now, failure, word, "limit_reached" if full else reason, blame=blame)
+        self._said = now
+        if full:
+            self.send_events(length_event(sent, chat=self._api is Api.CHAT))
+            self.stream_done(add_done=True)
+        else:
+            if type(decision) is Interrupt:
+                self.router.metrics.continuations[reason or "failed"] += 1
+            self._do(decision)
+
+    # Answers to the client
+
+    def answer(self, content_type: bytes, headers: dict[bytes, bytes], body: bytes) -> None:
+        """A complete answer that is no stream. `headers` are the upstream's."""
+        now = self.router.now()
+        if self._asked_whole is self.backend:
+            self.backend.streams = False  # it was that indeed
+        self._release_upstream(now)
+        self.machine.succeeded(now)
+        keep = self.keeps_alive()
+        head = good_head(self.machine, self.identity, content_type, headers, self.connection_header(keep))
+        self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self._end(200, "", keep)
+
+    def commit(self, out: bytes) -> None:
+        """The first events of a stream."""
+        machine, reply = self.machine, self._reply
+        assert reply is not None
+        now = self.router.now()
+        self.first_token = now
+        self.held = now - reply.began
+        machine.committed(now)
+        if self._connection is not None and not self.request.version_10:
+            self._connection.direct = reply.forward
+        if self.head_sent:
+            assert machine.candidate is not None
+            told = evidence(self.backend.name, machine.candidate.tier, machine.reason, machine.trail)
+            self.send_events(b": %b\n\n" % told.strip().replace(b"\r\n", b"; ") + out)
+        else:
+            connection = self.connection_header(self.keeps_alive())
+            self.open_stream(good_head(machine, self.identity, b"text/event-stream", reply.headers, connection), out)
+        if self.client.paused:
+            self.client_slow()
+
+    def stream_done(self, add_done: bool = False) -> None:
+        """The stream is complete, with [DONE] added where it is missing."""
+        now = self.router.now()
+        if self._reply is not None:
+            self.tokens = self._reply.tokens()
+        self._release_upstream(now)
+        if self.machine.phase is not Phase.DONE:
+            self.machine.succeeded(now)
+        if self.machine.continuing:
+            self.router.metrics.continuations["completed"] += 1
+        if add_done:
+            self.send_events(self._missing_usage() + DONE)
+        self.close_stream()
+        self._end(200, "", self.keeps_alive())
+
+    def _missing_usage(self) -> bytes:
+        """The usage that a client asked for, where the upstream broke off between the answer's end and this."""
+        reply = self._reply
+        if not self._want_usage or reply is None or reply.reader is None or reply.told_usage:
+            return b""
+        sent = self._sent or reply.reader.fold()
+        usage = usage_of_estimate(self.machine.input_tokens, sent.tokens)
+        return usage_event(sent, usage, chat=self._api is Api.CHAT)
+
+    def _interrupt(self, decision: Interrupt) -> None:
+        self._drop_upstream()
+        if self._reply is not None:
+            self.tokens = self._reply.tokens()
+        self.send_events(in_band(decision.kind, decision.message, self.machine.trail))
+        self.close_stream()
+        self._end(200, decision.kind.word, False)
 
     def answer_error(self, answer: ErrorAnswer) -> None:
         """The final answer is an error: no content was sent."""
+        if self.head_sent:
+            self._interrupt(Interrupt(answer.kind, answer.message))
+            return
         self._drop_upstream()
         body = answer.body()
-        keep = self._keeps_alive()
-        head = self._error_head(answer, keep)
+        keep = self.keeps_alive()
+        head = error_head(self.machine, self.identity, answer, self.connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._end(answer.status, answer.kind.word, keep)
 
@@ -410,20 +422,18 @@ class Exchange:
         if self._timer is not None:
             self._timer.cancel()
         self._drop_upstream()
-        if self._reader is not None:
-            self.tokens = self._reader.usage or (0, self._reader.estimated_tokens())
-        if self.machine is not None:
-            self.machine.cancelled(self.router.now())
+        if self._reply is not None:
+            self.tokens = self._reply.tokens()
+        self.machine.cancelled(self.router.now())
         self.ended = True
         self.router.finished(self, 499, "caller_gone")
 
     def client_slow(self) -> None:
-        if self._connection is not None and self._started_answer:
+        if self._connection is not None and self.head_sent:
             self._connection.pause()
 
     def client_caught_up(self) -> None:
         if self._connection is not None:
-            assert self.machine is not None
             self.machine.last = self.router.now()  # the silence was the client's
             self._connection.resume()
 
@@ -433,90 +443,60 @@ class Exchange:
             return
         if self._timer is not None:
             self._timer.cancel()
-        if self._started_answer:
-            self._drop_upstream()
-            assert self.machine is not None
-            self.machine.cancelled(self.router.now())
-            self._interrupt(Interrupt(answer.kind, answer.message))
-        else:
-            if self.machine is not None:
-                self.machine.cancelled(self.router.now())
-            self.answer_error(answer)
+        self._drop_upstream()
+        self.machine.cancelled(self.router.now())
+        self.answer_error(answer)
 
     # The sweep
 
     def expire(self, now: float) -> None:
         """Called about ten times a second."""
         machine = self.machine
-        if machine is None or self.ended:
+        if self.ended:
             return
+        if self._waiting is not None:
+            self._do(machine.resume(now))
+        if self.stream and now - self._said >= self._patience():
+            if self._waiting is not None and not self.ended:
+                self._tell(b"waking" if self._waiting.reason == COLD else b"waiting", now)
+            elif machine.continuing and machine.phase < Phase.COMMIT:
+                self._tell(b"failing over", now)
         if machine.phase is Phase.COMMIT and self.client.paused:
             if now < machine.deadline:
                 machine.last = now
                 return
         elif machine.finish_over(now):
-            self._stream_done(add_done=True)
+            assert self._reply is not None
+            self._reply.finish_is_over()
             return
         failure = machine.expired(now)
         if failure is None:
             return
-        if self._started_answer:
-            self._broke(failure, "router_deadline" if now >= machine.deadline else "provider_stalled")
+        if machine.phase is Phase.COMMIT:
+            self.broke(failure, "router_deadline" if now >= machine.deadline else "provider_stalled")
         else:
-            self._failed(failure)
+            self.failed(failure)
+
+    def _patience(self) -> float:
+        """Seconds of silence. A line is short, so its end can be a 429, which it no longer can after a comment."""
+        waiting = self._waiting
+        return (
+            QUIET_SECONDS if waiting is not None and waiting.reason == FULL and not self.head_sent else COMMENT_SECONDS
+        )
+
+    def _tell(self, words: bytes, now: float) -> None:
+        self._said = now
+        self.comment(words)
 
     # Ends
-
-    def _keeps_alive(self) -> bool:
-        return self.request.keep_alive and not self.router.draining and not (self.request.version_10 and self.stream)
-
-    def _head(self, content_type: bytes, keep: bool) -> bytes:
-        """Head of a good answer, up to its framing."""
-        machine = self.machine
-        assert machine is not None and machine.candidate is not None
-        candidate = machine.candidate
-        if machine.attempts == 1 and candidate.tier == 0:
-            told = candidate.evidence
-        else:
-            trail = machine.trail if machine.phase is Phase.DONE else [*machine.trail, f"{candidate.backend.name}:ok"]
-            told = evidence(candidate.backend.name, candidate.tier, machine.reason, trail)
-        return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\n%bx-request-id: %b\r\n%b%b" % (
-            content_type,
-            told,
-            self.identity,
-            passed_response_headers(self._headers),
-            self._connection_header(keep),
-        )
-
-    def _error_head(self, answer: ErrorAnswer, keep: bool) -> bytes:
-        machine = self.machine
-        told = evidence("", 0, machine.reason, machine.trail) if machine is not None else b""
-        more = b"" if answer.retry_after is None else b"retry-after: %d\r\n" % answer.retry_after
-        return b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%bx-request-id: %b\r\nx-genset-error: %b\r\n%b%b" % (
-            answer.status,
-            reason_phrase(answer.status),
-            answer.original_type.encode("latin-1") if answer.original else b"application/json",
-            told,
-            self.identity,
-            answer.kind.word.encode(),
-            more,
-            self._connection_header(keep),
-        )
-
-    def _connection_header(self, keep: bool) -> bytes:
-        if not keep:
-            return b"connection: close\r\n"
-        return b"connection: keep-alive\r\n" if self.request.version_10 else b""
 
     def _release_upstream(self, now: float) -> None:
         connection, self._connection = self._connection, None
         self._vacate()
         if connection is None:
             return
-        machine = self.machine
-        assert machine is not None and machine.candidate is not None
-        if not connection.reused and machine.candidate.backend.tls:
-            remember_session(machine.candidate.backend, connection)
+        if not connection.reused and self.backend.tls:
+            remember_session(self.backend, connection)
         if not connection.leave(now) and not connection.closed:
             self.router.running_out.add(connection)
 
@@ -533,9 +513,18 @@ class Exchange:
         endpoint, self._occupied = self._occupied, None
         if endpoint is not None:
             endpoint.in_flight -= 1
+            if endpoint.line:
+                endpoint.line.wake()
+            if endpoint.demand is not None:
+                endpoint.demand.left(self.router.now())
 
     def _end(self, status: int, word: str, keep: bool) -> None:
         self.ended = True
         self.router.finished(self, status, word)
         self.client.finish(keep)
-        self._reader = None
+        self._reply = None
+
+
+def _is_of_streams(failure: Failure) -> bool:
+    """Whether a refusal may be one of streams. Servers also quote what they were sent, so the next try decides."""
+    return failure.outcome in (Outcome.REJECTED, Outcome.UNSUPPORTED) and b"stream" in failure.body

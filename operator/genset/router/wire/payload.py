@@ -16,15 +16,17 @@ from genset.router.evidence import PASSED_REQUEST_HEADERS
 
 
 class Api(Enum):
-    """The OpenAI paths that take a model: (path behind the version segment, whether it can stream)."""
+    """The OpenAI paths that take a model: (path behind the version segment, whether it can stream, its name in
+    OpenTelemetry's gen_ai.operation.name)."""
 
-    CHAT = ("/chat/completions", True)
-    COMPLETIONS = ("/completions", True)
-    EMBEDDINGS = ("/embeddings", False)
+    CHAT = ("/chat/completions", True, "chat")
+    COMPLETIONS = ("/completions", True, "text_completion")
+    EMBEDDINGS = ("/embeddings", False, "embeddings")
 
-    def __init__(self, path: str, streams: bool) -> None:
+    def __init__(self, path: str, streams: bool, operation: str) -> None:
         self.path = path
         self.streams = streams
+        self.operation = operation
 
 
 PATHS: dict[bytes, Api] = {b"/v1" + api.path.encode(): api for api in Api}
@@ -42,6 +44,7 @@ def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, st
     for old, new in renames:
         body[new] = body.pop(old)
     if stream:
+        body["stream"] = True
         options = body.get("stream_options")
         if provider.usage_option:
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
@@ -58,9 +61,14 @@ def head_for(
     identity: bytes,
     length: int,
     stream: bool,
+    base_path: str | None = None,
 ) -> bytes:
-    """The request head. The client's Authorization never passes: the backend's key stands there, or nothing."""
-    fixed = endpoint.heads.get(api)
+    """The request head. The client's Authorization never passes: the backend's key stands there, or nothing.
+
+    `base_path`: another one than the backend's own.
+    """
+    place = (api, base_path)
+    fixed = endpoint.heads.get(place)
     if fixed is None:
         host = backend.server_name or endpoint.name
         if backend.config.url is not None and endpoint.port != (443 if backend.tls else 80):
@@ -69,12 +77,12 @@ def head_for(
         if backend.key:
             key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
         fixed = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\nuser-agent: genset\r\n" % (
-            backend.base_path.encode(),
+            (backend.base_path if base_path is None else base_path).encode(),
             api.path.encode(),
             host.encode(),
             key,
         )
-        endpoint.heads[api] = fixed
+        endpoint.heads[place] = fixed
     passed = b""
     for name in PASSED_REQUEST_HEADERS:
         if name in headers:

@@ -200,6 +200,8 @@ class UpstreamConnection(asyncio.Protocol):
     # httptools callbacks
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_done:  # trailers: nobody reads them, and nothing bounds them
+            return
         name = name.lower()
         self._headers[name] = value
         if name == b"content-length" or name == b"transfer-encoding":

@@ -1,0 +1,1 @@
+"""vLLM itself, on CPU, beside llama-server: `make e2e-vllm`."""

@@ -1,0 +1,98 @@
+"""The pods of a policy's router: how many, how large, how they are reached, what they tell."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from genset.api.base import ApiModel, Quantity, Rule, rules
+from genset.api.quantity import parse_quantity
+
+
+@rules(
+    Rule(
+        "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
+        "router.resources.memory must be above zero: it is the pod's limit",
+        lambda resources: parse_quantity(resources.memory) > 0,
+    ),
+)
+class RouterResources(ApiModel):
+    """What one router pod may use."""
+
+    cpu: Quantity = Field(default="500m", description="CPU request. No limit: a throttled router adds latency.")
+    memory: Quantity = Field(default="256Mi", description="Memory request and limit.")
+
+
+@rules(
+    Rule(
+        "quantity(string(self.maxBody)).isGreaterThan(quantity('0'))",
+        "router.limits.maxBody must be above zero",
+        lambda limits: parse_quantity(limits.max_body) > 0,
+    ),
+)
+class RouterLimits(ApiModel):
+    """What one router pod takes on before it says 413 or 429."""
+
+    max_body: Quantity = Field(default="32Mi", description="Largest request body; larger ones get 413.")
+    max_in_flight: int = Field(
+        default=2000, ge=1, le=100_000, description="Requests in work at once; more wait in the queue."
+    )
+    max_queued: int = Field(
+        default=1000, ge=0, le=100_000, description="Requests that may wait; more get 429 with Retry-After."
+    )
+    queue_seconds: int = Field(default=30, ge=1, le=600, description="Longest wait in the queue, then 429.")
+
+
+class RouterService(ApiModel):
+    """The Service that clients dial."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
+        default="ClusterIP", description="How the router is reached."
+    )
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations, e.g. for a load balancer.")
+
+
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
+
+class Telemetry(ApiModel):
+    """Traces by OpenTelemetry: a span per request, an event per attempt."""
+
+    otlp_endpoint: str = Field(
+        pattern=rf"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:{_PORT})?(/[^\s?#]*)?$",
+        max_length=512,
+        description="Base URL of a collector that speaks OTLP over HTTP, e.g. http://collector.observability.svc:4318; "
+        "/v1/traces is added.",
+    )
+    sample_percent: int = Field(
+        default=100,
+        ge=0,
+        le=100,
+        description="Share of the requests that are recorded, where the caller's traceparent does not decide it.",
+    )
+
+
+class Router(ApiModel):
+    """The router's pods."""
+
+    replicas: int = Field(default=2, ge=0, le=100, description="Router pods.")
+    image: str | None = Field(
+        default=None, min_length=1, max_length=512, description="Image of the router. Default: the operator's own."
+    )
+    resources: RouterResources = Field(default_factory=RouterResources, description="CPU and memory of one pod.")
+    limits: RouterLimits = Field(default_factory=RouterLimits, description="Bounds of one pod.")
+    service: RouterService = Field(default_factory=RouterService, description="The Service that clients dial.")
+    drain_seconds: int = Field(
+        default=120, ge=0, le=3600, description="How long a router that is going away may finish running answers."
+    )
+    telemetry: Telemetry | None = Field(default=None, description="Traces of its requests. Default: none.")
+    allowed_clients: list[dict[str, Any]] = Field(
+        default_factory=list,
+        max_length=32,
+        description="NetworkPolicy peers that may reach the router. Empty: anyone who can reach the cluster's pods.",
+        json_schema_extra={
+            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            "x-kubernetes-list-type": "atomic",
+        },
+    )

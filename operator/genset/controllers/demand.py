@@ -1,0 +1,272 @@
+"""Who asks for what: reads the routers' `/-/demand` once a second and enqueues what should be woken or put to rest.
+
+No request to the API server: reconciles tell which routers run and which deployments are autoscaled, routers tell of
+requests over kept-alive HTTP, and `desired.autoscale` decides. All memory here is of this session; what must survive it
+(awake or not, when there was last a request) is in the deployment's status. Level-triggered: a decision is made anew at
+each look and at each reconcile, so that nothing is lost when one of them fails.
+
+A router that does not answer is never taken for a silent one. One that is going away, and does not answer, is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from genset.api.modeldeployment import ModelDeployment
+from genset.controllers.keys import Key
+from genset.controllers.queue import WorkQueue
+from genset.controllers.references import References
+from genset.desired import autoscale
+from genset.desired.autoscale import Decision, Demand
+from genset.kube.client import Object
+from genset.kube.observe import is_ready, is_running
+from genset.kube.probe import Prober
+
+log = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 1.0  # between two looks; a wake-up takes no longer than this and a reconcile
+FRESH_SECONDS = 5.0  # an older answer says nothing about now
+SETTLE_SECONDS = 30.0  # of a new session, in which nothing is said about routers that have not been met yet
+
+Router = tuple[Key, str]  # RoutePolicy and pod name
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one router says of one deployment. `last_request` in seconds since 1970."""
+
+    last_request: float | None = None
+    busy: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """One router's answer. Times in seconds since 1970; `since` is when its memory begins."""
+
+    at: float
+    since: float
+    deployments: Mapping[str, Asked]
+
+
+@dataclass
+class _Router:
+    address: str
+    leaving: bool
+    report: Report | None = None
+    silent_since: float | None = None  # it was asked, and has not answered since
+
+
+@dataclass
+class _Deployment:
+    """An autoscaled deployment as its last reconcile left it."""
+
+    resource: ModelDeployment
+    decision: Decision
+    available_since: float | None
+    told: str | None
+    last_request: float | None = None  # as far as this session has heard
+    floor: float = field(default=0.0)  # no earlier silence is believed: status lags behind by a minute
+
+
+class DemandBook:
+    """What this session knows. `now`: seconds since 1970."""
+
+    def __init__(self, references: References, now: Callable[[], float]) -> None:
+        self._references = references
+        self._now = now
+        self._began = now()
+        self._routers: dict[Key, dict[str, _Router]] = {}
+        self._deployments: dict[Key, _Deployment] = {}
+
+    # -- what reconciles tell -----------------------------------------------------------------------------------------
+
+    def set_routers(self, policy: Key, pods: Iterable[Object]) -> None:
+        """The router pods of a policy, those that are going away among them."""
+        before, found = self._routers.get(policy, {}), {}
+        for pod in pods:
+            name, address = str(pod["metadata"]["name"]), (pod.get("status") or {}).get("podIP")
+            leaving = bool(pod["metadata"].get("deletionTimestamp"))
+            if not address or not (leaving or is_running(pod)):
+                continue
+            known = before.get(name)
+            if known is None or known.address != address:
+                known = _Router(address, leaving)
+            known.leaving = leaving
+            found[name] = known
+        self._routers[policy] = found
+
+    def drop_policy(self, policy: Key) -> None:
+        self._routers.pop(policy, None)
+
+    def decide(self, key: Key, resource: ModelDeployment) -> Decision:
+        """What a reconcile should bring about."""
+        scaling = resource.spec.autoscaling
+        if scaling is None:
+            return Decision(True)
+        awake = autoscale.was_awake(resource)
+        return autoscale.decide(scaling, self._demand(key, resource, awake), awake=awake, now=self._now())
+
+    def watch(
+        self, key: Key, resource: ModelDeployment, decision: Decision, pods: Iterable[Object], told: str | None
+    ) -> None:
+        """A reconcile has acted on `decision` and told lastActiveTime: a look tells when they are outdated."""
+        if resource.spec.autoscaling is None:
+            self.drop(key)
+            return
+        before = self._deployments.get(key)
+        if before is not None and before.resource.metadata.uid != resource.metadata.uid:
+            before = None
+        entry = _Deployment(resource, decision, _available_since(pods), told)
+        if before is not None:
+            entry.last_request, entry.floor = before.last_request, before.floor
+        elif told is not None:
+            entry.floor = min(self._now(), autoscale.seconds(told) + autoscale.TOLD_SECONDS)
+        self._deployments[key] = entry
+
+    def drop(self, key: Key) -> None:
+        """The deployment is gone, or no longer autoscaled."""
+        self._deployments.pop(key, None)
+
+    def last_request(self, key: Key) -> float | None:
+        entry = self._deployments.get(key)
+        return entry.last_request if entry is not None else None
+
+    # -- what routers tell --------------------------------------------------------------------------------------------
+
+    def routers(self) -> list[tuple[Router, str]]:
+        """(router, address) of everyone who can tell of an autoscaled deployment."""
+        policies = {policy for key in self._deployments for policy in self._policies(key)}
+        return [
+            ((policy, name), router.address)
+            for policy in sorted(policies)
+            for name, router in self._routers.get(policy, {}).items()
+        ]
+
+    def take(self, router: Router, answer: Mapping[str, Any] | None) -> list[Key]:
+        """Notes a router's answer (None: it gave none). Deployments that should now be reconciled."""
+        policy, name = router
+        known = self._routers.get(policy, {}).get(name)
+        if known is None:
+            return []
+        now = self._now()
+        report = read_report(answer, now)
+        if report is None:
+            if known.silent_since is None:
+                known.silent_since = now
+                if known.report is not None and not known.leaving:
+                    log.warning("Lost sight of router %s/%s: what it serves stays awake", policy.namespace, name)
+            return []
+        known.report, known.silent_since = report, None
+        for key, entry in self._deployments.items():
+            asked = report.deployments.get(key.name) if key.namespace == policy.namespace else None
+            if asked is not None and asked.last_request is not None:
+                entry.last_request = max(entry.last_request or 0.0, asked.last_request)
+        return self.outdated(key for key in self._deployments if policy in self._policies(key))
+
+    def outdated(self, keys: Iterable[Key] | None = None) -> list[Key]:
+        """Deployments for which another decision is due than the one acted on, or a later lastActiveTime."""
+        found = []
+        for key in self._deployments if keys is None else keys:
+            entry = self._deployments[key]
+            scaling, acted = entry.resource.spec.autoscaling, entry.decision
+            if scaling is None:
+                continue
+            demand = self._demand(key, entry.resource, acted.awake)
+            due = autoscale.decide(scaling, demand, awake=acted.awake, now=self._now())
+            later = entry.last_request is not None and (
+                entry.told is None or entry.last_request - autoscale.seconds(entry.told) >= autoscale.TOLD_SECONDS
+            )
+            if due != acted or (later and acted.awake):
+                found.append(key)
+        return found
+
+    # -- inner workings -----------------------------------------------------------------------------------------------
+
+    def _policies(self, key: Key) -> tuple[Key, ...]:
+        return self._references.dependents(key.namespace, key.name)
+
+    def _demand(self, key: Key, resource: ModelDeployment, awake: bool) -> Demand:
+        """All that is known of one deployment, now."""
+        now = self._now()
+        policies = self._policies(key)
+        entry = self._deployments.get(key)
+        busy, gap, since = False, not policies, 0.0
+        unknown = "" if policies else "no RoutePolicy names it, so that nobody could wake it"
+        for policy in sorted(policies):
+            routers = self._routers.get(policy, {})
+            if not any(not router.leaving for router in routers.values()):
+                gap = True
+                unknown = unknown or f"no router of RoutePolicy {policy.name} runs"
+            for name, router in routers.items():
+                report = router.report
+                fresh = report is not None and now - report.at < FRESH_SECONDS
+                if report is not None and fresh:
+                    busy = busy or report.deployments.get(key.name, Asked()).busy
+                    since = max(since, min(report.since, self._began))
+                elif not router.leaving:
+                    gap = True
+                    if router.silent_since is not None and now - router.silent_since >= FRESH_SECONDS:
+                        unknown = unknown or f"router {name} does not tell of its requests"
+        last = entry.last_request if entry is not None else None
+        floor = entry.floor if entry is not None and awake else 0.0
+        young = now - self._began < SETTLE_SECONDS
+        return Demand(
+            busy=busy,
+            last_request=last,
+            available_since=entry.available_since if entry is not None else None,
+            known_since=None if gap else max(since, floor, last or 0.0),
+            unknown="" if young else unknown,
+        )
+
+
+async def watch_demand(
+    book: DemandBook, prober: Prober, queue: WorkQueue[Key], *, period: float = PERIOD_SECONDS
+) -> None:
+    """Looks until cancelled. Each answer counts as it comes: a router that is slow to answer delays no other."""
+    loop = asyncio.get_running_loop()
+
+    async def ask(router: Router, address: str) -> None:
+        for key in book.take(router, await prober.router_demand(address)):
+            queue.add(key)
+
+    while True:
+        began = loop.time()
+        await asyncio.gather(*(ask(router, address) for router, address in book.routers()))
+        for key in book.outdated():
+            queue.add(key)
+        await asyncio.sleep(max(0.0, began + period - loop.time()))
+
+
+def read_report(answer: Mapping[str, Any] | None, now: float) -> Report | None:
+    """An answer of `/-/demand`; None for anything else, e.g. of a router of an earlier version."""
+    if answer is None or not isinstance(answer.get("deployments"), Mapping):
+        return None
+    up = _number(answer.get("upSeconds"))
+    if up is None:
+        return None
+    deployments = {}
+    for name, told in answer["deployments"].items():
+        if not isinstance(told, Mapping):
+            return None
+        age = _number(told.get("lastRequestSeconds"))
+        counts = (_number(told.get("inFlight")), _number(told.get("waiting")))
+        deployments[str(name)] = Asked(now - age if age is not None else None, any(counts))
+    return Report(now, now - up, deployments)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _available_since(pods: Iterable[Object]) -> float | None:
+    """When the first of the ready pods became ready; None: none is."""
+    moments = []
+    for pod in pods:
+        if is_ready(pod):
+            ready = (c for c in pod["status"]["conditions"] if c.get("type") == "Ready")
+            moments += [autoscale.seconds(c["lastTransitionTime"]) for c in ready if c.get("lastTransitionTime")]
+    return min(moments, default=None)

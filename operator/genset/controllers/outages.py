@@ -1,0 +1,97 @@
+"""Notices what routers see as down: asks each router every few seconds and enqueues the policy when one says news.
+
+The reconcile asks the routers itself and writes what they say; here is only remembered what it heard, so that a look
+can tell whether anything is new. Plain HTTP over kept-alive connections, spread over the period; the API server is not
+asked, and nothing is written while nothing changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from genset.controllers.keys import Key
+from genset.controllers.queue import WorkQueue
+from genset.kube.probe import Prober
+from genset.status.observed import RouterAck
+
+PERIOD_SECONDS = 5.0  # between two questions to one router
+LOOKS_PER_SECOND = 40.0  # policies; with more of them than fit, a round takes longer
+
+
+@dataclass(frozen=True)
+class _Router:
+    address: str
+    said: RouterAck | None
+
+
+class OutageBook:
+    """Where the routers of each policy run, and what each of them said last."""
+
+    def __init__(self) -> None:
+        self._routers: dict[Key, dict[str, _Router]] = {}
+
+    def heard(
+        self, policy: Key, addresses: Mapping[str, str], said: Mapping[str, RouterAck | None]
+    ) -> dict[str, RouterAck | None]:
+        """A reconcile has asked the routers at `addresses`, by pod name. What each says, or said when it last spoke."""
+        before = self._routers.pop(policy, {})
+        now = {}
+        for name, address in addresses.items():
+            known = before.get(name)
+            earlier = known.said if known is not None and known.address == address else None
+            now[name] = _Router(address, said.get(name) or earlier)
+        if now:
+            self._routers[policy] = now
+        return {name: router.said for name, router in now.items()}
+
+    def drop(self, policy: Key) -> None:
+        """The policy is gone."""
+        self._routers.pop(policy, None)
+
+    def policies(self) -> list[Key]:
+        return list(self._routers)
+
+    def addresses(self, policy: Key) -> dict[str, str]:
+        """Of the routers to ask, by pod name."""
+        return {name: router.address for name, router in self._routers.get(policy, {}).items()}
+
+    def is_news(self, policy: Key, name: str, said: RouterAck | None) -> bool:
+        """Whether a router says something else than a reconcile has heard. Silence is none: pods are watched."""
+        known = self._routers.get(policy, {}).get(name)
+        return known is not None and said is not None and (known.said is None or _told(said) != _told(known.said))
+
+
+def _told(ack: RouterAck) -> RouterAck:
+    """Without times, which a router works out anew at each question."""
+    return replace(ack, outages=tuple(replace(outage, since="") for outage in ack.outages))
+
+
+async def poll(book: OutageBook, prober: Prober, queue: WorkQueue[Key], *, period: float = PERIOD_SECONDS) -> None:
+    """Looks until cancelled. A router that is slow to answer delays no other."""
+
+    async def look(policy: Key) -> None:
+        asked = book.addresses(policy)
+        answers = await asyncio.gather(*(prober.router_config(address) for address in asked.values()))
+        for name, answer in zip(asked, answers, strict=True):
+            if is_of(answer, policy) and book.is_news(policy, name, RouterAck.from_json(answer)):
+                queue.add(policy)
+                return
+
+    async with asyncio.TaskGroup() as group:
+        while True:
+            policies = book.policies()
+            if not policies:
+                await asyncio.sleep(period)
+            for policy in policies:
+                group.create_task(look(policy), name=f"look-{policy}")
+                await asyncio.sleep(max(period / len(policies), 1 / LOOKS_PER_SECOND))
+
+
+def is_of(answer: Mapping[str, object] | None, policy: Key) -> bool:
+    """Whether it is a router of this policy that answers: an address may have gone to another pod meanwhile."""
+    return answer is not None and (answer.get("namespace") or policy.namespace, answer.get("name") or policy.name) == (
+        policy.namespace,
+        policy.name,
+    )

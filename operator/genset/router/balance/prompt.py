@@ -1,0 +1,64 @@
+"""What a strategy may know of a prompt: a number that stands for its beginning.
+
+Computed only for backends whose strategy reads it. Every router computes the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from zlib import crc32
+
+import orjson
+
+BYTES_PER_TOKEN = 4  # of UTF-8 text
+
+
+def prompt_key(request: Mapping[str, Any], tokens: int) -> int | None:
+    """CRC-32 of the first `tokens` of the prompt, roles included; None where there is no text.
+
+    What comes before the first answer in a conversation stays the same for all its turns, so nothing behind that counts:
+    a conversation shorter than `tokens` would leave its endpoint with every turn.
+    """
+    left = tokens * BYTES_PER_TOKEN
+    messages = request.get("messages")
+    if type(messages) is not list:
+        text = _text(request.get("prompt"), left)
+        return crc32(text) if text else None
+    key = 0
+    seen = False
+    for message in messages:
+        if type(message) is not dict:
+            continue
+        role = message.get("role")
+        if role == "assistant" and seen:
+            break
+        text = _text(message.get("content"), left)
+        if not text:
+            continue
+        key = crc32(text, crc32(role.encode() if type(role) is str else b"", key))
+        seen = True
+        left -= len(text)
+        if left <= 0:
+            break
+    return key if seen else None
+
+
+def _text(value: Any, most: int) -> bytes:
+    """At most `most` bytes of a string, of content parts, or of a prompt that is tokens already."""
+    if type(value) is str:
+        return value[:most].encode()[:most]
+    if type(value) is not list or not value:
+        return b""
+    if type(value[0]) is int:
+        return orjson.dumps(value[: most // BYTES_PER_TOKEN])
+    if type(value[0]) is list:  # a batch: its first prompt
+        return _text(value[0], most) if value[0] and type(value[0][0]) is int else b""
+    out = b""
+    for part in value:
+        text = part.get("text") if type(part) is dict else part
+        if type(text) is str:
+            out += text[: most - len(out)].encode()
+        if len(out) >= most:
+            break
+    return out[:most]

@@ -1,0 +1,24 @@
+"""vLLM and llama.cpp: `continue_final_message` with `add_generation_prompt: false`; both are needed, both true is a 400.
+
+They stream only new text. Sources: vLLM vllm/entrypoints/openai/chat_completion/protocol.py; llama.cpp
+tools/server/server-common.cpp.
+"""
+
+from __future__ import annotations
+
+from genset.router.continuation.base import Request, Rule, with_answer, without_thinking
+from genset.router.continuation.seam import Direct, Seam
+
+
+def _extend(body: Request, text: str) -> None:
+    with_answer(body, text.rstrip())
+    without_thinking(body)
+    body["continue_final_message"] = True
+    body["add_generation_prompt"] = False
+
+
+def _seam(text: str, of_the_house: bool) -> Seam:
+    return Direct(text)
+
+
+RULE = Rule("ContinueFinalMessage", _extend, _seam, refusable=True)

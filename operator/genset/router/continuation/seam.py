@@ -1,0 +1,157 @@
+"""Joins the text of a continuing answer to the text that the client already has. Pure: text in, text out.
+
+A seam is fed the pieces of the new answer in order and returns what is new to the client. `lost` tells when the place
+was not found.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+ANCHOR_CHARACTERS = 64  # asked to be repeated
+ANCHOR_LEAST = 8  # a shorter anchor may occur anywhere
+SEARCH_CHARACTERS = 400  # of the answer in which the anchor must appear
+ECHO_LEAST = 2  # a single character may be what the answer really begins with ("1" of "11")
+QUOTED_LEAST = 4  # a shorter anchor may follow itself by chance
+_QUOTED = frozenset("\n\"'`”’»")  # one of these stands between an anchor that is quoted and the answer
+_BETWEEN = " \t\r*_>" + "".join(sorted(_QUOTED))
+NOT_JOINED = "wrote no continuation that joins the text so far"
+
+
+class Seam(Protocol):
+    """`lost`: why the texts do not join; "" while all is well."""
+
+    lost: str
+
+    def feed(self, piece: str) -> str:
+        """The part of `piece`, and of what was held back before, that is new."""
+
+    def end(self) -> str:
+        """The answer has ended: what was still held back. Sets `lost` where the place was never found."""
+
+
+class Direct:
+    """The answer begins where the text ends. White space at the text's end was not told to the server: it comes again."""
+
+    def __init__(self, text: str) -> None:
+        self.lost = ""
+        self._expected = text[len(text.rstrip()) :]
+
+    def feed(self, piece: str) -> str:
+        expected = self._expected
+        if not expected:
+            return piece
+        kept = 0
+        while kept < len(piece) and kept < len(expected) and piece[kept] == expected[kept]:
+            kept += 1
+        self._expected = expected[kept:] if kept == len(piece) else ""
+        return piece[kept:]
+
+    def end(self) -> str:
+        return ""
+
+
+class Echoed:
+    """As Direct, of a server that may repeat the whole text first."""
+
+    def __init__(self, text: str) -> None:
+        self.lost = ""
+        self._text = text.rstrip()
+        self._direct = Direct(text)
+        self._held = ""
+        if len(self._text) < ECHO_LEAST:
+            self._text = ""
+
+    def feed(self, piece: str) -> str:
+        if self._text:
+            self._held += piece
+            if self._held.startswith(self._text):
+                piece = self._held[len(self._text) :]
+            elif self._text.startswith(self._held):
+                return ""
+            else:
+                piece = self._held
+            self._held = self._text = ""
+        return self._direct.feed(piece)
+
+    def end(self) -> str:
+        held, self._held = self._held, ""
+        self._text = ""
+        return self._direct.feed(held)
+
+
+class Anchored:
+    """The answer repeats the end of the text (the anchor) somewhere near its beginning, or starts over identically.
+
+    Some models quote the anchor first and then begin with it: a second anchor behind a line end or a quotation mark counts.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.lost = ""
+        self._text = text
+        self._anchor = anchor_of(text)
+        self._held = ""
+        self._at = -1  # behind the anchor in what is held; the place, unless the anchor follows once more
+        self._then = Direct(text)  # takes what is behind the place
+        self._after: Direct | None = None  # set once the place is sure
+
+    def feed(self, piece: str) -> str:
+        if self._after is not None:
+            return self._after.feed(piece)
+        self._held += piece
+        held = self._held
+        if self._at < 0:
+            begun, own = held.lstrip(), self._text.lstrip()  # white space at the beginning is left out as often as not
+            if not own:  # nothing but white space was sent: any answer joins, which may begin with it
+                if len(held) < len(self._text) and self._text.startswith(held):
+                    return ""
+                self._at = len(self._text) if held.startswith(self._text) else 0
+                self._then = Direct("")
+                return self._found()
+            if begun.startswith(own):
+                self._at = len(held) - len(begun) + len(own)
+                self._then = Direct("")
+            elif own.startswith(begun):
+                return ""  # starts over, so far
+            else:
+                at = held.find(self._anchor) if len(self._anchor) >= ANCHOR_LEAST else -1
+                if not 0 <= at <= SEARCH_CHARACTERS:
+                    if len(held) > SEARCH_CHARACTERS + len(self._anchor):
+                        self.lost = NOT_JOINED
+                    return ""
+                self._at = at + len(self._anchor)
+        after = held[self._at :]
+        rest = after.lstrip(_BETWEEN)
+        if not rest:
+            return ""
+        gap = after[: len(after) - len(rest)]
+        if len(self._anchor) >= QUOTED_LEAST and not _QUOTED.isdisjoint(gap):
+            if rest.startswith(self._anchor):
+                self._at += len(gap) + len(self._anchor)
+                self._then = Direct(self._text)
+            elif self._anchor.startswith(rest):
+                return ""
+        return self._found()
+
+    def _found(self) -> str:
+        self._after = self._then
+        held, self._held = self._held, ""
+        return self._after.feed(held[self._at :])
+
+    def end(self) -> str:
+        if self._after is not None:
+            return ""
+        if self._at >= 0:
+            return self._found()
+        self.lost = NOT_JOINED
+        return ""
+
+
+def anchor_of(text: str) -> str:
+    """The end of `text` that is asked to be repeated: whole words, no white space around it."""
+    text = text.strip()
+    if len(text) <= ANCHOR_CHARACTERS:
+        return text
+    tail = text[-ANCHOR_CHARACTERS:]
+    gap = next((i for i, c in enumerate(tail[: ANCHOR_CHARACTERS // 2]) if c.isspace()), -1)
+    return tail[gap + 1 :].strip()

@@ -1,0 +1,123 @@
+"""The metrics that OpenTelemetry's conventions for generative AI name, as Prometheus spells them.
+
+A name's dots become underscores and its unit a suffix (OpenTelemetry specification, Prometheus and OpenMetrics
+compatibility): gen_ai.server.time_to_first_token, s -> gen_ai_server_time_to_first_token_seconds. Attributes become labels in
+the same way; `backend` is our own. Boundaries are those that the conventions recommend. Source:
+https://github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md (November 2026; "Development").
+
+Times are what a client of the router sees, failovers and waits included: for them the router is the model server.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from prometheus_client.core import HistogramMetricFamily, Metric
+
+from genset.router.numbers import Histogram
+
+REQUEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+FIRST_TOKEN_SECONDS = (
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+)  # fmt: skip
+PER_TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+TOKENS = tuple(float(4**power) for power in range(14))
+
+LABELS = (
+    "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "backend",
+)  # fmt: skip
+
+
+class Asked(NamedTuple):
+    """Who answered: the labels of a backend. The model is the one that the backend was configured with."""
+
+    backend: str
+    provider: str  # gen_ai.provider.name
+    model: str
+
+
+NOBODY = Asked("", "", "")
+
+
+#: gen_ai.operation.name; the model as the client named it, where a route names it, too, "" else (labels never hold what
+#: clients invent); who answered.
+Key = tuple[str, str, Asked]
+
+
+class Use:
+    """The numbers of one combination of labels."""
+
+    __slots__ = ("durations", "first_token", "input_tokens", "output_tokens", "per_token")
+
+    def __init__(self) -> None:
+        self.durations: dict[str, Histogram] = {}  # by error word; "": whole answers
+        self.first_token = Histogram(FIRST_TOKEN_SECONDS)
+        self.per_token = Histogram(PER_TOKEN_SECONDS)
+        self.input_tokens = Histogram(TOKENS)
+        self.output_tokens = Histogram(TOKENS)
+
+    def book(self, word: str, seconds: float, first: float, tokens: tuple[int, int]) -> None:
+        """One request. `first`: seconds to the first token; 0 where the answer came in one piece.
+
+        Only whole answers tell of tokens and of their pace: the conventions keep failed ones out of these histograms.
+        Token counts of 0 were not told.
+        """
+        durations = self.durations.get(word)
+        if durations is None:
+            durations = self.durations[word] = Histogram(REQUEST_SECONDS)
+        durations.counts[bisect_left(REQUEST_SECONDS, seconds)] += 1
+        durations.sum += seconds
+        if word:
+            return
+        given, made = tokens
+        if first:
+            self.first_token.counts[bisect_left(FIRST_TOKEN_SECONDS, first)] += 1
+            self.first_token.sum += first
+            if made > 1:
+                pace = (seconds - first) / (made - 1)
+                self.per_token.counts[bisect_left(PER_TOKEN_SECONDS, pace)] += 1
+                self.per_token.sum += pace
+        if given:
+            self.input_tokens.counts[bisect_left(TOKENS, given)] += 1
+            self.input_tokens.sum += given
+        if made:
+            self.output_tokens.counts[bisect_left(TOKENS, made)] += 1
+            self.output_tokens.sum += made
+
+
+def families(uses: Mapping[Key, Use]) -> Iterator[Metric]:
+    """Everything that was booked."""
+    durations = HistogramMetricFamily(
+        "gen_ai_server_request_duration_seconds",
+        "From the arrival of a request to the end of its answer; error_type is empty for a whole answer.",
+        labels=[*LABELS, "error_type"],
+    )
+    first_token = HistogramMetricFamily(
+        "gen_ai_server_time_to_first_token_seconds",
+        "From the arrival of a request to its first token; whole answers that came as a stream.",
+        labels=LABELS,
+    )
+    per_token = HistogramMetricFamily(
+        "gen_ai_server_time_per_output_token_seconds",
+        "Time per output token after the first one; whole answers that came as a stream.",
+        labels=LABELS,
+    )
+    tokens = HistogramMetricFamily(
+        "gen_ai_client_token_usage",
+        "Tokens of a whole answer as the backend counted them.",
+        labels=[*LABELS, "gen_ai_token_type"],
+    )
+    for key, use in uses.items():
+        operation, model, asked = key
+        labels = [operation, asked.provider, model, asked.model, asked.backend]
+        for word, histogram in use.durations.items():
+            durations.add_metric([*labels, word], histogram.buckets(), histogram.sum)
+        for family, told in ((first_token, use.first_token), (per_token, use.per_token)):
+            if told.sum:
+                family.add_metric(labels, told.buckets(), told.sum)
+        for kind, counted in (("input", use.input_tokens), ("output", use.output_tokens)):
+            if counted.sum:
+                tokens.add_metric([*labels, kind], counted.buckets(), counted.sum)
+    yield from (durations, first_token, per_token, tokens)

@@ -1,0 +1,261 @@
+"""One span per request, exported by the OpenTelemetry SDK (the extra `otel`) on a thread of its own.
+
+Imported only where traces are wanted: without them a request costs one comparison. A span begins when the request is
+whole and ends with its answer; each attempt is an event in it, at the moment when the attempt ended. The span becomes
+the parent of what the backends record. Attributes follow OpenTelemetry's conventions for generative AI, those under
+`genset.` are our own. No prompt and no answer ever enters one. The kind is SERVER, because the span covers the
+caller's request, whatever number of calls it took.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+
+from genset import __version__
+from genset.router.config import PolicyRef, TelemetryConfig
+from genset.router.telemetry.context import TRACEPARENT, TRACESTATE
+
+if TYPE_CHECKING:
+    from genset.router.wire.exchange import Exchange
+
+log = logging.getLogger(__name__)
+
+TRACES_PATH = "/v1/traces"  # OTLP/HTTP, behind the base URL
+EXPORT_SECONDS = 5.0  # for one batch; it is lost then
+WAITING_SPANS = 2048  # ended and not yet sent; more are lost rather than kept
+BATCH_SPANS = 512  # that the SDK sends at once; it wants its queue to hold as many
+CLOSE_SECONDS = 4.0  # for what is left when the router stops
+NANOSECONDS = 1_000_000_000
+
+
+class Trail(list[str]):
+    """A machine's trail that remembers when each attempt ended. Nanoseconds since 1970."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        super().__init__()
+        self.times: list[int] = []
+        self._clock = clock
+
+    def append(self, step: str) -> None:
+        super().append(step)
+        self.times.append(self._clock())
+
+
+class RequestSpan:
+    """One request's span. `trail` is to be the machine's."""
+
+    __slots__ = ("span", "tracing", "trail")
+
+    def __init__(self, tracing: Tracing, span: Span, clock: Callable[[], int]) -> None:
+        self.tracing = tracing
+        self.span = span
+        self.trail = Trail(clock)
+
+    def end(self, exchange: Exchange, status: int, word: str) -> None:
+        """The request has ended: with `word`, or with a whole answer where that is empty."""
+        self.tracing.end(self, exchange, status, word)
+
+
+class Tracing:
+    """Where spans go. `counts`: "exported" and "lost" of them; the thread that exports adds to it, too."""
+
+    def __init__(
+        self,
+        config: TelemetryConfig | None,
+        policy: PolicyRef,
+        counts: dict[str, int],
+        *,
+        instance: str,
+        environment: Mapping[str, str],
+        wall: Callable[[], float],
+    ) -> None:
+        """`config` None: everything by the standard OTEL_* variables, which the SDK reads itself."""
+        self._counts = counts
+        self._wall = wall
+        self._open = 0
+        self._ended = 0
+        self._retired = False
+        self._closing: threading.Thread | None = None
+        exporter = OTLPSpanExporter(
+            endpoint=config.otlp_endpoint.rstrip("/") + TRACES_PATH if config else None,
+            timeout=None if _named(environment, "TIMEOUT") else EXPORT_SECONDS,
+        )
+        self._exporter = _Counting(exporter, counts)
+        self._most = int(environment.get("OTEL_BSP_MAX_QUEUE_SIZE") or WAITING_SPANS)
+        self._processor = BatchSpanProcessor(self._exporter, max_queue_size=self._most + BATCH_SPANS)
+        self._provider = TracerProvider(
+            sampler=ParentBasedTraceIdRatio(config.sample_percent / 100) if config else None,
+            resource=Resource.create(_resource(policy, instance, environment)),
+            shutdown_on_exit=False,
+        )
+        self._provider.add_span_processor(self._processor)
+        self._tracer = self._provider.get_tracer("genset.router", __version__)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Opens the span of a request, and puts it into what goes upstream. `exchange.trace` is the caller's."""
+        headers = exchange.request.headers
+        attributes: dict[str, Any] = {
+            "gen_ai.operation.name": exchange.operation,
+            "gen_ai.request.model": exchange.model[:128],
+            "genset.request.id": exchange.identity.decode(),
+        }
+        if exchange.stream:
+            attributes["gen_ai.request.stream"] = True
+        span = self._tracer.start_span(
+            f"{exchange.operation} {exchange.named}".rstrip(),  # a name must not be the caller's invention
+            context=_parent(headers) if exchange.trace else None,
+            kind=SpanKind.SERVER,
+            attributes=attributes,
+            start_time=self._now(),
+        )
+        own = span.get_span_context()
+        if span.is_recording() or not exchange.trace:
+            headers[TRACEPARENT] = b"00-%032x-%016x-%02x" % (own.trace_id, own.span_id, own.trace_flags)
+        exchange.trace = b"%032x" % own.trace_id
+        if span.is_recording():
+            self._open += 1
+            exchange.span = RequestSpan(self, span, self._now)
+
+    def end(self, traced: RequestSpan, exchange: Exchange, status: int, word: str) -> None:
+        """Closes the span of a request that has ended."""
+        self._open -= 1
+        span = traced.span
+        for step, at in zip(traced.trail, traced.trail.times, strict=True):
+            backend, outcome, took = step.rsplit(":", 2)
+            event: dict[str, Any] = {
+                "genset.backend": backend,
+                "genset.outcome": outcome,
+                "genset.attempt.seconds": int(took.removesuffix("ms")) / 1000,
+            }
+            span.add_event("genset.attempt", event, timestamp=at)
+        span.set_attributes(_attributes(exchange, status, word))
+        if status >= 500 or (word and status == 200):
+            span.set_status(Status(StatusCode.ERROR, word))
+        if self._ended - self._exporter.seen >= self._most:
+            self._counts["lost"] += 1
+        else:
+            self._ended += 1
+            span.end(self._now())
+        if self._retired and not self._open:
+            self._close_later()
+
+    def retire(self) -> None:
+        """Another has taken its place: closes when the spans that it has begun have ended."""
+        self._retired = True
+        if not self._open:
+            self._close_later()
+
+    def close(self, within: float = CLOSE_SECONDS) -> None:
+        """Sends what is left; blocks for at most `within` seconds."""
+        thread = self._close_later()
+        thread.join(within)
+        if thread.is_alive():
+            log.warning("Lost the last spans: the collector did not answer within %g s", within)
+            self._exporter.shutdown()
+
+    def _close_later(self) -> threading.Thread:
+        if self._closing is None:
+            self._closing = threading.Thread(target=self._provider.shutdown, name="traces-close", daemon=True)
+            self._closing.start()
+        return self._closing
+
+    def _now(self) -> int:
+        return int(self._wall() * NANOSECONDS)
+
+
+class _Counting(SpanExporter):
+    """Counts what became of spans. `seen`: those that the exporter was given."""
+
+    def __init__(self, exporter: SpanExporter, counts: dict[str, int]) -> None:
+        self._exporter = exporter
+        self._counts = counts
+        self.seen = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            self._counts["exported" if result is SpanExportResult.SUCCESS else "lost"] += len(spans)
+            self.seen += len(spans)
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
+def _parent(headers: Mapping[bytes, bytes]) -> Any:
+    """The caller's span. Its traceparent is known to be valid."""
+    _, trace, span, flags = headers[TRACEPARENT].split(b"-")[:4]
+    state = TraceState.from_header([headers[TRACESTATE].decode()]) if TRACESTATE in headers else None
+    context = SpanContext(int(trace, 16), int(span, 16), True, TraceFlags(int(flags, 16)), state)
+    return set_span_in_context(NonRecordingSpan(context))
+
+
+def _attributes(exchange: Exchange, status: int, word: str) -> dict[str, Any]:
+    """What is known of a request at its end."""
+    attributes: dict[str, Any] = {"http.response.status_code": status, "genset.route": exchange.route}
+    if word:
+        attributes["error.type"] = word
+    machine = exchange.machine
+    if machine is not None and machine.candidate is not None and machine.endpoint is not None:
+        asked = machine.candidate.backend.asked
+        attributes |= {
+            "gen_ai.provider.name": asked.provider,
+            "gen_ai.response.model": asked.model,
+            "server.address": machine.endpoint.host,
+            "server.port": machine.endpoint.port,
+            "genset.backend": asked.backend,
+            "genset.tier": machine.candidate.tier,
+            "genset.attempts": machine.attempts,
+        }
+        if machine.reason:
+            attributes["genset.reason"] = machine.reason
+        if machine.continuations:
+            attributes["genset.continuations"] = machine.continuations
+    given, made = exchange.tokens
+    if given:
+        attributes["gen_ai.usage.input_tokens"] = given
+    if made:
+        attributes["gen_ai.usage.output_tokens"] = made
+    if exchange.first_token and not exchange.in_one_piece:
+        attributes["gen_ai.response.time_to_first_chunk"] = exchange.first_token - exchange.received
+    return attributes
+
+
+def _resource(policy: PolicyRef, instance: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Who speaks. What the environment names itself is left to it."""
+    said = environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    wanted = {
+        "service.namespace": policy.namespace,
+        "service.instance.id": instance,
+        "service.version": __version__,
+        "genset.policy": policy.name,
+    }
+    if "OTEL_SERVICE_NAME" not in environment:
+        wanted["service.name"] = "genset-router"
+    return {name: value for name, value in wanted.items() if value and f"{name}=" not in said}
+
+
+def _named(environment: Mapping[str, str], what: str) -> bool:
+    return any(f"OTEL_EXPORTER_OTLP_{kind}{what}" in environment for kind in ("", "TRACES_"))

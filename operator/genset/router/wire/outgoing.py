@@ -1,0 +1,63 @@
+"""The client's side of an exchange: heads, events and comments, framed as the client's HTTP version wants them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genset.router.wire.heads import early_head
+
+if TYPE_CHECKING:
+    from genset.router.server import Router
+    from genset.router.wire.downstream import ClientConnection, Request
+
+
+class Outgoing:
+    """`stream`: the client asked for one. `head_sent`: it has the status and headers of one."""
+
+    __slots__ = ("client", "head_sent", "identity", "request", "router", "stream")
+
+    def __init__(
+        self, router: Router, client: ClientConnection, request: Request, identity: bytes, *, stream: bool
+    ) -> None:
+        self.router = router
+        self.client = client
+        self.request = request
+        self.identity = identity
+        self.stream = stream
+        self.head_sent = False
+
+    def open_stream(self, head: bytes, out: bytes) -> None:
+        """Status, headers and first events in one write."""
+        self.head_sent = True
+        if self.request.version_10:
+            self.client.write(b"%bcache-control: no-cache\r\n\r\n%b" % (head, out))
+        else:
+            self.client.write(
+                b"%bcache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(out), out)
+            )
+
+    def send_events(self, out: bytes) -> None:
+        """Whole events of a stream that is open."""
+        self.client.write(out if self.request.version_10 else b"%x\r\n%b\r\n" % (len(out), out))
+
+    def close_stream(self) -> None:
+        """The end of the body."""
+        if not self.request.version_10:
+            self.client.write(b"0\r\n\r\n")
+
+    def comment(self, words: bytes) -> None:
+        """A sign of life to a client that waits, in a line that readers of event streams skip (WHATWG HTML, 9.2.6)."""
+        out = b": %b\n\n" % words
+        if self.head_sent:
+            self.send_events(out)
+        else:
+            self.open_stream(early_head(self.identity, self.connection_header(self.keeps_alive())), out)
+
+    def keeps_alive(self) -> bool:
+        """Whether the client's connection stays open after the answer."""
+        return self.request.keep_alive and not self.router.draining and not (self.request.version_10 and self.stream)
+
+    def connection_header(self, keep: bool) -> bytes:
+        if not keep:
+            return b"connection: close\r\n"
+        return b"connection: keep-alive\r\n" if self.request.version_10 else b""

@@ -1,0 +1,184 @@
+"""RoutePolicy status.outages: from what each router sees to one list for people, and the Events of its changes.
+
+An outage is there as soon as one router sees it. It keeps the `since` that it was first written with: routers notice at
+different moments, and those that start later notice later still. A side that no router can tell of (all of them have
+just started and have never seen it up) stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from genset.api.backend import Backend
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.routepolicy import Outage, OutageReason, OutageScope, RoutePolicy, RoutePolicyStatus
+from genset.status.conditions import Event, clip
+from genset.status.observed import RouterAck, RouterOutage
+
+_CAUSES = {"auth": OutageReason.BACKEND_AUTH_FAILED, "model_not_found": OutageReason.BACKEND_MODEL_NOT_FOUND}
+_RESTORED = {
+    OutageReason.EGRESS_DOWN: "EgressRestored",
+    OutageReason.HOUSE_DOWN: "HouseRestored",
+    OutageReason.BACKEND_AUTH_FAILED: "BackendRestored",
+    OutageReason.BACKEND_MODEL_NOT_FOUND: "BackendRestored",
+}
+_Identity = tuple[OutageScope, str, OutageReason]
+
+
+def evaluate(
+    resource: RoutePolicy,
+    routers: Mapping[str, RouterAck | None],
+    deployments: Mapping[str, ModelDeployment],
+    now: str,
+) -> list[Outage]:
+    """Cloud, House, then backends in the order of the spec.
+
+    `routers` by pod name: what each that runs said when it last spoke; None: nothing yet. `deployments`: those that the
+    policy names and that exist. `now` (RFC 3339) is for what has no time of its own.
+    """
+    heard = {name: ack for name, ack in sorted(routers.items()) if ack is not None}
+    known = {_identity(outage): outage for outage in (resource.status.outages if resource.status else ())}
+    if not heard:
+        return list(known.values()) if resource.spec.router.replicas > 0 else []
+    seen: dict[_Identity, list[RouterOutage]] = {}
+    for ack in heard.values():
+        for outage in ack.outages:
+            identity = _of_router(outage)
+            if identity is not None:
+                seen.setdefault(identity, []).append(outage)
+    wanted = [*seen, *(identity for identity in known if identity not in seen and _untold(identity, heard.values()))]
+    order = {backend.name: number for number, backend in enumerate(resource.spec.backends)}
+    down = {name for identity in wanted for name in _affected(resource, identity)}
+    out = []
+    for identity in sorted(wanted, key=lambda i: (list(OutageScope).index(i[0]), order.get(i[1], 0))):
+        scope, name, reason = identity
+        backend = next((b for b in resource.spec.backends if b.name == name), None)
+        if (scope is OutageScope.BACKEND and backend is None) or (scope is OutageScope.HOUSE and _rests(deployments)):
+            continue
+        told, before = seen.get(identity), known.get(identity)
+        if told is None:
+            assert before is not None
+            out.append(before)
+            continue
+        seen_by = f"seen by {len(told)} of {len(heard)} routers"
+        effect = _effect(resource, _affected(resource, identity), down)
+        message = _message(resource, reason, backend, told[0].detail, seen_by, effect)
+        since = before.since if before else min((o.since for o in told if o.since), default=now)
+        out.append(
+            Outage(scope=scope, backend=name or None, reason=reason, message=clip(message), since=since),
+        )
+    return out
+
+
+def events(resource: RoutePolicy, new: RoutePolicyStatus) -> list[Event]:
+    """What has begun and what is over since the resource's own status."""
+    before = {_identity(outage): outage for outage in (resource.status.outages if resource.status else ())}
+    after = {_identity(outage): outage for outage in new.outages}
+    begun: list[Event] = [
+        ("Warning", outage.reason, outage.message) for key, outage in after.items() if key not in before
+    ]
+    over: list[Event] = [
+        ("Normal", _RESTORED[outage.reason], _restored(resource, outage))
+        for key, outage in before.items()
+        if key not in after
+    ]
+    return begun + over
+
+
+def _identity(outage: Outage) -> _Identity:
+    return outage.scope, outage.backend or "", outage.reason
+
+
+def _of_router(outage: RouterOutage) -> _Identity | None:
+    """None: of a later version, which knows scopes or causes that we do not."""
+    if outage.scope == OutageScope.CLOUD:
+        return OutageScope.CLOUD, "", OutageReason.EGRESS_DOWN
+    if outage.scope == OutageScope.HOUSE:
+        return OutageScope.HOUSE, "", OutageReason.HOUSE_DOWN
+    reason = _CAUSES.get(outage.cause)
+    return (OutageScope.BACKEND, outage.backend, reason) if reason and outage.scope == OutageScope.BACKEND else None
+
+
+def _untold(identity: _Identity, heard: Iterable[RouterAck]) -> bool:
+    """Whether no router can tell if the side is still down."""
+    return all(identity[0] in ack.unknown for ack in heard)
+
+
+def _rests(deployments: Mapping[str, ModelDeployment]) -> bool:
+    """Whether the whole house is at zero because someone set it so."""
+    return bool(deployments) and all(found.spec.replicas == 0 for found in deployments.values())
+
+
+def _affected(resource: RoutePolicy, identity: _Identity) -> list[str]:
+    """Backends that are passed over because of one outage."""
+    scope, name, _ = identity
+    if scope is OutageScope.BACKEND:
+        return [name]
+    return [b.name for b in resource.spec.backends if (b.cloud is not None) is (scope is OutageScope.CLOUD)]
+
+
+def _message(
+    resource: RoutePolicy, reason: OutageReason, backend: Backend | None, detail: str, seen_by: str, effect: str
+) -> str:
+    """What is down, what it means for requests, what to do. Nothing in it changes by itself."""
+    if reason is OutageReason.EGRESS_DOWN:
+        clouds = _affected(resource, (OutageScope.CLOUD, "", reason))
+        return (
+            f"No cloud can be reached, {seen_by} ({clip(detail, 300)}). Until a probe gets through, {_list('backend', clouds)} "
+            f"{'is' if len(clouds) == 1 else 'are'} passed over. {effect} "
+            "Look at the way out: DNS, firewall, egress proxy, NetworkPolicies"
+        )
+    if reason is OutageReason.HOUSE_DOWN:
+        house = _affected(resource, (OutageScope.HOUSE, "", reason))
+        models = sorted({b.deployment.name for b in resource.spec.backends if b.deployment is not None})
+        return (
+            f"No model of the house can answer, {seen_by}: {_list('backend', house)}. {effect} "
+            f"Look at the conditions of {_list('ModelDeployment', models)}"
+        )
+    assert backend is not None
+    said = f"it {clip(detail, 200)}, {seen_by}. {effect}"
+    if reason is OutageReason.BACKEND_AUTH_FAILED:
+        return (
+            f"Backend {backend.name} refuses the routers' key: {said} It is asked again after 30 min, or as soon as the "
+            f"key changes. {_key_of(backend)}"
+        )
+    if backend.cloud is not None:
+        remedy = f"Correct spec.backends[{backend.name}].cloud.model"
+        return f"Backend {backend.name} does not know model {backend.cloud.model}: {said} {remedy}"
+    served = backend.deployment.name if backend.deployment else ""
+    return f"Backend {backend.name} does not know its model: {said} Correct spec.model of ModelDeployment {served}"
+
+
+def _key_of(backend: Backend) -> str:
+    if backend.cloud is None:
+        served = backend.deployment.name if backend.deployment else ""
+        return f"Renew the key that external.apiKeySecretRef of ModelDeployment {served} names"
+    ref = backend.cloud.credentials_secret_ref
+    if ref is None:
+        return f"It wants a key: set spec.backends[{backend.name}].cloud.credentialsSecretRef"
+    return f"Renew key {ref.key} of Secret {ref.name}, or look at the account's balance"
+
+
+def _effect(resource: RoutePolicy, affected: Collection[str], down: Collection[str]) -> str:
+    """What it means for requests: which of the routes that use `affected` have no backend left that is not `down`."""
+    used = {route.name: {b.name for tier in route.tiers for b in tier.backends} for route in resource.spec.routes}
+    touched = [name for name, backends in used.items() if not backends.isdisjoint(affected)]
+    stranded = [name for name in touched if used[name].issubset(down)]
+    if stranded:
+        return f"Requests of {_list('route', stranded)} have no other backend."
+    return "Every route has another backend." if touched else "No route uses it."
+
+
+def _restored(resource: RoutePolicy, outage: Outage) -> str:
+    if outage.scope is OutageScope.CLOUD:
+        return f"The cloud can be reached again; routes use it as they say. It was down since {outage.since}"
+    if outage.scope is OutageScope.HOUSE:
+        return f"The house can answer again; routes use it as they say. It was down since {outage.since}"
+    if any(backend.name == outage.backend for backend in resource.spec.backends):
+        return f"Backend {outage.backend} is asked again; it was passed over since {outage.since}"
+    return f"Backend {outage.backend} is no longer part of the policy"
+
+
+def _list(word: str, names: Sequence[str]) -> str:
+    """E.g. `backends a, b`."""
+    return f"{word}{'s' if len(names) != 1 else ''} {', '.join(names)}"

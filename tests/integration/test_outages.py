@@ -1,0 +1,103 @@
+"""What routers see as down reaches the policy's status and Events within seconds, and costs nothing at rest."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from genset.kube import kinds
+from tests.integration import samples
+from tests.integration.fakes import FakePod
+from tests.integration.test_route_policy import applied, routers
+from tests.integration.world import World
+
+CLOUD = {"scope": "Cloud", "since": "2026-11-21T09:58:02Z", "detail": "one.test: refused; two.test: refused"}
+HOUSE = {"scope": "House", "since": "2026-11-21T09:58:04Z", "detail": "no endpoint of house can answer"}
+REFUSED = {
+    "scope": "Backend", "backend": "frontier", "cause": "auth", "since": "2026-11-21T09:40:00Z",
+    "detail": "answered 401",
+}  # fmt: skip
+
+
+def tell(pod: FakePod, *outages: dict[str, Any], unknown: tuple[str, ...] = ()) -> None:
+    pod.sees = {"outages": list(outages), "unknown": list(unknown)}
+
+
+async def outages(world: World) -> list[dict[str, Any]]:
+    live = await world.get(kinds.ROUTE_POLICY, "assistant") or {}
+    return list((live.get("status") or {}).get("outages") or ())
+
+
+async def until_reasons(world: World, *reasons: str) -> list[dict[str, Any]]:
+    async def reached() -> bool:
+        return [item["reason"] for item in await outages(world)] == list(reasons)
+
+    await world.until(f"status.outages has {reasons or 'nothing'}", reached)
+    return await outages(world)
+
+
+async def until_event(world: World, reason: str, kind: str) -> str:
+    async def recorded() -> str:
+        events = (e for e in await world.list(kinds.EVENT) if e["regarding"]["name"] == "assistant")
+        return next((e["note"] for e in events if (e["reason"], e["type"]) == (reason, kind)), "")
+
+    return str(await world.until(f"{kind} Event {reason}", recorded))
+
+
+async def test_an_outage_begins_and_ends(world: World) -> None:
+    await world.start()
+    await applied(world)
+    async with routers(world, "assistant") as made:
+        one, two = made.pods
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        tell(one, CLOUD)
+        (told,) = await until_reasons(world, "EgressDown")
+        assert told["since"] == CLOUD["since"] and "1 of 2 routers" in told["message"]
+        assert "one.test: refused" in await until_event(world, "EgressDown", "Warning")
+        tell(two, {**CLOUD, "since": "2026-11-21T09:58:09Z"}, REFUSED)
+        cloud, refused = await until_reasons(world, "EgressDown", "BackendAuthFailed")
+        assert cloud["since"] == CLOUD["since"], "the first to see it says since when"
+        assert refused["backend"] == "frontier" and "key apiKey of Secret cloud" in refused["message"]
+        tell(one)
+        tell(two)
+        await until_reasons(world)
+        assert CLOUD["since"] in await until_event(world, "EgressRestored", "Normal")
+        assert "frontier" in await until_event(world, "BackendRestored", "Normal")
+
+
+async def test_a_lasting_outage_writes_nothing(world: World) -> None:
+    operator = await world.start()
+    await applied(world)
+    async with routers(world, "assistant") as made:
+        one, two = made.pods
+        tell(one, HOUSE)
+        tell(two, unknown=("House",))
+        (told,) = await until_reasons(world, "HouseDown")
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        await world.quiet(operator)
+        since, asked = world.plane.audit_position(), one.asked
+        for second in range(5, 10):  # a router works the time out anew at each question
+            tell(one, {**HOUSE, "since": f"2026-11-21T09:58:0{second}Z"})
+            await asyncio.sleep(0.4)
+        assert one.asked > asked + 2, "it is asked again and again"
+        assert world.writes(since) == [] and await outages(world) == [told]
+        # Both routers start anew and have never seen the house up: they cannot tell that it is over.
+        tell(one, unknown=("House",))
+        await world.patch(kinds.ROUTE_POLICY, "assistant", {"spec": {"router": {"limits": {"maxQueued": 7}}}})
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Programmed", "True")
+        await world.quiet(operator)
+        assert await outages(world) == [told]
+        tell(two)
+        await until_reasons(world)
+        await until_event(world, "HouseRestored", "Normal")
+
+
+async def test_a_house_at_zero_by_intent_is_no_outage(world: World) -> None:
+    operator = await world.start()
+    await applied(world)
+    async with routers(world, "assistant") as made:
+        tell(made.pods[0], HOUSE)
+        await until_reasons(world, "HouseDown")
+        await world.apply(samples.model_deployment(world.namespace, "house", replicas=0))
+        await until_reasons(world)
+        await world.quiet(operator)

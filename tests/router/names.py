@@ -1,0 +1,30 @@
+"""A house of pods on the loopback: a name server that tests can change and break, and pods that share a port."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any
+
+from tests.upstream.scripted import ScriptedUpstream
+
+
+class Names:
+    """What FakeDns answers: host -> addresses; a missing host has none."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[str, ...]] = {}
+        self.down = False
+
+
+def free_port() -> int:
+    """One that is free on every loopback address (pods of a Service share their port)."""
+    with socket.socket() as sock:
+        sock.bind(("0.0.0.0", 0))
+        return int(sock.getsockname()[1])
+
+
+async def pod(stack: contextlib.AsyncExitStack, host: str, port: int, **more: Any) -> ScriptedUpstream:
+    upstream = ScriptedUpstream(host=host, **more)
+    upstream.port = port
+    return await stack.enter_async_context(upstream)

@@ -1,0 +1,55 @@
+"""The tables of docs/observability.md, from the code that makes what they describe. Called by tools/generated.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from genset.router.accesslog import FIELDS
+from genset.router.exposition import RouterCollector
+from genset.router.reload import ConfigRejected, Loaded
+from genset.router.server import Router, ServerOptions
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "observability.md"
+
+
+class _Nothing:
+    """A source of no configuration: only the names of metrics are wanted."""
+
+    def fingerprint(self) -> object:
+        return None
+
+    def load(self) -> Loaded:
+        raise ConfigRejected("nothing to load")
+
+
+def page() -> str:
+    """The page with its tables as they should be."""
+    router = Router(_Nothing(), ServerOptions(("127.0.0.1", 0), None, access_log=None))
+    text = _filled(PAGE.read_text(), "metrics", metrics(RouterCollector(router).collect()))
+    return _filled(text, "access log", ["| field | what it says |", "|---|---|", *_fields()])
+
+
+def metrics(families: Iterable[Metric]) -> list[str]:
+    """One line per family."""
+    lines = ["| metric | type | labels | what it says |", "|---|---|---|---|"]
+    for family in families:
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = " ".join(f"`{label}`" for label in getattr(family, "_labelnames", ()))
+        lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return lines
+
+
+def _fields() -> list[str]:
+    return [f"| `{name}` | {text} |" for name, text in FIELDS.items()]
+
+
+def _filled(text: str, name: str, lines: list[str]) -> str:
+    start, end = f"<!-- {name}: written by `make docs` -->", f"<!-- end of {name} -->"
+    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"{PAGE.name}: put {start} and {end} where the table belongs")
+    return pattern.sub(lambda _: "\n".join([start, *lines, end]), text)
