@@ -4,6 +4,7 @@ Python environment per peer, so that no peer's dependencies meet another's.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -60,6 +61,35 @@ def python_environment(name: str, distributions: Sequence[str]) -> Path:
 
     key = digest({"requirements": "\n".join(requirements), "python": sys.version})
     return build_once("bench", name, key, build) / "venv" / "bin" / "python"
+
+
+def python_packages(name: str, distributions: Sequence[str], minor: str) -> Path:
+    """A folder with these distributions and what they need, for another Python than this one (3.13, say): wheels only."""
+    requirements = [requirement(distribution) for distribution in distributions]
+
+    def build(draft: Path) -> None:
+        log.info("Installing %s for the peer %s", ", ".join(requirements), name)
+        options = ["--target", str(draft / "site"), "--python-version", minor, "--only-binary=:all:"]
+        _run([sys.executable, "-m", "pip", "-q", "install", *options, *requirements], ROOT, dict(os.environ))
+
+    key = digest({"requirements": "\n".join(requirements), "python": minor})
+    return build_once("bench", name, key, build) / "site"
+
+
+def node_package(name: str, package: str, version: str, overrides: Mapping[str, str]) -> Path:
+    """The folder of a package, installed by npm with what it needs; `overrides`: versions of those to hold to."""
+    manifest = {"private": True, "dependencies": {package: version}, "overrides": dict(overrides)}
+
+    def build(draft: Path) -> None:
+        npm = shutil.which("npm")
+        if npm is None:
+            raise click.ClickException(f"{package} needs Node.js with npm; put `npm` on PATH")
+        log.info("Installing %s@%s for the peer %s", package, version, name)
+        (draft / "package.json").write_text(json.dumps(manifest))
+        _run([npm, "install", "--no-audit", "--no-fund"], draft, {**os.environ, "NODE_ENV": "production"})
+
+    key = digest({"manifest": json.dumps(manifest, sort_keys=True)})
+    return build_once("bench", name, key, build) / "node_modules" / package
 
 
 def distribution_version(python: Path, distribution: str) -> str:

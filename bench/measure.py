@@ -16,26 +16,26 @@ import click
 
 from bench.peers import UPSTREAM_MODEL
 from bench.processes import Cores, pinned, prioritise, wait_for_calm
+from bench.scenarios import SCENARIOS, Scenario
 
 PATH = "/v1/chat/completions"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, and how much. Seconds; counts; per second. patience: longest wait for a calm machine, per window."""
+    """How long, and how often. Seconds. calm: longest wait for a calm machine before each window; patience: for answers
+    that come after the window."""
 
-    rounds: int = 5
-    seconds: float = 5.0
-    connections: int = 32
-    rate: int = 500
-    streams: int = 300
-    chunk_rate: int = 100
-    patience: float = 5.0
+    rounds: int = 3
+    seconds: float = 3.0
+    calm: float = 3.0
+    patience: float = 8.0
+    scenarios: tuple[str, ...] = tuple(SCENARIOS)
 
     @classmethod
     def quick(cls) -> Plan:
         """A look, not a result."""
-        return cls(rounds=1, seconds=2.0, patience=0.0)
+        return cls(rounds=1, seconds=1.0, calm=0.0, patience=3.0)
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,24 @@ class Run:
             complete=streams.get("complete", 0),
             short=streams.get("short", 0),
             lag=streams.get("lag_ms") or {},
-            used={name: Used(u["cpu_seconds"], u["rss_bytes"]) for name, u in raw["watched"].items()},
-            busy={int(core): c["busy"] for core, c in raw["cores"].items()},
+            used={name: Used(u["cpu_seconds"], u["rss_bytes"]) for name, u in (raw["watched"] or {}).items()},
+            busy={int(core): c["busy"] for core, c in (raw["cores"] or {}).items()},
         )
 
     @property
     def failures(self) -> int:
         """Requests and streams that did not end as they should."""
         return sum(self.errors.values()) + self.short
+
+    @property
+    def hopeless(self) -> bool:
+        """More than a twentieth failed: doing it again would only take time."""
+        return self.failures > max(self.requests + self.failures, 1) / 20
+
+    @classmethod
+    def nothing(cls, mode: str, why: str) -> Run:
+        """A window in which the load generator gave up."""
+        return cls(mode, 1.0, 0, 0.0, {why: 1}, {}, 0, 0.0, 0, 0, {}, {})
 
     def share(self, *names: str) -> float:
         """CPU of these processes together, in cores."""
@@ -104,43 +114,37 @@ class Load:
     plan: Plan
     upstream_pid: int
 
-    def run(self, mode: str, port: int, peer_pid: int | None, *options: str) -> Run:
-        """One window. ClickException with the generator's own words when it gave up."""
-        command = [str(self.program), "run", mode, "--url", f"http://127.0.0.1:{port}{PATH}", *options]
-        command += ["--model", UPSTREAM_MODEL, "--duration", f"{self.plan.seconds}s"]
+    def run(self, scenario: Scenario, port: int, peer_pid: int | None, headers: Mapping[str, str]) -> Run:
+        """One window; what the generator said when it gave up counts as an error of the peer."""
+        plan = self.plan
+        command = [str(self.program), "run", scenario.mode, "--url", f"http://127.0.0.1:{port}{PATH}"]
+        command += [*scenario.options(), "--model", UPSTREAM_MODEL]
+        command += ["--duration", f"{plan.seconds}s", "--patience", f"{plan.patience}s"]
+        command += [word for name, value in headers.items() for word in ("--header", f"{name}: {value}")]
         command += ["--watch", f"upstream={self.upstream_pid}"]
         command += ["--watch", f"peer={peer_pid}"] if peer_pid else []
-        wait_for_calm(self.cores, self.plan.patience)
+        wait_for_calm(self.cores, plan.calm)
         process = subprocess.Popen(
             pinned(command, self.cores.load), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
         prioritise(process.pid, self.cores.nice)
         try:
-            output, complaint = process.communicate(timeout=60 + 3 * self.plan.seconds)
+            output, complaint = process.communicate(timeout=30 + 3 * plan.seconds + plan.patience)
+        except subprocess.TimeoutExpired:
+            return Run.nothing(scenario.mode, "the window did not end")
         finally:
             process.kill()
         if process.returncode:
-            raise click.ClickException(f"load run {mode}: {complaint.decode().strip()}")
+            return Run.nothing(scenario.mode, complaint.decode().strip().splitlines()[0])
         return Run.parse(output.decode())
 
-    def saturate(self, port: int, peer_pid: int | None) -> Run:
-        """Every connection always has a request on its way."""
-        return self.run("saturate", port, peer_pid, "--connections", str(self.plan.connections))
 
-    def rate(self, port: int, peer_pid: int | None) -> Run:
-        """A fixed number of requests per second; latency from when each was due."""
-        return self.run("rate", port, peer_pid, "--rate", str(self.plan.rate))
-
-    def streams(self, port: int, peer_pid: int | None) -> Run:
-        """Streams at a fixed pace."""
-        plan = self.plan
-        return self.run("streams", port, peer_pid, "--streams", str(plan.streams), "--chunk-rate", str(plan.chunk_rate))
-
-
-def answers(port: int) -> str | None:
+def answers(port: int, headers: Mapping[str, str]) -> str | None:
     """None when a completion through this port succeeds, else why not."""
     body = json.dumps({"model": UPSTREAM_MODEL, "messages": [{"role": "user", "content": "Hello"}]}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{PATH}", body, {"content-type": "application/json"})
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{PATH}", body, {"content-type": "application/json", **headers}
+    )
     try:
         with urllib.request.urlopen(request, timeout=5) as response:
             response.read()
@@ -149,10 +153,12 @@ def answers(port: int) -> str | None:
     return None
 
 
-def wait_until_answers(name: str, port: int, log: Path, alive: Callable[[], bool], within: float = 60.0) -> None:
+def wait_until_answers(
+    name: str, port: int, log: Path, alive: Callable[[], bool], headers: Mapping[str, str], within: float = 60.0
+) -> None:
     """Waits for the first good completion. Seconds. ClickException with the peer's log when none comes."""
     deadline = time.monotonic() + within
-    while (problem := answers(port)) is not None:
+    while (problem := answers(port, headers)) is not None:
         if not alive() or time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-2000:]
             raise click.ClickException(f"{name} gave no answer on port {port} ({problem}); its log ends:\n{tail}")

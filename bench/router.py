@@ -13,31 +13,45 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from bench import report
+from bench import failover, report
+from bench.failover import FailoverResult
+from bench.goals import goals
 from bench.install import load_generator
-from bench.measure import Load, Plan, wait_until_answers
+from bench.interpreter import interpreter
+from bench.measure import Load, Plan, Run, wait_until_answers
+from bench.network import isolate
 from bench.peers import Peer, Place, peers
 from bench.processes import Cores, running
-from bench.summary import DIRECT, Round, goals, rows
+from bench.scenarios import SCENARIOS, Scenario
+from bench.summary import DIRECT, Round, rows
 from e2e.cluster.ports import free_ports
+
+FAILOVER = "failover"
+FAILOVER_SAMPLES = 100  # per way to fail
 
 log = logging.getLogger(__name__)
 
 
 @click.command("router")
 @click.option("--peers", "names", default=",".join(peers()), show_default=True, help="Which, in which order.")
+@click.option(
+    "--only",
+    default=",".join([*SCENARIOS, FAILOVER]),
+    show_default=True,
+    help="Which scenarios, separated by commas. With fewer than all nothing is written.",
+)
 @click.option("--quick", is_flag=True, help="One short round: a look, not a result. Writes nothing.")
 @click.option("--rounds", type=click.IntRange(1, 50), default=None, help=f"Default: {Plan.rounds}.")
 @click.option(
     "--seconds", type=click.FloatRange(0.5, 600), default=None, help=f"Per window. Default: {Plan.seconds:g}."
 )
-@click.option("--streams", type=click.IntRange(1, 5000), default=None, help=f"Default: {Plan.streams}.")
 @click.option("--peer-core", type=int, default=None, help="Default: the last core.")
 @click.option("--load-core", type=int, default=None, help="Load generator and upstream. Default: the last but one.")
 @click.option(
@@ -47,96 +61,184 @@ log = logging.getLogger(__name__)
     help="Priority of peer, load generator and upstream; below 0 needs root.",
 )
 @click.option(
-    "--write/--no-write", default=None, help="docs/performance.md and bench/results. Default: unless --quick."
+    "--network",
+    type=click.Choice(["own", "machine"]),
+    default="own",
+    show_default=True,
+    help="own: a network namespace without packet filters.",
+)
+@click.option(
+    "--write/--no-write",
+    default=None,
+    help="docs/performance.md and bench/results. Default: unless --quick, --only or --peers.",
 )
 def command(
     names: str,
+    only: str,
     quick: bool,
     rounds: int | None,
     seconds: float | None,
-    streams: int | None,
     peer_core: int | None,
     load_core: int | None,
     nice: int,
+    network: str,
     write: bool | None,
 ) -> None:
-    """The router beside its peers: requests/s, CPU per request and chunk, added latency, memory."""
+    """The router beside its peers: requests/s, CPU per request and chunk, added latency, many streams, memory."""
+    wanted = scenarios(only)
     chosen = choose(names)
+    whole = len(wanted) == len(SCENARIOS) + 1 and len(chosen) == len(peers()) and not quick
     plan = Plan.quick() if quick else Plan()
     plan = dataclasses.replace(
-        plan, rounds=rounds or plan.rounds, seconds=seconds or plan.seconds, streams=streams or plan.streams
+        plan,
+        rounds=rounds or plan.rounds,
+        seconds=seconds or plan.seconds,
+        scenarios=tuple(name for name in wanted if name in SCENARIOS),
     )
     cores = Cores.choose(peer_core, load_core, nice)
     if cores.peer == cores.load:
         log.warning("One core for everything: the peers compete with the load generator, ratios are blurred")
-    for peer in chosen:
-        peer.install()
-    versions = {peer.name: peer.version() for peer in chosen}
-    done = measure(chosen, plan, cores)
-    found = rows(done)
-    text = "\n\n".join(
-        part
-        for part in (
-            _setting(plan, versions, chosen),
-            report.table(found, versions),
-            report.caveats(found),
-            report.verdicts(goals(found)),
-        )
-        if part
-    )
+    installed, missing = install(chosen)
+    load_generator()
+    own_network = network == "own" and isolate()
+    done, broken = measure(list(installed), plan, cores) if plan.scenarios else ([], {})
+    found_failover = measure_failover(cores, quick) if FAILOVER in wanted and "genset" in names else None
+    result = Result(plan, own_network, installed, {**missing, **broken}, done, found_failover)
+    text = result.text()
     click.echo(text)
-    if write if write is not None else not quick:
-        content = {"plan": plan, "versions": versions, "rows": found, "goals": goals(found), "rounds": done}
-        log.info("Wrote %s", report.write_json("router", content, datetime.now(UTC)))
+    if whole if write is None else write:
+        log.info("Wrote %s", report.write_json("router", result.content(), datetime.now(UTC)))
         report.write_section("router", text)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that a run has found. `missing`: peers that could not be measured, and why."""
+
+    plan: Plan
+    own_network: bool
+    installed: Mapping[Peer, str]  # with version
+    missing: Mapping[str, str]
+    rounds: Sequence[Round]
+    failover: FailoverResult | None
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {peer.name: version for peer, version in self.installed.items()}
+
+    def text(self) -> str:
+        """Markdown."""
+        found = rows(self.rounds)
+        parts = (
+            self._setting(),
+            report.table(found, self.versions) if found else "",
+            report.caveats(found),
+            report.errors(found),
+            "\n".join(f"- {name} was not measured: {why}" for name, why in self.missing.items()),
+            report.failover_table(self.failover) if self.failover else "",
+            report.verdicts(goals(found, self.failover)),
+            report.instrument(self.rounds) if found else "",
+        )
+        return "\n\n".join(part for part in parts if part)
+
+    def content(self) -> dict[str, object]:
+        """JSON."""
+        found = rows(self.rounds)
+        judged = [{**dataclasses.asdict(goal), "held": goal.held} for goal in goals(found, self.failover)]
+        return {
+            "plan": self.plan,
+            "own_network": self.own_network,
+            "versions": self.versions,
+            "missing": self.missing,
+            "rows": found,
+            "failover": self.failover,
+            "goals": judged,
+            "rounds": self.rounds,
+        }
+
+    def _setting(self) -> str:
+        facts = report.machine()
+        plan = self.plan
+        network = "a network namespace of its own" if self.own_network else "the machine's own network"
+        head = (
+            f"{datetime.now(UTC):%Y-%m-%d}, {facts['cpu']}, Linux {facts['kernel']}, {interpreter().about}; "
+            f"medians of {plan.rounds} rounds of {plan.seconds:g} s; peer on one core, upstream and load on another, "
+            f"in {network}."
+        )
+        peers_told = [f"- {peer.name} {version}: {peer.about}" for peer, version in self.installed.items()]
+        return "\n".join([head, "", *peers_told])
 
 
 def choose(names: str) -> list[Peer]:
     """The named peers. BadParameter naming the known ones."""
     known = peers()
+    return [known[name] for name in _listed(names, "peer", known)]
+
+
+def scenarios(names: str) -> list[str]:
+    """The named scenarios. BadParameter naming the known ones."""
+    return _listed(names, "scenario", [*SCENARIOS, FAILOVER])
+
+
+def _listed(names: str, what: str, known: Sequence[str] | Mapping[str, object]) -> list[str]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in wanted if name not in known]:
-        raise click.BadParameter(f"unknown peer {', '.join(unknown)}; known: {', '.join(known)}")
-    return [known[name] for name in wanted]
+        raise click.BadParameter(f"unknown {what} {', '.join(unknown)}; known: {', '.join(known)}")
+    return wanted
 
 
-def _setting(plan: Plan, versions: dict[str, str], chosen: Sequence[Peer]) -> str:
-    facts = report.machine()
-    lines = [
-        f"{datetime.now(UTC):%Y-%m-%d}, {facts['cpu']}, Linux {facts['kernel']}, Python {facts['python']}; "
-        f"medians of {plan.rounds} rounds of {plan.seconds:g} s; peer on one core, upstream and load on another. "
-        f"Requests/s with {plan.connections} connections, answers of 1 KB; chunks with {plan.streams} streams of "
-        f"{plan.chunk_rate}/s; latency at {plan.rate} requests/s, without what a direct call takes.",
-        *(f"- {peer.name} {versions[peer.name]}: {peer.about}" for peer in chosen),
-    ]
-    return "\n".join([lines[0], "", *lines[1:]])
+def install(chosen: Sequence[Peer]) -> tuple[dict[Peer, str], dict[str, str]]:
+    """Peers with their versions; those that could not be had, with the reason."""
+    installed: dict[Peer, str] = {}
+    missing: dict[str, str] = {}
+    for peer in chosen:
+        try:
+            peer.install()
+            installed[peer] = peer.version()
+        except (click.ClickException, OSError, subprocess.CalledProcessError) as problem:
+            said = problem.message if isinstance(problem, click.ClickException) else str(problem)
+            log.warning("%s could not be installed: %s", peer.name, said)
+            missing[peer.name] = said.strip().splitlines()[-1]
+    return installed, missing
 
 
-def measure(chosen: Sequence[Peer], plan: Plan, cores: Cores) -> list[Round]:
-    """All rounds of all peers, and of the load generator straight against the upstream."""
+def measure(chosen: Sequence[Peer], plan: Plan, cores: Cores) -> tuple[list[Round], dict[str, str]]:
+    """All rounds of all peers, and of the load generator straight against the upstream; peers that did not start."""
     program = load_generator()
     done: list[Round] = []
+    broken: dict[str, str] = {}
+    hopeless: set[tuple[str, str]] = set()
     with tempfile.TemporaryDirectory(prefix="genset-bench-") as folder:
         top = Path(folder)
-        with upstream(program, cores, plan, top) as (port, pid):
+        with upstream(program, cores, top) as (port, pid):
             load = Load(program, cores, plan, pid)
             for number in range(plan.rounds):
-                done.append(one_direct(load, number, port, cores))
+                windows = Windows(load, number, plan, frozenset(hopeless))
+                done.append(windows.direct(port))
                 for peer in chosen:
-                    place_folder = top / f"{peer.name}-{number}"
-                    place_folder.mkdir()
-                    done.append(one_round(peer, load, number, port, cores, place_folder))
-    return done
+                    if peer.name in broken:
+                        continue
+                    try:
+                        done.append(windows.of(peer, port, top / f"{peer.name}-{number}"))
+                    except click.ClickException as problem:
+                        log.warning("%s", problem.message)
+                        broken[peer.name] = problem.message.splitlines()[0]
+                hopeless |= {(one.peer, name) for one in done for name, run in one.runs.items() if run.hopeless}
+    return done, broken
+
+
+def measure_failover(cores: Cores, quick: bool) -> FailoverResult:
+    """genset alone, against upstreams that fail."""
+    with tempfile.TemporaryDirectory(prefix="genset-bench-") as folder:
+        log.info("Measuring how long the next candidate takes")
+        return failover.measure(10 if quick else FAILOVER_SAMPLES, cores, Path(folder))
 
 
 @contextlib.contextmanager
-def upstream(program: Path, cores: Cores, plan: Plan, folder: Path) -> Iterator[tuple[int, int]]:
+def upstream(program: Path, cores: Cores, folder: Path) -> Iterator[tuple[int, int]]:
     """The upstream's port and pid."""
     output = folder / "upstream.log"
-    interval = f"{1e6 / plan.chunk_rate:.0f}us"
-    with running(
-        [str(program), "upstream", "--chunk-interval", interval], cores.load, output, nice=cores.nice
-    ) as process:
+    with running([str(program), "upstream"], cores.load, output, nice=cores.nice) as process:
         deadline = time.monotonic() + 10
         while not (text := output.read_text()).endswith("\n"):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -146,46 +248,78 @@ def upstream(program: Path, cores: Cores, plan: Plan, folder: Path) -> Iterator[
         yield started["port"], started["pid"]
 
 
-def one_direct(load: Load, number: int, port: int, cores: Cores) -> Round:
-    """The load generator's own limit, and the latency that is not the peers'."""
-    runs = load.saturate(port, None), load.rate(port, None), load.streams(port, None)
-    done = Round(DIRECT, number, *runs, idle_rss_bytes=0, load_core=cores.load, peer_core=cores.peer)
-    tell(done)
-    return done
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one round. `hopeless`: (peer, scenario) that failed in an earlier one and are not done again."""
+
+    load: Load
+    number: int
+    plan: Plan
+    hopeless: frozenset[tuple[str, str]]
+
+    def direct(self, port: int) -> Round:
+        """The load generator's own limit, and the latency that is not the peers'."""
+        cores = self.load.cores
+        chosen = [SCENARIOS[known] for known in self.plan.scenarios]
+        return Round(DIRECT, self.number, self._runs(DIRECT, chosen, port, None, {}), 0, cores.load, cores.peer)
+
+    def of(self, peer: Peer, upstream_port: int, folder: Path) -> Round:
+        """One peer: started, warmed, measured, ended; again for scenarios that want a fresh process."""
+        cores = self.load.cores
+        runs: dict[str, Run] = {}
+        idle: list[int] = []
+        for number, group in enumerate(self._groups(peer.name)):
+            port, spare = free_ports(2)
+            place = Place(folder / str(number), port, spare, upstream_port)
+            place.folder.mkdir(parents=True)
+            output = place.folder / "output.log"
+            headers = peer.headers(place)
+            with running(peer.command(place), cores.peer, output, peer.environment(), cores.nice) as process:
+                wait_until_answers(peer.name, port, output, lambda p=process: p.poll() is None, headers)  # type: ignore[misc]
+                idle.append(resident(process))
+                runs |= self._runs(peer.name, group, port, process, headers)
+        return Round(peer.name, self.number, runs, min(idle, default=0), cores.load, cores.peer)
+
+    def _groups(self, name: str) -> list[list[Scenario]]:
+        """What is done with one process each."""
+        wanted = [SCENARIOS[known] for known in self.plan.scenarios if (name, known) not in self.hopeless]
+        together = [scenario for scenario in wanted if not scenario.fresh]
+        return [group for group in (together, *([scenario] for scenario in wanted if scenario.fresh)) if group]
+
+    def _runs(
+        self,
+        name: str,
+        scenarios: Sequence[Scenario],
+        port: int,
+        process: subprocess.Popen[bytes] | None,
+        headers: Mapping[str, str],
+    ) -> dict[str, Run]:
+        runs: dict[str, Run] = {}
+        cores = self.load.cores
+        for scenario in scenarios:
+            if process is not None and process.poll() is not None:
+                run = Run.nothing(scenario.mode, f"the peer had ended ({process.returncode})")
+            else:
+                run = self.load.run(scenario, port, process.pid if process else None, headers)
+            runs[scenario.name] = run
+            one = Round(name, self.number, {scenario.name: run}, 0, cores.load, cores.peer)
+            log.info("Round %d/%d, %s", self.number + 1, self.plan.rounds, told(one, scenario.name))
+        return runs
 
 
-def one_round(peer: Peer, load: Load, number: int, upstream_port: int, cores: Cores, folder: Path) -> Round:
-    """One peer: started, warmed, measured, ended."""
-    port, spare = free_ports(2)
-    place = Place(folder, port, spare, upstream_port)
-    output = folder / "output.log"
-    command_line = peer.command(place)
-    with running(command_line, cores.peer, output, peer.environment(), cores.nice) as process:
-        wait_until_answers(peer.name, port, output, lambda: process.poll() is None)
-        idle = resident(process)
-        saturate = load.saturate(port, process.pid)
-        rate = load.rate(port, process.pid)
-        streams = load.streams(port, process.pid)
-    done = Round(peer.name, number, saturate, rate, streams, idle, cores.load, cores.peer)
-    tell(done)
-    return done
-
-
-def tell(done: Round) -> None:
-    """One line while the benchmark runs."""
-    row = rows([done])[0]
-    flaws = {name: done.flaw(getattr(done, name)) for name in ("saturate", "rate", "streams")}
-    log.info(
-        "Round %d, %s: %.0f requests/s, %.1f µs/request, %.1f µs/chunk, lag p99 %.1f ms, %d failures %s",
-        done.number,
-        row.peer,
-        row.requests_per_second.median or 0.0,
-        row.cpu_per_request.median or 0.0,
-        row.cpu_per_chunk.median or 0.0,
-        row.lag_p99.median or 0.0,
-        row.failures,
-        "; ".join(f"{name}: {flaw}" for name, flaw in flaws.items() if flaw),
-    )
+def told(one: Round, scenario: str) -> str:
+    """One window in a line."""
+    run = one.runs[scenario]
+    rate = f"{run.chunks_per_second:,.0f} chunks/s" if run.mode == "streams" else f"{run.per_second:,.0f} requests/s"
+    tail = run.lag if run.mode == "streams" else run.latency
+    parts = [f"{one.peer}, {scenario}: {rate}", f"p99 {tail.get('p99', 0.0):,.1f} ms"]
+    if "peer" in run.used and (count := run.chunks or run.requests):
+        parts.append(f"{run.used['peer'].cpu_seconds / count * 1e6:.1f} µs each")
+    if run.failures:
+        parts.append(f"{run.failures} failed: {', '.join(run.errors) or 'incomplete'}")
+    if flaw := one.flaw(scenario):
+        parts.append(flaw)
+    return "; ".join(parts)
 
 
 def resident(process: subprocess.Popen[bytes]) -> int:

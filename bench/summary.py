@@ -1,9 +1,9 @@
 """From the runs of all rounds to the numbers that are compared. Pure.
 
-Medians over rounds that count. A window in which the load generator's core was busy for more than 90 % says nothing
-about how many requests a peer can pass: the generator, or another program on its core, was the limit. Nor does one in
-which other programs took part of the peer's core; worse, a peer that has to wait finds several chunks at once and looks
-cheap per chunk. Such windows count only where there is no other, and the table marks what comes from them.
+Medians over rounds that count. A window in which the load generator and the upstream took more than 90 % of their core
+says nothing about how much a peer can pass: they were the limit. Nor does one in which other programs took part of a
+core; worse, a peer that has to wait finds several chunks at once and looks cheap per chunk. Such windows count only where
+there is no other, and the table marks what comes from them.
 """
 
 from __future__ import annotations
@@ -13,43 +13,53 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.measure import Run
+from bench.scenarios import CHUNKS, CROWD, MANY, RATE, SCENARIOS, SHORT, UNTOUCHED, WHOLE
 
 LIMIT = 0.9  # of the load generator's core
+DISTURBED = 0.1  # of a core, by other programs
+DIRECT = "direct"
 
 
 @dataclass(frozen=True)
 class Round:
-    """One peer's runs in one round. `core`s as pinned; idle: resident bytes before any load."""
+    """One peer's runs in one round, by scenario. `core`s as pinned; idle: resident bytes before any load."""
 
     peer: str
     number: int
-    saturate: Run
-    rate: Run
-    streams: Run
+    runs: Mapping[str, Run]
     idle_rss_bytes: int
     load_core: int
     peer_core: int
 
-    def flaw(self, run: Run) -> str | None:
+    def flaw(self, scenario: str) -> str | None:
         """Why one of this round's windows is no measurement of the peer; None when it is one."""
-        if run.busy.get(self.load_core, 1.0) > LIMIT:
-            return "load generator's core full"
-        if run.busy.get(self.peer_core, 1.0) - run.share("peer") > 1 - LIMIT:
+        run = self.runs[scenario]
+        own = run.share("load", "upstream")
+        if own > LIMIT:
+            return "load generator and upstream filled their core"
+        if run.busy.get(self.peer_core, 1.0) - run.share("peer") > DISTURBED and self.peer != DIRECT:
             return "others on the peer's core"
+        if self.load_core != self.peer_core and run.busy.get(self.load_core, 1.0) - own > DISTURBED:
+            return "others on the load generator's core"
         return None
 
 
 @dataclass(frozen=True)
 class Value:
-    """A median and how many windows it comes from; `counted` 0: only flawed ones. None: nothing to tell."""
+    """A median, how many windows it comes from (`counted` 0: only flawed ones), and what failed in all of them.
+    None: nothing to tell."""
 
     median: float | None
     counted: int
+    failures: int = 0
 
     @property
     def flawed(self) -> bool:
         """It comes from windows that do not count."""
         return self.median is not None and self.counted == 0
+
+
+NOTHING = Value(None, 0)
 
 
 @dataclass(frozen=True)
@@ -58,19 +68,19 @@ class Row:
 
     peer: str
     rounds: int
-    requests_per_second: Value
-    cpu_per_request: Value
+    whole: Value  # requests per second, saturated
+    short: Value
+    untouched: Value
+    cpu_per_request: Value  # whole answers
     cpu_per_chunk: Value
     added_p50: Value
     added_p99: Value
-    lag_p99: Value
+    many_rate: Value  # chunks per second that arrived
+    many_lag: Value  # p99
+    crowd_lag: Value  # p99
     idle_mib: Value
-    streams_mib: Value
-    failures: int
-
-
-DIRECT = "direct"
-NOTHING = Value(None, 0)
+    crowd_mib: Value
+    errors: Mapping[str, Mapping[str, int]]  # by scenario
 
 
 def rows(rounds: Iterable[Round]) -> list[Row]:
@@ -83,74 +93,66 @@ def rows(rounds: Iterable[Round]) -> list[Row]:
 
 
 def _row(peer: str, rounds: Sequence[Round], direct: Mapping[int, Round]) -> Row:
-    def over(which: Callable[[Round], Run], value: Callable[[Run], float]) -> Value:
-        good = [which(r) for r in rounds if r.flaw(which(r)) is None]
-        return Value(median(map(value, good or map(which, rounds))), len(good))
-
-    def added(percentile: str) -> Value:
-        pairs = [(r, direct[r.number]) for r in rounds if r.number in direct]
-        good = [pair for pair in pairs if all(one.flaw(one.rate) is None for one in pair)]
-        if not pairs or peer == DIRECT:
-            return NOTHING
-        return Value(
-            median(r.rate.latency[percentile] - d.rate.latency[percentile] for r, d in good or pairs), len(good)
+    def over(scenario: str, value: Callable[[Run], float | None], of_peer: bool = False) -> Value:
+        known = [one for one in rounds if scenario in one.runs]
+        if of_peer:
+            known = [one for one in known if "peer" in one.runs[scenario].used]
+        return _value(
+            [(value(one.runs[scenario]), one.flaw(scenario) is None, one.runs[scenario].failures) for one in known]
         )
 
-    has_peer = all("peer" in r.saturate.used for r in rounds)
+    def added(percentile: str) -> Value:
+        found = []
+        for one in rounds:
+            base = direct.get(one.number)
+            if peer == DIRECT or base is None or RATE not in one.runs or RATE not in base.runs:
+                continue
+            ours, theirs = one.runs[RATE], base.runs[RATE]
+            value = None
+            if percentile in ours.latency and percentile in theirs.latency:
+                value = ours.latency[percentile] - theirs.latency[percentile]
+            found.append((value, one.flaw(RATE) is None and base.flaw(RATE) is None, ours.failures))
+        return _value(found)
+
     return Row(
         peer=peer,
         rounds=len(rounds),
-        requests_per_second=over(lambda r: r.saturate, lambda run: run.per_second),
-        cpu_per_request=over(lambda r: r.saturate, lambda run: _cpu(run, run.requests)) if has_peer else NOTHING,
-        cpu_per_chunk=over(lambda r: r.streams, lambda run: _cpu(run, run.chunks)) if has_peer else NOTHING,
+        whole=over(WHOLE, lambda run: run.per_second or None),
+        short=over(SHORT, lambda run: run.per_second or None),
+        untouched=over(UNTOUCHED, lambda run: run.per_second or None),
+        cpu_per_request=over(WHOLE, lambda run: _cpu(run, run.requests), of_peer=True),
+        cpu_per_chunk=over(CHUNKS, lambda run: _cpu(run, run.chunks), of_peer=True),
         added_p50=added("p50"),
         added_p99=added("p99"),
-        lag_p99=over(lambda r: r.streams, lambda run: run.lag["p99"]),
-        idle_mib=Value(median(r.idle_rss_bytes for r in rounds) / 2**20, len(rounds)) if has_peer else NOTHING,
-        streams_mib=_memory(rounds) if has_peer else NOTHING,
-        failures=sum(run.failures for r in rounds for run in (r.saturate, r.rate, r.streams)),
+        many_rate=over(MANY, lambda run: run.chunks_per_second or None),
+        many_lag=over(MANY, _lag),
+        crowd_lag=over(CROWD, _lag),
+        idle_mib=Value(median(r.idle_rss_bytes for r in rounds) / 2**20, len(rounds)) if peer != DIRECT else NOTHING,
+        crowd_mib=over(CROWD, lambda run: run.used["peer"].rss_bytes / 2**20, of_peer=True),
+        errors={scenario: found for scenario in SCENARIOS if (found := _errors(rounds, scenario))},
     )
 
 
-def _cpu(run: Run, count: int) -> float:
-    return run.used["peer"].cpu_seconds / max(count, 1) * 1e6
+def _value(found: Sequence[tuple[float | None, bool, int]]) -> Value:
+    """From (value, whether the window counts, failures) of each window."""
+    failures = sum(failed for _, _, failed in found)
+    good = [value for value, counts, _ in found if counts and value is not None]
+    known = good or [value for value, _, _ in found if value is not None]
+    return Value(median(known) if known else None, len(good), failures)
 
 
-def _memory(rounds: Sequence[Round]) -> Value:
-    return Value(median(r.streams.used["peer"].rss_bytes for r in rounds) / 2**20, len(rounds))
+def _cpu(run: Run, count: int) -> float | None:
+    return run.used["peer"].cpu_seconds / count * 1e6 if count else None
 
 
-@dataclass(frozen=True)
-class Goal:
-    """One number that the router must hold: a ratio, at least `wanted`. flawed: from windows that do not count."""
-
-    text: str
-    measured: float
-    wanted: float
-    held: bool
-    flawed: bool
+def _lag(run: Run) -> float | None:
+    return run.lag["p99"] if run.chunks else None
 
 
-REFERENCES = ("vllm-router", "vllm-router-lean")  # as its documentation starts it, and at its best: both are told
-
-
-def goals(found: Sequence[Row], own: str = "genset") -> list[Goal]:
-    """The goals that can be judged from these rows, against every variant of the reference that was measured."""
-    table = {row.peer: row for row in found}
-    if own not in table:
-        return []
-    return [goal for name in REFERENCES if name in table for goal in _against(table[own], table[name])]
-
-
-def _against(ours: Row, theirs: Row) -> list[Goal]:
-    judged = []
-    for text, mine, other, wanted in (
-        ("requests/s", ours.requests_per_second, theirs.requests_per_second, 2.0),
-        ("requests per CPU second", theirs.cpu_per_request, ours.cpu_per_request, 2.0),
-        ("chunks per CPU second", theirs.cpu_per_chunk, ours.cpu_per_chunk, 1.0),
-    ):
-        if mine.median and other.median:
-            ratio = mine.median / other.median
-            flawed = mine.flawed or other.flawed
-            judged.append(Goal(f"{text}, times {theirs.peer}'s", ratio, wanted, ratio >= wanted, flawed))
-    return judged
+def _errors(rounds: Sequence[Round], scenario: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for run in (one.runs[scenario] for one in rounds if scenario in one.runs):
+        for name, count in {**run.errors, "incomplete": run.short}.items():
+            if count:
+                found[name] = found.get(name, 0) + count
+    return found

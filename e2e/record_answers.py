@@ -1,9 +1,9 @@
-"""Records what a real llama-server answers, with and without a stream: `python -m e2e.record_answers`.
+"""Records what real engines answer, with and without a stream: `python -m e2e.record_answers [llama.cpp] [vLLM]`.
 
 The recordings are test data: tests/unit/router/test_aggregate.py rebuilds each whole answer from its stream, and the cut
 tests cut the stream as it came over the wire (tests/data/streams) at every byte. Two kinds of servers run, on the loopback:
 with the counting model's own template, and with one that thinks. Needs nothing of the cluster; takes seconds once the image
-and the model are in the cache.
+and the model are in the cache. vLLM (on CPU, see e2e/vllm) takes a minute, and more the first time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,12 +20,14 @@ from typing import Any
 import httpx
 
 from e2e.cloud import free_port
+from e2e.cluster.processes import Daemons
 from e2e.images import host_llama_server
 from e2e.models import counting
+from e2e.vllm import engines
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"
 FOLDER = DATA / "answers"
-WIRE = DATA / "streams" / "llama.cpp-counting.http"
+WIRES = DATA / "streams"
 WIRE_WORDS = 16
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -65,6 +68,24 @@ THINKING_CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "thinking": (CHAT, {"messages": QUESTION, "max_tokens": 12, "reasoning_budget_tokens": 4}),
     "thinking-only": (CHAT, {"messages": QUESTION, "max_tokens": 3}),
 }
+#: temperature 0 allows one choice only; the others are alike with a seed.
+VLLM_CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": (CHAT, {"messages": QUESTION, "max_tokens": 6}),
+    "chat-stop-word": (CHAT, {"messages": QUESTION, "stop": [" 0004"]}),
+    "chat-stop-inside-a-token": (CHAT, {"messages": QUESTION, "stop": ["3 0004"]}),
+    "chat-one-token": (CHAT, {"messages": QUESTION, "max_tokens": 1}),
+    "chat-logprobs": (CHAT, {"messages": QUESTION, "max_tokens": 3, "logprobs": True, "top_logprobs": 2}),
+    "chat-logprobs-and-stop": (CHAT, {"messages": QUESTION, "stop": ["3 0004"], "logprobs": True, "top_logprobs": 1}),
+    "chat-two-choices": (CHAT, {"messages": QUESTION, "max_tokens": 4, "n": 2, "temperature": 0.01, "seed": 7}),
+    "completion": (COMPLETIONS, {"prompt": "hi", "max_tokens": 6}),
+    "completion-stop-word": (COMPLETIONS, {"prompt": "hi", "stop": " 0003"}),
+    "completion-logprobs": (COMPLETIONS, {"prompt": "hi", "max_tokens": 3, "logprobs": 2}),
+    "completion-two-choices": (COMPLETIONS, {"prompt": "hi", "max_tokens": 3, "n": 2, "temperature": 0.01, "seed": 7}),
+    "completion-tokens": (COMPLETIONS, {"prompt": [104, 105], "max_tokens": 3}),
+    "echo": (COMPLETIONS, {"prompt": "hi", "max_tokens": 3, "echo": True, "logprobs": 1}),
+    "prompt-logprobs": (CHAT, {"messages": QUESTION, "max_tokens": 2, "prompt_logprobs": 0}),
+    "token-ids": (CHAT, {"messages": QUESTION, "max_tokens": 2, "return_token_ids": True}),
+}
 THINKING_TEMPLATE = (
     "{%- for message in messages %}"
     "{{- '<|im_start|>' + message.role + '\n' }}"
@@ -75,7 +96,7 @@ THINKING_TEMPLATE = (
 )
 
 
-def record(http: httpx.Client, name: str, path: str, request: dict[str, Any]) -> None:
+def record(http: httpx.Client, engine: str, name: str, path: str, request: dict[str, Any]) -> None:
     """Asks once to warm the prompt's cache, so that both answers count the same cached tokens, then for both forms."""
     body = {"model": "counting", "temperature": 0, **request}
     http.post(path, json=body).raise_for_status()
@@ -84,12 +105,12 @@ def record(http: httpx.Client, name: str, path: str, request: dict[str, Any]) ->
     stream = http.post(path, json=streamed).raise_for_status().text
     recording = {"path": path, "request": body, "whole": whole, "stream": stream.removesuffix("\n\n").split("\n\n")}
     text = json.dumps(recording, ensure_ascii=False, indent=1)
-    (FOLDER / f"llama.cpp-{name}.json").write_text(text + "\n")
+    (FOLDER / f"{engine}-{name}.json").write_text(text + "\n")
 
 
-def record_wire(address: tuple[str, int]) -> None:
-    """The bytes of one response: head, chunks and all."""
-    body = {"model": "counting", "temperature": 0, "messages": QUESTION, "stream": True}
+def record_wire(address: tuple[str, int], engine: str, **fields: Any) -> None:
+    """The bytes of one response of 16 words: head, chunks and all."""
+    body: dict[str, Any] = {"model": "counting", "temperature": 0, "messages": QUESTION, "stream": True, **fields}
     data = json.dumps({**body, "stream_options": {"include_usage": True}}).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n"
     with socket.create_connection(address) as connection:
@@ -97,7 +118,7 @@ def record_wire(address: tuple[str, int]) -> None:
         got = b""
         while more := connection.recv(65536):
             got += more
-    WIRE.write_bytes(got)
+    (WIRES / f"{engine}-counting.http").write_bytes(got)
 
 
 def serve(cases: dict[str, tuple[str, dict[str, Any]]], *more: str, words: int = counting.DEFAULT_WORDS) -> None:
@@ -115,9 +136,9 @@ def serve(cases: dict[str, tuple[str, dict[str, Any]]], *more: str, words: int =
             ) as http:
                 wait(http, server)
                 for name, (path, request) in cases.items():
-                    record(http, name, path, request)
+                    record(http, "llama.cpp", name, path, request)
                 if words == WIRE_WORDS:
-                    record_wire(("127.0.0.1", port))
+                    record_wire(("127.0.0.1", port), "llama.cpp")
         finally:
             server.terminate()
 
@@ -134,9 +155,21 @@ def wait(http: httpx.Client, server: subprocess.Popen[bytes], seconds: float = 6
     raise SystemExit("llama-server did not get ready")
 
 
-def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    WIRE.parent.mkdir(exist_ok=True)
+def record_vllm() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        engine = engines.vllm(Daemons(Path(folder)))
+        engine.begin()
+        try:
+            engine.wait()
+            with httpx.Client(base_url=engine.base_url, trust_env=False, timeout=60) as http:
+                for name, (path, request) in VLLM_CASES.items():
+                    record(http, "vLLM", name, path, {"model": engines.MODEL, **request})
+            record_wire((engines.ADDRESS, engine.port), "vLLM", model=engines.MODEL, stop=[" 0016"])
+        finally:
+            engine.kill()
+
+
+def record_llama_cpp() -> None:
     ends = {name: case for name, case in CASES.items() if name == "chat-ends-by-itself"}
     serve({name: case for name, case in CASES.items() if name not in ends})
     serve(ends, words=WIRE_WORDS)
@@ -144,6 +177,16 @@ def main() -> None:
         template.write(THINKING_TEMPLATE)
         template.flush()
         serve(THINKING_CASES, "--chat-template-file", template.name)
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    WIRES.mkdir(exist_ok=True)
+    wanted = sys.argv[1:] or ["llama.cpp", "vLLM"]
+    if "llama.cpp" in wanted:
+        record_llama_cpp()
+    if "vLLM" in wanted:
+        record_vllm()
 
 
 if __name__ == "__main__":

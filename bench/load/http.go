@@ -153,14 +153,28 @@ func (r *response) line(line []byte) (done bool, err error) {
 		if semicolon := bytes.IndexByte(line, ';'); semicolon >= 0 {
 			line = line[:semicolon]
 		}
-		size, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 16, 32)
-		if err != nil || size < 0 {
+		size, ok := hexadecimal(bytes.TrimSpace(line))
+		if !ok {
 			return false, errHTTP
 		}
-		r.left, r.state = int(size), chunkData
+		r.left, r.state = size, chunkData
 		if size == 0 {
 			r.state = trailer
 		}
 	}
 	return false, nil
+}
+
+func hexadecimal(text []byte) (value int, ok bool) {
+	for _, c := range text {
+		switch {
+		case '0' <= c && c <= '9':
+			value = value<<4 | int(c-'0')
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			value = value<<4 | int(c|0x20-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	return value, 0 < len(text) && len(text) < 8
 }

@@ -14,7 +14,7 @@ func serve(t *testing.T, accept func(u *upstream) func(fd int)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, err := l.listen("127.0.0.1:0", accept(newUpstream(l, 10*time.Millisecond, time.Millisecond)))
+	address, err := l.listen("127.0.0.1:0", accept(newUpstream(l, time.Millisecond)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +56,15 @@ func TestSaturate(t *testing.T) {
 	}
 }
 
+func TestEveryBodyIsAnswered(t *testing.T) {
+	for body := range bodies {
+		r := measure(t, "saturate", "--url", serve(t, healthy), "--connections", "2", "--body", body)
+		if r.Requests < 100 || len(r.Errors) > 0 {
+			t.Errorf("%s: got %+v", body, r)
+		}
+	}
+}
+
 func TestRateKeepsItsRate(t *testing.T) {
 	r := measure(t, "rate", "--url", serve(t, healthy), "--rate", "200")
 	if len(r.Errors) > 0 || r.PerSecond < 150 || r.PerSecond > 250 {
@@ -68,6 +77,68 @@ func TestStreamsAreCounted(t *testing.T) {
 	s := r.Streams
 	if s.Complete != 10 || s.Short != 0 || len(r.Errors) > 0 || s.Chunks < 200 || s.Lag.P50 <= 0 || s.Lag.P50 > 1000 {
 		t.Errorf("got %+v %+v", r, s)
+	}
+}
+
+func TestStreamsKeepThePaceThatTheyAskFor(t *testing.T) {
+	r := measure(t, "streams", "--url", serve(t, healthy), "--streams", "10", "--chunk-rate", "50")
+	if s := r.Streams; s.Complete != 10 || s.PerSecond < 400 || s.PerSecond > 600 {
+		t.Errorf("got %+v %+v", r, s)
+	}
+}
+
+func TestUnansweredRequestsAndUnfinishedStreamsAreFailures(t *testing.T) {
+	silent := func(u *upstream) func(int) {
+		return func(fd int) {
+			c, _ := u.loop.add(fd)
+			c.onData = func([]byte) {}
+		}
+	}
+	url := serve(t, silent)
+	r := measure(t, "rate", "--url", url, "--rate", "100", "--patience", "100ms")
+	if r.Requests != 0 || r.Errors["unanswered"] < 25 {
+		t.Errorf("rate: got %+v", r)
+	}
+	r = measure(t, "streams", "--url", url, "--streams", "3", "--patience", "100ms")
+	if r.Errors["unfinished"] != 3 {
+		t.Errorf("streams: got %+v", r)
+	}
+}
+
+func TestMissingAndRepeatedChunksAreNoticed(t *testing.T) {
+	body := func(stamps ...int64) (text []byte) {
+		for _, stamp := range stamps {
+			text = fmt.Appendf(text, "data: {\"choices\":[{\"delta\":{\"content\":\" @%019d\"}}]}\n\n", stamp)
+		}
+		return append(text, "data: [DONE]\n\n"...)
+	}
+	for name, c := range map[string]struct {
+		stamps []int64
+		broken bool
+	}{"whole": {[]int64{10, 20, 30}, false}, "missing": {[]int64{10, 30, 40}, true}, "repeated": {[]int64{10, 20, 20}, true}} {
+		text := body(c.stamps...)
+		for cut := range text {
+			p := &pacing{out: &streamsResult{}, interval: 10, wanted: 3}
+			s := &reader{}
+			p.take(s, text[:cut])
+			p.take(s, text[cut:])
+			if s.chunks != 3 || s.broken != c.broken || !s.done {
+				t.Fatalf("%s, cut at %d: %+v", name, cut, s)
+			}
+		}
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	var h histogram
+	for n := range 100_000 {
+		h.add(time.Duration(n+1) * time.Microsecond)
+	}
+	got := h.summarise()
+	for _, c := range []struct{ got, want float64 }{{got.P50, 50}, {got.P90, 90}, {got.P99, 99}, {got.Max, 100}} {
+		if c.got < c.want*0.98 || c.got > c.want*1.02 {
+			t.Errorf("got %+v", got)
+		}
 	}
 }
 

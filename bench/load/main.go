@@ -3,7 +3,7 @@
 // Both are single-threaded event loops on epoll and do as little as HTTP allows, because they share one core
 // and must not be what a benchmark measures: `load run saturate` straight against `load upstream` shows their own limit.
 //
-//	load upstream  an OpenAI-compatible server: answers of about 1 KB, streams at a fixed pace
+//	load upstream  an OpenAI-compatible server: answers of about 1 KB, whole or as a stream, and streams at a fixed pace
 //	load run       saturate | rate | streams: one measurement, one JSON object on stdout
 package main
 
@@ -14,9 +14,9 @@ import (
 )
 
 const usage = `usage:
-  load upstream [--listen HOST:PORT] [--chunk-interval D]
-  load run saturate --url URL [--connections N] [--duration D] [--warmup D] [--watch NAME=PID ...]
-  load run rate     --url URL [--rate N] [--duration D] [--warmup D] [--watch NAME=PID ...]
+  load upstream [--listen HOST:PORT] [--quantum D]
+  load run saturate --url URL [--body whole|short|untouched] [--connections N] [--duration D] [--warmup D] [--watch NAME=PID ...]
+  load run rate     --url URL [--body …] [--rate N] [--duration D] [--warmup D] [--watch NAME=PID ...]
   load run streams  --url URL [--streams N] [--chunk-rate N] [--duration D] [--warmup D] [--watch NAME=PID ...]
 `
 

@@ -21,6 +21,7 @@ type options struct {
 	host        string
 	path        string
 	model       string
+	body        string
 	headers     []string
 	connections int
 	rate        float64
@@ -28,6 +29,7 @@ type options struct {
 	chunkRate   float64
 	warmup      time.Duration
 	duration    time.Duration
+	patience    time.Duration
 	watch       map[string]int
 }
 
@@ -75,16 +77,21 @@ func parseOptions(args []string) (*options, error) {
 	flags := flag.NewFlagSet("run "+o.mode, flag.ContinueOnError)
 	target := flags.String("url", "", "http://HOST:PORT/v1/chat/completions")
 	flags.StringVar(&o.model, "model", "bench", "model of the request")
+	flags.StringVar(&o.body, "body", "whole", "whole, short or untouched: what is asked for (saturate, rate)")
 	flags.IntVar(&o.connections, "connections", 32, "connections that are kept busy (saturate)")
 	flags.Float64Var(&o.rate, "rate", 500, "requests per second (rate)")
 	flags.IntVar(&o.streams, "streams", 300, "streams at once (streams)")
 	flags.Float64Var(&o.chunkRate, "chunk-rate", 100, "chunks per second of each stream, as the upstream is set (streams)")
 	flags.DurationVar(&o.warmup, "warmup", time.Second, "before the measured window")
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "measured window")
+	flags.DurationVar(&o.patience, "patience", 10*time.Second, "after the end, for answers that are late; then they count as failed")
 	flags.Var(&headers, "header", "extra header, NAME: VALUE (repeatable)")
 	flags.Var(&watches, "watch", "NAME=PID: CPU and memory of this process and its descendants (repeatable)")
 	if err := flags.Parse(args[1:]); err != nil {
 		return nil, err
+	}
+	if _, known := bodies[o.body]; !known {
+		return nil, fmt.Errorf("--body %q: need whole, short or untouched", o.body)
 	}
 	parsed, err := url.Parse(*target)
 	if err != nil || parsed.Scheme != "http" {
@@ -125,11 +132,20 @@ func (o *options) request(body string) []byte {
 	return []byte(head + "\r\n" + body)
 }
 
-// plainBody is a chat request of about 400 bytes: a system prompt and a question.
+// bodies are chat requests of about 400 bytes: a system prompt and a question; what comes after them tells them apart.
+// "untouched" asks for what only a whole answer has (log probabilities together with stop words): a router that calls its
+// upstream for a stream even where its client wants none cannot do so here.
+var bodies = map[string]string{
+	"whole":     "",
+	"short":     `,"stream":true`,
+	"untouched": `,"stop":["\u0003"],"logprobs":true`,
+}
+
+// plainBody is what saturate and rate send.
 func (o *options) plainBody() string {
 	return fmt.Sprintf(`{"model":%q,"messages":[{"role":"system","content":"You are the assistant of the house. Answer in short sentences,`+
 		` name what you do not know, and never invent an order number, a price or a date."},{"role":"user","content":`+
-		`"Which parts of the order of last Tuesday are still missing, and when will they be here?"}],"max_tokens":256,"temperature":0.2}`, o.model)
+		`"Which parts of the order of last Tuesday are still missing, and when will they be here?"}],"max_tokens":256,"temperature":0.2%s}`, o.model, bodies[o.body])
 }
 
 // window measures between begin and end.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 )
@@ -14,6 +15,8 @@ type exchanger struct {
 	parser  response
 	started time.Time
 	body    int
+	last    [14]byte // of the body
+	stream  bool     // the answer is to be one, and to end with [DONE]
 	busy    bool
 	done    func(e *exchanger, err error)
 }
@@ -23,8 +26,14 @@ func newExchanger(o *options, l *loop, done func(*exchanger, error)) (*exchanger
 	if err != nil {
 		return nil, err
 	}
-	e := &exchanger{conn: c, done: done}
-	onBody := func(data []byte) { e.body += len(data) }
+	e := &exchanger{conn: c, done: done, stream: o.body == "short"}
+	onBody := func(data []byte) {
+		e.body += len(data)
+		if n := min(len(data), len(e.last)); e.stream {
+			copy(e.last[:], e.last[n:])
+			copy(e.last[len(e.last)-n:], data[len(data)-n:])
+		}
+	}
 	c.onData = func(data []byte) {
 		complete, err := e.parser.feed(data, onBody)
 		if err != nil {
@@ -49,6 +58,9 @@ func (e *exchanger) verdict() error {
 	}
 	if e.body < minimalBody {
 		return fmt.Errorf("short body")
+	}
+	if e.stream && !bytes.Contains(e.last[:], []byte("[DONE]")) {
+		return fmt.Errorf("no [DONE]")
 	}
 	return nil
 }

@@ -2,25 +2,35 @@ package main
 
 import (
 	"bytes"
-	"container/heap"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// upstream answers like a model server. A request with "stream": true gets max_tokens chunks, each a write of its own,
-// at the fixed pace; any other gets a JSON body of about 1 KB at once. Each chunk carries the time at which it was due
-// (Unix, ns, after an @ inside the content), so that whoever reads it knows its lag, including what piled up here.
+// upstream answers like a model server. A request without "stream": true gets a JSON body of about 1 KB at once; with it
+// the same text in `pieces` events, at once and in one write, as from a server that has its answer ready. If the prompt
+// names a pace ("pace=20ms"), the stream has max_tokens chunks, each a write of its own, at that pace. Each such chunk carries the time at which it was due (Unix, ns, after an @ inside the content), so that whoever reads
+// it knows its lag, including what piled up here.
+//
+// Chunks are due on a grid of `quantum`: programming the timer for every single chunk would cost as much as sending it (a
+// VM exit each), and all chunks of one instant are the same bytes. The grid is a ring of slots, one list of streams each.
 type upstream struct {
-	loop     *loop
-	interval time.Duration
-	quantum  time.Duration
-	plain    []byte
-	due      streams
-	phase    float64 // of the next stream, in intervals
+	loop    *loop
+	quantum time.Duration
+	plain   []byte
+	short   []byte // head and events of an answer that is ready
+	usage   []byte
+	chunk   []byte
+	stamp   int // where the time stands in chunk
+	started time.Time
+	slots   [ring][]*stream
+	cursor  int64   // the last slot that was served, counted from `started`
+	streams int     // that run
+	phase   float64 // of the next stream, in intervals
 
 	Requests int64 `json:"requests"`
 	Streams  int64 `json:"streams"`
@@ -28,34 +38,27 @@ type upstream struct {
 	Blocked  int64 `json:"blocked"` // chunks that found the previous one still unsent: the peer does not keep up
 	Aborted  int64 `json:"aborted"` // streams whose client left before the end
 	late     []int64
+	buffer   []byte
 }
 
 type stream struct {
 	conn    *conn
-	next    time.Time
+	steps   int64 // of quantum, between chunks
 	left    int
 	usage   bool
-	index   int // in the heap
+	ended   bool
 	session *session
 }
 
-type streams []*stream
+const ring = 2048 // slots; the longest interval is that many quanta
 
-func (s streams) Len() int           { return len(s) }
-func (s streams) Less(i, j int) bool { return s[i].next.Before(s[j].next) }
-func (s streams) Swap(i, j int)      { s[i], s[j] = s[j], s[i]; s[i].index, s[j].index = i, j }
-func (s *streams) Push(x any)        { st := x.(*stream); st.index = len(*s); *s = append(*s, st) }
-func (s *streams) Pop() any {
-	old := *s
-	last := old[len(old)-1]
-	*s = old[:len(old)-1]
-	last.index = -1
-	return last
-}
-
-const maxSamples = 1 << 22 // of lateness, between two readings of the statistics
+const maxSamples = 1 << 20 // of lateness, between two readings of the statistics
 
 const (
+	pieces     = 8 // content events of an answer that is ready
+	sentence   = "The model of the house answers. "
+	done       = "e\r\ndata: [DONE]\n\n\r\n"
+	lastFrame  = "0\r\n\r\n"
 	chunkHead  = `data: {"id":"chatcmpl-bench0123456789abcdef","object":"chat.completion.chunk","created":1790000000,"model":"bench","choices":[{"index":0,"delta":{`
 	chunkTail  = `},"finish_reason":null}]}` + "\n\n"
 	lastEvents = `data: {"id":"chatcmpl-bench0123456789abcdef","object":"chat.completion.chunk","created":1790000000,"model":"bench","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` + "\n\n"
@@ -66,7 +69,6 @@ const (
 func upstreamCommand(args []string) error {
 	flags := flag.NewFlagSet("upstream", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "HOST:PORT; port 0 is any free one")
-	interval := flags.Duration("chunk-interval", 10*time.Millisecond, "time between the chunks of a stream")
 	quantum := flags.Duration("quantum", 500*time.Microsecond, "chunks are due at multiples of this")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -75,7 +77,7 @@ func upstreamCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	u := newUpstream(l, *interval, *quantum)
+	u := newUpstream(l, *quantum)
 	address, err := l.listen(*listen, u.accept)
 	if err != nil {
 		return err
@@ -84,13 +86,22 @@ func upstreamCommand(args []string) error {
 	return l.run()
 }
 
-func newUpstream(l *loop, interval, quantum time.Duration) *upstream {
-	content := string(bytes.Repeat([]byte("The model of the house answers. "), 24))
+func newUpstream(l *loop, quantum time.Duration) *upstream {
+	content := strings.Repeat(sentence, 3*pieces)
 	body := fmt.Sprintf(`{"id":"chatcmpl-bench0123456789abcdef","object":"chat.completion","created":1790000000,"model":"bench",`+
 		`"choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],`+
 		`"usage":{"prompt_tokens":9,"completion_tokens":168,"total_tokens":177}}`, content)
 	head := fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n", len(body))
-	u := &upstream{loop: l, interval: interval, quantum: quantum, plain: []byte(head + body)}
+	u := &upstream{loop: l, quantum: quantum, plain: []byte(head + body), started: time.Now()}
+	u.short = append([]byte(streamHead), frame([]byte(chunkHead+`"role":"assistant","content":""`+chunkTail))...)
+	for range pieces {
+		u.short = append(u.short, frame([]byte(chunkHead+`"content":"`+strings.Repeat(sentence, 3)+`"`+chunkTail))...)
+	}
+	u.short = append(u.short, frame([]byte(lastEvents))...)
+	u.usage = frame(fmt.Appendf(nil, usageEvent, 168, 177))
+	event := chunkHead + `"content":" @0000000000000000000"` + chunkTail
+	u.chunk = frame([]byte(event))
+	u.stamp = bytes.IndexByte(u.chunk, '@') + 1
 	l.onTimer = u.tick
 	return u
 }
@@ -115,10 +126,16 @@ func (u *upstream) accept(fd int) {
 
 func (s *session) closed(error) {
 	if s.stream != nil {
-		heap.Remove(&s.upstream.due, s.stream.index)
 		s.upstream.Aborted++
-		s.stream = nil
+		s.end()
 	}
+}
+
+// end forgets the stream; its slot drops it when its turn comes.
+func (s *session) end() {
+	s.stream.ended = true
+	s.stream = nil
+	s.upstream.streams--
 }
 
 func (s *session) data(data []byte) {
@@ -171,26 +188,45 @@ func (s *session) request(head, body []byte) {
 		return
 	}
 	u.Requests++
-	var asked struct {
-		Stream        bool `json:"stream"`
-		MaxTokens     int  `json:"max_tokens"`
-		StreamOptions struct {
-			IncludeUsage bool `json:"include_usage"`
-		} `json:"stream_options"`
-	}
-	if !bytes.Contains(body, []byte(`"stream"`)) { // spares the parser where requests/s are measured
+	if !wants(body, `"stream":`) {
 		s.conn.send(u.plain)
 		return
 	}
-	if err := json.Unmarshal(body, &asked); err != nil {
+	usage := wants(body, `"include_usage":`)
+	if !bytes.Contains(body, []byte("pace=")) { // spares the parser where requests/s are measured
+		out := append(u.buffer[:0], u.short...)
+		if usage {
+			out = append(out, u.usage...)
+		}
+		u.buffer = append(append(out, done...), lastFrame...)
+		s.conn.send(u.buffer)
+		return
+	}
+	var asked struct {
+		MaxTokens int `json:"max_tokens"`
+		Messages  []struct {
+			Content any `json:"content"`
+		} `json:"messages"`
+	}
+	interval := time.Duration(0)
+	err := json.Unmarshal(body, &asked)
+	for _, message := range asked.Messages {
+		text, _ := message.Content.(string)
+		if _, pace, found := strings.Cut(text, "pace="); found && err == nil {
+			interval, err = time.ParseDuration(pace)
+		}
+	}
+	if err != nil || interval < u.quantum || interval >= ring*u.quantum {
 		s.conn.send([]byte("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"))
 		return
 	}
-	if !asked.Stream {
-		s.conn.send(u.plain)
-		return
-	}
-	u.begin(s, max(asked.MaxTokens, 1), asked.StreamOptions.IncludeUsage)
+	u.begin(s, max(asked.MaxTokens, 1), interval, usage)
+}
+
+// wants: whether the key's value is true. Texts of the benchmark hold no such words.
+func wants(body []byte, key string) bool {
+	_, rest, found := bytes.Cut(body, []byte(key))
+	return found && bytes.HasPrefix(bytes.TrimLeft(rest, " "), []byte("true"))
 }
 
 func (s *session) get(head []byte) {
@@ -213,7 +249,7 @@ func (u *upstream) stats() []byte {
 	return body
 }
 
-func (u *upstream) begin(s *session, chunks int, usage bool) {
+func (u *upstream) begin(s *session, chunks int, interval time.Duration, usage bool) {
 	u.Streams++
 	out := append([]byte(streamHead), frame([]byte(chunkHead+`"role":"assistant","content":""`+chunkTail))...)
 	s.conn.send(out)
@@ -223,64 +259,79 @@ func (u *upstream) begin(s *session, chunks int, usage bool) {
 	// The golden ratio spreads the phases of any number of streams evenly over the interval.
 	u.phase += 0.6180339887498949
 	u.phase -= float64(int(u.phase))
-	st := &stream{conn: s.conn, left: chunks, usage: usage, session: s}
-	// On a grid, because programming the timer for every single chunk costs as much as sending it (a VM exit each).
-	st.next = time.Now().Add(time.Duration(u.phase * float64(u.interval))).Truncate(u.quantum).Add(u.quantum)
+	if u.streams == 0 {
+		u.cursor = u.slotOf(time.Now())
+	}
+	st := &stream{conn: s.conn, steps: int64(interval / u.quantum), left: chunks, usage: usage, session: s}
+	u.schedule(st, u.cursor+1+int64(u.phase*float64(st.steps)))
 	s.stream = st
-	heap.Push(&u.due, st)
-	u.arm()
+	if u.streams++; u.streams == 1 {
+		u.arm()
+	}
+}
+
+// slotOf is the last slot that is due at a time.
+func (u *upstream) slotOf(now time.Time) int64 { return int64(now.Sub(u.started) / u.quantum) }
+
+func (u *upstream) dueAt(slot int64) time.Time { return u.started.Add(time.Duration(slot) * u.quantum) }
+
+func (u *upstream) schedule(st *stream, slot int64) {
+	at := &u.slots[slot%ring]
+	*at = append(*at, st)
 }
 
 func frame(data []byte) []byte {
 	return fmt.Appendf(nil, "%x\r\n%s\r\n", len(data), data)
 }
 
+// arm sets the timer to the next instant of the grid while there are streams.
 func (u *upstream) arm() {
-	if len(u.due) > 0 {
-		u.loop.after(time.Until(u.due[0].next))
+	if u.streams > 0 {
+		u.loop.after(time.Until(u.dueAt(u.cursor + 1)))
 	}
 }
 
-// hex3 is a chunk size of three digits: the header is written before its chunk's length is known.
-func hex3(n int) []byte {
-	const digits = "0123456789abcdef"
-	return []byte{digits[n>>8&15], digits[n>>4&15], digits[n&15]}
+func (u *upstream) tick() {
+	for last := u.slotOf(time.Now()); u.cursor < last && u.streams > 0; {
+		u.cursor++
+		u.serve(u.cursor)
+	}
+	u.arm()
 }
 
-var chunkBuffer = make([]byte, 0, 4096)
-
-func (u *upstream) tick() {
-	now := time.Now()
-	for len(u.due) > 0 && !u.due[0].next.After(now) {
-		st := u.due[0]
-		payload := append(chunkBuffer[:0], "000\r\n"...) // a size of fixed width, filled in below
-		payload = append(payload, chunkHead+`"content":" @`...)
-		payload = strconv.AppendInt(payload, st.next.UnixNano(), 10)
-		payload = append(payload, `"`+chunkTail...)
-		copy(payload, hex3(len(payload)-5))
-		payload = append(payload, "\r\n"...)
-		if !st.conn.send(payload) {
+// serve sends the chunks of one instant.
+func (u *upstream) serve(slot int64) {
+	due := u.slots[slot%ring]
+	if len(due) == 0 {
+		return
+	}
+	at := u.dueAt(slot)
+	strconv.AppendInt(u.chunk[:u.stamp], at.UnixNano(), 10) // 19 digits until the year 2286
+	if len(u.late) < maxSamples {
+		u.late = append(u.late, time.Since(at).Nanoseconds())
+	}
+	for _, st := range due {
+		if st.ended {
+			continue
+		}
+		if !st.conn.send(u.chunk) {
 			u.Blocked++
 		}
 		u.Chunks++
-		if len(u.late) < maxSamples {
-			u.late = append(u.late, now.Sub(st.next).Nanoseconds())
-		}
-		if st.conn.closed { // the write failed: closed() has removed it
+		if st.ended { // the write failed
 			continue
 		}
 		if st.left--; st.left > 0 {
-			st.next = st.next.Add(u.interval)
-			heap.Fix(&u.due, 0)
+			u.schedule(st, slot+st.steps)
 			continue
 		}
-		heap.Pop(&u.due)
-		st.session.stream = nil
-		end := lastEvents
+		st.session.end()
+		out := frame([]byte(lastEvents))
 		if st.usage {
-			end += fmt.Sprintf(usageEvent, 1, 10)
+			out = append(out, u.usage...)
 		}
-		st.conn.send(append(frame([]byte(end+"data: [DONE]\n\n")), "0\r\n\r\n"...))
+		st.conn.send(append(append(out, done...), lastFrame...))
 	}
-	u.arm()
+	clear(due)
+	u.slots[slot%ring] = due[:0]
 }

@@ -30,7 +30,7 @@ type watch struct {
 	cpu   map[string]float64
 	rss   map[string]int64
 	count map[string]int
-	cores map[string][3]float64 // total, idle, steal
+	cores map[string][2]float64 // idle, steal, in ticks
 }
 
 func readWatch(pids map[string]int) watch {
@@ -54,12 +54,12 @@ func (w watch) since(earlier watch) (map[string]watched, map[string]core) {
 	for name := range w.count {
 		processes[name] = watched{w.cpu[name] - earlier.cpu[name], w.rss[name], w.count[name]}
 	}
+	// Idle time is exact; working time is what a tick happened to see, and ticks fall into step with timers.
+	wall := w.at.Sub(earlier.at).Seconds() * clockTicks
 	cores := map[string]core{}
 	for name, now := range w.cores {
 		before := earlier.cores[name]
-		if total := now[0] - before[0]; total > 0 {
-			cores[name] = core{1 - (now[1]-before[1])/total, (now[2] - before[2]) / total}
-		}
+		cores[name] = core{min(max(1-(now[0]-before[0])/wall, 0), 1), (now[1] - before[1]) / wall}
 	}
 	return processes, cores
 }
@@ -98,8 +98,8 @@ func readProcesses() (parents map[int]int, cpu map[int]float64, rss map[int]int6
 	return parents, cpu, rss
 }
 
-func readCores() map[string][3]float64 {
-	cores := map[string][3]float64{}
+func readCores() map[string][2]float64 {
+	cores := map[string][2]float64{}
 	data, _ := os.ReadFile("/proc/stat")
 	for line := range strings.SplitSeq(string(data), "\n") {
 		fields := strings.Fields(line)
@@ -107,12 +107,10 @@ func readCores() map[string][3]float64 {
 			continue
 		}
 		var times [8]float64 // user nice system idle iowait irq softirq steal
-		total := 0.0
 		for i := range times {
 			times[i], _ = strconv.ParseFloat(fields[i+1], 64)
-			total += times[i]
 		}
-		cores[strings.TrimPrefix(fields[0], "cpu")] = [3]float64{total, times[3] + times[4], times[7]}
+		cores[strings.TrimPrefix(fields[0], "cpu")] = [2]float64{times[3] + times[4], times[7]}
 	}
 	return cores
 }

@@ -47,12 +47,20 @@ class Peer(Protocol):
     def environment(self) -> Mapping[str, str]:
         """Added to its environment."""
 
+    def headers(self, place: Place) -> Mapping[str, str]:
+        """That each request to it must carry."""
+
 
 def peers() -> dict[str, Peer]:
     """All peers by name, in the order of the table."""
     from bench.peers.aiohttp_proxy import AiohttpProxy
+    from bench.peers.envoy import Envoy
     from bench.peers.genset import Genset
+    from bench.peers.litellm_proxy import LiteLlm
+    from bench.peers.portkey import Portkey
     from bench.peers.vllm_router import VllmRouter, VllmRouterLean
 
-    found: tuple[Peer, ...] = (Genset(), VllmRouter(), VllmRouterLean(), AiohttpProxy())
+    found: tuple[Peer, ...] = (
+        Genset(), Envoy(), VllmRouter(), VllmRouterLean(), AiohttpProxy(), Portkey(), LiteLlm()
+    )  # fmt: skip
     return {peer.name: peer for peer in found}

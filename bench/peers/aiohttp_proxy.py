@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.install import distribution_version, python_environment
+from bench.interpreter import found_version, interpreter
 from bench.peers import Place
 
-PROGRAM = Path(__file__).parent / "programs" / "aiohttp_reverse_proxy.py"
+DISTRIBUTIONS = ("aiohttp", "uvloop")
 
 
 class AiohttpProxy:
-    """The program beside this file, in an environment of its own."""
+    """The program in bench/peers/programs, on the same interpreter as genset."""
 
     name = "aiohttp"
     about = "plain reverse proxy, pooled connections, uvloop, no log"
 
-    def _python(self) -> Path:
-        return python_environment("aiohttp", ["aiohttp", "uvloop"])
-
     def install(self) -> None:
-        self._python()
+        interpreter().program(self.name, DISTRIBUTIONS, Path("/"), [])
 
     def version(self) -> str:
-        return distribution_version(self._python(), "aiohttp")
+        return found_version("aiohttp", self.name, DISTRIBUTIONS)
 
     def command(self, place: Place) -> list[str]:
-        return [str(self._python()), str(PROGRAM), str(place.port), place.upstream_url]
+        python = interpreter()
+        arguments = [f"{python.programs()}/aiohttp_reverse_proxy.py", str(place.port), place.upstream_url]
+        return python.program(self.name, DISTRIBUTIONS, place.folder, arguments)
 
     def environment(self) -> Mapping[str, str]:
+        return interpreter().environment()
+
+    def headers(self, place: Place) -> Mapping[str, str]:
         return {}

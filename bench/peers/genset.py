@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 import genset
-from bench.install import ROOT
+from bench.interpreter import interpreter
 from bench.peers import UPSTREAM_MODEL, Place
 from genset import names
 from genset.router.config import (
     BackendConfig,
     DnsEndpoints,
+    LimitsConfig,
     LocalTarget,
     MatchConfig,
     PolicyRef,
@@ -29,21 +29,27 @@ class Genset:
     about = "two tiers (house, cloud), endpoint probes, breakers, access log, metrics"
 
     def install(self) -> None:
-        """It is what runs this."""
+        """The project's image."""
+        interpreter()
 
     def version(self) -> str:
         return genset.__version__
 
-    def command(self, place: Place) -> list[str]:
+    def command(self, place: Place, content: RouterConfig | None = None) -> list[str]:
         folder = place.folder / "config"
         folder.mkdir()
-        (folder / names.ROUTER_CONFIG_FILE).write_text(config(place).canonical_json())
+        (folder / names.ROUTER_CONFIG_FILE).write_text((content or config(place)).canonical_json())
+        python = interpreter()
+        seen = python.place(place.folder)
         options = ["--listen", f"127.0.0.1:{place.port}", "--admin", f"127.0.0.1:{place.spare_port}"]
-        log = ["--access-log", str(place.folder / "access.log"), "--drain-grace", "0"]
-        return [sys.executable, "-m", "genset", "router", "--config-dir", str(folder), *options, *log]
+        log = ["--access-log", f"{seen}/access.log", "--drain-grace", "0"]
+        return python.genset(place.folder, ["router", "--config-dir", f"{seen}/config", *options, *log])
 
     def environment(self) -> Mapping[str, str]:
-        return {"PYTHONPATH": str(ROOT / "operator")}
+        return interpreter().environment()
+
+    def headers(self, place: Place) -> Mapping[str, str]:
+        return {}
 
 
 def config(place: Place) -> RouterConfig:
@@ -63,4 +69,5 @@ def config(place: Place) -> RouterConfig:
                 tiers=((WeightedBackend(backend="house"),), (WeightedBackend(backend="cloud"),)),
             ),
         ),
+        limits=LimitsConfig(max_in_flight=5000),  # the default, 2,000, is as many as the largest scenario has streams
     )

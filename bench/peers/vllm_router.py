@@ -33,6 +33,9 @@ class VllmRouter:
     def environment(self) -> Mapping[str, str]:
         return {}
 
+    def headers(self, place: Place) -> Mapping[str, str]:
+        return {}
+
 
 class VllmRouterLean(VllmRouter):
     """The same with everything off that a single worker does not need."""

@@ -131,4 +131,6 @@ def _drop_old_layers() -> None:
     storage = cache_root() / "buildah" / _driver() / "root"
     layers = storage / ("overlay" if _driver() == "overlay" else "vfs/dir")
     if layers.is_dir() and len(list(layers.iterdir())) > MOST_STORED_LAYERS:
-        shutil.rmtree(storage.parent, ignore_errors=True)
+        # Out of the way in one step: half a storage, whose records name layers that are gone, builds nothing any more.
+        old = storage.parent.rename(storage.parent.with_name(f"{storage.parent.name}.old-{os.getpid()}"))
+        shutil.rmtree(old, ignore_errors=True)

@@ -166,4 +166,5 @@ async def test_a_request_is_answered_though_the_operator_was_away(world: World, 
         answer = await ask(http, url, MODEL, 20)
     print(f"answered {answer.seconds_to_first_byte:.1f} s after both operators were killed")
     assert not answer.problem, f"the client saw {answer.problem}"
-    house.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/genset", "--timeout=90s", seconds=100)
+    operator = "deployment/genset-operator"
+    house.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", operator, "--timeout=90s", seconds=100)

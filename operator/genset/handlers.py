@@ -170,12 +170,9 @@ class OneLine(logging.Filter):
         began = record.created - self._last > OUTAGE_SECONDS
         self._last = record.created
         if began:
-            why = message.rpartition(" -> ")[2]
+            kind = message.rpartition(" -> ")[2].partition("(")[0]  # the rest repeats address and TLS settings
             record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
-            record.msg, record.args = (
-                f"Lost the watches on the API server; they are tried again until they hold: {why}",
-                (),
-            )
+            record.msg, record.args = "Lost the watches on the API server and went on trying: %s", (kind,)
         return began
 
 

@@ -19,6 +19,8 @@ RULES = {
     "prefill": "Prefill",
     "prefill of a gateway that repeats": "Prefill",
     "final message": "ContinueFinalMessage",
+    "does not know the switch": "ContinueFinalMessage",
+    "does not know the prefill": "Prefill",
     "prefix": "Prefix",
     "prefix, repeated by the server": "Prefix",
     "anchor": "Anchor",
@@ -35,6 +37,7 @@ RULES = {
 }
 
 
+PROMPT = "Count:"  # of legacy completions
 _TOKEN = re.compile(r"\s?\S{1,6}|\s")
 
 
@@ -53,15 +56,20 @@ class Author:
 
     def respond(self, body: dict[str, Any]) -> bytes:
         """The whole response, head and all."""
+        if "prompt" in body:
+            said = body["prompt"].removeprefix(PROMPT)
+            rest = self.text[len(said) :] if self.text.startswith(said) else "How could I have begun like that?"
+            return self._response(body, "", rest)
         messages = body["messages"]
         last = messages[-1]
+        answer: tuple[str, str] | None
         if last["role"] == "assistant":
-            said = self._writes_on(body, last)
+            answer = self._writes_on(body, last)
         elif len(messages) > 1 and messages[-2]["role"] == "assistant":
-            said = self._asked_to_go_on(messages[-2]["content"], last["content"])
+            answer = self._asked_to_go_on(messages[-2]["content"], last["content"])
         else:
-            said = self.reasoning, self.text
-        return REFUSAL if said is None else self._response(body, *said)
+            answer = self.reasoning, self.text
+        return REFUSAL if answer is None else self._response(body, *answer)
 
     def _writes_on(self, body: dict[str, Any], last: dict[str, Any]) -> tuple[str, str] | None:
         text = last["content"]
@@ -109,12 +117,22 @@ class Author:
         finish, limit = self.finish, body.get("max_completion_tokens", body.get("max_tokens"))
         if limit is not None and limit < len(texts):
             texts, finish = texts[:limit], "length"
-        base = {"id": "cmpl-other", "object": "chat.completion.chunk", "created": 1_790_000_099, "model": "other"}
+        base: dict[str, Any] = {
+            "id": "cmpl-other",
+            "object": "chat.completion.chunk",
+            "created": 1_790_000_099,
+            "model": "other",
+        }
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
         deltas += [{"reasoning_content": reasoning}] if reasoning else []
         deltas += [{"content": piece} for piece in texts]
-        events = [{**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-        events.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+        choices: list[dict[str, Any]] = [{"delta": delta, "finish_reason": None} for delta in deltas]
+        choices.append({"delta": {}, "finish_reason": finish})
+        if "prompt" in body:
+            base["object"] = "text_completion"
+            choices = [{"text": piece, "finish_reason": None} for piece in texts]
+            choices.append({"text": "", "finish_reason": finish})
+        events = [{**base, "choices": [{"index": 0, **choice}]} for choice in choices]
         if (body.get("stream_options") or {}).get("include_usage"):
             usage = {"prompt_tokens": 20, "completion_tokens": len(texts), "total_tokens": 20 + len(texts)}
             events.append({**base, "choices": [], "usage": usage})

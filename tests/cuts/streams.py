@@ -1,4 +1,4 @@
-"""Streams to cut: a real llama-server's bytes, and the same counting answer in the words of vLLM and of OpenAI.
+"""Streams to cut: the bytes of a real llama-server and a real vLLM, and other answers in the words of vLLM and of OpenAI.
 
 A stream is its response head and the payload of its HTTP chunks, so that it can be framed in other ways than it came. Pure.
 """
@@ -59,9 +59,9 @@ class Recorded:
         return Recorded(name, head, tuple(chunks), self.wanted, chunked, self.request)
 
 
-def llama_cpp() -> Recorded:
-    """16 words and the end of sequence, with usage."""
-    raw = (DATA / "llama.cpp-counting.http").read_bytes()
+def recorded(engine: str) -> Recorded:
+    """16 words, with usage: what a real llama.cpp (one event a word) or vLLM (text held back for a stop word) sent."""
+    raw = (DATA / f"{engine}-counting.http").read_bytes()
     head, _, rest = raw.partition(b"\r\n\r\n")
     chunks = []
     while rest:
@@ -70,13 +70,13 @@ def llama_cpp() -> Recorded:
         if chunk:
             chunks.append(chunk)
     wanted = Wanted(counted(16), usage=True)
-    return Recorded("llama.cpp", head + b"\r\n\r\n", tuple(chunks), wanted, request=USAGE)
+    return Recorded(engine, head + b"\r\n\r\n", tuple(chunks), wanted, request=USAGE)
 
 
 USAGE = {"stream_options": {"include_usage": True}}
 #: In pieces that a tokenizer would make of it; the client sees characters of two to four bytes.
 PIECES = (
-    "Die",
+    "Diese",
     " Größe",
     " ist",
     " 42",
@@ -113,6 +113,21 @@ def vllm(texts: tuple[str, ...], reasoning: tuple[str, ...] = ()) -> Recorded:
     wanted = Wanted("".join(texts), "".join(reasoning), usage=True, thinks_anew=True)
     head = b"HTTP/1.1 200 OK\r\nserver: uvicorn\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     return Recorded("vLLM", head + b"transfer-encoding: chunked\r\n\r\n", tuple(chunks), wanted, request=USAGE)
+
+
+def completion(texts: tuple[str, ...]) -> Recorded:
+    """A legacy completion as vLLM streams it (vllm/entrypoints/openai/completion/serving.py)."""
+    base = {"id": "cmpl-9f1c", "object": "text_completion", "created": 1_790_000_000, "model": "counting"}
+
+    def event(text: str, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish, "stop_reason": None}
+        return _event({**base, "choices": [choice]})
+
+    chunks = [*(event(text) for text in texts[:-1]), event(texts[-1], "stop")]
+    usage = {"prompt_tokens": 9, "total_tokens": 9 + len(texts), "completion_tokens": len(texts)}
+    chunks += [_event({**base, "choices": [], "usage": usage}), b"data: [DONE]\n\n"]
+    head = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+    return Recorded("completion", head, tuple(chunks), Wanted("".join(texts), usage=True), request=USAGE)
 
 
 def openai(texts: tuple[str, ...] = PIECES) -> Recorded:

@@ -221,11 +221,11 @@ class World:
         backend.endpoints[0].idle = EndlessIdle(self, backend)
         return backend
 
-    def run(self, body: dict[str, Any]) -> bytes:
+    def run(self, body: dict[str, Any], api: Api = Api.CHAT) -> bytes:
         """Raises AssertionError where the request hangs."""
         raw = orjson.dumps(body)
-        request = Request(b"POST", b"/v1/chat/completions", {}, raw, True, False)
-        exchange = Exchange(self.router, self.client, request, Api.CHAT, body, b"req-1", self.time)  # type: ignore[arg-type]
+        request = Request(b"POST", b"/v1" + api.path.encode(), {}, raw, True, False)
+        exchange = Exchange(self.router, self.client, request, api, body, b"req-1", self.time)  # type: ignore[arg-type]
         candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(self._backends)]
         exchange.machine = RequestMachine(
             candidates, self._settings, self.time + 60, stream=exchange.stream, input_tokens=10, random=lambda: 0.5

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from genset import names
+from genset.api.routepolicy import RoutePolicy
 from genset.controllers import demand as demand_module
+from genset.controllers import route_policy
 from genset.kube import kinds
 from tests.integration import samples
 from tests.integration.fakes import FakeKubelet, FakePod
@@ -142,6 +144,8 @@ async def test_it_begins_awake_rests_and_is_woken_within_two_seconds(world: Worl
             return {"Woken", "PutToRest"} <= {reason for reason, _ in await events(world)}
 
         await world.until("Events of both", both)
+        counted = {event: operator.meters.scalings.labels(event=event)._value.get() for event in ("Woken", "PutToRest")}
+        assert counted == {"Woken": 1, "PutToRest": 1}
 
 
 async def test_it_stays_awake_while_a_request_runs_anywhere(world: World) -> None:
@@ -203,6 +207,26 @@ async def test_a_restarted_operator_goes_on_where_the_last_one_stopped(world: Wo
         await world.start()  # awake, as the last one left it
         await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Ready", "True", "Ready")
         await house.until_wanted(0, IDLE + 70)
+
+
+async def test_routers_of_a_policy_that_is_refused_are_still_heard(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stored policy that a later version refuses: its routers serve on, and what they ask for is woken."""
+    first = await world.start()
+    async with scene(world) as house:
+        await at_rest(house)
+        await world.stop(first)
+        parse = route_policy.parse
+
+        def refusing(model: Any, live: Any) -> Any:
+            return parse(model, {} if model is RoutePolicy else live)
+
+        monkeypatch.setattr(route_policy, "parse", refusing)
+        await world.start()
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "False", "InvalidSpec")
+        house.say(told(0.1), told(None))
+        await house.until_wanted(1, 5)
 
 
 async def test_a_number_that_a_person_gives_ends_it(world: World) -> None:

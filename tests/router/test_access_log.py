@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from genset.router import accesslog
 from genset.router.accesslog import FIELDS
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import client, steps
@@ -49,6 +51,25 @@ async def test_a_line_tells_of_everything(tmp_path: Path) -> None:
     assert line["continuations"] == 0 and line["waitedSeconds"] == 0
     assert 0 <= line["queueSeconds"] < line["firstTokenSeconds"] < line["seconds"] < 5
     assert 0.005 < line["timePerOutputTokenSeconds"] < 1 and line["outputTokens"] == 10
+
+
+async def test_a_continued_answer_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    cut = Answer(words=20, brk=Break("fin", after_chunks=7))
+    async with (
+        ScriptedUpstream(default=cut) as one,
+        ScriptedUpstream(default=Answer(words=20)) as two,
+        RunningRouter(
+            tmp_path, config(house(one.base_url), cloud(two.base_url, continuation="Prefill")), log=log
+        ) as router,
+    ):
+        assert (await router.ask(chat())).complete
+        text = (await router.admin("/metrics")).body.decode()
+    assert 'genset_router_continuations_total{outcome="completed"} 1.0' in text
+    (line,) = lines(log)
+    assert (line["continuations"], line["status"], line["error"], line["backend"]) == (1, 200, "", "cloud")
+    assert [step.rsplit(":", 1)[0] for step in line["attempts"]] == ["house:interrupted", "cloud:ok"]
+    assert line["outputTokens"] == 20
 
 
 async def test_the_wait_for_a_place_is_told(tmp_path: Path) -> None:
@@ -137,3 +158,31 @@ async def test_no_word_of_prompt_or_answer_gets_in(
     assert len(log.read_text().splitlines()) == 1
     for text in shown:
         assert not any(leg in text for leg in LEGS), text
+
+
+async def test_a_reader_that_sleeps_costs_lines_and_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accesslog, "WAITING_BATCHES", 1)
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        async with (
+            ScriptedUpstream(default=Answer(words=1)) as local,
+            RunningRouter(tmp_path, config(house(local.base_url)), log=pipe) as router,
+        ):
+            loop = asyncio.get_running_loop()
+            slowest, asked = 0.0, 0
+            while not router.router.metrics.log_lines_dropped:
+                began = loop.time()
+                answers = await asyncio.gather(*(router.ask(chat(stream=False)) for _ in range(20)))
+                slowest = max(slowest, loop.time() - began)
+                asked += len(answers)
+                assert all(answer.complete for answer in answers)
+                assert asked < 5000, "a full pipe was never noticed"
+            assert slowest < 2
+            text = (await router.admin("/metrics")).body.decode()
+            assert f"genset_router_log_lines_dropped_total {float(router.router.metrics.log_lines_dropped)}" in text
+            whole, _, rest = os.read(reader, 1_000_000).rpartition(b"\n")
+            assert whole and all(json.loads(line)["status"] == 200 for line in whole.splitlines()), rest
+    finally:
+        os.close(reader)

@@ -142,6 +142,30 @@ async def test_a_client_that_leaves_the_line_frees_its_place(tmp_path: Path) -> 
         assert len(local.requests) == 2
 
 
+async def test_those_who_wait_outlive_a_new_configuration(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Answer(first_delay=0.1)) as local:
+        before = config(house(local.base_url, balancing=ONE))
+        async with RunningRouter(tmp_path, before) as router:
+            running = [asyncio.ensure_future(router.ask(chat())) for _ in range(8)]
+            await local.until(lambda: len(local.requests) == 1)
+            router.write(config(house(local.base_url, balancing={"maxInFlightPerEndpoint": 5}), generation=2))
+            table = router.router.table
+            await until(lambda: router.router.table is not table)
+            running += [asyncio.ensure_future(router.ask(chat())) for _ in range(8)]
+            assert all(whole(answer) for answer in await asyncio.gather(*running))
+
+
+async def test_those_who_wait_are_answered_before_the_router_leaves(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream(default=Answer(first_delay=0.1)) as local,
+        RunningRouter(tmp_path, config(house(local.base_url, balancing=ONE))) as router,
+    ):
+        running = [asyncio.ensure_future(router.ask(chat())) for _ in range(5)]
+        await until(lambda: len(router.router.exchanges) == 5)
+        await router.router.drain()
+        assert all(whole(answer) for answer in await asyncio.gather(*running))
+
+
 async def test_bounds_hold_whatever_fails(tmp_path: Path, names: Names) -> None:
     """200 requests over two pods of three places that fail in every way: never a fourth at once, all answered."""
     port, chance = free_port(), random.Random(11)

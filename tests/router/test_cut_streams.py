@@ -13,7 +13,7 @@ import pytest
 
 from tests.cuts.authors import RULES, Author
 from tests.cuts.judge import judge
-from tests.cuts.streams import Recorded, llama_cpp, openai, vllm
+from tests.cuts.streams import Recorded, openai, recorded, vllm
 from tests.cuts.world import HOWS, How, cut
 from tests.router.running import RunningRouter, cloud, config, house
 from tests.upstream import client
@@ -24,9 +24,10 @@ from tests.upstream.steps import Raw, Step
 SEED = 20261121
 SAMPLES = 12  # per rule
 AT_ONCE = 6
-MAY_FAIL = ("anchor after a preamble", "anchor in quotes, then anew", "says something else", "off")
+MAY_FAIL = ("anchor after a preamble", "anchor said twice", "anchor in quotes, then anew", "says something else", "off")
 STREAMS = (
-    llama_cpp(),
+    recorded("llama.cpp"),
+    recorded("vLLM"),
     openai(),
     openai().reframed("OpenAI, CRLF", 41, b"\r\n"),
     openai().reframed("OpenAI, ended by the connection", None, chunked=False),
@@ -62,7 +63,7 @@ async def run(name: str, stream: Recorded, steps: list[Step], author: Author, fo
         ]
         content = config(*backends, failover={"stallSeconds": 0.4, "firstTokenSeconds": 0.6})
         async with RunningRouter(folder, content) as router:
-            body = {"model": "counting", "messages": [{"role": "user", "content": "count"}]}
+            body: dict[str, Any] = {"model": "counting", "messages": [{"role": "user", "content": "count"}]}
             body |= {} if whole else {"stream": True, **stream.request}
             data = json.dumps(body).encode()
             head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
@@ -72,7 +73,7 @@ async def run(name: str, stream: Recorded, steps: list[Step], author: Author, fo
     return judged.verdict if judged.verdict == "whole" or "noise" not in name else "noise"
 
 
-@pytest.mark.parametrize("manner", RULES)
+@pytest.mark.parametrize("manner", [manner for manner in RULES if not manner.startswith("does not know")])
 async def test_a_stream_cut_anywhere_is_whole_or_says_so(tmp_path: Path, manner: str) -> None:
     chance = random.Random(f"{SEED} {manner}")
     seen: Counter[str] = Counter()

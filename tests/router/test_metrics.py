@@ -110,7 +110,9 @@ async def test_the_numbers_are_true(tmp_path: Path) -> None:
     added = {stage: value(got, "genset_router_added_seconds_sum", stage=stage) for stage in ("request", "answer")}
     assert value(got, "genset_router_added_seconds_count", stage="request") == 3
     assert 0 < added["request"] < 0.5
-    assert 0.15 < added["answer"] < 1, "three streams whose role chunk came 50 ms before their first token"
+    assert 0.095 < added["answer"] < 1, (
+        "two streams (completions have no roles) whose role chunk came 50 ms before their first token"
+    )
 
 
 async def test_answers_in_one_piece_tell_no_pace(tmp_path: Path) -> None:

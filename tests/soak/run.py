@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.soak import rig
 from tests.soak.callers import SHOWN_PROBLEMS, Callers, Tally
-from tests.soak.steady import Steady, counted, steady
+from tests.soak.steady import Kept, Steady, steady
 from tests.upstream import client
 
 CALLERS = 256
@@ -76,7 +76,7 @@ class Summary:
     load: Load
     cores: float
     tally: Tally
-    steady: tuple[int, dict[str, int]]  # requests, errors
+    steady: Kept
     first_rss: int  # median of a while after warm-up
     last_rss: int
     most_rss: int
@@ -87,8 +87,8 @@ class Summary:
     def violations(self) -> list[str]:
         """What must not be; empty for a soak that passed."""
         found = [f"{len(self.tally.problems)} answers were lost, cut or wrong"] if self.tally.problems else []
-        if self.steady[1]:
-            found.append(f"requests that met no fault failed: {self.steady[1]}")
+        if self.steady.errors:
+            found.append(f"requests that met no fault failed: {self.steady.errors}")
         if self.last_rss > self.first_rss * GROWTH + GROWTH_KIB:
             found.append(f"memory grew from {self.first_rss} to {self.last_rss} KiB")
         if self.files_after > self.files_before:
@@ -104,13 +104,13 @@ class Summary:
             f"load          {self.load}",
             f"router        used {self.cores:.2f} cores",
             f"judged        {self.tally}; slowest {self.tally.slowest:.2f} s",
-            f"steady        {self.steady[0]} answered, {sum(self.steady[1].values())} failed",
+            f"steady        {self.steady.requests} answered, {sum(self.steady.errors.values())} failed; "
+            f"{self.steady.requests / max(1.0, self.steady.seconds):.0f} requests/s",
             f"first by      {dict(sorted(self.tally.backends.items()))}",
             f"router saw    {told}",
             f"memory        {self.first_rss / 1024:.1f} MB after warm-up, {self.last_rss / 1024:.1f} MB at the end, "
             f"{self.most_rss / 1024:.1f} MB at most",
             f"descriptors   {self.files_before} before, {self.files_after} after",
-            *(f"lost          {problem}" for problem in self.tally.problems[:SHOWN_PROBLEMS]),
         ]
 
 
@@ -128,14 +128,14 @@ async def soak(plan: Plan, folder: Path, say: Say) -> Summary:
         say(str(load))
         weather("fair")
         tally, began, used = Tally(), time.monotonic(), router.cpu_seconds()
-        undisturbed = await extra.begin(router.port, load.steady, plan.soak) if extra else None
+        keeping = asyncio.create_task(extra.keep(router.port, load.steady, plan.soak)) if extra else None
         watching = asyncio.create_task(_watch(router, tally, began, say))
         try:
             await Callers(router.port, CALLERS, plan.seed + 1, tally).run(plan.soak, load.judged)
         finally:
             watching.cancel()
         cores = (router.cpu_seconds() - used) / (time.monotonic() - began)
-        others = await counted(undisturbed) if undisturbed else (0, {})
+        others = await keeping if keeping else Kept()
         counts = await router.counts()
         weather("")  # the upstreams end, and with them the connections that the router keeps to them
         if extra:
@@ -164,9 +164,12 @@ async def _calibrate(plan: Plan, router: rig.RouterProcess, extra: Steady | None
 
 
 async def _watch(router: rig.RouterProcess, tally: Tally, began: float, say: Say) -> None:
-    told = 0.0
+    told, shown = 0.0, 0
     while True:
         rss, passed = router.sample(), time.monotonic() - began
+        for problem in tally.problems[shown:SHOWN_PROBLEMS]:
+            say(f"{passed:4.0f} s: LOST {problem}")
+        shown = len(tally.problems)
         if passed - told >= REPORT_SECONDS:
             told = passed
             say(f"{passed:4.0f} s: {tally}; router {rss / 1024:.1f} MB, {router.files()} descriptors")

@@ -7,6 +7,7 @@ ApiError for what another attempt can heal.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,8 @@ from genset.status import model_deployment as status
 from genset.status import refs
 from genset.status.observed import ModelDeploymentObserved, WeightsProgress
 
+log = logging.getLogger(__name__)
+
 DOWNLOAD_SECONDS = 5.0  # between two looks at a download
 
 
@@ -59,8 +62,13 @@ class ModelDeploymentController:
         try:
             resource = parse(ModelDeployment, live)
         except ValidationError as error:
-            model = (live.get("spec") or {}).get("model") or key.name
-            await shared.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model)
+            model, before = (live.get("spec") or {}).get("model") or key.name, live.get("status") or {}
+            decided = {
+                "desired_replicas": before.get("desiredReplicas"),
+                "last_active_time": before.get("lastActiveTime"),
+            }
+            await shared.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
+            shared.demand.drop(key)
             return None
         named = [ref.name for _, ref in refs.secret_refs(resource)]
         secrets, versions = await shared.read_secrets(key, named)
@@ -168,8 +176,13 @@ class ModelDeploymentController:
             namespace_terminating=applied.namespace_terminating,
         )
         new = status.evaluate(resource, seen, shared.now())
-        told = (*status.events(resource.status, new), *status.scaled(resource, new))
-        await shared.tell(kinds.MODEL_DEPLOYMENT, live, new, told)
+        scaled = status.scaled(resource, new)
+        await shared.tell(kinds.MODEL_DEPLOYMENT, live, new, (*status.events(resource.status, new), *scaled))
+        for _, reason, message in scaled:
+            log.info(
+                "%s ModelDeployment %s/%s: %s", reason, resource.metadata.namespace, resource.metadata.name, message
+            )
+            shared.metrics.scalings.labels(event=reason).inc()
         return new
 
 

@@ -43,6 +43,7 @@ class Metrics:
         )
         self.watch_events = Counter("genset_watch_events", "Events seen by the watches.", ["kind"], registry=r)
         self.resyncs = Counter("genset_resync", "Full resyncs.", ["result"], registry=r)
+        self.scalings = Counter("genset_autoscaling", "Deployments woken and put to rest.", ["event"], registry=r)
         self.leader = Gauge("genset_leader", "1 while this process leads.", registry=r)
         self.programming_seconds = Histogram(
             "genset_routepolicy_programming_seconds",

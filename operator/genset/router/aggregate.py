@@ -27,6 +27,7 @@ from typing import Any
 
 import orjson
 
+from genset.router.template import Template, decode, is_plain, learn
 from genset.router.transcript import payload_of
 from genset.router.wire.payload import Api
 
@@ -122,6 +123,21 @@ class Aggregator:
         if self._bytes > FOLD_BYTES:
             self._fold()
 
+    def add(self, chunk: dict[str, Any]) -> bool:
+        """One chunk, parsed already. False: it has no form that is known."""
+        try:
+            self._chunk(chunk)
+        except (TypeError, AttributeError, ValueError):
+            self._fault = self._fault or _UNKNOWN
+        return not self._fault
+
+    def add_text(self, index: int, key: str, text: str) -> None:
+        """More text for one field of a choice's delta ("text": of a legacy completion)."""
+        known = self._choices.get(index)
+        if known is None:
+            known = self._choices[index] = _Choice(index)
+        _accumulate(known.message, key, text)
+
     def answer(self, usage: dict[str, int] | None = None) -> bytes:
         """The body of the whole answer. `usage` stands in for one that never came. Raises CannotRebuildError."""
         self._fold()
@@ -150,15 +166,37 @@ class Aggregator:
         self._blocks.clear()
         self._bytes = 0
         try:
-            for event in events:
-                if event.startswith(b"data: {") and b"\n" not in event:
-                    self._chunk(orjson.loads(event[6:]))
-                elif (payload := payload_of(event)) and payload != b"[DONE]":
-                    self._chunk(orjson.loads(payload))
+            self._read(events)
         except orjson.JSONDecodeError:
             self._fault = self._fault or "an event is no JSON"
         except (TypeError, AttributeError, ValueError):  # their words may hold what a server sent; the log must not
             self._fault = self._fault or _UNKNOWN
+
+    def _read(self, events: list[bytes]) -> None:
+        """Events without their blank lines. Of those like the last one that was parsed only the text is looked at."""
+        template: Template | None = None
+        choice: _Choice | None = None
+        texts: list[bytes] = []
+        for event in events:
+            if template is not None and event.startswith(template.prefix) and event.endswith(template.suffix):
+                text = event[len(template.prefix) : len(event) - len(template.suffix)]
+                if is_plain(text):
+                    texts.append(text)
+                    continue
+            if texts and template is not None and choice is not None:
+                choice.add_text(template.key, texts)
+                texts.clear()
+            single = event.startswith(b"data: {") and b"\n" not in event
+            payload = event[6:] if single else payload_of(event)
+            if not payload or payload == b"[DONE]":
+                continue
+            chunk = orjson.loads(payload)
+            self._chunk(chunk)
+            template = learn(event, chunk) if single else None
+            if template is not None:
+                choice = self._choices[chunk["choices"][0].get("index", 0)]
+        if texts and template is not None and choice is not None:
+            choice.add_text(template.key, texts)
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         for choice in chunk.get("choices") or ():
@@ -211,6 +249,13 @@ class _Choice:
                 self._logprobs(value)
             else:
                 _replace(fields, key, value)
+
+    def add_text(self, key: str, texts: list[bytes]) -> None:
+        """Of deltas in a row that held nothing else."""
+        text = decode(texts)
+        if text is None:
+            raise ValueError("no JSON string")
+        _accumulate(self.message, key, text)
 
     def _delta(self, delta: dict[str, Any]) -> None:
         message = self.message

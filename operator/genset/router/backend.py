@@ -23,7 +23,7 @@ from genset.router.breaker import (
 from genset.router.config import BackendConfig
 from genset.router.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.demand import Demand
-from genset.router.genai import Asked
+from genset.router.genai import Asked, Use
 from genset.router.latency import Recent
 from genset.router.numbers import BackendNumbers
 from genset.router.outage import Scope, Switch
@@ -142,6 +142,7 @@ class Backend:
         url = config.url
         self.provider: Provider = PROVIDERS[url.provider if url else "openAICompatible"]
         self.asked = Asked(config.name, "genset" if self.local else self.provider.telemetry_name, config.model)
+        self.uses: dict[tuple[str, str], Use] = {}  # of `metrics`, by operation and model
         self.health_path = config.local.health_path if config.local else (url.health_path if url else None)
         self.breaker = Breaker(random, probed=self.health_path is not None)
         self.retries = RetryBudget()

@@ -52,6 +52,9 @@ class Cause(StrEnum):
     MODEL = "model_not_found"
 
 
+_CLOSED = State.CLOSED  # an enumeration's member is looked up slowly, and these run for every request
+
+
 class Breaker:
     """One breaker. All times are seconds of one monotonic clock.
 
@@ -102,16 +105,16 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """Whether a request may go: closed, or half-open with its token free."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return True
         state = self.view(now)
         if state is State.HALF_OPEN:
             return not self._token and not self._probed
-        return state is State.CLOSED
+        return state is _CLOSED
 
     def take(self, now: float) -> bool:
         """Begins a request. True: it carries the half-open token, to be given back by an outcome or by `release`."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return False
         self._token = self.view(now) is State.HALF_OPEN and self.admits(now)
         return self._token
@@ -124,7 +127,7 @@ class Breaker:
         """A request or a probe that began at `began` went well."""
         if token:
             self._token = False
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             self._consecutive = 0
             (self._current if now < self._current_until else self._slot(now))[1] += 1
             return

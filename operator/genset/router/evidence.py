@@ -15,6 +15,7 @@ DROPPED_RESPONSE_HEADERS = frozenset(
     b"content-type content-encoding date server set-cookie alt-svc strict-transport-security x-request-id retry-after "
     b"via x-powered-by access-control-allow-origin".split()
 )
+PASSED_HEADER_BYTES = 8 * 1024  # of an upstream's headers: many clients read heads of no more than 16 KiB
 #: Client headers that go upstream. All others stay here: they speak to the router, or of the caller.
 PASSED_REQUEST_HEADERS = (b"traceparent", b"tracestate", b"idempotency-key")
 DEADLINE_HEADER = b"x-genset-timeout"  # seconds that the client is willing to wait
@@ -39,13 +40,13 @@ def request_id(given: bytes | None) -> bytes:
 
 
 def passed_response_headers(headers: dict[bytes, bytes]) -> bytes:
-    """The upstream's end-to-end headers, ready for a head."""
+    """The upstream's end-to-end headers, ready for a head; none where they are so many that clients could not read it."""
     passed = b""
     nominated = headers[b"connection"].lower() if b"connection" in headers else b""
     for name, value in headers.items():
         if name not in DROPPED_RESPONSE_HEADERS and not name.startswith(b"x-genset-") and name not in nominated:
             passed += b"%b: %b\r\n" % (name, value)
-    return passed
+    return passed if len(passed) <= PASSED_HEADER_BYTES else b""
 
 
 def evidence(backend: str, tier: int, reason: str, trail: list[str]) -> bytes:

@@ -33,6 +33,7 @@ class RouterCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         router = self._router
+        router.metrics.fold()
         yield from genai.families(router.metrics.uses)
         yield from self._requests()
         yield from self._added()

@@ -10,13 +10,12 @@ Times are what a client of the router sees, failovers and waits included: for th
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 
-from genset.router.numbers import Histogram
+from genset.router.numbers import BackendNumbers, Histogram
 
 REQUEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 FIRST_TOKEN_SECONDS = (
@@ -47,48 +46,63 @@ Key = tuple[str, str, Asked]
 
 
 class Use:
-    """The numbers of one combination of labels."""
+    """The numbers of one combination of labels.
 
-    __slots__ = ("durations", "first_token", "input_tokens", "output_tokens", "per_token")
+    The hot path only appends to `whole` and `failed`; `fold` sorts them into the histograms, in bulk, once a second and
+    before they are read. It tells the backend's own histograms, too, which hold the same in other buckets.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_numbers",
+        "durations",
+        "failed",
+        "first_token",
+        "input_tokens",
+        "output_tokens",
+        "per_token",
+        "whole",
+    )
+
+    def __init__(self, numbers: BackendNumbers | None) -> None:
+        #: Whole answers: seconds; seconds to the first token, 0 where the answer came in one piece; tokens in and out.
+        self.whole: list[tuple[float, float, int, int]] = []
+        self.failed: list[tuple[str, float]] = []  # error word, seconds
         self.durations: dict[str, Histogram] = {}  # by error word; "": whole answers
         self.first_token = Histogram(FIRST_TOKEN_SECONDS)
         self.per_token = Histogram(PER_TOKEN_SECONDS)
         self.input_tokens = Histogram(TOKENS)
         self.output_tokens = Histogram(TOKENS)
+        self._numbers = numbers
 
-    def book(self, word: str, seconds: float, first: float, tokens: tuple[int, int]) -> None:
-        """One request. `first`: seconds to the first token; 0 where the answer came in one piece.
+    def fold(self) -> None:
+        """Sorts what was appended. Only whole answers tell of tokens and of their pace, as the conventions want it.
 
-        Only whole answers tell of tokens and of their pace: the conventions keep failed ones out of these histograms.
         Token counts of 0 were not told.
         """
-        durations = self.durations.get(word)
-        if durations is None:
-            durations = self.durations[word] = Histogram(REQUEST_SECONDS)
-        durations.counts[bisect_left(REQUEST_SECONDS, seconds)] += 1
-        durations.sum += seconds
-        if word:
-            return
-        given, made = tokens
-        if first:
-            self.first_token.counts[bisect_left(FIRST_TOKEN_SECONDS, first)] += 1
-            self.first_token.sum += first
-            if made > 1:
-                pace = (seconds - first) / (made - 1)
-                self.per_token.counts[bisect_left(PER_TOKEN_SECONDS, pace)] += 1
-                self.per_token.sum += pace
-        if given:
-            self.input_tokens.counts[bisect_left(TOKENS, given)] += 1
-            self.input_tokens.sum += given
-        if made:
-            self.output_tokens.counts[bisect_left(TOKENS, made)] += 1
-            self.output_tokens.sum += made
+        whole, self.whole = self.whole, []
+        if whole:
+            seconds, first, given, made = zip(*whole, strict=True)
+            self._durations("").add(seconds)
+            self.first_token.add(filter(None, first))
+            self.per_token.add([(s - f) / (m - 1) for s, f, _, m in whole if f and m > 1])
+            self.input_tokens.add(filter(None, given))
+            self.output_tokens.add(filter(None, made))
+            if self._numbers is not None:
+                self._numbers.duration.add(seconds)
+                self._numbers.first_token.add(filter(None, first))
+        failed, self.failed = self.failed, []
+        for word, took in failed:
+            self._durations(word).observe(took)
+
+    def _durations(self, word: str) -> Histogram:
+        found = self.durations.get(word)
+        if found is None:
+            found = self.durations[word] = Histogram(REQUEST_SECONDS)
+        return found
 
 
 def families(uses: Mapping[Key, Use]) -> Iterator[Metric]:
-    """Everything that was booked."""
+    """Everything that was folded."""
     durations = HistogramMetricFamily(
         "gen_ai_server_request_duration_seconds",
         "From the arrival of a request to the end of its answer; error_type is empty for a whole answer.",

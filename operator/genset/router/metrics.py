@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from genset.router.genai import NOBODY, Key, Use
+from genset.router.genai import NOBODY, Asked, Key, Use
 from genset.router.numbers import ADDED_SECONDS, BackendNumbers, Histogram
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ class Metrics:
         self.failovers: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # route, backend that answered, why
         self.continuations: defaultdict[str, int] = defaultdict(int)  # broken streams, by outcome
         self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was whole, by error word
-        self.uses: defaultdict[Key, Use] = defaultdict(Use)
+        self.uses: dict[Key, Use] = {}
+        self.requests: list[float] = []  # to be folded into `added_request`
+        self.answered: list[float] = []  # to be folded into `added_answer`
         self.added_request = Histogram(ADDED_SECONDS)
         self.added_answer = Histogram(ADDED_SECONDS)
         self.loop_lag = Histogram(ADDED_SECONDS)
@@ -43,32 +45,54 @@ class Metrics:
     def backends(self) -> dict[str, BackendNumbers]:
         return self._backends
 
+    def fold(self) -> None:
+        """Sorts what the hot path has only put down. Once a second, and before anybody reads."""
+        for use in self.uses.values():
+            use.fold()
+        for histogram, values in ((self.added_request, self.requests), (self.added_answer, self.answered)):
+            histogram.add(values)
+            values.clear()
+
+    def use(self, operation: str, model: str, asked: Asked) -> Use:
+        """The numbers of these labels; they outlive the backend's configuration."""
+        found = self.uses.get((operation, model, asked))
+        if found is None:
+            numbers = self.backend(asked.backend) if asked is not NOBODY else None
+            found = self.uses[operation, model, asked] = Use(numbers)
+        return found
+
     def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:
         """Books a request that has ended: with `word`, or with a whole answer where that is empty."""
         self.answers[(exchange.route, status, word)] += 1
-        seconds = now - exchange.received
-        first = exchange.first_token - exchange.received if exchange.first_token else 0.0
+        received = exchange.received
+        first = exchange.first_token - received if exchange.first_token and not exchange.in_one_piece else 0.0
+        prompt, completion = exchange.tokens
         machine = exchange.machine
         candidate = machine.candidate if machine is not None else None
-        if candidate is None or machine is None:
-            asked = NOBODY
+        if candidate is None:
+            use = self.use(exchange.operation, exchange.named, NOBODY)
         else:
             backend = candidate.backend
-            asked = backend.asked
             numbers = backend.numbers
-            prompt, completion = exchange.tokens
             numbers.prompt_tokens += prompt
             numbers.tokens += completion
-            if first:
-                numbers.first_token.observe(first)
-            if not word:
+            labels = exchange.operation, exchange.named
+            found = backend.uses.get(labels)
+            if found is None:
+                found = backend.uses[labels] = self.use(*labels, backend.asked)
+            use = found
+            if word:
+                if first:
+                    numbers.first_token.observe(first)
+            else:
                 numbers.requests += 1
-                numbers.duration.observe(seconds)
                 if candidate.tier > 0:
                     self.failovers[(exchange.route, backend.name, machine.reason)] += 1
             if exchange.sent_at:
-                self.added_request.observe(exchange.sent_at - exchange.received)
+                self.requests.append(exchange.sent_at - received)
                 if exchange.held:
-                    self.added_answer.observe(exchange.held)
-        streamed = 0.0 if exchange.in_one_piece else first
-        self.uses[exchange.operation, exchange.named, asked].book(word, seconds, streamed, exchange.tokens)
+                    self.answered.append(exchange.held)
+        if word:
+            use.failed.append((word, now - received))
+        else:
+            use.whole.append((now - received, first, prompt, completion))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -31,17 +31,14 @@ from genset.router.metrics import Metrics
 from genset.router.outage_watch import OutageWatch
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
 from genset.router.table import Table, answer_tokens, estimate_tokens
-from genset.router.telemetry import context, wanted
+from genset.router.telemetry import context
+from genset.router.telemetry.wanted import Traces
 from genset.router.wire.connect import Connector, Resolver
 from genset.router.wire.direct import answer_error, answer_other
 from genset.router.wire.downstream import ClientConnection, Request
 from genset.router.wire.exchange import Exchange
 from genset.router.wire.payload import PATHS
 from genset.router.wire.upstream import UpstreamConnection
-
-if TYPE_CHECKING:
-    from genset.router.config import PolicyRef, TelemetryConfig
-    from genset.router.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +105,7 @@ class Router:
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
         self._log: AccessLog | None = None
-        self._tracing: Tracing | None = None
-        self._traced: tuple[bool, TelemetryConfig | None, PolicyRef | None] = (False, None, None)  # what it was made of
+        self._traces = Traces(self.metrics.spans, options.environment, wall)
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hangup = asyncio.Event()
@@ -162,8 +158,7 @@ class Router:
         self.outages.stop()
         self.connector.resolver.close()
         await asyncio.sleep(0)
-        if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close)
+        await self._traces.close()
         if self._log is not None:
             self._log.close()
 
@@ -205,7 +200,7 @@ class Router:
             loaded = self._source.load()
             check(loaded.config)
             backends, fresh = self._backends(loaded)
-            await self._trace(loaded)
+            await self._traces.take(loaded.config)
         except (ConfigRejected, MissingCredential) as problem:
             if self.config_error != str(problem):
                 log.error("Rejected the configuration: %s", problem)
@@ -216,32 +211,6 @@ class Router:
         await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
         self._swap(loaded, backends, watchers)
         return True
-
-    async def _trace(self, loaded: Loaded) -> None:
-        """Spans as the configuration wants them. ConfigRejected where they cannot be made."""
-        policy = loaded.config.policy.model_copy(update={"generation": 0})
-        on, settings = wanted.settings_of(loaded.config, self._options.environment)
-        if self._traced == (on, settings, policy):
-            return
-        fresh: Tracing | None = None
-        if on:
-            tracing = await asyncio.to_thread(wanted.load)
-            environment = self._options.environment
-            try:
-                fresh = tracing.Tracing(
-                    settings,
-                    policy,
-                    self.metrics.spans,
-                    instance=environment.get("HOSTNAME", ""),
-                    environment=environment,
-                    wall=self.wall,
-                )
-            except ValueError as problem:
-                raise ConfigRejected(f"an OTEL_ variable is of no use: {problem}; correct it") from problem
-        old, self._tracing = self._tracing, fresh
-        self._traced = (on, settings, policy)
-        if old is not None:
-            old.retire()
 
     def _backends(self, loaded: Loaded) -> tuple[dict[str, Backend], list[str]]:
         """Backends of a configuration: those of the table in force where nothing about them changed, and new ones."""
@@ -340,8 +309,9 @@ class Router:
         if exchange.model in table.named:
             exchange.named = exchange.model
         exchange.trace = context.take(headers)
-        if self._tracing is not None:
-            self._tracing.begin(exchange)
+        tracing = self._traces.tracing
+        if tracing is not None:
+            tracing.begin(exchange)
         tokens = estimate_tokens(parsed)
         plan = table.plan(parsed["model"], tokens, answer_tokens(parsed), headers, self._chance)
         if isinstance(plan, ErrorAnswer):
@@ -407,7 +377,11 @@ class Router:
         """No timer per request or per chunk: ten times a second everything that may be overdue is looked at."""
         now = self.now()
         for exchange in list(self.exchanges):
-            exchange.expire(now)
+            try:
+                exchange.expire(now)
+            except Exception:
+                log.exception("Failed to look after request %s", exchange.identity.decode())
+                self._abandon(exchange)
         self.outages.sweep(self.connector)
         for exchange in self.gate.overdue(now):
             wait = self.gate.limits.queue_seconds
@@ -420,9 +394,22 @@ class Router:
         if self._log is not None:
             self.metrics.log_lines_dropped += self._log.flush()
         if slow:
+            self.metrics.fold()
             for client in list(self.connections):
                 client.expire(now)
             self._trim_pools(now)
+
+    def _abandon(self, exchange: Exchange) -> None:
+        """A fault of our own: it must not keep the sweep from all the other requests, nor the client waiting."""
+        try:
+            exchange.give_up(error("router_internal", "the router failed; its log tells how"))
+        except Exception:
+            log.exception("Failed to end request %s", exchange.identity.decode())
+            self.exchanges.discard(exchange)
+            self.metrics.answers[(exchange.route, 500, "router_internal")] += 1
+            exchange.abandon()
+            if exchange.placed:
+                self.gate.leave(exchange)
 
     def _trim_pools(self, now: float) -> None:
         for backend in self.table.backends.values() if self.table else ():

@@ -16,24 +16,31 @@ from typing import Any
 
 import orjson
 
+from genset.router.template import Template, is_plain, learn
 from genset.router.transcript import Transcript
 
 DONE = b"data: [DONE]\n\n"
 HOLD_BYTES = 256 * 1024  # held back before the first token; more means that something other than an answer arrives
 EVENT_BYTES = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
 FOLD_BYTES = 16 * 1024  # of forwarded events kept as they are; then they become text, a twentieth of their size
+FOLD_TEXTS = 128  # pieces of text kept apart
 
 _DATA = b"data: {"
 _DATA_LENGTH = len(_DATA)
 # How a chunk of a given length (frame and all) must begin if it holds one event: its size in hexadecimal, as servers write it.
-_OPENINGS = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n%b" % (size, _DATA) for size in range(_DATA_LENGTH + 3, 4096)}
+_SIZE_LINES = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n" % size for size in range(_DATA_LENGTH + 3, 4096)}
+_SIZES = {b"%x\r\n" % size: size for size in range(_DATA_LENGTH + 3, 4096)}
 
 _FINISH = b'"finish_reason":'
 _FINISH_LENGTH = len(_FINISH)
 _CLOSE = ord("}")
+_BACKSLASH = ord("\\")
 _N = ord("n")
 _SPACE = ord(" ")
+# Looked for as numbers: `b"x" in data` takes ten times as long as `ord("x") in data` (it tries the number first, too).
 _NEWLINE = ord("\n")
+_RETURN = ord("\r")
+_QUOTE = ord('"')
 _QUIET_FIELDS = (b":", b"id:", b"retry:", b"id", b"retry")
 _TOKEN_KEYS = ("content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "audio")
 
@@ -54,9 +61,16 @@ class StreamReader:
         "_held",
         "_hide_usage",
         "_pending",
+        "_prefix",
+        "_prefix_length",
         "_seen",
+        "_suffix_length",
+        "_suffix_of_chunk",
         "_tail",
         "_tail_bytes",
+        "_template",
+        "_texts",
+        "_unlike",
         "done",
         "error",
         "failed",
@@ -88,6 +102,11 @@ class StreamReader:
         self._seen: set[int] = set()
         self._closed: set[int] = set()
         self._fast = False
+        self._template: Template | None = None
+        self._prefix = self._suffix_of_chunk = b"\0"  # of the template; until there is one, what no chunk is like
+        self._prefix_length = self._suffix_length = 0
+        self._texts: list[bytes] = []  # newer than `kept`: of forwarded events that were like the template
+        self._unlike = 0  # forwarded events that were not, since the last that was
         self.held_bytes = 0
         self.transcript = transcript or Transcript()
         self.kept: list[bytes] = []  # forwarded events that are not in the transcript yet
@@ -105,12 +124,12 @@ class StreamReader:
         if self.failed or self.done:
             return b""
         if self._tail:
-            if b"\n" not in data and b"\r" not in data:
+            if _NEWLINE not in data and _RETURN not in data:
                 return self._stash(data)
             data = b"".join((*self._tail, data))
             self._tail.clear()
             self._tail_bytes = 0
-        if b"\r" in data:
+        if _RETURN in data:
             # CRLF and lone CR end a line too. A raw CR cannot stand inside JSON, so this changes no payload.
             keep = data.endswith(b"\r")  # the LF may be on its way
             if keep:
@@ -120,36 +139,91 @@ class StreamReader:
                 return self._whole(data, b"\r")
         return self._whole(data, b"")
 
-    def passes(self, chunk: bytes) -> bool:
-        """Whether these bytes are one whole HTTP/1.1 chunk (RFC 9112, 7.1) that holds one ordinary event and nothing else.
+    def passes(self, data: bytes) -> bool:
+        """Whether these bytes are whole HTTP/1.1 chunks (RFC 9112, 7.1), each with one ordinary event and nothing else.
 
         Then they may go on to the client as they are: no parse, no copy, no new frame. False changes nothing, and the
         bytes take the way through the HTTP parser and `feed`, which decide the same with more care.
         """
         if not self._fast or self._tail:
             return False
-        opening = _OPENINGS.get(len(chunk))
-        if opening is None or not chunk.startswith(opening):
+        size = len(data)
+        line = _SIZE_LINES.get(size)
+        if line is None or not data.startswith(line):
+            return self._several_pass(data)
+        start = len(line)
+        if data.startswith(self._prefix, start) and data.endswith(self._suffix_of_chunk):
+            start += self._prefix_length
+            end = size - self._suffix_length
+            text = data[start:end]
+            # As `is_plain`, which would be a call per chunk.
+            if (
+                start < end
+                and data[end - 1] != _BACKSLASH
+                and _QUOTE not in text
+                and _NEWLINE not in text
+                and _RETURN not in text
+            ):
+                self._unlike = 0
+                self._texts.append(text)
+                if len(self._texts) >= FOLD_TEXTS:
+                    self.fold()
+                return True
+        event = data[len(line) : -2]
+        if not data.endswith(b"\r\n") or not _is_ordinary(event):
             return False
-        start = len(opening) - _DATA_LENGTH
-        end = len(chunk) - 2
-        if (
-            not chunk.endswith(b"}\n\n\r\n")
-            or chunk.find(b"\n", start) != end - 2
-            or chunk.find(b"\r", start) != end
-            or chunk.find(b'"error"', start) >= 0
-        ):
+        self._keep(event)
+        self._learn(event)
+        return True
+
+    def _several_pass(self, data: bytes) -> bool:
+        """The same for chunks that came together, all like the template."""
+        template = self._template
+        if template is None:
             return False
-        mark = chunk.find(_FINISH, start)
-        if mark >= 0:
-            mark += _FINISH_LENGTH
-            if chunk[mark + (chunk[mark] == _SPACE)] != _N:
+        texts = []
+        position, size = 0, len(data)
+        while position < size:
+            start = data.find(b"\n", position, position + 8) + 1
+            length = _SIZES.get(data[position:start])
+            if length is None:
                 return False
-        self.kept.append(chunk[start:end])
-        self.kept_bytes += end - start
-        if self.kept_bytes >= FOLD_BYTES:
+            end = start + length
+            position = end + 2
+            if (
+                position > size
+                or not data.startswith(template.prefix, start)
+                or not data.endswith(template.suffix, start, end)
+                or data[end:position] != b"\r\n"
+            ):
+                return False
+            start += len(template.prefix)
+            end -= len(template.suffix)
+            text = data[start:end] if start < end else b""
+            if not is_plain(text):
+                return False
+            texts.append(text)
+        self._unlike = 0
+        self._texts += texts
+        if len(self._texts) >= FOLD_TEXTS:
             self.fold()
         return True
+
+    def _learn(self, event: bytes) -> None:
+        """A template from an event that was unlike the last one; ever more rarely while none is like it."""
+        self._unlike += 1
+        if self._unlike & (self._unlike - 1) == 0:
+            try:
+                template = learn(event, orjson.loads(event[5:]))
+            except orjson.JSONDecodeError:
+                return
+            if template is not None:
+                assert not self._texts, "they would be taken for the new one's"
+                self._template = template
+                self._prefix = template.prefix
+                self._prefix_length = len(template.prefix)
+                self._suffix_of_chunk = template.suffix + b"\r\n"
+                self._suffix_length = len(template.suffix) + 2
 
     def end(self) -> bytes:
         """The body ended cleanly. Returns what may still be forwarded; afterwards `done` or `failed` is set."""
@@ -227,9 +301,12 @@ class StreamReader:
 
     def _event(self, event: bytes) -> bytes:
         """One event through the whole check. What it returns, with the events held back before it, may go on."""
+        if event == b"data: [DONE]":
+            return self._end_mark()
         payload: list[bytes] = []
         named_error = False
-        for line in event.split(b"\n"):
+        lines = [event] if event.startswith(_DATA) and _NEWLINE not in event else event.split(b"\n")
+        for line in lines:
             if line.startswith(b"data:"):
                 payload.append(line[6:] if line[5:6] == b" " else line[5:])
             elif line.startswith(b"event:"):
@@ -261,7 +338,7 @@ class StreamReader:
         choices = choices if isinstance(choices, list) else []
         usage = chunk.get("usage")
         if isinstance(usage, dict):
-            self.usage = (_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+            self.usage = (count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens")))
             if not choices and self._hide_usage:
                 return b""
         token = False
@@ -280,7 +357,7 @@ class StreamReader:
                 self._closed.add(index)
                 token = True
             elif not token:
-                token = _has_token(choice)
+                token = has_token(choice)
         if len(self._closed) >= self._choices and self._seen <= self._closed:
             self.finished = True
             self._fast = False
@@ -309,7 +386,10 @@ class StreamReader:
         """The exact look at the last forwarded event, for servers that write `"finish_reason" : "stop"`."""
         if not self.opened or self._choices != 1:
             return False
-        last = (b"".join(self._pending) or (self.kept[-1] if self.kept else b"")).rstrip(b"\n").rsplit(b"\n\n", 1)[-1]
+        pending = b"".join(self._pending)
+        if not pending and self._texts:
+            return False  # the last event was like others that finished nothing
+        last = (pending or (self.kept[-1] if self.kept else b"")).rstrip(b"\n").rsplit(b"\n\n", 1)[-1]
         if not last:
             return self.transcript.finished
         try:
@@ -324,9 +404,14 @@ class StreamReader:
             self.transcript.add(block)
         self.kept.clear()
         self.kept_bytes = 0
+        if self._texts and self._template is not None:
+            self.transcript.add_run(self._template.key, self._texts)
+            self._texts.clear()
         return self.transcript
 
     def _keep(self, block: bytes) -> None:
+        if self._texts:
+            self.fold()
         self.kept.append(block)
         self.kept_bytes += len(block)
         if self.kept_bytes >= FOLD_BYTES:
@@ -337,6 +422,20 @@ class StreamReader:
         self._fast = False
         self.fault = fault
         return b""
+
+
+def _is_ordinary(event: bytes) -> bool:
+    """Whether these bytes are one event that may be JSON, neither the last of its choice nor an error."""
+    size = len(event)
+    if not event.startswith(_DATA) or not event.endswith(b"}\n\n"):
+        return False
+    if event.find(b"\n") != size - 2 or _RETURN in event or event.find(b'"error"') >= 0:
+        return False
+    mark = event.find(_FINISH)
+    if mark < 0:
+        return True
+    mark += _FINISH_LENGTH
+    return event[mark + (event[mark] == _SPACE)] == _N
 
 
 def _is_whole(event: bytes) -> bool:
@@ -351,14 +450,14 @@ def _is_whole(event: bytes) -> bool:
     return True
 
 
-def _has_token(choice: dict[str, Any]) -> bool:
+def has_token(choice: dict[str, Any]) -> bool:
     if choice.get("text"):
         return True
     delta = choice.get("delta")
     return isinstance(delta, dict) and any(delta.get(key) for key in _TOKEN_KEYS)
 
 
-def _count(value: Any) -> int:
+def count_of(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 

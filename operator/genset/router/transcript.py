@@ -10,11 +10,13 @@ from typing import Any
 
 import orjson
 
+from genset.router.template import decode
+
 MOST_CHARACTERS = 4 * 1024 * 1024  # of text kept per answer; a longer one cannot be continued
 
 
 class Transcript:
-    """`text` and `reasoning` so far; `tokens` of both, one an event, as servers send them.
+    """`text` and `reasoning` so far; `tokens` of both, as far as one can tell: never less than events or words.
 
     `special` names what was sent that no other model could write on from (a tool call, log probabilities, ...); "" for
     plain text. `head` holds the answer's own id, created, model and system_fingerprint.
@@ -52,8 +54,8 @@ class Transcript:
                     self._chunk(chunk)
 
     def add_text(self, text: str, reasoning: str = "") -> None:
-        """One token of a continuation."""
-        self.tokens += 1
+        """One event's text. Servers in a hurry put several tokens into one (vLLM, gateways); a token is a word at most."""
+        self.tokens += max(1, len(text.split()) + len(reasoning.split()))
         self._characters += len(text) + len(reasoning)
         if self._characters > MOST_CHARACTERS:
             self.special = self.special or "too_long"
@@ -64,6 +66,18 @@ class Transcript:
             self._text.append(text)
         if reasoning:
             self._reasoning.append(reasoning)
+
+    def add_run(self, key: str, texts: list[bytes]) -> None:
+        """The texts of events in a row, as they stood in their JSON; `key` of the delta."""
+        before = self.tokens
+        text = decode(texts)
+        if text is None:
+            self.special = self.special or "garbage"
+        elif key in ("content", "text"):
+            self.add_text(text)
+        else:
+            self.add_text("", text)
+        self.tokens = max(self.tokens, before + len(texts))  # words were counted already
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         if not self.head:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import orjson
 
 _DIGITS = re.compile(rb" ?\d{1,15}")
+_FINISH = re.compile(rb'"finish_reason": ?"(\w+)"')
 
 
 def choices_of(request: dict[str, Any]) -> int:
@@ -19,16 +20,15 @@ def choices_of(request: dict[str, Any]) -> int:
     return batch * (value if isinstance(value, int) and value > 0 else 1)
 
 
-def fault_of(body: bytes, verified: bool, bad_finishes: Iterable[str] = ()) -> str | dict[str, Any] | None:
+def fault_of(body: bytes, verified: bool, bad_finishes: Collection[str] = ()) -> str | dict[str, Any] | None:
     """Why a 200 is no answer: words, or the error object inside it; None if it is one.
 
     `verified`: the body's length was announced, so that it is whole. A body that merely ended with the connection must
     parse.
     """
     text = body.strip()
-    for reason in bad_finishes:
-        if (b'"finish_reason":"%b"' % reason.encode()) in text or (b'"finish_reason": "%b"' % reason.encode()) in text:
-            return f"gave up with finish_reason {reason}"
+    if bad_finishes and (finish := _FINISH.search(text)) and finish[1].decode("utf-8", "replace") in bad_finishes:
+        return f"gave up with finish_reason {finish[1].decode()}"
     if text[:1] != b"{" or text[-1:] != b"}":
         return "sent an answer that is no JSON object"
     suspicious = text.find(b'"error"', 0, 64) >= 0

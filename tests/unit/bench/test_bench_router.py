@@ -16,9 +16,11 @@ import pytest
 from bench.install import LOAD_SOURCE, ROOT, requirement
 from bench.measure import Plan
 from bench.peers import Place, peers
+from bench.peers.envoy import bootstrap
 from bench.peers.genset import Genset
 from bench.processes import Cores, running
-from bench.router import choose, measure
+from bench.router import choose, install, measure, measure_failover, scenarios
+from bench.scenarios import CHUNKS, SCENARIOS, Scenario
 from bench.summary import DIRECT
 from genset.router.config import RouterConfig
 
@@ -81,19 +83,66 @@ def test_load_generator() -> None:
     assert formatted.stdout == ""
 
 
+def test_scenarios_are_chosen_by_name() -> None:
+    assert scenarios("chunks, failover") == ["chunks", "failover"]
+    with pytest.raises(click.BadParameter, match="unknown scenario few; known: whole"):
+        scenarios("few")
+
+
+def test_a_peer_that_cannot_be_had_is_reported() -> None:
+    class Unavailable(Genset):
+        name = "unavailable"
+
+        def install(self) -> None:
+            raise click.ClickException("pip install … failed with 1:\nNo matching distribution")
+
+    installed, missing = install([Genset(), Unavailable()])
+    assert [peer.name for peer in installed] == ["genset"]
+    assert missing == {"unavailable": "No matching distribution"}
+
+
+def test_envoy_is_not_held_back(tmp_path: Path) -> None:
+    cluster = bootstrap(Place(tmp_path, 1, 2, 3))["static_resources"]["clusters"][0]
+    limits = cluster["circuit_breakers"]["thresholds"][0]
+    assert all(limit > max(scenario.streams for scenario in SCENARIOS.values()) for limit in limits.values())
+
+
+def test_failover_is_fast_and_loses_nothing() -> None:
+    found = measure_failover(Cores.choose(None, None), quick=True)
+    for case in found.cases:
+        assert case.lost == 0, f"{case.about}: {case.lost} of {case.samples} answers were lost"
+        assert 0 < case.p50 < 200
+
+
 @needs_go
-def test_a_round() -> None:
+def test_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Scenario(CHUNKS, "streams", "", streams=20, chunk_rate=100, fresh=True)
+    monkeypatch.setitem(SCENARIOS, CHUNKS, few)
     cores = Cores.choose(None, None)
-    plan = Plan(rounds=1, seconds=0.5, streams=20, rate=100, patience=0.0)
-    direct, genset = measure([Genset()], plan, cores)
-    assert (direct.peer, genset.peer) == (DIRECT, "genset")
+    plan = Plan(rounds=1, seconds=0.5, calm=0.0, scenarios=("whole", "short", "untouched", "rate", CHUNKS))
+    (direct, genset), broken = measure([Genset()], plan, cores)
+    assert (direct.peer, genset.peer, broken) == (DIRECT, "genset", {})
     for done in (direct, genset):
-        for run in (done.saturate, done.rate, done.streams):
-            assert run.failures == 0, f"{done.peer}, {run.mode}: {run.errors}"
-        assert done.saturate.requests > 100
-        assert done.streams.complete == 20
-    assert genset.saturate.used["peer"].cpu_seconds > 0
+        for name, run in done.runs.items():
+            assert run.failures == 0, f"{done.peer}, {name}: {run.errors}"
+        assert done.runs["whole"].requests > 100
+        assert done.runs[CHUNKS].complete == 20
+    assert genset.runs["whole"].used["peer"].cpu_seconds > 0
     assert genset.idle_rss_bytes > 2**20
+
+
+@needs_go
+def test_a_peer_that_does_not_start_is_reported() -> None:
+    class Ends(Genset):
+        name = "ends"
+
+        def command(self, place: Place, content: RouterConfig | None = None) -> list[str]:
+            return [sys.executable, "-c", "print('no licence')"]
+
+    plan = Plan(rounds=1, seconds=0.5, calm=0.0, scenarios=("rate",))
+    done, broken = measure([Ends()], plan, Cores.choose(None, None))
+    assert [one.peer for one in done] == [DIRECT]
+    assert "ends gave no answer" in broken["ends"]
 
 
 def test_folder_holds_the_page_that_results_go_to() -> None:

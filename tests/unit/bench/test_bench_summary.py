@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.failover import CaseResult, FailoverResult
+from bench.goals import goals
 from bench.measure import Run, Used
-from bench.report import table, verdicts, write_section
-from bench.summary import DIRECT, Round, goals, rows
+from bench.report import errors, failover_table, instrument, table, verdicts, write_section
+from bench.scenarios import CHUNKS, CROWD, MANY, RATE, SCENARIOS, SHORT, UNTOUCHED, WHOLE
+from bench.summary import DIRECT, Round, rows
 
 PEER, LOAD = 1, 0
 
@@ -34,89 +37,134 @@ def run(mode: str, **values: object) -> Run:
     return replace(base, **values)  # type: ignore[arg-type]
 
 
-def one(peer: str, number: int = 0, **saturate: object) -> Round:
-    quiet = {"busy": {PEER: 0.2, LOAD: 0.3}, "used": {**run("").used, "peer": Used(1.0, 60 * 2**20)}}
-    return Round(
-        peer=peer,
-        number=number,
-        saturate=run("saturate", **saturate),
-        rate=run("rate", **quiet),
-        streams=run("streams", **quiet),
-        idle_rss_bytes=40 * 2**20,
-        load_core=LOAD,
-        peer_core=PEER,
-    )
+def one(peer: str, number: int = 0, **whole: object) -> Round:
+    quiet = {"busy": {PEER: 0.2, LOAD: 0.6}, "used": {**run("").used, "peer": Used(1.0, 60 * 2**20)}}
+    runs = {name: run(scenario.mode, **quiet) for name, scenario in SCENARIOS.items()}
+    for name in (WHOLE, SHORT, UNTOUCHED):
+        runs[name] = run("saturate", **whole)
+    return Round(peer, number, runs, idle_rss_bytes=40 * 2**20, load_core=LOAD, peer_core=PEER)
+
+
+def changed(base: Round, scenario: str, **values: object) -> Round:
+    return replace(base, runs={**base.runs, scenario: replace(base.runs[scenario], **values)})  # type: ignore[arg-type]
 
 
 def test_values_of_a_row() -> None:
     row = rows([one("genset")])[0]
-    assert row.requests_per_second.median == 10_000
+    assert row.whole.median == 10_000
     assert row.cpu_per_request.median == pytest.approx(100.0)
     assert row.cpu_per_chunk.median == pytest.approx(1e6 / 150_000)
-    assert (row.idle_mib.median, row.streams_mib.median, row.failures) == (40, 60, 0)
+    assert (row.many_rate.median, row.many_lag.median, row.crowd_lag.median) == (30_000, 3, 3)
+    assert (row.idle_mib.median, row.crowd_mib.median, row.errors) == (40, 60, {})
 
 
 def test_median_over_good_windows_only() -> None:
-    full = {PEER: 1.0, LOAD: 0.95}
+    full = {"used": {**run("").used, "load": Used(3.2, 0)}}
     found = rows(
         [
             one("genset", 0, per_second=10_000.0),
-            one("genset", 1, per_second=99_000.0, busy=full),
+            one("genset", 1, per_second=99_000.0, **full),
             one("genset", 2, per_second=12_000.0),
         ]
     )[0]
-    assert (found.requests_per_second.median, found.requests_per_second.counted) == (11_000, 2)
+    assert (found.whole.median, found.whole.counted) == (11_000, 2)
 
 
 @pytest.mark.parametrize(
-    ("busy", "peer_seconds", "flaw"),
+    ("busy", "load_seconds", "peer_seconds", "flaw"),
     [
-        ({PEER: 1.0, LOAD: 0.6}, 5.0, None),
-        ({PEER: 1.0, LOAD: 0.95}, 5.0, "load generator's core full"),
-        ({PEER: 1.0, LOAD: 0.6}, 3.0, "others on the peer's core"),
-        ({PEER: 0.62, LOAD: 0.6}, 3.0, None),
+        ({PEER: 1.0, LOAD: 0.6}, 1.5, 5.0, None),
+        ({PEER: 1.0, LOAD: 0.95}, 3.2, 5.0, "load generator and upstream filled their core"),
+        ({PEER: 1.0, LOAD: 0.95}, 1.5, 5.0, "others on the load generator's core"),
+        ({PEER: 1.0, LOAD: 0.6}, 1.5, 3.0, "others on the peer's core"),
+        ({PEER: 0.62, LOAD: 0.6}, 1.5, 3.0, None),
     ],
 )
-def test_flaws(busy: dict[int, float], peer_seconds: float, flaw: str | None) -> None:
-    found = one("genset", used={"peer": Used(peer_seconds, 0)}, busy=busy)
-    assert found.flaw(found.saturate) == flaw
-    assert rows([found])[0].requests_per_second.flawed == (flaw is not None)
+def test_flaws(busy: dict[int, float], load_seconds: float, peer_seconds: float, flaw: str | None) -> None:
+    used = {"load": Used(load_seconds, 0), "upstream": Used(1.5, 0), "peer": Used(peer_seconds, 0)}
+    found = one("genset", used=used, busy=busy)
+    assert found.flaw(WHOLE) == flaw
+    assert rows([found])[0].whole.flawed == (flaw is not None)
 
 
 def test_latency_is_what_the_peer_adds_in_the_same_round() -> None:
-    direct = one(DIRECT)
-    slow = replace(one("genset"), rate=replace(direct.rate, latency={"p50": 0.75, "p99": 2.5}))
+    direct = changed(one(DIRECT), RATE, latency={"p50": 0.5, "p99": 2.0})
+    slow = changed(one("genset"), RATE, latency={"p50": 0.75, "p99": 2.5})
     _, row = rows([direct, slow])
     assert (row.added_p50.median, row.added_p99.median) == (0.25, 0.5)
     assert rows([slow])[0].added_p50.median is None, "without a direct round nothing is known"
 
 
-def test_failures_are_counted_wherever_they_happen() -> None:
-    broken = replace(one("genset"), streams=run("streams", errors={"closed": 2}, short=3))
-    assert rows([broken])[0].failures == 5
+def test_failures_are_told_where_they_happen() -> None:
+    broken = changed(one("genset"), MANY, errors={"closed": 2}, short=3)
+    row = rows([broken])[0]
+    assert row.errors == {MANY: {"closed": 2, "incomplete": 3}}
+    assert row.many_lag.failures == 5
+    assert "- genset, 1,200 streams of 100 chunks/s: 2 closed, 3 incomplete" in errors([row])
+    assert "| 3.0, 5 errors |" in table([row], {})
+
+
+def test_a_scenario_that_a_peer_cannot_do_is_an_honest_cell() -> None:
+    nothing = replace(one("litellm"), runs={**one("litellm").runs, CROWD: Run.nothing("streams", "unfinished")})
+    row = rows([nothing])[0]
+    assert (row.crowd_lag.median, row.crowd_mib.median) == (None, None)
+    assert "1 errors" in table([row], {})
+    skipped = replace(nothing, number=1, runs={name: r for name, r in nothing.runs.items() if name != CROWD})
+    assert rows([nothing, skipped])[0].errors == {CROWD: {"unfinished": 1}}
+
+
+def test_a_window_that_mostly_failed_is_not_done_again() -> None:
+    assert run("streams", requests=0, errors={"unfinished": 1200}).hopeless
+    assert not run("streams", requests=1199, errors={"unfinished": 1}).hopeless
 
 
 def test_goals() -> None:
     ours = one("genset", per_second=25_000.0, requests=125_000)
-    theirs = one("vllm-router")
-    held = {goal.text: goal.held for goal in goals(rows([ours, theirs]))}
+    held = {goal.text: goal.held for goal in goals(rows([one(DIRECT), ours, one("envoy"), one("vllm-router")]))}
     assert held == {
-        "requests/s, times vllm-router's": True,
-        "requests per CPU second, times vllm-router's": True,
-        "chunks per CPU second, times vllm-router's": True,
+        "requests/s, whole answers, times envoy's": True,
+        "requests/s, short streams, times envoy's": True,
+        "requests/s, whole answers passed on, times envoy's": True,
+        "chunks per CPU second, times envoy's": False,
+        "added latency p99, ms above envoy's": True,
+        "requests/s, whole answers, times vllm-router's": True,
+        "requests/s, short streams, times vllm-router's": True,
+        "requests/s, whole answers passed on, times vllm-router's": True,
+        "1,200 streams: lag p99, vllm-router's times ours": False,
+        "1,200 streams: errors": True,
+        "2,000 streams: MiB resident": True,
     }
-    worse = goals(rows([one("genset", per_second=15_000.0, requests=75_000), theirs]))
-    assert [goal.held for goal in worse] == [False, False, True]
-    assert "1.50, wanted at least 2: missed" in verdicts(worse)
-    assert goals(rows([ours])) == []
+    assert goals(rows([one("envoy")])) == []
+
+
+def test_cheaper_chunks_and_smaller_lag_are_better() -> None:
+    cheap = changed(one("genset"), CHUNKS, used={**run("").used, "peer": Used(0.5, 0)})
+    quick = changed(cheap, MANY, lag={"p99": 1.0})
+    judged = {goal.text: goal for goal in goals(rows([quick, one("envoy"), one("vllm-router")]))}
+    assert judged["chunks per CPU second, times envoy's"].measured == pytest.approx(2.0)
+    assert judged["1,200 streams: lag p99, vllm-router's times ours"].measured == pytest.approx(3.0)
+    failed = changed(quick, MANY, errors={"closed": 1})
+    assert "- 1,200 streams: errors: 1.00, wanted at most 0: missed" in verdicts(goals(rows([failed])))
+
+
+def test_failover_is_judged() -> None:
+    found = FailoverResult(
+        (
+            CaseResult("refused", "refused", "connection refused", 100, 0, 0.4, 6.0, 7.0),
+            CaseResult("fin", "cut", "stream ended between two events", 100, 1, 0.6, 6.0, 7.0),
+        )
+    )
+    assert "| connection refused | 0.40 | 6.00 | 7.00 | 100 | 0 |" in failover_table(found)
+    judged = goals([], found)
+    assert [goal.held for goal in judged] == [False, True, False], "6 ms, 6 ms, and one answer was lost"
 
 
 def test_the_reference_at_its_best_is_judged_too() -> None:
     ours = one("genset", per_second=25_000.0, requests=125_000)
     lean = one("vllm-router-lean", per_second=20_000.0, requests=100_000)
     judged = {goal.text: goal.held for goal in goals(rows([ours, one("vllm-router"), lean]))}
-    assert judged["requests/s, times vllm-router's"]
-    assert not judged["requests/s, times vllm-router-lean's"]
+    assert judged["requests/s, whole answers, times vllm-router's"]
+    assert not judged["requests/s, whole answers, times vllm-router-lean's"]
 
 
 def test_table_shows_ratios_and_doubt() -> None:
@@ -124,6 +172,11 @@ def test_table_shows_ratios_and_doubt() -> None:
     text = table(rows([one("genset"), flawed]), {"genset": "0.1.0", "aiohttp": "3.13"})
     assert "| genset 0.1.0 | 10,000 |" in text
     assert "| aiohttp 3.13 | 5,000 ! (0.50×) |" in text
+
+
+def test_the_instrument_shows_its_own_limit() -> None:
+    text = instrument([one(DIRECT), one("genset")])
+    assert "| 1,200 streams of 100 chunks/s | 60 | 60 | 10.0 + 10.0 |" in text
 
 
 def test_section_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
@@ -136,6 +189,16 @@ def test_section_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="no section operator"):
         write_section("operator", "new", page)
+
+
+def test_output_of_a_run_that_ended_before_its_window_is_understood() -> None:
+    line = {
+        "mode": "streams", "seconds": 0, "requests": 0, "per_second": 0, "errors": {"status 500": 3}, "connections": 3,
+        "streams": {"wanted": 3, "complete": 0, "short": 0, "chunks": 0, "reads": 0, "per_second": 0,
+                    "lag_ms": {"p50": 0, "p90": 0, "p99": 0, "max": 0}},
+        "watched": None, "cores": None,
+    }  # fmt: skip
+    assert Run.parse(json.dumps(line)).failures == 3
 
 
 def test_output_of_the_load_generator_is_understood() -> None:

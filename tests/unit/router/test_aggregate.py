@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.router.aggregate import FOLD_BYTES, Aggregator, CannotRebuildError, can_rebuild
+from genset.router.rebuild import Rebuild
 from genset.router.sse import StreamReader
 from genset.router.whole import choices_of
 from genset.router.wire.payload import PATHS, Api
@@ -25,11 +26,12 @@ RECORDINGS = sorted((Path(__file__).parents[2] / "data" / "answers").glob("*.jso
 OWN = {"id", "created", "timings", "prompt_tokens_details"}
 
 
-def same(value: Any) -> Any:
-    """Without what is an answer's own; which of the fields are there still counts."""
+def same(value: Any, *, nulls: bool = True) -> Any:
+    """Without what is an answer's own; which of the fields are there still counts. `nulls`: those that are null, too."""
     if isinstance(value, dict):
-        return {key: "(own)" if key in OWN else same(inner) for key, inner in value.items()}
-    return [same(inner) for inner in value] if isinstance(value, list) else value
+        shown = {key: inner for key, inner in value.items() if nulls or inner is not None}
+        return {key: "(own)" if key in OWN else same(inner, nulls=nulls) for key, inner in shown.items()}
+    return [same(inner, nulls=nulls) for inner in value] if isinstance(value, list) else value
 
 
 def rebuilt(api: Api, *events: Any) -> Any:
@@ -54,10 +56,17 @@ def from_stream(api: Api, request: dict[str, Any], stream: bytes, pieces: int = 
     if not reader.done:
         aggregator.feed(reader.end())
     assert reader.done, reader.fault
-    return orjson.loads(aggregator.answer())
+    answer = aggregator.answer()
+    rebuild = Rebuild(api, choices=choices_of(request))  # what the data plane uses
+    for at in range(0, len(stream), pieces):
+        rebuild.feed(stream[at : at + pieces])
+    assert rebuild.done and rebuild.answer() == answer
+    return orjson.loads(answer)
 
 
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in RECORDINGS if path.stem.startswith("llama.cpp")], ids=lambda p: p.stem
+)
 def test_the_rebuilt_answer_of_llama_server_is_the_one_it_gives_itself(path: Path) -> None:
     api, request, stream, whole = recording(path)
     got = from_stream(api, request, stream)
@@ -70,8 +79,19 @@ def test_the_rebuilt_answer_of_llama_server_is_the_one_it_gives_itself(path: Pat
     assert set(got["timings"]) == set(whole["timings"])
 
 
+@pytest.mark.parametrize("path", [path for path in RECORDINGS if path.stem.startswith("vLLM")], ids=lambda p: p.stem)
+def test_the_rebuilt_answer_of_vllm_is_the_one_it_gives_itself(path: Path) -> None:
+    """But for fields that are null in its whole answers, and absent from its streams."""
+    api, request, stream, whole = recording(path)
+    if path.stem in ("vLLM-echo", "vLLM-prompt-logprobs", "vLLM-token-ids"):
+        assert not can_rebuild(api, request)
+        return
+    assert can_rebuild(api, request) == (not {"stop", "logprobs"} <= request.keys())
+    assert same(from_stream(api, request, stream), nulls=False) == same(whole, nulls=False)
+
+
 def test_there_are_recordings() -> None:
-    assert len(RECORDINGS) >= 20
+    assert len(RECORDINGS) >= 36
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)

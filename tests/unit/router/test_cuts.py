@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.cuts.authors import RULES, Author
+from genset.router.wire.payload import Api
+from tests.cuts.authors import PROMPT, RULES, Author
 from tests.cuts.judge import Judgement, judge
-from tests.cuts.streams import PIECES, Recorded, llama_cpp, openai, vllm
+from tests.cuts.streams import PIECES, Recorded, completion, openai, recorded, vllm
 from tests.cuts.world import HOWS, How, Play, Server, Site, World, cut, writer
 from tests.upstream.counting import counted
 
@@ -23,7 +24,8 @@ QUESTION = [{"role": "user", "content": "count"}]
 SLIVER_BYTES = 89
 PIECES_OF = (0, 1, SLIVER_BYTES)  # as the server wrote them, all at once, slivers
 
-LLAMA = llama_cpp()
+LLAMA = recorded("llama.cpp")
+REAL_VLLM = recorded("vLLM")
 VLLM_WORDS = tuple(f" {number:04d}" for number in range(16))
 VLLM = vllm(VLLM_WORDS)
 THINKING = vllm(texts=(" 0000", " 0001", " 0002"), reasoning=("Let", " me", " count", ".\n"))
@@ -40,7 +42,7 @@ EVERYWHERE = (
     "off",
 )
 #: An anchor of one or two words is not looked for inside other text; and nobody continues with these.
-MAY_FAIL = ("anchor after a preamble", "anchor in quotes, then anew", "says something else", "off")
+MAY_FAIL = ("anchor after a preamble", "anchor said twice", "anchor in quotes, then anew", "says something else", "off")
 
 
 def body(stream: Recorded) -> dict[str, Any]:
@@ -94,11 +96,27 @@ def sweep(stream: Recorded, manner: str, tried: Iterable[tuple[int, How, int]]) 
     return seen
 
 
-@pytest.mark.parametrize("manner", RULES)
+@pytest.mark.parametrize("manner", [manner for manner in RULES if not manner.startswith("does not know")])
 def test_llama_servers_own_bytes_cut_everywhere(manner: str) -> None:
     seen = sweep(LLAMA, manner, cases(LLAMA, 1 if manner in EVERYWHERE else 5))
     assert seen["whole"] > 200
     assert seen["error"] > 0 or manner not in MAY_FAIL
+
+
+@pytest.mark.parametrize("manner", ["final message", "anchor", "starts over"])
+def test_vllms_own_bytes_cut_everywhere(manner: str) -> None:
+    sweep(REAL_VLLM, manner, cases(REAL_VLLM))
+
+
+STARTS_OVER = ("does not know the switch", "does not know the prefill")  # silently
+
+
+@pytest.mark.parametrize("manner", STARTS_OVER)
+def test_a_server_that_does_not_know_how_it_was_asked(manner: str) -> None:
+    """It starts over instead of writing on. After five words that is plain; an exact server is believed before."""
+    fifth = LLAMA.wire.index(b'" 0005"')
+    tried = ((at, HOWS[at % 5], 0) for at in range(fifth, len(LLAMA.wire), 7))
+    assert sweep(LLAMA, manner, tried)["whole"] > 300
 
 
 def test_every_way_to_break_at_every_byte() -> None:
@@ -111,10 +129,10 @@ CLOSED = OPENAI.reframed("OpenAI, ended by the connection", None, chunked=False)
 ONE = VLLM.reframed("vLLM in one chunk", 1 << 20)
 
 
-@pytest.mark.parametrize("manner", ["prefill", "anchor"])
+@pytest.mark.parametrize("manner", ["prefill", "anchor", "anchor said twice"])
 @pytest.mark.parametrize("stream", [OPENAI, CRLF, CLOSED, ONE], ids=lambda stream: stream.name)
 def test_other_words_and_frames(stream: Recorded, manner: str) -> None:
-    sweep(stream, manner, cases(stream, 2))
+    sweep(stream, manner, cases(stream, 4 if manner == "anchor said twice" else 2))
 
 
 @pytest.mark.parametrize("manner", ["final message", "anchor", "starts over", "refuses the prefill"])
@@ -138,8 +156,22 @@ def test_the_clients_limit_of_tokens_holds(manner: str) -> None:
         assert got.verdict == "whole", f"cut at byte {at}: {got.why}\nrequests: {world.requests[1:]}"
 
 
-def test_usage_is_one_and_counts_every_token_once() -> None:
-    author = author_of(VLLM, "prefill")
+def test_legacy_completions_are_continued_by_their_prompt() -> None:
+    stream = completion(VLLM_WORDS[:10])
+    author = author_of(stream, "anchor")  # no rule matters: the prompt grows
+    request = {"model": "counting", "stream": True, "prompt": PROMPT, "max_tokens": 30, **stream.request}
+    for at, how, pieces in cases(stream):
+        play = once(cut(stream, at, how, pieces), writer(author))
+        world = World([Site("house", play), Site("cloud", writer(author))])
+        got = judge(world.run(dict(request), Api.COMPLETIONS), stream.wanted)
+        assert got.verdict == "whole" or how == "noise", f"cut at byte {at} by {how}: {got.why}"
+        assert got.verdict in ("whole", "error"), f"cut at byte {at} by {how}: {got.why}"
+
+
+@pytest.mark.parametrize("manner", ["prefill", "anchor", "starts over", "prefix, repeated by the server"])
+def test_usage_is_one_and_counts_every_token_once(manner: str) -> None:
+    """Also where the second author repeats what the client has already."""
+    author = author_of(VLLM, manner)
     finish = VLLM.wire.index(b'"finish_reason":"stop"')
     for at in range(0, finish, 7):
         got, _ = run(VLLM, cut(VLLM, at, "rst", 0), author)
@@ -192,7 +224,7 @@ def test_more_cuts_than_are_continued_end_in_an_error() -> None:
     assert (got.verdict, len(world.requests)) == ("error", 3), got
 
 
-@pytest.mark.parametrize("stream", [LLAMA, VLLM, THINKING, CRLF, CLOSED], ids=lambda stream: stream.name)
+@pytest.mark.parametrize("stream", [LLAMA, REAL_VLLM, THINKING, CRLF, CLOSED], ids=lambda stream: stream.name)
 def test_an_answer_that_is_no_stream_for_the_client_is_always_whole(stream: Recorded) -> None:
     """It is called upstream as a stream and rebuilt; the client has seen nothing when that breaks."""
     wanted = replace(stream, request={})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,39 @@ def test_an_ordinary_event_in_one_chunk_passes(event: bytes) -> None:
     reader = running()
     assert reader.passes(frame(event))
     assert reader.kept == [FIRST, event]
+
+
+def test_events_alike_pass_together_and_are_kept_as_their_text() -> None:
+    reader = running()
+    several = b"".join(frame(NEXT.replace(b'"b"', b'"%b"' % text)) for text in (b"b", b" \\u00e9\\n", "ü".encode()))
+    assert reader.passes(frame(NEXT))
+    assert reader.passes(several)
+    assert reader.kept == [FIRST, NEXT]
+    told = reader.fold()
+    assert (told.text, told.tokens) == ("abb é\nü", 5)
+
+
+@pytest.mark.parametrize("other", [SPACED, NEXT.replace(b"content", b"reasoning")])
+def test_texts_stay_in_order_when_the_events_change_their_form(other: bytes) -> None:
+    reader, long = running(), running()
+    for event in (NEXT, NEXT, other, other, NEXT, other, other, other, NEXT, NEXT):
+        assert reader.passes(frame(event))
+        long.feed(event)
+    assert (reader.fold().text, reader.fold().reasoning) == (long.fold().text, long.fold().reasoning)
+
+
+def test_an_event_that_only_begins_and_ends_alike_takes_the_long_way() -> None:
+    quoting = NEXT.replace(b'"b"', b'"b","tool_calls":[{"x":"y"}],"more":"z"')
+    trailing = NEXT.replace(b'"b"', b'"b\\"')
+    inside = NEXT.replace(b'"b"', b'"b\n\ndata: {"')
+    for event in (trailing, inside):
+        reader = running()
+        assert reader.passes(frame(NEXT))
+        assert not reader.passes(frame(NEXT) + frame(event))
+    reader = running()
+    assert reader.passes(frame(NEXT))
+    assert reader.passes(frame(quoting))
+    assert reader.fold().special == "tool_call", "its tool call was taken for text"
 
 
 @pytest.mark.parametrize(
@@ -83,5 +118,38 @@ def test_both_ways_let_the_same_bytes_through(payloads: list[bytes]) -> None:
     by_short = b"".join(p if short.passes(frame(p)) else short.feed(p) for p in payloads) + short.end()
     by_long = b"".join(long.feed(p) for p in payloads) + long.end()
     assert by_short == by_long
-    for field in ("failed", "finished", "done", "error", "usage", "kept", "kept_bytes"):
+    for field in ("failed", "finished", "done", "error", "usage"):
         assert getattr(short, field) == getattr(long, field), field
+    told, wanted = short.fold(), long.fold()
+    for field in ("text", "reasoning", "tokens", "special", "finished", "head"):
+        assert getattr(told, field) == getattr(wanted, field), field
+
+
+_TEXTS = st.sampled_from(["a", " b", 'say "x"', "\\", "ü", "\n", "", "😀", "error"]) | st.text(max_size=5)
+
+
+@given(
+    st.lists(st.tuples(_TEXTS, st.sampled_from(["content", "reasoning_content"]), st.integers(0, 2)), max_size=30),
+    st.lists(st.integers(1, 4), min_size=1, max_size=10),
+    st.booleans(),
+)
+def test_both_ways_keep_the_same_text(words: list[tuple[str, str, int]], together: list[int], spaced: bool) -> None:
+    separators = None if spaced else (",", ":")
+    events = []
+    for text, key, created in words:
+        choice = {"index": 0, "delta": {"role": "assistant", key: text}, "finish_reason": None}
+        chunk = {"id": "x", "created": created, "choices": [choice]}
+        events.append(b"data: %b\n\n" % json.dumps(chunk, separators=separators).encode())
+    short, long = running(), running()
+    out, position, turn = b"", 0, 0
+    while position < len(events):
+        batch = events[position : position + together[turn % len(together)]]
+        position, turn = position + len(batch), turn + 1
+        if short.passes(b"".join(map(frame, batch))):
+            out += b"".join(batch)
+        else:
+            out += short.feed(b"".join(batch))
+    assert out == b"".join(map(long.feed, events))
+    told, wanted = short.fold(), long.fold()
+    for field in ("text", "reasoning", "tokens", "special"):
+        assert getattr(told, field) == getattr(wanted, field), field

@@ -7,7 +7,7 @@ tools/server/server-common.cpp.
 from __future__ import annotations
 
 from genset.router.continuation.base import Request, Rule, with_answer, without_thinking
-from genset.router.continuation.seam import Direct, Seam
+from genset.router.continuation.seam import Echoed, Seam
 
 
 def _extend(body: Request, text: str) -> None:
@@ -18,7 +18,7 @@ def _extend(body: Request, text: str) -> None:
 
 
 def _seam(text: str, of_the_house: bool) -> Seam:
-    return Direct(text)
+    return Echoed(text, exact=True)  # a server that does not know the switch starts over
 
 
 RULE = Rule("ContinueFinalMessage", _extend, _seam, refusable=True)

@@ -6,7 +6,7 @@ White space at the end of the text is left out, because templates trim it; the s
 from __future__ import annotations
 
 from genset.router.continuation.base import Request, Rule, with_answer, without_thinking
-from genset.router.continuation.seam import Direct, Echoed, Seam
+from genset.router.continuation.seam import Echoed, Seam
 
 
 def _extend(body: Request, text: str) -> None:
@@ -15,7 +15,7 @@ def _extend(body: Request, text: str) -> None:
 
 
 def _seam(text: str, of_the_house: bool) -> Seam:
-    return Direct(text) if of_the_house else Echoed(text)
+    return Echoed(text, exact=of_the_house)
 
 
 RULE = Rule("Prefill", _extend, _seam, refusable=True)

@@ -12,7 +12,9 @@ ANCHOR_CHARACTERS = 64  # asked to be repeated
 ANCHOR_LEAST = 8  # a shorter anchor may occur anywhere
 SEARCH_CHARACTERS = 400  # of the answer in which the anchor must appear
 ECHO_LEAST = 2  # a single character may be what the answer really begins with ("1" of "11")
-QUOTED_LEAST = 4  # a shorter anchor may follow itself by chance
+EXACT_LEAST = 24  # the same, of a server that should not repeat it
+START_OVER_CHARACTERS = 64
+QUOTED_LEAST = 16  # a shorter anchor may follow itself in the answer, too: nobody can tell
 _QUOTED = frozenset("\n\"'`”’»")  # one of these stands between an anchor that is quoted and the answer
 _BETWEEN = " \t\r*_>" + "".join(sorted(_QUOTED))
 NOT_JOINED = "wrote no continuation that joins the text so far"
@@ -52,14 +54,19 @@ class Direct:
 
 
 class Echoed:
-    """As Direct, of a server that may repeat the whole text first."""
+    """As Direct, of a server that may repeat the whole text first, or start over identically.
 
-    def __init__(self, text: str) -> None:
+    `exact`: one that should not, and is believed where it is not plain that it does: it may not know the switch by which
+    it was asked.
+    """
+
+    def __init__(self, text: str, *, exact: bool = False) -> None:
         self.lost = ""
         self._text = text.rstrip()
         self._direct = Direct(text)
         self._held = ""
-        if len(self._text) < ECHO_LEAST:
+        self._exact = exact
+        if len(self._text) < (EXACT_LEAST if exact else ECHO_LEAST):
             self._text = ""
 
     def feed(self, piece: str) -> str:
@@ -70,13 +77,22 @@ class Echoed:
             elif self._text.startswith(self._held):
                 return ""
             else:
-                piece = self._held
+                piece = self._another_way()
             self._held = self._text = ""
         return self._direct.feed(piece)
 
+    def _another_way(self) -> str:
+        """What was held back, which is no echo; but whoever begins as the text does, and at length, has started over."""
+        held = self._held
+        same = next((i for i, (a, b) in enumerate(zip(held, self._text, strict=False)) if a != b), len(held))
+        if same >= START_OVER_CHARACTERS and not self._exact:
+            self.lost = NOT_JOINED
+            return ""
+        return held
+
     def end(self) -> str:
-        held, self._held = self._held, ""
-        self._text = ""
+        held = self._another_way()
+        self._held = self._text = ""
         return self._direct.feed(held)
 
 
@@ -120,14 +136,17 @@ class Anchored:
                         self.lost = NOT_JOINED
                     return ""
                 self._at = at + len(self._anchor)
-        after = held[self._at :]
-        rest = after.lstrip(_BETWEEN)
+        end = len(held[: self._at].rstrip())  # of the anchor itself
+        rest = held[end:].lstrip(_BETWEEN)
         if not rest:
             return ""
-        gap = after[: len(after) - len(rest)]
-        if len(self._anchor) >= QUOTED_LEAST and not _QUOTED.isdisjoint(gap):
+        gap = held[end : len(held) - len(rest)]
+        if not _QUOTED.isdisjoint(gap):
             if rest.startswith(self._anchor):
-                self._at += len(gap) + len(self._anchor)
+                if len(self._anchor) < QUOTED_LEAST:
+                    self.lost = NOT_JOINED
+                    return ""
+                self._at = end + len(gap) + len(self._anchor)
                 self._then = Direct(self._text)
             elif self._anchor.startswith(rest):
                 return ""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from genset.router.config import RouterConfig, TelemetryConfig
+from genset.router.config import PolicyRef, RouterConfig, TelemetryConfig
 from genset.router.reload import ConfigRejected
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from genset.router.telemetry.tracing import Tracing
 
 SPOKEN = "http/protobuf"
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -46,3 +49,49 @@ def load() -> ModuleType:
             "or take telemetry (or OTEL_EXPORTER_OTLP_ENDPOINT) away"
         ) from problem
     return tracing
+
+
+class Traces:
+    """The traces of one router, as the configuration in force wants them. `tracing` is None where it wants none.
+
+    `counts` of spans outlive configurations; `wall` is the time of day.
+    """
+
+    def __init__(self, counts: dict[str, int], environment: Mapping[str, str], wall: Callable[[], float]) -> None:
+        self.tracing: Tracing | None = None
+        self._counts = counts
+        self._environment = environment
+        self._wall = wall
+        self._made_of: tuple[bool, TelemetryConfig | None, PolicyRef | None] = (False, None, None)
+
+    async def take(self, config: RouterConfig) -> None:
+        """Follows a configuration. ConfigRejected where its traces cannot be made; the others go on then."""
+        policy = config.policy.model_copy(update={"generation": 0})
+        on, settings = settings_of(config, self._environment)
+        if self._made_of == (on, settings, policy):
+            return
+        fresh = await self._make(settings, policy) if on else None
+        old, self.tracing = self.tracing, fresh
+        self._made_of = (on, settings, policy)
+        if old is not None:
+            old.retire()
+
+    async def _make(self, settings: TelemetryConfig | None, policy: PolicyRef) -> Tracing:
+        module = await asyncio.to_thread(load)  # a quarter of a second, the first time
+        try:
+            made: Tracing = module.Tracing(
+                settings,
+                policy,
+                self._counts,
+                instance=self._environment.get("HOSTNAME", ""),
+                environment=self._environment,
+                wall=self._wall,
+            )
+        except ValueError as problem:
+            raise ConfigRejected(f"an OTEL_ variable is of no use: {problem}; correct it") from problem
+        return made
+
+    async def close(self) -> None:
+        """Sends what is left."""
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)

@@ -46,6 +46,9 @@ class Stage(IntEnum):
     CLOSED = 4
 
 
+_HEAD = Stage.HEAD  # an enumeration's member is looked up slowly, and `on_header` runs for every header
+
+
 class Request:
     """One request as it arrived. Header names are lower case; the last of a repeated header counts."""
 
@@ -320,7 +323,7 @@ class ClientConnection(asyncio.Protocol):
         name = name.lower()
         if name in headers and name == TRACESTATE:  # a list, in as many lines as there are vendors
             value = b"%b,%b" % (headers[name][:TRACESTATE_BYTES], value)
-        if self.stage is Stage.HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
+        if self.stage is _HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
             headers[name] = value
 
     def on_headers_complete(self) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from genset.router.aggregate import Aggregator, can_rebuild
+from genset.router.aggregate import can_rebuild
 from genset.router.attempt import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, RequestMachine, Try, Wait
 from genset.router.backend import Backend, Endpoint
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
@@ -25,6 +25,7 @@ from genset.router.continuation.ask import (
 from genset.router.errors import ErrorAnswer, error, in_band
 from genset.router.evidence import evidence
 from genset.router.outcome import Failure, Outcome
+from genset.router.rebuild import Rebuild
 from genset.router.sse import DONE, StreamReader
 from genset.router.transcript import Transcript
 from genset.router.whole import choices_of
@@ -225,7 +226,8 @@ class Exchange(Outgoing):
         backend = candidate.backend
         self._connection = connection
         request, raw = self._json, self.request.body
-        reader = splice = aggregator = None
+        reader: StreamReader | None = None
+        splice = aggregator = None
         if self.stream or (self._rebuilds and backend.streams and backend is not self._asked_whole):
             if self.machine.continuing:
                 assert self._sent is not None
@@ -237,13 +239,12 @@ class Exchange(Outgoing):
                     want_usage=self._want_usage,
                 )
                 raw = b""
-            elif not self.stream:
-                aggregator = Aggregator(self._api)
-            reader = StreamReader(
-                hide_usage=not self._want_usage and aggregator is None and splice is None,
-                choices=choices_of(self._json),
-                bad_finishes=backend.provider.bad_finishes,
-            )
+            choices, bad = choices_of(self._json), backend.provider.bad_finishes
+            if not self.stream:
+                reader = aggregator = Rebuild(self._api, choices=choices, bad_finishes=bad)
+            else:
+                hide = not self._want_usage and splice is None
+                reader = StreamReader(hide_usage=hide, choices=choices, bad_finishes=bad)
         self._reply = reply = Reply(self, reader, aggregator, splice)
         try:
             body = body_for(backend, self._api, request, raw, reader is not None)
@@ -446,6 +447,13 @@ class Exchange(Outgoing):
         self._drop_upstream()
         self.machine.cancelled(self.router.now())
         self.answer_error(answer)
+
+    def abandon(self) -> None:
+        """Cuts the client off, where even the error cannot be told."""
+        self.ended = True
+        self.client.transport.abort()
+        self.client.exchange = None
+        self._drop_upstream()
 
     # The sweep
 

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class Outgoing:
-    """`stream`: the client asked for one. `head_sent`: it has the status and headers of one."""
+    """`stream`: the client asked for one. `head_sent`: it has the status and headers of one. `last_events`: what is sent
+    next ends it, and the end of the body goes with it."""
 
-    __slots__ = ("client", "head_sent", "identity", "request", "router", "stream")
+    __slots__ = ("_body_ended", "client", "head_sent", "identity", "last_events", "request", "router", "stream")
 
     def __init__(
         self, router: Router, client: ClientConnection, request: Request, identity: bytes, *, stream: bool
@@ -25,6 +26,8 @@ class Outgoing:
         self.identity = identity
         self.stream = stream
         self.head_sent = False
+        self.last_events = False
+        self._body_ended = False
 
     def open_stream(self, head: bytes, out: bytes) -> None:
         """Status, headers and first events in one write."""
@@ -32,17 +35,25 @@ class Outgoing:
         if self.request.version_10:
             self.client.write(b"%bcache-control: no-cache\r\n\r\n%b" % (head, out))
         else:
+            self._body_ended = self.last_events
             self.client.write(
-                b"%bcache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(out), out)
+                b"%bcache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n%b"
+                % (head, len(out), out, b"0\r\n\r\n" if self.last_events else b"")
             )
 
     def send_events(self, out: bytes) -> None:
         """Whole events of a stream that is open."""
-        self.client.write(out if self.request.version_10 else b"%x\r\n%b\r\n" % (len(out), out))
+        if self.request.version_10:
+            self.client.write(out)
+        elif self.last_events:
+            self._body_ended = True
+            self.client.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(out), out))
+        else:
+            self.client.write(b"%x\r\n%b\r\n" % (len(out), out))
 
     def close_stream(self) -> None:
         """The end of the body."""
-        if not self.request.version_10:
+        if not self.request.version_10 and not self._body_ended:
             self.client.write(b"0\r\n\r\n")
 
     def comment(self, words: bytes) -> None:

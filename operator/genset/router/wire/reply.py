@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genset.router.aggregate import Aggregator, CannotRebuildError
+from genset.router.aggregate import CannotRebuildError
 from genset.router.attempt import Phase
 from genset.router.continuation.ask import usage_of_estimate
 from genset.router.continuation.splice import Splice
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
+from genset.router.rebuild import Rebuild
 from genset.router.sse import DONE, StreamReader
 from genset.router.whole import fault_of, usage_of
 
@@ -23,8 +24,8 @@ RESPONSE_BYTES = 64 * 1024 * 1024  # of a response that is no stream; held until
 
 
 class Reply:
-    """`reader` is None where no stream was asked for; `aggregator` where the client wants the stream itself; `splice`
-    where nothing is continued."""
+    """`reader` is None where no stream was asked for; `aggregator` (the reader itself) where the client wants the stream;
+    `splice` where nothing is continued."""
 
     __slots__ = (
         "_collected",
@@ -43,7 +44,7 @@ class Reply:
         self,
         exchange: Exchange,
         reader: StreamReader | None,
-        aggregator: Aggregator | None = None,
+        aggregator: Rebuild | None = None,
         splice: Splice | None = None,
     ) -> None:
         self.reader = reader
@@ -206,6 +207,7 @@ class Reply:
         machine = exchange.machine
         now = exchange.router.now()
         if self.aggregator is None and self.splice is None:
+            exchange.last_events = out.endswith(DONE)
             if machine.phase is Phase.COMMIT:
                 machine.last = now
                 exchange.send_events(out)
@@ -217,14 +219,13 @@ class Reply:
             machine.committed(now)  # from here on it is a stall that ends the attempt
         else:
             machine.last = now
+        if self.aggregator is not None:
+            return True  # it is the reader
         reader = self.reader
         assert reader is not None
-        reader.transcript.tokens += len(reader.kept)  # for booking only: the text is kept by whoever takes it
+        reader.transcript.tokens += len(reader.kept)  # for booking only: the splice keeps the text
         reader.kept.clear()
         reader.kept_bytes = 0
-        if self.aggregator is not None:
-            self.aggregator.feed(out)
-            return True
         return self._splice(out)
 
     def _splice(self, out: bytes) -> bool:

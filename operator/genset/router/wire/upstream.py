@@ -68,7 +68,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.direct: Callable[[bytes], bool] | None = (
             None  # takes whole chunks as they come: the listener's running stream
         )
-        self._between = False  # the parser stands between two chunks
+        self._between = False  # the parser stands between two chunks of a running stream
         self._keep = False
         self._body: list[bytes] = []
         self._reading = True
@@ -132,7 +132,7 @@ class UpstreamConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        if self._between and (direct := self.direct) is not None and direct(data):
+        if (direct := self.direct) is not None and self._between and direct(data):
             return
         parser = self._parser
         if parser is None or self.complete:
@@ -150,7 +150,11 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._head_done and self._head_bytes > HEAD_BYTES:
             self._lost("sent a response head of more than 64 KiB")
             return
+        # A body piece that ended with its event, two bytes before the end of this read: they can only be the chunk's own
+        # line end, so the parser stands between two chunks. (A size line holds no LF before its CRLF.)
+        between = data.endswith(b"\n\n\r\n") and bool(self._body) and self._body[-1].endswith(b"\n\n")
         self._deliver()
+        self._between = between and self.direct is not None and not self.complete
 
     def eof_received(self) -> None:
         if self.listener is not None and self._head_done and not self._framed and not self.complete:
@@ -220,15 +224,8 @@ class UpstreamConnection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
 
-    def on_chunk_header(self) -> None:
-        self._between = False
-
-    def on_chunk_complete(self) -> None:
-        self._between = True
-
     def on_message_complete(self) -> None:
         if self._parser is None or self._parser.get_status_code() < 200:
             return
         self.complete = True
-        self._between = False
         self._keep = self._parser.should_keep_alive()

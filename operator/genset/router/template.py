@@ -1,0 +1,86 @@
+"""The bytes that all text events of one stream have in common: with them the next event is known without parsing it.
+
+Servers write every event of an answer alike: same id, same model, same everything, but for the text. An event that was
+parsed and holds nothing but a piece of text gives a template (what stands before that piece, what stands behind it); an
+event that begins and ends with these bytes says the same, with another text. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+TEXT_KEYS = ("content", "reasoning_content", "reasoning")
+_KEYS = {key: b'"%b":' % key.encode() for key in (*TEXT_KEYS, "text")}
+_QUOTE, _BACKSLASH, _NEWLINE, _RETURN = b'"\\\n\r'
+
+
+class Template(NamedTuple):
+    """`key` of the text in the delta, "text" for the legacy form; prefix ends with its opening quote, suffix begins with
+    its closing one and ends with the event's blank line."""
+
+    key: str
+    prefix: bytes
+    suffix: bytes
+
+
+def learn(event: bytes, chunk: Any) -> Template | None:
+    """From an event (one `data:` line, with its blank line) and its JSON; None where it holds more than a piece of text."""
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+        return None
+    choice = choices[0]
+    if choice.get("finish_reason") is not None or choice.get("logprobs") or choice.get("message"):
+        return None
+    found = _only_text(choice)
+    if found is None:
+        return None
+    key, text = found
+    return _around(event, key, text)
+
+
+def _only_text(choice: dict[str, Any]) -> tuple[str, str] | None:
+    delta = choice.get("delta")
+    if delta is None:
+        found = {"text": choice.get("text")}
+    elif isinstance(delta, dict) and not choice.get("text"):
+        found = {key: value for key, value in delta.items() if value and key != "role"}
+    else:
+        return None
+    if len(found) != 1:
+        return None
+    key, text = found.popitem()
+    return (key, text) if key in _KEYS and isinstance(text, str) and text else None
+
+
+def _around(event: bytes, key: str, text: str) -> Template | None:
+    mark = _KEYS[key]
+    if event.count(mark) != 1:
+        return None
+    start = event.index(mark) + len(mark)
+    if event[start] != _QUOTE:  # a space, as Python's json writes it
+        start += 1
+    end = event.find(b'"', start + 1)
+    if event[start] != _QUOTE or end < 0:
+        return None
+    try:
+        if orjson.loads(event[start : end + 1]) != text:
+            return None
+    except orjson.JSONDecodeError:  # an escaped quote inside: wait for an event without
+        return None
+    return Template(key, event[: start + 1], event[end:])
+
+
+def is_plain(text: bytes) -> bool:
+    """Whether what stands between prefix and suffix is the inside of one JSON string, and of no empty one."""
+    return bool(text) and _QUOTE not in text and _NEWLINE not in text and _RETURN not in text and text[-1] != _BACKSLASH
+
+
+def decode(texts: list[bytes]) -> str | None:
+    """The text of several such insides in a row; None where it is no JSON string after all."""
+    try:
+        joined: str = orjson.loads(b'"%b"' % b"".join(texts))
+    except orjson.JSONDecodeError:
+        return None
+    return joined
