@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import orjson
 
-from genset.router.attempt import Candidate, RequestMachine
+from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
 from genset.router.config import BackendConfig, FailoverConfig, UrlTarget
 from genset.router.credentials import Credentials
+from genset.router.decisions import Candidate
 from genset.router.wire.downstream import Request
 from genset.router.wire.exchange import Exchange
 from genset.router.wire.payload import Api

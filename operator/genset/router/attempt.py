@@ -15,24 +15,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from genset.router.backend import Backend, Endpoint
 from genset.router.balance.prompt import prompt_key
 from genset.router.breaker import SHORT_RETRY_AFTER_SECONDS, State
 from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.continuation import OFF
-from genset.router.errors import VOCABULARY, ErrorAnswer, ErrorKind, error
+from genset.router.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, Try, Wait
+from genset.router.errors import VOCABULARY, ErrorKind
+from genset.router.last_word import last_failed, none_tried, seconds_until
 from genset.router.outcome import Again, Failure, Next, Outcome
 
 AGAIN_LEAST_SECONDS = 0.1  # pause before the same endpoint is asked again
 AGAIN_MOST_SECONDS = 0.3
 FINISH_SECONDS = 2.0  # for usage and [DONE] after the finish_reason
 MOST_CONTINUATIONS = 2  # of one answer
-FULL = "full"  # the word for evidence: all endpoints have as many requests as they may
-COLD = "cold"  # the word for evidence: why a backend at rest did not answer
 
 _NO_WORK = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
 _LOST = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
@@ -40,62 +38,6 @@ _LOST = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for
 _ENDPOINT_MAY_BE_AT_FAULT = (
     Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
 )  # fmt: skip
-
-
-class Phase(IntEnum):
-    SELECT = 0  # also: waits until it may select again
-    PAUSE = 1  # before the same endpoint is asked again
-    CONNECT = 2
-    HEADERS = 3  # request sent, nothing heard
-    PRECOMMIT = 4  # a 200 was heard, no token yet
-    COMMIT = 5
-    FINISH = 6  # finish_reason was sent; usage and [DONE] may follow
-    DONE = 7
-
-
-class Candidate(NamedTuple):
-    """One backend that may answer this request, and how far down the list of tiers it stands."""
-
-    backend: Backend
-    tier: int
-    evidence: bytes  # header lines of an answer at the first attempt
-
-
-class Try(NamedTuple):
-    """Decision: call this endpoint, after `delay` seconds."""
-
-    candidate: Candidate
-    endpoint: Endpoint
-    delay: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Decision: no content was sent and none will be; answer with this error."""
-
-    answer: ErrorAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Decision: nothing can be called now; ask `resume` when something has changed, and on every sweep.
-
-    `reason` is the word for evidence; `until` (monotonic seconds) is when the machine will decide otherwise.
-    """
-
-    reason: str
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupt:
-    """Decision: end the client's stream with an error inside it."""
-
-    kind: ErrorKind
-    message: str
-
-
-Decision = Try | Wait | Answer | Interrupt
 
 
 _BRIDGE = ColdStartConfig()
@@ -536,64 +478,18 @@ class RequestMachine:
         self._leave_lines()
         if self.continuing:
             return self._interrupt(now)
+        again = seconds_until(now, self.candidates, self._limited)
         failure = self.last_failure
-        retry_after = self._retry_after(now)
         if failure is None:
-            return Answer(self._none_tried(now, retry_after))
-        if now >= self.deadline and failure.outcome is Outcome.TOO_LATE:
-            return Answer(error("router_deadline", f"no backend answered within the request's time: {self._story()}"))
-        kind = failure.rule.kind
-        if full:
-            return Answer(error("router_backend_full", f"no place was free: {self._story()}", retry_after=retry_after))
-        if failure.rule.original:
-            return Answer(
-                ErrorAnswer(
-                    kind,
-                    failure.detail,
-                    original=failure.body or None,
-                    original_type=failure.content_type,
-                    status_override=failure.status or None,
-                )
-            )
-        if kind.status == 429 and not all(step.split(":")[1].startswith("rate_limited") for step in self.trail):
-            kind = VOCABULARY["router_no_backend"]
-        shown = retry_after if kind.status in (429, 503) else None
-        return Answer(ErrorAnswer(kind, f"no backend could answer: {self._story()}", shown))
+            return Answer(none_tried(now, self.candidates, self.deadline, again))
+        return Answer(last_failed(failure, self.trail, again, full=full, late=now >= self.deadline))
 
     def _interrupt(self, now: float) -> Interrupt:
         """The error inside the stream: the first break's word, since what followed it is in the trail."""
         failure = self.last_failure
         assert failure is not None and self._broken_by is not None
         kind = VOCABULARY["router_deadline"] if now >= self.deadline else self._broken_by
-        return Interrupt(kind, f"the answer was cut off after {failure.outcome.value}: {self._story()}")
-
-    def _none_tried(self, now: float, retry_after: int) -> ErrorAnswer:
-        reasons = {c.backend.name: c.backend.why_not(now) for c in self.candidates}
-        story = ", ".join(f"{name}: {why}" for name, why in reasons.items())
-        words = set(reasons.values())
-        if now >= self.deadline:
-            return error("router_deadline", "the request's time was over before a backend could be asked")
-        if FULL in words:
-            return error("router_backend_full", f"no place was free ({story})", retry_after=retry_after)
-        if words == {"rate_limited"}:
-            return error("provider_rate_limited", f"every backend is rate limited ({story})", retry_after=retry_after)
-        if words == {"auth"}:
-            return error("provider_auth", f"every backend refused the router's credentials ({story})")
-        if words == {"model_not_found"}:
-            return error("provider_model_not_found", f"no backend knows its model ({story})")
-        return error("router_no_backend", f"no backend is available ({story})", retry_after=retry_after)
-
-    def _retry_after(self, now: float) -> int:
-        """Least time after which asking again makes sense, in whole seconds, at least 1."""
-        waits = [c.backend.breaker.open_until - now for c in self.candidates if c.backend.breaker.open_until > now]
-        waits += [c.backend.line.seconds for c in self.candidates if c.backend.is_full(now)]
-        if self._limited is not None:
-            waits.append(self._limited)
-        return max(1, math.ceil(min(waits))) if waits else 1
-
-    def _story(self) -> str:
-        """The trail, for the client. Details name addresses: they go to the log only."""
-        return ", ".join(self.trail)
+        return Interrupt(kind, f"the answer was cut off after {failure.outcome.value}: {', '.join(self.trail)}")
 
     def _record(self, now: float, word: str) -> None:
         candidate, _ = self._current()

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from genset.router.attempt import Candidate
 from genset.router.backend import Backend
 from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, RouterConfig
+from genset.router.decisions import Candidate
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import evidence
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from genset.router.attempt import Answer, Candidate, Interrupt, Phase, RequestMachine, Try
+from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend, Endpoint
 from genset.router.breaker import State
 from genset.router.config import BackendConfig, DnsEndpoints, FailoverConfig, LocalTarget, UrlTarget
 from genset.router.credentials import Credentials
+from genset.router.decisions import Answer, Candidate, Interrupt, Phase, Try
 from genset.router.outcome import Failure, Outcome
 
 

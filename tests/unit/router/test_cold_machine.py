@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from genset.router.attempt import COLD, Answer, Candidate, Decision, Interrupt, RequestMachine, Try, Wait
+from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
 from genset.router.breaker import State
 from genset.router.config import (
@@ -18,6 +18,7 @@ from genset.router.config import (
     UrlTarget,
 )
 from genset.router.credentials import Credentials
+from genset.router.decisions import COLD, Answer, Candidate, Decision, Interrupt, Try, Wait
 from genset.router.demand import Demands
 from genset.router.outcome import Failure, Outcome
 

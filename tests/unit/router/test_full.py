@@ -9,10 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from genset.router.attempt import Answer, Candidate, Interrupt, RequestMachine, Try, Wait
+from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend, Endpoint
 from genset.router.config import BackendConfig, BalancingConfig, DnsEndpoints, FailoverConfig, LocalTarget, UrlTarget
 from genset.router.credentials import Credentials
+from genset.router.decisions import Answer, Candidate, Interrupt, Try, Wait
 from genset.router.outcome import Failure, Outcome
 
 

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from genset.router.aggregate import can_rebuild
-from genset.router.attempt import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, RequestMachine, Try, Wait
+from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend, Endpoint
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import (
@@ -22,6 +22,7 @@ from genset.router.continuation.ask import (
     usage_event,
     usage_of_estimate,
 )
+from genset.router.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, Try, Wait
 from genset.router.errors import ErrorAnswer, error, in_band
 from genset.router.evidence import evidence
 from genset.router.outcome import Failure, Outcome

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genset.router.attempt import Phase, RequestMachine
+from genset.router.attempt import RequestMachine
+from genset.router.decisions import Phase
 from genset.router.errors import ErrorAnswer
 from genset.router.evidence import evidence, passed_response_headers, reason_phrase
 

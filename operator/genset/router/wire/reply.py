@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genset.router.aggregate import CannotRebuildError
-from genset.router.attempt import Phase
 from genset.router.continuation.ask import usage_of_estimate
 from genset.router.continuation.splice import Splice
+from genset.router.decisions import Phase
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
 from genset.router.rebuild import Rebuild
 from genset.router.sse import DONE, StreamReader
