@@ -1,6 +1,6 @@
 """Records what real engines answer, with and without a stream: `python -m e2e.record_answers [llama.cpp] [vLLM]`.
 
-The recordings are test data: tests/unit/router/test_aggregate.py rebuilds each whole answer from its stream, and the cut
+The recordings are test data: tests/unit/router/test_recorded_answers.py rebuilds each whole answer from its stream, and the cut
 tests cut the stream as it came over the wire (tests/data/streams) at every byte. Two kinds of servers run, on the loopback:
 with the counting model's own template, and with one that thinks. Needs nothing of the cluster; takes seconds once the image
 and the model are in the cache. vLLM (on CPU, see e2e/vllm) takes a minute, and more the first time.

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.cuts.streams import HEAD, USAGE
+from tests.cuts.streams import HEAD
 
 #: name: how the backend is configured
 RULES = {
@@ -147,5 +147,3 @@ REFUSAL = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconten
     len(_BODY),
     _BODY,
 )
-
-__all__ = ["REFUSAL", "RULES", "USAGE", "Author"]

@@ -119,7 +119,7 @@ class RunningRouter:
         return found
 
 
-async def until(condition: Callable[[], bool], within: float = 5.0, what: str = "the condition") -> None:
+async def until(condition: Callable[[], bool], within: float = 20.0, what: str = "the condition") -> None:
     """Waits for a condition with a deadline."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within

@@ -177,6 +177,7 @@ def test_who_waits_takes_over_from_a_killed_puller(origin: FakeOrigin, tmp_path:
     spec = web_spec(origin, "/m.gguf", MODEL, tmp_path)
     first = start(spec.to_args())
     wait_for(lambda: partial_size(tmp_path) > 300_000, "the first bytes")
+    origin.pace = 1.0  # however long the second takes to start
     second = start(spec.to_args())
     assert second.stderr is not None
     assert any("Waited for " in line for line in second.stderr), "the second does not wait"

@@ -63,6 +63,9 @@ _WHOLE_ONLY = {
 _UNKNOWN = "an event has an unknown form"
 
 
+_WHOLE_KEYS = frozenset(_WHOLE_ONLY)
+
+
 class CannotRebuildError(ValueError):
     """The events do not make a whole answer: cut, damaged, or of a kind that is not known."""
 
@@ -74,7 +77,7 @@ def can_rebuild(api: Api, request: dict[str, Any]) -> bool:
     """
     if not api.streams:
         return False
-    for key in _WHOLE_ONLY.keys() & request.keys():
+    for key in () if _WHOLE_KEYS.isdisjoint(request) else _WHOLE_ONLY.keys() & request.keys():
         value = request[key]
         if value or (value is not None and key == "prompt_logprobs"):  # 0 asks for those of the prompt's own tokens
             return False

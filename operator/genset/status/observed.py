@@ -153,7 +153,7 @@ class RoutePolicyObserved:
     deployment: Object | None = None
     pods: tuple[Object, ...] = ()
     acknowledgements: Mapping[str, RouterAck | None] = field(default_factory=dict)  # by pod name; None: no answer
-    heard: Mapping[str, RouterAck | None] = field(default_factory=dict)  # by pod name: what each said when it last spoke
+    heard: Mapping[str, RouterAck | None] = field(default_factory=dict)  # by pod: what each said when it last spoke
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)  # that the policy names and that exist
     problems: tuple[Problem, ...] = ()  # of refs.check_route_policy
     apply_errors: tuple[Problem, ...] = ()
