@@ -53,7 +53,7 @@ async def _metric(port: int, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 async def test_a_fleet_at_once_and_then_rest(world: World, tmp_path: Path) -> None:
     operator = Process(
         world, tmp_path, "fleet", "fleet", "--no-leader-election", "--namespace", world.namespace,
@@ -67,9 +67,7 @@ async def test_a_fleet_at_once_and_then_rest(world: World, tmp_path: Path) -> No
 
 async def _fleet(world: World, operator: Process) -> None:
     namespace = world.namespace
-    # Half a minute on a machine that is free for it; on one that is busy with other things, its share of that.
     load = os.getloadavg()[0]
-    allowed = 30 * max(1.0, load / (os.cpu_count() or 1))
     await world.apply(samples.secret(namespace))
     began = time.monotonic()
     await world.apply(
@@ -87,10 +85,13 @@ async def _fleet(world: World, operator: Process) -> None:
         return True
 
     try:
-        await world.until("all children exist", complete, seconds=max(60, allowed), pause=0.2)
+        await world.until("all children exist", complete, seconds=180, pause=0.2)
     except AssertionError as error:
         raise AssertionError(f"children missing: {missing}; log: {operator.log.read_text()[-3000:]}") from error
     took = time.monotonic() - began
+    # Half a minute on a machine that is free for it; on one that is busy with other things, its share of that.
+    load = max(load, os.getloadavg()[0])
+    allowed = 30 * max(1.0, load / (os.cpu_count() or 1))
     print(f"\n{DEPLOYMENTS} + {POLICIES} resources applied in {applied:.1f} s; all children there after {took:.1f} s")
 
     async def accepted() -> bool:
@@ -100,7 +101,7 @@ async def _fleet(world: World, operator: Process) -> None:
     await world.until("all resources have a status", accepted, seconds=30, pause=1)
     print(f"all status written after {time.monotonic() - began:.1f} s")
     await _rest(world, operator)
-    assert took < allowed, f"{took:.1f} s; the machine's load before was {load:.1f} on {os.cpu_count()} cores"
+    assert took < allowed, f"{took:.1f} s; the machine's load was {load:.1f} on {os.cpu_count()} cores"
 
 
 async def _rest(world: World, operator: Process) -> None:

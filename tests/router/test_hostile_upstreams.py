@@ -108,13 +108,13 @@ class Upstreams:
 
 def chunked(body: bytes, sizes: list[int]) -> bytes:
     """HTTP chunks of these sizes in turns, with the last one."""
-    out, position, turn = b"", 0, 0
+    out: list[bytes] = []
+    position = 0
     while position < len(body):
-        piece = body[position : position + (sizes[turn % len(sizes)] if sizes else len(body))]
-        out += b"%x\r\n%b\r\n" % (len(piece), piece)
+        piece = body[position : position + (sizes[len(out) % len(sizes)] if sizes else len(body))]
+        out.append(b"%x\r\n%b\r\n" % (len(piece), piece))
         position += len(piece)
-        turn += 1
-    return out + b"0\r\n\r\n"
+    return b"".join(out) + b"0\r\n\r\n"
 
 
 Framing = st.sampled_from(["chunked", "close", "length"])

@@ -65,10 +65,13 @@ class RouterProcess:
     async def counts(self) -> dict[str, float]:
         """The router's own counts of what went wrong and was made good."""
         found: dict[str, float] = {}
-        pattern = r"^genset_router_(failovers|continuations)_total\{([^}]*)\} (\S+)$"
+        pattern = r"^genset_router_(failovers|continuations|attempts)_total\{([^}]*)\} (\S+)$"
         for name, labels, value in re.findall(pattern, await self.admin_page("/metrics"), re.MULTILINE):
-            words = ",".join(re.findall(r'(?:outcome|reason)="([^"]*)"', labels))
-            found[f"{name}({words})"] = found.get(f"{name}({words})", 0.0) + float(value)
+            told = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+            word = told.get("outcome") or told.get("reason") or "chosen"
+            # The steady load meets no fault of ours: whatever it met stands apart.
+            where = "steady: " if told.get("backend") == "steady" else ""
+            found[f"{where}{name}({word})"] = found.get(f"{where}{name}({word})", 0.0) + float(value)
         return found
 
 
