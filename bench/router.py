@@ -210,7 +210,8 @@ def measure(chosen: Sequence[Peer], plan: Plan, cores: Cores) -> tuple[list[Roun
     hopeless: set[tuple[str, str]] = set()
     with tempfile.TemporaryDirectory(prefix="genset-bench-") as folder:
         top = Path(folder)
-        with upstream(program, cores, top) as (port, pid):
+        # Interrupted: what there is, counts.
+        with upstream(program, cores, top) as (port, pid), contextlib.suppress(KeyboardInterrupt):
             load = Load(program, cores, plan, pid)
             for number in range(plan.rounds):
                 windows = Windows(load, number, plan, frozenset(hopeless))

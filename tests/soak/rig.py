@@ -38,18 +38,20 @@ Weather = Callable[[str], None]
 
 @dataclass
 class RouterProcess:
-    """A running router. `rss` in KiB, as sampled."""
+    """A running router. `rss` in KiB and `open_files`, as sampled."""
 
     process: subprocess.Popen[bytes]
     port: int
     admin: int
     rss: list[int] = field(default_factory=list)
+    open_files: list[int] = field(default_factory=list)
 
     def sample(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+)", status)
         assert found, f"the router (process {self.process.pid}) has ended"
         self.rss.append(int(found[1]))
+        self.open_files.append(self.files())
         return self.rss[-1]
 
     def files(self) -> int:

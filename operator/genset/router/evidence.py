@@ -44,7 +44,11 @@ def passed_response_headers(headers: dict[bytes, bytes]) -> bytes:
     passed = b""
     nominated = headers[b"connection"].lower() if b"connection" in headers else b""
     for name, value in headers.items():
-        if name not in DROPPED_RESPONSE_HEADERS and not name.startswith(b"x-genset-") and name not in nominated:
+        if (
+            name not in DROPPED_RESPONSE_HEADERS
+            and not name.startswith(b"x-genset-")
+            and not (nominated and name in nominated)
+        ):
             passed += b"%b: %b\r\n" % (name, value)
     return passed if len(passed) <= PASSED_HEADER_BYTES else b""
 

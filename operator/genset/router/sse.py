@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from genset.router.template import Template, is_plain, learn
+from genset.router.template import Template, learn
 from genset.router.transcript import Transcript
 
 DONE = b"data: [DONE]\n\n"
@@ -124,7 +124,8 @@ class StreamReader:
         if self.failed or self.done:
             return b""
         if self._tail:
-            if _NEWLINE not in data and _RETURN not in data:
+            # After a CR that waits for its LF anything ends the line.
+            if _NEWLINE not in data and _RETURN not in data and not self._tail[-1].endswith(b"\r"):
                 return self._stash(data)
             data = b"".join((*self._tail, data))
             self._tail.clear()
@@ -178,31 +179,30 @@ class StreamReader:
 
     def _several_pass(self, data: bytes) -> bool:
         """The same for chunks that came together, all like the template."""
-        template = self._template
-        if template is None:
+        if self._template is None:
             return False
+        prefix, suffix = self._prefix, self._suffix_of_chunk
         texts = []
         position, size = 0, len(data)
         while position < size:
-            start = data.find(b"\n", position, position + 8) + 1
+            start = data.find(_NEWLINE, position, position + 8) + 1
             length = _SIZES.get(data[position:start])
             if length is None:
                 return False
-            end = start + length
-            position = end + 2
+            end = start + length + 2 - self._suffix_length
+            text = data[start + self._prefix_length : end]
             if (
-                position > size
-                or not data.startswith(template.prefix, start)
-                or not data.endswith(template.suffix, start, end)
-                or data[end:position] != b"\r\n"
+                not text
+                or not data.startswith(prefix, start)
+                or not data.startswith(suffix, end)
+                or text[-1] == _BACKSLASH
+                or _QUOTE in text
+                or _NEWLINE in text
+                or _RETURN in text
             ):
                 return False
-            start += len(template.prefix)
-            end -= len(template.suffix)
-            text = data[start:end] if start < end else b""
-            if not is_plain(text):
-                return False
             texts.append(text)
+            position = end + self._suffix_length
         self._unlike = 0
         self._texts += texts
         if len(self._texts) >= FOLD_TEXTS:

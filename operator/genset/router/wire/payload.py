@@ -1,7 +1,7 @@
 """What goes upstream: the head and the body of one attempt.
 
 The body is the client's own JSON with the backend's model name, the provider's names for fields, and usage asked for on
-streams. Unchanged bodies are sent as they came.
+streams. Unchanged bodies are sent as they came, and those that lack only the stream with that added.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Api(Enum):
         self.operation = operation
 
 
+_ABSENT = object()
 PATHS: dict[bytes, Api] = {b"/v1" + api.path.encode(): api for api in Api}
 
 
@@ -40,6 +41,10 @@ def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, st
         renames = [(old, new) for old, new in provider.rename.items() if old in request and new not in request]
     if not stream and not renames and request["model"] == backend.model:
         return raw
+    if stream and raw and not renames and request["model"] == backend.model and "stream_options" not in request:
+        spliced = _asking_for_stream(raw, request, provider.usage_option)
+        if spliced is not None:
+            return spliced
     body = {**request, "model": backend.model}
     for old, new in renames:
         body[new] = body.pop(old)
@@ -51,6 +56,17 @@ def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, st
         else:
             body.pop("stream_options", None)
     return orjson.dumps(body)
+
+
+def _asking_for_stream(raw: bytes, request: dict[str, Any], usage: bool) -> bytes | None:
+    """The client's own bytes with what is missing before their last brace: writing a long prompt anew takes its time."""
+    asked = request.get("stream", _ABSENT)
+    if asked is not True and asked is not _ABSENT:
+        return None
+    more = (b"" if asked is True else b',"stream":true') + (
+        b',"stream_options":{"include_usage":true}' if usage else b""
+    )
+    return raw.rstrip()[:-1] + more + b"}" if more else raw
 
 
 def head_for(

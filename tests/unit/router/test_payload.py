@@ -1,0 +1,56 @@
+"""What goes upstream of a client's body: the same request, whether its bytes were spliced or written anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from genset.router.backend import Backend
+from genset.router.config import BackendConfig, UrlTarget
+from genset.router.credentials import Credentials
+from genset.router.wire.payload import Api, body_for
+
+ASKED = {"model": "small", "messages": [{"role": "user", "content": "größe}"}]}
+
+
+def backend(model: str = "small", provider: str = "openAICompatible") -> Backend:
+    target = UrlTarget(base_url="http://127.0.0.1:9/v1", provider=provider)
+    config = BackendConfig(name="house", kind="local", model=model, url=target)
+    return Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
+
+
+@pytest.mark.parametrize("model", ["small", "large"])
+@pytest.mark.parametrize("provider", ["openAICompatible", "mistral"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"stream": True},
+        {"stream": False},
+        {"stream": None},
+        {"stream_options": None},
+        {"stream": True, "stream_options": {"include_usage": False, "include_obfuscation": False}},
+    ],
+)
+@pytest.mark.parametrize("tail", [b"", b"\r\n "])
+def test_every_way_asks_the_same(model: str, provider: str, stream: bool, more: dict[str, Any], tail: bytes) -> None:
+    request = {**ASKED, **more}
+    made = backend(model, provider)
+    sent = orjson.loads(body_for(made, Api.CHAT, request, orjson.dumps(request) + tail, stream))
+    wanted = {**request, "model": model}
+    if stream:
+        wanted["stream"] = True
+        wanted.pop("stream_options", None)
+        if made.provider.usage_option:
+            wanted["stream_options"] = {**(request.get("stream_options") or {}), "include_usage": True}
+    assert sent == wanted
+
+
+def test_a_body_that_lacks_only_the_stream_keeps_its_bytes() -> None:
+    raw = b'{ "model" : "small", "seed": 1e3 }\n'
+    sent = body_for(backend(), Api.CHAT, orjson.loads(raw), raw, True)
+    assert sent == b'{ "model" : "small", "seed": 1e3 ,"stream":true,"stream_options":{"include_usage":true}}'
+    assert body_for(backend(), Api.CHAT, orjson.loads(raw), raw, False) is raw
