@@ -46,6 +46,7 @@ def goals(found: Sequence[Row], failover: FailoverResult | None = None, own: str
         for name in VLLM_ROUTERS:
             if theirs := table.get(name):
                 judged += _requests(ours, theirs, 2.0)
+                judged += _ratio(f"700 streams: lag p99, {name}'s times ours", theirs.steady_lag, ours.steady_lag, 2.0)
                 judged += _ratio(f"1,200 streams: lag p99, {name}'s times ours", theirs.many_lag, ours.many_lag, 2.0)
         if ours.many_lag.median is not None:
             failed = sum(ours.errors.get(MANY, {}).values())

@@ -32,6 +32,7 @@ COLUMNS: tuple[tuple[str, Cell, str], ...] = (
     ("CPU µs/chunk", lambda r: r.cpu_per_chunk, ".1f"),
     ("added p50 ms", lambda r: r.added_p50, ".2f"),
     ("added p99 ms", lambda r: r.added_p99, ".2f"),
+    ("700 streams: lag p99 ms", lambda r: r.steady_lag, ",.1f"),
     ("1,200 streams: chunks/s", lambda r: r.many_rate, ",.0f"),
     ("lag p99 ms", lambda r: r.many_lag, ",.1f"),
     ("2,000 streams: lag p99 ms", lambda r: r.crowd_lag, ",.1f"),

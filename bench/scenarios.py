@@ -9,6 +9,7 @@ SHORT = "short"
 UNTOUCHED = "untouched"
 RATE = "rate"
 CHUNKS = "chunks"
+STEADY = "steady"
 MANY = "many"
 CROWD = "crowd"
 
@@ -52,6 +53,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario(RATE, "rate", "500 requests/s, whole answers", "whole", rate=500),
         Scenario(CHUNKS, "streams", "300 streams of 100 chunks/s", streams=300, chunk_rate=100),
+        Scenario(STEADY, "streams", "700 streams of 100 chunks/s", streams=700, chunk_rate=100, fresh=True),
         Scenario(MANY, "streams", "1,200 streams of 100 chunks/s", streams=1200, chunk_rate=100, fresh=True),
         Scenario(CROWD, "streams", "2,000 streams of 50 chunks/s", streams=2000, chunk_rate=50, fresh=True),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.measure import Run
-from bench.scenarios import CHUNKS, CROWD, MANY, RATE, SCENARIOS, SHORT, UNTOUCHED, WHOLE
+from bench.scenarios import CHUNKS, CROWD, MANY, RATE, SCENARIOS, SHORT, STEADY, UNTOUCHED, WHOLE
 
 LIMIT = 0.9  # of the load generator's core
 DISTURBED = 0.1  # of a core, by other programs
@@ -75,6 +75,7 @@ class Row:
     cpu_per_chunk: Value
     added_p50: Value
     added_p99: Value
+    steady_lag: Value  # p99
     many_rate: Value  # chunks per second that arrived
     many_lag: Value  # p99
     crowd_lag: Value  # p99
@@ -124,6 +125,7 @@ def _row(peer: str, rounds: Sequence[Round], direct: Mapping[int, Round]) -> Row
         cpu_per_chunk=over(CHUNKS, lambda run: _cpu(run, run.chunks), of_peer=True),
         added_p50=added("p50"),
         added_p99=added("p99"),
+        steady_lag=over(STEADY, _lag),
         many_rate=over(MANY, lambda run: run.chunks_per_second or None),
         many_lag=over(MANY, _lag),
         crowd_lag=over(CROWD, _lag),
