@@ -136,7 +136,7 @@ def verdicts(judged: Sequence[Goal]) -> str:
     lines = []
     for goal in judged:
         verdict = "held" if goal.held else "missed"
-        doubt = ", on a disturbed machine" if goal.flawed else ""
+        doubt = ", from windows that do not count (!)" if goal.flawed else ""
         side = "at least" if goal.at_least else "at most"
         lines.append(f"- {goal.text}: {goal.measured:,.2f}, wanted {side} {goal.bound:,.4g}: {verdict}{doubt}")
     return "\n".join(lines)
