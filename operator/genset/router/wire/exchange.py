@@ -133,7 +133,7 @@ class Exchange(Outgoing):
         self._rule: Rule | None = None  # by which the present attempt writes on
         self._refused_rules: list[Backend] | None = None
         self._asked_whole: Backend | None = None  # refused a stream; asked for the whole answer itself
-        self._rebuilds = api.streams and not self.stream and can_rebuild(api, parsed)
+        self._rebuilds = not self.stream and can_rebuild(api, parsed)
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
 
