@@ -52,6 +52,17 @@ def secret(namespace: str, name: str, **data: str) -> Object:
     }
 
 
+def cloud_target(base_url: str) -> Object:
+    """The scenarios' cloud as a backend's `cloud`; its key and CA are in a Secret `cloud`."""
+    return {
+        "provider": "openAICompatible",
+        "model": "frontier-count",
+        "baseURL": base_url,
+        "credentialsSecretRef": {"name": "cloud", "key": "apiKey"},
+        "caSecretRef": {"name": "cloud", "key": "ca.crt"},
+    }
+
+
 def service_to(namespace: str, name: str, address: str, port: int) -> list[Object]:
     """A Service without a selector, and the one address behind it."""
     ports = [{"name": "probe", "port": port, "protocol": "TCP"}]

@@ -13,7 +13,7 @@ import pytest
 from e2e import story
 from e2e.house import OPERATOR_NAMESPACE, House
 from e2e.load import Load, Reading, ask
-from e2e.resources import model_deployment, route_policy
+from e2e.resources import cloud_target, model_deployment, route_policy, secret
 from e2e.world import World, until
 
 pytestmark = pytest.mark.timeout(420)
@@ -41,23 +41,10 @@ def cold_house(world: World, namespace: str, mode: str, *more: dict[str, Any], i
 def frontier(world: World, namespace: str) -> dict[str, Any]:
     """The cloud as a backend, and its key."""
     ca = world.cloud.ca_file.read_text()
-    world.house.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"namespace": namespace, "name": "cloud"},
-            "stringData": {"apiKey": world.cloud.api_key, "ca.crt": ca},
-        }
-    )
+    world.house.apply(secret(namespace, "cloud", apiKey=world.cloud.api_key, **{"ca.crt": ca}))
     return {
         "name": "frontier",
-        "cloud": {
-            "provider": "openAICompatible",
-            "model": "frontier-count",
-            "baseURL": world.cloud.base_url,
-            "credentialsSecretRef": {"name": "cloud", "key": "apiKey"},
-            "caSecretRef": {"name": "cloud", "key": "ca.crt"},
-        },
+        "cloud": cloud_target(world.cloud.base_url),
     }
 
 

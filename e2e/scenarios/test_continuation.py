@@ -17,7 +17,7 @@ import pytest
 
 from e2e import story
 from e2e.load import Answer, Load, Reading, ask
-from e2e.resources import model_deployment, namespace, route_policy, secret
+from e2e.resources import cloud_target, model_deployment, namespace, route_policy, secret
 from e2e.world import World, until
 
 pytestmark = pytest.mark.timeout(420)
@@ -69,13 +69,7 @@ def keep(world: World) -> Iterator[str]:
     house = world.house
     source = world.weights.source("counting.gguf")
     small = {"context": {"tokens": 2048, "parallel": 50}, "resources": {"cpu": "150m", "memory": "512Mi"}}
-    cloud = {
-        "provider": "openAICompatible",
-        "model": "frontier-count",
-        "baseURL": world.cloud.base_url,
-        "credentialsSecretRef": {"name": "cloud", "key": "apiKey"},
-        "caSecretRef": {"name": "cloud", "key": "ca.crt"},
-    }
+    cloud = cloud_target(world.cloud.base_url)
     backends = [
         {"name": CREW, "deployment": {"name": CREW}},
         {"name": SOLO, "deployment": {"name": SOLO}},

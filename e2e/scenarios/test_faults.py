@@ -10,7 +10,7 @@ import pytest
 from e2e import story
 from e2e.house import OPERATOR_NAMESPACE
 from e2e.load import Load
-from e2e.resources import model_deployment, route_policy, secret
+from e2e.resources import cloud_target, model_deployment, route_policy, secret
 from e2e.world import World, until
 
 pytestmark = pytest.mark.timeout(300)
@@ -100,13 +100,7 @@ async def test_a_rotated_secret_reaches_running_routers(world: World, scratch: s
     """A wrong key is refused by the cloud; the right one works within seconds, and no router pod is restarted."""
     cloud = {
         "name": "frontier",
-        "cloud": {
-            "provider": "openAICompatible",
-            "model": "frontier-count",
-            "baseURL": world.cloud.base_url,
-            "credentialsSecretRef": {"name": "cloud", "key": "apiKey"},
-            "caSecretRef": {"name": "cloud", "key": "ca.crt"},
-        },
+        "cloud": cloud_target(world.cloud.base_url),
     }
     ca = world.cloud.ca_file.read_text()
     world.house.apply(
