@@ -69,6 +69,12 @@ def policy(cloud_: Spec | None = None, **spec: Any) -> Spec:
     }
 
 
+def gateway(url: str, proxy: str | None = None) -> Spec:
+    """A policy whose cloud is a gateway of the house's own, behind an egress proxy or not."""
+    more = {"proxy": {"url": proxy}} if proxy is not None else {}
+    return policy(cloud(provider="openAICompatible", baseURL=url, **more))
+
+
 def tier(*backends: str) -> Spec:
     return {"backends": [{"name": name} for name in backends]}
 
@@ -97,6 +103,12 @@ _ONE_TARGET = "a backend needs exactly one of deployment, cloud"
 _BOUND_NEEDED = "balancing.maxQueued and queueSeconds need maxInFlightPerEndpoint: without a bound nothing ever waits"
 _NOTHING_FULL = (
     "whenFull Wait needs balancing.maxInFlightPerEndpoint on a backend of the route: without a bound none is full"
+)
+_NO_SERVER = (
+    "names no server: write https://HOST:PORT/PATH, where HOST is a name, an IPv4 address or an IPv6 address in"
+)
+_NO_PROXY = (
+    "proxy.url names no server: write http://HOST:PORT, where HOST is a name, an IPv4 address or an IPv6 address in"
 )
 _KEY_NEEDED = "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without"
 
@@ -199,6 +211,11 @@ MODEL_DEPLOYMENTS = [
          "spec.source.hostPath.path in body should match", "String should match pattern"),
     Case("an absolute path in a volume", MDEP, {"source": {"pvc": {"claimName": "w", "path": "/a.gguf"}}},
          "spec.source.pvc.path in body should match", "String should match pattern"),
+    Case("an external server by its IPv6 address", MDEP, external(external={"url": "http://[fd00::7]:1234/v1/"})),
+    Case("an external server at no port", MDEP, external(external={"url": "http://10.0.0.7:65536"}),
+         f"external.url {_NO_SERVER}"),
+    Case("an external server at no IPv6 address", MDEP, external(external={"url": "http://[fd00::7::1]:1234"}),
+         f"external.url {_NO_SERVER}"),
     # Rules over several fields
     Case("two sources", MDEP, {"source": {"http": HTTP, "hostPath": {"path": "/a.gguf"}}}, _ONE_SOURCE),
     Case("an empty source", MDEP, {"source": {}}, _ONE_SOURCE),
@@ -278,6 +295,19 @@ ROUTE_POLICIES = [
          "spec.routes[0].match.models[0] in body should match", "String should match pattern"),
     Case("a proxy with https", RP, policy(cloud(proxy={"url": "https://proxy.corp:3128"})),
          "spec.backends[1].cloud.proxy.url in body should match", "String should match pattern"),
+    Case("a gateway at its last port", RP, gateway("http://gateway.corp:65535")),
+    Case("a gateway by its IPv6 address", RP, gateway("https://[2001:db8::1]:8443/v1", "http://[::1]:3128/")),
+    Case("a gateway at no port", RP, gateway("http://gateway.corp:65536/v1"), f"baseURL {_NO_SERVER}"),
+    Case("a gateway at port zero", RP, gateway("http://gateway.corp:0/v1"), f"baseURL {_NO_SERVER}"),
+    Case("a gateway at a port of letters", RP, gateway("http://h:abc/"), f"baseURL {_NO_SERVER}"),
+    Case("a gateway without a host", RP, gateway("http://:8080/v1"), f"baseURL {_NO_SERVER}"),
+    Case("a gateway with nothing at all", RP, gateway("http:///v1"),
+         "spec.backends[1].cloud.baseURL in body should match", "String should match pattern"),
+    Case("a gateway by an IPv6 address without brackets", RP, gateway("http://2001:db8::1/v1"), f"baseURL {_NO_SERVER}"),
+    Case("a proxy at no port", RP, gateway("http://g/v1", "http://proxy.corp:70000"), _NO_PROXY),
+    Case("a proxy without a host", RP, gateway("http://g/v1", "http://:3128"),
+         "spec.backends[1].cloud.proxy.url in body should match", "String should match pattern"),
+    Case("a proxy by an IPv6 address without brackets", RP, gateway("http://g/v1", "http://::1:3128"), _NO_PROXY),
     Case("a service of a wrong type", RP, policy(router={"service": {"type": "Ingress"}}),
          'supported values: "ClusterIP", "NodePort", "LoadBalancer"', "Input should be 'ClusterIP'"),
     Case("no attempts", RP, route(failover={"maxAttempts": 0}),

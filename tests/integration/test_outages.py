@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from genset.api.routepolicy import RoutePolicy
+from genset.controllers import route_policy
 from genset.kube import kinds
 from tests.integration import samples
 from tests.integration.fakes import FakePod
@@ -101,3 +105,47 @@ async def test_a_house_at_zero_by_intent_is_no_outage(world: World) -> None:
         await world.apply(samples.model_deployment(world.namespace, "house", replicas=0))
         await until_reasons(world)
         await world.quiet(operator)
+
+
+async def test_routers_of_a_policy_that_is_refused_still_tell(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stored policy that a later version refuses: its routers serve on, so what they see as down is still told."""
+    first = await world.start()
+    await applied(world)
+    async with routers(world, "assistant") as made:
+        one, two = made.pods
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Ready", "True")
+        tell(one, CLOUD)
+        (told,) = await until_reasons(world, "EgressDown")
+        before = (await world.get(kinds.ROUTE_POLICY, "assistant") or {})["status"]
+        await world.stop(first)
+        parse = route_policy.parse
+
+        def refusing(model: Any, live: Any) -> Any:
+            return parse(model, {} if model is RoutePolicy else live)
+
+        monkeypatch.setattr(route_policy, "parse", refusing)
+        operator = await world.start()
+        await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "False", "InvalidSpec")
+        after = (await world.get(kinds.ROUTE_POLICY, "assistant") or {})["status"]
+        assert after["outages"] == [told]
+        for field in ("url", "configHash", "programmedRouters", "replicas", "readyReplicas"):
+            assert after[field] == before[field], field
+        tell(two, {**CLOUD, "since": "2026-11-21T09:58:09Z"}, REFUSED)
+        cloud, refused = await until_reasons(world, "EgressDown", "BackendAuthFailed")
+        assert cloud["since"] == CLOUD["since"] and "2 of 2 routers" in cloud["message"]
+        assert "key apiKey of Secret cloud" in refused["message"]
+        assert "answered 401" in await until_event(world, "BackendAuthFailed", "Warning")
+        await world.quiet(operator)
+        since, asked = world.plane.audit_position(), one.asked
+
+        async def asked_again() -> bool:
+            return one.asked > asked + 2
+
+        await world.until("the routers are asked again and again", asked_again)
+        assert world.writes(since) == [], "a lasting outage of a refused policy was written again"
+        tell(one)
+        tell(two, REFUSED)
+        await until_reasons(world, "BackendAuthFailed")
+        assert CLOUD["since"] in await until_event(world, "EgressRestored", "Normal")
+        events = [e for e in await world.list(kinds.EVENT) if e["reason"] == "InvalidSpec"]
+        assert len(events) == 1 and "series" not in events[0], "the refusal was told again with each outage"

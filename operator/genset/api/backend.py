@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from genset.addresses import PROXY_REMEDY, PROXY_URL, URL, URL_REMEDY, is_proxy_url, is_url
 from genset.api.base import ApiModel, Name, Rule, SecretKeyRef, rules
 
 
@@ -42,6 +43,13 @@ class DeploymentRef(ApiModel):
     name: Name = Field(description="Name of the ModelDeployment.")
 
 
+@rules(
+    Rule(
+        f"self.url.matches(r'{PROXY_URL}')",
+        f"proxy.url names no server: {PROXY_REMEDY}",
+        lambda proxy: is_proxy_url(proxy.url),
+    )
+)
 class Proxy(ApiModel):
     """An egress HTTP proxy; TLS to the provider is made through it by CONNECT."""
 
@@ -63,6 +71,11 @@ class Proxy(ApiModel):
         "self.provider == 'openAICompatible' || has(self.credentialsSecretRef)",
         "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without",
         lambda cloud: cloud.provider == ProviderName.OPENAI_COMPATIBLE or cloud.credentials_secret_ref is not None,
+    ),
+    Rule(
+        f"!has(self.baseURL) || self.baseURL.matches(r'{URL}')",
+        f"baseURL names no server: {URL_REMEDY}",
+        lambda cloud: cloud.base_url is None or is_url(cloud.base_url),
     ),
 )
 class Cloud(ApiModel):

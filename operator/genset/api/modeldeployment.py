@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from genset.addresses import URL, URL_REMEDY, is_url
 from genset.api.base import (
     RESOURCE_NAME_CEL,
     ApiModel,
@@ -156,6 +157,13 @@ class LlamaCpp(ApiModel):
     )
 
 
+@rules(
+    Rule(
+        f"self.url.matches(r'{URL}')",
+        f"external.url names no server: {URL_REMEDY}",
+        lambda external: is_url(external.url),
+    )
+)
 class External(ApiModel):
     """A model server that is not ours: LM Studio on a desk, an appliance, another site."""
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from genset.addresses import PORT
 from genset.api.base import ApiModel, Quantity, Rule, rules
 from genset.api.quantity import parse_quantity
 
@@ -53,14 +54,11 @@ class RouterService(ApiModel):
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations, e.g. for a load balancer.")
 
 
-_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-
-
 class Telemetry(ApiModel):
     """Traces by OpenTelemetry: a span per request, an event per attempt."""
 
     otlp_endpoint: str = Field(
-        pattern=rf"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:{_PORT})?(/[^\s?#]*)?$",
+        pattern=rf"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:{PORT})?(/[^\s?#]*)?$",
         max_length=512,
         description="Base URL of a collector that speaks OTLP over HTTP, e.g. http://collector.observability.svc:4318; "
         "/v1/traces is added.",

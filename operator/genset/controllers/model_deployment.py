@@ -63,7 +63,7 @@ class ModelDeploymentController:
             resource = parse(ModelDeployment, live)
         except ValidationError as error:
             model, before = (live.get("spec") or {}).get("model") or key.name, live.get("status") or {}
-            decided = {
+            decided: dict[str, Any] = {
                 "desired_replicas": before.get("desiredReplicas"),
                 "last_active_time": before.get("lastActiveTime"),
             }

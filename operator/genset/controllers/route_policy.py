@@ -8,7 +8,7 @@ all of them serve what they should.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +36,12 @@ from genset.kube import kinds, observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
 from genset.router.config import config_hash, credentials_hash
-from genset.status import refs
+from genset.status import outages, refs
 from genset.status import route_policy as status
 from genset.status.observed import Problem, RoutePolicyObserved, RouterAck
+from genset.status.outline import Outline
+from genset.status.pods import is_ready
+from genset.status.pods import live as live_pods
 
 POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
 PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
@@ -85,8 +88,7 @@ class RoutePolicyController:
         try:
             resource = parse(RoutePolicy, live)
         except ValidationError as error:
-            await shared.refuse(kinds.ROUTE_POLICY, live, error, RoutePolicyStatus)
-            await self._keep_watching(key, live)
+            await self._refuse(key, live, error)
             return None
         children = await self._children(key, live)
         context, versions = await self._context(key, resource, live, children)
@@ -137,16 +139,7 @@ class RoutePolicyController:
         """What the policy names, as far as it exists, and the versions of the Secrets that were read."""
         shared = self._shared
         named = {backend.deployment.name for backend in resource.spec.backends if backend.deployment is not None}
-        shared.references.set_deployments(key, named)
-        ordered = sorted(named)
-        found = await asyncio.gather(*(shared.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, name) for name in ordered))
-        deployments: dict[str, ModelDeployment] = {}
-        for name, item in zip(ordered, found, strict=True):
-            if item is not None and not item["metadata"].get("deletionTimestamp"):
-                try:
-                    deployments[name] = parse(ModelDeployment, item)
-                except ValidationError:
-                    continue  # it says so itself; here it counts as one that is not there
+        deployments = await self._deployments(key, named)
         secrets, versions = await shared.read_secrets(
             key, [ref.name for _, ref in refs.policy_secret_refs(resource, deployments)]
         )
@@ -158,6 +151,20 @@ class RoutePolicyController:
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},
         )
         return context, versions
+
+    async def _deployments(self, key: Key, named: Collection[str]) -> dict[str, ModelDeployment]:
+        """Those that exist. From now on their changes are the policy's, too."""
+        shared, ordered = self._shared, sorted(named)
+        shared.references.set_deployments(key, named)
+        found = await asyncio.gather(*(shared.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, name) for name in ordered))
+        deployments: dict[str, ModelDeployment] = {}
+        for name, item in zip(ordered, found, strict=True):
+            if item is not None and not item["metadata"].get("deletionTimestamp"):
+                try:
+                    deployments[name] = parse(ModelDeployment, item)
+                except ValidationError:
+                    continue  # it says so itself; here it counts as one that is not there
+        return deployments
 
     # -- program ------------------------------------------------------------------------------------------------------
 
@@ -270,14 +277,29 @@ class RoutePolicyController:
         addresses = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods if observe.is_running(pod)}
         return self.outages.heard(key, addresses, acks)
 
-    async def _keep_watching(self, key: Key, live: Object) -> None:
-        """The routers of a refused policy serve on as they did, and so must what they ask to be woken."""
-        backends = (live.get("spec") or {}).get("backends")
-        targets = (item.get("deployment") for item in backends if isinstance(item, dict)) if backends else ()
-        named = (item.get("name") for item in targets if isinstance(item, dict))
-        self._shared.references.set_deployments(key, [name for name in named if isinstance(name, str)])
+    async def _refuse(self, key: Key, live: Object, error: ValidationError) -> None:
+        """The routers of a refused policy serve on as they did: what they ask to be woken and see as down counts."""
+        shared, policy, before = self._shared, Outline.of_refused(live), live.get("status") or {}
+        deployments = await self._deployments(key, policy.deployments)
         labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
-        self._shared.demand.set_routers(key, await observe.pods(self._shared.api, key.namespace, labels))
+        pods = await observe.pods(shared.api, key.namespace, labels)
+        shared.demand.set_routers(key, pods)
+        acks = await self._ask(key, (pod for pod in pods if observe.is_running(pod)))
+        down = outages.evaluate(policy, self._heard(key, pods, acks), deployments, shared.now())
+        served, there = str(before.get("configHash") or ""), live_pods(pods)
+        await shared.refuse(
+            kinds.ROUTE_POLICY,
+            live,
+            error,
+            RoutePolicyStatus,
+            outages.events(policy, down),
+            outages=down,
+            url=str(before.get("url") or ""),
+            config_hash=served,
+            programmed_routers=sum(ack is not None and ack.hash == served for ack in acks.values()),
+            replicas=len(there),
+            ready_replicas=sum(is_ready(pod) for pod in there),
+        )
 
 
 def _credentials_key(policy: str) -> tuple[str, str, str]:

@@ -78,16 +78,25 @@ class Shared:
                 self.recorder.record(live, event_type, reason, message)
 
     async def refuse(
-        self, kind: Kind, live: Object, error: ValidationError, status: type[BaseModel], **more: Any
+        self,
+        kind: Kind,
+        live: Object,
+        error: ValidationError,
+        status: type[BaseModel],
+        events: Iterable[Event] = (),
+        **more: Any,
     ) -> None:
         """Tells of a stored resource that today's rules refuse, e.g. from before an upgrade: children stay as they are.
 
-        `status` is the type of its status, and `more` what that says beside generation and conditions.
+        `status` is the type of its status, and `more` what that says beside generation and conditions, with `events` of its own.
         """
         generation = live["metadata"].get("generation") or 0
         conditions = _invalid_conditions(live, error, self.now())
         new = status(observed_generation=generation, conditions=conditions, **more)
-        await self.tell(kind, live, new, [("Warning", Reason.INVALID_SPEC, conditions[0].message)])
+        message = conditions[0].message
+        told = any(item.get("message") == message for item in (live.get("status") or {}).get("conditions") or ())
+        refusal: list[Event] = [] if told else [("Warning", Reason.INVALID_SPEC, message)]
+        await self.tell(kind, live, new, [*refusal, *events])
 
     async def read_secrets(
         self, key: Key, wanted: Iterable[str]

@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from genset.addresses import PROXY_REMEDY, URL_REMEDY, is_proxy_url, is_url
 
 CONFIG_VERSION: Final = 1
 
@@ -37,7 +39,7 @@ class DnsEndpoints(_Model):
     """Endpoints found by name: every A/AAAA record of `host` is one. `host` is tried with the search domains."""
 
     host: str
-    port: int
+    port: int = Field(ge=1, le=65535)
 
 
 class LocalTarget(_Model):
@@ -88,6 +90,15 @@ class BackendConfig(_Model):
     balancing: BalancingConfig = BalancingConfig()
     local: LocalTarget | None = None
     url: UrlTarget | None = None
+
+    @model_validator(mode="after")
+    def _names_servers(self) -> Self:
+        """The values stay out of the messages: somebody may have written a password into one."""
+        if self.url is not None and not is_url(self.url.base_url):
+            raise ValueError(f"backend {self.name}: url.baseUrl names no server: {URL_REMEDY}")
+        if self.url is not None and self.url.proxy_url is not None and not is_proxy_url(self.url.proxy_url):
+            raise ValueError(f"backend {self.name}: url.proxyUrl names no server: {PROXY_REMEDY}")
+        return self
 
 
 class HeaderMatchConfig(_Model):

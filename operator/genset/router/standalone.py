@@ -18,11 +18,12 @@ import yaml
 from pydantic import ValidationError
 
 from genset import names
+from genset.api.backend import Continuation
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
-from genset.engines import managed_engine_of
+from genset.engines import engine_of, managed_engine_of
 from genset.router.config import config_hash
 from genset.router.credentials import Credentials
 from genset.router.reload import ConfigRejected, Loaded, describe, folder_stamp, stamp
@@ -68,6 +69,7 @@ class FilesSource:
             for place, document in read_documents(path):
                 add(documents, path, place, document)
         path, policy = self._chosen(documents)
+        policy = self._by_engine(documents, policy)
         context = RoutePolicyContext(
             settings=Settings(image="none"),
             deployments=self._deployments(documents, policy),
@@ -113,6 +115,22 @@ class FilesSource:
         for name, url in self._endpoints.items():
             deployments[name] = _placed_at(name, url, deployments.get(name), policy)
         return deployments
+
+    def _by_engine(self, documents: Documents, policy: RoutePolicy) -> RoutePolicy:
+        """The policy, where --endpoint places a deployment that says its engine: writing on by that engine's own rule.
+
+        As an external server it would be asked by the rule for those of which nothing is known.
+        """
+        engines = {
+            name: engine_of(documents.deployments[name][1]) for name in self._endpoints if name in documents.deployments
+        }
+        backends = [
+            backend.model_copy(update={"continuation": Continuation(engines[backend.deployment.name].continuation)})
+            if backend.continuation is None and backend.deployment is not None and backend.deployment.name in engines
+            else backend
+            for backend in policy.spec.backends
+        ]
+        return policy.model_copy(update={"spec": policy.spec.model_copy(update={"backends": backends})})
 
     def _unplaced(self, policy: RoutePolicy, context: RoutePolicyContext) -> Iterator[str]:
         """Deployments whose pods only a cluster could find."""
@@ -222,7 +240,7 @@ def _mapping(what: str, document: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def _placed_at(name: str, url: str, found: ModelDeployment | None, policy: RoutePolicy) -> ModelDeployment:
-    """A ModelDeployment that answers at `url`: the given one's model and context, whatever its engine."""
+    """A ModelDeployment that answers at `url`: the given one's model and context, run by somebody else."""
     spec: dict[str, Any] = {"engine": "external", "external": {"url": url}}
     if found is not None:
         spec["model"] = found.served_model

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from genset.api.backend import Backend
 from genset.api.modeldeployment import ModelDeployment
-from genset.api.routepolicy import Outage, OutageReason, OutageScope, RoutePolicy, RoutePolicyStatus
+from genset.api.routepolicy import Outage, OutageReason, OutageScope
 from genset.status.conditions import Event, clip
 from genset.status.observed import RouterAck, RouterOutage
+from genset.status.outline import Outline, Target
 
 _CAUSES = {"auth": OutageReason.BACKEND_AUTH_FAILED, "model_not_found": OutageReason.BACKEND_MODEL_NOT_FOUND}
 _RESTORED = {
@@ -26,7 +26,7 @@ _Identity = tuple[OutageScope, str, OutageReason]
 
 
 def evaluate(
-    resource: RoutePolicy,
+    policy: Outline,
     routers: Mapping[str, RouterAck | None],
     deployments: Mapping[str, ModelDeployment],
     now: str,
@@ -37,9 +37,9 @@ def evaluate(
     policy names and that exist. `now` (RFC 3339) is for what has no time of its own.
     """
     heard = {name: ack for name, ack in sorted(routers.items()) if ack is not None}
-    known = {_identity(outage): outage for outage in (resource.status.outages if resource.status else ())}
+    known = {_identity(outage): outage for outage in policy.known}
     if not heard:
-        return list(known.values()) if resource.spec.router.replicas > 0 else []
+        return list(known.values()) if policy.wants_routers else []
     seen: dict[_Identity, list[RouterOutage]] = {}
     for ack in heard.values():
         for outage in ack.outages:
@@ -47,12 +47,12 @@ def evaluate(
             if identity is not None:
                 seen.setdefault(identity, []).append(outage)
     wanted = [*seen, *(identity for identity in known if identity not in seen and _untold(identity, heard.values()))]
-    order = {backend.name: number for number, backend in enumerate(resource.spec.backends)}
-    down = {name for identity in wanted for name in _affected(resource, identity)}
+    order = {backend.name: number for number, backend in enumerate(policy.backends)}
+    down = {name for identity in wanted for name in _affected(policy, identity)}
     out = []
     for identity in sorted(wanted, key=lambda i: (list(OutageScope).index(i[0]), order.get(i[1], 0))):
         scope, name, reason = identity
-        backend = next((b for b in resource.spec.backends if b.name == name), None)
+        backend = next((b for b in policy.backends if b.name == name), None)
         if (scope is OutageScope.BACKEND and backend is None) or (scope is OutageScope.HOUSE and _rests(deployments)):
             continue
         told, before = seen.get(identity), known.get(identity)
@@ -61,8 +61,8 @@ def evaluate(
             out.append(before)
             continue
         seen_by = f"seen by {len(told)} of {len(heard)} routers"
-        effect = _effect(resource, _affected(resource, identity), down)
-        message = _message(resource, reason, backend, told[0].detail, seen_by, effect)
+        effect = _effect(policy, _affected(policy, identity), down)
+        message = _message(policy, reason, backend, told[0].detail, seen_by, effect)
         since = before.since if before else min((o.since for o in told if o.since), default=now)
         out.append(
             Outage(scope=scope, backend=name or None, reason=reason, message=clip(message), since=since),
@@ -70,15 +70,15 @@ def evaluate(
     return out
 
 
-def events(resource: RoutePolicy, new: RoutePolicyStatus) -> list[Event]:
-    """What has begun and what is over since the resource's own status."""
-    before = {_identity(outage): outage for outage in (resource.status.outages if resource.status else ())}
-    after = {_identity(outage): outage for outage in new.outages}
+def events(policy: Outline, new: Iterable[Outage]) -> list[Event]:
+    """What has begun and what is over since the policy's own status."""
+    before = {_identity(outage): outage for outage in policy.known}
+    after = {_identity(outage): outage for outage in new}
     begun: list[Event] = [
         ("Warning", outage.reason, outage.message) for key, outage in after.items() if key not in before
     ]
     over: list[Event] = [
-        ("Normal", _RESTORED[outage.reason], _restored(resource, outage))
+        ("Normal", _RESTORED[outage.reason], _restored(policy, outage))
         for key, outage in before.items()
         if key not in after
     ]
@@ -109,31 +109,30 @@ def _rests(deployments: Mapping[str, ModelDeployment]) -> bool:
     return bool(deployments) and all(found.spec.replicas == 0 for found in deployments.values())
 
 
-def _affected(resource: RoutePolicy, identity: _Identity) -> list[str]:
+def _affected(policy: Outline, identity: _Identity) -> list[str]:
     """Backends that are passed over because of one outage."""
     scope, name, _ = identity
     if scope is OutageScope.BACKEND:
         return [name]
-    return [b.name for b in resource.spec.backends if (b.cloud is not None) is (scope is OutageScope.CLOUD)]
+    return policy.named(scope is OutageScope.CLOUD)
 
 
 def _message(
-    resource: RoutePolicy, reason: OutageReason, backend: Backend | None, detail: str, seen_by: str, effect: str
+    policy: Outline, reason: OutageReason, backend: Target | None, detail: str, seen_by: str, effect: str
 ) -> str:
     """What is down, what it means for requests, what to do. Nothing in it changes by itself."""
     if reason is OutageReason.EGRESS_DOWN:
-        clouds = _affected(resource, (OutageScope.CLOUD, "", reason))
+        clouds = _affected(policy, (OutageScope.CLOUD, "", reason))
         return (
             f"No cloud can be reached, {seen_by} ({clip(detail, 300)}). Until a probe gets through, {_list('backend', clouds)} "
             f"{'is' if len(clouds) == 1 else 'are'} passed over. {effect} "
             "Look at the way out: DNS, firewall, egress proxy, NetworkPolicies"
         )
     if reason is OutageReason.HOUSE_DOWN:
-        house = _affected(resource, (OutageScope.HOUSE, "", reason))
-        models = sorted({b.deployment.name for b in resource.spec.backends if b.deployment is not None})
+        house = _affected(policy, (OutageScope.HOUSE, "", reason))
         return (
             f"No model of the house can answer, {seen_by}: {_list('backend', house)}. {effect} "
-            f"Look at the conditions of {_list('ModelDeployment', models)}"
+            f"Look at the conditions of {_list('ModelDeployment', policy.deployments)}"
         )
     assert backend is not None
     said = f"it {clip(detail, 200)}, {seen_by}. {effect}"
@@ -142,26 +141,27 @@ def _message(
             f"Backend {backend.name} refuses the routers' key: {said} It is asked again after 30 min, or as soon as the "
             f"key changes. {_key_of(backend)}"
         )
-    if backend.cloud is not None:
+    if backend.cloud:
         remedy = f"Correct spec.backends[{backend.name}].cloud.model"
-        return f"Backend {backend.name} does not know model {backend.cloud.model}: {said} {remedy}"
-    served = backend.deployment.name if backend.deployment else ""
-    return f"Backend {backend.name} does not know its model: {said} Correct spec.model of ModelDeployment {served}"
+        return f"Backend {backend.name} does not know model {backend.model}: {said} {remedy}"
+    return (
+        f"Backend {backend.name} does not know its model: {said} Correct spec.model of ModelDeployment "
+        f"{backend.deployment}"
+    )
 
 
-def _key_of(backend: Backend) -> str:
-    if backend.cloud is None:
-        served = backend.deployment.name if backend.deployment else ""
-        return f"Renew the key that external.apiKeySecretRef of ModelDeployment {served} names"
-    ref = backend.cloud.credentials_secret_ref
-    if ref is None:
+def _key_of(backend: Target) -> str:
+    if not backend.cloud:
+        return f"Renew the key that external.apiKeySecretRef of ModelDeployment {backend.deployment} names"
+    if backend.key is None:
         return f"It wants a key: set spec.backends[{backend.name}].cloud.credentialsSecretRef"
-    return f"Renew key {ref.key} of Secret {ref.name}, or look at the account's balance"
+    secret, key = backend.key
+    return f"Renew key {key} of Secret {secret}, or look at the account's balance"
 
 
-def _effect(resource: RoutePolicy, affected: Collection[str], down: Collection[str]) -> str:
+def _effect(policy: Outline, affected: Collection[str], down: Collection[str]) -> str:
     """What it means for requests: which of the routes that use `affected` have no backend left that is not `down`."""
-    used = {route.name: {b.name for tier in route.tiers for b in tier.backends} for route in resource.spec.routes}
+    used = policy.routes
     touched = [name for name, backends in used.items() if not backends.isdisjoint(affected)]
     stranded = [name for name in touched if used[name].issubset(down)]
     if stranded:
@@ -169,12 +169,12 @@ def _effect(resource: RoutePolicy, affected: Collection[str], down: Collection[s
     return "Every route has another backend." if touched else "No route uses it."
 
 
-def _restored(resource: RoutePolicy, outage: Outage) -> str:
+def _restored(policy: Outline, outage: Outage) -> str:
     if outage.scope is OutageScope.CLOUD:
         return f"The cloud can be reached again; routes use it as they say. It was down since {outage.since}"
     if outage.scope is OutageScope.HOUSE:
         return f"The house can answer again; routes use it as they say. It was down since {outage.since}"
-    if any(backend.name == outage.backend for backend in resource.spec.backends):
+    if any(backend.name == outage.backend for backend in policy.backends):
         return f"Backend {outage.backend} is asked again; it was passed over since {outage.since}"
     return f"Backend {outage.backend} is no longer part of the policy"
 

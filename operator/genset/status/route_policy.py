@@ -20,6 +20,7 @@ from genset.desired.context import Object
 from genset.status import outages, pods
 from genset.status.conditions import Event, Verdict, events_of, first, merged
 from genset.status.observed import Problem, RoutePolicyObserved, RouterAck
+from genset.status.outline import Outline
 from genset.status.rollout import Rollout, incomplete, rollout
 
 _UNRESOLVED = frozenset(
@@ -88,14 +89,15 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
         programmed_routers=sum(view.serves(pod) for pod in view.routers),
         replicas=view.state.replicas,
         ready_replicas=view.state.ready,
-        outages=outages.evaluate(resource, observed.heard, observed.deployments, now),
+        outages=outages.evaluate(Outline.of(resource), observed.heard, observed.deployments, now),
     )
 
 
 def events(resource: RoutePolicy, new: RoutePolicyStatus) -> list[Event]:
     """(type, reason, message) of what has changed since the resource's own status."""
     old = resource.status
-    return events_of(old.conditions if old else (), new.conditions, _ALARMING) + outages.events(resource, new)
+    changed = events_of(old.conditions if old else (), new.conditions, _ALARMING)
+    return changed + outages.events(Outline.of(resource), new.outages)
 
 
 def _view(resource: RoutePolicy, observed: RoutePolicyObserved) -> _View:

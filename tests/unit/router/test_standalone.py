@@ -78,6 +78,26 @@ def test_endpoint_places_a_deployment(tmp_path: Path, url: str) -> None:
     assert (house.model, house.context_tokens, house.kind) == ("qwen", 9000, "local")
 
 
+# what the file says of house-small, what its backend says, how the server at --endpoint is asked to write on
+WRITING_ON: dict[str, tuple[str, str, str]] = {
+    "llama.cpp, as in a cluster": (MANAGED, "", "ContinueFinalMessage"),
+    "llama.cpp, but the policy knows better": (MANAGED, "continuation: Prefill", "Prefill"),
+    "llama.cpp, switched off": (MANAGED, 'continuation: "Off"', "Off"),
+    "an external server": (EXTERNAL, "", "Anchor"),
+    "an external server of which the policy knows more": (EXTERNAL, "continuation: Prefill", "Prefill"),
+    "nothing": ("", "", "Anchor"),
+}
+
+
+@pytest.mark.parametrize("case", WRITING_ON)
+def test_endpoint_keeps_the_engines_way_of_writing_on(tmp_path: Path, case: str) -> None:
+    deployment, said, wanted = WRITING_ON[case]
+    policy = POLICY.replace("name: house-small}}", f"name: house-small}}, {said}}}")
+    house, cloud = load(tmp_path, policy + SECRET + deployment, "house-small=http://127.0.0.1:8081").config.backends
+    assert house.continuation == wanted
+    assert cloud.continuation == "Anchor", "the other backends are asked as ever"
+
+
 def test_endpoint_alone_makes_a_deployment(tmp_path: Path) -> None:
     house = load(tmp_path, POLICY + SECRET, "house-small=http://h:1").config.backends[0]
     assert house.url is not None and house.url.base_url == "http://h:1/v1" and house.model == "house-small"
@@ -110,6 +130,12 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "wrong enum": (
         POLICY.replace("provider: openai", "provider: closedai") + SECRET + EXTERNAL,
         ["spec.backends", "provider"],
+    ),
+    "an address that names no server": (
+        POLICY.replace("provider: openai,", 'provider: openai, baseURL: "https://gateway.corp:70000/v1",')
+        + SECRET
+        + EXTERNAL,
+        ["RoutePolicy assistant", "spec.backends.1.cloud", "baseURL names no server", "PORT is 1 to 65535"],
     ),
     "unknown backend": (
         POLICY.replace("[{name: cloud}]", "[{name: claud}]"),
@@ -153,6 +179,12 @@ def test_policy_is_chosen_by_name(tmp_path: Path) -> None:
 def test_endpoints_are_checked(value: str) -> None:
     with pytest.raises(ConfigRejected, match="DEPLOYMENT=URL"):
         parse_endpoints([value])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:70000", "http://h:abc", "http://::1:8081"])
+def test_endpoint_that_names_no_server_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigRejected, match=r"--endpoint house-small=.*names no server.*PORT is 1 to 65535"):
+        load(tmp_path, POLICY + SECRET, f"house-small={url}")
 
 
 def test_endpoint_of_nobody_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""What outages tell of a policy: its backends, and which route uses which.
+
+Read from the spec as it is stored, not from the types: a policy that today's rules refuse, e.g. from before an upgrade,
+is still served by its routers, and what they see as down must be told all the same. What cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from genset.api.routepolicy import Outage, RoutePolicy
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A backend: a model of the house, or of a provider."""
+
+    name: str
+    cloud: bool = False
+    deployment: str = ""  # of the house
+    model: str = ""  # at the provider
+    key: tuple[str, str] | None = None  # Secret and key that the provider asks for
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One policy. `routes`: the backends of all tiers by name of the route; `known`: the outages of its status."""
+
+    backends: tuple[Target, ...]
+    routes: Mapping[str, frozenset[str]]
+    wants_routers: bool
+    known: tuple[Outage, ...]
+
+    @classmethod
+    def of(cls, resource: RoutePolicy) -> Outline:
+        """Of a policy that is accepted."""
+        known = tuple(resource.status.outages) if resource.status else ()
+        return cls._read(resource.spec.model_dump(mode="json", by_alias=True, exclude_none=True), known)
+
+    @classmethod
+    def of_refused(cls, live: Json) -> Outline:
+        """Of an object from the API server whose spec the types refuse."""
+        return cls._read(_object(live, "spec"), tuple(_outages(_object(live, "status"))))
+
+    @classmethod
+    def _read(cls, spec: Json, known: tuple[Outage, ...]) -> Outline:
+        routes = {
+            _text(route, "name"): frozenset(
+                _text(backend, "name") for tier in _items(route, "tiers") for backend in _items(tier, "backends")
+            )
+            for route in _items(spec, "routes")
+        }
+        wants_routers = _object(spec, "router").get("replicas") != 0
+        return cls(tuple(_target(item) for item in _items(spec, "backends")), routes, wants_routers, known)
+
+    def named(self, side_is_cloud: bool) -> list[str]:
+        """Backends of one side."""
+        return [target.name for target in self.backends if target.cloud is side_is_cloud]
+
+    @property
+    def deployments(self) -> list[str]:
+        """ModelDeployments that the backends name, each once."""
+        return sorted({target.deployment for target in self.backends if target.deployment})
+
+
+def _target(item: Json) -> Target:
+    cloud = _object(item, "cloud")
+    ref = _object(cloud, "credentialsSecretRef")
+    return Target(
+        name=_text(item, "name"),
+        cloud=bool(cloud),
+        deployment=_text(_object(item, "deployment"), "name"),
+        model=_text(cloud, "model"),
+        key=(_text(ref, "name"), _text(ref, "key")) if ref else None,
+    )
+
+
+def _outages(status: Json) -> Iterator[Outage]:
+    for item in _items(status, "outages"):
+        try:
+            yield Outage.model_validate(item)
+        except ValidationError:
+            continue  # of a later version, which knows scopes or reasons that we do not
+
+
+def _object(holder: Json, name: str) -> Json:
+    found = holder.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _items(holder: Json, name: str) -> list[Json]:
+    found = holder.get(name)
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+
+
+def _text(holder: Json, name: str) -> str:
+    found = holder.get(name)
+    return found if isinstance(found, str) else ""
