@@ -63,6 +63,9 @@ class Run:
     lag: Mapping[str, float]
     used: Mapping[str, Used]
     busy: Mapping[int, float] = field(default_factory=dict)  # by core
+    others: Mapping[int, float] = field(default_factory=dict)  # by core: what programs used that may run there
+    own_lag: float | None = None  # ms, p99, of load generator and upstream themselves; None: not known
+    begun_in: float = 0.0  # from the first dial until every stream had its first chunk, or the wait for it was over
 
     @classmethod
     def parse(cls, text: str) -> Run:
@@ -83,6 +86,9 @@ class Run:
             lag=streams.get("lag_ms") or {},
             used={name: Used(u["cpu_seconds"], u["rss_bytes"]) for name, u in (raw["watched"] or {}).items()},
             busy={int(core): c["busy"] for core, c in (raw["cores"] or {}).items()},
+            others={int(core): c["others"] for core, c in (raw["cores"] or {}).items()},
+            own_lag=_own_lag(streams),
+            begun_in=streams.get("begun_in", 0.0),
         )
 
     @property
@@ -105,13 +111,20 @@ class Run:
         return sum(self.used[name].cpu_seconds for name in names if name in self.used) / self.seconds
 
 
+def _own_lag(streams: Mapping[str, Any]) -> float | None:
+    """By how much the upstream sent late, and how long the generator did not look."""
+    late, turn = streams.get("upstream_late_ms"), streams.get("turn_ms")
+    return float(late["p99"] + turn["p99"]) if late and turn else None
+
+
 @dataclass(frozen=True)
 class Load:
-    """The load generator on its core."""
+    """The load generator on its core, and the upstream that it shares it with."""
 
     program: Path
     cores: Cores
     plan: Plan
+    upstream_port: int
     upstream_pid: int
 
     def run(self, scenario: Scenario, port: int, peer_pid: int | None, headers: Mapping[str, str]) -> Run:
@@ -121,6 +134,7 @@ class Load:
         command += [*scenario.options(), "--model", UPSTREAM_MODEL]
         command += ["--duration", f"{plan.seconds}s", "--patience", f"{plan.patience}s"]
         command += [word for name, value in headers.items() for word in ("--header", f"{name}: {value}")]
+        command += ["--upstream", f"127.0.0.1:{self.upstream_port}"] if scenario.mode == "streams" else []
         command += ["--watch", f"upstream={self.upstream_pid}"]
         command += ["--watch", f"peer={peer_pid}"] if peer_pid else []
         wait_for_calm(self.cores, plan.calm)

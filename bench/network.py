@@ -2,7 +2,9 @@
 
 The machine's loopback is everybody's: packet filters, address translation and connection tracking of a cluster that runs
 beside look at every packet (a third more CPU per chunk where we looked), and some machines pace TCP by BBR, with a timer
-per connection. In a new namespace there are no rules, and congestion control is the kernel's plain one.
+per connection. In a new namespace there are no rules, congestion control is the kernel's plain one, and there are no tail
+loss probes: where a round trip takes microseconds, every acknowledgement that waits for a read looks like a loss to them,
+and senders repeat what has long arrived.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from pathlib import Path
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # linux/sockios.h, linux/if.h
-CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+#: Documentation/networking/ip-sysctl.rst
+SETTINGS = {"tcp_congestion_control": "reno", "tcp_early_retrans": "0"}
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +42,10 @@ def isolate() -> bool:
         request = struct.pack("16sh", b"lo", 0)
         flags = struct.unpack("16sh", fcntl.ioctl(control, SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh", b"lo", flags | IFF_UP))
-    try:
-        CONGESTION.write_text("reno")
-    except OSError as problem:
-        log.warning("Congestion control stays %s (%s)", CONGESTION.read_text().strip(), problem)
+    for name, value in SETTINGS.items():
+        setting = Path("/proc/sys/net/ipv4") / name
+        try:
+            setting.write_text(value)
+        except OSError as problem:
+            log.warning("%s stays %s (%s)", name, setting.read_text().strip(), problem)
     return True

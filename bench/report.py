@@ -148,7 +148,7 @@ def caveats(found: Sequence[Row]) -> str:
         return ""
     return (
         "A ! marks medians of windows that are no good measurement of the peer, because there were no others: the load "
-        "generator and the upstream filled their core, or other programs ran on one of the two."
+        "generator and the upstream filled their core or were late themselves, or other programs ran on one of the two."
     )
 
 

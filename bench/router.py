@@ -163,7 +163,7 @@ class Result:
         head = (
             f"{datetime.now(UTC):%Y-%m-%d}, {facts['cpu']}, Linux {facts['kernel']}, {interpreter().about}; "
             f"medians of {plan.rounds} rounds of {plan.seconds:g} s; peer on one core, upstream and load on another, "
-            f"in {network}."
+            f"in {network}; lag measured on every twelfth stream, at least 25."
         )
         peers_told = [f"- {peer.name} {version}: {peer.about}" for peer, version in self.installed.items()]
         return "\n".join([head, "", *peers_told])
@@ -212,7 +212,7 @@ def measure(chosen: Sequence[Peer], plan: Plan, cores: Cores) -> tuple[list[Roun
         top = Path(folder)
         # Interrupted: what there is, counts.
         with upstream(program, cores, top) as (port, pid), contextlib.suppress(KeyboardInterrupt):
-            load = Load(program, cores, plan, pid)
+            load = Load(program, cores, plan, port, pid)
             for number in range(plan.rounds):
                 windows = Windows(load, number, plan, frozenset(hopeless))
                 done.append(windows.direct(port))
@@ -314,6 +314,10 @@ def told(one: Round, scenario: str) -> str:
     rate = f"{run.chunks_per_second:,.0f} chunks/s" if run.mode == "streams" else f"{run.per_second:,.0f} requests/s"
     tail = run.lag if run.mode == "streams" else run.latency
     parts = [f"{one.peer}, {scenario}: {rate}", f"p99 {tail.get('p99', 0.0):,.1f} ms"]
+    if run.mode == "streams":
+        own = "" if run.own_lag is None else f", {run.own_lag:,.1f} ms of it the instrument's at most"
+        parts[-1] += own
+        parts.append(f"all began within {run.begun_in:.1f} s")
     if "peer" in run.used and (count := run.chunks or run.requests):
         parts.append(f"{run.used['peer'].cpu_seconds / count * 1e6:.1f} µs each")
     if run.failures:

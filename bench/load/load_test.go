@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -32,7 +33,7 @@ func serve(t *testing.T, accept func(u *upstream) func(fd int)) string {
 
 func measure(t *testing.T, args ...string) *result {
 	t.Helper()
-	o, err := parseOptions(append(args, "--warmup", "100ms", "--duration", "300ms"))
+	o, err := parseOptions(append(args, "--warmup", "100ms", "--duration", "300ms", "--begin-within", "500ms"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +84,83 @@ func TestStreamsAreCounted(t *testing.T) {
 func TestStreamsKeepThePaceThatTheyAskFor(t *testing.T) {
 	r := measure(t, "streams", "--url", serve(t, healthy), "--streams", "10", "--chunk-rate", "50")
 	if s := r.Streams; s.Complete != 10 || s.PerSecond < 400 || s.PerSecond > 600 {
+		t.Errorf("got %+v %+v", r, s)
+	}
+}
+
+// Streams that are no probes are read in bulk, and checked like the others.
+func TestLagIsMeasuredOnProbes(t *testing.T) {
+	r := measure(t, "streams", "--url", serve(t, healthy), "--streams", "100", "--chunk-rate", "100", "--probe-every", "4")
+	s := r.Streams
+	if s.Complete != 100 || s.Probes != 25 || s.PerSecond < 9_000 || s.PerSecond > 11_000 || s.Probed < s.Chunks/5 || s.Probed > s.Chunks/3 {
+		t.Errorf("got %+v %+v", r, s)
+	}
+}
+
+// What is the instrument's own is told apart from what the peer adds.
+func TestTheUpstreamTellsByHowMuchItWasLate(t *testing.T) {
+	stalls := func(u *upstream) func(int) {
+		u.loop.onTimer = func() {
+			if u.streams > 0 {
+				time.Sleep(40 * time.Millisecond)
+			}
+			u.tick()
+		}
+		return u.accept
+	}
+	for name, c := range map[string]struct {
+		accept      func(u *upstream) func(int)
+		least, most float64
+	}{"quick": {healthy, 0, 20}, "slow": {stalls, 20, 1000}} {
+		url := serve(t, c.accept)
+		address := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/v1/chat/completions")
+		r := measure(t, "streams", "--url", url, "--upstream", address, "--streams", "10", "--chunk-rate", "100")
+		if s := r.Streams; s.Late == nil || s.Late.P99 <= c.least || s.Late.P99 > c.most || s.Turn.P50 <= 0 {
+			t.Errorf("%s: got %+v %+v", name, s, s.Late)
+		}
+	}
+}
+
+// tardy holds the third connection's request back until `wait` after the first connection.
+func tardy(wait time.Duration) func(u *upstream) func(int) {
+	return func(u *upstream) func(int) {
+		accepted, first := 0, time.Time{}
+		var held *conn
+		var request []byte
+		u.loop.onTimer = func() {
+			if u.tick(); held != nil && time.Since(first) > wait {
+				c := held
+				held = nil
+				s := &session{upstream: u, conn: c}
+				c.onData, c.onClose = s.data, s.closed
+				s.data(request)
+			}
+		}
+		return func(fd int) {
+			if accepted++; accepted == 1 {
+				first = time.Now()
+			}
+			if accepted != 3 {
+				u.accept(fd)
+				return
+			}
+			held, _ = u.loop.add(fd)
+			held.onData = func(data []byte) { request = append(request, data...) }
+		}
+	}
+}
+
+// Otherwise a peer that leaves some streams waiting would look quick with the others.
+func TestTheWindowWaitsForEveryStream(t *testing.T) {
+	r := measure(t, "streams", "--url", serve(t, tardy(1300*time.Millisecond)), "--streams", "5", "--chunk-rate", "100")
+	if s := r.Streams; s.Complete != 5 || s.BegunIn < 1.3 || s.PerSecond < 400 {
+		t.Errorf("got %+v %+v", r, s)
+	}
+}
+
+func TestStreamsThatBeginLateAreFailures(t *testing.T) {
+	r := measure(t, "streams", "--url", serve(t, tardy(1800*time.Millisecond)), "--streams", "5", "--chunk-rate", "100")
+	if s := r.Streams; s.Complete != 4 || r.Errors["began late"] != 1 || s.BegunIn < 1.5 || s.BegunIn > 1.7 {
 		t.Errorf("got %+v %+v", r, s)
 	}
 }

@@ -25,12 +25,22 @@ type loop struct {
 	// harvest > 0: the loop sleeps this long and then takes whatever has come, instead of being woken by each arrival.
 	// With 100,000 arrivals a second the wake-ups would cost more than the reading, here and in whoever sends.
 	harvest time.Duration
+	onTurn  func() // after each look, if harvest is set
+
+	// alone: this goroutine is all that the program does, so that it may sleep without telling Go's scheduler, which on a
+	// single core takes the processor away from whoever sleeps and looks for other work every 20 µs.
+	alone bool
 }
 
 // slowAck asks the kernel to acknowledge together with later data or a few milliseconds later, not at every read, where it
 // costs three times the read itself. The kernel forgets it after a while.
 func (c *conn) slowAck() {
 	_ = syscall.SetsockoptInt(c.fd, syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 0)
+}
+
+// promptAck undoes slowAck: acknowledgements that wait for a read would make the sender believe that its data was lost.
+func (c *conn) promptAck() {
+	_ = syscall.SetsockoptInt(c.fd, syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1)
 }
 
 // Edge-triggered: otherwise the kernel looks at every socket again after it was read, to find it empty. Whoever closes
@@ -103,11 +113,11 @@ func (l *loop) run() error {
 			if next += l.harvest; next < monotonic() {
 				next = monotonic() // behind: no sleep, and no hurry afterwards to make up for it
 			} else {
-				sleepUntil(next)
+				l.sleepUntil(next)
 			}
 			patience = 0
 		}
-		n, err := syscall.EpollWait(l.epoll, events, patience)
+		n, err := l.wait(events, patience)
 		if err != nil && !errors.Is(err, syscall.EINTR) {
 			return fmt.Errorf("epoll_wait: %w", err)
 		}
@@ -122,9 +132,20 @@ func (l *loop) run() error {
 				c.handle(event.Events)
 			}
 		}
+		if l.harvest > 0 && l.onTurn != nil {
+			l.onTurn()
+		}
 	}
 	return nil
 }
+
+// unwatch: the loop no longer looks at this connection, and its arrivals wake nobody; whoever asked for it reads it by look.
+func (c *conn) unwatch() {
+	_ = c.loop.watch(c.fd, 0, syscall.EPOLL_CTL_DEL)
+}
+
+// look takes what has come to a connection that is not watched.
+func (c *conn) look() { c.handle(syscall.EPOLLIN) }
 
 // monotonic is a time on CLOCK_MONOTONIC.
 func monotonic() time.Duration {
@@ -133,9 +154,26 @@ func monotonic() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-func sleepUntil(at time.Duration) {
+func (l *loop) sleepUntil(at time.Duration) {
 	ts := syscall.NsecToTimespec(at.Nanoseconds())
-	_, _, _ = syscall.Syscall6(syscall.SYS_CLOCK_NANOSLEEP, 1, 1 /* TIMER_ABSTIME */, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	const clock, absolute = 1, 1 // CLOCK_MONOTONIC, TIMER_ABSTIME
+	if l.alone {
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_CLOCK_NANOSLEEP, clock, absolute, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	} else {
+		_, _, _ = syscall.Syscall6(syscall.SYS_CLOCK_NANOSLEEP, clock, absolute, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	}
+}
+
+// wait is epoll_wait. patience in ms; -1: for ever.
+func (l *loop) wait(events []syscall.EpollEvent, patience int) (int, error) {
+	if !l.alone && patience != 0 {
+		return syscall.EpollWait(l.epoll, events, patience)
+	}
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(patience), 0, 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
 }
 
 // listen opens a port; accepted gets each new connection, ready to be given to add.

@@ -18,6 +18,7 @@ import (
 type options struct {
 	mode        string
 	target      *net.TCPAddr
+	upstream    *net.TCPAddr // nil: not asked
 	host        string
 	path        string
 	model       string
@@ -27,6 +28,8 @@ type options struct {
 	rate        float64
 	streams     int
 	chunkRate   float64
+	probeEvery  int
+	beginWithin time.Duration
 	warmup      time.Duration
 	duration    time.Duration
 	patience    time.Duration
@@ -64,6 +67,7 @@ func runCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	l.alone = true
 	r, err := o.run(l)
 	if err != nil {
 		return err
@@ -76,13 +80,16 @@ func parseOptions(args []string) (*options, error) {
 	var headers, watches many
 	flags := flag.NewFlagSet("run "+o.mode, flag.ContinueOnError)
 	target := flags.String("url", "", "http://HOST:PORT/v1/chat/completions")
+	upstream := flags.String("upstream", "", "HOST:PORT of the upstream, to be asked by how much it was late (streams)")
 	flags.StringVar(&o.model, "model", "bench", "model of the request")
 	flags.StringVar(&o.body, "body", "whole", "whole, short or untouched: what is asked for (saturate, rate)")
 	flags.IntVar(&o.connections, "connections", 32, "connections that are kept busy (saturate)")
 	flags.Float64Var(&o.rate, "rate", 500, "requests per second (rate)")
 	flags.IntVar(&o.streams, "streams", 300, "streams at once (streams)")
 	flags.Float64Var(&o.chunkRate, "chunk-rate", 100, "chunks per second of each stream, as the upstream is set (streams)")
-	flags.DurationVar(&o.warmup, "warmup", time.Second, "before the measured window")
+	flags.IntVar(&o.probeEvery, "probe-every", 12, "one stream of so many is read at once, for its lag, the others every 50 ms; 1: all (streams)")
+	flags.DurationVar(&o.beginWithin, "begin-within", 3*time.Second, "after the last stream was opened: until every stream has its first chunk; then they count as failed (streams)")
+	flags.DurationVar(&o.warmup, "warmup", time.Second, "before the measured window; streams: after all have begun")
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "measured window")
 	flags.DurationVar(&o.patience, "patience", 10*time.Second, "after the end, for answers that are late; then they count as failed")
 	flags.Var(&headers, "header", "extra header, NAME: VALUE (repeatable)")
@@ -100,6 +107,11 @@ func parseOptions(args []string) (*options, error) {
 	o.host, o.path, o.headers = parsed.Host, parsed.RequestURI(), headers
 	if o.target, err = net.ResolveTCPAddr("tcp4", parsed.Host); err != nil {
 		return nil, fmt.Errorf("--url %q: %w", *target, err)
+	}
+	if *upstream != "" {
+		if o.upstream, err = net.ResolveTCPAddr("tcp4", *upstream); err != nil {
+			return nil, fmt.Errorf("--upstream %q: %w", *upstream, err)
+		}
 	}
 	for _, pair := range watches {
 		name, value, _ := strings.Cut(pair, "=")

@@ -13,8 +13,9 @@ import (
 
 // upstream answers like a model server. A request without "stream": true gets a JSON body of about 1 KB at once; with it
 // the same text in `pieces` events, at once and in one write, as from a server that has its answer ready. If the prompt
-// names a pace ("pace=20ms"), the stream has max_tokens chunks, each a write of its own, at that pace. Each such chunk carries the time at which it was due (Unix, ns, after an @ inside the content), so that whoever reads
-// it knows its lag, including what piled up here.
+// names a pace ("pace=20ms"), the stream has max_tokens chunks, each a write of its own, at that pace. Each such chunk
+// carries the time at which it was due (Unix, ns, after an @ inside the content), so that whoever reads it knows its lag,
+// including what piled up here.
 //
 // Chunks are due on a grid of `quantum`: programming the timer for every single chunk would cost as much as sending it (a
 // VM exit each), and all chunks of one instant are the same bytes. The grid is a ring of slots, one list of streams each.
@@ -77,6 +78,7 @@ func upstreamCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	l.alone = true
 	u := newUpstream(l, *quantum)
 	address, err := l.listen(*listen, u.accept)
 	if err != nil {

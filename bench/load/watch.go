@@ -19,60 +19,138 @@ type watched struct {
 	Processes  int     `json:"processes"`
 }
 
+// core tells of one core during the window. Working time that no process is charged with is the machine's own: interrupts,
+// waking from idle, the loopback's packets in ksoftirqd. At 10,000 messages a second it is a tenth of a core, so what is
+// busy beyond the watched processes says little about others; their own CPU time does.
 type core struct {
-	Busy  float64 `json:"busy"`  // share of the window in which the core worked, for whomever
-	Steal float64 `json:"steal"` // share that the hypervisor gave to others
+	Busy   float64 `json:"busy"`   // share of the window in which the core worked, for whomever
+	Others float64 `json:"others"` // CPU time of programs not watched that may run here, as a share of the window; may exceed 1
+	Steal  float64 `json:"steal"`  // share that the hypervisor gave to others
 }
 
-// watch is a reading of /proc: of named processes with their descendants, of this process, of every core.
+// process is one reading of /proc/PID/stat.
+type process struct {
+	parent int
+	kernel bool    // a thread of the kernel
+	cpu    float64 // seconds
+	reaped float64 // seconds, of children that ended and were waited for
+	rss    int64
+}
+
+// watch is a reading of /proc: of all processes, of every core. pids: roots of those that are watched with their descendants.
 type watch struct {
-	at    time.Time
-	cpu   map[string]float64
-	rss   map[string]int64
-	count map[string]int
-	cores map[string][2]float64 // idle, steal, in ticks
+	at        time.Time
+	pids      map[string]int
+	processes map[int]process
+	cores     map[string][2]float64 // idle, steal, in ticks
 }
 
 func readWatch(pids map[string]int) watch {
-	w := watch{at: time.Now(), cpu: map[string]float64{}, rss: map[string]int64{}, count: map[string]int{}, cores: readCores()}
-	parents, cpu, rss := readProcesses()
-	for name, root := range pids {
-		for pid := range parents {
-			if descends(pid, root, parents) {
-				w.cpu[name] += cpu[pid]
-				w.rss[name] += rss[pid]
-				w.count[name]++
-			}
-		}
-	}
-	return w
+	return watch{at: time.Now(), pids: pids, cores: readCores(), processes: readProcesses()}
 }
 
 // since compares with an earlier reading.
 func (w watch) since(earlier watch) (map[string]watched, map[string]core) {
 	processes := map[string]watched{}
-	for name := range w.count {
-		processes[name] = watched{w.cpu[name] - earlier.cpu[name], w.rss[name], w.count[name]}
+	for name, root := range w.pids {
+		found := watched{}
+		for pid, now := range w.processes {
+			if w.descends(pid, root) {
+				found.CPUSeconds += now.cpu
+				found.RSSBytes += now.rss
+				found.Processes++
+			}
+		}
+		for pid, before := range earlier.processes {
+			if earlier.descends(pid, root) {
+				found.CPUSeconds -= before.cpu
+			}
+		}
+		if found.Processes > 0 {
+			processes[name] = found
+		}
+	}
+	seconds := w.at.Sub(earlier.at).Seconds()
+	others := map[string]float64{}
+	for pid, used := range w.others(earlier) {
+		for _, name := range allowed(pid) {
+			others[name] += used
+		}
 	}
 	// Idle time is exact; working time is what a tick happened to see, and ticks fall into step with timers.
-	wall := w.at.Sub(earlier.at).Seconds() * clockTicks
 	cores := map[string]core{}
 	for name, now := range w.cores {
 		before := earlier.cores[name]
-		cores[name] = core{min(max(1-(now[0]-before[0])/wall, 0), 1), (now[1] - before[1]) / wall}
+		busy := 1 - (now[0]-before[0])/(seconds*clockTicks)
+		cores[name] = core{min(max(busy, 0), 1), others[name] / seconds, (now[1] - before[1]) / (seconds * clockTicks)}
 	}
 	return processes, cores
 }
 
-func descends(pid, root int, parents map[int]int) bool {
+// others: CPU seconds since the earlier reading of programs that are not watched, by process. What a process and its
+// children did that began and ended in between is with whoever waited for them.
+func (w watch) others(earlier watch) map[int]float64 {
+	used := map[int]float64{}
+	for pid, now := range w.processes {
+		if !now.kernel && !w.watches(pid) {
+			before := earlier.processes[pid]
+			used[pid] = now.cpu + now.reaped - before.cpu - before.reaped
+		}
+	}
+	for pid, before := range earlier.processes {
+		if _, lives := w.processes[pid]; !lives {
+			if _, known := used[before.parent]; known { // what it had used before the earlier reading
+				used[before.parent] -= before.cpu + before.reaped
+			}
+		}
+	}
+	for pid, seconds := range used {
+		if seconds <= 0 {
+			delete(used, pid)
+		}
+	}
+	return used
+}
+
+func (w watch) watches(pid int) bool {
+	for _, root := range w.pids {
+		if w.descends(pid, root) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w watch) descends(pid, root int) bool {
 	for pid != root && pid > 1 {
-		pid = parents[pid]
+		pid = w.processes[pid].parent
 	}
 	return pid == root
 }
 
-func readProcesses() (parents map[int]int, cpu map[int]float64, rss map[int]int64) {
-	parents, cpu, rss = map[int]int{}, map[int]float64{}, map[int]int64{}
+// allowed names the cores that a process may run on; none if it is gone.
+func allowed(pid int) (cores []string) {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, list, _ := strings.Cut(string(data), "Cpus_allowed_list:")
+	list, _, _ = strings.Cut(list, "\n")
+	for part := range strings.SplitSeq(strings.TrimSpace(list), ",") {
+		low, high, ranged := strings.Cut(part, "-")
+		first, err := strconv.Atoi(low)
+		last := first
+		if ranged {
+			last, _ = strconv.Atoi(high)
+		}
+		for core := first; err == nil && core <= last; core++ {
+			cores = append(cores, strconv.Itoa(core))
+		}
+	}
+	return cores
+}
+
+const kernelThread = 0x00200000 // PF_KTHREAD, linux/sched.h
+
+func readProcesses() map[int]process {
+	found := map[int]process{}
 	entries, _ := os.ReadDir("/proc")
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
@@ -83,19 +161,31 @@ func readProcesses() (parents map[int]int, cpu map[int]float64, rss map[int]int6
 		if err != nil { // ended meanwhile
 			continue
 		}
-		// The name in parentheses may hold anything; fields are counted from behind it: state ppid … utime(12) stime(13) … rss(22).
-		fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-		if len(fields) < 22 {
-			continue
+		if one, good := parseStat(string(data)); good {
+			found[pid] = one
 		}
-		parents[pid], _ = strconv.Atoi(fields[1])
-		user, _ := strconv.ParseFloat(fields[11], 64)
-		system, _ := strconv.ParseFloat(fields[12], 64)
-		pages, _ := strconv.ParseInt(fields[21], 10, 64)
-		cpu[pid] = (user + system) / clockTicks
-		rss[pid] = pages * int64(os.Getpagesize())
 	}
-	return parents, cpu, rss
+	return found
+}
+
+func parseStat(line string) (process, bool) {
+	// The name in parentheses may hold anything; fields are counted from behind it: state ppid … flags(7) …
+	// utime(12) stime(13) cutime(14) cstime(15) … rss(22).
+	fields := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
+	if len(fields) < 22 {
+		return process{}, false
+	}
+	number := func(field int) int64 {
+		value, _ := strconv.ParseInt(fields[field-1], 10, 64)
+		return value
+	}
+	return process{
+		parent: int(number(2)),
+		kernel: number(7)&kernelThread != 0,
+		cpu:    float64(number(12)+number(13)) / clockTicks,
+		reaped: float64(number(14)+number(15)) / clockTicks,
+		rss:    number(22) * int64(os.Getpagesize()),
+	}, true
 }
 
 func readCores() map[string][2]float64 {

@@ -33,6 +33,7 @@ def run(mode: str, **values: object) -> Run:
         lag={"p99": 3.0},
         used={"load": Used(1.5, 0), "upstream": Used(1.5, 0), "peer": Used(5.0, 50 * 2**20)},
         busy={PEER: 1.0, LOAD: 0.6},
+        others={PEER: 1.0, LOAD: 1.0},
     )
     return replace(base, **values)  # type: ignore[arg-type]
 
@@ -85,6 +86,27 @@ def test_flaws(busy: dict[int, float], load_seconds: float, peer_seconds: float,
     found = one("genset", used=used, busy=busy)
     assert found.flaw(WHOLE) == flaw
     assert rows([found])[0].whole.flawed == (flaw is not None)
+
+
+def test_what_no_program_was_charged_with_is_not_held_against_a_window() -> None:
+    """Interrupts and waking from idle: the kernel's work for the loopback."""
+    busy = {PEER: 1.0, LOAD: 0.75}
+    assert one("genset", busy=busy).flaw(WHOLE) == "others on the load generator's core"
+    assert one("genset", busy=busy, others={PEER: 0.02, LOAD: 0.02}).flaw(WHOLE) is None
+    assert one("genset", busy=busy, others={}).flaw(WHOLE) is not None, "unknown is no excuse"
+
+
+@pytest.mark.parametrize(
+    ("own_lag", "lag", "flawed"),
+    [(4.0, 6.0, False), (6.0, 20.0, True), (6.0, 60.0, False), (300.0, 1000.0, True), (None, 60.0, True)],
+)
+def test_a_load_that_keeps_its_schedule_is_no_limit_however_full_its_core_is(
+    own_lag: float | None, lag: float, flawed: bool
+) -> None:
+    full = {"load": Used(3.2, 0), "upstream": Used(1.6, 0), "peer": Used(5.0, 0)}
+    busy = {PEER: 1.0, LOAD: 1.0}
+    found = changed(one("genset"), MANY, used=full, busy=busy, own_lag=own_lag, lag={"p99": lag})
+    assert (found.flaw(MANY) is not None) == flawed
 
 
 def test_latency_is_what_the_peer_adds_in_the_same_round() -> None:
@@ -198,7 +220,7 @@ def test_section_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
 def test_output_of_a_run_that_ended_before_its_window_is_understood() -> None:
     line = {
         "mode": "streams", "seconds": 0, "requests": 0, "per_second": 0, "errors": {"status 500": 3}, "connections": 3,
-        "streams": {"wanted": 3, "complete": 0, "short": 0, "chunks": 0, "reads": 0, "per_second": 0,
+        "streams": {"wanted": 3, "complete": 0, "short": 0, "begun_in": 0, "chunks": 0, "per_second": 0,
                     "lag_ms": {"p50": 0, "p90": 0, "p99": 0, "max": 0}},
         "watched": None, "cores": None,
     }  # fmt: skip
@@ -208,13 +230,15 @@ def test_output_of_a_run_that_ended_before_its_window_is_understood() -> None:
 def test_output_of_the_load_generator_is_understood() -> None:
     line = {
         "mode": "streams", "seconds": 3.0, "requests": 300, "per_second": 0, "errors": {"closed": 1}, "connections": 300,
-        "streams": {"wanted": 300, "complete": 298, "short": 1, "chunks": 90_000, "reads": 1, "per_second": 30_000.0,
-                    "lag_ms": {"p50": 0.5, "p90": 1, "p99": 2, "max": 3}},
+        "streams": {"wanted": 300, "complete": 298, "short": 1, "begun_in": 1.1, "chunks": 90_000, "per_second": 30_000.0,
+                    "lag_ms": {"p50": 0.5, "p90": 1, "p99": 2, "max": 3}, "turn_ms": {"p50": 0.25, "p99": 0.5},
+                    "upstream_late_ms": {"p50": 0.1, "p99": 0.75}},
         "watched": {"load": {"cpu_seconds": 0.9, "rss_bytes": 1, "processes": 1},
                     "peer": {"cpu_seconds": 1.2, "rss_bytes": 2, "processes": 3}},
-        "cores": {"0": {"busy": 0.5, "steal": 0.0}, "1": {"busy": 0.9, "steal": 0.1}},
+        "cores": {"0": {"busy": 0.5, "others": 0.1, "steal": 0.0}, "1": {"busy": 0.9, "others": 0.2, "steal": 0.1}},
     }  # fmt: skip
     found = Run.parse(json.dumps(line))
     assert (found.chunks, found.complete, found.failures, found.lag["p99"]) == (90_000, 298, 2, 2)
-    assert found.busy == {0: 0.5, 1: 0.9}
+    assert found.own_lag == pytest.approx(1.25)
+    assert (found.busy, found.others, found.begun_in) == ({0: 0.5, 1: 0.9}, {0: 0.1, 1: 0.2}, 1.1)
     assert found.share("load", "peer", "absent") == pytest.approx(0.7)
