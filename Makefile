@@ -7,6 +7,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/genset
 VENV := $(CACHE)/venv/$(shell cat pyproject.toml requirements.lock 2>/dev/null | sha256sum | cut -c1-12)
 PY := $(VENV)/bin/python
 BIN := PATH="$(VENV)/bin:$$PATH"
+COMPILED := $(CACHE)/compiled/$(shell cat tools/compiled.py $$(find operator/genset -name '*.py' | sort) | sha256sum | cut -c1-12)
 APISERVER_GOLDEN := tests/golden/desired/test_desired_apiserver.py
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -18,7 +19,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lint unit charts integration e2e e2e-vllm soak crds manifests docs golden lock bench image clean
+.PHONY: help venv demo demo-down test lint unit compiled charts integration e2e e2e-vllm soak crds manifests docs golden lock bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +32,7 @@ demo: venv ## Plays the main job on a real cluster (KUBECONFIG=... CONTEXT=name 
 demo-down: venv ## Ends what the demo started
 	@$(PY) -m e2e.demo down
 
-test: lint unit charts integration e2e ## Everything, as CI runs it
+test: lint unit compiled charts integration e2e ## Everything, as CI runs it
 	@echo "All checks passed"
 
 lint: venv ## Style, types, import layers, generated files
@@ -41,6 +42,14 @@ lint: venv ## Style, types, import layers, generated files
 unit: venv ## Pure code, golden files, router and puller against real sockets
 	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/upstream -q --ignore=$(APISERVER_GOLDEN)
 	@$(BIN) pytest tests/soak -q
+
+compiled: $(COMPILED)/.ready ## The same tests of the router, of the router as the image has it
+	@PYTHONPATH=$(COMPILED):$(CURDIR) $(BIN) pytest -o pythonpath=. --compiled -n $(or $(JOBS),4) --dist worksteal tests/unit/router tests/router -q
+
+$(COMPILED)/.ready: $(VENV)/.ready
+	@echo "Compiling the router into $(@D) (about a minute)"
+	@mkdir -p $(dir $(@D)); rm -rf $$(ls -dt $(dir $(@D))*/ | tail -n +4) $(@D); mkdir $(@D); cp -r operator/genset $(@D)
+	@$(PY) tools/compiled.py $(@D) && touch $@
 
 charts: venv ## Chart, manifests, CRDs and CEL rules
 	@$(PY) -m e2e.cluster tools

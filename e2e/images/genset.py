@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from e2e.images.oci import ImageConfig, write_archive
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = "genset.local/genset:dev"
 BASE_REFERENCE = "genset.local/python:3.13"
+BUILDER_REFERENCE = "genset.local/python-builder:3.13"
 BASE_SUITE = "trixie"
 BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+BUILDER_PACKAGES = (*BASE_PACKAGES, "gcc", "libc6-dev", "python3-dev")
 ARCHIVE = "image.tar"
 INPUTS = (
     "Dockerfile",
@@ -32,6 +34,7 @@ INPUTS = (
     "README.md",
     "LICENSE",
     "operator",
+    "tools/compiled.py",
 )
 CERTIFICATES = Path("/etc/ssl/certs")
 PIP_CONFIGURATIONS = (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
@@ -42,7 +45,8 @@ MOST_STORED_LAYERS = 120  # of old builds; then the storage begins anew
 def key(root: Path = ROOT) -> str:
     """Changes with anything that gets into the image, and nothing else."""
     parts: dict[str, str | bytes] = dict(read_tree(root, [name for name in INPUTS if (root / name).exists()]))
-    return digest({**parts, "base": _base_key(), "reference": REFERENCE})
+    keys = {"base": _base_key(BASE_PACKAGES), "builder": _base_key(BUILDER_PACKAGES)}
+    return digest({**parts, **keys, "reference": REFERENCE})
 
 
 def archive() -> Path:
@@ -54,15 +58,18 @@ def _build(out: Path) -> None:
     packages.install(packages.IMAGES)
     with locked(cache_root() / "buildah.lock", "building the project's image"):
         _drop_old_layers()
-        base = _import_base()
+        base = _import_base(BASE_REFERENCE, BASE_PACKAGES)
+        builder = _import_base(BUILDER_REFERENCE, BUILDER_PACKAGES)
         log_file = cache_root() / "log" / "build-image.log"
         log_file.unlink(missing_ok=True)
         command = buildah(
             "build", "--layers", "--network", "host", "--pull-never", "--build-arg", f"BASE={base}",
+            "--build-arg", f"BUILDER={builder}",
             *_volumes(), *_build_arguments(os.environ),
             "--tag", REFERENCE, "--file", str(ROOT / "Dockerfile"), str(ROOT),
         )  # fmt: skip
-        run_step(f"Building {REFERENCE} from the Dockerfile", command, log_file, env=_environment())
+        what = f"Building {REFERENCE} from the Dockerfile (its router is compiled: a minute)"
+        run_step(what, command, log_file, env=_environment())
         push = buildah("push", "--disable-compression", REFERENCE, f"oci-archive:{out}:{REFERENCE}")
         run_step("Writing the image's archive", push, log_file, env=_environment(), quiet=True)
 
@@ -94,16 +101,15 @@ def _build_arguments(env: Mapping[str, str]) -> list[str]:
     return [word for name in PASSED_VARIABLES if env.get(name) for word in ("--build-arg", f"{name}={env[name]}")]
 
 
-def _base_key() -> str:
+def _base_key(wanted: Sequence[str]) -> str:
     recipe = b"".join((Path(__file__).parent / name).read_bytes() for name in ("rootfs.py", "oci.py"))
-    return digest(
-        {"suite": BASE_SUITE, "packages": " ".join(BASE_PACKAGES), "recipe": recipe, "arch": platform.machine()}
-    )
+    return digest({"suite": BASE_SUITE, "packages": " ".join(wanted), "recipe": recipe, "arch": platform.machine()})
 
 
-def _import_base() -> str:
-    """Reference of the base image in buildah's storage."""
-    reference = f"{BASE_REFERENCE}-{_base_key()}"
+def _import_base(name: str, wanted: Sequence[str]) -> str:
+    """Reference of a base image with these packages in buildah's storage."""
+    key = _base_key(wanted)
+    reference = f"{name}-{key}"
     if (
         subprocess.run(
             buildah("inspect", "--type", "image", reference), capture_output=True, env={**os.environ, **_environment()}
@@ -114,13 +120,13 @@ def _import_base() -> str:
 
     def build(draft: Path) -> None:
         root = draft / "rootfs"
-        rootfs.debootstrap(root, BASE_SUITE, BASE_PACKAGES)
+        rootfs.debootstrap(root, BASE_SUITE, wanted)
         write_archive(
             draft / ARCHIVE, reference, root, ImageConfig(["/usr/bin/python3"], user="0:0"), platform.machine()
         )
         shutil.rmtree(root)
 
-    base = build_once("images", "python", _base_key(), build) / ARCHIVE
+    base = build_once("images", name.rpartition("/")[2].partition(":")[0], key, build) / ARCHIVE
     pull = buildah("pull", f"oci-archive:{base}:{reference}")
     log_file = cache_root() / "log" / "build-image-base.log"
     run_step("Importing the base image", pull, log_file, env=_environment(), quiet=True)

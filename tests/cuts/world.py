@@ -228,7 +228,7 @@ class World:
         request = Request(b"POST", b"/v1" + api.path.encode(), {}, raw, True, False)
         exchange = Exchange(self.router, self.client, request, api, body, b"req-1", self.time)  # type: ignore[arg-type]
         candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(self._backends)]
-        exchange.machine = RequestMachine(
+        exchange.routed = RequestMachine(
             candidates, self._settings, self.time + 60, stream=exchange.stream, input_tokens=10, random=lambda: 0.5
         )
         end = self.time + 70

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from genset.router.decisions import Phase
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import client, steps
 from tests.upstream.client import Exchange, chat
@@ -59,7 +60,7 @@ STATES = [
     State("in the stream", LONG, text=3, stream_only=True),
     State("in an answer that is rebuilt", LONG),
     State("after the finish_reason", Answer(words=3, finish_reason=None, brk=Break("stall", after_chunks=3, send=FINISHED)),
-          text=3, stream_only=True, ready=lambda e: e.machine.phase.name == "FINISH"),
+          text=3, stream_only=True, ready=lambda e: e.machine.phase == Phase.FINISH),
     State("at the second backend", steps.server_error(501), LONG, asked=(1, 1)),
     State("while another writes on, before its first token", CUT, Silence(), asked=(1, 1), text=3, stream_only=True),
     State("while another writes on", CUT, Answer(words=1000, interval=0.02), asked=(1, 1), text=6, stream_only=True),

@@ -19,6 +19,7 @@ from tests.upstream.steps import Answer, Break
 STALL = Answer(words=20, brk=Break("stall", after_chunks=3))
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("where", ["broke", "expire"])
 async def test_one_request_that_cannot_be_looked_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, caplog: pytest.LogCaptureFixture

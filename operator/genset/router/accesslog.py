@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
 
 #: What a line holds, and what docs/observability.md says of it. Times are seconds.
-FIELDS = {
+FIELDS: Final = {
     "time": "When the request ended, seconds since 1970.",
     "id": "The x-request-id that the client got and the backend saw.",
     "traceId": "Of the caller's valid `traceparent`, or of the span that was recorded; empty without either.",
@@ -43,14 +43,17 @@ FIELDS = {
     "detail": "What went wrong at the last attempt that failed, with addresses, in the router's own words.",
 }
 Line = dict[str, Any]
-_OPTIONS = orjson.OPT_APPEND_NEWLINE
+_OPTIONS: Final = orjson.OPT_APPEND_NEWLINE
 
 WAITING_BATCHES = 256  # at four a second: a minute of a reader that sleeps
+RENDERED_LINES: Final = (
+    64  # at once: thousands of lines as objects would be fetched from the system and given back all the time
+)
 
 
 def line_of(exchange: Exchange, status: int, word: str, now: float, wall: float) -> Line:
     """The line of a request that has ended; `FIELDS` in their order."""
-    machine = exchange.machine
+    machine = exchange.routed
     candidate = machine.candidate if machine is not None else None
     endpoint = machine.endpoint if machine is not None else None
     received, first = exchange.received, exchange.first_token
@@ -90,25 +93,34 @@ class AccessLog:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._lines: list[Line] = []
-        self._batches: queue.Queue[bytes | None] = queue.Queue(WAITING_BATCHES)
-        self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
-        self._thread.start()
+        self._rendered = bytearray()
+        self._waiting = 0  # lines that are rendered and not yet handed on
+        self._batches: queue.Queue[bytearray | None] = queue.Queue(WAITING_BATCHES)
+        self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
+        self._writing.start()
 
     def add(self, line: Line) -> None:
         self._lines.append(line)
+        if len(self._lines) >= RENDERED_LINES:
+            self._render()
 
     def flush(self) -> int:
         """Hands what has gathered to the thread; the number of lines that had to be dropped."""
-        lines = self._lines
-        if not lines:
+        self._render()
+        if not self._waiting:
             return 0
-        self._lines = []
-        batch = b"".join([orjson.dumps(line, option=_OPTIONS) for line in lines])
+        batch, self._rendered = self._rendered, bytearray()
+        lines, self._waiting = self._waiting, 0
         try:
             self._batches.put_nowait(batch)
         except queue.Full:
-            return len(lines)
+            return lines
         return 0
+
+    def _render(self) -> None:
+        self._waiting += len(self._lines)
+        self._rendered += b"".join([orjson.dumps(line, option=_OPTIONS) for line in self._lines])
+        self._lines.clear()
 
     def close(self) -> None:
         """Writes what is left; waits a second for it."""
@@ -117,13 +129,14 @@ class AccessLog:
             self._batches.put_nowait(None)
         except queue.Full:
             return
-        self._thread.join(1.0)
+        self._writing.join(1.0)
 
     def _write(self) -> None:
         while (batch := self._batches.get()) is not None:
             rest = memoryview(batch)
             try:
                 while rest:
-                    rest = rest[os.write(self._descriptor, rest) :]
+                    written = os.write(self._descriptor, rest)
+                    rest = rest[written:]
             except OSError:
                 return  # the reader is gone; later lines are dropped and counted

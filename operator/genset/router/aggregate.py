@@ -1,8 +1,7 @@
 """Rebuilds a whole answer, field for field, from the events of a stream.
 
 A client that asked for no stream gets its answer through one all the same: only a stream has a first token to wait for,
-can stall, and can be continued elsewhere. Pure; no time, no IO. Events are kept as they come and become an answer at the
-end (a batch is parsed once, at about the price of its JSON).
+can stall, and can be continued elsewhere. Pure; no time, no IO. `rebuild` reads the stream and tells of its events.
 
 Rules, after what OpenAI's own client does (openai-python, src/openai/lib/streaming/_deltas.py, chat/_completions.py), and
 where it is too simple, after what servers send:
@@ -23,26 +22,21 @@ Not in a stream, so not rebuilt: fields whose value in the whole answer is null 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from genset.router.template import Template, decode, is_plain, learn
-from genset.router.transcript import payload_of
 from genset.router.wire.payload import Api
 
-FOLD_BYTES = 256 * 1024  # events kept as they are; a batch this large becomes text, a twentieth of its size
-
-_OBJECTS = {Api.CHAT: "chat.completion", Api.COMPLETIONS: "text_completion"}
 #: Padding against eavesdroppers (OpenAI), progress of the prompt (llama.cpp, return_progress).
-_STREAM_ONLY = frozenset({"obfuscation", "prompt_progress"})
-_FIRST_COUNTS = ("id", "created", "model")
-_APART = _STREAM_ONLY.union(_FIRST_COUNTS, {"choices", "object"})
-_NAMES = frozenset({"role", "id", "type", "index", "format", "object"})
-_PIECES = frozenset({"text", "thinking"})  # types of content that arrive in pieces (Mistral's form)
+_STREAM_ONLY: Final = frozenset({"obfuscation", "prompt_progress"})
+_FIRST_COUNTS: Final = ("id", "created", "model")
+_APART: Final = _STREAM_ONLY.union(_FIRST_COUNTS, {"choices", "object"})
+_NAMES: Final = frozenset({"role", "id", "type", "index", "format", "object"})
+_PIECES: Final = frozenset({"text", "thinking"})  # types of content that arrive in pieces (Mistral's form)
 
 #: Requests whose whole answer holds what no stream tells, or which cannot be streamed. Value: why.
-_WHOLE_ONLY = {
+_WHOLE_ONLY: Final = {
     "audio": "OpenAI streams audio in another format than it answers with",
     "echo": "vLLM puts the prompt into the first chunk, and its log probabilities elsewhere",
     "store": "the stored completion is that of the request as it was made",
@@ -60,10 +54,10 @@ _WHOLE_ONLY = {
 }
 
 
-_UNKNOWN = "an event has an unknown form"
+_UNKNOWN: Final = "an event has an unknown form"
 
 
-_WHOLE_KEYS = frozenset(_WHOLE_ONLY)
+_WHOLE_KEYS: Final = frozenset(_WHOLE_ONLY)
 
 
 class CannotRebuildError(ValueError):
@@ -108,23 +102,14 @@ def _differs_in_llama_cpp(request: dict[str, Any]) -> bool:
 class Aggregator:
     """One answer in the making."""
 
-    __slots__ = ("_api", "_blocks", "_bytes", "_choices", "_fault", "_named", "_top")
+    __slots__ = ("_api", "_choices", "_fault", "_named", "_top")
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._blocks: list[bytes] = []
-        self._bytes = 0
         self._top: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
         self._named = False  # id, created and model are known
         self._fault = ""
-
-    def feed(self, events: bytes) -> None:
-        """Whole events of one stream, normalised (each ended by a blank line, LF only), as StreamReader lets them pass."""
-        self._blocks.append(events)
-        self._bytes += len(events)
-        if self._bytes > FOLD_BYTES:
-            self._fold()
 
     def add(self, chunk: dict[str, Any]) -> bool:
         """One chunk, parsed already. False: it has no form that is known."""
@@ -143,7 +128,6 @@ class Aggregator:
 
     def answer(self, usage: dict[str, int] | None = None) -> bytes:
         """The body of the whole answer. `usage` stands in for one that never came. Raises CannotRebuildError."""
-        self._fold()
         try:
             return self._answer(usage)
         except (TypeError, AttributeError) as problem:  # numbers that cannot be ordered, values nested too deeply, ...
@@ -160,46 +144,9 @@ class Aggregator:
         top = self._top
         if usage is not None and not top.get("usage"):
             top["usage"] = usage
-        shown = [choice.message_choice() if self._api is Api.CHAT else choice.text_choice() for choice in choices]
-        body = {"id": top.pop("id", ""), "object": _OBJECTS[self._api], **top, "choices": shown}
+        shown = [choice.message_choice() if self._api.chat else choice.text_choice() for choice in choices]
+        body = {"id": top.pop("id", ""), "object": self._api.whole, **top, "choices": shown}
         return orjson.dumps(body, default=_text)
-
-    def _fold(self) -> None:
-        events = b"".join(self._blocks).split(b"\n\n")
-        self._blocks.clear()
-        self._bytes = 0
-        try:
-            self._read(events)
-        except orjson.JSONDecodeError:
-            self._fault = self._fault or "an event is no JSON"
-        except (TypeError, AttributeError, ValueError):  # their words may hold what a server sent; the log must not
-            self._fault = self._fault or _UNKNOWN
-
-    def _read(self, events: list[bytes]) -> None:
-        """Events without their blank lines. Of those like the last one that was parsed only the text is looked at."""
-        template: Template | None = None
-        choice: _Choice | None = None
-        texts: list[bytes] = []
-        for event in events:
-            if template is not None and event.startswith(template.prefix) and event.endswith(template.suffix):
-                text = event[len(template.prefix) : len(event) - len(template.suffix)]
-                if is_plain(text):
-                    texts.append(text)
-                    continue
-            if texts and template is not None and choice is not None:
-                choice.add_text(template.key, texts)
-                texts.clear()
-            single = event.startswith(b"data: {") and b"\n" not in event
-            payload = event[6:] if single else payload_of(event)
-            if not payload or payload == b"[DONE]":
-                continue
-            chunk = orjson.loads(payload)
-            self._chunk(chunk)
-            template = learn(event, chunk) if single else None
-            if template is not None:
-                choice = self._choices[chunk["choices"][0].get("index", 0)]
-        if texts and template is not None and choice is not None:
-            choice.add_text(template.key, texts)
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         for choice in chunk.get("choices") or ():
@@ -252,13 +199,6 @@ class _Choice:
                 self._logprobs(value)
             else:
                 _replace(fields, key, value)
-
-    def add_text(self, key: str, texts: list[bytes]) -> None:
-        """Of deltas in a row that held nothing else."""
-        text = decode(texts)
-        if text is None:
-            raise ValueError("no JSON string")
-        _accumulate(self.message, key, text)
 
     def _delta(self, delta: dict[str, Any]) -> None:
         message = self.message

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from genset.router.backend import Backend, Endpoint
 from genset.router.balance.prompt import prompt_key
@@ -27,20 +27,20 @@ from genset.router.errors import VOCABULARY, ErrorKind
 from genset.router.last_word import last_failed, none_tried, seconds_until
 from genset.router.outcome import Again, Failure, Next, Outcome
 
-AGAIN_LEAST_SECONDS = 0.1  # pause before the same endpoint is asked again
-AGAIN_MOST_SECONDS = 0.3
-FINISH_SECONDS = 2.0  # for usage and [DONE] after the finish_reason
-MOST_CONTINUATIONS = 2  # of one answer
+AGAIN_LEAST_SECONDS: Final = 0.1  # pause before the same endpoint is asked again
+AGAIN_MOST_SECONDS: Final = 0.3
+FINISH_SECONDS: Final = 2.0  # for usage and [DONE] after the finish_reason
+MOST_CONTINUATIONS: Final = 2  # of one answer
 
-_NO_WORK = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
-_LOST = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
+_NO_WORK: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
+_LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
 #: One endpoint may have been at fault, so another of the same backend is asked before the request is given up.
-_ENDPOINT_MAY_BE_AT_FAULT = (
+_ENDPOINT_MAY_BE_AT_FAULT: Final = (
     Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
 )  # fmt: skip
 
 
-_BRIDGE = ColdStartConfig()
+_BRIDGE: Final = ColdStartConfig()
 
 
 class RequestMachine:
@@ -80,6 +80,7 @@ class RequestMachine:
         "phase",
         "prompt",
         "reason",
+        "recorded",
         "settings",
         "stall",
         "stream",
@@ -114,6 +115,7 @@ class RequestMachine:
         self.reason = skipped  # why the first tier did not answer
         self.last_failure: Failure | None = None
         self.trail: list[str] = []
+        self.recorded: Callable[[], None] | None = None  # who wants to hear of every step of it
         self.continuing = False  # the client has a part of the answer; candidates are asked to write on
         self.continuations = 0
         self.cold: Backend | None = None  # at rest: a Wait is for its waking
@@ -494,6 +496,8 @@ class RequestMachine:
     def _record(self, now: float, word: str) -> None:
         candidate, _ = self._current()
         self.trail.append(f"{candidate.backend.name}:{word}:{int((now - self._began) * 1000)}ms")
+        if self.recorded is not None:
+            self.recorded()
 
     def may_wait(self, now: float) -> float:
         """The longest Retry-After worth waiting for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from genset.router.balance import STRATEGIES
@@ -31,22 +31,22 @@ from genset.router.outcome import Failure, Mark, Outcome
 from genset.router.providers import PROVIDERS, Provider
 from genset.router.waiting import Line
 
-CONNECT_LOCAL_SECONDS = 1.0
-CONNECT_CLOUD_SECONDS = 2.0
-HANDSHAKE_SECONDS = 2.0  # more for TLS or a proxy: further round trips
-FIRST_TOKEN_SECONDS = 15.0
-FIRST_TOKEN_FACTOR = 2.0  # times the slowest hundredth of the recent answers
+CONNECT_LOCAL_SECONDS: Final = 1.0
+CONNECT_CLOUD_SECONDS: Final = 2.0
+HANDSHAKE_SECONDS: Final = 2.0  # more for TLS or a proxy: further round trips
+FIRST_TOKEN_SECONDS: Final = 15.0
+FIRST_TOKEN_FACTOR: Final = 2.0  # times the slowest hundredth of the recent answers
 FIRST_TOKEN_MOST_SECONDS = 120.0  # that recent answers can ask for: a backend that gets slower and slower must be left
-PREFILL_TOKENS_PER_SECOND = 500.0  # slowest prefill that a local backend is given time for
-STALL_LOCAL_SECONDS = 10.0
-STALL_CLOUD_SECONDS = 15.0
-GOOD_PROBES = 2  # that bring an endpoint back
-BAD_PROBES = 2  # refused or not 2xx
-LATE_PROBES = 3  # timed out: a busy server may be slow to answer a probe
-REFUSED = (Cause.AUTH, Cause.MODEL)
-BUSY_SECONDS = 10.0  # a server that answered a request so recently is not ill because a probe was late
+PREFILL_TOKENS_PER_SECOND: Final = 500.0  # slowest prefill that a local backend is given time for
+STALL_LOCAL_SECONDS: Final = 10.0
+STALL_CLOUD_SECONDS: Final = 15.0
+GOOD_PROBES: Final = 2  # that bring an endpoint back
+BAD_PROBES: Final = 2  # refused or not 2xx
+LATE_PROBES: Final = 3  # timed out: a busy server may be slow to answer a probe
+REFUSED: Final = (Cause.AUTH, Cause.MODEL)
+BUSY_SECONDS: Final = 10.0  # a server that answered a request so recently is not ill because a probe was late
 
-_CLOSED = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
+_CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
 
 
 class Endpoint:
@@ -171,7 +171,7 @@ class Backend:
         self.proxy_credentials = b""
         if url is not None:
             self._read_url(credentials)
-        slow_link = self.tls or self.proxy is not None
+        slow_link = self.tls or (url is not None and url.proxy_url is not None)
         self.connect_seconds = (CONNECT_LOCAL_SECONDS if self.local else CONNECT_CLOUD_SECONDS) + (
             HANDSHAKE_SECONDS if slow_link else 0.0
         )

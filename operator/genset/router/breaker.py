@@ -11,28 +11,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Final
 
-CONSECUTIVE_FAILURES = 3
-WINDOW_SECONDS = 30.0
-WINDOW_MINIMUM = 10  # outcomes in the window before its share of failures counts
-WINDOW_SHARE = 0.5
-OPEN_SECONDS = 5.0
-OPEN_MOST_SECONDS = 120.0
-OPEN_MOST_PROBED_SECONDS = 15.0
-JITTER = 0.2
-CLOSE_SUCCESSES = 2
-FAILBACK_SECONDS = 10.0
-FORGET_SECONDS = 60.0  # closed for so long: the next opening starts at OPEN_SECONDS again
-HARD_DOWN_AUTH_SECONDS = 1800.0  # a new credentials file clears it at once: the backend is built anew
-HARD_DOWN_MODEL_SECONDS = 300.0
-SHORT_RETRY_AFTER_SECONDS = 3.0  # a 429 with no more than this is waited for
+CONSECUTIVE_FAILURES: Final = 3
+WINDOW_SECONDS: Final = 30.0
+WINDOW_MINIMUM: Final = 10  # outcomes in the window before its share of failures counts
+WINDOW_SHARE: Final = 0.5
+OPEN_SECONDS: Final = 5.0
+OPEN_MOST_SECONDS: Final = 120.0
+OPEN_MOST_PROBED_SECONDS: Final = 15.0
+JITTER: Final = 0.2
+CLOSE_SUCCESSES: Final = 2
+FAILBACK_SECONDS: Final = 10.0
+FORGET_SECONDS: Final = 60.0  # closed for so long: the next opening starts at OPEN_SECONDS again
+HARD_DOWN_AUTH_SECONDS: Final = 1800.0  # a new credentials file clears it at once: the backend is built anew
+HARD_DOWN_MODEL_SECONDS: Final = 300.0
+SHORT_RETRY_AFTER_SECONDS: Final = 3.0  # a 429 with no more than this is waited for
 
-RETRY_SHARE = 0.2
-RETRY_FLOOR = 5  # a quiet system may retry, too
-RETRY_WINDOW = 10
+RETRY_SHARE: Final = 0.2
+RETRY_FLOOR: Final = 5  # a quiet system may retry, too
+RETRY_WINDOW: Final = 10
 
-_BUCKETS = 6
-_BUCKET_SECONDS = WINDOW_SECONDS / _BUCKETS
+_BUCKETS: Final = 6
+_BUCKET_SECONDS: Final = WINDOW_SECONDS / _BUCKETS
 
 
 class State(StrEnum):
@@ -52,7 +53,7 @@ class Cause(StrEnum):
     MODEL = "model_not_found"
 
 
-_CLOSED = State.CLOSED  # an enumeration's member is looked up slowly, and these run for every request
+_CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and these run for every request
 
 
 class Breaker:
@@ -283,5 +284,5 @@ class RetryBudget:
             self._seconds[index] = second
             self._requests[index] = self._retries[index] = 0
         self._last = index
-        self._until = second + 1
+        self._until = float(second + 1)
         return index

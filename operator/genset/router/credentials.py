@@ -9,10 +9,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from genset.router.config import credentials_hash
 
-FILE_BYTES = 1024 * 1024  # a Secret cannot hold more
+FILE_BYTES: Final = 1024 * 1024  # a Secret cannot hold more
 
 
 class MissingCredential(ValueError):

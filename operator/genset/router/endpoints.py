@@ -15,6 +15,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
+from typing import Final
 
 from genset.router.backend import Backend, Endpoint
 from genset.router.wire.connect import ConnectFailed, Connector
@@ -22,16 +23,16 @@ from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
 
-RESOLVE_SECONDS = 1.0
+RESOLVE_SECONDS: Final = 1.0
 RESOLVE_EMPTY_SECONDS = 0.25  # while there is none, and somebody waits: a model that is ready should serve at once
-WAKING_SECONDS = 600.0  # after the last request for a deployment at rest it may still become ready
-PROBE_SECONDS = 1.0
-PROBE_TIMEOUT_SECONDS = 3.0
-FIRST_LOOK_SECONDS = 0.5  # each, for the first lookup and the first probes, before a new backend serves
-FORGET_SECONDS = 60.0
+WAKING_SECONDS: Final = 600.0  # after the last request for a deployment at rest it may still become ready
+PROBE_SECONDS: Final = 1.0
+PROBE_TIMEOUT_SECONDS: Final = 3.0
+FIRST_LOOK_SECONDS: Final = 0.5  # each, for the first lookup and the first probes, before a new backend serves
+FORGET_SECONDS: Final = 60.0
 #: The name server has answered, and there is no such name or no address of it (RFC 3493, 6.1). Others mean that it has
 #: not answered well.
-NO_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
+NO_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 class Watcher:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
@@ -26,7 +27,7 @@ def _kinds(*kinds: ErrorKind) -> dict[str, ErrorKind]:
     return {kind.word: kind for kind in kinds}
 
 
-VOCABULARY = _kinds(
+VOCABULARY: Final = _kinds(
     ErrorKind("caller_bad_request", 400, "bad_request"),
     ErrorKind("caller_invalid_json", 400, "invalid_json"),
     ErrorKind("caller_missing_model", 400, "missing_model"),

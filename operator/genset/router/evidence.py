@@ -8,22 +8,24 @@ from __future__ import annotations
 import os
 import re
 from http import HTTPStatus
+from itertools import count
+from typing import Final
 
 #: Upstream headers that end here: hop-by-hop ones, those that we set, and what only the provider's own edge means.
-DROPPED_RESPONSE_HEADERS = frozenset(
+DROPPED_RESPONSE_HEADERS: Final = frozenset(
     b"connection keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade content-length "
     b"content-type content-encoding date server set-cookie alt-svc strict-transport-security x-request-id retry-after "
     b"via x-powered-by access-control-allow-origin".split()
 )
-PASSED_HEADER_BYTES = 8 * 1024  # of an upstream's headers: many clients read heads of no more than 16 KiB
+PASSED_HEADER_BYTES: Final = 8 * 1024  # of an upstream's headers: many clients read heads of no more than 16 KiB
 #: Client headers that go upstream. All others stay here: they speak to the router, or of the caller.
-PASSED_REQUEST_HEADERS = (b"traceparent", b"tracestate", b"idempotency-key")
-DEADLINE_HEADER = b"x-genset-timeout"  # seconds that the client is willing to wait
+PASSED_REQUEST_HEADERS: Final = (b"traceparent", b"tracestate", b"idempotency-key")
+DEADLINE_HEADER: Final = b"x-genset-timeout"  # seconds that the client is willing to wait
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-_REQUEST_ID = re.compile(rb"[\w.:/+=@-]{1,128}")
-_boot = os.urandom(4).hex().encode()
-_count = 0
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+_REQUEST_ID: Final = re.compile(rb"[\w.:/+=@-]{1,128}")
+_BOOT: Final = os.urandom(4).hex().encode()
+_COUNT: Final = count(1)
 
 
 def reason_phrase(status: int) -> bytes:
@@ -34,9 +36,7 @@ def request_id(given: bytes | None) -> bytes:
     """The client's own id if it is a sane one, else a new one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    global _count
-    _count += 1
-    return b"%b-%x" % (_boot, _count)
+    return b"%b-%d" % (_BOOT, next(_COUNT))
 
 
 def passed_response_headers(headers: dict[bytes, bytes]) -> bytes:

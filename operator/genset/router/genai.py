@@ -11,20 +11,35 @@ Times are what a client of the router sees, failovers and waits included: for th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from genset.router.numbers import BackendNumbers, Histogram
 
-REQUEST_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-FIRST_TOKEN_SECONDS = (
+REQUEST_SECONDS: Final[tuple[float, ...]] = (
+    0.01,
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+    2.56,
+    5.12,
+    10.24,
+    20.48,
+    40.96,
+    81.92,
+)
+FIRST_TOKEN_SECONDS: Final[tuple[float, ...]] = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
-PER_TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
-TOKENS = tuple(float(4**power) for power in range(14))
+PER_TOKEN_SECONDS: Final[tuple[float, ...]] = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+TOKENS: Final[tuple[float, ...]] = tuple(float(4**power) for power in range(14))
 
-LABELS = (
+LABELS: Final = (
     "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "backend",
 )  # fmt: skip
 
@@ -37,7 +52,7 @@ class Asked(NamedTuple):
     model: str
 
 
-NOBODY = Asked("", "", "")
+NOBODY: Final = Asked("", "", "")
 
 
 #: gen_ai.operation.name; the model as the client named it, where a route names it, too, "" else (labels never hold what

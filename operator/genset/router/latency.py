@@ -6,9 +6,10 @@ A ring of the last values; the percentile is computed anew for every sixteenth, 
 from __future__ import annotations
 
 import math
+from typing import Final
 
-VALUES = 128
-EVERY = 16  # values between two computations; before the first one nothing is known
+VALUES: Final = 128
+EVERY: Final = 16  # values between two computations; before the first one nothing is known
 
 
 class Recent:

@@ -6,13 +6,15 @@ Labels are names from the configuration and words of closed vocabularies, never 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from genset.router.genai import NOBODY, Asked, Key, Use
 from genset.router.numbers import ADDED_SECONDS, BackendNumbers, Histogram
 
 if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
+
+FOLDED_ANSWERS: Final = 256  # at once: few enough to stay in the processor's cache
 
 
 class Metrics:
@@ -49,6 +51,9 @@ class Metrics:
         """Sorts what the hot path has only put down. Once a second, and before anybody reads."""
         for use in self.uses.values():
             use.fold()
+        self._fold_added()
+
+    def _fold_added(self) -> None:
         for histogram, values in ((self.added_request, self.requests), (self.added_answer, self.answered)):
             histogram.add(values)
             values.clear()
@@ -67,7 +72,7 @@ class Metrics:
         received = exchange.received
         first = exchange.first_token - received if exchange.first_token and not exchange.in_one_piece else 0.0
         prompt, completion = exchange.tokens
-        machine = exchange.machine
+        machine = exchange.routed
         candidate = machine.candidate if machine is not None else None
         if candidate is None:
             use = self.use(exchange.operation, exchange.named, NOBODY)
@@ -86,13 +91,17 @@ class Metrics:
                     numbers.first_token.observe(first)
             else:
                 numbers.requests += 1
-                if candidate.tier > 0:
+                if candidate.tier > 0 and machine is not None:
                     self.failovers[(exchange.route, backend.name, machine.reason)] += 1
             if exchange.sent_at:
                 self.requests.append(exchange.sent_at - received)
+                if len(self.requests) >= FOLDED_ANSWERS:
+                    self._fold_added()
                 if exchange.held:
                     self.answered.append(exchange.held)
         if word:
             use.failed.append((word, now - received))
         else:
             use.whole.append((now - received, first, prompt, completion))
+            if len(use.whole) >= FOLDED_ANSWERS:
+                use.fold()

@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-HOSTS_DOWN = 2  # distinct cloud hosts, failing ...
+HOSTS_DOWN: Final = 2  # distinct cloud hosts, failing ...
 WINDOW_SECONDS = 10.0  # ... within this time
 PROBE_SECONDS = 5.0  # between two probes of the cloud while it is down
 TRUST_SECONDS = 10.0  # an answer from the house counts more than its probes for so long

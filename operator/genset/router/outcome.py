@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from genset.router.errors import VOCABULARY, ErrorKind
 from genset.router.providers.base import Provider
 
-ERROR_BODY_BYTES = 64 * 1024  # as much of an error body as is read and, where the table says so, handed on
+ERROR_BODY_BYTES: Final = 64 * 1024  # as much of an error body as is read and, where the table says so, handed on
 
 
 class Outcome(StrEnum):

@@ -6,7 +6,7 @@ every event is understood: parsed once, or, where it is like the one before it b
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -16,8 +16,8 @@ from genset.router.template import decode, is_plain, learn
 from genset.router.transcript import Transcript
 from genset.router.wire.payload import Api
 
-NO_JSON = "sent an event that is no JSON"
-_TOKEN = b"token"  # stands for events that let the answer begin; nothing is forwarded
+NO_JSON: Final = "sent an event that is no JSON"
+_TOKEN: Final = b"token"  # stands for events that let the answer begin; nothing is forwarded
 
 
 class Rebuild(StreamReader):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -33,6 +33,7 @@ from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, c
 from genset.router.table import Table, answer_tokens, estimate_tokens
 from genset.router.telemetry import context
 from genset.router.telemetry.wanted import Traces
+from genset.router.wire.accept import Acceptor
 from genset.router.wire.connect import Connector, Resolver
 from genset.router.wire.direct import answer_error, answer_other
 from genset.router.wire.downstream import ClientConnection, Request
@@ -42,14 +43,14 @@ from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 0.1
-SLOW_SWEEP_ROUNDS = 10  # connections and idle pools: once a second
-IDLE_UPSTREAM_SECONDS = 60.0
-RUN_OUT_SECONDS = 2.0  # an upstream body's end after we had all we need
-BACKLOG = 4096
-BODIES_AT_ONCE = 4  # largest bodies that may be in arrival together, in multiples of maxBody
-DRAIN_LOOK_SECONDS = 0.05
-LEAST_BUFFER_BYTES = 64 * 1024 * 1024
+SWEEP_SECONDS: Final = 0.1
+SLOW_SWEEP_ROUNDS: Final = 10  # connections and idle pools: once a second
+IDLE_UPSTREAM_SECONDS: Final = 60.0
+RUN_OUT_SECONDS: Final = 2.0  # an upstream body's end after we had all we need
+BACKLOG: Final = 4096
+BODIES_AT_ONCE: Final = 4  # largest bodies that may be in arrival together, in multiples of maxBody
+DRAIN_LOOK_SECONDS: Final = 0.05
+LEAST_BUFFER_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class Router:
         self._credentials_used: dict[str, object] = {}
         self._log: AccessLog | None = None
         self._traces = Traces(self.metrics.spans, options.environment, wall)
-        self._servers: list[asyncio.Server] = []
+        self._acceptor: Acceptor | None = None
+        self._admin_server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._hangup = asyncio.Event()
         self._listening = False
@@ -127,12 +129,11 @@ class Router:
             render = exposition(self)
             host, port = self._options.admin
             server = await self.loop.create_server(lambda: AdminConnection(self, render), host, port)
-            self.admin_port = server.sockets[0].getsockname()[1]
-            self._servers.append(server)
+            self.admin_port = _port_of(server)
+            self._admin_server = server
         host, port = self._options.listen
-        server = await self.loop.create_server(lambda: ClientConnection(self), host, port, backlog=BACKLOG)
-        self.listen_port = server.sockets[0].getsockname()[1]
-        self._servers.insert(0, server)
+        self._acceptor = Acceptor(lambda: ClientConnection(self))
+        self.listen_port = await self._acceptor.listen(host, port, BACKLOG)
         self._listening = True
         self._tasks = [
             self.loop.create_task(self._watch_source(fingerprint)),
@@ -145,8 +146,9 @@ class Router:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in self._servers:
-            server.close()
+        for server in (self._acceptor, self._admin_server):
+            if server is not None:
+                server.close()
         for exchange in list(self.exchanges):
             exchange.give_up(error("router_draining", "the router is going away"))
         for connection in list(self.connections):
@@ -171,7 +173,8 @@ class Router:
         log.info("Began to drain with %d requests in work", len(self.exchanges))
         started = self.now()
         await asyncio.sleep(self._options.drain_grace)
-        self._servers[0].close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         most = self.table.config.limits.drain_seconds if self.table else 0.0
         while True:
             for connection in list(self.connections):
@@ -298,7 +301,8 @@ class Router:
                 self, client, request, identity, error("caller_invalid_json", f"the body is not JSON: {problem}")
             )
             return
-        if not isinstance(parsed, dict) or not isinstance(parsed.get("model"), str) or not parsed["model"]:
+        model = parsed.get("model") if isinstance(parsed, dict) else None
+        if not isinstance(model, str) or not model:
             answer = error("caller_missing_model", "the body must be a JSON object with a model name in `model`")
             answer_error(self, client, request, identity, answer)
             return
@@ -313,14 +317,14 @@ class Router:
         if tracing is not None:
             tracing.begin(exchange)
         tokens = estimate_tokens(parsed)
-        plan = table.plan(parsed["model"], tokens, answer_tokens(parsed), headers, self._chance)
+        plan = table.plan(model, tokens, answer_tokens(parsed), headers, self._chance)
         if isinstance(plan, ErrorAnswer):
             exchange.answer_error(plan)
             return
         route = plan.route
         exchange.route = route.name
         settings = route.failover
-        exchange.machine = RequestMachine(
+        exchange.routed = machine = RequestMachine(
             plan.candidates,
             settings,
             now + _patience(headers.get(DEADLINE_HEADER), settings.total_seconds),
@@ -331,11 +335,11 @@ class Router:
             cold_start=route.config.cold_start,
         )
         if route.reads_prompt:
-            exchange.machine.prompt = parsed
+            machine.prompt = parsed
         if route.wait_when_full:
-            exchange.machine.wait_when_full = True
+            machine.wait_when_full = True
         if exchange.span is not None:
-            exchange.machine.trail = exchange.span.trail
+            machine.recorded = exchange.span.attempt_ended
         exchange.placed = True
         if not self.gate.enter(exchange, now):
             exchange.placed = False
@@ -418,6 +422,12 @@ class Router:
                 for connection in old:
                     endpoint.idle.remove(connection)
                     connection.drop()
+
+
+def _port_of(server: Any) -> int:
+    """`sockets` is a tuple for asyncio and a list for uvloop."""
+    port: int = server.sockets[0].getsockname()[1]
+    return port
 
 
 def _credentials_of(url: Any, credentials: Credentials) -> object:

@@ -12,37 +12,37 @@ Any cutting of the same bytes into chunks yields the same output (a property tes
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from genset.router.template import Template, learn
+from genset.router.template import Template, is_plain, learn
 from genset.router.transcript import Transcript
 
-DONE = b"data: [DONE]\n\n"
-HOLD_BYTES = 256 * 1024  # held back before the first token; more means that something other than an answer arrives
-EVENT_BYTES = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
-FOLD_BYTES = 16 * 1024  # of forwarded events kept as they are; then they become text, a twentieth of their size
-FOLD_TEXTS = 128  # pieces of text kept apart
+DONE: Final = b"data: [DONE]\n\n"
+HOLD_BYTES: Final = (
+    256 * 1024
+)  # held back before the first token; more means that something other than an answer arrives
+EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
+FOLD_BYTES: Final = 16 * 1024  # of forwarded events kept as they are; then they become text, a twentieth of their size
+FOLD_TEXTS: Final = 128  # pieces of text kept apart
 
-_DATA = b"data: {"
-_DATA_LENGTH = len(_DATA)
+_DATA: Final = b"data: {"
+_DATA_LENGTH: Final = len(_DATA)
 # How a chunk of a given length (frame and all) must begin if it holds one event: its size in hexadecimal, as servers write it.
-_SIZE_LINES = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n" % size for size in range(_DATA_LENGTH + 3, 4096)}
-_SIZES = {b"%x\r\n" % size: size for size in range(_DATA_LENGTH + 3, 4096)}
+_SIZE_LINES: Final = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n" % size for size in range(_DATA_LENGTH + 3, 4096)}
+_SIZES: Final = {b"%x\r\n" % size: size for size in range(_DATA_LENGTH + 3, 4096)}
 
-_FINISH = b'"finish_reason":'
-_FINISH_LENGTH = len(_FINISH)
-_CLOSE = ord("}")
-_BACKSLASH = ord("\\")
-_N = ord("n")
-_SPACE = ord(" ")
+_FINISH: Final = b'"finish_reason":'
+_FINISH_LENGTH: Final = len(_FINISH)
+_CLOSE: Final = ord("}")
+_N: Final = ord("n")
+_SPACE: Final = ord(" ")
 # Looked for as numbers: `b"x" in data` takes ten times as long as `ord("x") in data` (it tries the number first, too).
-_NEWLINE = ord("\n")
-_RETURN = ord("\r")
-_QUOTE = ord('"')
-_QUIET_FIELDS = (b":", b"id:", b"retry:", b"id", b"retry")
-_TOKEN_KEYS = ("content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "audio")
+_NEWLINE: Final = ord("\n")
+_RETURN: Final = ord("\r")
+_QUIET_FIELDS: Final = (b":", b"id:", b"retry:", b"id", b"retry")
+_TOKEN_KEYS: Final = ("content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "audio")
 
 
 class StreamReader:
@@ -156,15 +156,7 @@ class StreamReader:
         if data.startswith(self._prefix, start) and data.endswith(self._suffix_of_chunk):
             start += self._prefix_length
             end = size - self._suffix_length
-            text = data[start:end]
-            # As `is_plain`, which would be a call per chunk.
-            if (
-                start < end
-                and data[end - 1] != _BACKSLASH
-                and _QUOTE not in text
-                and _NEWLINE not in text
-                and _RETURN not in text
-            ):
+            if start < end and is_plain(text := data[start:end]):
                 self._unlike = 0
                 self._texts.append(text)
                 if len(self._texts) >= FOLD_TEXTS:
@@ -186,20 +178,15 @@ class StreamReader:
         position, size = 0, len(data)
         while position < size:
             start = data.find(_NEWLINE, position, position + 8) + 1
-            length = _SIZES.get(data[position:start])
+            length = _SIZES.get(data[position:start]) if start else None
             if length is None:
                 return False
+            begin = start + self._prefix_length
             end = start + length + 2 - self._suffix_length
-            text = data[start + self._prefix_length : end]
-            if (
-                not text
-                or not data.startswith(prefix, start)
-                or not data.startswith(suffix, end)
-                or text[-1] == _BACKSLASH
-                or _QUOTE in text
-                or _NEWLINE in text
-                or _RETURN in text
-            ):
+            if begin >= end or not data.startswith(prefix, start) or not data.startswith(suffix, end):
+                return False
+            text = data[begin:end]
+            if not is_plain(text):
                 return False
             texts.append(text)
             position = end + self._suffix_length

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, final
 
 import orjson
 
@@ -18,7 +18,7 @@ from genset.router.decisions import Candidate
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import evidence
 
-BYTES_PER_TOKEN = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
+BYTES_PER_TOKEN: Final = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,16 @@ class Route:
         return all(headers.get(h.name.lower().encode()) == h.value.encode() for h in match.headers)
 
 
-class Plan(NamedTuple):
+@final
+class Plan:
     """What POLICY decided: the route and the frozen list. `skipped`: why a better backend is not in it."""
 
-    route: Route
-    candidates: list[Candidate]
-    skipped: str = ""
+    __slots__ = ("candidates", "route", "skipped")
+
+    def __init__(self, route: Route, candidates: list[Candidate], skipped: str = "") -> None:
+        self.route = route
+        self.candidates = candidates
+        self.skipped = skipped
 
 
 class Table:

@@ -7,13 +7,16 @@ event that begins and ends with these bytes says the same, with another text. Pu
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-TEXT_KEYS = ("content", "reasoning_content", "reasoning")
-_KEYS = {key: b'"%b":' % key.encode() for key in (*TEXT_KEYS, "text")}
-_QUOTE, _BACKSLASH, _NEWLINE, _RETURN = b'"\\\n\r'
+TEXT_KEYS: Final = ("content", "reasoning_content", "reasoning")
+_KEYS: Final = {key: b'"%b":' % key.encode() for key in (*TEXT_KEYS, "text")}
+_QUOTE: Final = ord('"')
+_BACKSLASH: Final = ord("\\")
+_NEWLINE: Final = ord("\n")
+_RETURN: Final = ord("\r")
 
 
 class Template(NamedTuple):

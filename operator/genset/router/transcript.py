@@ -6,13 +6,13 @@ become text here when they have grown large, or when the stream broke and anothe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from genset.router.template import decode
 
-MOST_CHARACTERS = 4 * 1024 * 1024  # of text kept per answer; a longer one cannot be continued
+MOST_CHARACTERS: Final = 4 * 1024 * 1024  # of text kept per answer; a longer one cannot be continued
 
 
 class Transcript:
@@ -119,7 +119,7 @@ class Transcript:
 
 
 #: Parts of a delta that only their author can continue. Signatures belong to thinking that must come back unchanged.
-_SPECIAL = {
+_SPECIAL: Final = {
     "tool_calls": "tool_call",
     "function_call": "tool_call",
     "refusal": "refusal",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-_DIGITS = re.compile(rb" ?\d{1,15}")
-_FINISH = re.compile(rb'"finish_reason": ?"(\w+)"')
+_FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
+_FINISH_KEY: Final = b'"finish_reason":'
+_MOST_DIGITS: Final = 15
+_ZERO: Final = ord("0")
+_NINE: Final = ord("9")
+_SPACE: Final = ord(" ")
 
 
 def choices_of(request: dict[str, Any]) -> int:
@@ -27,8 +31,11 @@ def fault_of(body: bytes, verified: bool, bad_finishes: Collection[str] = ()) ->
     parse.
     """
     text = body.strip()
-    if bad_finishes and (finish := _FINISH.search(text)) and finish[1].decode("utf-8", "replace") in bad_finishes:
-        return f"gave up with finish_reason {finish[1].decode()}"
+    # From the end, where it stands behind the text; of several choices the last one tells.
+    if bad_finishes and (at := text.rfind(_FINISH_KEY)) >= 0 and (finish := _FINISH.match(text, at)):
+        word = finish[1].decode()
+        if word in bad_finishes:
+            return f"gave up with finish_reason {word}"
     if text[:1] != b"{" or text[-1:] != b"}":
         return "sent an answer that is no JSON object"
     suspicious = text.find(b'"error"', 0, 64) >= 0
@@ -56,5 +63,11 @@ def _number_after(body: bytes, key: bytes, at: int) -> int:
     start = body.find(key, at)
     if start < 0:
         return 0
-    digits = _DIGITS.match(body, start + len(key))
-    return int(digits[0]) if digits else 0
+    start += len(key)
+    size = len(body)
+    if start < size and body[start] == _SPACE:
+        start += 1
+    end = start
+    while end < size and end - start < _MOST_DIGITS and _ZERO <= body[end] <= _NINE:
+        end += 1
+    return int(body[start:end]) if end > start else 0

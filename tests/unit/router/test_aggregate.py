@@ -1,4 +1,4 @@
-"""Whole answers rebuilt from streams in the words of servers that cannot be had here, and what is not rebuilt at all.
+"""Messages rebuilt from streams in the words of servers that cannot be had here.
 
 Recordings of real servers: test_recorded_answers.py.
 """
@@ -7,50 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.aggregate import FOLD_BYTES, Aggregator, CannotRebuildError, can_rebuild
 from genset.router.wire.payload import Api
-
-
-def rebuilt(api: Api, *events: Any) -> Any:
-    aggregator = Aggregator(api)
-    for event in events:
-        aggregator.feed(b"data: " + orjson.dumps(event) + b"\n\n")
-    aggregator.feed(b"data: [DONE]\n\n")
-    return orjson.loads(aggregator.answer())
-
-
-def chunk(*choices: dict[str, Any], **more: Any) -> dict[str, Any]:
-    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    return {**base, "choices": list(choices), **more}
-
-
-def delta(index: int = 0, finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    return {"index": index, "delta": fields, "logprobs": None, "finish_reason": finish}
-
-
-def call(
-    index: int | None, identity: str | None = None, name: str | None = None, arguments: str = ""
-) -> dict[str, Any]:
-    entry: dict[str, Any] = {"function": {"arguments": arguments}}
-    if index is not None:
-        entry["index"] = index
-    if identity is not None:
-        entry |= {"id": identity, "type": "function"}
-    if name is not None:
-        entry["function"] = {"name": name, "arguments": arguments}
-    return entry
-
-
-def whole_call(identity: str, name: str, arguments: str) -> dict[str, Any]:
-    return {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+from tests.unit.router.answers import USAGE, call, chunk, delta, rebuilt, whole_call
 
 # name: (events, wanted message, wanted other fields of the choice)
 MESSAGES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
@@ -271,127 +233,6 @@ def test_messages(case: str) -> None:
     }
 
 
-def test_several_choices_in_any_order() -> None:
-    events = [chunk(delta(1, role="assistant", content="b")), chunk(delta(0, role="assistant", content="a"))]
-    events += [chunk(delta(0, content="A"), delta(1, content="B")), chunk(delta(1, "stop")), chunk(delta(0, "length"))]
-    got = rebuilt(Api.CHAT, *events)
-    seen = [(c["index"], c["message"]["content"], c["finish_reason"]) for c in got["choices"]]
-    assert seen == [(0, "aA", "length"), (1, "bB", "stop")]
-
-
-def test_log_probabilities_of_content_and_refusal() -> None:
-    one = {**delta(content="a"), "logprobs": {"content": [{"token": "a"}], "refusal": None}}
-    two = {**delta(content="b"), "logprobs": {"content": [{"token": "b"}], "refusal": [{"token": "r"}]}}
-    got = rebuilt(Api.CHAT, chunk(one), chunk(two), chunk(delta(finish="stop")))
-    assert got["choices"][0]["logprobs"] == {"content": [{"token": "a"}, {"token": "b"}], "refusal": [{"token": "r"}]}
-
-
-def test_legacy_completions_of_openai_and_vllm() -> None:
-    def piece(text: str, offset: int, finish: str | None = None) -> dict[str, Any]:
-        logprobs = {"tokens": [text], "token_logprobs": [-0.5], "top_logprobs": [{text: -0.5}], "text_offset": [offset]}
-        choice = {"text": text, "index": 0, "logprobs": logprobs, "finish_reason": finish, "stop_reason": None}
-        return {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
-
-    end = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m", "choices": [], "usage": USAGE}
-    got = rebuilt(Api.COMPLETIONS, piece("Hé", 0), piece("llo", 2, "stop"), end)
-    assert got == {
-        "id": "cmpl-1",
-        "object": "text_completion",
-        "created": 1,
-        "model": "m",
-        "usage": USAGE,
-        "choices": [
-            {
-                "text": "Héllo",
-                "index": 0,
-                "logprobs": {
-                    "tokens": ["Hé", "llo"],
-                    "token_logprobs": [-0.5, -0.5],
-                    "top_logprobs": [{"Hé": -0.5}, {"llo": -0.5}],
-                    "text_offset": [0, 2],
-                },
-                "finish_reason": "stop",
-                "stop_reason": None,
-            }
-        ],
-    }
-
-
-def test_fields_of_chunks_and_choices() -> None:
-    azure = {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": [{"i": 0}]}
-    filtered = {**delta(content="a"), "content_filter_results": {"hate": {"filtered": False, "severity": "safe"}}}
-    more = {**delta(finish="stop"), "content_filter_results": {"self_harm": {"filtered": False}}, "stop_reason": 7}
-    got = rebuilt(
-        Api.CHAT,
-        azure,
-        chunk(filtered, system_fingerprint="fp", service_tier=None, obfuscation="x7f", usage=None),
-        chunk(more, system_fingerprint="fp", service_tier="default", obfuscation="q", id="chatcmpl-2", created=2),
-        chunk(usage=USAGE, timings={"predicted_n": 1}, system_fingerprint=None),
-    )
-    assert got == {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "prompt_filter_results": [{"i": 0}],
-        "system_fingerprint": "fp",
-        "service_tier": "default",
-        "usage": USAGE,
-        "timings": {"predicted_n": 1},
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "a"},
-                "logprobs": None,
-                "finish_reason": "stop",
-                "content_filter_results": {
-                    "hate": {"filtered": False, "severity": "safe"},
-                    "self_harm": {"filtered": False},
-                },
-                "stop_reason": 7,
-            }
-        ],
-    }
-
-
-DAMAGED: dict[str, list[bytes]] = {
-    "no finish_reason": [orjson.dumps(chunk(delta(content="a")))],
-    "only one of two choices finished": [orjson.dumps(chunk(delta(0, "stop"), delta(1, content="b")))],
-    "no choice": [orjson.dumps(chunk(usage=USAGE))],
-    "nothing": [],
-    "no JSON": [b'{"choices": [oops]}', orjson.dumps(chunk(delta(finish="stop")))],
-    "a delta that is a text": [b'{"choices":[{"index":0,"delta":"a"}]}', orjson.dumps(chunk(delta(finish="stop")))],
-    "choices that are no list": [b'{"choices":{"a":1}}', orjson.dumps(chunk(delta(finish="stop")))],
-    "a choice that is a number": [b'{"choices":[3]}', orjson.dumps(chunk(delta(finish="stop")))],
-    "content that turns into a number": [
-        orjson.dumps(chunk(delta(content="a"))),
-        orjson.dumps(chunk(delta(content=3, finish="stop"))),
-    ],
-    "tool calls that are no objects": [orjson.dumps(chunk(delta(tool_calls=["f"], finish="stop")))],
-    "two objects in one event": [
-        orjson.dumps(chunk(delta(content="a"))) + b"," + orjson.dumps(chunk(delta(finish="stop")))
-    ],
-}
-
-
-@pytest.mark.parametrize("case", DAMAGED)
-def test_damage_never_becomes_an_answer(case: str) -> None:
-    aggregator = Aggregator(Api.CHAT)
-    aggregator.feed(b"".join(b"data: " + payload + b"\n\n" for payload in DAMAGED[case]))
-    with pytest.raises(CannotRebuildError):
-        aggregator.answer()
-
-
-def test_a_long_answer_is_folded_as_it_comes() -> None:
-    aggregator = Aggregator(Api.CHAT)
-    texts = [f" {number:04d}" for number in range(5000)]
-    for text in texts:
-        aggregator.feed(b"data: " + orjson.dumps(chunk(delta(content=text))) + b"\n\n")
-        assert sum(map(len, aggregator._blocks)) <= FOLD_BYTES
-    aggregator.feed(b"data: " + orjson.dumps(chunk(delta(finish="stop"))) + b"\n\n")
-    assert orjson.loads(aggregator.answer())["choices"][0]["message"]["content"] == "".join(texts)
-
-
 @given(st.lists(st.text(max_size=5), max_size=12), st.lists(st.text(max_size=5), max_size=5))
 def test_text_comes_back_however_it_was_cut(content: list[str], arguments: list[str]) -> None:
     events = [chunk(delta(content=piece)) for piece in content]
@@ -401,38 +242,3 @@ def test_text_comes_back_however_it_was_cut(content: list[str], arguments: list[
     message = rebuilt(Api.CHAT, *events, chunk(delta(finish="tool_calls")))["choices"][0]["message"]
     assert (message["content"] or "") == "".join(content)
     assert message["tool_calls"] == [whole_call("a", "f", "".join(arguments))]
-
-
-REBUILDS: list[tuple[Api, dict[str, Any]]] = [
-    (Api.CHAT, {}),
-    (Api.CHAT, {"n": 3, "logprobs": True, "tools": [{}], "stop": None, "stream": False, "store": False, "audio": None}),
-    (Api.CHAT, {"stop": ["a"]}),
-    (Api.CHAT, {"modalities": ["text"], "response_format": {"type": "json_object"}, "echo": False}),
-    (Api.COMPLETIONS, {"prompt": "a", "logprobs": 2, "best_of": 1}),
-    (Api.COMPLETIONS, {"prompt": [1, 2, 3]}),
-]
-PASSES: list[tuple[Api, dict[str, Any]]] = [
-    (Api.EMBEDDINGS, {"input": "a"}),
-    (Api.CHAT, {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}),
-    (Api.CHAT, {"store": True}),
-    (Api.CHAT, {"stream_options": {"include_usage": True}}),
-    (Api.CHAT, {"prompt_logprobs": 0}),
-    (Api.CHAT, {"return_token_ids": True}),
-    (Api.CHAT, {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}),
-    (Api.CHAT, {"stop": "a", "logprobs": True}),
-    (Api.COMPLETIONS, {"prompt": "a", "echo": True}),
-    (Api.COMPLETIONS, {"prompt": "a", "n": 2, "best_of": 3}),
-    (Api.COMPLETIONS, {"prompt": ["a", "b"]}),
-    (Api.COMPLETIONS, {"prompt": [[1], [2]]}),
-    (Api.COMPLETIONS, {"prompt": "a", "use_beam_search": True}),
-]
-
-
-@pytest.mark.parametrize(("api", "request_"), REBUILDS)
-def test_what_is_rebuilt(api: Api, request_: dict[str, Any]) -> None:
-    assert can_rebuild(api, request_)
-
-
-@pytest.mark.parametrize(("api", "request_"), PASSES)
-def test_what_is_passed_as_it_is(api: Api, request_: dict[str, Any]) -> None:
-    assert not can_rebuild(api, request_)

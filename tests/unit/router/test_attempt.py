@@ -1,4 +1,4 @@
-"""The state machine, without sockets and without time: events in, decisions out."""
+"""The state machine up to the first token, without sockets and without time: events in, decisions out."""
 
 from __future__ import annotations
 
@@ -6,47 +6,10 @@ from typing import Any
 
 import pytest
 
-from genset.router.attempt import RequestMachine
-from genset.router.backend import Backend, Endpoint
 from genset.router.breaker import State
-from genset.router.config import BackendConfig, DnsEndpoints, FailoverConfig, LocalTarget, UrlTarget
-from genset.router.credentials import Credentials
-from genset.router.decisions import Answer, Candidate, Interrupt, Phase, Try
-from genset.router.outcome import Failure, Outcome
-
-
-def house(name: str = "house", pods: int = 1, context: int | None = None) -> Backend:
-    target = LocalTarget(dns=DnsEndpoints(host="house.test", port=80))
-    config = BackendConfig(name=name, kind="local", model="m", context_tokens=context, local=target)
-    backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
-    backend.set_endpoints(tuple(backend.make_endpoint(f"10.0.0.{n}", 80) for n in range(1, pods + 1)))
-    for endpoint in backend.endpoints:
-        backend.probed(endpoint, True, 0.0)
-    return backend
-
-
-def cloud(name: str = "cloud", context: int | None = None) -> Backend:
-    target = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
-    config = BackendConfig(name=name, kind="cloud", model="m", context_tokens=context, url=target)
-    return Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
-
-
-def machine(
-    *backends: Backend, stream: bool = True, tokens: int = 100, deadline: float = 600.0, **more: Any
-) -> RequestMachine:
-    candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(backends)]
-    settings = FailoverConfig(**more)
-    return RequestMachine(candidates, settings, deadline, stream=stream, input_tokens=tokens, random=lambda: 0.5)
-
-
-def fail(outcome: Outcome, **more: Any) -> Failure:
-    return Failure(outcome, "failed", **more)
-
-
-def where(decision: object) -> str:
-    assert isinstance(decision, Try), decision
-    return f"{decision.candidate.backend.name}/{decision.endpoint.host}"
-
+from genset.router.decisions import Answer, Phase, Try
+from genset.router.outcome import Outcome
+from tests.unit.router.machines import cloud, fail, house, machine, where
 
 # outcome, next steps after the first attempt at house/10.0.0.1 (of two pods) while it keeps failing; delay of the first
 ROWS: list[tuple[Outcome, list[str], float]] = [
@@ -124,7 +87,7 @@ def test_the_last_failure_is_what_the_client_sees(
     assert (decision.answer.status, decision.answer.kind.word) == (status, word)
     assert (decision.answer.body() == b"theirs") is ("body" in more)
     assert (decision.answer.retry_after is not None) is (status in (429, 503))
-    assert one.phase is Phase.DONE
+    assert one.phase == Phase.DONE
 
 
 def test_larger_context_only() -> None:
@@ -277,140 +240,9 @@ def test_a_client_that_leaves_teaches_nothing() -> None:
     assert backend.admits(6.5), "the half-open token was lost with the client"
 
 
-def committed(one: RequestMachine, now: float = 1.0) -> RequestMachine:
-    one.begin(0.0)
-    one.sent(0.0)
-    one.head()
-    one.committed(now)
-    return one
-
-
-@pytest.mark.parametrize("word", ["provider_interrupted", "provider_stalled", "provider_error", "router_deadline"])
-def test_a_break_that_nobody_may_continue_is_told(word: str) -> None:
-    one = committed(machine(house(), cloud()))
-    decision = one.broke(2.0, fail(Outcome.INTERRUPTED), word, "tool_call")
-    assert isinstance(decision, Interrupt) and decision.kind.word == word
-    assert one.phase is Phase.DONE and one.candidate is not None
-
-
-# name: pods of the house, tiers, settings, what the first break leads to
-CONTINUED: dict[str, tuple[int, tuple[str, ...], dict[str, Any], str]] = {
-    "a sibling first": (2, ("Anchor",), {}, "house/10.0.0.2"),
-    "the next backend": (1, ("Anchor",), {}, "cloud/cloud.test"),
-    "not one that is off": (1, ("Off", "Anchor"), {}, "cloud2/cloud.test"),
-    "the same once more, where nobody else is": (1, (), {}, "house/10.0.0.1"),
-    "switched off": (1, ("Anchor",), {"continue_streams": False}, ""),
-    "attempts used up": (1, ("Anchor",), {"max_attempts": 1}, ""),
-}
-
-
-@pytest.mark.parametrize("row", CONTINUED)
-def test_a_broken_stream_is_continued(row: str) -> None:
-    pods, rules, settings, expected = CONTINUED[row]
-    local = house(pods=pods)
-    local._turn = -1
-    clouds = [cloud(f"cloud{n + 1 if n else ''}") for n in range(len(rules))]
-    for backend, rule in zip(clouds, rules, strict=True):
-        backend.continuation = rule
-    one = committed(machine(local, *clouds, **settings))
-    decision = one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
-    assert one.continuing
-    if expected:
-        assert where(decision) == expected
-    else:
-        assert isinstance(decision, Interrupt) and decision.kind.word == "provider_interrupted"
-
-
-def test_an_answer_is_continued_twice_and_then_told() -> None:
-    one = committed(machine(*(cloud(f"cloud{n}") for n in range(4))))
-    for now in (2.0, 3.0):
-        assert isinstance(one.broke(now, fail(Outcome.INTERRUPTED), "provider_interrupted"), Try)
-        one.sent(now)
-        one.head()
-        one.committed(now)
-    assert isinstance(one.broke(4.0, fail(Outcome.INTERRUPTED), "provider_interrupted"), Interrupt)
-
-
-@pytest.mark.parametrize("outcome", list(Outcome))
-def test_no_failure_of_a_continuation_shows_the_upstreams_own_error(outcome: Outcome) -> None:
-    one = committed(machine(cloud("first"), cloud("second"), cloud("third")))
-    one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
-    decision: object = None
-    for _ in range(6):
-        decision = one.failed(3.0, fail(outcome, body=b"secret", status=400))
-        if not isinstance(decision, Try):
-            break
-    assert isinstance(decision, Interrupt) and decision.kind.word == "provider_interrupted"
-    assert any(step.startswith("third") for step in one.trail), "not everybody was asked"
-
-
-def test_a_refused_way_of_asking_is_asked_otherwise() -> None:
-    one = committed(machine(cloud("first"), cloud("second")))
-    assert where(one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")).startswith("second")
-    assert where(one.once_more(3.0, fail(Outcome.REJECTED, status=400), "no_prefill")).startswith("second")
-    assert one.trail[-1].startswith("second:no_prefill:")
-
-
-def test_breaks_open_the_breaker() -> None:
-    backend = cloud()
-    for _ in range(3):
-        one = machine(backend)
-        one.begin(0.0)
-        one.committed(0.0)
-        one.broke(1.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
-    assert backend.breaker.state is State.OPEN
-
-
-def test_one_ill_pod_does_not_open_the_backend() -> None:
-    backend = house(pods=2)
-    ill = backend.endpoints[0]
-    for _ in range(20):
-        backend.failed(ill, fail(Outcome.UNREACHABLE), 0.0, 0.0, False)
-    assert ill.breaker.state is State.OPEN and backend.breaker.state is State.CLOSED
-    assert {backend.pick(0.0) for _ in range(4)} == {backend.endpoints[1]}
-
-
-def pod(backend: Backend, number: int) -> Endpoint:
-    return backend.endpoints[number]
-
-
-def test_probes_take_a_backend_out_and_bring_it_back() -> None:
-    backend = house(pods=1)
-    backend.probed(pod(backend, 0), False, 1.0)
-    assert backend.admits(1.0), "one bad probe is no verdict"
-    backend.probed(pod(backend, 0), False, 2.0)
-    assert not backend.admits(2.0) and backend.why_not(2.0) == "no_healthy_endpoint"
-    for second in range(3, 13):
-        backend.probed(pod(backend, 0), True, float(second))
-        assert not backend.admits(second), "back before 10 healthy seconds"
-    backend.probed(pod(backend, 0), True, 13.0)
-    assert backend.admits(13.0)
-
-
-def test_late_probes_of_a_busy_server_are_forgiven() -> None:
-    backend = house(pods=1)
-    backend.succeeded(pod(backend, 0), 5.0, 4.0, False)
-    for second in (6, 8, 10, 12, 14):
-        backend.probed(pod(backend, 0), False, float(second), late=True)
-    assert backend.admits(14.0)
-    for second in (16, 18, 20):
-        backend.probed(pod(backend, 0), False, float(second), late=True)
-    assert not backend.admits(20.0)
-
-
 def test_a_sibling_is_the_last_resort_of_a_request() -> None:
     one = machine(house(pods=2))
     first = where(one.begin(0.0))
     second = where(one.failed(1.0, fail(Outcome.TOO_LATE)))
     assert first != second and second.startswith("house/")
     assert isinstance(one.failed(2.0, fail(Outcome.TOO_LATE)), Answer)
-
-
-def test_a_hard_down_ends_by_itself_where_probes_exist() -> None:
-    backend = house(pods=1)
-    one = machine(backend)
-    one.begin(0.0)
-    one.failed(0.0, fail(Outcome.MODEL_NOT_FOUND))
-    for second in range(1, 301):
-        backend.probed(pod(backend, 0), True, float(second))
-        assert backend.admits(second) is (second >= 300), second

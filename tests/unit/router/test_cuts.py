@@ -20,6 +20,8 @@ from tests.cuts.streams import PIECES, Recorded, completion, openai, recorded, v
 from tests.cuts.world import HOWS, How, Play, Server, Site, World, cut, writer
 from tests.upstream.counting import counted
 
+pytestmark = pytest.mark.interpreted  # its world stands in for the Router
+
 QUESTION = [{"role": "user", "content": "count"}]
 SLIVER_BYTES = 89
 PIECES_OF = (0, 1, SLIVER_BYTES)  # as the server wrote them, all at once, slivers

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from genset.router.aggregate import Aggregator, CannotRebuildError
 from genset.router.rebuild import Rebuild
 from genset.router.sse import StreamReader
+from genset.router.transcript import payload_of
 from genset.router.wire.payload import Api
 
 
@@ -25,14 +26,17 @@ def content(text: str, finish: str | None = None, **more: Any) -> bytes:
 
 
 def two_passes(data: bytes, size: int) -> tuple[StreamReader, bytes | None]:
-    reader, aggregator = StreamReader(hide_usage=False), Aggregator(Api.CHAT)
+    """What StreamReader lets pass, and then each event parsed for itself."""
+    reader, aggregator, passed = StreamReader(hide_usage=False), Aggregator(Api.CHAT), bytearray()
     for at in range(0, len(data), size):
-        aggregator.feed(reader.feed(data[at : at + size]))
+        passed += reader.feed(data[at : at + size])
     if not reader.done:
-        aggregator.feed(reader.end())
+        passed += reader.end()
+    payloads = [payload_of(event) for event in bytes(passed).split(b"\n\n")]
     try:
-        return reader, aggregator.answer()
-    except CannotRebuildError:
+        good = all(aggregator.add(orjson.loads(payload)) for payload in payloads if payload not in (b"", b"[DONE]"))
+        return reader, aggregator.answer() if good else None
+    except (CannotRebuildError, orjson.JSONDecodeError):
         return reader, None
 
 

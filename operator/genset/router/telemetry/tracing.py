@@ -48,28 +48,20 @@ CLOSE_SECONDS = 4.0  # for what is left when the router stops
 NANOSECONDS = 1_000_000_000
 
 
-class Trail(list[str]):
-    """A machine's trail that remembers when each attempt ended. Nanoseconds since 1970."""
-
-    def __init__(self, clock: Callable[[], int]) -> None:
-        super().__init__()
-        self.times: list[int] = []
-        self._clock = clock
-
-    def append(self, step: str) -> None:
-        super().append(step)
-        self.times.append(self._clock())
-
-
 class RequestSpan:
-    """One request's span. `trail` is to be the machine's."""
+    """One request's span. `ends`: when each attempt of the machine's trail ended, nanoseconds since 1970."""
 
-    __slots__ = ("span", "tracing", "trail")
+    __slots__ = ("_clock", "ends", "span", "tracing")
 
     def __init__(self, tracing: Tracing, span: Span, clock: Callable[[], int]) -> None:
         self.tracing = tracing
         self.span = span
-        self.trail = Trail(clock)
+        self.ends: list[int] = []
+        self._clock = clock
+
+    def attempt_ended(self) -> None:
+        """The machine's trail has grown."""
+        self.ends.append(self._clock())
 
     def end(self, exchange: Exchange, status: int, word: str) -> None:
         """The request has ended: with `word`, or with a whole answer where that is empty."""
@@ -140,7 +132,8 @@ class Tracing:
         """Closes the span of a request that has ended."""
         self._open -= 1
         span = traced.span
-        for step, at in zip(traced.trail, traced.trail.times, strict=True):
+        machine = exchange.routed
+        for step, at in zip(machine.trail if machine is not None else (), traced.ends, strict=True):
             backend, outcome, took = step.rsplit(":", 2)
             event: dict[str, Any] = {
                 "genset.backend": backend,
@@ -217,7 +210,7 @@ def _attributes(exchange: Exchange, status: int, word: str) -> dict[str, Any]:
     attributes: dict[str, Any] = {"http.response.status_code": status, "genset.route": exchange.route}
     if word:
         attributes["error.type"] = word
-    machine = exchange.machine
+    machine = exchange.routed
     if machine is not None and machine.candidate is not None and machine.endpoint is not None:
         asked = machine.candidate.backend.asked
         attributes |= {

@@ -110,7 +110,7 @@ class Connector:
         if backend.proxy is not None:
             tunnel = _Tunnel(endpoint.name, backend.proxy_credentials)
             try:
-                transport = await self._dial(backend.proxy[0], backend.proxy[1], tunnel, "the proxy")
+                transport = await self._dial(*backend.proxy, tunnel, "the proxy")
                 await tunnel.opened
             except BaseException:
                 tunnel.close()

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
@@ -22,31 +21,28 @@ if TYPE_CHECKING:
     from genset.router.server import Router
     from genset.router.wire.exchange import Exchange
 
-HEAD_BYTES = 64 * 1024  # request line and headers
-PENDING_BYTES = 64 * 1024  # pipelined behind a request in work
+HEAD_BYTES: Final = 64 * 1024  # request line and headers
+PENDING_BYTES: Final = 64 * 1024  # pipelined behind a request in work
 HEAD_SECONDS = 15.0  # from the first byte of a request to the end of its headers
 BODY_SECONDS = 30.0  # without a byte of the body
-BODY_BYTES_PER_SECOND = (
+BODY_BYTES_PER_SECOND: Final = (
     240  # least pace of a body, once the times above are over: else a trickle holds a place for hours
 )
 IDLE_SECONDS = 75.0  # kept alive between requests
 LINGER_SECONDS = 2.0  # reading on after an early answer, so that the client can read it
 WRITE_SECONDS = 120.0  # a client that takes not one byte of what waits for it for so long is gone
-WRITE_HIGH_BYTES = 256 * 1024  # unsent to a client before its upstream is paused
-WRITE_LOW_BYTES = 64 * 1024
+WRITE_HIGH_BYTES: Final = 256 * 1024  # unsent to a client before its upstream is paused
+WRITE_LOW_BYTES: Final = 64 * 1024
 
 
-class Stage(IntEnum):
+class Stage:
     """How far the parser is. A request in work (`exchange`) is apart from it: the next one may be half parsed."""
 
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    LINGER = 3
-    CLOSED = 4
-
-
-_HEAD = Stage.HEAD  # an enumeration's member is looked up slowly, and `on_header` runs for every header
+    IDLE: Final = 0
+    HEAD: Final = 1
+    BODY: Final = 2
+    LINGER: Final = 3
+    CLOSED: Final = 4
 
 
 class Request:
@@ -127,7 +123,7 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         self.router.buffered_bytes -= self._working_bytes
         self._working_bytes = 0
-        if self.stage is Stage.CLOSED:
+        if self.stage == Stage.CLOSED:
             return
         if not keep_alive:
             self._linger()
@@ -139,13 +135,13 @@ class ClientConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a request is arriving or in work, or an answer is still on its way."""
-        if self.exchange is not None or self.stage is Stage.HEAD or self.stage is Stage.BODY:
+        if self.exchange is not None or self.stage == Stage.HEAD or self.stage == Stage.BODY:
             return True
-        return self.stage is not Stage.CLOSED and bool(self.transport.get_write_buffer_size())
+        return self.stage != Stage.CLOSED and bool(self.transport.get_write_buffer_size())
 
     def close_idle(self) -> None:
         """Drain: if nothing is in work here, nothing should begin."""
-        if self.stage is Stage.IDLE and not self.busy:
+        if self.stage == Stage.IDLE and not self.busy:
             self.transport.close()
 
     def _linger(self) -> None:
@@ -212,11 +208,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         stage = self.stage
-        if stage is Stage.HEAD:
+        if stage == Stage.HEAD:
             self._head_bytes += len(data)
         else:
             self._head_bytes = 0  # a head that begins in this read is counted from the next one on
-            if stage is Stage.BODY:
+            if stage == Stage.BODY:
                 self.mark = self.router.now()
         self._parsing = True
         try:
@@ -227,7 +223,7 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
         self._parsing = False
-        if self.stage is Stage.HEAD and self._head_bytes > HEAD_BYTES:
+        if self.stage == Stage.HEAD and self._head_bytes > HEAD_BYTES:
             self._refuse(error("caller_headers_too_large", f"request line and headers exceed {HEAD_BYTES} bytes"))
 
     def _feed_past_offers(self, data: bytes, offset: int) -> None:
@@ -321,9 +317,9 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         headers = self._headers
         name = name.lower()
-        if name in headers and name == TRACESTATE:  # a list, in as many lines as there are vendors
+        if name == TRACESTATE and name in headers:  # a list, in as many lines as there are vendors
             value = b"%b,%b" % (headers[name][:TRACESTATE_BYTES], value)
-        if self.stage is _HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
+        if self.stage == Stage.HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
             headers[name] = value
 
     def on_headers_complete(self) -> None:
@@ -360,22 +356,20 @@ class ClientConnection(asyncio.Protocol):
             return
         parser = self._parser
         headers = self._headers
-        if parser.should_upgrade() and (b"content-length" in headers or b"transfer-encoding" in headers):
+        if (
+            b"upgrade" in headers
+            and (b"content-length" in headers or b"transfer-encoding" in headers)
+            and parser.should_upgrade()
+        ):
             self._declining = True  # the body follows; see _decline_upgrade
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
         self._body_bytes = 0  # counted on until the request is answered
-        self._queue.append(
-            Request(
-                parser.get_method(),
-                self._url,
-                self._headers,
-                body,
-                parser.should_keep_alive(),
-                parser.get_http_version() == "1.0",
-            )
-        )
+        keep_alive = parser.should_keep_alive()
+        # Only HTTP/1.1 keeps a connection unasked, and the parser's answer to which version it is takes its time.
+        version_10 = not (keep_alive and b"connection" not in headers) and parser.get_http_version() == "1.0"
+        self._queue.append(Request(parser.get_method(), self._url, headers, body, keep_alive, version_10))
         self.stage = Stage.IDLE
 
     def _too_large(self) -> None:
@@ -395,22 +389,22 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.abort()
         elif self.exchange is not None:
             pass
-        elif stage is Stage.IDLE:
+        elif stage == Stage.IDLE:
             if age > IDLE_SECONDS:
                 self.transport.close()
-        elif stage is Stage.HEAD:
+        elif stage == Stage.HEAD:
             if age > HEAD_SECONDS:
                 self._refuse(error("caller_timeout", f"the request's headers took more than {HEAD_SECONDS:g} s"))
-        elif stage is Stage.BODY:
+        elif stage == Stage.BODY:
             if age > BODY_SECONDS:
                 self._refuse(error("caller_timeout", f"no byte of the request's body came for {BODY_SECONDS:g} s"))
             elif self._body_bytes < (now - self._since - HEAD_SECONDS - BODY_SECONDS) * BODY_BYTES_PER_SECOND:
                 self._refuse(
                     error("caller_timeout", f"the request's body came at less than {BODY_BYTES_PER_SECOND} bytes/s")
                 )
-        elif stage is Stage.LINGER and age > LINGER_SECONDS:
+        elif stage == Stage.LINGER and age > LINGER_SECONDS:
             self.transport.abort()
 
 
 #: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.
-BROKEN = Request(b"", b"", {}, b"", False, False)
+BROKEN: Final = Request(b"", b"", {}, b"", False, False)

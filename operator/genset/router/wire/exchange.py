@@ -49,7 +49,7 @@ QUIET_SECONDS = 30.0  # in line for a place before the first of them, which begi
 
 
 class Exchange(Outgoing):
-    """`machine` stands for the request from its route on; where no route took the request, only errors are answered."""
+    """`routed` is the request's machine, from its route on; where no route took the request, only errors are answered."""
 
     __slots__ = (
         "_api",
@@ -74,21 +74,19 @@ class Exchange(Outgoing):
         "first_token",
         "held",
         "in_one_piece",
-        "machine",
         "model",
         "named",
         "operation",
         "placed",
         "received",
         "route",
+        "routed",
         "sent_at",
         "span",
         "tokens",
         "trace",
         "waited",
     )
-
-    machine: RequestMachine  # None where no route took the request: then only an error is answered
 
     def __init__(
         self,
@@ -112,7 +110,7 @@ class Exchange(Outgoing):
         self.held = 0.0  # seconds from the first byte of a stream's body to the first that the client got of it
         self.in_one_piece = False  # no stream: the first token has no time of its own
         self.route = ""
-        self.machine = None  # type: ignore[assignment]
+        self.routed: RequestMachine | None = None  # from its route on
         self.first_token = 0.0
         self.tokens = (0, 0)  # prompt, completion, as the upstream counted them
         self.waited = 0.0  # seconds for a place at a backend, or for one that was at rest
@@ -136,6 +134,13 @@ class Exchange(Outgoing):
         self._rebuilds = not self.stream and can_rebuild(api, parsed)
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+
+    @property
+    def machine(self) -> RequestMachine:
+        """Of a request that a route took."""
+        machine = self.routed
+        assert machine is not None, "no route took the request"
+        return machine
 
     @property
     def backend(self) -> Backend:
@@ -170,7 +175,7 @@ class Exchange(Outgoing):
             self._do(self.machine.resume(self.router.now()))
 
     def _do(self, decision: Decision) -> None:
-        if type(decision) is Try:
+        if isinstance(decision, Try):
             if self._waiting is not None:
                 self._waiting = None
                 self.waited += self.router.now() - self._waits_since
@@ -183,16 +188,16 @@ class Exchange(Outgoing):
                 self._timer = self._loop.call_later(decision.delay, self._call, decision.candidate, endpoint)
             else:
                 self._call(decision.candidate, endpoint)
-        elif type(decision) is Wait:
+        elif isinstance(decision, Wait):
             if self._waiting is None:
                 self._waits_since = self.router.now()
                 if not self.head_sent:
                     self._said = self._waits_since
                 self.machine.woken = self._wake_soon
             self._waiting = decision
-        elif type(decision) is Answer:
+        elif isinstance(decision, Answer):
             self.answer_error(decision.answer)
-        elif type(decision) is Interrupt:
+        elif isinstance(decision, Interrupt):
             self._interrupt(decision)
 
     def _call(self, candidate: Candidate, endpoint: Endpoint) -> None:
@@ -263,7 +268,7 @@ class Exchange(Outgoing):
         connection.begin(reply, head + body)
 
     def _rule_of(self, backend: Backend) -> Rule:
-        if self._api is not Api.CHAT:
+        if not self._api.chat:
             return APPEND
         if backend.refuses_prefill or (self._refused_rules and backend in self._refused_rules):
             return RULES[FALLBACK]
@@ -323,17 +328,17 @@ class Exchange(Outgoing):
         sent = self._sent
         self._drop_upstream()
         self.backend.numbers.failed(failure.outcome.value)
-        reason = why_not(self._json, sent, chat=self._api is Api.CHAT)
+        reason = why_not(self._json, sent, chat=self._api.chat)
         left = tokens_left(self._json, sent.tokens)
         full = not reason and left is not None and left <= 0
         now = self.router.now()
         decision = self.machine.broke(now, failure, word, "limit_reached" if full else reason, blame=blame)
         self._said = now
         if full:
-            self.send_events(length_event(sent, chat=self._api is Api.CHAT))
+            self.send_events(length_event(sent, chat=self._api.chat))
             self.stream_done(add_done=True)
         else:
-            if type(decision) is Interrupt:
+            if isinstance(decision, Interrupt):
                 self.router.metrics.continuations[reason or "failed"] += 1
             self._do(decision)
 
@@ -377,7 +382,7 @@ class Exchange(Outgoing):
         if self._reply is not None:
             self.tokens = self._reply.tokens()
         self._release_upstream(now)
-        if self.machine.phase is not Phase.DONE:
+        if self.machine.phase != Phase.DONE:
             self.machine.succeeded(now)
         if self.machine.continuing:
             self.router.metrics.continuations["completed"] += 1
@@ -393,7 +398,7 @@ class Exchange(Outgoing):
             return b""
         sent = self._sent or reply.reader.fold()
         usage = usage_of_estimate(self.machine.input_tokens, sent.tokens)
-        return usage_event(sent, usage, chat=self._api is Api.CHAT)
+        return usage_event(sent, usage, chat=self._api.chat)
 
     def _interrupt(self, decision: Interrupt) -> None:
         self._drop_upstream()
@@ -411,7 +416,7 @@ class Exchange(Outgoing):
         self._drop_upstream()
         body = answer.body()
         keep = self.keeps_alive()
-        head = error_head(self.machine, self.identity, answer, self.connection_header(keep))
+        head = error_head(self.routed, self.identity, answer, self.connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._end(answer.status, answer.kind.word, keep)
 
@@ -470,7 +475,7 @@ class Exchange(Outgoing):
                 self._tell(b"waking" if self._waiting.reason == COLD else b"waiting", now)
             elif machine.continuing and machine.phase < Phase.COMMIT:
                 self._tell(b"failing over", now)
-        if machine.phase is Phase.COMMIT and self.client.paused:
+        if machine.phase == Phase.COMMIT and self.client.paused:
             if now < machine.deadline:
                 machine.last = now
                 return
@@ -481,7 +486,7 @@ class Exchange(Outgoing):
         failure = machine.expired(now)
         if failure is None:
             return
-        if machine.phase is Phase.COMMIT:
+        if machine.phase == Phase.COMMIT:
             self.broke(failure, "router_deadline" if now >= machine.deadline else "provider_stalled")
         else:
             self.failed(failure)

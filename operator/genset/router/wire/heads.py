@@ -17,7 +17,7 @@ def good_head(
     if machine.attempts == 1 and candidate.tier == 0:
         told = candidate.evidence
     else:
-        trail = machine.trail if machine.phase is Phase.DONE else [*machine.trail, f"{candidate.backend.name}:ok"]
+        trail = machine.trail if machine.phase == Phase.DONE else [*machine.trail, f"{candidate.backend.name}:ok"]
         told = evidence(candidate.backend.name, candidate.tier, machine.reason, trail)
     return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\n%bx-request-id: %b\r\n%b%b" % (
         content_type,

@@ -6,8 +6,7 @@ streams. Unchanged bodies are sent as they came, and those that lack only the st
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Any
+from typing import Any, ClassVar, Final, final
 
 import orjson
 
@@ -15,29 +14,44 @@ from genset.router.backend import Backend, Endpoint
 from genset.router.evidence import PASSED_REQUEST_HEADERS
 
 
-class Api(Enum):
-    """The OpenAI paths that take a model: (path behind the version segment, whether it can stream, its name in
-    OpenTelemetry's gen_ai.operation.name)."""
+@final
+class Api:
+    """One of the OpenAI paths that take a model.
 
-    CHAT = ("/chat/completions", True, "chat")
-    COMPLETIONS = ("/completions", True, "text_completion")
-    EMBEDDINGS = ("/embeddings", False, "embeddings")
+    `path` behind the version segment; `streams`: whether it can; `operation`: OpenTelemetry's gen_ai.operation.name;
+    `whole`: the `object` of an answer in one piece.
+    """
 
-    def __init__(self, path: str, streams: bool, operation: str) -> None:
+    CHAT: ClassVar[Api]
+    COMPLETIONS: ClassVar[Api]
+    EMBEDDINGS: ClassVar[Api]
+
+    def __init__(self, path: str, operation: str, whole: str, *, streams: bool = True, chat: bool = False) -> None:
         self.path = path
-        self.streams = streams
         self.operation = operation
+        self.whole = whole
+        self.streams = streams
+        self.chat = chat
+
+    def __repr__(self) -> str:
+        return f"Api({self.path})"
 
 
-_ABSENT = object()
-PATHS: dict[bytes, Api] = {b"/v1" + api.path.encode(): api for api in Api}
+Api.CHAT = Api("/chat/completions", "chat", "chat.completion", chat=True)
+Api.COMPLETIONS = Api("/completions", "text_completion", "text_completion")
+Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", streams=False)
+
+_ABSENT: Final = object()
+PATHS: Final[dict[bytes, Api]] = {
+    b"/v1" + api.path.encode(): api for api in (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS)
+}
 
 
 def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, stream: bool) -> bytes:
     """The request's body as this backend should get it. `request` is not changed."""
     provider = backend.provider
     renames: list[tuple[str, str]] = []
-    if provider.rename is not None and api is Api.CHAT:
+    if provider.rename is not None and api.chat:
         renames = [(old, new) for old, new in provider.rename.items() if old in request and new not in request]
     if not stream and not renames and request["model"] == backend.model:
         return raw

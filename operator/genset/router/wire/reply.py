@@ -6,7 +6,7 @@ running stream costs `forward` and nothing else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from genset.router.aggregate import CannotRebuildError
 from genset.router.continuation.ask import usage_of_estimate
@@ -20,7 +20,7 @@ from genset.router.whole import fault_of, usage_of
 if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
 
-RESPONSE_BYTES = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
+RESPONSE_BYTES: Final = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
 class Reply:
@@ -88,8 +88,8 @@ class Reply:
 
     def forward(self, chunk: bytes) -> bool:
         """A chunk of a running stream, untouched. True: it went on to the client as it is."""
-        exchange = self._exchange
-        if not self.reader.passes(chunk):  # type: ignore[union-attr]
+        exchange, reader = self._exchange, self.reader
+        if reader is None or not reader.passes(chunk):
             return False
         exchange.machine.last = exchange.router.now()
         exchange.client.transport.write(chunk)
@@ -110,7 +110,7 @@ class Reply:
         elif reader.finished:
             if reader.done:
                 self._stream_done()
-            elif self._exchange.machine.phase is Phase.COMMIT:
+            elif self._exchange.machine.phase == Phase.COMMIT:
                 self._exchange.machine.finishing(self._exchange.router.now())
 
     def on_end(self, verified: bool) -> None:
@@ -138,9 +138,9 @@ class Reply:
         exchange.connection_lost()
         if stale:
             exchange.reconnect()
-        elif phase is Phase.FINISH:
+        elif phase == Phase.FINISH:
             self._stream_done(add_done=True)
-        elif phase is Phase.COMMIT:
+        elif phase == Phase.COMMIT:
             exchange.broke(Failure(Outcome.INTERRUPTED, detail), "provider_interrupted")
         elif self.status and not 200 <= self.status < 300:
             self._refused()
@@ -208,7 +208,7 @@ class Reply:
         now = exchange.router.now()
         if self.aggregator is None and self.splice is None:
             exchange.last_events = out.endswith(DONE)
-            if machine.phase is Phase.COMMIT:
+            if machine.phase == Phase.COMMIT:
                 machine.last = now
                 exchange.send_events(out)
             else:
@@ -245,10 +245,10 @@ class Reply:
     def _stream_failed(self, reader: StreamReader) -> None:
         exchange = self._exchange
         phase = exchange.machine.phase
-        if phase is Phase.FINISH or reader.finished:  # the answer itself is complete
+        if phase == Phase.FINISH or reader.finished:  # the answer itself is complete
             self._stream_done(add_done=True)
             return
-        if phase is Phase.COMMIT and self.aggregator is None:
+        if phase == Phase.COMMIT and self.aggregator is None:
             word = "provider_error" if reader.error is not None else "provider_interrupted"
             exchange.broke(Failure(Outcome.INVALID_RESPONSE, reader.fault), word)
         elif reader.error is not None:

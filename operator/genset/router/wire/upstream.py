@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import httptools
 
 from genset.router.backend import Endpoint
 
-HEAD_BYTES = 64 * 1024  # of an upstream's response
-IDLE_CONNECTIONS = 256  # kept per endpoint
+HEAD_BYTES: Final = 64 * 1024  # of an upstream's response
+IDLE_CONNECTIONS: Final = 256  # kept per endpoint
 
 
 class Listener(Protocol):

@@ -1,0 +1,67 @@
+"""Clients that come all at once, and a process that has run out of file descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from genset.router.wire.accept import ACCEPTED_AT_ONCE
+from tests.router.running import RunningRouter, config, house, until
+
+NOBODY = config(house("http://127.0.0.1:9/v1"))
+CLIENTS = 300
+
+
+@contextmanager
+def connected(port: int, count: int) -> Iterator[None]:
+    """In the kernel's queue, before the router's loop has had a turn."""
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.close()
+
+
+async def test_a_crowd_is_let_in_within_a_few_turns_of_the_loop(tmp_path: Path) -> None:
+    """One connection a turn, and the last of a thousand clients of a busy router would wait for many seconds."""
+    async with RunningRouter(tmp_path, NOBODY) as running:
+        with connected(running.router.listen_port, CLIENTS):
+            turns = 0
+            while len(running.router.connections) < CLIENTS:
+                turns += 1
+                assert turns < 20 * CLIENTS / ACCEPTED_AT_ONCE, f"{len(running.router.connections)} of {CLIENTS} so far"
+                await asyncio.sleep(0)
+
+
+async def test_without_a_free_descriptor_clients_wait_until_there_is_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RunningRouter(tmp_path, NOBODY) as running:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with connected(running.router.listen_port, 3), caplog.at_level(logging.WARNING):
+            free = os.dup(0)  # the lowest: accept would get this one
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            try:
+                await until(lambda: "Failed to accept a connection" in caplog.text, what="a warning")
+                assert not running.router.connections
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await until(lambda: len(running.router.connections) == 3, what="letting all clients in")
+
+
+async def test_nobody_is_let_in_once_it_is_closed(tmp_path: Path) -> None:
+    async with RunningRouter(tmp_path, NOBODY) as running:
+        port = running.router.listen_port
+        await running.router.drain()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))

@@ -1,0 +1,85 @@
+"""Backends whose endpoints take a bounded number of requests, and requests before them. No sockets, no time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genset.router.attempt import RequestMachine
+from genset.router.backend import Backend, Endpoint
+from genset.router.config import FailoverConfig
+from genset.router.decisions import Answer, Candidate, Interrupt, Try, Wait
+from genset.router.outcome import Failure, Outcome
+from tests.unit.router import machines
+
+
+def house(pods: int = 1, bound: int | None = 1, **balancing: Any) -> Backend:
+    return machines.house(pods=pods, bound=bound, **balancing)
+
+
+def cloud(bound: int | None = None, name: str = "cloud", **balancing: Any) -> Backend:
+    return machines.cloud(name, bound=bound, **balancing)
+
+
+class FakeWire:
+    """Stands in for the exchange: does what is decided, remembers that it was woken."""
+
+    def __init__(self, *backends: Backend, tiers: list[int] | None = None, wait: bool = False, **more: Any) -> None:
+        deadline = more.pop("deadline", 600.0)
+        placed = zip(backends, tiers or range(len(backends)), strict=True)
+        candidates = [Candidate(backend, tier, b"") for backend, tier in placed]
+        self.machine = RequestMachine(
+            candidates, FailoverConfig(**more), deadline, stream=True, input_tokens=10, random=lambda: 0.5
+        )
+        self.machine.wait_when_full = wait
+        self.machine.woken = self._woken
+        self.endpoint: Endpoint | None = None
+        self.woken = False
+        self.decision: Any = None
+
+    def _woken(self) -> None:
+        self.woken = True
+
+    def _do(self, decision: Any) -> str:
+        self.decision = decision
+        if isinstance(decision, Try):
+            self.endpoint = decision.endpoint
+            self.endpoint.in_flight += 1
+            return decision.candidate.backend.name
+        if isinstance(decision, Wait):
+            return f"{decision.reason} until {decision.until:g}"
+        if isinstance(decision, Interrupt):
+            return f"interrupt {decision.kind.word}"
+        assert isinstance(decision, Answer)
+        return f"{decision.answer.status} {decision.answer.kind.word}"
+
+    def vacate(self) -> None:
+        endpoint, self.endpoint = self.endpoint, None
+        if endpoint is not None:
+            endpoint.in_flight -= 1
+            if endpoint.line:
+                endpoint.line.wake()
+
+    def begin(self, now: float = 0.0) -> str:
+        return self._do(self.machine.begin(now))
+
+    def resume(self, now: float) -> str:
+        self.woken = False
+        return self._do(self.machine.resume(now))
+
+    def failed(self, now: float, outcome: Outcome = Outcome.UNREACHABLE, **more: Any) -> str:
+        self.vacate()
+        return self._do(self.machine.failed(now, Failure(outcome, "failed", **more)))
+
+    def broke(self, now: float) -> str:
+        self.vacate()
+        return self._do(self.machine.broke(now, Failure(Outcome.INTERRUPTED, "failed"), "provider_interrupted"))
+
+    def done(self, now: float) -> None:
+        self.vacate()
+        self.machine.succeeded(now)
+
+
+def busy(backend: Backend, count: int | None = None) -> None:
+    """All endpoints work on `count` requests of others (as many as they may)."""
+    for endpoint in backend.endpoints:
+        endpoint.in_flight = count if count is not None else (backend.config.balancing.max_in_flight_per_endpoint or 0)

@@ -1,0 +1,59 @@
+"""Requests before backends of the house and of a provider, as the state machine sees them: no sockets, no time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genset.router.attempt import RequestMachine
+from genset.router.backend import Backend
+from genset.router.config import BackendConfig, BalancingConfig, DnsEndpoints, FailoverConfig, LocalTarget, UrlTarget
+from genset.router.credentials import Credentials
+from genset.router.decisions import Candidate, Try
+from genset.router.outcome import Failure, Outcome
+
+
+def house(
+    name: str = "house", pods: int = 1, context: int | None = None, bound: int | None = None, **balancing: Any
+) -> Backend:
+    """Pods at 10.0.0.1, 10.0.0.2, ..., all of them found well; `bound`: requests that each takes."""
+    target = LocalTarget(dns=DnsEndpoints(host="house.test", port=80))
+    balance = BalancingConfig.model_validate({"maxInFlightPerEndpoint": bound, **balancing})
+    config = BackendConfig(name=name, kind="local", model="m", context_tokens=context, local=target, balancing=balance)
+    backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
+    backend.set_endpoints(tuple(backend.make_endpoint(f"10.0.0.{n}", 80) for n in range(1, pods + 1)))
+    for endpoint in backend.endpoints:
+        backend.probed(endpoint, True, 0.0)
+    return backend
+
+
+def cloud(name: str = "cloud", context: int | None = None, bound: int | None = None, **balancing: Any) -> Backend:
+    target = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
+    balance = BalancingConfig.model_validate({"maxInFlightPerEndpoint": bound, **balancing})
+    config = BackendConfig(name=name, kind="cloud", model="m", context_tokens=context, url=target, balancing=balance)
+    return Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
+
+
+def machine(
+    *backends: Backend, stream: bool = True, tokens: int = 100, deadline: float = 600.0, **more: Any
+) -> RequestMachine:
+    candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(backends)]
+    settings = FailoverConfig(**more)
+    return RequestMachine(candidates, settings, deadline, stream=stream, input_tokens=tokens, random=lambda: 0.5)
+
+
+def fail(outcome: Outcome, **more: Any) -> Failure:
+    return Failure(outcome, "failed", **more)
+
+
+def where(decision: object) -> str:
+    assert isinstance(decision, Try), decision
+    return f"{decision.candidate.backend.name}/{decision.endpoint.host}"
+
+
+def committed(one: RequestMachine, now: float = 1.0) -> RequestMachine:
+    """The client has its first token."""
+    one.begin(0.0)
+    one.sent(0.0)
+    one.head()
+    one.committed(now)
+    return one

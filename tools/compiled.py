@@ -1,0 +1,83 @@
+"""Compiles the router in place: `python tools/compiled.py FOLDER`, where FOLDER holds the package `genset`.
+
+mypyc turns the typed modules of the data plane into C; beside each source lies then an extension module, which Python
+prefers. The sources stay what people read and what runs where nothing was compiled. Runs on the Python that the result
+is for; needs that Python's headers, a C compiler, and the dependency group `compile`. See docs/adr/0007.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+#: Not on the way of a request, and each would cost something: pydantic's models and `ssl.SSLContext` cannot be compiled
+#: subclasses; the others are start-up, administration and tasks, which only wait.
+LEFT = {
+    *("config", "credentials"),
+    *(
+        "accept",
+        "admin",
+        "connect",
+        "exposition",
+        "outage_watch",
+        "process",
+        "reload",
+        "standalone",
+        "tracing",
+        "wanted",
+    ),
+}
+OPTIONS = """\
+[mypy]
+strict = true
+explicit_package_bases = true
+namespace_packages = true
+[mypy-{missing}]
+ignore_missing_imports = true
+follow_imports = skip
+[mypy-genset.api.*,genset.router.config]
+ignore_errors = true
+"""
+MISSING = ("httptools.*", "uvloop.*", "huggingface_hub.*")
+
+
+def modules(folder: Path) -> list[str]:
+    """Paths of what is compiled, relative to the folder."""
+    found = (folder / "genset/router").rglob("*.py")
+    return sorted(str(path.relative_to(folder)) for path in found if path.stem not in LEFT)
+
+
+def compile_in_place(folder: Path, interpreter: str) -> None:
+    """`interpreter`: the Python whose site-packages hold what the package needs. Raises SystemExit."""
+    from mypyc.build import mypycify
+    from setuptools import setup
+
+    os.chdir(folder)
+    build = Path("build")
+    build.mkdir(exist_ok=True)
+    options = build / "mypy.ini"
+    options.write_text(OPTIONS.format(missing=",".join(MISSING)))
+    os.environ["MYPYPATH"] = "."
+    flags = ["--config-file", str(options), "--python-executable", interpreter]
+    extensions = mypycify([*flags, *modules(Path())], opt_level="3", debug_level="0", target_dir=str(build / "c"))
+    setup(
+        name="genset-router",
+        ext_modules=extensions,
+        script_args=["--quiet", "build_ext", "--inplace", "--build-temp", str(build / "temp")],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the package `genset` lies")
+    parser.add_argument("--packages-of", default=sys.executable, help="Python that has the project's dependencies")
+    given = parser.parse_args()
+    if not (given.folder / "genset/router").is_dir():
+        sys.exit(f"{given.folder} holds no package genset: name the folder above it")
+    compile_in_place(given.folder, given.packages_of)
+
+
+if __name__ == "__main__":
+    main()
