@@ -157,8 +157,11 @@ class Aggregator:
             known.add(choice)
         top = self._top
         if not self._named:
-            top.update((key, chunk[key]) for key in _FIRST_COUNTS if not top.get(key) and key in chunk)
-            self._named = all(top.get(key) for key in _FIRST_COUNTS)
+            self._named = True
+            for key in _FIRST_COUNTS:
+                if not top.get(key) and key in chunk:
+                    top[key] = chunk[key]
+                self._named = self._named and bool(top.get(key))
         for key, value in chunk.items():
             if key in _APART:
                 continue

@@ -17,6 +17,7 @@ from genset.router.transcript import Transcript
 from genset.router.wire.payload import Api
 
 NO_JSON: Final = "sent an event that is no JSON"
+_NEWLINE: Final = ord("\n")
 _TOKEN: Final = b"token"  # stands for events that let the answer begin; nothing is forwarded
 
 
@@ -50,24 +51,21 @@ class Rebuild(StreamReader):
         return self.transcript
 
     def _events(self, data: bytes) -> bytes:
-        prefix, suffix = self._prefix, self._suffix
-        before, behind = len(prefix), len(suffix)
-        raw = self._raw
         progress = False  # comments are none
-        for event in data.split(b"\n\n"):
-            if prefix and event.startswith(prefix) and event.endswith(suffix, before):
-                text = event[before : len(event) - behind]
-                if is_plain(text):
-                    raw.append(text)
-                    progress = True
-                    continue
-            if event.startswith(b"\n"):  # more than one blank line between events
-                event = event.lstrip(b"\n")
-            if not event:
+        position, size = 0, len(data)
+        while position < size:
+            if self._prefix and (end := self._run(data, position)) > position:
+                position, progress = end, True
                 continue
-            if raw:
+            if data[position] == _NEWLINE:  # more than one blank line between events
+                position += 1
+                continue
+            end = data.find(b"\n\n", position)
+            event = data[position : end if end >= 0 else size]
+            position += len(event) + 2
+            if self._raw:
                 self._flush()
-            if event.startswith(b"data: {") and b"\n" not in event:
+            if event.startswith(b"data: {") and _NEWLINE not in event:
                 try:
                     chunk = orjson.loads(event[6:])
                 except orjson.JSONDecodeError:
@@ -80,11 +78,22 @@ class Rebuild(StreamReader):
                 progress = True
             elif self._event(event):
                 progress = True
-            prefix, suffix = self._prefix, self._suffix
-            before, behind = len(prefix), len(suffix)
             if self.failed or self.done:
                 break
         return _TOKEN if progress and self.opened else b""
+
+    def _run(self, data: bytes, position: int) -> int:
+        """Takes the events from here on that are alike; where the first one begins that is not."""
+        prefix, suffix, raw = self._prefix, self._suffix, self._raw
+        before, behind = len(prefix), len(suffix)
+        while data.startswith(prefix, position):
+            begin = position + before
+            end = data.find(suffix, begin)
+            if end < 0 or not is_plain(text := data[begin:end]):
+                break
+            raw.append(text)
+            position = end + behind
+        return position
 
     def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
         self._prefix = b""  # what is like an older event may still differ from the last one
@@ -127,12 +136,12 @@ class Rebuild(StreamReader):
     def _alike(self, event: bytes, chunk: dict[str, Any]) -> None:
         """What the following events may have in common with this one; ever more rarely looked for while none has."""
         self._unlike += 1
-        if self._unlike & (self._unlike - 1) or b"\n" in event:
+        if self._unlike & (self._unlike - 1) or _NEWLINE in event:
             return
         template = learn(event + b"\n\n", chunk)
         if template is not None:
             self._key, self._prefix = template.key, template.prefix
-            self._suffix = template.suffix[:-2]
+            self._suffix = template.suffix
             self._index = chunk["choices"][0].get("index", 0)
 
     def _flush(self) -> None:

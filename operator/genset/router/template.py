@@ -7,7 +7,7 @@ event that begins and ends with these bytes says the same, with another text. Pu
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, final
 
 import orjson
 
@@ -19,9 +19,17 @@ _NEWLINE: Final = ord("\n")
 _RETURN: Final = ord("\r")
 
 
-class Template(NamedTuple):
+@final
+class Template:
     """`key` of the text in the delta, "text" for the legacy form; prefix ends with its opening quote, suffix begins with
     its closing one and ends with the event's blank line."""
+
+    __slots__ = ("key", "prefix", "suffix")
+
+    def __init__(self, key: str, prefix: bytes, suffix: bytes) -> None:
+        self.key = key
+        self.prefix = prefix
+        self.suffix = suffix
 
     key: str
     prefix: bytes

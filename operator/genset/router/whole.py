@@ -10,6 +10,7 @@ import orjson
 
 _FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
 _FINISH_KEY: Final = b'"finish_reason":'
+_USUAL: Final = b'"stop"'  # no pattern is needed to see that
 _MOST_DIGITS: Final = 15
 _ZERO: Final = ord("0")
 _NINE: Final = ord("9")
@@ -32,7 +33,8 @@ def fault_of(body: bytes, verified: bool, bad_finishes: Collection[str] = ()) ->
     """
     text = body.strip()
     # From the end, where it stands behind the text; of several choices the last one tells.
-    if bad_finishes and (at := text.rfind(_FINISH_KEY)) >= 0 and (finish := _FINISH.match(text, at)):
+    at = text.rfind(_FINISH_KEY) if bad_finishes else -1
+    if at >= 0 and not text.startswith(_USUAL, at + len(_FINISH_KEY)) and (finish := _FINISH.match(text, at)):
         word = finish[1].decode()
         if word in bad_finishes:
             return f"gave up with finish_reason {word}"

@@ -7,10 +7,11 @@ the attempt then goes upstream without one, or with ours where spans are recorde
 from __future__ import annotations
 
 import re
+from typing import Final
 
-TRACEPARENT = b"traceparent"
-TRACESTATE = b"tracestate"
-TRACESTATE_BYTES = 8192  # of members together; the specification asks for at least 512 to be handed on
+TRACEPARENT: Final = b"traceparent"
+TRACESTATE: Final = b"tracestate"
+TRACESTATE_BYTES: Final = 8192  # of members together; the specification asks for at least 512 to be handed on
 
 _FIELDS = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]*)?")
 _VERSION_00_LENGTH = 55
