@@ -67,8 +67,8 @@ e2e-vllm: venv ## Answers begun by llama-server and finished by vLLM, and back; 
 	@$(PY) -m e2e.images build llamacpp && $(PY) -m e2e.vllm
 	@$(BIN) pytest e2e/vllm -q -rP
 
-soak: venv ## Router at half of capacity under random faults (MINUTES=15)
-	@$(PY) -m tests.soak --minutes $(or $(MINUTES),15)
+soak: $(COMPILED)/.ready ## Router, compiled, at half of capacity under random faults (MINUTES=15)
+	@PYTHONPATH=$(COMPILED):$(CURDIR) $(PY) -m tests.soak --minutes $(or $(MINUTES),15)
 
 crds: venv ## Regenerates crds/ from the types
 	@$(PY) tools/generated.py crds

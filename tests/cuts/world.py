@@ -21,9 +21,9 @@ from genset.router.backend import Backend
 from genset.router.config import BackendConfig, FailoverConfig, UrlTarget
 from genset.router.credentials import Credentials
 from genset.router.decisions import Candidate
-from genset.router.wire.downstream import Request
 from genset.router.wire.exchange import Exchange
 from genset.router.wire.payload import Api
+from genset.router.wire.request import Request
 from genset.router.wire.upstream import UpstreamConnection
 from tests.cuts.authors import Author
 from tests.cuts.streams import Recorded

@@ -81,6 +81,23 @@ async def test_every_family_is_documented_as_it_is(tmp_path: Path) -> None:
     assert not empty, f"nothing was booked under {empty}, so their labels were not compared"
 
 
+async def test_each_backend_is_told_the_tokens_that_it_made(tmp_path: Path) -> None:
+    """Four words of the house, then it breaks, and the cloud makes the other five."""
+    cut = Answer(words=9, brk=Break("fin", after_chunks=4))
+    async with (
+        ScriptedUpstream([cut]) as one,
+        ScriptedUpstream(default=Answer(words=9)) as two,
+        RunningRouter(tmp_path, config(house(one.base_url), cloud(two.base_url, continuation="Prefill"))) as router,
+    ):
+        answer = await router.ask(chat(stream_options={"include_usage": True}))
+        assert answer.complete
+        got = await scrape(router)
+    tokens = "genset_router_tokens_total"
+    made = {name: value(got, tokens, backend=name, direction="output") for name in ("house", "cloud")}
+    assert made["house"] == 4 and made["cloud"] >= 5, made
+    assert sum(made.values()) == answer.usage["completion_tokens"], made
+
+
 async def test_the_numbers_are_true(tmp_path: Path) -> None:
     async with (
         ScriptedUpstream(default=Answer(words=11, first_delay=0.05, interval=0.02)) as local,

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import genset
 from genset import names
 from genset.router.config import (
     BackendConfig,
@@ -156,7 +157,10 @@ async def _is_ready(found: RouterProcess) -> bool:
 
 @contextlib.contextmanager
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": f"{Path(genset.__file__).parents[1]}:{ROOT}",
+    }  # compiled, if that is what we run on
     with log.open("wb") as errors:
         process = subprocess.Popen(
             command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors

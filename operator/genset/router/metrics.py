@@ -80,7 +80,7 @@ class Metrics:
             backend = candidate.backend
             numbers = backend.numbers
             numbers.prompt_tokens += prompt
-            numbers.tokens += completion
+            numbers.tokens += max(0, completion - exchange.booked)
             labels = exchange.operation, exchange.named
             found = backend.uses.get(labels)
             if found is None:

@@ -11,7 +11,8 @@ from typing import Any, Final
 import orjson
 
 from genset.router.aggregate import Aggregator, CannotRebuildError
-from genset.router.sse import DONE, HOLD_BYTES, StreamReader, count_of, has_token
+from genset.router.events import DONE, count_of, has_token
+from genset.router.sse import HOLD_BYTES, StreamReader
 from genset.router.template import decode, is_plain, learn
 from genset.router.transcript import Transcript
 from genset.router.wire.payload import Api

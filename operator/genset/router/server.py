@@ -30,23 +30,21 @@ from genset.router.limits import Gate
 from genset.router.metrics import Metrics
 from genset.router.outage_watch import OutageWatch
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
+from genset.router.sweep import sweep_forever
 from genset.router.table import Table, answer_tokens, estimate_tokens
 from genset.router.telemetry import context
 from genset.router.telemetry.wanted import Traces
 from genset.router.wire.accept import Acceptor
 from genset.router.wire.connect import Connector, Resolver
 from genset.router.wire.direct import answer_error, answer_other
-from genset.router.wire.downstream import ClientConnection, Request
+from genset.router.wire.downstream import ClientConnection
 from genset.router.wire.exchange import Exchange
 from genset.router.wire.payload import PATHS
+from genset.router.wire.request import Request
 from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS: Final = 0.1
-SLOW_SWEEP_ROUNDS: Final = 10  # connections and idle pools: once a second
-IDLE_UPSTREAM_SECONDS: Final = 60.0
-RUN_OUT_SECONDS: Final = 2.0  # an upstream body's end after we had all we need
 BACKLOG: Final = 4096
 BODIES_AT_ONCE: Final = 4  # largest bodies that may be in arrival together, in multiples of maxBody
 DRAIN_LOOK_SECONDS: Final = 0.05
@@ -137,7 +135,7 @@ class Router:
         self._listening = True
         self._tasks = [
             self.loop.create_task(self._watch_source(fingerprint)),
-            self.loop.create_task(self._sweep_forever()),
+            self.loop.create_task(sweep_forever(self, self._log)),
         ]
         log.info("Listened on port %d", self.listen_port)
 
@@ -362,66 +360,6 @@ class Router:
     def refused(self, answer: ErrorAnswer) -> None:
         """A request that never became whole was refused."""
         self.metrics.refused[answer.kind.word] += 1
-
-    # The sweep
-
-    async def _sweep_forever(self) -> None:
-        rounds = 0
-        while True:
-            due = self.now() + SWEEP_SECONDS
-            await asyncio.sleep(SWEEP_SECONDS)
-            self.metrics.loop_lag.observe(max(0.0, self.now() - due))
-            rounds += 1
-            try:
-                self._sweep(slow=rounds % SLOW_SWEEP_ROUNDS == 0)
-            except Exception:
-                log.exception("Failed to sweep")
-
-    def _sweep(self, *, slow: bool) -> None:
-        """No timer per request or per chunk: ten times a second everything that may be overdue is looked at."""
-        now = self.now()
-        for exchange in list(self.exchanges):
-            try:
-                exchange.expire(now)
-            except Exception:
-                log.exception("Failed to look after request %s", exchange.identity.decode())
-                self._abandon(exchange)
-        self.outages.sweep(self.connector)
-        for exchange in self.gate.overdue(now):
-            wait = self.gate.limits.queue_seconds
-            exchange.give_up(error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=1))
-        for connection in list(self.running_out):
-            if connection.closed or connection.complete or connection.listener is not None:
-                self.running_out.discard(connection)
-            elif now - connection.since > RUN_OUT_SECONDS:
-                connection.drop()
-        if self._log is not None:
-            self.metrics.log_lines_dropped += self._log.flush()
-        if slow:
-            self.metrics.fold()
-            for client in list(self.connections):
-                client.expire(now)
-            self._trim_pools(now)
-
-    def _abandon(self, exchange: Exchange) -> None:
-        """A fault of our own: it must not keep the sweep from all the other requests, nor the client waiting."""
-        try:
-            exchange.give_up(error("router_internal", "the router failed; its log tells how"))
-        except Exception:
-            log.exception("Failed to end request %s", exchange.identity.decode())
-            self.exchanges.discard(exchange)
-            self.metrics.answers[(exchange.route, 500, "router_internal")] += 1
-            exchange.abandon()
-            if exchange.placed:
-                self.gate.leave(exchange)
-
-    def _trim_pools(self, now: float) -> None:
-        for backend in self.table.backends.values() if self.table else ():
-            for endpoint in backend.endpoints:
-                old = [c for c in endpoint.idle if now - c.since > IDLE_UPSTREAM_SECONDS]
-                for connection in old:
-                    endpoint.idle.remove(connection)
-                    connection.drop()
 
 
 def _port_of(server: Any) -> int:

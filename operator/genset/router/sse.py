@@ -11,38 +11,29 @@ Any cutting of the same bytes into chunks yields the same output (a property tes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
 
+from genset.router.events import DATA, DONE, count_of, has_token, is_ordinary, is_suspicious, is_whole
 from genset.router.template import Template, is_plain, learn
 from genset.router.transcript import Transcript
 
-DONE: Final = b"data: [DONE]\n\n"
-HOLD_BYTES: Final = (
-    256 * 1024
-)  # held back before the first token; more means that something other than an answer arrives
+HOLD_BYTES: Final = 256 * 1024  # held back before the first token; more is something other than an answer
 EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
 FOLD_BYTES: Final = 16 * 1024  # of forwarded events kept as they are; then they become text, a twentieth of their size
 FOLD_TEXTS: Final = 128  # pieces of text kept apart
 
-_DATA: Final = b"data: {"
-_DATA_LENGTH: Final = len(_DATA)
+_LEAST_EVENT: Final = len(DATA) + 3
 # How a chunk of a given length (frame and all) must begin if it holds one event: its size in hexadecimal, as servers write it.
-_SIZE_LINES: Final = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n" % size for size in range(_DATA_LENGTH + 3, 4096)}
-_SIZES: Final = {b"%x\r\n" % size: size for size in range(_DATA_LENGTH + 3, 4096)}
+_SIZE_LINES: Final = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n" % size for size in range(_LEAST_EVENT, 4096)}
+_SIZES: Final = {b"%x\r\n" % size: size for size in range(_LEAST_EVENT, 4096)}
 
-_FINISH: Final = b'"finish_reason":'
-_FINISH_LENGTH: Final = len(_FINISH)
 _CLOSE: Final = ord("}")
-_N: Final = ord("n")
-_SPACE: Final = ord(" ")
 # Looked for as numbers: `b"x" in data` takes ten times as long as `ord("x") in data` (it tries the number first, too).
 _NEWLINE: Final = ord("\n")
 _RETURN: Final = ord("\r")
 _QUIET_FIELDS: Final = (b":", b"id:", b"retry:", b"id", b"retry")
-_TOKEN_KEYS: Final = ("content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "audio")
 
 
 class StreamReader:
@@ -163,7 +154,7 @@ class StreamReader:
                     self.fold()
                 return True
         event = data[len(line) : -2]
-        if not data.endswith(b"\r\n") or not _is_ordinary(event):
+        if not data.endswith(b"\r\n") or not is_ordinary(event):
             return False
         self._keep(event)
         self._learn(event)
@@ -219,7 +210,7 @@ class StreamReader:
             rest = b"".join(self._tail).replace(b"\r", b"\n").strip(b"\n")
             self._tail.clear()
             # Some servers leave out the blank line after the last event. A cut event never parses.
-            if rest and _is_whole(rest):
+            if rest and is_whole(rest):
                 out = self._event(rest)
                 if out and self.opened:
                     self._keep(out)
@@ -261,18 +252,11 @@ class StreamReader:
                 out.append(data[start:position])
                 start = position = position + 1
                 continue
-            if self._fast and data.startswith(b"data: {", position):
+            if self._fast and data.startswith(DATA, position):
                 end = data.find(b"\n", position)
-                if data[end - 1] == _CLOSE and data[end + 1] == _NEWLINE:
-                    mark = data.find(_FINISH, position, end)
-                    if mark >= 0:
-                        mark += _FINISH_LENGTH
-                        if data[mark] == _SPACE:
-                            mark += 1
-                        mark = -1 if data[mark] == _N else mark
-                    if mark < 0 and data.find(b'"error"', position, end) < 0:
-                        position = end + 2
-                        continue
+                if data[end - 1] == _CLOSE and data[end + 1] == _NEWLINE and not is_suspicious(data, position, end):
+                    position = end + 2
+                    continue
             end = data.find(b"\n\n", position)
             out = self._pending = [] if out is None else out
             out.append(data[start:position])
@@ -292,7 +276,7 @@ class StreamReader:
             return self._end_mark()
         payload: list[bytes] = []
         named_error = False
-        lines = [event] if event.startswith(_DATA) and _NEWLINE not in event else event.split(b"\n")
+        lines = [event] if event.startswith(DATA) and _NEWLINE not in event else event.split(b"\n")
         for line in lines:
             if line.startswith(b"data:"):
                 payload.append(line[6:] if line[5:6] == b" " else line[5:])
@@ -409,45 +393,3 @@ class StreamReader:
         self._fast = False
         self.fault = fault
         return b""
-
-
-def _is_ordinary(event: bytes) -> bool:
-    """Whether these bytes are one event that may be JSON, neither the last of its choice nor an error."""
-    size = len(event)
-    if not event.startswith(_DATA) or not event.endswith(b"}\n\n"):
-        return False
-    if event.find(b"\n") != size - 2 or _RETURN in event or event.find(b'"error"') >= 0:
-        return False
-    mark = event.find(_FINISH)
-    if mark < 0:
-        return True
-    mark += _FINISH_LENGTH
-    return event[mark + (event[mark] == _SPACE)] == _N
-
-
-def _is_whole(event: bytes) -> bool:
-    if event.startswith((b"data: [DONE]", b"data:[DONE]")):
-        return True
-    if not event.startswith(b"data:"):
-        return False
-    try:
-        orjson.loads(event[5:])
-    except orjson.JSONDecodeError:
-        return False
-    return True
-
-
-def has_token(choice: dict[str, Any]) -> bool:
-    if choice.get("text"):
-        return True
-    delta = choice.get("delta")
-    return isinstance(delta, dict) and any(delta.get(key) for key in _TOKEN_KEYS)
-
-
-def count_of(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
-
-
-def split_events(stream: Iterable[bytes]) -> list[bytes]:
-    """Events of a normalised stream, without their blank lines (for tests and for reading kept events)."""
-    return [event for event in b"".join(stream).split(b"\n\n") if event]

@@ -22,7 +22,7 @@ from genset.router.continuation.seam import (
     anchor_of,
 )
 from genset.router.continuation.splice import Splice
-from genset.router.sse import DONE
+from genset.router.events import DONE
 from genset.router.transcript import Transcript
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"

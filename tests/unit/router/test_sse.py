@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genset.router import sse
-from genset.router.sse import DONE, StreamReader, split_events
+from genset.router.events import DONE, split_events
+from genset.router.sse import StreamReader
 
 
 def event(**fields: Any) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from genset.router.continuation.seam import Seam
-from genset.router.sse import DONE
+from genset.router.events import DONE
 from genset.router.transcript import Transcript, payload_of
 
 GARBAGE = "sent an event that is no chunk of an answer"

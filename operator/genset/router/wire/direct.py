@@ -12,7 +12,8 @@ from genset.router.wire.payload import PATHS
 
 if TYPE_CHECKING:
     from genset.router.server import Router
-    from genset.router.wire.downstream import ClientConnection, Request
+    from genset.router.wire.downstream import ClientConnection
+    from genset.router.wire.request import Request
 
 
 def answer_other(router: Router, client: ClientConnection, request: Request, path: bytes, identity: bytes) -> None:

@@ -16,6 +16,7 @@ import httptools
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import reason_phrase
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
+from genset.router.wire.request import BROKEN, Request
 
 if TYPE_CHECKING:
     from genset.router.server import Router
@@ -43,22 +44,6 @@ class Stage:
     BODY: Final = 2
     LINGER: Final = 3
     CLOSED: Final = 4
-
-
-class Request:
-    """One request as it arrived. Header names are lower case; the last of a repeated header counts."""
-
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "version_10")
-
-    def __init__(
-        self, method: bytes, path: bytes, headers: dict[bytes, bytes], body: bytes, keep_alive: bool, version_10: bool
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.body = body
-        self.keep_alive = keep_alive
-        self.version_10 = version_10
 
 
 class ClientConnection(asyncio.Protocol):
@@ -404,7 +389,3 @@ class ClientConnection(asyncio.Protocol):
                 )
         elif stage == Stage.LINGER and age > LINGER_SECONDS:
             self.transport.abort()
-
-
-#: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.
-BROKEN: Final = Request(b"", b"", {}, b"", False, False)

@@ -8,7 +8,8 @@ from genset.router.wire.heads import early_head
 
 if TYPE_CHECKING:
     from genset.router.server import Router
-    from genset.router.wire.downstream import ClientConnection, Request
+    from genset.router.wire.downstream import ClientConnection
+    from genset.router.wire.request import Request
 
 
 class Outgoing:

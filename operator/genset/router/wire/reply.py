@@ -12,9 +12,10 @@ from genset.router.aggregate import CannotRebuildError
 from genset.router.continuation.ask import usage_of_estimate
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Phase
+from genset.router.events import DONE
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
 from genset.router.rebuild import Rebuild
-from genset.router.sse import DONE, StreamReader
+from genset.router.sse import StreamReader
 from genset.router.whole import fault_of, usage_of
 
 if TYPE_CHECKING:
@@ -44,11 +45,10 @@ class Reply:
         self,
         exchange: Exchange,
         reader: StreamReader | None,
-        aggregator: Rebuild | None = None,
         splice: Splice | None = None,
     ) -> None:
         self.reader = reader
-        self.aggregator = aggregator
+        self.aggregator = reader if isinstance(reader, Rebuild) else None
         self.splice = splice
         self.status = 0
         self.began = 0.0  # when the first byte of a stream's body arrived

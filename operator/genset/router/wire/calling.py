@@ -1,0 +1,236 @@
+"""The upstream side of an exchange: a place at an endpoint, a connection, and the request on it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from genset.router.aggregate import can_rebuild
+from genset.router.attempt import RequestMachine
+from genset.router.backend import Backend, Endpoint
+from genset.router.continuation import APPEND, FALLBACK, RULES, Rule
+from genset.router.continuation.ask import ask
+from genset.router.continuation.splice import Splice
+from genset.router.decisions import Candidate
+from genset.router.errors import ErrorAnswer, error
+from genset.router.outcome import Failure, Outcome
+from genset.router.rebuild import Rebuild
+from genset.router.sse import StreamReader
+from genset.router.transcript import Transcript
+from genset.router.whole import choices_of
+from genset.router.wire.connect import ConnectFailed, remember_session
+from genset.router.wire.outgoing import Outgoing
+from genset.router.wire.payload import Api, body_for, head_for
+from genset.router.wire.reply import Reply
+from genset.router.wire.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from genset.router.server import Router
+    from genset.router.wire.downstream import ClientConnection
+    from genset.router.wire.request import Request
+
+log = logging.getLogger(__name__)
+
+
+class Calling(Outgoing):
+    """`routed` is the request's machine, from its route on. What becomes of a call is told to `failed`."""
+
+    __slots__ = (
+        "_api",
+        "_asked_whole",
+        "_connection",
+        "_json",
+        "_loop",
+        "_occupied",
+        "_rebuilds",
+        "_refused_rules",
+        "_reply",
+        "_rule",
+        "_sent",
+        "_task",
+        "_timer",
+        "_want_usage",
+        "routed",
+        "sent_at",
+    )
+
+    def __init__(
+        self,
+        router: Router,
+        client: ClientConnection,
+        request: Request,
+        api: Api,
+        parsed: dict[str, Any],
+        identity: bytes,
+    ) -> None:
+        super().__init__(router, client, request, identity, stream=api.streams and parsed.get("stream") is True)
+        self.routed: RequestMachine | None = None
+        self.sent_at = 0.0  # when the first attempt was written
+        self._api = api
+        self._json = parsed
+        self._loop = router.loop
+        self._connection: UpstreamConnection | None = None
+        self._reply: Reply | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._occupied: Endpoint | None = None  # whose in_flight counts us
+        self._sent: Transcript | None = None  # what the client had when its stream broke
+        self._rule: Rule | None = None  # by which the present attempt writes on
+        self._refused_rules: list[Backend] | None = None
+        self._asked_whole: Backend | None = None  # refused a stream; asked for the whole answer itself
+        self._rebuilds = not self.stream and can_rebuild(api, parsed)
+        options = parsed.get("stream_options")
+        self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+
+    def failed(self, failure: Failure) -> None:
+        """The attempt ended before it was committed."""
+        raise NotImplementedError
+
+    def give_up(self, answer: ErrorAnswer) -> None:
+        """Ends the request with this error."""
+        raise NotImplementedError
+
+    def _listener(self, reader: StreamReader | None, splice: Splice | None) -> Reply:
+        """Who reads the answer: `reader` where it is to be a stream, `splice` where it continues another."""
+        raise NotImplementedError
+
+    @property
+    def machine(self) -> RequestMachine:
+        """Of a request that a route took."""
+        machine = self.routed
+        assert machine is not None, "no route took the request"
+        return machine
+
+    @property
+    def backend(self) -> Backend:
+        candidate = self.machine.candidate
+        assert candidate is not None, "an attempt is running"
+        return candidate.backend
+
+    # To an endpoint
+
+    def _call(self, candidate: Candidate, endpoint: Endpoint) -> None:
+        self._timer = None
+        self.machine.connecting()
+        idle = endpoint.idle
+        while idle:
+            connection = idle.pop()
+            if not connection.closed and not connection.transport.is_closing():
+                self._send(connection, candidate, endpoint)
+                return
+        self._connect(candidate, endpoint)
+
+    def _connect(self, candidate: Candidate, endpoint: Endpoint) -> None:
+        self._task = self._loop.create_task(self._open(candidate, endpoint))
+
+    async def _open(self, candidate: Candidate, endpoint: Endpoint) -> None:
+        try:
+            connection = await self.router.connector.open(candidate.backend, endpoint)
+        except ConnectFailed as problem:
+            self._task = None
+            self.failed(Failure(Outcome.UNREACHABLE, problem.detail))
+        except Exception as problem:
+            log.exception("Failed to connect to backend %s", candidate.backend.name)
+            self._task = None
+            self.failed(Failure(Outcome.UNREACHABLE, f"could not be reached ({type(problem).__name__})"))
+        else:
+            self._task = None
+            self._send(connection, candidate, endpoint)
+
+    def _send(self, connection: UpstreamConnection, candidate: Candidate, endpoint: Endpoint) -> None:
+        backend = candidate.backend
+        self._connection = connection
+        request, raw = self._json, self.request.body
+        reader: StreamReader | None = None
+        splice: Splice | None = None
+        if self.stream or (self._rebuilds and backend.streams and backend is not self._asked_whole):
+            if self.machine.continuing:
+                assert self._sent is not None
+                request, splice, self._rule = ask(
+                    self._json,
+                    self._sent,
+                    self._rule_of(backend),
+                    of_the_house=backend.config.local is not None,
+                    want_usage=self._want_usage,
+                )
+                raw = b""
+            choices, bad = choices_of(self._json), backend.provider.bad_finishes
+            if not self.stream:
+                reader = Rebuild(self._api, choices=choices, bad_finishes=bad)
+            else:
+                hide = not self._want_usage and splice is None
+                reader = StreamReader(hide_usage=hide, choices=choices, bad_finishes=bad)
+        self._reply = reply = self._listener(reader, splice)
+        try:
+            body = body_for(backend, self._api, request, raw, reader is not None)
+        except TypeError:  # orjson reads deeper than it writes
+            self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
+            return
+        path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
+        identity, streams = self.identity, reader is not None
+        head = head_for(backend, endpoint, self._api, self.request.headers, identity, len(body), streams, path)
+        now = self.router.now()
+        if not self.sent_at:
+            self.sent_at = now
+        self.machine.stream = streams  # what is rebuilt from a stream has its deadlines, too
+        self.machine.sent(now)
+        connection.begin(reply, head + body)
+
+    def _rule_of(self, backend: Backend) -> Rule:
+        if not self._api.chat:
+            return APPEND
+        if backend.refuses_prefill or (self._refused_rules and backend in self._refused_rules):
+            return RULES[FALLBACK]
+        return RULES[backend.continuation]
+
+    # What the connection tells, and what it is told
+
+    def connection_lost(self) -> None:
+        self._connection = None
+
+    def reconnect(self) -> None:
+        """A kept-alive connection was closed under the request: not an attempt of its own."""
+        machine = self.machine
+        assert machine.candidate is not None and machine.endpoint is not None
+        machine.unsent()
+        self._connect(machine.candidate, machine.endpoint)
+
+    def client_slow(self) -> None:
+        if self._connection is not None and self.head_sent:
+            self._connection.pause()
+
+    def client_caught_up(self) -> None:
+        if self._connection is not None:
+            self.machine.last = self.router.now()  # the silence was the client's
+            self._connection.resume()
+
+    # Away from it
+
+    def _release_upstream(self, now: float) -> None:
+        connection, self._connection = self._connection, None
+        self._vacate()
+        if connection is None:
+            return
+        if not connection.reused and self.backend.tls:
+            remember_session(self.backend, connection)
+        if not connection.leave(now) and not connection.closed:
+            self.router.running_out.add(connection)
+
+    def _drop_upstream(self) -> None:
+        connection, self._connection = self._connection, None
+        task, self._task = self._task, None
+        if connection is not None:
+            connection.drop()
+        if task is not None:
+            task.cancel()
+        self._vacate()
+
+    def _vacate(self) -> None:
+        endpoint, self._occupied = self._occupied, None
+        if endpoint is not None:
+            endpoint.in_flight -= 1
+            if endpoint.line:
+                endpoint.line.wake()
+            if endpoint.demand is not None:
+                endpoint.demand.left(self.router.now())
