@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 #: Not on the way of a request, and each would cost something: pydantic's models and `ssl.SSLContext` cannot be compiled
@@ -69,6 +71,16 @@ def compile_in_place(folder: Path, interpreter: str) -> None:
     )
 
 
+def missing() -> str:
+    """What this machine lacks to compile, and how to get it; "" if it lacks nothing."""
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if not header.is_file():
+        return f"{header} is missing: install the headers of this Python (Debian: apt-get install python3-dev)"
+    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
+        return "there is no C compiler: install one (Debian: apt-get install gcc libc6-dev)"
+    return ""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the package `genset` lies")
@@ -76,6 +88,8 @@ def main() -> None:
     given = parser.parse_args()
     if not (given.folder / "genset/router").is_dir():
         sys.exit(f"{given.folder} holds no package genset: name the folder above it")
+    if lacking := missing():
+        sys.exit(lacking)
     compile_in_place(given.folder, given.packages_of)
 
 
