@@ -14,6 +14,7 @@ from e2e.resources import cloud_target, model_deployment, route_policy, secret
 from e2e.world import World, until
 
 pytestmark = pytest.mark.timeout(300)
+OPENAI_RETRIES = 2  # openai-python, _constants.py, DEFAULT_MAX_RETRIES
 OPERATOR_PODS = "app.kubernetes.io/component=operator"
 ROUTER_PODS = f"genset.dev/routepolicy={story.POLICY},app.kubernetes.io/component=router"
 
@@ -69,9 +70,10 @@ async def test_a_router_pod_is_killed_under_load(world: World) -> None:
 async def test_routers_are_rolled_under_load(world: World) -> None:
     """A rolling restart drains: every stream ends whole.
 
-    Clients may have to connect twice: how soon a Service forgets a pod that is going away is kube-proxy's affair.
+    Clients may have to connect again, as often as OpenAI's own library does: how soon a Service forgets a pod that is
+    going away is kube-proxy's affair.
     """
-    async with Load(world.router_url, story.HOUSE_FIRST, tokens=200, retries=1) as load:
+    async with Load(world.router_url, story.HOUSE_FIRST, tokens=200, retries=OPENAI_RETRIES) as load:
         await load.until_answered_by(story.HOUSE, since=0, seconds=20)
         deployment = (
             f"deployment/{world.house.list('deployments', story.NAMESPACE, ROUTER_PODS)[0]['metadata']['name']}"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from genset.router.server import LATECOMER_SECONDS
 from tests.router.running import RunningRouter, config, house, until
 from tests.upstream import client
 from tests.upstream.client import chat
@@ -50,7 +51,7 @@ async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[as
 
 
 async def test_sigterm_drains(tmp_path: Path) -> None:
-    async with ScriptedUpstream(default=Answer(words=20, interval=0.1)) as local:
+    async with ScriptedUpstream(default=Answer(words=40, interval=0.1)) as local:
         process, port, admin = await spawn(tmp_path, config(house(local.base_url)), "--drain-grace", "0.8")
         url = f"http://127.0.0.1:{port}"
         try:
@@ -69,11 +70,11 @@ async def test_sigterm_drains(tmp_path: Path) -> None:
                 assert fresh.status == 200 and fresh.headers["connection"] == "close"
                 old = await (await kept.start("/v1/models")).whole()
                 assert old.status == 200 and old.headers["connection"] == "close"
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(0.8 + LATECOMER_SECONDS)
                 with pytest.raises(OSError):
                     await client.request(url + "/v1/models")
                 answer = await running.whole()
-            assert answer.complete and fault(answer.text, 20) is None, answer
+            assert answer.complete and fault(answer.text, 40) is None, answer
             assert await asyncio.wait_for(process.wait(), 5) == 0
         finally:
             if process.returncode is None:
@@ -81,8 +82,20 @@ async def test_sigterm_drains(tmp_path: Path) -> None:
                 await process.wait()
     lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
     assert [line["backend"] for line in lines] == ["house"]
-    assert lines[0]["attempts"][0].startswith("house:ok:") and lines[0]["outputTokens"] == 20
+    assert lines[0]["attempts"][0].startswith("house:ok:") and lines[0]["outputTokens"] == 40
     assert "count" not in str({k: v for k, v in lines[0].items() if k != "model"}), "prompt text in the access log"
+
+
+async def test_who_still_comes_after_the_grace_is_still_served(tmp_path: Path) -> None:
+    """A node with much to do sends clients to a pod that is leaving for longer than usual."""
+    async with (
+        ScriptedUpstream(default=Answer(words=2)) as local,
+        leaving(tmp_path, config(house(local.base_url)), "--drain-grace", "0.2") as (process, url),
+    ):
+        process.send_signal(signal.SIGTERM)
+        for _ in range(8):
+            assert (await client.request(url + "/v1/chat/completions", chat())).complete
+            await asyncio.sleep(LATECOMER_SECONDS / 4)
 
 
 async def test_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 BODIES_AT_ONCE: Final = 4  # largest bodies that may be in arrival together, in multiples of maxBody
 DRAIN_LOOK_SECONDS: Final = 0.05
+LATECOMER_SECONDS = 1.0  # after the grace: nobody new for so long, and the Service has forgotten us
+LATECOMERS_MOST_SECONDS = 15.0  # since SIGTERM
 LEAST_BUFFER_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -163,7 +165,8 @@ class Router:
             self._log.close()
 
     async def drain(self) -> None:
-        """Readiness off at once; new connections for the grace; running answers to their end, or `drainSeconds`.
+        """Readiness off at once; new connections for the grace, and for as long as they come; running answers to their
+        end, or `drainSeconds`.
 
         A request that is still arriving will be answered, and an answer that its client is still reading is part of it.
         """
@@ -171,9 +174,13 @@ class Router:
         log.info("Began to drain with %d requests in work", len(self.exchanges))
         started = self.now()
         await asyncio.sleep(self._options.drain_grace)
-        if self._acceptor is not None:
-            self._acceptor.close()
         most = self.table.config.limits.drain_seconds if self.table else 0.0
+        if self._acceptor is not None:
+            # A node that has much to do follows a Service late. Who came to a pod that is gone would wait in vain.
+            latest = min(most, LATECOMERS_MOST_SECONDS)
+            while self.loop.time() - self._acceptor.accepted_at < LATECOMER_SECONDS and self.now() - started < latest:
+                await asyncio.sleep(DRAIN_LOOK_SECONDS)
+            self._acceptor.close()
         while True:
             for connection in list(self.connections):
                 connection.close_idle()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import socket
 from collections.abc import Callable
 
@@ -28,6 +29,7 @@ class Acceptor:
         self._make = make
         self._loop = asyncio.get_running_loop()
         self._listening: list[socket.socket] = []
+        self.accepted_at = -math.inf  # when somebody last came, by the loop's clock
         self._opening: set[asyncio.Task[None]] = set()  # the loop keeps no reference to them
 
     async def listen(self, host: str, port: int, backlog: int) -> int:
@@ -66,6 +68,7 @@ class Acceptor:
                 self._loop.remove_reader(listening)
                 self._loop.call_later(FULL_SECONDS, self._go_on, listening)
                 return
+            self.accepted_at = self._loop.time()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task = self._loop.create_task(self._open(connection))
             self._opening.add(task)
