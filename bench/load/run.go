@@ -87,7 +87,7 @@ func parseOptions(args []string) (*options, error) {
 	flags.Float64Var(&o.rate, "rate", 500, "requests per second (rate)")
 	flags.IntVar(&o.streams, "streams", 300, "streams at once (streams)")
 	flags.Float64Var(&o.chunkRate, "chunk-rate", 100, "chunks per second of each stream, as the upstream is set (streams)")
-	flags.IntVar(&o.probeEvery, "probe-every", 12, "one stream of so many is read at once, for its lag, the others every 50 ms; 1: all (streams)")
+	flags.IntVar(&o.probeEvery, "probe-every", 12, "one stream of so many is read at once, for its lag, the others every 100 ms; 1: all (streams)")
 	flags.DurationVar(&o.beginWithin, "begin-within", 3*time.Second, "after the last stream was opened: until every stream has its first chunk; then they count as failed (streams)")
 	flags.DurationVar(&o.warmup, "warmup", time.Second, "before the measured window; streams: after all have begun")
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "measured window")

@@ -157,10 +157,8 @@ async def _is_ready(found: RouterProcess) -> bool:
 
 @contextlib.contextmanager
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    env = {
-        **os.environ,
-        "PYTHONPATH": f"{Path(genset.__file__).parents[1]}:{ROOT}",
-    }  # compiled, if that is what we run on
+    package = Path(genset.__file__).parents[1]  # the compiled one, if that is what we run on
+    env = {**os.environ, "PYTHONPATH": f"{package}:{ROOT}"}
     with log.open("wb") as errors:
         process = subprocess.Popen(
             command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors

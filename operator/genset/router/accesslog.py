@@ -46,9 +46,8 @@ Line = dict[str, Any]
 _OPTIONS: Final = orjson.OPT_APPEND_NEWLINE
 
 WAITING_BATCHES = 256  # at four a second: a minute of a reader that sleeps
-RENDERED_LINES: Final = (
-    64  # at once: thousands of lines as objects would be fetched from the system and given back all the time
-)
+#: At once: thousands of lines as objects would be fetched from the system and given back all the time.
+RENDERED_LINES: Final = 64
 
 
 def line_of(exchange: Exchange, status: int, word: str, now: float, wall: float) -> Line:

@@ -32,9 +32,9 @@ def fault_of(body: bytes, verified: bool, bad_finishes: Collection[str] = ()) ->
     parse.
     """
     text = body.strip()
-    # From the end, where it stands behind the text; of several choices the last one tells.
-    at = text.rfind(_FINISH_KEY) if bad_finishes else -1
-    if at >= 0 and not text.startswith(_USUAL, at + len(_FINISH_KEY)) and (finish := _FINISH.match(text, at)):
+    # The key is looked for first: to search for a pattern in a whole answer takes ten times as long.
+    at = text.find(_FINISH_KEY) if bad_finishes else -1
+    if at >= 0 and not text.startswith(_USUAL, at + len(_FINISH_KEY)) and (finish := _FINISH.search(text, at)):
         word = finish[1].decode()
         if word in bad_finishes:
             return f"gave up with finish_reason {word}"
