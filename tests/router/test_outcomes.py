@@ -95,6 +95,32 @@ async def test_an_answer_that_ends_with_the_connection_must_be_whole_json(tmp_pa
         assert second.complete and second.headers["x-genset-backend"] == "cloud"
 
 
+@pytest.mark.parametrize(("rebuilt", "answered_by"), [(True, "cloud"), (False, "house")])
+async def test_a_route_may_have_answers_passed_on_without_deadlines_of_streams(
+    tmp_path: Path, rebuilt: bool, answered_by: str
+) -> None:
+    async with ScriptedUpstream(default=Answer(first_delay=0.8)) as slow, ScriptedUpstream() as well:
+        failover = {"firstTokenSeconds": 0.3, "rebuildAnswers": rebuilt}
+        async with RunningRouter(tmp_path, config(house(slow.base_url), cloud(well.base_url), failover=failover)) as r:
+            answer = await r.ask(chat(stream=False))
+        assert answer.complete and fault(answer.text, 10) is None, answer
+        assert answer.headers["x-genset-backend"] == answered_by
+        assert slow.requests[0].json.get("stream", False) is rebuilt
+
+
+@pytest.mark.parametrize("how", ["fin", "rst", "silent"])
+async def test_answers_that_are_passed_on_are_asked_for_elsewhere_when_they_break(tmp_path: Path, how: str) -> None:
+    broken: Step = Silence() if how == "silent" else Answer(brk=Break("rst" if how == "rst" else "fin", after_bytes=40))
+    async with ScriptedUpstream(default=broken) as ill, ScriptedUpstream() as well:
+        failover = {"totalSeconds": 1, "rebuildAnswers": False}
+        async with RunningRouter(tmp_path, config(house(ill.base_url), cloud(well.base_url), failover=failover)) as r:
+            answer = await r.ask(chat(stream=False))
+        if how == "silent":
+            assert answer.status == 504 and "house:too_late" in answer.headers["x-genset-attempts"], answer
+        else:
+            assert answer.complete and fault(answer.text, 10) is None, answer
+
+
 async def test_refused_connection_goes_on_at_once(tmp_path: Path) -> None:
     async with ScriptedUpstream() as gone, ScriptedUpstream() as well:
         await gone.stop_listening()

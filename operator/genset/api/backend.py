@@ -191,8 +191,9 @@ class Backend(ApiModel):
         strict=False,
         description="How the backend writes on when another's stream has broken. Prefill: a last message of role "
         "assistant is continued by itself. ContinueFinalMessage: the switch of vLLM and llama.cpp. Prefix: `prefix: true` "
-        "(Mistral, DeepSeek). Anchor: it is asked in words and repeats the last ones, by which the texts are joined. Off: "
-        "it never writes on. Default: by the engine or provider; Anchor where that is unknown.",
+        "(Mistral, DeepSeek). Anchor: it is asked in words and repeats the last ones, by which the texts are joined. "
+        '"Off", in quotes (bare, YAML reads it as false): it never writes on. Default: by the engine or provider; Anchor '
+        "where that is unknown.",
     )
     balancing: Balancing = Field(
         default_factory=Balancing, description="How its endpoints share the requests, and how many each takes."

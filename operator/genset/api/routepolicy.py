@@ -184,6 +184,11 @@ class Failover(ApiModel):
         description="Whether another backend writes on when a stream of plain text breaks. false: the client gets an "
         "error inside the stream, as it always does for tool calls and structured output.",
     )
+    rebuild_answers: bool = Field(
+        default=True,
+        description="Whether answers that are no streams are asked for as streams and rebuilt, so that firstTokenSeconds "
+        "and stallSeconds hold for them, too. false: they are asked for and passed on as they are; totalSeconds holds.",
+    )
 
 
 class ColdStart(ApiModel):

@@ -225,6 +225,7 @@ def _route(route: Route, known: set[str]) -> RouteConfig:
             total_seconds=failover.total_seconds,
             max_attempts=failover.max_attempts,
             continue_streams=failover.continue_streams,
+            rebuild_answers=failover.rebuild_answers,
         ),
         cold_start=ColdStartConfig(mode=route.cold_start.mode.value, seconds=route.cold_start.seconds),
         when_full=route.when_full.value,

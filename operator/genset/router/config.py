@@ -125,6 +125,7 @@ class FailoverConfig(_Model):
     total_seconds: float = 600
     max_attempts: int = 4
     continue_streams: bool = True
+    rebuild_answers: bool = True
 
 
 class ColdStartConfig(_Model):

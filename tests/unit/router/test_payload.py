@@ -10,13 +10,15 @@ import pytest
 from genset.router.backend import Backend
 from genset.router.config import BackendConfig, UrlTarget
 from genset.router.credentials import Credentials
-from genset.router.wire.payload import Api, body_for
+from genset.router.wire.payload import Api, body_for, head_for
 
 ASKED = {"model": "small", "messages": [{"role": "user", "content": "größe}"}]}
 
 
-def backend(model: str = "small", provider: str = "openAICompatible") -> Backend:
-    target = UrlTarget(base_url="http://127.0.0.1:9/v1", provider=provider)
+def backend(
+    model: str = "small", provider: str = "openAICompatible", base_url: str = "http://127.0.0.1:9/v1"
+) -> Backend:
+    target = UrlTarget(base_url=base_url, provider=provider)
     config = BackendConfig(name="house", kind="local", model=model, url=target)
     return Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
 
@@ -54,3 +56,20 @@ def test_a_body_that_lacks_only_the_stream_keeps_its_bytes() -> None:
     sent = body_for(backend(), Api.CHAT, orjson.loads(raw), raw, True)
     assert sent == b'{ "model" : "small", "seed": 1e3 ,"stream":true,"stream_options":{"include_usage":true}}'
     assert body_for(backend(), Api.CHAT, orjson.loads(raw), raw, False) is raw
+
+
+@pytest.mark.parametrize(
+    ("base_url", "host"),
+    [
+        ("http://127.0.0.1:9/v1", b"127.0.0.1:9"),
+        ("http://llm.example/v1", b"llm.example"),
+        ("https://llm.example:443/v1", b"llm.example"),
+        ("https://llm.example:80/v1", b"llm.example:80"),
+        ("http://[::1]/v1", b"[::1]"),
+        ("http://[::1]:8080/v1", b"[::1]:8080"),
+    ],
+)
+def test_the_host_is_named_as_in_the_url_without_a_scheme_s_own_port(base_url: str, host: bytes) -> None:
+    made = backend(base_url=base_url)
+    head = head_for(made, made.endpoints[0], Api.CHAT, {}, b"1", 0, False)
+    assert b"\r\nhost: %b\r\n" % host in head

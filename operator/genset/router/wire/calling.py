@@ -43,7 +43,6 @@ class Calling(Outgoing):
         "_json",
         "_loop",
         "_occupied",
-        "_rebuilds",
         "_refused_rules",
         "_reply",
         "_rule",
@@ -79,7 +78,6 @@ class Calling(Outgoing):
         self._rule: Rule | None = None  # by which the present attempt writes on
         self._refused_rules: list[Backend] | None = None
         self._asked_whole: Backend | None = None  # refused a stream; asked for the whole answer itself
-        self._rebuilds = not self.stream and can_rebuild(api, parsed)
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
 
@@ -144,7 +142,7 @@ class Calling(Outgoing):
         request, raw = self._json, self.request.body
         reader: StreamReader | None = None
         splice: Splice | None = None
-        if self.stream or (self._rebuilds and backend.streams and backend is not self._asked_whole):
+        if self.stream or self._rebuilds(backend):
             if self.machine.continuing:
                 assert self._sent is not None
                 request, splice, self._rule = ask(
@@ -176,6 +174,12 @@ class Calling(Outgoing):
         self.machine.stream = streams  # what is rebuilt from a stream has its deadlines, too
         self.machine.sent(now)
         connection.begin(reply, head + body)
+
+    def _rebuilds(self, backend: Backend) -> bool:
+        """Whether an answer that is no stream is asked for as one."""
+        if not (self.machine.settings.rebuild_answers and backend.streams and backend is not self._asked_whole):
+            return False
+        return can_rebuild(self._api, self._json)
 
     def _rule_of(self, backend: Backend) -> Rule:
         if not self._api.chat:

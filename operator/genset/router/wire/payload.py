@@ -100,9 +100,9 @@ def head_for(
     place = (api, base_path)
     fixed = endpoint.heads.get(place)
     if fixed is None:
-        host = backend.server_name or endpoint.name
-        if backend.config.url is not None and endpoint.port != (443 if backend.tls else 80):
-            host = endpoint.name
+        host = endpoint.name
+        if backend.config.url is not None and endpoint.port == (443 if backend.tls else 80):
+            host = host.rpartition(":")[0]
         key = b""
         if backend.key:
             key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
