@@ -169,6 +169,13 @@ class _Metrics:
         self.continuations: Counter[str] = Counter()
 
 
+class _Outbox:
+    """Sends at once: a turn of this world has one event."""
+
+    def write(self, transport: Any, data: bytes) -> None:
+        transport.write(data)
+
+
 class FakeRouter:
     """What an exchange asks of the process around it."""
 
@@ -177,6 +184,7 @@ class FakeRouter:
     def __init__(self, world: World) -> None:
         self._world = world
         self.loop = FakeLoop(world)
+        self.outbox = _Outbox()
         self.metrics = _Metrics()
         self.running_out: set[Any] = set()
         self.ends: list[tuple[int, str]] = []

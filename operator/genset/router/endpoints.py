@@ -216,7 +216,7 @@ async def _ask(connector: Connector, backend: Backend, endpoint: Endpoint) -> in
         if backend.key:
             key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
         head = b"GET %b HTTP/1.1\r\nhost: %b\r\n%buser-agent: genset\r\nconnection: close\r\n\r\n"
-        connection.begin(reply, head % (backend.health_path.encode(), endpoint.name.encode(), key))
+        connection.begin(reply, head % (backend.health_path.encode(), endpoint.name.encode(), key), connector.outbox)
         return await reply.status
     finally:
         connection.drop()

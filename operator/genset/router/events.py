@@ -15,8 +15,15 @@ _FINISH_LENGTH: Final = len(_FINISH)
 _ERROR: Final = b'"error"'
 _N: Final = ord("n")
 _SPACE: Final = ord(" ")
+_NEWLINE: Final = ord("\n")
 _RETURN: Final = ord("\r")
 _TOKEN_KEYS: Final = ("content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "audio")
+
+
+def event_end(data: bytes, position: int) -> int:
+    """Where the event that begins at `position` ends, before its blank line. `data` ends with a blank line."""
+    end = data.find(b"\n", position)  # one byte is found several times as fast as two
+    return end if data[end + 1] == _NEWLINE else data.find(b"\n\n", position)
 
 
 def is_suspicious(data: bytes, start: int, end: int) -> bool:
@@ -60,7 +67,7 @@ def has_token(choice: dict[str, Any]) -> bool:
     if choice.get("text"):
         return True
     delta = choice.get("delta")
-    if isinstance(delta, dict):
+    if isinstance(delta, dict) and delta:
         for key in _TOKEN_KEYS:
             if delta.get(key):
                 return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
@@ -46,13 +46,15 @@ class Histogram:
         self.sum += value
 
     def add(self, values: Iterable[float]) -> None:
-        """Many at once."""
-        counts, bounds = self.counts, self.bounds
-        total = 0.0
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-            total += value
-        self.sum += total
+        """Many at once: sorted, so that each bound is looked for in them, not each of them among the bounds."""
+        ordered = sorted(values)
+        below = 0
+        for index, bound in enumerate(self.bounds):
+            upto = bisect_right(ordered, bound, below)
+            self.counts[index] += upto - below
+            below = upto
+        self.counts[-1] += len(ordered) - below
+        self.sum += sum(ordered)
 
     def buckets(self) -> list[tuple[str, float]]:
         total = 0

@@ -11,13 +11,14 @@ from typing import Any, Final
 import orjson
 
 from genset.router.aggregate import Aggregator, CannotRebuildError
-from genset.router.events import DONE, count_of, has_token
+from genset.router.events import DONE, count_of, event_end, has_token
 from genset.router.sse import HOLD_BYTES, StreamReader
-from genset.router.template import decode, is_plain, learn
+from genset.router.template import decode, learn
 from genset.router.transcript import Transcript
 from genset.router.wire.payload import Api
 
 NO_JSON: Final = "sent an event that is no JSON"
+_loads: Final = orjson.loads
 _NEWLINE: Final = ord("\n")
 _TOKEN: Final = b"token"  # stands for events that let the answer begin; nothing is forwarded
 
@@ -25,15 +26,14 @@ _TOKEN: Final = b"token"  # stands for events that let the answer begin; nothing
 class Rebuild(StreamReader):
     """A StreamReader whose `feed` tells by a value that is true that tokens came; `answer` as the Aggregator's."""
 
-    __slots__ = ("_aggregator", "_index", "_key", "_prefix", "_raw", "_suffix")
+    __slots__ = ("_aggregator", "_index", "_key", "_raw")
 
     def __init__(self, api: Api, *, choices: int = 1, bad_finishes: frozenset[str] = frozenset()) -> None:
         super().__init__(hide_usage=False, choices=choices, bad_finishes=bad_finishes)
         self._aggregator = Aggregator(api)
         self._raw: list[bytes] = []  # texts of events that were alike, as they stood in their JSON
-        self._prefix = self._suffix = b""  # what these have in common
-        self._key = ""
-        self._index = 0
+        self._key = ""  # of these texts
+        self._index = 0  # of their choice
 
     def answer(self, usage: dict[str, int] | None = None) -> bytes:
         """The body of the whole answer. `usage` stands in for one that never came. Raises CannotRebuildError."""
@@ -55,20 +55,23 @@ class Rebuild(StreamReader):
         progress = False  # comments are none
         position, size = 0, len(data)
         while position < size:
-            if self._prefix and (end := self._run(data, position)) > position:
-                position, progress = end, True
-                continue
+            if self._template is not None:
+                end, count, texts = self._template.run(data, position)
+                if count:
+                    position, progress = end, True
+                    self.transcript.tokens += count
+                    self._raw.append(texts)
+                    continue
             if data[position] == _NEWLINE:  # more than one blank line between events
                 position += 1
                 continue
-            end = data.find(b"\n\n", position)
-            event = data[position : end if end >= 0 else size]
+            event = data[position : event_end(data, position)]
             position += len(event) + 2
             if self._raw:
                 self._flush()
             if event.startswith(b"data: {") and _NEWLINE not in event:
                 try:
-                    chunk = orjson.loads(event[6:])
+                    chunk = _loads(event[6:])
                 except orjson.JSONDecodeError:
                     self._fail(NO_JSON)
                     break
@@ -83,26 +86,13 @@ class Rebuild(StreamReader):
                 break
         return _TOKEN if progress and self.opened else b""
 
-    def _run(self, data: bytes, position: int) -> int:
-        """Takes the events from here on that are alike; where the first one begins that is not."""
-        prefix, suffix, raw = self._prefix, self._suffix, self._raw
-        before, behind = len(prefix), len(suffix)
-        while data.startswith(prefix, position):
-            begin = position + before
-            end = data.find(suffix, begin)
-            if end < 0 or not is_plain(text := data[begin:end]):
-                break
-            raw.append(text)
-            position = end + behind
-        return position
-
     def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
-        self._prefix = b""  # what is like an older event may still differ from the last one
+        self._template = None  # what is like an older event may still differ from the last one
         choices = chunk.get("choices")
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.usage = (count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens")))
-        opened, closing = self.opened, False
+        opened, closing, token = self.opened, False, False
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 return self._fail("sent a choice that is no object")
@@ -117,8 +107,8 @@ class Rebuild(StreamReader):
                     return self._fail(f"gave up with finish_reason {reason}")
                 self._closed.add(index)
                 opened = closing = True
-            elif not opened:
-                opened = has_token(choice)
+            if not token and has_token(choice):
+                opened = token = True
         if closing and len(self._closed) >= self._choices and self._seen <= self._closed:
             self.finished = True
         if not opened:
@@ -129,7 +119,7 @@ class Rebuild(StreamReader):
         if not self._aggregator.add(chunk):
             return self._fail("sent an event of an unknown form")
         if opened and choices:
-            self.transcript.tokens += any(has_token(choice) for choice in choices)  # the last event may hold none
+            self.transcript.tokens += token
             if not closing:
                 self._alike(event, chunk)
         return _TOKEN if opened else b""
@@ -141,8 +131,7 @@ class Rebuild(StreamReader):
             return
         template = learn(event + b"\n\n", chunk)
         if template is not None:
-            self._key, self._prefix = template.key, template.prefix
-            self._suffix = template.suffix
+            self._template, self._key = template, template.key
             self._index = chunk["choices"][0].get("index", 0)
 
     def _flush(self) -> None:
@@ -151,7 +140,6 @@ class Rebuild(StreamReader):
         if not raw:
             return
         self._unlike = 0
-        self.transcript.tokens += len(raw)
         text = decode(raw)
         raw.clear()
         if text is None:

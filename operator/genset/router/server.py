@@ -39,6 +39,7 @@ from genset.router.wire.connect import Connector, Resolver
 from genset.router.wire.direct import answer_error, answer_other
 from genset.router.wire.downstream import ClientConnection
 from genset.router.wire.exchange import Exchange
+from genset.router.wire.outbox import Outbox
 from genset.router.wire.payload import PATHS
 from genset.router.wire.request import Request
 from genset.router.wire.upstream import UpstreamConnection
@@ -98,6 +99,7 @@ class Router:
         self.most_body_bytes = 1024 * 1024  # until a configuration says otherwise
         self.most_buffered_bytes = LEAST_BUFFER_BYTES
         self.connector: Connector
+        self.outbox: Outbox
         self.listen_port = 0
         self.admin_port = 0
         self._source = source
@@ -118,7 +120,8 @@ class Router:
     async def start(self) -> None:
         """Loads the configuration (or remembers why not), listens, begins the sweep."""
         self.loop = asyncio.get_running_loop()
-        self.connector = Connector(Resolver())
+        self.outbox = Outbox(self.loop)
+        self.connector = Connector(Resolver(), self.outbox)
         if self._options.access_log is not None:
             self._log = AccessLog(self._options.access_log)
         fingerprint = self._source.fingerprint()
@@ -152,7 +155,7 @@ class Router:
         for exchange in list(self.exchanges):
             exchange.give_up(error("router_draining", "the router is going away"))
         for connection in list(self.connections):
-            connection.transport.close()
+            connection.close()
         for admin in list(self.admin_connections):
             admin.close()
         for watcher in self._watchers.values():

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.events import DATA, DONE, count_of, has_token, is_ordinary, is_suspicious, is_whole
+from genset.router.events import DATA, DONE, count_of, event_end, has_token, is_ordinary, is_suspicious, is_whole
 from genset.router.template import Template, is_plain, learn
 from genset.router.transcript import Transcript
 
@@ -24,6 +24,7 @@ EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a del
 FOLD_BYTES: Final = 16 * 1024  # of forwarded events kept as they are; then they become text, a twentieth of their size
 FOLD_TEXTS: Final = 128  # pieces of text kept apart
 
+_loads: Final = orjson.loads
 _LEAST_EVENT: Final = len(DATA) + 3
 # How a chunk of a given length (frame and all) must begin if it holds one event: its size in hexadecimal, as servers write it.
 _SIZE_LINES: Final = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n" % size for size in range(_LEAST_EVENT, 4096)}
@@ -162,7 +163,7 @@ class StreamReader:
 
     def _several_pass(self, data: bytes) -> bool:
         """The same for chunks that came together, all like the template."""
-        if self._template is None:
+        if self._template is None or not data:
             return False
         prefix, suffix = self._prefix, self._suffix_of_chunk
         texts = []
@@ -196,12 +197,15 @@ class StreamReader:
             except orjson.JSONDecodeError:
                 return
             if template is not None:
-                assert not self._texts, "they would be taken for the new one's"
-                self._template = template
-                self._prefix = template.prefix
-                self._prefix_length = len(template.prefix)
-                self._suffix_of_chunk = template.suffix + b"\r\n"
-                self._suffix_length = len(template.suffix) + 2
+                self._take(template)
+
+    def _take(self, template: Template) -> None:
+        assert not self._texts, "they would be taken for the new one's"
+        self._template = template
+        self._prefix = template.prefix
+        self._prefix_length = len(template.prefix)
+        self._suffix_of_chunk = template.suffix + b"\r\n"
+        self._suffix_length = len(template.suffix) + 2
 
     def end(self) -> bytes:
         """The body ended cleanly. Returns what may still be forwarded; afterwards `done` or `failed` is set."""
@@ -252,12 +256,17 @@ class StreamReader:
                 out.append(data[start:position])
                 start = position = position + 1
                 continue
+            if self._fast and self._template is not None:
+                run = self._template.run(data, position)
+                if run[1]:
+                    position = run[0]
+                    continue
             if self._fast and data.startswith(DATA, position):
                 end = data.find(b"\n", position)
                 if data[end - 1] == _CLOSE and data[end + 1] == _NEWLINE and not is_suspicious(data, position, end):
                     position = end + 2
                     continue
-            end = data.find(b"\n\n", position)
+            end = event_end(data, position)
             out = self._pending = [] if out is None else out
             out.append(data[start:position])
             out.append(self._event(data[position:end]))
@@ -274,10 +283,11 @@ class StreamReader:
         """One event through the whole check. What it returns, with the events held back before it, may go on."""
         if event == b"data: [DONE]":
             return self._end_mark()
+        if event.startswith(DATA) and event[-1] == _CLOSE and _NEWLINE not in event:  # almost always
+            return self._object(event[6:], event, False)
         payload: list[bytes] = []
         named_error = False
-        lines = [event] if event.startswith(DATA) and _NEWLINE not in event else event.split(b"\n")
-        for line in lines:
+        for line in event.split(b"\n"):
             if line.startswith(b"data:"):
                 payload.append(line[6:] if line[5:6] == b" " else line[5:])
             elif line.startswith(b"event:"):
@@ -294,8 +304,11 @@ class StreamReader:
             return self._end_mark()
         if body[:1] != b"{" or body[-1:] != b"}":
             return self._fail("sent an event that is no JSON object")
+        return self._object(body, event, named_error)
+
+    def _object(self, body: bytes, event: bytes, named_error: bool) -> bytes:
         try:
-            chunk = orjson.loads(body)
+            chunk = _loads(body)
         except orjson.JSONDecodeError:
             return self._fail("sent an event that is no JSON")
         if named_error or chunk.get("error"):
@@ -343,6 +356,8 @@ class StreamReader:
             return b""
         self.opened = True
         self._fast = self._choices == 1 and not self.finished
+        if self._fast and (template := learn(whole, chunk)) is not None:
+            self._take(template)
         held = b"".join(self._held)
         self._held.clear()
         return held

@@ -173,7 +173,7 @@ class Calling(Outgoing):
             self.sent_at = now
         self.machine.stream = streams  # what is rebuilt from a stream has its deadlines, too
         self.machine.sent(now)
-        connection.begin(reply, head + body)
+        connection.begin(reply, head + body, self.router.outbox)
 
     def _rebuilds(self, backend: Backend) -> bool:
         """Whether an answer that is no stream is asked for as one."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from genset.router.backend import Backend, Endpoint
 from genset.router.credentials import ResumingContext, tls_context
+from genset.router.wire.outbox import Outbox
 from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
@@ -92,8 +93,9 @@ def _is_address(host: str) -> bool:
 class Connector:
     """Opens connections; keeps one TLS context per backend."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, outbox: Outbox) -> None:
         self.resolver = resolver
+        self.outbox = outbox
 
     async def open(self, backend: Backend, endpoint: Endpoint) -> UpstreamConnection:
         """A connection that is ready for its first request. ConnectFailed otherwise."""

@@ -101,7 +101,7 @@ class ClientConnection(asyncio.Protocol):
     # What the exchange does with a connection
 
     def write(self, data: bytes) -> None:
-        self.transport.write(data)
+        self.router.outbox.write(self.transport, data)
 
     def finish(self, keep_alive: bool) -> None:
         """The exchange has written its whole answer."""
@@ -122,12 +122,22 @@ class ClientConnection(asyncio.Protocol):
         """Whether a request is arriving or in work, or an answer is still on its way."""
         if self.exchange is not None or self.stage == Stage.HEAD or self.stage == Stage.BODY:
             return True
-        return self.stage != Stage.CLOSED and bool(self.transport.get_write_buffer_size())
+        return self.stage != Stage.CLOSED and self._unsent_bytes() > 0
 
     def close_idle(self) -> None:
         """Drain: if nothing is in work here, nothing should begin."""
         if self.stage == Stage.IDLE and not self.busy:
-            self.transport.close()
+            self.close()
+
+    def close(self) -> None:
+        """After what was written."""
+        self.router.outbox.flush()
+        self.transport.close()
+
+    def _unsent_bytes(self) -> int:
+        self.router.outbox.flush()
+        unsent: int = self.transport.get_write_buffer_size()
+        return unsent
 
     def _linger(self) -> None:
         """Closes after the answer, reading on for a moment: closing over unread bytes would reset the connection."""
@@ -136,6 +146,7 @@ class ClientConnection(asyncio.Protocol):
         self._drop_queue()
         self._pending = b""
         self.transport.resume_reading()
+        self.router.outbox.flush()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
@@ -364,7 +375,7 @@ class ClientConnection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """Called about once a second: closes what has taken too long."""
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self._unsent_bytes()
         if unsent != self._unsent:  # the client takes some: no other clock runs meanwhile
             self._unsent = unsent
             self.mark = now
@@ -376,7 +387,7 @@ class ClientConnection(asyncio.Protocol):
             pass
         elif stage == Stage.IDLE:
             if age > IDLE_SECONDS:
-                self.transport.close()
+                self.close()
         elif stage == Stage.HEAD:
             if age > HEAD_SECONDS:
                 self._refuse(error("caller_timeout", f"the request's headers took more than {HEAD_SECONDS:g} s"))

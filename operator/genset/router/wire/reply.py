@@ -92,7 +92,7 @@ class Reply:
         if reader is None or not reader.passes(chunk):
             return False
         exchange.machine.last = exchange.router.now()
-        exchange.client.transport.write(chunk)
+        exchange.client.write(chunk)
         return True
 
     def on_body(self, data: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import httptools
 
 from genset.router.backend import Endpoint
+from genset.router.wire.outbox import Outbox
 
 HEAD_BYTES: Final = 64 * 1024  # of an upstream's response
 IDLE_CONNECTIONS: Final = 256  # kept per endpoint
@@ -76,12 +77,12 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
-    def begin(self, listener: Listener, request: bytes) -> None:
+    def begin(self, listener: Listener, request: bytes, outbox: Outbox) -> None:
         """Sends one request (head and body)."""
         self.listener = listener
         self._reset()
         self._heard = False
-        self.transport.write(request)
+        outbox.write(self.transport, request)
 
     def drop(self) -> None:
         """Closes at once; whatever the server still works on is cancelled by that."""
