@@ -53,11 +53,7 @@ class StreamReader:
         "_held",
         "_hide_usage",
         "_pending",
-        "_prefix",
-        "_prefix_length",
         "_seen",
-        "_suffix_length",
-        "_suffix_of_chunk",
         "_tail",
         "_tail_bytes",
         "_template",
@@ -95,8 +91,6 @@ class StreamReader:
         self._closed: set[int] = set()
         self._fast = False
         self._template: Template | None = None
-        self._prefix = self._suffix_of_chunk = b"\0"  # of the template; until there is one, what no chunk is like
-        self._prefix_length = self._suffix_length = 0
         self._texts: list[bytes] = []  # newer than `kept`: of forwarded events that were like the template
         self._unlike = 0  # forwarded events that were not, since the last that was
         self.held_bytes = 0
@@ -144,10 +138,10 @@ class StreamReader:
         line = _SIZE_LINES.get(size)
         if line is None or not data.startswith(line):
             return self._several_pass(data)
-        start = len(line)
-        if data.startswith(self._prefix, start) and data.endswith(self._suffix_of_chunk):
-            start += self._prefix_length
-            end = size - self._suffix_length
+        start, template = len(line), self._template
+        if template is not None and data.startswith(template.prefix, start) and data.endswith(template.end_of_chunk):
+            start += len(template.prefix)
+            end = size - len(template.end_of_chunk)
             if start < end and is_plain(text := data[start:end]):
                 self._unlike = 0
                 self._texts.append(text)
@@ -165,7 +159,7 @@ class StreamReader:
         """The same for chunks that came together, all like the template."""
         if self._template is None or not data:
             return False
-        prefix, suffix = self._prefix, self._suffix_of_chunk
+        prefix, suffix = self._template.prefix, self._template.end_of_chunk
         texts = []
         position, size = 0, len(data)
         while position < size:
@@ -173,15 +167,15 @@ class StreamReader:
             length = _SIZES.get(data[position:start]) if start else None
             if length is None:
                 return False
-            begin = start + self._prefix_length
-            end = start + length + 2 - self._suffix_length
+            begin = start + len(prefix)
+            end = start + length + 2 - len(suffix)
             if begin >= end or not data.startswith(prefix, start) or not data.startswith(suffix, end):
                 return False
             text = data[begin:end]
             if not is_plain(text):
                 return False
             texts.append(text)
-            position = end + self._suffix_length
+            position = end + len(suffix)
         self._unlike = 0
         self._texts += texts
         if len(self._texts) >= FOLD_TEXTS:
@@ -197,15 +191,8 @@ class StreamReader:
             except orjson.JSONDecodeError:
                 return
             if template is not None:
-                self._take(template)
-
-    def _take(self, template: Template) -> None:
-        assert not self._texts, "they would be taken for the new one's"
-        self._template = template
-        self._prefix = template.prefix
-        self._prefix_length = len(template.prefix)
-        self._suffix_of_chunk = template.suffix + b"\r\n"
-        self._suffix_length = len(template.suffix) + 2
+                assert not self._texts, "they would be taken for the new one's"
+                self._template = template
 
     def end(self) -> bytes:
         """The body ended cleanly. Returns what may still be forwarded; afterwards `done` or `failed` is set."""
@@ -356,8 +343,8 @@ class StreamReader:
             return b""
         self.opened = True
         self._fast = self._choices == 1 and not self.finished
-        if self._fast and (template := learn(whole, chunk)) is not None:
-            self._take(template)
+        if self._fast and _NEWLINE not in event:
+            self._template = learn(whole, chunk)
         held = b"".join(self._held)
         self._held.clear()
         return held

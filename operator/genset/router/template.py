@@ -23,14 +23,15 @@ _RETURN: Final = ord("\r")
 @final
 class Template:
     """`key` of the text in the delta, "text" for the legacy form; prefix ends with its opening quote, suffix begins with
-    its closing one and ends with the event's blank line."""
+    its closing one and ends with the event's blank line. `end_of_chunk`: and with that of the HTTP chunk around it."""
 
-    __slots__ = ("key", "prefix", "suffix")
+    __slots__ = ("end_of_chunk", "key", "prefix", "suffix")
 
     def __init__(self, key: str, prefix: bytes, suffix: bytes) -> None:
         self.key = key
         self.prefix = prefix
         self.suffix = suffix
+        self.end_of_chunk = suffix + b"\r\n"
 
     def run(self, data: bytes, position: int) -> tuple[int, int, bytes]:
         """The events from `position` on that are like the template: where they end, how many, and their texts joined."""
@@ -55,10 +56,6 @@ class Template:
             joined = b"".join(texts)
             end = position + len(texts) * (before + behind) + len(joined)
         return end, len(texts), joined
-
-    key: str
-    prefix: bytes
-    suffix: bytes
 
 
 def learn(event: bytes, chunk: Any) -> Template | None:
