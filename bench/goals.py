@@ -51,7 +51,9 @@ def goals(found: Sequence[Row], failover: FailoverResult | None = None, own: str
                 judged += _requests(ours, theirs, same_work=wanted, more_work=wanted)
                 text = f"700 streams: lag p99, {name}'s times ours"
                 judged += _ratio(text, theirs.steady_lag, ours.steady_lag, wanted)
-                if _arrived(ours) >= ARRIVED:  # the lag is of streams that began in time: theirs may look better than it is
+                if (
+                    _arrived(ours) >= ARRIVED
+                ):  # the lag is of streams that began in time: theirs may look better than it is
                     text = f"1,200 streams: lag p99, {name}'s times ours"
                     judged += _ratio(text, theirs.many_lag, ours.many_lag, wanted)
         if ours.many_lag.median is not None:
