@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine that is busy with something else must not fail a property.
+settings.register_profile("genset", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("genset")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
