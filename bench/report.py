@@ -25,7 +25,7 @@ RESULTS = ROOT / "bench" / "results"
 Cell = Callable[[Row], Value]
 
 COLUMNS: tuple[tuple[str, Cell, str], ...] = (
-    ("requests/s", lambda r: r.untouched, ",.0f"),
+    ("passed on/s", lambda r: r.untouched, ",.0f"),
     ("short streams/s", lambda r: r.short, ",.0f"),
     ("rebuilt/s", lambda r: r.whole, ",.0f"),
     ("CPU µs/rebuilt", lambda r: r.cpu_per_request, ".1f"),
@@ -132,15 +132,13 @@ def errors(found: Sequence[Row]) -> str:
 
 
 def verdicts(judged: Sequence[Goal]) -> str:
-    """One line per number, with its verdict where there is a goal."""
+    """One line per goal."""
     lines = []
     for goal in judged:
+        verdict = "held" if goal.held else "missed"
         doubt = ", from windows that do not count (!)" if goal.flawed else ""
-        verdict = ""
-        if goal.bound is not None:
-            side = "at least" if goal.at_least else "at most"
-            verdict = f", wanted {side} {goal.bound:,.4g}: {'held' if goal.held else 'missed'}"
-        lines.append(f"- {goal.text}: {goal.measured:,.2f}{verdict}{doubt}")
+        side = "at least" if goal.at_least else "at most"
+        lines.append(f"- {goal.text}: {goal.measured:,.2f}, wanted {side} {goal.bound:,.4g}: {verdict}{doubt}")
     return "\n".join(lines)
 
 
