@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from genset.router.aggregate import Aggregator, CannotRebuildError
 from genset.router.events import DONE, count_of, event_end, has_token
-from genset.router.sse import HOLD_BYTES, StreamReader
+from genset.router.sse import HOLD_BYTES, NO_JSON, StreamReader
 from genset.router.template import decode, learn
 from genset.router.transcript import Transcript
 from genset.router.wire.payload import Api
 
-NO_JSON: Final = "sent an event that is no JSON"
-_loads: Final = orjson.loads
 _NEWLINE: Final = ord("\n")
 _TOKEN: Final = b"token"  # stands for events that let the answer begin; nothing is forwarded
 
@@ -69,18 +65,7 @@ class Rebuild(StreamReader):
             position += len(event) + 2
             if self._raw:
                 self._flush()
-            if event.startswith(b"data: {") and _NEWLINE not in event:
-                try:
-                    chunk = _loads(event[6:])
-                except orjson.JSONDecodeError:
-                    self._fail(NO_JSON)
-                    break
-                if chunk.get("error"):
-                    self._event(event)  # tells what it says
-                    break
-                self._chunk(chunk, event)
-                progress = True
-            elif self._event(event):
+            if self._event(event):
                 progress = True
             if self.failed or self.done:
                 break

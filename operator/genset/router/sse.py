@@ -21,6 +21,7 @@ from genset.router.transcript import Transcript
 
 HOLD_BYTES: Final = 256 * 1024  # held back before the first token; more is something other than an answer
 EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
+NO_JSON: Final = "sent an event that is no JSON"
 FOLD_BYTES: Final = 16 * 1024  # of forwarded events kept as they are; then they become text, a twentieth of their size
 FOLD_TEXTS: Final = 128  # pieces of text kept apart
 
@@ -244,9 +245,9 @@ class StreamReader:
                 start = position = position + 1
                 continue
             if self._fast and self._template is not None:
-                run = self._template.run(data, position)
-                if run[1]:
-                    position = run[0]
+                end, count, _ = self._template.run(data, position)
+                if count:
+                    position = end
                     continue
             if self._fast and data.startswith(DATA, position):
                 end = data.find(b"\n", position)
@@ -297,7 +298,7 @@ class StreamReader:
         try:
             chunk = _loads(body)
         except orjson.JSONDecodeError:
-            return self._fail("sent an event that is no JSON")
+            return self._fail(NO_JSON)
         if named_error or chunk.get("error"):
             found = chunk.get("error") or chunk
             self.error = found if isinstance(found, dict) else {"message": str(found)}

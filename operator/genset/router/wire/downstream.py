@@ -16,7 +16,7 @@ import httptools
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import reason_phrase
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
-from genset.router.wire.request import BROKEN, Request
+from genset.router.wire.request import BROKEN, Request, head_without_offers
 
 if TYPE_CHECKING:
     from genset.router.server import Router
@@ -146,11 +146,11 @@ class ClientConnection(asyncio.Protocol):
         self._drop_queue()
         self._pending = b""
         self.transport.resume_reading()
-        self.router.outbox.flush()
         if self.transport.can_write_eof():
+            self.router.outbox.flush()
             self.transport.write_eof()
         else:
-            self.transport.close()
+            self.close()
 
     # asyncio.Protocol
 
@@ -236,16 +236,9 @@ class ClientConnection(asyncio.Protocol):
                 offset = upgrade.args[0]
 
     def _decline_upgrade(self) -> None:
-        """Offers such as h2c are optional (RFC 9110, 7.8; Java's client makes one with every first request).
-
-        The parser takes such a request for finished before its body, so a fresh one reads the head without the offer.
-        """
+        """The parser takes such a request for finished before its body: a fresh one reads the head without the offer."""
         self._declining = False
-        offer = (b"upgrade", b"connection", b"http2-settings", b"expect")
-        lines = [b"%b: %b\r\n" % pair for pair in self._headers.items() if pair[0] not in offer]
-        if b"close" in self._headers.get(b"connection", b"").lower():
-            lines.append(b"connection: close\r\n")
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self._parser.get_method(), self._url, b"".join(lines))
+        head = head_without_offers(self._parser.get_method(), self._url, self._headers)
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(head)
 

@@ -23,3 +23,16 @@ class Request:
 
 #: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.
 BROKEN: Final = Request(b"", b"", {}, b"", False, False)
+
+_OFFERS: Final = (b"upgrade", b"connection", b"http2-settings", b"expect")
+
+
+def head_without_offers(method: bytes, url: bytes, headers: dict[bytes, bytes]) -> bytes:
+    """The same head, offering no other protocol.
+
+    Offers such as h2c are optional (RFC 9110, 7.8; Java's client makes one with every first request).
+    """
+    lines = [b"%b: %b\r\n" % pair for pair in headers.items() if pair[0] not in _OFFERS]
+    if b"close" in headers.get(b"connection", b"").lower():
+        lines.append(b"connection: close\r\n")
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, url, b"".join(lines))
