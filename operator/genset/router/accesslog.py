@@ -43,6 +43,7 @@ FIELDS: Final = {
     "detail": "What went wrong at the last attempt that failed, with addresses, in the router's own words.",
 }
 Line = dict[str, Any]
+_dumps: Final = orjson.dumps
 _OPTIONS: Final = orjson.OPT_APPEND_NEWLINE
 
 WAITING_BATCHES = 256  # at four a second: a minute of a reader that sleeps
@@ -118,7 +119,7 @@ class AccessLog:
 
     def _render(self) -> None:
         self._waiting += len(self._lines)
-        self._rendered += b"".join([orjson.dumps(line, option=_OPTIONS) for line in self._lines])
+        self._rendered += b"".join([_dumps(line, None, _OPTIONS) for line in self._lines])
         self._lines.clear()
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from genset.router.breaker import (
 from genset.router.config import BackendConfig
 from genset.router.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.demand import Demand
+from genset.router.frames import Frames
 from genset.router.genai import Asked, Use
 from genset.router.latency import Recent
 from genset.router.numbers import BackendNumbers
@@ -150,6 +151,7 @@ class Backend:
         self.hard_down_detail = ""
         self.unreached = False  # the last attempt found no way to it
         self.first_tokens = Recent()
+        self._frames: dict[tuple[str, bool], Frames] = {}
         balancing = config.balancing
         strategy = STRATEGIES[balancing.strategy]
         self._choose = strategy.choose
@@ -215,6 +217,13 @@ class Backend:
             old.gone = old not in endpoints
         self.endpoints = endpoints
         self.line.wake()
+
+    def frames(self, operation: str, rebuilt: bool) -> Frames:
+        """What its answers to one kind of request have in common: those that go on, or those that are rebuilt."""
+        found = self._frames.get((operation, rebuilt))
+        if found is None:
+            found = self._frames[operation, rebuilt] = Frames()
+        return found
 
     # What the state machine asks
 

@@ -6,46 +6,61 @@ every event is understood: parsed once, or, where it is like the one before it b
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, final
+
+import orjson
 
 from genset.router.aggregate import Aggregator, CannotRebuildError
-from genset.router.events import DONE, count_of, event_end, has_token
-from genset.router.sse import HOLD_BYTES, NO_JSON, StreamReader
+from genset.router.events import count_of, event_end, has_token
+from genset.router.frame import FINISH, OPENING, TEXT
+from genset.router.frames import Frames
+from genset.router.sse import HOLD_BYTES, NO_JSON, ONLY, StreamReader
 from genset.router.template import decode, learn
-from genset.router.transcript import Transcript
 from genset.router.wire.payload import Api
 
 _NEWLINE: Final = ord("\n")
 _TOKEN: Final = b"token"  # stands for events that let the answer begin; nothing is forwarded
 
 
+@final
 class Rebuild(StreamReader):
     """A StreamReader whose `feed` tells by a value that is true that tokens came; `answer` as the Aggregator's."""
 
-    __slots__ = ("_aggregator", "_index", "_key", "_raw")
+    __slots__ = ("_aggregator", "_api", "_index", "_key", "_raw", "_tokens", "_unread")
 
-    def __init__(self, api: Api, *, choices: int = 1, bad_finishes: frozenset[str] = frozenset()) -> None:
-        super().__init__(hide_usage=False, choices=choices, bad_finishes=bad_finishes)
-        self._aggregator = Aggregator(api)
+    def __init__(
+        self, api: Api, *, choices: int = 1, bad_finishes: frozenset[str] = frozenset(), frames: Frames | None = None
+    ) -> None:
+        super().__init__(choices=choices, bad_finishes=bad_finishes, frames=frames)
+        self._api = api
+        self._aggregator: Aggregator | None = None  # few answers leave the frame of earlier ones
         self._raw: list[bytes] = []  # texts of events that were alike, as they stood in their JSON
         self._key = ""  # of these texts
         self._index = 0  # of their choice
+        self._tokens = 0
+        self._unread: list[bytes] = []  # events that the frame knew: the aggregator has not seen them
 
     def answer(self, usage: dict[str, int] | None = None) -> bytes:
         """The body of the whole answer. `usage` stands in for one that never came. Raises CannotRebuildError."""
+        if self._framed is not None and not self.failed:
+            if self._framed.complete:
+                return self._framed.answer(b"".join(self._raw))
+            self._leave_frame()
         self._flush()
         if self.failed:
             raise CannotRebuildError(self.fault)
-        return self._aggregator.answer(usage)
+        answer = self._aggregated().answer(usage)
+        if self._course is not None and self._frames is not None:
+            self._frames.learn(self._course, answer)
+        return answer
+
+    def tokens(self) -> int:
+        return self._tokens
 
     def end(self) -> bytes:
-        self._flush()
+        if self._framed is None:
+            self._flush()
         return super().end()
-
-    def fold(self) -> Transcript:
-        """Only its count of tokens: for booking."""
-        self._flush()
-        return self.transcript
 
     def _events(self, data: bytes) -> bytes:
         progress = False  # comments are none
@@ -54,8 +69,8 @@ class Rebuild(StreamReader):
             if self._template is not None:
                 end, count, texts = self._template.run(data, position)
                 if count:
-                    position, progress = end, True
-                    self.transcript.tokens += count
+                    position, progress, self.opened = end, True, True
+                    self._tokens += count
                     self._raw.append(texts)
                     continue
             if data[position] == _NEWLINE:  # more than one blank line between events
@@ -63,13 +78,50 @@ class Rebuild(StreamReader):
                 continue
             event = data[position : event_end(data, position)]
             position += len(event) + 2
-            if self._raw:
+            if self._raw and self._framed is None:
                 self._flush()
-            if self._event(event):
+            if self._one(event):
                 progress = True
             if self.failed or self.done:
                 break
         return _TOKEN if progress and self.opened else b""
+
+    def _aggregated(self) -> Aggregator:
+        if self._aggregator is None:
+            self._aggregator = Aggregator(self._api)
+        return self._aggregator
+
+    def _known(self, part: int, event: bytes) -> bytes:
+        framed = self._framed
+        assert framed is not None
+        if part == OPENING:
+            self._key, self._index = framed.template.key, 0
+            self.held_bytes += len(event)
+        elif part == TEXT:
+            self.opened = True
+            self._tokens += 1
+            self._raw.append(framed.text)
+            return _TOKEN
+        elif part == FINISH:
+            if not self._raw or decode(self._raw) is None:
+                self._leave_frame()
+                return self._event(event)
+            self._closed = ONLY
+            self.finished = True
+            self._template = None
+        else:
+            self.usage = framed.usage
+        self._unread.append(event)
+        return _TOKEN
+
+    def _leave_frame(self) -> None:
+        super()._leave_frame()
+        for number, event in enumerate(self._unread):
+            if number == 1:  # between the opening and the finish
+                self._flush()
+            self._aggregated().add(orjson.loads(event[6:]))
+        self._unread.clear()
+        self._flush()
 
     def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
         self._template = None  # what is like an older event may still differ from the last one
@@ -84,13 +136,13 @@ class Rebuild(StreamReader):
             index = choice.get("index", 0)
             if not isinstance(index, int):
                 return self._fail("sent a choice whose index is no number")
-            self._seen.add(index)
+            self._seen |= {index}
             reason = choice.get("finish_reason")
             if reason is not None:
                 if isinstance(reason, str) and reason in self._bad_finishes:
                     self.error = {"message": f"finish_reason {reason}", "code": reason}
                     return self._fail(f"gave up with finish_reason {reason}")
-                self._closed.add(index)
+                self._closed |= {index}
                 opened = closing = True
             if not token and has_token(choice):
                 opened = token = True
@@ -101,10 +153,10 @@ class Rebuild(StreamReader):
             if self.held_bytes > HOLD_BYTES:
                 return self._fail("sent no token in its first 256 KiB")
         self.opened = opened
-        if not self._aggregator.add(chunk):
+        if not self._aggregated().add(chunk):
             return self._fail("sent an event of an unknown form")
         if opened and choices:
-            self.transcript.tokens += token
+            self._tokens += token
             if not closing:
                 self._alike(event, chunk)
         return _TOKEN if opened else b""
@@ -130,16 +182,7 @@ class Rebuild(StreamReader):
         if text is None:
             self._fail(NO_JSON)
         else:
-            self._aggregator.add_text(self._index, self._key, text)
-
-    def _end_mark(self) -> bytes:
-        if self.finished or (self._closed and self._seen <= self._closed):
-            self.finished = self.done = True
-            return DONE
-        return self._fail("ended without a finish_reason")
-
-    def _finished_late(self) -> bool:
-        return False  # every finish_reason was understood
+            self._aggregated().add_text(self._index, self._key, text)
 
     def _keep(self, block: bytes) -> None:
-        """Nothing was forwarded."""
+        """Nothing is forwarded."""

@@ -1,36 +1,33 @@
-"""Reads an upstream's event stream: which whole events may go on to the client, and what they mean.
+"""Reads an upstream's event stream: which whole events there are, and what they mean for the answer.
 
-Pure: bytes in, bytes out. It holds back everything up to the first token (PRECOMMIT), lets only whole events pass whose
-frame can be JSON (COMMIT), and notices the finish, the end, an error inside the stream and garbage. After the first
-token an event costs a few byte searches and no parse: `"finish_reason":` with a value other than null, and `"error"`
-are the only marks that send an event through JSON. Neither mark can come from text inside a JSON string, where every
-quote is escaped.
+Pure: bytes in, bytes out. What both readers have in common, the one whose events go on to the client (`forward`) and
+the one that the client never sees (`rebuild`): lines and events out of any pieces, every form an event may have, the
+finish, the end, an error inside the stream, garbage.
 
 Any cutting of the same bytes into chunks yields the same output (a property test holds this).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import orjson
 
-from genset.router.events import DATA, DONE, count_of, event_end, has_token, is_ordinary, is_suspicious, is_whole
-from genset.router.template import Template, is_plain, learn
-from genset.router.transcript import Transcript
+from genset.router.events import DATA, DONE, is_whole
+from genset.router.frame import OPENING, UNKNOWN, Framed
+from genset.router.frames import Frames
+from genset.router.template import Template
 
 HOLD_BYTES: Final = 256 * 1024  # held back before the first token; more is something other than an answer
 EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
 NO_JSON: Final = "sent an event that is no JSON"
-FOLD_BYTES: Final = 16 * 1024  # of forwarded events kept as they are; then they become text, a twentieth of their size
-FOLD_TEXTS: Final = 128  # pieces of text kept apart
 
+ONLY: Final = frozenset({0})  # index of the choice where there is but one
+_NONE: Final[frozenset[int]] = frozenset()
 _loads: Final = orjson.loads
-_LEAST_EVENT: Final = len(DATA) + 3
-# How a chunk of a given length (frame and all) must begin if it holds one event: its size in hexadecimal, as servers write it.
-_SIZE_LINES: Final = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n" % size for size in range(_LEAST_EVENT, 4096)}
-_SIZES: Final = {b"%x\r\n" % size: size for size in range(_LEAST_EVENT, 4096)}
 
+_END: Final = DONE[:-2]
 _CLOSE: Final = ord("}")
 # Looked for as numbers: `b"x" in data` takes ten times as long as `ord("x") in data` (it tries the number first, too).
 _NEWLINE: Final = ord("\n")
@@ -38,8 +35,8 @@ _RETURN: Final = ord("\r")
 _QUIET_FIELDS: Final = (b":", b"id:", b"retry:", b"id", b"retry")
 
 
-class StreamReader:
-    """One upstream stream.
+class StreamReader(ABC):
+    """One upstream stream. `frames`: of the backend's earlier answers, where this one may be like them.
 
     Read after each `feed`: `opened` (the first token was seen: commit), `finished` (every choice has its
     finish_reason), `done` ([DONE] came after that), `failed` (the stream must not go on; `fault` says why, `error`
@@ -48,17 +45,16 @@ class StreamReader:
 
     __slots__ = (
         "_bad_finishes",
+        "_begun",
         "_choices",
         "_closed",
-        "_fast",
-        "_held",
-        "_hide_usage",
-        "_pending",
+        "_course",
+        "_framed",
+        "_frames",
         "_seen",
         "_tail",
         "_tail_bytes",
         "_template",
-        "_texts",
         "_unlike",
         "done",
         "error",
@@ -66,38 +62,30 @@ class StreamReader:
         "fault",
         "finished",
         "held_bytes",
-        "kept",
-        "kept_bytes",
         "opened",
-        "transcript",
         "usage",
     )
 
     def __init__(
         self,
         *,
-        hide_usage: bool,
         choices: int = 1,
         bad_finishes: frozenset[str] = frozenset(),
-        transcript: Transcript | None = None,
+        frames: Frames | None = None,
     ) -> None:
-        self._hide_usage = hide_usage
         self._choices = choices
         self._bad_finishes = bad_finishes  # finish_reasons by which a provider says that it broke off
         self._tail: list[bytes] = []
         self._tail_bytes = 0
-        self._held: list[bytes] = []
-        self._pending: list[bytes] = []  # what the block in work has let through so far
-        self._seen: set[int] = set()
-        self._closed: set[int] = set()
-        self._fast = False
+        self._seen = _NONE  # choices that have come
+        self._closed = _NONE  # and those that have their finish_reason
+        self._frames = frames if choices == 1 else None
+        self._begun = False  # an event has come
+        self._framed: Framed | None = None  # while every event is like that of an earlier answer
+        self._course: list[bytes] | None = None  # events that were read one by one, where a frame is to be learned
         self._template: Template | None = None
-        self._texts: list[bytes] = []  # newer than `kept`: of forwarded events that were like the template
-        self._unlike = 0  # forwarded events that were not, since the last that was
+        self._unlike = 0  # events that were not like the template, since the last that was
         self.held_bytes = 0
-        self.transcript = transcript or Transcript()
-        self.kept: list[bytes] = []  # forwarded events that are not in the transcript yet
-        self.kept_bytes = 0
         self.opened = False
         self.finished = False
         self.done = False
@@ -127,74 +115,6 @@ class StreamReader:
                 return self._whole(data, b"\r")
         return self._whole(data, b"")
 
-    def passes(self, data: bytes) -> bool:
-        """Whether these bytes are whole HTTP/1.1 chunks (RFC 9112, 7.1), each with one ordinary event and nothing else.
-
-        Then they may go on to the client as they are: no parse, no copy, no new frame. False changes nothing, and the
-        bytes take the way through the HTTP parser and `feed`, which decide the same with more care.
-        """
-        if not self._fast or self._tail:
-            return False
-        size = len(data)
-        line = _SIZE_LINES.get(size)
-        if line is None or not data.startswith(line):
-            return self._several_pass(data)
-        start, template = len(line), self._template
-        if template is not None and data.startswith(template.prefix, start) and data.endswith(template.end_of_chunk):
-            start += len(template.prefix)
-            end = size - len(template.end_of_chunk)
-            if start < end and is_plain(text := data[start:end]):
-                self._unlike = 0
-                self._texts.append(text)
-                if len(self._texts) >= FOLD_TEXTS:
-                    self.fold()
-                return True
-        event = data[len(line) : -2]
-        if not data.endswith(b"\r\n") or not is_ordinary(event):
-            return False
-        self._keep(event)
-        self._learn(event)
-        return True
-
-    def _several_pass(self, data: bytes) -> bool:
-        """The same for chunks that came together, all like the template."""
-        if self._template is None or not data:
-            return False
-        prefix, suffix = self._template.prefix, self._template.end_of_chunk
-        texts = []
-        position, size = 0, len(data)
-        while position < size:
-            start = data.find(_NEWLINE, position, position + 8) + 1
-            length = _SIZES.get(data[position:start]) if start else None
-            if length is None:
-                return False
-            begin = start + len(prefix)
-            end = start + length + 2 - len(suffix)
-            if begin >= end or not data.startswith(prefix, start) or not data.startswith(suffix, end):
-                return False
-            text = data[begin:end]
-            if not is_plain(text):
-                return False
-            texts.append(text)
-            position = end + len(suffix)
-        self._unlike = 0
-        self._texts += texts
-        if len(self._texts) >= FOLD_TEXTS:
-            self.fold()
-        return True
-
-    def _learn(self, event: bytes) -> None:
-        """A template from an event that was unlike the last one; ever more rarely while none is like it."""
-        self._unlike += 1
-        if self._unlike & (self._unlike - 1) == 0:
-            try:
-                template = learn(event, orjson.loads(event[5:]))
-            except orjson.JSONDecodeError:
-                return
-            if template is not None:
-                assert not self._texts, "they would be taken for the new one's"
-                self._template = template
-
     def end(self) -> bytes:
         """The body ended cleanly. Returns what may still be forwarded; afterwards `done` or `failed` is set."""
         out = b""
@@ -203,7 +123,7 @@ class StreamReader:
             self._tail.clear()
             # Some servers leave out the blank line after the last event. A cut event never parses.
             if rest and is_whole(rest):
-                out = self._event(rest)
+                out = self._one(rest)
                 if out and self.opened:
                     self._keep(out)
         if not (self.failed or self.done):
@@ -229,47 +149,48 @@ class StreamReader:
             self._stash(data[cut:] + carriage_return)
             data = data[:cut]
         data = self._events(data)
-        self._pending = []
         if data and self.opened:
             self._keep(data)
         return data
 
-    def _events(self, data: bytes) -> bytes:
-        size = len(data)
-        out: list[bytes] | None = None
-        start = position = 0
-        while position < size:
-            if data[position] == _NEWLINE:  # more than one blank line between events
-                out = self._pending = [] if out is None else out
-                out.append(data[start:position])
-                start = position = position + 1
-                continue
-            if self._fast and self._template is not None:
-                end, count, _ = self._template.run(data, position)
-                if count:
-                    position = end
-                    continue
-            if self._fast and data.startswith(DATA, position):
-                end = data.find(b"\n", position)
-                if data[end - 1] == _CLOSE and data[end + 1] == _NEWLINE and not is_suspicious(data, position, end):
-                    position = end + 2
-                    continue
-            end = event_end(data, position)
-            out = self._pending = [] if out is None else out
-            out.append(data[start:position])
-            out.append(self._event(data[position:end]))
-            if self.failed or self.done:
-                return b"".join(out)
-            start = position = end + 2
-        if out is None:
-            return data
-        if start < size:
-            out.append(data[start:size])
-        return b"".join(out)
+    def _one(self, event: bytes) -> bytes:
+        """One event, known by the frame of earlier answers or by itself. What it returns may go on."""
+        framed = self._framed
+        if framed is not None:
+            if event == _END:
+                return self._end_mark()
+            part = framed.part(event)
+            if part != UNKNOWN:
+                return self._known(part, event)
+            self._leave_frame()
+        elif not self._begun:
+            self._begun = True
+            if self._frames is not None and self._begins_framed(self._frames, event):
+                return self._known(OPENING, event)
+        if self._course is not None and event != _END:
+            self._course.append(event)
+        return self._event(event)
+
+    def _begins_framed(self, frames: Frames, event: bytes) -> bool:
+        framed = self._framed = frames.begin(event)
+        if framed is None:
+            if frames.curious:
+                frames.curious = False
+                self._course = []
+            return False
+        self._template = framed.template
+        self._seen = ONLY
+        return True
+
+    def _leave_frame(self) -> None:
+        """The answer is unlike earlier ones after all."""
+        self._framed = None
+        if self._frames is not None:
+            self._frames.unlike()
 
     def _event(self, event: bytes) -> bytes:
-        """One event through the whole check. What it returns, with the events held back before it, may go on."""
-        if event == b"data: [DONE]":
+        """One event through the whole check."""
+        if event == _END:
             return self._end_mark()
         if event.startswith(DATA) and event[-1] == _CLOSE and _NEWLINE not in event:  # almost always
             return self._object(event[6:], event, False)
@@ -305,94 +226,42 @@ class StreamReader:
             return self._fail("sent an error inside the stream")
         return self._chunk(chunk, event)
 
-    def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
-        choices = chunk.get("choices")
-        choices = choices if isinstance(choices, list) else []
-        usage = chunk.get("usage")
-        if isinstance(usage, dict):
-            self.usage = (count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens")))
-            if not choices and self._hide_usage:
-                return b""
-        token = False
-        for choice in choices:
-            if not isinstance(choice, dict):
-                return self._fail("sent a choice that is no object")
-            reason = choice.get("finish_reason")
-            index = choice.get("index", 0)
-            if not isinstance(index, int):
-                return self._fail("sent a choice whose index is no number")
-            self._seen.add(index)
-            if reason is not None:
-                if isinstance(reason, str) and reason in self._bad_finishes:
-                    self.error = {"message": f"finish_reason {reason}", "code": reason}
-                    return self._fail(f"gave up with finish_reason {reason}")
-                self._closed.add(index)
-                token = True
-            elif not token:
-                token = has_token(choice)
-        if len(self._closed) >= self._choices and self._seen <= self._closed:
-            self.finished = True
-            self._fast = False
-        whole = event + b"\n\n"
-        if self.opened:
-            return whole
-        self._held.append(whole)
-        self.held_bytes += len(whole)
-        if not token:
-            if self.held_bytes > HOLD_BYTES:
-                self._fail("sent no token in its first 256 KiB")
-            return b""
-        self.opened = True
-        self._fast = self._choices == 1 and not self.finished
-        if self._fast and _NEWLINE not in event:
-            self._template = learn(whole, chunk)
-        held = b"".join(self._held)
-        self._held.clear()
-        return held
-
     def _end_mark(self) -> bytes:
         if self.finished or (self._closed and self._seen <= self._closed) or self._finished_late():
             self.finished = self.done = True
+            if self._framed is not None and self._frames is not None:
+                if self._framed.complete:
+                    self._frames.alike()
+                else:
+                    self._frames.unlike()
             return DONE
         return self._fail("ended without a finish_reason")
 
-    def _finished_late(self) -> bool:
-        """The exact look at the last forwarded event, for servers that write `"finish_reason" : "stop"`."""
-        if not self.opened or self._choices != 1:
-            return False
-        pending = b"".join(self._pending)
-        if not pending and self._texts:
-            return False  # the last event was like others that finished nothing
-        last = (pending or (self.kept[-1] if self.kept else b"")).rstrip(b"\n").rsplit(b"\n\n", 1)[-1]
-        if not last:
-            return self.transcript.finished
-        try:
-            chunk = orjson.loads(last[5:])
-            return any(choice.get("finish_reason") for choice in chunk["choices"])
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            return False
-
-    def fold(self) -> Transcript:
-        """Everything forwarded so far, as text."""
-        for block in self.kept:
-            self.transcript.add(block)
-        self.kept.clear()
-        self.kept_bytes = 0
-        if self._texts and self._template is not None:
-            self.transcript.add_run(self._template.key, self._texts)
-            self._texts.clear()
-        return self.transcript
-
-    def _keep(self, block: bytes) -> None:
-        if self._texts:
-            self.fold()
-        self.kept.append(block)
-        self.kept_bytes += len(block)
-        if self.kept_bytes >= FOLD_BYTES:
-            self.fold()
-
     def _fail(self, fault: str) -> bytes:
         self.failed = True
-        self._fast = False
         self.fault = fault
         return b""
+
+    @abstractmethod
+    def tokens(self) -> int:
+        """Of the answer so far, as far as one can tell."""
+
+    @abstractmethod
+    def _events(self, data: bytes) -> bytes:
+        """Whole events, each with its blank line."""
+
+    @abstractmethod
+    def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
+        """One event that is JSON and no error."""
+
+    @abstractmethod
+    def _known(self, part: int, event: bytes) -> bytes:
+        """One event that the frame knows."""
+
+    @abstractmethod
+    def _keep(self, block: bytes) -> None:
+        """Events that go on, once the answer has begun."""
+
+    def _finished_late(self) -> bool:
+        """Whether the last event holds a finish_reason that was overlooked."""
+        return False

@@ -14,6 +14,7 @@ import orjson
 
 TEXT_KEYS: Final = ("content", "reasoning_content", "reasoning")
 _KEYS: Final = {key: b'"%b":' % key.encode() for key in (*TEXT_KEYS, "text")}
+_loads: Final = orjson.loads
 _QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
 _NEWLINE: Final = ord("\n")
@@ -25,36 +26,48 @@ class Template:
     """`key` of the text in the delta, "text" for the legacy form; prefix ends with its opening quote, suffix begins with
     its closing one and ends with the event's blank line. `end_of_chunk`: and with that of the HTTP chunk around it."""
 
-    __slots__ = ("end_of_chunk", "key", "prefix", "suffix")
+    __slots__ = ("_between", "end_of_chunk", "key", "prefix", "suffix")
 
     def __init__(self, key: str, prefix: bytes, suffix: bytes) -> None:
         self.key = key
         self.prefix = prefix
         self.suffix = suffix
+        self._between = suffix + prefix  # two events in a row
         self.end_of_chunk = suffix + b"\r\n"
 
     def run(self, data: bytes, position: int) -> tuple[int, int, bytes]:
         """The events from `position` on that are like the template: where they end, how many, and their texts joined."""
-        prefix, suffix = self.prefix, self.suffix
-        before, behind = len(prefix), len(suffix)
+        prefix, suffix, between = self.prefix, self.suffix, self._between
+        begin = position + len(prefix)
+        if (
+            data[position:begin] != prefix
+        ):  # compiled, a slice is found unequal in half the time that `startswith` takes
+            return position, 0, b""
+        behind = len(suffix)
         texts: list[bytes] = []
         end = position
         escape = False
-        while data.startswith(prefix, end):
-            begin = end + before
+        while True:
             # One byte is found ten times as fast as the whole suffix; a text that holds it ends too early.
             close = data.find(b"\n", begin) + 2 - behind
-            if close <= begin or not data.startswith(suffix, close):
+            if close <= begin:
+                break
+            next_begin = close + len(between)
+            another = data[close:next_begin] == between
+            if not another and data[close : close + behind] != suffix:
                 break
             if data[close - 1] == _BACKSLASH:
                 escape = True
             texts.append(data[begin:close])
             end = close + behind
+            if not another:
+                break
+            begin = next_begin
         joined = b"".join(texts)
         if escape or (texts and not is_plain(joined)):
             texts = list(takewhile(is_plain, texts))
             joined = b"".join(texts)
-            end = position + len(texts) * (before + behind) + len(joined)
+            end = position + len(texts) * (len(prefix) + behind) + len(joined)
         return end, len(texts), joined
 
 
@@ -112,7 +125,7 @@ def is_plain(text: bytes) -> bool:
 def decode(texts: list[bytes]) -> str | None:
     """The text of several such insides in a row; None where it is no JSON string after all."""
     try:
-        joined: str = orjson.loads(b'"%b"' % b"".join(texts))
+        joined: str = _loads(b'"' + b"".join(texts) + b'"')
     except orjson.JSONDecodeError:
         return None
     return joined

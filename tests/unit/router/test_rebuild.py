@@ -1,4 +1,4 @@
-"""The one-pass reader of streams that become whole answers: it judges as StreamReader does, and answers as the Aggregator."""
+"""The one-pass reader of streams that become whole answers: it judges as Forward does, and answers as the Aggregator."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genset.router.aggregate import Aggregator, CannotRebuildError
+from genset.router.forward import Forward
 from genset.router.rebuild import Rebuild
-from genset.router.sse import StreamReader
 from genset.router.transcript import payload_of
 from genset.router.wire.payload import Api
 
@@ -25,9 +25,9 @@ def content(text: str, finish: str | None = None, **more: Any) -> bytes:
     return event({"id": "a", "created": 1, "model": "m", "choices": [choice], **more})
 
 
-def two_passes(data: bytes, size: int) -> tuple[StreamReader, bytes | None]:
-    """What StreamReader lets pass, and then each event parsed for itself."""
-    reader, aggregator, passed = StreamReader(hide_usage=False), Aggregator(Api.CHAT), bytearray()
+def two_passes(data: bytes, size: int) -> tuple[Forward, bytes | None]:
+    """What Forward lets pass, and then each event parsed for itself."""
+    reader, aggregator, passed = Forward(hide_usage=False), Aggregator(Api.CHAT), bytearray()
     for at in range(0, len(data), size):
         passed += reader.feed(data[at : at + size])
     if not reader.done:
@@ -106,7 +106,7 @@ def test_events_that_are_alike_but_for_their_text_are_counted_and_kept() -> None
     data = b"".join(map(content, texts)) + content("", "stop") + b"data: [DONE]\n\n"
     for at in range(0, len(data), 1000):
         reader.feed(data[at : at + 1000])
-    assert reader.done and reader.fold().tokens == len(texts)
+    assert reader.done and reader.tokens() == len(texts)
     assert orjson.loads(reader.answer())["choices"][0]["message"]["content"] == "".join(texts)
 
 

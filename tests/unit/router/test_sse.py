@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genset.router import sse
+from genset.router import forward
 from genset.router.events import DONE, split_events
-from genset.router.sse import StreamReader
+from genset.router.forward import Forward
+from genset.router.sse import HOLD_BYTES
 
 
 def event(**fields: Any) -> bytes:
@@ -29,11 +30,11 @@ USAGE = event(id="c", choices=[], usage={"prompt_tokens": 7, "completion_tokens"
 FINISH = chunk(finish="stop")
 
 
-def reader(**more: Any) -> StreamReader:
-    return StreamReader(**{"hide_usage": False, **more})
+def reader(**more: Any) -> Forward:
+    return Forward(**{"hide_usage": False, **more})
 
 
-def run(stream: bytes, cuts: list[int] | None = None, **more: Any) -> tuple[bytes, StreamReader]:
+def run(stream: bytes, cuts: list[int] | None = None, **more: Any) -> tuple[bytes, Forward]:
     found = reader(**more)
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts or []), len(stream)]
     out = b"".join(found.feed(stream[a:b]) for a, b in itertools.pairwise(edges))
@@ -163,7 +164,7 @@ def test_bounds() -> None:
         found.feed(ROLE)
         if found.failed:
             break
-    assert found.failed and found.held_bytes < sse.HOLD_BYTES + len(ROLE) * 2
+    assert found.failed and found.held_bytes < HOLD_BYTES + len(ROLE) * 2
     found = reader()
     for _ in range(300):
         found.feed(b"x" * 65_536)
@@ -172,8 +173,8 @@ def test_bounds() -> None:
     found.feed(chunk("a"))
     for _ in range(2_000):
         found.feed(chunk("y" * 1_000))
-    assert found.kept_bytes < sse.FOLD_BYTES + 2_000 and found.fold().tokens == 2_001
-    assert found.transcript.text == "a" + "y" * 2_000_000
+    assert found.kept_bytes < forward.FOLD_BYTES + 2_000 and found.fold().tokens == 2_001
+    assert found.fold().text == "a" + "y" * 2_000_000
 
 
 EVENTS = st.sampled_from(

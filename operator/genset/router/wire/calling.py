@@ -14,6 +14,7 @@ from genset.router.continuation.ask import ask
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Candidate
 from genset.router.errors import ErrorAnswer, error
+from genset.router.forward import Forward
 from genset.router.outcome import Failure, Outcome
 from genset.router.rebuild import Rebuild
 from genset.router.sse import StreamReader
@@ -155,10 +156,12 @@ class Calling(Outgoing):
                 raw = b""
             choices, bad = choices_of(self._json), backend.provider.bad_finishes
             if not self.stream:
-                reader = Rebuild(self._api, choices=choices, bad_finishes=bad)
+                frames = backend.frames(self._api.operation, True)
+                reader = Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames)
             else:
                 hide = not self._want_usage and splice is None
-                reader = StreamReader(hide_usage=hide, choices=choices, bad_finishes=bad)
+                frames = backend.frames(self._api.operation, False)
+                reader = Forward(hide_usage=hide, choices=choices, bad_finishes=bad, frames=frames)
         self._reply = reply = self._listener(reader, splice)
         try:
             body = body_for(backend, self._api, request, raw, reader is not None)

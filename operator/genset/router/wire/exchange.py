@@ -22,6 +22,7 @@ from genset.router.decisions import COLD, FULL, Answer, Decision, Interrupt, Pha
 from genset.router.errors import ErrorAnswer, in_band
 from genset.router.events import DONE
 from genset.router.evidence import evidence
+from genset.router.forward import Forward
 from genset.router.outcome import Failure, Outcome
 from genset.router.sse import StreamReader
 from genset.router.wire.calling import Calling
@@ -191,7 +192,7 @@ class Exchange(Calling):
             return
         reply = self._reply
         if self._sent is None:
-            assert reply is not None and reply.reader is not None
+            assert reply is not None and isinstance(reply.reader, Forward)
             self._sent = reply.reader.fold()
         sent = self._sent
         self._drop_upstream()
@@ -265,7 +266,7 @@ class Exchange(Calling):
     def _missing_usage(self) -> bytes:
         """The usage that a client asked for, where the upstream broke off between the answer's end and this."""
         reply = self._reply
-        if not self._want_usage or reply is None or reply.reader is None or reply.told_usage:
+        if not self._want_usage or reply is None or not isinstance(reply.reader, Forward) or reply.told_usage:
             return b""
         sent = self._sent or reply.reader.fold()
         usage = usage_of_estimate(self.machine.input_tokens, sent.tokens)

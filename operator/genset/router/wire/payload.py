@@ -42,6 +42,14 @@ Api.COMPLETIONS = Api("/completions", "text_completion", "text_completion")
 Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", streams=False)
 
 _ABSENT: Final = object()
+_STREAM: Final = b',"stream":true'
+_OPTIONS: Final = b',"stream_options":{"include_usage":true}'
+#: What ends a body that asks for a stream. Keys: it says already that it wants one; usage has to be asked for.
+_MISSING: Final = {
+    (False, False): _STREAM + b"}",
+    (False, True): _STREAM + _OPTIONS + b"}",
+    (True, True): _OPTIONS + b"}",
+}
 PATHS: Final[dict[bytes, Api]] = {
     b"/v1" + api.path.encode(): api for api in (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS)
 }
@@ -77,10 +85,9 @@ def _asking_for_stream(raw: bytes, request: dict[str, Any], usage: bool) -> byte
     asked = request.get("stream", _ABSENT)
     if asked is not True and asked is not _ABSENT:
         return None
-    more = (b"" if asked is True else b',"stream":true') + (
-        b',"stream_options":{"include_usage":true}' if usage else b""
-    )
-    return raw.rstrip()[:-1] + more + b"}" if more else raw
+    if asked is True and not usage:
+        return raw
+    return raw[: raw.rindex(b"}")] + _MISSING[asked is True, usage]
 
 
 def head_for(
@@ -97,7 +104,7 @@ def head_for(
 
     `base_path`: another one than the backend's own.
     """
-    place = (api, base_path)
+    place = (api, base_path, stream)
     fixed = endpoint.heads.get(place)
     if fixed is None:
         host = endpoint.name
@@ -106,11 +113,15 @@ def head_for(
         key = b""
         if backend.key:
             key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
-        fixed = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\nuser-agent: genset\r\n" % (
-            (backend.base_path if base_path is None else base_path).encode(),
-            api.path.encode(),
-            host.encode(),
-            key,
+        fixed = (
+            b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\nuser-agent: genset\r\n"
+            % (
+                (backend.base_path if base_path is None else base_path).encode(),
+                api.path.encode(),
+                host.encode(),
+                key,
+                b"text/event-stream" if stream else b"application/json",
+            )
         )
         endpoint.heads[place] = fixed
     passed = b""
@@ -120,11 +131,4 @@ def head_for(
     for name in backend.provider.pass_headers:
         if name in headers:
             passed += b"%b: %b\r\n" % (name, headers[name])
-    accept = b"text/event-stream" if stream else b"application/json"
-    return b"%b%baccept: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (
-        fixed,
-        passed,
-        accept,
-        identity,
-        length,
-    )
+    return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (fixed, passed, identity, length)

@@ -13,6 +13,7 @@ from genset.router.continuation.ask import usage_of_estimate
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Phase
 from genset.router.events import DONE
+from genset.router.forward import Forward
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
 from genset.router.rebuild import Rebuild
 from genset.router.sse import StreamReader
@@ -64,7 +65,7 @@ class Reply:
             return self.splice.tokens()
         if self.reader is None:
             return 0, 0
-        return self.reader.usage or (0, self.reader.fold().tokens)
+        return self.reader.usage or (0, self.reader.tokens())
 
     @property
     def told_usage(self) -> bool:
@@ -89,7 +90,7 @@ class Reply:
     def forward(self, chunk: bytes) -> bool:
         """A chunk of a running stream, untouched. True: it went on to the client as it is."""
         exchange, reader = self._exchange, self.reader
-        if reader is None or not reader.passes(chunk):
+        if not isinstance(reader, Forward) or not reader.passes(chunk):
             return False
         exchange.machine.last = exchange.router.now()
         exchange.client.write(chunk)
@@ -222,10 +223,8 @@ class Reply:
         if self.aggregator is not None:
             return True  # it is the reader
         reader = self.reader
-        assert reader is not None
-        reader.transcript.tokens += len(reader.kept)  # for booking only: the splice keeps the text
-        reader.kept.clear()
-        reader.kept_bytes = 0
+        assert isinstance(reader, Forward)
+        reader.let_go()
         return self._splice(out)
 
     def _splice(self, out: bytes) -> bool:
@@ -262,12 +261,14 @@ class Reply:
         if self.aggregator is None:
             exchange.stream_done(add_done)
             return
-        prompt, completion = self.tokens()
-        estimate = usage_of_estimate(prompt or exchange.machine.input_tokens, completion)
+        tokens = self.tokens()
+        estimate = None
+        if not tokens[0]:
+            estimate = usage_of_estimate(exchange.machine.input_tokens, tokens[1])
         try:
             body = self.aggregator.answer(estimate)
         except CannotRebuildError as problem:
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, str(problem), 200))
         else:
-            exchange.tokens = self.tokens()
+            exchange.tokens = tokens
             exchange.answer(b"application/json", self.headers, body)
