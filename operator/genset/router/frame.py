@@ -8,7 +8,7 @@ them. Pure.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Any, Final, final
 
 import orjson
 
@@ -123,7 +123,7 @@ class Framed:
             return False
         counted = event[start:-1]
         try:
-            members = _loads(b"{" + counted + b"}")
+            members: dict[str, Any] = _loads(b"{" + counted + b"}")
         except orjson.JSONDecodeError:
             return False
         usage = members.get("usage")

@@ -167,7 +167,7 @@ def _shuffle(tier: tuple[tuple[Candidate, int], ...], random: Callable[[], float
     return [candidate for _, candidate in keyed]
 
 
-def estimate_tokens(request: Mapping[str, Any]) -> int:
+def estimate_tokens(request: dict[str, Any]) -> int:
     """Tokens of the prompt: bytes of its text / 4, tool definitions included, images and audio not."""
     size = 0
     messages = request.get("messages")
@@ -207,7 +207,7 @@ def _text_bytes(value: Any, depth: int = 3) -> int:
     return 0
 
 
-def answer_tokens(request: Mapping[str, Any]) -> int:
+def answer_tokens(request: dict[str, Any]) -> int:
     """Tokens that the client wants in the answer; 0 where it does not say."""
     for key in ("max_completion_tokens", "max_tokens"):
         value = request.get(key)
