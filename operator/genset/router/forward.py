@@ -12,7 +12,7 @@ from typing import Any, Final, final
 
 import orjson
 
-from genset.router.events import DATA, count_of, has_token, is_ordinary, is_suspicious
+from genset.router.events import DATA, is_ordinary, is_suspicious
 from genset.router.frame import COUNTS, FINISH, OPENING
 from genset.router.frames import Frames
 from genset.router.sse import HOLD_BYTES, ONLY, StreamReader
@@ -165,33 +165,16 @@ class Forward(StreamReader):
     def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
         choices = chunk.get("choices")
         choices = choices if isinstance(choices, list) else []
-        usage = chunk.get("usage")
-        if isinstance(usage, dict):
-            self.usage = (count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens")))
-            if not choices and self._hide_usage:
-                return b""
-        token = False
-        for choice in choices:
-            if not isinstance(choice, dict):
-                return self._fail("sent a choice that is no object")
-            reason = choice.get("finish_reason")
-            index = choice.get("index", 0)
-            if not isinstance(index, int):
-                return self._fail("sent a choice whose index is no number")
-            self._seen |= {index}
-            if reason is not None:
-                if isinstance(reason, str) and reason in self._bad_finishes:
-                    self.error = {"message": f"finish_reason {reason}", "code": reason}
-                    return self._fail(f"gave up with finish_reason {reason}")
-                self._closed |= {index}
-                token = True
-            elif not token:
-                token = has_token(choice)
-        if len(self._closed) >= self._choices and self._seen <= self._closed:
-            self.finished = True
+        self._take_usage(chunk)
+        if not choices and self._hide_usage and isinstance(chunk.get("usage"), dict):
+            return b""
+        closing, token = self._take_choices(choices)
+        if self.failed:
+            return b""
+        if self.finished:
             self._fast = False
-        opens = token and not self.opened
-        out = self._release(event, token)
+        opens = (closing or token) and not self.opened
+        out = self._release(event, closing or token)
         if opens and self._fast and _NEWLINE not in event:
             self._template = learn(event + b"\n\n", chunk)
         return out

@@ -96,15 +96,16 @@ class Use:
         """
         whole, self.whole = self.whole, []
         if whole:
-            seconds, first, given, made = zip(*whole, strict=True)
+            times, firsts, given, made = zip(*whole, strict=True)
+            seconds, first = sorted(times), sorted(filter(None, firsts))  # once: to sort them again costs little
             self._durations("").add(seconds)
-            self.first_token.add(filter(None, first))
+            self.first_token.add(first)
             self.per_token.add([(s - f) / (m - 1) for s, f, _, m in whole if f and m > 1])
             self.input_tokens.add(filter(None, given))
             self.output_tokens.add(filter(None, made))
             if self._numbers is not None:
                 self._numbers.duration.add(seconds)
-                self._numbers.first_token.add(filter(None, first))
+                self._numbers.first_token.add(first)
         failed, self.failed = self.failed, []
         for word, took in failed:
             self._durations(word).observe(took)

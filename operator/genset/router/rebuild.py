@@ -11,7 +11,7 @@ from typing import Any, Final, final
 import orjson
 
 from genset.router.aggregate import Aggregator, CannotRebuildError
-from genset.router.events import count_of, event_end, has_token
+from genset.router.events import event_end
 from genset.router.frame import FINISH, OPENING, TEXT
 from genset.router.frames import Frames
 from genset.router.sse import HOLD_BYTES, NO_JSON, ONLY, StreamReader
@@ -126,28 +126,11 @@ class Rebuild(StreamReader):
     def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
         self._template = None  # what is like an older event may still differ from the last one
         choices = chunk.get("choices")
-        usage = chunk.get("usage")
-        if isinstance(usage, dict):
-            self.usage = (count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens")))
-        opened, closing, token = self.opened, False, False
-        for choice in choices if isinstance(choices, list) else ():
-            if not isinstance(choice, dict):
-                return self._fail("sent a choice that is no object")
-            index = choice.get("index", 0)
-            if not isinstance(index, int):
-                return self._fail("sent a choice whose index is no number")
-            self._seen |= {index}
-            reason = choice.get("finish_reason")
-            if reason is not None:
-                if isinstance(reason, str) and reason in self._bad_finishes:
-                    self.error = {"message": f"finish_reason {reason}", "code": reason}
-                    return self._fail(f"gave up with finish_reason {reason}")
-                self._closed |= {index}
-                opened = closing = True
-            if not token and has_token(choice):
-                opened = token = True
-        if closing and len(self._closed) >= self._choices and self._seen <= self._closed:
-            self.finished = True
+        self._take_usage(chunk)
+        closing, token = self._take_choices(choices if isinstance(choices, list) else [])
+        if self.failed:
+            return b""
+        opened = self.opened or closing or token
         if not opened:
             self.held_bytes += len(event)
             if self.held_bytes > HOLD_BYTES:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.events import DATA, DONE, is_whole
+from genset.router.events import DATA, DONE, count_of, has_token, is_whole
 from genset.router.frame import OPENING, UNKNOWN, Framed
 from genset.router.frames import Frames
 from genset.router.template import Template
@@ -225,6 +225,38 @@ class StreamReader(ABC):
             self.error = found if isinstance(found, dict) else {"message": str(found)}
             return self._fail("sent an error inside the stream")
         return self._chunk(chunk, event)
+
+    def _take_usage(self, chunk: dict[str, Any]) -> None:
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self.usage = (count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens")))
+
+    def _take_choices(self, choices: list[Any]) -> tuple[bool, bool]:
+        """Whether one of them finishes, and whether one brings a part of the answer. `failed`, where one is bad."""
+        closing = token = False
+        for choice in choices:
+            if not isinstance(choice, dict):
+                self._fail("sent a choice that is no object")
+                break
+            index = choice.get("index", 0)
+            if not isinstance(index, int):
+                self._fail("sent a choice whose index is no number")
+                break
+            if index not in self._seen:
+                self._seen |= {index}
+            reason = choice.get("finish_reason")
+            if reason is not None:
+                if isinstance(reason, str) and reason in self._bad_finishes:
+                    self.error = {"message": f"finish_reason {reason}", "code": reason}
+                    self._fail(f"gave up with finish_reason {reason}")
+                    break
+                self._closed |= {index}
+                closing = True
+            if not token and has_token(choice):
+                token = True
+        if closing and not self.failed and len(self._closed) >= self._choices and self._seen <= self._closed:
+            self.finished = True
+        return closing, token
 
     def _end_mark(self) -> bytes:
         if self.finished or (self._closed and self._seen <= self._closed) or self._finished_late():
