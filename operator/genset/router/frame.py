@@ -73,9 +73,15 @@ class Frame:
         """The answer that this event opens, if the frame is its own."""
         before, between, behind = self.opening
         start = len(before)
-        first = event[start : event.find(between[:1], start)]
-        start += len(first) + len(between)
-        second = event[start : event.find(behind[:1], start)]
+        end = event.find(between[:1], start)
+        if end < 0:
+            return None
+        first = event[start:end]
+        start = end + len(between)
+        end = event.find(behind[:1], start)
+        if end < 0:
+            return None
+        second = event[start:end]
         if event != b"".join((before, first, between, second, behind)):
             return None
         identity, created = (first, second) if self.id_first else (second, first)
@@ -119,7 +125,7 @@ class Framed:
     def _counts(self, event: bytes) -> bool:
         head = self._filled(self._frame.counts)
         start = len(head)
-        if event[:start] != head:
+        if len(event) <= start or event[:start] != head:
             return False
         counted = event[start:-1]
         try:

@@ -76,8 +76,9 @@ class Rebuild(StreamReader):
             if data[position] == _NEWLINE:  # more than one blank line between events
                 position += 1
                 continue
-            event = data[position : event_end(data, position)]
-            position += len(event) + 2
+            end = event_end(data, position)
+            event = data[position:end]
+            position = end + 2
             if self._raw and self._framed is None:
                 self._flush()
             if self._one(event):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from typing import Any
@@ -192,7 +193,8 @@ def test_what_decides(one: dict[str, Any], two: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "request_",
     [{}, {"messages": []}, {"messages": "x"}, {"messages": [None, 7, {"content": 3}]}, {"prompt": []}, {"prompt": 7},
-     {"prompt": [[]]}, {"prompt": [["x"]]}, {"prompt": [None]}, {"input": "an embedding"}, said(("user", ""))],
+     {"prompt": [[]]}, {"prompt": [["x"]]}, {"prompt": [None]}, {"input": "an embedding"}, said(("user", "")),
+     {"prompt": [1, json.loads("[" * 300 + "]" * 300)]}],
 )  # fmt: skip
 def test_no_prompt_no_key(request_: dict[str, Any]) -> None:
     assert prompt_key(request_, 256) is None

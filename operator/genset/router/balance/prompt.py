@@ -51,7 +51,10 @@ def _text(value: Any, most: int) -> bytes:
     if type(value) is not list or not value:
         return b""
     if type(value[0]) is int:
-        return orjson.dumps(value[: most // BYTES_PER_TOKEN])
+        try:
+            return orjson.dumps(value[: most // BYTES_PER_TOKEN])
+        except TypeError:  # nested more deeply than orjson writes; refused where the body is written
+            return b""
     if type(value[0]) is list:  # a batch: its first prompt
         return _text(value[0], most) if value[0] and type(value[0][0]) is int else b""
     out = b""

@@ -87,7 +87,8 @@ def _asking_for_stream(raw: bytes, request: dict[str, Any], usage: bool) -> byte
         return None
     if asked is True and not usage:
         return raw
-    return raw[: raw.rindex(b"}")] + _MISSING[asked is True, usage]
+    end = raw.rindex(b"}")
+    return raw[:end] + _MISSING[asked is True, usage]
 
 
 def head_for(
