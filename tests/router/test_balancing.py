@@ -290,3 +290,20 @@ async def test_a_terminating_endpoint_drains(tmp_path: Path, names: Names) -> No
             assert len(old.requests) == served and len(new.requests) == 5
             assert len(old.probes) <= probes + 1, "a pod that has left was still probed"
             await old.until(lambda: old.open_connections == 0)
+
+
+async def test_a_prompt_that_is_nested_too_deeply_is_answered(tmp_path: Path) -> None:
+    """To look at its beginning must not fail; what becomes of it is as with any other strategy."""
+    nested: list[Any] = []
+    for _ in range(300):
+        nested = [nested]
+    answers = []
+    for strategy in ("LeastInFlight", "PrefixAffinity"):
+        (folder := tmp_path / strategy).mkdir()
+        async with (
+            ScriptedUpstream() as local,
+            RunningRouter(folder, config(house(local.base_url, balancing={"strategy": strategy}))) as router,
+        ):
+            body = {"model": "counting", "prompt": [1, nested]}
+            answers.append(await router.ask(body, "/v1/completions", within=5.0))
+    assert answers[0].status == answers[1].status
