@@ -6,6 +6,7 @@ lives as long as its configuration and credentials stay the same, across reloads
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -151,7 +152,7 @@ class Backend:
         self.hard_down_detail = ""
         self.unreached = False  # the last attempt found no way to it
         self.first_tokens = Recent()
-        self._frames: dict[tuple[str, bool], Frames] = {}
+        self.frames: defaultdict[tuple[str, bool], Frames] = defaultdict(Frames)  # by operation; True: rebuilt answers
         balancing = config.balancing
         strategy = STRATEGIES[balancing.strategy]
         self._choose = strategy.choose
@@ -217,13 +218,6 @@ class Backend:
             old.gone = old not in endpoints
         self.endpoints = endpoints
         self.line.wake()
-
-    def frames(self, operation: str, rebuilt: bool) -> Frames:
-        """What its answers to one kind of request have in common: those that go on, or those that are rebuilt."""
-        found = self._frames.get((operation, rebuilt))
-        if found is None:
-            found = self._frames[operation, rebuilt] = Frames()
-        return found
 
     # What the state machine asks
 

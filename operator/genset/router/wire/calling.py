@@ -156,11 +156,11 @@ class Calling(Outgoing):
                 raw = b""
             choices, bad = choices_of(self._json), backend.provider.bad_finishes
             if not self.stream:
-                frames = backend.frames(self._api.operation, True)
+                frames = backend.frames[self._api.operation, True]
                 reader = Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames)
             else:
                 hide = not self._want_usage and splice is None
-                frames = backend.frames(self._api.operation, False)
+                frames = backend.frames[self._api.operation, False]
                 reader = Forward(hide_usage=hide, choices=choices, bad_finishes=bad, frames=frames)
         self._reply = reply = self._listener(reader, splice)
         try:
