@@ -18,11 +18,11 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from genset.router.backend import Endpoint
 from genset.router.breaker import SHORT_RETRY_AFTER_SECONDS
 from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.continuation import OFF
 from genset.router.decisions import Candidate, Decision, Phase, Try
+from genset.router.endpoint import Endpoint
 from genset.router.errors import VOCABULARY
 from genset.router.outcome import Again, Failure, Next, Outcome
 from genset.router.selection import Selection

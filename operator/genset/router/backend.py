@@ -1,4 +1,4 @@
-"""The state of a backend and of its endpoints: who may be asked, and what the breakers have learnt.
+"""The state of a backend: which of its endpoints may be asked, and what its breaker has learnt.
 
 No IO: the wire tells outcomes, `endpoints` tells addresses and probe results, the state machine asks. One `Backend`
 lives as long as its configuration and credentials stay the same, across reloads of everything else.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from genset.router.balance import STRATEGIES
@@ -24,6 +23,7 @@ from genset.router.breaker import (
 from genset.router.config import BackendConfig
 from genset.router.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.demand import Demand
+from genset.router.endpoint import Endpoint
 from genset.router.frames import Frames
 from genset.router.genai import Asked, Use
 from genset.router.latency import Recent
@@ -42,80 +42,9 @@ FIRST_TOKEN_MOST_SECONDS = 120.0  # that recent answers can ask for: a backend t
 PREFILL_TOKENS_PER_SECOND: Final = 500.0  # slowest prefill that a local backend is given time for
 STALL_LOCAL_SECONDS: Final = 10.0
 STALL_CLOUD_SECONDS: Final = 15.0
-GOOD_PROBES: Final = 2  # that bring an endpoint back
-BAD_PROBES: Final = 2  # refused or not 2xx
-LATE_PROBES: Final = 3  # timed out: a busy server may be slow to answer a probe
 REFUSED: Final = (Cause.AUTH, Cause.MODEL)
-BUSY_SECONDS: Final = 10.0  # a server that answered a request so recently is not ill because a probe was late
 
 _CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
-
-
-class Endpoint:
-    """One address of a backend. `healthy` is what the probes say; None: not probed yet, or never."""
-
-    __slots__ = (
-        "_bad",
-        "_good",
-        "_late",
-        "breaker",
-        "demand",
-        "gone",
-        "heads",
-        "healthy",
-        "host",
-        "idle",
-        "in_flight",
-        "last_good",
-        "last_success",
-        "line",
-        "name",
-        "port",
-        "seed",
-    )
-
-    def __init__(
-        self, host: str, port: int, breaker: Breaker, line: Line | None = None, demand: Demand | None = None
-    ) -> None:
-        self.host = host
-        self.port = port
-        self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.seed = int.from_bytes(blake2b(self.name.encode(), digest_size=8).digest())  # the same in every router
-        self.line = line  # of the backend, where its endpoints have a bound: to be woken when a place becomes free
-        self.demand = demand  # of the deployment, where it can rest
-        self.breaker = breaker
-        self.in_flight = 0
-        self.idle: list[Any] = []  # keep-alive connections, newest last; the wire's own
-        self.heads: dict[Any, bytes] = {}  # fixed parts of request heads; the wire's own
-        self.healthy: bool | None = None
-        self.gone = False  # no longer an address of the backend: drains
-        self.last_success = -BUSY_SECONDS
-        self.last_good = 0.0
-        self._good = 0
-        self._bad = 0
-        self._late = 0
-
-    def doubt(self) -> None:
-        """A request was lost there: probes must say that it is well before another one goes there."""
-        self.healthy = False
-        self._good = 0
-
-    def probe(self, good: bool, now: float, *, late: bool = False) -> None:
-        """Books one probe."""
-        if good:
-            self._bad = self._late = 0
-            self._good += 1
-            self.last_good = now
-            if self.healthy is None or self._good >= GOOD_PROBES:
-                self.healthy = True
-            return
-        if late and now - self.last_success < BUSY_SECONDS:
-            return
-        self._good = 0
-        self._late += late
-        self._bad += not late
-        if self.healthy is None or self._bad >= BAD_PROBES or self._late >= LATE_PROBES:
-            self.healthy = False
 
 
 class Backend:

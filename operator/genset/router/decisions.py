@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
-from genset.router.backend import Backend, Endpoint
+from genset.router.backend import Backend
+from genset.router.endpoint import Endpoint
 from genset.router.errors import ErrorAnswer, ErrorKind
 
 FULL: Final = "full"  # the word for evidence: all endpoints have as many requests as they may

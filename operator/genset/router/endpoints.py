@@ -17,7 +17,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from genset.router.backend import Backend, Endpoint
+from genset.router.backend import Backend
+from genset.router.endpoint import Endpoint
 from genset.router.wire.connect import ConnectFailed, Connector
 from genset.router.wire.upstream import UpstreamConnection
 

@@ -74,7 +74,12 @@ def has_token(choice: dict[str, Any]) -> bool:
     return False
 
 
-def count_of(value: Any) -> int:
+def counts_of(usage: dict[str, Any]) -> tuple[int, int]:
+    """Tokens of the prompt and of the completion in a usage object; 0 where it does not tell."""
+    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+
+
+def _count(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 

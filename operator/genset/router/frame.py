@@ -12,7 +12,7 @@ from typing import Any, Final, final
 
 import orjson
 
-from genset.router.events import count_of
+from genset.router.events import counts_of
 from genset.router.template import Template, decode
 
 # What an event of a framed answer is.
@@ -136,7 +136,7 @@ class Framed:
         if not isinstance(usage, dict) or list(members) != self._frame.keys:
             return False
         self._counted = counted
-        self.usage = (count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens")))
+        self.usage = counts_of(usage)
         self.complete = True
         return True
 

@@ -117,12 +117,10 @@ class Rebuild(StreamReader):
 
     def _leave_frame(self) -> None:
         super()._leave_frame()
-        for number, event in enumerate(self._unread):
-            if number == 1:  # between the opening and the finish
-                self._flush()
+        for event in self._unread:
             self._aggregated().add(orjson.loads(event[6:]))
+            self._flush()  # the texts came after the opening, which is the first of them
         self._unread.clear()
-        self._flush()
 
     def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
         self._template = None  # what is like an older event may still differ from the last one

@@ -9,11 +9,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from genset.router.backend import Backend, Endpoint
+from genset.router.backend import Backend
 from genset.router.balance.prompt import prompt_key
 from genset.router.breaker import State
 from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, Try, Wait
+from genset.router.endpoint import Endpoint
 from genset.router.errors import VOCABULARY, ErrorKind
 from genset.router.last_word import last_failed, none_tried, seconds_until
 from genset.router.outcome import Failure, Next

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.events import DATA, DONE, count_of, has_token, is_whole
+from genset.router.events import DATA, DONE, counts_of, has_token, is_whole
 from genset.router.frame import OPENING, UNKNOWN, Framed
 from genset.router.frames import Frames
 from genset.router.template import Template
@@ -229,7 +229,7 @@ class StreamReader(ABC):
     def _take_usage(self, chunk: dict[str, Any]) -> None:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
-            self.usage = (count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens")))
+            self.usage = counts_of(usage)
 
     def _take_choices(self, choices: list[Any]) -> tuple[bool, bool]:
         """Whether one of them finishes, and whether one brings a part of the answer. `failed`, where one is bad."""
@@ -265,7 +265,7 @@ class StreamReader(ABC):
                 if self._framed.complete:
                     self._frames.alike()
                 else:
-                    self._frames.unlike()
+                    self._leave_frame()
             return DONE
         return self._fail("ended without a finish_reason")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from genset.router.attempt import RequestMachine
-from genset.router.backend import Backend, Endpoint
+from genset.router.backend import Backend
 from genset.router.config import FailoverConfig
 from genset.router.decisions import Answer, Candidate, Interrupt, Try, Wait
+from genset.router.endpoint import Endpoint
 from genset.router.outcome import Failure, Outcome
 from tests.unit.router import machines
 

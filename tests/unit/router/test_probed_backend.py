@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from genset.router.backend import Backend, Endpoint
+from genset.router.backend import Backend
 from genset.router.breaker import State
+from genset.router.endpoint import Endpoint
 from genset.router.outcome import Outcome
 from tests.unit.router.machines import fail, house, machine
 

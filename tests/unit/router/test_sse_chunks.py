@@ -154,6 +154,9 @@ def test_both_ways_keep_the_same_text(words: list[tuple[str, str, int]], togethe
     told, wanted = short.fold(), long.fold()
     for field in ("text", "reasoning", "special"):
         assert getattr(told, field) == getattr(wanted, field), field
-    # An event is a token at least, and so is a word; words that events share count once where the events are joined.
+    # A token is an event at least, and a word at least. Events that pass alike are counted together: several words in one
+    # of them (with a quote it passes by itself) then count only as far as there are more words than events.
+    if not any(len(text.split()) > 1 and '"' not in text for text, _, _ in words):
+        assert told.tokens == wanted.tokens
     spoken = 1 + sum(1 for text, _, _ in words if text)
     assert max(spoken, len(told.text.split()), len(told.reasoning.split())) <= told.tokens <= wanted.tokens

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from genset.router.aggregate import can_rebuild
 from genset.router.attempt import RequestMachine
-from genset.router.backend import Backend, Endpoint
+from genset.router.backend import Backend
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule
 from genset.router.continuation.ask import ask
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Candidate
+from genset.router.endpoint import Endpoint
 from genset.router.errors import ErrorAnswer, error
 from genset.router.forward import Forward
 from genset.router.outcome import Failure, Outcome

@@ -14,8 +14,9 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from genset.router.backend import Backend, Endpoint
+from genset.router.backend import Backend
 from genset.router.credentials import ResumingContext, tls_context
+from genset.router.endpoint import Endpoint
 from genset.router.wire.outbox import Outbox
 from genset.router.wire.upstream import UpstreamConnection
 

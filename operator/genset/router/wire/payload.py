@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Final, final
 
 import orjson
 
-from genset.router.backend import Backend, Endpoint
+from genset.router.backend import Backend
+from genset.router.endpoint import Endpoint
 from genset.router.evidence import PASSED_REQUEST_HEADERS
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import httptools
 
-from genset.router.backend import Endpoint
+from genset.router.endpoint import Endpoint
 from genset.router.wire.outbox import Outbox
 
 HEAD_BYTES: Final = 64 * 1024  # of an upstream's response
