@@ -8,6 +8,7 @@ from typing import Any, Final
 from genset.router.breaker import Breaker
 from genset.router.demand import Demand
 from genset.router.waiting import Line
+from genset.router.wire.known_head import KnownHeads
 
 GOOD_PROBES: Final = 2  # that bring an endpoint back
 BAD_PROBES: Final = 2  # refused or not 2xx
@@ -30,6 +31,7 @@ class Endpoint:
         "host",
         "idle",
         "in_flight",
+        "known",
         "last_good",
         "last_success",
         "line",
@@ -51,6 +53,7 @@ class Endpoint:
         self.in_flight = 0
         self.idle: list[Any] = []  # keep-alive connections, newest last; the wire's own
         self.heads: dict[Any, bytes] = {}  # fixed parts of request heads; the wire's own
+        self.known = KnownHeads()  # of its answers; the wire's own
         self.healthy: bool | None = None
         self.gone = False  # no longer an address of the backend: drains
         self.last_success = -BUSY_SECONDS

@@ -127,7 +127,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser = httptools.HttpResponseParser(self)  # goes on to the next message by itself
         self._headers = {}
         self._head_bytes = 0
-        self._head_done = self.complete = self._framed = self._between = False
+        self._head_done = self.complete = self._framed = self._between = self._keep = False
         self.direct = None
 
     # asyncio.Protocol
@@ -140,7 +140,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.drop()  # bytes that belong to no request
             self._forget()
             return
-        self._heard = True
+        begins, self._heard = not self._heard, True
+        if begins and self._is_known(data):
+            return
         if not self._head_done:
             self._head_bytes += len(data)
         try:
@@ -151,11 +153,27 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._head_done and self._head_bytes > HEAD_BYTES:
             self._lost("sent a response head of more than 64 KiB")
             return
+        if begins and self._keep:
+            self.endpoint.known.learn(data, self._headers, may_be_chunked=True)
         # A body piece that ended with its event, two bytes before the end of this read: they can only be the chunk's own
         # line end, so the parser stands between two chunks. (A size line holds no LF before its CRLF.)
         between = data.endswith(b"\n\n\r\n") and bool(self._body) and self._body[-1].endswith(b"\n\n")
         self._deliver()
         self._between = between and self.direct is not None and not self.complete
+
+    def _is_known(self, data: bytes) -> bool:
+        """Whether this is a whole answer under a head that the endpoint sent before. It has been told then."""
+        listener = self.listener
+        found = self.endpoint.known.find(data) if listener is not None else None
+        if listener is None or found is None:
+            return False
+        head, body = found
+        self._head_done = self._framed = self.complete = self._keep = True
+        listener.on_head(200, head.headers)
+        if body:
+            self._body.append(body)
+        self._deliver()
+        return True
 
     def eof_received(self) -> None:
         if self.listener is not None and self._head_done and not self._framed and not self.complete:
