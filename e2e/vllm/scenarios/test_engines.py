@@ -19,6 +19,7 @@ TOKENS = 900
 SEED = 20261121
 LLAMA_KILLS, LLAMA_STREAMS = 6, 5  # it is back within a second
 VLLM_KILLS, VLLM_STREAMS = 2, 13  # it needs half a minute or more
+HITS_AT_LEAST = 25  # of each; where kills find too few streams running, there are more of them
 
 
 @dataclass
@@ -68,8 +69,9 @@ async def until_first(pair: Pair, model: str, seconds: float = 120) -> None:
 async def test_streams_survive_kill_9(pair: Pair, model: str, kills: int, streams: int) -> None:
     chance, seen = random.Random(SEED), Round()
     engine = {LLAMA: pair.llama, VLLM: pair.vllm}[model]
-    before, began = pair.router.continued(), time.monotonic()
-    for _ in range(kills):
+    before, began, done = pair.router.continued(), time.monotonic(), 0
+    while done < kills or (done < 2 * kills and pair.router.continued() - before < HITS_AT_LEAST):
+        done += 1
         await until_first(pair, model)
         one = await play(pair, model, engine.kill, streams=streams, chance=chance)
         seen.answers += one.answers
@@ -78,9 +80,9 @@ async def test_streams_survive_kill_9(pair: Pair, model: str, kills: int, stream
     seen.check()
     continued = pair.router.continued() - before
     by = sorted({answer.backend for answer in seen.answers})
-    assert continued >= 25, f"only {continued} streams were cut by {kills} kills; {', '.join(by)} answered"
+    assert continued >= HITS_AT_LEAST, f"only {continued} streams were cut by {done} kills; {', '.join(by)} answered"
     print(
-        f"{model}: {kills} kills in {time.monotonic() - began:.0f} s, {continued} streams cut and continued, "
+        f"{model}: {done} kills in {time.monotonic() - began:.0f} s, {continued} streams cut and continued, "
         f"{len(seen.answers)} answers, all whole; cut at {min(seen.moments):.0%} to {max(seen.moments):.0%}"
     )
 
