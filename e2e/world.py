@@ -31,6 +31,7 @@ from e2e.weights_server import WeightsServer
 SAMPLES = ROOT / "manifests" / "samples" / "demo"
 WEIGHTS_FILE = "counting.gguf"
 SERVICE_PROBE = "follows-services"
+SERVICE_SECONDS = 15.0  # that a Service may take from its first ready pod to its first connection
 CLUSTER_IMAGES = ("pause", "llamacpp", "genset")
 
 
@@ -110,13 +111,19 @@ class World:
         return self._router_url
 
     def service_url(self, namespace: str, name: str) -> str:
-        """The Service itself where this machine reaches it (the embedded cluster's node), else a port-forward."""
+        """The Service itself where this machine reaches it (the embedded cluster's node), else a port-forward.
+
+        A pod is ready up to a second before the embedded node's kube-proxy knows of it.
+        """
         url = self.house.service_url(namespace, name)
         host, port = url.removeprefix("http://").split(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=2).close()
-        except OSError:
-            return self._forward(namespace, name)
+        deadline = time.monotonic() + SERVICE_SECONDS
+        while not _connects(host, int(port)):
+            if self.cluster is None:
+                return self._forward(namespace, name)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nobody answered at service {namespace}/{name} ({url}) for {SERVICE_SECONDS:g} s")
+            time.sleep(0.1)
         return url
 
     def until_services_follow(self, seconds: float) -> None:
@@ -157,7 +164,7 @@ class World:
 
 def _connects(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), timeout=0.5).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True

@@ -17,6 +17,7 @@ from e2e.world import World, until
 
 pytestmark = pytest.mark.timeout(300)
 POLICY = "outages"
+ROUTER_PODS = f"genset.dev/routepolicy={POLICY}"
 DEAD = {"provider": "openAICompatible", "model": "none", "baseURL": "http://127.0.0.1:9/v1"}  # the router's own pod
 
 
@@ -62,6 +63,8 @@ async def policy(world: World, **cloud: Any) -> AsyncIterator[str]:
         yield world.service_url(story.NAMESPACE, f"{POLICY}-router") + "/v1"
     finally:
         house.kubectl("-n", story.NAMESPACE, "delete", "rp", POLICY, "--wait=true")
+        # The next policy's Service would select routers of this one, and where they end lose a connection for half a minute.
+        await until(lambda: not house.list("pods", story.NAMESPACE, ROUTER_PODS), "the end of its routers", seconds=60)
 
 
 async def answered_by(url: str, backend: str, seconds: float = 40) -> None:
