@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +120,32 @@ class RunningRouter:
         """What /-/state says about one backend."""
         found: dict[str, Any] = (await self.admin("/-/state")).json["backends"][backend]
         return found
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[asyncio.subprocess.Process, int, int]:
+    """`genset router` as a process of its own."""
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config" / "router.json").write_text(json.dumps(content))
+    port, admin = free_port(), free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "genset", "router", "--config-dir", str(tmp_path / "config"),
+        "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--access-log", str(tmp_path / "access.log"),
+        *more, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            if (await request(f"http://127.0.0.1:{admin}/-/ready")).status == 200:
+                return process, port, admin
+        await asyncio.sleep(0.05)
+    process.kill()
+    raise AssertionError("the router did not become ready within 10 s")
 
 
 async def until(condition: Callable[[], bool], within: float = 20.0, what: str = "the condition") -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,38 +14,12 @@ from typing import Any
 import pytest
 
 from genset.router.server import LATECOMER_SECONDS
-from tests.router.running import RunningRouter, config, house, until
+from tests.router.running import RunningRouter, config, house, spawn, until
 from tests.upstream import client
 from tests.upstream.client import chat
 from tests.upstream.counting import fault
 from tests.upstream.scripted import ScriptedUpstream
 from tests.upstream.steps import Answer
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[asyncio.subprocess.Process, int, int]:
-    """`genset router` as a process of its own."""
-    (tmp_path / "config").mkdir(exist_ok=True)
-    (tmp_path / "config" / "router.json").write_text(json.dumps(content))
-    port, admin = free_port(), free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "genset", "router", "--config-dir", str(tmp_path / "config"),
-        "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--access-log", str(tmp_path / "access.log"),
-        *more, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    for _ in range(200):
-        with contextlib.suppress(OSError):
-            if (await client.request(f"http://127.0.0.1:{admin}/-/ready")).status == 200:
-                return process, port, admin
-        await asyncio.sleep(0.05)
-    process.kill()
-    raise AssertionError("the router did not become ready within 10 s")
 
 
 async def test_sigterm_drains(tmp_path: Path) -> None:

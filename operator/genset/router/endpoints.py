@@ -39,9 +39,12 @@ NO_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 class Watcher:
     """The tasks of one backend. `start` returns when the first addresses and probes are in, or after 1 s."""
 
-    def __init__(self, backend: Backend, connector: Connector, random: Callable[[], float]) -> None:
+    def __init__(
+        self, backend: Backend, connector: Connector, now: Callable[[], float], random: Callable[[], float]
+    ) -> None:
         self._backend = backend
         self._connector = connector
+        self._now = now
         self._random = random
         self._tasks: list[asyncio.Task[None]] = []
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
@@ -80,7 +83,7 @@ class Watcher:
         demand = self._backend.demand
         if demand is None:
             return not self._backend.endpoints
-        recently = demand.last is not None and asyncio.get_running_loop().time() - demand.last < WAKING_SECONDS
+        recently = demand.last is not None and self._now() - demand.last < WAKING_SECONDS
         return self._backend.rests and recently
 
     async def _resolve(self) -> None:
@@ -121,7 +124,7 @@ class Watcher:
     def _forget_dead(self) -> None:
         if self._backend.health_path is None:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         alive = tuple(
             e for e in self._backend.endpoints if e.healthy is not False or now - e.last_good < FORGET_SECONDS
         )
@@ -150,7 +153,7 @@ class Watcher:
         loop = asyncio.get_running_loop()
         for endpoint in self._backend.endpoints:
             if endpoint not in self._probes:
-                endpoint.last_good = loop.time()
+                endpoint.last_good = self._now()
                 looked: asyncio.Future[None] = loop.create_future()
                 self._first_looks.append(looked)
                 self._probes[endpoint] = loop.create_task(self._probe_forever(endpoint, looked))
@@ -180,7 +183,7 @@ class Watcher:
             detail = "answered too late"
         except (ConnectFailed, ConnectionError, OSError) as problem:
             detail = str(problem)
-        backend.probed(endpoint, good, asyncio.get_running_loop().time(), late=late)
+        backend.probed(endpoint, good, self._now(), late=late)
         if before is not endpoint.healthy:
             word = "well" if endpoint.healthy else "ill"
             log.info("Found endpoint %s of backend %s %s: %s", endpoint.name, backend.name, word, detail)

@@ -20,6 +20,7 @@ from genset.router.accesslog import AccessLog, line_of
 from genset.router.admin import AdminConnection
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
+from genset.router.clock import Clock
 from genset.router.credentials import Credentials, MissingCredential
 from genset.router.demand import Demands
 from genset.router.endpoints import Watcher
@@ -78,7 +79,7 @@ class Router:
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.now = now
+        self.clock = Clock(now, self._stood_still)
         self.wall = wall
         self.loop: asyncio.AbstractEventLoop
         self.table: Table | None = None
@@ -87,9 +88,9 @@ class Router:
         self.loaded_at = ""
         self.draining = False
         self.metrics = Metrics()
-        self.outages = OutageWatch(now, wall)
+        self.outages = OutageWatch(self.now, wall)
         self.demands = Demands()
-        self.began = now()
+        self.began = self.now()
         self.gate: Gate[Exchange] = Gate(Exchange.begin)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
@@ -114,6 +115,18 @@ class Router:
         self._tasks: list[asyncio.Task[None]] = []
         self._hangup = asyncio.Event()
         self._listening = False
+
+    # Time
+
+    def now(self) -> float:
+        """Seconds by the clock that deadlines are measured with."""
+        return self.clock.now()
+
+    def _stood_still(self, seconds: float) -> None:
+        """The clock skipped them; how long a request took its client did not."""
+        log.warning("Stood still for %.1f s: this process did not run. Every deadline is later by as much", seconds)
+        for exchange in self.exchanges:
+            exchange.stood_still(seconds)
 
     # Life
 
@@ -218,7 +231,7 @@ class Router:
             self.config_error = str(problem)
             self.metrics.reload_failures += 1
             return False
-        watchers = {name: Watcher(backends[name], self.connector, self._chance) for name in fresh}
+        watchers = {name: Watcher(backends[name], self.connector, self.now, self._chance) for name in fresh}
         await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
         self._swap(loaded, backends, watchers)
         return True

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from genset.router.clock import SWEEP_SECONDS
 from genset.router.errors import error
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from genset.router.server import Router
     from genset.router.wire.exchange import Exchange
 
-SWEEP_SECONDS: Final = 0.1
 SLOW_SWEEP_ROUNDS: Final = 10  # connections and idle pools: once a second
 IDLE_UPSTREAM_SECONDS: Final = 60.0
 RUN_OUT_SECONDS: Final = 2.0  # an upstream body's end after we had all we need
@@ -24,9 +24,8 @@ log = logging.getLogger(__name__)
 async def sweep_forever(router: Router, access_log: AccessLog | None) -> None:
     rounds = 0
     while True:
-        due = router.now() + SWEEP_SECONDS
+        router.metrics.loop_lag.observe(router.clock.swept())
         await asyncio.sleep(SWEEP_SECONDS)
-        router.metrics.loop_lag.observe(max(0.0, router.now() - due))
         rounds += 1
         try:
             _sweep(router)

@@ -326,6 +326,14 @@ class Exchange(Calling):
 
     # The sweep
 
+    def stood_still(self, seconds: float) -> None:
+        """The clock has skipped them, but the client has waited: they count as before what has happened already."""
+        self.received -= seconds
+        if self.begun:
+            self.begun -= seconds
+        if self.first_token:
+            self.first_token -= seconds
+
     def expire(self, now: float) -> None:
         """Called about ten times a second."""
         machine = self.machine
