@@ -59,6 +59,27 @@ async def test_deletion_removes_every_child(world: World, scratch: str) -> None:
     )
 
 
+async def test_resources_deleted_and_made_again_at_once(world: World, scratch: str) -> None:
+    """As `kubectl replace --force` does: what belonged to the deleted ones is still there, and is no reason to warn."""
+    house = world.house
+    both = (
+        model_deployment(scratch, "again", world.weights.source("counting.gguf"), cache={"size": "200Mi"}),
+        route_policy(scratch, "again", [{"name": "house", "deployment": {"name": "again"}}], "house"),
+    )
+    for attempt in ("first", "second"):
+        house.apply(*both)
+        await asyncio.to_thread(house.until, "mdep", scratch, "again", "Ready", seconds=150)
+        await asyncio.to_thread(house.until, "rp", scratch, "again", "Ready", seconds=60)
+        if attempt == "first":
+            house.kubectl("-n", scratch, "delete", "rp,mdep", "again", "--wait=true")
+    warned = [
+        f"{event['reason']}: {event['message']}"
+        for event in house.list("events", scratch)
+        if event["involvedObject"]["kind"] in ("ModelDeployment", "RoutePolicy") and event["type"] == "Warning"
+    ]
+    assert not warned, f"a user was warned: {warned}"
+
+
 async def test_an_upgrade_of_the_chart_keeps_the_resources(world: World) -> None:
     before = {
         kind: (world.house.get(kind, story.NAMESPACE, name) or {})["metadata"]["uid"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genset.kube import kinds
+from genset.kube import kinds, observe
 from tests.integration import samples
 from tests.integration.world import World
 
@@ -28,8 +28,11 @@ async def test_a_foreign_object_of_the_same_name_is_never_touched(world: World) 
     assert ours is not None and ours["metadata"]["ownerReferences"][0]["kind"] == "RoutePolicy"
 
 
-async def test_children_of_a_deleted_namesake_are_foreign(world: World) -> None:
-    """A resource that was deleted and made again waits for the garbage collector; it does not take over by name."""
+async def test_children_of_a_deleted_namesake_are_waited_for(world: World) -> None:
+    """A resource that was deleted and made again waits for the garbage collector; it does not take over by name.
+
+    That is nothing for a person to do: neither Stalled nor a Warning. This API server has no garbage collector.
+    """
     operator = await world.start()
     first = (await world.apply(samples.model_deployment(world.namespace, "house")))[0]
     await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True")
@@ -38,10 +41,41 @@ async def test_children_of_a_deleted_namesake_are_foreign(world: World) -> None:
     second = (await world.apply(samples.model_deployment(world.namespace, "house")))[0]
     assert first["metadata"]["uid"] != second["metadata"]["uid"]
     await world.start()
-    problem = await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "False", "NameConflict")
-    assert "belongs to ModelDeployment house" in problem["message"]
+    problem = await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "False", "PredecessorLeaving")
+    assert "Deployment house of a deleted ModelDeployment house is still being removed" in problem["message"]
+    waiting = await world.get(kinds.MODEL_DEPLOYMENT, "house")
+    assert waiting is not None and "Stalled" not in {c["type"] for c in waiting["status"]["conditions"]}
     left = await world.get(kinds.DEPLOYMENT, "house")
     assert left is not None and left["metadata"]["ownerReferences"][0]["uid"] == first["metadata"]["uid"]
+    for kind in (kinds.DEPLOYMENT, kinds.SERVICE, kinds.DISRUPTION_BUDGET, kinds.NETWORK_POLICY):
+        for child in await world.list(kind):
+            await world.delete(kind, child["metadata"]["name"])
+    await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True")
+
+
+async def test_a_policy_made_again_follows_even_a_secret_that_no_watch_shows(world: World) -> None:
+    operator = await world.start()
+    await world.apply(
+        samples.secret(world.namespace),
+        samples.model_deployment(world.namespace, "house"),
+        samples.route_policy(world.namespace, "assistant"),
+    )
+    await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "True")
+    await world.stop(operator)
+    await world.delete(kinds.ROUTE_POLICY, "assistant")
+    second = (await world.apply(samples.route_policy(world.namespace, "assistant")))[0]
+    for kind in observe.ROUTE_POLICY_CHILDREN:
+        for child in await world.list(kind):
+            if child["metadata"]["name"].startswith("assistant"):
+                await world.delete(kind, child["metadata"]["name"])
+    await world.start()
+    problem = await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "False", "PredecessorLeaving")
+    assert "Secret assistant-router-credentials of a deleted RoutePolicy assistant" in problem["message"]
+    assert await world.get(kinds.DEPLOYMENT, "assistant-router") is None, "a router that mounts its predecessor's keys"
+    await world.delete(kinds.SECRET, "assistant-router-credentials")
+    await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "True")
+    secret = await world.get(kinds.SECRET, "assistant-router-credentials")
+    assert secret is not None and secret["metadata"]["ownerReferences"][0]["uid"] == second["metadata"]["uid"]
 
 
 async def test_a_manual_edit_is_repaired(world: World) -> None:

@@ -48,6 +48,7 @@ _CONFLICT = Meaning(
     "An object of a child's name exists and belongs to someone else; it was not touched.",
     "Rename the resource, or remove the other object.",
 )
+_LEAVING = Meaning("Objects of a deleted resource of this name are still there; what belongs to this one follows them.")
 _REJECTED = Meaning(
     "The API server refused a child, for example because of podTemplate, a quota or an admission policy.",
     "Read the API server's words in the message; correct the spec or the policy.",
@@ -89,6 +90,7 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
         "Use another source, or let an administrator set allowHostPath in the chart.",
     ),
     MR.NAME_CONFLICT: _CONFLICT,
+    MR.PREDECESSOR_LEAVING: _LEAVING,
     MR.APPLY_REJECTED: _REJECTED,
     MR.NAMESPACE_TERMINATING: _TERMINATING,
     MR.WEIGHTS_READY: Meaning("The weights are complete and verified."),
@@ -138,6 +140,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.ACCEPTED: Meaning("The spec is in effect."),
     RR.INVALID_SPEC: _INVALID,
     RR.NAME_CONFLICT: _CONFLICT,
+    RR.PREDECESSOR_LEAVING: _LEAVING,
     RR.APPLY_REJECTED: _REJECTED,
     RR.NAMESPACE_TERMINATING: _TERMINATING,
     RR.RESOLVED_REFS: Meaning("Everything that the policy names exists."),

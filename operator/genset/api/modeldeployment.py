@@ -59,6 +59,7 @@ class Reason(StrEnum):
     SECRET_KEY_INVALID = "SecretKeyInvalid"  # the key's content cannot serve its use, e.g. a CA that is no PEM
     HOST_PATH_NOT_ALLOWED = "HostPathNotAllowed"
     NAME_CONFLICT = "NameConflict"  # an object of the child's name exists and is not ours
+    PREDECESSOR_LEAVING = "PredecessorLeaving"  # the child's name is still taken by a deleted namesake's
     APPLY_REJECTED = "ApplyRejected"  # the API server refused a child, e.g. because of podTemplate
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     # WeightsReady

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     INVALID_SPEC = "InvalidSpec"
     NAME_CONFLICT = "NameConflict"
+    PREDECESSOR_LEAVING = "PredecessorLeaving"
     APPLY_REJECTED = "ApplyRejected"
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     RESOLVED_REFS = "ResolvedRefs"

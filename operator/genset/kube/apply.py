@@ -79,7 +79,10 @@ class Applier:
         metadata = desired["metadata"]
         live = children.get(key) or await self._api.get(kind, metadata["namespace"], metadata["name"])
         if live is not None and not is_owned(live, owner):
-            result.problems.append(_conflict(kind, metadata, live))
+            problem = _conflict(kind, metadata, live, owner)
+            result.problems.append(problem)
+            # No watch tells of every kind's end: not of a Secret's.
+            result.deleting |= problem.reason == Reason.PREDECESSOR_LEAVING
             return
         if live is not None and live["metadata"].get("deletionTimestamp"):
             result.deleting = True
@@ -151,17 +154,21 @@ def with_hash(desired: Mapping[str, Any]) -> Object:
     return {**desired, "metadata": {**metadata, "annotations": annotations}}
 
 
-def _conflict(kind: Kind, metadata: Mapping[str, Any], live: Mapping[str, Any]) -> Problem:
-    controllers = [
-        f"{item.get('kind')} {item.get('name')}"
-        for item in live["metadata"].get("ownerReferences") or ()
-        if item.get("controller")
-    ]
-    owner = f"belongs to {controllers[0]}" if controllers else "was not made by genset"
+def _conflict(kind: Kind, metadata: Mapping[str, Any], live: Mapping[str, Any], owner: Object) -> Problem:
+    """Why an object that is not the owner's keeps a child from being made: for good, or until it is collected."""
+    references = live["metadata"].get("ownerReferences") or ()
+    controllers = [f"{item.get('kind')} {item.get('name')}" for item in references if item.get("controller")]
+    name, own = f"{kind.kind} {metadata['name']}", f"{owner['kind']} {owner['metadata']['name']}"
+    if own in controllers:  # of another uid, so its owner is gone: the garbage collector's
+        return Problem(
+            Reason.PREDECESSOR_LEAVING,
+            f"{name} of a deleted {own} is still being removed; a new one is made then",
+            "metadata.name",
+        )
+    whose = f"belongs to {controllers[0]}" if controllers else "was not made by genset"
     return Problem(
         Reason.NAME_CONFLICT,
-        f"{kind.kind} {metadata['name']} exists and {owner}; genset leaves it alone. Delete or rename it, or give this "
-        "resource another name.",
+        f"{name} exists and {whose}; genset leaves it alone. Delete or rename it, or give this resource another name.",
         "metadata.name",
     )
 

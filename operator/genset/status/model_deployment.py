@@ -34,7 +34,9 @@ from genset.status.conditions import Event, Verdict, events_of, first, merged
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, Problem, template_key
 from genset.status.rollout import Rollout, incomplete, rollout
 
-_PASSING = frozenset({Reason.NAMESPACE_TERMINATING})  # reasons of Accepted=False that go away by themselves
+_PASSING = frozenset(
+    {Reason.NAMESPACE_TERMINATING, Reason.PREDECESSOR_LEAVING}
+)  # reasons of Accepted=False that go away by themselves
 _ALARMING = frozenset(
     {
         Reason.INVALID_SPEC, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID,

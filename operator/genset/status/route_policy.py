@@ -140,7 +140,8 @@ def _resolved(observed: RoutePolicyObserved) -> Verdict:
 
 def _refused(problems: tuple[Problem, ...]) -> Verdict:
     words = "; ".join(dict.fromkeys(problem.message for problem in problems))
-    return Verdict("False", problems[0].reason, words, needs_person=True)
+    passing = problems[0].reason == Reason.PREDECESSOR_LEAVING
+    return Verdict("False", problems[0].reason, words, needs_person=not passing)
 
 
 # Programmed
