@@ -6,10 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
+from genset.addresses import HOST_AND_PORT, URL, URL_REMEDY, is_url
 from genset.api.base import ApiModel, Name, Quantity, Rule, SecretKeyRef, rules
 from genset.api.quantity import parse_quantity
 
 
+@rules(
+    Rule(
+        f"!has(self.endpoint) || self.endpoint.matches(r'{URL}')",
+        f"huggingFace.endpoint names no server: {URL_REMEDY}",
+        lambda source: source.endpoint is None or is_url(source.endpoint),
+    )
+)
 class HuggingFaceSource(ApiModel):
     """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
 
@@ -46,6 +54,13 @@ class HuggingFaceSource(ApiModel):
     )
 
 
+@rules(
+    Rule(
+        f"self.url.matches(r'{URL}')",
+        f"http.url names no server: write https://HOST:PORT/FILE, where {HOST_AND_PORT}",
+        lambda source: is_url(source.url),
+    )
+)
 class HttpSource(ApiModel):
     """One file from a web server, e.g. a local mirror or an artifact store."""
 
