@@ -5,6 +5,8 @@ Any gap, repeat or restart shows in the text, so a truncated answer can never pa
 
 from __future__ import annotations
 
+TOKEN_CHARACTERS = len(" 0000")
+
 
 def counted(tokens: int, start: int = 0) -> str:
     """The exact text of an answer of `tokens` tokens."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from e2e.counting import fault
+from e2e.counting import TOKEN_CHARACTERS, fault
 
 
 @dataclass(frozen=True)
@@ -154,15 +154,19 @@ def _cause(error: BaseException) -> str:
 
 @dataclass
 class Reading:
-    """What has been read of one answer so far. `chunks` counts those with text; the counting model's are one token."""
+    """What has been read of one answer so far."""
 
     text: str = ""
-    chunks: int = 0
     status: int = 0
     first: float = 0.0
     done: bool = False
     problem: str = ""
     headers: httpx.Headers = field(default_factory=httpx.Headers)
+
+    @property
+    def tokens(self) -> int:
+        """Of the counting model. Not events: a server that is busy puts several tokens into one."""
+        return len(self.text) // TOKEN_CHARACTERS
 
     def line(self, line: str) -> None:
         """One line of a stream."""
@@ -180,4 +184,3 @@ class Reading:
             if content:
                 self.first = self.first or time.monotonic()
                 self.text += content
-                self.chunks += 1

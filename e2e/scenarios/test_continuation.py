@@ -13,11 +13,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
-import httpx
 import pytest
 
 from e2e import story
-from e2e.load import Answer, Load, Reading, ask
+from e2e.cut import Cut
+from e2e.load import Load
 from e2e.resources import cloud_target, model_deployment, namespace, route_policy, secret
 from e2e.world import World, until
 
@@ -104,25 +104,10 @@ class Kills:
     world: World
     url: str
     chance: random.Random = field(default_factory=lambda: random.Random(SEED))
-    answers: list[Answer] = field(default_factory=list)
-    moments: list[float] = field(default_factory=list)  # how far streams were at a kill: 0 to 1
+    seen: Cut = field(default_factory=Cut)
 
     async def round(self, model: str, kill: Callable[[], object], *, streams: int, tokens: int) -> None:
-        """Streams begin one after another; at a random moment of theirs something is killed; all are read to the end."""
-        readings = [Reading() for _ in range(streams)]
-        async with httpx.AsyncClient(timeout=httpx.Timeout(120, connect=5), trust_env=False) as http:
-
-            async def one(reading: Reading) -> Answer:
-                await asyncio.sleep(self.chance.random() * 0.3)
-                return await ask(http, self.url, model, tokens, reading=reading)
-
-            tasks = [asyncio.create_task(one(reading)) for reading in readings]
-            wanted = self.chance.randrange(1, tokens * 4 // 5)
-            while max(reading.chunks for reading in readings) < wanted and not all(task.done() for task in tasks):
-                await asyncio.sleep(0.005)
-            self.moments += [r.chunks / tokens for r in readings if 0 < r.chunks < tokens]
-            await asyncio.to_thread(kill)
-            self.answers += await asyncio.gather(*tasks)
+        await self.seen.round(self.url, model, kill, streams=streams, tokens=tokens, chance=self.chance)
 
     async def continued(self) -> int:
         """Broken streams that the routers completed, as they count them."""
@@ -136,10 +121,6 @@ class Kills:
         text = self.world.house.kubectl("get", "--raw", path)
         found = re.findall(r'^genset_router_continuations_total\{[^}]*outcome="completed"[^}]*\} (\S+)$', text, re.M)
         return int(sum(float(value) for value in found))
-
-    def check(self) -> None:
-        lost = [answer.problem for answer in self.answers if answer.problem]
-        assert not lost, f"{len(lost)} of {len(self.answers)} clients saw {lost[:3]}"
 
 
 def pods(world: World, deployment: str) -> list[str]:
@@ -201,12 +182,12 @@ async def test_fifty_streams_are_cut_by_kill_9_and_every_answer_is_whole(world: 
     await play(frontier, the_cloud, kill_cloud)
     await the_cloud()
     await play(crew, two_of_the_crew, kill_one_of_the_crew, hits_at_least=HITS_AT_LEAST - sum(hits.values()))
-    kills.check()
+    kills.seen.check()
     continued = await kills.continued() - before
     print(
         f"{number} kills in {time.monotonic() - began:.0f} s, {continued} streams cut and continued ({hits}), "
-        f"{len(kills.answers)} answers, all whole; kills came when streams were {min(kills.moments):.0%} to "
-        f"{max(kills.moments):.0%} done"
+        f"{len(kills.seen.answers)} answers, all whole; kills came when streams were {min(kills.seen.moments):.0%} to "
+        f"{max(kills.seen.moments):.0%} done"
     )
     assert continued >= HITS_AT_LEAST, f"only {continued} streams were cut by {number} kills: {hits}"
     assert all(hits.values()), f"a way that no stream went: {hits}"
@@ -219,7 +200,7 @@ async def test_a_hundred_streams_and_one_kill(world: World, keep: str) -> None:
     before = await kills.continued()
     victim = pods(world, CREW)[0]
     await kills.round("crew-only", lambda: world.house.kill_pod(NAMESPACE, victim), streams=100, tokens=200)
-    kills.check()
+    kills.seen.check()
     continued = await kills.continued() - before
     print(f"100 streams at once, one kill: {continued} were cut and continued, none lost")
     assert continued >= 10, f"the kill cut only {continued} of 100 streams"
@@ -235,7 +216,7 @@ async def test_a_route_without_continuation_says_so_in_the_stream(world: World, 
             world.house.kill_pod(NAMESPACE, pod)
 
     await kills.round("no-continuation", kill_crew, streams=4, tokens=300)
-    broken = [answer for answer in kills.answers if answer.problem]
+    broken = [answer for answer in kills.seen.answers if answer.problem]
     assert broken, "no stream was cut"
     for answer in broken:
         assert "upstream_stream_interrupted" in answer.problem, f"a client saw {answer.problem}"
