@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,20 @@ from tests.upstream.proxy import ConnectProxy
 from tests.upstream.scripted import ScriptedUpstream
 from tests.upstream.steps import Answer, OnAccept
 from tests.upstream.tls import Authority
+
+
+async def test_a_burst_that_a_short_queue_of_connections_cannot_hold(tmp_path: Path) -> None:
+    """The kernel drops what does not fit, the router's kernel sends it again after a second: late, and nothing else."""
+    async with ScriptedUpstream(backlog=5, accepts_after=0.3) as local, ScriptedUpstream() as far:
+        content = config(house(local.base_url), cloud(far.base_url))
+        async with RunningRouter(tmp_path, content) as router:
+            answers = await asyncio.gather(*(router.ask(chat()) for _ in range(20)))
+            state = await router.state("house")
+    for answer in answers:
+        assert answer.complete and fault(answer.text, 10) is None, answer
+        assert answer.headers["x-genset-attempts"] == "house:ok", answer.headers
+    assert state["breaker"]["state"] == "closed"
+    assert not far.requests
 
 
 async def test_tls_with_a_private_ca(tmp_path: Path) -> None:

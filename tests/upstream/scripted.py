@@ -57,6 +57,7 @@ class ScriptedUpstream:
     choose: asked first; a step it returns does not use up the script.
     accept: what happens to the first connections, in order (None: serve). every_accept: to all later ones.
     health: what GET /health, /v1/models and other GETs answer (None: 200).
+    backlog: connections that wait to be accepted; accepts_after: seconds in which none is.
     tls: the CA that signs its certificate; `names` are what clients dial it by.
     """
 
@@ -69,6 +70,8 @@ class ScriptedUpstream:
     tls: Authority | None = None
     names: Sequence[str] = ("127.0.0.1", "localhost")
     host: str = "127.0.0.1"
+    backlog: int = 1024
+    accepts_after: float = 0.0
     model: str = "scripted"
 
     requests: list[Received] = field(default_factory=list, init=False)
@@ -104,7 +107,7 @@ class ScriptedUpstream:
         if self.every_accept and self.every_accept.how == "never-read":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # fills at once instead of after megabytes
         listener.bind((self.host, self.port))
-        listener.listen(1024)
+        listener.listen(self.backlog)
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         self._listener = listener
@@ -216,6 +219,7 @@ class ScriptedUpstream:
 
     async def _accept_all(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(self.accepts_after)
         while True:
             sock, _ = await loop.sock_accept(listener)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

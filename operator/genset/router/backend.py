@@ -33,7 +33,9 @@ from genset.router.outcome import Failure, Mark, Outcome
 from genset.router.providers import PROVIDERS, Provider
 from genset.router.waiting import Line
 
-CONNECT_LOCAL_SECONDS: Final = 1.0
+#: Time for one SYN that is lost, and sent again after 1 s (RFC 6298, 2.1). A server drops those that come while its
+#: queue of connections is full: for some (cpp-httplib's default, Python's) that is the sixth of a burst.
+CONNECT_LOCAL_SECONDS: Final = 1.5
 CONNECT_CLOUD_SECONDS: Final = 2.0
 HANDSHAKE_SECONDS: Final = 2.0  # more for TLS or a proxy: further round trips
 FIRST_TOKEN_SECONDS: Final = 15.0

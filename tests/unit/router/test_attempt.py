@@ -102,9 +102,9 @@ def test_larger_context_only() -> None:
 def test_deadlines_of_the_phases() -> None:
     one = machine(house(), tokens=5000)
     one.begin(0.0)
-    assert one.expired(0.9) is None
-    late = one.expired(1.1)
-    assert late is not None and late.outcome is Outcome.UNREACHABLE  # connect: 1 s in the house
+    assert one.expired(1.4) is None
+    late = one.expired(1.6)
+    assert late is not None and late.outcome is Outcome.UNREACHABLE  # connect: 1.5 s in the house
     one.sent(0.5)
     assert one.expired(25.4) is None
     late = one.expired(25.6)
