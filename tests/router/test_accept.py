@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from genset.router.wire.accept import ACCEPTED_AT_ONCE
-from tests.router.running import RunningRouter, config, house, until
+from tests.router.running import RunningRouter, cloud, config, house, until
+from tests.upstream.client import HttpConnection, chat
+from tests.upstream.scripted import ScriptedUpstream
 
 NOBODY = config(house("http://127.0.0.1:9/v1"))
 CLIENTS = 300
@@ -29,6 +31,19 @@ def connected(port: int, count: int) -> Iterator[None]:
     finally:
         for client in clients:
             client.close()
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Of this process, which is the router's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)  # the lowest: whoever opens something would get this one
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_crowd_is_let_in_within_a_few_turns_of_the_loop(tmp_path: Path) -> None:
@@ -46,17 +61,29 @@ async def test_without_a_free_descriptor_clients_wait_until_there_is_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with RunningRouter(tmp_path, NOBODY) as running:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with connected(running.router.listen_port, 3), caplog.at_level(logging.WARNING):
-            free = os.dup(0)  # the lowest: accept would get this one
-            os.close(free)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
-            try:
+            with no_descriptor_left():
                 await until(lambda: "Failed to accept a connection" in caplog.text, what="a warning")
                 assert not running.router.connections
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             await until(lambda: len(running.router.connections) == 3, what="letting all clients in")
+
+
+async def test_without_a_free_descriptor_no_backend_is_blamed(tmp_path: Path) -> None:
+    """The router cannot connect to anybody: its own fault, which the client is told and which leaves no trace."""
+    async with ScriptedUpstream() as local, ScriptedUpstream() as far, ScriptedUpstream(host="127.0.0.2") as other:
+        clouds = cloud(far.base_url), cloud(other.base_url, "other")
+        async with RunningRouter(tmp_path, config(house(local.base_url), *clouds)) as router:
+            client = await HttpConnection.open(router.url)
+            await until(lambda: len(router.router.connections) == 1)
+            with no_descriptor_left():
+                for _ in range(4):
+                    refused = await (await client.start("/v1/chat/completions", chat())).whole()
+                    assert (refused.status, refused.json["error"]["type"]) == (429, "router_overloaded"), refused
+                    assert "house:exhausted:" in refused.headers["x-genset-attempts"]
+            answer = await (await client.start("/v1/chat/completions", chat())).whole()
+            assert answer.complete and answer.headers["x-genset-attempts"] == "house:ok", answer
+            assert (await router.admin("/-/state")).json["outages"] == []
+            client.close()
 
 
 async def test_nobody_is_let_in_once_it_is_closed(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Final
 
 from genset.router.backend import Backend
 from genset.router.endpoint import Endpoint
-from genset.router.wire.connect import ConnectFailed, Connector
+from genset.router.wire.connect import ConnectFailed, Connector, NothingLeft
 from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
@@ -181,6 +181,9 @@ class Watcher:
         except TimeoutError:
             late = True
             detail = "answered too late"
+        except NothingLeft as problem:
+            log.warning("Failed to probe %s of backend %s: %s", endpoint.name, backend.name, problem)
+            return
         except (ConnectFailed, ConnectionError, OSError) as problem:
             detail = str(problem)
         backend.probed(endpoint, good, self._now(), late=late)

@@ -47,7 +47,9 @@ def last_failed(failure: Failure, trail: Sequence[str], again: int, *, full: boo
             original_type=failure.content_type,
             status_override=failure.status or None,
         )
-    if kind.status == 429 and not all(step.split(":")[1].startswith("rate_limited") for step in trail):
+    if kind.word == "provider_rate_limited" and not all(
+        step.split(":")[1].startswith("rate_limited") for step in trail
+    ):
         kind = VOCABULARY["router_no_backend"]
     return ErrorAnswer(kind, f"no backend could answer: {story}", again if kind.status in (429, 503) else None)
 

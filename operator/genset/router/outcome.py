@@ -23,6 +23,7 @@ class Outcome(StrEnum):
     """How an attempt ended before commit. The value is the word in the attempt trail."""
 
     UNREACHABLE = "unreachable"  # refused, reset, DNS, TLS, proxy: nothing was heard
+    EXHAUSTED = "exhausted"  # the router has no descriptor or port left for a connection
     INTERRUPTED = "interrupted"  # the connection was lost inside an answer
     TOO_LATE = "too_late"  # headers or first token after the deadline
     SERVER_ERROR = "server_error"
@@ -84,6 +85,7 @@ def _rule(again: Again, next_: Next, mark: Mark, word: str, original: bool = Fal
 
 RULES: dict[Outcome, Rule] = {
     Outcome.UNREACHABLE: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_unreachable"),
+    Outcome.EXHAUSTED: _rule(Again.ONCE, Next.YES, Mark.NONE, "router_overloaded"),
     Outcome.INTERRUPTED: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_interrupted"),
     Outcome.TOO_LATE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_timeout"),
     Outcome.SERVER_ERROR: _rule(Again.ONCE, Next.YES, Mark.BACKEND, "provider_error"),

@@ -12,6 +12,7 @@ from genset.router.providers import PROVIDERS
 
 TABLE: list[tuple[Outcome, Again, Next, Mark, int, bool]] = [
     (Outcome.UNREACHABLE, Again.SIBLING, Next.YES, Mark.ENDPOINT, 502, False),
+    (Outcome.EXHAUSTED, Again.ONCE, Next.YES, Mark.NONE, 429, False),
     (Outcome.INTERRUPTED, Again.SIBLING, Next.YES, Mark.ENDPOINT, 502, False),
     (Outcome.TOO_LATE, Again.NO, Next.YES, Mark.BACKEND, 504, False),
     (Outcome.SERVER_ERROR, Again.ONCE, Next.YES, Mark.BACKEND, 502, False),
@@ -36,7 +37,7 @@ def test_the_table_is_whole() -> None:
 def test_rows(outcome: Outcome, again: Again, next_: Next, mark: Mark, status: int, original: bool) -> None:
     rule = RULES[outcome]
     assert (rule.again, rule.next, rule.mark, rule.kind.status, rule.original) == (again, next_, mark, status, original)
-    assert rule.kind.word.startswith("provider_")
+    assert rule.kind.word.startswith("router_" if outcome is Outcome.EXHAUSTED else "provider_")
 
 
 def err(code: Any = None, type_: str = "", message: str = "") -> bytes:

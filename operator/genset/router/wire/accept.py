@@ -17,7 +17,7 @@ from collections.abc import Callable
 ACCEPTED_AT_ONCE = 64  # per turn, so that running answers are not kept waiting either
 FULL_SECONDS = 1.0  # without a free file descriptor, until the next try
 #: What a process runs out of: accept(2).
-_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Acceptor:
             except ConnectionAbortedError:
                 continue  # the client has left already
             except OSError as problem:
-                if problem.errno not in _FULL:
+                if problem.errno not in FULL:
                     raise
                 log.warning("Failed to accept a connection: %s; tried again every second", problem.strerror)
                 self._loop.remove_reader(listening)

@@ -21,7 +21,7 @@ from genset.router.rebuild import Rebuild
 from genset.router.sse import StreamReader
 from genset.router.transcript import Transcript
 from genset.router.whole import choices_of
-from genset.router.wire.connect import ConnectFailed, remember_session
+from genset.router.wire.connect import ConnectFailed, NothingLeft, remember_session
 from genset.router.wire.outgoing import Outgoing
 from genset.router.wire.payload import Api, body_for, head_for
 from genset.router.wire.reply import Reply
@@ -129,7 +129,8 @@ class Calling(Outgoing):
             connection = await self.router.connector.open(candidate.backend, endpoint)
         except ConnectFailed as problem:
             self._task = None
-            self.failed(Failure(Outcome.UNREACHABLE, problem.detail))
+            outcome = Outcome.EXHAUSTED if isinstance(problem, NothingLeft) else Outcome.UNREACHABLE
+            self.failed(Failure(outcome, problem.detail))
         except Exception as problem:
             log.exception("Failed to connect to backend %s", candidate.backend.name)
             self._task = None

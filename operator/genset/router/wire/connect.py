@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import ipaddress
 import logging
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 from genset.router.backend import Backend
 from genset.router.credentials import ResumingContext, tls_context
 from genset.router.endpoint import Endpoint
+from genset.router.wire.accept import FULL
 from genset.router.wire.outbox import Outbox
 from genset.router.wire.upstream import UpstreamConnection
 
@@ -33,6 +35,10 @@ class ConnectFailed(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class NothingLeft(ConnectFailed):
+    """This process has no descriptor or its kernel no port left (connect(2)): no fault of whom it wanted to reach."""
 
 
 class Resolver:
@@ -151,7 +157,9 @@ class Connector:
                 return transport
             except OSError as problem:  # TimeoutError is one, too
                 problem_seen = problem
-        raise ConnectFailed(f"could not connect to {name}: {_reason(problem_seen)}") from problem_seen
+        own = problem_seen is not None and problem_seen.errno in (*FULL, errno.EADDRNOTAVAIL)
+        failed = NothingLeft if own else ConnectFailed
+        raise failed(f"could not connect to {name}: {_reason(problem_seen)}") from problem_seen
 
 
 class _Tunnel(asyncio.Protocol):
