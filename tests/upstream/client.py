@@ -35,7 +35,7 @@ class Event:
         """The data as JSON; None where it is none."""
         try:
             return json.loads(self.data)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested deeper than Python reads
             return None
 
 
@@ -62,7 +62,7 @@ class Response:
         """The body as JSON; None where it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested deeper than Python reads
             return None
 
     @property
