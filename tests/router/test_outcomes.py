@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -325,6 +326,19 @@ async def test_the_whole_request_has_one_deadline(tmp_path: Path) -> None:
             assert time.monotonic() - began < 3.0
         assert answer.status == sooner.status == 504
         assert answer.json["error"]["code"] == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("slow", [Answer(first_delay=5), Answer(words=100, interval=0.1)], ids=["early", "running"])
+async def test_impatient_clients_open_no_breaker(tmp_path: Path, slow: Answer) -> None:
+    """Any caller may give its own request little time; the house stays everybody else's."""
+    async with ScriptedUpstream(script=[slow] * 6) as local, ScriptedUpstream() as far:
+        async with RunningRouter(tmp_path, config(house(local.base_url), cloud(far.base_url))) as router:
+            hasty = {"x-genset-timeout": "0.3"}
+            for answer in await asyncio.gather(*(router.ask(chat(), headers=hasty) for _ in range(6))):
+                assert answer.error is not None and not answer.done, answer
+                assert answer.error["code"] in ("deadline_exceeded", "router_deadline"), answer
+            patient = await router.ask(chat())
+        assert patient.complete and patient.headers["x-genset-attempts"] == "house:ok", patient.headers
 
 
 async def test_a_kept_alive_connection_that_went_stale_costs_nothing(tmp_path: Path) -> None:

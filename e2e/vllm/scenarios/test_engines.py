@@ -57,7 +57,8 @@ async def test_vllm_that_is_told_to_end_leaves_no_truncated_answer(pair: Pair) -
     await until_first(pair, VLLM)
     before, seen, chance = pair.router.continued(), Cut(), random.Random(SEED + 1)
     try:
-        await seen.round(pair.router.url, VLLM, pair.vllm.tell_to_end, streams=4, tokens=TOKENS, chance=chance)
+        told = pair.vllm.tell_to_end
+        await seen.round(pair.router.url, VLLM, told, streams=VLLM_STREAMS, tokens=TOKENS, chance=chance)
     finally:
         pair.vllm.kill()
         await asyncio.to_thread(pair.vllm.restart)

@@ -31,6 +31,7 @@ AGAIN_LEAST_SECONDS: Final = 0.1  # pause before the same endpoint is asked agai
 AGAIN_MOST_SECONDS: Final = 0.3
 FINISH_SECONDS: Final = 2.0  # for usage and [DONE] after the finish_reason
 MOST_CONTINUATIONS: Final = 2  # of one answer
+PATIENCE_SHARE: Final = 0.5  # of a route's time, after which a backend should have begun whoever asks
 
 _NO_WORK: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
 _LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
@@ -159,8 +160,6 @@ class RequestMachine(Selection):
 
         In PAUSE and SELECT nothing runs upstream. In FINISH the time only ends the wait: see `finish_over`.
         """
-        if now >= self.deadline and Phase.CONNECT <= self.phase <= Phase.COMMIT:
-            return Failure(Outcome.TOO_LATE, "did not answer before the request's deadline")
         if self.phase == Phase.COMMIT:
             if now - self.last > self.stall:
                 return Failure(Outcome.TOO_LATE, f"sent nothing for {self.stall:g} s")
@@ -169,7 +168,23 @@ class RequestMachine(Selection):
                 return Failure(Outcome.UNREACHABLE, "could not be connected in time")
             if self.phase in (Phase.HEADERS, Phase.PRECOMMIT):
                 return Failure(Outcome.TOO_LATE, "sent no first token in time")
+        if now >= self.deadline and Phase.CONNECT <= self.phase <= Phase.COMMIT:
+            outcome = Outcome.TOO_LATE if self._is_slow(now) else Outcome.OUT_OF_TIME
+            return Failure(outcome, "did not answer before the request's deadline")
         return None
+
+    def _is_slow(self, now: float) -> bool:
+        """Whether the backend is to blame that the request's time is over before its own is.
+
+        A client may be as impatient as it likes, and an answer as long: neither may open a breaker for everybody.
+        """
+        if self.phase not in (Phase.HEADERS, Phase.PRECOMMIT):
+            return False
+        waited = now - self._sent_at
+        if waited >= PATIENCE_SHARE * self.settings.total_seconds:
+            return True
+        candidate, _ = self._current()
+        return self.stream and candidate.backend.is_slow(waited, self.input_tokens)
 
     def finish_over(self, now: float) -> bool:
         return self.phase == Phase.FINISH and now >= self._phase_until

@@ -162,6 +162,12 @@ class Backend:
         least = FIRST_TOKEN_SECONDS + (input_tokens / PREFILL_TOKENS_PER_SECOND if self.local else 0.0)
         return max(least, min(FIRST_TOKEN_FACTOR * self.first_tokens.p99, FIRST_TOKEN_MOST_SECONDS))
 
+    def is_slow(self, seconds: float, input_tokens: int) -> bool:
+        """Whether a first token that is not there after so long is late, as recent answers go. Unknown: no."""
+        usual = FIRST_TOKEN_FACTOR * self.first_tokens.p99
+        prefill = input_tokens / PREFILL_TOKENS_PER_SECOND if self.local else 0.0
+        return 0.0 < usual < seconds and seconds > prefill
+
     def admits(self, now: float) -> bool:
         """Whether a request may go here without being a last resort and without waiting."""
         if self.switch.down or not self.breaker.admits(now):

@@ -39,6 +39,17 @@ def request_id(given: bytes | None) -> bytes:
     return b"%b-%d" % (_BOOT, next(_COUNT))
 
 
+def patience(header: bytes | None, total: float) -> float:
+    """Seconds that a request may take: the client's own, if it names some and they are fewer than the route's `total`."""
+    if header is None:
+        return total
+    try:
+        wanted = float(header)
+    except ValueError:
+        return total
+    return min(wanted, total) if wanted > 0 else total
+
+
 def passed_response_headers(headers: dict[bytes, bytes]) -> bytes:
     """The upstream's end-to-end headers, ready for a head; none where they are so many that clients could not read it."""
     passed = b""

@@ -34,7 +34,7 @@ def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, aga
 def last_failed(failure: Failure, trail: Sequence[str], again: int, *, full: bool, late: bool) -> ErrorAnswer:
     """The last attempt's failure is the answer. `full`: a backend was left that had no place; `late`: the deadline is over."""
     story = ", ".join(trail)
-    if late and failure.outcome is Outcome.TOO_LATE:
+    if late and failure.outcome in (Outcome.TOO_LATE, Outcome.OUT_OF_TIME):
         return error("router_deadline", f"no backend answered within the request's time: {story}")
     if full:
         return error("router_backend_full", f"no place was free: {story}", retry_after=again)

@@ -26,6 +26,7 @@ class Outcome(StrEnum):
     EXHAUSTED = "exhausted"  # the router has no descriptor or port left for a connection
     INTERRUPTED = "interrupted"  # the connection was lost inside an answer
     TOO_LATE = "too_late"  # headers or first token after the deadline
+    OUT_OF_TIME = "out_of_time"  # the request's own time was over; the backend was no slower than it may be
     SERVER_ERROR = "server_error"
     UNAVAILABLE = "unavailable"
     RATE_LIMITED_SHORT = "rate_limited_short"
@@ -88,6 +89,7 @@ RULES: dict[Outcome, Rule] = {
     Outcome.EXHAUSTED: _rule(Again.ONCE, Next.YES, Mark.NONE, "router_overloaded"),
     Outcome.INTERRUPTED: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_interrupted"),
     Outcome.TOO_LATE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_timeout"),
+    Outcome.OUT_OF_TIME: _rule(Again.NO, Next.NO, Mark.NONE, "router_deadline"),
     Outcome.SERVER_ERROR: _rule(Again.ONCE, Next.YES, Mark.BACKEND, "provider_error"),
     Outcome.UNAVAILABLE: _rule(Again.SIBLING_ELSE_ONCE, Next.YES, Mark.ENDPOINT, "provider_unavailable"),
     Outcome.RATE_LIMITED_SHORT: _rule(Again.AFTER_WAIT, Next.YES, Mark.COOL, "provider_rate_limited"),

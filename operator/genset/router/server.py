@@ -25,7 +25,7 @@ from genset.router.credentials import Credentials, MissingCredential
 from genset.router.demand import Demands
 from genset.router.endpoints import Watcher
 from genset.router.errors import ErrorAnswer, error
-from genset.router.evidence import DEADLINE_HEADER, request_id
+from genset.router.evidence import DEADLINE_HEADER, patience, request_id
 from genset.router.exposition import exposition
 from genset.router.limits import Gate
 from genset.router.metrics import Metrics
@@ -348,7 +348,7 @@ class Router:
         exchange.routed = machine = RequestMachine(
             plan.candidates,
             settings,
-            now + _patience(headers.get(DEADLINE_HEADER), settings.total_seconds),
+            now + patience(headers.get(DEADLINE_HEADER), settings.total_seconds),
             stream=exchange.stream,
             input_tokens=tokens,
             random=self._chance,
@@ -394,14 +394,3 @@ def _port_of(server: Any) -> int:
 def _credentials_of(url: Any, credentials: Credentials) -> object:
     files = [name for name in (url.key_file, url.ca_file, url.proxy_credentials_file) if name] if url else []
     return credentials.subset(files)
-
-
-def _patience(header: bytes | None, total: float) -> float:
-    """Seconds: the client's own, if it names some and they are fewer."""
-    if header is None:
-        return total
-    try:
-        wanted = float(header)
-    except ValueError:
-        return total
-    return min(wanted, total) if wanted > 0 else total

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from genset.router.breaker import State
-from genset.router.decisions import Answer, Phase, Try
+from genset.router.decisions import Answer, Interrupt, Phase, Try
+from genset.router.latency import EVERY
 from genset.router.outcome import Outcome
-from tests.unit.router.machines import cloud, fail, house, machine, where
+from tests.unit.router.machines import cloud, committed, fail, house, machine, where
 
 # outcome, next steps after the first attempt at house/10.0.0.1 (of two pods) while it keeps failing; delay of the first
 ROWS: list[tuple[Outcome, list[str], float]] = [
@@ -143,6 +144,54 @@ def test_an_answer_that_is_no_stream_has_only_the_requests_deadline() -> None:
     assert one.expired(99.0) is None and one.expired(100.0) is not None
     decision = one.failed(100.0, fail(Outcome.TOO_LATE))
     assert isinstance(decision, Answer) and decision.answer.kind.word == "router_deadline"
+
+
+#: What is late when the request's time is over after 3 s: stream or not, the slowest of recent first tokens, settings,
+#: tokens of the prompt; and whose fault it is.
+OUT_OF_TIME: dict[str, tuple[bool, float, dict[str, Any], int, Outcome]] = {
+    "nobody knows how long it takes": (True, 0.0, {}, 100, Outcome.OUT_OF_TIME),
+    "no slower than others were": (True, 2.0, {}, 100, Outcome.OUT_OF_TIME),
+    "slower than all others": (True, 0.5, {}, 100, Outcome.TOO_LATE),
+    "a long prompt": (True, 0.5, {}, 2000, Outcome.OUT_OF_TIME),
+    "nobody knows, but it is the route's own time": (True, 0.0, {"total_seconds": 3}, 100, Outcome.TOO_LATE),
+    "a whole answer, an impatient client": (False, 0.5, {}, 100, Outcome.OUT_OF_TIME),
+    "a whole answer, the route's own time": (False, 0.5, {"total_seconds": 3}, 100, Outcome.TOO_LATE),
+}
+
+
+@pytest.mark.parametrize("row", OUT_OF_TIME)
+def test_whose_fault_it_is_that_the_requests_time_is_over(row: str) -> None:
+    stream, usual, settings, tokens, expected = OUT_OF_TIME[row]
+    backend = house()
+    for _ in range(EVERY if usual else 0):
+        backend.first_tokens.add(usual)
+    for _ in range(5):
+        one = machine(backend, stream=stream, tokens=tokens, deadline=3.0, **settings)
+        if not isinstance(one.begin(0.0), Try):
+            break
+        one.sent(0.0)
+        assert one.expired(2.9) is None
+        late = one.expired(3.0)
+        assert late is not None and late.outcome is expected
+        decision = one.failed(3.0, late)
+        assert isinstance(decision, Answer) and decision.answer.kind.word == "router_deadline"
+    assert (backend.breaker.state is State.CLOSED) == (expected is Outcome.OUT_OF_TIME)
+
+
+def test_a_long_answer_that_runs_into_its_end_is_nobodys_fault() -> None:
+    backend = house()
+    for _ in range(5):
+        one = committed(machine(backend, deadline=60.0))
+        one.last = 59.9
+        late = one.expired(60.0)
+        assert late is not None and late.outcome is Outcome.OUT_OF_TIME
+        decision = one.broke(60.0, late, "router_deadline", blame=False)
+        assert isinstance(decision, Interrupt) and decision.kind.word == "router_deadline"
+    assert backend.breaker.state is State.CLOSED
+    one = committed(machine(backend, deadline=60.0))
+    one.last = 40.0  # silent for longer than its stall deadline: that counts
+    late = one.expired(60.0)
+    assert late is not None and late.outcome is Outcome.TOO_LATE
 
 
 def test_no_retry_that_would_miss_the_deadline() -> None:

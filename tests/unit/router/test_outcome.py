@@ -15,6 +15,7 @@ TABLE: list[tuple[Outcome, Again, Next, Mark, int, bool]] = [
     (Outcome.EXHAUSTED, Again.ONCE, Next.YES, Mark.NONE, 429, False),
     (Outcome.INTERRUPTED, Again.SIBLING, Next.YES, Mark.ENDPOINT, 502, False),
     (Outcome.TOO_LATE, Again.NO, Next.YES, Mark.BACKEND, 504, False),
+    (Outcome.OUT_OF_TIME, Again.NO, Next.NO, Mark.NONE, 504, False),
     (Outcome.SERVER_ERROR, Again.ONCE, Next.YES, Mark.BACKEND, 502, False),
     (Outcome.UNAVAILABLE, Again.SIBLING_ELSE_ONCE, Next.YES, Mark.ENDPOINT, 503, False),
     (Outcome.RATE_LIMITED_SHORT, Again.AFTER_WAIT, Next.YES, Mark.COOL, 429, False),
@@ -37,7 +38,8 @@ def test_the_table_is_whole() -> None:
 def test_rows(outcome: Outcome, again: Again, next_: Next, mark: Mark, status: int, original: bool) -> None:
     rule = RULES[outcome]
     assert (rule.again, rule.next, rule.mark, rule.kind.status, rule.original) == (again, next_, mark, status, original)
-    assert rule.kind.word.startswith("router_" if outcome is Outcome.EXHAUSTED else "provider_")
+    own = outcome in (Outcome.EXHAUSTED, Outcome.OUT_OF_TIME)
+    assert rule.kind.word.startswith("router_" if own else "provider_")
 
 
 def err(code: Any = None, type_: str = "", message: str = "") -> bytes:

@@ -358,7 +358,8 @@ class Exchange(Calling):
         if failure is None:
             return
         if machine.phase == Phase.COMMIT:
-            self.broke(failure, "router_deadline" if now >= machine.deadline else "provider_stalled")
+            late = failure.outcome is Outcome.OUT_OF_TIME
+            self.broke(failure, "router_deadline" if late else "provider_stalled", blame=not late)
         else:
             self.failed(failure)
 
