@@ -11,6 +11,8 @@ import httpx
 
 from e2e.load import Answer, Reading, ask
 
+STAGGER_SECONDS = 0.3  # in which all streams begin
+
 
 @dataclass
 class Cut:
@@ -33,12 +35,8 @@ class Cut:
         streams: int,
         tokens: int,
         chance: random.Random,
-        stagger: float = 0.3,
     ) -> None:
-        """Streams begin one after another, within `stagger` seconds.
-
-        When each of them has begun and one is at a random place, `fault` comes.
-        """
+        """Streams begin one after another. When each of them has begun and one is at a random place, `fault` comes."""
         readings = [Reading() for _ in range(streams)]
         async with httpx.AsyncClient(timeout=httpx.Timeout(180, connect=5), trust_env=False) as http:
 
@@ -47,10 +45,8 @@ class Cut:
                 return await ask(http, url, model, tokens, reading=reading)
 
             wanted = chance.randrange(1, tokens * 4 // 5)
-            tasks = [asyncio.create_task(one(reading, chance.random() * stagger)) for reading in readings]
-            while not (_begun(readings) and max(r.tokens for r in readings) >= wanted):
-                if all(task.done() for task in tasks):
-                    break
+            tasks = [asyncio.create_task(one(reading, chance.random() * STAGGER_SECONDS)) for reading in readings]
+            while not _far_enough(readings, wanted) and not all(task.done() for task in tasks):
                 await asyncio.sleep(0.005)
             # Before it: until what was killed is gone, others have finished its answers.
             self.moments += [r.tokens / tokens for r in readings if 0 < r.tokens < tokens]
@@ -58,5 +54,5 @@ class Cut:
             self.answers += await asyncio.gather(*tasks)
 
 
-def _begun(readings: list[Reading]) -> bool:
-    return all(reading.tokens or reading.problem for reading in readings)
+def _far_enough(readings: list[Reading], wanted: int) -> bool:
+    return all(r.tokens or r.problem for r in readings) and max(r.tokens for r in readings) >= wanted

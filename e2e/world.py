@@ -117,13 +117,9 @@ class World:
         """
         url = self.house.service_url(namespace, name)
         host, port = url.removeprefix("http://").split(":")
-        deadline = time.monotonic() + SERVICE_SECONDS
-        while not _connects(host, int(port)):
-            if self.cluster is None:
-                return self._forward(namespace, name)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"nobody answered at service {namespace}/{name} ({url}) for {SERVICE_SECONDS:g} s")
-            time.sleep(0.1)
+        if self.cluster is None and not _connects(host, int(port)):
+            return self._forward(namespace, name)
+        _until_connects(host, int(port), SERVICE_SECONDS)
         return url
 
     def until_services_follow(self, seconds: float) -> None:
@@ -139,11 +135,7 @@ class World:
         try:
             url = self.house.service_url(story.NAMESPACE, SERVICE_PROBE)
             host = url.removeprefix("http://").split(":")[0]
-            deadline = time.monotonic() + seconds
-            while not _connects(host, port):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"the node did not follow a new Service ({host}:{port}) within {seconds:.0f} s")
-                time.sleep(0.2)
+            _until_connects(host, port, seconds)
         finally:
             self.house.kubectl("-n", story.NAMESPACE, "delete", "service,endpointslice", SERVICE_PROBE)
 
@@ -168,6 +160,14 @@ def _connects(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _until_connects(host: str, port: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not _connects(host, port):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the node did not follow the Service at {host}:{port} within {seconds:.0f} s")
+        time.sleep(0.1)
 
 
 def own_address() -> str:

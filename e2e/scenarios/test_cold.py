@@ -96,7 +96,7 @@ async def test_a_request_wakes_a_model_and_silence_puts_it_to_rest(world: World,
         took = await measured(woken, 30)
         answer = await asking
     print(f"replicas wanted after {took:.1f} s, first token after {answer.seconds_to_first_byte:.1f} s")
-    assert took < 10, f"the operator took {took:.1f} s to wake it: something else than the request did"
+    assert took < 3, f"the operator took {took:.1f} s to wake it (a kubectl call of up to a second included)"
     assert not answer.problem, f"the client that woke it saw {answer.problem}"
     (pod,) = engines(house, scratch)
     words = house.kubectl("-n", scratch, "logs", pod["metadata"]["name"], "-c", "weights")
@@ -113,7 +113,7 @@ async def test_the_cloud_bridges_until_the_house_is_awake(world: World, scratch:
     await at_rest(world.house, scratch)
     first = await story.one_answer(url, MODEL)
     assert (first.backend, first.problem) == ("frontier", ""), first
-    assert first.ended - first.started < 20, "a bridged request does not wait as long as one that is held may"
+    assert first.ended - first.started < 5, "a bridged request does not wait"
     began = time.monotonic()
     async with Load(url, MODEL, clients=2, pause=0.1) as load:
         await load.until_answered_by("house", since=began, seconds=90)

@@ -74,21 +74,19 @@ async def test_a_router_alone_that_is_stopped_goes_on_with_what_has_come(tmp_pat
             await asyncio.wait_for(process.wait(), 10)
 
 
-async def test_a_slow_client_is_not_blamed_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_client_is_not_blamed_either(tmp_path: Path) -> None:
     """It sends half of its request, and the rest after the pause."""
-    async with ScriptedUpstream() as local:
-        content = config(house(local.base_url), limits={"maxInFlight": 1, "queueSeconds": 1})
-        async with RunningRouter(tmp_path, content) as router:
-            reader, writer = await asyncio.open_connection("127.0.0.1", router.router.listen_port)
-            body = json.dumps(chat(stream=False)).encode()
-            head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-            writer.write(head % len(body) + body[:10])
-            await until(lambda: any(c.busy for c in router.router.connections))
-            (connection,) = router.router.connections
-            connection.mark -= 28  # seconds of silence; 30 are too many
-            time.sleep(STILL)  # noqa: ASYNC251 - what the test is about
-            await asyncio.sleep(1.2)  # the sweep looks at connections once a second
-            writer.write(body[10:])
-            answer = await asyncio.wait_for(reader.read(), 5)
-            assert answer.startswith(b"HTTP/1.1 200"), answer
-            writer.close()
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as router:
+        reader, writer = await asyncio.open_connection("127.0.0.1", router.router.listen_port)
+        body = json.dumps(chat(stream=False)).encode()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % len(body) + body[:10])
+        await until(lambda: any(c.busy for c in router.router.connections))
+        (connection,) = router.router.connections
+        connection.mark -= 28  # seconds of silence; 30 are too many
+        time.sleep(STILL)  # noqa: ASYNC251 - what the test is about
+        await asyncio.sleep(1.2)  # the sweep looks at connections once a second
+        writer.write(body[10:])
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        writer.close()

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from genset.api.base import Condition
+from genset.api.modeldeployment import Reason
+from genset.status.observed import Problem
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 MESSAGE_LIMIT = 1024  # characters; a status is for reading
+
+PASSING = frozenset({Reason.NAMESPACE_TERMINATING, Reason.PREDECESSOR_LEAVING})  # go away by themselves
 
 Event = tuple[Literal["Normal", "Warning"], str, str]  # type, reason, message
 T = TypeVar("T")
@@ -27,6 +31,12 @@ class Verdict:
     reason: str
     message: str
     needs_person: bool = False
+
+
+def refused(problems: tuple[Problem, ...]) -> Verdict:
+    """False for the first problem's reason, with all of them in words."""
+    words = "; ".join(dict.fromkeys(problem.message for problem in problems))
+    return Verdict("False", problems[0].reason, words, needs_person=problems[0].reason not in PASSING)
 
 
 def first(checks: Iterable[Callable[[T], Verdict | None]], given: T, otherwise: Verdict) -> Verdict:

@@ -30,13 +30,10 @@ from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
 from genset.status import pods, weights
-from genset.status.conditions import Event, Verdict, events_of, first, merged
-from genset.status.observed import CompletionProbe, ModelDeploymentObserved, Problem, template_key
+from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
+from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
 from genset.status.rollout import Rollout, incomplete, rollout
 
-_PASSING = frozenset(
-    {Reason.NAMESPACE_TERMINATING, Reason.PREDECESSOR_LEAVING}
-)  # reasons of Accepted=False that go away by themselves
 _ALARMING = frozenset(
     {
         Reason.INVALID_SPEC, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID,
@@ -154,12 +151,6 @@ def _accepted(resource: ModelDeployment, observed: ModelDeploymentObserved) -> V
     if problems:
         return refused(problems)
     return Verdict("True", Reason.ACCEPTED, _accepted_message(resource))
-
-
-def refused(problems: tuple[Problem, ...]) -> Verdict:
-    """False for the first problem's reason, with all of them in words."""
-    words = "; ".join(dict.fromkeys(problem.message for problem in problems))
-    return Verdict("False", problems[0].reason, words, needs_person=problems[0].reason not in _PASSING)
 
 
 def _accepted_message(resource: ModelDeployment) -> str:

@@ -18,8 +18,8 @@ from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePoli
 from genset.desired import metadata
 from genset.desired.context import Object
 from genset.status import outages, pods
-from genset.status.conditions import Event, Verdict, events_of, first, merged
-from genset.status.observed import Problem, RoutePolicyObserved, RouterAck
+from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
+from genset.status.observed import RoutePolicyObserved, RouterAck
 from genset.status.outline import Outline
 from genset.status.rollout import Rollout, incomplete, rollout
 
@@ -127,21 +127,15 @@ def _accepted(resource: RoutePolicy, observed: RoutePolicyObserved) -> Verdict:
         )
     problems = (*observed.apply_errors, *(p for p in observed.problems if p.reason not in _UNRESOLVED))
     if problems:
-        return _refused(problems)
+        return refused(problems)
     return Verdict("True", Reason.ACCEPTED, "The spec is valid")
 
 
 def _resolved(observed: RoutePolicyObserved) -> Verdict:
     problems = tuple(problem for problem in observed.problems if problem.reason in _UNRESOLVED)
     if problems:
-        return _refused(problems)
+        return refused(problems)
     return Verdict("True", Reason.RESOLVED_REFS, "Every deployment and Secret that the policy names exists")
-
-
-def _refused(problems: tuple[Problem, ...]) -> Verdict:
-    words = "; ".join(dict.fromkeys(problem.message for problem in problems))
-    passing = problems[0].reason == Reason.PREDECESSOR_LEAVING
-    return Verdict("False", problems[0].reason, words, needs_person=not passing)
 
 
 # Programmed
