@@ -3,6 +3,10 @@
 The load has two parts. Judged clients read streams and whole answers token by token, while two of three upstreams are at
 fault at random. They cost more than the router does, so the benchmark's generator adds requests that meet no fault,
 until the router uses half of the processor time that it uses at its limit.
+
+The upstream of the generator pauses every now and then, and thousands of requests wait in the router for it. The longest
+pauses come before memory is measured: an allocator keeps what the busiest moment took, so memory after such moments tells
+what leaks, and memory before them nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ GROWTH = 1.05  # RSS at the end, in times of that after warm-up...
 GROWTH_KIB = 4096  # ...and what an allocator may keep besides
 SAMPLE_SECONDS = 1.0
 REPORT_SECONDS = 30.0
+PAUSES = 15  # of the steady upstream, per soak
+BUSIEST_SECONDS = 0.8  # how long they are until memory is measured
+PAUSE_SECONDS = 0.4  # and from then on
 SETTLE_SECONDS = 20.0  # until the router has closed what the last clients and upstreams left
 
 Say = Callable[[str], None]
@@ -46,7 +53,6 @@ class Plan:
     @classmethod
     def of_minutes(cls, minutes: float, seed: int) -> Plan:
         seconds = minutes * 60
-        # An allocator keeps what the busiest moment took, and such moments come early; a leak grows to the end.
         return cls(min(10.0, seconds / 10), seconds / 3, seconds, seed=seed)
 
 
@@ -131,11 +137,15 @@ async def soak(plan: Plan, folder: Path, say: Say) -> Summary:
         weather("fair")
         tally, began, used = Tally(), time.monotonic(), router.cpu_seconds()
         keeping = asyncio.create_task(extra.keep(router.port, load.steady, plan.soak)) if extra else None
-        watching = asyncio.create_task(_watch(router, tally, began, say))
+        beside = [asyncio.create_task(_watch(router, tally, began, say))]
+        if extra:
+            beside.append(asyncio.create_task(_pause_often(extra, plan)))
         try:
             await Callers(router.port, CALLERS, plan.seed + 1, tally).run(plan.soak, load.judged)
         finally:
-            watching.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
         cores = (router.cpu_seconds() - used) / (time.monotonic() - began)
         others = await keeping if keeping else Kept()
         counts = await router.counts()
@@ -178,6 +188,13 @@ async def _watch(router: rig.RouterProcess, tally: Tally, began: float, say: Say
             told = passed
             say(f"{passed:4.0f} s: {tally}; router {rss / 1024:.1f} MB, {router.open_files[-1]} descriptors")
         await asyncio.sleep(SAMPLE_SECONDS)
+
+
+async def _pause_often(extra: Steady, plan: Plan) -> None:
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(plan.soak / PAUSES)
+        await extra.pause(BUSIEST_SECONDS if time.monotonic() - began < plan.warm_up else PAUSE_SECONDS)
 
 
 async def _files_left(router: rig.RouterProcess, before: int) -> int:

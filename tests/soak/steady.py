@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +65,14 @@ class Steady:
             late = found["latency_ms"]["max"] > LATE_MS
             now = max(1.0, now / 2) if late else min(rate, now * 1.5)
         return kept
+
+    async def pause(self, seconds: float) -> None:
+        """The upstream stands still, as any server of a busy machine does; whatever comes waits in the router."""
+        self.upstream.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.upstream.send_signal(signal.SIGCONT)
 
     async def end(self) -> None:
         """Ends the upstream."""

@@ -91,7 +91,7 @@ class Router:
         self.outages = OutageWatch(self.now, wall)
         self.demands = Demands()
         self.began = self.now()
-        self.gate: Gate[Exchange] = Gate(Exchange.begin)
+        self.gate: Gate[Exchange] = Gate(Exchange.begin, lambda then: self.loop.call_soon(then))
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.admin_connections: set[AdminConnection] = set()

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from genset.router.backend import Backend
-from genset.router.config import LimitsConfig, RouterConfig
+from genset.router.config import RouterConfig
 from genset.router.credentials import Credentials
 from genset.router.errors import VOCABULARY, ErrorAnswer
-from genset.router.limits import Gate
 from genset.router.table import Plan, Table, answer_tokens, estimate_tokens
 
 
@@ -93,32 +92,6 @@ def test_answer_tokens() -> None:
     assert answer_tokens({"max_tokens": 5}) == 5
     assert answer_tokens({"max_tokens": 5, "max_completion_tokens": 7}) == 7
     assert answer_tokens({"max_tokens": "many"}) == answer_tokens({}) == 0
-
-
-def test_gate() -> None:
-    begun: list[str] = []
-    gate: Gate[str] = Gate(begun.append)
-    gate.set_limits(LimitsConfig(max_in_flight=2, max_queued=2, queue_seconds=10))
-    assert [gate.enter(name, now) for now, name in enumerate("abcde")] == [True, True, True, True, False]
-    assert begun == ["a", "b"] and gate.queued == 2
-    gate.leave("c")  # left while it waited
-    assert gate.queued == 1 and gate.in_flight == 2
-    assert gate.overdue(12.9) == [] and gate.overdue(13.0) == ["d"]
-    gate.leave("a")
-    assert begun == ["a", "b", "d"] and gate.in_flight == 2
-    gate.leave("b")
-    gate.leave("d")
-    assert gate.in_flight == gate.queued == 0
-
-
-def test_gate_lets_in_when_limits_grow() -> None:
-    begun: list[int] = []
-    gate: Gate[int] = Gate(begun.append)
-    gate.set_limits(LimitsConfig(max_in_flight=1, max_queued=9))
-    for number in range(4):
-        gate.enter(number, 0.0)
-    gate.set_limits(LimitsConfig(max_in_flight=3, max_queued=9))
-    assert begun == [0, 1, 2]
 
 
 def test_the_vocabulary_is_closed_and_well_formed() -> None:

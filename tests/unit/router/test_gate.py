@@ -1,0 +1,104 @@
+"""The gate: places, the queue, and what begins in one turn of the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genset.router.config import LimitsConfig
+from genset.router.limits import BEGUN_AT_ONCE, Gate
+
+
+class World:
+    """A gate and the loop it is in. `begun` in order; `turn()` is the loop's next one."""
+
+    def __init__(self, *, max_in_flight: int, max_queued: int, queue_seconds: float = 30.0) -> None:
+        self.begun: list[int] = []
+        self.soon: list[Callable[[], None]] = []
+        self.gate: Gate[int] = Gate(self.begun.append, self.soon.append)
+        self.limits(max_in_flight, max_queued, queue_seconds)
+
+    def limits(self, max_in_flight: int, max_queued: int, queue_seconds: float = 30.0) -> None:
+        limits = LimitsConfig(max_in_flight=max_in_flight, max_queued=max_queued, queue_seconds=queue_seconds)
+        self.gate.set_limits(limits)
+
+    def turn(self) -> None:
+        due, self.soon[:] = list(self.soon), []
+        for call in due:
+            call()
+
+
+def test_places_then_the_queue_then_a_refusal() -> None:
+    world = World(max_in_flight=2, max_queued=2, queue_seconds=10)
+    gate = world.gate
+    assert [gate.enter(number, number) for number in range(5)] == [True, True, True, True, False]
+    assert world.begun == [0, 1] and gate.queued == 2
+    gate.leave(2)  # left while it waited
+    assert gate.queued == 1 and gate.in_flight == 2
+    assert gate.overdue(12.9) == [] and gate.overdue(13.0) == [3]
+    gate.leave(0)
+    assert world.begun == [0, 1, 3] and gate.in_flight == 2
+    gate.leave(1)
+    gate.leave(3)
+    assert gate.in_flight == gate.queued == 0
+
+
+def test_higher_limits_let_waiters_in() -> None:
+    world = World(max_in_flight=1, max_queued=9)
+    for number in range(4):
+        world.gate.enter(number, 0.0)
+    world.limits(3, 9)
+    assert world.begun == [0, 1, 2]
+
+
+def test_answers_that_come_at_once_do_not_keep_the_loop_from_its_next_turn() -> None:
+    """Each answer lets another request begin, whose answer is there before the loop has looked at anything else."""
+    world = World(max_in_flight=100, max_queued=10_000)
+    for number in range(5_000):
+        assert world.gate.enter(number, 0.0)
+    answered = 0
+    for turn in range(1, 10):
+        while answered < len(world.begun):
+            world.gate.leave(world.begun[answered])
+            answered += 1
+        assert answered == turn * BEGUN_AT_ONCE, f"{answered} requests began in {turn} turns"
+        world.turn()
+
+
+STEPS = st.tuples(st.sampled_from(["enter", "answer", "give up", "limit", "turn"]), st.integers(1, 2 * BEGUN_AT_ONCE))
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_whoever_was_taken_begins_in_order_and_nobody_is_forgotten(steps: list[tuple[str, int]]) -> None:
+    world = World(max_in_flight=100, max_queued=300)
+    gate, begun = world.gate, world.begun
+    number = answered = before_turn = 0
+    taken: list[int] = []  # neither refused nor given up
+    for step, count in steps:
+        if step == "enter":
+            for _ in range(count):
+                full = gate.in_flight + gate.queued >= gate.limits.max_in_flight + gate.limits.max_queued
+                number += 1
+                if gate.enter(number, 0.0):
+                    taken.append(number)
+                else:
+                    assert full, "refused although there was room"
+        elif step == "answer":
+            for _ in range(min(count, gate.in_flight)):
+                gate.leave(begun[answered])
+                answered += 1
+        elif step == "give up":
+            for _ in range(min(count, gate.queued)):
+                gate.leave(taken.pop())
+        elif step == "limit":
+            world.limits(count, 300)
+        else:
+            before_turn = len(begun)
+            world.turn()
+        assert begun == taken[: len(begun)]
+        assert gate.in_flight == len(begun) - answered
+        assert gate.queued == len(taken) - len(begun)
+        assert len(begun) - before_turn <= BEGUN_AT_ONCE
+        assert world.soon or not gate.queued or gate.in_flight >= gate.limits.max_in_flight, "waits for ever"
