@@ -33,8 +33,8 @@ GROWTH_KIB = 4096  # ...and what an allocator may keep besides
 SAMPLE_SECONDS = 1.0
 REPORT_SECONDS = 30.0
 PAUSES = 15  # of the steady upstream, per soak
-BUSIEST_SECONDS = 0.8  # how long they are until memory is measured
-PAUSE_SECONDS = 0.4  # and from then on
+BUSIEST_REQUESTS = 10_000  # that wait at the end of a pause, until memory is measured: more than a busy machine brings about
+PAUSE_SECONDS = 0.4  # from then on
 SETTLE_SECONDS = 20.0  # until the router has closed what the last clients and upstreams left
 
 Say = Callable[[str], None]
@@ -139,7 +139,7 @@ async def soak(plan: Plan, folder: Path, say: Say) -> Summary:
         keeping = asyncio.create_task(extra.keep(router.port, load.steady, plan.soak)) if extra else None
         beside = [asyncio.create_task(_watch(router, tally, began, say))]
         if extra:
-            beside.append(asyncio.create_task(_pause_often(extra, plan)))
+            beside.append(asyncio.create_task(_pause_often(extra, load.steady, plan)))
         try:
             await Callers(router.port, CALLERS, plan.seed + 1, tally).run(plan.soak, load.judged)
         finally:
@@ -190,11 +190,12 @@ async def _watch(router: rig.RouterProcess, tally: Tally, began: float, say: Say
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
-async def _pause_often(extra: Steady, plan: Plan) -> None:
+async def _pause_often(extra: Steady, rate: float, plan: Plan) -> None:
     began = time.monotonic()
     while True:
         await asyncio.sleep(plan.soak / PAUSES)
-        await extra.pause(BUSIEST_SECONDS if time.monotonic() - began < plan.warm_up else PAUSE_SECONDS)
+        warming_up = time.monotonic() - began < plan.warm_up
+        await extra.pause(BUSIEST_REQUESTS / rate if warming_up else PAUSE_SECONDS)
 
 
 async def _files_left(router: rig.RouterProcess, before: int) -> int:
