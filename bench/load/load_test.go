@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,27 @@ func TestRateKeepsItsRate(t *testing.T) {
 	r := measure(t, "rate", "--url", serve(t, healthy), "--rate", "200")
 	if len(r.Errors) > 0 || r.PerSecond < 150 || r.PerSecond > 250 {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// The server answers nothing for a while, and what was due then is sent as connections come free, and charged for its wait.
+func TestRateWaitsForAFreeConnection(t *testing.T) {
+	const pause, most = 300 * time.Millisecond, 3 // until 200 ms after the window opens
+	accepted := 0
+	url := serve(t, func(u *upstream) func(int) {
+		return func(fd int) {
+			if accepted++; accepted == 1 {
+				time.Sleep(pause)
+			}
+			u.accept(fd)
+		}
+	})
+	r := measure(t, "rate", "--url", url, "--rate", "1000", "--most-connections", strconv.Itoa(most))
+	if len(r.Errors) > 0 || accepted != most || r.Requests < 290 || r.Requests > 310 {
+		t.Errorf("got %+v over %d connections", r, accepted)
+	}
+	if r.Latency.Max < 150 {
+		t.Errorf("nobody waited: latencies of %+v ms", *r.Latency)
 	}
 }
 

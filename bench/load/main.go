@@ -16,7 +16,7 @@ import (
 const usage = `usage:
   load upstream [--listen HOST:PORT] [--quantum D]
   load run saturate --url URL [--body whole|short|untouched] [--connections N] [--duration D] [--warmup D] [--watch NAME=PID ...]
-  load run rate     --url URL [--body …] [--rate N] [--duration D] [--warmup D] [--watch NAME=PID ...]
+  load run rate     --url URL [--body …] [--rate N] [--most-connections N] [--duration D] [--warmup D] [--watch NAME=PID ...]
   load run streams  --url URL [--streams N] [--chunk-rate N] [--probe-every N] [--upstream HOST:PORT] [--duration D] [--warmup D] [--watch NAME=PID ...]
 `
 

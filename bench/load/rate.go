@@ -4,7 +4,7 @@ import "time"
 
 // openLoop sends requests at a fixed rate, whether or not earlier ones are answered, and measures each from the time at
 // which it was due: a peer that stops for a while is charged for every request that had to wait. Those that are due in the
-// window count; answers may come up to `patience` after it.
+// window count; answers may come up to `patience` after it. When `mostConns` connections are all busy, requests wait here.
 func openLoop(o *options, l *loop, r *result) error {
 	request := o.request(o.plainBody())
 	latencies := make([]int64, 0, int(o.rate*o.duration.Seconds())+1)
@@ -16,6 +16,9 @@ func openLoop(o *options, l *loop, r *result) error {
 	var idle []*exchanger
 	waiting, inside := 0, 0
 	var broken error
+	var sendDue func(now time.Time)
+	due := begin
+	starved := false // of connections
 	counts := func(e *exchanger) bool { return !e.started.Before(opens) && e.started.Before(closes) }
 	done := func(e *exchanger, err error) {
 		waiting--
@@ -33,7 +36,10 @@ func openLoop(o *options, l *loop, r *result) error {
 		} else {
 			idle = append(idle, e)
 		}
-		if r.Seconds > 0 && inside == 0 {
+		if starved {
+			sendDue(time.Now())
+		}
+		if r.Seconds > 0 && inside == 0 && !due.Before(closes) {
 			l.stopped.Store(true)
 		}
 	}
@@ -45,10 +51,43 @@ func openLoop(o *options, l *loop, r *result) error {
 				return e, nil
 			}
 		}
+		if o.mostConns > 0 && waiting >= o.mostConns {
+			return nil, nil
+		}
 		r.Opened++
 		return newExchanger(o, l, done)
 	}
-	due := begin
+	sendDue = func(now time.Time) {
+		starved = false
+		for !due.After(now) && due.Before(closes) {
+			e, err := take()
+			if err != nil || waiting > 20_000 {
+				broken = err
+				l.stopped.Store(true)
+				return
+			}
+			if starved = e == nil; starved {
+				break
+			}
+			started := due
+			due = due.Add(interval)
+			waiting++
+			if !started.Before(opens) {
+				inside++
+			}
+			e.send(request, started)
+		}
+		if r.Seconds == 0 {
+			next := closes
+			if !w.open {
+				next = opens
+			}
+			if !starved && due.Before(next) {
+				next = due
+			}
+			l.after(time.Until(next))
+		}
+	}
 	l.onTimer = func() {
 		now := time.Now()
 		if !w.open && r.Seconds == 0 && !now.Before(opens) {
@@ -58,33 +97,21 @@ func openLoop(o *options, l *loop, r *result) error {
 			l.stopped.Store(true)
 			return
 		}
-		for !due.After(now) && due.Before(closes) {
-			e, err := take()
-			if err != nil || waiting > 20_000 {
-				broken = err
-				l.stopped.Store(true)
-				return
-			}
-			e.send(request, due)
-			waiting++
-			if counts(e) {
-				inside++
-			}
-			due = due.Add(interval)
-		}
+		sendDue(now)
 		if w.open && !now.Before(closes) {
 			w.end(o, r)
-			if inside == 0 {
+			if inside == 0 && !due.Before(closes) {
 				l.stopped.Store(true)
 			}
 			l.after(o.patience)
-			return
 		}
-		l.after(min(time.Until(due), max(time.Until(closes), time.Microsecond)))
 	}
 	l.after(0)
 	if err := l.run(); err != nil {
 		return err
+	}
+	for ; due.Before(closes); due = due.Add(interval) {
+		inside++
 	}
 	if inside > 0 {
 		r.Errors["unanswered"] = int64(inside)

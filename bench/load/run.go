@@ -25,6 +25,7 @@ type options struct {
 	body        string
 	headers     []string
 	connections int
+	mostConns   int // 0: no bound
 	rate        float64
 	streams     int
 	chunkRate   float64
@@ -85,6 +86,7 @@ func parseOptions(args []string) (*options, error) {
 	flags.StringVar(&o.body, "body", "whole", "whole, short or untouched: what is asked for (saturate, rate)")
 	flags.IntVar(&o.connections, "connections", 32, "connections that are kept busy (saturate)")
 	flags.Float64Var(&o.rate, "rate", 500, "requests per second (rate)")
+	flags.IntVar(&o.mostConns, "most-connections", 0, "at once; requests that are due wait for a free one; 0: no bound (rate)")
 	flags.IntVar(&o.streams, "streams", 300, "streams at once (streams)")
 	flags.Float64Var(&o.chunkRate, "chunk-rate", 100, "chunks per second of each stream, as the upstream is set (streams)")
 	flags.IntVar(&o.probeEvery, "probe-every", 12, "one stream of so many is read at once, for its lag, the others every 100 ms; 1: all (streams)")

@@ -80,8 +80,8 @@ class RouterProcess:
 
 
 #: At 10,000 requests/s the default line of 1,000 is full after a tenth of a second, in which any machine may be busy with
-#: something else.
-LIMITS = LimitsConfig(max_queued=20_000)
+#: something else: a place for each connection of the load.
+LIMITS = LimitsConfig(max_queued=steady.MOST_CONNECTIONS)
 
 
 def configuration(ports: list[int], steady_port: int | None) -> RouterConfig:

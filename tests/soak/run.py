@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.soak import rig
 from tests.soak.callers import SHOWN_PROBLEMS, Callers, Tally
-from tests.soak.steady import Kept, Steady, steady
+from tests.soak.steady import MOST_CONNECTIONS, Kept, Steady, steady
 from tests.upstream import client
 
 CALLERS = 256
@@ -33,8 +33,7 @@ GROWTH_KIB = 4096  # ...and what an allocator may keep besides
 SAMPLE_SECONDS = 1.0
 REPORT_SECONDS = 30.0
 PAUSES = 15  # of the steady upstream, per soak
-BUSIEST_REQUESTS = 10_000  # that wait at the end of a pause, until memory is measured: more than a busy machine brings about
-PAUSE_SECONDS = 0.4  # from then on
+PAUSE_SECONDS = 0.4  # after warm-up; until then, until all connections of the steady load wait
 SETTLE_SECONDS = 20.0  # until the router has closed what the last clients and upstreams left
 
 Say = Callable[[str], None]
@@ -195,7 +194,7 @@ async def _pause_often(extra: Steady, rate: float, plan: Plan) -> None:
     while True:
         await asyncio.sleep(plan.soak / PAUSES)
         warming_up = time.monotonic() - began < plan.warm_up
-        await extra.pause(BUSIEST_REQUESTS / rate if warming_up else PAUSE_SECONDS)
+        await extra.pause(1.2 * MOST_CONNECTIONS / rate if warming_up else PAUSE_SECONDS)
 
 
 async def _files_left(router: rig.RouterProcess, before: int) -> int:

@@ -16,7 +16,8 @@ from typing import Any
 from bench.install import load_generator
 
 MODEL = "bench"
-CONNECTIONS = 32
+CONNECTIONS = 32  # at saturation
+MOST_CONNECTIONS = 4_000  # else
 PATIENCE = "20s"
 WINDOW_SECONDS = 10.0
 LATE_MS = 1000.0
@@ -50,13 +51,17 @@ class Steady:
         """About `rate` requests per second for so long, in windows.
 
         The generator sends when a request is due, whether or not the last ones were answered. On a machine that is busy
-        with something else that ends in thousands of connections, so it gives way for as long as answers are late.
+        with something else that ends in thousands of connections, so it gives way for as long as answers are late, and
+        when all of its connections wait for answers, so do its further requests.
         """
         kept, now = Kept(), rate
         end = asyncio.get_running_loop().time() + seconds
         while (left := end - asyncio.get_running_loop().time()) > 1:
             window = max(1.0, min(WINDOW_SECONDS, left))
-            options = ["rate", "--rate", f"{now:.0f}", "--warmup", "0s", "--duration", f"{window:.0f}s"]
+            options = [
+                "rate", "--rate", f"{now:.0f}", "--most-connections", str(MOST_CONNECTIONS),
+                "--warmup", "0s", "--duration", f"{window:.0f}s",
+            ]  # fmt: skip
             found = await _result(await self._run(port, options))
             kept.requests += int(found["requests"])
             kept.seconds += window
