@@ -104,6 +104,7 @@ class Router:
         self.listen_port = 0
         self.admin_port = 0
         self._source = source
+        self._fingerprint: object = None  # of the source, as it was last loaded
         self._options = options
         self._chance = chance
         self._watchers: dict[str, Watcher] = {}
@@ -131,16 +132,24 @@ class Router:
     # Life
 
     async def start(self) -> None:
-        """Loads the configuration (or remembers why not), listens, begins the sweep."""
+        """`load`, then `listen`."""
+        await self.load()
+        await self.listen()
+
+    async def load(self) -> None:
+        """The first configuration, or why there is none."""
         self.loop = asyncio.get_running_loop()
         self.outbox = Outbox(self.loop)
         self.connector = Connector(Resolver(), self.outbox)
         if self._options.access_log is not None:
             self._log = AccessLog(self._options.access_log)
-        fingerprint = self._source.fingerprint()
+        self._fingerprint = self._source.fingerprint()
         if not await self.reload() and self._options.must_load:
             self.connector.resolver.close()
             raise ConfigRejected(self.config_error)
+
+    async def listen(self) -> None:
+        """Takes clients from here on; begins the sweep."""
         if self._options.admin is not None:
             render = exposition(self)
             host, port = self._options.admin
@@ -152,7 +161,7 @@ class Router:
         self.listen_port = await self._acceptor.listen(host, port, BACKLOG)
         self._listening = True
         self._tasks = [
-            self.loop.create_task(self._watch_source(fingerprint)),
+            self.loop.create_task(self._watch_source()),
             self.loop.create_task(sweep_forever(self, self._log)),
         ]
         log.info("Listened on port %d", self.listen_port)
@@ -281,17 +290,16 @@ class Router:
             policy.generation,
         )
 
-    async def _watch_source(self, fingerprint: object) -> None:
-        """`fingerprint` is what the first load saw."""
+    async def _watch_source(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._hangup.wait()
             except TimeoutError:
                 current = self._source.fingerprint()
-                if current == fingerprint:
+                if current == self._fingerprint:
                     continue
-                fingerprint = current
+                self._fingerprint = current
             self._hangup.clear()
             try:
                 await self.reload()
