@@ -96,7 +96,8 @@ class RunningRouter:
         new.rename(self.config_dir / "router.json")
 
     async def __aenter__(self) -> RunningRouter:
-        await self.router.start()
+        await self.router.load()
+        await self.router.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -131,13 +131,8 @@ class Router:
 
     # Life
 
-    async def start(self) -> None:
-        """`load`, then `listen`."""
-        await self.load()
-        await self.listen()
-
     async def load(self) -> None:
-        """The first configuration, or why there is none."""
+        """The first configuration, or why there is none. ConfigRejected if there must be one."""
         self.loop = asyncio.get_running_loop()
         self.outbox = Outbox(self.loop)
         self.connector = Connector(Resolver(), self.outbox)
