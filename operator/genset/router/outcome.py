@@ -16,6 +16,7 @@ import orjson
 from genset.router.errors import VOCABULARY, ErrorKind
 from genset.router.providers.base import Provider
 
+WORDS_CHARACTERS: Final = 512  # of an upstream's message that are kept
 ERROR_BODY_BYTES: Final = 64 * 1024  # as much of an error body as is read and, where the table says so, handed on
 
 
@@ -106,7 +107,11 @@ RULES: dict[Outcome, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The end of one attempt, before or after commit. `retry_after` in seconds; `status` 0 where none was received."""
+    """The end of one attempt, before or after commit.
+
+    `retry_after` in seconds; `status` is 0 if none was received. `words` is the message inside the upstream's error, at
+    most WORDS_CHARACTERS of it; it may quote the request or a key, so it is masked before it leaves the router.
+    """
 
     outcome: Outcome
     detail: str
@@ -114,6 +119,7 @@ class Failure:
     retry_after: float | None = None
     body: bytes = field(default=b"", repr=False)
     content_type: str = "application/json"
+    words: str = field(default="", repr=False)
 
     @property
     def rule(self) -> Rule:
@@ -129,9 +135,11 @@ def classify(
     `may_wait` is the longest Retry-After that is worth waiting for (3 s, or what the deadline leaves).
     """
     retry_after = parse_retry_after(headers, wall)
-    outcome = _outcome(status, provider, _error_of(body), retry_after, may_wait)
+    found = _error_of(body)
+    outcome = _outcome(status, provider, found, retry_after, may_wait)
     content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
-    return Failure(outcome, f"answered {status}", status, retry_after, body[:ERROR_BODY_BYTES], content_type)
+    body = body[:ERROR_BODY_BYTES]
+    return Failure(outcome, f"answered {status}", status, retry_after, body, content_type, _words_of(found))
 
 
 def classify_in_band(found: dict[str, Any], provider: Provider, detail: str) -> Failure:
@@ -145,7 +153,7 @@ def classify_in_band(found: dict[str, Any], provider: Provider, detail: str) -> 
         if outcome in (Outcome.SERVER_ERROR, Outcome.UNAVAILABLE):
             outcome = Outcome.INVALID_RESPONSE
     shown = status or (400 if outcome in (Outcome.CONTEXT_EXCEEDED, Outcome.CONTENT_FILTER) else 0)
-    return Failure(outcome, detail, shown, None, body)
+    return Failure(outcome, detail, shown, None, body, words=_words_of(found))
 
 
 def parse_retry_after(headers: dict[bytes, bytes], wall: float) -> float | None:
@@ -170,6 +178,11 @@ def parse_retry_after(headers: dict[bytes, bytes], wall: float) -> float | None:
 
 def _bounded(seconds: float) -> float | None:
     return min(max(seconds, 0.0), 86_400.0) if seconds == seconds else None  # NaN is not equal to itself
+
+
+def _words_of(found: dict[str, Any]) -> str:
+    message = found.get("message")
+    return message[:WORDS_CHARACTERS] if isinstance(message, str) else ""
 
 
 def _is_status(value: object) -> bool:

@@ -136,3 +136,20 @@ def test_errors_inside_a_200(found: dict[str, Any], outcome: Outcome) -> None:
 )
 def test_retry_after(headers: dict[bytes, bytes], seconds: float | None) -> None:
     assert parse_retry_after(headers, wall=40.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error": {"message": "no such picture"}}', "no such picture"),
+        (b'{"error": "bare"}', "bare"),
+        (b'{"detail": "Not authenticated"}', "Not authenticated"),
+        (b"<html>busy</html>", "<html>busy</html>"),
+        (b'{"error": {"message": ["of another", "form"]}}', ""),
+        (b'{"error": {"message": "' + b"x" * 5000 + b'"}}', "x" * 512),
+        (b"", ""),
+    ],
+)
+def test_the_upstreams_own_words_are_kept(body: bytes, words: str) -> None:
+    failure = classify(500, {}, body, PROVIDERS["openAICompatible"], wall=0.0, may_wait=0.0)
+    assert failure.words == words
