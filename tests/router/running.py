@@ -117,6 +117,12 @@ class RunningRouter:
     async def admin(self, path: str) -> Response:
         return await request(f"http://127.0.0.1:{self.router.admin_port}{path}")
 
+    @property
+    def refusing(self) -> list[str]:
+        """Backends that refuse the router, as it has proved."""
+        table = self.router.table
+        return [name for name, backend in table.backends.items() if backend.refusals.known] if table else []
+
     async def state(self, backend: str) -> dict[str, Any]:
         """What /-/state says about one backend."""
         found: dict[str, Any] = (await self.admin("/-/state")).json["backends"][backend]

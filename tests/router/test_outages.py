@@ -179,10 +179,12 @@ async def test_a_house_that_was_never_up_is_not_called_down(tmp_path: Path) -> N
 async def test_a_backend_that_refuses_is_told_until_its_key_changes(
     tmp_path: Path, step: steps.Step, cause: str
 ) -> None:
-    async with ScriptedUpstream([step]) as far, ScriptedUpstream() as local:
+    refused = ScriptedUpstream(choose=lambda r: step if "sk-old" in str(r.headers) and r.method == "POST" else None)
+    async with refused as far, ScriptedUpstream() as local:
         content = config(cloud(far.base_url, url={"keyFile": "key"}), house(local.base_url))
         async with RunningRouter(tmp_path, content, {"key": b"sk-old"}) as router:
             assert asked(await router.ask(chat())) == ["cloud", "house"]
+            await until_outages(router, "Backend")
             (told,) = await outages(router)
             assert (told["scope"], told["backend"], told["cause"]) == ("Backend", "cloud", cause)
             assert told["detail"].startswith("answered 40") and told["since"].endswith("Z")

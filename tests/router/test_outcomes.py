@@ -26,9 +26,9 @@ NEXT_CANDIDATE: dict[str, tuple[Step, bool, str]] = {
     "429 quota": (steps.quota_exhausted(), False, "auth"),
     "401": (steps.unauthorized(), False, "auth"),
     "402": (Status(402, steps.error_body("pay", "billing")), False, "auth"),
-    "403": (Status(403, steps.error_body("no", "permission")), False, "auth"),
+    "403": (Status(403, steps.error_body("no", "permission_error")), False, "auth"),
     "404 model": (steps.model_not_found(), False, "model_not_found"),
-    "404 path": (Status(404, "no such page"), False, "unsupported"),
+    "501": (Status(501, steps.error_body("no embeddings", "not_supported_error")), False, "unsupported"),
     "reset before headers": (Reset(), False, "unreachable"),
     "closed before headers": (Close(), False, "unreachable"),
     "garbage": (Raw(b"SSH-2.0-OpenSSH_9\r\n"), False, "unreachable"),
@@ -189,6 +189,7 @@ async def test_refused_credentials_stay_away_until_they_change(tmp_path: Path) -
         content = config(cloud(closed.base_url, url={"keyFile": "key"}))
         async with RunningRouter(tmp_path, content, {"key": b"old\n"}) as router:
             first = await router.ask(chat())
+            await until(lambda: router.refusing == ["cloud"], within=3, what="the proved refusal")
             second = await router.ask(chat())
             assert first.status == second.status == 502
             assert first.json["error"]["code"] == second.json["error"]["code"] == "upstream_auth"

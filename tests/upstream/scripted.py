@@ -57,6 +57,7 @@ class ScriptedUpstream:
     choose: asked first; a step it returns does not use up the script.
     accept: what happens to the first connections, in order (None: serve). every_accept: to all later ones.
     health: what GET /health, /v1/models and other GETs answer (None: 200).
+    own: requests of the router's own, which carry nothing of a client's; they take no step of the script.
     backlog: connections that wait to be accepted; accepts_after: seconds in which none is.
     tls: the CA that signs its certificate; `names` are what clients dial it by.
     """
@@ -76,6 +77,7 @@ class ScriptedUpstream:
 
     requests: list[Received] = field(default_factory=list, init=False)
     probes: list[Received] = field(default_factory=list, init=False)
+    own: list[Received] = field(default_factory=list, init=False)
     accepted: int = field(default=0, init=False)
     refused_handshakes: int = field(default=0, init=False)
     port: int = field(default=0, init=False)
@@ -191,9 +193,11 @@ class ScriptedUpstream:
     def record(self, connection: int, method: str, path: str, headers: dict[str, str], body: bytes) -> Received:
         """Keeps one request and decides its step."""
         kept = self.requests if method == "POST" else self.probes
+        if method == "POST" and "x-request-id" not in headers and headers.get("user-agent") == "genset":
+            kept = self.own
         now = asyncio.get_running_loop().time()
         received = Received(len(kept), connection, method, path, headers, body, now)
-        received.step = self._step(received)
+        received.step = self._step(received) if kept is not self.own else self._step_of_own(received)
         kept.append(received)
         self.notice()
         return received
@@ -209,6 +213,10 @@ class ScriptedUpstream:
             listed = received.path.endswith("/models")
             return Status(200, {"object": "list", "data": models} if listed else {"status": "ok"})
         return self._script.popleft() if self._script else self.default
+
+    def _step_of_own(self, received: Received) -> Step:
+        """What a request of the router's own meets: no step of the script, which is for clients'."""
+        return (self.choose(received) if self.choose else None) or self.default
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone."""

@@ -19,6 +19,9 @@ from genset.api.base import (
 )
 from genset.api.router import Router
 
+#: Default of failover.toCloudOn. Repeated in the router's contract, which imports nothing of the API.
+TO_CLOUD_ON = ("Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong")
+
 
 class ConditionType(StrEnum):
     """Condition types of a RoutePolicy, in the order in which they become true."""
@@ -87,6 +90,18 @@ class ColdStartMode(StrEnum):
 
     BRIDGE = "Bridge"
     HOLD = "Hold"
+
+
+class ToCloudOn(StrEnum):
+    """What of the house may send a request on to a cloud."""
+
+    UNREACHABLE = "Unreachable"
+    COLD = "Cold"
+    FULL = "Full"
+    TOO_LATE = "TooLate"
+    SERVER_ERROR = "ServerError"
+    TOO_LONG = "TooLong"
+    UNSUPPORTED = "Unsupported"
 
 
 ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, max_length=128)]
@@ -189,6 +204,16 @@ class Failover(ApiModel):
         default=True,
         description="Whether answers that are no streams are asked for as streams and rebuilt, so that firstTokenSeconds "
         "and stallSeconds hold for them, too. false: they are asked for and passed on as they are; totalSeconds holds.",
+    )
+    to_cloud_on: list[Annotated[ToCloudOn, Field(strict=False)]] | None = Field(
+        default=None,
+        max_length=7,
+        description="What a model of the house has to have met before a cloud further down the tiers is asked. Unreachable: "
+        "no endpoint, no connection, or a lost one. Cold: it is at rest. Full: no place, 429, 503. TooLate: no first token, "
+        "or a silence. ServerError: 5xx, an answer that is none, a refusal of the router's own key or model. TooLong: the "
+        "prompt is more than its context holds. Unsupported: it refuses what the request asks for (a picture, a tool, a "
+        f"field). Empty: never. Default: {', '.join(TO_CLOUD_ON)}; so what the house refuses as wrong goes nowhere else.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 

@@ -17,7 +17,7 @@ from genset.api.backend import MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
-from genset.api.routepolicy import Match, Route, RoutePolicy
+from genset.api.routepolicy import TO_CLOUD_ON, Match, Route, RoutePolicy
 from genset.api.router import Telemetry
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext
@@ -226,6 +226,9 @@ def _route(route: Route, known: set[str]) -> RouteConfig:
             max_attempts=failover.max_attempts,
             continue_streams=failover.continue_streams,
             rebuild_answers=failover.rebuild_answers,
+            to_cloud_on=TO_CLOUD_ON
+            if failover.to_cloud_on is None
+            else tuple(word.value for word in failover.to_cloud_on),
         ),
         cold_start=ColdStartConfig(mode=route.cold_start.mode.value, seconds=route.cold_start.seconds),
         when_full=route.when_full.value,

@@ -142,9 +142,9 @@ def state_view(router: Router) -> dict[str, Any]:
 def _backend_view(backend: Backend, now: float) -> dict[str, Any]:
     return {
         "kind": backend.config.kind,
-        "admits": backend.admits(now),
-        "whyNot": "" if backend.admits(now) else backend.why_not(now),
-        "detail": backend.hard_down_detail,
+        "admits": backend.admits(now) and not backend.refusals.known,
+        "whyNot": "" if backend.admits(now) and not backend.refusals.known else backend.why_not(now),
+        "detail": "; ".join(refusal.detail for refusal in backend.refusals.all(now)),
         "breaker": _breaker_view(backend.breaker, now),
         "queued": len(backend.line),
         "endpoints": [

@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, final
 
+from genset.router.backend import Backend
 from genset.router.breaker import SHORT_RETRY_AFTER_SECONDS
 from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.continuation import OFF
 from genset.router.decisions import Candidate, Decision, Phase, Try
 from genset.router.endpoint import Endpoint
 from genset.router.errors import VOCABULARY
-from genset.router.outcome import Again, Failure, Next, Outcome
+from genset.router.outcome import Again, Failure, Mark, Next, Outcome
 from genset.router.selection import Selection
+from genset.router.suspicion import Witness
 
 AGAIN_LEAST_SECONDS: Final = 0.1  # pause before the same endpoint is asked again
 AGAIN_MOST_SECONDS: Final = 0.3
@@ -39,13 +41,42 @@ _LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or 
 _ENDPOINT_MAY_BE_AT_FAULT: Final = (
     Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
 )  # fmt: skip
+#: What a caller's request can make a server answer, so that it is his testimony.
+_TESTIMONY: Final = (Mark.ENDPOINT, Mark.BACKEND)
+#: Of these, what a body can bring upon every backend that gets it.
+_OF_A_BODY: Final = (Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.TOO_LATE, Outcome.INTERRUPTED)
 _BRIDGE: Final = ColdStartConfig()
+
+
+@final
+class Met:
+    """A failure that this request met. `counted`: the backend has heard of it."""
+
+    __slots__ = ("backend", "began", "counted", "endpoint", "failure")
+
+    def __init__(self, backend: Backend, endpoint: Endpoint, failure: Failure, began: float, counted: bool) -> None:
+        self.backend = backend
+        self.endpoint = endpoint
+        self.failure = failure
+        self.began = began
+        self.counted = counted
 
 
 class RequestMachine(Selection):
     """One request from SELECT to DONE. Arguments as Selection's; `random` is uniform in [0, 1)."""
 
-    __slots__ = ("_random", "_sent_at", "continuations", "input_tokens", "last", "stall", "stream")
+    __slots__ = (
+        "_random",
+        "_sent_at",
+        "_testified",
+        "body",
+        "caller",
+        "continuations",
+        "input_tokens",
+        "last",
+        "stall",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -65,6 +96,9 @@ class RequestMachine(Selection):
         self.continuations = 0
         self.last = 0.0  # when the upstream last sent an event; written by the wire
         self.stall = 0.0
+        self.caller = ""  # whose request it is, as suspicions know him
+        self.body = b""  # as it arrived
+        self._testified: list[Met] | None = None  # failures of this request that speak against backends
         self._random = random
         self._sent_at = 0.0
 
@@ -79,8 +113,7 @@ class RequestMachine(Selection):
         candidate, endpoint = self._current()
         self._record(now, failure.outcome.value)
         self.last_failure = failure
-        reached = self.phase > Phase.CONNECT
-        candidate.backend.failed(endpoint, failure, now, self._began, self._token, reached=reached)
+        self._book(now, candidate, endpoint, failure)
         self._token = False
         if not self.reason:
             self.reason = failure.rule.kind.word
@@ -100,6 +133,7 @@ class RequestMachine(Selection):
         if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT:
             self._spent.append((candidate, self._tried))
         self._drop(candidate, failure.rule.next)
+        self._stay_in_the_house(failure)
         return self._select(now)
 
     def resume(self, now: float) -> Decision:
@@ -127,7 +161,10 @@ class RequestMachine(Selection):
         self._broken_by = VOCABULARY[kind_word]
         if blame:
             endpoint_only = kind_word == "provider_interrupted"
-            candidate.backend.broke(endpoint, now, self._began, self._token, endpoint_only=endpoint_only)
+            witness = self._witness()
+            candidate.backend.broke(
+                endpoint, now, self._began, self._token, endpoint_only=endpoint_only, witness=witness
+            )
         elif self._token:
             candidate.backend.breaker.release()
         self._token = False
@@ -142,6 +179,7 @@ class RequestMachine(Selection):
         ):
             return self._give_up(now)
         self.continuations += 1
+        self._stay_in_the_house(failure)
         self._left = [c for c in self._left if c.backend.continuation != OFF]
         if candidate in self._left:
             # Another endpoint of the same backend has the same model and, by now, no worse a chance than any.
@@ -214,6 +252,9 @@ class RequestMachine(Selection):
         self.phase = Phase.COMMIT
         self.last = now
         candidate.backend.first_tokens.add(now - self._sent_at)
+        candidate.backend.spoke(endpoint, now)
+        if self._testified is not None:
+            self._acquit(now)
         limit = self.settings.stall_seconds
         self.stall = limit if limit is not None else candidate.backend.stall_seconds
         if self._token:  # half-open: do not hold the one token for as long as the answer takes
@@ -229,6 +270,8 @@ class RequestMachine(Selection):
         """The answer is complete."""
         candidate, endpoint = self._current()
         self._record(now, "ok")
+        if self._testified is not None:
+            self._acquit(now)
         candidate.backend.succeeded(endpoint, now, self._began, self._token)
         self._token = False
         self.phase = Phase.DONE
@@ -250,6 +293,45 @@ class RequestMachine(Selection):
     def connecting(self) -> None:
         """The pause is over."""
         self.phase = Phase.CONNECT
+
+    # Testimony
+
+    def _witness(self) -> Witness | None:
+        """None where nobody's request is known to speak: then what was met counts as seen by the router itself."""
+        return Witness(self.caller, hash(self.body), self.path) if self.body else None
+
+    def _book(self, now: float, candidate: Candidate, endpoint: Endpoint, failure: Failure) -> None:
+        """Tells the backend what the attempt met.
+
+        Each endpoint hears of a request once, however often it was asked. A body that a second backend answers with a
+        failure, too, is what is wrong: then neither hears of it, unless a third one takes it.
+        """
+        reached = self.phase > Phase.CONNECT
+        backend, began, witness = candidate.backend, self._began, self._witness() if reached else None
+        if witness is None or failure.rule.mark not in _TESTIMONY:
+            backend.failed(endpoint, failure, now, began, self._token, reached=reached, witness=witness)
+            return
+        met = self._testified = self._testified or []
+        convicted = any(other.backend is not backend for other in met) and failure.outcome in _OF_A_BODY
+        if convicted or any(other.endpoint is endpoint for other in met):
+            if self._token:
+                backend.breaker.release()
+        else:
+            backend.failed(endpoint, failure, now, began, self._token, reached=reached, witness=witness)
+        if convicted:
+            for other in met:
+                if other.counted and other.failure.outcome in _OF_A_BODY:
+                    other.backend.withdraw(other.endpoint, witness)
+                    other.counted = False
+        if not any(other.endpoint is endpoint for other in met):
+            met.append(Met(backend, endpoint, failure, began, not convicted))
+
+    def _acquit(self, now: float) -> None:
+        """Somebody has taken the body, so what others met was no fault of it."""
+        for other in self._testified or ():
+            if not other.counted:
+                other.counted = True
+                other.backend.failed(other.endpoint, other.failure, now, other.began, False, witness=self._witness())
 
     def _again(self, now: float, failure: Failure, candidate: Candidate, endpoint: Endpoint) -> Try | None:
         again = failure.rule.again

@@ -19,6 +19,7 @@ from genset.router.breaker import (
     Cause,
     RetryBudget,
     State,
+    Verdict,
 )
 from genset.router.config import BackendConfig
 from genset.router.credentials import Credentials, MissingCredential, ResumingContext, tls_context
@@ -31,6 +32,7 @@ from genset.router.numbers import BackendNumbers
 from genset.router.outage import Scope, Switch
 from genset.router.outcome import Failure, Mark, Outcome
 from genset.router.providers import PROVIDERS, Provider
+from genset.router.suspicion import Refusal, Refusals, Suspicion, Witness
 from genset.router.waiting import Line
 
 #: Time for one SYN that is lost, and sent again after 1 s (RFC 6298, 2.1). A server drops those that come while its
@@ -44,7 +46,6 @@ FIRST_TOKEN_MOST_SECONDS = 120.0  # that recent answers can ask for: a backend t
 PREFILL_TOKENS_PER_SECOND: Final = 500.0  # slowest prefill that a local backend is given time for
 STALL_LOCAL_SECONDS: Final = 10.0
 STALL_CLOUD_SECONDS: Final = 15.0
-REFUSED: Final = (Cause.AUTH, Cause.MODEL)
 
 _CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
 
@@ -69,8 +70,7 @@ class Backend:
         self.local = config.kind == "local"
         self.context_tokens = config.context_tokens
         self.continuation = config.continuation
-        self.refuses_prefill = False  # said so; asked by the fallback since
-        self.streams = True  # False: said that it knows no streams; whole answers are asked for as such
+        self.refused_fields: set[str] = set()  # of those that the router adds: see `added_fields`
         self._random = random
         url = config.url
         self.provider: Provider = PROVIDERS[url.provider if url else "openAICompatible"]
@@ -80,7 +80,12 @@ class Backend:
         self.breaker = Breaker(random, probed=self.health_path is not None)
         self.retries = RetryBudget()
         self.endpoints: tuple[Endpoint, ...] = ()
-        self.hard_down_detail = ""
+        self.suspicion = Suspicion()
+        self.refusals = Refusals()
+        self.ask: Callable[[Endpoint, str], None] | None = (
+            None  # has the router ask this endpoint for itself, on a path
+        )
+        self.fell: Callable[[], None] | None = None  # told that the breaker opened, or that a refusal is proved
         self.unreached = False  # the last attempt found no way to it
         self.first_tokens = Recent()
         self.frames: defaultdict[tuple[str, bool], Frames] = defaultdict(Frames)  # by operation; True: rebuilt answers
@@ -209,12 +214,14 @@ class Backend:
             return ()
         return [endpoint for endpoint in self.endpoints if endpoint.in_flight < most]
 
-    def why_not(self, now: float) -> str:
-        """The word for evidence: why `admits` says no."""
+    def why_not(self, now: float, path: str = "") -> str:
+        """The word for evidence: why `admits` says no, or why no request on this path may go there."""
         if self.rests:
             return "cold"
+        if (refusal := self.refusals.of(path, now)) is not None:
+            return str(refusal.cause)
         state = self.breaker.view(now)
-        if self.switch.down and (state is State.CLOSED or self.breaker.cause not in REFUSED):
+        if self.switch.down:
             return self.switch.word
         if not self.endpoints:
             return "no_endpoint"
@@ -226,10 +233,10 @@ class Backend:
             return "breaker_" + state.replace("-", "_")
         return str(self.breaker.cause)
 
-    def is_last_resort(self, now: float) -> bool:
+    def is_last_resort(self, now: float, path: str = "") -> bool:
         """Whether it may be tried although `admits` says no: broken, perhaps, but neither refusing us nor cooling."""
         cause = self.breaker.cause if self.breaker.view(now) is not State.CLOSED else Cause.NONE
-        if self.is_full(now):
+        if self.is_full(now) or self.refusals.of(path, now) is not None:
             return False
         return bool(self._with_place(first=True)) and cause in (Cause.NONE, Cause.FAILURES, Cause.NO_ENDPOINT)
 
@@ -261,27 +268,38 @@ class Backend:
             return self.unreached and self.breaker.view(now) is State.OPEN
         return not any(endpoint.healthy is not False for endpoint in self.endpoints)
 
-    def refuses(self, now: float) -> bool:
-        """Whether it does not take the router's key, or does not know its model, as far as is known."""
-        return self.breaker.view(now) is not State.CLOSED and self.breaker.cause in REFUSED
-
     # What the state machine tells
 
     def succeeded(self, endpoint: Endpoint, now: float, began: float, token: bool) -> None:
         self.unreached = False
         if self.switch.alarmed:
             self.switch.answered(now, began)
-        endpoint.last_success = now
+        self.spoke(endpoint, now)
         if self._many:
             endpoint.breaker.success(now, began)
         self.breaker.success(now, began, token)
 
-    def failed(
-        self, endpoint: Endpoint, failure: Failure, now: float, began: float, token: bool, *, reached: bool = True
-    ) -> bool:
-        """Books a failed attempt by its row of the table. True when the backend's breaker opened.
+    def spoke(self, endpoint: Endpoint, now: float) -> None:
+        """An answer has begun: that speaks for the backend."""
+        endpoint.last_success = now
+        if self.suspicion.heard:
+            self.suspicion.answered(now)
 
-        `reached`: a connection was made; only one that could not be made tells of the way there.
+    def failed(
+        self,
+        endpoint: Endpoint,
+        failure: Failure,
+        now: float,
+        began: float,
+        token: bool,
+        *,
+        reached: bool = True,
+        witness: Witness | None = None,
+    ) -> None:
+        """Books a failed attempt by its row of the table.
+
+        `reached`: a connection was made. Only one that could not be made tells of the way there, and is no testimony:
+        nothing of the request had any part in it. `witness`: whose request it was; None: the router's own.
         """
         self.unreached = not reached and failure.outcome is Outcome.UNREACHABLE
         if self.unreached:
@@ -289,33 +307,100 @@ class Backend:
         elif failure.status and self.switch.alarmed:
             self.switch.answered(now, began)
         mark = failure.rule.mark
-        if mark is Mark.NONE:
-            if token:
-                self.breaker.release()
-            return False
+        if mark is Mark.ENDPOINT or mark is Mark.BACKEND:
+            endpoint_only = mark is Mark.ENDPOINT
+            self.broke(endpoint, now, began, token, endpoint_only=endpoint_only, witness=witness if reached else None)
+            return
         if mark is Mark.COOL:
             self.breaker.cool(now, failure.retry_after)
-            return True
+            return
+        if token:
+            self.breaker.release()
         if mark is Mark.AUTH or mark is Mark.MODEL:
-            auth = mark is Mark.AUTH
-            seconds = HARD_DOWN_AUTH_SECONDS if auth else HARD_DOWN_MODEL_SECONDS
-            self.breaker.trip(now, Cause.AUTH if auth else Cause.MODEL, seconds)
-            self.hard_down_detail = failure.detail
-            return True
-        return self.broke(endpoint, now, began, token, endpoint_only=mark is Mark.ENDPOINT)
+            self._refused(endpoint, failure, now, witness)
 
-    def broke(self, endpoint: Endpoint, now: float, began: float, token: bool, *, endpoint_only: bool) -> bool:
+    def _refused(self, endpoint: Endpoint, failure: Failure, now: float, witness: Witness | None) -> None:
+        """The key or the model was refused: proved by the router's own request, or by callers who agree."""
+        auth = failure.rule.mark is Mark.AUTH
+        cause = Cause.AUTH if auth else Cause.MODEL
+        path = witness.path if witness is not None else ""
+        about = "" if auth else path
+        if witness is not None and not self.suspicion.hear(cause, about, witness, now):
+            self._doubt(endpoint, path, now)
+            return
+        self._refuse(cause, path, failure.detail, now)
+
+    def _refuse(self, cause: Cause, met_on: str, detail: str, now: float) -> None:
+        seconds = HARD_DOWN_AUTH_SECONDS if cause is Cause.AUTH else HARD_DOWN_MODEL_SECONDS
+        self.refusals.mark(Refusal(cause, met_on, now, now + seconds, detail))
+        self._fell()
+
+    def broke(
+        self,
+        endpoint: Endpoint,
+        now: float,
+        began: float,
+        token: bool,
+        *,
+        endpoint_only: bool,
+        witness: Witness | None = None,
+    ) -> None:
         """+1 on the endpoint; on the backend as well, unless the fault is one address' and a sibling is well."""
-        if not self._many:  # one endpoint: its breaker would say the same
-            return self.breaker.failure(now, began, token)
-        endpoint.breaker.failure(now, began)
-        if endpoint_only and self.demand is not None:
-            endpoint.doubt()  # likely put to rest under the request's feet: the next one waits, or goes elsewhere
-        if endpoint_only and any(e is not endpoint and self._usable(e, now) for e in self.endpoints):
-            if token:
-                self.breaker.release()
-            return False
-        return self.breaker.failure(now, began, token)
+        proved = witness is None or self.suspicion.hear(Cause.FAILURES, "", witness, now)
+        verdict = Verdict.NOTHING
+        counts = True
+        if self._many:
+            verdict = endpoint.breaker.failure(now, began, proved=proved)
+            if endpoint_only and self.demand is not None:
+                endpoint.doubt()  # likely put to rest under the request's feet: the next one waits, or goes elsewhere
+            counts = not (endpoint_only and self._has_other(endpoint, now))
+        if counts:
+            verdict = max(verdict, self.breaker.failure(now, began, token, proved=proved))
+        elif token:
+            self.breaker.release()
+        if verdict == Verdict.DOUBT and witness is not None:
+            self._doubt(endpoint, witness.path, now)
+        elif verdict == Verdict.OPENED:
+            self._fell()
+
+    def withdraw(self, endpoint: Endpoint, witness: Witness) -> None:
+        """Takes a testimony back: the same body failed at another backend, too."""
+        self.suspicion.withdraw(witness)
+        self.breaker.withdraw()
+        if self._many:
+            endpoint.breaker.withdraw()
+
+    def verified(self, endpoint: Endpoint, path: str, failure: Failure | None, now: float, began: float) -> None:
+        """Books a request of the router's own, without a byte of any client. `failure`: None if it was answered."""
+        self.suspicion.asked(now)
+        mark = failure.rule.mark if failure is not None else Mark.NONE
+        if failure is None or (mark is Mark.NONE and failure.status):
+            self.refusals.clear(path)
+            self.suspicion.answered(now)
+            endpoint.breaker.acquit(now, began)
+            self.breaker.acquit(now, began)
+        elif mark is Mark.AUTH:
+            self._refuse(Cause.AUTH, path, failure.detail, now)
+        elif mark is Mark.MODEL:
+            self._refuse(Cause.MODEL, path, failure.detail, now)
+        elif mark is Mark.COOL:
+            self.breaker.cool(now, failure.retry_after)
+        elif mark is not Mark.NONE:
+            endpoint.breaker.convict(now)
+            if not self._has_other(endpoint, now):
+                self.breaker.convict(now)
+            self._fell()
+
+    def _doubt(self, endpoint: Endpoint, path: str, now: float) -> None:
+        if self.ask is not None and self.suspicion.may_ask(now):
+            self.ask(endpoint, path)
+
+    def _fell(self) -> None:
+        if self.fell is not None:
+            self.fell()
+
+    def _has_other(self, endpoint: Endpoint, now: float) -> bool:
+        return any(e is not endpoint and self._usable(e, now) for e in self.endpoints)
 
     def probed(self, endpoint: Endpoint, good: bool, now: float, *, late: bool = False) -> None:
         """Books an active probe of one endpoint."""

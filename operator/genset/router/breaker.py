@@ -1,9 +1,11 @@
 """Breakers and the retry budget: when a backend or an endpoint may be asked.
 
 Pure: the clock and the randomness come in as arguments. A breaker opens after 3 consecutive failures, or when half of
-at least 10 outcomes within 30 s failed. It is open for 5 s x 2^n (at most 120 s; 15 s where active probes exist), never
-less than a Retry-After. Then it is half-open: one request or probe at a time, and it closes after 2 successes with at least
-10 s between the first of them and the closing, so that a flapping backend does not drag traffic to and fro.
+at least 10 outcomes within 30 s failed; what only a caller's request says has to be proved first (`suspicion`). It is
+open for 5 s x 2^n (at most 15 s where probes exist, 20 s elsewhere), never less than a Retry-After. Then it is half-open:
+one request or probe at a time, and it closes after 2 successes with at least 10 s between the first of them and the
+closing, so that a flapping backend does not drag traffic to and fro. Back within 30 s of the recovery, however long it
+took: 20 s until somebody looks, and 10 s of health.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ WINDOW_SECONDS: Final = 30.0
 WINDOW_MINIMUM: Final = 10  # outcomes in the window before its share of failures counts
 WINDOW_SHARE: Final = 0.5
 OPEN_SECONDS: Final = 5.0
-OPEN_MOST_SECONDS: Final = 120.0
+OPEN_MOST_SECONDS: Final = 20.0
 OPEN_MOST_PROBED_SECONDS: Final = 15.0
 JITTER: Final = 0.2
 CLOSE_SUCCESSES: Final = 2
 FAILBACK_SECONDS: Final = 10.0
 FORGET_SECONDS: Final = 60.0  # closed for so long: the next opening starts at OPEN_SECONDS again
 HARD_DOWN_AUTH_SECONDS: Final = 1800.0  # a new credentials file clears it at once: the backend is built anew
-HARD_DOWN_MODEL_SECONDS: Final = 300.0
+HARD_DOWN_MODEL_SECONDS: Final = 300.0  # both are probed meanwhile
 SHORT_RETRY_AFTER_SECONDS: Final = 3.0  # a 429 with no more than this is waited for
 
 RETRY_SHARE: Final = 0.2
@@ -43,7 +45,10 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a breaker is open. Only FAILURES may be tried as the least bad when nothing else is left."""
+    """Why a breaker is open, or a backend refuses (AUTH, MODEL: `suspicion.Refusal`).
+
+    Only FAILURES may be tried as the least bad when nothing else is left.
+    """
 
     NONE = ""
     FAILURES = "failures"
@@ -51,6 +56,14 @@ class Cause(StrEnum):
     RATE_LIMITED = "rate_limited"
     AUTH = "auth"
     MODEL = "model_not_found"
+
+
+class Verdict:
+    """What a failure did to a breaker. Plain numbers: compiled, they cost nothing to compare."""
+
+    NOTHING: Final = 0
+    OPENED: Final = 1
+    DOUBT: Final = 2  # it would have opened, had the failure been proved
 
 
 _CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and these run for every request
@@ -77,6 +90,7 @@ class Breaker:
         "closed_at",
         "good",
         "healthy_since",
+        "most_open",
         "open_until",
         "opened_at",
         "openings",
@@ -89,6 +103,7 @@ class Breaker:
         self._jitter = jitter  # uniform in [0, 1)
         self._probed = probed
         self._failback_seconds = failback_seconds
+        self.most_open = OPEN_MOST_PROBED_SECONDS if probed else OPEN_MOST_SECONDS
         self._consecutive = 0
         self._slots: list[list[int]] = [[-1, 0, 0] for _ in range(_BUCKETS)]  # epoch, successes, failures
         self._current = self._slots[0]
@@ -145,26 +160,66 @@ class Breaker:
         ):
             self._close(now)
 
-    def failure(self, now: float, began: float, token: bool = False) -> bool:
-        """A request or a probe that began at `began` failed. True when this opened the breaker."""
+    def failure(self, now: float, began: float, token: bool = False, *, proved: bool = True) -> int:
+        """A request or a probe that began at `began` failed. Returns a Verdict.
+
+        `proved`: it is more than what one caller's request says. Without that the breaker counts, and does not move.
+        """
         if token:
             self._token = False
         if self.state is State.CLOSED:
             self._consecutive += 1
             self._slot(now)[2] += 1
             if self._consecutive >= CONSECUTIVE_FAILURES or self._window_is_bad(now):
-                self._open(now, Cause.FAILURES, self._pause(now))
-                return True
-            return False
+                return self._judge(now, proved)
+            return Verdict.NOTHING
         if began < self.opened_at:
-            return False  # the tail of the outage that is known already
+            return Verdict.NOTHING  # the tail of the outage that is known already
         self._turn(now)
+        if self.state is State.HALF_OPEN:
+            return self._judge(now, proved)
         self.good = 0
         self.healthy_since = None
-        if self.state is State.HALF_OPEN:
+        return Verdict.NOTHING
+
+    def _judge(self, now: float, proved: bool) -> int:
+        if not proved:
+            return Verdict.DOUBT
+        self._open(now, Cause.FAILURES, self._pause(now))
+        return Verdict.OPENED
+
+    def convict(self, now: float) -> None:
+        """The router's own request has failed: opens, unless it is open."""
+        if self.view(now) is not State.OPEN:
             self._open(now, Cause.FAILURES, self._pause(now))
-            return True
-        return False
+
+    def acquit(self, now: float, began: float) -> None:
+        """The router's own request was answered: what was counted were callers' own faults."""
+        if self.state is State.CLOSED:
+            self._forget_window()
+        else:
+            self.success(now, began)
+
+    def withdraw(self) -> None:
+        """Takes one failure back that was not the backend's."""
+        if self._consecutive:
+            self._consecutive -= 1
+        if self._current[2]:
+            self._current[2] -= 1
+
+    def hope(self, now: float) -> None:
+        """A free probe was answered: the server is there. Requests still have to prove that it works."""
+        if self.state is not State.CLOSED and self.healthy_since is None:
+            self.healthy_since = now
+            self.good = max(self.good, 1)
+
+    def despair(self, now: float, until: float) -> None:
+        """A free probe was not answered: no request needs to find that out before `until`."""
+        if self.view(now) is State.HALF_OPEN and not self._token:
+            self.state = State.OPEN
+        if self.state is State.OPEN:
+            self.open_until = max(self.open_until, until)
+            self.probe_failed()
 
     def trip(self, now: float, cause: Cause, seconds: float = 0.0) -> None:
         """Opens at once: no endpoint left, a Retry-After, refused credentials, an unknown model."""
@@ -218,8 +273,11 @@ class Breaker:
         self.cause = Cause.NONE
         self._broken = False
         self.closed_at = now
-        self._consecutive = 0
         self._token = False
+        self._forget_window()
+
+    def _forget_window(self) -> None:
+        self._consecutive = 0
         self._current_until = -math.inf
         for slot in self._slots:
             slot[0] = -1
@@ -228,9 +286,8 @@ class Breaker:
         """Seconds of the opening that follows."""
         if self.state is State.CLOSED and now - self.closed_at >= FORGET_SECONDS:
             self.openings = 0
-        most = OPEN_MOST_PROBED_SECONDS if self._probed else OPEN_MOST_SECONDS
-        pause = min(OPEN_SECONDS * (1 << min(self.openings, 10)), most)
-        return pause * (1 - JITTER + 2 * JITTER * self._jitter())
+        pause = min(OPEN_SECONDS * (1 << min(self.openings, 10)), self.most_open)
+        return min(pause * (1 - JITTER + 2 * JITTER * self._jitter()), self.most_open)
 
     def _slot(self, now: float) -> list[int]:
         epoch = int(now / _BUCKET_SECONDS)

@@ -117,6 +117,11 @@ class WeightedBackend(_Model):
     weight: int = 1
 
 
+#: Outcomes of the house that send a request on to a cloud unless a route says otherwise. TooLong is no outcome but a size:
+#: what the house cannot hold was never its to answer.
+TO_CLOUD_ON: Final = ("Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong")
+
+
 class FailoverConfig(_Model):
     """Seconds; None means the router's own default for the kind of backend."""
 
@@ -126,6 +131,7 @@ class FailoverConfig(_Model):
     max_attempts: int = 4
     continue_streams: bool = True
     rebuild_answers: bool = True
+    to_cloud_on: tuple[str, ...] = TO_CLOUD_ON
 
 
 class ColdStartConfig(_Model):

@@ -19,8 +19,9 @@ from typing import Final
 
 from genset.router.backend import Backend
 from genset.router.endpoint import Endpoint
+from genset.router.own_request import get
+from genset.router.verify import Verifier
 from genset.router.wire.connect import ConnectFailed, Connector, NothingLeft
-from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,10 @@ class Watcher:
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._first_looks: list[asyncio.Future[None]] = []
         self._dns_failing = False
+        self._verifier = Verifier(backend, connector, now, random)
 
     async def start(self) -> None:
+        self._verifier.start()
         loop = asyncio.get_running_loop()
         if self._backend.config.local is not None:
             with contextlib.suppress(TimeoutError):
@@ -63,6 +66,7 @@ class Watcher:
         self._first_looks.clear()
 
     def stop(self) -> None:
+        self._verifier.stop()
         for task in (*self._tasks, *self._probes.values()):
             task.cancel()
         for endpoint in self._backend.endpoints:
@@ -175,7 +179,8 @@ class Watcher:
         detail = ""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                status = await _ask(self._connector, backend, endpoint)
+                assert backend.health_path is not None
+                status = (await get(self._connector, backend, endpoint, backend.health_path)).status
             good = 200 <= status < 300
             detail = f"answered {status}"
         except TimeoutError:
@@ -190,40 +195,3 @@ class Watcher:
         if before is not endpoint.healthy:
             word = "well" if endpoint.healthy else "ill"
             log.info("Found endpoint %s of backend %s %s: %s", endpoint.name, backend.name, word, detail)
-
-
-class _Reply:
-    """Listens to the connection of one probe."""
-
-    def __init__(self) -> None:
-        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        if not self.status.done():
-            self.status.set_result(status)
-
-    def on_body(self, data: bytes) -> None:
-        """A probe's body means nothing."""
-
-    def on_end(self, verified: bool) -> None:
-        """Nor does its end."""
-
-    def on_upstream_lost(self, detail: str, *, stale: bool) -> None:
-        if not self.status.done():
-            self.status.set_exception(ConnectionError(detail))
-
-
-async def _ask(connector: Connector, backend: Backend, endpoint: Endpoint) -> int:
-    """Status of one GET of the health path, on a connection of its own: a probe also tells whether one can be made."""
-    assert backend.health_path is not None
-    connection: UpstreamConnection = await connector.open(backend, endpoint)
-    try:
-        reply = _Reply()
-        key = b""
-        if backend.key:
-            key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
-        head = b"GET %b HTTP/1.1\r\nhost: %b\r\n%buser-agent: genset\r\nconnection: close\r\n\r\n"
-        connection.begin(reply, head % (backend.health_path.encode(), endpoint.name.encode(), key), connector.outbox)
-        return await reply.status
-    finally:
-        connection.drop()

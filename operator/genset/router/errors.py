@@ -48,6 +48,8 @@ VOCABULARY: Final = _kinds(
     ErrorKind("provider_auth", 502, "upstream_auth"),
     ErrorKind("provider_model_not_found", 502, "upstream_model_not_found"),
     ErrorKind("provider_unsupported", 501, "upstream_unsupported"),
+    ErrorKind("provider_denied", 403, "upstream_denied"),
+    ErrorKind("provider_conflict", 409, "upstream_conflict"),
     ErrorKind("provider_context_exceeded", 400, "context_length_exceeded"),
     ErrorKind("provider_content_filter", 400, "content_filter"),
     ErrorKind("provider_rejected", 400, "upstream_rejected"),

@@ -13,9 +13,9 @@ from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.outcome import Failure, Outcome
 
 
-def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, again: int) -> ErrorAnswer:
+def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, again: int, path: str = "") -> ErrorAnswer:
     """No backend was even asked. `again`: seconds for Retry-After."""
-    reasons = {c.backend.name: c.backend.why_not(now) for c in candidates}
+    reasons = {c.backend.name: c.backend.why_not(now, path) for c in candidates}
     story = ", ".join(f"{name}: {why}" for name, why in reasons.items())
     words = set(reasons.values())
     if now >= deadline:

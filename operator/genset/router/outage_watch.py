@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from genset.router.backend import Backend
 from genset.router.outage import CloudSwitch, HouseSwitch, Scope, Switch
+from genset.router.suspicion import Refusal
 from genset.router.wire.connect import ConnectFailed, Connector
 
 log = logging.getLogger(__name__)
@@ -95,11 +96,11 @@ class OutageWatch:
             {
                 "scope": Scope.BACKEND,
                 "backend": backend.name,
-                "cause": backend.breaker.cause,
-                "since": self._since(backend.breaker.opened_at),
-                "detail": backend.hard_down_detail,
+                "cause": refusal.cause,
+                "since": self._since(refusal.since),
+                "detail": refusal.detail,
             }
-            for backend in self._refused()
+            for backend, refusal in self._refused()
         ]
         return sides + refused
 
@@ -123,9 +124,12 @@ class OutageWatch:
         yield gauge
         yield flips
 
-    def _refused(self) -> Iterable[Backend]:
+    def _refused(self) -> Iterator[tuple[Backend, Refusal]]:
+        """Backends that refuse the router, by name, each with the first of its refusals."""
         now = self._now()
-        return (backend for _, backend in sorted(self._backends.items()) if backend.refuses(now))
+        for _, backend in sorted(self._backends.items()):
+            if refusals := backend.refusals.all(now):
+                yield backend, refusals[0]
 
     def _since(self, at: float) -> str:
         moment = datetime.fromtimestamp(self._wall() - (self._now() - at), UTC)

@@ -1,20 +1,21 @@
 """The outcome table: what one attempt's end before commit means for the next step, the breakers and the client.
 
-Pure. `RULES` is failover.md's table, row by row; `classify` names the row of an upstream response. A provider's own
-words for an exhausted context, a content filter or a quota come from its entry in `providers`.
+Pure. `RULES` is the table, row by row; `classify` names the row of an upstream's response. The status, `error.code` and
+`error.type` decide. A message may quote the request, so it counts only where a known server says so (`known_messages`).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final
 
 import orjson
 
 from genset.router.errors import VOCABULARY, ErrorKind
-from genset.router.providers.base import Provider
+from genset.router.known_messages import meaning_of
+from genset.router.upstream_error import MESSAGE_BYTES, codes_of, error_of, parse_retry_after, status_in, text_of
 
 WORDS_CHARACTERS: Final = 512  # of an upstream's message that are kept
 ERROR_BODY_BYTES: Final = 64 * 1024  # as much of an error body as is read and, where the table says so, handed on
@@ -37,7 +38,9 @@ class Outcome(StrEnum):
     CONTEXT_EXCEEDED = "context_exceeded"
     CONTENT_FILTER = "content_filter"
     REJECTED = "rejected"
-    UNSUPPORTED = "unsupported"  # this backend does not offer the path at all
+    UNSUPPORTED = "unsupported"  # this backend cannot do what the request asks: the path, a tool, a picture, a field
+    DENIED = "denied"  # this backend will not do this request: a firewall, a limit that the caller set, its own choice of servers
+    CONFLICT = "conflict"  # 409: the same request may be taken in a moment
     INVALID_RESPONSE = "invalid_response"  # error inside a 200, an end without an answer, garbage, a redirect
 
 
@@ -60,14 +63,14 @@ class Next(StrEnum):
 
 
 class Mark(StrEnum):
-    """What the breakers learn."""
+    """What the backend's state learns. AUTH and MODEL are suspicions until they are confirmed (`suspicion`)."""
 
     NONE = "none"
     ENDPOINT = "endpoint"  # +1 on the endpoint; on the backend too, once no healthy sibling is left
     BACKEND = "backend"  # +1 on both
     COOL = "cool"
-    AUTH = "auth"  # hard down until the credentials change, or 30 min
-    MODEL = "model"  # hard down 5 min
+    AUTH = "auth"  # then down until the credentials change, a probe succeeds, or 30 min
+    MODEL = "model"  # for the path it was said on; then down until a probe succeeds, or 5 min
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ RULES: dict[Outcome, Rule] = {
     Outcome.CONTENT_FILTER: _rule(Again.NO, Next.NO, Mark.NONE, "provider_content_filter", original=True),
     Outcome.REJECTED: _rule(Again.NO, Next.NO, Mark.NONE, "provider_rejected", original=True),
     Outcome.UNSUPPORTED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_unsupported", original=True),
+    Outcome.DENIED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_denied", original=True),
+    Outcome.CONFLICT: _rule(Again.ONCE, Next.YES, Mark.NONE, "provider_conflict", original=True),
     Outcome.INVALID_RESPONSE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_invalid_response"),
 }
 
@@ -126,58 +131,70 @@ class Failure:
         return RULES[self.outcome]
 
 
-def classify(
-    status: int, headers: dict[bytes, bytes], body: bytes, provider: Provider, *, wall: float, may_wait: float
-) -> Failure:
-    """The row of a response that is no 2xx.
+#: Codes and types by which servers say that the key, or the account behind it, is of no use. Exact words, lower case:
+#: OpenAI's and Anthropic's API references, Google's google.rpc.Code, LiteLLM's proxy.
+_ACCOUNT: Final = frozenset((
+    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated",
+    "account_suspended", "access_terminated", "invalid_api_key", "invalid_authentication", "authentication_error",
+    "permission_error", "billing_error", "permission_denied", "unauthenticated",
+    "unsupported_country_region_territory", "insufficient_balance", "budget_exceeded", "key_expired",
+    "api_key_invalid",
+))  # fmt: skip
+_UNKNOWN_MODEL: Final = frozenset((
+    "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model",
+))  # fmt: skip
+_TOO_LONG: Final = frozenset((
+    "context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "request_too_large",
+    "model_context_window_exceeded",
+))  # fmt: skip
+_FILTERED: Final = frozenset((
+    "content_filter", "content_policy_violation", "responsibleaipolicyviolation", "content_blocked",
+    "moderation_blocked",
+))  # fmt: skip
+_UNABLE: Final = frozenset((
+    "unsupported_parameter", "unsupported_value", "unsupported_model", "unsupported_country", "unknown_parameter",
+    "extra_forbidden", "unsupported_content_type", "not_supported_error", "model_not_supported",
+    "unsupported_media_type",
+))  # fmt: skip
+_LIMITED: Final = frozenset((
+    "rate_limit_exceeded", "rate_limit_error", "tokens", "requests", "capacity_exceeded",
+))  # fmt: skip
+_OVERLOADED: Final = frozenset((
+    "overloaded_error", "unavailable_error",
+))  # fmt: skip
+_BY_NAME: Final = {outcome.value: outcome for outcome in Outcome}
 
-    `headers` have lower-case names. `wall` is the time of day (seconds since 1970), for a Retry-After that is a date;
-    `may_wait` is the longest Retry-After that is worth waiting for (3 s, or what the deadline leaves).
+
+def classify(
+    status: int, headers: dict[bytes, bytes], body: bytes, model: str = "", *, wall: float, may_wait: float
+) -> Failure:
+    """Returns the row of a response that is no 2xx.
+
+    `headers` have lower-case names. `model` is the name that the backend was asked for. `wall` is the time of day
+    (seconds since 1970), for a Retry-After that is a date; `may_wait` is the longest Retry-After that is worth waiting
+    for (3 s, or what the deadline leaves).
     """
     retry_after = parse_retry_after(headers, wall)
-    found = _error_of(body)
-    outcome = _outcome(status, provider, found, retry_after, may_wait)
+    found = error_of(body)
+    outcome = _outcome(status, found, model, retry_after, may_wait)
     content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
     body = body[:ERROR_BODY_BYTES]
-    return Failure(outcome, f"answered {status}", status, retry_after, body, content_type, _words_of(found))
+    shown = 400 if status >= 500 and outcome is Outcome.UNSUPPORTED and status != 501 else status
+    return Failure(outcome, f"answered {status}", shown, retry_after, body, content_type, _words_of(found))
 
 
-def classify_in_band(found: dict[str, Any], provider: Provider, detail: str) -> Failure:
-    """The row of an error that arrived inside a 200, before commit: by the status it names, if it names one."""
-    status = next((found[key] for key in ("code", "status") if _is_status(found.get(key))), 0)
+def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Failure:
+    """Returns the row of an error that arrived inside a 200, before commit: by the status it names, if it names one."""
+    status = status_in(found)
     body = orjson.dumps({"error": found})
-    if not status:
-        outcome = _by_words(provider, found) or Outcome.INVALID_RESPONSE
-    else:
-        outcome = _outcome(status, provider, found, None, 0.0)
+    if status:
+        outcome = _outcome(status, found, model, None, 0.0)
         if outcome in (Outcome.SERVER_ERROR, Outcome.UNAVAILABLE):
             outcome = Outcome.INVALID_RESPONSE
-    shown = status or (400 if outcome in (Outcome.CONTEXT_EXCEEDED, Outcome.CONTENT_FILTER) else 0)
+    else:
+        outcome = _by_code(codes_of(found)) or _known(400, found) or Outcome.INVALID_RESPONSE
+    shown = status or (400 if RULES[outcome].original else 0)
     return Failure(outcome, detail, shown, None, body, words=_words_of(found))
-
-
-def parse_retry_after(headers: dict[bytes, bytes], wall: float) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after` (a number or an HTTP date); None where there is no sense in it."""
-    if raw := headers.get(b"retry-after-ms"):
-        try:
-            return _bounded(float(raw) / 1000)
-        except ValueError:
-            pass
-    raw = headers.get(b"retry-after", b"")
-    if not raw:
-        return None
-    try:
-        return _bounded(float(raw))
-    except ValueError:
-        pass
-    try:
-        return _bounded(parsedate_to_datetime(raw.decode("latin-1")).timestamp() - wall)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _bounded(seconds: float) -> float | None:
-    return min(max(seconds, 0.0), 86_400.0) if seconds == seconds else None  # NaN is not equal to itself
 
 
 def _words_of(found: dict[str, Any]) -> str:
@@ -185,64 +202,107 @@ def _words_of(found: dict[str, Any]) -> str:
     return message[:WORDS_CHARACTERS] if isinstance(message, str) else ""
 
 
-def _is_status(value: object) -> bool:
-    return isinstance(value, int) and 400 <= value <= 599
-
-
-def _error_of(body: bytes) -> dict[str, Any]:
-    """The error object of an OpenAI-shaped body; also of the bare strings and `detail`s that other servers send."""
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {"message": body[:2048].decode("utf-8", "replace")}
-    if not isinstance(parsed, dict):
-        return {"message": str(parsed)[:2048]}
-    found = parsed.get("error")
-    if isinstance(found, dict):
-        return found
-    if isinstance(found, str):
-        return {**parsed, "message": found}
-    return {"message": str(parsed.get("message") or parsed.get("detail") or "")[:2048], **parsed}
-
-
-def _by_words(provider: Provider, found: dict[str, Any]) -> Outcome | None:
-    if provider.is_quota(found):
+def _by_code(codes: frozenset[str]) -> Outcome | None:
+    if not codes.isdisjoint(_ACCOUNT):
         return Outcome.AUTH
-    if provider.is_context_exceeded(found):
+    if not codes.isdisjoint(_TOO_LONG):
         return Outcome.CONTEXT_EXCEEDED
-    if provider.is_content_filter(found):
+    if not codes.isdisjoint(_FILTERED):
         return Outcome.CONTENT_FILTER
+    if not codes.isdisjoint(_UNKNOWN_MODEL):
+        return Outcome.MODEL_NOT_FOUND
+    if not codes.isdisjoint(_UNABLE):
+        return Outcome.UNSUPPORTED
     return None
 
 
-def _outcome(
-    status: int, provider: Provider, found: dict[str, Any], retry_after: float | None, may_wait: float
-) -> Outcome:
+def _known(status: int, found: dict[str, Any]) -> Outcome | None:
+    message = text_of(found.get("message"))[:MESSAGE_BYTES]
+    return _BY_NAME.get(meaning_of(status, message)) if message else None
+
+
+def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float | None, may_wait: float) -> Outcome:
     if status < 400:
         return Outcome.INVALID_RESPONSE  # a redirect would carry the key somewhere else
-    if status == 503:
-        if retry_after is None:
-            return Outcome.UNAVAILABLE
-        return Outcome.RATE_LIMITED_SHORT if retry_after <= may_wait else Outcome.RATE_LIMITED
     if status in (501, 505):
         return Outcome.UNSUPPORTED
+    codes = codes_of(found)
     if status >= 500:
-        # llama.cpp has said so with a 500, too
-        return Outcome.CONTEXT_EXCEEDED if provider.is_context_exceeded(found) else Outcome.SERVER_ERROR
-    if status == 429:
-        if provider.is_quota(found):
+        return _server_fault(status, found, codes, retry_after, may_wait)
+    known = _known(status, found)
+    if status == 429 or status == 498:
+        if not codes.isdisjoint(_ACCOUNT) or any(code.endswith("_spend_limit_reached") for code in codes):
             return Outcome.AUTH
-        if retry_after is not None and retry_after <= may_wait:
-            return Outcome.RATE_LIMITED_SHORT
-        return Outcome.RATE_LIMITED
-    if status in (400, 403, 413, 422) and (named := _by_words(provider, found)):
-        return named
-    if status in (401, 402, 403, 407):
+        if known is Outcome.CONTEXT_EXCEEDED or known is Outcome.AUTH:
+            return known
+        return _limited(retry_after, may_wait)
+    if known is not None:
+        return known
+    if status == 401 or status == 407:
         return Outcome.AUTH
+    named = _by_code(codes)
+    if status == 402:
+        return Outcome.AUTH
+    if status == 403:
+        # Firewalls, guardrails and proxies answer so, too: without an account's code it is about this request.
+        return named if named is not None and named is not Outcome.UNSUPPORTED else Outcome.DENIED
     if status == 404:
-        return Outcome.MODEL_NOT_FOUND if provider.is_model_not_found(found) else Outcome.UNSUPPORTED
-    if status == 405:
+        return Outcome.MODEL_NOT_FOUND if _names_no_model(found, codes, model) else Outcome.UNSUPPORTED
+    return _caller_fault(status, codes, named, retry_after, may_wait)
+
+
+def _caller_fault(
+    status: int, codes: frozenset[str], named: Outcome | None, retry_after: float | None, may_wait: float
+) -> Outcome:
+    """The other statuses of 4xx."""
+    if status == 413:
+        if not codes.isdisjoint(_LIMITED):
+            return _limited(retry_after, may_wait)
+        return named or Outcome.CONTEXT_EXCEEDED  # bytes or tokens: one that holds more may take it
+    if named is not None:
+        return named
+    if status in (405, 406, 414, 415, 431):
         return Outcome.UNSUPPORTED
     if status == 408:
         return Outcome.TOO_LATE
+    if status == 409:
+        return Outcome.CONFLICT
+    if status == 424:  # Bedrock: the model failed
+        return Outcome.SERVER_ERROR
+    if status == 446:  # Portkey: a guardrail
+        return Outcome.CONTENT_FILTER
+    if status == 421 or status == 423 or status == 425 or status == 451:
+        return Outcome.DENIED
     return Outcome.REJECTED
+
+
+def _server_fault(
+    status: int, found: dict[str, Any], codes: frozenset[str], retry_after: float | None, may_wait: float
+) -> Outcome:
+    """A 5xx. llama.cpp and others answer so to what the caller got wrong, too."""
+    known = _known(status, found)
+    if known in (Outcome.CONTEXT_EXCEEDED, Outcome.UNSUPPORTED):
+        return known
+    if not codes.isdisjoint(_TOO_LONG):
+        return Outcome.CONTEXT_EXCEEDED
+    if retry_after is not None:
+        return _limited(retry_after, may_wait)
+    if status == 503 or status == 529 or not codes.isdisjoint(_OVERLOADED):
+        return Outcome.UNAVAILABLE
+    return Outcome.SERVER_ERROR
+
+
+def _limited(retry_after: float | None, may_wait: float) -> Outcome:
+    short = retry_after is not None and retry_after <= may_wait
+    return Outcome.RATE_LIMITED_SHORT if short else Outcome.RATE_LIMITED
+
+
+def _names_no_model(found: dict[str, Any], codes: frozenset[str], model: str) -> bool:
+    """Whether a 404 says that the model is not there; any other means that the path is not."""
+    if not codes.isdisjoint(_UNKNOWN_MODEL):
+        return True
+    message = text_of(found.get("message")).lower()
+    gone = "does not exist" in message or "not found" in message or "not exist" in message
+    if "not_found_error" in codes and message.startswith("model"):  # Anthropic: "model: NAME"
+        return True
+    return gone and bool(model) and re.search(rf"(?<![\w.-]){re.escape(model.lower())}(?![\w-])", message) is not None

@@ -11,15 +11,41 @@ from typing import Any, Final
 
 from genset.router.backend import Backend
 from genset.router.balance.prompt import prompt_key
-from genset.router.breaker import State
+from genset.router.breaker import Cause, State
 from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, Try, Wait
 from genset.router.endpoint import Endpoint
 from genset.router.errors import VOCABULARY, ErrorKind
 from genset.router.last_word import last_failed, none_tried, seconds_until
-from genset.router.outcome import Failure, Next
+from genset.router.outcome import Failure, Next, Outcome
 
 _CLOSED: Final = State.CLOSED
+#: Why a backend of the house is passed over (a word for evidence) -> what `toCloudOn` calls it. Others: it cannot be reached,
+#: or its breaker is open for a reason that any of these three may be.
+_PASSED_OVER: Final = {
+    COLD: ("Cold",),
+    FULL: ("Full",),
+    Cause.RATE_LIMITED.value: ("Full",),
+    Cause.AUTH.value: ("ServerError",),
+    Cause.MODEL.value: ("ServerError",),
+}
+_BROKEN: Final = ("Unreachable", "TooLate", "ServerError")
+#: Outcome of an attempt -> what `toCloudOn` calls it. Others are refusals of the request, Unsupported; but a 501 or 505 says
+#: that the server has nothing of the kind, whatever the request.
+_OUTCOMES: Final = {
+    Outcome.UNREACHABLE: "Unreachable",
+    Outcome.EXHAUSTED: "Unreachable",
+    Outcome.INTERRUPTED: "Unreachable",
+    Outcome.TOO_LATE: "TooLate",
+    Outcome.SERVER_ERROR: "ServerError",
+    Outcome.INVALID_RESPONSE: "ServerError",
+    Outcome.AUTH: "ServerError",
+    Outcome.MODEL_NOT_FOUND: "ServerError",
+    Outcome.UNAVAILABLE: "Full",
+    Outcome.RATE_LIMITED_SHORT: "Full",
+    Outcome.RATE_LIMITED: "Full",
+    Outcome.CONTEXT_EXCEEDED: "TooLong",
+}
 
 
 class Selection:
@@ -51,6 +77,7 @@ class Selection:
         "deadline",
         "endpoint",
         "last_failure",
+        "path",
         "phase",
         "prompt",
         "reason",
@@ -78,6 +105,7 @@ class Selection:
         self.phase = Phase.SELECT
         self.reason = skipped  # why the first tier did not answer
         self.last_failure: Failure | None = None
+        self.path = ""  # of the API, behind the version segment: a backend may refuse one and serve another
         self.trail: list[str] = []
         self.recorded: Callable[[], None] | None = None  # who wants to hear of every step of it
         self.continuing = False  # the client has a part of the answer; candidates are asked to write on
@@ -108,12 +136,18 @@ class Selection:
             return self._give_up(now)
         cold: Candidate | None = None
         full: list[Candidate] | None = None
+        barred = False  # the house is passed over for what may not send a request to a cloud
         for candidate in self._left:
+            if barred and not candidate.backend.local:
+                continue
             if cold is not None and candidate.tier > cold.tier and self._holds(now):
                 break
             if full and self.wait_when_full and candidate.tier > full[-1].tier and (until := self._queue(now, full)):
                 return Wait(FULL, until)
             backend = candidate.backend
+            if backend.refusals.known and backend.refusals.of(self.path, now) is not None:
+                barred = self._passed_over(now, backend) or barred
+                continue
             if self.prompt is None and self._lines is None and not self.continuing:
                 endpoint = backend.admit(now)
             else:
@@ -125,8 +159,7 @@ class Selection:
                 assert backend.demand is not None
                 backend.demand.asked(now)
                 cold = cold or candidate
-            if not self.reason:
-                self.reason = backend.why_not(now)
+            barred = self._passed_over(now, backend) or barred
             if backend.is_full(now):
                 full = [*(full or ()), candidate]
                 backend.numbers.full += self._lines is None or backend not in self._lines
@@ -137,7 +170,23 @@ class Selection:
             if now < until:
                 self.cold = cold.backend
                 return Wait(COLD, until)
-        return self._least_bad(now)
+        return self._least_bad(now, house_only=barred)
+
+    def _passed_over(self, now: float, backend: Backend) -> bool:
+        """Notes why. Returns whether that keeps the request from the clouds that come later."""
+        why = backend.why_not(now, self.path)
+        self.reason = self.reason or why
+        if not backend.local:
+            return False
+        allowed = self.settings.to_cloud_on
+        return not any(word in allowed for word in _PASSED_OVER.get(why, _BROKEN))
+
+    def _stay_in_the_house(self, failure: Failure) -> None:
+        """Takes the clouds off the list where what this attempt at the house met may not send a request there."""
+        candidate, _ = self._current()
+        word = _OUTCOMES.get(failure.outcome, "ServerError" if failure.status >= 500 else "Unsupported")
+        if candidate.backend.local and word not in self.settings.to_cloud_on:
+            self._left = [left for left in self._left if left.backend.local]
 
     def _queue(self, now: float, full: list[Candidate]) -> float:
         """Stands in the lines of these backends and of no others. Until when; 0: may not, or not any longer."""
@@ -184,12 +233,13 @@ class Selection:
             self._cold_until = min(now + self._cold_start.seconds, self.deadline)
         return self._cold_until
 
-    def _least_bad(self, now: float) -> Decision:
+    def _least_bad(self, now: float, *, house_only: bool) -> Decision:
         """No candidate is well. Each is tried once nevertheless, the one that should be back soonest first.
 
         One whose whole side is out comes last: its own breaker may know nothing of that.
         """
-        hopeful = [c for c in self._left if c.backend.is_last_resort(now)]
+        left = [c for c in self._left if c.backend.local] if house_only else self._left
+        hopeful = [c for c in left if c.backend.is_last_resort(now, self.path)]
         if hopeful:
             best = min(
                 hopeful,
@@ -200,6 +250,8 @@ class Selection:
                 return self._try(now, best, endpoint)
         for candidate, tried in self._spent:
             backend = candidate.backend
+            if house_only and not backend.local:
+                continue
             sibling = backend.sibling(now, tried) or (backend.pick(now) if self.continuing and not tried else None)
             if sibling is not None and backend.retries.take(now):
                 self._spent.clear()  # once
@@ -247,7 +299,7 @@ class Selection:
         again = seconds_until(now, self.candidates, self._limited)
         failure = self.last_failure
         if failure is None:
-            return Answer(none_tried(now, self.candidates, self.deadline, again))
+            return Answer(none_tried(now, self.candidates, self.deadline, again, self.path))
         return Answer(last_failed(failure, self.trail, again, full=full, late=now >= self.deadline))
 
     def _interrupt(self, now: float) -> Interrupt:

@@ -358,6 +358,9 @@ class Router:
             skipped=plan.skipped,
             cold_start=route.config.cold_start,
         )
+        machine.caller = client.address
+        machine.body = request.body
+        machine.path = api.path
         if route.reads_prompt:
             machine.prompt = parsed
         if route.wait_when_full:

@@ -26,7 +26,9 @@ ROWS: list[tuple[Outcome, list[str], float]] = [
     (Outcome.CONTEXT_EXCEEDED, ["cloud/cloud.test"], 0.0),
     (Outcome.CONTENT_FILTER, [], 0.0),
     (Outcome.REJECTED, [], 0.0),
-    (Outcome.UNSUPPORTED, ["cloud/cloud.test"], 0.0),
+    (Outcome.UNSUPPORTED, [], 0.0),  # unless toCloudOn says so: test_to_cloud_on.py
+    (Outcome.DENIED, [], 0.0),
+    (Outcome.CONFLICT, ["house/10.0.0.1"], 0.2),
     (Outcome.INVALID_RESPONSE, ["cloud/cloud.test"], 0.0),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from genset.router.backend import Backend
 from genset.router.breaker import State
+from genset.router.decisions import Try
 from genset.router.endpoint import Endpoint
 from genset.router.outcome import Outcome
 from tests.unit.router.machines import fail, house, machine
@@ -46,11 +47,11 @@ def test_late_probes_of_a_busy_server_are_forgiven() -> None:
     assert not backend.admits(20.0)
 
 
-def test_a_hard_down_ends_by_itself_where_probes_exist() -> None:
+def test_a_refusal_ends_by_itself_where_health_probes_exist() -> None:
     backend = house(pods=1)
     one = machine(backend)
     one.begin(0.0)
     one.failed(0.0, fail(Outcome.MODEL_NOT_FOUND))
     for second in range(1, 301):
         backend.probed(pod(backend, 0), True, float(second))
-        assert backend.admits(second) is (second >= 300), second
+        assert isinstance(machine(backend).begin(float(second)), Try) is (second >= 300), second

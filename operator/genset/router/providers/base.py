@@ -8,30 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-#: Words that servers use for "the prompt does not fit", lower case, matched in code, type and message.
-#: Sources: OpenAI error codes; llama.cpp tools/server/server-context.cpp; vLLM serving engine; Mistral and OpenRouter
-#: error pages.
-CONTEXT_WORDS = (
-    "context_length_exceeded",
-    "exceed_context_size_error",
-    "maximum context length",
-    "exceeds the available context size",
-    "context window",
-    "too large for model with",
-    "prompt is too long",
-    "longer than the maximum model length",
-)
-FILTER_WORDS = (
-    "content_filter",
-    "content_policy_violation",
-    "content management policy",
-    "responsibleaipolicyviolation",
-    "flagged",
-    "moderation",
-)
-QUOTA_WORDS = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient balance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +33,3 @@ class Provider:
     bad_finishes: frozenset[str] = frozenset({"error", "abort"})
     continuation: str = "Anchor"
     continuation_path: str | None = None
-    context_words: tuple[str, ...] = CONTEXT_WORDS
-    filter_words: tuple[str, ...] = FILTER_WORDS
-    quota_words: tuple[str, ...] = QUOTA_WORDS
-
-    def is_context_exceeded(self, found: Mapping[str, Any]) -> bool:
-        return _mentions(found, self.context_words)
-
-    def is_content_filter(self, found: Mapping[str, Any]) -> bool:
-        return _mentions(found, self.filter_words)
-
-    def is_quota(self, found: Mapping[str, Any]) -> bool:
-        return _mentions(found, self.quota_words)
-
-    def is_model_not_found(self, found: Mapping[str, Any]) -> bool:
-        """A 404 that speaks of the model; any other 404 means that the path is not there."""
-        return _mentions(found, ("model",))
-
-
-def _mentions(found: Mapping[str, Any], words: tuple[str, ...]) -> bool:
-    text = " ".join(str(found.get(key) or "") for key in ("code", "type", "message")).lower()
-    return any(word in text for word in words)

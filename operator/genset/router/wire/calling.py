@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from genset.router.added_fields import PREFILL, STREAM, added_to, refused_field
 from genset.router.aggregate import can_rebuild
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
@@ -23,7 +25,7 @@ from genset.router.transcript import Transcript
 from genset.router.whole import choices_of
 from genset.router.wire.connect import ConnectFailed, NothingLeft, remember_session
 from genset.router.wire.outgoing import Outgoing
-from genset.router.wire.payload import Api, body_for, head_for
+from genset.router.wire.payload import Api, body_for, bound_names, head_for
 from genset.router.wire.reply import Reply
 from genset.router.wire.upstream import UpstreamConnection
 
@@ -40,7 +42,6 @@ class Calling(Outgoing):
 
     __slots__ = (
         "_api",
-        "_asked_whole",
         "_connection",
         "_json",
         "_loop",
@@ -52,6 +53,7 @@ class Calling(Outgoing):
         "_task",
         "_timer",
         "_want_usage",
+        "_without",
         "routed",
         "sent_at",
     )
@@ -79,7 +81,7 @@ class Calling(Outgoing):
         self._sent: Transcript | None = None  # what the client had when its stream broke
         self._rule: Rule | None = None  # by which the present attempt writes on
         self._refused_rules: list[Backend] | None = None
-        self._asked_whole: Backend | None = None  # refused a stream; asked for the whole answer itself
+        self._without: tuple[Backend, set[str]] | None = None  # fields of ours that it has just refused
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
 
@@ -166,7 +168,7 @@ class Calling(Outgoing):
                 reader = Forward(hide_usage=hide, choices=choices, bad_finishes=bad, frames=frames)
         self._reply = reply = self._listener(reader, splice)
         try:
-            body = body_for(backend, self._api, request, raw, reader is not None)
+            body = body_for(backend, self._api, request, raw, reader is not None, self._left_out(backend))
         except TypeError:  # orjson reads deeper than it writes
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
@@ -182,16 +184,40 @@ class Calling(Outgoing):
 
     def _rebuilds(self, backend: Backend) -> bool:
         """Whether an answer that is no stream is asked for as one."""
-        if not (self.machine.settings.rebuild_answers and backend.streams and backend is not self._asked_whole):
+        if not self.machine.settings.rebuild_answers or STREAM in backend.refused_fields:
             return False
-        return can_rebuild(self._api, self._json)
+        return STREAM not in self._left_out(backend) and can_rebuild(self._api, self._json)
 
     def _rule_of(self, backend: Backend) -> Rule:
         if not self._api.chat:
             return APPEND
-        if backend.refuses_prefill or (self._refused_rules and backend in self._refused_rules):
+        if PREFILL in backend.refused_fields or PREFILL in self._left_out(backend):
+            return RULES[FALLBACK]
+        if self._refused_rules and backend in self._refused_rules:
             return RULES[FALLBACK]
         return RULES[backend.continuation]
+
+    # Fields of our own
+
+    def _left_out(self, backend: Backend) -> Collection[str]:
+        return self._without[1] if self._without is not None and self._without[0] is backend else ()
+
+    def _leave_out(self, backend: Backend, field: str) -> None:
+        """The next attempt at this backend goes without it."""
+        self._without = (backend, {*self._left_out(backend), field})
+
+    def _remember_fields(self) -> None:
+        """The backend has answered what it got without the fields that it refused: so it was they."""
+        if self._without is not None and self._without[0] is self.backend:
+            self.backend.refused_fields |= self._without[1]
+        self._without = None
+
+    def _refused_field(self, backend: Backend, failure: Failure, *, streamed: bool) -> str:
+        """The field of ours that a refusal names; "" if it means the client's own request."""
+        refused = {*backend.refused_fields, *self._left_out(backend)}
+        names = bound_names(backend, self._api, self._json, refused)
+        usage = streamed and backend.provider.usage_option
+        return refused_field(failure, added_to(self._json, names, streamed=streamed, usage=usage, refused=refused))
 
     # What the connection tells, and what it is told
 

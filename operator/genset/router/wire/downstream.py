@@ -40,12 +40,14 @@ class ClientConnection(Arriving):
         "_pumping",
         "_unsent",
         "_working_bytes",
+        "address",
         "exchange",
         "paused",
     )
 
     def __init__(self, router: Router) -> None:
         super().__init__(router)
+        self.address = ""  # host of the peer
         self.exchange: Exchange | None = None
         self.paused = False  # the client reads more slowly than we write
         self._pumping = False
@@ -113,6 +115,8 @@ class ClientConnection(Arriving):
         self.transport = transport
         self.transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         self.mark = self.router.now()
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
         self.router.connections.add(self)
 
     def connection_lost(self, problem: BaseException | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from genset.router.added_fields import PREFILL, is_refusal
 from genset.router.continuation import why_not
 from genset.router.continuation.ask import (
     length_event,
@@ -169,12 +170,13 @@ class Exchange(Calling):
     def refused(self, failure: Failure) -> None:
         """The request was refused; perhaps only our own way of asking was."""
         backend, reply = self.backend, self._reply
-        if reply is not None and reply.aggregator is not None and _is_of_streams(failure):
-            self._asked_whole = backend
-            self._ask_otherwise(failure, "no_stream")
-        elif self._rule is not None and self._rule.refusable and self.machine.continuing:
+        field = self._refused_field(backend, failure, streamed=reply is not None and reply.reader is not None)
+        if field:
+            self._leave_out(backend, field)
+            self._ask_otherwise(failure, f"no_{field}")
+        elif self._rule is not None and self._rule.refusable and self.machine.continuing and is_refusal(failure):
             if speaks_of_prefill(failure.body):
-                backend.refuses_prefill = True
+                self._leave_out(backend, PREFILL)
             self._refused_rules = [*(self._refused_rules or ()), backend]
             self._ask_otherwise(failure, "no_prefill")
         else:
@@ -219,8 +221,8 @@ class Exchange(Calling):
     def answer(self, content_type: bytes, headers: dict[bytes, bytes], body: bytes) -> None:
         """A complete answer that is no stream. `headers` are the upstream's."""
         now = self.router.now()
-        if self._asked_whole is self.backend:
-            self.backend.streams = False  # it was that indeed
+        if self._without is not None:
+            self._remember_fields()
         self._release_upstream(now)
         self.machine.succeeded(now)
         keep = self.keeps_alive()
@@ -251,6 +253,8 @@ class Exchange(Calling):
     def stream_done(self, add_done: bool = False) -> None:
         """The stream is complete, with [DONE] added where it is missing."""
         now = self.router.now()
+        if self._without is not None:
+            self._remember_fields()
         if self._reply is not None:
             self.tokens = self._reply.tokens()
         self._release_upstream(now)
@@ -381,8 +385,3 @@ class Exchange(Calling):
         self.router.finished(self, status, word)
         self.client.finish(keep)
         self._reply = None
-
-
-def _is_of_streams(failure: Failure) -> bool:
-    """Whether a refusal may be one of streams. Servers also quote what they were sent, so the next try decides."""
-    return failure.outcome in (Outcome.REJECTED, Outcome.UNSUPPORTED) and b"stream" in failure.body

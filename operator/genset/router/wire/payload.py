@@ -6,10 +6,12 @@ streams. Unchanged bodies are sent as they came, and those that lack only the st
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar, Final, final
 
 import orjson
 
+from genset.router.added_fields import OPTIONS, TWINS, sent_name
 from genset.router.backend import Backend
 from genset.router.endpoint import Endpoint
 from genset.router.evidence import PASSED_REQUEST_HEADERS
@@ -56,16 +58,29 @@ PATHS: Final[dict[bytes, Api]] = {
 }
 
 
-def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, stream: bool) -> bytes:
-    """The request's body as this backend should get it. `request` is not changed."""
+def body_for(
+    backend: Backend,
+    api: Api,
+    request: dict[str, Any],
+    raw: bytes,
+    stream: bool,
+    refused: Collection[str] = (),
+) -> bytes:
+    """Returns the request's body as this backend should get it. `request` is not changed.
+
+    `refused`: fields that the router would add and the backend does not take, besides those that it is known to refuse.
+    """
     provider = backend.provider
+    if backend.refused_fields:
+        refused = {*refused, *backend.refused_fields}
     renames: list[tuple[str, str]] = []
-    if provider.rename is not None and api.chat:
-        renames = [(old, new) for old, new in provider.rename.items() if old in request and new not in request]
+    if provider.rename is not None or refused:
+        renames = [pair for pair in bound_names(backend, api, request, refused).items() if pair[0] != pair[1]]
     if not stream and not renames and request["model"] == backend.model:
         return raw
+    usage = provider.usage_option and OPTIONS not in refused
     if stream and raw and not renames and request["model"] == backend.model and "stream_options" not in request:
-        spliced = _asking_for_stream(raw, request, provider.usage_option)
+        spliced = _asking_for_stream(raw, request, usage)
         if spliced is not None:
             return spliced
     body = {**request, "model": backend.model}
@@ -74,11 +89,24 @@ def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, st
     if stream:
         body["stream"] = True
         options = body.get("stream_options")
-        if provider.usage_option:
+        if usage:
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-        else:
+        elif not provider.usage_option:
             body.pop("stream_options", None)
     return orjson.dumps(body)
+
+
+def bound_names(backend: Backend, api: Api, request: dict[str, Any], refused: Collection[str]) -> dict[str, str]:
+    """Returns the names of the answer's bounds that the client has set -> as the backend takes them."""
+    if not api.chat:
+        return {}
+    rename = backend.provider.rename or {}
+    names: dict[str, str] = {}
+    for old in TWINS:
+        if old in request:
+            new = sent_name(rename.get(old, old), refused)
+            names[old] = new if new not in request else old
+    return names
 
 
 def _asking_for_stream(raw: bytes, request: dict[str, Any], usage: bool) -> bytes | None:

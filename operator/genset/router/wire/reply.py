@@ -174,14 +174,11 @@ class Reply:
             self.status,
             self.headers,
             b"".join(self._collected),
-            backend.provider,
+            backend.model,
             wall=exchange.router.wall(),
             may_wait=exchange.machine.may_wait(exchange.router.now()),
         )
-        if failure.outcome in (Outcome.REJECTED, Outcome.UNSUPPORTED, Outcome.SERVER_ERROR):
-            exchange.refused(failure)
-        else:
-            exchange.failed(failure)
+        exchange.refused(failure)
 
     def _whole(self, verified: bool) -> None:
         """A complete answer, or something that only looks like one."""
@@ -196,7 +193,7 @@ class Reply:
             exchange.tokens = usage_of(body)
             exchange.answer(self.headers.get(b"content-type", b"application/json"), self.headers, body)
         elif isinstance(fault, dict):
-            exchange.failed(classify_in_band(fault, exchange.backend.provider, "sent an error inside a 200"))
+            exchange.failed(classify_in_band(fault, "sent an error inside a 200", exchange.backend.model))
         else:
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200))
 
@@ -251,7 +248,7 @@ class Reply:
             word = "provider_error" if reader.error is not None else "provider_interrupted"
             exchange.broke(Failure(Outcome.INVALID_RESPONSE, reader.fault), word)
         elif reader.error is not None:
-            exchange.failed(classify_in_band(reader.error, exchange.backend.provider, reader.fault))
+            exchange.failed(classify_in_band(reader.error, reader.fault, exchange.backend.model))
         else:
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, reader.fault, 200))
 

@@ -1,0 +1,180 @@
+"""What a caller can make a server say costs that caller only: poison beside bystanders, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.router.running import RunningRouter, cloud, config, house, until
+from tests.upstream import steps
+from tests.upstream.client import chat
+from tests.upstream.scripted import Received, ScriptedUpstream
+from tests.upstream.steps import Close, Raw, Reset, Status, Step
+
+POISONS = 100
+MARK = "poison"
+
+#: What a server answers to a poisoned request, and to nobody else's.
+KINDS: dict[str, Step] = {
+    "picture": Status(500, steps.error_body("image input is not supported - hint: mmproj", "server_error", 500)),
+    "grammar": Status(500, steps.error_body("Failed to parse grammar", "server_error", 500)),
+    "500 of unknown words": Status(500, steps.error_body("Internal Server Error", "server_error", 500)),
+    "502 without words": Status(502, ""),
+    "503": Status(503, ""),
+    "529": Status(529, steps.error_body("Overloaded", "overloaded_error")),
+    "402 of max_tokens": Status(402, steps.error_body("fewer max_tokens: you can only afford 9000", "x", 402)),
+    "402": Status(402, steps.error_body("pay", "billing")),
+    "403 of a firewall": Status(403, "<html>blocked</html>", {"content-type": "text/html"}),
+    "403 of the path": Status(403, steps.error_body("You are not allowed to generate embeddings from this model", "x")),
+    "403 of the account": Status(403, steps.error_body("no", "permission_error")),
+    "404 of the path": Status(404, steps.error_body("This is a chat model and not supported in the v1/completions", "x")),
+    "404 of providers": Status(404, steps.error_body("No allowed providers are available", "x", 404)),
+    "404 of the model": steps.model_not_found(),
+    "401": steps.unauthorized(),
+    "429 of the quota": steps.quota_exhausted(),
+    "400 that quotes": Status(400, steps.error_body("unknown role 'insufficient_quota'", "invalid_request_error")),
+    "200 that is none": Status(200, "<html>captive</html>"),
+    "reset": Reset(),
+    "closed": Close(),
+    "no HTTP": Raw(b"SSH-2.0-OpenSSH_9\r\n"),
+}  # fmt: skip
+
+
+def poisoned(step: Step) -> Callable[[Received], Step | None]:
+    return lambda received: step if MARK.encode() in received.body else None
+
+
+def poison(number: int, **more: Any) -> dict[str, Any]:
+    return {**chat(stream=bool(number % 2)), "user": f"{MARK} {number if number % 3 else 0}", **more}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("side", [house, cloud])
+async def test_nobody_else_is_moved(tmp_path: Path, kind: str, side: Callable[..., dict[str, Any]]) -> None:
+    first = ScriptedUpstream(choose=poisoned(KINDS[kind]))
+    async with first as near, ScriptedUpstream() as far:
+        content = config(side(near.base_url, "first"), cloud(far.base_url, "second"))
+        async with RunningRouter(tmp_path, content) as router:
+            done = asyncio.Event()
+
+            async def bystander() -> list[str]:
+                moved = []
+                while not done.is_set():
+                    answer = await router.ask(chat())
+                    if not answer.complete or answer.headers["x-genset-backend"] != "first":
+                        moved.append(str(answer))
+                    await asyncio.sleep(0.005)
+                return moved
+
+            steady = asyncio.create_task(bystander())
+            for start in range(0, POISONS, 10):
+                await asyncio.gather(*(router.ask(poison(start + n)) for n in range(10)))
+            done.set()
+            assert await steady == []
+            last = await router.ask(chat())
+            assert last.headers["x-genset-backend"] == "first"
+            assert (await router.state("first"))["breaker"]["state"] == "closed" and router.refusing == []
+
+
+async def test_what_is_really_broken_is_left_though_one_caller_asks(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Status(500, "")) as broken, ScriptedUpstream() as well:
+        async with RunningRouter(tmp_path, config(house(broken.base_url), cloud(well.base_url))) as router:
+            for _ in range(3):
+                assert (await router.ask(chat())).complete
+            table = router.router.table
+            assert table is not None
+            await until(lambda: table.backends["house"].breaker.state == "open", within=5, what="the proved failure")
+            asked = len(broken.requests)
+            answer = await router.ask(chat())
+            assert answer.headers["x-genset-reason"] == "breaker_open" and len(broken.requests) == asked
+        assert [r.json for r in broken.own] == [
+            {"model": "small", "messages": [{"role": "user", "content": "ping"}], "max_tokens": 1}
+        ], "nothing of a client is in the router's own request"
+
+
+async def test_a_refused_key_is_proved_by_the_list_of_models(tmp_path: Path) -> None:
+    refused = ScriptedUpstream(choose=lambda received: steps.unauthorized())
+    async with refused as closed, ScriptedUpstream() as well:
+        content = config(cloud(closed.base_url, "one", url={"keyFile": "key"}), cloud(well.base_url, "two"))
+        async with RunningRouter(tmp_path, content, {"key": b"sk-wrong"}) as router:
+            assert (await router.ask(chat())).headers["x-genset-backend"] == "two"
+            await until(lambda: router.refusing == ["one"], within=5, what="the proved refusal")
+            assert (await router.ask(chat())).headers["x-genset-reason"] == "auth"
+        assert [probe.path for probe in closed.probes] == ["/v1/models"] and not closed.own, "which costs nothing"
+        assert "Bearer sk-wrong" in closed.probes[0].headers["authorization"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("refuses", "word"),
+    [
+        ("stream_options", "no_stream_options"),
+        ("max_tokens", "no_max_tokens"),
+    ],
+)
+async def test_a_field_of_ours_that_is_refused_is_left_out_from_then_on(
+    tmp_path: Path, refuses: str, word: str, stream: bool
+) -> None:
+    refusal = Status(
+        400, steps.error_body(f"Unsupported parameter: '{refuses}'", "x", "unsupported_parameter", param=refuses)
+    )
+    picky = ScriptedUpstream(choose=lambda r: refusal if refuses in (r.json or {}) else None)
+    async with picky as server, RunningRouter(tmp_path, config(cloud(server.base_url))) as router:
+        body = chat(stream=stream, max_tokens=50)
+        body.pop("stream_options", None)
+        first, second = await router.ask(body), await router.ask(body)
+        assert first.complete and second.complete, first
+        assert first.headers["x-genset-attempts"].split(", ")[0].startswith(f"cloud:{word}:")
+        assert "," not in second.headers.get("x-genset-attempts", ""), "it was remembered"
+        sent = server.requests[-1].json
+        assert refuses not in sent and sent.get("stream") is True, "and nothing else was lost"
+        assert (sent.get("max_completion_tokens") == 50) is (refuses == "max_tokens")
+
+
+async def test_a_refusal_that_only_speaks_of_streams_costs_no_deadline(tmp_path: Path) -> None:
+    refusal = Status(
+        400, steps.error_body("'a stream of words' is too long for user", "invalid_request_error", param="user")
+    )
+    picky = ScriptedUpstream(choose=lambda r: refusal if "bad" in str(r.json) else None)
+    async with picky as server, RunningRouter(tmp_path, config(cloud(server.base_url))) as router:
+        refused = await router.ask({**chat(stream=False), "user": "bad"})
+        assert refused.status == 400 and len(server.requests) == 1
+        assert (await router.ask(chat(stream=False))).complete
+        assert server.requests[-1].json["stream"] is True
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+async def test_a_refusal_of_ability_goes_on_and_the_last_one_is_shown(tmp_path: Path, status: int) -> None:
+    def refusal(who: str) -> Status:
+        return Status(status, steps.error_body(f"{who} does not support tools", "invalid_request_error"))
+
+    async with (
+        ScriptedUpstream(default=refusal("one")) as one,
+        ScriptedUpstream(default=refusal("two")) as two,
+        RunningRouter(tmp_path, config(cloud(one.base_url, "one"), cloud(two.base_url, "two"))) as router,
+    ):
+        for _ in range(6):
+            answer = await router.ask(chat())
+            assert answer.status == (400 if status == 500 else status)
+            assert b"two does not support tools" in answer.body
+        assert len(one.requests) == len(two.requests) == 6
+        assert (await router.state("one"))["breaker"]["state"] == "closed"
+
+
+async def test_a_callers_refusal_stays_in_the_house(tmp_path: Path) -> None:
+    refusal = Status(500, steps.error_body("image input is not supported - hint: mmproj", "server_error", 500))
+    async with ScriptedUpstream(default=refusal) as local, ScriptedUpstream() as far:
+        for words, goes in ((None, False), (["Unsupported"], True)):
+            failover = {} if words is None else {"toCloudOn": words}
+            folder = tmp_path / str(goes)
+            folder.mkdir()
+            content = config(house(local.base_url), cloud(far.base_url), failover=failover)
+            async with RunningRouter(folder, content) as router:
+                answer = await router.ask(chat())
+                assert answer.complete is goes
+                if not goes:
+                    assert b"mmproj" in answer.body and not far.requests

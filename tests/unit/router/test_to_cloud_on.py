@@ -1,0 +1,92 @@
+"""`failover.toCloudOn`: what of the house may send a request on to a cloud."""
+
+from __future__ import annotations
+
+import pytest
+
+from genset.api.routepolicy import TO_CLOUD_ON as OF_THE_API
+from genset.api.routepolicy import ToCloudOn
+from genset.router.backend import Backend
+from genset.router.breaker import Cause
+from genset.router.config import TO_CLOUD_ON
+from genset.router.decisions import Answer, Try
+from genset.router.outcome import Failure, Outcome
+from tests.unit.router.machines import cloud, house, machine
+
+_ALL = {word.value for word in ToCloudOn}
+
+# what the attempt at the house met, its status, and the word that has to be in toCloudOn
+MET = [
+    (Outcome.UNREACHABLE, 0, "Unreachable"),
+    (Outcome.INTERRUPTED, 200, "Unreachable"),
+    (Outcome.TOO_LATE, 0, "TooLate"),
+    (Outcome.SERVER_ERROR, 500, "ServerError"),
+    (Outcome.INVALID_RESPONSE, 200, "ServerError"),
+    (Outcome.AUTH, 401, "ServerError"),
+    (Outcome.MODEL_NOT_FOUND, 404, "ServerError"),
+    (Outcome.UNSUPPORTED, 501, "ServerError"),
+    (Outcome.RATE_LIMITED, 429, "Full"),
+    (Outcome.UNAVAILABLE, 503, "Full"),
+    (Outcome.CONTEXT_EXCEEDED, 400, "TooLong"),
+    (Outcome.UNSUPPORTED, 400, "Unsupported"),
+    (Outcome.UNSUPPORTED, 404, "Unsupported"),
+    (Outcome.DENIED, 403, "Unsupported"),
+]
+
+
+def goes_to_the_cloud(outcome: Outcome, status: int, words: set[str]) -> bool:
+    one = machine(house(), cloud(), to_cloud_on=tuple(words))
+    decision = one.begin(0.0)
+    while isinstance(decision, Try) and decision.candidate.backend.local:
+        one.sent(0.0)
+        decision = one.failed(0.0, Failure(outcome, "met", status))
+    return isinstance(decision, Try)
+
+
+@pytest.mark.parametrize(("outcome", "status", "word"), MET)
+def test_what_was_met_decides(outcome: Outcome, status: int, word: str) -> None:
+    assert goes_to_the_cloud(outcome, status, {word})
+    assert not goes_to_the_cloud(outcome, status, _ALL - {word})
+    assert goes_to_the_cloud(outcome, status, set(TO_CLOUD_ON)) is (word in TO_CLOUD_ON)
+
+
+def down(backend: Backend) -> Backend:
+    backend.probed(backend.endpoints[0], False, 0.0)
+    backend.probed(backend.endpoints[0], False, 0.0)
+    return backend
+
+
+def limited(backend: Backend) -> Backend:
+    backend.breaker.trip(0.0, Cause.RATE_LIMITED, 60.0)
+    return backend
+
+
+@pytest.mark.parametrize(("state", "word"), [(down, "Unreachable"), (limited, "Full")])
+def test_what_is_known_of_the_house_decides_too(state: object, word: str) -> None:
+    for words, expected in (({word}, "cloud"), (_ALL - {"Unreachable", "Full", "TooLate", "ServerError"}, "stays")):
+        one = machine(state(house()), cloud(), to_cloud_on=tuple(words))  # type: ignore[operator]
+        decision = one.begin(1.0)
+        if expected == "cloud":
+            assert isinstance(decision, Try) and decision.candidate.backend.name == "cloud"
+        else:
+            assert isinstance(decision, Answer) or decision.candidate.backend.name == "house"  # type: ignore[union-attr]
+
+
+def test_another_model_of_the_house_is_asked_whatever_the_words() -> None:
+    one = machine(house("text"), house("pictures"), cloud(), to_cloud_on=())
+    one.begin(0.0)
+    one.sent(0.0)
+    decision = one.failed(0.0, Failure(Outcome.UNSUPPORTED, "no pictures", 400))
+    assert isinstance(decision, Try) and decision.candidate.backend.name == "pictures"
+
+
+def test_between_clouds_nothing_is_barred() -> None:
+    one = machine(cloud("one"), cloud("two"), to_cloud_on=())
+    one.begin(0.0)
+    one.sent(0.0)
+    decision = one.failed(0.0, Failure(Outcome.UNSUPPORTED, "no tools", 400))
+    assert isinstance(decision, Try) and decision.candidate.backend.name == "two"
+
+
+def test_both_defaults_are_one() -> None:
+    assert TO_CLOUD_ON == OF_THE_API and set(TO_CLOUD_ON) < _ALL
