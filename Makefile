@@ -60,7 +60,7 @@ integration: venv ## Operator against a real kube-apiserver and etcd
 	@$(BIN) pytest tests/integration -q
 
 e2e: venv ## Everything on a real one-node cluster, Argo CD included
-	@$(BIN) pytest e2e/scenarios -q
+	@$(BIN) pytest e2e/poison e2e/scenarios -q
 	@$(BIN) pytest e2e/argocd -q
 
 e2e-vllm: venv ## Answers begun by llama-server and finished by vLLM, and back; installs vLLM for CPU once (6 GB)

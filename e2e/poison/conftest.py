@@ -1,0 +1,22 @@
+"""A real llama-server on the loopback, for what a caller can make it say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster.processes import Daemons
+from e2e.vllm.engines import EngineProcess, llama_server
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    daemons = Daemons(tmp_path_factory.mktemp("llama"))
+    engine = llama_server(daemons)
+    engine.begin()
+    try:
+        engine.wait()
+        yield engine
+    finally:
+        engine.kill()
