@@ -240,3 +240,13 @@ def test_retry_budget() -> None:
         budget.request(1.0)
     assert sum(budget.take(1.0) for _ in range(50)) == 15, "a fifth of 100, 5 of which are spent"
     assert sum(budget.take(30.0) for _ in range(50)) == 5, "old seconds still count"
+
+
+def test_a_later_refusal_makes_a_short_pause_longer() -> None:
+    """Two requests at once: one is told to come back in 1 s, the other is told nothing."""
+    one = breaker()
+    one.cool(0.0, 1.0)
+    one.cool(0.1, None)
+    assert not one.admits(1.5) and one.open_until >= 5.0
+    one.cool(0.2, 0.5)
+    assert one.open_until >= 5.0, "and never shorter"

@@ -74,6 +74,9 @@ CALLERS_OWN: list[tuple[int, Any, Outcome]] = [
     (400, {"error": {"message": "gemma:2b does not support tools"}}, Outcome.UNSUPPORTED),
     (500, {"error": {"code": 500, "message": "Failed to parse grammar", "type": "server_error"}}, Outcome.UNSUPPORTED),
     (500, {"error": {"message": "audio input is not supported"}}, Outcome.UNSUPPORTED),
+    (404, {"error": {"message": "No endpoints found that support image input"}}, Outcome.UNSUPPORTED),
+    (400, {"error": {"message": "resolves to 'glm-5.2', which does not support image input"}}, Outcome.UNSUPPORTED),
+    (400, {"error": {"code": "1210", "message": "messages.content.type is invalid"}}, Outcome.UNSUPPORTED),
     (409, b"", Outcome.CONFLICT),
     (413, {"error": {"code": "rate_limit_exceeded", "message": "Request too large, Requested 8067"}}, Outcome.CONTEXT_EXCEEDED),
 ]  # fmt: skip
