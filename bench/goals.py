@@ -13,6 +13,8 @@ MEMORY_MIB = 100e6 / 2**20  # 100 MB
 REFUSED_MS, CUT_MS = 5.0, 20.0
 ADDED_MS = 0.3
 ARRIVED = 0.95
+BEFORE = "genset-before"  # the router as it was
+KEPT = 0.95  # of what it passed on
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ def goals(found: Sequence[Row], failover: FailoverResult | None = None, own: str
             judged += _requests(ours, envoy, 1.3)
             judged += _ratio("chunks per CPU second, times envoy's", envoy.cpu_per_chunk, ours.cpu_per_chunk, 1.2)
             judged += _added(ours, envoy)
+        if before := table.get(BEFORE):
+            judged += _requests(ours, before, KEPT)
+            judged += _ratio(f"chunks per CPU second, times {BEFORE}'s", before.cpu_per_chunk, ours.cpu_per_chunk, KEPT)
         for name in VLLM_ROUTERS:
             if theirs := table.get(name):
                 judged += _requests(ours, theirs, 2.0)

@@ -40,10 +40,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Interpreter:
-    """`rootfs` None: the Python that runs this."""
+    """`rootfs` None: the Python that runs this, on the sources of the checkout `source`."""
 
     rootfs: Path | None
     version: str
+    source: Path = ROOT
 
     @property
     def about(self) -> str:
@@ -73,7 +74,7 @@ class Interpreter:
     def environment(self) -> Mapping[str, str]:
         """Of programs started by this."""
         if self.rootfs is None:
-            return {"PYTHONPATH": str(ROOT / "operator")}
+            return {"PYTHONPATH": str(self.source / "operator")}
         return {"PYTHONPATH": PACKAGES, "PYTHONDONTWRITEBYTECODE": "1", "PATH": _PATH}
 
     def _inside(self, folder: Path, site: Path, command: Sequence[str]) -> list[str]:

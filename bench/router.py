@@ -28,6 +28,7 @@ from bench.interpreter import interpreter
 from bench.measure import Load, Plan, Run, wait_until_answers
 from bench.network import isolate
 from bench.peers import Peer, Place, peers
+from bench.peers.before import Before
 from bench.processes import Cores, running
 from bench.scenarios import SCENARIOS, Scenario
 from bench.summary import DIRECT, Round, rows
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
     show_default=True,
     help="Which scenarios, separated by commas. With fewer than all nothing is written.",
 )
+@click.option("--before", default=None, help="A commit: its router is one more peer, second in turn. Writes nothing.")
 @click.option("--quick", is_flag=True, help="One short round: a look, not a result. Writes nothing.")
 @click.option("--rounds", type=click.IntRange(1, 50), default=None, help=f"Default: {Plan.rounds}.")
 @click.option(
@@ -75,6 +77,7 @@ log = logging.getLogger(__name__)
 def command(
     names: str,
     only: str,
+    before: str | None,
     quick: bool,
     rounds: int | None,
     seconds: float | None,
@@ -87,6 +90,8 @@ def command(
     """The router beside its peers: requests/s, CPU per request and chunk, added latency, many streams, memory."""
     wanted = scenarios(only)
     chosen = choose(names)
+    if before is not None:
+        chosen.insert(1, Before(before))
     whole = len(wanted) == len(SCENARIOS) + 1 and len(chosen) == len(peers()) and not quick
     plan = Plan.quick() if quick else Plan()
     plan = dataclasses.replace(

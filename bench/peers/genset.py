@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import genset
-from bench.interpreter import interpreter
+from bench.interpreter import Interpreter, interpreter
 from bench.peers import UPSTREAM_MODEL, Place
 from genset import names
 from genset.router.config import (
@@ -28,9 +28,13 @@ class Genset:
     name = "genset"
     about = "two tiers (house, cloud), endpoint probes, breakers, access log, metrics"
 
+    def python(self) -> Interpreter:
+        """What it runs on."""
+        return interpreter()
+
     def install(self) -> None:
         """The project's image."""
-        interpreter()
+        self.python()
 
     def version(self) -> str:
         return genset.__version__
@@ -38,15 +42,17 @@ class Genset:
     def command(self, place: Place, content: RouterConfig | None = None) -> list[str]:
         folder = place.folder / "config"
         folder.mkdir()
-        (folder / names.ROUTER_CONFIG_FILE).write_text((content or config(place)).canonical_json())
-        python = interpreter()
+        wanted = content or config(place)
+        # Without what is as it would be anyway, so that a router of another commit reads it, too.
+        (folder / names.ROUTER_CONFIG_FILE).write_text(wanted.model_dump_json(exclude_defaults=True))
+        python = self.python()
         seen = python.place(place.folder)
         options = ["--listen", f"127.0.0.1:{place.port}", "--admin", f"127.0.0.1:{place.spare_port}"]
         log = ["--access-log", f"{seen}/access.log", "--drain-grace", "0"]
         return python.genset(place.folder, ["router", "--config-dir", f"{seen}/config", *options, *log])
 
     def environment(self) -> Mapping[str, str]:
-        return interpreter().environment()
+        return self.python().environment()
 
     def headers(self, place: Place) -> Mapping[str, str]:
         return {}

@@ -14,8 +14,10 @@ import click
 import pytest
 
 from bench.install import LOAD_SOURCE, ROOT, requirement
+from bench.interpreter import interpreter
 from bench.measure import Plan
 from bench.peers import Place, peers
+from bench.peers.before import Before
 from bench.peers.envoy import bootstrap
 from bench.peers.genset import Genset
 from bench.processes import Cores, running
@@ -150,3 +152,18 @@ def test_folder_holds_the_page_that_results_go_to() -> None:
     for section in ("router", "operator"):
         assert f"<!-- {section}: written by `make bench` -->" in page
         assert f"<!-- end of {section} -->" in page
+
+
+def test_the_router_of_another_commit_is_a_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENSET_BENCH_WITHOUT_IMAGE", "1")
+    interpreter.cache_clear()
+    try:
+        before = Before("HEAD")
+        before.install()
+        source = Path(before.environment()["PYTHONPATH"]).parent
+        assert source != ROOT and (source / "operator/genset/router/server.py").is_file()
+        assert before.about.endswith(before.version())
+    finally:
+        interpreter.cache_clear()
+    with pytest.raises(click.BadParameter, match="no such commit"):
+        Before("nobody/knows/it")
