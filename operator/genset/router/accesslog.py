@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from genset.router.last_word import detail_of
+
 if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
 
@@ -40,7 +42,8 @@ FIELDS: Final = {
     "timePerOutputTokenSeconds": "After the first token; streams only.",
     "inputTokens": "Tokens of the prompt as the backend counted them; 0: not told.",
     "outputTokens": "Tokens of the answer as the backend counted them, or the events of a stream that told none.",
-    "detail": "What went wrong at the last attempt that failed, with addresses, in the router's own words.",
+    "detail": "What went wrong at the last attempt that failed, with addresses; in quotes the backend's own error message, at "
+    "most 512 characters of it, keys masked. It may quote the request.",
 }
 Line = dict[str, Any]
 _dumps: Final = orjson.dumps
@@ -83,7 +86,7 @@ def line_of(exchange: Exchange, status: int, word: str, now: float, wall: float)
         ),
         "inputTokens": given,
         "outputTokens": made,
-        "detail": machine.last_failure.detail if machine and machine.last_failure else "",
+        "detail": detail_of(machine.last_failure) if machine and machine.last_failure else "",
     }
 
 

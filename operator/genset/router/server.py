@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -27,7 +26,9 @@ from genset.router.endpoints import Watcher
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import DEADLINE_HEADER, patience, request_id
 from genset.router.exposition import exposition
+from genset.router.failures import FailureBook, rfc3339
 from genset.router.limits import Gate
+from genset.router.mask import Mask, secrets_of
 from genset.router.metrics import Metrics
 from genset.router.outage_watch import OutageWatch
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
@@ -88,6 +89,8 @@ class Router:
         self.loaded_at = ""
         self.draining = False
         self.metrics = Metrics()
+        self.mask = Mask()  # of the keys that are in use
+        self.failures = FailureBook()
         self.outages = OutageWatch(self.now, wall)
         self.demands = Demands()
         self.began = self.now()
@@ -262,6 +265,8 @@ class Router:
         limits = loaded.config.limits
         self.table = Table(loaded.config, backends, loaded.hash)
         self.outages.take(backends)
+        self.mask = Mask(secrets_of(backends.values()), self.mask.secrets)
+        self.failures.keep(backends)
         self.gate.set_limits(limits)
         self.most_body_bytes = limits.max_body_bytes
         self.most_buffered_bytes = max(LEAST_BUFFER_BYTES, BODIES_AT_ONCE * limits.max_body_bytes)
@@ -273,7 +278,7 @@ class Router:
                 self._watchers.pop(name).stop()
         self._watchers.update(watchers)
         self.credentials_hash = loaded.credentials.hash
-        self.loaded_at = datetime.fromtimestamp(self.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.loaded_at = rfc3339(self.wall())
         self.config_error = None
         self.metrics.reloads += 1
         policy = loaded.config.policy

@@ -48,9 +48,7 @@ def answer_error(
     router: Router, client: ClientConnection, request: Request, identity: bytes, answer: ErrorAnswer
 ) -> None:
     router.metrics.answers[("", answer.status, answer.kind.word)] += 1
-    more = b"x-genset-error: %b\r\n" % answer.kind.word.encode()
-    if answer.retry_after is not None:
-        more += b"retry-after: %d\r\n" % answer.retry_after
+    more = answer.headers()
     if answer.status == 405:
         more += b"allow: %b\r\n" % (b"GET" if request.path.startswith(b"/v1/models") else b"POST")
     _write(router, client, request, identity, answer.status, answer.body(), more)

@@ -190,8 +190,8 @@ class ClientConnection(Arriving):
         self.router.refused(answer)
         body = answer.body()
         self.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (answer.status, reason_phrase(answer.status), len(body), body)
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
+            % (answer.status, reason_phrase(answer.status), len(body), answer.headers(), body)
         )
         self._linger()
 

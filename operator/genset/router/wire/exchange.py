@@ -159,6 +159,7 @@ class Exchange(Calling):
         """The attempt ended before it was committed."""
         if self.ended:
             return
+        failure = self._noted(failure)
         self._drop_upstream()
         backend = self.backend
         decision = self.machine.failed(self.router.now(), failure)
@@ -181,6 +182,7 @@ class Exchange(Calling):
             self.failed(failure)
 
     def _ask_otherwise(self, failure: Failure, word: str) -> None:
+        failure = self._noted(failure)
         self._drop_upstream()
         self._rule = None
         self._do(self.machine.once_more(self.router.now(), failure, word))
@@ -195,6 +197,7 @@ class Exchange(Calling):
             assert reply is not None and isinstance(reply.reader, Forward)
             self._sent = reply.reader.fold()
         sent = self._sent
+        failure = self._noted(failure)
         self._drop_upstream()
         numbers = self.backend.numbers
         numbers.failed(failure.outcome.value)
@@ -276,7 +279,7 @@ class Exchange(Calling):
         self._drop_upstream()
         if self._reply is not None:
             self.tokens = self._reply.tokens()
-        self.send_events(in_band(decision.kind, decision.message, self.machine.trail))
+        self.send_events(self.router.mask.hide(in_band(decision.kind, decision.message, self.machine.trail)))
         self.close_stream()
         self._end(200, decision.kind.word, False)
 
@@ -286,7 +289,7 @@ class Exchange(Calling):
             self._interrupt(Interrupt(answer.kind, answer.message))
             return
         self._drop_upstream()
-        body = answer.body()
+        body = self.router.mask.hide(answer.body())
         keep = self.keeps_alive()
         head = error_head(self.routed, self.identity, answer, self.connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
