@@ -182,6 +182,7 @@ class FakeRouter:
     """What an exchange asks of the process around it."""
 
     draining = False
+    cors = None
 
     def __init__(self, world: World) -> None:
         self._world = world

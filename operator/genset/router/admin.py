@@ -135,6 +135,7 @@ def state_view(router: Router) -> dict[str, Any]:
         "queued": router.gate.queued,
         "connections": len(router.connections),
         "outages": router.outages.view(),
+        "accessLog": router.journal.view(),
         "backends": {
             backend.name: {**_backend_view(backend, now), "failures": router.failures.view(backend.name)}
             for backend in backends

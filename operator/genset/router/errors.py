@@ -61,6 +61,7 @@ VOCABULARY: Final = _kinds(
     ErrorKind("router_deadline", 504, "deadline_exceeded"),
     ErrorKind("router_draining", 503, "draining"),
     ErrorKind("router_not_configured", 503, "not_configured"),
+    ErrorKind("router_log_unavailable", 503, "log_unavailable"),  # log.required
     ErrorKind("router_internal", 500, "internal"),
 )
 

@@ -98,6 +98,11 @@ class Calling(Outgoing):
         raise NotImplementedError
 
     @property
+    def asked(self) -> str:
+        """Method and path, as the access log shows them."""
+        return self._api.asked
+
+    @property
     def machine(self) -> RequestMachine:
         """Of a request that a route took."""
         machine = self.routed
