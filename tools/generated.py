@@ -40,10 +40,11 @@ def manifests() -> Files:
 
 def docs() -> Files:
     pages = script("docs/reference/generate.py").pages()
-    observability = script("tools/observability.py")
+    observability, limits = script("tools/observability.py"), script("tools/limits.py")
     return {
         **{ROOT / "docs" / "reference" / name: text for name, text in pages.items()},
         observability.PAGE: observability.page(),
+        limits.PAGE: limits.page(),
     }
 
 

@@ -7,6 +7,7 @@ single quotes, so that it fits into a CEL literal. Pure.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
@@ -28,9 +29,17 @@ _HOST = rf"({_NAME}|\[({_IPV6})\])"
 URL: Final = rf"^https?://{_HOST}(:{PORT})?(/.*)?$"
 PROXY_URL: Final = rf"^http://{_HOST}:{PORT}/?$"
 
+#: A page's origin (RFC 6454, 6.2) in the form in which browsers send it, or * for all.
+ORIGIN: Final = rf"^([*]|[a-z][-a-z0-9+.]*://([-a-z0-9._]+|\[[0-9a-f:]+\])(:{PORT})?)$"
+CIDR: Final = r"^[0-9A-Fa-f:.]+/(0|[1-9][0-9]{0,2})$"
+
 #: Remedy, to be read after "write ..., where".
 HOST_AND_PORT: Final = "HOST is a name, an IPv4 address or an IPv6 address in brackets, and PORT is 1 to 65535"
 URL_REMEDY: Final = f"write https://HOST:PORT/PATH, where {HOST_AND_PORT}"
+QUERY_REMEDY: Final = (
+    "a base URL takes no query (?...); Azure OpenAI needs no api-version at "
+    "https://RESOURCE.openai.azure.com/openai/v1, where model is the name of the deployment"
+)
 PROXY_REMEDY: Final = f"write http://HOST:PORT, where {HOST_AND_PORT}"
 
 
@@ -42,3 +51,12 @@ def is_url(value: str) -> bool:
 def is_proxy_url(value: str) -> bool:
     """Whether it names an HTTP proxy; the port must be there, as proxies have no common one."""
     return re.fullmatch(PROXY_URL, value) is not None
+
+
+def is_network(value: str) -> bool:
+    """Whether it names a network as ADDRESS/BITS. IPv4 inside IPv6 is refused, as the API server does."""
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return False
+    return re.fullmatch(CIDR, value) is not None and getattr(network.network_address, "ipv4_mapped", None) is None

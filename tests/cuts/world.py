@@ -21,6 +21,8 @@ from genset.router.backend import Backend
 from genset.router.config import BackendConfig, FailoverConfig, UrlTarget
 from genset.router.credentials import Credentials
 from genset.router.decisions import Candidate
+from genset.router.failures import FailureBook
+from genset.router.mask import Mask
 from genset.router.wire.exchange import Exchange
 from genset.router.wire.payload import Api
 from genset.router.wire.request import Request
@@ -180,12 +182,15 @@ class FakeRouter:
     """What an exchange asks of the process around it."""
 
     draining = False
+    cors = None
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.loop = FakeLoop(world)
         self.outbox = _Outbox()
         self.metrics = _Metrics()
+        self.mask = Mask()
+        self.failures = FailureBook()
         self.running_out: set[Any] = set()
         self.ends: list[tuple[int, str]] = []
 

@@ -52,7 +52,8 @@ async def test_sigterm_drains(tmp_path: Path) -> None:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    told = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    lines = [line for line in told if line["operation"] == "chat"]
     assert [line["backend"] for line in lines] == ["house"]
     assert lines[0]["attempts"][0].startswith("house:ok:") and lines[0]["outputTokens"] == 40
     assert "count" not in str({k: v for k, v in lines[0].items() if k != "model"}), "prompt text in the access log"

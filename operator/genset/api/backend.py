@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from genset.addresses import PROXY_REMEDY, PROXY_URL, URL, URL_REMEDY, is_proxy_url, is_url
+from genset.addresses import PROXY_REMEDY, PROXY_URL, QUERY_REMEDY, URL, URL_REMEDY, is_proxy_url, is_url
 from genset.api.base import ApiModel, Name, Rule, SecretKeyRef, rules
 
 
@@ -73,6 +73,11 @@ class Proxy(ApiModel):
         lambda cloud: cloud.provider == ProviderName.OPENAI_COMPATIBLE or cloud.credentials_secret_ref is not None,
     ),
     Rule(
+        "!has(self.baseURL) || !self.baseURL.contains('?')",
+        f"cloud.baseURL: {QUERY_REMEDY}",
+        lambda cloud: cloud.base_url is None or "?" not in cloud.base_url,
+    ),
+    Rule(
         f"!has(self.baseURL) || self.baseURL.matches(r'{URL}')",
         f"baseURL names no server: {URL_REMEDY}",
         lambda cloud: cloud.base_url is None or is_url(cloud.base_url),
@@ -86,7 +91,7 @@ class Cloud(ApiModel):
     base_url: str | None = Field(
         default=None,
         alias="baseURL",
-        pattern=r"^https?://[^\s/@]+(/[^\s?#]*)?$",
+        pattern=r"^https?://[^\s/@]+(/[^\s#]*)?$",
         max_length=2048,
         description="Base URL of the API, with its version, e.g. https://gateway.corp/v1. Default: the provider's own.",
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from genset.addresses import PORT
+from genset.addresses import CIDR, ORIGIN, PORT, is_network
 from genset.api.base import ApiModel, Quantity, Rule, rules
 from genset.api.quantity import parse_quantity
 
@@ -71,6 +71,45 @@ class Telemetry(ApiModel):
     )
 
 
+@rules(
+    Rule(
+        "!self.allowedOrigins.exists(o, o == '*') || self.allowedOrigins.size() == 1",
+        "cors.allowedOrigins: * means every origin and stands alone",
+        lambda cors: "*" not in cors.allowed_origins or len(cors.allowed_origins) == 1,
+    ),
+    Rule(
+        "!self.allowedOrigins.exists(o, o.matches('^https://.*:443$') || o.matches('^http://.*:80$'))",
+        "cors.allowedOrigins: browsers leave out the port that the scheme implies; leave out :443 of https, :80 of http",
+        lambda cors: not any(_names_usual_port(origin) for origin in cors.allowed_origins),
+    ),
+)
+class RouterCors(ApiModel):
+    """Which web pages may use the router from a browser (CORS). Credentials of browsers (cookies) are never allowed."""
+
+    allowed_origins: list[Annotated[str, Field(pattern=ORIGIN, max_length=256)]] = Field(
+        min_length=1,
+        max_length=32,
+        description="Origins of pages, as browsers send them (https://chat.example.org), or * for every page.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class RouterLog(ApiModel):
+    """The line that every request leaves."""
+
+    required: bool = Field(
+        default=False,
+        description="Whether requests are refused (503 router_log_unavailable) while their lines cannot be written.",
+    )
+
+
+@rules(
+    Rule(
+        "!has(self.trustedProxies) || self.trustedProxies.all(c, isCIDR(c))",
+        "router.trustedProxies must hold networks, e.g. 10.0.0.0/8 or fd00::/8; one address is 10.0.0.7/32",
+        lambda router: all(is_network(network) for network in router.trusted_proxies),
+    ),
+)
 class Router(ApiModel):
     """The router's pods."""
 
@@ -85,6 +124,17 @@ class Router(ApiModel):
         default=120, ge=0, le=3600, description="How long a router that is going away may finish running answers."
     )
     telemetry: Telemetry | None = Field(default=None, description="Traces of its requests. Default: none.")
+    cors: RouterCors | None = Field(
+        default=None, description="Web pages that may use the router from a browser. Default: none."
+    )
+    trusted_proxies: list[Annotated[str, Field(pattern=CIDR, max_length=43)]] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Networks of proxies whose X-Forwarded-For is believed. A request's client is then its last address "
+        "that is not in one of them; without, or from anybody else, it is whoever has connected.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    log: RouterLog = Field(default_factory=RouterLog, description="The access log.")
     allowed_clients: list[dict[str, Any]] = Field(
         default_factory=list,
         max_length=32,
@@ -93,4 +143,10 @@ class Router(ApiModel):
             "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
             "x-kubernetes-list-type": "atomic",
         },
+    )
+
+
+def _names_usual_port(origin: str) -> bool:
+    return (origin.startswith("https://") and origin.endswith(":443")) or (
+        origin.startswith("http://") and origin.endswith(":80")
     )

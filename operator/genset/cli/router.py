@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -108,12 +109,17 @@ def command(
     options = ServerOptions(
         listen, admin, grace, open_log(access_log), must_load=config_dir is None, environment=os.environ
     )
+    if config_dir is None:  # somebody sits before it
+        options = replace(options, tell=lambda line: click.echo(line, err=True))
     try:
         uvloop.run(serve(source, options))
     except ConfigRejected as problem:
         raise click.ClickException(str(problem)) from problem
     except OSError as problem:
-        raise click.ClickException(f"cannot listen: {problem.strerror or problem}") from problem
+        host, port = listen
+        raise click.ClickException(
+            f"cannot listen on {host}:{port} (--listen) or {admin[0]}:{admin[1]} (--admin): {problem.strerror or problem}"
+        ) from problem
 
 
 def open_log(where: str) -> int | None:

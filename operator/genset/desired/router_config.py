@@ -18,7 +18,7 @@ from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
 from genset.api.routepolicy import TO_CLOUD_ON, Match, Route, RoutePolicy
-from genset.api.router import Telemetry
+from genset.api.router import RouterCors, Telemetry
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext
 from genset.desired.credentials import CA, KEY, PROXY, credential_fault
@@ -27,11 +27,13 @@ from genset.router.config import (
     BackendConfig,
     BalancingConfig,
     ColdStartConfig,
+    CorsConfig,
     DnsEndpoints,
     FailoverConfig,
     HeaderMatchConfig,
     LimitsConfig,
     LocalTarget,
+    LogConfig,
     MatchConfig,
     PolicyRef,
     RouteConfig,
@@ -65,6 +67,9 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
             drain_seconds=resource.spec.router.drain_seconds,
         ),
         telemetry=_telemetry(resource.spec.router.telemetry),
+        cors=_cors(resource.spec.router.cors),
+        trusted_proxies=tuple(resource.spec.router.trusted_proxies),
+        log=LogConfig(required=resource.spec.router.log.required),
     )
 
 
@@ -169,6 +174,10 @@ def _telemetry(telemetry: Telemetry | None) -> TelemetryConfig | None:
     if telemetry is None:
         return None
     return TelemetryConfig(otlp_endpoint=telemetry.otlp_endpoint, sample_percent=telemetry.sample_percent)
+
+
+def _cors(cors: RouterCors | None) -> CorsConfig | None:
+    return CorsConfig(allowed_origins=tuple(cors.allowed_origins)) if cors is not None else None
 
 
 def _engine_port(found: ModelDeployment) -> int:

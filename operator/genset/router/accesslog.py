@@ -1,27 +1,34 @@
 """The access log: one JSON line per request, rendered in batches, written by a thread. No prompt and no answer text.
 
-The loop only serialises; the thread only writes (it holds no lock of the interpreter while a pipe is full). When its
-reader is too slow, lines are dropped and counted rather than requests delayed.
+The loop only serialises; the thread only writes (it holds no lock of the interpreter while a pipe is full). What cannot
+be written is tried again and again; meanwhile lines wait, the oldest are dropped beyond a bound, and every dropped one
+is counted. No request waits for the log; whether one is refused without it is the policy's choice (`log.required`).
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import queue
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from genset.router.last_word import detail_of
+
 if TYPE_CHECKING:
+    from genset.router.errors import ErrorAnswer
     from genset.router.wire.exchange import Exchange
 
 #: What a line holds, and what docs/observability.md says of it. Times are seconds.
 FIELDS: Final = {
     "time": "When the request ended, seconds since 1970.",
     "id": "The x-request-id that the client got and the backend saw.",
+    "client": "Address of the client: of its connection, or what a proxy of router.trustedProxies says.",
+    "request": "Method and path, without the query, at most 128 characters of it; empty where none arrived.",
     "traceId": "Of the caller's valid `traceparent`, or of the span that was recorded; empty without either.",
-    "operation": "`chat`, `text_completion` or `embeddings`.",
+    "operation": "`chat`, `text_completion` or `embeddings`; empty for everything that needs no model.",
     "route": "Route that took the request; empty where none did.",
     "model": "Model that the client named, at most 128 characters of it.",
     "stream": "Whether the client asked for a stream.",
@@ -40,18 +47,27 @@ FIELDS: Final = {
     "timePerOutputTokenSeconds": "After the first token; streams only.",
     "inputTokens": "Tokens of the prompt as the backend counted them; 0: not told.",
     "outputTokens": "Tokens of the answer as the backend counted them, or the events of a stream that told none.",
-    "detail": "What went wrong at the last attempt that failed, with addresses, in the router's own words.",
+    "detail": "What went wrong at the last attempt that failed, with addresses; in quotes the backend's own error message, at "
+    "most 512 characters of it, keys masked. It may quote the request.",
 }
 Line = dict[str, Any]
 _dumps: Final = orjson.dumps
 _OPTIONS: Final = orjson.OPT_APPEND_NEWLINE
 
-WAITING_BATCHES = 256  # at four a second: a minute of a reader that sleeps
+PATH_CHARACTERS: Final = 128
+WAITING_BATCHES = 256  # at ten a second at most: half a minute of a reader that sleeps, or of a disk that is full
+WAITING_BYTES = 16 * 1024 * 1024  # of all batches together
 #: At once: thousands of lines as objects would be fetched from the system and given back all the time.
 RENDERED_LINES: Final = 64
+RETRY_LEAST_SECONDS = 0.1  # after a write that failed; then twice as long each time
+RETRY_MOST_SECONDS = 5.0
+CLOSE_SECONDS: Final = 1.0  # for what is left when the router stops
+SLOW_FLUSHES: Final = 50  # since lines were dropped last: for so long the reader counts as too slow
+
+log = logging.getLogger(__name__)
 
 
-def line_of(exchange: Exchange, status: int, word: str, now: float, wall: float) -> Line:
+def line_of(exchange: Exchange, client: str, status: int, word: str, now: float, wall: float) -> Line:
     """The line of a request that has ended; `FIELDS` in their order."""
     machine = exchange.routed
     candidate = machine.candidate if machine is not None else None
@@ -61,6 +77,8 @@ def line_of(exchange: Exchange, status: int, word: str, now: float, wall: float)
     return {
         "time": wall,
         "id": exchange.identity.decode(),
+        "client": client,
+        "request": exchange.asked,
         "traceId": exchange.trace.decode(),
         "operation": exchange.operation,
         "route": exchange.route,
@@ -83,19 +101,71 @@ def line_of(exchange: Exchange, status: int, word: str, now: float, wall: float)
         ),
         "inputTokens": given,
         "outputTokens": made,
-        "detail": machine.last_failure.detail if machine and machine.last_failure else "",
+        "detail": detail_of(machine.last_failure) if machine and machine.last_failure else "",
     }
 
 
+def short_line(
+    identity: bytes, client: str, request: str, status: int, answer: ErrorAnswer | None, wall: float
+) -> Line:
+    """The line of a request that no route has seen: refused, broken, or answered by the router itself."""
+    return {
+        "time": wall,
+        "id": identity.decode(),
+        "client": client,
+        "request": request,
+        "traceId": "",
+        "operation": "",
+        "route": "",
+        "model": "",
+        "stream": False,
+        "status": status,
+        "error": answer.kind.word if answer is not None else "",
+        "backend": "",
+        "tier": None,
+        "endpoint": "",
+        "reason": "",
+        "attempts": [],
+        "continuations": 0,
+        "seconds": 0.0,
+        "queueSeconds": 0.0,
+        "waitedSeconds": 0.0,
+        "firstTokenSeconds": None,
+        "timePerOutputTokenSeconds": None,
+        "inputTokens": 0,
+        "outputTokens": 0,
+        "detail": answer.message if answer is not None else "",
+    }
+
+
+def asked(method: bytes, path: bytes) -> str:
+    """Method and path as the log shows them. A query may hold a key, so it is left out."""
+    if not method and not path:
+        return ""
+    return f"{method.decode('latin-1')} {path.partition(b'?')[0][:PATH_CHARACTERS].decode('latin-1')}".strip()
+
+
 class AccessLog:
-    """Lines go to a file descriptor. `dropped` is told how many lines were lost."""
+    """Lines go to a file descriptor.
+
+    `dropped` counts the lines that were lost. Everything but `_write` and what it calls belongs to the event loop's
+    thread; the two share what `_changed` guards.
+    """
 
     def __init__(self, descriptor: int) -> None:
+        self.dropped = 0
         self._descriptor = descriptor
         self._lines: list[Line] = []
         self._rendered = bytearray()
         self._waiting = 0  # lines that are rendered and not yet handed on
-        self._batches: queue.Queue[bytearray | None] = queue.Queue(WAITING_BATCHES)
+        self._changed = threading.Condition()
+        self._batches: deque[tuple[bytearray, int]] = deque()  # with the number of lines in each
+        self._bytes = 0  # of the batches
+        self._problem = ""  # why the last write failed
+        self._slow = 0  # flushes for which the reader still counts as too slow
+        self._closing = threading.Event()
+        self._told = ""  # what the process's log was told last
+        self._dropped_before = 0
         self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._writing.start()
 
@@ -105,38 +175,94 @@ class AccessLog:
             self._render()
 
     def flush(self) -> int:
-        """Hands what has gathered to the thread; the number of lines that had to be dropped."""
+        """Hands what has gathered to the thread, and says when the log fails and when it is well again. The number of
+        lines that had to be dropped for it: the oldest ones."""
         self._render()
-        if not self._waiting:
-            return 0
-        batch, self._rendered = self._rendered, bytearray()
-        lines, self._waiting = self._waiting, 0
-        try:
-            self._batches.put_nowait(batch)
-        except queue.Full:
-            return lines
-        return 0
+        lost = 0
+        self._slow = max(0, self._slow - 1)
+        if self._waiting:
+            batch, self._rendered = self._rendered, bytearray()
+            lines, self._waiting = self._waiting, 0
+            with self._changed:
+                self._batches.append((batch, lines))
+                self._bytes += len(batch)
+                while len(self._batches) > WAITING_BATCHES or self._bytes > WAITING_BYTES:
+                    oldest, count = self._batches.popleft()
+                    self._bytes -= len(oldest)
+                    lost += count
+                    self._slow = SLOW_FLUSHES
+                self._changed.notify()
+        self.dropped += lost
+        self._tell()
+        return lost
+
+    @property
+    def failing(self) -> str:
+        """Why lines cannot be written now; empty while they are."""
+        return self._problem or ("its reader is too slow" if self._slow else "")
+
+    @property
+    def crowded(self) -> bool:
+        """Whether half of the room for lines that wait is taken."""
+        return len(self._batches) > WAITING_BATCHES // 2 or self._bytes > WAITING_BYTES // 2
+
+    def view(self) -> dict[str, Any]:
+        """For `/-/state`."""
+        with self._changed:
+            waiting = sum(lines for _, lines in self._batches)
+        return {
+            "failing": self.failing,
+            "waitingLines": waiting + self._waiting + len(self._lines),
+            "droppedLines": self.dropped,
+        }
+
+    def close(self) -> None:
+        """Writes what is left; waits a second for it."""
+        self.flush()
+        self._closing.set()
+        with self._changed:
+            self._changed.notify()
+        self._writing.join(CLOSE_SECONDS)
 
     def _render(self) -> None:
         self._waiting += len(self._lines)
         self._rendered += b"".join([_dumps(line, None, _OPTIONS) for line in self._lines])
         self._lines.clear()
 
-    def close(self) -> None:
-        """Writes what is left; waits a second for it."""
-        self.flush()
-        try:
-            self._batches.put_nowait(None)
-        except queue.Full:
+    def _tell(self) -> None:
+        """Once when it begins and once when it ends, in the process's own log."""
+        failing = self.failing
+        if failing == self._told:
             return
-        self._writing.join(1.0)
+        if not self._told:
+            self._dropped_before = self.dropped
+            log.error("Failed to write the access log: %s. Lines wait, and are dropped when too many do", failing)
+        elif not failing:
+            log.warning("Wrote the access log again; %d lines were lost meanwhile", self.dropped - self._dropped_before)
+        self._told = failing
+
+    # The thread
 
     def _write(self) -> None:
-        while (batch := self._batches.get()) is not None:
+        pause = RETRY_LEAST_SECONDS
+        while True:
+            with self._changed:
+                while not self._batches and not self._closing.is_set():
+                    self._changed.wait()
+                if not self._batches:
+                    return
+                batch, lines = self._batches.popleft()
+                self._bytes -= len(batch)
             rest = memoryview(batch)
-            try:
-                while rest:
-                    written = os.write(self._descriptor, rest)
-                    rest = rest[written:]
-            except OSError:
-                return  # the reader is gone; later lines are dropped and counted
+            while rest:
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except OSError as problem:
+                    self._problem = problem.strerror or str(problem)
+                    if self._closing.wait(pause):
+                        self.dropped += lines
+                        return
+                    pause = min(2 * pause, RETRY_MOST_SECONDS)
+                else:
+                    pause = RETRY_LEAST_SECONDS
+                    self._problem = ""

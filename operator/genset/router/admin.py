@@ -78,9 +78,9 @@ class AdminConnection(asyncio.Protocol):
             why_not = router.why_not_ready()
             self._answer(503 if why_not else 200, TEXT, (why_not or "ok").encode() + b"\n", keep=keep)
         elif path == b"/-/config":
-            self._answer(200, JSON, orjson.dumps(config_view(router)), keep=keep)
+            self._answer(200, JSON, router.mask.hide(orjson.dumps(config_view(router))), keep=keep)
         elif path == b"/-/state":
-            self._answer(200, JSON, orjson.dumps(state_view(router)), keep=keep)
+            self._answer(200, JSON, router.mask.hide(orjson.dumps(state_view(router))), keep=keep)
         elif path == b"/-/demand":
             self._answer(200, JSON, orjson.dumps(demand_view(router)), keep=keep)
         elif path == b"/metrics":
@@ -135,7 +135,11 @@ def state_view(router: Router) -> dict[str, Any]:
         "queued": router.gate.queued,
         "connections": len(router.connections),
         "outages": router.outages.view(),
-        "backends": {backend.name: _backend_view(backend, now) for backend in backends},
+        "accessLog": router.journal.view(),
+        "backends": {
+            backend.name: {**_backend_view(backend, now), "failures": router.failures.view(backend.name)}
+            for backend in backends
+        },
     }
 
 

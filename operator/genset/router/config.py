@@ -16,7 +16,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from genset.addresses import PROXY_REMEDY, URL_REMEDY, is_proxy_url, is_url
+from genset.addresses import PROXY_REMEDY, URL_REMEDY, is_network, is_proxy_url, is_url
 
 CONFIG_VERSION: Final = 1
 
@@ -167,6 +167,18 @@ class TelemetryConfig(_Model):
     sample_percent: float = 100
 
 
+class CorsConfig(_Model):
+    """Origins of web pages that may use the router from a browser; "*" alone means every one."""
+
+    allowed_origins: tuple[str, ...]
+
+
+class LogConfig(_Model):
+    """`required`: requests are refused while their lines cannot be written."""
+
+    required: bool = False
+
+
 class RouterConfig(_Model):
     """Everything that a router serves."""
 
@@ -176,6 +188,16 @@ class RouterConfig(_Model):
     routes: tuple[RouteConfig, ...]
     limits: LimitsConfig = LimitsConfig()
     telemetry: TelemetryConfig | None = None
+    cors: CorsConfig | None = None
+    trusted_proxies: tuple[str, ...] = ()  # networks
+    log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _trusts_networks(self) -> Self:
+        for network in self.trusted_proxies:
+            if not is_network(network):
+                raise ValueError(f"trustedProxies: {network!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8")
+        return self
 
     def canonical_json(self) -> str:
         """Same content, same bytes: sorted keys, no white space, no nulls."""

@@ -63,8 +63,23 @@ VOCABULARY: Final = _kinds(
     ErrorKind("router_deadline", 504, "deadline_exceeded"),
     ErrorKind("router_draining", 503, "draining"),
     ErrorKind("router_not_configured", 503, "not_configured"),
+    ErrorKind("router_log_unavailable", 503, "log_unavailable"),  # log.required
     ErrorKind("router_internal", 500, "internal"),
 )
+
+
+#: Providers' errors that the same request meets again until a person has changed something.
+_FUTILE: Final = frozenset(
+    (
+        "provider_auth",
+        "provider_model_not_found",
+        "provider_unsupported",
+        "provider_context_exceeded",
+        "provider_content_filter",
+        "provider_rejected",
+    )
+)
+_WORTH_ANOTHER_TRY: Final = (408, 409, 425, 429)  # whoever says so, and whatever it is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,8 @@ class ErrorAnswer:
     """A final answer that is an error.
 
     `retry_after` is in seconds. `original` is the upstream's own body (with `status`), handed on untouched where the
-    table of outcomes says that the client should see it.
+    table of outcomes says that the client should see it. `worth_another_try`: other backends than those that `kind` speaks
+    of may answer the same request later.
     """
 
     kind: ErrorKind
@@ -81,10 +97,30 @@ class ErrorAnswer:
     original: bytes | None = None
     original_type: str = "application/json"
     status_override: int | None = None
+    worth_another_try: bool = False
 
     @property
     def status(self) -> int:
         return self.status_override or self.kind.status
+
+    @property
+    def futile(self) -> bool:
+        """Whether the same request would fail again, however often it is sent."""
+        if self.worth_another_try or self.status in _WORTH_ANOTHER_TRY:
+            return False
+        word = self.kind.word
+        return word.startswith("caller_") or word in _FUTILE or (word.startswith("policy_") and self.status < 500)
+
+    def headers(self) -> bytes:
+        """Header lines that tell clients what the error is and whether to ask again.
+
+        SDKs made by Stainless (openai, anthropic) obey x-should-retry before they look at the status
+        (openai-python, _base_client.py, `_should_retry`).
+        """
+        lines = b"x-genset-error: %b\r\n" % self.kind.word.encode()
+        if self.retry_after is not None:
+            lines += b"retry-after: %d\r\n" % self.retry_after
+        return lines + b"x-should-retry: false\r\n" if self.futile else lines
 
     def body(self) -> bytes:
         """The OpenAI error shape, or the upstream's original."""

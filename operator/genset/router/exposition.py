@@ -82,8 +82,13 @@ class RouterCollector(Collector):
         )
         yield CounterMetricFamily(
             "genset_router_log_lines_dropped",
-            "Access log lines dropped because their reader was too slow.",
+            "Access log lines dropped: their reader was too slow, or they could not be written.",
             value=metrics.log_lines_dropped,
+        )
+        yield GaugeMetricFamily(
+            "genset_router_log_failing",
+            "1 while the access log cannot be written.",
+            value=int(bool(self._router.journal.view()["failing"])),
         )
 
     def _attempts(self) -> Iterator[Metric]:

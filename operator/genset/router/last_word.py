@@ -1,16 +1,38 @@
 """The error that a client gets when nobody could answer: which word, which story, and when to ask again. Pure.
 
-Stories name backends and outcomes; details name addresses and stay in the log.
+Stories name backends and hold what these said; addresses stay in the log. What a person has to do, and who, is said
+where the request itself is not at fault.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 from genset.router.decisions import FULL, Candidate
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
+from genset.router.outage import PROBE_SECONDS
 from genset.router.outcome import Failure, Outcome
+
+TOLD_STORIES: Final = 3  # of different failures, the last ones; the trail names them all
+
+#: Outcomes after which the same request would fail again at the same backend.
+_HOPELESS: Final = frozenset(
+    (
+        Outcome.AUTH.value,
+        Outcome.MODEL_NOT_FOUND.value,
+        Outcome.CONTEXT_EXCEEDED.value,
+        Outcome.CONTENT_FILTER.value,
+        Outcome.REJECTED.value,
+        Outcome.UNSUPPORTED.value,
+        Outcome.DENIED.value,
+    )
+)
+_UNHEARD: Final = (Outcome.UNREACHABLE, Outcome.EXHAUSTED)  # their details name addresses
+_NOT_THE_REQUEST: Final = frozenset(
+    ("provider_unreachable", "provider_interrupted", "provider_unavailable", "provider_timeout")
+)
 
 
 def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, again: int, path: str = "") -> ErrorAnswer:
@@ -24,40 +46,107 @@ def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, aga
         return error("router_backend_full", f"no place was free ({story})", retry_after=again)
     if words == {"rate_limited"}:
         return error("provider_rate_limited", f"every backend is rate limited ({story})", retry_after=again)
-    if words == {"auth"}:
-        return error("provider_auth", f"every backend refused the router's credentials ({story})")
-    if words == {"model_not_found"}:
-        return error("provider_model_not_found", f"no backend knows its model ({story})")
+    if words and words <= {"auth", "model_not_found"}:
+        keys = [name for name, why in reasons.items() if why == "auth"]
+        models = [name for name, why in reasons.items() if why != "auth"]
+        if keys:
+            told = (
+                f"every backend refused the router's credentials ({story})" if not models else f"no backend ({story})"
+            )
+            return error("provider_auth", told + _advice(keys, models))
+        return error("provider_model_not_found", f"no backend knows its model ({story})" + _advice(keys, models))
     return error("router_no_backend", f"no backend is available ({story})", retry_after=again)
 
 
-def last_failed(failure: Failure, trail: Sequence[str], again: int, *, full: bool, late: bool) -> ErrorAnswer:
-    """The last attempt's failure is the answer. `full`: a backend was left that had no place; `late`: the deadline is over."""
-    story = ", ".join(trail)
+def last_failed(
+    failure: Failure,
+    trail: Sequence[str],
+    again: int,
+    *,
+    full: bool,
+    late: bool,
+    stories: Sequence[str] = (),
+    hope: bool = False,
+) -> ErrorAnswer:
+    """The last attempt's failure is the answer.
+
+    `full`: a backend was left that had no place; `late`: the deadline is over; `stories`: what the attempts came to, in
+    words; `hope`: a backend that was not asked may be back when the client asks again.
+    """
+    story = told_story(stories, trail)
     if late and failure.outcome in (Outcome.TOO_LATE, Outcome.OUT_OF_TIME):
         return error("router_deadline", f"no backend answered within the request's time: {story}")
     if full:
         return error("router_backend_full", f"no place was free: {story}", retry_after=again)
     kind = failure.rule.kind
+    hope = hope or any(_outcome(step) not in _HOPELESS for step in trail)
     if failure.rule.original:
         return ErrorAnswer(
             kind,
-            failure.detail,
+            f"no backend could answer: {story}",
             original=failure.body or None,
             original_type=failure.content_type,
             status_override=failure.status or None,
         )
-    if kind.word == "provider_rate_limited" and not all(
-        step.split(":")[1].startswith("rate_limited") for step in trail
-    ):
+    if kind.word == "provider_rate_limited" and not all(_outcome(step).startswith("rate_limited") for step in trail):
         kind = VOCABULARY["router_no_backend"]
-    return ErrorAnswer(kind, f"no backend could answer: {story}", again if kind.status in (429, 503) else None)
+    advice = _advice(_those_of(trail, Outcome.AUTH), _those_of(trail, Outcome.MODEL_NOT_FOUND))
+    if not advice and kind.word in _NOT_THE_REQUEST:
+        advice = ". Nothing is wrong with the request; it may be sent again"
+    retry_after = again if kind.status in (429, 503) else None
+    return ErrorAnswer(kind, f"no backend could answer: {story}{advice}", retry_after, worth_another_try=hope)
+
+
+def story_of(backend: str, failure: Failure) -> str:
+    """What one attempt came to, for the client: `house answered 500 "image input is not supported"`."""
+    if failure.outcome is Outcome.EXHAUSTED:
+        return "the router has no connection left"
+    return f"{backend} could not be reached" if failure.outcome in _UNHEARD else f"{backend} {detail_of(failure)}"
+
+
+def detail_of(failure: Failure) -> str:
+    """What went wrong, in the router's words and, in quotes, in the backend's own."""
+    words = " ".join(failure.words.split())
+    return f'{failure.detail} "{words}"' if words and words not in failure.detail else failure.detail
+
+
+def told_story(stories: Sequence[str], trail: Sequence[str]) -> str:
+    """The last different stories, and the trail of all attempts."""
+    steps = ", ".join(trail)
+    different = list(dict.fromkeys(reversed(stories)))[:TOLD_STORIES]
+    return f"{'; '.join(reversed(different))} ({steps})" if different else steps
 
 
 def seconds_until(now: float, candidates: Sequence[Candidate], limited: float | None) -> int:
-    """Least time after which asking again makes sense, in whole seconds, at least 1. `limited`: the least Retry-After heard."""
-    waits = [c.backend.breaker.open_until - now for c in candidates if c.backend.breaker.open_until > now]
-    waits += [c.backend.line.seconds for c in candidates if c.backend.is_full(now)]
+    """Least time after which asking again makes sense, in whole seconds, at least 1.
+
+    Never more than the router itself waits before it asks one of the candidates. `limited`: the least Retry-After heard.
+    """
+    waits: list[float] = []
+    for candidate in candidates:
+        backend = candidate.backend
+        breaker = backend.breaker
+        if backend.switch.down:
+            waits.append(PROBE_SECONDS)
+        elif breaker.open_until > now:
+            waits.append(breaker.open_until - now)
+        if backend.is_full(now):
+            waits.append(backend.line.seconds)
     if limited is not None:
         waits.append(limited)
     return max(1, math.ceil(min(waits))) if waits else 1
+
+
+def _advice(keys: Sequence[str], models: Sequence[str]) -> str:
+    """Who must do what before these backends answer again; empty if there are none."""
+    wanted = [f"renew the key of backend {name}" for name in keys]
+    wanted += [f"correct the model's name of backend {name}" for name in models]
+    return f". The operator of this router must {' and '.join(wanted)}; the request is not at fault" if wanted else ""
+
+
+def _outcome(step: str) -> str:
+    return step.split(":")[1]
+
+
+def _those_of(trail: Sequence[str], outcome: Outcome) -> list[str]:
+    return list(dict.fromkeys(step.partition(":")[0] for step in trail if _outcome(step) == outcome.value))

@@ -15,6 +15,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from genset import names
+from genset.router.advice import remedy
 from genset.router.config import RouterConfig, config_hash
 from genset.router.credentials import Credentials
 
@@ -92,7 +93,8 @@ def describe(problem: ValidationError) -> str:
     lines = []
     for mistake in problem.errors():
         field = ".".join(str(part) for part in mistake["loc"]) or "document"
-        lines.append(f"{field}: {mistake['msg']}")
+        better = remedy(mistake)
+        lines.append(f"{field}: {mistake['msg']}" + (f" ({better})" if better else ""))
     return "; ".join(lines)
 
 

@@ -16,7 +16,7 @@ from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, Try, Wait
 from genset.router.endpoint import Endpoint
 from genset.router.errors import VOCABULARY, ErrorKind
-from genset.router.last_word import last_failed, none_tried, seconds_until
+from genset.router.last_word import last_failed, none_tried, seconds_until, told_story
 from genset.router.outcome import Failure, Next, Outcome
 
 _CLOSED: Final = State.CLOSED
@@ -83,6 +83,7 @@ class Selection:
         "reason",
         "recorded",
         "settings",
+        "stories",
         "trail",
         "wait_when_full",
         "woken",
@@ -107,6 +108,7 @@ class Selection:
         self.last_failure: Failure | None = None
         self.path = ""  # of the API, behind the version segment: a backend may refuse one and serve another
         self.trail: list[str] = []
+        self.stories: list[str] = []  # what attempts came to, in words; written by the wire, which masks them
         self.recorded: Callable[[], None] | None = None  # who wants to hear of every step of it
         self.continuing = False  # the client has a part of the answer; candidates are asked to write on
         self.cold: Backend | None = None  # at rest: a Wait is for its waking
@@ -300,14 +302,19 @@ class Selection:
         failure = self.last_failure
         if failure is None:
             return Answer(none_tried(now, self.candidates, self.deadline, again, self.path))
-        return Answer(last_failed(failure, self.trail, again, full=full, late=now >= self.deadline))
+        hope = any(
+            c.backend not in self._asked and c.backend.refusals.of(self.path, now) is None for c in self.candidates
+        )
+        late = now >= self.deadline
+        return Answer(last_failed(failure, self.trail, again, full=full, late=late, stories=self.stories, hope=hope))
 
     def _interrupt(self, now: float) -> Interrupt:
         """The error inside the stream: the first break's word, since what followed it is in the trail."""
         failure = self.last_failure
         assert failure is not None and self._broken_by is not None
         kind = VOCABULARY["router_deadline"] if now >= self.deadline else self._broken_by
-        return Interrupt(kind, f"the answer was cut off after {failure.outcome.value}: {', '.join(self.trail)}")
+        story = told_story(self.stories, self.trail)
+        return Interrupt(kind, f"the answer was cut off after {failure.outcome.value}: {story}")
 
     def _record(self, now: float, word: str) -> None:
         candidate, _ = self._current()

@@ -9,26 +9,29 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 
-from genset.router.accesslog import AccessLog, line_of
 from genset.router.admin import AdminConnection
+from genset.router.announce import introduction, taken
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
 from genset.router.clock import Clock
+from genset.router.cors import Cors
 from genset.router.credentials import Credentials, MissingCredential
 from genset.router.demand import Demands
 from genset.router.endpoints import Watcher
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import DEADLINE_HEADER, patience, request_id
 from genset.router.exposition import exposition
+from genset.router.failures import FailureBook, rfc3339
+from genset.router.journal import Journal
 from genset.router.limits import Gate
+from genset.router.mask import Mask, secrets_of
 from genset.router.metrics import Metrics
+from genset.router.options import ServerOptions as ServerOptions
 from genset.router.outage_watch import OutageWatch
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
 from genset.router.sweep import sweep_forever
@@ -55,18 +58,6 @@ LATECOMERS_MOST_SECONDS = 15.0  # since SIGTERM
 LEAST_BUFFER_BYTES: Final = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """How a router listens and leaves."""
-
-    listen: tuple[str, int]
-    admin: tuple[str, int] | None
-    drain_grace: float = 5.0  # seconds in which new connections are still taken after SIGTERM
-    access_log: int | None = 1  # file descriptor; None: no log
-    must_load: bool = False  # no first configuration: fail instead of waiting for one
-    environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME
-
-
 class Router:
     """`table` is None until the first configuration was taken."""
 
@@ -88,6 +79,10 @@ class Router:
         self.loaded_at = ""
         self.draining = False
         self.metrics = Metrics()
+        self.mask = Mask()  # of the keys that are in use
+        self.failures = FailureBook()
+        self.cors: Cors | None = None  # where the policy lets web pages in
+        self.journal = Journal(wall)
         self.outages = OutageWatch(self.now, wall)
         self.demands = Demands()
         self.began = self.now()
@@ -109,7 +104,6 @@ class Router:
         self._chance = chance
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
-        self._log: AccessLog | None = None
         self._traces = Traces(self.metrics.spans, options.environment, wall)
         self._acceptor: Acceptor | None = None
         self._admin_server: asyncio.Server | None = None
@@ -136,8 +130,7 @@ class Router:
         self.loop = asyncio.get_running_loop()
         self.outbox = Outbox(self.loop)
         self.connector = Connector(Resolver(), self.outbox)
-        if self._options.access_log is not None:
-            self._log = AccessLog(self._options.access_log)
+        self.journal.open(self._options.access_log)
         self._fingerprint = self._source.fingerprint()
         if not await self.reload() and self._options.must_load:
             self.connector.resolver.close()
@@ -157,9 +150,11 @@ class Router:
         self._listening = True
         self._tasks = [
             self.loop.create_task(self._watch_source()),
-            self.loop.create_task(sweep_forever(self, self._log)),
+            self.loop.create_task(sweep_forever(self)),
         ]
-        log.info("Listened on port %d", self.listen_port)
+        config = self.table.config if self.table else None
+        for line in introduction(self._options, config, self.config_error or "", self.listen_port, self.admin_port):
+            self._options.tell(line)
 
     async def stop(self) -> None:
         """Ends everything at once; what still runs is cut."""
@@ -181,8 +176,7 @@ class Router:
         self.connector.resolver.close()
         await asyncio.sleep(0)
         await self._traces.close()
-        if self._log is not None:
-            self._log.close()
+        self.journal.close()
 
     async def drain(self) -> None:
         """Readiness off at once; new connections for the grace, and for as long as they come; running answers to their
@@ -218,7 +212,7 @@ class Router:
             return "draining"
         if self.table is None:
             return f"no configuration: {self.config_error}"
-        return "" if self._listening else "starting"
+        return self.journal.unlogged or ("" if self._listening else "starting")
 
     # Configuration
 
@@ -230,7 +224,7 @@ class Router:
             backends, fresh = self._backends(loaded)
             await self._traces.take(loaded.config)
         except (ConfigRejected, MissingCredential) as problem:
-            if self.config_error != str(problem):
+            if self.config_error != str(problem) and not (self._options.must_load and self.table is None):
                 log.error("Rejected the configuration: %s", problem)
             self.config_error = str(problem)
             self.metrics.reload_failures += 1
@@ -262,6 +256,11 @@ class Router:
         limits = loaded.config.limits
         self.table = Table(loaded.config, backends, loaded.hash)
         self.outages.take(backends)
+        self.mask = Mask(secrets_of(backends.values()), self.mask.secrets)
+        self.failures.keep(backends)
+        config = loaded.config
+        self.cors = Cors(config.cors.allowed_origins) if config.cors is not None else None
+        self.journal.take(config)
         self.gate.set_limits(limits)
         self.most_body_bytes = limits.max_body_bytes
         self.most_buffered_bytes = max(LEAST_BUFFER_BYTES, BODIES_AT_ONCE * limits.max_body_bytes)
@@ -273,17 +272,10 @@ class Router:
                 self._watchers.pop(name).stop()
         self._watchers.update(watchers)
         self.credentials_hash = loaded.credentials.hash
-        self.loaded_at = datetime.fromtimestamp(self.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.loaded_at = rfc3339(self.wall())
         self.config_error = None
         self.metrics.reloads += 1
-        policy = loaded.config.policy
-        log.info(
-            "Took configuration %s of RoutePolicy %s/%s generation %d",
-            loaded.hash,
-            policy.namespace,
-            policy.name,
-            policy.generation,
-        )
+        log.info("%s", taken(config, loaded.hash))
 
     async def _watch_source(self) -> None:
         while True:
@@ -310,6 +302,10 @@ class Router:
         identity = request_id(headers.get(b"x-request-id"))
         path = request.path.split(b"?", 1)[0]
         api = PATHS.get(path)
+        if self.journal.unlogged:
+            answer = error("router_log_unavailable", self.journal.unlogged, retry_after=5)
+            answer_error(self, client, request, identity, answer)
+            return
         if api is None or request.method != b"POST":
             answer_other(self, client, request, path, identity)
             return
@@ -379,16 +375,18 @@ class Router:
         self.exchanges.discard(exchange)
         now = self.now()
         self.metrics.finished(exchange, status, word, now)
-        if self._log is not None:
-            self._log.add(line_of(exchange, status, word, now, self.wall()))
+        self.journal.ended(exchange, status, word, now)
         if exchange.span is not None:
             exchange.span.end(exchange, status, word)
         if exchange.placed:
             self.gate.leave(exchange)
 
-    def refused(self, answer: ErrorAnswer) -> None:
+    def refused(
+        self, client: ClientConnection, headers: dict[bytes, bytes], identity: bytes, asked: str, answer: ErrorAnswer
+    ) -> None:
         """A request that never became whole was refused."""
         self.metrics.refused[answer.kind.word] += 1
+        self.journal.told(client.address, headers, identity, asked, answer.status, answer)
 
 
 def _port_of(server: Any) -> int:

@@ -10,7 +10,6 @@ from genset.router.clock import SWEEP_SECONDS
 from genset.router.errors import error
 
 if TYPE_CHECKING:
-    from genset.router.accesslog import AccessLog
     from genset.router.server import Router
     from genset.router.wire.exchange import Exchange
 
@@ -21,7 +20,7 @@ RUN_OUT_SECONDS: Final = 2.0  # an upstream body's end after we had all we need
 log = logging.getLogger(__name__)
 
 
-async def sweep_forever(router: Router, access_log: AccessLog | None) -> None:
+async def sweep_forever(router: Router) -> None:
     rounds = 0
     while True:
         router.metrics.loop_lag.observe(router.clock.swept())
@@ -29,8 +28,7 @@ async def sweep_forever(router: Router, access_log: AccessLog | None) -> None:
         rounds += 1
         try:
             _sweep(router)
-            if access_log is not None:
-                router.metrics.log_lines_dropped += access_log.flush()
+            router.metrics.log_lines_dropped += router.journal.flush()
             if rounds % SLOW_SWEEP_ROUNDS == 0:
                 _sweep_slowly(router)
         except Exception:

@@ -13,6 +13,7 @@ from typing import Any, Final, final
 import orjson
 
 from genset.router.backend import Backend
+from genset.router.catalogue import catalogue
 from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, RouterConfig
 from genset.router.decisions import Candidate
 from genset.router.errors import ErrorAnswer, error
@@ -74,6 +75,7 @@ class Table:
             dict.fromkeys(m for route in config.routes for m in route.match.models if not m.endswith("*"))
         )
         self.named = frozenset(self.models)
+        self.catalogue = catalogue(self.routes)
 
     def plan(
         self,

@@ -131,6 +131,45 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         POLICY.replace("provider: openai", "provider: closedai") + SECRET + EXTERNAL,
         ["spec.backends", "provider"],
     ),
+    "a provider that has no entry": (
+        POLICY.replace("provider: openai", "provider: anthropic") + SECRET + EXTERNAL,
+        ["'openAICompatible'", "provider openAICompatible with baseURL https://api.anthropic.com/v1"],
+    ),
+    "Azure by a name of its own": (
+        POLICY.replace("provider: openai", "provider: azureOpenAI") + SECRET + EXTERNAL,
+        ["openAICompatible with baseURL https://RESOURCE.openai.azure.com/openai/v1"],
+    ),
+    "a misspelt provider": (
+        POLICY.replace("provider: openai", "provider: open-router") + SECRET + EXTERNAL,
+        ["did you mean openRouter?"],
+    ),
+    "a provider in capitals": (
+        POLICY.replace("provider: openai", "provider: Mistral") + SECRET + EXTERNAL,
+        ["did you mean mistral?"],
+    ),
+    "a provider that nobody knows": (
+        POLICY.replace("provider: openai", "provider: zzz") + SECRET + EXTERNAL,
+        ["any other OpenAI-compatible API: openAICompatible with its baseURL"],
+    ),
+    "an Azure URL with its query": (
+        POLICY.replace(
+            "provider: openai,",
+            "provider: openai, baseURL: 'https://corp.openai.azure.com/openai/deployments/x?api-version=2024-10-21',",
+        )
+        + SECRET
+        + EXTERNAL,
+        ["a base URL takes no query", "https://RESOURCE.openai.azure.com/openai/v1", "name of the deployment"],
+    ),
+    "a key in a URL": (
+        POLICY.replace("provider: openai,", "provider: openai, baseURL: 'https://me:sk-secret@corp/v1',")
+        + SECRET
+        + EXTERNAL,
+        ["no user and no password in a URL", "credentialsSecretRef"],
+    ),
+    "a base URL without its scheme": (
+        POLICY.replace("provider: openai,", "provider: openai, baseURL: api.openai.com/v1,") + SECRET + EXTERNAL,
+        ["it begins with https:// or http://"],
+    ),
     "an address that names no server": (
         POLICY.replace("provider: openai,", 'provider: openai, baseURL: "https://gateway.corp:70000/v1",')
         + SECRET
@@ -165,6 +204,7 @@ def test_refused_with_file_object_field_and_remedy(tmp_path: Path, case: str) ->
     with pytest.raises(ConfigRejected) as refused:
         load(tmp_path, text)
     message = str(refused.value)
+    assert "sk-secret" not in message
     assert all(word in message for word in [*words] + (["policy.yaml"] if "--policy" not in words else [])), message
 
 
@@ -207,3 +247,22 @@ def test_command_line(tmp_path: Path, arguments: list[str], words: str) -> None:
     policy.write_text(POLICY + SECRET)
     result = CliRunner().invoke(main, ["router", *(a.format(policy=policy) for a in arguments)])
     assert result.exit_code != 0 and words in result.output, result.output
+
+
+def test_a_rejected_policy_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY.replace("provider: openai", "provider: anthropic") + SECRET)
+    arguments = [
+        "router",
+        "-f",
+        str(policy),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--access-log",
+        "off",
+    ]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert (result.output + caplog.text).count("https://api.anthropic.com/v1") == 1, result.output + caplog.text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
+from genset.router.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
 from genset.router.errors import ErrorAnswer, error
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
 from genset.router.wire.known_head import KnownHeads
@@ -173,6 +174,8 @@ class Arriving(asyncio.Protocol):
         name = name.lower()
         if name == TRACESTATE and name in headers:  # a list, in as many lines as there are vendors
             value = b"%b,%b" % (headers[name][:TRACESTATE_BYTES], value)
+        elif name == FORWARDED_FOR and name in headers:  # a list, in as many lines as there are proxies; its end counts
+            value = b"%b,%b" % (headers[name][-FORWARDED_FOR_BYTES:], value)
         if self.stage == Stage.HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
             headers[name] = value
 

@@ -17,7 +17,9 @@ from genset.router.continuation.splice import Splice
 from genset.router.decisions import Candidate
 from genset.router.endpoint import Endpoint
 from genset.router.errors import ErrorAnswer, error
+from genset.router.failures import masked, rfc3339
 from genset.router.forward import Forward
+from genset.router.last_word import story_of
 from genset.router.outcome import Failure, Outcome
 from genset.router.rebuild import Rebuild
 from genset.router.sse import StreamReader
@@ -96,6 +98,11 @@ class Calling(Outgoing):
     def _listener(self, reader: StreamReader | None, splice: Splice | None) -> Reply:
         """Who reads the answer: `reader` where it is to be a stream, `splice` where it continues another."""
         raise NotImplementedError
+
+    @property
+    def asked(self) -> str:
+        """Method and path, as the access log shows them."""
+        return self._api.asked
 
     @property
     def machine(self) -> RequestMachine:
@@ -218,6 +225,23 @@ class Calling(Outgoing):
         names = bound_names(backend, self._api, self._json, refused)
         usage = streamed and backend.provider.usage_option
         return refused_field(failure, added_to(self._json, names, streamed=streamed, usage=usage, refused=refused))
+
+    def _noted(self, failure: Failure) -> Failure:
+        """The failure without our own keys; it stands in what `/-/state` shows of the backend."""
+        router, reply, endpoint = self.router, self._reply, self.machine.endpoint
+        failure = masked(failure, router.mask)
+        heard = reply is not None and failure.outcome not in (Outcome.UNREACHABLE, Outcome.EXHAUSTED)
+        router.failures.add(
+            self.backend.name,
+            failure,
+            router.mask,
+            at=rfc3339(router.wall()),
+            headers=reply.headers if reply is not None and heard else {},
+            endpoint=endpoint.name if endpoint is not None else "",
+            request_id=self.identity.decode(),
+        )
+        self.machine.stories.append(story_of(self.backend.name, failure))
+        return failure
 
     # What the connection tells, and what it is told
 

@@ -1,13 +1,19 @@
-"""Answers that need no backend: the list of models, and what is wrong with a request that never becomes an exchange."""
+"""Answers that need no backend: the list of models, who this is, and what is wrong with a request that never becomes an
+exchange."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from genset import __version__
+from genset.router.accesslog import asked
+from genset.router.cors import is_preflight
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import reason_phrase
+from genset.router.unserved import what_is_wrong
 from genset.router.wire.payload import PATHS
 
 if TYPE_CHECKING:
@@ -15,45 +21,101 @@ if TYPE_CHECKING:
     from genset.router.wire.downstream import ClientConnection
     from genset.router.wire.request import Request
 
+_HOST: Final = re.compile(rb"[A-Za-z0-9.:\[\]_-]{1,255}")
+_ABOUT: Final = (b"/", b"/v1", b"/v1/")
+_HEALTH: Final = (b"/health", b"/healthz", b"/v1/health")
+_READ: Final = (b"GET", b"HEAD")
+
 
 def answer_other(router: Router, client: ClientConnection, request: Request, path: bytes, identity: bytes) -> None:
     """Everything but the calls that take a model."""
-    if path == b"/v1/models" or path.startswith(b"/v1/models/"):
-        if request.method not in (b"GET", b"HEAD"):
-            answer_error(
-                router, client, request, identity, error("caller_method_not_allowed", "use GET for /v1/models")
-            )
-            return
-        models = [_model(name) for name in router.table.models] if router.table else []
-        if path == b"/v1/models":
-            _write(router, client, request, identity, 200, orjson.dumps({"object": "list", "data": models}))
-            return
-        wanted = path.removeprefix(b"/v1/models/").decode("utf-8", "replace")
-        for model in models:
-            if model["id"] == wanted:
-                _write(router, client, request, identity, 200, orjson.dumps(model))
-                return
-        answer = error("policy_model_not_found", f"no route names model {wanted[:128]!r}")
-        answer_error(router, client, request, identity, answer)
+    models = path == b"/v1/models" or path.startswith(b"/v1/models/")
+    if is_preflight(request.method, request.headers):
+        _preflight(router, client, request, identity)
+    elif models or path in _ABOUT[1:] or path in _HEALTH or (path == b"/" and request.method in _READ):
+        if request.method not in _READ:
+            shown = path.decode("latin-1")
+            answer = error("caller_method_not_allowed", f"use GET for {'/v1/models' if models else shown}")
+            answer_error(router, client, request, identity, answer)
+        elif models:
+            _models(router, client, request, path, identity)
+        elif path in _HEALTH:
+            _health(router, client, request, identity)
+        else:
+            _write(router, client, request, identity, 200, orjson.dumps(_about(request)))
     elif path in PATHS:
         shown = path.decode("latin-1")
         answer_error(router, client, request, identity, error("caller_method_not_allowed", f"use POST for {shown}"))
     else:
-        offered = ", ".join(sorted(p.decode() for p in PATHS))
-        answer = error("caller_unknown_path", f"this path is not served; there are {offered}, /v1/models")
-        answer_error(router, client, request, identity, answer)
+        wrong = what_is_wrong(path.decode("latin-1"), base_url(request))
+        answer_error(router, client, request, identity, error("caller_unknown_path", wrong))
 
 
 def answer_error(
     router: Router, client: ClientConnection, request: Request, identity: bytes, answer: ErrorAnswer
 ) -> None:
     router.metrics.answers[("", answer.status, answer.kind.word)] += 1
-    more = b"x-genset-error: %b\r\n" % answer.kind.word.encode()
-    if answer.retry_after is not None:
-        more += b"retry-after: %d\r\n" % answer.retry_after
+    more = answer.headers()
     if answer.status == 405:
-        more += b"allow: %b\r\n" % (b"GET" if request.path.startswith(b"/v1/models") else b"POST")
-    _write(router, client, request, identity, answer.status, answer.body(), more)
+        more += b"allow: %b\r\n" % (b"POST" if request.path.partition(b"?")[0] in PATHS else b"GET")
+    body = router.mask.hide(answer.body())
+    _write(router, client, request, identity, answer.status, body, more, answer)
+
+
+def base_url(request: Request) -> str:
+    """The base URL that this client should have, as far as its own request tells how it came here."""
+    host = request.headers.get(b"host", b"")
+    shown = host.decode("ascii") if _HOST.fullmatch(host) else "HOST"
+    secure = request.headers.get(b"x-forwarded-proto", b"").strip().lower() == b"https"
+    return f"{'https' if secure else 'http'}://{shown}/v1"
+
+
+def _about(request: Request) -> dict[str, Any]:
+    paths = [f"POST {path.decode()}" for path in PATHS] + ["GET /v1/models"]
+    return {
+        "object": "router",
+        "name": "genset",
+        "version": __version__,
+        "api": "OpenAI",
+        "base_url": base_url(request),
+        "paths": paths,
+    }
+
+
+def _health(router: Router, client: ClientConnection, request: Request, identity: bytes) -> None:
+    why_not = router.why_not_ready()
+    status = 503 if why_not else 200
+    told = {"status": "unavailable", "reason": why_not} if why_not else {"status": "ok"}
+    _write(router, client, request, identity, status, router.mask.hide(orjson.dumps(told)))
+
+
+def _models(router: Router, client: ClientConnection, request: Request, path: bytes, identity: bytes) -> None:
+    known = router.table.catalogue if router.table else {}
+    if path in (b"/v1/models", b"/v1/models/"):
+        body = orjson.dumps({"object": "list", "data": list(known.values())})
+        _write(router, client, request, identity, 200, body)
+        return
+    wanted = path.removeprefix(b"/v1/models/").decode("utf-8", "replace")
+    if wanted in known:
+        _write(router, client, request, identity, 200, orjson.dumps(known[wanted]))
+        return
+    told = f"no route names model {wanted[:128]!r}; models: {', '.join(known) or 'none by name'}"
+    answer_error(router, client, request, identity, error("policy_model_not_found", told))
+
+
+def _preflight(router: Router, client: ClientConnection, request: Request, identity: bytes) -> None:
+    """A browser asks whether a page may call."""
+    if router.cors is None:
+        told = "a web page asks to call this router (CORS), and the policy allows none: see router.cors.allowedOrigins"
+        answer_error(router, client, request, identity, error("caller_method_not_allowed", told))
+        return
+    router.journal.told(client.address, request.headers, identity, asked(request.method, request.path), 204)
+    keep = request.keep_alive and not router.draining
+    client.write(
+        b"HTTP/1.1 204 No Content\r\n%bx-request-id: %b\r\n%b\r\n"
+        % (router.cors.preflight(request.headers), identity, b"" if keep else b"connection: close\r\n")
+    )
+    client.finish(keep)
 
 
 def _write(
@@ -64,8 +126,12 @@ def _write(
     status: int,
     body: bytes,
     more: bytes = b"",
+    answer: ErrorAnswer | None = None,
 ) -> None:
+    router.journal.told(client.address, request.headers, identity, asked(request.method, request.path), status, answer)
     keep = request.keep_alive and not router.draining
+    if router.cors is not None:
+        more += router.cors.lines(request.headers)
     if not keep:
         more += b"connection: close\r\n"
     elif request.version_10:
@@ -82,7 +148,3 @@ def _write(
         )
     )
     client.finish(keep)
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "genset"}

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from genset.router.accesslog import asked
+from genset.router.callers import peer_of
 from genset.router.errors import ErrorAnswer, error
-from genset.router.evidence import reason_phrase
+from genset.router.evidence import reason_phrase, request_id
 from genset.router.wire.arriving import Arriving, Stage
 from genset.router.wire.request import BROKEN
 
@@ -50,6 +52,7 @@ class ClientConnection(Arriving):
         self.address = ""  # host of the peer
         self.exchange: Exchange | None = None
         self.paused = False  # the client reads more slowly than we write
+        self.address = ""  # of whoever has connected
         self._pumping = False
         self._pending = b""
         self._unsent = 0  # bytes that waited for the client when the sweep last looked
@@ -113,6 +116,7 @@ class ClientConnection(Arriving):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self.address = peer_of(transport.get_extra_info("peername"))
         self.transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         self.mark = self.router.now()
         peer = transport.get_extra_info("peername")
@@ -191,11 +195,17 @@ class ClientConnection(Arriving):
             self._queue.append(BROKEN)  # after what came before it
             return
         self._drop_body()
-        self.router.refused(answer)
+        identity = request_id(self._headers.get(b"x-request-id"))
+        shown = asked(self._parser.get_method() if self._url and self._parser is not None else b"", self._url)
+        self.router.refused(self, self._headers, identity, shown, answer)
+        more = (
+            answer.headers() if self.router.cors is None else answer.headers() + self.router.cors.lines(self._headers)
+        )
         body = answer.body()
         self.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (answer.status, reason_phrase(answer.status), len(body), body)
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+            b"%bconnection: close\r\n\r\n%b"
+            % (answer.status, reason_phrase(answer.status), len(body), identity, more, body)
         )
         self._linger()
 

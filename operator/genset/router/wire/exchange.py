@@ -160,6 +160,7 @@ class Exchange(Calling):
         """The attempt ended before it was committed."""
         if self.ended:
             return
+        failure = self._noted(failure)
         self._drop_upstream()
         backend = self.backend
         decision = self.machine.failed(self.router.now(), failure)
@@ -183,6 +184,7 @@ class Exchange(Calling):
             self.failed(failure)
 
     def _ask_otherwise(self, failure: Failure, word: str) -> None:
+        failure = self._noted(failure)
         self._drop_upstream()
         self._rule = None
         self._do(self.machine.once_more(self.router.now(), failure, word))
@@ -197,6 +199,7 @@ class Exchange(Calling):
             assert reply is not None and isinstance(reply.reader, Forward)
             self._sent = reply.reader.fold()
         sent = self._sent
+        failure = self._noted(failure)
         self._drop_upstream()
         numbers = self.backend.numbers
         numbers.failed(failure.outcome.value)
@@ -280,7 +283,7 @@ class Exchange(Calling):
         self._drop_upstream()
         if self._reply is not None:
             self.tokens = self._reply.tokens()
-        self.send_events(in_band(decision.kind, decision.message, self.machine.trail))
+        self.send_events(self.router.mask.hide(in_band(decision.kind, decision.message, self.machine.trail)))
         self.close_stream()
         self._end(200, decision.kind.word, False)
 
@@ -290,7 +293,7 @@ class Exchange(Calling):
             self._interrupt(Interrupt(answer.kind, answer.message))
             return
         self._drop_upstream()
-        body = answer.body()
+        body = self.router.mask.hide(answer.body())
         keep = self.keeps_alive()
         head = error_head(self.routed, self.identity, answer, self.connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))

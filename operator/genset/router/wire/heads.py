@@ -36,14 +36,12 @@ def early_head(identity: bytes, connection: bytes) -> bytes:
 def error_head(machine: RequestMachine | None, identity: bytes, answer: ErrorAnswer, connection: bytes) -> bytes:
     """An error's status and evidence. `machine` is None where no route took the request."""
     told = evidence("", 0, machine.reason, machine.trail) if machine is not None else b""
-    more = b"" if answer.retry_after is None else b"retry-after: %d\r\n" % answer.retry_after
-    return b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%bx-request-id: %b\r\nx-genset-error: %b\r\n%b%b" % (
+    return b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%bx-request-id: %b\r\n%b%b" % (
         answer.status,
         reason_phrase(answer.status),
         answer.original_type.encode("latin-1") if answer.original else b"application/json",
         told,
         identity,
-        answer.kind.word.encode(),
-        more,
+        answer.headers(),
         connection,
     )

@@ -70,6 +70,11 @@ class Outgoing:
         return self.request.keep_alive and not self.router.draining and not (self.request.version_10 and self.stream)
 
     def connection_header(self, keep: bool) -> bytes:
+        """The end of a head: whether the connection stays, and what browsers want to know."""
+        line = b""
         if not keep:
-            return b"connection: close\r\n"
-        return b"connection: keep-alive\r\n" if self.request.version_10 else b""
+            line = b"connection: close\r\n"
+        elif self.request.version_10:
+            line = b"connection: keep-alive\r\n"
+        cors = self.router.cors
+        return line if cors is None else line + cors.lines(self.request.headers)

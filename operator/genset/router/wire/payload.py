@@ -31,6 +31,7 @@ class Api:
 
     def __init__(self, path: str, operation: str, whole: str, *, streams: bool = True, chat: bool = False) -> None:
         self.path = path
+        self.asked = f"POST /v1{path}"  # as the access log shows it
         self.operation = operation
         self.whole = whole
         self.streams = streams

@@ -195,7 +195,7 @@ class Reply:
         elif isinstance(fault, dict):
             exchange.failed(classify_in_band(fault, "sent an error inside a 200", exchange.backend.model))
         else:
-            exchange.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200))
+            exchange.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200, body=_excerpt(body)))
 
     # Streams
 
@@ -269,3 +269,8 @@ class Reply:
         else:
             exchange.tokens = tokens
             exchange.answer(b"application/json", self.headers, body)
+
+
+def _excerpt(body: bytes) -> bytes:
+    """The beginning of what came instead of an answer, for `/-/state`. Nothing of what may hold an answer's text."""
+    return b"" if b'"choices"' in body or b'"data"' in body else body[:ERROR_BODY_BYTES]

@@ -1,0 +1,48 @@
+"""What is wrong with a path that is not served, in words that say what to change. Pure.
+
+The usual mistake is a base URL that lacks /v1, has it twice, or is the whole URL of a call; the next is a client of
+another API than the one that is served.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/models")
+_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|models(/.*)?)/*")
+
+#: Where the paths of other APIs begin, and what these are called.
+_OTHERS: Final = (
+    (("/responses",), "the OpenAI Responses API"),
+    (("/messages",), "the Anthropic Messages API"),
+    (("/audio/", "/images/", "/videos"), "audio, images and video of the OpenAI API"),
+    (("/moderations",), "moderation"),
+    (("/rerank", "/score", "/reranking"), "reranking"),
+    (
+        ("/files", "/uploads", "/batches", "/fine_tuning", "/fine-tuning", "/vector_stores", "/containers"),
+        "files and batches",
+    ),
+    (("/assistants", "/threads", "/conversations", "/evals"), "assistants and conversations"),
+    (("/realtime",), "the Realtime API"),
+    (("/tokenize", "/detokenize", "/infill", "/props", "/slots"), "an engine's own API"),
+)
+_OLLAMA: Final = ("/api/chat", "/api/generate", "/api/tags", "/api/embed", "/api/show", "/api/version", "/api/ps")
+_SERVED: Final = "served are POST /v1/chat/completions, /v1/completions, /v1/embeddings and GET /v1/models"
+
+
+def what_is_wrong(path: str, base_url: str) -> str:
+    """The message of a 404. `base_url` is the one that this client should have."""
+    tail = re.sub(r"^(/+v1)+(?=/|$)", "", path)
+    for beginnings, name in _OTHERS:
+        if tail.startswith(beginnings):
+            return f"{name} is not served here; {_SERVED}"
+    if path.startswith(_OLLAMA):
+        return f"Ollama's own API is not served here; {_SERVED}"
+    if re.match(r"/+v1(beta|alpha)", path) or ":generatecontent" in path.lower():
+        return f"the Gemini API is not served here; {_SERVED}"
+    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/models)/+", path):
+        return f"this path ends with a slash; the base URL is {base_url}, and calls have none at their end"
+    if path == "/" or any(call in path for call in _CALLS) or _CALL.search(path):
+        return f"the base URL must end in /v1 and hold nothing behind it: use {base_url}"
+    return f"this path is not served; {_SERVED}; the base URL is {base_url}"

@@ -1,0 +1,243 @@
+"""Every request leaves a line, whoever refused it; and what happens when the lines cannot be written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genset.router import accesslog
+from genset.router.accesslog import FIELDS, AccessLog
+from genset.router.wire import downstream
+from tests.router.running import RunningRouter, config, house, until
+from tests.upstream import client
+from tests.upstream.client import chat, request
+from tests.upstream.scripted import ScriptedUpstream
+from tests.upstream.steps import Answer
+
+BODY = json.dumps(chat(stream=False)).encode()
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def post(*headers: str, body: bytes = BODY, path: str = "/v1/chat/completions") -> bytes:
+    more = "".join(f"{header}\r\n" for header in headers)
+    return f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n{more}\r\n".encode() + body
+
+
+#: Bytes of a client; status, error word and `request` of the line that they leave.
+REFUSED: dict[str, tuple[bytes, int, str, str]] = {
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "caller_bad_request", ""),
+    "a bad header": (b"GET /v1/models HTTP/1.1\r\nb@d\r\n\r\n", 400, "caller_bad_request", "GET /v1/models"),
+    "too large": (post(body=b"x" * 200_000), 413, "caller_body_too_large", "POST /v1/chat/completions"),
+    "a head that is too large": (
+        b"GET /v1/models HTTP/1.1\r\n" + b"a: bbbbbbbbbbbbbbbbbbbb\r\n" * 9000, 431, "caller_headers_too_large", "GET /v1/models",
+    ),
+    "no JSON": (post(body=b"{"), 400, "caller_invalid_json", "POST /v1/chat/completions"),
+    "no model": (post(body=b"{}"), 400, "caller_missing_model", "POST /v1/chat/completions"),
+    "an unknown model": (post(body=b'{"model": "x"}'), 404, "policy_model_not_found", "POST /v1/chat/completions"),
+    "an unknown path": (b"GET /x?key=sk-secret HTTP/1.1\r\nhost: x\r\n\r\n", 404, "caller_unknown_path", "GET /x"),
+    "a wrong method": (b"DELETE /v1/models HTTP/1.1\r\nhost: x\r\n\r\n", 405, "caller_method_not_allowed", "DELETE /v1/models"),
+    "models": (b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n", 200, "", "GET /v1/models"),
+    "health": (b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n", 200, "", "GET /health"),
+    "a good one": (post(), 200, "", "POST /v1/chat/completions"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_each_request_leaves_a_line(tmp_path: Path, case: str) -> None:
+    data, status, word, asked = REFUSED[case]
+    log = tmp_path / "log"
+    async with ScriptedUpstream() as local:
+        content = config(house(local.base_url), limits={"maxBodyBytes": 100_000})
+        async with RunningRouter(tmp_path, content, log=log) as router:
+            reader, writer = await asyncio.open_connection("127.0.0.1", router.router.listen_port)
+            for start in range(0, len(data), 16_384):
+                writer.write(data[start : start + 16_384])
+                await asyncio.sleep(0.001)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            writer.close()
+    (line,) = lines(log)
+    assert list(line) == list(FIELDS)
+    assert (line["status"], line["error"], line["request"]) == (status, word, asked)
+    assert line["client"] == "127.0.0.1" and f"x-request-id: {line['id']}\r\n".encode() in head
+    assert "sk-secret" not in str(line)
+    assert bool(word) is bool(line["detail"]) or word == "policy_model_not_found"
+
+
+async def test_timeouts_and_a_full_router_leave_lines_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downstream, "HEAD_SECONDS", 0.2)
+    log = tmp_path / "log"
+    async with ScriptedUpstream(default=Answer(first_delay=0.5)) as local:
+        content = config(house(local.base_url), limits={"maxInFlight": 1, "maxQueued": 0})
+        async with RunningRouter(tmp_path, content, log=log) as router:
+            await asyncio.gather(router.ask(chat()), router.ask(chat()))
+            await client.raw("127.0.0.1", router.router.listen_port, b"POST /v1/chat/completions HTTP/1.1\r\nx: y", 4)
+    assert sorted((line["status"], line["error"]) for line in lines(log)) == [
+        (200, ""), (408, "caller_timeout"), (429, "router_overloaded"),
+    ]  # fmt: skip
+
+
+async def test_the_client_behind_a_trusted_proxy(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    said = ("x-forwarded-for: 1.2.3.4, 203.0.113.7", "x-forwarded-for: 10.1.1.1")  # each proxy a line of its own
+    async with ScriptedUpstream() as local:
+        content = {**config(house(local.base_url)), "trustedProxies": ["127.0.0.0/8", "10.0.0.0/8"]}
+        async with RunningRouter(tmp_path, content, log=log) as router:
+            for data in (post(*said), post(*said, path="/nowhere"), post(*said, body=b"{"), post()):
+                await client.raw("127.0.0.1", router.router.listen_port, data, 0.3)
+            router.write(config(house(local.base_url), generation=2))
+            await until(lambda: router.router.table is not None and router.router.table.config.policy.generation == 2)
+            await client.raw("127.0.0.1", router.router.listen_port, post(*said), 0.3)
+    assert [line["client"] for line in lines(log)] == ["203.0.113.7"] * 3 + ["127.0.0.1"] * 2
+
+
+def full_disk() -> int:
+    """A file on a disk that is always full."""
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def filler(number: int) -> dict[str, Any]:
+    return {"number": number, "text": "x" * 100}
+
+
+def test_a_full_disk_is_retried_counted_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(accesslog, "RETRY_LEAST_SECONDS", 0.01)
+    monkeypatch.setattr(accesslog, "RETRY_MOST_SECONDS", 0.02)
+    monkeypatch.setattr(accesslog, "WAITING_BATCHES", 10)
+    caplog.set_level("INFO", "genset")
+    descriptor = full_disk()
+    log = AccessLog(descriptor)
+    lost = 0
+    for number in range(300):
+        log.add(filler(number))
+        lost += log.flush()
+        if number == 1:
+            wait(lambda: bool(log.failing))
+    assert log.failing == "No space left on device"
+    assert lost == log.dropped >= 300 - 12
+    assert log.view()["waitingLines"] <= 11
+    file = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    os.dup2(file, descriptor)  # there is room again
+    wait(lambda: not log._problem)
+    for _ in range(accesslog.SLOW_FLUSHES + 1):
+        log.flush()
+    assert not log.failing
+    log.add(filler(300))
+    log.close()
+    os.close(file)
+    os.close(descriptor)
+    numbers = [json.loads(line)["number"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert numbers == sorted(numbers) and numbers[-1] == 300, "the newest lines are kept, in their order"
+    assert len(numbers) + lost == 301, "each line was written or counted"
+    said = [record.message for record in caplog.records]
+    assert [line.split(":")[0].split(";")[0] for line in said] == [
+        "Failed to write the access log", "Wrote the access log again",
+    ], said  # fmt: skip
+    assert f"{lost} lines were lost" in said[1]
+
+
+def test_lines_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accesslog, "WAITING_BYTES", 100_000)
+    log = AccessLog(full_disk())
+    for batch in range(50):
+        for number in range(100):
+            log.add(filler(100 * batch + number))
+        log.flush()
+        assert log._bytes <= 100_000
+    assert log.dropped > 3000 and log.crowded
+    log.close()
+
+
+def wait(condition: Any) -> None:
+    import time
+
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+async def test_a_reader_that_leaves_and_returns(tmp_path: Path) -> None:
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url)), log=pipe) as router:
+        os.close(reader)
+        assert (await router.ask(chat(stream=False))).complete, "no request waits for the log"
+        await until(lambda: router.router.journal.view()["failing"] == "Broken pipe")
+        assert "genset_router_log_failing 1.0" in (await router.admin("/metrics")).body.decode()
+        state = (await router.admin("/-/state")).json["accessLog"]
+        assert state["failing"] == "Broken pipe" and state["droppedLines"] == 0
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        await until(lambda: not router.router.journal.view()["failing"])
+        assert json.loads(os.read(reader, 100_000))["status"] == 200
+    os.close(reader)
+
+
+async def test_without_a_log_nobody_is_served_where_one_is_required(tmp_path: Path) -> None:
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    async with ScriptedUpstream() as local:
+        content = {**config(house(local.base_url)), "log": {"required": True}}
+        async with RunningRouter(tmp_path, content, log=pipe) as router:
+            assert (await router.ask(chat(stream=False))).complete
+            os.close(reader)
+            await router.ask(chat(stream=False))
+            await until(lambda: bool(router.router.journal.unlogged))
+            asked = len(local.requests)
+            for path in ("/v1/chat/completions", "/v1/models", "/nowhere"):
+                refused = await router.ask(chat(), path)
+                assert refused.status == 503 and refused.json["error"]["type"] == "router_log_unavailable"
+                assert "Broken pipe" in refused.json["error"]["message"] and refused.headers["retry-after"] == "5"
+            assert len(local.requests) == asked
+            ready = await router.admin("/-/ready")
+            assert ready.status == 503 and b"router.log.required" in ready.body
+            reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+            await until(lambda: not router.router.journal.unlogged)
+            assert (await router.ask(chat(stream=False))).complete
+            assert (await router.admin("/-/ready")).status == 200
+    os.close(reader)
+
+
+async def test_a_router_without_a_log_refuses_a_policy_that_wants_one(tmp_path: Path) -> None:
+    content = {**config(house("http://127.0.0.1:1/v1")), "log": {"required": True}}
+    async with RunningRouter(tmp_path, content) as router:
+        refused = await request(router.url + "/v1/models")
+        assert refused.status == 503 and "was started without one" in refused.json["error"]["message"]
+
+
+async def test_what_a_full_log_loses_last_are_the_lines_of_served_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever hammers at a router that refuses service cannot push out what is still to be written."""
+    monkeypatch.setattr(accesslog, "WAITING_BATCHES", 6)
+    monkeypatch.setattr(accesslog, "RETRY_LEAST_SECONDS", 0.01)
+    descriptor = full_disk()
+    async with ScriptedUpstream() as local:
+        content = {**config(house(local.base_url)), "log": {"required": True}}
+        running = RunningRouter(tmp_path, content, log=tmp_path / "log")
+        os.dup2(descriptor, running.router._options.access_log or -1)
+        async with running as router:
+            assert (await router.ask(chat(stream=False))).complete
+            await until(lambda: bool(router.router.journal.unlogged))
+            for _ in range(40):
+                await router.ask(chat(stream=False))
+                await asyncio.sleep(0.03)
+            file = os.open(tmp_path / "log", os.O_WRONLY)
+            os.dup2(file, running.router._options.access_log or -1)
+            await until(lambda: not router.router.journal.unlogged)
+        os.close(file)
+    os.close(descriptor)
+    written = lines(tmp_path / "log")
+    assert written[0]["status"] == 200
+    assert {line["error"] for line in written[1:]} == {"router_log_unavailable"} and len(written) < 40

@@ -1,0 +1,179 @@
+"""What a person finds when a request has failed: the backend's own words, at the client, in the log, on the admin port.
+
+And what nobody finds anywhere: a key of ours, in whatever shape a backend quotes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.router.running import RunningRouter, cloud, config, house
+from tests.upstream import steps
+from tests.upstream.client import chat
+from tests.upstream.scripted import Received, ScriptedUpstream
+from tests.upstream.steps import Answer, Break, Raw, Status, Step
+
+BROKEN_GPU = "CUDA error: out of memory at ggml-cuda.cu:88"
+KEY = "sk-proj-4f0b9c2e/7d+1a=="
+
+
+def fails(status: int, message: str, **headers: str) -> Status:
+    return Status(status, steps.error_body(message, "server_error"), headers)
+
+
+async def test_a_failures_words_reach_client_log_and_state(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    ids = {"x-request-id": "req_77", "set-cookie": "a=b", "x-ratelimit-remaining-requests": "3", "server": "llama.cpp"}
+    async with (
+        ScriptedUpstream(default=fails(500, BROKEN_GPU, **ids)) as local,
+        RunningRouter(tmp_path, config(house(local.base_url)), log=log) as router,
+    ):
+        answer = await router.ask(chat(stream=False), headers={"x-request-id": "mine"})
+        (failure,) = (await router.state("house"))["failures"]
+    told = answer.json["error"]["message"]
+    assert f'house answered 500 "{BROKEN_GPU}" (house:server_error:' in told, told
+    (line,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert line["detail"] == f'answered 500 "{BROKEN_GPU}"'
+    assert (failure["outcome"], failure["status"], failure["words"]) == ("server_error", 500, BROKEN_GPU)
+    assert (failure["requestId"], failure["upstreamRequestId"], failure["times"]) == ("mine", "req_77", 2)
+    assert failure["endpoint"] == f"127.0.0.1:{local.port}" and failure["at"].endswith("Z")
+    assert json.loads(failure["body"])["error"]["message"] == BROKEN_GPU
+    assert failure["headers"]["x-ratelimit-remaining-requests"] == "3" and failure["headers"]["server"] == "llama.cpp"
+    assert "set-cookie" not in failure["headers"]
+
+
+async def test_a_stream_that_breaks_tells_the_words_inside_it(tmp_path: Path) -> None:
+    crash = Answer(brk=Break("end", after_chunks=3, send=steps.in_band_error("CUDA error: out of memory")))
+    async with ScriptedUpstream(default=crash) as local:
+        content = config(house(local.base_url), failover={"continueStreams": False})
+        async with RunningRouter(tmp_path, content) as router:
+            answer = await router.ask(chat())
+            failures = (await router.state("house"))["failures"]
+    assert answer.error is not None and "house" in answer.error["message"], answer.error
+    assert failures[0]["outcome"] and not any("zero" in str(f) or "one two" in str(f) for f in failures)
+
+
+async def test_html_instead_of_an_answer_is_kept_for_whoever_looks(tmp_path: Path) -> None:
+    page = "<html><body>Please log in to the captive portal</body></html>"
+    async with (
+        ScriptedUpstream(default=Status(200, page, {"content-type": "text/html"})) as local,
+        RunningRouter(tmp_path, config(house(local.base_url))) as router,
+    ):
+        answer = await router.ask(chat(stream=False))
+        failure = (await router.state("house"))["failures"][0]
+    assert answer.status == 502 and "house " in answer.json["error"]["message"]
+    assert failure["body"] == page and failure["headers"]["content-type"] == "text/html"
+
+
+async def test_nothing_is_kept_of_answers_that_went_well(tmp_path: Path) -> None:
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as router:
+        for stream in (True, False):
+            assert (await router.ask(chat(stream=stream))).complete
+        assert (await router.state("house"))["failures"] == []
+
+
+@pytest.mark.parametrize(
+    ("step", "status", "futile"),
+    [
+        (steps.unauthorized(), 502, True),
+        (steps.model_not_found(), 502, True),
+        (steps.invalid_request(), 400, True),
+        (steps.content_filter(), 400, True),
+        (steps.rate_limited(), 429, False),
+        (steps.server_error(500), 502, False),
+        (steps.server_error(503), 503, False),
+    ],
+    ids=["key", "model", "mistake", "filter", "limit", "error", "loading"],
+)
+async def test_sdks_are_told_when_asking_again_is_useless(
+    tmp_path: Path, step: Step, status: int, futile: bool
+) -> None:
+    async with (
+        ScriptedUpstream(default=step) as far,
+        RunningRouter(tmp_path, config(cloud(far.base_url))) as router,
+    ):
+        answer = await router.ask(chat())
+        assert answer.status == status
+        assert (answer.headers.get("x-should-retry") == "false") is futile, answer.headers
+        nobody = await router.ask(chat(model="nobody"))
+        assert nobody.headers["x-should-retry"] == "false"
+
+
+def quoting(code: int, shape: str) -> Any:
+    """A server that quotes the Authorization header it was sent."""
+
+    def step(request: Received) -> Step:
+        sent = request.headers["authorization"]
+        texts = {
+            "json": json.dumps(steps.error_body(f"you sent {sent}", "x", "y")),
+            "json of php": json.dumps(steps.error_body(f"you sent {sent}", "x", "y")).replace("/", "\\/"),
+            "nested": json.dumps(steps.error_body("bad", "x", "y", metadata={"raw": json.dumps({"k": sent})})),
+            "text": f"you sent {sent}",
+            "html": f"<html>you sent {sent}</html>",
+            "at the bound": json.dumps(steps.error_body("x" * 490 + " " + sent, "x", "y")),
+        }
+        return Status(code, texts[shape], {"server": sent, "x-request-id": sent.split()[1]})
+
+    return step
+
+
+@pytest.mark.parametrize("shape", ["json", "json of php", "nested", "text", "html", "at the bound"])
+@pytest.mark.parametrize("code", [200, 400, 401, 404, 422, 429, 500, 503])
+async def test_a_key_that_a_backend_quotes_stays_here(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, code: int, shape: str
+) -> None:
+    log = tmp_path / "log"
+    caplog.set_level("DEBUG", "genset")
+    async with ScriptedUpstream(choose=quoting(code, shape)) as far:
+        content = config(cloud(far.base_url, url={"keyFile": "key"}))
+        async with RunningRouter(tmp_path, content, {"key": KEY.encode()}, log=log) as router:
+            answers = [await router.ask(chat(stream=stream)) for stream in (True, False)]
+            shown = [(await router.admin(path)).body.decode() for path in ("/metrics", "/-/state", "/-/config")]
+    assert far.requests and far.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    for answer in answers:
+        shown += [answer.body.decode("utf-8", "replace"), str(answer.headers)]
+    for text in (*shown, log.read_text(), caplog.text):
+        assert "4f0b9c2e" not in text, text
+
+
+async def test_a_key_inside_a_stream_stays_here(tmp_path: Path) -> None:
+    """An error event before the first token, and one after it."""
+    for after in (0, 3):
+        brk = Break("end", after_chunks=after, send=steps.in_band_error(f"upstream said: bad key {KEY}"))
+        async with ScriptedUpstream(default=Answer(brk=brk)) as far:
+            content = config(cloud(far.base_url, url={"keyFile": "key"}), failover={"continueStreams": False})
+            async with RunningRouter(tmp_path, content, {"key": KEY.encode()}) as router:
+                answer = await router.ask(chat())
+                state = (await router.admin("/-/state")).body.decode()
+        assert answer.error is not None
+        assert "4f0b9c2e" not in answer.body.decode() + str(answer.events) + state
+
+
+async def test_a_renewed_key_is_masked_as_the_old_one(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=fails(400, "neither old-key-1111 nor new-key-2222")) as far:
+        content = config(cloud(far.base_url, url={"keyFile": "key"}))
+        async with RunningRouter(tmp_path, content, {"key": b"old-key-1111"}) as router:
+            (router.credentials_dir / "key").write_bytes(b"new-key-2222")
+            assert await router.router.reload()
+            answer = await router.ask(chat())
+    assert answer.json["error"]["message"] == "neither *** nor ***"
+
+
+async def test_a_proxys_password_stays_here(tmp_path: Path) -> None:
+    sent = base64.b64encode(b"genset:correct-horse").decode()
+    hostile = Raw(b"HTTP/1.1 400 Bad\r\ncontent-length: 60\r\n\r\nBasic %b correct-horse" % sent.encode())
+    async with ScriptedUpstream(default=hostile) as far:
+        backend = cloud(far.base_url)
+        content = config(backend)
+        async with RunningRouter(tmp_path, content) as router:
+            table = router.router.table
+            assert table is not None
+            table.backends["cloud"].proxy_credentials = b"genset:correct-horse"
+            router.router._swap(router.router._source.load(), table.backends, {})
+            answer = await router.ask(chat())
+    assert answer.status == 400 and b"correct-horse" not in answer.body and sent.encode() not in answer.body

@@ -1,0 +1,130 @@
+"""What a client is told when nobody could answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from genset.router.decisions import Candidate
+from genset.router.errors import VOCABULARY, ErrorAnswer, error
+from genset.router.last_word import last_failed, seconds_until, story_of
+from genset.router.outcome import Failure, Outcome
+from tests.unit.router.machines import cloud, house, machine
+
+MMPROJ = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+
+
+def told(outcome: Outcome, *trail: str, words: str = "", status: int = 0, **more: Any) -> ErrorAnswer:
+    failure = Failure(
+        outcome, f"answered {status}" if status else "sent an answer that is no JSON object", status, words=words
+    )
+    name = trail[-1].partition(":")[0]
+    return last_failed(
+        failure, trail, 7, full=False, late=False, stories=[story_of(name, failure)], **{"hope": False, **more}
+    )
+
+
+def test_the_backends_own_words_are_told() -> None:
+    answer = told(Outcome.SERVER_ERROR, "house:server_error:3ms", "house:server_error:4ms", words=MMPROJ, status=500)
+    assert answer.message == (
+        f'no backend could answer: house answered 500 "{MMPROJ}" (house:server_error:3ms, house:server_error:4ms)'
+    )
+
+
+def test_without_words_it_says_what_and_where() -> None:
+    answer = told(Outcome.INVALID_RESPONSE, "c:invalid_response:1ms")
+    assert answer.message == "no backend could answer: c sent an answer that is no JSON object (c:invalid_response:1ms)"
+
+
+def test_words_stand_on_one_line_and_addresses_stay_in_the_log() -> None:
+    assert story_of("c", Failure(Outcome.REJECTED, "answered 400", 400, words="a\r\n b\tc")) == 'c answered 400 "a b c"'
+    lost = Failure(Outcome.UNREACHABLE, "could not connect to 10.0.0.7:80: Connection refused")
+    assert story_of("c", lost) == "c could not be reached"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "remedy"),
+    [
+        (Outcome.AUTH, "The operator of this router must renew the key of backend c;"),
+        (Outcome.MODEL_NOT_FOUND, "The operator of this router must correct the model's name of backend c;"),
+        (Outcome.UNREACHABLE, "Nothing is wrong with the request"),
+    ],
+)
+def test_who_must_do_what(outcome: Outcome, remedy: str) -> None:
+    answer = told(outcome, f"c:{outcome.value}:1ms")
+    assert remedy in answer.message and answer.status == 502
+
+
+@pytest.mark.parametrize(
+    ("outcome", "trail", "hope", "futile"),
+    [
+        (Outcome.AUTH, ["c:auth:1ms"], False, True),
+        (Outcome.AUTH, ["c:auth:1ms"], True, False),  # the house was passed over, and may be back
+        (Outcome.AUTH, ["house:server_error:1ms", "c:auth:1ms"], False, False),
+        (Outcome.MODEL_NOT_FOUND, ["a:auth:1ms", "c:model_not_found:1ms"], False, True),
+        (Outcome.UNSUPPORTED, ["c:unsupported:1ms"], False, True),
+        (Outcome.REJECTED, ["c:rejected:1ms"], False, True),
+        (Outcome.SERVER_ERROR, ["c:server_error:1ms"], False, False),
+        (Outcome.RATE_LIMITED, ["c:rate_limited:1ms"], False, False),
+        (Outcome.UNREACHABLE, ["c:unreachable:1ms"], False, False),
+    ],
+)
+def test_whether_asking_again_is_useless(outcome: Outcome, trail: list[str], hope: bool, futile: bool) -> None:
+    answer = told(outcome, *trail, hope=hope)
+    assert answer.futile is futile and (b"x-should-retry: false\r\n" in answer.headers()) is futile
+
+
+FUTILE_ANYWAY = {
+    *("provider_auth", "provider_model_not_found", "provider_unsupported", "provider_context_exceeded"),
+    *("provider_content_filter", "provider_rejected", "policy_model_not_found"),
+}
+
+
+@pytest.mark.parametrize("word", VOCABULARY)
+def test_which_words_are_futile(word: str) -> None:
+    wanted = (
+        word in FUTILE_ANYWAY
+        or word.startswith("caller_")
+        or (word.startswith("policy_") and VOCABULARY[word].status < 500)
+    )
+    if VOCABULARY[word].status in (408, 409, 429):
+        wanted = False
+    assert error(word, "").futile is wanted
+
+
+def test_a_conflict_is_tried_again_whatever_it_is_called() -> None:
+    assert not ErrorAnswer(VOCABULARY["provider_rejected"], "", original=b"{}", status_override=409).futile
+
+
+def test_retry_after_is_no_longer_than_the_router_waits() -> None:
+    refusing, cut = cloud("refusing"), cloud("cut")
+    refusing.failed(refusing.endpoints[0], Failure(Outcome.AUTH, "answered 401", 401), 100.0, 99.0, False)
+    for n in range(12):
+        cut.broke(cut.endpoints[0], 100.0, 99.0 + n, False, endpoint_only=False)
+    candidates = [Candidate(backend, 0, b"") for backend in (refusing, cut)]
+    assert seconds_until(100.0, candidates[:1], None) == 1, "nobody waits for a person to renew a key"
+    assert 1 <= seconds_until(100.0, candidates, None) <= 20
+    cut.switch.down = True
+    cut.breaker.open_until = 1000.0
+    assert seconds_until(100.0, candidates, None) == 5, "the way out is probed every 5 s"
+    assert seconds_until(100.0, candidates, 3.2) == 4
+
+
+def test_every_different_story_is_told_once() -> None:
+    one = machine(house(), cloud())
+    one.begin(0.0)
+    one.stories += ["house answered 500", "house answered 500", "cloud answered 401"]
+    one.trail += ["house:server_error:1ms", "house:server_error:1ms"]
+    decision = one.failed(0.0, Failure(Outcome.REJECTED, "answered 400", 400))
+    assert decision.answer.message.startswith("no backend could answer: house answered 500; cloud answered 401 (")  # type: ignore[union-attr]
+
+
+def test_a_refusal_of_all_keys_and_models_names_both_remedies() -> None:
+    a, b = cloud("a"), cloud("b")
+    a.failed(a.endpoints[0], Failure(Outcome.AUTH, "answered 401", 401), 0.0, 0.0, False)
+    b.failed(b.endpoints[0], Failure(Outcome.MODEL_NOT_FOUND, "answered 404", 404), 0.0, 0.0, False)
+    decision = machine(a, b).begin(1.0)
+    answer = decision.answer  # type: ignore[union-attr]
+    assert answer.kind.word == "provider_auth" and answer.futile
+    assert "renew the key of backend a and correct the model's name of backend b" in answer.message
