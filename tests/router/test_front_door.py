@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +205,29 @@ async def test_it_introduces_itself(tmp_path: Path, caplog: pytest.LogCaptureFix
         await until(lambda: f"base URL for clients: {router.url}/v1" in caplog.text)
     assert "route route: counting -> house" in caplog.text and "admin: http://127.0.0.1:" in caplog.text
     assert json.dumps(caplog.text).count("base URL for clients") == 1
+
+
+async def test_on_a_laptop_it_says_so_readably(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "apiVersion: genset.dev/v1alpha1\nkind: RoutePolicy\nmetadata: {name: assistant, namespace: models}\n"
+        "spec:\n  backends:\n  - {name: house, deployment: {name: small}}\n"
+        "  routes:\n  - {name: all, match: {models: [assistant]}, tiers: [{backends: [{name: house}]}]}\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "genset", "router", "-f", str(policy), "--endpoint", "small=http://127.0.0.1:1",
+        "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--access-log", "off",
+        stderr=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    told: list[str] = []
+    async with asyncio.timeout(20):
+        while not told or not told[-1].startswith("  backend house"):
+            line = (await process.stderr.readline()).decode()
+            assert line, told
+            told.append(line)
+    process.terminate()
+    await process.wait()
+    text = "".join(told)
+    assert "\n  base URL for clients: http://127.0.0.1:" in text and "\n  route all: assistant -> house\n" in text
+    assert "  backend house (house): model small at http://127.0.0.1:1/v1" in text

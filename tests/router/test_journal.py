@@ -71,6 +71,21 @@ async def test_each_request_leaves_a_line(tmp_path: Path, case: str) -> None:
     assert bool(word) is bool(line["detail"]) or word == "policy_model_not_found"
 
 
+async def test_what_came_before_on_a_connection_is_not_told_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url)), log=log) as router:
+        data = post("x-request-id: mine", path="/nowhere") + b"\x00\x01 no HTTP\r\n\r\n"
+        got = await client.raw("127.0.0.1", router.router.listen_port, data, 0.5)
+        assert got.count(b"HTTP/1.1 ") == 2
+        reader, writer = await asyncio.open_connection("127.0.0.1", router.router.listen_port)
+        for data in (post("x-request-id: mine", path="/nowhere"), b"\x00\x01 no HTTP\r\n\r\n"):
+            writer.write(data)
+            await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    told = [(line["status"], line["request"], line["id"] == "mine") for line in lines(log)]
+    assert told == [(404, "POST /nowhere", True), (400, "", False)] * 2
+
+
 async def test_timeouts_and_a_full_router_leave_lines_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downstream, "HEAD_SECONDS", 0.2)
     log = tmp_path / "log"

@@ -80,7 +80,7 @@ class AdminConnection(asyncio.Protocol):
         elif path == b"/-/config":
             self._answer(200, JSON, router.mask.hide(orjson.dumps(config_view(router))), keep=keep)
         elif path == b"/-/state":
-            self._answer(200, JSON, router.mask.hide(orjson.dumps(state_view(router))), keep=keep)
+            self._answer(200, JSON, orjson.dumps(shown_state(router)), keep=keep)
         elif path == b"/-/demand":
             self._answer(200, JSON, orjson.dumps(demand_view(router)), keep=keep)
         elif path == b"/metrics":
@@ -125,6 +125,14 @@ def demand_view(router: Router) -> dict[str, Any]:
     return router.demands.view(router.now(), router.began, wakeable, waiting)
 
 
+def shown_state(router: Router) -> dict[str, Any]:
+    """What the router knows, without its keys. Failures are masked already, and too many to be searched each time."""
+    shown: dict[str, Any] = orjson.loads(router.mask.hide(orjson.dumps(state_view(router))))
+    for name, backend in shown["backends"].items():
+        backend["failures"] = router.failures.view(name)
+    return shown
+
+
 def state_view(router: Router) -> dict[str, Any]:
     """What the router knows about its backends, now."""
     now = router.now()
@@ -136,10 +144,7 @@ def state_view(router: Router) -> dict[str, Any]:
         "connections": len(router.connections),
         "outages": router.outages.view(),
         "accessLog": router.journal.view(),
-        "backends": {
-            backend.name: {**_backend_view(backend, now), "failures": router.failures.view(backend.name)}
-            for backend in backends
-        },
+        "backends": {backend.name: _backend_view(backend, now) for backend in backends},
     }
 
 

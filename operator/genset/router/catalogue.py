@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from genset.router.table import Route
+
+
+TOLD_NAMES: Final = 20  # of models, in an error message
 
 
 def catalogue(routes: Iterable[Route]) -> dict[str, dict[str, Any]]:
@@ -24,6 +27,13 @@ def catalogue(routes: Iterable[Route]) -> dict[str, dict[str, Any]]:
         for name in names:
             contexts[name] = max(contexts.get(name, 0), largest)
     return {name: _entry(name, context) for name, context in contexts.items()}
+
+
+def some_names(known: Iterable[str]) -> str:
+    """The first names of a catalogue, for an error message."""
+    names = list(known)
+    more = f" and {len(names) - TOLD_NAMES} more" if len(names) > TOLD_NAMES else ""
+    return ", ".join(names[:TOLD_NAMES]) + more if names else "none by name"
 
 
 def _entry(name: str, context: int) -> dict[str, Any]:

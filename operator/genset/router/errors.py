@@ -77,6 +77,7 @@ _FUTILE: Final = frozenset(
         "provider_context_exceeded",
         "provider_content_filter",
         "provider_rejected",
+        "router_loop",
     )
 )
 _WORTH_ANOTHER_TRY: Final = (408, 409, 425, 429)  # whoever says so, and whatever it is called

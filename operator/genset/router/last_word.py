@@ -51,9 +51,11 @@ def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, aga
         models = [name for name, why in reasons.items() if why != "auth"]
         if keys:
             told = (
-                f"every backend refused the router's credentials ({story})" if not models else f"no backend ({story})"
+                "no backend takes the router's key or knows its model"
+                if models
+                else "every backend refused the router's key"
             )
-            return error("provider_auth", told + _advice(keys, models))
+            return error("provider_auth", f"{told} ({story}){_advice(keys, models)}")
         return error("provider_model_not_found", f"no backend knows its model ({story})" + _advice(keys, models))
     return error("router_no_backend", f"no backend is available ({story})", retry_after=again)
 

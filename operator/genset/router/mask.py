@@ -55,10 +55,12 @@ class Mask:
         for spelling in self._spellings:
             if spelling in data:
                 data = data.replace(spelling, HIDDEN)
-            for length in range(min(len(spelling) - 1, len(data)), LEAST_KEY_BYTES - 1, -1):
-                if data.endswith(spelling[:length]):
-                    data = data[: len(data) - length] + HIDDEN
+            at = data.find(spelling[:LEAST_KEY_BYTES], max(0, len(data) - len(spelling)))
+            while at >= 0:
+                if spelling.startswith(data[at:]):
+                    data = data[:at] + HIDDEN
                     break
+                at = data.find(spelling[:LEAST_KEY_BYTES], at + 1)
         return data
 
     def hide_in(self, text: str) -> str:

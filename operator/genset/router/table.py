@@ -13,7 +13,7 @@ from typing import Any, Final, final
 import orjson
 
 from genset.router.backend import Backend
-from genset.router.catalogue import catalogue
+from genset.router.catalogue import catalogue, some_names
 from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, RouterConfig
 from genset.router.decisions import Candidate
 from genset.router.errors import ErrorAnswer, error
@@ -92,7 +92,7 @@ class Table:
         return error(
             "policy_model_not_found",
             f"no route takes model {model[:128]!r} with these headers and {tokens} input tokens; "
-            f"models: {', '.join(self.models) or 'none by name'}",
+            f"models: {some_names(self.catalogue)}",
         )
 
     def _routes_of(self, model: str) -> tuple[Route, ...]:

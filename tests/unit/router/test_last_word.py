@@ -77,7 +77,7 @@ def test_whether_asking_again_is_useless(outcome: Outcome, trail: list[str], hop
 
 FUTILE_ANYWAY = {
     *("provider_auth", "provider_model_not_found", "provider_unsupported", "provider_context_exceeded"),
-    *("provider_content_filter", "provider_rejected", "policy_model_not_found"),
+    *("provider_content_filter", "provider_rejected", "policy_model_not_found", "router_loop"),
 }
 
 

@@ -72,3 +72,9 @@ def test_keys_of_earlier_configurations_are_hidden_and_bounded() -> None:
 def test_no_key_survives(before: bytes, after: bytes, key: bytes) -> None:
     hidden = Mask([key]).hide(before + key + after)
     assert key not in hidden or key in HIDDEN * 20
+
+
+def test_a_long_key_costs_no_more_than_its_bytes() -> None:
+    """A token of a megabyte, and a body made of its beginning: looked at in a moment."""
+    key = b"abcdefgh" * 100_000 + b"!"
+    assert Mask([key]).hide(b"x" * 10 + key[:50_000]) == b"x" * 10 + HIDDEN

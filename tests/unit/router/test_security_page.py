@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from genset.router.errors import VOCABULARY
+
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "security.md").read_text()
 NAMED = sorted(set(re.findall(r"`((?:tests|e2e|bench)/[^`]+\.py)(?:::(\w+))?`", PAGE)))
@@ -25,6 +27,18 @@ def test_every_promise_has_a_proof_or_says_that_it_is_none_yet() -> None:
         assert re.search(r"^\| `tests/", text, re.MULTILINE), promise
     for promise in ("P5", "P6", "P8", "P10"):
         assert "**Not promised yet" in SECTIONS[promise], promise
+
+
+def test_clients_find_every_word_of_the_vocabulary_with_its_status() -> None:
+    told: dict[str, str] = {}
+    for row in re.finditer(
+        r"^\| (`[a-z_`, ]+) \| ([0-9, ]+) \|", (ROOT / "docs" / "clients.md").read_text(), re.MULTILINE
+    ):
+        words, statuses = re.findall(r"`(\w+)`", row[1]), row[2].split(", ")
+        told.update(zip(words, statuses if len(statuses) > 1 else statuses * len(words), strict=True))
+    assert {word: told.get(word) for word in VOCABULARY} == {
+        word: str(kind.status) for word, kind in VOCABULARY.items()
+    }
 
 
 @pytest.mark.parametrize("page", ["README.md", "SECURITY.md"])

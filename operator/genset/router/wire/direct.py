@@ -10,6 +10,7 @@ import orjson
 
 from genset import __version__
 from genset.router.accesslog import asked
+from genset.router.catalogue import some_names
 from genset.router.cors import is_preflight
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import reason_phrase
@@ -99,7 +100,7 @@ def _models(router: Router, client: ClientConnection, request: Request, path: by
     if wanted in known:
         _write(router, client, request, identity, 200, orjson.dumps(known[wanted]))
         return
-    told = f"no route names model {wanted[:128]!r}; models: {', '.join(known) or 'none by name'}"
+    told = f"no route names model {wanted[:128]!r}; models: {some_names(known)}"
     answer_error(router, client, request, identity, error("policy_model_not_found", told))
 
 
