@@ -2,6 +2,9 @@
 
 Kept alive between requests in `Endpoint.idle`. The parser hands out bodies piece by piece; one `data_received` becomes
 at most one call of the exchange, so that many small chunks in one segment cost one write to the client.
+
+A connection belongs to one message at a time. What a server sends behind a complete one, or before it was asked, could
+only be taken for the next client's answer: the message is delivered, and the connection dropped, never kept for another.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import httptools
 from genset.router.endpoint import Endpoint
 from genset.router.wire.outbox import Outbox
 
-HEAD_BYTES: Final = 64 * 1024  # of an upstream's response
+HEAD_BYTES: Final = 64 * 1024  # of an upstream's response, and of what it sends inside a body without adding to it
 IDLE_CONNECTIONS: Final = 256  # kept per endpoint
 
 
@@ -28,18 +31,24 @@ class Listener(Protocol):
     def on_upstream_lost(self, detail: str, *, stale: bool) -> None: ...
 
 
+class _BehindTheEnd(Exception):
+    """Stops the parser at the first byte of a message that nobody asked for."""
+
+
 class UpstreamConnection(asyncio.Protocol):
     """`listener` is the exchange that the connection works for; None while idle, or while it only runs out."""
 
     __slots__ = (
+        "_asked",
+        "_bare_bytes",
         "_between",
         "_body",
         "_framed",
-        "_head_bytes",
         "_head_done",
         "_headers",
         "_heard",
         "_keep",
+        "_outbox",
         "_parser",
         "_reading",
         "closed",
@@ -61,7 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.since = 0.0  # idle or running out since
         self._parser: Any = None
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        self._bare_bytes = 0  # arrived since the last piece of a body
         self._head_done = False
         self._framed = False  # the response says where its body ends
         self._heard = False  # a byte of this response has arrived
@@ -73,6 +82,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep = False
         self._body: list[bytes] = []
         self._reading = True
+        self._outbox: Outbox | None = None
+        self._asked = 0  # flushes of the outbox before the request went into it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -82,6 +93,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.listener = listener
         self._reset()
         self._heard = False
+        self._outbox, self._asked = outbox, outbox.flushes
         outbox.write(self.transport, request)
 
     def drop(self) -> None:
@@ -126,7 +138,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._parser is None or not self.reused:
             self._parser = httptools.HttpResponseParser(self)  # goes on to the next message by itself
         self._headers = {}
-        self._head_bytes = 0
+        self._bare_bytes = 0
         self._head_done = self.complete = self._framed = self._between = self._keep = False
         self.direct = None
 
@@ -140,26 +152,44 @@ class UpstreamConnection(asyncio.Protocol):
             self.drop()  # bytes that belong to no request
             self._forget()
             return
-        begins, self._heard = not self._heard, True
-        if begins and self._is_known(data):
-            return
-        if not self._head_done:
-            self._head_bytes += len(data)
+        begins = not self._heard
+        if begins:
+            outbox = self._outbox
+            if outbox is not None and outbox.flushes == self._asked:
+                self._lost("sent something before it was asked")
+                return
+            self._heard = True
+            if self._is_known(data):
+                return
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
-            self._lost(f"sent no valid HTTP ({type(problem).__name__})")
-            return
-        if not self._head_done and self._head_bytes > HEAD_BYTES:
-            self._lost("sent a response head of more than 64 KiB")
-            return
+            if not self.complete:
+                self._lost(f"sent no valid HTTP ({type(problem).__name__})")
+                return
+            self._keep = False
+        if self._keep and self.complete and not is_end(data, b"" if self._is_chunked() else self._last_piece()):
+            self._keep = False
+        if not self._body and not self.complete:
+            self._bare_bytes += len(data)
+            if self._bare_bytes > HEAD_BYTES:
+                part = "chunk header or trailer" if self._head_done else "response head"
+                self._lost(f"sent a {part} of more than 64 KiB")
+                return
         if begins and self._keep:
             self.endpoint.known.learn(data, self._headers, may_be_chunked=True)
         # A body piece that ended with its event, two bytes before the end of this read: they can only be the chunk's own
         # line end, so the parser stands between two chunks. (A size line holds no LF before its CRLF.)
-        between = data.endswith(b"\n\n\r\n") and bool(self._body) and self._body[-1].endswith(b"\n\n")
+        between = data.endswith(b"\n\n\r\n") and self._last_piece().endswith(b"\n\n")
         self._deliver()
         self._between = between and self.direct is not None and not self.complete
+
+    def _is_chunked(self) -> bool:
+        return b"transfer-encoding" in self._headers
+
+    def _last_piece(self) -> bytes:
+        """The piece of the body that came last in this read; empty if none has come."""
+        return self._body[-1] if self._body else b""
 
     def _is_known(self, data: bytes) -> bool:
         """Whether this is a whole answer under a head that the endpoint sent before. It has been told then."""
@@ -198,6 +228,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._body:
             data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             self._body.clear()
+            self._bare_bytes = 0
             if listener is not None:
                 listener.on_body(data)
         if not self.complete or self.listener is not listener:
@@ -222,8 +253,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     # httptools callbacks
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise _BehindTheEnd
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_done:  # trailers: nobody reads them, and nothing bounds them
+        if self._head_done:  # trailers: nobody reads them
             return
         name = name.lower()
         self._headers[name] = value
@@ -241,10 +276,21 @@ class UpstreamConnection(asyncio.Protocol):
             self.listener.on_head(status, self._headers)
 
     def on_body(self, data: bytes) -> None:
-        self._body.append(data)
+        if self._head_done:  # a 1xx has none
+            self._body.append(data)
 
     def on_message_complete(self) -> None:
         if self._parser is None or self._parser.get_status_code() < 200:
             return
         self.complete = True
         self._keep = self._parser.should_keep_alive()
+
+
+def is_end(data: bytes, body: bytes) -> bool:
+    """Whether a read in which a message ended holds no line ends behind it, which the parser skips without a word.
+
+    `body`: the last piece of a body with a content-length; empty if the message ended with an empty line.
+    """
+    if body:
+        return data.endswith(body[-8:])
+    return data.endswith(b"\n") and not data.endswith((b"\n\n", b"\r\n\r\n\r\n"))
