@@ -174,7 +174,11 @@ class _Metrics:
 class _Outbox:
     """Sends at once: a turn of this world has one event."""
 
+    def __init__(self) -> None:
+        self.flushes = 0
+
     def write(self, transport: Any, data: bytes) -> None:
+        self.flushes += 1
         transport.write(data)
 
 

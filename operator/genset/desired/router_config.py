@@ -112,6 +112,7 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
             ca_file=_file(backend, CA, cloud.ca_secret_ref, _cloud_url(cloud)),
             proxy_url=proxy.url.rstrip("/") if proxy else None,
             proxy_credentials_file=_file(backend, PROXY, proxy.credentials_secret_ref, proxy.url) if proxy else None,
+            forward_headers=tuple(sorted(group.value for group in cloud.forward_headers)) or None,
         ),
     )
 

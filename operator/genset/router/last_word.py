@@ -85,7 +85,6 @@ def last_failed(
             kind,
             f"no backend could answer: {story}",
             original=failure.body or None,
-            original_type=failure.content_type,
             status_override=failure.status or None,
         )
     if kind.word == "provider_rate_limited" and not all(_outcome(step).startswith("rate_limited") for step in trail):

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from genset.router.errors import VOCABULARY, ErrorKind
+from genset.router.plain_text import plain_text
 from genset.router.providers.base import Provider
 
 WORDS_CHARACTERS: Final = 512  # of an upstream's message that are kept
@@ -118,7 +119,6 @@ class Failure:
     status: int = 0
     retry_after: float | None = None
     body: bytes = field(default=b"", repr=False)
-    content_type: str = "application/json"
     words: str = field(default="", repr=False)
 
     @property
@@ -137,9 +137,7 @@ def classify(
     retry_after = parse_retry_after(headers, wall)
     found = _error_of(body)
     outcome = _outcome(status, provider, found, retry_after, may_wait)
-    content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
-    body = body[:ERROR_BODY_BYTES]
-    return Failure(outcome, f"answered {status}", status, retry_after, body, content_type, _words_of(found))
+    return Failure(outcome, f"answered {status}", status, retry_after, body[:ERROR_BODY_BYTES], _words_of(found))
 
 
 def classify_in_band(found: dict[str, Any], provider: Provider, detail: str) -> Failure:
@@ -194,7 +192,7 @@ def _error_of(body: bytes) -> dict[str, Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return {"message": body[:2048].decode("utf-8", "replace")}
+        return {"message": plain_text(body)}
     if not isinstance(parsed, dict):
         return {"message": str(parsed)[:2048]}
     found = parsed.get("error")

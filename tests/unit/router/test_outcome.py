@@ -144,7 +144,7 @@ def test_retry_after(headers: dict[bytes, bytes], seconds: float | None) -> None
         (b'{"error": {"message": "no such picture"}}', "no such picture"),
         (b'{"error": "bare"}', "bare"),
         (b'{"detail": "Not authenticated"}', "Not authenticated"),
-        (b"<html>busy</html>", "<html>busy</html>"),
+        (b"<html>busy</html>", "busy"),
         (b'{"error": {"message": ["of another", "form"]}}', ""),
         (b'{"error": {"message": "' + b"x" * 5000 + b'"}}', "x" * 512),
         (b"", ""),

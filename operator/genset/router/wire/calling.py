@@ -15,6 +15,7 @@ from genset.router.continuation.splice import Splice
 from genset.router.decisions import Candidate
 from genset.router.endpoint import Endpoint
 from genset.router.errors import ErrorAnswer, error
+from genset.router.evidence import upstream_id
 from genset.router.failures import masked, rfc3339
 from genset.router.forward import Forward
 from genset.router.last_word import story_of
@@ -211,6 +212,14 @@ class Calling(Outgoing):
         )
         self.machine.stories.append(story_of(self.backend.name, failure))
         return failure
+
+    def _upstream_id(self) -> bytes:
+        """What the backend calls the request whose failure is the answer, as a header line."""
+        reply = self._reply
+        failure = self.routed.last_failure if self.routed is not None else None
+        if reply is None or failure is None or not failure.status or failure.status != reply.status:
+            return b""  # the last attempt heard nothing
+        return self.router.mask.hide_whole(upstream_id(reply.headers, self.identity))
 
     # What the connection tells, and what it is told
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from genset.router.errors import ErrorAnswer, error
-from genset.router.evidence import reason_phrase
+from genset.router.evidence import NOSNIFF, reason_phrase
 from genset.router.wire.payload import PATHS
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _write(
             status,
             reason_phrase(status),
             len(body),
-            b"x-request-id: %b\r\n" % identity,
+            b"%bx-request-id: %b\r\n" % (NOSNIFF, identity),
             more,
             b"" if request.method == b"HEAD" else body,
         )

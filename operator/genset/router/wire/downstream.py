@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from genset.router.errors import ErrorAnswer, error
-from genset.router.evidence import reason_phrase
+from genset.router.evidence import NOSNIFF, reason_phrase
 from genset.router.wire.arriving import Arriving, Stage
 from genset.router.wire.request import BROKEN
 
@@ -191,7 +191,7 @@ class ClientConnection(Arriving):
         body = answer.body()
         self.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
-            % (answer.status, reason_phrase(answer.status), len(body), answer.headers(), body)
+            % (answer.status, reason_phrase(answer.status), len(body), NOSNIFF + answer.headers(), body)
         )
         self._linger()
 

@@ -12,7 +12,6 @@ import orjson
 
 from genset.router.backend import Backend
 from genset.router.endpoint import Endpoint
-from genset.router.evidence import PASSED_REQUEST_HEADERS
 
 
 @final
@@ -127,10 +126,7 @@ def head_for(
         )
         endpoint.heads[place] = fixed
     passed = b""
-    for name in PASSED_REQUEST_HEADERS:
-        if name in headers:
-            passed += b"%b: %b\r\n" % (name, headers[name])
-    for name in backend.provider.pass_headers:
+    for name in backend.forwarded:
         if name in headers:
             passed += b"%b: %b\r\n" % (name, headers[name])
     return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (fixed, passed, identity, length)
