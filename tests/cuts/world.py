@@ -186,6 +186,7 @@ class FakeRouter:
     """What an exchange asks of the process around it."""
 
     draining = False
+    site = b"here"
 
     def __init__(self, world: World) -> None:
         self._world = world

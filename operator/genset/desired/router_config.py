@@ -40,6 +40,7 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
+from genset.router.hops import site_of
 from genset.router.providers import PROVIDERS
 
 
@@ -55,6 +56,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
             name=resource.metadata.name,
             generation=resource.metadata.generation,
         ),
+        site=site_of(resource.metadata.uid) if resource.metadata.uid else None,
         backends=backends,
         routes=tuple(_route(route, known) for route in resource.spec.routes),
         limits=LimitsConfig(
@@ -66,6 +68,16 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
         ),
         telemetry=_telemetry(resource.spec.router.telemetry),
     )
+
+
+def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
+    """Where a cloud or an external deployment answers; None for models that genset runs, and what is not there."""
+    if backend.cloud is not None:
+        return _cloud_url(backend.cloud)
+    found = context.deployments.get(backend.deployment.name) if backend.deployment else None
+    if found is None or managed_engine_of(found) is not None:
+        return None
+    return engine_of(found).base_url(found)
 
 
 def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, bytes]:
@@ -90,6 +102,9 @@ def _content(name: str, ref: SecretKeyRef, context: RoutePolicyContext) -> bytes
 def _backend(resource: RoutePolicy, backend: Backend, context: RoutePolicyContext) -> BackendConfig | None:
     if any(_content(name, ref, context) is None for name, ref in _credentials(backend, context)):
         return None
+    url = backend_url(backend, context)
+    if url is not None and metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
+        return None  # itself: a condition says so
     if backend.cloud is not None:
         return _cloud(backend, backend.cloud)
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None

@@ -109,6 +109,7 @@ def config_view(router: Router) -> dict[str, Any]:
         "generation": policy.generation if policy else 0,
         "namespace": policy.namespace if policy else "",
         "name": policy.name if policy else "",
+        "site": router.site.decode(),
         "loadedAt": router.loaded_at,
         "error": router.config_error,
         "outages": router.outages.view(),

@@ -99,6 +99,7 @@ class Backend:
         self.server_name = ""
         chosen = (url.forward_headers if url is not None else None) or ()
         self.forwarded = HOUSE_REQUEST_HEADERS if self.local else tuple(h for c in chosen for h in REQUEST_HEADERS[c])
+        self.may_be_router = url is not None and url.provider == "openAICompatible"
         self.base_path = "/v1"
         self.continuation_path: str | None = None  # base path of a continuation by prefix, where it is another
         self.key = b""

@@ -170,6 +170,11 @@ class RouterConfig(_Model):
 
     version: Literal[1] = CONFIG_VERSION
     policy: PolicyRef
+    site: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-Za-z_-]{1,32}$",
+        description="What all routers of the policy are called in x-genset-hops; None: each a name of its own.",
+    )
     backends: tuple[BackendConfig, ...]
     routes: tuple[RouteConfig, ...]
     limits: LimitsConfig = LimitsConfig()

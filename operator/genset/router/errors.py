@@ -59,6 +59,7 @@ VOCABULARY: Final = _kinds(
     ErrorKind("router_backend_full", 429, "backend_full"),  # balancing.maxInFlightPerEndpoint
     ErrorKind("router_no_backend", 503, "no_backend_available"),
     ErrorKind("router_deadline", 504, "deadline_exceeded"),
+    ErrorKind("router_loop", 508, "router_loop"),  # sites that fail over to each other: see `hops`
     ErrorKind("router_draining", 503, "draining"),
     ErrorKind("router_not_configured", 503, "not_configured"),
     ErrorKind("router_internal", 500, "internal"),

@@ -39,6 +39,7 @@ class Outcome(StrEnum):
     CONTENT_FILTER = "content_filter"
     REJECTED = "rejected"
     UNSUPPORTED = "unsupported"  # this backend does not offer the path at all
+    LOOP = "loop"  # another site, which the request would have to come back from
     INVALID_RESPONSE = "invalid_response"  # error inside a 200, an end without an answer, garbage, a redirect
 
 
@@ -102,6 +103,7 @@ RULES: dict[Outcome, Rule] = {
     Outcome.CONTENT_FILTER: _rule(Again.NO, Next.NO, Mark.NONE, "provider_content_filter", original=True),
     Outcome.REJECTED: _rule(Again.NO, Next.NO, Mark.NONE, "provider_rejected", original=True),
     Outcome.UNSUPPORTED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_unsupported", original=True),
+    Outcome.LOOP: _rule(Again.NO, Next.YES, Mark.NONE, "router_loop"),
     Outcome.INVALID_RESPONSE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_invalid_response"),
 }
 
@@ -224,6 +226,8 @@ def _outcome(
         return Outcome.RATE_LIMITED_SHORT if retry_after <= may_wait else Outcome.RATE_LIMITED
     if status in (501, 505):
         return Outcome.UNSUPPORTED
+    if status == 508 and found.get("code") == "router_loop":
+        return Outcome.LOOP
     if status >= 500:
         # llama.cpp has said so with a 500, too
         return Outcome.CONTEXT_EXCEEDED if provider.is_context_exceeded(found) else Outcome.SERVER_ERROR

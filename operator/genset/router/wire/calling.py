@@ -18,6 +18,7 @@ from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import upstream_id
 from genset.router.failures import masked, rfc3339
 from genset.router.forward import Forward
+from genset.router.hops import HOPS_HEADER, header_for
 from genset.router.last_word import story_of
 from genset.router.outcome import Failure, Outcome
 from genset.router.rebuild import Rebuild
@@ -175,7 +176,9 @@ class Calling(Outgoing):
             return
         path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
-        head = head_for(backend, endpoint, self._api, self.request.headers, identity, len(body), streams, path)
+        headers = self.request.headers
+        hops = header_for(headers.get(HOPS_HEADER), self.router.site) if backend.may_be_router else b""
+        head = head_for(backend, endpoint, self._api, headers, identity, len(body), streams, path, hops)
         now = self.router.now()
         if not self.sent_at:
             self.sent_at = now

@@ -100,10 +100,11 @@ def head_for(
     length: int,
     stream: bool,
     base_path: str | None = None,
+    hops: bytes = b"",
 ) -> bytes:
     """The request head. The client's Authorization never passes: the backend's key stands there, or nothing.
 
-    `base_path`: another one than the backend's own.
+    `base_path`: another one than the backend's own. `hops`: a header line with the sites that the request has passed.
     """
     place = (api, base_path, stream)
     fixed = endpoint.heads.get(place)
@@ -125,7 +126,7 @@ def head_for(
             )
         )
         endpoint.heads[place] = fixed
-    passed = b""
+    passed = hops
     for name in backend.forwarded:
         if name in headers:
             passed += b"%b: %b\r\n" % (name, headers[name])
