@@ -176,6 +176,7 @@ class _Outbox:
 
     def __init__(self) -> None:
         self.flushes = 0
+        self.turn = None
 
     def write(self, transport: Any, data: bytes) -> None:
         self.flushes += 1

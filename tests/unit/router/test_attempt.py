@@ -295,3 +295,16 @@ def test_a_sibling_is_the_last_resort_of_a_request() -> None:
     second = where(one.failed(1.0, fail(Outcome.TOO_LATE)))
     assert first != second and second.startswith("house/")
     assert isinstance(one.failed(2.0, fail(Outcome.TOO_LATE)), Answer)
+
+
+def test_a_connection_that_a_busy_loop_did_not_look_at_has_its_time() -> None:
+    one = machine(house())
+    one.begin(0.0)
+    one.looked_away(1.0)
+    assert one.expired(2.4) is None, "lost to the router's own deadline"
+    failure = one.expired(2.6)
+    assert failure is not None and failure.outcome is Outcome.UNREACHABLE
+    one.sent(2.6)
+    limit = one._phase_until
+    one.looked_away(1.0)
+    assert one._phase_until == limit, "only what is looked for can be missed"

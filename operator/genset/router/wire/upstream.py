@@ -17,8 +17,10 @@ import httptools
 
 from genset.router.endpoint import Endpoint
 from genset.router.wire.outbox import Outbox
+from genset.router.wire.turn import READS_BETWEEN_LOOKS, Turn
 
 HEAD_BYTES: Final = 64 * 1024  # of an upstream's response, and of what it sends inside a body without adding to it
+RUNNING_READS: Final = 2  # of a body; before, an answer is begun, which nobody is to wait for
 IDLE_CONNECTIONS: Final = 256  # kept per endpoint
 
 
@@ -47,10 +49,15 @@ class UpstreamConnection(asyncio.Protocol):
         "_head_done",
         "_headers",
         "_heard",
+        "_held",
         "_keep",
         "_outbox",
         "_parser",
-        "_reading",
+        "_put_off",
+        "_raw",
+        "_runs",
+        "_stash",
+        "_turn",
         "closed",
         "complete",
         "direct",
@@ -81,19 +88,30 @@ class UpstreamConnection(asyncio.Protocol):
         self._between = False  # the parser stands between two chunks of a running stream
         self._keep = False
         self._body: list[bytes] = []
-        self._reading = True
+        self._held = False  # not read, because its client does not read
+        self._put_off = False  # not read before its turn comes; see `turn`
+        self._stash = b""  # read, but put off
+        self._runs = 0  # reads of this body so far, up to where it is a running stream
+        self._raw: Any = None  # the socket's own transport, under TLS
+        self._turn: Turn | None = None
         self._outbox: Outbox | None = None
         self._asked = 0  # flushes of the outbox before the request went into it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        if self._raw is None:
+            self._raw = transport
+
+    def made_over(self, raw: asyncio.BaseTransport) -> None:
+        """TLS is spoken over this transport, which is the one to stop when nothing is to be read."""
+        self._raw = raw
 
     def begin(self, listener: Listener, request: bytes, outbox: Outbox) -> None:
         """Sends one request (head and body)."""
         self.listener = listener
         self._reset()
         self._heard = False
-        self._outbox, self._asked = outbox, outbox.flushes
+        self._outbox, self._asked, self._turn = outbox, outbox.flushes, outbox.turn
         outbox.write(self.transport, request)
 
     def drop(self) -> None:
@@ -101,6 +119,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.listener = self.direct = None
         self.closed = True
         self._parser = None
+        self._stash = b""
         if self.transport is not None:
             self.transport.abort()
 
@@ -120,14 +139,29 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def pause(self) -> None:
-        if self._reading and not self.closed:
-            self._reading = False
+        if not self._held and not self.closed:
+            self._held = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        if not self._reading and not self.closed:
-            self._reading = True
-            self.transport.resume_reading()
+        if self._held and not self.closed:
+            self._held = False
+            if not (self._put_off and self._raw is self.transport):
+                self.transport.resume_reading()
+
+    def go_on(self) -> None:
+        """Takes what was put off in a long turn, and is read again."""
+        if not self._put_off:
+            return
+        self._put_off = False
+        if not self.closed and not self._raw.is_closing() and not (self._held and self._raw is self.transport):
+            self._raw.resume_reading()
+        self._take_stash()
+
+    def _take_stash(self) -> None:
+        data, self._stash = self._stash, b""
+        if data:
+            self._take(data)
 
     def _pool(self, now: float) -> None:
         self.reused = True
@@ -138,13 +172,26 @@ class UpstreamConnection(asyncio.Protocol):
         if self._parser is None or not self.reused:
             self._parser = httptools.HttpResponseParser(self)  # goes on to the next message by itself
         self._headers = {}
-        self._bare_bytes = 0
+        self._bare_bytes = self._runs = 0
         self._head_done = self.complete = self._framed = self._between = self._keep = False
         self.direct = None
 
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        turn = self._turn
+        if turn is not None and (self.direct is not None or self._runs >= RUNNING_READS):
+            reads = turn.reads = turn.reads + 1
+            if (turn.long or reads % READS_BETWEEN_LOOKS == 0) and turn.is_long() and not self._raw.is_closing():
+                self._stash += data
+                if not self._put_off:
+                    self._put_off = True
+                    self._raw.pause_reading()
+                    turn.put_off(self)
+                return
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         if (direct := self.direct) is not None and self._between and direct(data):
             return
         parser = self._parser
@@ -206,12 +253,14 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def eof_received(self) -> None:
+        self._take_stash()
         if self.listener is not None and self._head_done and not self._framed and not self.complete:
             self.complete = True  # a body that ends with the connection
             self._keep = False
             self._deliver(verified=False)
 
     def connection_lost(self, problem: BaseException | None) -> None:
+        self._take_stash()
         self.closed = True
         self._forget()
         if self.listener is not None and not self.complete:
@@ -229,6 +278,7 @@ class UpstreamConnection(asyncio.Protocol):
             data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             self._body.clear()
             self._bare_bytes = 0
+            self._runs += 1
             if listener is not None:
                 listener.on_body(data)
         if not self.complete or self.listener is not listener:
