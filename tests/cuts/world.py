@@ -174,7 +174,12 @@ class _Metrics:
 class _Outbox:
     """Sends at once: a turn of this world has one event."""
 
+    def __init__(self) -> None:
+        self.flushes = 0
+        self.turn = None
+
     def write(self, transport: Any, data: bytes) -> None:
+        self.flushes += 1
         transport.write(data)
 
 
@@ -183,6 +188,7 @@ class FakeRouter:
 
     draining = False
     cors = None
+    site = b"here"
 
     def __init__(self, world: World) -> None:
         self._world = world

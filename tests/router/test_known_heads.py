@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
+import httptools
 import pytest
 
 from tests.router.running import RunningRouter, config, house
@@ -45,7 +47,8 @@ def forget_the_parsers(router: RunningRouter) -> None:
         client._parser = None
     assert router.router.table is not None
     for connection in router.router.table.backends["house"].endpoints[0].idle:
-        connection._parser.feed_data(b"HTTP/1.1 200")  # in the middle of a head: nothing whole would follow
+        with contextlib.suppress(httptools.HttpParserError):  # nobody asked; from here on it refuses everything
+            connection._parser.feed_data(b"HTTP/1.1 200")
 
 
 WAYS = [

@@ -60,7 +60,7 @@ async def test_a_span_tells_the_whole_story_of_a_request(tmp_path: Path) -> None
         ScriptedUpstream(default=steps.server_error(501)) as ill,
         ScriptedUpstream() as well,
     ):
-        backends = [house(ill.base_url), cloud(well.base_url, provider="deepSeek")]
+        backends = [house(ill.base_url), cloud(well.base_url, provider="deepSeek", url={"forwardHeaders": ["Trace"]})]
         content = config(*backends, telemetry=to(collector))
         async with RunningRouter(tmp_path, content, environment={"HOSTNAME": "router-1"}) as router:
             answer = await router.ask(chat(), headers=CALLER)

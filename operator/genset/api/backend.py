@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -25,6 +26,14 @@ class BalancingStrategy(StrEnum):
 
     LEAST_IN_FLIGHT = "LeastInFlight"
     PREFIX_AFFINITY = "PrefixAffinity"
+
+
+class ForwardedHeaders(StrEnum):
+    """Groups of client headers that a policy lets go to a provider."""
+
+    TRACE = "Trace"
+    IDEMPOTENCY = "Idempotency"
+    ATTRIBUTION = "Attribution"
 
 
 class Continuation(StrEnum):
@@ -102,6 +111,14 @@ class Cloud(ApiModel):
         default=None, description="Certificates (PEM) that sign the server, where a private CA does."
     )
     proxy: Proxy | None = Field(default=None, description="Egress proxy on the way to the provider.")
+    forward_headers: list[Annotated[ForwardedHeaders, Field(strict=False)]] = Field(
+        default_factory=list,
+        max_length=len(ForwardedHeaders),
+        description="Headers of clients that go to the provider. Trace: traceparent and tracestate. Idempotency: "
+        "idempotency-key. Attribution: http-referer and x-title, by which OpenRouter names the application. Default: none; "
+        "servers of the house get Trace and Idempotency. No client chooses account, organization or project.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
 
 # Defaults of what only means something together with another field, which has to be told from a value that was given.

@@ -8,6 +8,7 @@ the CRDs). An object of somebody else under such a name is never touched; the re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from genset import names
 from genset.api.base import ObjectMeta
@@ -32,6 +33,14 @@ def weights_claim(deployment: str) -> str:
 def router(policy: str) -> str:
     """Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of a RoutePolicy."""
     return f"{policy}-router"
+
+
+def is_router(url: str, policy: str, namespace: str) -> bool:
+    """Whether a URL names the Service of a policy's routers, in one of the ways that resolve inside the cluster."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    service = router(policy)
+    short = f"{service}.{namespace}"
+    return host in (service, short, f"{short}.svc") or host.startswith(f"{short}.svc.")
 
 
 def router_config(policy: str) -> str:

@@ -42,6 +42,7 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
+from genset.router.hops import site_of
 from genset.router.providers import PROVIDERS
 
 
@@ -57,6 +58,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
             name=resource.metadata.name,
             generation=resource.metadata.generation,
         ),
+        site=site_of(resource.metadata.uid) if resource.metadata.uid else None,
         backends=backends,
         routes=tuple(_route(route, known) for route in resource.spec.routes),
         limits=LimitsConfig(
@@ -71,6 +73,16 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
         trusted_proxies=tuple(resource.spec.router.trusted_proxies),
         log=LogConfig(required=resource.spec.router.log.required),
     )
+
+
+def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
+    """Where a cloud or an external deployment answers; None for models that genset runs, and what is not there."""
+    if backend.cloud is not None:
+        return _cloud_url(backend.cloud)
+    found = context.deployments.get(backend.deployment.name) if backend.deployment else None
+    if found is None or managed_engine_of(found) is not None:
+        return None
+    return engine_of(found).base_url(found)
 
 
 def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, bytes]:
@@ -95,6 +107,9 @@ def _content(name: str, ref: SecretKeyRef, context: RoutePolicyContext) -> bytes
 def _backend(resource: RoutePolicy, backend: Backend, context: RoutePolicyContext) -> BackendConfig | None:
     if any(_content(name, ref, context) is None for name, ref in _credentials(backend, context)):
         return None
+    url = backend_url(backend, context)
+    if url is not None and metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
+        return None  # itself: a condition says so
     if backend.cloud is not None:
         return _cloud(backend, backend.cloud)
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
@@ -117,6 +132,7 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
             ca_file=_file(backend, CA, cloud.ca_secret_ref, _cloud_url(cloud)),
             proxy_url=proxy.url.rstrip("/") if proxy else None,
             proxy_credentials_file=_file(backend, PROXY, proxy.credentials_secret_ref, proxy.url) if proxy else None,
+            forward_headers=tuple(sorted(group.value for group in cloud.forward_headers)) or None,
         ),
     )
 

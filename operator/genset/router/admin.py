@@ -13,7 +13,7 @@ import httptools
 import orjson
 
 from genset.router.breaker import Breaker
-from genset.router.evidence import reason_phrase
+from genset.router.evidence import NOSNIFF, reason_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,8 +90,8 @@ class AdminConnection(asyncio.Protocol):
 
     def _answer(self, status: int, content_type: bytes, body: bytes, *, keep: bool) -> None:
         self._transport.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: %b\r\n\r\n"
-            % (status, reason_phrase(status), content_type, len(body), b"keep-alive" if keep else b"close")
+            b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%bcontent-length: %d\r\nconnection: %b\r\n\r\n"
+            % (status, reason_phrase(status), content_type, NOSNIFF, len(body), b"keep-alive" if keep else b"close")
         )
         if self._parser is None or self._parser.get_method() != b"HEAD":
             self._transport.write(body)
@@ -109,6 +109,7 @@ def config_view(router: Router) -> dict[str, Any]:
         "generation": policy.generation if policy else 0,
         "namespace": policy.namespace if policy else "",
         "name": policy.name if policy else "",
+        "site": router.site.decode(),
         "loadedAt": router.loaded_at,
         "error": router.config_error,
         "outages": router.outages.view(),

@@ -286,6 +286,11 @@ class RequestMachine(Selection):
         self._leave_lines()
         self.phase = Phase.DONE
 
+    def looked_away(self, seconds: float) -> None:
+        """The loop was so busy that a connection may have been accepted unseen: its deadline is later by as much."""
+        if self.phase == Phase.CONNECT:
+            self._phase_until += seconds
+
     def unsent(self) -> None:
         """A kept-alive connection was closed under us before a byte came back: not an attempt, not a failure."""
         self.phase = Phase.CONNECT

@@ -25,6 +25,7 @@ from genset.router.config import BackendConfig
 from genset.router.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.demand import Demand
 from genset.router.endpoint import Endpoint
+from genset.router.evidence import HOUSE_REQUEST_HEADERS, REQUEST_HEADERS
 from genset.router.frames import Frames
 from genset.router.genai import Asked, Use
 from genset.router.latency import Recent
@@ -101,6 +102,9 @@ class Backend:
         self.demand = (demand or Demand()) if self.wakes else None  # shared, outlives this state
         self.tls = False
         self.server_name = ""
+        chosen = (url.forward_headers if url is not None else None) or ()
+        self.forwarded = HOUSE_REQUEST_HEADERS if self.local else tuple(h for c in chosen for h in REQUEST_HEADERS[c])
+        self.may_be_router = url is not None and url.provider == "openAICompatible"
         self.base_path = "/v1"
         self.continuation_path: str | None = None  # base path of a continuation by prefix, where it is another
         self.key = b""

@@ -23,7 +23,7 @@ class Clock:
     after them.
     """
 
-    __slots__ = ("_due", "_late", "_missed", "_source", "_stood_still")
+    __slots__ = ("_due", "_late", "_missed", "_source", "_stood_still", "busy")
 
     def __init__(self, source: Callable[[], float], stood_still: Callable[[float], None]) -> None:
         self._source = source
@@ -31,6 +31,7 @@ class Clock:
         self._missed = 0.0
         self._due = math.inf  # when the sweep should come, or when it was last seen to be late; it has not begun yet
         self._late = 0.0  # since the last sweep
+        self.busy = 0.0  # of that: seconds in which the process ran, but had too much to do to sweep
 
     def now(self) -> float:
         real = self._source()
@@ -41,10 +42,12 @@ class Clock:
             if late > STILL_SECONDS:  # between two calls: a loop that has much to do asks in between
                 self._missed += late
                 self._stood_still(late)
+            else:
+                self.busy += late
         return real - self._missed
 
     def swept(self) -> float:
         """The sweep has come. How late it was, seconds, those that were missed included."""
         self._due, late = self.now() + self._missed + SWEEP_SECONDS, self._late
-        self._late = 0.0
+        self._late = self.busy = 0.0
         return late

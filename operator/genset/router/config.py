@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 from genset.addresses import PROXY_REMEDY, URL_REMEDY, is_network, is_proxy_url, is_url
 
 CONFIG_VERSION: Final = 1
+ForwardedHeaders = Literal["Trace", "Idempotency", "Attribution"]  # as `evidence.REQUEST_HEADERS` has them
 
 
 class _Model(BaseModel):
@@ -67,6 +68,9 @@ class UrlTarget(_Model):
     proxy_url: str | None = None
     proxy_credentials_file: str | None = None
     health_path: str | None = Field(default=None, description="Path to probe, absolute on the host; None: no probe.")
+    forward_headers: tuple[ForwardedHeaders, ...] | None = Field(
+        default=None, description="Headers of clients that go there; to servers of the house Trace and Idempotency do."
+    )
 
 
 class BalancingConfig(_Model):
@@ -184,6 +188,11 @@ class RouterConfig(_Model):
 
     version: Literal[1] = CONFIG_VERSION
     policy: PolicyRef
+    site: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-Za-z_-]{1,32}$",
+        description="What all routers of the policy are called in x-genset-hops; None: each a name of its own.",
+    )
     backends: tuple[BackendConfig, ...]
     routes: tuple[RouteConfig, ...]
     limits: LimitsConfig = LimitsConfig()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from genset.router.config import credentials_hash
+from genset.router.config import UrlTarget, credentials_hash
 
 FILE_BYTES: Final = 1024 * 1024  # a Secret cannot hold more
 
@@ -54,9 +54,10 @@ class Credentials:
             raise MissingCredential(f"backend {backend}: credential file {name} in {self._place} is empty; fill it")
         return content
 
-    def subset(self, names: list[str]) -> tuple[tuple[str, bytes | None], ...]:
-        """The named files' contents, to compare two loads."""
-        return tuple((name, self._files.get(name)) for name in sorted(names))
+    def used_by(self, url: UrlTarget | None) -> tuple[tuple[str, bytes | None], ...]:
+        """Names and contents of the files that a target names, to compare two loads."""
+        named = (url.key_file, url.ca_file, url.proxy_credentials_file) if url is not None else ()
+        return tuple((name, self._files.get(name)) for name in sorted(name for name in named if name))
 
 
 class ResumingContext(ssl.SSLContext):

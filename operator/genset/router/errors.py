@@ -61,6 +61,7 @@ VOCABULARY: Final = _kinds(
     ErrorKind("router_backend_full", 429, "backend_full"),  # balancing.maxInFlightPerEndpoint
     ErrorKind("router_no_backend", 503, "no_backend_available"),
     ErrorKind("router_deadline", 504, "deadline_exceeded"),
+    ErrorKind("router_loop", 508, "router_loop"),  # sites that fail over to each other: see `hops`
     ErrorKind("router_draining", 503, "draining"),
     ErrorKind("router_not_configured", 503, "not_configured"),
     ErrorKind("router_log_unavailable", 503, "log_unavailable"),  # log.required
@@ -88,15 +89,14 @@ class ErrorAnswer:
     """A final answer that is an error.
 
     `retry_after` is in seconds. `original` is the upstream's own body (with `status`), handed on untouched where the
-    table of outcomes says that the client should see it. `worth_another_try`: other backends than those that `kind` speaks
-    of may answer the same request later.
+    table of outcomes says that the client should see it, and it is a JSON object. `worth_another_try`: other backends
+    than those that `kind` speaks of may answer the same request later.
     """
 
     kind: ErrorKind
     message: str
     retry_after: int | None = None
     original: bytes | None = None
-    original_type: str = "application/json"
     status_override: int | None = None
     worth_another_try: bool = False
 
@@ -125,11 +125,19 @@ class ErrorAnswer:
 
     def body(self) -> bytes:
         """The OpenAI error shape, or the upstream's original."""
-        if self.original:
+        if self.original and _is_object(self.original):
             return self.original
         return orjson.dumps(
             {"error": {"message": self.message, "type": self.kind.word, "param": None, "code": self.kind.code}}
         )
+
+
+def _is_object(body: bytes) -> bool:
+    """Whether a body is what clients of a JSON API can read; a page for browsers is never handed on as it is."""
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def error(word: str, message: str, *, retry_after: int | None = None) -> ErrorAnswer:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, final
 
+from genset.router.evidence import REQUEST_ID_HEADERS
 from genset.router.mask import Mask
 from genset.router.outcome import Failure
 
@@ -31,11 +32,6 @@ _SHOWN: Final = frozenset(
     b"x-genset-upstream-request-id location allow".split()
 )
 _SHOWN_BEGINNINGS: Final = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"cf-ray", b"cf-mitigated")
-#: What providers call the request, best known first.
-REQUEST_ID_HEADERS: Final = (
-    b"x-request-id", b"request-id", b"apim-request-id", b"x-ms-request-id", b"x-amzn-requestid", b"x-generation-id",
-    b"cf-ray",
-)  # fmt: skip
 
 
 @final

@@ -29,6 +29,7 @@ _HOPELESS: Final = frozenset(
         Outcome.DENIED.value,
     )
 )
+_NOBODY: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED, Outcome.UNAVAILABLE)
 _UNHEARD: Final = (Outcome.UNREACHABLE, Outcome.EXHAUSTED)  # their details name addresses
 _NOT_THE_REQUEST: Final = frozenset(
     ("provider_unreachable", "provider_interrupted", "provider_unavailable", "provider_timeout")
@@ -87,11 +88,12 @@ def last_failed(
             kind,
             f"no backend could answer: {story}",
             original=failure.body or None,
-            original_type=failure.content_type,
             status_override=failure.status or None,
         )
     if kind.word == "provider_rate_limited" and not all(_outcome(step).startswith("rate_limited") for step in trail):
         kind = VOCABULARY["router_no_backend"]
+    if failure.outcome in _NOBODY and _those_of(trail, Outcome.LOOP):
+        kind = VOCABULARY["router_loop"]  # who sent the request cannot answer it either: no fault of this site
     advice = _advice(_those_of(trail, Outcome.AUTH), _those_of(trail, Outcome.MODEL_NOT_FOUND))
     if not advice and kind.word in _NOT_THE_REQUEST:
         advice = ". Nothing is wrong with the request; it may be sent again"

@@ -63,6 +63,13 @@ class Mask:
                 at = data.find(spelling[:LEAST_KEY_BYTES], at + 1)
         return data
 
+    def hide_whole(self, data: bytes) -> bytes:
+        """The same for what nothing has cut: fast enough for answers that are good."""
+        for spelling in self._spellings:
+            if spelling in data:
+                data = data.replace(spelling, HIDDEN)
+        return data
+
     def hide_in(self, text: str) -> str:
         """The same for text."""
         if not text or not self._spellings:

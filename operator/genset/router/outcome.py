@@ -41,6 +41,7 @@ class Outcome(StrEnum):
     UNSUPPORTED = "unsupported"  # this backend cannot do what the request asks: the path, a tool, a picture, a field
     DENIED = "denied"  # this backend will not do this request: a firewall, a limit that the caller set, its own choice of servers
     CONFLICT = "conflict"  # 409: the same request may be taken in a moment
+    LOOP = "loop"  # another site, which the request would have to come back from
     INVALID_RESPONSE = "invalid_response"  # error inside a 200, an end without an answer, garbage, a redirect
 
 
@@ -106,6 +107,7 @@ RULES: dict[Outcome, Rule] = {
     Outcome.UNSUPPORTED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_unsupported", original=True),
     Outcome.DENIED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_denied", original=True),
     Outcome.CONFLICT: _rule(Again.ONCE, Next.YES, Mark.NONE, "provider_conflict", original=True),
+    Outcome.LOOP: _rule(Again.NO, Next.YES, Mark.NONE, "router_loop"),
     Outcome.INVALID_RESPONSE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_invalid_response"),
 }
 
@@ -123,7 +125,6 @@ class Failure:
     status: int = 0
     retry_after: float | None = None
     body: bytes = field(default=b"", repr=False)
-    content_type: str = "application/json"
     words: str = field(default="", repr=False)
 
     @property
@@ -177,10 +178,9 @@ def classify(
     retry_after = parse_retry_after(headers, wall)
     found = error_of(body)
     outcome = _outcome(status, found, model, retry_after, may_wait)
-    content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
     body = body[:ERROR_BODY_BYTES]
     shown = 400 if status >= 500 and outcome is Outcome.UNSUPPORTED and status != 501 else status
-    return Failure(outcome, f"answered {status}", shown, retry_after, body, content_type, _words_of(found))
+    return Failure(outcome, f"answered {status}", shown, retry_after, body, _words_of(found))
 
 
 def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Failure:
@@ -226,6 +226,8 @@ def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float 
         return Outcome.INVALID_RESPONSE  # a redirect would carry the key somewhere else
     if status in (501, 505):
         return Outcome.UNSUPPORTED
+    if status == 508 and found.get("code") == "router_loop":
+        return Outcome.LOOP
     codes = codes_of(found)
     if status >= 500:
         return _server_fault(status, found, codes, retry_after, may_wait)

@@ -10,7 +10,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -20,6 +21,8 @@ from genset.router.config import RouterConfig, config_hash
 from genset.router.credentials import Credentials
 
 POLL_SECONDS = 0.2
+_ANY: Final = ("", "0.0.0.0", "::")  # addresses that mean all of this machine's
+_LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class ConfigRejected(ValueError):
@@ -98,8 +101,12 @@ def describe(problem: ValidationError) -> str:
     return "; ".join(lines)
 
 
-def check(config: RouterConfig) -> None:
-    """What the types cannot say. ConfigRejected names the field."""
+def check(config: RouterConfig, listen: tuple[str, int], port: int) -> None:
+    """What the types cannot say. ConfigRejected names the field.
+
+    `listen` is where the router listens or is to, `port` the one that it has got, 0 if none yet.
+    """
+    _refuse_own_address(config, listen, port)
     _unique("backends", [backend.name for backend in config.backends])
     _unique("routes", [route.name for route in config.routes])
     known = {backend.name for backend in config.backends}
@@ -113,6 +120,25 @@ def check(config: RouterConfig) -> None:
                     raise ConfigRejected(
                         f"routes.{route.name}: backend {weighted.backend} is unknown; add it, or correct the name"
                     )
+
+
+def _refuse_own_address(config: RouterConfig, listen: tuple[str, int], port: int) -> None:
+    """A backend that is this router itself: every request to it would come back."""
+    host = listen[0]
+    own = {host} if host not in _ANY else set()
+    if host in _ANY or host in _LOOPBACK:
+        own |= _LOOPBACK
+    for backend in config.backends:
+        if backend.url is None or backend.url.proxy_url is not None:
+            continue
+        parts = urlsplit(backend.url.base_url)
+        at = parts.port or (443 if parts.scheme == "https" else 80)
+        name = (parts.hostname or "").rstrip(".")
+        if at in (port, listen[1]) and (name in own or (own >= _LOOPBACK and name.startswith("127."))):
+            raise ConfigRejected(
+                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on {host}:{at}), "
+                "so every request would come back; name the server that is meant, or let one of them listen elsewhere"
+            )
 
 
 def _unique(field: str, values: Sequence[str]) -> None:

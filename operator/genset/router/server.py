@@ -20,13 +20,14 @@ from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
 from genset.router.clock import Clock
 from genset.router.cors import Cors
-from genset.router.credentials import Credentials, MissingCredential
+from genset.router.credentials import MissingCredential
 from genset.router.demand import Demands
 from genset.router.endpoints import Watcher
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import DEADLINE_HEADER, patience, request_id
 from genset.router.exposition import exposition
 from genset.router.failures import FailureBook, rfc3339
+from genset.router.hops import HOPS_HEADER, new_site, refusal
 from genset.router.journal import Journal
 from genset.router.limits import Gate
 from genset.router.mask import Mask, secrets_of
@@ -78,6 +79,7 @@ class Router:
         self.credentials_hash = ""
         self.loaded_at = ""
         self.draining = False
+        self.site = new_site()
         self.metrics = Metrics()
         self.mask = Mask()  # of the keys that are in use
         self.failures = FailureBook()
@@ -142,7 +144,7 @@ class Router:
             render = exposition(self)
             host, port = self._options.admin
             server = await self.loop.create_server(lambda: AdminConnection(self, render), host, port)
-            self.admin_port = _port_of(server)
+            self.admin_port = server.sockets[0].getsockname()[1]
             self._admin_server = server
         host, port = self._options.listen
         self._acceptor = Acceptor(lambda: ClientConnection(self))
@@ -220,7 +222,7 @@ class Router:
         """Takes the source's configuration if it can be served wholly; else keeps the last good one."""
         try:
             loaded = self._source.load()
-            check(loaded.config)
+            check(loaded.config, self._options.listen, self.listen_port)
             backends, fresh = self._backends(loaded)
             await self._traces.take(loaded.config)
         except (ConfigRejected, MissingCredential) as problem:
@@ -241,7 +243,7 @@ class Router:
         fresh: list[str] = []
         for config in loaded.config.backends:
             kept = old.get(config.name)
-            used = _credentials_of(config.url, loaded.credentials)
+            used = loaded.credentials.used_by(config.url)
             if kept is not None and kept.config == config and self._credentials_used.get(config.name) == used:
                 backends[config.name] = kept
             else:
@@ -255,6 +257,8 @@ class Router:
     def _swap(self, loaded: Loaded, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
         limits = loaded.config.limits
         self.table = Table(loaded.config, backends, loaded.hash)
+        if loaded.config.site is not None:
+            self.site = loaded.config.site.encode()
         self.outages.take(backends)
         self.mask = Mask(secrets_of(backends.values()), self.mask.secrets)
         self.failures.keep(backends)
@@ -265,7 +269,7 @@ class Router:
         self.most_body_bytes = limits.max_body_bytes
         self.most_buffered_bytes = max(LEAST_BUFFER_BYTES, BODIES_AT_ONCE * limits.max_body_bytes)
         self._credentials_used = {
-            config.name: _credentials_of(config.url, loaded.credentials) for config in loaded.config.backends
+            config.name: loaded.credentials.used_by(config.url) for config in loaded.config.backends
         }
         for name in list(self._watchers):
             if name not in backends or name in watchers:
@@ -337,7 +341,8 @@ class Router:
         if tracing is not None:
             tracing.begin(exchange)
         tokens = estimate_tokens(parsed)
-        plan = table.plan(model, tokens, answer_tokens(parsed), headers, self._chance)
+        looped = refusal(headers.get(HOPS_HEADER), self.site)
+        plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance)
         if isinstance(plan, ErrorAnswer):
             exchange.answer_error(plan)
             return
@@ -387,14 +392,3 @@ class Router:
         """A request that never became whole was refused."""
         self.metrics.refused[answer.kind.word] += 1
         self.journal.told(client.address, headers, identity, asked, answer.status, answer)
-
-
-def _port_of(server: Any) -> int:
-    """`sockets` is a tuple for asyncio and a list for uvloop."""
-    port: int = server.sockets[0].getsockname()[1]
-    return port
-
-
-def _credentials_of(url: Any, credentials: Credentials) -> object:
-    files = [name for name in (url.key_file, url.ca_file, url.proxy_credentials_file) if name] if url else []
-    return credentials.subset(files)

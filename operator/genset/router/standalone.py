@@ -83,7 +83,8 @@ class FilesSource:
             problems.append(f"without a cluster, --endpoint {name}=http://HOST:PORT says where a deployment answers")
         if problems:
             raise ConfigRejected(f"{path}: RoutePolicy {policy.metadata.name}: {'; '.join(problems)}")
-        config = router_config.build(policy, context)
+        # A uid in a file is another router's: it was read from a cluster.
+        config = router_config.build(policy, context).model_copy(update={"site": None})
         files = router_config.credential_files(policy, context)
         return Loaded(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from genset.router.server import Router
     from genset.router.wire.exchange import Exchange
 
+BUSY_SECONDS: Final = 0.02  # by which a sweep may be late; from there on events wait as well
 SLOW_SWEEP_ROUNDS: Final = 10  # connections and idle pools: once a second
 IDLE_UPSTREAM_SECONDS: Final = 60.0
 RUN_OUT_SECONDS: Final = 2.0  # an upstream body's end after we had all we need
@@ -37,8 +38,11 @@ async def sweep_forever(router: Router) -> None:
 
 def _sweep(router: Router) -> None:
     now = router.now()
+    busy = router.clock.busy
     for exchange in list(router.exchanges):
         try:
+            if busy > BUSY_SECONDS and exchange.routed is not None:
+                exchange.routed.looked_away(busy)
             exchange.expire(now)
         except Exception:
             log.exception("Failed to look after request %s", exchange.identity.decode())

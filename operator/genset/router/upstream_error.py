@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import orjson
 
+from genset.router.plain_text import plain_text
+
 MESSAGE_BYTES: Final = 2048  # of an upstream's message that are looked at
 
 _IN_BAND_STATUS: Final = {
@@ -31,7 +33,7 @@ def error_of(body: bytes) -> dict[str, Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return {"message": body[:MESSAGE_BYTES].decode("utf-8", "replace")}
+        return {"message": plain_text(body)}
     if isinstance(parsed, list) and len(parsed) == 1:
         parsed = parsed[0]
     return error_in(parsed) if isinstance(parsed, dict) else {"message": str(parsed)[:MESSAGE_BYTES]}

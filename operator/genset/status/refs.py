@@ -15,9 +15,10 @@ from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import credentials
+from genset.desired import credentials, metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
+from genset.desired.router_config import backend_url
 from genset.engines import managed_engine_of
 from genset.status.observed import Problem
 
@@ -90,6 +91,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
 def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
     """Everything that keeps a RoutePolicy's references from being resolved."""
     return [
+        *_own_routers(resource, context),
         *_missing_deployments(resource, context),
         *_missing_secrets(
             policy_secret_refs(resource, context.deployments),
@@ -152,6 +154,24 @@ def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
             f"spec.cache.accessMode ReadWriteOncePod lets one pod use the volume, but {field} is {most}: use "
             "ReadWriteMany, or one replica",
             "spec.cache.accessMode",
+        )
+
+
+def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    """Backends that are the policy's own routers: whatever they are asked comes back."""
+    for backend in resource.spec.backends:
+        url = backend_url(backend, context)
+        if url is None or not metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
+            continue
+        at, field = f"spec.backends[{backend.name}]", "cloud.baseURL"
+        remedy = "name the server that is meant, or remove the backend"
+        if backend.deployment is not None:
+            field = "deployment.name"
+            remedy = f"correct spec.external.url of ModelDeployment {backend.deployment.name}, or remove the backend"
+        yield Problem(
+            routepolicy.Reason.INVALID_SPEC,
+            f"{at}: {url} is the Service of this policy's own routers, so every request would come back: {remedy}",
+            f"{at}.{field}",
         )
 
 

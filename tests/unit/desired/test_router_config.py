@@ -93,3 +93,15 @@ def test_the_same_policy_gives_the_same_bytes_and_no_secret_is_among_them() -> N
     first, second = (router_config.build(policy(), known).canonical_json() for _ in range(2))
     assert first == second
     assert "very-secret" not in first
+
+
+def test_the_site_of_a_policys_routers_is_its_own_and_says_nothing() -> None:
+    def site(uid: str) -> str | None:
+        resource = policy()
+        metadata = resource.metadata.model_copy(update={"uid": uid})
+        return router_config.build(resource.model_copy(update={"metadata": metadata}), context({})).site
+
+    assert site("") is None, "without a uid each router is a site of its own"
+    one, other = site("7d1c"), site("7d1d")
+    assert one is not None and other is not None and one == site("7d1c") != other
+    assert "7d1c" not in one and "p" not in one

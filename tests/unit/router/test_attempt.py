@@ -73,8 +73,8 @@ FINAL: list[tuple[Outcome, dict[str, Any], int, str]] = [
     (Outcome.RATE_LIMITED, {"status": 429, "retry_after": 7.0}, 429, "provider_rate_limited"),
     (Outcome.AUTH, {"status": 401}, 502, "provider_auth"),
     (Outcome.MODEL_NOT_FOUND, {"status": 404}, 502, "provider_model_not_found"),
-    (Outcome.CONTEXT_EXCEEDED, {"status": 400, "body": b"theirs"}, 400, "provider_context_exceeded"),
-    (Outcome.REJECTED, {"status": 422, "body": b"theirs"}, 422, "provider_rejected"),
+    (Outcome.CONTEXT_EXCEEDED, {"status": 400, "body": b'{"t":1}'}, 400, "provider_context_exceeded"),
+    (Outcome.REJECTED, {"status": 422, "body": b'{"t":1}'}, 422, "provider_rejected"),
     (Outcome.INVALID_RESPONSE, {}, 502, "provider_invalid_response"),
 ]
 
@@ -88,7 +88,7 @@ def test_the_last_failure_is_what_the_client_sees(
     decision = one.failed(1.0, fail(outcome, **more))
     assert isinstance(decision, Answer)
     assert (decision.answer.status, decision.answer.kind.word) == (status, word)
-    assert (decision.answer.body() == b"theirs") is ("body" in more)
+    assert (decision.answer.body() == b'{"t":1}') is ("body" in more)
     assert (decision.answer.retry_after is not None) is (status in (429, 503))
     assert one.phase == Phase.DONE
 
@@ -297,3 +297,16 @@ def test_a_sibling_is_the_last_resort_of_a_request() -> None:
     second = where(one.failed(1.0, fail(Outcome.TOO_LATE)))
     assert first != second and second.startswith("house/")
     assert isinstance(one.failed(2.0, fail(Outcome.TOO_LATE)), Answer)
+
+
+def test_a_connection_that_a_busy_loop_did_not_look_at_has_its_time() -> None:
+    one = machine(house())
+    one.begin(0.0)
+    one.looked_away(1.0)
+    assert one.expired(2.4) is None, "lost to the router's own deadline"
+    failure = one.expired(2.6)
+    assert failure is not None and failure.outcome is Outcome.UNREACHABLE
+    one.sent(2.6)
+    limit = one._phase_until
+    one.looked_away(1.0)
+    assert one._phase_until == limit, "only what is looked for can be missed"

@@ -58,6 +58,19 @@ def test_a_loop_that_has_much_to_do_is_not_standing_still() -> None:
     assert not process.told
 
 
+def test_how_long_the_sweep_was_kept_waiting_by_work_alone() -> None:
+    process = Process()
+    process.clock.swept()
+    process.real += SWEEP_SECONDS + 0.3
+    process.clock.now()
+    assert process.clock.busy == pytest.approx(0.3)
+    process.real += 30  # and then it stood still
+    process.clock.now()
+    assert process.clock.busy == pytest.approx(0.3)
+    process.clock.swept()
+    assert process.clock.busy == 0.0
+
+
 @given(st.lists(st.tuples(st.floats(0.001, 60), st.booleans()), max_size=30))
 def test_it_never_goes_back_and_never_jumps(steps: list[tuple[float, bool]]) -> None:
     process = Process()

@@ -28,6 +28,7 @@ TABLE: list[tuple[Outcome, Again, Next, Mark, int, bool]] = [
     (Outcome.UNSUPPORTED, Again.NO, Next.YES, Mark.NONE, 501, True),
     (Outcome.DENIED, Again.NO, Next.YES, Mark.NONE, 403, True),
     (Outcome.CONFLICT, Again.ONCE, Next.YES, Mark.NONE, 409, True),
+    (Outcome.LOOP, Again.NO, Next.YES, Mark.NONE, 508, False),
     (Outcome.INVALID_RESPONSE, Again.NO, Next.YES, Mark.BACKEND, 502, False),
 ]
 
@@ -40,7 +41,7 @@ def test_the_table_is_whole() -> None:
 def test_rows(outcome: Outcome, again: Again, next_: Next, mark: Mark, status: int, original: bool) -> None:
     rule = RULES[outcome]
     assert (rule.again, rule.next, rule.mark, rule.kind.status, rule.original) == (again, next_, mark, status, original)
-    own = outcome in (Outcome.EXHAUSTED, Outcome.OUT_OF_TIME)
+    own = outcome in (Outcome.EXHAUSTED, Outcome.OUT_OF_TIME, Outcome.LOOP)
     assert rule.kind.word.startswith("router_" if own else "provider_")
 
 
@@ -148,7 +149,7 @@ def test_retry_after(headers: dict[bytes, bytes], seconds: float | None) -> None
         (b'{"error": {"message": "no such picture"}}', "no such picture"),
         (b'{"error": "bare"}', "bare"),
         (b'{"detail": "Not authenticated"}', "Not authenticated"),
-        (b"<html>busy</html>", "<html>busy</html>"),
+        (b"<html>busy</html>", "busy"),
         (b'{"error": {"message": ["of another", "form"]}}', ""),
         (b'{"error": {"message": "' + b"x" * 5000 + b'"}}', "x" * 512),
         (b"", ""),

@@ -9,6 +9,7 @@ import pytest
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
+from genset.desired import router_config
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.status.refs import check_model_deployment, check_route_policy, policy_secret_refs, secret_refs
 
@@ -153,6 +154,38 @@ def test_a_policy_whose_references_resolve_has_no_problem() -> None:
     secrets = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": CA}, "proxy": {"basic": b"u:p"}, "desk": {"key": b"4"}}
     resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
     assert check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, secrets)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("http://assistant-router/v1", True),
+        ("http://assistant-router.models/v1", True),
+        ("http://assistant-router.models.svc:80/v1", True),
+        ("http://Assistant-Router.models.svc.cluster.local./v1", True),
+        ("https://assistant-router.models.svc.corp.example:8443/v1", True),
+        ("http://assistant-router.other.svc/v1", False),
+        ("http://assistant-router.models-b.svc/v1", False),
+        ("http://other-router.models.svc/v1", False),
+        ("http://assistant-router.example/v1", False),
+        ("http://assistant-router.models.svc-b/v1", False),
+    ],
+)
+def test_a_policy_whose_backend_is_its_own_router_is_refused(url: str, own: bool) -> None:
+    gateway = {"name": "gateway", "cloud": {"provider": "openAICompatible", "model": "m", "baseURL": url}}
+    resource = policy(gateway, {"name": "desk", "deployment": {"name": "desk"}})
+    external = model(engine="external", external={"url": url})
+    context = RoutePolicyContext(settings(), {"desk": external}, {})
+    found = check_route_policy(resource, context)
+    assert [problem.reason for problem in found] == (["InvalidSpec"] * 2 if own else [])
+    if own:
+        assert [problem.field for problem in found] == [
+            "spec.backends[gateway].cloud.baseURL",
+            "spec.backends[desk].deployment.name",
+        ]
+        assert "own routers" in found[0].message and "spec.external.url of ModelDeployment desk" in found[1].message
+    served = [backend.name for backend in router_config.build(resource, context).backends]
+    assert served == ([] if own else ["gateway", "desk"]), "the routers would be given themselves"
 
 
 def test_what_has_to_be_read_is_what_is_named() -> None:

@@ -16,9 +16,9 @@ class Provider:
 
     `telemetry_name`: OpenTelemetry's gen_ai.provider.name. `usage_option`: whether it accepts `stream_options` (one
     that refuses unknown fields sends usage unasked). `rename`: request fields that it knows by another name.
-    `pass_headers`: client headers (lower case) that it defines itself and that may go to it. `bad_finishes`:
-    finish_reasons by which it says that it broke off. `continuation`: the rule by which it writes on another's partial
-    answer, unless a policy names one; `continuation_path`: the base path that this needs at the provider's own host.
+    `bad_finishes`: finish_reasons by which it says that it broke off. `continuation`: the rule by which it writes on
+    another's partial answer, unless a policy names one; `continuation_path`: the base path that this needs at the
+    provider's own host.
     """
 
     name: str
@@ -28,7 +28,6 @@ class Provider:
     key_prefix: bytes = b"Bearer "
     usage_option: bool = True
     rename: Mapping[str, str] | None = None
-    pass_headers: frozenset[bytes] = frozenset()
     # "abort": vLLM ends running answers with it when it is told to stop, and then cleanly (seen with 0.32.0).
     bad_finishes: frozenset[str] = frozenset({"error", "abort"})
     continuation: str = "Anchor"

@@ -10,5 +10,4 @@ PROVIDER = Provider(
     telemetry_name="openai",
     base_url="https://api.openai.com/v1",
     rename={"max_tokens": "max_completion_tokens"},
-    pass_headers=frozenset({b"openai-organization", b"openai-project"}),
 )

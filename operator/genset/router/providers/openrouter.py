@@ -11,5 +11,4 @@ PROVIDER = Provider(
     name="openRouter",
     telemetry_name="openrouter",
     base_url="https://openrouter.ai/api/v1",
-    pass_headers=frozenset({b"http-referer", b"x-title"}),
 )

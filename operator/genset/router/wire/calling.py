@@ -17,8 +17,10 @@ from genset.router.continuation.splice import Splice
 from genset.router.decisions import Candidate
 from genset.router.endpoint import Endpoint
 from genset.router.errors import ErrorAnswer, error
+from genset.router.evidence import upstream_id
 from genset.router.failures import masked, rfc3339
 from genset.router.forward import Forward
+from genset.router.hops import HOPS_HEADER, header_for
 from genset.router.last_word import story_of
 from genset.router.outcome import Failure, Outcome
 from genset.router.rebuild import Rebuild
@@ -181,7 +183,9 @@ class Calling(Outgoing):
             return
         path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
-        head = head_for(backend, endpoint, self._api, self.request.headers, identity, len(body), streams, path)
+        headers = self.request.headers
+        hops = header_for(headers.get(HOPS_HEADER), self.router.site) if backend.may_be_router else b""
+        head = head_for(backend, endpoint, self._api, headers, identity, len(body), streams, path, hops)
         now = self.router.now()
         if not self.sent_at:
             self.sent_at = now
@@ -242,6 +246,14 @@ class Calling(Outgoing):
         )
         self.machine.stories.append(story_of(self.backend.name, failure))
         return failure
+
+    def _upstream_id(self) -> bytes:
+        """What the backend calls the request whose failure is the answer, as a header line."""
+        reply = self._reply
+        failure = self.routed.last_failure if self.routed is not None else None
+        if reply is None or failure is None or not failure.status or failure.status != reply.status:
+            return b""  # the last attempt heard nothing
+        return self.router.mask.hide_whole(upstream_id(reply.headers, self.identity))
 
     # What the connection tells, and what it is told
 

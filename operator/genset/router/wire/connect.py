@@ -131,6 +131,7 @@ class Connector:
         if not backend.tls:
             connection.connection_made(transport)
             return
+        connection.made_over(transport)
         context = context_of(backend)
         try:
             secure = await loop.start_tls(

@@ -13,7 +13,7 @@ from genset.router.accesslog import asked
 from genset.router.catalogue import some_names
 from genset.router.cors import is_preflight
 from genset.router.errors import ErrorAnswer, error
-from genset.router.evidence import reason_phrase
+from genset.router.evidence import NOSNIFF, reason_phrase
 from genset.router.unserved import what_is_wrong
 from genset.router.wire.payload import PATHS
 
@@ -143,7 +143,7 @@ def _write(
             status,
             reason_phrase(status),
             len(body),
-            b"x-request-id: %b\r\n" % identity,
+            b"%bx-request-id: %b\r\n" % (NOSNIFF, identity),
             more,
             b"" if request.method == b"HEAD" else body,
         )

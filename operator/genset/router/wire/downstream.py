@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from genset.router.accesslog import asked
 from genset.router.callers import peer_of
 from genset.router.errors import ErrorAnswer, error
-from genset.router.evidence import reason_phrase, request_id
+from genset.router.evidence import NOSNIFF, reason_phrase, request_id
 from genset.router.wire.arriving import Arriving, Stage
 from genset.router.wire.request import BROKEN
 
@@ -205,7 +205,7 @@ class ClientConnection(Arriving):
         self.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
             b"%bconnection: close\r\n\r\n%b"
-            % (answer.status, reason_phrase(answer.status), len(body), identity, more, body)
+            % (answer.status, reason_phrase(answer.status), len(body), identity, NOSNIFF + more, body)
         )
         self._linger()
 

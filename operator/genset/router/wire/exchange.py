@@ -229,7 +229,8 @@ class Exchange(Calling):
         self._release_upstream(now)
         self.machine.succeeded(now)
         keep = self.keeps_alive()
-        head = good_head(self.machine, self.identity, content_type, headers, self.connection_header(keep))
+        connection, mask = self.connection_header(keep), self.router.mask
+        head = good_head(self.machine, self.identity, content_type, headers, mask, connection)
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._end(200, "", keep)
 
@@ -248,8 +249,9 @@ class Exchange(Calling):
             told = evidence(self.backend.name, machine.candidate.tier, machine.reason, machine.trail)
             self.send_events(b": %b\n\n" % told.strip().replace(b"\r\n", b"; ") + out)
         else:
-            connection = self.connection_header(self.keeps_alive())
-            self.open_stream(good_head(machine, self.identity, b"text/event-stream", reply.headers, connection), out)
+            connection, mask = self.connection_header(self.keeps_alive()), self.router.mask
+            head = good_head(machine, self.identity, b"text/event-stream", reply.headers, mask, connection)
+            self.open_stream(head, out)
         if self.client.paused:
             self.client_slow()
 
@@ -295,7 +297,7 @@ class Exchange(Calling):
         self._drop_upstream()
         body = self.router.mask.hide(answer.body())
         keep = self.keeps_alive()
-        head = error_head(self.routed, self.identity, answer, self.connection_header(keep))
+        head = error_head(self.routed, self.identity, answer, self._upstream_id(), self.connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._end(answer.status, answer.kind.word, keep)
 

@@ -12,6 +12,8 @@ import asyncio
 import logging
 from typing import Any, Final
 
+from genset.router.wire.turn import Turn
+
 #: At most so much waits for the end of the turn: what is ready early is not kept long, and a client that reads slowly is
 #: noticed before much is written for it.
 MOST_WRITES: Final = 32
@@ -21,14 +23,20 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Of one event loop. Whoever closes a transport gently, or asks what it holds, flushes first."""
+    """Of one event loop. Whoever closes a transport gently, or asks what it holds, flushes first.
 
-    __slots__ = ("_bytes", "_due", "_end_of_turn", "_loop", "_waiting")
+    `flushes`: how often what waited has been written; data that a transport was given since the last time has not been.
+    `turn`: how long this turn is already.
+    """
+
+    __slots__ = ("_bytes", "_due", "_end_of_turn", "_loop", "_waiting", "flushes", "turn")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[tuple[Any, bytes]] = []
         self._bytes = 0
+        self.flushes = 0
+        self.turn = Turn(loop)
         self._due = False  # the loop will call `_turn_ended`
         self._end_of_turn = self._turn_ended
 
@@ -49,6 +57,7 @@ class Outbox:
             return
         waiting, self._waiting = self._waiting, []
         self._bytes = 0
+        self.flushes += 1
         for transport, data in waiting:
             if not transport.is_closing():
                 try:

@@ -14,7 +14,6 @@ import orjson
 from genset.router.added_fields import OPTIONS, TWINS, sent_name
 from genset.router.backend import Backend
 from genset.router.endpoint import Endpoint
-from genset.router.evidence import PASSED_REQUEST_HEADERS
 
 
 @final
@@ -130,10 +129,11 @@ def head_for(
     length: int,
     stream: bool,
     base_path: str | None = None,
+    hops: bytes = b"",
 ) -> bytes:
     """The request head. The client's Authorization never passes: the backend's key stands there, or nothing.
 
-    `base_path`: another one than the backend's own.
+    `base_path`: another one than the backend's own. `hops`: a header line with the sites that the request has passed.
     """
     place = (api, base_path, stream)
     fixed = endpoint.heads.get(place)
@@ -155,11 +155,8 @@ def head_for(
             )
         )
         endpoint.heads[place] = fixed
-    passed = b""
-    for name in PASSED_REQUEST_HEADERS:
-        if name in headers:
-            passed += b"%b: %b\r\n" % (name, headers[name])
-    for name in backend.provider.pass_headers:
+    passed = hops
+    for name in backend.forwarded:
         if name in headers:
             passed += b"%b: %b\r\n" % (name, headers[name])
     return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (fixed, passed, identity, length)

@@ -191,7 +191,7 @@ class Reply:
             exchange.first_token = exchange.router.now()
             exchange.in_one_piece = True
             exchange.tokens = usage_of(body)
-            exchange.answer(self.headers.get(b"content-type", b"application/json"), self.headers, body)
+            exchange.answer(b"application/json", self.headers, body)
         elif isinstance(fault, dict):
             exchange.failed(classify_in_band(fault, "sent an error inside a 200", exchange.backend.model))
         else:

@@ -2,6 +2,9 @@
 
 Kept alive between requests in `Endpoint.idle`. The parser hands out bodies piece by piece; one `data_received` becomes
 at most one call of the exchange, so that many small chunks in one segment cost one write to the client.
+
+A connection belongs to one message at a time. What a server sends behind a complete one, or before it was asked, could
+only be taken for the next client's answer: the message is delivered, and the connection dropped, never kept for another.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ import httptools
 
 from genset.router.endpoint import Endpoint
 from genset.router.wire.outbox import Outbox
+from genset.router.wire.turn import READS_BETWEEN_LOOKS, Turn
 
-HEAD_BYTES: Final = 64 * 1024  # of an upstream's response
+HEAD_BYTES: Final = 64 * 1024  # of an upstream's response, and of what it sends inside a body without adding to it
+RUNNING_READS: Final = 2  # of a body; before, an answer is begun, which nobody is to wait for
 IDLE_CONNECTIONS: Final = 256  # kept per endpoint
 
 
@@ -28,20 +33,31 @@ class Listener(Protocol):
     def on_upstream_lost(self, detail: str, *, stale: bool) -> None: ...
 
 
+class _BehindTheEnd(Exception):
+    """Stops the parser at the first byte of a message that nobody asked for."""
+
+
 class UpstreamConnection(asyncio.Protocol):
     """`listener` is the exchange that the connection works for; None while idle, or while it only runs out."""
 
     __slots__ = (
+        "_asked",
+        "_bare_bytes",
         "_between",
         "_body",
         "_framed",
-        "_head_bytes",
         "_head_done",
         "_headers",
         "_heard",
+        "_held",
         "_keep",
+        "_outbox",
         "_parser",
-        "_reading",
+        "_put_off",
+        "_raw",
+        "_runs",
+        "_stash",
+        "_turn",
         "closed",
         "complete",
         "direct",
@@ -61,7 +77,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.since = 0.0  # idle or running out since
         self._parser: Any = None
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        self._bare_bytes = 0  # arrived since the last piece of a body
         self._head_done = False
         self._framed = False  # the response says where its body ends
         self._heard = False  # a byte of this response has arrived
@@ -72,16 +88,30 @@ class UpstreamConnection(asyncio.Protocol):
         self._between = False  # the parser stands between two chunks of a running stream
         self._keep = False
         self._body: list[bytes] = []
-        self._reading = True
+        self._held = False  # not read, because its client does not read
+        self._put_off = False  # not read before its turn comes; see `turn`
+        self._stash = b""  # read, but put off
+        self._runs = 0  # reads of this body so far, up to where it is a running stream
+        self._raw: Any = None  # the socket's own transport, under TLS
+        self._turn: Turn | None = None
+        self._outbox: Outbox | None = None
+        self._asked = 0  # flushes of the outbox before the request went into it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        if self._raw is None:
+            self._raw = transport
+
+    def made_over(self, raw: asyncio.BaseTransport) -> None:
+        """TLS is spoken over this transport, which is the one to stop when nothing is to be read."""
+        self._raw = raw
 
     def begin(self, listener: Listener, request: bytes, outbox: Outbox) -> None:
         """Sends one request (head and body)."""
         self.listener = listener
         self._reset()
         self._heard = False
+        self._outbox, self._asked, self._turn = outbox, outbox.flushes, outbox.turn
         outbox.write(self.transport, request)
 
     def drop(self) -> None:
@@ -89,6 +119,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.listener = self.direct = None
         self.closed = True
         self._parser = None
+        self._stash = b""
         if self.transport is not None:
             self.transport.abort()
 
@@ -108,14 +139,29 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def pause(self) -> None:
-        if self._reading and not self.closed:
-            self._reading = False
+        if not self._held and not self.closed:
+            self._held = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        if not self._reading and not self.closed:
-            self._reading = True
-            self.transport.resume_reading()
+        if self._held and not self.closed:
+            self._held = False
+            if not (self._put_off and self._raw is self.transport):
+                self.transport.resume_reading()
+
+    def go_on(self) -> None:
+        """Takes what was put off in a long turn, and is read again."""
+        if not self._put_off:
+            return
+        self._put_off = False
+        if not self.closed and not self._raw.is_closing() and not (self._held and self._raw is self.transport):
+            self._raw.resume_reading()
+        self._take_stash()
+
+    def _take_stash(self) -> None:
+        data, self._stash = self._stash, b""
+        if data:
+            self._take(data)
 
     def _pool(self, now: float) -> None:
         self.reused = True
@@ -126,13 +172,26 @@ class UpstreamConnection(asyncio.Protocol):
         if self._parser is None or not self.reused:
             self._parser = httptools.HttpResponseParser(self)  # goes on to the next message by itself
         self._headers = {}
-        self._head_bytes = 0
+        self._bare_bytes = self._runs = 0
         self._head_done = self.complete = self._framed = self._between = self._keep = False
         self.direct = None
 
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        turn = self._turn
+        if turn is not None and (self.direct is not None or self._runs >= RUNNING_READS):
+            reads = turn.reads = turn.reads + 1
+            if (turn.long or reads % READS_BETWEEN_LOOKS == 0) and turn.is_long() and not self._raw.is_closing():
+                self._stash += data
+                if not self._put_off:
+                    self._put_off = True
+                    self._raw.pause_reading()
+                    turn.put_off(self)
+                return
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         if (direct := self.direct) is not None and self._between and direct(data):
             return
         parser = self._parser
@@ -140,26 +199,44 @@ class UpstreamConnection(asyncio.Protocol):
             self.drop()  # bytes that belong to no request
             self._forget()
             return
-        begins, self._heard = not self._heard, True
-        if begins and self._is_known(data):
-            return
-        if not self._head_done:
-            self._head_bytes += len(data)
+        begins = not self._heard
+        if begins:
+            outbox = self._outbox
+            if outbox is not None and outbox.flushes == self._asked:
+                self._lost("sent something before it was asked")
+                return
+            self._heard = True
+            if self._is_known(data):
+                return
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
-            self._lost(f"sent no valid HTTP ({type(problem).__name__})")
-            return
-        if not self._head_done and self._head_bytes > HEAD_BYTES:
-            self._lost("sent a response head of more than 64 KiB")
-            return
+            if not self.complete:
+                self._lost(f"sent no valid HTTP ({type(problem).__name__})")
+                return
+            self._keep = False
+        if self._keep and self.complete and not is_end(data, b"" if self._is_chunked() else self._last_piece()):
+            self._keep = False
+        if not self._body and not self.complete:
+            self._bare_bytes += len(data)
+            if self._bare_bytes > HEAD_BYTES:
+                part = "chunk header or trailer" if self._head_done else "response head"
+                self._lost(f"sent a {part} of more than 64 KiB")
+                return
         if begins and self._keep:
             self.endpoint.known.learn(data, self._headers, may_be_chunked=True)
         # A body piece that ended with its event, two bytes before the end of this read: they can only be the chunk's own
         # line end, so the parser stands between two chunks. (A size line holds no LF before its CRLF.)
-        between = data.endswith(b"\n\n\r\n") and bool(self._body) and self._body[-1].endswith(b"\n\n")
+        between = data.endswith(b"\n\n\r\n") and self._last_piece().endswith(b"\n\n")
         self._deliver()
         self._between = between and self.direct is not None and not self.complete
+
+    def _is_chunked(self) -> bool:
+        return b"transfer-encoding" in self._headers
+
+    def _last_piece(self) -> bytes:
+        """The piece of the body that came last in this read; empty if none has come."""
+        return self._body[-1] if self._body else b""
 
     def _is_known(self, data: bytes) -> bool:
         """Whether this is a whole answer under a head that the endpoint sent before. It has been told then."""
@@ -176,12 +253,14 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def eof_received(self) -> None:
+        self._take_stash()
         if self.listener is not None and self._head_done and not self._framed and not self.complete:
             self.complete = True  # a body that ends with the connection
             self._keep = False
             self._deliver(verified=False)
 
     def connection_lost(self, problem: BaseException | None) -> None:
+        self._take_stash()
         self.closed = True
         self._forget()
         if self.listener is not None and not self.complete:
@@ -198,6 +277,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._body:
             data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
             self._body.clear()
+            self._bare_bytes = 0
+            self._runs += 1
             if listener is not None:
                 listener.on_body(data)
         if not self.complete or self.listener is not listener:
@@ -222,8 +303,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     # httptools callbacks
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise _BehindTheEnd
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_done:  # trailers: nobody reads them, and nothing bounds them
+        if self._head_done:  # trailers: nobody reads them
             return
         name = name.lower()
         self._headers[name] = value
@@ -241,10 +326,21 @@ class UpstreamConnection(asyncio.Protocol):
             self.listener.on_head(status, self._headers)
 
     def on_body(self, data: bytes) -> None:
-        self._body.append(data)
+        if self._head_done:  # a 1xx has none
+            self._body.append(data)
 
     def on_message_complete(self) -> None:
         if self._parser is None or self._parser.get_status_code() < 200:
             return
         self.complete = True
         self._keep = self._parser.should_keep_alive()
+
+
+def is_end(data: bytes, body: bytes) -> bool:
+    """Whether a read in which a message ended holds no line ends behind it, which the parser skips without a word.
+
+    `body`: the last piece of a body with a content-length; empty if the message ended with an empty line.
+    """
+    if body:
+        return data.endswith(body[-8:])
+    return data.endswith(b"\n") and not data.endswith((b"\n\n", b"\r\n\r\n\r\n"))

@@ -1,0 +1,43 @@
+"""Reads what a server says to people where a client expected JSON: an error page of a proxy or a firewall. Pure.
+
+Linear in what it reads, which is bounded: an attacker may have written the page.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Final
+
+READ_BYTES: Final = 8 * 1024  # of a page; what went wrong stands at its beginning
+
+_TAG: Final = re.compile(r"<([a-zA-Z/!?][^<>]*)>")
+_NAME: Final = re.compile(r"/?\s*([a-zA-Z0-9]+)")
+_UNSEEN: Final = ("script", "style")
+
+
+def plain_text(page: bytes) -> str:
+    """The words of a page on one line, without markup, scripts and control characters."""
+    text = page[:READ_BYTES].decode("utf-8", "replace")
+    if "<" in text:
+        text = html.unescape(" ".join(_seen(_TAG.split(text))))
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _seen(parts: list[str]) -> list[str]:
+    """The texts that a browser shows. `parts`: text and tag in turns."""
+    seen: list[str] = []
+    unseen = ""  # the element that hides what is inside it
+    for number, part in enumerate(parts):
+        if number & 1 == 0:
+            if not unseen:
+                seen.append(part)
+            continue
+        found = _NAME.match(part)
+        name = found[1].lower() if found is not None else ""
+        if unseen:
+            if part.startswith("/") and name == unseen:
+                unseen = ""
+        elif name in _UNSEEN and not part.startswith("/"):
+            unseen = name
+    return seen

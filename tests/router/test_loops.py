@@ -1,0 +1,182 @@
+"""Sites that fail over to each other, and a router that is its own backend: one request ends soon, and costs little."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from tests.router.running import RunningRouter, cloud, config, house, until
+from tests.upstream.client import chat
+from tests.upstream.scripted import ScriptedUpstream
+from tests.upstream.steps import Answer
+
+DEAD = "http://127.0.0.1:1/v1"
+
+
+def folder(tmp_path: Path, name: str) -> Path:
+    made = tmp_path / name
+    made.mkdir()
+    return made
+
+
+def most_in_flight(*routers: RunningRouter) -> asyncio.Task[int]:
+    """Watches until it is cancelled or nobody has anything in work any more."""
+
+    async def watch() -> int:
+        most = 0
+        while True:
+            most = max(most, *(len(each.router.exchanges) for each in routers))
+            try:
+                await asyncio.sleep(0.002)
+            except asyncio.CancelledError:
+                return most
+
+    return asyncio.create_task(watch())
+
+
+async def site(tmp_path: Path, name: str) -> RunningRouter:
+    return await RunningRouter(folder(tmp_path, name), config(house(DEAD))).__aenter__()
+
+
+async def point(router: RunningRouter, *others: RunningRouter | ScriptedUpstream, site: str | None = None) -> None:
+    """The router's own dead house, then the other sites in this order."""
+    backends = [house(DEAD)]
+    for number, other in enumerate(others):
+        url = f"{other.url}/v1" if isinstance(other, RunningRouter) else other.base_url
+        backends.append({**cloud(url, f"site-{number}"), "model": "counting"})
+    router.write({**config(*backends, failover={"maxAttempts": 4}, generation=2), "site": site})
+    assert await router.router.reload(), router.router.config_error
+
+
+async def test_two_dead_sites_end_a_request_that_they_send_each_other(tmp_path: Path) -> None:
+    one, two = await site(tmp_path, "one"), await site(tmp_path, "two")
+    await point(one, two)
+    await point(two, one)
+    watch = most_in_flight(one, two)
+    try:
+        answers = await asyncio.gather(*(one.ask(chat(stream=stream)) for stream in (True, False) * 2))
+        watch.cancel()
+        assert await watch <= 2 * len(answers), "requests went round and round"
+        for answer in answers:
+            assert answer.status == 508, answer
+            assert answer.error is not None and answer.error["code"] == "router_loop"
+            way = " > ".join(each.router.site.decode() for each in (one, two, one))
+            assert way in answer.error["message"], answer.error
+            assert answer.headers["x-genset-error"] == "router_loop"
+        for router in (one, two):
+            assert (await router.state("site-0"))["breaker"]["state"] == "closed", "a loop closed a site"
+            await until(lambda r=router: not r.router.exchanges)
+    finally:
+        await one.__aexit__()
+        await two.__aexit__()
+
+
+async def test_a_cloud_behind_the_loop_still_answers(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Answer()) as far:
+        one, two = await site(tmp_path, "one"), await site(tmp_path, "two")
+        try:
+            await point(one, two, far)
+            await point(two, one)
+            for _ in range(6):
+                answer = await one.ask(chat())
+                assert answer.complete and answer.headers["x-genset-backend"] == "site-1"
+            assert (await one.state("site-0"))["breaker"]["state"] == "closed"
+            assert [received.headers["x-genset-hops"] for received in far.requests] == [one.router.site.decode()] * 6
+        finally:
+            await one.__aexit__()
+            await two.__aexit__()
+
+
+async def test_a_chain_of_sites_has_an_end(tmp_path: Path) -> None:
+    async with ScriptedUpstream(default=Answer()) as far:
+        sites = [await site(tmp_path, f"site{number}") for number in range(5)]
+        try:
+            for number, router in enumerate(sites[:-1]):
+                await point(router, sites[number + 1])
+            await point(sites[-1], far)
+            answer = await sites[1].ask(chat())
+            assert answer.complete, "four sites are allowed"
+            assert far.requests[0].headers["x-genset-hops"].split(",") == [s.router.site.decode() for s in sites[1:]]
+            answer = await sites[0].ask(chat())
+            assert answer.status == 508 and answer.error is not None
+            assert " > ".join(s.router.site.decode() for s in sites) in answer.error["message"]
+        finally:
+            for router in sites:
+                await router.__aexit__()
+
+
+async def test_replicas_of_one_policy_are_one_site(tmp_path: Path) -> None:
+    one, two = await site(tmp_path, "one"), await site(tmp_path, "two")
+    try:
+        await point(one, two, site="shared")
+        await point(two, one, site="shared")
+        answer = await one.ask(chat())
+        assert answer.status == 508 and answer.error is not None
+        assert "shared > shared" in answer.error["message"]
+        assert json.loads((await one.admin("/-/config")).body)["site"] == "shared"
+    finally:
+        await one.__aexit__()
+        await two.__aexit__()
+
+
+async def test_a_router_that_is_its_own_backend_by_another_name(tmp_path: Path) -> None:
+    """As behind a Service whose address it cannot know: here behind something that passes everything on."""
+    router = await site(tmp_path, "one")
+    target = ("127.0.0.1", router.router.listen_port)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*target)
+
+        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+            sink.close()
+
+        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        external = {**house(f"http://127.0.0.1:{port}/v1", "itself"), "model": "counting"}
+        router.write(config(external, generation=2))
+        assert await router.router.reload()
+        watch = most_in_flight(router)
+        answer = await router.ask(chat(stream=False, max_tokens=1))  # as the operator's probe asks
+        watch.cancel()
+        assert answer.status == 508 and await watch <= 2
+        assert (await router.state("itself"))["breaker"]["state"] == "closed"
+    finally:
+        server.close()
+        await router.__aexit__()
+
+
+async def test_a_forged_header_costs_only_its_sender(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream(default=Answer()) as far,
+        RunningRouter(tmp_path, config(cloud(far.base_url))) as router,
+    ):
+        own = router.router.site.decode()
+        for value, status in ((own, 508), ("a,b,c,d", 508), ("nonsense here", 400), ("a" * 5000, 400), ("a,b", 200)):
+            answer = await router.ask(chat(), headers={"x-genset-hops": value})
+            assert answer.status == status, value
+        assert (await router.ask(chat())).complete
+    assert [received.headers["x-genset-hops"] for received in far.requests] == [f"a,b,{own}", own]
+
+
+async def test_providers_by_name_learn_nothing(tmp_path: Path) -> None:
+    async with ScriptedUpstream() as far:
+        backend = cloud(far.base_url, provider="openai")
+        async with RunningRouter(tmp_path, config(backend)) as router:
+            assert (await router.ask(chat(), headers={"x-genset-hops": "a"})).complete
+    assert "x-genset-hops" not in far.requests[0].headers
+
+
+async def test_a_configuration_that_names_the_router_itself_is_refused(tmp_path: Path) -> None:
+    router = await site(tmp_path, "one")
+    try:
+        router.write(config({**cloud(f"{router.url}/v1", "other"), "model": "counting"}, generation=2))
+        assert not await router.router.reload()
+        assert router.router.config_error is not None and "this router itself" in router.router.config_error
+    finally:
+        await router.__aexit__()

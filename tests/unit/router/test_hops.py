@@ -1,0 +1,127 @@
+"""Which sites a request may have passed, what the next one is told, and which addresses are the router itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genset.router.config import RouterConfig
+from genset.router.hops import MOST_BYTES, header_for, new_site, refusal, site_of
+from genset.router.outcome import Mark, Next, Outcome, classify
+from genset.router.providers import PROVIDERS
+from genset.router.reload import ConfigRejected, check
+from tests.router.running import cloud, config, pods
+from tests.unit.router.test_standalone import EXTERNAL, POLICY, SECRET, load
+
+OWN = b"0a1b2c3d4e5f"
+SITES = st.lists(st.from_regex(r"[0-9a-z]{1,32}", fullmatch=True).map(str.encode), min_size=1, max_size=6)
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        (None, ""),
+        (b"a", ""),
+        (b"a,b", ""),
+        (b"a, b ,\tc", ""),
+        (b"a,b,c,d", "router_loop"),
+        (b"a,b,c,d,e,f,g", "router_loop"),
+        (OWN, "router_loop"),
+        (b"a," + OWN, "router_loop"),
+        (OWN + b" ,b", "router_loop"),
+        (b"", "caller_bad_request"),
+        (b",", "caller_bad_request"),
+        (b"a,,b", "caller_bad_request"),
+        (b"a b", "caller_bad_request"),
+        (b"a;b", "caller_bad_request"),
+        (b"a\x00", "caller_bad_request"),
+        (b"\xff", "caller_bad_request"),
+        (b"a" * 33, "caller_bad_request"),
+        (b"a," * 200_000 + b"a", "caller_bad_request"),
+        (b" " * 60_000 + b"a", "caller_bad_request"),
+    ],
+)
+def test_which_requests_end(given: bytes | None, word: str) -> None:
+    refused = refusal(given, OWN)
+    assert (refused.kind.word if refused else "") == word
+    if refused is not None and word == "router_loop":
+        assert refused.status == 508 and refused.kind.code == "router_loop"
+        assert refused.message.endswith(" > " + OWN.decode()), "the way is not named"
+
+
+@given(sites=SITES)
+def test_what_is_sent_on_can_be_read_and_ends_a_loop(sites: list[bytes]) -> None:
+    came: bytes | None = None
+    passed: list[bytes] = []
+    for site in [*sites, *sites]:  # round and round
+        refused = refusal(came, site)
+        if refused is not None:
+            assert refused.kind.word == "router_loop"
+            assert site in passed or len(passed) == 4
+            break
+        line = header_for(came, site)
+        assert line.startswith(b"x-genset-hops: ") and line.endswith(b"\r\n")
+        came = line[15:-2]
+        passed.append(site)
+        assert len(came) <= MOST_BYTES
+    else:
+        pytest.fail("the request went round and round")
+
+
+def test_sites_are_told_apart() -> None:
+    assert site_of("7d1c") == site_of("7d1c") != site_of("7d1d")
+    assert "7d1c" not in site_of("7d1c")
+    assert new_site() != new_site()
+    assert refusal(new_site(), OWN) is None
+
+
+def test_another_sites_loop_is_no_fault_of_its() -> None:
+    body = b'{"error":{"message":"its way: a > b > a","type":"router_loop","code":"router_loop"}}'
+    found = classify(508, {}, body, PROVIDERS["openAICompatible"], wall=0.0, may_wait=0.0)
+    assert found.outcome is Outcome.LOOP
+    assert (found.rule.mark, found.rule.next, found.rule.kind.word) == (Mark.NONE, Next.YES, "router_loop")
+    other = classify(508, {}, b"Loop Detected", PROVIDERS["openAICompatible"], wall=0.0, may_wait=0.0)
+    assert other.outcome is Outcome.SERVER_ERROR
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "own"),
+    [
+        (("127.0.0.1", 8080), "http://127.0.0.1:8080/v1", True),
+        (("127.0.0.1", 8080), "http://localhost:8080/v1", True),
+        (("127.0.0.1", 8080), "http://LOCALHOST.:8080", True),
+        (("127.0.0.1", 8080), "http://127.0.0.1:8081/v1", False),
+        (("127.0.0.1", 80), "http://127.0.0.1/v1", True),
+        (("127.0.0.1", 8080), "http://10.0.0.7:8080/v1", False),
+        (("0.0.0.0", 8080), "http://127.0.0.1:8080/v1", True),
+        (("0.0.0.0", 8080), "http://127.1.2.3:8080/v1", True),
+        (("::", 8080), "http://[::1]:8080/v1", True),
+        (("::1", 8080), "http://localhost:8080/v1", True),
+        (("10.0.0.7", 8080), "http://10.0.0.7:8080/v1", True),
+        (("10.0.0.7", 8080), "http://127.0.0.1:8080/v1", False),
+        (("10.0.0.7", 443), "https://10.0.0.7/v1", True),
+        (("127.0.0.1", 0), "http://127.0.0.1:9999/v1", True),  # the port that it was given
+    ],
+)
+def test_a_backend_that_is_the_router_itself_is_refused(listen: tuple[str, int], url: str, own: bool) -> None:
+    content = RouterConfig.model_validate(config(cloud(url, "other-site")))
+    try:
+        check(content, listen, 9999)
+    except ConfigRejected as problem:
+        assert own, problem
+        assert "backends.other-site" in str(problem) and "this router itself" in str(problem)
+    else:
+        assert not own
+
+
+def test_what_goes_through_a_proxy_or_to_pods_is_somebody_else() -> None:
+    behind = cloud("http://localhost:8080/v1", url={"proxyUrl": "http://10.0.0.1:3128"})
+    check(RouterConfig.model_validate(config(behind, pods("localhost", 8080))), ("127.0.0.1", 8080), 0)
+
+
+def test_a_router_without_an_operator_is_a_site_of_its_own(tmp_path: Path) -> None:
+    copied = POLICY.replace("namespace: models}", "namespace: models, uid: 7d1c}")
+    assert load(tmp_path, copied + SECRET + EXTERNAL).config.site is None
