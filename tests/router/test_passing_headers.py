@@ -30,7 +30,9 @@ CLIENT = {
     "anthropic-version": "1", "openai-beta": "x", "x-goog-user-project": "other", "helicone-auth": "x", "x-portkey-config": "x",
     "x-litellm-tags": "x", "http-x-forwarded-for": "1", "x-genset-timeout": "30", "cookie": "a=b",
 }  # fmt: skip
-ALWAYS = {"host", "content-type", "content-length", "accept", "user-agent", "x-request-id"}
+ALWAYS = {
+    "host", "content-type", "content-length", "accept", "accept-encoding", "user-agent", "x-request-id", "x-genset-hops",
+}  # fmt: skip
 
 
 def answering(stream: bool) -> Raw:

@@ -143,8 +143,8 @@ class Router:
         if self._options.admin is not None:
             render = exposition(self)
             host, port = self._options.admin
-            server = await self.loop.create_server(lambda: AdminConnection(self, render), host, port)
-            self.admin_port = server.sockets[0].getsockname()[1]
+            server: Any = await self.loop.create_server(lambda: AdminConnection(self, render), host, port)
+            self.admin_port = server.sockets[0].getsockname()[1]  # a tuple for asyncio, a list for uvloop
             self._admin_server = server
         host, port = self._options.listen
         self._acceptor = Acceptor(lambda: ClientConnection(self))
