@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genset.router.aggregate import can_rebuild
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
-from genset.router.continuation import APPEND, FALLBACK, RULES, Rule
+from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import ask
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Candidate
@@ -192,6 +192,18 @@ class Calling(Outgoing):
         if backend.refuses_prefill or (self._refused_rules and backend in self._refused_rules):
             return RULES[FALLBACK]
         return RULES[backend.continuation]
+
+    def _is_bound(self) -> bool:
+        """Whether nobody else could write on the answer that stalls, where no setting says how long that may take."""
+        machine, reply = self.machine, self._reply
+        if not self.stream or machine.settings.stall_seconds is not None or reply is None:
+            return False
+        reader = reply.reader
+        sent = self._sent or (reader.fold() if isinstance(reader, Forward) else None)
+        if sent is None or not why_not(self._json, sent, chat=self._api.chat):
+            return False
+        machine.bound_at = machine.last
+        return True
 
     # What the connection tells, and what it is told
 

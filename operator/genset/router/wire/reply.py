@@ -80,7 +80,9 @@ class Reply:
         self.status = status
         self.headers = headers
         if 200 <= status < 300:
-            self._exchange.machine.head()
+            machine = self._exchange.machine
+            machine.head()
+            machine.alive(self._exchange.router.now())
             self._is_stream = (
                 self.reader is not None
                 and status == 200
@@ -108,7 +110,10 @@ class Reply:
             return
         if reader.failed:
             self._stream_failed(reader)
-        elif reader.finished:
+            return
+        if not out:
+            self._exchange.machine.alive(self._exchange.router.now())
+        if reader.finished:
             if reader.done:
                 self._stream_done()
             elif self._exchange.machine.phase == Phase.COMMIT:
