@@ -70,6 +70,7 @@ class Backend:
         self.context_tokens = config.context_tokens
         self.continuation = config.continuation
         self.refuses_prefill = False  # said so; asked by the fallback since
+        self.refuses_limits = False  # said that prompt and max_tokens together are more than its context
         self.streams = True  # False: said that it knows no streams; whole answers are asked for as such
         self._random = random
         url = config.url

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import orjson
+
 from genset.router.decisions import FULL, Candidate
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.outcome import Failure, Outcome
@@ -39,6 +41,8 @@ def last_failed(failure: Failure, trail: Sequence[str], again: int, *, full: boo
     if full:
         return error("router_backend_full", f"no place was free: {story}", retry_after=again)
     kind = failure.rule.kind
+    if failure.outcome is Outcome.CONTEXT_EXCEEDED and not _says_too_long(failure):
+        return ErrorAnswer(kind, failure.words or failure.detail)  # as clients know it, in the server's own words
     if failure.rule.original:
         return ErrorAnswer(
             kind,
@@ -52,6 +56,18 @@ def last_failed(failure: Failure, trail: Sequence[str], again: int, *, full: boo
     ):
         kind = VOCABULARY["router_no_backend"]
     return ErrorAnswer(kind, f"no backend could answer: {story}", again if kind.status in (429, 503) else None)
+
+
+def _says_too_long(failure: Failure) -> bool:
+    """Whether clients see by the upstream's own answer that they should shorten what they sent."""
+    if not failure.words and failure.body and failure.status == 400:
+        return True  # nothing in it could be told in another form
+    try:
+        found = orjson.loads(failure.body)
+    except orjson.JSONDecodeError:
+        return False
+    told = found.get("error") if isinstance(found, dict) else None
+    return failure.status == 400 and isinstance(told, dict) and told.get("code") == "context_length_exceeded"
 
 
 def seconds_until(now: float, candidates: Sequence[Candidate], limited: float | None) -> int:

@@ -57,12 +57,12 @@ PATHS: Final[dict[bytes, Api]] = {
 
 
 def body_for(backend: Backend, api: Api, request: dict[str, Any], raw: bytes, stream: bool) -> bytes:
-    """The request's body as this backend should get it. `request` is not changed."""
+    """The request's body as this backend should get it. `request` is not changed; `raw` is empty if it is not the client's."""
     provider = backend.provider
     renames: list[tuple[str, str]] = []
     if provider.rename is not None and api.chat:
         renames = [(old, new) for old, new in provider.rename.items() if old in request and new not in request]
-    if not stream and not renames and request["model"] == backend.model:
+    if raw and not stream and not renames and request["model"] == backend.model:
         return raw
     if stream and raw and not renames and request["model"] == backend.model and "stream_options" not in request:
         spliced = _asking_for_stream(raw, request, provider.usage_option)

@@ -22,6 +22,7 @@ from genset.router.whole import fault_of, usage_of
 if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
 
+_OF_LIMITS: Final = (Outcome.CONTEXT_EXCEEDED, Outcome.REJECTED, Outcome.UNSUPPORTED)  # may be those of max_tokens
 RESPONSE_BYTES: Final = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
@@ -183,6 +184,8 @@ class Reply:
             wall=exchange.router.wall(),
             may_wait=exchange.machine.may_wait(exchange.router.now()),
         )
+        if failure.outcome in _OF_LIMITS and exchange.lowers_limit(failure):
+            return
         if failure.outcome in (Outcome.REJECTED, Outcome.UNSUPPORTED, Outcome.SERVER_ERROR):
             exchange.refused(failure)
         else:
