@@ -232,6 +232,10 @@ class Calling(Outgoing):
             return RULES[FALLBACK]
         return RULES[backend.continuation]
 
+    def listens_to(self, reply: Reply) -> bool:
+        """Whether this is still the answer that is waited for."""
+        return self._connection is not None and self._reply is reply
+
     def _is_bound(self) -> bool:
         """Whether nobody else could write on the answer that stalls, where no setting says how long that may take."""
         machine, reply = self.machine, self._reply

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from genset.router.codings import ACCEPTED
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import reason_phrase
 from genset.router.wire.arriving import Arriving, Stage
@@ -189,9 +190,10 @@ class ClientConnection(Arriving):
         self._drop_body()
         self.router.refused(answer)
         body = answer.body()
+        more = b"accept-encoding: %b\r\n" % ACCEPTED if answer.status == 415 else b""  # RFC 9110, 15.5.16
         self.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (answer.status, reason_phrase(answer.status), len(body), body)
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
+            % (answer.status, reason_phrase(answer.status), len(body), more, body)
         )
         self._linger()
 

@@ -235,7 +235,7 @@ class Exchange(Calling):
         self.first_token = now
         self.held = now - reply.began
         machine.committed(now)
-        if self._connection is not None and not self.request.version_10:
+        if self._connection is not None and not self.request.version_10 and not reply.coded:
             self._connection.direct = reply.forward
         if self.head_sent:
             assert machine.candidate is not None

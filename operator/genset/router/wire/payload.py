@@ -116,7 +116,8 @@ def head_for(
         if backend.key:
             key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
         fixed = (
-            b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\nuser-agent: genset\r\n"
+            b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\n"
+            b"accept-encoding: identity\r\nuser-agent: genset\r\n"  # without it every coding is welcome (RFC 9110, 12.5.3)
             % (
                 (backend.base_path if base_path is None else base_path).encode(),
                 api.path.encode(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from genset.router.aggregate import CannotRebuildError
+from genset.router.codings import CodingError, Decoder, UnknownCodingError, is_plain
 from genset.router.continuation.ask import usage_of_estimate
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Phase
@@ -33,10 +34,13 @@ class Reply:
     __slots__ = (
         "_collected",
         "_collected_bytes",
+        "_decoder",
+        "_decoding",
         "_exchange",
         "_is_stream",
         "aggregator",
         "began",
+        "coded",
         "headers",
         "reader",
         "splice",
@@ -55,6 +59,9 @@ class Reply:
         self.status = 0
         self.began = 0.0  # when the first byte of a stream's body arrived
         self.headers: dict[bytes, bytes] = {}
+        self.coded = False  # the body has a content coding: it never goes on as it is
+        self._decoder: Decoder | None = None
+        self._decoding = False  # what `on_body` gets is plain
         self._exchange = exchange
         self._collected: list[bytes] = []  # body of an answer that is no stream, or of an error
         self._collected_bytes = 0
@@ -80,6 +87,8 @@ class Reply:
     def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         self.status = status
         self.headers = headers
+        if b"content-encoding" in headers:
+            self.coded = not is_plain(headers[b"content-encoding"])
         if 200 <= status < 300:
             machine = self._exchange.machine
             machine.head()
@@ -100,6 +109,9 @@ class Reply:
         return True
 
     def on_body(self, data: bytes) -> None:
+        if self.coded and not self._decoding:
+            self._decode(data)
+            return
         reader = self.reader
         if reader is None or not self._is_stream:
             self._collect(data)
@@ -129,7 +141,7 @@ class Reply:
                 Failure(Outcome.INVALID_RESPONSE, f"answered {self.status} without a body", self.status)
             )
         elif reader is None or not self._is_stream:
-            self._whole(verified)
+            self._whole(verified and not self.coded)
         else:
             out = reader.end()
             if out and not self._take(out):
@@ -159,6 +171,38 @@ class Reply:
     def finish_is_over(self) -> None:
         """Nothing more came within the time that a finished stream is given."""
         self._stream_done(add_done=True)
+
+    # Content codings
+
+    def _decode(self, data: bytes) -> None:
+        """A part of a body that was coded although nobody asked for that."""
+        exchange = self._exchange
+        self._decoding = True
+        try:
+            if self._decoder is None:
+                self._decoder = Decoder(self.headers[b"content-encoding"])
+            for piece in self._decoder.pieces(data):
+                self.on_body(piece)
+                if not exchange.listens_to(self):
+                    break
+        except UnknownCodingError as unknown:
+            self._unreadable(f"sent its answer {unknown} unasked")
+        except CodingError as problem:
+            self._unreadable(f"sent an answer {problem}")
+        self._decoding = False
+
+    def _unreadable(self, detail: str) -> None:
+        exchange = self._exchange
+        phase = exchange.machine.phase
+        failure = Failure(Outcome.INVALID_RESPONSE, detail, self.status)
+        if not 200 <= self.status < 300:
+            self._refused()  # by its status, and by as much of its body as could be read
+        elif phase == Phase.FINISH:
+            self._stream_done(add_done=True)
+        elif phase == Phase.COMMIT and self.aggregator is None:
+            exchange.broke(failure, "provider_interrupted")
+        else:
+            exchange.failed(failure)
 
     # Answers that are no stream
 
