@@ -246,7 +246,8 @@ async def test_too_long_for_every_backend_is_refused_here(tmp_path: Path) -> Non
     async with ScriptedUpstream() as small:
         async with RunningRouter(tmp_path, config(house(small.base_url, contextTokens=1000))) as router:
             answer = await router.ask(chat(messages=[{"role": "user", "content": "x" * 8000}]))
-        assert answer.status == 413 and answer.json["error"]["code"] == "context_too_long"
+        assert answer.status == 400 and answer.json["error"]["code"] == "context_length_exceeded"
+        assert "maximum context length is 1000 tokens" in answer.json["error"]["message"]
         assert not small.requests
 
 

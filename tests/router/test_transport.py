@@ -129,8 +129,10 @@ async def test_what_of_a_request_goes_upstream(tmp_path: Path) -> None:
             answer = await router.ask(chat(temperature=0.5), headers=headers)
         received = local.requests[0]
         assert set(received.headers) == {
-            "host", "content-type", "content-length", "accept", "user-agent", "traceparent", "x-request-id", "x-genset-hops",
+            "host", "content-type", "content-length", "accept", "accept-encoding", "user-agent", "traceparent",
+            "x-request-id", "x-genset-hops",
         }  # fmt: skip
+        assert received.headers["accept-encoding"] == "identity"
         assert received.headers["traceparent"] == headers["traceparent"]
         assert received.headers["x-request-id"] == answer.headers["x-request-id"] == "r-1"
         assert received.json["model"] == "small" and received.json["temperature"] == 0.5

@@ -188,6 +188,9 @@ class Exchange:
             self.response.events += [Event("", comment, at) for comment in comments]
             if fields:
                 self.response.events.append(Event("\n".join(fields), None, at))
+        while self._partial.startswith(b":") and b"\n" in self._partial:  # a comment needs no blank line
+            line, _, self._partial = self._partial.partition(b"\n")
+            self.response.events.append(Event("", line[1:].decode("utf-8", "replace").strip(), at))
 
     async def whole(self, within: float = 30.0) -> Response:
         """Reads to the end. Seconds; what came by then is in the TimeoutError's place: `response`."""

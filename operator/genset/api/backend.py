@@ -205,7 +205,8 @@ class Backend(ApiModel):
         default=None,
         ge=1,
         le=100_000_000,
-        description="Tokens of prompt and answer that the backend can hold. Requests that are larger pass it by. "
+        description="Tokens of prompt and answer that the backend can hold. Requests whose prompt and a small answer (their "
+        "own max_tokens, at most 256) are larger pass it by. "
         "Default: context.tokens of the deployment; unlimited for a cloud.",
     )
     continuation: Continuation | None = Field(

@@ -182,14 +182,16 @@ class Failover(ApiModel):
         default=None,
         ge=1,
         le=3600,
-        description="Longest wait for the first token of an attempt. Default: 15 for a cloud; 15 plus the time to read "
-        "the prompt (500 tokens/s) for the house.",
+        description="Longest wait for the first token of an attempt, from the request or from the last sign of life "
+        "(headers, comments, events without a token; 120 s of these at most). Default: 15 for a cloud; 15 plus the time to "
+        "read the prompt (500 tokens/s) for the house; until totalSeconds if no other backend could be asked.",
     )
     stall_seconds: int | None = Field(
         default=None,
         ge=1,
         le=3600,
-        description="Longest silence inside a stream. Default: 15 for a cloud, 10 for the house.",
+        description="Longest silence inside a stream; 120 s if nothing but signs of life comes. Default: 15 for a cloud, "
+        "10 for the house; until totalSeconds if nobody else could write on.",
     )
     total_seconds: int = Field(
         default=TOTAL_SECONDS, ge=1, le=86_400, description="Longest time of a request, over all its attempts."

@@ -5,7 +5,9 @@
                     resume() WAIT<-'  '_____________ CONTINUE __________________ broke() -> FAIL
 
 The wire asks `begin`, then reports what happens (`sent`, `head`, `committed`, `finishing`, `succeeded`, `failed`,
-`broke`, `cancelled`, or `expired` when a deadline passed) and does what the returned decision says. `selection` is the
+`broke`, `cancelled`, or `expired` when a deadline passed) and does what the returned decision says. `alive` tells of
+signs of life that are no tokens: they put deadlines off. Where nobody else could be asked, the router's own deadlines
+wait for the request's. `selection` is the
 half that looks for the next candidate. The list of candidates is frozen before the first attempt: it only shrinks.
 CONTINUE is SELECT once more, with `continuing` set: from then on a candidate is asked to write on from what the client
 has, and giving up means an error inside the stream. Per stream chunk the machine is not called at all; the wire writes
@@ -34,6 +36,7 @@ AGAIN_MOST_SECONDS: Final = 0.3
 FINISH_SECONDS: Final = 2.0  # for usage and [DONE] after the finish_reason
 MOST_CONTINUATIONS: Final = 2  # of one answer
 PATIENCE_SHARE: Final = 0.5  # of a route's time, after which a backend should have begun whoever asks
+LIFE_MOST_SECONDS = 120.0  # without a token, however often the backend says that it works
 
 _NO_WORK: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
 _LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
@@ -66,12 +69,17 @@ class RequestMachine(Selection):
     """One request from SELECT to DONE. Arguments as Selection's; `random` is uniform in [0, 1)."""
 
     __slots__ = (
+        "_allowance",
+        "_late",
         "_random",
         "_sent_at",
+        "_streams",
         "_testified",
         "body",
+        "bound_at",
         "caller",
         "continuations",
+        "heard",
         "input_tokens",
         "last",
         "stall",
@@ -95,10 +103,15 @@ class RequestMachine(Selection):
         self.input_tokens = input_tokens
         self.continuations = 0
         self.last = 0.0  # when the upstream last sent an event; written by the wire
+        self.heard = 0.0  # when it last gave another sign of life, since the first token
+        self.bound_at = -1.0  # `last` of a stall after which nobody else can write on; written by the wire
         self.stall = 0.0
         self.caller = ""  # whose request it is, as suspicions know him
         self.body = b""  # as it arrived
         self._testified: list[Met] | None = None  # failures of this request that speak against backends
+        self._streams = stream  # what the client gets; `stream` is what the upstream sends
+        self._allowance = math.inf  # for the first token, from the request or the last sign of life
+        self._late: list[Backend] | None = None  # that were too slow for this request
         self._random = random
         self._sent_at = 0.0
 
@@ -130,7 +143,8 @@ class RequestMachine(Selection):
             return again
         if failure.outcome in _LOST and candidate.backend.rests:
             return self._select(now)  # put to rest while the request was on its way there: it may wake
-        if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT:
+        slow = failure.outcome is Outcome.TOO_LATE and self._was_late(candidate.backend)
+        if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT and not slow:
             self._spent.append((candidate, self._tried))
         self._drop(candidate, failure.rule.next)
         self._stay_in_the_house(failure)
@@ -181,15 +195,17 @@ class RequestMachine(Selection):
         self.continuations += 1
         self._stay_in_the_house(failure)
         self._left = [c for c in self._left if c.backend.continuation != OFF]
+        stalled = kind_word == "provider_stalled"
+        slow = stalled and self._was_late(candidate.backend)
         if candidate in self._left:
             # Another endpoint of the same backend has the same model and, by now, no worse a chance than any.
-            sibling = candidate.backend.sibling(now, self._tried) if blame else None
+            sibling = candidate.backend.sibling(now, self._tried) if blame and not slow else None
             if sibling is not None:
                 return self._try(now, candidate, sibling)
             if candidate.backend.rests:
                 return self._select(now)
             self._left.remove(candidate)
-            if blame:
+            if blame and not stalled:  # one that is slow is slow again
                 self._spent.append((candidate, []))  # itself once more, if nobody else is left
         return self._select(now)
 
@@ -199,27 +215,72 @@ class RequestMachine(Selection):
         In PAUSE and SELECT nothing runs upstream. In FINISH the time only ends the wait: see `finish_over`.
         """
         if self.phase == Phase.COMMIT:
-            if now - self.last > self.stall:
-                return Failure(Outcome.TOO_LATE, f"sent nothing for {self.stall:g} s")
+            if self._stalls(now) and (self.settings.stall_seconds is not None or self._others(now)):
+                silent = now - self._last_heard()
+                if silent > self.stall:
+                    return Failure(Outcome.TOO_LATE, f"sent nothing for {silent:.0f} s")
+                return Failure(Outcome.TOO_LATE, f"sent no token for {now - self.last:.0f} s")
         elif now >= self._phase_until:
             if self.phase == Phase.CONNECT:
                 return Failure(Outcome.UNREACHABLE, "could not be connected in time")
-            if self.phase in (Phase.HEADERS, Phase.PRECOMMIT):
+            if self.phase in (Phase.HEADERS, Phase.PRECOMMIT) and (
+                self.settings.first_token_seconds is not None or self._others(now)
+            ):
                 return Failure(Outcome.TOO_LATE, "sent no first token in time")
         if now >= self.deadline and Phase.CONNECT <= self.phase <= Phase.COMMIT:
             outcome = Outcome.TOO_LATE if self._is_slow(now) else Outcome.OUT_OF_TIME
             return Failure(outcome, "did not answer before the request's deadline")
         return None
 
+    def _last_heard(self) -> float:
+        return max(self.last, self.heard)
+
+    def _stalls(self, now: float) -> bool:
+        """Whether a stream that has begun is silent for too long, or brought nothing but signs of life."""
+        return now - self._last_heard() > self.stall or now - self.last > max(self.stall, LIFE_MOST_SECONDS)
+
+    def _others(self, now: float) -> bool:
+        """Whether somebody else could be asked now if the running attempt were given up for its slowness."""
+        settings = self.settings
+        if self.attempts >= settings.max_attempts:
+            return False
+        begun = self._streams and self.phase == Phase.COMMIT
+        if begun and (
+            not settings.continue_streams or self.continuations >= MOST_CONTINUATIONS or self.last == self.bound_at
+        ):
+            return False
+        candidate, _ = self._current()
+        writes_on = begun or self.continuing
+        for other in self._left:
+            if other is candidate or (writes_on and other.backend.continuation == OFF):
+                continue
+            if other.backend.admits(now):
+                return True
+        backend = candidate.backend
+        if (self._late is not None and backend in self._late) or (writes_on and backend.continuation == OFF):
+            return False
+        return backend.has_sibling(now, self._tried)
+
+    def _was_late(self, backend: Backend) -> bool:
+        """Whether this backend has been too slow for the request before; from now on it has."""
+        if self._late is None:
+            self._late = []
+        if backend in self._late:
+            return True
+        self._late.append(backend)
+        return False
+
     def _is_slow(self, now: float) -> bool:
         """Whether the backend is to blame that the request's time is over before its own is.
 
         A client may be as impatient as it likes, and an answer as long: neither may open a breaker for everybody.
         """
+        if self.phase == Phase.COMMIT:
+            return self._stalls(now)
         if self.phase not in (Phase.HEADERS, Phase.PRECOMMIT):
             return False
         waited = now - self._sent_at
-        if waited >= PATIENCE_SHARE * self.settings.total_seconds:
+        if waited >= PATIENCE_SHARE * self.settings.total_seconds or now >= self._phase_until:
             return True
         candidate, _ = self._current()
         return self.stream and candidate.backend.is_slow(waited, self.input_tokens)
@@ -236,9 +297,8 @@ class RequestMachine(Selection):
         if self.stream:
             candidate, _ = self._current()
             limit = self.settings.first_token_seconds
-            self._phase_until = now + (
-                limit if limit is not None else candidate.backend.first_token_seconds(self.input_tokens)
-            )
+            self._allowance = limit if limit is not None else candidate.backend.first_token_seconds(self.input_tokens)
+            self._phase_until = now + self._allowance
         else:
             self._phase_until = math.inf
 
@@ -246,11 +306,22 @@ class RequestMachine(Selection):
         """A 2xx head arrived: PRECOMMIT. The first-token deadline runs on."""
         self.phase = Phase.PRECOMMIT
 
+    def alive(self, now: float) -> None:
+        """The upstream sent something that is no token: a head, a comment, an empty delta, a part of an event.
+
+        It has its allowance anew from here on, but never more than LIFE_MOST_SECONDS without a token.
+        """
+        if self.phase == Phase.COMMIT:
+            self.heard = now
+        elif self.stream and self.phase in (Phase.HEADERS, Phase.PRECOMMIT):
+            latest = self._sent_at + max(self._allowance, LIFE_MOST_SECONDS)
+            self._phase_until = max(self._phase_until, min(now + self._allowance, latest))
+
     def committed(self, now: float) -> None:
         """The first token goes to the client."""
         candidate, endpoint = self._current()
         self.phase = Phase.COMMIT
-        self.last = now
+        self.last = self.heard = now
         candidate.backend.first_tokens.add(now - self._sent_at)
         candidate.backend.spoke(endpoint, now)
         if self._testified is not None:

@@ -41,12 +41,12 @@ from genset.router.waiting import Line
 CONNECT_LOCAL_SECONDS: Final = 1.5
 CONNECT_CLOUD_SECONDS: Final = 2.0
 HANDSHAKE_SECONDS: Final = 2.0  # more for TLS or a proxy: further round trips
-FIRST_TOKEN_SECONDS: Final = 15.0
+FIRST_TOKEN_SECONDS = 15.0
 FIRST_TOKEN_FACTOR: Final = 2.0  # times the slowest hundredth of the recent answers
 FIRST_TOKEN_MOST_SECONDS = 120.0  # that recent answers can ask for: a backend that gets slower and slower must be left
 PREFILL_TOKENS_PER_SECOND: Final = 500.0  # slowest prefill that a local backend is given time for
-STALL_LOCAL_SECONDS: Final = 10.0
-STALL_CLOUD_SECONDS: Final = 15.0
+STALL_LOCAL_SECONDS = 10.0
+STALL_CLOUD_SECONDS = 15.0
 
 _CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
 
@@ -72,6 +72,7 @@ class Backend:
         self.context_tokens = config.context_tokens
         self.continuation = config.continuation
         self.refused_fields: set[str] = set()  # of those that the router adds: see `added_fields`
+        self.refuses_limits = False  # said that prompt and max_tokens together are more than its context
         self._random = random
         url = config.url
         self.provider: Provider = PROVIDERS[url.provider if url else "openAICompatible"]
@@ -256,6 +257,10 @@ class Backend:
         well = [e for e in self._with_place(first=True) if e not in avoid and self._usable(e, now)]
         self._turn += 1
         return self._choose(well, self._turn, key, self.numbers) if well else None
+
+    def has_sibling(self, now: float, avoid: Collection[Endpoint]) -> bool:
+        """Whether `sibling` would find one."""
+        return any(e not in avoid and self._usable(e, now) for e in self._with_place(first=True))
 
     def _usable(self, endpoint: Endpoint, now: float) -> bool:
         if endpoint.healthy:

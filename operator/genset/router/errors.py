@@ -35,10 +35,11 @@ VOCABULARY: Final = _kinds(
     ErrorKind("caller_method_not_allowed", 405, "method_not_allowed"),
     ErrorKind("caller_timeout", 408, "request_timeout"),
     ErrorKind("caller_body_too_large", 413, "body_too_large"),
+    ErrorKind("caller_unsupported_encoding", 415, "unsupported_encoding"),
     ErrorKind("caller_headers_too_large", 431, "headers_too_large"),
     ErrorKind("caller_gone", 499, "client_closed_request"),  # never sent: names it in logs and metrics
     ErrorKind("policy_model_not_found", 404, "model_not_found"),
-    ErrorKind("policy_context_too_long", 413, "context_too_long"),
+    ErrorKind("policy_context_too_long", 400, "context_length_exceeded"),  # what clients look for
     ErrorKind("policy_no_backend", 503, "no_backend"),  # the route's tiers are all empty
     ErrorKind("provider_unreachable", 502, "upstream_unreachable"),
     ErrorKind("provider_timeout", 504, "upstream_timeout"),

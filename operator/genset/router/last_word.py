@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+import orjson
+
 from genset.router.decisions import FULL, Candidate
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.outage import PROBE_SECONDS
@@ -83,6 +85,8 @@ def last_failed(
         return error("router_backend_full", f"no place was free: {story}", retry_after=again)
     kind = failure.rule.kind
     hope = hope or any(_outcome(step) not in _HOPELESS for step in trail)
+    if failure.outcome is Outcome.CONTEXT_EXCEEDED and not _says_too_long(failure):
+        return ErrorAnswer(kind, failure.words or failure.detail)  # as clients know it, in the server's own words
     if failure.rule.original:
         return ErrorAnswer(
             kind,
@@ -119,6 +123,18 @@ def told_story(stories: Sequence[str], trail: Sequence[str]) -> str:
     steps = ", ".join(trail)
     different = list(dict.fromkeys(reversed(stories)))[:TOLD_STORIES]
     return f"{'; '.join(reversed(different))} ({steps})" if different else steps
+
+
+def _says_too_long(failure: Failure) -> bool:
+    """Whether clients see by the upstream's own answer that they should shorten what they sent."""
+    if not failure.words and failure.body and failure.status == 400:
+        return True  # nothing in it could be told in another form
+    try:
+        found = orjson.loads(failure.body)
+    except orjson.JSONDecodeError:
+        return False
+    told = found.get("error") if isinstance(found, dict) else None
+    return failure.status == 400 and isinstance(told, dict) and told.get("code") == "context_length_exceeded"
 
 
 def seconds_until(now: float, candidates: Sequence[Candidate], limited: float | None) -> int:

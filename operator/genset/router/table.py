@@ -12,6 +12,7 @@ from typing import Any, Final, final
 
 import orjson
 
+from genset.router.answer_room import SMALL_ANSWER_TOKENS, limit_of
 from genset.router.backend import Backend
 from genset.router.catalogue import catalogue, some_names
 from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, RouterConfig
@@ -88,7 +89,7 @@ class Table:
         """The first route that takes the request, and its candidates; or the error of POLICY."""
         for route in self._routes_of(model):
             if route.plain or route.takes(model, tokens, headers):
-                return _order(route, tokens + answer_tokens, random)
+                return _order(route, tokens, answer_tokens, random)
         return error(
             "policy_model_not_found",
             f"no route takes model {model[:128]!r} with these headers and {tokens} input tokens; "
@@ -132,7 +133,7 @@ def _candidate(backend: Backend, tier: int) -> Candidate:
     return Candidate(backend, tier, evidence(backend.name, tier, "", [f"{backend.name}:ok"]))
 
 
-def _order(route: Route, need: int, random: Callable[[], float]) -> Plan | ErrorAnswer:
+def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) -> Plan | ErrorAnswer:
     if route.fixed is not None:
         return Plan(route, route.fixed)
     if not route.tiers:
@@ -142,20 +143,24 @@ def _order(route: Route, need: int, random: Callable[[], float]) -> Plan | Error
             retry_after=5,
         )
     candidates: list[Candidate] = []
-    skipped = ""
+    skipped, largest = "", 0
+    house_only = False  # it is too long for a model of the house, and that may not send it to a cloud
     for tier in route.tiers:
         for candidate in _shuffle(tier, random):
+            if house_only and not candidate.backend.local:
+                continue
             holds = candidate.backend.context_tokens
-            if holds is not None and need > holds:
-                skipped = skipped or "context_too_long"
+            if holds is not None and tokens + answer > holds:
+                skipped, largest = "context_too_long", max(largest, holds)
+                house_only = house_only or (candidate.backend.local and "TooLong" not in route.failover.to_cloud_on)
             else:
                 candidates.append(candidate)
     if not candidates:
-        largest = max(c.backend.context_tokens or 0 for tier in route.tiers for c, _ in tier)
-        return error(
+        room = f", and its answer needs room for {answer}" if tokens <= largest else ""
+        return error(  # OpenAI's words: clients know them, and shorten what they sent
             "policy_context_too_long",
-            f"about {need} tokens of prompt and answer are more than any backend of route {route.config.name} holds "
-            f"({largest}); shorten the prompt or max_tokens",
+            f"This model's maximum context length is {largest} tokens. However, your request has about {tokens} input "
+            f"tokens{room}. Please reduce the length of the messages.",
         )
     return Plan(route, candidates, skipped if candidates[0].tier > 0 else "")
 
@@ -210,9 +215,8 @@ def _text_bytes(value: Any, depth: int = 3) -> int:
 
 
 def answer_tokens(request: dict[str, Any]) -> int:
-    """Tokens that the client wants in the answer; 0 where it does not say."""
-    for key in ("max_completion_tokens", "max_tokens"):
-        value = request.get(key)
-        if isinstance(value, int) and value > 0:
-            return value
-    return 0
+    """Tokens of the answer that a backend must have room for to be asked: what the client wants, if that is little.
+
+    A limit is not used up: few answers come near it. 0 where the client does not say.
+    """
+    return min(limit_of(request), SMALL_ANSWER_TOKENS)

@@ -103,7 +103,7 @@ def test_larger_context_only() -> None:
 
 
 def test_deadlines_of_the_phases() -> None:
-    one = machine(house(), tokens=5000)
+    one = machine(house(), cloud(), tokens=5000)
     one.begin(0.0)
     assert one.expired(1.4) is None
     late = one.expired(1.6)
@@ -124,7 +124,7 @@ def test_deadlines_of_the_phases() -> None:
 
 
 def test_a_cloud_has_its_own_deadlines_and_a_route_overrides_them() -> None:
-    one = machine(cloud(), tokens=50_000)
+    one = machine(cloud(), cloud("other"), tokens=50_000)
     one.begin(0.0)
     assert one.expired(1.9) is None and one.expired(2.1) is not None
     one.sent(0.0)

@@ -57,7 +57,15 @@ def test_context_sizes_shrink_the_list() -> None:
     plan = one.plan("q", 900, 101, {}, random.random)
     assert names(plan) == ["large"] and isinstance(plan, Plan) and plan.skipped == "context_too_long"
     refused = one.plan("q", 5001, 0, {}, random.random)
-    assert isinstance(refused, ErrorAnswer) and refused.status == 413 and "5000" in refused.message
+    assert isinstance(refused, ErrorAnswer) and refused.status == 400
+    assert refused.message == (
+        "This model's maximum context length is 5000 tokens. However, your request has about 5001 input tokens. "
+        "Please reduce the length of the messages."
+    )
+    close = one.plan("q", 4900, 256, {}, random.random)
+    assert (
+        isinstance(close, ErrorAnswer) and "about 4900 input tokens, and its answer needs room for 256" in close.message
+    )
 
 
 def test_tiers_keep_their_order_and_weights_share() -> None:
@@ -92,6 +100,7 @@ def test_answer_tokens() -> None:
     assert answer_tokens({"max_tokens": 5}) == 5
     assert answer_tokens({"max_tokens": 5, "max_completion_tokens": 7}) == 7
     assert answer_tokens({"max_tokens": "many"}) == answer_tokens({}) == 0
+    assert answer_tokens({"max_tokens": 32000}) == 256, "a limit is not used up"
 
 
 def test_the_vocabulary_is_closed_and_well_formed() -> None:

@@ -8,9 +8,10 @@ from genset.api.routepolicy import TO_CLOUD_ON as OF_THE_API
 from genset.api.routepolicy import ToCloudOn
 from genset.router.backend import Backend
 from genset.router.breaker import Cause
-from genset.router.config import TO_CLOUD_ON
+from genset.router.config import TO_CLOUD_ON, FailoverConfig, PolicyRef, RouteConfig, RouterConfig, WeightedBackend
 from genset.router.decisions import Answer, Try
 from genset.router.outcome import Failure, Outcome
+from genset.router.table import Plan, Table
 from tests.unit.router.machines import cloud, house, machine
 
 _ALL = {word.value for word in ToCloudOn}
@@ -90,3 +91,22 @@ def test_between_clouds_nothing_is_barred() -> None:
 
 def test_both_defaults_are_one() -> None:
     assert TO_CLOUD_ON == OF_THE_API and set(TO_CLOUD_ON) < _ALL
+
+
+@pytest.mark.parametrize(
+    ("words", "goes"), [(None, True), (("TooLong",), True), (("Unreachable",), False), ((), False)]
+)
+def test_what_is_too_long_for_the_house(words: tuple[str, ...] | None, goes: bool) -> None:
+    backends = {"house": house(context=1000), "cloud": cloud(context=100_000)}
+    failover = FailoverConfig() if words is None else FailoverConfig(to_cloud_on=words)
+    tiers = ((WeightedBackend(backend="house"),), (WeightedBackend(backend="cloud"),))
+    config = RouterConfig(
+        policy=PolicyRef(namespace="n", name="p"),
+        backends=tuple(backend.config for backend in backends.values()),
+        routes=(RouteConfig(name="r", tiers=tiers, failover=failover),),
+    )
+    plan = Table(config, backends, "hash").plan("any", 5000, 0, {}, lambda: 0.5)
+    if goes:
+        assert isinstance(plan, Plan) and [c.backend.name for c in plan.candidates] == ["cloud"]
+    else:
+        assert not isinstance(plan, Plan) and "maximum context length is 1000 tokens" in plan.message

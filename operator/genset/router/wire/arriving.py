@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httptools
 
 from genset.router.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
+from genset.router.codings import ACCEPTED, CodingError, TooLargeError, UnknownCodingError, is_plain, unpacked
 from genset.router.errors import ErrorAnswer, error
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
 from genset.router.wire.known_head import KnownHeads
@@ -221,6 +222,11 @@ class Arriving(asyncio.Protocol):
             self._declining = True  # the body follows; see _decline_upgrade
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        if b"content-encoding" in headers and body:
+            plain = self._unpack(headers[b"content-encoding"], body)
+            if plain is None:
+                return
+            body = plain
         self._body = []
         self._body_bytes = 0  # counted on until the request is answered
         keep_alive = parser.should_keep_alive()
@@ -228,6 +234,30 @@ class Arriving(asyncio.Protocol):
         version_10 = not (keep_alive and b"connection" not in headers) and parser.get_http_version() == "1.0"
         self._queue.append(Request(parser.get_method(), self._url, headers, body, keep_alive, version_10))
         self.stage = Stage.IDLE
+
+    def _unpack(self, coding: bytes, body: bytes) -> bytes | None:
+        """The body as it was before its content coding; None where it was refused."""
+        router = self.router
+        try:
+            plain = body if is_plain(coding) else unpacked(coding, body, self._limit)
+        except UnknownCodingError as problem:
+            accepted = ACCEPTED.decode()
+            self._refuse(
+                error(
+                    "caller_unsupported_encoding", f"the request body is {problem}; there are {accepted}, one at a time"
+                )
+            )
+        except TooLargeError:
+            self._too_large()
+        except CodingError as problem:
+            self._refuse(error("caller_bad_request", f"the request has a body {problem}"))
+        else:
+            router.buffered_bytes += len(plain) - len(body)
+            self._body_bytes = len(plain)
+            if router.buffered_bytes <= router.most_buffered_bytes:
+                return plain
+            self._refuse(error("router_overloaded", "the router holds too many request bodies", retry_after=1))
+        return None
 
     def _too_large(self) -> None:
         self._refuse(error("caller_body_too_large", f"the request body exceeds {self._limit} bytes (limits.maxBody)"))

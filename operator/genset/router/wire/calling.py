@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from genset.router.added_fields import PREFILL, STREAM, added_to, refused_field
 from genset.router.aggregate import can_rebuild
+from genset.router.answer_room import limit_of, limit_that_fits, lower_limit, with_limit
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
-from genset.router.continuation import APPEND, FALLBACK, RULES, Rule
+from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import ask
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Candidate
@@ -49,6 +50,7 @@ class Calling(Outgoing):
         "_connection",
         "_json",
         "_loop",
+        "_lowered",
         "_occupied",
         "_refused_rules",
         "_reply",
@@ -86,11 +88,16 @@ class Calling(Outgoing):
         self._rule: Rule | None = None  # by which the present attempt writes on
         self._refused_rules: list[Backend] | None = None
         self._without: tuple[Backend, set[str]] | None = None  # fields of ours that it has just refused
+        self._lowered: tuple[Backend, int] | None = None  # has less room for the answer than the client's limit
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
 
     def failed(self, failure: Failure) -> None:
         """The attempt ended before it was committed."""
+        raise NotImplementedError
+
+    def _ask_otherwise(self, failure: Failure, word: str) -> None:
+        """Asks the same endpoint in another way."""
         raise NotImplementedError
 
     def give_up(self, answer: ErrorAnswer) -> None:
@@ -176,6 +183,10 @@ class Calling(Outgoing):
                 frames = backend.frames[self._api.operation, False]
                 reader = Forward(hide_usage=hide, choices=choices, bad_finishes=bad, frames=frames)
         self._reply = reply = self._listener(reader, splice)
+        if self._lowered is not None or backend.refuses_limits:
+            fitting = self._with_fitting_limit(request, backend)
+            if fitting is not request:
+                request, raw = fitting, b""
         try:
             body = body_for(backend, self._api, request, raw, reader is not None, self._left_out(backend))
         except TypeError:  # orjson reads deeper than it writes
@@ -192,6 +203,34 @@ class Calling(Outgoing):
         self.machine.stream = streams  # what is rebuilt from a stream has its deadlines, too
         self.machine.sent(now)
         connection.begin(reply, head + body, self.router.outbox)
+
+    def _with_fitting_limit(self, request: dict[str, Any], backend: Backend) -> dict[str, Any]:
+        """The request with a limit of the answer for which the backend has room."""
+        if self._lowered is not None and self._lowered[0] is backend:
+            return with_limit(request, self._lowered[1])
+        asked = limit_of(request)
+        if not asked or not backend.refuses_limits or backend.context_tokens is None:
+            return request
+        fitting = limit_that_fits(asked, self._estimate(), backend.context_tokens)
+        return request if fitting is None else with_limit(request, fitting)
+
+    def lowers_limit(self, failure: Failure) -> bool:
+        """Whether only the limit of the answer was too much for a refusing server. Then it is asked again, with a lower one."""
+        asked, backend = limit_of(self._json), self.backend
+        if not asked or (self._lowered is not None and self._lowered[0] is backend):
+            return False
+        if self._rule is not None:
+            asked += self._rule.surplus_tokens
+        lower = lower_limit(asked, failure.words, self._estimate(), backend.context_tokens)
+        if lower is None:
+            return False
+        backend.refuses_limits = True
+        self._lowered = (backend, lower)
+        self._ask_otherwise(failure, "lower_max_tokens")
+        return True
+
+    def _estimate(self) -> int:
+        return self.machine.input_tokens + (self._sent.tokens if self._sent is not None else 0)
 
     def _rebuilds(self, backend: Backend) -> bool:
         """Whether an answer that is no stream is asked for as one."""
@@ -254,6 +293,22 @@ class Calling(Outgoing):
         if reply is None or failure is None or not failure.status or failure.status != reply.status:
             return b""  # the last attempt heard nothing
         return self.router.mask.hide_whole(upstream_id(reply.headers, self.identity))
+
+    def listens_to(self, reply: Reply) -> bool:
+        """Whether this is still the answer that is waited for."""
+        return self._connection is not None and self._reply is reply
+
+    def _is_bound(self) -> bool:
+        """Whether nobody else could write on the answer that stalls, where no setting says how long that may take."""
+        machine, reply = self.machine, self._reply
+        if not self.stream or machine.settings.stall_seconds is not None or reply is None:
+            return False
+        reader = reply.reader
+        sent = self._sent or (reader.fold() if isinstance(reader, Forward) else None)
+        if sent is None or not why_not(self._json, sent, chat=self._api.chat):
+            return False
+        machine.bound_at = machine.last
+        return True
 
     # What the connection tells, and what it is told
 

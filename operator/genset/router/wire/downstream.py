@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from genset.router.accesslog import asked
 from genset.router.callers import peer_of
+from genset.router.codings import ACCEPTED
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import NOSNIFF, reason_phrase, request_id
 from genset.router.wire.arriving import Arriving, Stage
@@ -202,6 +203,8 @@ class ClientConnection(Arriving):
             answer.headers() if self.router.cors is None else answer.headers() + self.router.cors.lines(self._headers)
         )
         body = answer.body()
+        if answer.status == 415:
+            more += b"accept-encoding: %b\r\n" % ACCEPTED  # RFC 9110, 15.5.16
         self.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
             b"%bconnection: close\r\n\r\n%b"

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COMMENT_SECONDS = 5.0  # between signs of life while a stream waits
+COMMENT_SECONDS = 5.0  # between signs of life while a stream waits for a backend at rest, or for another backend
+WORKING_SECONDS = 10.0  # of a backend's silence, before the client of a stream hears a sign of life
 QUIET_SECONDS = 30.0  # in line for a place before the first of them, which begins the answer
 
 
@@ -115,7 +116,7 @@ class Exchange(Calling):
 
     def begin(self) -> None:
         """The request has its place."""
-        self.begun = now = self.router.now()
+        self.begun = self._said = now = self.router.now()
         self._do(self.machine.begin(now))
 
     def _wake_soon(self) -> None:
@@ -145,8 +146,6 @@ class Exchange(Calling):
         elif isinstance(decision, Wait):
             if self._waiting is None:
                 self._waits_since = self.router.now()
-                if not self.head_sent:
-                    self._said = self._waits_since
                 self.machine.woken = self._wake_soon
             self._waiting = decision
         elif isinstance(decision, Answer):
@@ -242,12 +241,12 @@ class Exchange(Calling):
         self.first_token = now
         self.held = now - reply.began
         machine.committed(now)
-        if self._connection is not None and not self.request.version_10:
+        if self._connection is not None and not self.request.version_10 and not reply.coded:
             self._connection.direct = reply.forward
         if self.head_sent:
             assert machine.candidate is not None
             told = evidence(self.backend.name, machine.candidate.tier, machine.reason, machine.trail)
-            self.send_events(b": %b\n\n" % told.strip().replace(b"\r\n", b"; ") + out)
+            self.send_events(b": %b\n" % told.strip().replace(b"\r\n", b"; ") + out)
         else:
             connection, mask = self.connection_header(self.keeps_alive()), self.router.mask
             head = good_head(machine, self.identity, b"text/event-stream", reply.headers, mask, connection)
@@ -350,11 +349,12 @@ class Exchange(Calling):
             return
         if self._waiting is not None:
             self._do(machine.resume(now))
-        if self.stream and now - self._said >= self._patience():
-            if self._waiting is not None and not self.ended:
-                self._tell(b"waking" if self._waiting.reason == COLD else b"waiting", now)
-            elif machine.continuing and machine.phase < Phase.COMMIT:
-                self._tell(b"failing over", now)
+        if (
+            self.stream
+            and now - self._said >= COMMENT_SECONDS
+            and (machine.phase < Phase.COMMIT or now - machine.last >= WORKING_SECONDS)
+        ):
+            self._keep_company(now)
         if machine.phase == Phase.COMMIT and self.client.paused:
             if now < machine.deadline:
                 machine.last = now
@@ -367,21 +367,32 @@ class Exchange(Calling):
         if failure is None:
             return
         if machine.phase == Phase.COMMIT:
+            if now < machine.deadline and self._is_bound():  # nobody else can write on: it is waited for
+                return
             late = failure.outcome is Outcome.OUT_OF_TIME
             self.broke(failure, "router_deadline" if late else "provider_stalled", blame=not late)
         else:
             self.failed(failure)
 
-    def _patience(self) -> float:
-        """Seconds of silence. A line is short, so its end can be a 429, which it no longer can after a comment."""
-        waiting = self._waiting
-        return (
-            QUIET_SECONDS if waiting is not None and waiting.reason == FULL and not self.head_sent else COMMENT_SECONDS
-        )
-
-    def _tell(self, words: bytes, now: float) -> None:
-        self._said = now
-        self.comment(words)
+    def _keep_company(self, now: float) -> None:
+        """A sign of life to the client of a stream, if it is time for one. All that it has got so far are whole events."""
+        machine, waiting = self.machine, self._waiting
+        words = b""
+        if self.client.paused or self.ended or not self.begun:
+            return
+        if waiting is not None:
+            # A line is short, so its end can be a 429, which it no longer can after a comment.
+            if waiting.reason == COLD:
+                words = b"waking"
+            elif waiting.reason != FULL or self.head_sent or now - self._waits_since >= QUIET_SECONDS:
+                words = b"waiting"
+        elif machine.phase < Phase.COMMIT and machine.continuing:
+            words = b"failing over"
+        elif machine.phase <= Phase.COMMIT and now - max(self._said, machine.last) >= WORKING_SECONDS:
+            words = b"working"
+        if words:
+            self._said = now
+            self.comment(words)
 
     # Ends
 

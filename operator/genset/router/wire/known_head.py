@@ -15,7 +15,7 @@ _MOST_DIGITS: Final = 9
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
 _VERSION: Final = re.compile(rb"HTTP/1\.1 200 |\S+ \S+ HTTP/1\.1\r\n")
 #: With these a message is read in another way, or the connection.
-_NOT_KEPT: Final = (b"expect", b"trailer", b"upgrade")
+_NOT_KEPT: Final = (b"expect", b"trailer", b"upgrade", b"content-encoding")
 #: How a chunk of each length is announced, as servers write it (RFC 9112, 7.1); longer ones cost the parser little.
 _SIZES: Final = [b"%x" % size for size in range(4096)]
 

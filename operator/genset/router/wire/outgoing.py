@@ -58,8 +58,12 @@ class Outgoing:
             self.client.write(b"0\r\n\r\n")
 
     def comment(self, words: bytes) -> None:
-        """A sign of life to a client that waits, in a line that readers of event streams skip (WHATWG HTML, 9.2.6)."""
-        out = b": %b\n\n" % words
+        """A sign of life to a client that waits: one line that readers of event streams skip (WHATWG HTML, 9.2.6).
+
+        No blank line follows. Some clients make an event of it, without data, and fail on that (openai-go, openai-python).
+        Only between two events.
+        """
+        out = b": %b\n" % words
         if self.head_sent:
             self.send_events(out)
         else:

@@ -68,7 +68,8 @@ def body_for(
 ) -> bytes:
     """Returns the request's body as this backend should get it. `request` is not changed.
 
-    `refused`: fields that the router would add and the backend does not take, besides those that it is known to refuse.
+    `raw`: the client's bytes; empty if `request` is no longer the client's. `refused`: fields that the router would add
+    and the backend does not take, besides those that it is known to refuse.
     """
     provider = backend.provider
     if backend.refused_fields:
@@ -76,7 +77,7 @@ def body_for(
     renames: list[tuple[str, str]] = []
     if provider.rename is not None or refused:
         renames = [pair for pair in bound_names(backend, api, request, refused).items() if pair[0] != pair[1]]
-    if not stream and not renames and request["model"] == backend.model:
+    if raw and not stream and not renames and request["model"] == backend.model:
         return raw
     usage = provider.usage_option and OPTIONS not in refused
     if stream and raw and not renames and request["model"] == backend.model and "stream_options" not in request:
@@ -145,7 +146,8 @@ def head_for(
         if backend.key:
             key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
         fixed = (
-            b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\nuser-agent: genset\r\n"
+            b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\n"
+            b"accept-encoding: identity\r\nuser-agent: genset\r\n"  # without it every coding is welcome (RFC 9110, 12.5.3)
             % (
                 (backend.base_path if base_path is None else base_path).encode(),
                 api.path.encode(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from genset.router.aggregate import CannotRebuildError
+from genset.router.codings import CodingError, Decoder, UnknownCodingError, is_plain
 from genset.router.continuation.ask import usage_of_estimate
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Phase
@@ -22,6 +23,7 @@ from genset.router.whole import fault_of, usage_of
 if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
 
+_OF_LIMITS: Final = (Outcome.CONTEXT_EXCEEDED, Outcome.REJECTED, Outcome.UNSUPPORTED)  # may be those of max_tokens
 RESPONSE_BYTES: Final = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
@@ -32,10 +34,13 @@ class Reply:
     __slots__ = (
         "_collected",
         "_collected_bytes",
+        "_decoder",
+        "_decoding",
         "_exchange",
         "_is_stream",
         "aggregator",
         "began",
+        "coded",
         "headers",
         "reader",
         "splice",
@@ -54,6 +59,9 @@ class Reply:
         self.status = 0
         self.began = 0.0  # when the first byte of a stream's body arrived
         self.headers: dict[bytes, bytes] = {}
+        self.coded = False  # the body has a content coding: it never goes on as it is
+        self._decoder: Decoder | None = None
+        self._decoding = False  # what `on_body` gets is plain
         self._exchange = exchange
         self._collected: list[bytes] = []  # body of an answer that is no stream, or of an error
         self._collected_bytes = 0
@@ -79,8 +87,12 @@ class Reply:
     def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         self.status = status
         self.headers = headers
+        if b"content-encoding" in headers:
+            self.coded = not is_plain(headers[b"content-encoding"])
         if 200 <= status < 300:
-            self._exchange.machine.head()
+            machine = self._exchange.machine
+            machine.head()
+            machine.alive(self._exchange.router.now())
             self._is_stream = (
                 self.reader is not None
                 and status == 200
@@ -97,6 +109,9 @@ class Reply:
         return True
 
     def on_body(self, data: bytes) -> None:
+        if self.coded and not self._decoding:
+            self._decode(data)
+            return
         reader = self.reader
         if reader is None or not self._is_stream:
             self._collect(data)
@@ -108,7 +123,10 @@ class Reply:
             return
         if reader.failed:
             self._stream_failed(reader)
-        elif reader.finished:
+            return
+        if not out:
+            self._exchange.machine.alive(self._exchange.router.now())
+        if reader.finished:
             if reader.done:
                 self._stream_done()
             elif self._exchange.machine.phase == Phase.COMMIT:
@@ -123,7 +141,7 @@ class Reply:
                 Failure(Outcome.INVALID_RESPONSE, f"answered {self.status} without a body", self.status)
             )
         elif reader is None or not self._is_stream:
-            self._whole(verified)
+            self._whole(verified and not self.coded)
         else:
             out = reader.end()
             if out and not self._take(out):
@@ -154,6 +172,38 @@ class Reply:
         """Nothing more came within the time that a finished stream is given."""
         self._stream_done(add_done=True)
 
+    # Content codings
+
+    def _decode(self, data: bytes) -> None:
+        """A part of a body that was coded although nobody asked for that."""
+        exchange = self._exchange
+        self._decoding = True
+        try:
+            if self._decoder is None:
+                self._decoder = Decoder(self.headers[b"content-encoding"])
+            for piece in self._decoder.pieces(data):
+                self.on_body(piece)
+                if not exchange.listens_to(self):
+                    break
+        except UnknownCodingError as unknown:
+            self._unreadable(f"sent its answer {unknown} unasked")
+        except CodingError as problem:
+            self._unreadable(f"sent an answer {problem}")
+        self._decoding = False
+
+    def _unreadable(self, detail: str) -> None:
+        exchange = self._exchange
+        phase = exchange.machine.phase
+        failure = Failure(Outcome.INVALID_RESPONSE, detail, self.status)
+        if not 200 <= self.status < 300:
+            self._refused()  # by its status, and by as much of its body as could be read
+        elif phase == Phase.FINISH:
+            self._stream_done(add_done=True)
+        elif phase == Phase.COMMIT and self.aggregator is None:
+            exchange.broke(failure, "provider_interrupted")
+        else:
+            exchange.failed(failure)
+
     # Answers that are no stream
 
     def _collect(self, data: bytes) -> None:
@@ -178,7 +228,8 @@ class Reply:
             wall=exchange.router.wall(),
             may_wait=exchange.machine.may_wait(exchange.router.now()),
         )
-        exchange.refused(failure)
+        if not (failure.outcome in _OF_LIMITS and exchange.lowers_limit(failure)):
+            exchange.refused(failure)
 
     def _whole(self, verified: bool) -> None:
         """A complete answer, or something that only looks like one."""

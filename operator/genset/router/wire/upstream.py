@@ -311,6 +311,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._head_done:  # trailers: nobody reads them
             return
         name = name.lower()
+        if name == b"content-encoding" and name in self._headers:
+            value = b"%b, %b" % (self._headers[name], value)  # several lines are one list (RFC 9110, 5.3)
         self._headers[name] = value
         if name == b"content-length" or name == b"transfer-encoding":
             self._framed = True

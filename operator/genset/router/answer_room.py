@@ -1,0 +1,148 @@
+"""How many tokens of an answer a server has room for, read from its refusal of a request that wants more. Pure.
+
+`max_tokens` bounds an answer; few answers come near it, and clients that do not know the model ask for 32,000. Some
+engines write until the context is full (llama.cpp, Ollama), others refuse prompt and limit together, although the prompt
+alone would fit (vLLM, SGLang, TGI, most clouds). These are asked once more with what they have room for.
+
+What the sentences say is trusted for the request that was refused with them and for no other: they may quote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, final
+
+LEAST_ANSWER_TOKENS: Final = 16  # with less room the prompt is what is too long
+SMALL_ANSWER_TOKENS: Final = 256  # of a request's own limit, that a backend must have room for to be asked
+LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
+MOST_MESSAGE_CHARACTERS: Final = 4096
+
+_MOST_DIGITS: Final = r"(\d{1,9})"
+
+
+@final
+class Room:
+    """What a refusal says: tokens of the `context`, of the `prompt`. `least`: the prompt may have more than that."""
+
+    __slots__ = ("context", "least", "prompt")
+
+    def __init__(self, context: int, prompt: int, *, least: bool = False) -> None:
+        self.context = context
+        self.prompt = prompt
+        self.least = least
+
+
+def _pattern(sentence: str) -> re.Pattern[str]:
+    return re.compile(sentence.replace("NUMBER", _MOST_DIGITS), re.IGNORECASE)
+
+
+#: How servers say it. `c`: context, `p`: prompt, `t`: prompt and answer, `a`: answer. Sources: the servers' own, or as given.
+_SENTENCES: Final = tuple(
+    (_pattern(sentence), letters)
+    for sentence, letters in (
+        # OpenAI (older models); vLLM up to 0.8, vllm/entrypoints/openai/serving_engine.py; Groq, DeepSeek, Together.
+        # OpenAI names functions between messages and completion.
+        (
+            r"maximum context length is NUMBER tokens\W+however,? you requested NUMBER tokens \("
+            r"[^()]{0,80}?NUMBER (?:tokens )?(?:in|for) the completion",
+            "cta",
+        ),
+        # vLLM 0.9 to 0.11, serving_engine.py: (8000 > 4096 - 2778).
+        (r"maximum context length is NUMBER tokens and your request has NUMBER input tokens", "cp"),
+        # vLLM from 0.12 on (renderers), Cloudflare, Bedrock. It counts no further than one token too many.
+        (
+            r"maximum context length is NUMBER tokens\W+however, you requested NUMBER output tokens and your prompt "
+            r"contains at least NUMBER input tokens",
+            "cal",
+        ),
+        # OpenRouter: "This endpoint's maximum context length is 32768 tokens. However, you requested about 40100 tokens
+        # (100 of text input, 40000 in the output)."
+        (
+            r"maximum context length is NUMBER tokens\W+however, you requested about NUMBER tokens \("
+            r"[^()]{0,120}?NUMBER (?:tokens )?in the output",
+            "cta",
+        ),
+        # SGLang 0.4 and 0.5, python/sglang/srt/managers/tokenizer_manager.py.
+        (
+            r"maximum context length of NUMBER tokens\W+you requested a total of NUMBER tokens: NUMBER tokens "
+            r"from the input messages and NUMBER tokens for the completion",
+            "ctpa",
+        ),
+        # TGI 1 to 3, router/src/validation.rs; Together.
+        (r"`inputs` tokens \+ `max_new_tokens` must be <= NUMBER\W+given: NUMBER `inputs` tokens", "cp"),
+        # Anthropic, and gateways before it.
+        (r"input length and `max_tokens` exceed context limit: NUMBER \+ NUMBER > NUMBER", "pac"),
+        # vLLM from 0.11 on and TensorRT-LLM behind it: the limit alone is more than the context.
+        (r"max_(?:completion_)?tokens=\d{1,12} cannot be greater than (?:max_model_len=)?(?:max_total_tokens=)?NUMBER", "c"),
+    )
+)  # fmt: skip
+
+_SPEAKS_OF_LIMIT: Final = re.compile(r"max_(?:new_|completion_|output_)?tokens|completion|output tokens", re.IGNORECASE)
+
+
+def room_of(message: str) -> Room | None:
+    """What a server's message says of its room; None where it says nothing that is known here."""
+    message = message[:MOST_MESSAGE_CHARACTERS]
+    for pattern, letters in _SENTENCES:
+        found = pattern.search(message)
+        if found is not None:
+            return _room(dict(zip(letters, (int(number) for number in found.groups()), strict=True)))
+    return None
+
+
+def _room(told: dict[str, int]) -> Room:
+    context = told["c"]
+    if "l" in told:  # it stopped to count where prompt and answer were one token too long together
+        return Room(context, told["l"], least=told["l"] + told["a"] == context + 1)
+    if "p" in told:
+        return Room(context, told["p"])
+    if "t" in told:
+        return Room(context, max(0, told["t"] - told["a"]))
+    return Room(context, 0, least=True)
+
+
+def lower_limit(asked: int, message: str, estimate: int, context: int | None) -> int | None:
+    """The limit with which a server may take the request that it has refused; None: it will not take it.
+
+    `asked`: the limit that it refused. `estimate`: tokens of the prompt as the router counts them. `context`: what it
+    holds as far as the policy says, for messages without numbers.
+    """
+    room = room_of(message)
+    if room is None:
+        if context is None or not _SPEAKS_OF_LIMIT.search(message[:MOST_MESSAGE_CHARACTERS]):
+            return None
+        room = Room(context, 0, least=True)
+    prompt = room.prompt
+    if room.least:  # a quarter more than estimated: it is asked only once more
+        prompt = max(prompt, estimate + estimate // 4)
+    left = room.context - prompt
+    if room.least and left < LEAST_ANSWER_TOKENS <= room.context - max(room.prompt, estimate):
+        left = LEAST_ANSWER_TOKENS
+    return left if LEAST_ANSWER_TOKENS <= left < asked else None
+
+
+def limit_that_fits(asked: int, estimate: int, context: int) -> int | None:
+    """What to ask a server for that is known to refuse more than its context; None: the client's own limit fits."""
+    if asked <= context - estimate:
+        return None
+    return max(LEAST_ANSWER_TOKENS, context - estimate - estimate // 4)
+
+
+def limit_of(request: Mapping[str, Any]) -> int:
+    """Tokens that the client wants in the answer at most; 0 where it does not say."""
+    for key in LIMIT_FIELDS:
+        value = request.get(key)
+        if isinstance(value, int) and value > 0:
+            return value
+    return 0
+
+
+def with_limit(request: dict[str, Any], most: int) -> dict[str, Any]:
+    """The request with no limit above `most`; itself where it has none. It is not changed."""
+    changed: dict[str, Any] = {}
+    for key in (*LIMIT_FIELDS, "min_tokens"):  # vLLM: a least number above the most is refused
+        value = request.get(key)
+        if isinstance(value, int) and value > most:
+            changed[key] = most
+    return {**request, **changed} if changed else request

@@ -1,0 +1,139 @@
+"""Refusals of a limit that is more than the context, in the words of each server; what it is asked for then."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genset.router.answer_room import limit_of, limit_that_fits, lower_limit, room_of, with_limit
+
+OPENAI = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (1000 in the messages, 8000 in the completion). Please reduce the length of the messages or completion."  # noqa: E501
+#: server: message, context, prompt, whether the prompt may be longer than that
+SEEN: dict[str, tuple[str, int, int, bool]] = {
+    "OpenAI, vLLM 0.6": (OPENAI, 8192, 1000, False),
+    "OpenAI with functions": (
+        "This model's maximum context length is 16385 tokens. However, you requested 17700 tokens (1000 in the messages, "
+        "700 in the functions, 16000 in the completion). Please reduce the length of the messages, functions, or completion.",
+        16385, 1700, False,
+    ),
+    "OpenAI completions": (
+        "This model's maximum context length is 4097 tokens, however you requested 4104 tokens (8 in your prompt; 4096 for "
+        "the completion). Please reduce your prompt; or completion length.",
+        4097, 8, False,
+    ),
+    "vLLM 0.10": (
+        "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's maximum context length is 16384 tokens "
+        "and your request has 250 input tokens (32000 > 16384 - 250).",
+        16384, 250, False,
+    ),
+    "vLLM 0.12, counted to the end": (
+        "This model's maximum context length is 32768 tokens. However, you requested 32000 output tokens and your prompt "
+        "contains at least 4000 input tokens, for a total of at least 36000 tokens. Please reduce the length of the input "
+        "prompt or the number of requested output tokens. (parameter=input_tokens, value=4000)",
+        32768, 4000, False,
+    ),
+    "vLLM 0.12, counted to one too many": (
+        "This model's maximum context length is 32768 tokens. However, you requested 32000 output tokens and your prompt "
+        "contains at least 769 input tokens, for a total of at least 32769 tokens. Please reduce the length of the input.",
+        32768, 769, True,
+    ),
+    "vLLM 0.32": (
+        "max_tokens=100000 cannot be greater than max_model_len=2048. Please request fewer output tokens.", 2048, 0, True,
+    ),
+    "vLLM, total": (
+        "max_completion_tokens=32000 cannot be greater than max_model_len=max_total_tokens=16384. Please request fewer "
+        "output tokens. (parameter=max_completion_tokens, value=32000)", 16384, 0, True,
+    ),
+    "SGLang 0.5": (
+        "Requested token count exceeds the model's maximum context length of 64000 tokens. You requested a total of 71897 "
+        "tokens: 7897 tokens from the input messages and 64000 tokens for the completion. Please reduce the number of tokens.",
+        64000, 7897, False,
+    ),
+    "TGI 2": (
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 32769. Given: 30 `inputs` tokens and "
+        "999999999 `max_new_tokens`", 32769, 30, False,
+    ),
+    "Anthropic": (
+        "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or `max_tokens` "
+        "and try again", 200000, 190000, False,
+    ),
+    "OpenRouter": (
+        "This endpoint's maximum context length is 32768 tokens. However, you requested about 40100 tokens (90 of text input, "
+        "10 of tool input, 40000 in the output). Please reduce the length of either one.", 32768, 100, False,
+    ),
+}  # fmt: skip
+#: Where the prompt alone is what is too long, or nothing is said that helps.
+NOT_OF_THE_LIMIT = (
+    "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+    "the request exceeds the available context size, try increasing it",
+    "The input (41000 tokens) is longer than the model's context length (32768 tokens).",
+    "prompt is too long: 213462 tokens > 200000 maximum",
+    "'temperature' must be between 0 and 2",
+    "",
+)
+
+
+@pytest.mark.parametrize("server", SEEN)
+def test_what_servers_say(server: str) -> None:
+    message, context, prompt, least = SEEN[server]
+    room = room_of(message)
+    assert room is not None and (room.context, room.prompt, room.least) == (context, prompt, least)
+    wrapped = room_of(f"litellm.BadRequestError: OpenAIException - {message}")
+    assert wrapped is not None and wrapped.context == context
+
+
+@pytest.mark.parametrize("message", NOT_OF_THE_LIMIT)
+def test_what_says_nothing_of_the_limit(message: str) -> None:
+    assert room_of(message) is None and lower_limit(32000, message, 100, 8192) is None
+
+
+#: asked, message, estimate, context that the policy says; the limit of the second try
+LOWERED: list[tuple[int, str, int, int | None, int | None]] = [
+    (8000, OPENAI, 900, None, 7192),
+    (32000, SEEN["vLLM 0.10"][0], 100, None, 16134),
+    (32000, SEEN["vLLM 0.12, counted to the end"][0], 100, None, 28768),
+    (32000, SEEN["vLLM 0.12, counted to one too many"][0], 8000, None, 22768),
+    (32000, SEEN["vLLM 0.12, counted to one too many"][0], 31000, None, 16),  # it may just fit
+    (32000, SEEN["vLLM 0.12, counted to one too many"][0], 33000, None, None),
+    (100000, SEEN["vLLM 0.32"][0], 400, None, 1548),
+    (20000, SEEN["Anthropic"][0], 1, None, 10000),
+    (8000, OPENAI.replace("9000", "16180").replace("1000", "8180"), 8000, None, None),  # 12 are left
+    (100, OPENAI, 900, None, None),  # less than what is left was asked for: it is not that
+    (0, OPENAI, 900, None, None),
+    (32000, "max_tokens is too big for this model", 1000, 8192, 6942),
+    (32000, "max_tokens is too big for this model", 1000, None, None),
+]
+
+
+@pytest.mark.parametrize(("asked", "message", "estimate", "context", "expected"), LOWERED)
+def test_the_limit_of_the_second_try(
+    asked: int, message: str, estimate: int, context: int | None, expected: int | None
+) -> None:
+    assert lower_limit(asked, message, estimate, context) == expected
+
+
+@given(st.text(max_size=6000), st.integers(0, 10**9), st.integers(0, 10**7))
+def test_no_message_is_too_strange(message: str, asked: int, estimate: int) -> None:
+    for text in (message, f"maximum context length is {message}", f"{OPENAI[:70]}{message}"):
+        lower = lower_limit(asked, text, estimate, 8192)
+        assert lower is None or 16 <= lower < asked
+
+
+def test_a_long_message_costs_little() -> None:
+    for piece in ("1", "maximum context length is 1 tokens, however, you requested 1 tokens (", "max_tokens=1"):
+        assert lower_limit(10, piece * 100_000, 1, None) is None
+
+
+def test_a_limit_that_fits_stays() -> None:
+    assert limit_that_fits(4000, 4000, 8192) is None and limit_that_fits(4192, 4000, 8192) is None
+    assert limit_that_fits(4193, 4000, 8192) == 3192
+    assert limit_that_fits(32000, 8190, 8192) == 16
+
+
+def test_requests_with_another_limit() -> None:
+    assert limit_of({"max_tokens": 5, "max_completion_tokens": 7}) == 7 and limit_of({"max_tokens": "x"}) == 0
+    body = {"max_tokens": 500, "min_tokens": 400, "model": "m"}
+    assert with_limit(body, 300) == {"max_tokens": 300, "min_tokens": 300, "model": "m"} and body["max_tokens"] == 500
+    assert with_limit(body, 500) is body and with_limit({"model": "m"}, 1) == {"model": "m"}
+    assert with_limit({"max_completion_tokens": 9, "max_tokens": 3}, 5) == {"max_completion_tokens": 5, "max_tokens": 3}
