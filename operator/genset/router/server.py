@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
+from genset.router import bodies
 from genset.router.accesslog import AccessLog, line_of
-from genset.router.admin import AdminConnection
+from genset.router.admin import AdminConnection, AdminPort
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
+from genset.router.balance.prompt import beginning_of
 from genset.router.clock import Clock
 from genset.router.credentials import Credentials, MissingCredential
 from genset.router.demand import Demands
@@ -27,7 +27,7 @@ from genset.router.endpoints import Watcher
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import DEADLINE_HEADER, patience, request_id
 from genset.router.exposition import exposition
-from genset.router.limits import Gate
+from genset.router.limits import ROUTER_FULL, UNTIL_CONFIGURED_BYTES, Gate, most_body_bytes, room_bytes
 from genset.router.metrics import Metrics
 from genset.router.outage_watch import OutageWatch
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
@@ -43,16 +43,16 @@ from genset.router.wire.exchange import Exchange
 from genset.router.wire.outbox import Outbox
 from genset.router.wire.payload import PATHS
 from genset.router.wire.request import Request
+from genset.router.wire.scarce import close_oldest_idle
 from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 4096
-BODIES_AT_ONCE: Final = 4  # largest bodies that may be in arrival together, in multiples of maxBody
+ADMIN_BACKLOG: Final = 128
 DRAIN_LOOK_SECONDS: Final = 0.05
 LATECOMER_SECONDS = 1.0  # after the grace: nobody new for so long, and the Service has forgotten us
 LATECOMERS_MOST_SECONDS = 15.0  # since SIGTERM
-LEAST_BUFFER_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,18 @@ class Router:
         self.outages = OutageWatch(self.now, wall)
         self.demands = Demands()
         self.began = self.now()
-        self.gate: Gate[Exchange] = Gate(Exchange.begin, lambda then: self.loop.call_soon(then))
+        self.gate: Gate[Exchange] = Gate(
+            Exchange.begin, lambda then: self.loop.call_soon(then), lambda evicted: evicted.give_up(ROUTER_FULL)
+        )
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.admin_connections: set[AdminConnection] = set()
         self.running_out: set[UpstreamConnection] = set()
         self.buffered_bytes = 0
         self.most_body_bytes = 1024 * 1024  # until a configuration says otherwise
-        self.most_buffered_bytes = LEAST_BUFFER_BYTES
+        self.most_buffered_bytes = UNTIL_CONFIGURED_BYTES
+        self.room_bytes = 3 * UNTIL_CONFIGURED_BYTES  # for bodies and what becomes of them
+        self.matched_headers: frozenset[bytes] = frozenset()  # that routes look at
         self.connector: Connector
         self.outbox: Outbox
         self.listen_port = 0
@@ -112,7 +116,7 @@ class Router:
         self._log: AccessLog | None = None
         self._traces = Traces(self.metrics.spans, options.environment, wall)
         self._acceptor: Acceptor | None = None
-        self._admin_server: asyncio.Server | None = None
+        self._admin_acceptor: Acceptor | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._hangup = asyncio.Event()
         self._listening = False
@@ -146,13 +150,12 @@ class Router:
     async def listen(self) -> None:
         """Takes clients from here on; begins the sweep."""
         if self._options.admin is not None:
-            render = exposition(self)
+            admin = AdminPort(self, exposition(self))
             host, port = self._options.admin
-            server = await self.loop.create_server(lambda: AdminConnection(self, render), host, port)
-            self.admin_port = _port_of(server)
-            self._admin_server = server
+            self._admin_acceptor = Acceptor(admin.connect, self._make_room, keeps_back=False)
+            self.admin_port = await self._admin_acceptor.listen(host, port, ADMIN_BACKLOG)
         host, port = self._options.listen
-        self._acceptor = Acceptor(lambda: ClientConnection(self))
+        self._acceptor = Acceptor(lambda: ClientConnection(self), self._make_room)
         self.listen_port = await self._acceptor.listen(host, port, BACKLOG)
         self._listening = True
         self._tasks = [
@@ -166,9 +169,9 @@ class Router:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in (self._acceptor, self._admin_server):
-            if server is not None:
-                server.close()
+        for acceptor in (self._acceptor, self._admin_acceptor):
+            if acceptor is not None:
+                acceptor.close()
         for exchange in list(self.exchanges):
             exchange.give_up(error("router_draining", "the router is going away"))
         for connection in list(self.connections):
@@ -264,7 +267,11 @@ class Router:
         self.outages.take(backends)
         self.gate.set_limits(limits)
         self.most_body_bytes = limits.max_body_bytes
-        self.most_buffered_bytes = max(LEAST_BUFFER_BYTES, BODIES_AT_ONCE * limits.max_body_bytes)
+        self.most_buffered_bytes = most_body_bytes(limits)
+        self.room_bytes = room_bytes(limits)
+        self.matched_headers = frozenset(
+            header.name.encode() for route in loaded.config.routes for header in route.match.headers
+        )
         self._credentials_used = {
             config.name: _credentials_of(config.url, loaded.credentials) for config in loaded.config.backends
         }
@@ -308,7 +315,7 @@ class Router:
         """One whole request."""
         headers = request.headers
         identity = request_id(headers.get(b"x-request-id"))
-        path = request.path.split(b"?", 1)[0]
+        path = request.path
         api = PATHS.get(path)
         if api is None or request.method != b"POST":
             answer_other(self, client, request, path, identity)
@@ -318,12 +325,9 @@ class Router:
             answer = error("router_not_configured", f"no configuration yet: {self.config_error}", retry_after=2)
             answer_error(self, client, request, identity, answer)
             return
-        try:
-            parsed: Any = orjson.loads(request.body)
-        except orjson.JSONDecodeError as problem:
-            answer_error(
-                self, client, request, identity, error("caller_invalid_json", f"the body is not JSON: {problem}")
-            )
+        parsed = bodies.parsed(request.body, self.room_bytes, self.buffered_bytes)
+        if isinstance(parsed, ErrorAnswer):
+            answer_error(self, client, request, identity, parsed)
             return
         model = parsed.get("model") if isinstance(parsed, dict) else None
         if not isinstance(model, str) or not model:
@@ -359,17 +363,16 @@ class Router:
             cold_start=route.config.cold_start,
         )
         if route.reads_prompt:
-            machine.prompt = parsed
+            machine.prompt = beginning_of(parsed, route.prefix_tokens)
         if route.wait_when_full:
             machine.wait_when_full = True
         if exchange.span is not None:
             machine.recorded = exchange.span.attempt_ended
         exchange.placed = True
-        if not self.gate.enter(exchange, now):
+        if not self.gate.enter(exchange, now, client.origin):
             exchange.placed = False
-            exchange.answer_error(
-                error("router_overloaded", "the router is full: limits.maxInFlight and maxQueued", retry_after=1)
-            )
+            exchange.answer_error(ROUTER_FULL)
+        exchange.forget_tree()
 
     def finished(self, exchange: Exchange, status: int, word: str) -> None:
         """The exchange has ended: frees its place, books it, logs it."""
@@ -383,15 +386,13 @@ class Router:
         if exchange.placed:
             self.gate.leave(exchange)
 
-    def refused(self, answer: ErrorAnswer) -> None:
-        """A request that never became whole was refused."""
+    def refused(self, answer: ErrorAnswer, address: str) -> None:
+        """A request that never became whole was refused. `address`: of the peer."""
         self.metrics.refused[answer.kind.word] += 1
 
-
-def _port_of(server: Any) -> int:
-    """`sockets` is a tuple for asyncio and a list for uvloop."""
-    port: int = server.sockets[0].getsockname()[1]
-    return port
+    def _make_room(self) -> bool:
+        """Closes a client's connection that is idle, so that its descriptor becomes free. Whether there was one."""
+        return close_oldest_idle(self.connections, self.now()) > 0
 
 
 def _credentials_of(url: Any, credentials: Credentials) -> object:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from genset.router.aggregate import can_rebuild
 from genset.router.attempt import RequestMachine
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NOTHING: Final[dict[str, Any]] = {}
+
 
 class Calling(Outgoing):
     """`routed` is the request's machine, from its route on. What becomes of a call is told to `failed`."""
@@ -42,7 +46,6 @@ class Calling(Outgoing):
         "_api",
         "_asked_whole",
         "_connection",
-        "_json",
         "_loop",
         "_occupied",
         "_refused_rules",
@@ -51,6 +54,7 @@ class Calling(Outgoing):
         "_sent",
         "_task",
         "_timer",
+        "_tree",
         "_want_usage",
         "routed",
         "sent_at",
@@ -69,7 +73,7 @@ class Calling(Outgoing):
         self.routed: RequestMachine | None = None
         self.sent_at = 0.0  # when the first attempt was written
         self._api = api
-        self._json = parsed
+        self._tree: dict[str, Any] | None = parsed
         self._loop = router.loop
         self._connection: UpstreamConnection | None = None
         self._reply: Reply | None = None
@@ -107,6 +111,18 @@ class Calling(Outgoing):
         candidate = self.machine.candidate
         assert candidate is not None, "an attempt is running"
         return candidate.backend
+
+    @property
+    def _json(self) -> dict[str, Any]:
+        """The request's JSON, parsed anew if it was let go of. A tree can be many times as large as its text."""
+        tree = self._tree
+        if tree is None:
+            tree = self._tree = orjson.loads(self.request.body)
+        return tree
+
+    def forget_tree(self) -> None:
+        """The tree is not needed for now: what is kept of the request is its text."""
+        self._tree = None
 
     # To an endpoint
 
@@ -170,6 +186,8 @@ class Calling(Outgoing):
         except TypeError:  # orjson reads deeper than it writes
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
+        self._tree = None
+        request = _NOTHING
         path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
         head = head_for(backend, endpoint, self._api, self.request.headers, identity, len(body), streams, path)
