@@ -36,20 +36,20 @@ Asked = tuple[bytes, bytes, bool]  # method, path, whether the connection is kep
 
 
 class Page:
-    """What a page says, made anew only when it is older than `seconds`."""
+    """What a page says, made anew once in `seconds`, and once more for whoever looks twice in that time."""
 
     def __init__(self, render: Callable[[], bytes], seconds: float, now: Callable[[], float]) -> None:
         self._render = render
         self._seconds = seconds
         self._now = now
-        self._made = -math.inf
         self._body = b""
+        self._due = [-math.inf, -math.inf]  # when it may be made again, the sooner first
 
     def body(self) -> bytes:
         now = self._now()
-        if now - self._made >= self._seconds:
+        if now >= self._due[0]:
             self._body = self._render()
-            self._made = now
+            self._due = [self._due[1], max(now, self._due[1]) + self._seconds]
         return self._body
 
 

@@ -91,9 +91,7 @@ class Router:
         self.outages = OutageWatch(self.now, wall)
         self.demands = Demands()
         self.began = self.now()
-        self.gate: Gate[Exchange] = Gate(
-            Exchange.begin, lambda then: self.loop.call_soon(then), lambda evicted: evicted.give_up(ROUTER_FULL)
-        )
+        self.gate: Gate[Exchange] = Gate(Exchange.begin, lambda then: self.loop.call_soon(then), self._evict)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.admin_connections: set[AdminConnection] = set()
@@ -152,10 +150,10 @@ class Router:
         if self._options.admin is not None:
             admin = AdminPort(self, exposition(self))
             host, port = self._options.admin
-            self._admin_acceptor = Acceptor(admin.connect, self._make_room, keeps_back=False)
+            self._admin_acceptor = Acceptor(admin.connect, lambda: close_oldest_idle(self), keeps_back=False)
             self.admin_port = await self._admin_acceptor.listen(host, port, ADMIN_BACKLOG)
         host, port = self._options.listen
-        self._acceptor = Acceptor(lambda: ClientConnection(self), self._make_room)
+        self._acceptor = Acceptor(lambda: ClientConnection(self), lambda: close_oldest_idle(self))
         self.listen_port = await self._acceptor.listen(host, port, BACKLOG)
         self._listening = True
         self._tasks = [
@@ -390,9 +388,9 @@ class Router:
         """A request that never became whole was refused. `address`: of the peer."""
         self.metrics.refused[answer.kind.word] += 1
 
-    def _make_room(self) -> bool:
-        """Closes a client's connection that is idle, so that its descriptor becomes free. Whether there was one."""
-        return close_oldest_idle(self.connections, self.now()) > 0
+    def _evict(self, exchange: Exchange) -> None:
+        self.metrics.made_way["line"] += 1
+        exchange.give_up(ROUTER_FULL)
 
 
 def _credentials_of(url: Any, credentials: Credentials) -> object:

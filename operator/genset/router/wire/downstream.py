@@ -278,6 +278,7 @@ class ClientConnection(Arriving):
             slowest._refuse(error("router_overloaded", "the router holds too many request bodies", retry_after=1))
             if slowest is self:
                 return False
+            router.metrics.made_way["body"] += 1
         return True
 
     # The sweep

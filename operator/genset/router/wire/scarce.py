@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from genset.router.server import Router
     from genset.router.wire.downstream import ClientConnection
 
 #: Of all connections so many are closed together where one is to be: the next newcomers then find room without a search.
@@ -35,18 +36,18 @@ def slowest_body(connections: Iterable[ClientConnection], now: float) -> ClientC
     return found
 
 
-def close_oldest_idle(connections: Iterable[ClientConnection], now: float) -> int:
-    """Closes the connection that has been idle longest, of the client that has most of them; the number of those closed."""
+def close_oldest_idle(router: Router) -> bool:
+    """Closes the connection that has been idle longest, of the client that has most of them. Whether there was one."""
+    now = router.now()
     counts: dict[str, int] = {}
     idle: list[ClientConnection] = []
-    total = 0
-    for connection in connections:
-        total += 1
+    for connection in router.connections:
         counts[connection.origin] = counts.get(connection.origin, 0) + 1
         if connection.is_idle(now):
             idle.append(connection)
     idle.sort(key=lambda connection: (-counts[connection.origin], connection.mark))
-    closing = idle[: max(1, total // SHARE_CLOSED)]
+    closing = idle[: max(1, len(router.connections) // SHARE_CLOSED)]
     for connection in closing:
         connection.close()
-    return len(closing)
+    router.metrics.made_way["connection"] += len(closing)
+    return bool(closing)
