@@ -274,6 +274,8 @@ ROUTE_POLICIES = [
     )),
     Case("a bounded cloud", RP, balanced("NextTier", cloud(), strategy="LeastInFlight", maxInFlightPerEndpoint=100)),
     Case("a balancing that says nothing", RP, balanced()),
+    Case("bodies of a quarter of the pod", RP,
+         policy(router={"resources": {"memory": "1Gi"}, "limits": {"maxBody": "256Mi"}})),
     Case("a route that holds", RP, route(coldStart={"mode": "Hold", "seconds": 120})),
     Case("a route that bridges, as it comes", RP, route(coldStart={})),
     Case("a cold start of no known kind", RP, route(coldStart={"mode": "Wait"}),
@@ -402,6 +404,10 @@ ROUTE_POLICIES = [
          "router.resources.memory must be above zero: it is the pod's limit"),
     Case("a router that takes no bodies", RP, policy(router={"limits": {"maxBody": 0}}),
          "router.limits.maxBody must be above zero"),
+    Case("bodies too large for the pod", RP, policy(router={"limits": {"maxBody": "65Mi"}}),
+         "router.limits.maxBody must be at most a quarter of router.resources.memory"),
+    Case("a pod too small for its bodies", RP, policy(router={"resources": {"memory": "100Mi"}}),
+         "router.limits.maxBody must be at most a quarter of router.resources.memory"),
 ]  # fmt: skip
 
 CASES = MODEL_DEPLOYMENTS + ROUTE_POLICIES

@@ -35,7 +35,9 @@ class RouterResources(ApiModel):
 class RouterLimits(ApiModel):
     """What one router pod takes on before it says 413 or 429."""
 
-    max_body: Quantity = Field(default="32Mi", description="Largest request body; larger ones get 413.")
+    max_body: Quantity = Field(
+        default="32Mi", description="Largest request body; larger ones get 413. At most a quarter of resources.memory."
+    )
     max_in_flight: int = Field(
         default=2000, ge=1, le=100_000, description="Requests in work at once; more wait in the queue."
     )
@@ -108,6 +110,14 @@ class RouterLog(ApiModel):
         "!has(self.trustedProxies) || self.trustedProxies.all(c, isCIDR(c))",
         "router.trustedProxies must hold networks, e.g. 10.0.0.0/8 or fd00::/8; one address is 10.0.0.7/32",
         lambda router: all(is_network(network) for network in router.trusted_proxies),
+    ),
+    Rule(
+        "!quantity(string(self.limits.maxBody)).add(quantity(string(self.limits.maxBody)))"
+        ".add(quantity(string(self.limits.maxBody))).add(quantity(string(self.limits.maxBody)))"
+        ".isGreaterThan(quantity(string(self.resources.memory)))",
+        "router.limits.maxBody must be at most a quarter of router.resources.memory: while a body is sent on it is there "
+        "more than once; raise resources.memory",
+        lambda router: 4 * parse_quantity(router.limits.max_body) <= parse_quantity(router.resources.memory),
     ),
 )
 class Router(ApiModel):

@@ -67,6 +67,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
             max_queued=limits.max_queued,
             queue_seconds=limits.queue_seconds,
             drain_seconds=resource.spec.router.drain_seconds,
+            memory_bytes=whole(resource.spec.router.resources.memory),
         ),
         telemetry=_telemetry(resource.spec.router.telemetry),
         cors=_cors(resource.spec.router.cors),

@@ -6,7 +6,8 @@ A port of its own, never on the client Service: what it shows (addresses, names)
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import math
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -21,82 +22,214 @@ if TYPE_CHECKING:
     from genset.router.backend import Backend
     from genset.router.server import Router
 
-REQUEST_BYTES = 16 * 1024
+REQUEST_BYTES = 16 * 1024  # of a head, and of what waits unread
+SLICE_BYTES = 1024  # parsed at once: a few requests
+CONNECTIONS = 64  # the one that is idle longest makes way for another
+HEAD_SECONDS = 10.0  # from the first byte of a request to its end
+IDLE_SECONDS = 30.0  # between requests; also without a byte taken of an answer
+METRICS_SECONDS = 1.0  # to render /metrics takes milliseconds, in which nobody's request moves
+STATE_SECONDS = 0.1
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
+Asked = tuple[bytes, bytes, bool]  # method, path, whether the connection is kept
 
-class AdminConnection(asyncio.Protocol):
-    """One connection to the admin port; answers GET, one request after another."""
+
+class Page:
+    """What a page says, made anew once in `seconds`, and once more for whoever looks twice in that time."""
+
+    def __init__(self, render: Callable[[], bytes], seconds: float, now: Callable[[], float]) -> None:
+        self._render = render
+        self._seconds = seconds
+        self._now = now
+        self._body = b""
+        self._due = [-math.inf, -math.inf]  # when it may be made again, the sooner first
+
+    def body(self) -> bytes:
+        now = self._now()
+        if now >= self._due[0]:
+            self._body = self._render()
+            self._due = [self._due[1], max(now, self._due[1]) + self._seconds]
+        return self._body
+
+
+class AdminPort:
+    """Everything that connections to the admin port share."""
 
     def __init__(self, router: Router, metrics: Callable[[], bytes]) -> None:
-        self._router = router
-        self._metrics = metrics
+        self.router = router
+        self.metrics = Page(metrics, METRICS_SECONDS, router.now)
+        self.state = Page(lambda: orjson.dumps(shown_state(router)), STATE_SECONDS, router.now)
+
+    def connect(self) -> AdminConnection:
+        return AdminConnection(self)
+
+    def make_way(self) -> None:
+        """At the bound of connections the one that is idle longest is closed, or else the newest."""
+        open_ones = self.router.admin_connections
+        if len(open_ones) > CONNECTIONS:
+            min(open_ones, key=lambda connection: (not connection.is_idle, connection.mark)).close()
+
+    def page(self, path: bytes) -> tuple[int, bytes, bytes]:
+        """Status, content type, body."""
+        router = self.router
+        if path == b"/-/healthy":
+            return 200, TEXT, b"ok\n"
+        if path == b"/-/ready":
+            why_not = router.why_not_ready()
+            return 503 if why_not else 200, TEXT, (why_not or "ok").encode() + b"\n"
+        if path == b"/-/config":
+            return 200, JSON, router.mask.hide(orjson.dumps(config_view(router)))
+        if path == b"/-/state":
+            return 200, JSON, self.state.body()
+        if path == b"/-/demand":
+            return 200, JSON, orjson.dumps(demand_view(router))
+        if path == b"/metrics":
+            return 200, TEXT, self.metrics.body()
+        return 404, TEXT, b"unknown path\n"
+
+
+class AdminConnection(asyncio.Protocol):
+    """One connection to the admin port; answers GET, one request in each turn of the event loop."""
+
+    def __init__(self, port: AdminPort) -> None:
+        self._port = port
+        self._router = port.router
         self._transport: Any = None
         self._parser: Any = httptools.HttpRequestParser(self)
         self._url = b""
-        self._bytes = 0
+        self._has_body = False
+        self._bytes = 0  # of a request that is not whole
+        self._pending = b""  # not parsed yet
+        self._asked: deque[Asked] = deque()
+        self._refused: tuple[int, bytes] | None = None  # what is told after the answers, before the end
+        self._due = False  # the loop will call `_go_on`
+        self._stuck = False  # the client does not take what was written
+        self._closing = False
+        self.mark = 0.0  # when something last happened
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self._bytes or self._pending or self._asked or self._stuck)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self.mark = self._router.now()
         self._router.admin_connections.add(self)
+        self._port.make_way()
 
     def connection_lost(self, problem: BaseException | None) -> None:
+        self._closing = True
         self._router.admin_connections.discard(self)
         self._parser = None
 
     def close(self) -> None:
+        self._closing = True
         self._transport.close()
 
+    def expire(self, now: float) -> None:
+        """Called about once a second: closes what has taken too long."""
+        age = now - self.mark
+        if age > IDLE_SECONDS and self._stuck:
+            self._transport.abort()
+        elif age > IDLE_SECONDS or (self._bytes and age > HEAD_SECONDS):
+            self.close()
+
+    def pause_writing(self) -> None:
+        self._stuck = True
+        self.mark = self._router.now()
+
+    def resume_writing(self) -> None:
+        self._stuck = False
+        self._go_on()
+
     def data_received(self, data: bytes) -> None:
+        if self._closing or self._refused:
+            return
+        self._pending += data
+        if len(self._pending) > REQUEST_BYTES:
+            self._transport.pause_reading()
+        if not self._due and not self._stuck:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Answers one request; the next one has to wait for the loop's next turn."""
+        self._due = False
+        if self._stuck or self._closing:
+            return
+        while not self._asked and self._pending and not self._refused:
+            self._feed()
+        if self._asked:
+            method, path, keep = self._asked.popleft()
+            self._answer(method, path, keep)
+        elif self._refused:
+            status, words = self._refused
+            self._write(status, TEXT, words, keep=False)
+        if self._closing:
+            return
+        if self._asked or self._pending or self._refused:
+            self._due = True
+            self._router.loop.call_soon(self._go_on)
+        else:
+            self._transport.resume_reading()
+
+    def _feed(self) -> None:
+        data, self._pending = self._pending[:SLICE_BYTES], self._pending[SLICE_BYTES:]
+        if not self._bytes:
+            self.mark = self._router.now()
         self._bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._answer(400, TEXT, b"not HTTP/1.1\n", keep=False)
-            return
+            self._refuse(400, b"not HTTP/1.1\n")
         if self._bytes > REQUEST_BYTES:
-            self._answer(413, TEXT, b"too large\n", keep=False)
+            self._refuse(413, b"too large\n")
+
+    def _refuse(self, status: int, words: bytes) -> None:
+        self._refused = self._refused or (status, words)
+        self._pending = b""
 
     def on_message_begin(self) -> None:
         self._url = b""
+        self._has_body = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0")):
+            self._has_body = True
+
+    def on_headers_complete(self) -> None:
+        if self._has_body:
+            self._refuse(413, b"requests have no body here\n")
+
     def on_message_complete(self) -> None:
         self._bytes = 0
-        keep = self._parser.should_keep_alive()
-        if self._parser.get_method() not in (b"GET", b"HEAD"):
-            self._answer(405, TEXT, b"only GET\n", keep=keep)
-            return
-        path = self._url.split(b"?", 1)[0]
-        router = self._router
-        if path == b"/-/healthy":
-            self._answer(200, TEXT, b"ok\n", keep=keep)
-        elif path == b"/-/ready":
-            why_not = router.why_not_ready()
-            self._answer(503 if why_not else 200, TEXT, (why_not or "ok").encode() + b"\n", keep=keep)
-        elif path == b"/-/config":
-            self._answer(200, JSON, router.mask.hide(orjson.dumps(config_view(router))), keep=keep)
-        elif path == b"/-/state":
-            self._answer(200, JSON, orjson.dumps(shown_state(router)), keep=keep)
-        elif path == b"/-/demand":
-            self._answer(200, JSON, orjson.dumps(demand_view(router)), keep=keep)
-        elif path == b"/metrics":
-            self._answer(200, TEXT, self._metrics(), keep=keep)
-        else:
-            self._answer(404, TEXT, b"unknown path\n", keep=keep)
+        if self._parser.should_upgrade():  # CONNECT, too: what follows is no HTTP
+            self._refuse(400, b"not HTTP/1.1\n")
+        if not self._refused:
+            path = self._url.split(b"?", 1)[0]
+            self._asked.append((self._parser.get_method(), path, self._parser.should_keep_alive()))
 
-    def _answer(self, status: int, content_type: bytes, body: bytes, *, keep: bool) -> None:
+    def _answer(self, method: bytes, path: bytes, keep: bool) -> None:
+        if method not in (b"GET", b"HEAD"):
+            self._write(405, TEXT, b"only GET\n", keep=keep)
+            return
+        status, content_type, body = self._port.page(path)
+        self._write(status, content_type, body, keep=keep, bodiless=method == b"HEAD")
+
+    def _write(self, status: int, content_type: bytes, body: bytes, *, keep: bool, bodiless: bool = False) -> None:
+        self.mark = self._router.now()
         self._transport.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%bcontent-length: %d\r\nconnection: %b\r\n\r\n"
             % (status, reason_phrase(status), content_type, NOSNIFF, len(body), b"keep-alive" if keep else b"close")
         )
-        if self._parser is None or self._parser.get_method() != b"HEAD":
+        if not bodiless:
             self._transport.write(body)
         if not keep:
-            self._transport.close()
+            self.close()
 
 
 def config_view(router: Router) -> dict[str, Any]:

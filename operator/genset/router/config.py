@@ -162,6 +162,9 @@ class LimitsConfig(_Model):
     max_queued: int = 1000
     queue_seconds: float = 30
     drain_seconds: float = 120
+    memory_bytes: int = Field(
+        default=256 * 1024 * 1024, description="Of the pod: what bodies may take together is a share of it."
+    )
 
 
 class TelemetryConfig(_Model):

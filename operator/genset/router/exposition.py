@@ -76,6 +76,15 @@ class RouterCollector(Collector):
         for word, count in metrics.refused.items():
             refused.add_metric([word], count)
         yield refused
+        made_way = CounterMetricFamily(
+            "genset_router_made_way",
+            "What made way for another client, by what was scarce: a body (memory), a connection (descriptors), a place in "
+            "the line.",
+            labels=["for"],
+        )
+        for scarce, count in metrics.made_way.items():
+            made_way.add_metric([scarce], count)
+        yield made_way
         yield CounterMetricFamily("genset_router_config_reloads", "Configurations taken.", value=metrics.reloads)
         yield CounterMetricFamily(
             "genset_router_config_rejections", "Configurations refused.", value=metrics.reload_failures

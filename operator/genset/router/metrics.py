@@ -26,6 +26,7 @@ class Metrics:
         self.failovers: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # route, backend that answered, why
         self.continuations: defaultdict[str, int] = defaultdict(int)  # broken streams, by outcome
         self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was whole, by error word
+        self.made_way = {"body": 0, "connection": 0, "line": 0}  # for another client, by what was scarce
         self.uses: dict[Key, Use] = {}
         self.requests: list[float] = []  # to be folded into `added_request`
         self.answered: list[float] = []  # to be folded into `added_answer`

@@ -10,14 +10,14 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import orjson
-
-from genset.router.admin import AdminConnection
+from genset.router import bodies
+from genset.router.admin import AdminConnection, AdminPort
 from genset.router.announce import introduction, taken
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
+from genset.router.balance.prompt import beginning_of
 from genset.router.clock import Clock
 from genset.router.cors import Cors
 from genset.router.credentials import MissingCredential
@@ -29,10 +29,11 @@ from genset.router.exposition import exposition
 from genset.router.failures import FailureBook, rfc3339
 from genset.router.hops import HOPS_HEADER, new_site, refusal
 from genset.router.journal import Journal
-from genset.router.limits import Gate
+from genset.router.limits import ROUTER_FULL, UNTIL_CONFIGURED_BYTES, Gate, most_body_bytes, room_bytes
 from genset.router.mask import Mask, secrets_of
 from genset.router.metrics import Metrics
 from genset.router.options import ServerOptions as ServerOptions
+from genset.router.origin import origin_of
 from genset.router.outage_watch import OutageWatch
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
 from genset.router.sweep import sweep_forever
@@ -47,16 +48,16 @@ from genset.router.wire.exchange import Exchange
 from genset.router.wire.outbox import Outbox
 from genset.router.wire.payload import PATHS
 from genset.router.wire.request import Request
+from genset.router.wire.scarce import close_oldest_idle
 from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 4096
-BODIES_AT_ONCE: Final = 4  # largest bodies that may be in arrival together, in multiples of maxBody
+ADMIN_BACKLOG: Final = 128
 DRAIN_LOOK_SECONDS: Final = 0.05
 LATECOMER_SECONDS = 1.0  # after the grace: nobody new for so long, and the Service has forgotten us
 LATECOMERS_MOST_SECONDS = 15.0  # since SIGTERM
-LEAST_BUFFER_BYTES: Final = 64 * 1024 * 1024
 
 
 class Router:
@@ -88,14 +89,16 @@ class Router:
         self.outages = OutageWatch(self.now, wall)
         self.demands = Demands()
         self.began = self.now()
-        self.gate: Gate[Exchange] = Gate(Exchange.begin, lambda then: self.loop.call_soon(then))
+        self.gate: Gate[Exchange] = Gate(Exchange.begin, lambda then: self.loop.call_soon(then), self._evict)
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.admin_connections: set[AdminConnection] = set()
         self.running_out: set[UpstreamConnection] = set()
         self.buffered_bytes = 0
         self.most_body_bytes = 1024 * 1024  # until a configuration says otherwise
-        self.most_buffered_bytes = LEAST_BUFFER_BYTES
+        self.most_buffered_bytes = UNTIL_CONFIGURED_BYTES
+        self.room_bytes = 3 * UNTIL_CONFIGURED_BYTES  # for bodies and what becomes of them
+        self.matched_headers: frozenset[bytes] = frozenset()  # that routes look at
         self.connector: Connector
         self.outbox: Outbox
         self.listen_port = 0
@@ -108,7 +111,7 @@ class Router:
         self._credentials_used: dict[str, object] = {}
         self._traces = Traces(self.metrics.spans, options.environment, wall)
         self._acceptor: Acceptor | None = None
-        self._admin_server: asyncio.Server | None = None
+        self._admin_acceptor: Acceptor | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._hangup = asyncio.Event()
         self._listening = False
@@ -141,13 +144,12 @@ class Router:
     async def listen(self) -> None:
         """Takes clients from here on; begins the sweep."""
         if self._options.admin is not None:
-            render = exposition(self)
+            admin = AdminPort(self, exposition(self))
             host, port = self._options.admin
-            server: Any = await self.loop.create_server(lambda: AdminConnection(self, render), host, port)
-            self.admin_port = server.sockets[0].getsockname()[1]  # a tuple for asyncio, a list for uvloop
-            self._admin_server = server
+            self._admin_acceptor = Acceptor(admin.connect, lambda: close_oldest_idle(self), keeps_back=False)
+            self.admin_port = await self._admin_acceptor.listen(host, port, ADMIN_BACKLOG)
         host, port = self._options.listen
-        self._acceptor = Acceptor(lambda: ClientConnection(self))
+        self._acceptor = Acceptor(lambda: ClientConnection(self), lambda: close_oldest_idle(self))
         self.listen_port = await self._acceptor.listen(host, port, BACKLOG)
         self._listening = True
         self._tasks = [
@@ -163,9 +165,9 @@ class Router:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in (self._acceptor, self._admin_server):
-            if server is not None:
-                server.close()
+        for acceptor in (self._acceptor, self._admin_acceptor):
+            if acceptor is not None:
+                acceptor.close()
         for exchange in list(self.exchanges):
             exchange.give_up(error("router_draining", "the router is going away"))
         for connection in list(self.connections):
@@ -267,7 +269,11 @@ class Router:
         self.journal.take(config)
         self.gate.set_limits(limits)
         self.most_body_bytes = limits.max_body_bytes
-        self.most_buffered_bytes = max(LEAST_BUFFER_BYTES, BODIES_AT_ONCE * limits.max_body_bytes)
+        self.most_buffered_bytes = most_body_bytes(limits)
+        self.room_bytes = room_bytes(limits)
+        self.matched_headers = frozenset(
+            header.name.encode() for route in loaded.config.routes for header in route.match.headers
+        )
         self._credentials_used = {
             config.name: loaded.credentials.used_by(config.url) for config in loaded.config.backends
         }
@@ -304,7 +310,7 @@ class Router:
         """One whole request."""
         headers = request.headers
         identity = request_id(headers.get(b"x-request-id"))
-        path = request.path.split(b"?", 1)[0]
+        path = request.path
         api = PATHS.get(path)
         if self.journal.unlogged:
             answer = error("router_log_unavailable", self.journal.unlogged, retry_after=5)
@@ -318,12 +324,9 @@ class Router:
             answer = error("router_not_configured", f"no configuration yet: {self.config_error}", retry_after=2)
             answer_error(self, client, request, identity, answer)
             return
-        try:
-            parsed: Any = orjson.loads(request.body)
-        except orjson.JSONDecodeError as problem:
-            answer_error(
-                self, client, request, identity, error("caller_invalid_json", f"the body is not JSON: {problem}")
-            )
+        parsed = bodies.parsed(request.body, self.room_bytes, self.buffered_bytes)
+        if isinstance(parsed, ErrorAnswer):
+            answer_error(self, client, request, identity, parsed)
             return
         model = parsed.get("model") if isinstance(parsed, dict) else None
         if not isinstance(model, str) or not model:
@@ -359,21 +362,25 @@ class Router:
             skipped=plan.skipped,
             cold_start=route.config.cold_start,
         )
-        machine.caller = client.address
+        machine.caller = origin = self._origin_of(client, headers)
         machine.body = request.body
         machine.path = api.path
         if route.reads_prompt:
-            machine.prompt = parsed
+            machine.prompt = beginning_of(parsed, route.prefix_tokens)
         if route.wait_when_full:
             machine.wait_when_full = True
         if exchange.span is not None:
             machine.recorded = exchange.span.attempt_ended
         exchange.placed = True
-        if not self.gate.enter(exchange, now):
+        if not self.gate.enter(exchange, now, origin):
             exchange.placed = False
-            exchange.answer_error(
-                error("router_overloaded", "the router is full: limits.maxInFlight and maxQueued", retry_after=1)
-            )
+            exchange.answer_error(ROUTER_FULL)
+        exchange.forget_tree()
+
+    def _origin_of(self, client: ClientConnection, headers: dict[bytes, bytes]) -> str:
+        """Whose share of what is scarce a request takes, and whose testimony it is: behind proxies, the client's."""
+        who = self.journal.client_of(client.address, headers)
+        return client.origin if who == client.address else origin_of(who)
 
     def finished(self, exchange: Exchange, status: int, word: str) -> None:
         """The exchange has ended: frees its place, books it, logs it."""
@@ -392,3 +399,7 @@ class Router:
         """A request that never became whole was refused."""
         self.metrics.refused[answer.kind.word] += 1
         self.journal.told(client.address, headers, identity, asked, answer.status, answer)
+
+    def _evict(self, exchange: Exchange) -> None:
+        self.metrics.made_way["line"] += 1
+        exchange.give_up(ROUTER_FULL)

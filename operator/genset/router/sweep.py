@@ -63,6 +63,8 @@ def _sweep_slowly(router: Router) -> None:
     router.metrics.fold()
     for client in list(router.connections):
         client.expire(now)
+    for admin in list(router.admin_connections):
+        admin.expire(now)
     for backend in router.table.backends.values() if router.table else ():
         for endpoint in backend.endpoints:
             for connection in [c for c in endpoint.idle if now - c.since > IDLE_UPSTREAM_SECONDS]:

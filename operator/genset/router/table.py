@@ -20,6 +20,8 @@ from genset.router.decisions import Candidate
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import evidence
 
+MODEL_BYTES: Final = 256  # of a model's name; a longer one is nobody's
+MODELS_KEPT: Final = 1024  # whose routes are remembered
 BYTES_PER_TOKEN: Final = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
 
 
@@ -37,6 +39,7 @@ class Route:
     fixed: list[Candidate] | None  # the order of every request, where neither weights nor context sizes change it
     failover: FailoverConfig
     reads_prompt: bool  # a backend's balancing wants to know how the prompt begins
+    prefix_tokens: int  # and with how many tokens, at most
     wait_when_full: bool
 
     def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
@@ -87,6 +90,11 @@ class Table:
         random: Callable[[], float],
     ) -> Plan | ErrorAnswer:
         """The first route that takes the request, and its candidates; or the error of POLICY."""
+        if is_too_long(model):
+            return error(
+                "policy_model_not_found",
+                f"no route takes model {model[:128]!r}…: its name is longer than {MODEL_BYTES} bytes",
+            )
         for route in self._routes_of(model):
             if route.plain or route.takes(model, tokens, headers):
                 return _order(route, tokens, answer_tokens, random)
@@ -100,9 +108,15 @@ class Table:
         routes = self._by_model.get(model)
         if routes is None:
             routes = tuple(r for r in self.routes if r.any_model or model in r.exact or model.startswith(r.prefixes))
-            if len(self._by_model) < 1024:  # clients choose the names
+            if len(self._by_model) < MODELS_KEPT:  # clients choose the names
                 self._by_model[model] = routes
         return routes
+
+
+def is_too_long(model: str) -> bool:
+    """Whether a model's name is longer than any that is looked up."""
+    size = len(model)
+    return size > MODEL_BYTES or (4 * size > MODEL_BYTES and len(model.encode()) > MODEL_BYTES)
 
 
 def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
@@ -125,6 +139,7 @@ def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         failover=config.failover,
         fixed=[tier[0][0] for tier in tiers] if simple else None,
         reads_prompt=any(candidate.backend.prefix_tokens for tier in tiers for candidate, _ in tier),
+        prefix_tokens=max((c.backend.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),
         wait_when_full=config.when_full == "Wait",
     )
 

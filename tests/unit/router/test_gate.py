@@ -67,6 +67,74 @@ def test_answers_that_come_at_once_do_not_keep_the_loop_from_its_next_turn() -> 
         world.turn()
 
 
+class Crowd:
+    """A gate with one place, and waiters that are called by whose they are: "a1"."""
+
+    def __init__(self, *, max_queued: int) -> None:
+        self.begun: list[str] = []
+        self.evicted: list[str] = []
+        self.gate: Gate[str] = Gate(self.begun.append, lambda call: None, self._evict)
+        self.gate.set_limits(LimitsConfig(max_in_flight=1, max_queued=max_queued))
+
+    def _evict(self, waiter: str) -> None:
+        self.evicted.append(waiter)
+        self.gate.leave(waiter)
+
+    def enter(self, *waiters: str) -> list[bool]:
+        return [self.gate.enter(waiter, 0.0, waiter[0]) for waiter in waiters]
+
+    def serve(self) -> list[str]:
+        """Everybody in turn."""
+        before = len(self.begun)
+        while self.gate.in_flight:
+            self.gate.leave(self.begun[-1])
+        return self.begun[before:]
+
+
+def test_clients_take_turns_and_each_is_served_in_its_own_order() -> None:
+    crowd = Crowd(max_queued=100)
+    assert all(crowd.enter("a0", *(f"a{number}" for number in range(1, 6)), "b1", "b2", "c1"))
+    assert crowd.serve() == ["a1", "b1", "c1", "a2", "b2", "a3", "a4", "a5"]
+    assert crowd.gate.queued == 0
+
+
+def test_who_comes_back_has_no_second_turn_before_the_others() -> None:
+    crowd = Crowd(max_queued=100)
+    crowd.enter("a0", "a1", "a2", "b1", "c1")
+    crowd.gate.leave("a0")
+    crowd.gate.leave("a1")
+    crowd.enter("b2")
+    crowd.gate.leave("b1")
+    assert crowd.begun == ["a0", "a1", "b1", "c1"]
+    assert crowd.serve() == ["a2", "b2"]
+
+
+def test_in_a_full_line_whoever_has_most_in_it_makes_way() -> None:
+    crowd = Crowd(max_queued=4)
+    assert crowd.enter("a0", "a1", "a2", "a3", "a4") == [True] * 5
+    assert crowd.enter("a5") == [False] and crowd.evicted == [], "a client cannot push out its own"
+    assert crowd.enter("b1") == [True] and crowd.evicted == ["a4"]
+    assert crowd.enter("b2") == [True] and crowd.evicted == ["a4", "a3"]
+    assert crowd.enter("b3", "a6") == [False, False], "equal shares stay as they are"
+    assert crowd.enter("c1") == [True] and len(crowd.evicted) == 3
+    assert crowd.gate.queued == 4
+    assert sorted(crowd.serve()) in (["a1", "b1", "b2", "c1"], ["a1", "a2", "b1", "c1"])
+
+
+def test_one_client_alone_gets_everything() -> None:
+    crowd = Crowd(max_queued=50)
+    assert all(crowd.enter(*(f"a{number}" for number in range(51))))
+    assert crowd.serve() == [f"a{number}" for number in range(1, 51)]
+
+
+def test_waiters_of_every_client_become_overdue() -> None:
+    gate: Gate[str] = Gate(lambda waiter: None, lambda call: None)
+    gate.set_limits(LimitsConfig(max_in_flight=1, max_queued=9, queue_seconds=10))
+    for at, waiter in enumerate(["a0", "a1", "b1", "a2"]):
+        gate.enter(waiter, at, waiter[0])
+    assert gate.overdue(10.5) == [] and gate.overdue(12.0) == ["a1", "b1"] and len(gate.overdue(13.0)) == 3
+
+
 STEPS = st.tuples(st.sampled_from(["enter", "answer", "give up", "limit", "turn"]), st.integers(1, 2 * BEGUN_AT_ONCE))
 
 

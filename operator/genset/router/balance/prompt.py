@@ -44,6 +44,41 @@ def prompt_key(request: Mapping[str, Any], tokens: int) -> int | None:
     return key if seen else None
 
 
+def beginning_of(request: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    """As much of a request as `prompt_key` reads for up to `tokens`: a long prompt is not kept for the sake of its start."""
+    left = tokens * BYTES_PER_TOKEN
+    messages = request.get("messages")
+    if type(messages) is not list:
+        return {"prompt": _start(request.get("prompt"), left)}
+    kept: list[dict[str, Any]] = []
+    for message in messages:
+        if type(message) is not dict:
+            continue
+        role = message.get("role")
+        if role == "assistant" and kept:
+            break
+        size = len(_text(message.get("content"), left))
+        if size:
+            kept.append({"role": role, "content": _start(message.get("content"), left)})
+            left -= size
+            if left <= 0:
+                break
+    return {"messages": kept}
+
+
+def _start(value: Any, most: int) -> Any:
+    """What `_text` reads of a value, and little more."""
+    if type(value) is str:
+        return value[:most]
+    if type(value) is not list or not value:
+        return None
+    if type(value[0]) is int:
+        return value[: most // BYTES_PER_TOKEN]
+    if type(value[0]) is list:
+        return [_start(value[0], most)]
+    return _text(value, most).decode(errors="ignore")
+
+
 def _text(value: Any, most: int) -> bytes:
     """At most `most` bytes of a string, of content parts, or of a prompt that is tokens already."""
     if type(value) is str:

@@ -13,12 +13,21 @@ from genset.router.codings import ACCEPTED, CodingError, TooLargeError, UnknownC
 from genset.router.errors import ErrorAnswer, error
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
 from genset.router.wire.known_head import KnownHeads
-from genset.router.wire.request import Request, head_without_offers
+from genset.router.wire.payload import PATHS
+from genset.router.wire.request import Request, decides, head_without_offers
+from genset.router.wire.target import is_host, path_of
 
 if TYPE_CHECKING:
     from genset.router.server import Router
 
 HEAD_BYTES: Final = 64 * 1024  # request line and headers
+SMALL_HEAD_BYTES: Final = 4 * 1024  # a larger one counts as a body does, for as long as its request is here
+SLICE_BYTES: Final = 64 * 1024  # of what may be many requests: parsed at once
+#: Methods with a meaning for us or for a browser. What another one makes of its body is not ours to guess: CONNECT has none.
+METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"PATCH", b"DELETE"))
+PIECES_AT_ONCE: Final = 1024  # an object for two bytes takes twenty times as many
+#: For large bodies an eighth of the budget is out of reach, so that small requests always find some.
+LARGE_BODY_BYTES: Final = 256 * 1024
 
 
 class Stage:
@@ -27,26 +36,35 @@ class Stage:
     IDLE: Final = 0
     HEAD: Final = 1
     BODY: Final = 2
-    LINGER: Final = 3
-    CLOSED: Final = 4
+    DEAF: Final = 3  # what came was refused, and requests before it are still to be answered
+    LINGER: Final = 4
+    CLOSED: Final = 5
 
 
 class Arriving(asyncio.Protocol):
     """The half of a client connection that reads. `served`: requests that have begun."""
 
     __slots__ = (
+        "_announced",
+        "_blocks",
         "_body",
         "_body_bytes",
         "_declining",
         "_head_bytes",
         "_headers",
+        "_keep_alive",
         "_known",
         "_limit",
+        "_method",
         "_parser",
         "_parsing",
+        "_path",
+        "_pending",
         "_queue",
+        "_read_bytes",
         "_since",
         "_url",
+        "_version_10",
         "mark",
         "router",
         "served",
@@ -66,11 +84,19 @@ class Arriving(asyncio.Protocol):
         self._queue: deque[Request] = deque()
         self._headers: dict[bytes, bytes] = {}
         self._url = b""
-        self._head_bytes = 0
+        self._method = b""
+        self._path = b""
+        self._keep_alive = False
+        self._version_10 = False
+        self._head_bytes = 0  # of the lines of the head that are whole
+        self._read_bytes = 0  # of reads that brought nothing but a part of a head, or no byte of a body
         self._body: list[bytes] = []
+        self._blocks = 0  # parts of the body that were many small ones
         self._body_bytes = 0
+        self._announced = 0  # by content-length
         self._limit = 0
         self._since = 0.0  # when the request that is arriving began
+        self._pending = b""  # came behind what is being answered, and is not parsed yet
         self._known: KnownHeads | None = None  # of a client that has sent two requests
 
     def write(self, data: bytes) -> None:
@@ -80,13 +106,17 @@ class Arriving(asyncio.Protocol):
         """Answers a request that never became whole, and closes."""
         raise NotImplementedError
 
+    def _make_room(self, most: int) -> bool:
+        """Whether the bodies that the router holds are within `most` bytes, now that the slowest have made way."""
+        raise NotImplementedError
+
     def _take(self, data: bytes) -> None:
         """What came. Requests that are whole with it are in the queue then."""
         if self.stage != Stage.IDLE:
-            self._feed(data)
+            self._feed_on(data)
         elif self._known is None or not self._take_known(self._known, data):
-            self._feed(data)
-            if self.served and len(self._queue) == 1 and self.stage == Stage.IDLE:
+            self._feed_on(data)
+            if self.served and len(self._queue) == 1 and self.stage == Stage.IDLE and not self._pending:
                 self._learn(data, self._queue[0])
 
     def _take_known(self, known: KnownHeads, data: bytes) -> bool:
@@ -96,11 +126,11 @@ class Arriving(asyncio.Protocol):
             return False
         head, body = found
         router, size = self.router, len(body)
-        if size > router.most_body_bytes or router.buffered_bytes + size > router.most_buffered_bytes:
+        if size > router.most_body_bytes or router.buffered_bytes + size > self._budget(size):
             return False  # refused in the parser's way
         self.mark = router.now()
         router.buffered_bytes += size
-        self._queue.append(Request(head.method, head.path, head.headers.copy(), body, True, False))
+        self._queue.append(Request(head.method, head.path, head.headers.copy(), body, True, False, size))
         return True
 
     def _learn(self, data: bytes, request: Request) -> None:
@@ -109,12 +139,30 @@ class Arriving(asyncio.Protocol):
         if request.keep_alive:
             self._known.learn(data, request.headers, method=request.method, path=request.path)
 
+    def _feed_on(self, data: bytes) -> None:
+        """All of it where it is one body. What may be many requests is parsed in slices: the rest waits for its turn."""
+        size = len(data)
+        if size <= SLICE_BYTES:
+            self._feed(data)
+            return
+        at = 0
+        while at < size and (at == 0 or self.stage == Stage.BODY):
+            self._feed(data[at : at + SLICE_BYTES])
+            at += SLICE_BYTES
+        if at < size and self.stage < Stage.DEAF:
+            self._pending = data[at:]
+
+    def _budget(self, size: int) -> int:
+        """Bytes that all bodies may take where this one has `size`."""
+        most = self.router.most_buffered_bytes
+        return most if size <= LARGE_BODY_BYTES else most - most // 8
+
     def _feed(self, data: bytes) -> None:
-        stage = self.stage
-        if stage == Stage.HEAD:
-            self._head_bytes += len(data)
+        stage, had = self.stage, self._body_bytes
+        if stage == Stage.IDLE:
+            self._read_bytes = 0
         else:
-            self._head_bytes = 0  # a head that begins in this read is counted from the next one on
+            self._read_bytes += len(data)
             if stage == Stage.BODY:
                 self.mark = self.router.now()
         self._parsing = True
@@ -126,15 +174,17 @@ class Arriving(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
         self._parsing = False
-        if self.stage == Stage.HEAD and self._head_bytes > HEAD_BYTES:
-            self._refuse(error("caller_headers_too_large", f"request line and headers exceed {HEAD_BYTES} bytes"))
+        if self._body_bytes != had:
+            self._read_bytes = 0
+        elif self._read_bytes > HEAD_BYTES and (self.stage == Stage.HEAD or self.stage == Stage.BODY):
+            self._head_too_large()
 
     def _feed_past_offers(self, data: bytes, offset: int) -> None:
         while True:
             data = data[offset:]
             if self._declining:
                 self._decline_upgrade()
-            if not data:
+            if not data or self.stage >= Stage.DEAF:
                 return
             try:
                 self._parser.feed_data(data)
@@ -155,41 +205,93 @@ class Arriving(asyncio.Protocol):
         self._body.clear()
 
     def _drop_queue(self) -> None:
-        self.router.buffered_bytes -= sum(len(request.body) for request in self._queue)
+        self.router.buffered_bytes -= sum(request.held for request in self._queue)
         self._queue.clear()
 
     # httptools callbacks
 
     def on_message_begin(self) -> None:
-        self.stage = Stage.HEAD if self.stage < Stage.LINGER else self.stage
+        self.stage = Stage.HEAD if self.stage < Stage.DEAF else self.stage
         self.mark = self._since = self.router.now()
         self._headers = {}
         self._url = b""
         self._body = []
+        self._blocks = 0
+        self._head_bytes = self._read_bytes = 0  # each head is counted for itself
 
     def on_url(self, url: bytes) -> None:
         self._url += url
+        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.stage != Stage.HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
+            return
         headers = self._headers
         name = name.lower()
-        if name == TRACESTATE and name in headers:  # a list, in as many lines as there are vendors
-            value = b"%b,%b" % (headers[name][:TRACESTATE_BYTES], value)
-        elif name == FORWARDED_FOR and name in headers:  # a list, in as many lines as there are proxies; its end counts
-            value = b"%b,%b" % (headers[name][-FORWARDED_FOR_BYTES:], value)
-        if self.stage == Stage.HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
-            headers[name] = value
+        self._head_bytes += len(name) + len(value) + 4
+        if name in headers:
+            value = self._repeated(name, headers[name], value)
+        headers[name] = value
+        if self._head_bytes > HEAD_BYTES:
+            self._head_too_large()
+
+    def _repeated(self, name: bytes, first: bytes, value: bytes) -> bytes:
+        """What counts of a header that is there again."""
+        if name == TRACESTATE:  # a list, in as many lines as there are vendors
+            return b"%b,%b" % (first[:TRACESTATE_BYTES], value)
+        if name == FORWARDED_FOR:  # a list, in as many lines as there are proxies; its end counts
+            return b"%b,%b" % (first[-FORWARDED_FOR_BYTES:], value)
+        if name == b"host" or (first != value and decides(name, self.router.matched_headers)):
+            shown = name[:64].decode("latin-1")
+            self._refuse(error("caller_bad_request", f"the request has more than one {shown} header"))
+        return value
 
     def on_headers_complete(self) -> None:
-        if self.stage >= Stage.LINGER:
+        if self.stage >= Stage.DEAF:
             return
         self.stage = Stage.BODY
+        if not self._is_served():
+            return
         self._limit = self.router.most_body_bytes
         length = self._headers.get(b"content-length")
-        if length is not None and int(length) > self._limit:
+        self._announced = int(length) if length is not None else 0
+        if self._announced > self._limit:
             self._too_large()
         elif b"expect" in self._headers and self._expects_continue():
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _is_served(self) -> bool:
+        """Whether the head is one of HTTP/1.0 or 1.1 that can be answered; else it is refused before its body."""
+        parser, headers, url = self._parser, self._headers, self._url
+        self._method = method = parser.get_method()
+        self._keep_alive = keep_alive = parser.should_keep_alive()
+        # Only HTTP/1.1 keeps a connection unasked, and the parser's answer to which version it is takes its time.
+        self._version_10 = False
+        if not keep_alive or b"connection" in headers:
+            version = parser.get_http_version()
+            self._version_10 = version == "1.0"
+            if not self._version_10 and version != "1.1":
+                self._refuse(error("caller_bad_request", f"HTTP/{version} is not served here; use HTTP/1.1"))
+                return False
+        if method not in METHODS:
+            shown = method.decode("latin-1")
+            self._refuse(error("caller_method_not_allowed", f"the method {shown} is not served; use POST, or GET"))
+            return False
+        host = headers.get(b"host")
+        if host is None and not self._version_10:
+            self._refuse(error("caller_bad_request", "the request has no Host header (RFC 9112, 3.2)"))
+            return False
+        if host is not None and not is_host(host):
+            self._refuse(error("caller_bad_request", "the request's Host header names no host (RFC 9112, 3.2)"))
+            return False
+        path = url if url in PATHS else path_of(url)
+        if path is None:
+            self._refuse(
+                error("caller_bad_request", "the request's target is no path, or has a malformed escape in it")
+            )
+            return False
+        self._path = path
+        return True
 
     def _expects_continue(self) -> bool:
         """A client behind others in the pipeline learns it when its turn has come, from the answer itself."""
@@ -197,20 +299,24 @@ class Arriving(asyncio.Protocol):
         return expected and not self._queue
 
     def on_body(self, data: bytes) -> None:
-        if self.stage >= Stage.LINGER:
+        if self.stage >= Stage.DEAF:
             return
         self._body_bytes += len(data)
         self.router.buffered_bytes += len(data)
         if self._body_bytes > self._limit:
             self._too_large()
             return
-        if self.router.buffered_bytes > self.router.most_buffered_bytes:
-            self._refuse(error("router_overloaded", "the router holds too many request bodies", retry_after=1))
+        most = self._budget(self._body_bytes)
+        if self.router.buffered_bytes > most and not self._make_room(most):
             return
-        self._body.append(data)
+        body = self._body
+        body.append(data)
+        if len(body) - self._blocks >= PIECES_AT_ONCE:
+            body[self._blocks :] = [b"".join(body[self._blocks :])]
+            self._blocks += 1
 
     def on_message_complete(self) -> None:
-        if self.stage >= Stage.LINGER:
+        if self.stage >= Stage.DEAF:
             return
         parser = self._parser
         headers = self._headers
@@ -221,6 +327,7 @@ class Arriving(asyncio.Protocol):
         ):
             self._declining = True  # the body follows; see _decline_upgrade
             return
+        # The body is whole: what has to be done with all of it, like decoding it, is done here.
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if b"content-encoding" in headers and body:
             plain = self._unpack(headers[b"content-encoding"], body)
@@ -229,10 +336,11 @@ class Arriving(asyncio.Protocol):
             body = plain
         self._body = []
         self._body_bytes = 0  # counted on until the request is answered
-        keep_alive = parser.should_keep_alive()
-        # Only HTTP/1.1 keeps a connection unasked, and the parser's answer to which version it is takes its time.
-        version_10 = not (keep_alive and b"connection" not in headers) and parser.get_http_version() == "1.0"
-        self._queue.append(Request(parser.get_method(), self._url, headers, body, keep_alive, version_10))
+        held = len(body)
+        if self._head_bytes > SMALL_HEAD_BYTES:
+            held += self._head_bytes
+            self.router.buffered_bytes += self._head_bytes
+        self._queue.append(Request(self._method, self._path, headers, body, self._keep_alive, self._version_10, held))
         self.stage = Stage.IDLE
 
     def _unpack(self, coding: bytes, body: bytes) -> bytes | None:
@@ -261,3 +369,6 @@ class Arriving(asyncio.Protocol):
 
     def _too_large(self) -> None:
         self._refuse(error("caller_body_too_large", f"the request body exceeds {self._limit} bytes (limits.maxBody)"))
+
+    def _head_too_large(self) -> None:
+        self._refuse(error("caller_headers_too_large", f"request line and headers exceed {HEAD_BYTES} bytes"))

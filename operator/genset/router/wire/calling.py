@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from genset.router.added_fields import PREFILL, STREAM, added_to, refused_field
 from genset.router.aggregate import can_rebuild
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NOTHING: Final[dict[str, Any]] = {}
+
 
 class Calling(Outgoing):
     """`routed` is the request's machine, from its route on. What becomes of a call is told to `failed`."""
@@ -48,7 +52,6 @@ class Calling(Outgoing):
     __slots__ = (
         "_api",
         "_connection",
-        "_json",
         "_loop",
         "_lowered",
         "_occupied",
@@ -58,6 +61,7 @@ class Calling(Outgoing):
         "_sent",
         "_task",
         "_timer",
+        "_tree",
         "_want_usage",
         "_without",
         "routed",
@@ -77,7 +81,7 @@ class Calling(Outgoing):
         self.routed: RequestMachine | None = None
         self.sent_at = 0.0  # when the first attempt was written
         self._api = api
-        self._json = parsed
+        self._tree: dict[str, Any] | None = parsed
         self._loop = router.loop
         self._connection: UpstreamConnection | None = None
         self._reply: Reply | None = None
@@ -125,6 +129,18 @@ class Calling(Outgoing):
         candidate = self.machine.candidate
         assert candidate is not None, "an attempt is running"
         return candidate.backend
+
+    @property
+    def _json(self) -> dict[str, Any]:
+        """The request's JSON, parsed anew if it was let go of. A tree can be many times as large as its text."""
+        tree = self._tree
+        if tree is None:
+            tree = self._tree = orjson.loads(self.request.body)
+        return tree
+
+    def forget_tree(self) -> None:
+        """The tree is not needed for now: what is kept of the request is its text."""
+        self._tree = None
 
     # To an endpoint
 
@@ -192,6 +208,8 @@ class Calling(Outgoing):
         except TypeError:  # orjson reads deeper than it writes
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
+        self._tree = None
+        request = _NOTHING
         path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
         headers = self.request.headers

@@ -15,8 +15,10 @@ from genset.router.callers import peer_of
 from genset.router.codings import ACCEPTED
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import NOSNIFF, reason_phrase, request_id
+from genset.router.origin import origin_of
 from genset.router.wire.arriving import Arriving, Stage
 from genset.router.wire.request import BROKEN
+from genset.router.wire.scarce import slowest_body
 
 if TYPE_CHECKING:
     from genset.router.server import Router
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
 
 PENDING_BYTES: Final = 64 * 1024  # pipelined behind a request in work
 HEAD_SECONDS = 15.0  # from the first byte of a request to the end of its headers
+SLOW_HEAD_SECONDS: Final = 2.0  # after which it makes way where descriptors are scarce
 BODY_SECONDS = 30.0  # without a byte of the body
 BODY_BYTES_PER_SECOND: Final = (
     240  # least pace of a body, once the times above are over: else a trickle holds a place for hours
 )
+PACE_SECONDS = 10.0  # a body that has come fast must go on so: its pace is that of the last so many seconds
+WHOLE_BODY_SECONDS: Final = 1200.0  # in which a large body has to come: its least pace follows from what it announced
+ANSWERED_AT_ONCE: Final = 16  # pipelined requests of one client, before everybody else has a turn
 IDLE_SECONDS = 75.0  # kept alive between requests
 LINGER_SECONDS = 2.0  # reading on after an early answer, so that the client can read it
 WRITE_SECONDS = 120.0  # a client that takes not one byte of what waits for it for so long is gone
@@ -36,15 +42,21 @@ WRITE_LOW_BYTES: Final = 64 * 1024
 
 
 class ClientConnection(Arriving):
-    """`exchange` is the request in work."""
+    """`exchange` is the request in work. `address`: the peer's host; `origin`: whose share of what is scarce it takes."""
 
     __slots__ = (
-        "_pending",
+        "_judged_at",
+        "_judged_bytes",
+        "_pump_due",
         "_pumping",
+        "_refusal",
+        "_swept_at",
+        "_swept_bytes",
         "_unsent",
         "_working_bytes",
         "address",
         "exchange",
+        "origin",
         "paused",
     )
 
@@ -53,9 +65,14 @@ class ClientConnection(Arriving):
         self.address = ""  # host of the peer
         self.exchange: Exchange | None = None
         self.paused = False  # the client reads more slowly than we write
-        self.address = ""  # of whoever has connected
+        self.origin = ""  # whom fairness takes it for
         self._pumping = False
-        self._pending = b""
+        self._pump_due = False  # the loop will call `_pump_on`
+        self._refusal: ErrorAnswer | None = None  # of what came behind the requests in the queue
+        self._judged_at = 0.0  # since when the pace of the body is measured, and from which of its bytes
+        self._judged_bytes = 0
+        self._swept_at = 0.0  # when the sweep last looked, and what of the body was there
+        self._swept_bytes = 0
         self._unsent = 0  # bytes that waited for the client when the sweep last looked
         self._working_bytes = 0  # body of the request in work
 
@@ -79,9 +96,38 @@ class ClientConnection(Arriving):
             self._pump()
 
     @property
+    def held_bytes(self) -> int:
+        """What the router's budget for bodies counts for this client's requests."""
+        return self._body_bytes + self._working_bytes + sum(request.held for request in self._queue)
+
+    @property
+    def brings_body(self) -> bool:
+        """Whether a part of a body is here and its end is not."""
+        return self.stage == Stage.BODY and self._body_bytes > 0
+
+    def pace(self, now: float) -> float:
+        """Bytes per second at which the body has come of late."""
+        if self._since > self._swept_at:  # it began after the sweep last looked
+            return self._body_bytes / max(now - self._since, 0.1)
+        return (self._body_bytes - self._swept_bytes) / max(now - self._swept_at, 0.1)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing is owed, and nothing asked, or only a head that does not get on."""
+        if self.exchange is not None or self._queue or self._pending or self.transport.is_closing():
+            return False
+        waits = self.stage == Stage.IDLE or (self.stage == Stage.HEAD and now - self.mark > SLOW_HEAD_SECONDS)
+        return waits and self._unsent_bytes() == 0
+
+    @property
     def busy(self) -> bool:
         """Whether a request is arriving or in work, or an answer is still on its way."""
-        if self.exchange is not None or self.stage == Stage.HEAD or self.stage == Stage.BODY:
+        if (
+            self.exchange is not None
+            or self.stage == Stage.HEAD
+            or self.stage == Stage.BODY
+            or self._queue
+            or self._pending
+        ):
             return True
         return self.stage != Stage.CLOSED and self._unsent_bytes() > 0
 
@@ -118,10 +164,9 @@ class ClientConnection(Arriving):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.address = peer_of(transport.get_extra_info("peername"))
+        self.origin = origin_of(self.address)
         self.transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         self.mark = self.router.now()
-        peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if peer else ""
         self.router.connections.add(self)
 
     def connection_lost(self, problem: BaseException | None) -> None:
@@ -140,15 +185,15 @@ class ClientConnection(Arriving):
         """The transport closes itself, and `connection_lost` follows."""
 
     def data_received(self, data: bytes) -> None:
-        if self.stage >= Stage.LINGER:
+        if self.stage >= Stage.DEAF:
             return
-        if self.exchange is not None or self.paused:
+        if self.exchange is not None or self.paused or self._queue or self._pending:
             self._pending += data
             if len(self._pending) > PENDING_BYTES:
                 self.transport.pause_reading()
             return
         self._take(data)
-        if self._queue:
+        if self._queue or self._pending:
             self._pump()
 
     def pause_writing(self) -> None:
@@ -169,33 +214,55 @@ class ClientConnection(Arriving):
         if self._pumping:
             return
         self._pumping = True
+        left = ANSWERED_AT_ONCE
         try:
             while self.exchange is None and self.stage < Stage.LINGER and not self.paused:
+                if not left:
+                    self._pump_later()
+                    break
+                left -= 1
                 if self._queue:
                     request = self._queue.popleft()
                     if request is BROKEN:
-                        self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
+                        self._refuse(self._refusal or error("caller_bad_request", "the request is not valid HTTP/1.1"))
                         break
                     self.served += 1
-                    self._working_bytes = len(request.body)
+                    self._working_bytes = request.held
                     self.router.receive(self, request)
                 elif self._pending:
-                    data, self._pending = self._pending, b""
-                    self.transport.resume_reading()
-                    self._feed(data)
+                    self._take_pending()
                 else:
                     break
         finally:
             self._pumping = False
 
+    def _pump_later(self) -> None:
+        if not self._pump_due:
+            self._pump_due = True
+            self.router.loop.call_soon(self._pump_on)
+
+    def _pump_on(self) -> None:
+        self._pump_due = False
+        self._pump()
+
+    def _take_pending(self) -> None:
+        data, self._pending = self._pending, b""
+        self._feed_on(data)
+        if len(self._pending) <= PENDING_BYTES:
+            self.transport.resume_reading()
+
     def _refuse(self, answer: ErrorAnswer) -> None:
-        """Answers a request that never became whole, and closes."""
+        """Answers a request that never became whole, and closes. Nothing that comes behind it is read."""
         if self.stage >= Stage.LINGER:
             return
-        if self._queue:
-            self._queue.append(BROKEN)  # after what came before it
-            return
         self._drop_body()
+        self._pending = b""
+        if self._queue:
+            if self.stage != Stage.DEAF:  # after what came before it
+                self.stage = Stage.DEAF
+                self._refusal = answer
+                self._queue.append(BROKEN)
+            return
         identity = request_id(self._headers.get(b"x-request-id"))
         shown = asked(self._parser.get_method() if self._url and self._parser is not None else b"", self._url)
         self.router.refused(self, self._headers, identity, shown, answer)
@@ -211,6 +278,17 @@ class ClientConnection(Arriving):
             % (answer.status, reason_phrase(answer.status), len(body), identity, NOSNIFF + more, body)
         )
         self._linger()
+
+    def _make_room(self, most: int) -> bool:
+        """Whether the bodies that the router holds are within `most` bytes, now that the slowest have made way."""
+        router = self.router
+        while router.buffered_bytes > most:
+            slowest = slowest_body(router.connections, router.now()) or self
+            slowest._refuse(error("router_overloaded", "the router holds too many request bodies", retry_after=1))
+            if slowest is self:
+                return False
+            router.metrics.made_way["body"] += 1
+        return True
 
     # The sweep
 
@@ -235,9 +313,26 @@ class ClientConnection(Arriving):
         elif stage == Stage.BODY:
             if age > BODY_SECONDS:
                 self._refuse(error("caller_timeout", f"no byte of the request's body came for {BODY_SECONDS:g} s"))
-            elif self._body_bytes < (now - self._since - HEAD_SECONDS - BODY_SECONDS) * BODY_BYTES_PER_SECOND:
-                self._refuse(
-                    error("caller_timeout", f"the request's body came at less than {BODY_BYTES_PER_SECOND} bytes/s")
-                )
+            elif self._is_slow(now):
+                pace = self._least_pace()
+                self._refuse(error("caller_timeout", f"the request's body came at less than {pace} bytes/s"))
         elif stage == Stage.LINGER and age > LINGER_SECONDS:
             self.transport.abort()
+
+    def _least_pace(self) -> int:
+        """Bytes per second: a place is not held for hours."""
+        return max(BODY_BYTES_PER_SECOND, int(max(self._announced, self._body_bytes) / WHOLE_BODY_SECONDS))
+
+    def _is_slow(self, now: float) -> bool:
+        """Whether the body comes too slowly, on the whole or of late, and has had its time to begin."""
+        least, size = self._least_pace(), self._body_bytes
+        self._swept_at, self._swept_bytes = now, size
+        graced = self._since + HEAD_SECONDS + BODY_SECONDS
+        slow = size < (now - graced) * BODY_BYTES_PER_SECOND
+        if self._judged_at < self._since:
+            self._judged_at, self._judged_bytes = self._since, 0
+        span = now - self._judged_at
+        if span >= PACE_SECONDS:
+            slow = slow or (now > graced and size - self._judged_bytes < least * span)
+            self._judged_at, self._judged_bytes = now, size
+        return slow

@@ -1,4 +1,4 @@
-"""A client's request, once it has wholly arrived."""
+"""A client's request, once it has wholly arrived, and which of its headers may be there once only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from typing import Final
 
 
 class Request:
-    """One request as it arrived. Header names are lower case; the last of a repeated header counts."""
+    """One request as it arrived. Header names are lower case; the last of a repeated header counts.
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path", "version_10")
+    `path` is decoded, without the query. `held`: bytes that the router's budget counts for it.
+    """
+
+    __slots__ = ("body", "headers", "held", "keep_alive", "method", "path", "version_10")
 
     def __init__(
-        self, method: bytes, path: bytes, headers: dict[bytes, bytes], body: bytes, keep_alive: bool, version_10: bool
+        self,
+        method: bytes,
+        path: bytes,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        keep_alive: bool,
+        version_10: bool,
+        held: int = 0,
     ) -> None:
         self.method = method
         self.path = path
@@ -19,10 +29,23 @@ class Request:
         self.body = body
         self.keep_alive = keep_alive
         self.version_10 = version_10
+        self.held = held
 
 
 #: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.
 BROKEN: Final = Request(b"", b"", {}, b"", False, False)
+
+#: Headers that decide something. Two of them that differ say two things, and another server may listen to the other one.
+DECIDING: Final = frozenset(
+    b"host authorization api-key x-api-key content-type content-encoding content-length".split()
+)
+_OWN: Final = b"x-genset-"
+
+
+def decides(name: bytes, matched: frozenset[bytes]) -> bool:
+    """Whether a header decides how a request is treated. `matched`: names that routes look at."""
+    return name in DECIDING or name in matched or name.startswith(_OWN)
+
 
 _OFFERS: Final = (b"upgrade", b"connection", b"http2-settings", b"expect")
 

@@ -1,0 +1,22 @@
+"""Whose a request is: the key by which what is scarce is shared among clients. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def origin_of(address: str) -> str:
+    """The client that stands behind a network address, as far as one can tell: the address itself.
+
+    Of IPv6 it is the network of 64 bits, all of whose addresses one machine may use (RFC 4291, 2.5.1; RFC 7721).
+    """
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = parsed.ipv4_mapped
+    if mapped is not None:
+        return str(mapped)
+    return str(ipaddress.IPv6Address(int(parsed) >> 64 << 64))

@@ -1,0 +1,127 @@
+"""The admin port: what it bounds, and that nobody who asks there slows down clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from genset.router import admin
+from tests.router.running import RunningRouter, config, house, until
+from tests.upstream import client
+from tests.upstream.client import chat
+from tests.upstream.scripted import ScriptedUpstream
+
+GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.fixture
+async def router(tmp_path: Path) -> AsyncIterator[RunningRouter]:
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as running:
+        yield running
+
+
+async def raw(router: RunningRouter, data: bytes, within: float = 1.0) -> bytes:
+    return await client.raw("127.0.0.1", router.router.admin_port, data, within)
+
+
+async def latency(router: RunningRouter) -> float:
+    loop = asyncio.get_running_loop()
+    times = []
+    for _ in range(20):
+        began = loop.time()
+        assert (await router.ask(chat(stream=False))).status == 200
+        times.append(loop.time() - began)
+    return median(times)
+
+
+@pytest.mark.parametrize("path", [b"/metrics", b"/-/state", b"/-/config", b"/-/demand"])
+async def test_thousands_of_pipelined_requests_delay_no_client(router: RunningRouter, path: bytes) -> None:
+    alone = await latency(router)
+    connections = [await asyncio.open_connection("127.0.0.1", router.router.admin_port) for _ in range(4)]
+    tasks = []
+    for reader, writer in connections:
+        writer.write(GET % path * 6000)
+        tasks.append(asyncio.ensure_future(reader.read()))  # at most 64 KiB wait for it
+    assert await latency(router) < max(0.05, 10 * alone)
+    for task in tasks:
+        task.cancel()
+    for _, writer in connections:
+        writer.close()
+
+
+async def test_pipelined_requests_are_answered_one_by_one_in_order(router: RunningRouter) -> None:
+    got = await raw(router, GET % b"/-/healthy" + GET % b"/-/nowhere" + b"HEAD /-/ready HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert got.count(b"HTTP/1.1 200 ") == 2 and got.index(b"200 OK") < got.index(b"404 Not Found")
+    assert got.endswith(b"\r\n\r\n")
+    assert (await raw(router, GET % b"/-/healthy" * 100)).count(b"HTTP/1.1 200 ") == 100
+
+
+async def test_metrics_are_rendered_once_a_second_however_many_ask(
+    router: RunningRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected = 0
+    fold = router.router.metrics.fold
+
+    def counted() -> None:
+        nonlocal collected
+        collected += 1
+        fold()
+
+    monkeypatch.setattr(router.router.metrics, "fold", counted)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    pages = [await raw(router, GET % b"/metrics" * 10, within=0.2) for _ in range(5)]
+    assert all(page.count(b"HTTP/1.1 200 ") == 10 for page in pages)
+    passed = loop.time() - began
+    assert collected <= 2 * (1 + passed), "the sweep folds once a second, too"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"POST /-/state HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc" + GET % b"/-/healthy", 413),
+        (b"GET /-/state HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n", 413),
+        (b"POST /-/state HTTP/1.1\r\nhost: x\r\n\r\n", 405),
+        (b"GET /" + b"x" * 20_000, 413),
+        (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n" + GET % b"/-/healthy", 400),
+        (b"nonsense\r\n\r\n", 400),
+    ],
+)
+async def test_what_is_no_get_is_refused(router: RunningRouter, data: bytes, status: int) -> None:
+    got = await raw(router, data)
+    assert got.startswith(b"HTTP/1.1 %d " % status), got
+    assert got.count(b"HTTP/1.1 ") == 1
+
+
+async def test_silent_connections_are_closed(router: RunningRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(admin, "HEAD_SECONDS", 0.1)
+    idle, begun = await asyncio.gather(raw(router, b"", 5), raw(router, b"GET /-/he", 5))
+    assert idle == b"" and begun == b""
+    await until(lambda: not router.router.admin_connections)
+
+
+async def test_whoever_reads_no_answers_gets_no_more_and_is_dropped(
+    router: RunningRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "IDLE_SECONDS", 1.0)
+    _, writer = await asyncio.open_connection("127.0.0.1", router.router.admin_port, limit=1)
+    writer.write(GET % b"/metrics" * 5000)
+    await until(lambda: any(c._stuck for c in router.router.admin_connections), what="an answer that is not taken")
+    assert sum(c._transport.get_write_buffer_size() for c in router.router.admin_connections) < 1_000_000
+    await until(lambda: not router.router.admin_connections, what="the end of who reads nothing")
+    writer.close()
+
+
+async def test_of_many_connections_the_one_that_is_idle_longest_makes_way(router: RunningRouter) -> None:
+    idle = [await asyncio.open_connection("127.0.0.1", router.router.admin_port) for _ in range(admin.CONNECTIONS)]
+    await until(lambda: len(router.router.admin_connections) == admin.CONNECTIONS)
+    assert b"200 OK" in await raw(router, GET % b"/-/ready", 0.3)
+    assert await asyncio.wait_for(idle[0][0].read(), 5) == b""
+    assert len(router.router.admin_connections) <= admin.CONNECTIONS
+    for _, writer in idle:
+        writer.close()

@@ -1,0 +1,85 @@
+"""What a request costs in memory: a router of its own, its peak as the kernel tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.router.running import config, house, spawn
+from tests.upstream.client import request
+from tests.upstream.scripted import ScriptedUpstream
+
+POD_MIB = 256  # router.resources.memory
+MOST = 32 * 1024 * 1024  # limits.maxBody
+START = b'{"model":"counting","messages":[{"role":"user","content":"x"}],"x":['
+
+
+def filled(item: bytes, count: int) -> bytes:
+    """So many values, and text up to the largest body."""
+    values = START + b",".join([item] * count) + b',"'
+    return values + b"a" * (MOST - len(values) - 3) + b'"]}'
+
+
+def memory_mib(pid: int, what: str) -> int:
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) // 1024
+
+
+async def post(port: int, body: bytes) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    async with asyncio.timeout(30):
+        status = int((await reader.readuntil(b"\r\n")).split()[1])
+    writer.close()
+    return status
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (filled(b"[]", 1), 200),
+        (filled(b"100000", 1_500_000), 200),
+        (filled(b'{"k":0}', 270_000), 200),
+        (filled(b"[]", 600_000), 200),
+        (START + b'"' + "ж".encode() + b"a" * 31_000_000 + b'"]}', 200),
+        (START + b'"' + "\U0001f600".encode() + b"a" * 33_000_000 + b'"]}', 413),
+        (START + b",".join([b"[]"] * 10_300_000) + b"]}", 400),
+        (START + b",".join([b"{}"] * 10_300_000) + b"]}", 400),
+    ],
+    ids=["text", "numbers", "objects", "lists", "wide", "too wide", "hostile lists", "hostile objects"],
+)
+async def test_the_largest_bodies_fit_the_default_pod(tmp_path: Path, body: bytes, status: int) -> None:
+    assert len(body) <= MOST
+    async with ScriptedUpstream() as local:
+        process, port, _ = await spawn(tmp_path, config(house(local.base_url)))
+        try:
+            assert await post(port, body) == status
+            assert memory_mib(process.pid, "VmHWM") < POD_MIB
+            assert await post(port, json.dumps({"model": "counting", "messages": []}).encode()) == 200
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def test_names_that_clients_choose_do_not_stay(tmp_path: Path) -> None:
+    async with ScriptedUpstream() as local:
+        process, port, admin = await spawn(tmp_path, config(house(local.base_url), models=["*"]))
+        try:
+            assert await post(port, json.dumps({"model": "m", "messages": []}).encode()) == 200
+            before = memory_mib(process.pid, "VmRSS")
+            for number in range(60):
+                name = f"{number}-" + "n" * 8_000_000
+                assert await post(port, json.dumps({"model": name, "messages": []}).encode()) == 404
+            for number in range(300):
+                name = f"{number}-".ljust(256, "n")
+                assert await post(port, json.dumps({"model": name, "messages": []}).encode()) == 200
+                assert (await request(f"http://127.0.0.1:{port}/v1/models/{name}")).status == 404
+            assert memory_mib(process.pid, "VmRSS") < before + 50
+            page = (await request(f"http://127.0.0.1:{admin}/metrics")).body
+            assert b"nnnn" not in page
+        finally:
+            process.terminate()
+            await process.wait()
