@@ -1,4 +1,4 @@
-"""Running streams are put off where a turn of the loop is long: each in its order, nothing lost, everybody else first."""
+"""Running streams rest where a turn of the loop is long: each has its turn, and everybody else is looked at in between."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from genset.router.breaker import Breaker
 from genset.router.endpoint import Endpoint
 from genset.router.wire import turn as turns
 from genset.router.wire.outbox import Outbox
-from genset.router.wire.turn import READS_BETWEEN_LOOKS, Turn
+from genset.router.wire.turn import READ_AGAIN, READS_BETWEEN_LOOKS, Turn
 from genset.router.wire.upstream import UpstreamConnection
 from tests.unit.router.test_surplus_bytes import CHUNKED, REQUEST, FakeListener, FakeTransport
 
@@ -32,7 +32,6 @@ class PausableTransport(FakeTransport):
 @pytest.fixture(autouse=True)
 def _every_turn_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "LONG_SECONDS", 0.0)
-    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
 
 
 def stream(outbox: Outbox) -> tuple[UpstreamConnection, FakeListener, PausableTransport]:
@@ -53,76 +52,58 @@ def lengthen(turn: Turn) -> None:
     assert turn.is_long()
 
 
-async def test_a_long_turn_puts_running_streams_off_and_each_has_its_turn() -> None:
+async def test_in_a_long_turn_each_stream_is_read_once_and_then_again_in_its_order() -> None:
     outbox = Outbox(asyncio.get_running_loop())
-    many = [stream(outbox) for _ in range(3 * READS_BETWEEN_LOOKS)]
-    fresh = UpstreamConnection(Endpoint("127.0.0.1", 1, Breaker(lambda: 0.5)))
-    fresh.connection_made(PausableTransport())  # type: ignore[arg-type]
+    many = [stream(outbox) for _ in range(3 * READ_AGAIN)]
     lengthen(outbox.turn)
     for connection, listener, transport in many:
         connection.data_received(EVENT)
-        assert listener.body == b"data: b\n\n" * 2 and not transport.reads
+        assert listener.body == b"data: b\n\n" * 3, "what was read is passed on at once"
+        assert not transport.reads
+    fresh = UpstreamConnection(Endpoint("127.0.0.1", 1, Breaker(lambda: 0.5)))
+    begins = PausableTransport()
+    fresh.connection_made(begins)  # type: ignore[arg-type]
     begun = FakeListener(fresh)
     fresh.begin(begun, REQUEST, outbox)
     outbox.flush()
     fresh.data_received(CHUNKED + EVENT)
-    assert begun.body == b"data: b\n\n", "a newcomer's answer waited behind running streams"
-    turns_taken = 0
-    while not all(transport.reads for _, _, transport in many):
+    assert begun.body == b"data: b\n\n" and begins.reads, "a newcomer's answer rests"
+    for turn in range(1, 4):
         await asyncio.sleep(0)
-        turns_taken += 1
-        assert turns_taken < 20
-    assert turns_taken >= 3, "the loop did not look at anybody else in between"
-    assert [listener.body for _, listener, _ in many] == [b"data: b\n\n" * 3] * len(many)
+        reads = [transport.reads for _, _, transport in many]
+        assert reads == [True] * turn * READ_AGAIN + [False] * (3 - turn) * READ_AGAIN
     await asyncio.sleep(0)
     assert not outbox.turn.long
 
 
-async def test_what_was_put_off_comes_before_what_follows() -> None:
+async def test_a_connection_that_is_done_with_does_not_rest() -> None:
     outbox = Outbox(asyncio.get_running_loop())
-    lengthen(outbox.turn)
-    connection, listener, _ = stream(outbox)
-    connection.data_received(b"9\r\ndata: c\n\n\r\n")
-    connection.data_received(b"9\r\ndata: d\n\n\r\n0\r\n\r\n")  # a transport that had read it already
-    assert listener.ends == 0
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert (listener.body, listener.ends) == (b"data: b\n\ndata: b\n\ndata: c\n\ndata: d\n\n", 1)
-    assert connection.endpoint.idle == [connection]
-
-
-@pytest.mark.parametrize("how", ["eof", "lost", "reset"])
-async def test_the_end_of_the_connection_comes_behind_what_was_put_off(how: str) -> None:
-    outbox = Outbox(asyncio.get_running_loop())
-    lengthen(outbox.turn)
-    connection, listener, _ = stream(outbox)
-    connection.data_received(b"9\r\ndata: c\n\n\r\n0\r\n\r\n" if how == "eof" else b"9\r\ndata: c\n\n\r\n")
-    if how == "eof":
-        connection.eof_received()
-    else:
-        connection.connection_lost(None if how == "lost" else ConnectionResetError("reset"))
-    assert listener.body.endswith(b"data: c\n\n")
-    assert listener.ends == (how == "eof") and len(listener.lost) == (how != "eof")
-    for _ in range(3):
-        await asyncio.sleep(0)  # and nothing of it comes twice
-    assert listener.body == b"data: b\n\n" * 2 + b"data: c\n\n"
-
-
-async def test_a_dropped_connection_is_forgotten() -> None:
-    outbox = Outbox(asyncio.get_running_loop())
-    lengthen(outbox.turn)
     connection, listener, transport = stream(outbox)
+    lengthen(outbox.turn)
+    connection.data_received(b"9\r\ndata: c\n\n\r\n0\r\n\r\n")
+    assert listener.ends == 1 and connection.endpoint.idle == [connection]
+    assert transport.reads, "an idle connection would not notice that it is closed"
+
+
+@pytest.mark.parametrize("how", ["drop", "lost"])
+async def test_a_connection_that_is_closed_is_not_read_again(how: str) -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    connection, _, transport = stream(outbox)
+    lengthen(outbox.turn)
     connection.data_received(EVENT)
-    connection.drop()
+    if how == "drop":
+        connection.drop()
+    else:
+        connection.connection_lost(ConnectionResetError("reset"))
     for _ in range(3):
         await asyncio.sleep(0)
-    assert listener.body == b"data: b\n\n" * 2 and not transport.reads and transport.aborted
+    assert not transport.reads and connection.closed
 
 
 async def test_a_client_that_does_not_read_and_a_long_turn_do_not_undo_each_other() -> None:
     outbox = Outbox(asyncio.get_running_loop())
-    lengthen(outbox.turn)
     connection, _, transport = stream(outbox)
+    lengthen(outbox.turn)
     connection.data_received(EVENT)
     connection.pause()
     for _ in range(3):
@@ -140,7 +121,21 @@ async def test_a_client_that_does_not_read_and_a_long_turn_do_not_undo_each_othe
     assert transport.reads
 
 
-async def test_short_turns_put_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_under_tls_it_is_the_socket_that_rests() -> None:
+    outbox = Outbox(asyncio.get_running_loop())
+    connection, _, transport = stream(outbox)
+    raw = PausableTransport()
+    connection.made_over(raw)  # type: ignore[arg-type]
+    lengthen(outbox.turn)
+    connection.data_received(EVENT)
+    assert (transport.reads, raw.reads) == (True, False)
+    connection.pause()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert (transport.reads, raw.reads) == (False, True)
+
+
+async def test_in_short_turns_nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "LONG_SECONDS", 3600.0)
     outbox = Outbox(asyncio.get_running_loop())
     connection, listener, transport = stream(outbox)

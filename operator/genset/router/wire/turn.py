@@ -2,9 +2,9 @@
 
 libuv hands out events for as long as more than 1,024 are ready, up to 48 times, and only then looks at timers, tasks and
 new connections. Streams that send faster than they are passed on are always ready: a turn took seconds, newcomers waited
-for it, and deadlines passed for what nobody had looked at. So, once a turn is long, what running streams send is put
-off: such a stream is not read again before its turn has come, and the loop looks at everybody else in between. A
-stream's next read brings then what it has sent meanwhile in one piece, which costs less.
+for it, and deadlines passed for what nobody had looked at. So, once a turn is long, a running stream that was read rests:
+it is read again in a later turn, when those that rest longer have been, a few in each, and in between the loop looks at
+everybody else. What it has sent meanwhile comes in one read then, which costs less.
 
 Where turns are short, as they are below the router's capacity, this is one addition per read.
 """
@@ -17,27 +17,27 @@ from collections import deque
 from typing import Final, Protocol
 
 READS_BETWEEN_LOOKS: Final = 64  # at the time; a read costs 10 to 20 µs
-LONG_SECONDS = 0.005  # of one turn, after which running streams are put off
-SLICE_SECONDS = 0.003  # spent on them in one turn
+LONG_SECONDS = 0.01  # of one turn, after which running streams rest
+READ_AGAIN: Final = 256  # streams in one turn, while there are more
 
 _monotonic: Final = time.monotonic
 
 
-class Postponed(Protocol):
-    """A connection whose data was put off."""
+class Resting(Protocol):
+    """A connection that is not read for now."""
 
-    def go_on(self) -> None:
-        """Takes what was put off."""
+    def read_again(self) -> None:
+        """Its turn has come."""
 
 
 class Turn:
-    """Of one event loop. `reads` is counted up by whoever reads a running stream; `long`: this turn already is."""
+    """Of one event loop. `reads` is counted up by whoever reads a running stream; `long`: streams rest."""
 
-    __slots__ = ("_began", "_due", "_ended", "_loop", "_waiting", "long", "reads")
+    __slots__ = ("_began", "_due", "_ended", "_loop", "_resting", "long", "reads")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[Postponed] = deque()
+        self._resting: deque[Resting] = deque()
         self._began = 0.0
         self._due = False  # the loop will call `_turn_ended`
         self._ended = self._turn_ended
@@ -57,19 +57,15 @@ class Turn:
             self.long = True
         return self.long
 
-    def put_off(self, connection: Postponed) -> None:
-        """It goes on behind those that wait already."""
-        self._waiting.append(connection)
+    def rest(self, connection: Resting) -> None:
+        """It is read again after those that rest already."""
+        self._resting.append(connection)
 
     def _turn_ended(self) -> None:
-        waiting = self._waiting
-        until = _monotonic() + SLICE_SECONDS
-        while waiting:
-            for _ in range(min(READS_BETWEEN_LOOKS, len(waiting))):
-                waiting.popleft().go_on()
-            if _monotonic() >= until:
-                break
-        if waiting:
-            self._loop.call_soon(self._ended)  # and until then others have theirs
+        resting = self._resting
+        for _ in range(min(READ_AGAIN, len(resting))):
+            resting.popleft().read_again()
+        if resting:
+            self._loop.call_soon(self._ended)
         else:
             self._due = self.long = False

@@ -53,10 +53,9 @@ class UpstreamConnection(asyncio.Protocol):
         "_keep",
         "_outbox",
         "_parser",
-        "_put_off",
         "_raw",
+        "_rests",
         "_runs",
-        "_stash",
         "_turn",
         "closed",
         "complete",
@@ -89,8 +88,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep = False
         self._body: list[bytes] = []
         self._held = False  # not read, because its client does not read
-        self._put_off = False  # not read before its turn comes; see `turn`
-        self._stash = b""  # read, but put off
+        self._rests = False  # not read before its turn comes; see `turn`
         self._runs = 0  # reads of this body so far, up to where it is a running stream
         self._raw: Any = None  # the socket's own transport, under TLS
         self._turn: Turn | None = None
@@ -119,7 +117,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.listener = self.direct = None
         self.closed = True
         self._parser = None
-        self._stash = b""
         if self.transport is not None:
             self.transport.abort()
 
@@ -146,26 +143,20 @@ class UpstreamConnection(asyncio.Protocol):
     def resume(self) -> None:
         if self._held and not self.closed:
             self._held = False
-            if not (self._put_off and self._raw is self.transport):
+            if not (self._rests and self._raw is self.transport):
                 self.transport.resume_reading()
 
-    def go_on(self) -> None:
-        """Takes what was put off in a long turn, and is read again."""
-        if not self._put_off:
-            return
-        self._put_off = False
-        if not self.closed and not self._raw.is_closing() and not (self._held and self._raw is self.transport):
-            self._raw.resume_reading()
-        self._take_stash()
-
-    def _take_stash(self) -> None:
-        data, self._stash = self._stash, b""
-        if data:
-            self._take(data)
+    def read_again(self) -> None:
+        """Its turn has come, or somebody needs it before."""
+        if self._rests:
+            self._rests = False
+            if not self.closed and not self._raw.is_closing() and not (self._held and self._raw is self.transport):
+                self._raw.resume_reading()
 
     def _pool(self, now: float) -> None:
         self.reused = True
         self.since = now
+        self.read_again()
         self.endpoint.idle.append(self)
 
     def _reset(self) -> None:
@@ -179,20 +170,12 @@ class UpstreamConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        turn = self._turn
-        if turn is not None and (self.direct is not None or self._runs >= RUNNING_READS):
+        turn, direct = self._turn, self.direct
+        if turn is not None and (direct is not None or self._runs >= RUNNING_READS):
             reads = turn.reads = turn.reads + 1
-            if (turn.long or reads % READS_BETWEEN_LOOKS == 0) and turn.is_long() and not self._raw.is_closing():
-                self._stash += data
-                if not self._put_off:
-                    self._put_off = True
-                    self._raw.pause_reading()
-                    turn.put_off(self)
-                return
-        self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        if (direct := self.direct) is not None and self._between and direct(data):
+            if (turn.long or reads % READS_BETWEEN_LOOKS == 0) and turn.is_long() and not self._rests:
+                self._rest(turn)
+        if direct is not None and self._between and direct(data):
             return
         parser = self._parser
         if parser is None or self.complete:
@@ -231,6 +214,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._deliver()
         self._between = between and self.direct is not None and not self.complete
 
+    def _rest(self, turn: Turn) -> None:
+        if not self._raw.is_closing():
+            self._rests = True
+            self._raw.pause_reading()
+            turn.rest(self)
+
     def _is_chunked(self) -> bool:
         return b"transfer-encoding" in self._headers
 
@@ -253,14 +242,12 @@ class UpstreamConnection(asyncio.Protocol):
         return True
 
     def eof_received(self) -> None:
-        self._take_stash()
         if self.listener is not None and self._head_done and not self._framed and not self.complete:
             self.complete = True  # a body that ends with the connection
             self._keep = False
             self._deliver(verified=False)
 
     def connection_lost(self, problem: BaseException | None) -> None:
-        self._take_stash()
         self.closed = True
         self._forget()
         if self.listener is not None and not self.complete:
