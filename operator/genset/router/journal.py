@@ -38,7 +38,7 @@ class Journal:
     def take(self, config: RouterConfig) -> None:
         """What a configuration says of it."""
         self._proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
-        self._required = config.log.required
+        self._required = config.log is not None and config.log.required
         self._look()
 
     def client_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
