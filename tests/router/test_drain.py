@@ -53,7 +53,9 @@ async def test_sigterm_drains(tmp_path: Path) -> None:
                 process.kill()
                 await process.wait()
     lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
-    assert [line["request"] for line in lines[:-1]] == ["GET /v1/models"] * 2, "those that the router answers leave lines, too"
+    assert [line["request"] for line in lines[:-1]] == ["GET /v1/models"] * 2, (
+        "those that the router answers leave lines, too"
+    )
     lines = lines[-1:]
     assert [line["backend"] for line in lines] == ["house"]
     assert lines[0]["attempts"][0].startswith("house:ok:") and lines[0]["outputTokens"] == 40
