@@ -248,6 +248,7 @@ async def test_what_a_full_log_loses_last_are_the_lines_of_served_requests(
             for _ in range(40):
                 await router.ask(chat(stream=False))
                 await asyncio.sleep(0.03)
+            await until(lambda: router.router.metrics.log_lines_dropped > 0)
             file = os.open(tmp_path / "log", os.O_WRONLY)
             os.dup2(file, running.router._options.access_log or -1)
             await until(lambda: not router.router.journal.unlogged)

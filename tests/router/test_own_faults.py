@@ -46,7 +46,7 @@ async def test_one_request_that_cannot_be_looked_after(
 
     async with ScriptedUpstream(choose=choose) as local:
         content = config(house(local.base_url), models=["*"], failover={"stallSeconds": 0.5, "continueStreams": False})
-        async with RunningRouter(tmp_path, content) as router:
+        async with RunningRouter(tmp_path, content, log=tmp_path / "log") as router:
             ill = asyncio.ensure_future(router.ask(chat(model="poison", user="poison")))
             others = [asyncio.ensure_future(router.ask(chat())) for _ in range(5)]
             for answer in await asyncio.wait_for(asyncio.gather(*others), 5):
@@ -63,3 +63,4 @@ async def test_one_request_that_cannot_be_looked_after(
             assert 'error="router_internal",route="route",status="500"} 1.0' in text
             assert (await client.request(router.url + "/v1/models")).status == 200
     assert "a fault of ours" in caplog.text
+    assert (tmp_path / "log").read_text().count('"error":"router_internal"') == 1, "this request leaves a line, too"

@@ -71,8 +71,8 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
         ),
         telemetry=_telemetry(resource.spec.router.telemetry),
         cors=_cors(resource.spec.router.cors),
-        trusted_proxies=tuple(resource.spec.router.trusted_proxies),
-        log=LogConfig(required=resource.spec.router.log.required),
+        trusted_proxies=tuple(resource.spec.router.trusted_proxies) or None,
+        log=LogConfig(required=True) if resource.spec.router.log.required else None,
     )
 
 

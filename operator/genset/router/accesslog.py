@@ -256,7 +256,8 @@ class AccessLog:
             rest = memoryview(batch)
             while rest:
                 try:
-                    rest = rest[os.write(self._descriptor, rest) :]
+                    written = os.write(self._descriptor, rest)  # no call inside a slice: compiled, it runs twice
+                    rest = rest[written:]
                 except OSError as problem:
                     self._problem = problem.strerror or str(problem)
                     if self._closing.wait(pause):

@@ -28,7 +28,7 @@ def introduction(
     lines += [f"  {_backend(backend)}" for backend in config.backends]
     if config.cors is not None:
         lines.append(f"  web pages: {', '.join(config.cors.allowed_origins)}")
-    if config.log.required:
+    if config.log is not None and config.log.required:
         lines.append("  log.required: requests are refused while their lines cannot be written")
     return lines
 

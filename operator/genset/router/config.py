@@ -183,7 +183,7 @@ class CorsConfig(_Model):
 class LogConfig(_Model):
     """`required`: requests are refused while their lines cannot be written."""
 
-    required: bool = False
+    required: bool
 
 
 class RouterConfig(_Model):
@@ -201,12 +201,12 @@ class RouterConfig(_Model):
     limits: LimitsConfig = LimitsConfig()
     telemetry: TelemetryConfig | None = None
     cors: CorsConfig | None = None
-    trusted_proxies: tuple[str, ...] = ()  # networks
-    log: LogConfig = LogConfig()
+    trusted_proxies: tuple[str, ...] | None = None  # networks
+    log: LogConfig | None = None
 
     @model_validator(mode="after")
     def _trusts_networks(self) -> Self:
-        for network in self.trusted_proxies:
+        for network in self.trusted_proxies or ():
             if not is_network(network):
                 raise ValueError(f"trustedProxies: {network!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8")
         return self

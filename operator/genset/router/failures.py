@@ -104,9 +104,9 @@ class FailureBook:
         book.append(record)
         self.bytes += record.bytes
         if len(book) > KEPT_FAILURES:
-            self._drop_oldest(book)
+            self._drop_one(book)
         while self.bytes > KEPT_BYTES:
-            self._drop_oldest(max(self._books.values(), key=len))
+            self._drop_one(max(self._books.values(), key=len))
 
     def keep(self, backends: Iterable[str]) -> None:
         """Forgets the backends that a new configuration no longer has."""
@@ -118,8 +118,17 @@ class FailureBook:
         """The records of one backend, newest first."""
         return [record.shown for record in reversed(self._books.get(backend, ()))]
 
-    def _drop_oldest(self, book: deque[Record]) -> None:
-        self.bytes -= book.popleft().bytes
+    def _drop_one(self, book: deque[Record]) -> None:
+        """The oldest of the most frequent outcome: whoever repeats one mistake pushes out nobody else's failures."""
+        counts: dict[str, int] = {}
+        for record in book:
+            counts[record.alike[0]] = counts.get(record.alike[0], 0) + 1
+        most = max(counts.values())
+        for index, record in enumerate(book):
+            if counts[record.alike[0]] == most:
+                self.bytes -= record.bytes
+                del book[index]
+                return
 
 
 def masked(failure: Failure, mask: Mask) -> Failure:

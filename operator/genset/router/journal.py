@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 class Journal:
     """`unlogged` says why requests must be refused for want of a log (`log.required`); empty if they need not."""
 
-    __slots__ = ("_log", "_proxies", "_required", "_wall", "unlogged")
+    __slots__ = ("_log", "_lost", "_proxies", "_required", "_wall", "unlogged")
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._log: AccessLog | None = None
+        self._lost = 0  # lines, as far as they were told
         self._proxies: Proxies | None = None  # whose X-Forwarded-For is believed
         self._required = False
         self.unlogged = ""
@@ -38,7 +39,7 @@ class Journal:
     def take(self, config: RouterConfig) -> None:
         """What a configuration says of it."""
         self._proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
-        self._required = config.log.required
+        self._required = config.log is not None and config.log.required
         self._look()
 
     def client_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
@@ -70,8 +71,11 @@ class Journal:
             self._log.add(line)
 
     def flush(self) -> int:
-        """Ten times a second. The number of lines that had to be dropped."""
-        lost = self._log.flush() if self._log is not None else 0
+        """Ten times a second. The number of lines that were lost since the last time."""
+        lost = 0
+        if self._log is not None:
+            self._log.flush()
+            lost, self._lost = self._log.dropped - self._lost, self._log.dropped
         self._look()
         return lost
 

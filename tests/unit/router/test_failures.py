@@ -46,6 +46,17 @@ def test_the_same_again_takes_no_further_place() -> None:
     assert (last["at"], last["lastAt"], last["requestId"]) == ("t0", "t999", "r999")
 
 
+def test_one_kind_of_failure_pushes_out_only_itself() -> None:
+    """A client that makes up a new mistake each time leaves the evidence of an outage where it is."""
+    book = FailureBook()
+    for n in range(3):
+        add(book, failure(f"crash {n}"))
+    for n in range(1000):
+        add(book, Failure(Outcome.REJECTED, "answered 400", 400, words=f"mistake {n}"))
+    words = [shown["words"] for shown in book.view("house")]
+    assert words[-3:] == ["crash 2", "crash 1", "crash 0"] and words[0] == "mistake 999" and len(words) == KEPT_FAILURES
+
+
 def test_bytes_are_bounded_over_all_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "KEPT_BYTES", 10_000)
     book = FailureBook()
