@@ -82,7 +82,8 @@ class Calling(Outgoing):
         self._rule: Rule | None = None  # by which the present attempt writes on
         self._refused_rules: list[Backend] | None = None
         self._asked_whole: Backend | None = None  # refused a stream; asked for the whole answer itself
-        self._lowered: tuple[Backend, int] | None = None  # has less room for the answer than the client's limit
+        #: has less room for the answer than the client's limit: how much, and whether that is the second guess
+        self._lowered: tuple[Backend, int, bool] | None = None
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
 
@@ -203,16 +204,23 @@ class Calling(Outgoing):
 
     def lowers_limit(self, failure: Failure) -> bool:
         """Whether only the limit of the answer was too much for a refusing server. Then it is asked again, with a lower one."""
-        asked, backend = limit_of(self._json), self.backend
-        if not asked or (self._lowered is not None and self._lowered[0] is backend):
+        asked, backend, before = limit_of(self._json), self.backend, self._lowered
+        if not asked:
             return False
         if self._rule is not None:
             asked += self._rule.surplus_tokens
-        lower = lower_limit(asked, failure.words, self._estimate(), backend.context_tokens)
+        again = before is not None and before[0] is backend
+        if before is not None and again:
+            if before[2]:
+                return False
+            asked = min(asked, before[1])
+        elif backend.refuses_limits and backend.context_tokens is not None:
+            asked = limit_that_fits(asked, self._estimate(), backend.context_tokens) or asked
+        lower = lower_limit(asked, failure.words, self._estimate(), backend.context_tokens, again=again)
         if lower is None:
             return False
         backend.refuses_limits = True
-        self._lowered = (backend, lower)
+        self._lowered = (backend, lower, again)
         self._ask_otherwise(failure, "lower_max_tokens")
         return True
 
