@@ -13,7 +13,7 @@ from genset.router.backend import Backend
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import ask
 from genset.router.continuation.splice import Splice
-from genset.router.decisions import Candidate
+from genset.router.decisions import Candidate, Phase
 from genset.router.endpoint import Endpoint
 from genset.router.errors import ErrorAnswer, error
 from genset.router.forward import Forward
@@ -54,6 +54,8 @@ class Calling(Outgoing):
         "_task",
         "_timer",
         "_want_usage",
+        "_weighed_at",
+        "_weight",
         "routed",
         "sent_at",
     )
@@ -84,6 +86,8 @@ class Calling(Outgoing):
         self._asked_whole: Backend | None = None  # refused a stream; asked for the whole answer itself
         #: has less room for the answer than the client's limit: how much, and whether that is the second guess
         self._lowered: tuple[Backend, int, bool] | None = None
+        self._weighed_at = 0.0
+        self._weight: tuple[Reply, int] | None = None  # tokens that had come by then
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
 
@@ -243,6 +247,18 @@ class Calling(Outgoing):
     def listens_to(self, reply: Reply) -> bool:
         """Whether this is still the answer that is waited for."""
         return self._connection is not None and self._reply is reply
+
+    def _weigh(self, now: float) -> None:
+        """Looks at times whether what went on held any token: events without one do not keep a stream alive for ever."""
+        reply, machine = self._reply, self.machine
+        weighed, before = self._weighed_at, self._weight
+        self._weighed_at, self._weight = now, None
+        if machine.phase != Phase.COMMIT or reply is None or reply.reader is None:
+            return
+        tokens = reply.reader.tokens()
+        self._weight = (reply, tokens)
+        if before is not None and before[0] is reply and before[1] == tokens:
+            machine.last = weighed
 
     def _is_bound(self) -> bool:
         """Whether nobody else could write on the answer that stalls, where no setting says how long that may take."""
