@@ -69,7 +69,29 @@ async def test_who_refused_a_limit_gets_it_lowered_from_then_on(tmp_path: Path) 
             assert (await router.ask(body)).complete
             assert (await router.ask({**body, "max_completion_tokens": 4000})).complete
         limits = [request["max_completion_tokens"] for request in sent(local)]
-        assert limits == [32000, 7942, 8192 - 1250, 4000]
+        assert limits == [32000, 7942, 8192 - 1000, 4000]
+
+
+async def test_who_does_not_say_how_long_the_prompt_is_may_refuse_twice(tmp_path: Path) -> None:
+    """vLLM counts the prompt only up to one token too many; the router's own estimate may be too low."""
+
+    def refusal(asked: int) -> Status:
+        words = f"requested {asked} output tokens and your prompt contains at least {8193 - asked} input tokens"
+        message = (
+            f"This model's maximum context length is 8192 tokens. However, you {words}, for a total of at least 8193."
+        )
+        return Status(400, steps.error_body(message, "BadRequestError", 400))
+
+    body = chat(max_tokens=8000, messages=[{"role": "user", "content": "x" * 16_000}])
+    async with ScriptedUpstream([refusal(8000), refusal(4192)], default=Answer()) as local:
+        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
+            answer = await router.ask(body)
+        assert answer.complete, answer
+        assert [request["max_tokens"] for request in sent(local)] == [8000, 4192, 3192]
+    async with ScriptedUpstream(default=refusal(4000)) as local:
+        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
+            refused = await router.ask(body)
+        assert is_understood(refused, "maximum context length is 8192 tokens") and len(local.requests) == 3
 
 
 @pytest.mark.parametrize("second", ["refused again", "too little is left"])

@@ -120,6 +120,32 @@ async def test_signs_of_life_without_an_answer_end(tmp_path: Path) -> None:
         assert answer.ended_at is not None and 3.8 < answer.ended_at - answer.started < 6.0
 
 
+async def test_events_without_a_token_do_not_keep_a_stream_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "LIFE_MOST_SECONDS", 1.0)
+    empty = [part for _ in range(200) for part in (0.1, chunk(event({"content": ""})))]
+    async with FakeServer(HEAD, chunk(text("a")), *empty).running() as server, ScriptedUpstream() as other:
+        second = cloud(other.base_url, continuation="Prefill")
+        async with RunningRouter(tmp_path, config(house(server.url), second)) as router:
+            answer = await router.ask(chat())
+        assert answer.complete and answer.text.startswith("a") and len(other.requests) == 1
+        assert (
+            answer.ended_at is not None and answer.ended_at - answer.started < 12.0
+        )  # twice the 4 s, and a busy machine
+
+
+async def test_slow_tokens_are_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "LIFE_MOST_SECONDS", 1.0)
+    monkeypatch.setattr(backend, "STALL_LOCAL_SECONDS", 2.0)
+    slow = [part for _ in range(16) for part in (0.25, chunk(text("b")))]
+    pieces = [HEAD, *slow, chunk(event({}, "stop")), chunk(DONE), b"0\r\n\r\n"]
+    async with FakeServer(*pieces).running() as server, ScriptedUpstream() as other:
+        async with RunningRouter(tmp_path, config(house(server.url), cloud(other.base_url))) as router:
+            answer = await router.ask(chat())
+        assert answer.complete and answer.text == "b" * 16 and not other.requests
+
+
 @pytest.mark.parametrize("how", ["pings", "silent"])
 async def test_a_buffered_tool_call_is_waited_for(tmp_path: Path, how: str) -> None:
     """With signs of life nobody is given up; without them not where an open call keeps everybody else from writing on."""

@@ -2,7 +2,8 @@
 
 `max_tokens` bounds an answer; few answers come near it, and clients that do not know the model ask for 32,000. Some
 engines write until the context is full (llama.cpp, Ollama), others refuse prompt and limit together, although the prompt
-alone would fit (vLLM, SGLang, TGI, most clouds). These are asked once more with what they have room for.
+alone would fit (vLLM, SGLang, TGI, most clouds). These are asked once more with what they have room for; twice, if they
+do not say how long the prompt is, because the router can only estimate that.
 
 What the sentences say is trusted for the request that was refused with them and for no other: they may quote it.
 """
@@ -102,31 +103,34 @@ def _room(told: dict[str, int]) -> Room:
     return Room(context, 0, least=True)
 
 
-def lower_limit(asked: int, message: str, estimate: int, context: int | None) -> int | None:
+def lower_limit(asked: int, message: str, estimate: int, context: int | None, *, again: bool = False) -> int | None:
     """The limit with which a server may take the request that it has refused; None: it will not take it.
 
     `asked`: the limit that it refused. `estimate`: tokens of the prompt as the router counts them. `context`: what it
-    holds as far as the policy says, for messages without numbers.
+    holds as far as the policy says, for messages without numbers. `again`: it has refused a lowered one before, which
+    it may only where it did not say how long the prompt is.
     """
     room = room_of(message)
     if room is None:
         if context is None or not _SPEAKS_OF_LIMIT.search(message[:MOST_MESSAGE_CHARACTERS]):
             return None
         room = Room(context, 0, least=True)
-    prompt = room.prompt
-    if room.least:  # a quarter more than estimated: it is asked only once more
-        prompt = max(prompt, estimate + estimate // 4)
-    left = room.context - prompt
-    if room.least and left < LEAST_ANSWER_TOKENS <= room.context - max(room.prompt, estimate):
-        left = LEAST_ANSWER_TOKENS
-    return left if LEAST_ANSWER_TOKENS <= left < asked else None
+    if not room.least:
+        left = room.context - room.prompt
+        return left if LEAST_ANSWER_TOKENS <= left < asked and not again else None
+    left = room.context - max(room.prompt, estimate)
+    if left < LEAST_ANSWER_TOKENS:
+        return None
+    if again or left > asked - asked // 16:  # the estimate was too low, or that is what was refused
+        left = max(LEAST_ANSWER_TOKENS, room.context - max(room.prompt, estimate + estimate // 4))
+    return left if left < asked else None
 
 
 def limit_that_fits(asked: int, estimate: int, context: int) -> int | None:
     """What to ask a server for that is known to refuse more than its context; None: the client's own limit fits."""
     if asked <= context - estimate:
         return None
-    return max(LEAST_ANSWER_TOKENS, context - estimate - estimate // 4)
+    return max(LEAST_ANSWER_TOKENS, context - estimate)
 
 
 def limit_of(request: Mapping[str, Any]) -> int:

@@ -93,15 +93,17 @@ LOWERED: list[tuple[int, str, int, int | None, int | None]] = [
     (8000, OPENAI, 900, None, 7192),
     (32000, SEEN["vLLM 0.10"][0], 100, None, 16134),
     (32000, SEEN["vLLM 0.12, counted to the end"][0], 100, None, 28768),
-    (32000, SEEN["vLLM 0.12, counted to one too many"][0], 8000, None, 22768),
-    (32000, SEEN["vLLM 0.12, counted to one too many"][0], 31000, None, 16),  # it may just fit
+    (32000, SEEN["vLLM 0.12, counted to one too many"][0], 8000, None, 24768),
+    (24768, SEEN["vLLM 0.12, counted to one too many"][0], 8000, None, 22768),  # what was estimated was refused
+    (32000, SEEN["vLLM 0.12, counted to one too many"][0], 31000, None, 1768),
+    (1768, SEEN["vLLM 0.12, counted to one too many"][0], 31000, None, 16),  # it may just fit
     (32000, SEEN["vLLM 0.12, counted to one too many"][0], 33000, None, None),
-    (100000, SEEN["vLLM 0.32"][0], 400, None, 1548),
+    (100000, SEEN["vLLM 0.32"][0], 400, None, 1648),
     (20000, SEEN["Anthropic"][0], 1, None, 10000),
     (8000, OPENAI.replace("9000", "16180").replace("1000", "8180"), 8000, None, None),  # 12 are left
     (100, OPENAI, 900, None, None),  # less than what is left was asked for: it is not that
     (0, OPENAI, 900, None, None),
-    (32000, "max_tokens is too big for this model", 1000, 8192, 6942),
+    (32000, "max_tokens is too big for this model", 1000, 8192, 7192),
     (32000, "max_tokens is too big for this model", 1000, None, None),
 ]
 
@@ -111,6 +113,11 @@ def test_the_limit_of_the_second_try(
     asked: int, message: str, estimate: int, context: int | None, expected: int | None
 ) -> None:
     assert lower_limit(asked, message, estimate, context) == expected
+
+
+def test_only_who_does_not_say_how_long_the_prompt_is_is_asked_a_third_time() -> None:
+    assert lower_limit(8000, OPENAI, 900, None, again=True) is None
+    assert lower_limit(24768, SEEN["vLLM 0.12, counted to one too many"][0], 8000, None, again=True) == 22768
 
 
 @given(st.text(max_size=6000), st.integers(0, 10**9), st.integers(0, 10**7))
@@ -127,7 +134,7 @@ def test_a_long_message_costs_little() -> None:
 
 def test_a_limit_that_fits_stays() -> None:
     assert limit_that_fits(4000, 4000, 8192) is None and limit_that_fits(4192, 4000, 8192) is None
-    assert limit_that_fits(4193, 4000, 8192) == 3192
+    assert limit_that_fits(4193, 4000, 8192) == 4192
     assert limit_that_fits(32000, 8190, 8192) == 16
 
 

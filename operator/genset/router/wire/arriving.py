@@ -348,11 +348,11 @@ class Arriving(asyncio.Protocol):
         router = self.router
         try:
             plain = body if is_plain(coding) else unpacked(coding, body, self._limit)
-        except UnknownCodingError as problem:
+        except UnknownCodingError as unknown:
             accepted = ACCEPTED.decode()
             self._refuse(
                 error(
-                    "caller_unsupported_encoding", f"the request body is {problem}; there are {accepted}, one at a time"
+                    "caller_unsupported_encoding", f"the request body is {unknown}; there are {accepted}, one at a time"
                 )
             )
         except TooLargeError:

@@ -17,7 +17,7 @@ from genset.router.backend import Backend
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import ask
 from genset.router.continuation.splice import Splice
-from genset.router.decisions import Candidate
+from genset.router.decisions import Candidate, Phase
 from genset.router.endpoint import Endpoint
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import upstream_id
@@ -63,6 +63,8 @@ class Calling(Outgoing):
         "_timer",
         "_tree",
         "_want_usage",
+        "_weighed_at",
+        "_weight",
         "_without",
         "routed",
         "sent_at",
@@ -92,7 +94,10 @@ class Calling(Outgoing):
         self._rule: Rule | None = None  # by which the present attempt writes on
         self._refused_rules: list[Backend] | None = None
         self._without: tuple[Backend, set[str]] | None = None  # fields of ours that it has just refused
-        self._lowered: tuple[Backend, int] | None = None  # has less room for the answer than the client's limit
+        #: has less room for the answer than the client's limit: how much, and whether that is the second guess
+        self._lowered: tuple[Backend, int, bool] | None = None
+        self._weighed_at = 0.0
+        self._weight: tuple[Reply, int] | None = None  # tokens that had come by then
         options = parsed.get("stream_options")
         self._want_usage = isinstance(options, dict) and bool(options.get("include_usage"))
 
@@ -234,16 +239,23 @@ class Calling(Outgoing):
 
     def lowers_limit(self, failure: Failure) -> bool:
         """Whether only the limit of the answer was too much for a refusing server. Then it is asked again, with a lower one."""
-        asked, backend = limit_of(self._json), self.backend
-        if not asked or (self._lowered is not None and self._lowered[0] is backend):
+        asked, backend, before = limit_of(self._json), self.backend, self._lowered
+        if not asked:
             return False
         if self._rule is not None:
             asked += self._rule.surplus_tokens
-        lower = lower_limit(asked, failure.words, self._estimate(), backend.context_tokens)
+        again = before is not None and before[0] is backend
+        if before is not None and again:
+            if before[2]:
+                return False
+            asked = min(asked, before[1])
+        elif backend.refuses_limits and backend.context_tokens is not None:
+            asked = limit_that_fits(asked, self._estimate(), backend.context_tokens) or asked
+        lower = lower_limit(asked, failure.words, self._estimate(), backend.context_tokens, again=again)
         if lower is None:
             return False
         backend.refuses_limits = True
-        self._lowered = (backend, lower)
+        self._lowered = (backend, lower, again)
         self._ask_otherwise(failure, "lower_max_tokens")
         return True
 
@@ -315,6 +327,18 @@ class Calling(Outgoing):
     def listens_to(self, reply: Reply) -> bool:
         """Whether this is still the answer that is waited for."""
         return self._connection is not None and self._reply is reply
+
+    def _weigh(self, now: float) -> None:
+        """Looks at times whether what went on held any token: events without one do not keep a stream alive for ever."""
+        reply, machine = self._reply, self.machine
+        weighed, before = self._weighed_at, self._weight
+        self._weighed_at, self._weight = now, None
+        if machine.phase != Phase.COMMIT or reply is None or reply.reader is None:
+            return
+        tokens = reply.reader.tokens()
+        self._weight = (reply, tokens)
+        if before is not None and before[0] is reply and before[1] == tokens:
+            machine.last = weighed
 
     def _is_bound(self) -> bool:
         """Whether nobody else could write on the answer that stalls, where no setting says how long that may take."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from genset.router import attempt
 from genset.router.added_fields import PREFILL, is_refusal
 from genset.router.continuation import why_not
 from genset.router.continuation.ask import (
@@ -116,7 +117,7 @@ class Exchange(Calling):
 
     def begin(self) -> None:
         """The request has its place."""
-        self.begun = self._said = now = self.router.now()
+        self.begun = self._said = self._weighed_at = now = self.router.now()
         self._do(self.machine.begin(now))
 
     def _wake_soon(self) -> None:
@@ -349,20 +350,19 @@ class Exchange(Calling):
             return
         if self._waiting is not None:
             self._do(machine.resume(now))
-        if (
-            self.stream
-            and now - self._said >= COMMENT_SECONDS
-            and (machine.phase < Phase.COMMIT or now - machine.last >= WORKING_SECONDS)
-        ):
+        quiet = machine.phase < Phase.COMMIT or now - machine.last >= WORKING_SECONDS
+        if self.stream and quiet and now - self._said >= COMMENT_SECONDS:
             self._keep_company(now)
         if machine.phase == Phase.COMMIT and self.client.paused:
             if now < machine.deadline:
-                machine.last = now
+                machine.last, self._weight = now, None
                 return
         elif machine.finish_over(now):
             assert self._reply is not None
             self._reply.finish_is_over()
             return
+        if now - self._weighed_at > attempt.LIFE_MOST_SECONDS:
+            self._weigh(now)
         failure = machine.expired(now)
         if failure is None:
             return
