@@ -98,7 +98,7 @@ def verdict(reader: Forward | Rebuild) -> tuple[Any, ...]:
 
 def whole(reader: Rebuild) -> Any:
     try:
-        return orjson.loads(reader.answer({"prompt_tokens": 1}))
+        return orjson.loads(reader.answer())
     except CannotRebuildError as problem:
         return str(problem)
 
