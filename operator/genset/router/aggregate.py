@@ -182,7 +182,9 @@ class _Choice:
         self._last_calls: dict[int, dict[str, Any]] = {}  # by index
 
     def add(self, choice: dict[str, Any]) -> None:
-        delta = choice.get("delta") or choice.get("message")  # both: the message repeats what was said (Perplexity)
+        delta = choice.get("delta")
+        if delta is None:
+            delta = choice.get("message")  # where both come, it repeats what was said (Perplexity)
         if delta:
             self._delta(delta)
         fields = self.fields

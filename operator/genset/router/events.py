@@ -106,6 +106,8 @@ def has_token(choice: dict[str, Any]) -> bool:
     if choice.get("text"):
         return True
     delta = choice.get("delta")
+    if delta is None:
+        delta = choice.get("message")  # MiniMax before 2025
     if isinstance(delta, dict):
         for key, value in delta.items():
             if value and key not in _NO_TOKEN:

@@ -29,7 +29,8 @@ def error_in(said: dict[str, Any]) -> dict[str, Any] | None:
             if not words_of(error) and (words := words_of(said)):
                 error = {**error, "message": words}
             return _safe(error, words_of(error))
-        return _told(said, error[:MESSAGE_CHARACTERS] if isinstance(error, str) else words_of(said) or str(error))
+        words = error if isinstance(error, str) else words_of(said) or str(error)
+        return _told(said, mended(words[:MESSAGE_CHARACTERS]))
     if said.get("object") != "error":
         if said.get("choices") or said.get("data") or isinstance(said.get("usage"), dict):
             return None

@@ -23,7 +23,9 @@ from genset.router.tolerant import loads_slowly
 
 HOLD_BYTES: Final = 256 * 1024  # held back before the first token; more is something other than an answer
 EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
+MOST_LINES: Final = 65_536  # of a single event: a line by itself takes twenty times its bytes
 NO_JSON: Final = "sent an event that is no JSON"
+CUT: Final = "ended inside an event"
 IN_BAND: Final = "sent an error inside the stream"
 NO_TOKEN: Final = "sent no token in its first 256 KiB"
 
@@ -138,12 +140,19 @@ class StreamReader(ABC):
                 out = self._one(rest)
                 if out and self.opened:
                     self._keep(out)
+            elif rest and self.wrote_on:
+                self._fail(CUT)
         if not (self.failed or self.done):
             if self.finished or self._finished_late():
                 self.finished = self.done = True
             else:
                 self._fail("ended without a finish_reason")
         return out
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a finished answer ends inside an event that is more of it, as far as the server's ways tell."""
+        return self.wrote_on and bool(self._tail)
 
     def _stash(self, data: bytes) -> bytes:
         self._tail.append(data)
@@ -210,6 +219,8 @@ class StreamReader(ABC):
             return self._end_mark()
         if event.startswith(DATA) and event[-1] == _CLOSE and _NEWLINE not in event:  # almost always
             return self._object(event[6:], event, False)
+        if event.count(b"\n") > MOST_LINES:
+            return self._fail("sent an event of too many lines")
         payload: list[bytes] = []
         named_error = False
         for line in event.split(b"\n"):  # fields of other names are ignored, as comments are (WHATWG HTML, 9.2.6)

@@ -105,6 +105,8 @@ class Transcript:
                     self.add_text(text)
                 else:
                     self.special = self.special or "structured_content"
+            elif has_token(choice):
+                self.special = self.special or "unknown_part"
 
     def _delta(self, delta: dict[str, Any]) -> None:
         text = delta.get("content")

@@ -61,7 +61,7 @@ def fault_of(
     if not isinstance(parsed, dict):
         return "sent an answer that is no JSON object"
     found = parsed.get(part)
-    if isinstance(found, list) and any(isinstance(one, dict) for one in found):
+    if isinstance(found, list) and any(isinstance(one, dict | list) for one in found):
         return None
     return error_in(parsed) or told_by(parsed) or f"sent an answer without {part}"
 

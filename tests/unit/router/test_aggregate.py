@@ -72,6 +72,14 @@ MESSAGES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         ],
         {"role": "assistant", "content": None, "tool_calls": [whole_call("chatcmpl-tool-1", "f", "{}")]},
     ),
+    "MiniMax's old form: messages for deltas": (
+        [
+            {"index": 0, "message": {"role": "assistant", "content": "a"}, "logprobs": None, "finish_reason": ""},
+            {"index": 0, "message": {"role": "assistant", "content": "b"}, "finish_reason": ""},
+            {"index": 0, "message": {"content": ""}, "finish_reason": "stop"},
+        ],
+        {"role": "assistant", "content": "ab"},
+    ),
     "whole calls without index and id": (
         [
             delta(role="assistant", content=None),

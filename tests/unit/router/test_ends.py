@@ -155,6 +155,17 @@ def test_streamed_rebuilt_and_continued_answers_agree(script: list[Said], end: s
         assert body.count(b'"finish_reason":"') == 1, "the client sees one finish_reason"
 
 
+@pytest.mark.parametrize("how", ["rst", "fin"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_half_an_event_is_a_break_where_more_text_has_followed_a_finish(how: How, stream: bool) -> None:
+    """Of any other server it is half a usage."""
+    half = _cut(Said(" c", "stop").wire[:-20], 0)
+    for script, complete in (([Said(" a", "stop")], True), ([Said(" a", "stop"), Said(" b", "stop")], False)):
+        sent = [*play(script, "rst", 0)[0], *half]
+        status, body = ask(lambda _, sent=sent: (sent, how), stream=stream)  # type: ignore[misc]
+        assert (status == 200 and (not stream or body.endswith(DONE))) == complete
+
+
 @pytest.mark.parametrize("silence", [4.0, 6.0])
 @pytest.mark.parametrize("told", [True, False])
 def test_a_server_that_never_ends_is_waited_for_in_silence(silence: float, told: bool) -> None:

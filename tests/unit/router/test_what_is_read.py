@@ -174,6 +174,17 @@ def test_what_is_empty_opens_nothing_and_is_bounded(fields: dict[str, Any]) -> N
     assert found.failed and "no token" in found.fault
 
 
+def test_a_message_in_a_deltas_place_is_one_that_nobody_continues() -> None:
+    first = event({"message": {"content": "a"}, "finish_reason": ""})
+    out, found = streamed(first)
+    assert found.opened and out == first and found.fold().special
+
+
+def test_an_event_of_too_many_lines_is_refused_before_it_is_taken_apart() -> None:
+    assert streamed(b"a\n" * 70_000 + b"\n")[1].failed
+    assert streamed(b"a\n" * 60_000 + b"\n" + GOOD)[0] == GOOD
+
+
 # Finish reasons that are none
 
 NULLS = (b'""', b"0", b"false", b"null", b"")

@@ -155,9 +155,9 @@ class Reply:
         exchange.connection_lost()
         if stale:
             exchange.reconnect()
-        elif phase == Phase.FINISH:
+        elif phase == Phase.FINISH and (self.reader is None or not self.reader.is_cut):
             self._stream_done(add_done=True)
-        elif phase == Phase.COMMIT:
+        elif phase >= Phase.COMMIT:
             exchange.broke(Failure(Outcome.INTERRUPTED, detail), "provider_interrupted")
         elif self.status and not 200 <= self.status < 300:
             self._refused()
