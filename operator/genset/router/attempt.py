@@ -237,14 +237,15 @@ class RequestMachine(Selection):
             candidate.backend.succeeded(endpoint, now, self._began, True)
             self._token = False
 
-    def finishing(self, now: float, *, told_usage: bool, wrote_on: bool) -> None:
+    def finishing(self, now: float, *, awaits_usage: bool, wrote_on: bool) -> None:
         """An event has passed after which every choice has its finish_reason: FINISH, a wait for whatever may follow.
 
-        `wrote_on`: something of the answer has followed an earlier one, so the next event may take its time again.
+        `awaits_usage`: a usage was asked for and has not come. `wrote_on`: something of the answer has followed an earlier
+        finish_reason, so the next event may take its time again.
         """
         self.phase = Phase.FINISH
         self.last = now
-        self._finish_seconds = FINISH_SECONDS if told_usage else USAGE_SECONDS
+        self._finish_seconds = USAGE_SECONDS if awaits_usage else FINISH_SECONDS
         self._wrote_on = wrote_on
         if wrote_on:
             self._finish_seconds = max(self._finish_seconds, self.stall)

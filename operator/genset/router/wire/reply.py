@@ -107,10 +107,9 @@ class Reply:
             self._stream_done()
         elif reader.finished:
             if out or reader.read != read:  # comments are no events: they do not extend the wait
-                machine = self._exchange.machine
-                machine.finishing(
-                    self._exchange.router.now(), told_usage=reader.usage is not None, wrote_on=reader.wrote_on
-                )
+                exchange = self._exchange
+                awaits_usage = reader.usage is None and exchange.backend.provider.usage_option
+                exchange.machine.finishing(exchange.router.now(), awaits_usage=awaits_usage, wrote_on=reader.wrote_on)
         elif self._exchange.machine.phase == Phase.FINISH:
             self._exchange.machine.writes_on(self._exchange.router.now())
 
