@@ -46,16 +46,16 @@ def is_suspicious(data: bytes, start: int, end: int) -> bool:
     None of these marks can come from text inside a JSON string, where every quote is escaped. `""`, 0 and false are
     no finish_reason, like null: some servers write them into every event (`""`: SGLang 0.4.3, Ollama 0.1.37).
     """
-    if data.find(_CHOICES, start, end) < 0 and data.find(_SPACED_CHOICES, start, end) < 0:
-        return True
     mark = data.find(_FINISH, start, end)
-    if mark >= 0:
+    if mark >= 0:  # of a choice, so there is one
         mark += _FINISH_LENGTH
         if data[mark] == _SPACE:
             mark += 1
         first = data[mark]
         if first != _N and not _is_null(first, data[mark + 1]):
             return True
+    elif data.find(_CHOICES, start, end) < 0 and data.find(_SPACED_CHOICES, start, end) < 0:
+        return True
     elif data.find(_FINISH_KEY, start, end) >= 0:
         return True
     return data.find(_ERROR, start, end) >= 0
