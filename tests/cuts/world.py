@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,8 +39,9 @@ STALL_SECONDS = 1.0
 SWEEP_SECONDS = 0.4
 _CREDENTIALS = Credentials({}, "nowhere")
 
-#: What a server does with a request: bytes in the pieces in which they arrive, then how it ends (None: well).
-Play = tuple[list[bytes], How | None]
+#: What a server does with a request: bytes in the pieces in which they arrive, with seconds between them where a number
+#: stands, then how it ends (None: well).
+Play = tuple[Sequence[bytes | float], How | None]
 Server = Callable[[dict[str, Any]], Play]
 
 
@@ -232,7 +233,8 @@ class World:
         self.client = FakeClient()
         self._servers = {site.name: site.server for site in sites}
         self._backends = [self._backend(site) for site in sites]
-        self._settings = FailoverConfig(stall_seconds=STALL_SECONDS, first_token_seconds=STALL_SECONDS, **failover)
+        deadlines = {"stall_seconds": STALL_SECONDS, "first_token_seconds": STALL_SECONDS}
+        self._settings = FailoverConfig(**{**deadlines, **failover})
 
     def _backend(self, site: Site) -> Backend:
         url = UrlTarget(base_url=f"http://{site.name}.test/v1", provider="openAICompatible")
@@ -273,11 +275,17 @@ class World:
             return
         body = orjson.loads(data.partition(b"\r\n\r\n")[2])
         self.requests.append((backend.name, body))
-        pieces, how = self._servers[backend.name](body)
-        for piece in pieces:
+        self._play(connection, *self._servers[backend.name](body))
+
+    def _play(self, connection: UpstreamConnection, pieces: Sequence[bytes | float], how: How | None) -> None:
+        for number, piece in enumerate(pieces):
             if connection.closed:
                 return
-            connection.data_received(piece)
+            if isinstance(piece, bytes):
+                connection.data_received(piece)
+            else:
+                self.router.loop.call_later(piece, self._play, connection, pieces[number + 1 :], how)
+                return
         if how == "stall" or connection.closed:
             return
         if how == "rst":

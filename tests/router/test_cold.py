@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -158,6 +159,9 @@ async def test_a_held_stream_hears_comments_and_then_its_whole_answer(tmp_path: 
         whole(answer)
         assert set(comments(answer)[:3]) == {"waking"}
         assert any("x-genset-backend: house" in words for words in comments(answer)), "evidence, though the head is out"
+        assert re.search(rb"\n: x-genset-backend: house;[^\n]*\ndata: \{", answer.body), (
+            "in front of an event, not one of its own"
+        )
         assert not other.requests
         left = await demand(router)
         assert (left["waiting"], left["inFlight"]) == (0, 0)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from genset.router import attempt
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import steps
 from tests.upstream.client import Response, chat
@@ -45,6 +46,7 @@ class Fault:
     cloud: Step | Server = field(default_factory=dict)
     second: Step | Server | None = None  # a tier between the two
     text: str = counted(10)
+    usage: bool = True  # the answer has one; where it never came, none is made up
     seconds: float = 2.0
     requests: int = 1
     way: str = ""  # what is wrong with the way to the house, instead of with the house
@@ -138,8 +140,8 @@ FAULTS: dict[str, Fault] = {
         "house:invalid_response cloud:ok",
     ),
     "missing [DONE]": Fault(Answer(done=False), "house:ok"),
-    "missing [DONE], and the connection stays": Fault(breaks("stall", 10, FINISH), "house:ok", seconds=3.5),
-    "reset right after the finish_reason": Fault(breaks("rst", 10, FINISH), "house:ok"),
+    "missing [DONE], and the connection stays": Fault(breaks("stall", 10, FINISH), "house:ok", usage=False),
+    "reset right after the finish_reason": Fault(breaks("rst", 10, FINISH), "house:ok", usage=False),
     # while somebody writes on
     "prefill refused": Fault(
         breaks("fin"),
@@ -199,8 +201,11 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("name", FAULTS)
-async def test_what_a_client_sees_of_each_fault(tmp_path: Path, name: str, stream: bool) -> None:
+async def test_what_a_client_sees_of_each_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, stream: bool
+) -> None:
     fault = FAULTS[name]
+    monkeypatch.setattr(attempt, "USAGE_SECONDS", 1.0)
     log = tmp_path / "log"
     async with contextlib.AsyncExitStack() as stack:
         backends, files = await _backends(stack, fault)
@@ -210,6 +215,7 @@ async def test_what_a_client_sees_of_each_fault(tmp_path: Path, name: str, strea
             async with asyncio.timeout(fault.seconds):
                 answer = await router.ask(chat(stream=stream, padding="x" * 200_000))
             seen = _seen(answer, fault.text)
+            assert seen != "whole" or (answer.usage is not None) == fault.usage
             assert seen == (fault.whole_sees or fault.sees if not stream else fault.sees), (answer, seen)
         await until(lambda: not router.router.exchanges and not router.router.running_out, what="the end")
         assert router.router.table is not None
@@ -229,7 +235,6 @@ def _seen(answer: Response, text: str) -> str:
         return f"{answer.status} {answer.json['error']['code']}"
     if answer.complete:
         assert answer.text == text, f"damaged and called whole: {answer.text!r}"
-        assert answer.usage is not None
         return "whole"
     assert answer.error is not None and answer.error["type"] == "upstream_stream_interrupted", answer
     assert not answer.done and answer.finish_reason is None and text.startswith(answer.text), answer

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from genset.router import attempt
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import steps
 from tests.upstream.client import chat
@@ -60,7 +61,6 @@ STREAM_ONLY: dict[str, Step] = {
     "clean end before the first token": Answer(brk=Break("end", after_chunks=0)),
     "error event before the first token": Answer(brk=Break("end", after_chunks=0, send=steps.in_band_error())),
     "garbage event before the first token": Answer(brk=Break("continue", after_chunks=0, send=b"data: {oops\n\n")),
-    "no event stream": Answer(stream=False),
     "cut inside the first token's event": Answer(brk=Break("fin", after_bytes=250)),
 }
 
@@ -295,7 +295,9 @@ async def test_a_missing_end_after_the_finish_reason_is_supplied(tmp_path: Path,
         assert answer.complete and fault(answer.text, 10) is None, answer
 
 
-async def test_silence_after_the_finish_reason_is_waited_for_two_seconds(tmp_path: Path) -> None:
+async def test_silence_after_the_finish_reason_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (attempt.FINISH_SECONDS, attempt.USAGE_SECONDS) == (5.0, 10.0)
+    monkeypatch.setattr(attempt, "USAGE_SECONDS", 2.0)
     finish = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     default = Answer(brk=Break("stall", after_chunks=10, send=finish))
     async with ScriptedUpstream(default=default) as local:

@@ -33,12 +33,13 @@ WRONG: dict[str, tuple[list[bytes], str]] = {
     "an error in the stream": ([*GOOD[:3], b'data: {"error":{"message":"no"}}\n\n'], "error in the stream"),
     "two answers in one": ([*GOOD[:2], *(e.replace(b'"id": "a"', b'"id": "b"') for e in GOOD[2:])], "2 ids"),
     "wrong usage": ([*GOOD[:-2], event(usage={"completion_tokens": 40}), DONE], "usage"),
-    "no usage": ([*GOOD[:-2], DONE], "usage"),
 }
 
 
 def test_a_good_stream_has_no_fault() -> None:
     assert problem_of(200, b": waiting\n\n" + b"".join(GOOD), stream=True, words=WORDS, usage=True) == ""
+    assert problem_of(200, b"".join([*GOOD[:-2], DONE]), stream=True, words=WORDS, usage=True) == "", "usage never came"
+    assert "nobody" in problem_of(200, b"".join(GOOD), stream=True, words=WORDS, usage=False)
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-from tests.upstream.steps import Answer, Break, Close, Raw, Reset, Silence, Status, Step
+from tests.upstream.steps import Answer, Break, Close, Raw, Reset, Segments, Silence, Status, Step
 from tests.upstream.wire import Asked, plain_body, stream_events
 
 if TYPE_CHECKING:
@@ -167,10 +167,21 @@ class Connection(asyncio.Protocol):
                 await self._write(step.data)
                 received.bytes_sent = len(step.data)
                 await self._delivered()
-                if step.how == "stall":
-                    await self._silence()
-                if step.how != "continue":
-                    self._finish(step.how)
+                await self._then(step.how)
+            case Segments():
+                for part in step.parts:
+                    if isinstance(part, bytes):
+                        await self._write(part)
+                        await self._delivered()
+                    else:
+                        await self._pause(part)
+                await self._then(step.how)
+
+    async def _then(self, how: str) -> None:
+        if how == "stall":
+            await self._silence()
+        if how != "continue":
+            self._finish(how)
 
     async def _answer(self, received: Received, answer: Answer) -> None:
         asked = Asked.of(received.path.partition("?")[0], received.json)

@@ -108,7 +108,16 @@ class Raw:
     how: Literal["fin", "rst", "stall", "continue"] = "fin"
 
 
-Step = Answer | Status | Reset | Close | Silence | Raw
+@dataclass(frozen=True)
+class Segments:
+    """These bytes instead of an HTTP answer, a write each, with seconds between them where a number stands; then what
+    `how` says."""
+
+    parts: tuple[bytes | float, ...]
+    how: Literal["fin", "rst", "stall", "continue"] = "continue"
+
+
+Step = Answer | Status | Reset | Close | Silence | Raw | Segments
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ where it is too simple, after what servers send:
   merged with the entry of that index, pieces of text or thinking with the piece before them. What names a thing (`_NAMES`)
   is replaced, not concatenated; a `name` that is sent again is not doubled.
 - Tool calls are merged by `index`, which the whole answer does not show. Servers that leave it out, or give every call the
-  same one, tell their calls apart by `id`.
+  same one, tell their calls apart by `id`; those that leave out both send whole calls, each with its name.
 - Log probabilities are lists that are concatenated (offsets in the legacy form count from the start of the answer:
   vLLM, completion/serving.py, previous_text_lens).
 - Other fields of a choice or of a chunk: the last value that is not null, objects merged; of `id`, `created` and `model`
@@ -24,8 +24,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
+from genset.router.tolerant import dumps, loads
 from genset.router.wire.payload import Api
 
 #: Padding against eavesdroppers (OpenAI), progress of the prompt (llama.cpp, return_progress).
@@ -126,14 +125,14 @@ class Aggregator:
             known = self._choices[index] = _Choice(index)
         _accumulate(known.message, key, text)
 
-    def answer(self, usage: dict[str, int] | None = None) -> bytes:
-        """The body of the whole answer. `usage` stands in for one that never came. Raises CannotRebuildError."""
+    def answer(self) -> bytes:
+        """The body of the whole answer. A usage that never came is left out. Raises CannotRebuildError."""
         try:
-            return self._answer(usage)
+            return self._answer()
         except (TypeError, AttributeError) as problem:  # numbers that cannot be ordered, values nested too deeply, ...
             raise CannotRebuildError(_UNKNOWN) from problem
 
-    def _answer(self, usage: dict[str, int] | None) -> bytes:
+    def _answer(self) -> bytes:
         choices = [self._choices[index] for index in sorted(self._choices)]
         if not self._fault and not choices:
             self._fault = "the stream held no choice"
@@ -142,15 +141,13 @@ class Aggregator:
         if self._fault:
             raise CannotRebuildError(self._fault)
         top = self._top
-        if usage is not None and not top.get("usage"):
-            top["usage"] = usage
         shown = [choice.message_choice() if self._api.chat else choice.text_choice() for choice in choices]
         body = {"id": top.pop("id", ""), "object": self._api.whole, **top, "choices": shown}
-        return orjson.dumps(body, default=_text)
+        return dumps(body, _text)
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         for choice in chunk.get("choices") or ():
-            index = choice.get("index", 0)
+            index = choice.get("index") or 0
             known = self._choices.get(index)
             if known is None:
                 known = self._choices[index] = _Choice(index)
@@ -185,7 +182,9 @@ class _Choice:
         self._last_calls: dict[int, dict[str, Any]] = {}  # by index
 
     def add(self, choice: dict[str, Any]) -> None:
-        delta = choice.get("delta") or choice.get("message")  # both: the message repeats what was said (Perplexity)
+        delta = choice.get("delta")
+        if delta is None:
+            delta = choice.get("message")  # where both come, it repeats what was said (Perplexity)
         if delta:
             self._delta(delta)
         fields = self.fields
@@ -194,7 +193,7 @@ class _Choice:
                 continue
             if key == "text":
                 _accumulate(self.message, "text", value)
-            elif value is None:
+            elif value is None or (key == "finish_reason" and not value):  # "" is none, and takes none back
                 if key not in fields:
                     fields[key] = None
             elif key == "logprobs":
@@ -218,13 +217,20 @@ class _Choice:
 
     def _call(self, entry: dict[str, Any]) -> None:
         identity = entry.get("id")
-        index = entry.get("index")
-        if index is None:
+        index: Any = entry.get("index")
+        counted = index is not None
+        another = False
+        if not counted:
             same = [at for at, call in self._calls if call.get("id") == identity] if identity else []
             last = self._calls[-1][0] if self._calls else -1
             index = same[0] if same else (last + 1 if identity or last < 0 else last)
         call = self._last_calls.get(index)
-        if call is None or (identity and call.get("id") and call["id"] != identity):
+        if call is not None:
+            if identity:
+                another = bool(call.get("id")) and call["id"] != identity
+            else:
+                another = not (counted and _is_piece(entry)) and _is_another(call, entry)
+        if call is None or another:
             call = self._last_calls[index] = {}
             self._calls.append((index, call))
         for key, value in entry.items():
@@ -264,6 +270,25 @@ class _Choice:
         return {**self.fields, "logprobs": self.logprobs} if "logprobs" in self.fields else self.fields
 
 
+def _is_piece(entry: dict[str, Any]) -> bool:
+    """Whether the arguments in an entry are text, of which there may be more."""
+    function = entry.get("function")
+    return not isinstance(function, dict) or not isinstance(function.get("arguments"), dict)
+
+
+def _is_another(call: dict[str, Any], entry: dict[str, Any]) -> bool:
+    """Whether an entry without an id begins a call of its own: it names a function, and the call before it is whole."""
+    function, known = entry.get("function"), call.get("function")
+    if not isinstance(function, dict) or not isinstance(known, dict) or not function.get("name"):
+        return False
+    said = known.get("arguments")
+    text = _text(said) if isinstance(said, _Text) else said
+    try:
+        return isinstance(loads(text.encode()) if isinstance(text, str) else text, dict)
+    except ValueError:
+        return bool(known.get("name")) and function["name"] != known["name"]
+
+
 class _Text:
     """Pieces of one text: joined once, however many there are."""
 
@@ -285,9 +310,9 @@ def _text(value: Any) -> str:
 def _accumulate(into: dict[str, Any], key: str, value: Any) -> None:
     """One field of a delta."""
     known = into.get(key)
-    if known is None:
-        into[key] = _merged_list([], value) if isinstance(value, list) else value
-    elif value is None:
+    if known is None or (not isinstance(value, str) and isinstance(known, str | _Text) and not known and value):
+        into[key] = _merged_list([], value) if isinstance(value, list) else value  # "" before an object is nothing
+    elif value is None or (value == "" and not isinstance(known, str | _Text)):
         pass
     elif key in _NAMES:
         into[key] = value or known

@@ -33,7 +33,8 @@ from genset.router.suspicion import Witness
 
 AGAIN_LEAST_SECONDS: Final = 0.1  # pause before the same endpoint is asked again
 AGAIN_MOST_SECONDS: Final = 0.3
-FINISH_SECONDS: Final = 2.0  # for usage and [DONE] after the finish_reason
+FINISH_SECONDS = 5.0  # of silence after the finish_reason, until the answer is taken for complete
+USAGE_SECONDS = 10.0  # the same, while a usage that was asked for has not come
 MOST_CONTINUATIONS: Final = 2  # of one answer
 PATIENCE_SHARE: Final = 0.5  # of a route's time, after which a backend should have begun whoever asks
 LIFE_MOST_SECONDS = 120.0  # without a token, however often the backend says that it works
@@ -70,11 +71,13 @@ class RequestMachine(Selection):
 
     __slots__ = (
         "_allowance",
+        "_finish_seconds",
         "_late",
         "_random",
         "_sent_at",
         "_streams",
         "_testified",
+        "_wrote_on",
         "body",
         "bound_at",
         "caller",
@@ -112,8 +115,10 @@ class RequestMachine(Selection):
         self._streams = stream  # what the client gets; `stream` is what the upstream sends
         self._allowance = math.inf  # for the first token, from the request or the last sign of life
         self._late: list[Backend] | None = None  # that were too slow for this request
+        self._finish_seconds = 0.0
         self._random = random
         self._sent_at = 0.0
+        self._wrote_on = False
 
     # Decisions
 
@@ -227,7 +232,7 @@ class RequestMachine(Selection):
                 self.settings.first_token_seconds is not None or self._others(now)
             ):
                 return Failure(Outcome.TOO_LATE, "sent no first token in time")
-        if now >= self.deadline and Phase.CONNECT <= self.phase <= Phase.COMMIT:
+        if now >= self.deadline and Phase.CONNECT <= self.phase <= (Phase.FINISH if self._wrote_on else Phase.COMMIT):
             outcome = Outcome.TOO_LATE if self._is_slow(now) else Outcome.OUT_OF_TIME
             return Failure(outcome, "did not answer before the request's deadline")
         return None
@@ -286,7 +291,10 @@ class RequestMachine(Selection):
         return self.stream and candidate.backend.is_slow(waited, self.input_tokens)
 
     def finish_over(self, now: float) -> bool:
-        return self.phase == Phase.FINISH and now >= self._phase_until
+        """Whether a finished answer has been waited for long enough: nothing of it can be missing but its usage."""
+        if self.phase != Phase.FINISH:
+            return False
+        return now >= self._phase_until or (now >= self.deadline and not self._wrote_on)
 
     # Events
 
@@ -318,7 +326,7 @@ class RequestMachine(Selection):
             self._phase_until = max(self._phase_until, min(now + self._allowance, latest))
 
     def committed(self, now: float) -> None:
-        """The first token goes to the client."""
+        """The first token goes to the client. Once per attempt."""
         candidate, endpoint = self._current()
         self.phase = Phase.COMMIT
         self.last = self.heard = now
@@ -328,14 +336,35 @@ class RequestMachine(Selection):
             self._acquit(now)
         limit = self.settings.stall_seconds
         self.stall = limit if limit is not None else candidate.backend.stall_seconds
+        self._wrote_on = False
         if self._token:  # half-open: do not hold the one token for as long as the answer takes
             candidate.backend.succeeded(endpoint, now, self._began, True)
             self._token = False
 
-    def finishing(self, now: float) -> None:
-        """The finish_reason has passed."""
+    def finishing(self, now: float, *, awaits_usage: bool, wrote_on: bool) -> None:
+        """An event has passed after which every choice has its finish_reason: FINISH, a wait for whatever may follow.
+
+        `awaits_usage`: a usage was asked for and has not come. `wrote_on`: something of the answer has followed an earlier
+        finish_reason, so the next event may take its time again.
+        """
         self.phase = Phase.FINISH
-        self._phase_until = now + FINISH_SECONDS
+        self.last = now
+        self._finish_seconds = USAGE_SECONDS if awaits_usage else FINISH_SECONDS
+        self._wrote_on = wrote_on
+        if wrote_on:
+            self._finish_seconds = max(self._finish_seconds, self.stall)
+        self._phase_until = now + self._finish_seconds
+
+    def writes_on(self, now: float) -> None:
+        """More of the answer has come after its finish_reason: COMMIT again."""
+        self.phase = Phase.COMMIT
+        self.last = now
+
+    def rests(self, now: float) -> None:
+        """The client takes nothing, so nothing is asked of the upstream: its silence does not count."""
+        self.last = now
+        if self.phase == Phase.FINISH:
+            self._phase_until = now + self._finish_seconds
 
     def succeeded(self, now: float) -> None:
         """The answer is complete."""

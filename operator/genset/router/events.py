@@ -5,19 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
+from genset.router.tolerant import loads
 
 DONE: Final = b"data: [DONE]\n\n"
 DATA: Final = b"data: {"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 _FINISH: Final = b'"finish_reason":'
+_FINISH_KEY: Final = b'"finish_reason"'
 _FINISH_LENGTH: Final = len(_FINISH)
+_CHOICES: Final = b'"choices":[{'
+_SPACED_CHOICES: Final = b'"choices": [{'  # as Python's json writes it
 _ERROR: Final = b'"error"'
 _N: Final = ord("n")
+_F: Final = ord("f")
+_NOUGHT: Final = ord("0")
+_QUOTE: Final = ord('"')
+_COMMA: Final = ord(",")
+_CLOSE: Final = ord("}")
 _SPACE: Final = ord(" ")
 _NEWLINE: Final = ord("\n")
 _RETURN: Final = ord("\r")
-_TOKEN_KEYS: Final = ("content", "reasoning_content", "reasoning", "tool_calls", "function_call", "refusal", "audio")
+#: Parts of a delta that are no part of the answer: who speaks, and padding against eavesdroppers (OpenAI).
+_NO_TOKEN: Final = frozenset({"role", "obfuscation"})
+_BLANK: Final = b" \t\r\n"
+#: How a body begins that is an event stream. Fields of other names are ignored, so nobody begins with one.
+_BEGINNINGS: Final = (b"data:", b":", b"event:", b"id:", b"retry:")
+_MOST_TOKENS: Final = 1 << 53  # beyond it a count is nonsense
 
 
 def event_end(data: bytes, position: int) -> int:
@@ -27,18 +41,30 @@ def event_end(data: bytes, position: int) -> int:
 
 
 def is_suspicious(data: bytes, start: int, end: int) -> bool:
-    """Whether these bytes, one event, hold a finish_reason other than null, or an error: the marks that need a parse.
+    """Whether these bytes, one event, need a parse: they hold a finish_reason, an error, or no choice of an answer.
 
-    Neither can come from text inside a JSON string, where every quote is escaped.
+    None of these marks can come from text inside a JSON string, where every quote is escaped. `""`, 0 and false are
+    no finish_reason, like null: some servers write them into every event (`""`: SGLang 0.4.3, Ollama 0.1.37).
     """
     mark = data.find(_FINISH, start, end)
-    if mark >= 0:
+    if mark >= 0:  # of a choice, so there is one
         mark += _FINISH_LENGTH
         if data[mark] == _SPACE:
             mark += 1
-        if data[mark] != _N:
+        first = data[mark]
+        if first != _N and not _is_null(first, data[mark + 1]):
             return True
-    return data.find(_ERROR, start, end) >= 0
+        return data.find(_ERROR, start, end) >= 0
+    if data.find(_CHOICES, start, end) < 0 and data.find(_SPACED_CHOICES, start, end) < 0:
+        return True
+    return data.find(_FINISH_KEY, start, end) >= 0 or data.find(_ERROR, start, end) >= 0
+
+
+def _is_null(first: int, second: int) -> bool:
+    """Whether a value that begins with these bytes is `""`, 0 or false."""
+    if first == _QUOTE:
+        return second == _QUOTE
+    return first == _F or (first == _NOUGHT and second in (_COMMA, _CLOSE))
 
 
 def is_ordinary(event: bytes) -> bool:
@@ -51,25 +77,39 @@ def is_ordinary(event: bytes) -> bool:
 
 def is_whole(event: bytes) -> bool:
     """Whether an event without its blank line is a complete one: a cut one never parses."""
-    if event.startswith((b"data: [DONE]", b"data:[DONE]")):
+    payload = b"\n".join(data_of(event)).strip()
+    if payload == b"[DONE]":
         return True
-    if not event.startswith(b"data:"):
-        return False
     try:
-        orjson.loads(event[5:])
-    except orjson.JSONDecodeError:
+        loads(payload)
+    except ValueError:
         return False
     return True
 
 
+def data_of(event: bytes) -> list[bytes]:
+    """The data lines of one event, without the field's name (WHATWG HTML, 9.2.6)."""
+    return [line[6:] if line[5:6] == b" " else line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
+
+
+def begins_stream(data: bytes) -> bool | None:
+    """Whether a body that begins with these bytes is an event stream; None while they are too few to say."""
+    begun = data.removeprefix(BYTE_ORDER_MARK).lstrip(_BLANK)
+    if begun.startswith(_BEGINNINGS):
+        return True
+    return None if any(whole.startswith(begun) for whole in (*_BEGINNINGS, BYTE_ORDER_MARK)) else False
+
+
 def has_token(choice: dict[str, Any]) -> bool:
-    """Whether a choice brings any part of the answer."""
+    """Whether a choice brings any part of the answer: whatever a delta holds that is not empty, known or not."""
     if choice.get("text"):
         return True
     delta = choice.get("delta")
-    if isinstance(delta, dict) and delta:
-        for key in _TOKEN_KEYS:
-            if delta.get(key):
+    if delta is None:
+        delta = choice.get("message")  # MiniMax before 2025
+    if isinstance(delta, dict):
+        for key, value in delta.items():
+            if value and key not in _NO_TOKEN:
                 return True
     return False
 
@@ -80,7 +120,7 @@ def counts_of(usage: dict[str, Any]) -> tuple[int, int]:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value < _MOST_TOKENS else 0
 
 
 def split_events(stream: Iterable[bytes]) -> list[bytes]:

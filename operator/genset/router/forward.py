@@ -1,9 +1,8 @@
 """Reads a stream that goes on to the client: holds it back until it is an answer, then lets whole events pass.
 
 Everything up to the first token is held back (PRECOMMIT); then only whole events pass whose frame can be JSON (COMMIT).
-After the first token an event costs a few byte searches and no parse: `"finish_reason":` with a value other than null,
-and `"error"` are the only marks that send an event through JSON. Neither mark can come from text inside a JSON string,
-where every quote is escaped. Pure.
+After the first token an event costs a few byte searches and no parse: what `is_suspicious` finds in it is all that sends
+an event through JSON. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import orjson
 from genset.router.events import DATA, is_ordinary, is_suspicious
 from genset.router.frame import COUNTS, FINISH, OPENING
 from genset.router.frames import Frames
-from genset.router.sse import HOLD_BYTES, ONLY, StreamReader
+from genset.router.sse import HOLD_BYTES, NO_TOKEN, ONLY, StreamReader
 from genset.router.template import is_plain, learn
 from genset.router.transcript import Transcript
 
@@ -32,9 +31,20 @@ _NEWLINE: Final = ord("\n")
 
 @final
 class Forward(StreamReader):
-    """`feed` returns what the client gets. `hide_usage`: it did not ask for the event with the usage."""
+    """`feed` returns what the client gets. `hide_usage`: it did not ask for the event with the usage.
+    `told_usage`: that event is among what it gets."""
 
-    __slots__ = ("_fast", "_held", "_hide_usage", "_pending", "_texts", "_transcript", "kept", "kept_bytes")
+    __slots__ = (
+        "_fast",
+        "_held",
+        "_hide_usage",
+        "_pending",
+        "_texts",
+        "_transcript",
+        "kept",
+        "kept_bytes",
+        "told_usage",
+    )
 
     def __init__(
         self,
@@ -53,6 +63,7 @@ class Forward(StreamReader):
         self._transcript: Transcript | None = None
         self.kept: list[bytes] = []  # forwarded events that are not in the transcript yet
         self.kept_bytes = 0
+        self.told_usage = False
 
     def passes(self, data: bytes) -> bool:
         """Whether these bytes are whole HTTP/1.1 chunks (RFC 9112, 7.1), each with one ordinary event and nothing else.
@@ -166,13 +177,15 @@ class Forward(StreamReader):
         choices = chunk.get("choices")
         choices = choices if isinstance(choices, list) else []
         self._take_usage(chunk)
-        if not choices and self._hide_usage and isinstance(chunk.get("usage"), dict):
-            return b""
+        if not choices and isinstance(chunk.get("usage"), dict):
+            if self._hide_usage:
+                return b""
+            self.told_usage = True
         closing, token = self._take_choices(choices)
         if self.failed:
             return b""
-        if self.finished:
-            self._fast = False
+        if self._closed:  # a server that writes on is read as before
+            self._fast = self.opened and self._choices == 1 and not self.finished
         opens = (closing or token) and not self.opened
         out = self._release(event, closing or token)
         if opens and self._fast and _NEWLINE not in event:
@@ -189,6 +202,7 @@ class Forward(StreamReader):
             self.usage = self._framed.usage
             if self._hide_usage:
                 return b""
+            self.told_usage = True
         return self._release(event, part != OPENING)
 
     def _release(self, event: bytes, token: bool) -> bytes:
@@ -200,7 +214,7 @@ class Forward(StreamReader):
         self.held_bytes += len(whole)
         if not token:
             if self.held_bytes > HOLD_BYTES:
-                self._fail("sent no token in its first 256 KiB")
+                self._fail(NO_TOKEN)
             return b""
         self.opened = True
         self._fast = self._choices == 1 and not self.finished
@@ -219,7 +233,7 @@ class Forward(StreamReader):
         return super()._fail(fault)
 
     def _finished_late(self) -> bool:
-        """The exact look at the last forwarded event, for servers that write `"finish_reason" : "stop"`."""
+        """The exact look at the last forwarded event, for a finish_reason behind another one of the same event."""
         if not self.opened or self._choices != 1:
             return False
         pending = b"".join(self._pending or ())

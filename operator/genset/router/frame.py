@@ -13,7 +13,7 @@ from typing import Any, Final, final
 import orjson
 
 from genset.router.events import counts_of
-from genset.router.template import Template, decode
+from genset.router.template import Template, is_exact
 
 # What an event of a framed answer is.
 UNKNOWN: Final = 0
@@ -120,7 +120,7 @@ class Framed:
         if end <= len(prefix) or not event.startswith(prefix) or not event.endswith(suffix[:-2]):
             return UNKNOWN
         self.text = event[len(prefix) : end]
-        return UNKNOWN if decode([self.text]) is None else TEXT
+        return TEXT if is_exact([self.text]) else UNKNOWN
 
     def _counts(self, event: bytes) -> bool:
         head = self._filled(self._frame.counts)

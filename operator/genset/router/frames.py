@@ -11,6 +11,7 @@ from genset.router.frame import COUNTED, COUNTS, CREATED, FINISH, ID, SAID, TEXT
 from genset.router.template import learn
 
 _USAGE: Final = b'"usage":'
+LEARNED_EVENTS: Final = 4  # an opening, a text, a finish, a usage
 _MOST_BYTES: Final = 4096  # of an event that is learned
 
 
@@ -68,13 +69,15 @@ class _Name(NamedTuple):
 
 def _learned(events: list[bytes], answer: bytes) -> Frame | None:
     """Raises what a form that is not known raises."""
-    if len(events) != 4 or not all(event.startswith(DATA) and len(event) <= _MOST_BYTES for event in events):
+    if len(events) != LEARNED_EVENTS or not all(
+        event.startswith(DATA) and len(event) <= _MOST_BYTES for event in events
+    ):
         return None
     opening, spoken, finishing, counting = (orjson.loads(event[6:]) for event in events)
     text = learn(events[1] + b"\n\n", spoken)
     if text is None or spoken.get("usage") or counting["choices"] != []:
         return None
-    if not (_is_bare(opening, type(None)) and _is_bare(finishing, str)):
+    if not (_is_bare(opening, finishes=False) and _is_bare(finishing, finishes=True)):
         return None
     at = events[3].index(_USAGE)
     counts = {key: counting[key] for key in orjson.loads(b"{" + events[3][at:])}
@@ -108,13 +111,13 @@ def _learned(events: list[bytes], answer: bytes) -> Frame | None:
     return frame if _reproduces(frame, events, said, answer) else None
 
 
-def _is_bare(chunk: dict[str, Any], finish: type) -> bool:
+def _is_bare(chunk: dict[str, Any], *, finishes: bool) -> bool:
     """Whether an event says nothing but that the only choice begins, or ends."""
     [choice] = chunk["choices"]
     reason = choice.get("finish_reason")
-    return (
-        choice.get("index", 0) == 0 and isinstance(reason, finish) and not has_token(choice) and not chunk.get("usage")
-    )
+    if finishes != bool(reason) or (finishes and not isinstance(reason, str)):
+        return False
+    return choice.get("index", 0) == 0 and not has_token(choice) and not chunk.get("usage")
 
 
 def _name(event: bytes, key: bytes, quote: bytes, value: bytes) -> _Name:

@@ -14,8 +14,10 @@ from genset.router.aggregate import Aggregator, CannotRebuildError
 from genset.router.events import event_end
 from genset.router.frame import FINISH, OPENING, TEXT
 from genset.router.frames import Frames
-from genset.router.sse import HOLD_BYTES, NO_JSON, ONLY, StreamReader
-from genset.router.template import decode, learn
+from genset.router.sse import HOLD_BYTES, NO_JSON, NO_TOKEN, ONLY, StreamReader
+from genset.router.template import decode, is_exact, learn
+from genset.router.tolerant import has_long_number, loads_slowly
+from genset.router.transcript import payload_of
 from genset.router.wire.payload import Api
 
 _NEWLINE: Final = ord("\n")
@@ -40,8 +42,8 @@ class Rebuild(StreamReader):
         self._tokens = 0
         self._unread: list[bytes] = []  # events that the frame knew: the aggregator has not seen them
 
-    def answer(self, usage: dict[str, int] | None = None) -> bytes:
-        """The body of the whole answer. `usage` stands in for one that never came. Raises CannotRebuildError."""
+    def answer(self) -> bytes:
+        """The body of the whole answer. Raises CannotRebuildError."""
         if self._framed is not None and not self.failed:
             if self._framed.complete:
                 return self._framed.answer(b"".join(self._raw))
@@ -49,7 +51,7 @@ class Rebuild(StreamReader):
         self._flush()
         if self.failed:
             raise CannotRebuildError(self.fault)
-        answer = self._aggregated().answer(usage)
+        answer = self._aggregated().answer()
         if self._course is not None and self._frames is not None:
             self._frames.learn(self._course, answer)
         return answer
@@ -104,7 +106,7 @@ class Rebuild(StreamReader):
             self._raw.append(framed.text)
             return _TOKEN
         elif part == FINISH:
-            if not self._raw or decode(self._raw) is None:
+            if not self._raw or not is_exact(self._raw):
                 self._leave_frame()
                 return self._event(event)
             self._closed = ONLY
@@ -133,8 +135,10 @@ class Rebuild(StreamReader):
         if not opened:
             self.held_bytes += len(event)
             if self.held_bytes > HOLD_BYTES:
-                return self._fail("sent no token in its first 256 KiB")
+                return self._fail(NO_TOKEN)
         self.opened = opened
+        if has_long_number(event):
+            chunk = _exact(event, chunk)
         if not self._aggregated().add(chunk):
             return self._fail("sent an event of an unknown form")
         if opened and choices:
@@ -151,7 +155,7 @@ class Rebuild(StreamReader):
         template = learn(event + b"\n\n", chunk)
         if template is not None:
             self._template, self._key = template, template.key
-            self._index = chunk["choices"][0].get("index", 0)
+            self._index = chunk["choices"][0].get("index") or 0
 
     def _flush(self) -> None:
         """Puts the texts of events that were alike into the answer."""
@@ -168,3 +172,12 @@ class Rebuild(StreamReader):
 
     def _keep(self, block: bytes) -> None:
         """Nothing is forwarded."""
+
+
+def _exact(event: bytes, chunk: dict[str, Any]) -> dict[str, Any]:
+    """The chunk with its integers as they were sent, where a double would say something else."""
+    try:
+        exact: dict[str, Any] = loads_slowly(payload_of(event))
+    except ValueError:  # nested deeper than Python's own reader goes
+        return chunk
+    return exact

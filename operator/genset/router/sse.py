@@ -14,17 +14,24 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.events import DATA, DONE, counts_of, has_token, is_whole
+from genset.router.events import BYTE_ORDER_MARK, DATA, DONE, counts_of, has_token, is_whole
 from genset.router.frame import OPENING, UNKNOWN, Framed
-from genset.router.frames import Frames
+from genset.router.frames import LEARNED_EVENTS, Frames
+from genset.router.in_band import as_error, error_in
 from genset.router.template import Template
+from genset.router.tolerant import loads_slowly
 
 HOLD_BYTES: Final = 256 * 1024  # held back before the first token; more is something other than an answer
 EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
+MOST_LINES: Final = 65_536  # of a single event: a line by itself takes twenty times its bytes
 NO_JSON: Final = "sent an event that is no JSON"
+CUT: Final = "ended inside an event"
+IN_BAND: Final = "sent an error inside the stream"
+NO_TOKEN: Final = "sent no token in its first 256 KiB"
 
 ONLY: Final = frozenset({0})  # index of the choice where there is but one
 _NONE: Final[frozenset[int]] = frozenset()
+_WORDS_BYTES: Final = 2048  # of an error that is no JSON
 _loads: Final = orjson.loads
 
 _END: Final = DONE[:-2]
@@ -32,15 +39,16 @@ _CLOSE: Final = ord("}")
 # Looked for as numbers: `b"x" in data` takes ten times as long as `ord("x") in data` (it tries the number first, too).
 _NEWLINE: Final = ord("\n")
 _RETURN: Final = ord("\r")
-_QUIET_FIELDS: Final = (b":", b"id:", b"retry:", b"id", b"retry")
 
 
 class StreamReader(ABC):
     """One upstream stream. `frames`: of the backend's earlier answers, where this one may be like them.
 
     Read after each `feed`: `opened` (the first token was seen: commit), `finished` (every choice has its
-    finish_reason), `done` ([DONE] came after that), `failed` (the stream must not go on; `fault` says why, `error`
-    holds an error object the upstream sent in-band).
+    finish_reason, and nothing of the answer came after it: the answer is complete if the stream ends here), `done`
+    ([DONE] came, and every choice has had its finish_reason), `failed` (the stream must not go on; `fault` says why,
+    `error` holds an error object the upstream sent in-band). `read` counts the events that were read one by one: once
+    the answer is finished, all of them are. `wrote_on`: something of the answer has come after a finish_reason.
     """
 
     __slots__ = (
@@ -56,6 +64,7 @@ class StreamReader(ABC):
         "_tail_bytes",
         "_template",
         "_unlike",
+        "_written_on",
         "done",
         "error",
         "failed",
@@ -63,7 +72,9 @@ class StreamReader(ABC):
         "finished",
         "held_bytes",
         "opened",
+        "read",
         "usage",
+        "wrote_on",
     )
 
     def __init__(
@@ -78,7 +89,8 @@ class StreamReader(ABC):
         self._tail: list[bytes] = []
         self._tail_bytes = 0
         self._seen = _NONE  # choices that have come
-        self._closed = _NONE  # and those that have their finish_reason
+        self._closed = _NONE  # and those that have had a finish_reason
+        self._written_on = _NONE  # and of these, those that have gone on since
         self._frames = frames if choices == 1 else None
         self._begun = False  # an event has come
         self._framed: Framed | None = None  # while every event is like that of an earlier answer
@@ -86,7 +98,9 @@ class StreamReader(ABC):
         self._template: Template | None = None
         self._unlike = 0  # events that were not like the template, since the last that was
         self.held_bytes = 0
+        self.read = 0
         self.opened = False
+        self.wrote_on = False
         self.finished = False
         self.done = False
         self.failed = False
@@ -119,19 +133,26 @@ class StreamReader(ABC):
         """The body ended cleanly. Returns what may still be forwarded; afterwards `done` or `failed` is set."""
         out = b""
         if not (self.failed or self.done) and self._tail:
-            rest = b"".join(self._tail).replace(b"\r", b"\n").strip(b"\n")
+            rest = b"".join(self._tail).replace(b"\r", b"\n").strip(b"\n").removeprefix(BYTE_ORDER_MARK)
             self._tail.clear()
             # Some servers leave out the blank line after the last event. A cut event never parses.
             if rest and is_whole(rest):
                 out = self._one(rest)
                 if out and self.opened:
                     self._keep(out)
+            elif rest and self.wrote_on:
+                self._fail(CUT)
         if not (self.failed or self.done):
             if self.finished or self._finished_late():
                 self.finished = self.done = True
             else:
                 self._fail("ended without a finish_reason")
         return out
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a finished answer ends inside an event that is more of it, as far as the server's ways tell."""
+        return self.wrote_on and bool(self._tail)
 
     def _stash(self, data: bytes) -> bytes:
         self._tail.append(data)
@@ -161,14 +182,18 @@ class StreamReader(ABC):
                 return self._end_mark()
             part = framed.part(event)
             if part != UNKNOWN:
+                self.read += 1
                 return self._known(part, event)
             self._leave_frame()
         elif not self._begun:
             self._begun = True
+            event = event.removeprefix(BYTE_ORDER_MARK)
             if self._frames is not None and self._begins_framed(self._frames, event):
                 return self._known(OPENING, event)
         if self._course is not None and event != _END:
             self._course.append(event)
+            if len(self._course) > LEARNED_EVENTS:
+                self._course = None  # longer than a frame
         return self._event(event)
 
     def _begins_framed(self, frames: Frames, event: bytes) -> bool:
@@ -194,9 +219,11 @@ class StreamReader(ABC):
             return self._end_mark()
         if event.startswith(DATA) and event[-1] == _CLOSE and _NEWLINE not in event:  # almost always
             return self._object(event[6:], event, False)
+        if event.count(b"\n") > MOST_LINES:
+            return self._fail("sent an event of too many lines")
         payload: list[bytes] = []
         named_error = False
-        for line in event.split(b"\n"):
+        for line in event.split(b"\n"):  # fields of other names are ignored, as comments are (WHATWG HTML, 9.2.6)
             if line.startswith(b"data:"):
                 payload.append(line[6:] if line[5:6] == b" " else line[5:])
             elif line.startswith(b"event:"):
@@ -204,14 +231,17 @@ class StreamReader(ABC):
             elif line.startswith(b"error:"):  # llama.cpp before 2025
                 payload.append(line[6:].strip())
                 named_error = True
-            elif not line.startswith(_QUIET_FIELDS):
+            elif not line.startswith(b":") and not _is_name(line):
                 return self._fail("sent a line that is no event")
-        if not payload:
-            return b""  # comments keep the upstream connection alive, not the client's
         body = b"\n".join(payload).strip()
+        if not body:
+            return b""  # keeps the upstream connection alive, not the client's: openai-python fails on empty data
         if body == b"[DONE]":
             return self._end_mark()
         if body[:1] != b"{" or body[-1:] != b"}":
+            if named_error:
+                self.error = {"message": body[:_WORDS_BYTES].decode("utf-8", "replace")}
+                return self._fail(IN_BAND)
             return self._fail("sent an event that is no JSON object")
         return self._object(body, event, named_error)
 
@@ -219,11 +249,18 @@ class StreamReader(ABC):
         try:
             chunk = _loads(body)
         except orjson.JSONDecodeError:
-            return self._fail(NO_JSON)
-        if named_error or chunk.get("error"):
-            found = chunk.get("error") or chunk
-            self.error = found if isinstance(found, dict) else {"message": str(found)}
-            return self._fail("sent an error inside the stream")
+            try:
+                chunk = loads_slowly(body)
+            except ValueError:
+                return self._fail(NO_JSON)
+        self.read += 1
+        if named_error or not chunk.get("choices") or chunk.get("error"):
+            error = error_in(chunk)
+            if error is None and named_error:
+                error = as_error(chunk)
+            if error is not None:
+                self.error = error
+                return self._fail(IN_BAND)
         return self._chunk(chunk, event)
 
     def _take_usage(self, chunk: dict[str, Any]) -> None:
@@ -232,33 +269,42 @@ class StreamReader(ABC):
             self.usage = counts_of(usage)
 
     def _take_choices(self, choices: list[Any]) -> tuple[bool, bool]:
-        """Whether one of them finishes, and whether one brings a part of the answer. `failed`, where one is bad."""
+        """Whether one of them finishes, and whether one brings a part of the answer. `failed`, where one is bad.
+
+        A finish_reason of "", 0 or false is none. What comes after a real one opens the answer again: servers have put
+        "stop" into every event, or a tool call behind it.
+        """
         closing = token = False
         for choice in choices:
             if not isinstance(choice, dict):
                 self._fail("sent a choice that is no object")
-                break
-            index = choice.get("index", 0)
+                return closing, token
+            index = choice.get("index") or 0
             if not isinstance(index, int):
                 self._fail("sent a choice whose index is no number")
-                break
+                return closing, token
             if index not in self._seen:
                 self._seen |= {index}
+            if has_token(choice):
+                token = True
+                if index in self._closed:
+                    self.wrote_on = True
+                    self._written_on |= {index}
             reason = choice.get("finish_reason")
-            if reason is not None:
+            if reason:
                 if isinstance(reason, str) and reason in self._bad_finishes:
                     self.error = {"message": f"finish_reason {reason}", "code": reason}
                     self._fail(f"gave up with finish_reason {reason}")
-                    break
+                    return closing, token
                 self._closed |= {index}
+                self._written_on -= {index}
                 closing = True
-            if not token and has_token(choice):
-                token = True
-        if closing and not self.failed and len(self._closed) >= self._choices and self._seen <= self._closed:
-            self.finished = True
+        if self._closed:
+            self.finished = len(self._closed) >= self._choices and self._seen <= self._closed and not self._written_on
         return closing, token
 
     def _end_mark(self) -> bytes:
+        """[DONE]: the server's own word for the end, which is believed of choices that have had a finish_reason."""
         if self.finished or (self._closed and self._seen <= self._closed) or self._finished_late():
             self.finished = self.done = True
             if self._framed is not None and self._frames is not None:
@@ -296,4 +342,12 @@ class StreamReader(ABC):
 
     def _finished_late(self) -> bool:
         """Whether the last event holds a finish_reason that was overlooked."""
+        return False
+
+
+def _is_name(line: bytes) -> bool:
+    """Whether a line may be a field of a name that nobody knows, and not one that was damaged on its way."""
+    try:
+        return line.partition(b":")[0].decode().isprintable()
+    except UnicodeDecodeError:
         return False

@@ -12,6 +12,8 @@ from typing import Any, Final, final
 
 import orjson
 
+from genset.router.tolerant import loads
+
 TEXT_KEYS: Final = ("content", "reasoning_content", "reasoning")
 _KEYS: Final = {key: b'"%b":' % key.encode() for key in (*TEXT_KEYS, "text")}
 _loads: Final = orjson.loads
@@ -77,7 +79,7 @@ def learn(event: bytes, chunk: Any) -> Template | None:
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         return None
     choice = choices[0]
-    if choice.get("finish_reason") is not None or choice.get("logprobs") or choice.get("message"):
+    if choice.get("finish_reason") or choice.get("logprobs") or choice.get("message"):
         return None
     found = _only_text(choice)
     if found is None:
@@ -112,8 +114,8 @@ def _around(event: bytes, key: str, text: str) -> Template | None:
     if event[start] != _QUOTE or end < 0:
         return None
     inside = event[start + 1 : end]
-    if inside != text.encode() and decode([inside]) != text:  # an escaped quote inside: wait for an event without
-        return None
+    if inside != text.encode("utf-8", "surrogatepass") and decode([inside]) != text:
+        return None  # an escaped quote inside: wait for an event without
     return Template(key, event[: start + 1], event[end:])
 
 
@@ -124,8 +126,18 @@ def is_plain(text: bytes) -> bool:
 
 def decode(texts: list[bytes]) -> str | None:
     """The text of several such insides in a row; None where it is no JSON string after all."""
+    joined = b'"' + b"".join(texts) + b'"'
     try:
-        joined: str = _loads(b'"' + b"".join(texts) + b'"')
-    except orjson.JSONDecodeError:
+        text: str = loads(joined)
+    except ValueError:
         return None
-    return joined
+    return text
+
+
+def is_exact(texts: list[bytes]) -> bool:
+    """Whether such insides in a row are one JSON string for every reader, the strictest one included."""
+    try:
+        _loads(b'"' + b"".join(texts) + b'"')
+    except orjson.JSONDecodeError:
+        return False
+    return True

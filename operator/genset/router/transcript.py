@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
+from genset.router.events import data_of, has_token
 from genset.router.template import decode
+from genset.router.tolerant import loads, mended
 
 MOST_CHARACTERS: Final = 4 * 1024 * 1024  # of text kept per answer; a longer one cannot be continued
 
@@ -19,7 +19,8 @@ class Transcript:
     """`text` and `reasoning` so far; `tokens` of both, as far as one can tell: never less than events or words.
 
     `special` names what was sent that no other model could write on from (a tool call, log probabilities, ...); "" for
-    plain text. `head` holds the answer's own id, created, model and system_fingerprint.
+    plain text. `finished`: there was a finish_reason, which nothing of the answer has followed. `head` holds the answer's
+    own id, created, model and system_fingerprint.
     """
 
     __slots__ = ("_characters", "_reasoning", "_text", "finished", "head", "special", "tokens")
@@ -47,8 +48,8 @@ class Transcript:
             payload = payload_of(event)
             if payload[:1] == b"{":
                 try:
-                    chunk = orjson.loads(payload)
-                except orjson.JSONDecodeError:
+                    chunk = loads(payload)
+                except ValueError:
                     self.special = self.special or "garbage"  # passed the frame check, but nobody can write on from it
                 else:
                     self._chunk(chunk)
@@ -70,6 +71,7 @@ class Transcript:
     def add_run(self, key: str, texts: list[bytes]) -> None:
         """The texts of events in a row, as they stood in their JSON; `key` of the delta."""
         before = self.tokens
+        self.finished = False
         text = decode(texts)
         if text is None:
             self.special = self.special or "garbage"
@@ -87,12 +89,14 @@ class Transcript:
             if not isinstance(choice, dict):
                 self.special = self.special or "garbage"
                 continue
-            if choice.get("index", 0) != 0:
+            if choice.get("index"):
                 self.special = self.special or "several_choices"
             if choice.get("logprobs"):
                 self.special = self.special or "logprobs"
-            if choice.get("finish_reason") is not None:
+            if choice.get("finish_reason"):
                 self.finished = True
+            elif self.finished and has_token(choice):
+                self.finished = False
             delta = choice.get("delta")
             if isinstance(delta, dict):
                 self._delta(delta)
@@ -101,6 +105,8 @@ class Transcript:
                     self.add_text(text)
                 else:
                     self.special = self.special or "structured_content"
+            elif has_token(choice):
+                self.special = self.special or "unknown_part"
 
     def _delta(self, delta: dict[str, Any]) -> None:
         text = delta.get("content")
@@ -109,17 +115,19 @@ class Transcript:
             self.special = self.special or "structured_content"
         elif text or reasoning:
             self.add_text(text or "", reasoning or "")
-        for key, word in _SPECIAL.items():
+        for key, word in SPECIAL.items():
             if delta.get(key):
                 self.tokens += 1
                 self.special = self.special or word
         details = delta.get("reasoning_details")  # OpenRouter's form
         if isinstance(details, list) and any(_is_signed(detail) for detail in details):
             self.special = self.special or "signed_thinking"
+        if not self.special and holds_more(delta):
+            self.special = "unknown_part"
 
 
 #: Parts of a delta that only their author can continue. Signatures belong to thinking that must come back unchanged.
-_SPECIAL: Final = {
+SPECIAL: Final = {
     "tool_calls": "tool_call",
     "function_call": "tool_call",
     "refusal": "refusal",
@@ -129,6 +137,17 @@ _SPECIAL: Final = {
 }
 
 
+#: What a delta may hold that is text, or no part of the answer.
+_PLAIN: Final = frozenset(
+    {"role", "content", "reasoning_content", "reasoning", "reasoning_details", "obfuscation", *SPECIAL}
+)
+
+
+def holds_more(delta: dict[str, Any]) -> bool:
+    """Whether a delta holds something that is neither text nor known: images, annotations, what comes next year."""
+    return any(value and key not in _PLAIN for key, value in delta.items())
+
+
 def _is_signed(detail: Any) -> bool:
     return isinstance(detail, dict) and bool(detail.get("signature") or detail.get("type") == "reasoning.encrypted")
 
@@ -136,12 +155,11 @@ def _is_signed(detail: Any) -> bool:
 def _joined(parts: list[str]) -> str:
     if len(parts) > 1:
         parts[:] = ["".join(parts)]
-    return parts[0] if parts else ""
+    return mended(parts[0]) if parts else ""
 
 
 def payload_of(event: bytes) -> bytes:
     """The data of one event (WHATWG HTML, 9.2.6): its `data` lines joined; b"" where it has none."""
     if event.startswith(b"data: ") and b"\n" not in event:  # almost always
         return event[6:].strip()
-    lines = [line[6:] if line[5:6] == b" " else line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines).strip()
+    return b"\n".join(data_of(event)).strip()

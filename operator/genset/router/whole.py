@@ -8,6 +8,14 @@ from typing import Any, Final
 
 import orjson
 
+from genset.router.events import BYTE_ORDER_MARK
+from genset.router.in_band import error_in, told_by
+from genset.router.tolerant import loads
+
+_loads: Final = orjson.loads
+_HEAD_BYTES: Final = 4096  # of an answer in which its list usually begins
+_GAP_BYTES: Final = 64  # white space between the key and its first object
+_BLANK: Final = b" \t\r\n"
 _FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
 _FINISH_KEY: Final = b'"finish_reason":'
 _USUAL: Final = b'"stop"'  # no pattern is needed to see that
@@ -25,32 +33,53 @@ def choices_of(request: dict[str, Any]) -> int:
     return batch * (value if isinstance(value, int) and value > 0 else 1)
 
 
-def fault_of(body: bytes, verified: bool, bad_finishes: Collection[str] = ()) -> str | dict[str, Any] | None:
+def fault_of(
+    body: bytes, verified: bool, bad_finishes: Collection[str] = (), *, part: str = "choices"
+) -> str | dict[str, Any] | None:
     """Why a 200 is no answer: words, or the error object inside it; None if it is one.
 
-    `verified`: the body's length was announced, so that it is whole. A body that merely ended with the connection must
-    parse.
+    `part`: the list that an answer holds, and of which no answer has an empty one. `verified`: the body's length was
+    announced, so that it is whole. A body that merely ended with the connection must parse.
     """
-    text = body.strip()
+    text = body.strip().removeprefix(BYTE_ORDER_MARK)
     # The key is looked for first: to search for a pattern in a whole answer takes ten times as long.
     at = text.find(_FINISH_KEY) if bad_finishes else -1
     if at >= 0 and not text.startswith(_USUAL, at + len(_FINISH_KEY)) and (finish := _FINISH.search(text, at)):
         word = finish[1].decode()
         if word in bad_finishes:
             return f"gave up with finish_reason {word}"
-    if text[:1] != b"{" or text[-1:] != b"}":
-        return "sent an answer that is no JSON object"
-    suspicious = text.find(b'"error"', 0, 64) >= 0
-    if verified and not suspicious:
+    if verified and text[-1:] == b"}" and text.find(b'"error"', 0, 64) < 0 and _has(text, part.encode()):
         return None
     try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        parsed = loads(text)
+    except ValueError:
+        if text[:1] != b"{" or text[-1:] != b"}":
+            return "sent an answer that is no JSON object"
         return "sent an answer that is cut or no JSON"
-    found = parsed.get("error")
-    if found and "choices" not in parsed and "data" not in parsed:
-        return found if isinstance(found, dict) else {"message": str(found)}
-    return None
+    if isinstance(parsed, list) and len(parsed) == 1:  # Gemini's errors come in an array
+        parsed = parsed[0]
+    if not isinstance(parsed, dict):
+        return "sent an answer that is no JSON object"
+    found = parsed.get(part)
+    if isinstance(found, list) and any(isinstance(one, dict | list) for one in found):
+        return None
+    return error_in(parsed) or told_by(parsed) or f"sent an answer without {part}"
+
+
+def _has(text: bytes, part: bytes) -> bool:
+    """Whether the outermost object has this list, with an object in it, as far as its beginning shows that.
+
+    What stands before the key is made a whole object: only if it is the outermost one, that can be read.
+    """
+    key = b'"%b":' % part
+    at = text.find(key, 0, _HEAD_BYTES)
+    if at < 0 or text[at + len(key) : at + len(key) + _GAP_BYTES].translate(None, _BLANK)[:2] != b"[{":
+        return False
+    try:
+        _loads(text[:at] + b'"":0}')
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def usage_of(body: bytes) -> tuple[int, int]:

@@ -72,6 +72,72 @@ MESSAGES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         ],
         {"role": "assistant", "content": None, "tool_calls": [whole_call("chatcmpl-tool-1", "f", "{}")]},
     ),
+    "MiniMax's old form: messages for deltas": (
+        [
+            {"index": 0, "message": {"role": "assistant", "content": "a"}, "logprobs": None, "finish_reason": ""},
+            {"index": 0, "message": {"role": "assistant", "content": "b"}, "finish_reason": ""},
+            {"index": 0, "message": {"content": ""}, "finish_reason": "stop"},
+        ],
+        {"role": "assistant", "content": "ab"},
+    ),
+    "whole calls without index and id": (
+        [
+            delta(role="assistant", content=None),
+            delta(tool_calls=[call(None, None, "f", '{"a":1}'), call(None, None, "g", "{}")]),
+            delta(tool_calls=[call(None, None, "f", '{"a":2}')]),
+            delta(finish="tool_calls"),
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"function": {"name": "f", "arguments": '{"a":1}'}},
+                {"function": {"name": "g", "arguments": "{}"}},
+                {"function": {"name": "f", "arguments": '{"a":2}'}},
+            ],
+        },
+    ),
+    "a call in pieces without index and id": (
+        [
+            delta(tool_calls=[call(None, None, "f", "")]),
+            delta(tool_calls=[call(None, None, "f", '{"a"')]),
+            delta(tool_calls=[call(None, None, None, ":1}")]),
+            delta(finish="tool_calls"),
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"function": {"name": "f", "arguments": '{"a":1}'}}],
+        },
+    ),
+    "arguments that are objects, every call with the same index (Ollama's form)": (
+        [
+            delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": {"a": 1}}}]),
+            delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": {"b": [2]}}}]),
+            delta(finish="tool_calls"),
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"function": {"name": "f", "arguments": {"a": 1}}},
+                {"function": {"name": "f", "arguments": {"b": [2]}}},
+            ],
+        },
+    ),
+    "an empty text of arguments, then an object": (
+        [
+            delta(tool_calls=[call(0, "a", "f", "")]),
+            delta(tool_calls=[{"index": 0, "function": {"arguments": {"b": 2}}}]),
+            delta(tool_calls=[call(0, None, None, "")]),
+            delta(finish="tool_calls"),
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": {"b": 2}}}],
+        },
+    ),
     "name and id sent again with every fragment": (
         [
             delta(role="assistant", content="Let me see", tool_calls=[call(0, "a", "f", "{")]),

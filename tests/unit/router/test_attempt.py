@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from genset.router.attempt import RequestMachine
 from genset.router.breaker import State
 from genset.router.decisions import Answer, Interrupt, Phase, Try
 from genset.router.latency import EVERY
@@ -118,9 +119,44 @@ def test_deadlines_of_the_phases() -> None:
     assert one.expired(30.0) is None and one.expired(30.1) is not None  # stall: 10 s in the house
     one.last = 29.0
     assert one.expired(38.9) is None
-    one.finishing(31.0)
+    one.finishing(31.0, awaits_usage=False, wrote_on=False)
     assert one.expired(1000.0) is None
-    assert not one.finish_over(32.9) and one.finish_over(33.0)
+    assert not one.finish_over(35.9) and one.finish_over(36.0)
+
+
+def finished(**more: Any) -> RequestMachine:
+    one = machine(house(), **more)
+    one.begin(0.0)
+    one.sent(0.0)
+    one.committed(1.0)
+    return one
+
+
+def test_the_wait_behind_a_finish_is_a_silence_and_no_guillotine() -> None:
+    one = finished()
+    for now in (2.0, 6.0, 10.0):  # an event each
+        one.finishing(now, awaits_usage=False, wrote_on=False)
+        assert not one.finish_over(now + 4.9) and one.finish_over(now + 5.0)
+    one.finishing(20.0, awaits_usage=True, wrote_on=False)
+    assert not one.finish_over(29.9) and one.finish_over(30.0), "usage that was asked for takes longer"
+
+
+def test_what_is_written_on_has_its_stall_deadline_again() -> None:
+    one = finished(stall_seconds=20)
+    one.finishing(2.0, awaits_usage=False, wrote_on=False)
+    one.writes_on(4.0)
+    assert not one.finish_over(9.5) and one.expired(23.9) is None and one.expired(24.1) is not None
+    one.finishing(10.0, awaits_usage=False, wrote_on=True)
+    assert not one.finish_over(29.9) and one.finish_over(30.0), "the next event may take as long as any"
+
+
+def test_a_client_that_takes_nothing_stops_the_wait_and_the_deadline_ends_it() -> None:
+    one = finished()
+    one.finishing(2.0, awaits_usage=False, wrote_on=False)
+    one.rests(6.5)
+    assert not one.finish_over(11.4) and one.finish_over(11.5)
+    one.finishing(one.deadline - 1, awaits_usage=False, wrote_on=False)
+    assert not one.finish_over(one.deadline - 0.1) and one.finish_over(one.deadline)
 
 
 def test_a_cloud_has_its_own_deadlines_and_a_route_overrides_them() -> None:

@@ -261,7 +261,7 @@ def test_repeated_tokens_are_not_counted_twice() -> None:
     splice = Splice(sent, Anchored(sent.text), want_usage=True, told=0)
     events = [delta(content=word) for word in words]  # starts over
     usage = event(choices=[], usage={"prompt_tokens": 9, "completion_tokens": 40})
-    seen = spliced(splice, *events, delta("stop"), usage)
+    seen = spliced(splice, *events, delta("stop"), usage, DONE)
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in seen[:-1]) == "".join(words[30:])
     assert seen[-1]["usage"] == {"prompt_tokens": 9, "completion_tokens": 40, "total_tokens": 49}
 
@@ -283,13 +283,13 @@ def test_thoughts_after_the_text_are_left_out() -> None:
 
 def test_an_author_that_only_thinks_does_not_end_the_answer() -> None:
     splice = Splice(transcript(), Direct(TEXT), want_usage=False, told=17)
-    assert not spliced(splice, delta(reasoning_content="hm"), delta("stop"))
+    assert not spliced(splice, delta(reasoning_content="hm"), delta("stop"), DONE)
     assert splice.lost
 
 
 def test_a_text_that_does_not_join_ends_nothing() -> None:
     splice = Splice(transcript(), Anchored(TEXT), want_usage=False, told=17)
-    assert not spliced(splice, delta(content="Hello!"), delta("stop"))
+    assert not spliced(splice, delta(content="Hello!"), delta("stop"), DONE)
     assert splice.lost
 
 
@@ -303,7 +303,7 @@ def test_the_clients_limit_holds_over_both_authors() -> None:
 def test_a_continuing_author_may_call_a_tool() -> None:
     sent = transcript()
     splice = Splice(sent, Direct(TEXT), want_usage=False, told=17)
-    seen = spliced(splice, delta(tool_calls=[{"index": 0, "id": "x"}]), delta("tool_calls"))
+    seen = spliced(splice, delta(tool_calls=[{"index": 0, "id": "x"}]), delta("tool_calls"), DONE)
     assert len(seen) == 2 and sent.special == "tool_call", "and nobody may write on from there"
 
 

@@ -98,7 +98,7 @@ def verdict(reader: Forward | Rebuild) -> tuple[Any, ...]:
 
 def whole(reader: Rebuild) -> Any:
     try:
-        return orjson.loads(reader.answer({"prompt_tokens": 1}))
+        return orjson.loads(reader.answer())
     except CannotRebuildError as problem:
         return str(problem)
 
@@ -111,13 +111,27 @@ TIMES = st.sampled_from([1700000002, 0, 1, -1, 10**15, 10**20])
 COUNTS = st.sampled_from(
     [USAGE, {**USAGE, "prompt_tokens": 7}, {**USAGE, "more": {"id": "x"}}, {"prompt_tokens": None}, {}]
 )
+#: What a server may write behind its finish, or before it.
+MORE = [
+    b'data: {"choices":[{"index":0,"delta":{"content":"z"},"finish_reason":%b}]}' % reason
+    for reason in (b"null", b'""', b"0", b"false", b'"stop"')
+]
 Change = tuple[str, int, bytes]
 CHANGES = st.lists(
     st.tuples(
         st.sampled_from(["drop", "double", "insert", "byte", "cut", "swap"]),
         st.integers(0, 1 << 20),
         st.sampled_from(
-            [b": ping", b"data: {oops}", b'data: {"error":{"message":"no"}}', b"data: [DONE]", b"\x00", b'"', b"\\"]
+            [
+                *MORE,
+                b": ping",
+                b"data: {oops}",
+                b'data: {"error":{"message":"no"}}',
+                b"data: [DONE]",
+                b"\x00",
+                b'"',
+                b"\\",
+            ]
         ),
     ),
     max_size=2,

@@ -112,7 +112,7 @@ def test_events_that_are_alike_but_for_their_text_are_counted_and_kept() -> None
 
 def test_an_event_alike_that_is_no_json_after_all() -> None:
     reader = Rebuild(Api.CHAT)
-    reader.feed(content("a") + content("b").replace(b'"b"', b'"\xff"') + content("", "stop") + b"data: [DONE]\n\n")
+    reader.feed(content("a") + content("b").replace(b'"b"', b'"\\x"') + content("", "stop") + b"data: [DONE]\n\n")
     assert reader.failed
     with pytest.raises(CannotRebuildError):
         reader.answer()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from genset.router.continuation.base import Request, Rule
 from genset.router.continuation.seam import Direct
 from genset.router.continuation.splice import Splice
+from genset.router.tolerant import dumps
 from genset.router.transcript import Transcript
 
 #: Bounds of the answer that a request may set, in tokens.
@@ -57,21 +56,10 @@ def length_event(sent: Transcript, *, chat: bool) -> bytes:
     choice: dict[str, Any] = {"index": 0, "finish_reason": "length"}
     choice["delta" if chat else "text"] = {} if chat else ""
     kind = "chat.completion.chunk" if chat else "text_completion"
-    return b"data: " + orjson.dumps({**sent.head, "object": kind, "choices": [choice]}) + b"\n\n"
+    return b"data: " + dumps({**sent.head, "object": kind, "choices": [choice]}) + b"\n\n"
 
 
 def speaks_of_prefill(body: bytes) -> bool:
     """Whether an error's body says that the server never continues a begun answer."""
     body = body.lower()
     return any(word in body for word in _PREFILL_WORDS)
-
-
-def usage_of_estimate(prompt: int, completion: int) -> dict[str, int]:
-    """What stands for the usage that an upstream broke off before: events counted, and the prompt as it was estimated."""
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-
-
-def usage_event(sent: Transcript, usage: dict[str, int], *, chat: bool) -> bytes:
-    """The last event before [DONE] of a stream whose client asked for usage."""
-    kind = "chat.completion.chunk" if chat else "text_completion"
-    return b"data: " + orjson.dumps({**sent.head, "object": kind, "choices": [], "usage": usage}) + b"\n\n"

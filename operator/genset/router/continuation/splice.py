@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from genset.router.continuation.seam import Seam
 from genset.router.events import DONE
-from genset.router.transcript import Transcript, payload_of
+from genset.router.tolerant import dumps, loads_exactly
+from genset.router.transcript import SPECIAL, Transcript, holds_more, payload_of
 
+_THOUGHTS = ("reasoning_details", "thinking_blocks", "signature")
 GARBAGE = "sent an event that is no chunk of an answer"
 
 
@@ -23,10 +23,15 @@ class Splice:
 
     Read after each `feed`: `lost` (the texts do not join, or the new answer took a turn that cannot follow text),
     `complete` (the client's limit is reached: nothing more is needed from upstream).
+
+    The finish_reason and the usage are held back until the stream ends, by [DONE] or by `end`: what comes after them may
+    still be text, and the client sees one of each.
     """
 
     __slots__ = (
         "_before",
+        "_counts",
+        "_finish",
         "_left",
         "_repeated",
         "_seam",
@@ -35,6 +40,7 @@ class Splice:
         "_told",
         "_usage",
         "_want_usage",
+        "_wrote_on",
         "complete",
         "lost",
     )
@@ -49,6 +55,9 @@ class Splice:
         self._repeated = 0  # tokens of the new answer that the client has already
         self._usage: tuple[int, int] | None = None
         self._thoughts_only = False
+        self._finish: dict[str, Any] | None = None  # the last event with a finish_reason, without its text
+        self._counts: dict[str, Any] | None = None  # the last event with nothing but the usage
+        self._wrote_on = False  # something has followed a finish_reason
         self.lost = ""
         self.complete = False
 
@@ -60,21 +69,41 @@ class Splice:
                 break
             payload = payload_of(event)
             if payload == b"[DONE]":
-                out.append(DONE)
+                out.append(self.end())
+                if not self.lost:
+                    out.append(DONE)
             elif payload:
                 try:
-                    out.append(self._event(orjson.loads(payload)))
+                    out.append(self._event(loads_exactly(payload)))
                 except (ValueError, TypeError, AttributeError, LookupError):  # passed the frame check, but is no chunk
                     self.lost = GARBAGE
         return b"".join(out)
 
+    def end(self) -> bytes:
+        """The new answer is complete: what was held back of it, and its finish_reason. May set `lost`."""
+        chunk, self._finish = self._finish, None
+        if chunk is None:
+            return b""
+        text = self._seam.end()
+        self.lost = self._seam.lost
+        if self._thoughts_only and not (text or self.lost):
+            self.lost = "thought instead of writing on"
+        if self.lost:
+            return b""
+        if text:
+            choice = chunk["choices"][0]
+            if "delta" in choice:
+                choice["delta"] = {"content": text}
+            else:
+                choice["text"] = text
+            self._sent.add_text(text)
+        self._sent.finished = True
+        counts = self._render(self._counts) if self._counts is not None and self._want_usage else b""
+        return self._render(chunk) + counts
+
     def tokens(self) -> tuple[int, int]:
         """Prompt and completion of the whole answer, as the client should see them."""
         return self._usage or (0, self._sent.tokens)
-
-    @property
-    def told_usage(self) -> bool:
-        return self._usage is not None
 
     def _event(self, chunk: dict[str, Any]) -> bytes:
         choices = chunk.get("choices")
@@ -82,59 +111,70 @@ class Splice:
         if isinstance(usage, dict):
             self._merge(usage)
             if not choices:
-                return self._render(chunk) if self._want_usage else b""
+                self._counts = chunk
+                return b""
         if not isinstance(choices, list) or not choices:
             return b""
         choice = choices[0]
-        finished = choice.get("finish_reason") is not None
-        new = self._chat(choice, finished) if "delta" in choice else self._completion(choice, finished)
+        reason = choice.get("finish_reason")
+        new = self._chat(choice) if "delta" in choice else self._completion(choice)
         if self.lost:
             return b""
-        if self._left is not None and self._sent.tokens - self._before >= self._left and not finished:
+        if new and self._finish is not None:
+            self._wrote_on = True
+        reached = self._left is not None and self._sent.tokens - self._before >= self._left
+        if reached and (not reason or self._wrote_on):
             choice["finish_reason"] = "length"
-            finished = self.complete = True
-        if not new and not finished:
-            return b""
-        self._sent.finished = finished
-        return self._render(chunk)
+            self._sent.finished = self.complete = True
+            return self._render(chunk)
+        if new:
+            self._sent.finished = False
+        if reason:
+            empty: dict[str, Any] = {"delta": {}} if "delta" in choice else {"text": ""}
+            self._finish = {**chunk, "choices": [{**choice, **empty}]}
+            chunk.pop("usage", None)
+        choice["finish_reason"] = None
+        return self._render(chunk) if new else b""
 
-    def _chat(self, choice: dict[str, Any], finished: bool) -> bool:
+    def _chat(self, choice: dict[str, Any]) -> bool:
+        """Whether the event holds something new."""
         delta = choice["delta"] = choice["delta"] or {}
         delta.pop("role", None)
-        if delta.get("tool_calls") or delta.get("function_call"):
-            self._sent.special = self._sent.special or "tool_call"
-            self._sent.tokens += 1
-            return True
         reasoning_key = "reasoning_content" if delta.get("reasoning_content") else "reasoning"
         reasoning = delta.get(reasoning_key) or ""
-        if reasoning and self._sent.text:
-            del delta[reasoning_key]  # thoughts after the text has begun: the client could not place them
-            reasoning = ""
-            self._thoughts_only = True
-        text = self._joined(delta.get("content") or "", finished)
+        if self._sent.text:  # thoughts after the text has begun: the client could not place them
+            if reasoning:
+                del delta[reasoning_key]
+                reasoning = ""
+                self._thoughts_only = True
+            for key in _THOUGHTS:
+                delta.pop(key, None)
+        text = self._joined(delta.get("content") or "")
         if "content" in delta or text:
             delta["content"] = text
         if text or reasoning:
             self._sent.add_text(text, reasoning)
             self._thoughts_only = False
-        elif finished and self._thoughts_only:
-            self.lost = "thought instead of writing on"
-        return bool(text or reasoning)
+        more = next((word for key, word in SPECIAL.items() if delta.get(key)), "")
+        if not more and holds_more(delta):
+            more = "unknown_part"
+        if more:
+            self._sent.special = self._sent.special or more
+            self._sent.tokens += 1
+        return bool(text or reasoning or more)
 
-    def _completion(self, choice: dict[str, Any], finished: bool) -> bool:
-        text = choice["text"] = self._joined(choice.get("text") or "", finished)
+    def _completion(self, choice: dict[str, Any]) -> bool:
+        text = choice["text"] = self._joined(choice.get("text") or "")
         if text:
             self._sent.add_text(text)
         return bool(text)
 
-    def _joined(self, piece: str, finished: bool) -> str:
+    def _joined(self, piece: str) -> str:
         text = self._seam.feed(piece) if piece else ""
         if piece and not text:
             self._repeated += 1
         elif len(text) > len(piece):  # what was held back was new after all
             self._repeated = 0
-        if finished:
-            text += self._seam.end()
         self.lost = self._seam.lost
         return text
 
@@ -149,4 +189,4 @@ class Splice:
 
     def _render(self, chunk: dict[str, Any]) -> bytes:
         chunk.update(self._sent.head)
-        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+        return b"data: " + dumps(chunk) + b"\n\n"

@@ -16,8 +16,6 @@ from genset.router.continuation.ask import (
     length_event,
     speaks_of_prefill,
     tokens_left,
-    usage_event,
-    usage_of_estimate,
 )
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import COLD, FULL, Answer, Decision, Interrupt, Phase, Try, Wait
@@ -198,6 +196,7 @@ class Exchange(Calling):
         if self._sent is None:
             assert reply is not None and isinstance(reply.reader, Forward)
             self._sent = reply.reader.fold()
+            self._want_usage = self._want_usage and not reply.reader.told_usage
         sent = self._sent
         failure = self._noted(failure)
         self._drop_upstream()
@@ -235,7 +234,7 @@ class Exchange(Calling):
         self._end(200, "", keep)
 
     def commit(self, out: bytes) -> None:
-        """The first events of a stream."""
+        """The first events of a stream. Once per answer."""
         machine, reply = self.machine, self._reply
         assert reply is not None
         now = self.router.now()
@@ -247,6 +246,7 @@ class Exchange(Calling):
         if self.head_sent:
             assert machine.candidate is not None
             told = evidence(self.backend.name, machine.candidate.tier, machine.reason, machine.trail)
+            # No blank line: clients have taken a comment of its own for an event (openai-go before 3.43).
             self.send_events(b": %b\n" % told.strip().replace(b"\r\n", b"; ") + out)
         else:
             connection, mask = self.connection_header(self.keeps_alive()), self.router.mask
@@ -268,18 +268,9 @@ class Exchange(Calling):
         if self.machine.continuing:
             self.router.metrics.continuations["completed"] += 1
         if add_done:
-            self.send_events(self._missing_usage() + DONE)
+            self.send_events(DONE)  # a usage that never came is left out
         self.close_stream()
         self._end(200, "", self.keeps_alive())
-
-    def _missing_usage(self) -> bytes:
-        """The usage that a client asked for, where the upstream broke off between the answer's end and this."""
-        reply = self._reply
-        if not self._want_usage or reply is None or not isinstance(reply.reader, Forward) or reply.told_usage:
-            return b""
-        sent = self._sent or reply.reader.fold()
-        usage = usage_of_estimate(self.machine.input_tokens, sent.tokens)
-        return usage_event(sent, usage, chat=self._api.chat)
 
     def _interrupt(self, decision: Interrupt) -> None:
         self._drop_upstream()
@@ -353,11 +344,11 @@ class Exchange(Calling):
         quiet = machine.phase < Phase.COMMIT or now - machine.last >= WORKING_SECONDS
         if self.stream and quiet and now - self._said >= COMMENT_SECONDS:
             self._keep_company(now)
-        if machine.phase == Phase.COMMIT and self.client.paused:
-            if now < machine.deadline:
-                machine.last, self._weight = now, None
-                return
-        elif machine.finish_over(now):
+        if machine.phase >= Phase.COMMIT and self.client.paused and now < machine.deadline:
+            machine.rests(now)
+            self._weight = None
+            return
+        if machine.finish_over(now):
             assert self._reply is not None
             self._reply.finish_is_over()
             return
@@ -366,9 +357,9 @@ class Exchange(Calling):
         failure = machine.expired(now)
         if failure is None:
             return
-        if machine.phase == Phase.COMMIT:
-            if now < machine.deadline and self._is_bound():  # nobody else can write on: it is waited for
-                return
+        if machine.phase >= Phase.COMMIT:
+            if machine.phase == Phase.COMMIT and now < machine.deadline and self._is_bound():
+                return  # nobody else can write on: it is waited for
             late = failure.outcome is Outcome.OUT_OF_TIME
             self.broke(failure, "router_deadline" if late else "provider_stalled", blame=not late)
         else:

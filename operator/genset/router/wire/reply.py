@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Final
 
 from genset.router.aggregate import CannotRebuildError
 from genset.router.codings import CodingError, Decoder, UnknownCodingError, is_plain
-from genset.router.continuation.ask import usage_of_estimate
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Phase
-from genset.router.events import DONE
+from genset.router.events import BYTE_ORDER_MARK, DONE, begins_stream
 from genset.router.forward import Forward
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
 from genset.router.rebuild import Rebuild
 from genset.router.sse import StreamReader
+from genset.router.unrolled import unrolled
 from genset.router.whole import fault_of, usage_of
 
 if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
 
 _OF_LIMITS: Final = (Outcome.CONTEXT_EXCEEDED, Outcome.REJECTED, Outcome.UNSUPPORTED)  # may be those of max_tokens
+_BEGINNING_BYTES: Final = 1024  # of white space before a body's first word
 RESPONSE_BYTES: Final = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
@@ -38,6 +39,7 @@ class Reply:
         "_decoding",
         "_exchange",
         "_is_stream",
+        "_may_stream",
         "aggregator",
         "began",
         "coded",
@@ -66,6 +68,7 @@ class Reply:
         self._collected: list[bytes] = []  # body of an answer that is no stream, or of an error
         self._collected_bytes = 0
         self._is_stream = False  # what arrives is an event stream
+        self._may_stream = False  # its first bytes will tell
 
     def tokens(self) -> tuple[int, int]:
         """Prompt and completion, as far as this answer has told."""
@@ -74,13 +77,6 @@ class Reply:
         if self.reader is None:
             return 0, 0
         return self.reader.usage or (0, self.reader.tokens())
-
-    @property
-    def told_usage(self) -> bool:
-        """Whether the client has got a usage."""
-        if self.splice is not None:
-            return self.splice.told_usage
-        return self.reader is not None and self.reader.usage is not None
 
     # What the upstream connection tells
 
@@ -93,11 +89,7 @@ class Reply:
             machine = self._exchange.machine
             machine.head()
             machine.alive(self._exchange.router.now())
-            self._is_stream = (
-                self.reader is not None
-                and status == 200
-                and headers.get(b"content-type", b"").startswith(b"text/event-stream")
-            )
+            self._may_stream = self.reader is not None
 
     def forward(self, chunk: bytes) -> bool:
         """A chunk of a running stream, untouched. True: it went on to the client as it is."""
@@ -113,33 +105,56 @@ class Reply:
             self._decode(data)
             return
         reader = self.reader
+        if self._may_stream:
+            data = self._begun(data)
+            if not data:
+                return
         if reader is None or not self._is_stream:
             self._collect(data)
             return
-        if not self.began:
-            self.began = self._exchange.router.now()
+        read = reader.read
         out = reader.feed(data)
         if out and not self._take(out):
             return
         if reader.failed:
             self._stream_failed(reader)
             return
+        exchange = self._exchange
         if not out:
-            self._exchange.machine.alive(self._exchange.router.now())
-        if reader.finished:
-            if reader.done:
-                self._stream_done()
-            elif self._exchange.machine.phase == Phase.COMMIT:
-                self._exchange.machine.finishing(self._exchange.router.now())
+            exchange.machine.alive(exchange.router.now())
+        if reader.done:
+            self._stream_done()
+        elif reader.finished:
+            if out or reader.read != read:  # comments are no events: they do not extend the wait
+                awaits_usage = reader.usage is None and exchange.backend.provider.usage_option
+                exchange.machine.finishing(exchange.router.now(), awaits_usage=awaits_usage, wrote_on=reader.wrote_on)
+        elif exchange.machine.phase == Phase.FINISH:
+            exchange.machine.writes_on(exchange.router.now())
+
+    def _begun(self, data: bytes) -> bytes:
+        """All bytes of the body so far, once they show what it is; none before that. The body is believed, whatever its
+        content type says: gateways send streams as text/plain, and errors as text/event-stream."""
+        if not self.began:
+            self.began = self._exchange.router.now()
+        if self._collected:
+            data = b"".join((*self._collected, data))
+        said = begins_stream(data)
+        if said is None and len(data) <= _BEGINNING_BYTES:
+            self._collected[:] = [data]
+            return b""
+        if not said:
+            media_type = self.headers.get(b"content-type", b"").lower()
+            first = data.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+            said = media_type.startswith(b"text/event-stream") and first not in (b"{", b"[")
+        self._may_stream = False
+        self._is_stream = said
+        self._collected.clear()
+        return data
 
     def on_end(self, verified: bool) -> None:
         reader = self.reader
         if not 200 <= self.status < 300:
             self._refused()
-        elif self.status != 200:
-            self._exchange.failed(
-                Failure(Outcome.INVALID_RESPONSE, f"answered {self.status} without a body", self.status)
-            )
         elif reader is None or not self._is_stream:
             self._whole(verified and not self.coded)
         else:
@@ -157,9 +172,9 @@ class Reply:
         exchange.connection_lost()
         if stale:
             exchange.reconnect()
-        elif phase == Phase.FINISH:
+        elif phase == Phase.FINISH and (self.reader is None or not self.reader.is_cut):
             self._stream_done(add_done=True)
-        elif phase == Phase.COMMIT:
+        elif phase >= Phase.COMMIT:
             exchange.broke(Failure(Outcome.INTERRUPTED, detail), "provider_interrupted")
         elif self.status and not 200 <= self.status < 300:
             self._refused()
@@ -235,18 +250,34 @@ class Reply:
         """A complete answer, or something that only looks like one."""
         exchange = self._exchange
         body = b"".join(self._collected)
-        fault = fault_of(body, verified, exchange.backend.provider.bad_finishes)
-        if fault is None and self.reader is not None and self.aggregator is None:
-            fault = "answered a stream request with no event stream"
-        if fault is None:
+        if not body:
+            detail = f"answered {self.status} without a body"
+            exchange.failed(Failure(Outcome.INVALID_RESPONSE, detail, self.status))
+            return
+        part = "data" if exchange.operation == "embeddings" else "choices"
+        fault = fault_of(body, verified, exchange.backend.provider.bad_finishes, part=part)
+        if isinstance(fault, dict):
+            exchange.failed(classify_in_band(fault, "sent an error inside a 200", exchange.backend.model))
+        elif fault is not None:
+            exchange.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200, body=_excerpt(body)))
+        elif self.reader is not None and self.aggregator is None:
+            self._unroll(body)
+        else:
             exchange.first_token = exchange.router.now()
             exchange.in_one_piece = True
             exchange.tokens = usage_of(body)
             exchange.answer(b"application/json", self.headers, body)
-        elif isinstance(fault, dict):
-            exchange.failed(classify_in_band(fault, "sent an error inside a 200", exchange.backend.model))
-        else:
-            exchange.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200, body=_excerpt(body)))
+
+    def _unroll(self, body: bytes) -> None:
+        """A whole answer to a client that wants a stream: read as the stream that it might have been."""
+        try:
+            stream = unrolled(body, chat=self._exchange.operation == "chat")
+        except ValueError:
+            self._exchange.failed(Failure(Outcome.INVALID_RESPONSE, "sent an answer of an unknown form", 200))
+            return
+        self._collected.clear()
+        self._is_stream = True
+        self.on_body(stream)
 
     # Streams
 
@@ -257,7 +288,7 @@ class Reply:
         now = exchange.router.now()
         if self.aggregator is None and self.splice is None:
             exchange.last_events = out.endswith(DONE)
-            if machine.phase == Phase.COMMIT:
+            if machine.phase >= Phase.COMMIT:
                 machine.last = now
                 exchange.send_events(out)
             else:
@@ -282,7 +313,7 @@ class Reply:
         if new:
             exchange.send_events(new)
         if splice.lost:
-            exchange.broke(Failure(Outcome.INVALID_RESPONSE, splice.lost), "provider_interrupted", blame=False)
+            self._lost(splice)
         elif splice.complete:
             exchange.stream_done(add_done=True)
         else:
@@ -291,11 +322,11 @@ class Reply:
 
     def _stream_failed(self, reader: StreamReader) -> None:
         exchange = self._exchange
-        phase = exchange.machine.phase
-        if phase == Phase.FINISH or reader.finished:  # the answer itself is complete
+        # The answer itself is complete; not of a server that has written on behind a finish_reason and now tells of an error.
+        if reader.finished and not (reader.wrote_on and reader.error is not None):
             self._stream_done(add_done=True)
             return
-        if phase == Phase.COMMIT and self.aggregator is None:
+        if exchange.machine.phase >= Phase.COMMIT and self.aggregator is None:
             word = "provider_error" if reader.error is not None else "provider_interrupted"
             exchange.broke(Failure(Outcome.INVALID_RESPONSE, reader.fault), word)
         elif reader.error is not None:
@@ -306,20 +337,27 @@ class Reply:
     def _stream_done(self, add_done: bool = False) -> None:
         """The finish_reason has passed and nothing more will come: complete, with [DONE] added where it is missing."""
         exchange = self._exchange
+        if self.splice is not None:
+            out = self.splice.end()
+            if self.splice.lost:
+                self._lost(self.splice)
+                return
+            if out:
+                exchange.send_events(out)
         if self.aggregator is None:
             exchange.stream_done(add_done)
             return
-        tokens = self.tokens()
-        estimate = None
-        if not tokens[0]:
-            estimate = usage_of_estimate(exchange.machine.input_tokens, tokens[1])
         try:
-            body = self.aggregator.answer(estimate)
+            body = self.aggregator.answer()
         except CannotRebuildError as problem:
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, str(problem), 200))
         else:
-            exchange.tokens = tokens
+            exchange.tokens = self.tokens()
             exchange.answer(b"application/json", self.headers, body)
+
+    def _lost(self, splice: Splice) -> None:
+        """The texts do not join, which is nobody's fault."""
+        self._exchange.broke(Failure(Outcome.INVALID_RESPONSE, splice.lost), "provider_interrupted", blame=False)
 
 
 def _excerpt(body: bytes) -> bytes:
