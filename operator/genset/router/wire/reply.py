@@ -108,6 +108,7 @@ class Reply:
         if self._may_stream:
             data = self._begun(data)
             if not data:
+                self._exchange.machine.alive(self._exchange.router.now())
                 return
         if reader is None or not self._is_stream:
             self._collect(data)
