@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final
 
 from genset.router.backend import Backend
 from genset.router.breaker import SHORT_RETRY_AFTER_SECONDS
@@ -27,9 +27,9 @@ from genset.router.continuation import OFF
 from genset.router.decisions import Candidate, Decision, Phase, Try
 from genset.router.endpoint import Endpoint
 from genset.router.errors import VOCABULARY
-from genset.router.outcome import Again, Failure, Mark, Next, Outcome
+from genset.router.outcome import Again, Failure, Next, Outcome
 from genset.router.selection import Selection
-from genset.router.suspicion import Witness
+from genset.router.testimony import Testimony
 
 AGAIN_LEAST_SECONDS: Final = 0.1  # pause before the same endpoint is asked again
 AGAIN_MOST_SECONDS: Final = 0.3
@@ -45,25 +45,7 @@ _LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or 
 _ENDPOINT_MAY_BE_AT_FAULT: Final = (
     Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
 )  # fmt: skip
-#: What a caller's request can make a server answer, so that it is his testimony.
-_TESTIMONY: Final = (Mark.ENDPOINT, Mark.BACKEND)
-#: Of these, what a body can bring upon every backend that gets it.
-_OF_A_BODY: Final = (Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.TOO_LATE, Outcome.INTERRUPTED)
 _BRIDGE: Final = ColdStartConfig()
-
-
-@final
-class Met:
-    """A failure that this request met. `counted`: the backend has heard of it."""
-
-    __slots__ = ("backend", "began", "counted", "endpoint", "failure")
-
-    def __init__(self, backend: Backend, endpoint: Endpoint, failure: Failure, began: float, counted: bool) -> None:
-        self.backend = backend
-        self.endpoint = endpoint
-        self.failure = failure
-        self.began = began
-        self.counted = counted
 
 
 class RequestMachine(Selection):
@@ -76,17 +58,15 @@ class RequestMachine(Selection):
         "_random",
         "_sent_at",
         "_streams",
-        "_testified",
         "_wrote_on",
-        "body",
         "bound_at",
-        "caller",
         "continuations",
         "heard",
         "input_tokens",
         "last",
         "stall",
         "stream",
+        "testimony",
     )
 
     def __init__(
@@ -109,9 +89,7 @@ class RequestMachine(Selection):
         self.heard = 0.0  # when it last gave another sign of life, since the first token
         self.bound_at = -1.0  # `last` of a stall after which nobody else can write on; written by the wire
         self.stall = 0.0
-        self.caller = ""  # whose request it is, as suspicions know him
-        self.body = b""  # as it arrived
-        self._testified: list[Met] | None = None  # failures of this request that speak against backends
+        self.testimony: Testimony | None = None  # None: what is met counts as seen by the router itself
         self._streams = stream  # what the client gets; `stream` is what the upstream sends
         self._allowance = math.inf  # for the first token, from the request or the last sign of life
         self._late: list[Backend] | None = None  # that were too slow for this request
@@ -131,7 +109,11 @@ class RequestMachine(Selection):
         candidate, endpoint = self._current()
         self._record(now, failure.outcome.value)
         self.last_failure = failure
-        self._book(now, candidate, endpoint, failure)
+        reached = self.phase > Phase.CONNECT
+        if reached and self.testimony is not None:
+            self.testimony.book(candidate.backend, endpoint, failure, now, self._began, self._token)
+        else:
+            candidate.backend.failed(endpoint, failure, now, self._began, self._token, reached=reached)
         self._token = False
         if not self.reason:
             self.reason = failure.rule.kind.word
@@ -180,7 +162,7 @@ class RequestMachine(Selection):
         self._broken_by = VOCABULARY[kind_word]
         if blame:
             endpoint_only = kind_word == "provider_interrupted"
-            witness = self._witness()
+            witness = self.testimony.witness() if self.testimony is not None else None
             candidate.backend.broke(
                 endpoint, now, self._began, self._token, endpoint_only=endpoint_only, witness=witness
             )
@@ -332,8 +314,8 @@ class RequestMachine(Selection):
         self.last = self.heard = now
         candidate.backend.first_tokens.add(now - self._sent_at)
         candidate.backend.spoke(endpoint, now)
-        if self._testified is not None:
-            self._acquit(now)
+        if self.testimony is not None:
+            self.testimony.acquit(now)
         limit = self.settings.stall_seconds
         self.stall = limit if limit is not None else candidate.backend.stall_seconds
         self._wrote_on = False
@@ -370,8 +352,8 @@ class RequestMachine(Selection):
         """The answer is complete."""
         candidate, endpoint = self._current()
         self._record(now, "ok")
-        if self._testified is not None:
-            self._acquit(now)
+        if self.testimony is not None:
+            self.testimony.acquit(now)
         candidate.backend.succeeded(endpoint, now, self._began, self._token)
         self._token = False
         self.phase = Phase.DONE
@@ -398,45 +380,6 @@ class RequestMachine(Selection):
     def connecting(self) -> None:
         """The pause is over."""
         self.phase = Phase.CONNECT
-
-    # Testimony
-
-    def _witness(self) -> Witness | None:
-        """None where nobody's request is known to speak: then what was met counts as seen by the router itself."""
-        return Witness(self.caller, hash(self.body), self.path) if self.body else None
-
-    def _book(self, now: float, candidate: Candidate, endpoint: Endpoint, failure: Failure) -> None:
-        """Tells the backend what the attempt met.
-
-        Each endpoint hears of a request once, however often it was asked. A body that a second backend answers with a
-        failure, too, is what is wrong: then neither hears of it, unless a third one takes it.
-        """
-        reached = self.phase > Phase.CONNECT
-        backend, began, witness = candidate.backend, self._began, self._witness() if reached else None
-        if witness is None or failure.rule.mark not in _TESTIMONY:
-            backend.failed(endpoint, failure, now, began, self._token, reached=reached, witness=witness)
-            return
-        met = self._testified = self._testified or []
-        convicted = any(other.backend is not backend for other in met) and failure.outcome in _OF_A_BODY
-        if convicted or any(other.endpoint is endpoint for other in met):
-            if self._token:
-                backend.breaker.release()
-        else:
-            backend.failed(endpoint, failure, now, began, self._token, reached=reached, witness=witness)
-        if convicted:
-            for other in met:
-                if other.counted and other.failure.outcome in _OF_A_BODY:
-                    other.backend.withdraw(other.endpoint, witness)
-                    other.counted = False
-        if not any(other.endpoint is endpoint for other in met):
-            met.append(Met(backend, endpoint, failure, began, not convicted))
-
-    def _acquit(self, now: float) -> None:
-        """Somebody has taken the body, so what others met was no fault of it."""
-        for other in self._testified or ():
-            if not other.counted:
-                other.counted = True
-                other.backend.failed(other.endpoint, other.failure, now, other.began, False, witness=self._witness())
 
     def _again(self, now: float, failure: Failure, candidate: Candidate, endpoint: Endpoint) -> Try | None:
         again = failure.rule.again
