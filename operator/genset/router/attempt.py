@@ -238,10 +238,13 @@ class RequestMachine(Selection):
             return False
         candidate, _ = self._current()
         writes_on = begun or self.continuing
+        house_only = candidate.backend.local and "TooLate" not in settings.to_cloud_on
         for other in self._left:
             if other is candidate or (writes_on and other.backend.continuation == OFF):
                 continue
-            if other.backend.admits(now):
+            if house_only and not other.backend.local:
+                continue
+            if other.backend.admits(now) and other.backend.refusals.of(self.path, now) is None:
                 return True
         backend = candidate.backend
         if (self._late is not None and backend in self._late) or (writes_on and backend.continuation == OFF):

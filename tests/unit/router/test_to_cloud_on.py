@@ -110,3 +110,21 @@ def test_what_is_too_long_for_the_house(words: tuple[str, ...] | None, goes: boo
         assert isinstance(plan, Plan) and [c.backend.name for c in plan.candidates] == ["cloud"]
     else:
         assert not isinstance(plan, Plan) and "maximum context length is 1000 tokens" in plan.message
+
+
+@pytest.mark.parametrize(("words", "late"), [(("TooLate",), True), (("Unreachable",), False)])
+def test_a_slow_house_is_waited_for_where_no_cloud_may_follow(words: tuple[str, ...], late: bool) -> None:
+    one = machine(house(), cloud(), to_cloud_on=words)
+    one.begin(0.0)
+    one.sent(0.0)
+    assert (one.expired(60.0) is not None) is late
+
+
+def test_a_cloud_that_refuses_is_nobody_else() -> None:
+    away = cloud()
+    one = machine(house(), away)
+    one.path = "/chat/completions"
+    away.failed(away.endpoints[0], Failure(Outcome.AUTH, "answered 401", 401), 0.0, 0.0, False)
+    one.begin(0.0)
+    one.sent(0.0)
+    assert one.expired(60.0) is None, "nobody else could answer"
