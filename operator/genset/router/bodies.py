@@ -22,6 +22,12 @@ TREE_FREE_BYTES: Final = 1024 * 1024
 TREE_BYTES_PER_BYTE: Final = 16
 TREE_MOST_BYTES: Final = 64 * 1024 * 1024
 MOST_DEPTH: Final = 250  # orjson writes no deeper
+#: Keys that need no look at their letters.
+_USUAL: Final = frozenset((
+    "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n",
+    "stop", "tools", "tool_choice", "response_format", "seed", "user", "prompt", "input", "frequency_penalty",
+    "presence_penalty", "logprobs", "top_logprobs", "encoding_format", "metadata", "parallel_tool_calls",
+))  # fmt: skip
 _SMALL: Final = 1024  # up to here all entries are counted
 _WINDOW: Final = 64 * 1024  # looked at exactly at once
 _ESCAPE: Final = 12  # bytes of an escaped pair of surrogates, which a window must not cut
@@ -72,9 +78,10 @@ def read(body: bytes, room: int) -> Any:
         raise RefusedBody(f"the body is nested too deeply (more than {MOST_DEPTH} levels)")
     if type(value) is not dict:
         return value
-    names = "\n".join(value)
-    if not names.isascii() or names.lower() != names:
-        _refuse_alike(value)
+    if not value.keys() <= _USUAL:
+        names = "\n".join(value)
+        if not names.isascii() or names.lower() != names:
+            _refuse_alike(value)
     if not sure:
         shape = [(key.encode(), _is_long(inner)) for key, inner in value.items()]
         value = None  # there should be only one of the trees at a time

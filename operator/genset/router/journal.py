@@ -42,6 +42,11 @@ class Journal:
         self._required = config.log is not None and config.log.required
         self._look()
 
+    @property
+    def believes_proxies(self) -> bool:
+        """Whether a request may come from somebody else than whoever has connected."""
+        return self._proxies is not None
+
     def client_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """The address of a request's client. `peer` is whoever has connected."""
         return peer if self._proxies is None else self._proxies.client(peer, headers)

@@ -380,8 +380,9 @@ class Router:
 
     def _origin_of(self, client: ClientConnection, headers: dict[bytes, bytes]) -> str:
         """Whose share of what is scarce a request takes, and whose testimony it is: behind proxies, the client's."""
-        who = self.journal.client_of(client.address, headers)
-        return client.origin if who == client.address else origin_of(who)
+        if not self.journal.believes_proxies:
+            return client.origin
+        return origin_of(self.journal.client_of(client.address, headers))
 
     def finished(self, exchange: Exchange, status: int, word: str) -> None:
         """The exchange has ended: frees its place, books it, logs it."""

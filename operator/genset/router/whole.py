@@ -18,6 +18,8 @@ _GAP_BYTES: Final = 64  # white space between the key and its first object
 _BLANK: Final = b" \t\r\n"
 _FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
 _FINISH_KEY: Final = b'"finish_reason":'
+_KEYS: Final = {part: b'"%b":' % part.encode() for part in ("choices", "data")}  # of the list that an answer holds
+_OPEN: Final = ord("{")
 _USUAL: Final = b'"stop"'  # no pattern is needed to see that
 _MOST_DIGITS: Final = 15
 _ZERO: Final = ord("0")
@@ -48,7 +50,7 @@ def fault_of(
         word = finish[1].decode()
         if word in bad_finishes:
             return f"gave up with finish_reason {word}"
-    if verified and text[-1:] == b"}" and text.find(b'"error"', 0, 64) < 0 and _has(text, part.encode()):
+    if verified and text[-1:] == b"}" and text.find(b'"error"', 0, 64) < 0 and _has(text, part):
         return None
     try:
         parsed = loads(text)
@@ -66,15 +68,21 @@ def fault_of(
     return error_in(parsed) or told_by(parsed) or f"sent an answer without {part}"
 
 
-def _has(text: bytes, part: bytes) -> bool:
+def _has(text: bytes, part: str) -> bool:
     """Whether the outermost object has this list, with an object in it, as far as its beginning shows that.
 
-    What stands before the key is made a whole object: only if it is the outermost one, that can be read.
+    What stands before the key is made a whole object: only if it is the outermost one, that can be read. With nothing
+    opened before it but that object there is no other that could have it: in a string the quotes would be escaped.
     """
-    key = b'"%b":' % part
+    key = _KEYS[part]
     at = text.find(key, 0, _HEAD_BYTES)
-    if at < 0 or text[at + len(key) : at + len(key) + _GAP_BYTES].translate(None, _BLANK)[:2] != b"[{":
+    begin = at + len(key)
+    if at < 0 or (
+        text[begin : begin + 2] != b"[{" and text[begin : begin + _GAP_BYTES].translate(None, _BLANK)[:2] != b"[{"
+    ):
         return False
+    if text[0] == _OPEN and text.find(b"{", 1, at) < 0 and text.find(b"[", 1, at) < 0:
+        return True
     try:
         _loads(text[:at] + b'"":0}')
     except orjson.JSONDecodeError:

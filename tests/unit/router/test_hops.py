@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from genset.router.config import RouterConfig
 from genset.router.hops import MOST_BYTES, header_for, new_site, refusal, site_of
 from genset.router.outcome import Mark, Next, Outcome, classify
-from genset.router.providers import PROVIDERS
 from genset.router.reload import ConfigRejected, check
 from tests.router.running import cloud, config, pods
 from tests.unit.router.test_standalone import EXTERNAL, POLICY, SECRET, load
@@ -80,10 +79,10 @@ def test_sites_are_told_apart() -> None:
 
 def test_another_sites_loop_is_no_fault_of_its() -> None:
     body = b'{"error":{"message":"its way: a > b > a","type":"router_loop","code":"router_loop"}}'
-    found = classify(508, {}, body, PROVIDERS["openAICompatible"], wall=0.0, may_wait=0.0)
+    found = classify(508, {}, body, "m", wall=0.0, may_wait=0.0)
     assert found.outcome is Outcome.LOOP
     assert (found.rule.mark, found.rule.next, found.rule.kind.word) == (Mark.NONE, Next.YES, "router_loop")
-    other = classify(508, {}, b"Loop Detected", PROVIDERS["openAICompatible"], wall=0.0, may_wait=0.0)
+    other = classify(508, {}, b"Loop Detected", "m", wall=0.0, may_wait=0.0)
     assert other.outcome is Outcome.SERVER_ERROR
 
 

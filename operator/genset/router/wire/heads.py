@@ -30,9 +30,8 @@ def good_head(
         trail = machine.trail if machine.phase == Phase.DONE else [*machine.trail, f"{candidate.backend.name}:ok"]
         told = evidence(candidate.backend.name, candidate.tier, machine.reason, trail)
     passed = passed_response_headers(headers, identity)
-    return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\n%b%bx-request-id: %b\r\n%b%b" % (
+    return b"HTTP/1.1 200 OK\r\nx-content-type-options: nosniff\r\ncontent-type: %b\r\n%bx-request-id: %b\r\n%b%b" % (
         content_type,
-        NOSNIFF,
         told,
         identity,
         mask.hide_whole(passed) if passed else b"",

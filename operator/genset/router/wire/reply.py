@@ -88,8 +88,9 @@ class Reply:
         if 200 <= status < 300:
             machine = self._exchange.machine
             machine.head()
-            machine.alive(self._exchange.router.now())
-            self._may_stream = self.reader is not None
+            if self.reader is not None:
+                machine.alive(self._exchange.router.now())
+                self._may_stream = True
 
     def forward(self, chunk: bytes) -> bool:
         """A chunk of a running stream, untouched. True: it went on to the client as it is."""
