@@ -58,15 +58,17 @@ class RequestMachine(Selection):
         "_random",
         "_sent_at",
         "_streams",
+        "_testimony",
         "_wrote_on",
+        "body",
         "bound_at",
         "continuations",
         "heard",
         "input_tokens",
         "last",
+        "origin",
         "stall",
         "stream",
-        "testimony",
     )
 
     def __init__(
@@ -89,7 +91,9 @@ class RequestMachine(Selection):
         self.heard = 0.0  # when it last gave another sign of life, since the first token
         self.bound_at = -1.0  # `last` of a stall after which nobody else can write on; written by the wire
         self.stall = 0.0
-        self.testimony: Testimony | None = None  # None: what is met counts as seen by the router itself
+        self.origin = ""  # whose request it is, as suspicions know him
+        self.body = b""  # as it arrived; empty: what is met counts as seen by the router itself
+        self._testimony: Testimony | None = None  # most requests meet no failure
         self._streams = stream  # what the client gets; `stream` is what the upstream sends
         self._allowance = math.inf  # for the first token, from the request or the last sign of life
         self._late: list[Backend] | None = None  # that were too slow for this request
@@ -110,8 +114,8 @@ class RequestMachine(Selection):
         self._record(now, failure.outcome.value)
         self.last_failure = failure
         reached = self.phase > Phase.CONNECT
-        if reached and self.testimony is not None:
-            self.testimony.book(candidate.backend, endpoint, failure, now, self._began, self._token)
+        if reached and self.body:
+            self._testifies().book(candidate.backend, endpoint, failure, now, self._began, self._token)
         else:
             candidate.backend.failed(endpoint, failure, now, self._began, self._token, reached=reached)
         self._token = False
@@ -162,7 +166,7 @@ class RequestMachine(Selection):
         self._broken_by = VOCABULARY[kind_word]
         if blame:
             endpoint_only = kind_word == "provider_interrupted"
-            witness = self.testimony.witness() if self.testimony is not None else None
+            witness = self._testifies().witness() if self.body else None
             candidate.backend.broke(
                 endpoint, now, self._began, self._token, endpoint_only=endpoint_only, witness=witness
             )
@@ -317,8 +321,8 @@ class RequestMachine(Selection):
         self.last = self.heard = now
         candidate.backend.first_tokens.add(now - self._sent_at)
         candidate.backend.spoke(endpoint, now)
-        if self.testimony is not None:
-            self.testimony.acquit(now)
+        if self._testimony is not None:
+            self._testimony.acquit(now)
         limit = self.settings.stall_seconds
         self.stall = limit if limit is not None else candidate.backend.stall_seconds
         self._wrote_on = False
@@ -355,8 +359,8 @@ class RequestMachine(Selection):
         """The answer is complete."""
         candidate, endpoint = self._current()
         self._record(now, "ok")
-        if self.testimony is not None:
-            self.testimony.acquit(now)
+        if self._testimony is not None:
+            self._testimony.acquit(now)
         candidate.backend.succeeded(endpoint, now, self._began, self._token)
         self._token = False
         self.phase = Phase.DONE
@@ -383,6 +387,11 @@ class RequestMachine(Selection):
     def connecting(self) -> None:
         """The pause is over."""
         self.phase = Phase.CONNECT
+
+    def _testifies(self) -> Testimony:
+        if self._testimony is None:
+            self._testimony = Testimony(self.origin, self.body, self.path)
+        return self._testimony
 
     def _again(self, now: float, failure: Failure, candidate: Candidate, endpoint: Endpoint) -> Try | None:
         again = failure.rule.again

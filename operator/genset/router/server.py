@@ -40,7 +40,6 @@ from genset.router.sweep import sweep_forever
 from genset.router.table import Table, answer_tokens, estimate_tokens
 from genset.router.telemetry import context
 from genset.router.telemetry.wanted import Traces
-from genset.router.testimony import Testimony
 from genset.router.wire.accept import Acceptor
 from genset.router.wire.connect import Connector, Resolver
 from genset.router.wire.direct import answer_error, answer_other
@@ -363,9 +362,9 @@ class Router:
             skipped=plan.skipped,
             cold_start=route.config.cold_start,
         )
-        origin = self._origin_of(client, headers)
+        machine.origin = origin = self._origin_of(client, headers)
+        machine.body = request.body
         machine.path = api.path
-        machine.testimony = Testimony(origin, request.body, api.path)
         if route.reads_prompt:
             machine.prompt = beginning_of(parsed, route.prefix_tokens)
         if route.wait_when_full:

@@ -6,7 +6,6 @@ from genset.router.backend import Backend
 from genset.router.breaker import Cause, State
 from genset.router.outcome import Failure, Outcome
 from genset.router.suspicion import ASK_SECONDS, HEARD_SECONDS, REFUSAL_PROBE_SECONDS, Suspicion, Witness
-from genset.router.testimony import Testimony
 from tests.unit.router.machines import cloud, house, machine
 
 
@@ -24,7 +23,7 @@ def meet(
 ) -> None:
     """One request whose only attempt ends so."""
     one = machine(backend, stream=False, max_attempts=1)
-    one.path, one.testimony = path, Testimony(caller, body, path)
+    one.origin, one.body, one.path = caller, body, path
     one.begin(now)
     one.sent(now)
     one.failed(now, Failure(outcome, "failed", status=500))
@@ -79,7 +78,7 @@ def test_an_answer_to_anybody_speaks_for_the_backend() -> None:
 def test_a_request_counts_once_though_it_was_sent_twice() -> None:
     backend = cloud()
     one = machine(backend, stream=False)
-    one.testimony = Testimony("a", b"{}", "/x")
+    one.origin, one.body = "a", b"{}"
     one.begin(0.0)
     for moment in (0.0, 0.3):
         one.connecting()
@@ -92,7 +91,7 @@ def two_backends_fail(one_more: Backend | None) -> tuple[Backend, Backend]:
     first, second = cloud("first"), cloud("second")
     backends = [first, second, *([one_more] if one_more else [])]
     one = machine(*backends, stream=False, max_attempts=8)
-    one.testimony = Testimony("a", b"{}", "/x")
+    one.origin, one.body = "a", b"{}"
     now = 0.0
     one.begin(now)
     for _ in range(4):  # each twice
@@ -121,7 +120,7 @@ def test_a_connection_that_cannot_be_made_needs_no_proof() -> None:
     backend = cloud()
     for number in range(3):
         one = machine(backend, max_attempts=1)
-        one.testimony = Testimony("a", b"{}", "/x")
+        one.origin, one.body = "a", b"{}"
         one.begin(float(number))
         one.failed(float(number), Failure(Outcome.UNREACHABLE, "could not connect"))
     assert backend.breaker.state is State.OPEN
