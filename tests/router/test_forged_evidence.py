@@ -108,6 +108,22 @@ async def test_a_refused_key_is_proved_by_the_list_of_models(tmp_path: Path) -> 
         assert "Bearer sk-wrong" in closed.probes[0].headers["authorization"]
 
 
+async def test_a_key_that_may_not_list_models_is_no_refused_key(tmp_path: Path) -> None:
+    scopes = Status(401, steps.error_body("Missing scopes: api.model.read", "invalid_request_error", "missing_scope"))
+
+    def choose(received: Received) -> Step | None:
+        if received.method == "GET":
+            return scopes
+        return steps.unauthorized() if MARK.encode() in received.body else None
+
+    async with ScriptedUpstream(choose=choose) as first, ScriptedUpstream() as second:
+        content = config(cloud(first.base_url, "one", url={"keyFile": "key"}), cloud(second.base_url, "two"))
+        async with RunningRouter(tmp_path, content, {"key": b"sk-restricted"}) as router:
+            assert (await router.ask(poison(1))).headers["x-genset-backend"] == "two"
+            await first.until(lambda: bool(first.own))
+            assert (await router.ask(chat())).headers["x-genset-backend"] == "one" and router.refusing == []
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("refuses", "word"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -29,6 +30,8 @@ LOOK_SECONDS = 5.0  # between two free probes of a cloud whose breaker is open
 LEAST_SECONDS = 3.0  # that a request of the router's own may take, however fast the backend usually is
 USUAL_FACTOR: Final = 2.0  # times the slowest hundredth of recent first tokens
 _NO_LIST: Final = (404, 405, 501)  # there is no list of models, so nothing is free
+#: A restricted key may ask for answers and not for the list (OpenAI: 401, "Missing scopes: api.model.read").
+_LACKS_SCOPE: Final = re.compile(r"scope|permission", re.IGNORECASE)
 
 
 class Verifier:
@@ -86,7 +89,7 @@ class Verifier:
     async def _settled(self, endpoint: Endpoint, path: str) -> Failure | None:
         if self._lists_models and self._backend.key and self._backend.suspicion.is_heard(Cause.AUTH):
             listed = await self._asked(get(self._connector, self._backend, endpoint, self._backend.base_path + MODELS))
-            if listed is not None and listed.rule.mark is Mark.AUTH and listed.status == 401:
+            if listed is not None and listed.status == 401 and not _LACKS_SCOPE.search(listed.words):
                 return listed
         return await self._asked(least_answer(self._connector, self._backend, endpoint, path))
 
