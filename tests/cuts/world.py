@@ -143,7 +143,7 @@ class FakeClient:
     def write(self, data: bytes) -> None:
         self.got.append(data)
 
-    def finish(self, keep_alive: bool) -> None:
+    def finish(self, keep_alive: bool, now: float) -> None:
         self.finished = keep_alive
 
 
@@ -207,7 +207,7 @@ class FakeRouter:
     def wall(self) -> float:
         return 1_790_000_000.0 + self._world.time
 
-    def finished(self, exchange: Exchange, status: int, word: str) -> None:
+    def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:
         self.ends.append((status, word))
 
 

@@ -383,10 +383,9 @@ class Router:
             return client.origin
         return origin_of(self.journal.client_of(client.address, headers))
 
-    def finished(self, exchange: Exchange, status: int, word: str) -> None:
+    def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:
         """The exchange has ended: frees its place, books it, logs it."""
         self.exchanges.discard(exchange)
-        now = self.now()
         self.metrics.finished(exchange, status, word, now)
         self.journal.ended(exchange, status, word, now)
         if exchange.span is not None:

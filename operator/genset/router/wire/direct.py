@@ -116,7 +116,7 @@ def _preflight(router: Router, client: ClientConnection, request: Request, ident
         b"HTTP/1.1 204 No Content\r\n%bx-request-id: %b\r\n%b\r\n"
         % (router.cors.preflight(request.headers), identity, b"" if keep else b"connection: close\r\n")
     )
-    client.finish(keep)
+    client.finish(keep, router.now())
 
 
 def _write(
@@ -148,4 +148,4 @@ def _write(
             b"" if request.method == b"HEAD" else body,
         )
     )
-    client.finish(keep)
+    client.finish(keep, router.now())

@@ -81,7 +81,7 @@ class ClientConnection(Arriving):
     def write(self, data: bytes) -> None:
         self.router.outbox.write(self.transport, data)
 
-    def finish(self, keep_alive: bool) -> None:
+    def finish(self, keep_alive: bool, now: float) -> None:
         """The exchange has written its whole answer."""
         self.exchange = None
         self.router.buffered_bytes -= self._working_bytes
@@ -91,7 +91,7 @@ class ClientConnection(Arriving):
         if not keep_alive:
             self._linger()
             return
-        self.mark = self.router.now()
+        self.mark = now
         if (self._queue or self._pending) and not self._parsing:
             self._pump()
 

@@ -220,9 +220,8 @@ class Exchange(Calling):
 
     # Answers to the client
 
-    def answer(self, content_type: bytes, headers: dict[bytes, bytes], body: bytes) -> None:
+    def answer(self, content_type: bytes, headers: dict[bytes, bytes], body: bytes, now: float) -> None:
         """A complete answer that is no stream. `headers` are the upstream's."""
-        now = self.router.now()
         if self._without is not None:
             self._remember_fields()
         self._release_upstream(now)
@@ -231,7 +230,7 @@ class Exchange(Calling):
         connection, mask = self.connection_header(keep), self.router.mask
         head = good_head(self.machine, self.identity, content_type, headers, mask, connection)
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        self._end(200, "", keep)
+        self._end(200, "", keep, now)
 
     def commit(self, out: bytes) -> None:
         """The first events of a stream. Once per answer."""
@@ -270,7 +269,7 @@ class Exchange(Calling):
         if add_done:
             self.send_events(DONE)  # a usage that never came is left out
         self.close_stream()
-        self._end(200, "", self.keeps_alive())
+        self._end(200, "", self.keeps_alive(), now)
 
     def _interrupt(self, decision: Interrupt) -> None:
         self._drop_upstream()
@@ -278,7 +277,7 @@ class Exchange(Calling):
             self.tokens = self._reply.tokens()
         self.send_events(self.router.mask.hide(in_band(decision.kind, decision.message, self.machine.trail)))
         self.close_stream()
-        self._end(200, decision.kind.word, False)
+        self._end(200, decision.kind.word, False, self.router.now())
 
     def answer_error(self, answer: ErrorAnswer) -> None:
         """The final answer is an error: no content was sent."""
@@ -290,7 +289,7 @@ class Exchange(Calling):
         keep = self.keeps_alive()
         head = error_head(self.routed, self.identity, answer, self._upstream_id(), self.connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        self._end(answer.status, answer.kind.word, keep)
+        self._end(answer.status, answer.kind.word, keep, self.router.now())
 
     # The client
 
@@ -305,7 +304,7 @@ class Exchange(Calling):
             self.tokens = self._reply.tokens()
         self.machine.cancelled(self.router.now())
         self.ended = True
-        self.router.finished(self, 499, "caller_gone")
+        self.router.finished(self, 499, "caller_gone", self.router.now())
 
     def give_up(self, answer: ErrorAnswer) -> None:
         """The router itself ends the request (drain is over, queue is over)."""
@@ -387,8 +386,8 @@ class Exchange(Calling):
 
     # Ends
 
-    def _end(self, status: int, word: str, keep: bool) -> None:
+    def _end(self, status: int, word: str, keep: bool, now: float) -> None:
         self.ended = True
-        self.router.finished(self, status, word)
-        self.client.finish(keep)
+        self.router.finished(self, status, word, now)
+        self.client.finish(keep, now)
         self._reply = None

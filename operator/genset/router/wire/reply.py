@@ -265,10 +265,10 @@ class Reply:
         elif self.reader is not None and self.aggregator is None:
             self._unroll(body)
         else:
-            exchange.first_token = exchange.router.now()
+            exchange.first_token = now = exchange.router.now()
             exchange.in_one_piece = True
             exchange.tokens = usage_of(body)
-            exchange.answer(b"application/json", self.headers, body)
+            exchange.answer(b"application/json", self.headers, body, now)
 
     def _unroll(self, body: bytes) -> None:
         """A whole answer to a client that wants a stream: read as the stream that it might have been."""
@@ -355,7 +355,7 @@ class Reply:
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, str(problem), 200))
         else:
             exchange.tokens = self.tokens()
-            exchange.answer(b"application/json", self.headers, body)
+            exchange.answer(b"application/json", self.headers, body, exchange.router.now())
 
     def _lost(self, splice: Splice) -> None:
         """The texts do not join, which is nobody's fault."""
