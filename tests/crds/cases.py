@@ -304,7 +304,7 @@ ROUTE_POLICIES = [
          "spec.routes[0].match.models[0] in body should match", "String should match pattern"),
     Case("headers for a cloud", RP, policy(cloud(forwardHeaders=["Idempotency", "Trace", "Attribution"]))),
     Case("headers of no known kind", RP, policy(cloud(forwardHeaders=["Organization"])),
-         'Unsupported value: "Organization": supported values: "Attribution", "Idempotency", "Trace"',
+         'Unsupported value: "Organization": supported values: "Trace", "Idempotency", "Attribution"',
          "Input should be 'Trace', 'Idempotency' or 'Attribution'"),
     Case("headers named twice", RP, policy(cloud(forwardHeaders=["Trace", "Trace"])),
          'spec.backends[1].cloud.forwardHeaders[1]: Duplicate value: "Trace"', "twice: each may stand there once"),

@@ -204,6 +204,7 @@ async def test_a_failure_behind_an_early_head_is_told_in_the_stream(tmp_path: Pa
             answer = await router.ask(chat())
         assert answer.status == 200 and answer.ended == "clean" and not answer.done and answer.finish_reason is None
     assert answer.error is not None and answer.error["code"] == "provider_error"
+    assert answer.error["partial"] is False, "nothing of an answer was sent"
 
 
 async def test_who_asks_for_no_stream_hears_nothing_early(tmp_path: Path) -> None:

@@ -146,15 +146,18 @@ def error(word: str, message: str, *, retry_after: int | None = None) -> ErrorAn
     return ErrorAnswer(VOCABULARY[word], message, retry_after)
 
 
-def in_band(kind: ErrorKind, message: str, attempts: Sequence[str]) -> bytes:
-    """The last event of a stream that broke after commit. No [DONE] and no finish_reason ever follow it."""
+def in_band(kind: ErrorKind, message: str, attempts: Sequence[str], *, partial: bool = True) -> bytes:
+    """The last event of a stream whose status is sent. No [DONE] and no finish_reason ever follow it.
+
+    `partial`: the client has a part of the answer; without that it has only waited.
+    """
     body = {
         "error": {
             "message": message,
             "type": "upstream_stream_interrupted",
             "param": None,
             "code": kind.word,
-            "partial": True,
+            "partial": partial,
             "attempts": list(attempts),
         }
     }

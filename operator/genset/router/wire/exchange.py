@@ -275,7 +275,9 @@ class Exchange(Calling):
         self._drop_upstream()
         if self._reply is not None:
             self.tokens = self._reply.tokens()
-        self.send_events(self.router.mask.hide(in_band(decision.kind, decision.message, self.machine.trail)))
+        machine = self.machine
+        told = in_band(decision.kind, decision.message, machine.trail, partial=machine.continuing)
+        self.send_events(self.router.mask.hide(told))
         self.close_stream()
         self._end(200, decision.kind.word, False, self.router.now())
 
