@@ -181,21 +181,22 @@ class Calling(Outgoing):
     def _send(self, connection: UpstreamConnection, candidate: Candidate, endpoint: Endpoint) -> None:
         backend = candidate.backend
         self._connection = connection
-        request, raw = self._json, self.request.body
+        request = parsed = self._json
+        raw = self.request.body
         reader: StreamReader | None = None
         splice: Splice | None = None
-        if self.stream or self._rebuilds(backend):
+        if self.stream or self._rebuilds(backend, parsed):
             if self.machine.continuing:
                 assert self._sent is not None
                 request, splice, self._rule = ask(
-                    self._json,
+                    parsed,
                     self._sent,
                     self._rule_of(backend),
                     of_the_house=backend.config.local is not None,
                     want_usage=self._want_usage,
                 )
                 raw = b""
-            choices, bad = choices_of(self._json), backend.provider.bad_finishes
+            choices, bad = choices_of(parsed), backend.provider.bad_finishes
             if not self.stream:
                 frames = backend.frames[self._api.operation, True]
                 reader = Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames)
@@ -214,7 +215,7 @@ class Calling(Outgoing):
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
         self._tree = None
-        request = _NOTHING
+        request = parsed = _NOTHING
         path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
         headers = self.request.headers
@@ -262,11 +263,11 @@ class Calling(Outgoing):
     def _estimate(self) -> int:
         return self.machine.input_tokens + (self._sent.tokens if self._sent is not None else 0)
 
-    def _rebuilds(self, backend: Backend) -> bool:
+    def _rebuilds(self, backend: Backend, parsed: dict[str, Any]) -> bool:
         """Whether an answer that is no stream is asked for as one."""
         if not self.machine.settings.rebuild_answers or STREAM in backend.refused_fields:
             return False
-        return STREAM not in self._left_out(backend) and can_rebuild(self._api, self._json)
+        return STREAM not in self._left_out(backend) and can_rebuild(self._api, parsed)
 
     def _rule_of(self, backend: Backend) -> Rule:
         if not self._api.chat:

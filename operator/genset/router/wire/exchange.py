@@ -355,6 +355,10 @@ class Exchange(Calling):
             return
         if now - self._weighed_at > attempt.LIFE_MOST_SECONDS:
             self._weigh(now)
+        reply = self._reply
+        if reply is not None and reply.head_came:
+            reply.head_came = False
+            machine.alive(now)
         failure = machine.expired(now)
         if failure is None:
             return

@@ -43,6 +43,7 @@ class Reply:
         "aggregator",
         "began",
         "coded",
+        "head_came",
         "headers",
         "reader",
         "splice",
@@ -69,6 +70,7 @@ class Reply:
         self._collected_bytes = 0
         self._is_stream = False  # what arrives is an event stream
         self._may_stream = False  # its first bytes will tell
+        self.head_came = False  # a sign of life that the sweep has not seen yet: a clock costs more than it is worth
 
     def tokens(self) -> tuple[int, int]:
         """Prompt and completion, as far as this answer has told."""
@@ -88,9 +90,7 @@ class Reply:
         if 200 <= status < 300:
             machine = self._exchange.machine
             machine.head()
-            if self.reader is not None:
-                machine.alive(self._exchange.router.now())
-                self._may_stream = True
+            self._may_stream = self.head_came = self.reader is not None
 
     def forward(self, chunk: bytes) -> bool:
         """A chunk of a running stream, untouched. True: it went on to the client as it is."""
@@ -136,7 +136,7 @@ class Reply:
     def _begun(self, data: bytes) -> bytes:
         """All bytes of the body so far, once they show what it is; none before that. The body is believed, whatever its
         content type says: gateways send streams as text/plain, and errors as text/event-stream."""
-        if not self.began:
+        if not self.began and self.aggregator is None:
             self.began = self._exchange.router.now()
         if self._collected:
             data = b"".join((*self._collected, data))
