@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from genset.router.wire import downstream
 from tests.router.running import RunningRouter, config, house, until
 from tests.upstream import client
-from tests.upstream.client import chat
+from tests.upstream.client import chat, statuses
 from tests.upstream.counting import fault
 from tests.upstream.scripted import ScriptedUpstream
 from tests.upstream.steps import Answer
@@ -41,10 +40,6 @@ async def router(tmp_path: Path) -> AsyncIterator[RunningRouter]:
 
 async def raw(router: RunningRouter, data: bytes, within: float = 1.0) -> bytes:
     return await client.raw("127.0.0.1", router.router.listen_port, data, within)
-
-
-def statuses(got: bytes) -> list[int]:
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)]
 
 
 async def test_pipelined_requests_are_answered_in_order(router: RunningRouter) -> None:

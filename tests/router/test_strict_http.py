@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from tests.router.running import RunningRouter, config, house
 from tests.upstream import client
-from tests.upstream.client import HttpConnection, chat
+from tests.upstream.client import HttpConnection, chat, statuses
 from tests.upstream.scripted import ScriptedUpstream
 
 BODY = json.dumps(chat(stream=False)).encode()
@@ -47,10 +46,6 @@ async def router(tmp_path: Path, local: ScriptedUpstream) -> AsyncIterator[Runni
 
 async def raw(router: RunningRouter, data: bytes, within: float = 0.5) -> bytes:
     return await client.raw("127.0.0.1", router.router.listen_port, data, within)
-
-
-def statuses(got: bytes) -> list[int]:
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)]
 
 
 REFUSED = [

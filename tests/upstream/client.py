@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -333,3 +334,8 @@ async def raw(host: str, port: int, data: bytes, within: float = 5.0) -> bytes:
     finally:
         writer.close()
     return got
+
+
+def statuses(got: bytes) -> list[int]:
+    """The statuses of the answers in what one connection sent."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -61,30 +61,23 @@ class RouterCollector(Collector):
         for labels, count in metrics.failovers.items():
             failovers.add_metric(list(labels), count)
         yield failovers
-        continuations = CounterMetricFamily(
+        yield _counter(
             "genset_router_continuations",
             "Streams that broke after their first token, by outcome: completed by another backend, failed, or the word of "
             "why nobody could write on.",
-            labels=["outcome"],
+            "outcome",
+            metrics.continuations,
         )
-        for outcome, count in metrics.continuations.items():
-            continuations.add_metric([outcome], count)
-        yield continuations
-        refused = CounterMetricFamily(
-            "genset_router_refused", "Requests refused before they were whole, by error.", labels=["error"]
+        yield _counter(
+            "genset_router_refused", "Requests refused before they were whole, by error.", "error", metrics.refused
         )
-        for word, count in metrics.refused.items():
-            refused.add_metric([word], count)
-        yield refused
-        made_way = CounterMetricFamily(
+        yield _counter(
             "genset_router_made_way",
             "What made way for another client, by what was scarce: a body (memory), a connection (descriptors), a place in "
             "the line.",
-            labels=["for"],
+            "for",
+            metrics.made_way,
         )
-        for scarce, count in metrics.made_way.items():
-            made_way.add_metric([scarce], count)
-        yield made_way
         yield CounterMetricFamily("genset_router_config_reloads", "Configurations taken.", value=metrics.reloads)
         yield CounterMetricFamily(
             "genset_router_config_rejections", "Configurations refused.", value=metrics.reload_failures
@@ -170,14 +163,12 @@ class RouterCollector(Collector):
         yield from (full, queued, affinity)
 
     def _spans(self) -> Iterator[Metric]:
-        spans = CounterMetricFamily(
+        yield _counter(
             "genset_router_spans",
             "Spans by what became of them: exported, or lost (the collector was away, or too slow).",
-            labels=["result"],
+            "result",
+            self._router.metrics.spans,
         )
-        for result, count in self._router.metrics.spans.items():
-            spans.add_metric([result], count)
-        yield spans
 
     def _state(self) -> Iterator[Metric]:
         router = self._router
@@ -203,6 +194,13 @@ class RouterCollector(Collector):
         yield breaker
         yield endpoints
         yield waiting
+
+
+def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
 
 
 def _histogram(

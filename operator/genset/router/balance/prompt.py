@@ -5,7 +5,7 @@ Computed only for backends whose strategy reads it. Every router computes the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -25,23 +25,10 @@ def prompt_key(request: Mapping[str, Any], tokens: int) -> int | None:
     if type(messages) is not list:
         text = _text(request.get("prompt"), left)
         return crc32(text) if text else None
-    key = 0
-    seen = False
-    for message in messages:
-        if type(message) is not dict:
-            continue
-        role = message.get("role")
-        if role == "assistant" and seen:
-            break
-        text = _text(message.get("content"), left)
-        if not text:
-            continue
-        key = crc32(text, crc32(role.encode() if type(role) is str else b"", key))
-        seen = True
-        left -= len(text)
-        if left <= 0:
-            break
-    return key if seen else None
+    key = None
+    for role, _, text, _ in _read(messages, left):
+        key = crc32(text, crc32(role.encode() if type(role) is str else b"", key or 0))
+    return key
 
 
 def beginning_of(request: Mapping[str, Any], tokens: int) -> dict[str, Any]:
@@ -50,20 +37,28 @@ def beginning_of(request: Mapping[str, Any], tokens: int) -> dict[str, Any]:
     messages = request.get("messages")
     if type(messages) is not list:
         return {"prompt": _start(request.get("prompt"), left)}
-    kept: list[dict[str, Any]] = []
+    kept = [{"role": role, "content": _start(content, room)} for role, content, _, room in _read(messages, left)]
+    return {"messages": kept}
+
+
+def _read(messages: list[Any], left: int) -> Iterator[tuple[Any, Any, bytes, int]]:
+    """The messages that count for a key of `left` bytes: role, content, what is read of it, and the bytes there was room for."""
+    seen = False
     for message in messages:
         if type(message) is not dict:
             continue
         role = message.get("role")
-        if role == "assistant" and kept:
-            break
-        size = len(_text(message.get("content"), left))
-        if size:
-            kept.append({"role": role, "content": _start(message.get("content"), left)})
-            left -= size
-            if left <= 0:
-                break
-    return {"messages": kept}
+        if role == "assistant" and seen:
+            return
+        content = message.get("content")
+        text = _text(content, left)
+        if not text:
+            continue
+        yield role, content, text, left
+        seen = True
+        left -= len(text)
+        if left <= 0:
+            return
 
 
 def _start(value: Any, most: int) -> Any:
