@@ -36,6 +36,13 @@ KINDS: dict[str, Step] = {
     "404 of the model": steps.model_not_found(),
     "401": steps.unauthorized(),
     "429 of the quota": steps.quota_exhausted(),
+    "429": Status(429, steps.error_body("Extra usage is required for long context requests.", "rate_limit_error")),
+    "429 for an hour": Status(429, steps.error_body("slow down", "x"), {"retry-after": "3600"}),
+    "498": Status(498, ""),
+    "413 of a rate": Status(413, steps.error_body("too large", "tokens", "rate_limit_exceeded")),
+    "503 for a minute": Status(503, "", {"retry-after": "60"}),
+    "529 for a minute": Status(529, "", {"retry-after": "60"}),
+    "429 inside a 200": Status(200, steps.error_body("slow down", "rate_limit_error", 429)),
     "400 that quotes": Status(400, steps.error_body("unknown role 'insufficient_quota'", "invalid_request_error")),
     "200 that is none": Status(200, "<html>captive</html>"),
     "reset": Reset(),
@@ -78,6 +85,49 @@ async def test_nobody_else_is_moved(tmp_path: Path, kind: str, side: Callable[..
             last = await router.ask(chat())
             assert last.headers["x-genset-backend"] == "first"
             assert (await router.state("first"))["breaker"]["state"] == "closed" and router.refusing == []
+
+
+PATH_KINDS: dict[str, Step] = {
+    "401": Status(401, steps.error_body("Missing scopes: model.embeddings", "invalid_request_error", "missing_scope")),
+    "402": Status(402, steps.error_body("pay for embeddings", "billing")),
+    "403": Status(403, steps.error_body("no", "x", "PERMISSION_DENIED")),
+    "400 of the key": Status(400, steps.error_body("API key not valid. Please pass a valid API key.", "x")),
+    "429": Status(429, "", {"retry-after": "60"}),
+    "500": Status(500, ""),
+    "503": Status(503, ""),
+    "closed": Close(),
+}
+
+
+@pytest.mark.parametrize("kind", PATH_KINDS)
+async def test_what_one_path_refuses_takes_no_other_away(tmp_path: Path, kind: str) -> None:
+    """A server that answers chats and fails at every embedding, whoever asks for one, the router itself included."""
+    step = PATH_KINDS[kind]
+
+    def choose(received: Received) -> Step | None:
+        return step if received.path.endswith("/embeddings") else None
+
+    async with ScriptedUpstream(choose=choose) as near, ScriptedUpstream() as far:
+        content = config(cloud(near.base_url, "first"), cloud(far.base_url, "second"))
+        async with RunningRouter(tmp_path, content) as router:
+            assert (await router.ask(chat())).headers["x-genset-backend"] == "first"
+            for number in range(30):
+                asked = {"model": "small", "input": f"text {number}"}
+                await router.ask(asked, path="/v1/embeddings")
+                assert (await router.ask(chat())).headers["x-genset-backend"] == "first", f"after {number + 1}"
+
+
+@pytest.mark.parametrize("body", ['{"detail":"Not authenticated"}', "", "<html>portal</html>", '{"choices":[]}'])
+async def test_a_200_that_is_none_is_no_answer_to_the_router_either(tmp_path: Path, body: str) -> None:
+    none = ScriptedUpstream(choose=lambda _: Status(200, body))
+    async with none as broken, ScriptedUpstream() as well:
+        content = config(house(broken.base_url), cloud(well.base_url))
+        async with RunningRouter(tmp_path, content) as router:
+            for _ in range(3):
+                assert (await router.ask(chat())).complete
+            table = router.router.table
+            assert table is not None
+            await until(lambda: table.backends["house"].breaker.state == "open", within=5, what="the proved failure")
 
 
 async def test_what_is_really_broken_is_left_though_one_caller_asks(tmp_path: Path) -> None:

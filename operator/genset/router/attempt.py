@@ -27,7 +27,7 @@ from genset.router.continuation import OFF
 from genset.router.decisions import Candidate, Decision, Phase, Try
 from genset.router.endpoint import Endpoint
 from genset.router.errors import VOCABULARY
-from genset.router.outcome import Again, Failure, Next, Outcome
+from genset.router.outcome import Again, Failure, Next, Outcome, met
 from genset.router.selection import Selection
 from genset.router.testimony import Testimony
 
@@ -168,7 +168,13 @@ class RequestMachine(Selection):
             endpoint_only = kind_word == "provider_interrupted"
             witness = self._testifies().witness() if self.body else None
             candidate.backend.broke(
-                endpoint, now, self._began, self._token, endpoint_only=endpoint_only, witness=witness
+                endpoint,
+                now,
+                self._began,
+                self._token,
+                endpoint_only=endpoint_only,
+                word=met(failure),
+                witness=witness,
             )
         elif self._token:
             candidate.backend.breaker.release()
@@ -320,14 +326,14 @@ class RequestMachine(Selection):
         self.phase = Phase.COMMIT
         self.last = self.heard = now
         candidate.backend.first_tokens.add(now - self._sent_at)
-        candidate.backend.spoke(endpoint, now)
+        candidate.backend.spoke(endpoint, now, self.path)
         if self._testimony is not None:
             self._testimony.acquit(now)
         limit = self.settings.stall_seconds
         self.stall = limit if limit is not None else candidate.backend.stall_seconds
         self._wrote_on = False
         if self._token:  # half-open: do not hold the one token for as long as the answer takes
-            candidate.backend.succeeded(endpoint, now, self._began, True)
+            candidate.backend.succeeded(endpoint, now, self._began, True, self.path)
             self._token = False
 
     def finishing(self, now: float, *, awaits_usage: bool, wrote_on: bool) -> None:
@@ -361,7 +367,7 @@ class RequestMachine(Selection):
         self._record(now, "ok")
         if self._testimony is not None:
             self._testimony.acquit(now)
-        candidate.backend.succeeded(endpoint, now, self._began, self._token)
+        candidate.backend.succeeded(endpoint, now, self._began, self._token, self.path)
         self._token = False
         self.phase = Phase.DONE
 

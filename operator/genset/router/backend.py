@@ -15,6 +15,7 @@ from genset.router.balance import STRATEGIES
 from genset.router.breaker import (
     HARD_DOWN_AUTH_SECONDS,
     HARD_DOWN_MODEL_SECONDS,
+    PATH_DOWN_SECONDS,
     Breaker,
     Cause,
     RetryBudget,
@@ -31,9 +32,9 @@ from genset.router.genai import Asked, Use
 from genset.router.latency import Recent
 from genset.router.numbers import BackendNumbers
 from genset.router.outage import Scope, Switch
-from genset.router.outcome import Failure, Mark, Outcome
+from genset.router.outcome import Failure, Mark, Outcome, met
 from genset.router.providers import PROVIDERS, Provider
-from genset.router.suspicion import Refusal, Refusals, Suspicion, Witness
+from genset.router.suspicion import SPEAKS_SECONDS, Refusal, Refusals, Suspicion, Witness
 from genset.router.waiting import Line
 
 #: Time for one SYN that is lost, and sent again after 1 s (RFC 6298, 2.1). A server drops those that come while its
@@ -47,6 +48,22 @@ FIRST_TOKEN_MOST_SECONDS = 120.0  # that recent answers can ask for: a backend t
 PREFILL_TOKENS_PER_SECOND: Final = 500.0  # slowest prefill that a local backend is given time for
 STALL_LOCAL_SECONDS = 10.0
 STALL_CLOUD_SECONDS = 15.0
+
+#: What a failed request of the router's own proves, by its row's mark.
+CAUSES: Final = {
+    Mark.AUTH: Cause.AUTH,
+    Mark.MODEL: Cause.MODEL,
+    Mark.COOL: Cause.RATE_LIMITED,
+    Mark.ENDPOINT: Cause.FAILURES,
+    Mark.BACKEND: Cause.FAILURES,
+}
+LIMITED_SECONDS: Final = 20.0  # that one path is left in peace if it asks for a pause and says not how long
+#: How long a refusal holds that nothing ends before: the pause that a server asks for stands in its answer.
+DOWN_SECONDS: Final = {
+    Cause.AUTH: HARD_DOWN_AUTH_SECONDS,
+    Cause.MODEL: HARD_DOWN_MODEL_SECONDS,
+    Cause.FAILURES: PATH_DOWN_SECONDS,
+}
 
 _CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
 
@@ -88,6 +105,7 @@ class Backend:
             None  # has the router ask this endpoint for itself, on a path
         )
         self.fell: Callable[[], None] | None = None  # told that the breaker opened, or that a refusal is proved
+        self.broken_by = ""  # what toCloudOn calls the failure that opened a breaker
         self.unreached = False  # the last attempt found no way to it
         self.first_tokens = Recent()
         self.frames: defaultdict[tuple[str, bool], Frames] = defaultdict(Frames)  # by operation; True: rebuilt answers
@@ -224,7 +242,7 @@ class Backend:
         if self.rests:
             return "cold"
         if (refusal := self.refusals.of(path, now)) is not None:
-            return str(refusal.cause)
+            return "breaker_open" if refusal.cause is Cause.FAILURES else str(refusal.cause)
         state = self.breaker.view(now)
         if self.switch.down:
             return self.switch.word
@@ -241,7 +259,8 @@ class Backend:
     def is_last_resort(self, now: float, path: str = "") -> bool:
         """Whether it may be tried although `admits` says no: broken, perhaps, but neither refusing us nor cooling."""
         cause = self.breaker.cause if self.breaker.view(now) is not State.CLOSED else Cause.NONE
-        if self.is_full(now) or self.refusals.of(path, now) is not None:
+        refusal = self.refusals.of(path, now)
+        if self.is_full(now) or (refusal is not None and refusal.cause is not Cause.FAILURES):
             return False
         return bool(self._with_place(first=True)) and cause in (Cause.NONE, Cause.FAILURES, Cause.NO_ENDPOINT)
 
@@ -271,6 +290,12 @@ class Backend:
             return endpoint.breaker.admits(now)
         return False
 
+    @property
+    def fault(self) -> str:
+        """What `failover.toCloudOn` calls the reason for which it is passed over, if a fault is the reason."""
+        there = any(endpoint.healthy is not False for endpoint in self.endpoints)
+        return self.broken_by if self.broken_by and there and not self.switch.down else "Unreachable"
+
     def is_down(self, now: float) -> bool:
         """Whether nobody is there who could answer: what the switch of the house asks."""
         if self.endpoints and self.health_path is None:  # not probed: the breaker and how the last attempt ended
@@ -279,18 +304,18 @@ class Backend:
 
     # What the state machine tells
 
-    def succeeded(self, endpoint: Endpoint, now: float, began: float, token: bool) -> None:
+    def succeeded(self, endpoint: Endpoint, now: float, began: float, token: bool, path: str) -> None:
         self.unreached = False
         if self.switch.alarmed:
             self.switch.answered(now, began)
-        self.spoke(endpoint, now)
+        self.spoke(endpoint, now, path)
         if self._many:
             endpoint.breaker.success(now, began)
         self.breaker.success(now, began, token)
 
-    def spoke(self, endpoint: Endpoint, now: float) -> None:
-        """An answer has begun: that speaks for the backend."""
-        endpoint.last_success = now
+    def spoke(self, endpoint: Endpoint, now: float, path: str) -> None:
+        """An answer has begun, on this path of the API: that speaks for the backend."""
+        endpoint.last_success = self.suspicion.paths[path] = now
         if self.suspicion.heard:
             self.suspicion.answered(now)
 
@@ -318,9 +343,10 @@ class Backend:
         mark = failure.rule.mark
         if mark is Mark.ENDPOINT or mark is Mark.BACKEND:
             endpoint_only = mark is Mark.ENDPOINT
-            self.broke(endpoint, now, began, token, endpoint_only=endpoint_only, witness=witness if reached else None)
+            met_by = witness if reached else None
+            self.broke(endpoint, now, began, token, endpoint_only=endpoint_only, witness=met_by, word=met(failure))
             return
-        if mark is Mark.COOL:
+        if mark is Mark.COOL and self._is_limited(endpoint, now, witness):
             self.breaker.cool(now, failure.retry_after)
             return
         if token:
@@ -333,15 +359,27 @@ class Backend:
         auth = failure.rule.mark is Mark.AUTH
         cause = Cause.AUTH if auth else Cause.MODEL
         path = witness.path if witness is not None else ""
-        about = "" if auth else path
-        if witness is not None and not self.suspicion.hear(cause, about, witness, now):
+        if witness is not None and not self._proves(cause, "" if auth else path, witness, now):
             self._doubt(endpoint, path, now)
             return
-        self._refuse(cause, path, failure.detail, now)
+        self._refuse(cause, path, "" if auth else path, failure, now)
 
-    def _refuse(self, cause: Cause, met_on: str, detail: str, now: float) -> None:
-        seconds = HARD_DOWN_AUTH_SECONDS if cause is Cause.AUTH else HARD_DOWN_MODEL_SECONDS
-        self.refusals.mark(Refusal(cause, met_on, now, now + seconds, detail))
+    def _is_limited(self, endpoint: Endpoint, now: float, witness: Witness | None) -> bool:
+        """Whether a pause that one request was asked for is everybody's: one may be too much by itself, while others go well."""
+        if witness is None or now - endpoint.last_success >= SPEAKS_SECONDS:
+            return True
+        if self._proves(Cause.RATE_LIMITED, "", witness, now):
+            return True
+        self._doubt(endpoint, witness.path, now)
+        return False
+
+    def _proves(self, cause: Cause, about: str, witness: Witness, now: float) -> bool:
+        """Adds a testimony. Whether it is proved: not where it may be of one path, while another is answered."""
+        return self.suspicion.hear(cause, about, witness, now) and not self.suspicion.elsewhere(witness.path, now)
+
+    def _refuse(self, cause: Cause, met_on: str, path: str, failure: Failure, now: float) -> None:
+        seconds = DOWN_SECONDS.get(cause, 0.0) or failure.retry_after or LIMITED_SECONDS
+        self.refusals.mark(Refusal(cause, met_on, path, now, now + seconds, failure.detail))
         self._fell()
 
     def broke(
@@ -352,10 +390,14 @@ class Backend:
         token: bool,
         *,
         endpoint_only: bool,
+        word: str = "",
         witness: Witness | None = None,
     ) -> None:
-        """+1 on the endpoint; on the backend as well, unless the fault is one address' and a sibling is well."""
-        proved = witness is None or self.suspicion.hear(Cause.FAILURES, "", witness, now)
+        """+1 on the endpoint; on the backend as well, unless the fault is one address' and a sibling is well.
+
+        `word`: what `failover.toCloudOn` calls it.
+        """
+        proved = witness is None or self._proves(Cause.FAILURES, "", witness, now)
         verdict = Verdict.NOTHING
         counts = True
         if self._many:
@@ -370,6 +412,7 @@ class Backend:
         if verdict == Verdict.DOUBT and witness is not None:
             self._doubt(endpoint, witness.path, now)
         elif verdict == Verdict.OPENED:
+            self.broken_by = word
             self._fell()
 
     def withdraw(self, endpoint: Endpoint, witness: Witness) -> None:
@@ -379,8 +422,13 @@ class Backend:
         if self._many:
             endpoint.breaker.withdraw()
 
-    def verified(self, endpoint: Endpoint, path: str, failure: Failure | None, now: float, began: float) -> None:
-        """Books a request of the router's own, without a byte of any client. `failure`: None if it was answered."""
+    def verified(
+        self, endpoint: Endpoint, path: str, failure: Failure | None, now: float, began: float, *, only_here: bool = False
+    ) -> None:
+        """Books a request of the router's own, without a byte of any client. `failure`: None if it was answered.
+
+        `only_here`: another path of the same server is answered with the same key, so it is about this path.
+        """
         self.suspicion.asked(now)
         mark = failure.rule.mark if failure is not None else Mark.NONE
         if failure is None or (mark is Mark.NONE and failure.status):
@@ -388,13 +436,13 @@ class Backend:
             self.suspicion.answered(now)
             endpoint.breaker.acquit(now, began)
             self.breaker.acquit(now, began)
-        elif mark is Mark.AUTH:
-            self._refuse(Cause.AUTH, path, failure.detail, now)
-        elif mark is Mark.MODEL:
-            self._refuse(Cause.MODEL, path, failure.detail, now)
+        elif mark is not Mark.NONE and (only_here or mark is Mark.AUTH or mark is Mark.MODEL):
+            everywhere = mark is Mark.AUTH and not only_here
+            self._refuse(CAUSES[mark], path, "" if everywhere else path, failure, now)
         elif mark is Mark.COOL:
             self.breaker.cool(now, failure.retry_after)
         elif mark is not Mark.NONE:
+            self.broken_by = met(failure)
             endpoint.breaker.convict(now)
             if not self._has_other(endpoint, now):
                 self.breaker.convict(now)

@@ -28,6 +28,7 @@ FAILBACK_SECONDS: Final = 10.0
 FORGET_SECONDS: Final = 60.0  # closed for so long: the next opening starts at OPEN_SECONDS again
 HARD_DOWN_AUTH_SECONDS: Final = 1800.0  # a new credentials file clears it at once: the backend is built anew
 HARD_DOWN_MODEL_SECONDS: Final = 300.0  # both are probed meanwhile
+PATH_DOWN_SECONDS: Final = 30.0  # a path that fails while others answer; probed meanwhile, too
 SHORT_RETRY_AFTER_SECONDS: Final = 3.0  # a 429 with no more than this is waited for
 
 RETRY_SHARE: Final = 0.2

@@ -34,11 +34,26 @@ def _read() -> Iterator[Known]:
 
 
 KNOWN: Final = tuple(_read())
+#: What stands in quotes, to its closing quote or to the end. An apostrophe inside a word opens none.
+_QUOTED: Final = re.compile(r"""(?<!\w)(?:'(?:[^']|'(?=\w))*'?|"[^"]*"?)""")
+_LOOKS_INSIDE_QUOTES: Final = ("unsupported", "content_filter")
 
 
 def meaning_of(status: int, message: str) -> str:
-    """Returns the value of the Outcome that a known server's message means; "" if nobody is known to say so."""
+    """Returns the value of the Outcome that a known server's message means; "" if nobody is known to say so.
+
+    What stands in quotes may be the request's own words. It is looked at only for outcomes that say nothing of the key or
+    the model and send the request nowhere that it could not go by itself.
+    """
+    bare = unquoted(message)
     for known in KNOWN:
-        if status in known.statuses and known.pattern.search(message):
-            return known.outcome
+        if status in known.statuses:
+            looked_at = message if known.outcome in _LOOKS_INSIDE_QUOTES else bare
+            if known.pattern.search(looked_at):
+                return known.outcome
     return ""
+
+
+def unquoted(message: str) -> str:
+    """Returns a message without what stands in quotes."""
+    return _QUOTED.sub("'…'", message)

@@ -12,6 +12,8 @@ from typing import Final
 
 import orjson
 
+from genset.router.backend import Backend
+from genset.router.breaker import Cause
 from genset.router.decisions import FULL, Candidate
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.outage import PROBE_SECONDS
@@ -137,24 +139,36 @@ def _says_too_long(failure: Failure) -> bool:
     return failure.status == 400 and isinstance(told, dict) and told.get("code") == "context_length_exceeded"
 
 
-def seconds_until(now: float, candidates: Sequence[Candidate], limited: float | None) -> int:
-    """Least time after which asking again makes sense, in whole seconds, at least 1.
+def seconds_until(
+    now: float,
+    candidates: Sequence[Candidate],
+    limited: float | None,
+    asked: Sequence[Backend] = (),
+    path: str = "",
+) -> int:
+    """Returns the least time after which asking again makes sense, in whole seconds, at least 1.
 
-    Never more than the router itself waits before it asks one of the candidates. `limited`: the least Retry-After heard.
+    Never more than the router itself waits before it asks one of the candidates. `limited`: the least Retry-After heard,
+    from one of those that were `asked`.
     """
-    waits: list[float] = []
-    for candidate in candidates:
-        backend = candidate.backend
-        breaker = backend.breaker
-        if backend.switch.down:
-            waits.append(PROBE_SECONDS)
-        elif breaker.open_until > now:
-            waits.append(breaker.open_until - now)
-        if backend.is_full(now):
-            waits.append(backend.line.seconds)
-    if limited is not None:
-        waits.append(limited)
+    waits = [wait for c in candidates if (wait := _wait(c.backend, now, limited, asked, path)) is not None]
     return max(1, math.ceil(min(waits))) if waits else 1
+
+
+def _wait(backend: Backend, now: float, limited: float | None, asked: Sequence[Backend], path: str) -> float | None:
+    """Seconds until the router would ask a backend again; None if that can help nobody soon."""
+    refusal = backend.refusals.of(path, now)
+    if refusal is not None:
+        return None if refusal.cause in (Cause.AUTH, Cause.MODEL) else refusal.until - now
+    if backend.switch.down:
+        return PROBE_SECONDS
+    if backend.breaker.open_until > now:
+        return backend.breaker.open_until - now
+    if backend.is_full(now):
+        return backend.line.seconds
+    if backend in asked:
+        return limited  # it was asked just now, in vain; it may have said for how long
+    return 0.0
 
 
 def _advice(keys: Sequence[str], models: Sequence[str]) -> str:

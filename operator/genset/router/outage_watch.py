@@ -15,11 +15,14 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from genset.router.backend import Backend
+from genset.router.breaker import Cause
 from genset.router.outage import CloudSwitch, HouseSwitch, Scope, Switch
 from genset.router.suspicion import Refusal
 from genset.router.wire.connect import ConnectFailed, Connector
 
 log = logging.getLogger(__name__)
+
+_OUTAGES = (Cause.AUTH, Cause.MODEL)  # refusals that only a person can end; others pass by themselves
 
 
 class OutageWatch:
@@ -128,7 +131,8 @@ class OutageWatch:
         """Backends that refuse the router, by name, each with the first of its refusals."""
         now = self._now()
         for _, backend in sorted(self._backends.items()):
-            if refusals := backend.refusals.all(now):
+            refusals = [found for found in backend.refusals.all(now) if found.cause in _OUTAGES]
+            if refusals:
                 yield backend, refusals[0]
 
     def _since(self, at: float) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from genset.router.errors import VOCABULARY, ErrorKind
-from genset.router.known_messages import meaning_of
+from genset.router.known_messages import meaning_of, unquoted
 from genset.router.upstream_error import MESSAGE_BYTES, codes_of, error_of, parse_retry_after, status_in, text_of
 
 WORDS_CHARACTERS: Final = 512  # of an upstream's message that are kept
@@ -132,30 +132,76 @@ class Failure:
         return RULES[self.outcome]
 
 
+#: Outcome -> what `failover.toCloudOn` calls it. Others are refusals of the request, Unsupported.
+_MET: Final = {
+    Outcome.UNREACHABLE: "Unreachable",
+    Outcome.EXHAUSTED: "Unreachable",
+    Outcome.INTERRUPTED: "Unreachable",
+    Outcome.TOO_LATE: "TooLate",
+    Outcome.SERVER_ERROR: "ServerError",
+    Outcome.INVALID_RESPONSE: "ServerError",
+    Outcome.AUTH: "ServerError",
+    Outcome.MODEL_NOT_FOUND: "ServerError",
+    Outcome.UNAVAILABLE: "Full",
+    Outcome.RATE_LIMITED_SHORT: "Full",
+    Outcome.RATE_LIMITED: "Full",
+    Outcome.CONTEXT_EXCEEDED: "TooLong",
+}
+
+
+def met(failure: Failure) -> str:
+    """Returns what `failover.toCloudOn` calls a failure. A 501 or 505 says that the server has nothing of the kind."""
+    return _MET.get(failure.outcome, "ServerError" if failure.status >= 500 else "Unsupported")
+
+
 #: Codes and types by which servers say that the key, or the account behind it, is of no use. Exact words, lower case:
-#: OpenAI's and Anthropic's API references, Google's google.rpc.Code, LiteLLM's proxy.
+#: OpenAI's and Anthropic's API references, Google's google.rpc.Code and ErrorInfo, LiteLLM's proxy, Groq, Moonshot, Alibaba.
 _ACCOUNT: Final = frozenset((
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated",
     "account_suspended", "access_terminated", "invalid_api_key", "invalid_authentication", "authentication_error",
     "permission_error", "billing_error", "permission_denied", "unauthenticated",
     "unsupported_country_region_territory", "insufficient_balance", "budget_exceeded", "key_expired",
-    "api_key_invalid",
+    "api_key_invalid", "organization_restricted", "organization_disabled", "organization_deactivated",
+    "exceeded_current_quota_error", "insufficient_user_quota", "arrearage", "accountoverdueerror",
+    "accessdenied.unpurchased", "consumer_suspended", "billing_disabled", "service_disabled",
 ))  # fmt: skip
 _UNKNOWN_MODEL: Final = frozenset((
-    "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model",
+    "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model", "model_decommissioned", "model_not_available",
+    "model_not_exist", "model_deprecated", "modelnotfound", "modelnotopen", "invalidendpointormodel.notfound",
 ))  # fmt: skip
 _TOO_LONG: Final = frozenset((
     "context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "request_too_large",
-    "model_context_window_exceeded",
+    "model_context_window_exceeded", "model_max_prompt_tokens_exceeded", "prompt_too_long", "input_too_long",
 ))  # fmt: skip
 _FILTERED: Final = frozenset((
     "content_filter", "content_policy_violation", "responsibleaipolicyviolation", "content_blocked",
     "moderation_blocked",
 ))  # fmt: skip
-_UNABLE: Final = frozenset((
-    "unsupported_parameter", "unsupported_value", "unsupported_model", "unsupported_country", "unknown_parameter",
-    "extra_forbidden", "unsupported_content_type", "not_supported_error", "model_not_supported",
-    "unsupported_media_type",
+_UNABLE: Final = frozenset(
+    (
+        "unsupported_parameter",
+        "unsupported_value",
+        "unsupported_model",
+        "unsupported_country",
+        "unknown_parameter",
+        "extra_forbidden",
+        "unsupported_content_type",
+        "not_supported_error",
+        "model_not_supported",
+        "unsupported_media_type",
+        "operationnotsupported",
+        "unsupported_api_for_model",
+        "unsupported_response_format",
+    )
+)
+#: Codes by which a server says what is wrong with a value of this request: whatever its message sounds like, it speaks
+#: neither of the key nor of the model, nor of the length. Source: OpenAI's API, which quotes the value.
+_OF_A_VALUE: Final = frozenset((
+    "invalid_value", "invalid_type", "invalid_function_parameters", "invalid_json", "invalid_json_schema", "invalid_schema",
+    "missing_required_parameter", "integer_below_min_value", "integer_above_max_value", "decimal_below_min_value",
+    "decimal_above_max_value", "array_above_max_length", "array_below_min_length", "empty_array", "empty_string",
+    "invalid_image", "invalid_image_url", "invalid_image_format", "invalid_base64", "invalid_base64_string",
+    "duplicate_function_name", "invalid_function_name",
 ))  # fmt: skip
 _LIMITED: Final = frozenset((
     "rate_limit_exceeded", "rate_limit_error", "tokens", "requests", "capacity_exceeded",
@@ -163,6 +209,9 @@ _LIMITED: Final = frozenset((
 _OVERLOADED: Final = frozenset((
     "overloaded_error", "unavailable_error",
 ))  # fmt: skip
+#: A known server's words for these count before its code, which may be one of many reasons (OpenRouter's 402 and 403).
+_ABOUT_THIS_REQUEST: Final = (Outcome.DENIED, Outcome.CONTENT_FILTER)
+_HAS_NOTHING_OF_THE_KIND: Final = (501, 505)  # whatever the request
 _BY_NAME: Final = {outcome.value: outcome for outcome in Outcome}
 
 
@@ -179,7 +228,9 @@ def classify(
     found = error_of(body)
     outcome = _outcome(status, found, model, retry_after, may_wait)
     body = body[:ERROR_BODY_BYTES]
-    shown = 400 if status >= 500 and outcome is Outcome.UNSUPPORTED and status != 501 else status
+    shown = (
+        400 if status >= 500 and outcome is Outcome.UNSUPPORTED and status not in _HAS_NOTHING_OF_THE_KIND else status
+    )
     return Failure(outcome, f"answered {status}", shown, retry_after, body, _words_of(found))
 
 
@@ -224,26 +275,25 @@ def _known(status: int, found: dict[str, Any]) -> Outcome | None:
 def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float | None, may_wait: float) -> Outcome:
     if status < 400:
         return Outcome.INVALID_RESPONSE  # a redirect would carry the key somewhere else
-    if status in (501, 505):
+    if status in _HAS_NOTHING_OF_THE_KIND:
         return Outcome.UNSUPPORTED
     if status == 508 and found.get("code") == "router_loop":
         return Outcome.LOOP
     codes = codes_of(found)
     if status >= 500:
         return _server_fault(status, found, codes, retry_after, may_wait)
-    known = _known(status, found)
+    known, named = _known(status, found), _by_code(codes)
+    if known not in (Outcome.UNSUPPORTED, Outcome.CONTENT_FILTER) and not codes.isdisjoint(_OF_A_VALUE):
+        known = None
     if status == 429 or status == 498:
-        if not codes.isdisjoint(_ACCOUNT) or any(code.endswith("_spend_limit_reached") for code in codes):
+        if named is Outcome.AUTH or any(code.endswith("_spend_limit_reached") for code in codes):
             return Outcome.AUTH
         if known is Outcome.CONTEXT_EXCEEDED or known is Outcome.AUTH:
             return known
         return _limited(retry_after, may_wait)
-    if known is not None:
+    if known is not None and (named is None or known in _ABOUT_THIS_REQUEST):
         return known
-    if status == 401 or status == 407:
-        return Outcome.AUTH
-    named = _by_code(codes)
-    if status == 402:
+    if status == 401 or status == 402 or status == 407:
         return Outcome.AUTH
     if status == 403:
         # Firewalls, guardrails and proxies answer so, too: without an account's code it is about this request.
@@ -304,7 +354,10 @@ def _names_no_model(found: dict[str, Any], codes: frozenset[str], model: str) ->
     if not codes.isdisjoint(_UNKNOWN_MODEL):
         return True
     message = text_of(found.get("message")).lower()
-    gone = "does not exist" in message or "not found" in message or "not exist" in message
     if "not_found_error" in codes and message.startswith("model"):  # Anthropic: "model: NAME"
         return True
-    return gone and bool(model) and re.search(rf"(?<![\w.-]){re.escape(model.lower())}(?![\w-])", message) is not None
+    said = unquoted(message)
+    gone = "does not exist" in said or "not found" in said or "not exist" in said
+    if not gone or not model or not ("model" in said or "deployment" in said):
+        return False
+    return re.search(rf"(?<![\w.-]){re.escape(model.lower())}(?![\w-])", message) is not None

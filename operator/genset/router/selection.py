@@ -17,34 +17,17 @@ from genset.router.decisions import COLD, FULL, Answer, Candidate, Decision, Int
 from genset.router.endpoint import Endpoint
 from genset.router.errors import VOCABULARY, ErrorKind
 from genset.router.last_word import last_failed, none_tried, seconds_until, told_story
-from genset.router.outcome import Failure, Next, Outcome
+from genset.router.outcome import Failure, Next, met
 
 _CLOSED: Final = State.CLOSED
-#: Why a backend of the house is passed over (a word for evidence) -> what `toCloudOn` calls it. Others: it cannot be reached,
-#: or its breaker is open for a reason that any of these three may be.
+#: Why a backend of the house is passed over (a word for evidence) -> what `toCloudOn` calls it. Others: its breaker is open,
+#: and it knows for what, or it cannot be reached.
 _PASSED_OVER: Final = {
-    COLD: ("Cold",),
-    FULL: ("Full",),
-    Cause.RATE_LIMITED.value: ("Full",),
-    Cause.AUTH.value: ("ServerError",),
-    Cause.MODEL.value: ("ServerError",),
-}
-_BROKEN: Final = ("Unreachable", "TooLate", "ServerError")
-#: Outcome of an attempt -> what `toCloudOn` calls it. Others are refusals of the request, Unsupported; but a 501 or 505 says
-#: that the server has nothing of the kind, whatever the request.
-_OUTCOMES: Final = {
-    Outcome.UNREACHABLE: "Unreachable",
-    Outcome.EXHAUSTED: "Unreachable",
-    Outcome.INTERRUPTED: "Unreachable",
-    Outcome.TOO_LATE: "TooLate",
-    Outcome.SERVER_ERROR: "ServerError",
-    Outcome.INVALID_RESPONSE: "ServerError",
-    Outcome.AUTH: "ServerError",
-    Outcome.MODEL_NOT_FOUND: "ServerError",
-    Outcome.UNAVAILABLE: "Full",
-    Outcome.RATE_LIMITED_SHORT: "Full",
-    Outcome.RATE_LIMITED: "Full",
-    Outcome.CONTEXT_EXCEEDED: "TooLong",
+    COLD: "Cold",
+    FULL: "Full",
+    Cause.RATE_LIMITED.value: "Full",
+    Cause.AUTH.value: "ServerError",
+    Cause.MODEL.value: "ServerError",
 }
 
 
@@ -180,14 +163,13 @@ class Selection:
         self.reason = self.reason or why
         if not backend.local:
             return False
-        allowed = self.settings.to_cloud_on
-        return not any(word in allowed for word in _PASSED_OVER.get(why, _BROKEN))
+        word = _PASSED_OVER.get(why) or backend.fault
+        return word not in self.settings.to_cloud_on
 
     def _stay_in_the_house(self, failure: Failure) -> None:
         """Takes the clouds off the list where what this attempt at the house met may not send a request there."""
         candidate, _ = self._current()
-        word = _OUTCOMES.get(failure.outcome, "ServerError" if failure.status >= 500 else "Unsupported")
-        if candidate.backend.local and word not in self.settings.to_cloud_on:
+        if candidate.backend.local and met(failure) not in self.settings.to_cloud_on:
             self._left = [left for left in self._left if left.backend.local]
 
     def _queue(self, now: float, full: list[Candidate]) -> float:
@@ -259,7 +241,7 @@ class Selection:
                 self._spent.clear()  # once
                 self._left = [candidate]
                 return self._try(now, candidate, sibling)
-        return self._give_up(now, full=any(c.backend.is_full(now) for c in self._left))
+        return self._give_up(now, full=any(c.backend.is_full(now) for c in left), house_only=house_only)
 
     def _try(self, now: float, candidate: Candidate, endpoint: Endpoint, delay: float = 0.0) -> Try:
         backend = candidate.backend
@@ -293,15 +275,16 @@ class Selection:
                 if c.backend.context_tokens is None or (held is not None and c.backend.context_tokens > held)
             ]
 
-    def _give_up(self, now: float, *, full: bool = False) -> Answer | Interrupt:
+    def _give_up(self, now: float, *, full: bool = False, house_only: bool = False) -> Answer | Interrupt:
         self.phase = Phase.DONE
         self._leave_lines()
         if self.continuing:
             return self._interrupt(now)
-        again = seconds_until(now, self.candidates, self._limited)
+        candidates = [c for c in self.candidates if c.backend.local] if house_only else self.candidates
+        again = seconds_until(now, candidates, self._limited, self._asked, self.path)
         failure = self.last_failure
         if failure is None:
-            return Answer(none_tried(now, self.candidates, self.deadline, again, self.path))
+            return Answer(none_tried(now, candidates, self.deadline, again, self.path))
         hope = any(
             c.backend not in self._asked and c.backend.refusals.of(self.path, now) is None for c in self.candidates
         )

@@ -8,6 +8,7 @@ would cost everybody the backend. Pure.
 
 from __future__ import annotations
 
+import math
 from typing import Final, final
 
 from genset.router.breaker import Cause
@@ -17,7 +18,9 @@ BODIES: Final = 2  # of theirs that differ
 HEARD_SECONDS: Final = 30.0  # a testimony counts for so long
 SPEAKS_SECONDS: Final = 3.0  # an answer so recent speaks for the backend, whoever got it
 ASK_SECONDS: Final = 5.0  # between two requests of the router's own about a suspicion
-REFUSAL_PROBE_SECONDS: Final = 60.0  # between two requests of the router's own to a backend that refused it
+REFUSAL_PROBE_SECONDS: Final = 20.0  # between two requests of the router's own to a backend that refused it
+PATH_SECONDS: Final = 60.0  # an answer on another path so recent shows that a failure may be this path's alone
+PATH_PROBE_SECONDS: Final = 5.0  # the same, to a path that fails while others answer
 _MOST: Final = 16  # callers that are remembered, and bodies
 
 
@@ -64,10 +67,11 @@ class _Testimony:
 class Suspicion:
     """Everything that is said against one backend and not proved. All times are monotonic seconds.
 
-    `heard`: something is; while nothing is, an answer costs one comparison.
+    `heard`: something is; while nothing is, an answer costs one comparison. `paths`: of the API, with the time of the last
+    answer on each.
     """
 
-    __slots__ = ("_answered_at", "_asking", "_next", "_said", "heard")
+    __slots__ = ("_answered_at", "_asking", "_next", "_said", "heard", "paths")
 
     def __init__(self) -> None:
         self._said: dict[tuple[Cause, str], _Testimony] = {}  # by cause, and by path where it is about one
@@ -75,6 +79,17 @@ class Suspicion:
         self._asking = False
         self._next = 0.0
         self.heard = False
+        self.paths: dict[str, float] = {}
+
+    @property
+    def latest(self) -> str:
+        """The path that was answered last; "" if none ever was."""
+        return max(self.paths, key=lambda path: self.paths[path], default="")
+
+    def elsewhere(self, path: str, now: float) -> str:
+        """Returns the other path that was answered last, by the same server with the same key; "" if none was of late."""
+        others = [(at, other) for other, at in self.paths.items() if other != path and now - at < PATH_SECONDS]
+        return max(others)[1] if others else ""
 
     def hear(self, cause: Cause, path: str, witness: Witness, now: float) -> bool:
         """Adds a testimony. Returns whether it is proved: callers agree, and nobody has had an answer just now."""
@@ -114,21 +129,28 @@ class Suspicion:
 
 @final
 class Refusal:
-    """A proved refusal: of the key (on every path), or of the model (on the path where it was said).
+    """A proved refusal: of the key, as a rule on every path; of the model, or of all work, on one path.
 
-    `met_on`: the path where it was met, which is the one to ask again.
+    `met_on`: the path where it was met, which is the one to ask again. `path`: where it holds; "" is everywhere.
     """
 
     __slots__ = ("cause", "detail", "met_on", "path", "probe_at", "since", "until")
 
-    def __init__(self, cause: Cause, met_on: str, since: float, until: float, detail: str) -> None:
+    def __init__(self, cause: Cause, met_on: str, path: str, since: float, until: float, detail: str) -> None:
         self.cause = cause
         self.met_on = met_on
-        self.path = "" if cause is Cause.AUTH else met_on
+        self.path = path
         self.since = since
         self.until = until
         self.detail = detail
-        self.probe_at = since + REFUSAL_PROBE_SECONDS
+        self.probe_at = since + self.probe_seconds
+
+    @property
+    def probe_seconds(self) -> float:
+        """Seconds between two looks whether it still holds."""
+        if self.cause is Cause.RATE_LIMITED:
+            return math.inf  # a pause that was asked for
+        return PATH_PROBE_SECONDS if self.cause is Cause.FAILURES else REFUSAL_PROBE_SECONDS
 
 
 @final

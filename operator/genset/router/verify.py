@@ -3,7 +3,7 @@
 A suspicion is settled at once, by one request without a byte of any client. A refused key is looked at with the list of
 models first, which costs nothing; whatever that leaves open, and every other suspicion, with the least answer there is.
 While a breaker is open a cloud is asked for its list of models every few seconds, and a backend that refuses the router
-once a minute. Nothing runs while nothing is suspected or down.
+every twenty seconds. Nothing runs while nothing is suspected or down.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from typing import Any, Final
 from genset.router.backend import Backend
 from genset.router.breaker import OPEN_MOST_PROBED_SECONDS, Cause, State
 from genset.router.endpoint import Endpoint
-from genset.router.outcome import Failure, Mark, Outcome, classify
+from genset.router.events import begins_stream
+from genset.router.outcome import ERROR_BODY_BYTES, Failure, Mark, Outcome, classify, classify_in_band
 from genset.router.own_request import OwnAnswer, get, least_answer
-from genset.router.suspicion import REFUSAL_PROBE_SECONDS
+from genset.router.whole import fault_of
 from genset.router.wire.connect import ConnectFailed, Connector, NothingLeft
+from genset.router.wire.payload import Api
 
 log = logging.getLogger(__name__)
 
 MODELS: Final = "/models"
 LOOK_SECONDS = 5.0  # between two free probes of a cloud whose breaker is open
+UNLISTED_SECONDS = 15.0  # of failing lists of models, before it is asked for the least answer
 LEAST_SECONDS = 3.0  # that a request of the router's own may take, however fast the backend usually is
 USUAL_FACTOR: Final = 2.0  # times the slowest hundredth of recent first tokens
 _NO_LIST: Final = (404, 405, 501)  # there is no list of models, so nothing is free
@@ -47,6 +50,7 @@ class Verifier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovering = False
         self._lists_models = backend.config.url is not None
+        self._asked_at = -UNLISTED_SECONDS  # when it was last asked for an answer because its list failed
 
     def start(self) -> None:
         self._backend.ask = self._begin_verification
@@ -75,12 +79,18 @@ class Verifier:
     async def _verify(self, endpoint: Endpoint, path: str) -> None:
         backend, began = self._backend, self._now()
         failure: Failure | None = Failure(Outcome.EXHAUSTED, "the router could not ask")
+        only_here = False
+        elsewhere = backend.suspicion.elsewhere(path, began)
         try:
-            failure = await self._settled(endpoint, path)
+            if elsewhere:
+                failure, other = await asyncio.gather(self._settled(endpoint, path), self._least(endpoint, elsewhere))
+                only_here = other is None
+            else:
+                failure = await self._settled(endpoint, path)
         except Exception:
             log.exception("Failed to ask backend %s for the router itself", backend.name)
         finally:
-            backend.verified(endpoint, path, failure, self._now(), began)
+            backend.verified(endpoint, path, failure, self._now(), began, only_here=only_here)
         if failure is None:
             log.info("Asked backend %s about a suspicion: it answers", backend.name)
         else:
@@ -91,10 +101,14 @@ class Verifier:
             listed = await self._asked(get(self._connector, self._backend, endpoint, self._backend.base_path + MODELS))
             if listed is not None and listed.status == 401 and not _LACKS_SCOPE.search(listed.words):
                 return listed
-        return await self._asked(least_answer(self._connector, self._backend, endpoint, path))
+        return await self._least(endpoint, path)
 
-    async def _asked(self, asking: Coroutine[Any, Any, OwnAnswer]) -> Failure | None:
-        """What a request of our own met; None if it was answered."""
+    async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
+        part = "data" if path == Api.EMBEDDINGS.path else "choices"
+        return await self._asked(least_answer(self._connector, self._backend, endpoint, path), part)
+
+    async def _asked(self, asking: Coroutine[Any, Any, OwnAnswer], part: str = "") -> Failure | None:
+        """What a request of our own met; None if it was answered: with this list, if it is to hold one."""
         try:
             async with asyncio.timeout(self._patience()):
                 answer = await asking
@@ -107,8 +121,17 @@ class Verifier:
         except OSError as problem:
             return Failure(Outcome.UNREACHABLE, str(problem))
         if 200 <= answer.status < 300:
-            return None
+            return self._fault(answer.body, part) if part else None
         return classify(answer.status, answer.headers, answer.body, self._backend.model, wall=time.time(), may_wait=0.0)
+
+    def _fault(self, body: bytes, part: str) -> Failure | None:
+        """Why a 200 is no answer; None if it is one."""
+        if len(body) >= ERROR_BODY_BYTES or begins_stream(body):
+            return None  # more than a refusal, or a server that streams unasked
+        fault = fault_of(body, True, part=part)
+        if isinstance(fault, dict):
+            return classify_in_band(fault, "sent an error inside a 200", self._backend.model)
+        return Failure(Outcome.INVALID_RESPONSE, fault, 200) if fault is not None else None
 
     def _patience(self) -> float:
         usual = self._backend.first_tokens.p99
@@ -138,7 +161,7 @@ class Verifier:
         endpoint = backend.endpoints[0]
         for refusal in backend.refusals.all(now):
             if now >= refusal.probe_at and backend.suspicion.may_ask(now):
-                refusal.probe_at = now + REFUSAL_PROBE_SECONDS
+                refusal.probe_at = now + refusal.probe_seconds
                 await self._verify(endpoint, refusal.met_on)
         if not self._lists_models or backend.health_path is not None or backend.breaker.cause is not Cause.FAILURES:
             return
@@ -150,5 +173,18 @@ class Verifier:
         now = self._now()
         if met is None or (met.status and met.rule.mark is not Mark.BACKEND and met.rule.mark is not Mark.ENDPOINT):
             backend.breaker.hope(now)
-        elif met.outcome is not Outcome.EXHAUSTED:
-            backend.breaker.despair(now, now + LOOK_SECONDS)
+        elif met.outcome is not Outcome.EXHAUSTED and not await self._answers_without_list(endpoint):
+            backend.breaker.despair(self._now(), self._now() + LOOK_SECONDS)
+
+    async def _answers_without_list(self, endpoint: Endpoint) -> bool:
+        """Whether a backend whose list of models fails gives answers all the same; looked at rarely, because it may cost."""
+        backend, now = self._backend, self._now()
+        if now - max(self._asked_at, backend.breaker.opened_at) < UNLISTED_SECONDS:
+            return False
+        self._asked_at = now
+        path = backend.suspicion.latest or Api.CHAT.path
+        if await self._least(endpoint, path) is not None:
+            return False
+        self._lists_models = False  # its list says nothing of it
+        backend.verified(endpoint, path, None, self._now(), now)
+        return True

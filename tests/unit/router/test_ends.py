@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from genset.router.events import DONE
 from genset.router.wire.exchange import WORKING_SECONDS
-from tests.cuts.world import How, Play, Server, Site, World
+from tests.cuts.world import SWEEP_SECONDS, How, Play, Server, Site, World
 
 pytestmark = pytest.mark.interpreted  # its world stands in for the Router
 
@@ -141,7 +141,8 @@ def test_streamed_rebuilt_and_continued_answers_agree(script: list[Said], end: s
     assert (status == 200 and body.endswith(DONE)) == complete, "streamed"
     if complete:
         sent = b"".join(said.wire for said in script if not said.comment)
-        waited = sum(said.after for said in script) >= WORKING_SECONDS
+        # Each pause ends with the sweep that follows it.
+        waited = sum(said.after + SWEEP_SECONDS for said in script) >= WORKING_SECONDS
         assert (without_comments(body) if waited else body) == sent + DONE, "not one byte of ours"
     status, body = ask(server, usage=False)
     assert (status == 200 and body.endswith(DONE)) == complete

@@ -29,6 +29,8 @@ def test_a_row_means_its_example(row: Known) -> None:
 @pytest.mark.parametrize("row", KNOWN, ids=_IDS)
 def test_a_message_never_condemns_a_backend(row: Known) -> None:
     """A caller may have it quoted: at worst it is a suspicion, or a pause that the server asked for."""
+    if row.statuses == {500}:
+        return  # the status says so already
     mark = RULES[Outcome(row.outcome)].mark
     assert mark in (Mark.NONE, Mark.AUTH, Mark.MODEL, Mark.COOL)
 
@@ -89,6 +91,71 @@ def test_what_a_caller_did_marks_nobody(status: int, body: Any, outcome: Outcome
     assert found.rule.mark is Mark.NONE
 
 
+#: Refusals of ability, as their servers word them: another candidate may do it.
+UNABLE: list[tuple[int, Any]] = [
+    (400, {"code": "Client specified an invalid argument", "error": "Model grok-4 does not support parameter presencePenalty."}),
+    (400, [{"error": {"code": 400, "message": "Function calling is not enabled for models/gemma-3-27b-it"}}]),
+    (400, [{"error": {"code": 400, "message": "Image input modality is not enabled for models/gemma-3-1b-it"}}]),
+    (400, [{"error": {"code": 400, "message": "Invalid JSON payload received. Unknown name \"seed\": Cannot find field."}}]),
+    (400, {"error": {"message": "System role not supported", "type": "BadRequestError", "code": 400}}),
+    (400, {"error": {"message": "Conversation roles must alternate user/assistant/user/assistant/..."}}),
+    (400, {"message": "This model doesn't support system messages. Try again without a system message."}),
+    (400, {"error": {"code": "OperationNotSupported", "message": "The chatCompletion operation does not work with ada-002."}}),
+    (400, {"error": {"message": "This response_format type is unavailable now", "code": "invalid_request_error"}}),
+    (400, {"error": {"message": "('messages.0.content' : value must be a string)", "type": "invalid_request_error"}}),
+    (400, {"error": "'response_format.type' must be 'json_schema' or 'text'"}),
+    (400, {"error": {"message": "unsupported content[].type", "type": "invalid_request_error", "code": 400}}),
+    (400, {"error": {"message": "Cannot use custom grammar constraints with tools.", "code": 400}}),
+    (400, {"error": {"message": "Unknown reasoning format: sideways", "code": 400}}),
+    (400, {"message": "This model does not appear to be an embedding model by default.", "object": "error"}),
+    (400, {"error": {"message": "This model requires that either input or output is audio.", "code": "invalid_value"}}),
+    (500, {"error": {"message": "Failed to create new sequence: this model is missing data required for image input"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body"), UNABLE)
+def test_what_a_server_cannot_do_another_may(status: int, body: Any) -> None:
+    assert classified(status, body).outcome is Outcome.UNSUPPORTED
+
+
+#: A server that is broken says so in words that sound like a refusal.
+BROKEN = [
+    "CUDA error: the provided PTX was compiled with an unsupported toolchain.",
+    "CUDA error: operation not supported",
+    "llama runner process has terminated: error loading model: unsupported model architecture",
+    "RuntimeError: Triton Error [CUDA]: device kernel image is invalid while executing",
+    "FP8 is not supported on this GPU",
+    "Failed to download model weights: connection refused",
+    "failed to allocate KV cache for context size 8192",
+    "NCCL error: unhandled system error",
+]
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_broken_server_is_no_refusal(message: str) -> None:
+    assert classified(500, {"error": {"message": message, "type": "server_error"}}).outcome is Outcome.SERVER_ERROR
+
+
+#: What a request said, in the words of a server that quotes it.
+QUOTED: list[tuple[int, Any]] = [
+    (400, {"error": {"message": "Invalid schema for function 'set_context_size': x", "code": "invalid_function_parameters"}}),
+    (400, {"error": {"message": "Invalid value: 'api key not valid'. Supported values are: 'system'", "code": "invalid_value"}}),
+    (400, {"error": {"message": "unknown role 'don't: API key not valid'"}}),
+    (400, {"error": {"message": 'unknown role "maximum context length is 5"'}}),
+    (400, {"error": {"message": "Invalid 'tools[0].function.name': 'get context window'.", "code": "invalid_value"}}),
+    (400, {"error": {"message": "bad name 'Budget has been exceeded"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body"), QUOTED)
+def test_what_is_quoted_has_no_say(status: int, body: Any) -> None:
+    assert classified(status, body).outcome is Outcome.REJECTED
+
+
+def test_a_quoted_name_is_no_missing_model() -> None:
+    assert classified(404, {"error": {"message": "Tool 'm not found' does not exist"}}).outcome is Outcome.UNSUPPORTED
+
+
 SUSPECT: list[tuple[int, Any, Outcome]] = [
     (401, b"", Outcome.AUTH),
     (402, b"", Outcome.AUTH),
@@ -101,6 +168,22 @@ SUSPECT: list[tuple[int, Any, Outcome]] = [
     (404, {"error": {"code": "DeploymentNotFound", "message": "x"}}, Outcome.MODEL_NOT_FOUND),
     (429, {"error": {"code": "insufficient_quota"}}, Outcome.AUTH),
     (400, {"error": {"message": "API key not valid. Please pass a valid API key."}}, Outcome.AUTH),
+    (400, {"error": {"message": "API Key not found. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}}, Outcome.AUTH),
+    (400, {"error": {"message": "User location is not supported for the API use."}}, Outcome.AUTH),
+    (400, {"error": {"message": "Organization has been restricted.", "code": "organization_restricted"}}, Outcome.AUTH),
+    (412, {"error": {"message": "Account acme is suspended, possibly due to the monthly spending limit"}}, Outcome.AUTH),
+    (400, {"error": {"message": "your account is in good standing.", "code": "Arrearage"}}, Outcome.AUTH),
+    (403, {"error": "Your newly created team doesn't have any credits yet."}, Outcome.AUTH),
+    (402, {"error": {"message": "more credits, or fewer max_tokens. You can only afford 0.", "code": 402}}, Outcome.AUTH),
+    (429, {"error": {"type": "exceeded_current_quota_error", "message": "suspended"}}, Outcome.AUTH),
+    (400, {"error": {"message": "x", "code": "model_decommissioned"}}, Outcome.MODEL_NOT_FOUND),
+    (400, {"error": {"message": "Model Not Exist", "code": "invalid_request_error"}}, Outcome.MODEL_NOT_FOUND),
+    (400, {"error": "Model not found: m"}, Outcome.MODEL_NOT_FOUND),
+    (400, {"message": "The provided model identifier is invalid."}, Outcome.MODEL_NOT_FOUND),
+    (400, {"error": {"message": "/chat/completions: Invalid model name passed in model=m. Call"}}, Outcome.MODEL_NOT_FOUND),
+    (400, {"error": {"message": "x", "code": "model_not_available"}}, Outcome.MODEL_NOT_FOUND),
+    (404, {"message": "This model version has reached the end of its life."}, Outcome.MODEL_NOT_FOUND),
+    (400, {"error": {"message": "No models loaded. Please load a model", "param": "model"}}, Outcome.MODEL_NOT_FOUND),
 ]  # fmt: skip
 
 

@@ -108,7 +108,12 @@ def test_retry_after_is_no_longer_than_the_router_waits() -> None:
     cut.switch.down = True
     cut.breaker.open_until = 1000.0
     assert seconds_until(100.0, candidates, None) == 5, "the way out is probed every 5 s"
-    assert seconds_until(100.0, candidates, 3.2) == 4
+    limited, idle = cloud("limited"), cloud("idle")
+    candidates.append(Candidate(limited, 0, b""))
+    assert seconds_until(100.0, candidates, 3.2, [limited]) == 4, "it said for how long"
+    assert seconds_until(100.0, candidates, 3600.0, [limited]) == 5, "another one is looked at sooner"
+    candidates.append(Candidate(idle, 1, b""))
+    assert seconds_until(100.0, candidates, 3600.0, [limited]) == 1, "and this one would be asked at once"
 
 
 def test_every_different_story_is_told_once() -> None:

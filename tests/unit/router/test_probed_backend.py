@@ -38,7 +38,7 @@ def test_probes_take_a_backend_out_and_bring_it_back() -> None:
 
 def test_late_probes_of_a_busy_server_are_forgiven() -> None:
     backend = house(pods=1)
-    backend.succeeded(pod(backend, 0), 5.0, 4.0, False)
+    backend.succeeded(pod(backend, 0), 5.0, 4.0, False, "/x")
     for second in (6, 8, 10, 12, 14):
         backend.probed(pod(backend, 0), False, float(second), late=True)
     assert backend.admits(14.0)

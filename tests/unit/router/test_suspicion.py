@@ -69,7 +69,7 @@ def test_an_answer_to_anybody_speaks_for_the_backend() -> None:
     backend = cloud()
     Asked(backend)
     for number, caller in enumerate("abcabc"):
-        backend.spoke(backend.endpoints[0], 10.0 + number)
+        backend.spoke(backend.endpoints[0], 10.0 + number, "/x")
         for _ in range(5):
             meet(backend, Outcome.SERVER_ERROR, 10.0 + number, caller=caller, body=caller.encode())
     assert backend.breaker.state is State.CLOSED

@@ -73,6 +73,29 @@ def test_what_is_known_of_the_house_decides_too(state: object, word: str) -> Non
             assert isinstance(decision, Answer) or decision.candidate.backend.name == "house"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "status", "word"),
+    [
+        (Outcome.UNREACHABLE, 0, "Unreachable"),
+        (Outcome.TOO_LATE, 0, "TooLate"),
+        (Outcome.SERVER_ERROR, 500, "ServerError"),
+        (Outcome.INVALID_RESPONSE, 200, "ServerError"),
+        (Outcome.UNAVAILABLE, 503, "Full"),
+    ],
+)
+def test_an_open_breaker_bars_what_its_failures_barred(outcome: Outcome, status: int, word: str) -> None:
+    for words in ({word}, _ALL - {word}):
+        near = house()
+        for now in range(6):  # the breaker opens on the way
+            one = machine(near, cloud(), to_cloud_on=tuple(words))
+            decision = one.begin(float(now))
+            while isinstance(decision, Try) and decision.candidate.backend is near:
+                one.sent(float(now))
+                decision = one.failed(float(now), Failure(outcome, "met", status))
+            assert isinstance(decision, Try) is (word in words), f"request {now}"
+        assert not near.admits(6.0)
+
+
 def test_another_model_of_the_house_is_asked_whatever_the_words() -> None:
     one = machine(house("text"), house("pictures"), cloud(), to_cloud_on=())
     one.begin(0.0)
