@@ -21,6 +21,7 @@ LEFT = {
     *(
         "accept",
         "admin",
+        "advice",
         "connect",
         "exposition",
         "outage_watch",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import Final
 
 PORT: Final = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -26,6 +27,7 @@ _IPV6 = (
 )
 _HOST = rf"({_NAME}|\[({_IPV6})\])"
 
+HOST: Final = rf"^{_HOST}$"
 URL: Final = rf"^https?://{_HOST}(:{PORT})?(/.*)?$"
 PROXY_URL: Final = rf"^http://{_HOST}:{PORT}/?$"
 
@@ -36,11 +38,105 @@ CIDR: Final = r"^[0-9A-Fa-f:.]+/(0|[1-9][0-9]{0,2})$"
 #: Remedy, to be read after "write ..., where".
 HOST_AND_PORT: Final = "HOST is a name, an IPv4 address or an IPv6 address in brackets, and PORT is 1 to 65535"
 URL_REMEDY: Final = f"write https://HOST:PORT/PATH, where {HOST_AND_PORT}"
-QUERY_REMEDY: Final = (
-    "a base URL takes no query (?...); Azure OpenAI needs no api-version at "
-    "https://RESOURCE.openai.azure.com/openai/v1, where model is the name of the deployment"
-)
 PROXY_REMEDY: Final = f"write http://HOST:PORT, where {HOST_AND_PORT}"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What is often wrong with a base URL. `pattern` finds it or, if it is `wanted`, finds what must be there.
+
+    `remedy` is read behind the field's name. It never repeats what was given: that may hold a key.
+    """
+
+    pattern: str
+    remedy: str
+    wanted: bool = False
+
+
+#: Paths of the API that people paste with the base URL; requests bring them along.
+API_PATH: Final = "/(chat/completions|completions|embeddings|messages|models|responses)/*$"
+AZURE: Final = "[-A-Za-z0-9]+[.](openai|services[.]ai|cognitiveservices)[.]azure[.]com"
+RESOURCE: Final = "RESOURCE.openai.azure.com"  # where the given URL names no host of AZURE
+
+WITH_USER: Final = Mistake(
+    "^[^/]*//[^/?#]*@",
+    "takes no user and no password: the key belongs into a Secret, for credentialsSecretRef (apiKeySecretRef of an external "
+    "server)",
+)
+WITH_QUERY: Final = Mistake(
+    "[?]",
+    f"takes no query (?...): leave it out; Azure OpenAI needs no api-version at https://{RESOURCE}/openai/v1, where model is "
+    "the name of the deployment",
+)
+WITH_API_PATH: Final = Mistake(
+    API_PATH, "ends in the path of an API call, which each request brings along: write it up to and with the version"
+)
+#: In the order in which they are told.
+BASE_URL_MISTAKES: Final = (
+    Mistake("^https?://", "begins with https:// or http://: write https://HOST/v1, say", wanted=True),
+    WITH_USER,
+    WITH_QUERY,
+    Mistake("#|[^!-~]", "takes no fragment (#...), no blank, and no letter beyond ASCII: leave it out"),
+    WITH_API_PATH,
+    Mistake(URL, f"names no server: {URL_REMEDY}", wanted=True),
+)
+
+
+def base_url_mistake(value: str) -> str:
+    """What is wrong with a base URL and what to write, to be read behind its field's name; empty if it is good."""
+    for mistake in BASE_URL_MISTAKES:
+        if is_made(mistake, value):
+            return told(mistake, value)
+    return ""
+
+
+def is_made(mistake: Mistake, value: str) -> bool:
+    """Whether a base URL has this mistake."""
+    if mistake.wanted:
+        return re.match(mistake.pattern, value) is None
+    return re.search(mistake.pattern, value) is not None
+
+
+def told(mistake: Mistake, value: str) -> str:
+    """Its remedy, with what is to be written instead of this value where that is known."""
+    if mistake is WITH_QUERY and (host := re.search(AZURE, value)):
+        return mistake.remedy.replace(RESOURCE, host[0])
+    if mistake is WITH_API_PATH and not is_made(WITH_USER, value):
+        return f"{mistake.remedy.partition(': write')[0]}: write {re.sub(API_PATH, '', value)}"
+    return mistake.remedy
+
+
+ORIGIN_REMEDY: Final = (
+    "write SCHEME://HOST or SCHEME://HOST:PORT in small letters, without a path, or * alone for every page"
+)
+
+
+def origin_mistake(value: str) -> str:
+    """What to write instead of an origin that no browser sends; empty if it is good."""
+    if re.fullmatch(ORIGIN, value) is not None:
+        return f"browsers leave out the usual port: write {value.rpartition(':')[0]}" if names_usual_port(value) else ""
+    found = re.fullmatch(r"\s*((?P<scheme>[A-Za-z][-A-Za-z0-9+.]*)://)?(?P<host>[^/?#@\s]+)([/?#\s][^@]*)?", value)
+    if found is None:
+        return ORIGIN_REMEDY
+    better = f"{found['scheme'] or 'https'}://{found['host']}".lower()
+    return f"write {better}" if better != value and not origin_mistake(better) else ORIGIN_REMEDY
+
+
+def names_usual_port(origin: str) -> bool:
+    """Whether it names the port that its scheme implies, which no browser does."""
+    return (origin.startswith("https://") and origin.endswith(":443")) or (
+        origin.startswith("http://") and origin.endswith(":80")
+    )
+
+
+def is_collector(value: str) -> bool:
+    """Whether a path can be added to it, as for a collector of spans: an HTTP server's URL without query and fragment."""
+    return is_url(value) and re.search(r"[\s?#]", value) is None
+
+
+def is_host(value: str) -> bool:
+    """Whether it can be resolved, or is an address; of IPv6 in brackets."""
+    return re.fullmatch(HOST, value) is not None
 
 
 def is_url(value: str) -> bool:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from genset.addresses import PROXY_REMEDY, PROXY_URL, QUERY_REMEDY, URL, URL_REMEDY, is_proxy_url, is_url
+from genset.addresses import PROXY_REMEDY, PROXY_URL, is_proxy_url
 from genset.api.base import ApiModel, Name, Rule, SecretKeyRef, rules
+from genset.api.base_url import base_url_rules
 
 
 class ProviderName(StrEnum):
@@ -63,7 +64,10 @@ class Proxy(ApiModel):
     """An egress HTTP proxy; TLS to the provider is made through it by CONNECT."""
 
     url: str = Field(
-        pattern=r"^http://[^\s/@]+:[0-9]{1,5}/?$", max_length=512, description="http://HOST:PORT of the proxy."
+        pattern=r"^http://[^\s/@]+:[0-9]{1,5}/?$",
+        max_length=512,
+        examples=["http://proxy.corp:3128"],
+        description="http://HOST:PORT of the proxy.",
     )
     credentials_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Key of a Secret with user:password for the proxy (Basic)."
@@ -81,15 +85,11 @@ class Proxy(ApiModel):
         "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without",
         lambda cloud: cloud.provider == ProviderName.OPENAI_COMPATIBLE or cloud.credentials_secret_ref is not None,
     ),
+    *base_url_rules("cloud.baseURL", optional=True),
     Rule(
-        "!has(self.baseURL) || !self.baseURL.contains('?')",
-        f"cloud.baseURL: {QUERY_REMEDY}",
-        lambda cloud: cloud.base_url is None or "?" not in cloud.base_url,
-    ),
-    Rule(
-        f"!has(self.baseURL) || self.baseURL.matches(r'{URL}')",
-        f"baseURL names no server: {URL_REMEDY}",
-        lambda cloud: cloud.base_url is None or is_url(cloud.base_url),
+        "!has(self.caSecretRef) || !has(self.baseURL) || self.baseURL.startsWith('https://')",
+        "cloud.caSecretRef needs a baseURL with https://: over plain HTTP no certificate is looked at",
+        lambda cloud: cloud.ca_secret_ref is None or (cloud.base_url or "https://").startswith("https://"),
     ),
 )
 class Cloud(ApiModel):
@@ -100,7 +100,6 @@ class Cloud(ApiModel):
     base_url: str | None = Field(
         default=None,
         alias="baseURL",
-        pattern=r"^https?://[^\s/@]+(/[^\s#]*)?$",
         max_length=2048,
         description="Base URL of the API, with its version, e.g. https://gateway.corp/v1. Default: the provider's own.",
     )
@@ -195,6 +194,7 @@ class Backend(ApiModel):
 
     name: str = Field(
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        examples=["frontier"],
         min_length=1,
         max_length=63,
         description="Name of the backend; clients see it in x-genset-backend.",

@@ -38,12 +38,15 @@ class Rule:
     """One CEL rule of a type (`x-kubernetes-validations`), checked by the API server and, with `check`, by us.
 
     `expression` is what the API server evaluates; `check` says the same in Python for files that never meet an API
-    server (`genset router -f`). `check` is None only for transition rules (they compare with `oldSelf`).
+    server (`genset router -f`). `check` is None only for transition rules (they compare with `oldSelf`). Where a message can
+    say what to write for the given value, `telling` makes it in CEL (messageExpression) and `tell` in Python.
     """
 
     expression: str
     message: str
     check: Callable[[Any], bool] | None = None
+    telling: str = ""
+    tell: Callable[[Any], str] | None = None
 
 
 class ApiModel(BaseModel):
@@ -74,7 +77,7 @@ class ApiModel(BaseModel):
             _refuse_duplicates(field, getattr(self, name))
         for rule in rules_of(type(self)):
             if rule.check is not None and not rule.check(self):
-                raise ValueError(rule.message)
+                raise ValueError(rule.tell(self) if rule.tell is not None else rule.message)
 
 
 def _refuse_duplicates(field: FieldInfo, value: Any) -> None:
@@ -125,8 +128,16 @@ Quantity = Annotated[
     Field(json_schema_extra={"x-genset-quantity": True}, max_length=32),
 ]
 
-Name = Annotated[str, Field(pattern=DNS_SUBDOMAIN, min_length=1, max_length=253)]
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._:/-]*[A-Za-z0-9])?$", min_length=1, max_length=128)]
+Name = Annotated[str, Field(pattern=DNS_SUBDOMAIN, min_length=1, max_length=253, examples=["house-small"])]
+ModelName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._:/-]*[A-Za-z0-9])?$",
+        min_length=1,
+        max_length=128,
+        examples=["qwen/qwen3-8b"],
+    ),
+]
 
 
 class SecretKeyRef(ApiModel):
@@ -134,7 +145,11 @@ class SecretKeyRef(ApiModel):
 
     name: Name = Field(description="Name of the Secret, in the same namespace.")
     key: str = Field(
-        min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key inside the Secret's data."
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        examples=["api-key"],
+        description="Key inside the Secret's data.",
     )
 
 

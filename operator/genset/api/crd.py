@@ -158,7 +158,8 @@ class _WithRules(GenerateJsonSchema):
 
 
 def _validation(rule: Rule) -> Schema:
-    return {"rule": rule.expression, "message": rule.message}
+    telling = {"messageExpression": rule.telling} if rule.telling else {}
+    return {"rule": rule.expression, "message": rule.message, **telling}
 
 
 def _structural(node: Schema, defs: Schema) -> Schema:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from genset.addresses import URL, URL_REMEDY, is_url
 from genset.api.base import (
     RESOURCE_NAME_CEL,
     ApiModel,
@@ -20,6 +19,7 @@ from genset.api.base import (
     is_resource_name,
     rules,
 )
+from genset.api.base_url import base_url_rules
 from genset.api.quantity import parse_quantity
 from genset.api.source import Cache, Source
 
@@ -159,17 +159,17 @@ class LlamaCpp(ApiModel):
 
 
 @rules(
+    *base_url_rules("external.url"),
     Rule(
-        f"self.url.matches(r'{URL}')",
-        f"external.url names no server: {URL_REMEDY}",
-        lambda external: is_url(external.url),
-    )
+        "!has(self.caSecretRef) || self.url.startsWith('https://')",
+        "external.caSecretRef needs a url with https://: over plain HTTP no certificate is looked at",
+        lambda external: external.ca_secret_ref is None or external.url.startswith("https://"),
+    ),
 )
 class External(ApiModel):
     """A model server that is not ours: LM Studio on a desk, an appliance, another site."""
 
     url: str = Field(
-        pattern=r"^https?://[^\s/@]+(/[^\s?#]*)?$",
         max_length=2048,
         description="Base URL of its OpenAI API, up to and without /v1, e.g. http://10.0.0.7:1234.",
     )

@@ -104,18 +104,34 @@ class ToCloudOn(StrEnum):
     UNSUPPORTED = "Unsupported"
 
 
-ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, max_length=128)]
+ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, max_length=128, examples=["team-*"])]
 
 
 class HeaderMatch(ApiModel):
     """A header that the request must carry."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$", min_length=1, max_length=128, description="Name, in any case."
+        pattern=r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$",
+        min_length=1,
+        max_length=128,
+        examples=["x-team"],
+        description="Name, in any case.",
     )
-    value: str = Field(max_length=512, description="Exact value.")
+    value: str = Field(
+        pattern=r"^([^ \t\r\n]([^\r\n]*[^ \t\r\n])?)?$",
+        max_length=512,
+        examples=["gold"],
+        description="Exact value; blanks around one never arrive.",
+    )
 
 
+@rules(
+    Rule(
+        "!has(self.headers) || self.headers.all(h, self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",
+        "match.headers: a name stands there twice, in small letters and capitals: headers have no case; take one out",
+        lambda match: len({header.name.lower() for header in match.headers}) == len(match.headers),
+    ),
+)
 class Match(ApiModel):
     """Which requests a route takes. All given conditions must hold; an empty match takes everything."""
 
@@ -237,7 +253,11 @@ class Route(ApiModel):
     """One rule: which requests, and in which order of preference they are answered."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63, description="Name of the route."
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        min_length=1,
+        max_length=63,
+        examples=["all"],
+        description="Name of the route.",
     )
     match: Match = Field(default_factory=Match, description="Which requests. Default: all.")
     tiers: list[Tier] = Field(

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from genset.addresses import CIDR, ORIGIN, PORT, is_network
+from genset.addresses import (
+    CIDR,
+    ORIGIN,
+    ORIGIN_REMEDY,
+    PORT,
+    URL,
+    URL_REMEDY,
+    is_network,
+    is_url,
+    names_usual_port,
+    origin_mistake,
+)
 from genset.api.base import ApiModel, Quantity, Rule, rules
 from genset.api.quantity import parse_quantity
 
@@ -56,11 +68,19 @@ class RouterService(ApiModel):
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations, e.g. for a load balancer.")
 
 
+@rules(
+    Rule(
+        f"self.otlpEndpoint.matches(r'{URL}')",
+        f"telemetry.otlpEndpoint names no server: {URL_REMEDY}",
+        lambda telemetry: is_url(telemetry.otlp_endpoint),
+    ),
+)
 class Telemetry(ApiModel):
     """Traces by OpenTelemetry: a span per request, an event per attempt."""
 
     otlp_endpoint: str = Field(
         pattern=rf"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:{PORT})?(/[^\s?#]*)?$",
+        examples=["http://collector.observability.svc:4318"],
         max_length=512,
         description="Base URL of a collector that speaks OTLP over HTTP, e.g. http://collector.observability.svc:4318; "
         "/v1/traces is added.",
@@ -75,6 +95,12 @@ class Telemetry(ApiModel):
 
 @rules(
     Rule(
+        f"self.allowedOrigins.all(o, o.matches(r'{ORIGIN}'))",
+        f"cors.allowedOrigins: {ORIGIN_REMEDY}",
+        lambda cors: all(re.fullmatch(ORIGIN, origin) for origin in cors.allowed_origins),
+        tell=lambda cors: _origins_remedy(cors),
+    ),
+    Rule(
         "!self.allowedOrigins.exists(o, o == '*') || self.allowedOrigins.size() == 1",
         "cors.allowedOrigins: * means every origin and stands alone",
         lambda cors: "*" not in cors.allowed_origins or len(cors.allowed_origins) == 1,
@@ -82,13 +108,13 @@ class Telemetry(ApiModel):
     Rule(
         "!self.allowedOrigins.exists(o, o.matches('^https://.*:443$') || o.matches('^http://.*:80$'))",
         "cors.allowedOrigins: browsers leave out the port that the scheme implies; leave out :443 of https, :80 of http",
-        lambda cors: not any(_names_usual_port(origin) for origin in cors.allowed_origins),
+        lambda cors: not any(names_usual_port(origin) for origin in cors.allowed_origins),
     ),
 )
 class RouterCors(ApiModel):
     """Which web pages may use the router from a browser (CORS). Credentials of browsers (cookies) are never allowed."""
 
-    allowed_origins: list[Annotated[str, Field(pattern=ORIGIN, max_length=256)]] = Field(
+    allowed_origins: list[Annotated[str, Field(max_length=256)]] = Field(
         min_length=1,
         max_length=32,
         description="Origins of pages, as browsers send them (https://chat.example.org), or * for every page.",
@@ -137,7 +163,7 @@ class Router(ApiModel):
     cors: RouterCors | None = Field(
         default=None, description="Web pages that may use the router from a browser. Default: none."
     )
-    trusted_proxies: list[Annotated[str, Field(pattern=CIDR, max_length=43)]] = Field(
+    trusted_proxies: list[Annotated[str, Field(pattern=CIDR, max_length=43, examples=["10.0.0.0/8"])]] = Field(
         default_factory=list,
         max_length=32,
         description="Networks of proxies whose X-Forwarded-For is believed. A request's client is then its last address "
@@ -156,7 +182,6 @@ class Router(ApiModel):
     )
 
 
-def _names_usual_port(origin: str) -> bool:
-    return (origin.startswith("https://") and origin.endswith(":443")) or (
-        origin.startswith("http://") and origin.endswith(":80")
-    )
+def _origins_remedy(cors: RouterCors) -> str:
+    index, remedy = next((i, found) for i, o in enumerate(cors.allowed_origins) if (found := origin_mistake(o)))
+    return f"cors.allowedOrigins[{index}]: no browser sends this: {remedy}"

@@ -23,6 +23,7 @@ class HuggingFaceSource(ApiModel):
 
     repo: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        examples=["Qwen/Qwen3-8B-GGUF"],
         max_length=200,
         description="Repository as owner/name.",
     )
@@ -45,6 +46,7 @@ class HuggingFaceSource(ApiModel):
     endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/@]+(/\S*)?$",
+        examples=["https://hub.corp"],
         max_length=512,
         description="Base URL of a mirror, for sites without internet. Default: the operator's setting, else the "
         "public hub.",
@@ -64,9 +66,15 @@ class HuggingFaceSource(ApiModel):
 class HttpSource(ApiModel):
     """One file from a web server, e.g. a local mirror or an artifact store."""
 
-    url: str = Field(pattern=r"^https?://[^\s@]+$", max_length=2048, description="URL of the file.")
+    url: str = Field(
+        pattern=r"^https?://[^\s@]+$",
+        max_length=2048,
+        examples=["https://mirror.corp/model.gguf"],
+        description="URL of the file.",
+    )
     sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$",
+        examples=["0123456789abcdef" * 4],
         description="SHA-256 of the file, in lower-case hexadecimal. A file that differs is never served.",
     )
     headers_secret_ref: SecretKeyRef | None = Field(
@@ -84,14 +92,22 @@ class PvcSource(ApiModel):
 
     claim_name: Name = Field(description="Name of the PersistentVolumeClaim.")
     path: str = Field(
-        pattern=r"^[^/\s][^\n]*$", max_length=1024, description="Path of the file inside the volume, without leading /."
+        pattern=r"^[^/\s][^\n]*$",
+        max_length=1024,
+        examples=["models/model.gguf"],
+        description="Path of the file inside the volume, without leading /.",
     )
 
 
 class HostPathSource(ApiModel):
     """A file that lies on each node. Needs the operator's opt-in, because it reads the node's disk."""
 
-    path: str = Field(pattern=r"^/[^\n]*[^/\n]$", max_length=1024, description="Absolute path of the file on the node.")
+    path: str = Field(
+        pattern=r"^/[^\n]*[^/\n]$",
+        max_length=1024,
+        examples=["/srv/models/model.gguf"],
+        description="Absolute path of the file on the node.",
+    )
 
 
 _SOURCES = ("hugging_face", "http", "pvc", "host_path")

@@ -29,12 +29,18 @@ from genset.kube.observe import decoded
 from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
 from genset.kube.status import StatusWriter
+from genset.router.advice import describe
 from genset.status.conditions import Event
 from genset.status.observed import Problem
 
 BLOCKED_SECONDS = 60.0  # before a look at what only a person can change and no watch shows, e.g. a foreign object
 PATIENCE = 3  # failed attempts in a row after which status tells why
 DELETING_SECONDS = 3.0  # before a look at a child that is being deleted and wanted again
+TOLD_MISTAKES = 5  # of a spec, in a condition
+_TYPES: dict[str, type[BaseModel]] = {
+    names.MODEL_DEPLOYMENT: modeldeployment.ModelDeployment,
+    names.ROUTE_POLICY: routepolicy.RoutePolicy,
+}
 CONDITION_TYPES: dict[str, tuple[str, ...]] = {
     names.MODEL_DEPLOYMENT: tuple(modeldeployment.ConditionType),
     names.ROUTE_POLICY: tuple(routepolicy.ConditionType),
@@ -91,7 +97,7 @@ class Shared:
         `status` is the type of its status, and `more` what that says beside generation and conditions, with `events` of its own.
         """
         generation = live["metadata"].get("generation") or 0
-        conditions = _invalid_conditions(live, error, self.now())
+        conditions = _invalid_conditions(kind.kind, live, error, self.now())
         new = status(observed_generation=generation, conditions=conditions, **more)
         message = conditions[0].message
         told = any(item.get("message") == message for item in (live.get("status") or {}).get("conditions") or ())
@@ -140,34 +146,25 @@ def parse(model: type[Resource], live: Object) -> Resource:
         raise
 
 
-def _invalid_conditions(live: Object, error: ValidationError, now: str) -> list[Condition]:
+def _invalid_conditions(kind: str, live: Object, error: ValidationError, now: str) -> list[Condition]:
     """Accepted and Ready are False because today's rules refuse the stored spec."""
-    message = f"The spec is refused: {describe(error)}. Correct it and apply it again."
+    message = f"The spec is refused: {describe(error, _TYPES[kind], live, most=TOLD_MISTAKES)}. Correct it and apply it again."
     before = {item.get("type"): item for item in (live.get("status") or {}).get("conditions") or ()}
     return [
         Condition(
-            type=kind,
-            status="True" if kind == "Stalled" else "False",
+            type=condition,
+            status="True" if condition == "Stalled" else "False",
             reason=Reason.INVALID_SPEC,
             message=message,
             observed_generation=live["metadata"].get("generation"),
-            last_transition_time=_since(before.get(kind), "True" if kind == "Stalled" else "False", now),
+            last_transition_time=_since(before.get(condition), "True" if condition == "Stalled" else "False", now),
         )
-        for kind in ("Accepted", "Ready", "Stalled")
+        for condition in ("Accepted", "Ready", "Stalled")
     ]
 
 
 def _since(before: dict[str, str] | None, status: str, now: str) -> str:
     return before["lastTransitionTime"] if before is not None and before.get("status") == status else now
-
-
-def describe(error: ValidationError) -> str:
-    """What is wrong with a spec, field by field, in one sentence."""
-    parts = []
-    for item in error.errors()[:5]:
-        where = ".".join(str(part) for part in item["loc"])
-        parts.append(f"{where}: {item['msg']}" if where else str(item["msg"]))
-    return "; ".join(parts)
 
 
 def soonest(*delays: float | None) -> float | None:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from genset import names
-from genset.router.advice import remedy
+from genset.router.advice import describe
 from genset.router.config import RouterConfig, config_hash
 from genset.router.credentials import Credentials
 
@@ -66,7 +66,7 @@ class FolderSource:
         try:
             config = RouterConfig.model_validate_json(text)
         except ValidationError as problem:
-            raise ConfigRejected(f"{self._file}: {describe(problem)}") from problem
+            raise ConfigRejected(f"{self._file}: {describe(problem, RouterConfig)}") from problem
         credentials = Credentials.from_folder(self._credentials_dir)
         return Loaded(config, config_hash(config.canonical_json()), credentials)
 
@@ -89,16 +89,6 @@ def folder_stamp(folder: Path | None) -> object:
             return sorted((entry.name, stamp(Path(entry.path))) for entry in entries if not entry.name.startswith(".."))
     except OSError:
         return None
-
-
-def describe(problem: ValidationError) -> str:
-    """Field and reason of each mistake, in the words of the file."""
-    lines = []
-    for mistake in problem.errors():
-        field = ".".join(str(part) for part in mistake["loc"]) or "document"
-        better = remedy(mistake)
-        lines.append(f"{field}: {mistake['msg']}" + (f" ({better})" if better else ""))
-    return "; ".join(lines)
 
 
 def check(config: RouterConfig, listen: tuple[str, int], port: int) -> None:

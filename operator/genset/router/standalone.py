@@ -24,9 +24,10 @@ from genset.api.routepolicy import RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.engines import engine_of, managed_engine_of
+from genset.router.advice import describe
 from genset.router.config import config_hash
 from genset.router.credentials import Credentials
-from genset.router.reload import ConfigRejected, Loaded, describe, folder_stamp, stamp
+from genset.router.reload import ConfigRejected, Loaded, folder_stamp, stamp
 from genset.status.refs import check_route_policy
 
 KINDS = (names.ROUTE_POLICY, names.MODEL_DEPLOYMENT, "Secret")
@@ -205,13 +206,15 @@ def add(documents: Documents, path: Path, place: str, document: dict[str, Any]) 
     if kind == "Secret":
         documents.secrets[name] = _secret(what, document)
         return
+    model = RoutePolicy if kind == names.ROUTE_POLICY else ModelDeployment
     try:
-        if kind == names.ROUTE_POLICY:
-            documents.policies[name] = (path, RoutePolicy.model_validate(document))
-        else:
-            documents.deployments[name] = (path, ModelDeployment.model_validate(document))
+        resource = model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as problem:
-        raise ConfigRejected(f"{what}: {describe(problem)}") from problem
+        raise ConfigRejected(f"{what}: {describe(problem, model, document)}") from problem
+    if isinstance(resource, RoutePolicy):
+        documents.policies[name] = (path, resource)
+    else:
+        documents.deployments[name] = (path, resource)
 
 
 def _secret(what: str, document: dict[str, Any]) -> dict[str, bytes]:
@@ -257,7 +260,7 @@ def _placed_at(name: str, url: str, found: ModelDeployment | None, policy: Route
     try:
         return ModelDeployment.model_validate(document)
     except ValidationError as problem:
-        raise ConfigRejected(f"--endpoint {name}={url}: {describe(problem)}") from problem
+        raise ConfigRejected(f"--endpoint {name}={url}: {describe(problem, ModelDeployment, document)}") from problem
 
 
 def parse_endpoints(values: Sequence[str]) -> dict[str, str]:

@@ -126,7 +126,47 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "wrong version": (POLICY.replace("v1alpha1", "v9"), ["RoutePolicy assistant", "v9", "genset.dev/v1alpha1"]),
     "no name": (POLICY.replace("name: assistant, ", ""), ["metadata.name", "give it a name"]),
-    "unknown field": (POLICY.replace("spec:", "spec:\n  colour: blue") + SECRET + EXTERNAL, ["spec.colour"]),
+    "unknown field": (
+        POLICY.replace("spec:", "spec:\n  colour: blue") + SECRET + EXTERNAL,
+        ["spec.colour: there is no such field here: take"],
+    ),
+    **{
+        f"written as {written}": (
+            POLICY.replace("model: big,", f"model: big, {written}: x,") + SECRET + EXTERNAL,
+            [words],
+        )
+        for written, words in {
+            "apiKey": "cloud.apiKey: there is no such field here: write credentialsSecretRef: {name: SECRET, key: KEY}",
+            "api_key": "write credentialsSecretRef",
+            "key": "write credentialsSecretRef",
+            "token": "write credentialsSecretRef",
+            "secretRef": "write credentialsSecretRef",
+            "baseUrl": "did you mean baseURL?",
+            "base_url": "did you mean baseURL?",
+            "basURL": "did you mean baseURL?",
+            "url": "write baseURL",
+            "modelName": "write model",
+            "vendor": "write provider",
+            "contextTokens": "it belongs to spec.backends[].contextTokens",
+            "zzz": "cloud.zzz: there is no such field here: take",
+        }.items()
+    },
+    "an API path behind the base URL": (
+        POLICY.replace("model: big,", "model: big, baseURL: 'https://gw.corp/v1/chat/completions',")
+        + SECRET
+        + EXTERNAL,
+        ["spec.backends[cloud].cloud: cloud.baseURL ends in the path of an API call", "write https://gw.corp/v1"],
+    ),
+    "a name with a blank": (
+        POLICY.replace("name: cloud\n", "name: the cloud\n") + SECRET + EXTERNAL,
+        ["spec.backends[the cloud].name: it does not fit; write something like frontier"],
+    ),
+    "an origin with a slash": (
+        POLICY.replace("spec:", "spec:\n  router: {cors: {allowedOrigins: ['https://a.example/']}}")
+        + SECRET
+        + EXTERNAL,
+        ["cors.allowedOrigins[0]", "write https://a.example"],
+    ),
     "wrong enum": (
         POLICY.replace("provider: openai", "provider: closedai") + SECRET + EXTERNAL,
         ["spec.backends", "provider"],
@@ -158,23 +198,23 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         )
         + SECRET
         + EXTERNAL,
-        ["a base URL takes no query", "https://RESOURCE.openai.azure.com/openai/v1", "name of the deployment"],
+        ["cloud.baseURL takes no query", "https://corp.openai.azure.com/openai/v1", "name of the deployment"],
     ),
     "a key in a URL": (
         POLICY.replace("provider: openai,", "provider: openai, baseURL: 'https://me:sk-secret@corp/v1',")
         + SECRET
         + EXTERNAL,
-        ["no user and no password in a URL", "credentialsSecretRef"],
+        ["cloud.baseURL takes no user and no password", "credentialsSecretRef"],
     ),
     "a base URL without its scheme": (
         POLICY.replace("provider: openai,", "provider: openai, baseURL: api.openai.com/v1,") + SECRET + EXTERNAL,
-        ["it begins with https:// or http://"],
+        ["cloud.baseURL begins with https:// or http://"],
     ),
     "an address that names no server": (
         POLICY.replace("provider: openai,", 'provider: openai, baseURL: "https://gateway.corp:70000/v1",')
         + SECRET
         + EXTERNAL,
-        ["RoutePolicy assistant", "spec.backends.1.cloud", "baseURL names no server", "PORT is 1 to 65535"],
+        ["RoutePolicy assistant", "spec.backends[cloud].cloud", "baseURL names no server", "PORT is 1 to 65535"],
     ),
     "unknown backend": (
         POLICY.replace("[{name: cloud}]", "[{name: claud}]"),
