@@ -86,7 +86,11 @@ async def test_through_an_egress_proxy(tmp_path: Path, secure_upstream: bool) ->
         leads = {"cloud.test": ("127.0.0.1", upstream.port)}
         async with ConnectProxy(credentials="user:secret", leads=leads) as proxy:
             scheme = "https" if secure_upstream else "http"
-            target = {"caFile": "ca", "proxyUrl": proxy.url, "proxyCredentialsFile": "proxy"}
+            target = {
+                "proxyUrl": proxy.url,
+                "proxyCredentialsFile": "proxy",
+                **({"caFile": "ca"} if secure_upstream else {}),
+            }
             backend = cloud(f"{scheme}://cloud.test:{upstream.port}/v1", url=target)
             files = {"ca": authority.ca_pem, "proxy": b"user:secret"}
             async with RunningRouter(tmp_path, config(backend), files) as router:

@@ -9,10 +9,8 @@ from genset.router.config import BackendConfig, RouteConfig, RouterConfig
 from genset.router.options import ServerOptions
 
 
-def introduction(
-    options: ServerOptions, config: RouterConfig | None, problem: str, port: int, admin_port: int
-) -> list[str]:
-    """Lines for a person, the most important first. `problem`: why there is no configuration yet."""
+def introduction(options: ServerOptions, config: RouterConfig | None, port: int, admin_port: int) -> list[str]:
+    """Lines for a person, the most important first. Why there is no configuration yet has been told before them."""
     lines = [f"genset router {__version__}"]
     if config is not None:
         policy = config.policy
@@ -22,7 +20,7 @@ def introduction(
     if options.admin is not None:
         lines.append(f"  admin: {_url(options.admin[0], admin_port)}/-/state, /-/ready, /metrics")
     if config is None:
-        lines.append(f"  no configuration yet, every request gets 503: {problem}")
+        lines.append("  no configuration yet: every request gets 503 until one is taken, as soon as it is there")
         return lines
     lines += [f"  {line}" for route in config.routes for line in _route(route)]
     lines += [f"  {_backend(backend)}" for backend in config.backends]

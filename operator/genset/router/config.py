@@ -10,21 +10,85 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Final, Literal, Self
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticKnownError
 
-from genset.addresses import PROXY_REMEDY, URL_REMEDY, is_network, is_proxy_url, is_url
+from genset.addresses import (
+    HOST_AND_PORT,
+    PROXY_REMEDY,
+    URL_REMEDY,
+    base_url_mistake,
+    is_collector,
+    is_host,
+    is_network,
+    is_proxy_url,
+    origin_mistake,
+)
+from genset.router.continuation import OFF, RULES
+from genset.router.providers import PROVIDERS
 
 CONFIG_VERSION: Final = 1
+LONGEST_SECONDS: Final = 604_800  # of any time in a configuration: what no timer can be set to is no time
 ForwardedHeaders = Literal["Trace", "Idempotency", "Attribution"]  # as `evidence.REQUEST_HEADERS` has them
+
+
+def _good(mistake: Callable[[str], str]) -> AfterValidator:
+    """Refuses text for which `mistake` finds words: what is wrong with it and what to write, never the text itself."""
+
+    def check(value: str) -> str:
+        if words := mistake(value):
+            raise ValueError(words)
+        return value
+
+    return AfterValidator(check)
+
+
+def _one_of(known: Collection[str]) -> AfterValidator:
+    """Refuses what a registry does not hold, in the words of a Literal."""
+
+    def check(value: str) -> str:
+        if value not in known:
+            expected = ", ".join(f"'{name}'" for name in known)
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return value
+
+    return AfterValidator(check)
+
+
+def _each_once(field: str, values: Collection[str]) -> None:
+    if twice := sorted({value for value in values if list(values).count(value) > 1}):
+        raise ValueError(f"{field}: {', '.join(twice)} twice; each may stand there once")
+
+
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
+Label = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63, examples=["frontier"])
+]
+FileName = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253, examples=["frontier.key"])]
+HttpPath = Annotated[str, Field(pattern=r"^/[!-~]*$", examples=["/health"])]
+ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, examples=["team-*"])]
+Host = Annotated[str, _good(lambda value: "" if is_host(value) else f"names no host: {HOST_AND_PORT}")]
+BaseUrl = Annotated[str, _good(base_url_mistake)]
+ProxyUrl = Annotated[str, _good(lambda value: "" if is_proxy_url(value) else f"names no server: {PROXY_REMEDY}")]
+Collector = Annotated[str, _good(lambda value: "" if is_collector(value) else f"names no server: {URL_REMEDY}")]
+Origin = Annotated[str, _good(origin_mistake)]
+Network = Annotated[
+    str, _good(lambda value: "" if is_network(value) else "is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8")
+]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, validate_by_name=True, serialize_by_alias=True
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        validate_by_name=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
     )
 
 
@@ -33,13 +97,13 @@ class PolicyRef(_Model):
 
     namespace: str
     name: str
-    generation: int = 0
+    generation: int = Field(default=0, ge=0)
 
 
 class DnsEndpoints(_Model):
     """Endpoints found by name: every A/AAAA record of `host` is one. `host` is tried with the search domains."""
 
-    host: str
+    host: Host
     port: int = Field(ge=1, le=65535)
 
 
@@ -47,9 +111,10 @@ class LocalTarget(_Model):
     """A model of the house: many endpoints, plain HTTP, probed by the router."""
 
     dns: DnsEndpoints
-    health_path: str = "/health"
+    health_path: HttpPath = "/health"
     wakes: str | None = Field(
         default=None,
+        min_length=1,
         description="Deployment that a request wakes where it is at rest, as `/-/demand` names it; None: never.",
     )
 
@@ -61,123 +126,154 @@ class UrlTarget(_Model):
     theirs. The `*_file` names are files in the credentials folder.
     """
 
-    base_url: str
-    provider: str
-    key_file: str | None = None
-    ca_file: str | None = None
-    proxy_url: str | None = None
-    proxy_credentials_file: str | None = None
-    health_path: str | None = Field(default=None, description="Path to probe, absolute on the host; None: no probe.")
+    base_url: BaseUrl
+    provider: Annotated[str, _one_of(PROVIDERS)]
+    key_file: FileName | None = None
+    ca_file: FileName | None = None
+    proxy_url: ProxyUrl | None = None
+    proxy_credentials_file: FileName | None = None
+    health_path: HttpPath | None = Field(
+        default=None, description="Path to probe, absolute on the host; None: no probe."
+    )
     forward_headers: tuple[ForwardedHeaders, ...] | None = Field(
         default=None, description="Headers of clients that go there; to servers of the house Trace and Idempotency do."
     )
+
+    @model_validator(mode="after")
+    def _files_are_used(self) -> Self:
+        if self.ca_file is not None and not self.base_url.startswith("https://"):
+            raise ValueError("caFile needs a baseUrl with https://: over plain HTTP no certificate is looked at")
+        if self.proxy_credentials_file is not None and self.proxy_url is None:
+            raise ValueError("proxyCredentialsFile needs proxyUrl: there is no proxy that it could be told to")
+        return self
 
 
 class BalancingConfig(_Model):
     """How a backend's endpoints share requests. `max_in_flight_per_endpoint` None: no bound, and nothing waits."""
 
     strategy: Literal["LeastInFlight", "PrefixAffinity"] = "LeastInFlight"
-    prefix_tokens: int = 256
-    max_in_flight_per_endpoint: int | None = None
-    max_queued: int = 64
-    queue_seconds: float = 5
+    prefix_tokens: int = Field(default=256, ge=1)
+    max_in_flight_per_endpoint: int | None = Field(default=None, ge=1)
+    max_queued: int = Field(default=64, ge=0)
+    queue_seconds: Seconds = 5
 
 
 class BackendConfig(_Model):
     """One backend. `kind` decides default deadlines and which outage switch it belongs to."""
 
-    name: str
+    name: Label
     kind: Literal["local", "cloud"]
-    model: str  # name put into the upstream request's model field
-    context_tokens: int | None = None
-    continuation: str = "Anchor"  # a rule of genset.router.continuation, or "Off"
+    model: str = Field(min_length=1, description="Name put into the upstream request's model field.")
+    context_tokens: int | None = Field(default=None, ge=1)
+    continuation: Annotated[str, _one_of((*RULES, OFF))] = "Anchor"
     balancing: BalancingConfig = BalancingConfig()
     local: LocalTarget | None = None
     url: UrlTarget | None = None
 
     @model_validator(mode="after")
-    def _names_servers(self) -> Self:
-        """The values stay out of the messages: somebody may have written a password into one."""
-        if self.url is not None and not is_url(self.url.base_url):
-            raise ValueError(f"backend {self.name}: url.baseUrl names no server: {URL_REMEDY}")
-        if self.url is not None and self.url.proxy_url is not None and not is_proxy_url(self.url.proxy_url):
-            raise ValueError(f"backend {self.name}: url.proxyUrl names no server: {PROXY_REMEDY}")
+    def _has_one_target(self) -> Self:
+        if (self.local is None) == (self.url is None):
+            raise ValueError("needs exactly one of local, url")
+        if self.kind == "cloud" and self.local is not None:
+            raise ValueError("kind cloud needs url: endpoints found by name are those of the house")
+        if self.kind == "local" and self.url is not None and self.url.forward_headers is not None:
+            raise ValueError(
+                "url.forwardHeaders needs kind cloud: servers of the house get Trace and Idempotency anyway"
+            )
         return self
 
 
 class HeaderMatchConfig(_Model):
-    name: str  # lower case
-    value: str
+    name: str = Field(pattern=r"^[a-z0-9!#$%&'*+\-.^_`|~]+$", examples=["x-team"], description="In small letters.")
+    value: str = Field(pattern=r"^([^ \t\r\n]([^\r\n]*[^ \t\r\n])?)?$", examples=["gold"])
 
 
 class MatchConfig(_Model):
-    models: tuple[str, ...] = ()
-    max_input_tokens: int | None = None
+    models: tuple[ModelPattern, ...] = ()
+    max_input_tokens: int | None = Field(default=None, ge=1)
     headers: tuple[HeaderMatchConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _headers_once(self) -> Self:
+        _each_once("headers", [header.name for header in self.headers])
+        return self
 
 
 class WeightedBackend(_Model):
     backend: str
-    weight: int = 1
+    weight: int = Field(default=1, ge=0)
 
 
+ToCloudOn = Literal["Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong", "Unsupported"]
 #: Outcomes of the house that send a request on to a cloud unless a route says otherwise. TooLong is no outcome but a size:
 #: what the house cannot hold was never its to answer.
-TO_CLOUD_ON: Final = ("Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong")
+TO_CLOUD_ON: Final[tuple[ToCloudOn, ...]] = ("Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong")
 
 
 class FailoverConfig(_Model):
     """Seconds; None means the router's own default for the kind of backend."""
 
-    first_token_seconds: float | None = None
-    stall_seconds: float | None = None
-    total_seconds: float = 600
-    max_attempts: int = 4
+    first_token_seconds: Seconds | None = None
+    stall_seconds: Seconds | None = None
+    total_seconds: Seconds = 600
+    max_attempts: int = Field(default=4, ge=1)
     continue_streams: bool = True
     rebuild_answers: bool = True
-    to_cloud_on: tuple[str, ...] = TO_CLOUD_ON
+    to_cloud_on: tuple[ToCloudOn, ...] = TO_CLOUD_ON
 
 
 class ColdStartConfig(_Model):
     """What a request does while a backend is at rest. Seconds."""
 
     mode: Literal["Hold", "Bridge"] = "Bridge"
-    seconds: float = 300
+    seconds: Seconds = 300
 
 
 class RouteConfig(_Model):
-    name: str
+    name: Label
     match: MatchConfig = MatchConfig()
-    tiers: tuple[tuple[WeightedBackend, ...], ...]
+    tiers: tuple[Annotated[tuple[WeightedBackend, ...], Field(min_length=1)], ...]
     failover: FailoverConfig = FailoverConfig()
     cold_start: ColdStartConfig = ColdStartConfig()
     when_full: Literal["NextTier", "Wait"] = "NextTier"
+
+    @model_validator(mode="after")
+    def _backends_once(self) -> Self:
+        for tier in self.tiers:
+            _each_once("tiers", [weighted.backend for weighted in tier])
+        return self
 
 
 class LimitsConfig(_Model):
     """Bytes, counts, seconds."""
 
-    max_body_bytes: int = 32 * 1024 * 1024
-    max_in_flight: int = 2000
-    max_queued: int = 1000
-    queue_seconds: float = 30
-    drain_seconds: float = 120
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1)
+    max_in_flight: int = Field(default=2000, ge=1)
+    max_queued: int = Field(default=1000, ge=0)
+    queue_seconds: Seconds = 30
+    drain_seconds: float = Field(default=120, ge=0, le=LONGEST_SECONDS)
     memory_bytes: int = Field(
-        default=256 * 1024 * 1024, description="Of the pod: what bodies may take together is a share of it."
+        default=256 * 1024 * 1024, ge=1, description="Of the pod: what bodies may take together is a share of it."
     )
 
 
 class TelemetryConfig(_Model):
     """Where spans go (the base URL of an OTLP/HTTP collector), and how many of those that no caller has decided on."""
 
-    otlp_endpoint: str
-    sample_percent: float = 100
+    otlp_endpoint: Collector
+    sample_percent: float = Field(default=100, ge=0, le=100)
 
 
 class CorsConfig(_Model):
     """Origins of web pages that may use the router from a browser; "*" alone means every one."""
 
-    allowed_origins: tuple[str, ...]
+    allowed_origins: tuple[Origin, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _any_stands_alone(self) -> Self:
+        if "*" in self.allowed_origins and len(self.allowed_origins) > 1:
+            raise ValueError("allowedOrigins: * means every origin and stands alone; take the others out")
+        return self
 
 
 class LogConfig(_Model):
@@ -194,21 +290,26 @@ class RouterConfig(_Model):
     site: str | None = Field(
         default=None,
         pattern=r"^[0-9A-Za-z_-]{1,32}$",
+        examples=["house-1"],
         description="What all routers of the policy are called in x-genset-hops; None: each a name of its own.",
     )
     backends: tuple[BackendConfig, ...]
-    routes: tuple[RouteConfig, ...]
+    routes: tuple[RouteConfig, ...] = Field(min_length=1)
     limits: LimitsConfig = LimitsConfig()
     telemetry: TelemetryConfig | None = None
     cors: CorsConfig | None = None
-    trusted_proxies: tuple[str, ...] | None = None  # networks
+    trusted_proxies: tuple[Network, ...] | None = None
     log: LogConfig | None = None
 
     @model_validator(mode="after")
-    def _trusts_networks(self) -> Self:
-        for network in self.trusted_proxies or ():
-            if not is_network(network):
-                raise ValueError(f"trustedProxies: {network!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8")
+    def _names_fit(self) -> Self:
+        known = [backend.name for backend in self.backends]
+        _each_once("backends", known)
+        _each_once("routes", [route.name for route in self.routes])
+        for route in self.routes:
+            for name in (weighted.backend for tier in route.tiers for weighted in tier):
+                if name not in known:
+                    raise ValueError(f"routes[{route.name}]: backend {name} is unknown; add it, or correct the name")
         return self
 
     def canonical_json(self) -> str:

@@ -38,7 +38,7 @@ class Credentials:
             for path in folder.iterdir():
                 # Secret volumes keep their real files behind ..data and dated folders
                 if not path.name.startswith("..") and path.is_file():
-                    files[path.name] = path.read_bytes()[:FILE_BYTES]
+                    files[path.name] = _beginning(path)
         return cls(files, str(folder))
 
     def read(self, name: str, backend: str) -> bytes:
@@ -58,6 +58,15 @@ class Credentials:
         """Names and contents of the files that a target names, to compare two loads."""
         named = (url.key_file, url.ca_file, url.proxy_credentials_file) if url is not None else ()
         return tuple((name, self._files.get(name)) for name in sorted(name for name in named if name))
+
+
+def _beginning(path: Path) -> bytes:
+    """As much of a file as a credential may have. MissingCredential where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(FILE_BYTES)
+    except OSError as problem:
+        raise MissingCredential(f"{path}: {problem.strerror}; let the router read it") from problem
 
 
 class ResumingContext(ssl.SSLContext):

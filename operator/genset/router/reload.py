@@ -6,22 +6,23 @@ inotify watch survives both. SIGHUP asks at once.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from genset import names
+from genset import __version__, names
 from genset.router.advice import describe
 from genset.router.config import RouterConfig, config_hash
 from genset.router.credentials import Credentials
 
 POLL_SECONDS = 0.2
 _ANY: Final = ("", "0.0.0.0", "::")  # addresses that mean all of this machine's
+_UNKNOWN: Final = f"this router, version {__version__}, does not know it; a newer operator needs routers of its release"
 _LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -60,15 +61,24 @@ class FolderSource:
 
     def load(self) -> Loaded:
         try:
-            text = self._file.read_text()
+            text = self._file.read_bytes()
         except OSError as problem:
             raise ConfigRejected(f"{self._file}: {problem.strerror}; write the configuration there") from problem
         try:
-            config = RouterConfig.model_validate_json(text)
+            config = RouterConfig.model_validate_json(text, by_alias=True, by_name=False)
         except ValidationError as problem:
-            raise ConfigRejected(f"{self._file}: {describe(problem, RouterConfig)}") from problem
+            told = describe(problem, RouterConfig, _parsed(text), unknown=_UNKNOWN)
+            raise ConfigRejected(f"{self._file}: {told}") from problem
         credentials = Credentials.from_folder(self._credentials_dir)
         return Loaded(config, config_hash(config.canonical_json()), credentials)
+
+
+def _parsed(text: bytes) -> Any:
+    """The document, to name its objects by; None where it is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
@@ -92,28 +102,10 @@ def folder_stamp(folder: Path | None) -> object:
 
 
 def check(config: RouterConfig, listen: tuple[str, int], port: int) -> None:
-    """What the types cannot say. ConfigRejected names the field.
+    """What the types cannot say: no backend is this router itself, or every request to it would come back.
 
-    `listen` is where the router listens or is to, `port` the one that it has got, 0 if none yet.
+    `listen` is where the router listens or is to, `port` the one that it has got, 0 if none yet. ConfigRejected tells.
     """
-    _refuse_own_address(config, listen, port)
-    _unique("backends", [backend.name for backend in config.backends])
-    _unique("routes", [route.name for route in config.routes])
-    known = {backend.name for backend in config.backends}
-    for backend in config.backends:
-        if (backend.local is None) == (backend.url is None):
-            raise ConfigRejected(f"backends.{backend.name}: needs exactly one of local, url")
-    for route in config.routes:
-        for tier in route.tiers:
-            for weighted in tier:
-                if weighted.backend not in known:
-                    raise ConfigRejected(
-                        f"routes.{route.name}: backend {weighted.backend} is unknown; add it, or correct the name"
-                    )
-
-
-def _refuse_own_address(config: RouterConfig, listen: tuple[str, int], port: int) -> None:
-    """A backend that is this router itself: every request to it would come back."""
     host = listen[0]
     own = {host} if host not in _ANY else set()
     if host in _ANY or host in _LOOPBACK:
@@ -129,9 +121,3 @@ def _refuse_own_address(config: RouterConfig, listen: tuple[str, int], port: int
                 f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on {host}:{at}), "
                 "so every request would come back; name the server that is meant, or let one of them listen elsewhere"
             )
-
-
-def _unique(field: str, values: Sequence[str]) -> None:
-    twice = {value for value in values if values.count(value) > 1}
-    if twice:
-        raise ConfigRejected(f"{field}: {', '.join(sorted(twice))} twice; names must be unique")

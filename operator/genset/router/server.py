@@ -157,7 +157,7 @@ class Router:
             self.loop.create_task(sweep_forever(self)),
         ]
         config = self.table.config if self.table else None
-        for line in introduction(self._options, config, self.config_error or "", self.listen_port, self.admin_port):
+        for line in introduction(self._options, config, self.listen_port, self.admin_port):
             self._options.tell(line)
 
     async def stop(self) -> None:
@@ -227,16 +227,25 @@ class Router:
             check(loaded.config, self._options.listen, self.listen_port)
             backends, fresh = self._backends(loaded)
             await self._traces.take(loaded.config)
-        except (ConfigRejected, MissingCredential) as problem:
-            if self.config_error != str(problem) and not (self._options.must_load and self.table is None):
-                log.error("Rejected the configuration: %s", problem)
-            self.config_error = str(problem)
-            self.metrics.reload_failures += 1
-            return False
-        watchers = {name: Watcher(backends[name], self.connector, self.now, self._chance) for name in fresh}
-        await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
-        self._swap(loaded, backends, watchers)
+            watchers = {name: Watcher(backends[name], self.connector, self.now, self._chance) for name in fresh}
+            await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
+            self._swap(loaded, backends, watchers)
+        except Exception as problem:
+            return self._reject(problem)
         return True
+
+    def _reject(self, problem: Exception) -> bool:
+        """Why what came is not served; what is served stays. A fault of ours does no more than a bad configuration."""
+        if isinstance(problem, ConfigRejected | MissingCredential):
+            why = str(problem)
+            if why != self.config_error and not (self._options.must_load and self.table is None):
+                log.error("Rejected the configuration: %s", why)
+        else:
+            why = "the configuration could not be loaded; see the router's log"
+            log.error("Failed to load the configuration", exc_info=problem)
+        self.config_error = why
+        self.metrics.reload_failures += 1
+        return False
 
     def _backends(self, loaded: Loaded) -> tuple[dict[str, Backend], list[str]]:
         """Backends of a configuration: those of the table in force where nothing about them changed, and new ones."""
@@ -298,11 +307,7 @@ class Router:
                     continue
                 self._fingerprint = current
             self._hangup.clear()
-            try:
-                await self.reload()
-            except Exception:
-                log.exception("Failed to load the configuration")
-                self.config_error = "the configuration could not be loaded; see the router's log"
+            await self.reload()
 
     # Requests
 
@@ -321,7 +326,9 @@ class Router:
             return
         table = self.table
         if table is None:
-            answer = error("router_not_configured", f"no configuration yet: {self.config_error}", retry_after=2)
+            answer = error(
+                "router_not_configured", f"no configuration yet: {self.config_error}", retry_after=2
+            )
             answer_error(self, client, request, identity, answer)
             return
         parsed = bodies.parsed(request.body, self.room_bytes, self.buffered_bytes)

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from genset.addresses import is_proxy_url, is_url
-from genset.router.config import BackendConfig, UrlTarget
+from genset.addresses import is_proxy_url, is_url, origin_mistake
+from genset.router.advice import describe
+from genset.router.config import BackendConfig
+from tests.crds.base_urls import BASE_URLS, BETTER_BASE_URLS
 
 GOOD = [
     "http://h", "https://api.example.com/v1", "http://10.0.0.7:1234", "http://h:1/", "http://h:65535/a/b",
@@ -54,6 +56,27 @@ def test_brackets_hold_ipv6_addresses(text: str) -> None:
     assert is_url(f"http://[{text}]:80/v1") is wanted
 
 
+ORIGINS = {
+    "https://a.example": "", "http://localhost:3000": "", "app://obsidian.md": "", "*": "", "http://[::1]:80": "http://[::1]",
+    "https://a.example/": "https://a.example", "a.example": "https://a.example", "A.example:8443/x": "https://a.example:8443",
+    " https://a.example ": "https://a.example", "https://a.example:443": "https://a.example", "HTTP://A": "http://a",
+    "https://a?b": "https://a", "": "SCHEME", "https://": "SCHEME", "https://me:1@a": "SCHEME", "a b": "https://a",
+    "https://a:70000": "SCHEME", "null\n": "https://null", "https://a.example:443/": "SCHEME", "\u00e4": "SCHEME",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_an_origin_that_no_browser_sends_is_told_the_better_one(origin: str) -> None:
+    told = origin_mistake(origin)
+    better = ORIGINS[origin]
+    assert (
+        told.endswith(f"write {better}")
+        if better not in ("", "SCHEME")
+        else told.startswith(f"write {better}" * bool(better))
+    )
+    assert bool(told) is bool(better) and "me:1" not in told
+
+
 def test_a_proxy_has_a_port_and_no_path() -> None:
     assert is_proxy_url("http://proxy:3128") and is_proxy_url("http://[::1]:3128/")
     for url in ("http://proxy", "https://proxy:3128", "http://proxy:3128/x", "http://proxy:99999", "http://::1:3128"):
@@ -61,15 +84,25 @@ def test_a_proxy_has_a_port_and_no_path() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "field"),
+    ("target", "field", "words"),
     [
-        ({"base_url": "http://me:hunter2@h:70000/v1"}, "url.baseUrl"),
-        ({"base_url": "http://h/v1", "proxy_url": "http://me:hunter2@h:1"}, "url.proxyUrl"),
+        ({"baseUrl": "http://me:hunter2@h:70000/v1"}, "url.baseUrl", "takes no user and no password: the key belongs"),
+        ({"baseUrl": "http://h:70000/v1"}, "url.baseUrl", "names no server: write https://HOST:PORT/PATH"),
+        (
+            {"baseUrl": "http://h/v1", "proxyUrl": "http://me:hunter2@h:1"},
+            "url.proxyUrl",
+            "names no server: write http",
+        ),
+        *(
+            ({"baseUrl": url}, "url.baseUrl", words)
+            for url, words in {**BASE_URLS, **BETTER_BASE_URLS}.values()
+            if "me@" not in url and "hunter2" not in url
+        ),
     ],
 )
-def test_the_router_names_backend_field_and_remedy(target: dict[str, str], field: str) -> None:
+def test_the_router_names_field_and_remedy(target: dict[str, str], field: str, words: str) -> None:
+    document = {"name": "frontier", "kind": "cloud", "model": "m", "url": {"provider": "openAICompatible", **target}}
     with pytest.raises(ValidationError) as refused:
-        BackendConfig(name="frontier", kind="cloud", model="m", url=UrlTarget(provider="openAICompatible", **target))
-    (mistake,) = refused.value.errors()
-    assert f"backend frontier: {field} names no server: write http" in mistake["msg"]
-    assert "PORT is 1 to 65535" in mistake["msg"] and "hunter2" not in mistake["msg"]
+        BackendConfig.model_validate(document)
+    told = describe(refused.value, BackendConfig, document)
+    assert told.startswith(f"{field}: {words}") and "hunter2" not in told

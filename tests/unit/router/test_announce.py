@@ -22,7 +22,7 @@ def test_everything_that_a_person_needs() -> None:
     )
     content["cors"] = {"allowedOrigins": ["https://chat.example.org"]}
     content["log"] = {"required": True}
-    told = introduction(OPTIONS, RouterConfig.model_validate(content), "", 8080, 9090)
+    told = introduction(OPTIONS, RouterConfig.model_validate(content), 8080, 9090)
     assert told == [
         f"genset router {__version__} serves RoutePolicy models/assistant, generation 7",
         "  base URL for clients: http://127.0.0.1:8080/v1 (every address of this host, desk)",
@@ -38,10 +38,10 @@ def test_everything_that_a_person_needs() -> None:
 
 
 def test_without_a_configuration_and_by_ipv6() -> None:
-    told = introduction(ServerOptions(("::1", 0), None), None, "/config/router.json: No such file", 4711, 0)
+    told = introduction(ServerOptions(("::1", 0), None), None, 4711, 0)
     assert told[1:] == [
         "  base URL for clients: http://[::1]:4711/v1",
-        "  no configuration yet, every request gets 503: /config/router.json: No such file",
+        "  no configuration yet: every request gets 503 until one is taken, as soon as it is there",
     ]
 
 
@@ -51,6 +51,6 @@ def test_a_route_that_leads_nowhere_and_one_with_conditions() -> None:
     one = RouterConfig.model_validate(config(house("http://h/v1"), routes=routes))
     assert (
         "  route a: any model up to 100 tokens with x-team: gold -> no backend: every request gets 503"
-        in introduction(OPTIONS, one, "", 1, 2)
+        in introduction(OPTIONS, one, 1, 2)
     )
     assert taken(one, "abc").endswith("generation 1: 1 routes, 1 backends")
