@@ -29,6 +29,26 @@ NO_LIMITS = {
     *("telemetry.tracing.NANOSECONDS", "config.CONFIG_VERSION", "failures.RECORD_BYTES", "table.BYTES_PER_TOKEN"),
     *("frame.UNKNOWN", "frame.OPENING", "frame.TEXT", "frame.FINISH", "frame.COUNTS"),
 }
+#: Private numbers that bound nothing. Any other private number is a limit, and has its place on the page.
+PRIVATE_NO_LIMITS = {
+    # Characters
+    *(
+        f"events.{name}"
+        for name in ("_N", "_F", "_NOUGHT", "_QUOTE", "_COMMA", "_CLOSE", "_SPACE", "_NEWLINE", "_RETURN")
+    ),
+    *(f"{module}.{name}" for module in ("sse", "template") for name in ("_NEWLINE", "_RETURN")),
+    *("forward._CLOSE", "forward._NEWLINE", "frame._ZERO", "rebuild._NEWLINE", "sse._CLOSE"),
+    *("template._QUOTE", "template._BACKSLASH"),
+    *("whole._OPEN", "whole._ZERO", "whole._NINE", "whole._SPACE"),
+    # Sizes of formats and of Python's objects, words of libraries
+    *("accesslog._OPTIONS", "balance.prefix_affinity._MASK", "codings._GZIP", "codings._ZLIB", "codings._RAW"),
+    *("events._FINISH_LENGTH", "forward._LEAST_EVENT", "telemetry.context._VERSION_00_LENGTH"),
+    *("bodies._OBJECT", "bodies._ENTRY", "bodies._LIST", "bodies._ITEM"),
+    # Parts of an algorithm, whose result they do not change
+    *("bodies._SMALL", "bodies._WINDOW", "bodies._ESCAPE", "bodies._SHORT", "bodies._CANDIDATES"),
+    *("advice._CLOSE", "balance.prefix_affinity._QUARTERS", "breaker._BUCKETS", "breaker._BUCKET_SECONDS"),
+}
+NO_LIMITS |= PRIVATE_NO_LIMITS
 #: Bounds that are no constants; the page holds their values by hand.
 ELSEWHERE = {"Router.most_body_bytes", "outcome.parse_retry_after"}
 _ROW = re.compile(r"^\| (?P<what>[^|]*) \| (?P<value>[^|]*) \| (?P<names>[^|]*`[^|]*) \| (?P<effect>[^|]*) \|$")
@@ -110,7 +130,7 @@ def constants() -> dict[str, tuple[Any, str]]:
 
 
 def _names(path: Path) -> Iterator[tuple[str, str]]:
-    """Public names in capitals that a module assigns, each with the comment beside it or above it."""
+    """Names in capitals that a module assigns, private ones as well, each with the comment beside it or above it."""
     text = path.read_text()
     lines = text.splitlines()
     for node in ast.parse(text).body:
@@ -121,7 +141,7 @@ def _names(path: Path) -> Iterator[tuple[str, str]]:
             if isinstance(node, ast.Assign)
             else None
         )
-        if not isinstance(target, ast.Name) or not re.fullmatch(r"[A-Z][A-Z0-9_]*", target.id):
+        if not isinstance(target, ast.Name) or not re.fullmatch(r"_?[A-Z][A-Z0-9_]*", target.id):
             continue
         beside = [lines[n].partition("  # ")[2] for n in range(node.lineno - 1, node.end_lineno or node.lineno)]
         above = []

@@ -85,6 +85,7 @@ def command(
     """
     import uvloop
 
+    from genset.router.options import DRAIN_GRACE_SECONDS
     from genset.router.process import serve
     from genset.router.reload import ConfigRejected, FolderSource, Source
     from genset.router.server import ServerOptions
@@ -105,7 +106,7 @@ def command(
         except ConfigRejected as problem:
             raise click.ClickException(str(problem)) from problem
     raise_file_limit()
-    grace = drain_grace if drain_grace is not None else (5.0 if config_dir is not None else 0.0)
+    grace = drain_grace if drain_grace is not None else (DRAIN_GRACE_SECONDS if config_dir is not None else 0.0)
     options = ServerOptions(
         listen, admin, grace, open_log(access_log), must_load=config_dir is None, environment=os.environ
     )

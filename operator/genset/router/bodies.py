@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.errors import error
+from genset.router.errors import FULL_SECONDS, error
 
 #: Bodies up to this size are parsed without counting: a tree is 25 times as large at most.
 COUNTED_BYTES: Final = 256 * 1024
@@ -103,7 +103,7 @@ def parsed(body: bytes, room: int, taken: int) -> Any:
     except NoRoom as lack:
         if len(body) + lack.needed > room:
             return error("caller_body_too_large", f"{lack}, and the router has {room} (router.resources.memory)")
-        return error("router_overloaded", "the router holds too many request bodies", retry_after=1)
+        return error("router_overloaded", "the router holds too many request bodies", retry_after=FULL_SECONDS)
 
 
 def most_tree_bytes(size: int) -> int:

@@ -70,6 +70,11 @@ VOCABULARY: Final = _kinds(
 )
 
 
+#: Retry-After in seconds, where nothing better is known.
+FULL_SECONDS: Final = 1  # a place may be free at any time
+UNCONFIGURED_SECONDS: Final = 2  # a configuration comes within a few
+BROKEN_SECONDS: Final = 5  # somebody has to mend it: no log can be written, no backend is there
+
 #: Providers' errors that the same request meets again until a person has changed something.
 _FUTILE: Final = frozenset(
     (

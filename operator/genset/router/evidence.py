@@ -42,7 +42,8 @@ _CONTROL: Final = re.compile(rb"[^ -~]")
 _LOCAL_HEADERS: Final = frozenset(  # in nearly every answer: looked up before anything is compared
     b"content-type content-length transfer-encoding connection keep-alive date server cache-control".split()
 )
-_REQUEST_ID: Final = re.compile(rb"[\w.:/+=@-]{1,128}")
+REQUEST_ID_CHARACTERS: Final = 128  # of a client's own x-request-id
+_REQUEST_ID: Final = re.compile(rb"[\w.:/+=@-]{1,%d}" % REQUEST_ID_CHARACTERS)
 _BOOT: Final = os.urandom(4).hex().encode()
 _COUNT: Final = count(1)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from genset.router.config import LimitsConfig
-from genset.router.errors import error
+from genset.router.errors import FULL_SECONDS, error
 
 W = TypeVar("W")
 
@@ -24,7 +24,9 @@ UNTIL_CONFIGURED_BYTES: Final = 64 * 1024 * 1024  # that bodies may take
 #: Of the pod's memory: a quarter for bodies, which are there once more while backends take them, and a quarter for the
 #: process itself. What these leave is for the one body that is being read.
 _SHARES: Final = 4
-ROUTER_FULL: Final = error("router_overloaded", "the router is full: limits.maxInFlight and maxQueued", retry_after=1)
+ROUTER_FULL: Final = error(
+    "router_overloaded", "the router is full: limits.maxInFlight and maxQueued", retry_after=FULL_SECONDS
+)
 
 
 def most_body_bytes(limits: LimitsConfig) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 log = logging.getLogger(__name__)
+
+DRAIN_GRACE_SECONDS: Final = 5.0  # in which new connections are still taken after SIGTERM: Services forget pods late
 
 
 def _log(line: str) -> None:
@@ -19,7 +22,7 @@ class ServerOptions:
 
     listen: tuple[str, int]
     admin: tuple[str, int] | None
-    drain_grace: float = 5.0  # seconds in which new connections are still taken after SIGTERM
+    drain_grace: float = DRAIN_GRACE_SECONDS
     access_log: int | None = 1  # file descriptor; None: no log
     must_load: bool = False  # no first configuration: fail instead of waiting for one
     environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME

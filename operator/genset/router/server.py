@@ -23,7 +23,7 @@ from genset.router.cors import Cors
 from genset.router.credentials import MissingCredential
 from genset.router.demand import Demands
 from genset.router.endpoints import Watcher
-from genset.router.errors import ErrorAnswer, error
+from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
 from genset.router.evidence import DEADLINE_HEADER, patience, request_id
 from genset.router.exposition import exposition
 from genset.router.failures import FailureBook, rfc3339
@@ -318,7 +318,7 @@ class Router:
         path = request.path
         api = PATHS.get(path)
         if self.journal.unlogged:
-            answer = error("router_log_unavailable", self.journal.unlogged, retry_after=5)
+            answer = error("router_log_unavailable", self.journal.unlogged, retry_after=BROKEN_SECONDS)
             answer_error(self, client, request, identity, answer)
             return
         if api is None or request.method != b"POST":
@@ -327,7 +327,7 @@ class Router:
         table = self.table
         if table is None:
             answer = error(
-                "router_not_configured", f"no configuration yet: {self.config_error}", retry_after=2
+                "router_not_configured", f"no configuration yet: {self.config_error}", retry_after=UNCONFIGURED_SECONDS
             )
             answer_error(self, client, request, identity, answer)
             return

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from genset.router.clock import SWEEP_SECONDS
-from genset.router.errors import error
+from genset.router.errors import FULL_SECONDS, error
 
 if TYPE_CHECKING:
     from genset.router.server import Router
@@ -50,7 +50,9 @@ def _sweep(router: Router) -> None:
     router.outages.sweep(router.connector)
     for exchange in router.gate.overdue(now):
         wait = router.gate.limits.queue_seconds
-        exchange.give_up(error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=1))
+        exchange.give_up(
+            error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=FULL_SECONDS)
+        )
     for connection in list(router.running_out):
         if connection.closed or connection.complete or connection.listener is not None:
             router.running_out.discard(connection)

@@ -17,7 +17,7 @@ from genset.router.backend import Backend
 from genset.router.catalogue import catalogue, some_names
 from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, RouterConfig
 from genset.router.decisions import Candidate
-from genset.router.errors import ErrorAnswer, error
+from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
 from genset.router.evidence import evidence
 
 MODEL_BYTES: Final = 256  # of a model's name; a longer one is nobody's
@@ -155,7 +155,7 @@ def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) 
         return error(
             "policy_no_backend",
             f"route {route.config.name} has no backend: none of the deployments that its tiers name is known",
-            retry_after=5,
+            retry_after=BROKEN_SECONDS,
         )
     candidates: list[Candidate] = []
     skipped, largest = "", 0

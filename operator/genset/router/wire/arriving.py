@@ -10,7 +10,7 @@ import httptools
 
 from genset.router.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
 from genset.router.codings import ACCEPTED, CodingError, TooLargeError, UnknownCodingError, is_plain, unpacked
-from genset.router.errors import ErrorAnswer, error
+from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
 from genset.router.wire.known_head import KnownHeads
 from genset.router.wire.payload import PATHS
@@ -364,7 +364,9 @@ class Arriving(asyncio.Protocol):
             self._body_bytes = len(plain)
             if router.buffered_bytes <= router.most_buffered_bytes:
                 return plain
-            self._refuse(error("router_overloaded", "the router holds too many request bodies", retry_after=1))
+            self._refuse(
+                error("router_overloaded", "the router holds too many request bodies", retry_after=FULL_SECONDS)
+            )
         return None
 
     def _too_large(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from genset.router.accesslog import asked
 from genset.router.callers import peer_of
 from genset.router.codings import ACCEPTED
-from genset.router.errors import ErrorAnswer, error
+from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
 from genset.router.evidence import NOSNIFF, reason_phrase, request_id
 from genset.router.origin import origin_of
 from genset.router.wire.arriving import Arriving, Stage
@@ -284,7 +284,9 @@ class ClientConnection(Arriving):
         router = self.router
         while router.buffered_bytes > most:
             slowest = slowest_body(router.connections, router.now()) or self
-            slowest._refuse(error("router_overloaded", "the router holds too many request bodies", retry_after=1))
+            slowest._refuse(
+                error("router_overloaded", "the router holds too many request bodies", retry_after=FULL_SECONDS)
+            )
             if slowest is self:
                 return False
             router.metrics.made_way["body"] += 1
