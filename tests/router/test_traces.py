@@ -14,8 +14,8 @@ from tests.router.collector import Collector, values
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import client, steps
 from tests.upstream.client import chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Silence
+from tests.upstream.scripted import Received, ScriptedUpstream
+from tests.upstream.steps import Answer, Break, Silence, Status
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -131,6 +131,30 @@ async def test_who_decides_what_is_recorded(
     assert re.fullmatch("[0-9a-f]{32}", trace) and re.fullmatch("[0-9a-f]{16}", span)
     if flags and not recorded:
         assert (trace, span) == (TRACE, SPAN), "a parent that nobody records came between the caller and the backend"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("shape", ["body", "event", "page"])
+async def test_no_span_tells_a_key_that_a_backend_quotes(tmp_path: Path, shape: str, stream: bool) -> None:
+    """Nor a proxy's password, nor what a caller writes who knows the key."""
+    key = "sk-proj-4f0b9c2e/7d+1a=="
+
+    def quoting(request: Received) -> steps.Step:
+        words = f"no such key: {request.headers['authorization']}"
+        if shape == "event":
+            return Answer(stream=True, brk=Break("end", after_chunks=2, send=steps.in_band_error(words)))
+        if shape == "page":
+            return Status(200, f"<html>{words}</html>", {"content-type": "text/html", "server": words})
+        return Status(401, steps.error_body(words, "invalid_request_error", key))
+
+    async with Collector() as collector, ScriptedUpstream(choose=quoting) as far:
+        content = config(cloud(far.base_url, url={"keyFile": "key"}), models=["*"], telemetry=to(collector))
+        async with RunningRouter(tmp_path, content, {"key": key.encode()}) as router:
+            for model in ("counting", key):
+                assert not (await router.ask(chat(model=model, stream=stream))).complete
+    assert len(collector.spans) == 2 and far.requests[0].headers["authorization"] == f"Bearer {key}"
+    told = b"".join(span.SerializeToString() for span in collector.spans) + str(collector.resources).encode()
+    assert b"genset.attempt" in told and key.encode() not in told and key.rstrip("=").encode() not in told
 
 
 async def test_errors_breaks_and_clients_that_leave(tmp_path: Path) -> None:

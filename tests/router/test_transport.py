@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config, house
+from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import steps
 from tests.upstream.client import chat
 from tests.upstream.counting import fault
 from tests.upstream.proxy import ConnectProxy
 from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, OnAccept
+from tests.upstream.steps import Answer, OnAccept, Status
 from tests.upstream.tls import Authority
 
 
@@ -112,6 +112,27 @@ async def test_failing_proxy_goes_to_the_next(tmp_path: Path, options: dict[str,
             answer = await router.ask(chat(), within=10)
         assert answer.complete and answer.headers["x-genset-backend"] == "house"
         assert "secret" not in str(answer.headers)
+
+
+REDIRECTS = [301, 302, 303, 307, 308]
+
+
+@pytest.mark.parametrize("code", REDIRECTS)
+async def test_a_redirect_is_not_followed(tmp_path: Path, code: int) -> None:
+    """Neither with a client's request nor with the router's own: key and prompt stay where the policy sends them."""
+    async with ScriptedUpstream() as elsewhere:
+        path = {"chat": "/v1/chat/completions", "list": "/v1/models"}
+        to = {name: {"location": elsewhere.base_url.removesuffix("/v1") + where} for name, where in path.items()}
+        steps_aside = Status(code, "moved", to["chat"])
+        async with ScriptedUpstream(default=steps_aside, health=Status(code, "moved", to["list"])) as far:
+            backend = cloud(far.base_url, url={"keyFile": "key", "healthPath": "/v1/models"})
+            async with RunningRouter(tmp_path, config(backend), {"key": b"sk-secret-0"}) as router:
+                answers = [await router.ask(chat(stream=stream)) for stream in (True, True, False)]
+                await until(lambda: bool(far.probes), what="a request of the router's own")
+            assert [answer.complete for answer in answers] == [False] * 3
+            assert all("location" not in answer.headers for answer in answers)
+            assert far.requests and far.requests[0].headers["authorization"] == "Bearer sk-secret-0"
+        assert elsewhere.accepted == 0, "somebody went where nobody had sent him"
 
 
 async def test_what_of_a_request_goes_upstream(tmp_path: Path) -> None:

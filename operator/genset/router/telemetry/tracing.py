@@ -3,8 +3,8 @@
 Imported only where traces are wanted: without them a request costs one comparison. A span begins when the request is
 whole and ends with its answer; each attempt is an event in it, at the moment when the attempt ended. The span becomes
 the parent of what the backends record. Attributes follow OpenTelemetry's conventions for generative AI, those under
-`genset.` are our own. No prompt and no answer ever enters one. The kind is SERVER, because the span covers the
-caller's request, whatever number of calls it took.
+`genset.` are our own. No prompt, no answer and no word of a backend ever enters one. The kind is SERVER, because the span
+covers the caller's request, whatever number of calls it took.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Tracing:
         headers = exchange.request.headers
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": exchange.operation,
-            "gen_ai.request.model": exchange.model[:128],
+            "gen_ai.request.model": exchange.router.mask.hide_in(exchange.model[:128]),
             "genset.request.id": exchange.identity.decode(),
         }
         if exchange.stream:
