@@ -9,6 +9,7 @@ import base64
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -139,6 +140,45 @@ async def test_a_key_that_a_backend_quotes_stays_here(
         shown += [answer.body.decode("utf-8", "replace"), str(answer.headers)]
     for text in (*shown, log.read_text(), caplog.text):
         assert "4f0b9c2e" not in text, text
+
+
+#: With every byte that somebody escapes.
+ODD_KEY = "sk-Ab9+cd/EfGh12==XyZ0987654321qwerty"
+ODD: dict[str, tuple[int, str, dict[str, str]]] = {
+    "cut inside quotes": (200, "x", {"content-encoding": "z" * 35 + ODD_KEY}),
+    "in a URL": (400, json.dumps(steps.error_body(f"?key={quote(ODD_KEY).lower()}", "x", "y")), {}),
+    "in JSON": (
+        500,
+        '{"error": {"message": "bad ' + ODD_KEY.replace("+", "\\u002B").replace("=", "\\u003D") + '"}}',
+        {},
+    ),
+    "in base64": (
+        400,
+        json.dumps(steps.error_body(base64.b64encode(f"Bearer {ODD_KEY}".encode()).decode(), "x", "y")),
+        {},
+    ),
+    "in a page": (502, "<html>" + ODD_KEY.replace("+", "&#43;").replace("/", "&#x2F;") + "</html>", {}),
+    "broken by a page": (502, f"<html>{ODD_KEY[:15]}<wbr>{ODD_KEY[15:]}</html>", {}),
+    "broken by a page, behind its bound": (502, "<html>" + "y " * 4080 + ODD_KEY + "</html>", {}),
+    "at the bound of an error inside a 200": (200, json.dumps(steps.error_body("x" * 2030 + ODD_KEY, "x", "y")), {}),
+    "in a header": (400, "{}", {"x-request-id": "r" * 180 + ODD_KEY, "location": f"http://x/{quote(ODD_KEY)}"}),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+async def test_a_key_that_is_cut_or_spelled_otherwise_stays_here(tmp_path: Path, case: str) -> None:
+    log = tmp_path / "log"
+    key = ODD_KEY.lower() if case == "in a URL" else ODD_KEY
+    async with ScriptedUpstream(default=Status(*ODD[case])) as far:
+        content = config(cloud(far.base_url, url={"keyFile": "key"}))
+        async with RunningRouter(tmp_path, content, {"key": key.encode()}, log=log) as router:
+            answers = [await router.ask(chat(stream=stream)) for stream in (True, False)]
+            state = (await router.admin("/-/state")).body.decode()
+    told = [state, log.read_text(), *(answer.body.decode() + str(answer.headers) for answer in answers)]
+    pieces = [*(key[at : at + 7] for at in range(3, len(key) - 7)), base64.b64encode(ODD_KEY[4:16].encode()).decode()]
+    for text in told:
+        assert not [piece for piece in pieces if piece in text], text
+    assert any("***" in text for text in told) or "bound" in case
 
 
 async def test_a_key_inside_a_stream_stays_here(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class FailureBook:
             "words": failure.words,
             "endpoint": endpoint,
             "requestId": request_id,
-            "upstreamRequestId": mask.hide(upstream_request_id(headers)).decode("latin-1"),
+            "upstreamRequestId": mask.hide(upstream_request_id(headers))[:HEADER_VALUE_BYTES].decode("latin-1"),
             "headers": _shown_headers(headers, mask),
             "body": mask.hide(failure.body)[:BODY_EXCERPT_BYTES].decode("utf-8", "replace"),
         }
@@ -148,7 +148,7 @@ def upstream_request_id(headers: Mapping[bytes, bytes]) -> bytes:
     """What the backend calls the request, for whoever asks its support; empty if it does not say."""
     for name in REQUEST_ID_HEADERS:
         if name in headers:
-            return headers[name][:HEADER_VALUE_BYTES]
+            return headers[name]
     return b""
 
 

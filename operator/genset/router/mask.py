@@ -7,7 +7,7 @@ its client byte for byte, because searching each chunk of each stream would cost
 from __future__ import annotations
 
 import base64
-import html
+import re
 from collections.abc import Iterable
 from typing import Final, final
 from urllib.parse import quote
@@ -15,56 +15,75 @@ from urllib.parse import quote
 import orjson
 
 from genset.router.backend import Backend
+from genset.router.spelling import is_plain, is_stub, plain_views, starts_of, walked
 
 HIDDEN: Final = b"***"
 LEAST_KEY_BYTES: Final = 8  # shorter keys are not searched for: they would be found inside ordinary words
 RETIRED_KEYS: Final = 32  # that were in use before and are still searched for: requests with them may be under way
-#: How servers escape what JSON allows and HTML does not want: Go's encoding/json, PHP's json_encode.
-_ESCAPED: Final = {
-    b"&": b"\\u0026",
-    b"<": b"\\u003c",
-    b">": b"\\u003e",
-    b"/": b"\\/",
-    b"=": b"\\u003d",
-    b"+": b"\\u002b",
-}
+PUBLIC_BYTES: Final = 13  # at most of a key's beginning that many keys share, as `sk-ant-api03-`
+
+_PUBLIC: Final = re.compile(rb"(?:[A-Za-z]{2,8}[0-9]{0,2}[-_])+")
+
+
+@final
+class Needle:
+    """One key, or what base64 makes of it. `least`: so many of its first bytes are masked wherever they stand."""
+
+    __slots__ = ("_always", "_beginning", "_key", "_least")
+
+    def __init__(self, key: bytes, least: int) -> None:
+        self._key = key
+        self._least = min(least, len(key))
+        self._beginning = key[:LEAST_KEY_BYTES]
+        self._always = not is_plain(self._beginning)
+
+    def may_be_in(self, views: list[bytes]) -> bool:
+        """A quick answer. `views`: the data, and what it says without escapes and gaps."""
+        if self._always:
+            return True
+        beginning = self._beginning
+        return any(beginning in view for view in views)
+
+    def hidden(self, data: bytes) -> bytes:
+        """The data with `***` for the key, in whichever spelling, and for its beginning where something has cut it."""
+        out, done = b"", 0
+        for at in starts_of(self._key[0], data):
+            if at < done:
+                continue
+            count, end = walked(self._key, data, at)
+            if count >= self._least or (count >= LEAST_KEY_BYTES and is_stub(data, end)):
+                out += data[done:at] + HIDDEN
+                done = end
+        return out + data[done:] if done else data
 
 
 @final
 class Mask:
-    """Knows the keys of one configuration, and in which spellings they may come back.
+    """Knows the keys of one configuration. `secrets` are the keys as they are; `retired` those of earlier ones."""
 
-    `secrets` are the keys as they are; `retired` those of earlier configurations.
-    """
-
-    __slots__ = ("_spellings", "secrets")
+    __slots__ = ("_needles", "_spellings", "secrets")
 
     def __init__(self, secrets: Iterable[bytes] = (), retired: Iterable[bytes] = ()) -> None:
         current = [secret for secret in secrets if len(secret) >= LEAST_KEY_BYTES]
         old = [secret for secret in retired if len(secret) >= LEAST_KEY_BYTES and secret not in current]
         self.secrets: list[bytes] = list(dict.fromkeys([*current, *old[:RETIRED_KEYS]]))
-        spellings: dict[bytes, None] = {}
-        for secret in self.secrets:
-            for spelling in _spellings(secret):
-                spellings[spelling] = None
         #: Longest first: a key may hold another one.
-        self._spellings: list[bytes] = sorted(spellings, key=lambda spelling: -len(spelling))
+        longest = sorted(self.secrets, key=lambda secret: -len(secret))
+        self._needles: list[Needle] = [needle for secret in longest for needle in _needles(secret)]
+        self._spellings: list[bytes] = [spelling for secret in longest for spelling in _own_spellings(secret)]
 
     def hide(self, data: bytes) -> bytes:
-        """The same bytes with `***` for every key. A key that is cut off at the end is hidden, too."""
-        for spelling in self._spellings:
-            if spelling in data:
-                data = data.replace(spelling, HIDDEN)
-            at = data.find(spelling[:LEAST_KEY_BYTES], max(0, len(data) - len(spelling)))
-            while at >= 0:
-                if spelling.startswith(data[at:]):
-                    data = data[:at] + HIDDEN
-                    break
-                at = data.find(spelling[:LEAST_KEY_BYTES], at + 1)
+        """The same bytes with `***` for every key, however it is spelled. A key that is cut off is hidden, too."""
+        if not self._needles or len(data) < LEAST_KEY_BYTES:
+            return data
+        views = plain_views(data)
+        for needle in self._needles:
+            if needle.may_be_in(views):
+                data = needle.hidden(data)
         return data
 
     def hide_whole(self, data: bytes) -> bytes:
-        """The same for what nothing has cut: fast enough for answers that are good."""
+        """The same for what nothing has cut and spells keys as the router does: fast enough for answers that are good."""
         for spelling in self._spellings:
             if spelling in data:
                 data = data.replace(spelling, HIDDEN)
@@ -72,7 +91,7 @@ class Mask:
 
     def hide_in(self, text: str) -> str:
         """The same for text."""
-        if not text or not self._spellings:
+        if not text or not self._needles:
             return text
         raw = text.encode("utf-8", "surrogatepass")
         hidden = self.hide(raw)
@@ -95,20 +114,25 @@ def secrets_of_proxy(credentials: bytes) -> list[bytes]:
     return [credentials, base64.b64encode(credentials), *([password] if colon else [])]
 
 
-def _spellings(secret: bytes) -> list[bytes]:
-    """A key as it is, and as JSON, JSON in a JSON text, HTML and URLs write it."""
-    text = secret.decode("latin-1")
-    written = orjson.dumps(text)[1:-1]
-    twice = orjson.dumps(written.decode())[1:-1]
-    found = [secret, written, twice, html.escape(text).encode("latin-1"), quote(secret, safe="").encode()]
-    for escaped in (_with_escapes(written, b"/"), _with_escapes(written, b"&<>"), _with_escapes(written, b"&<>=+/")):
-        found += [escaped, orjson.dumps(escaped.decode())[1:-1]]
-    return list(dict.fromkeys(found))
+def _own_spellings(secret: bytes) -> list[bytes]:
+    """A key as it is, in JSON, and in a URL."""
+    written = orjson.dumps(secret.decode("latin-1"))[1:-1]
+    return list(dict.fromkeys([secret, written, quote(secret, safe="").encode()]))
 
 
-def _with_escapes(written: bytes, which: bytes) -> bytes:
-    out = written
-    for byte, escape in _ESCAPED.items():
-        if byte in which:
-            out = out.replace(byte, escape)
-    return out
+def _needles(secret: bytes) -> list[Needle]:
+    """What to look for: the key, and what base64 makes of it behind any other words (`Bearer `)."""
+    least = _public_bytes(secret) + LEAST_KEY_BYTES
+    coded = [base64.b64encode(secret)]
+    for ahead in (1, 2):  # bytes of other words in the group of three in which the key begins
+        written = base64.b64encode(b"\0" * ahead + secret)
+        rest = -(ahead + len(secret)) % 3  # bytes of other words, or none, behind it
+        coded.append(written[ahead + 1 : len(written) - (rest + 1 if rest else 0)])
+    coded += [one.replace(b"+", b"-").replace(b"/", b"_") for one in coded]
+    return [Needle(secret, least), *(Needle(one, (least * 4 + 2) // 3) for one in dict.fromkeys(coded))]
+
+
+def _public_bytes(secret: bytes) -> int:
+    """Bytes of the beginning that a provider's keys share (`sk-`, `sk-proj-`), and that its messages may name."""
+    found = _PUBLIC.match(secret[:PUBLIC_BYTES])
+    return found.end() if found is not None else 0
