@@ -28,6 +28,14 @@ _USUAL: Final = frozenset((
     "stop", "tools", "tool_choice", "response_format", "seed", "user", "prompt", "input", "frequency_penalty",
     "presence_penalty", "logprobs", "top_logprobs", "encoding_format", "metadata", "parallel_tool_calls",
 ))  # fmt: skip
+#: What the router reads, adds, renames or takes away, beside these. A server that matches keys without case would take
+#: one that is spelled otherwise for it, or find it twice when the router has added its own.
+_READ: Final = _USUAL | frozenset((
+    "audio", "best_of", "deferred", "echo", "functions", "function_call", "logit_bias", "min_tokens", "modalities", "n_probs",
+    "store", "suffix", "prompt_logprobs", "reasoning_format", "chat_template_kwargs", "add_generation_prompt",
+    "continue_final_message", "use_beam_search", "return_token_ids", "return_prompt_text", "kv_transfer_params",
+    "ec_transfer_params", "return_hidden_states", "return_routed_experts",
+))  # fmt: skip
 _SMALL: Final = 1024  # up to here all entries are counted
 _WINDOW: Final = 64 * 1024  # looked at exactly at once
 _ESCAPE: Final = 12  # bytes of an escaped pair of surrogates, which a window must not cut
@@ -245,10 +253,13 @@ def _is_deep(value: Any) -> bool:
 
 
 def _refuse_alike(parsed: dict[str, Any]) -> None:
-    """Keys that some servers take for one another."""
+    """Keys that some servers take for one another, or for one of the API's."""
     seen: dict[str, str] = {}
     for key in parsed:
-        other = seen.setdefault(key.casefold(), key)
+        folded = key.casefold()
+        if folded in _READ and folded != key and folded not in parsed:
+            raise RefusedBody(f"the body has the key {key[:_SHOWN]!r}: it is spelled {folded!r}")
+        other = seen.setdefault(folded, key)
         if other is not key:
             raise RefusedBody(
                 f"the body has the keys {other[:_SHOWN]!r} and {key[:_SHOWN]!r}: a key may be there once, "

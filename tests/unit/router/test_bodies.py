@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genset.router import aggregate, bodies
+from genset.router.added_fields import OPTIONS, STREAM, TWINS
 from genset.router.bodies import (
     COUNTED_BYTES,
     MOST_DEPTH,
@@ -22,6 +27,7 @@ from genset.router.bodies import (
     tree_bytes,
 )
 
+ROUTER = Path(bodies.__file__).parent
 ROOM = 1 << 40
 MB = 1_000_000
 
@@ -188,6 +194,26 @@ def test_keys_that_differ_in_case_only_are_refused(one: str, other: str) -> None
     assert repr(one) in str(refusal.value) and repr(other) in str(refusal.value)
 
 
+@pytest.mark.parametrize("key", sorted(bodies._READ))
+@pytest.mark.parametrize("spell", [str.upper, str.title, lambda key: key.replace("s", "\u017f").replace("k", "\u212a")])
+def test_a_key_that_the_router_knows_is_spelled_so_or_refused(key: str, spell: Callable[[str], str]) -> None:
+    """A lone `Stream` stands beside the router's own `stream` in what is sent."""
+    odd = spell(key)
+    data = orjson.dumps({"model": "m", odd: False} if key != "model" else {odd: "m"})
+    if odd == key:
+        assert read(data, ROOM)
+        return
+    with pytest.raises(RefusedBody, match=f"{odd!r}.* {key!r}"):
+        read(data, ROOM)
+
+
+def test_what_the_router_reads_is_known() -> None:
+    assert aggregate._WHOLE_ONLY.keys() | {*TWINS, STREAM, OPTIONS} <= bodies._READ
+    source = "".join(path.read_text() for path in ROUTER.rglob("*.py"))
+    found = set(re.findall(r"\b(?:request|parsed|self\._json|body)(?:\.get\(|\[|\.pop\()\"(\w+)\"", source))
+    assert found - {"error", "detail", "message", "msg", "base_resp", "messages"} <= bodies._READ
+
+
 def test_upper_case_alone_is_not_refused() -> None:
     data = {"model": "a", "X-Team": 1, "keepAlive": 2, "metadata": {"model": 1, "Model": 2}}
     assert read(orjson.dumps(data), ROOM) == data
@@ -229,7 +255,9 @@ def test_a_body_is_read_as_it_is_or_refused_for_a_key(
 
     data = ("{" + separators[0].join(written(k) + separators[1] + written(v) for k, v in pairs) + "}").encode()
     names = [key.casefold() for key, _ in pairs]
-    if len(set(names)) == len(names):
+    if len(set(names)) == len(names) and all(
+        key == key.casefold() or key.casefold() not in bodies._READ for key, _ in pairs
+    ):
         assert read(data, ROOM) == dict(pairs)
     else:
         with pytest.raises(RefusedBody):
