@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -104,7 +105,9 @@ async def test_a_coded_whole_answer_is_read(tmp_path: Path, row: str) -> None:
     async with FakeServer(answer_of(CODINGS[row][0], packed(row, WHOLE))).running() as server:
         async with RunningRouter(tmp_path, config(house(server.url), failover={"rebuildAnswers": False})) as router:
             answers = [await router.ask(chat(False)) for _ in range(3)]
+            stream = await router.ask(chat(True))
         assert all(answer.body == WHOLE and "content-encoding" not in answer.headers for answer in answers)
+        assert stream.complete and stream.text == "abc", stream
 
 
 @pytest.mark.parametrize("row", CODINGS)
@@ -147,6 +150,65 @@ async def test_what_cannot_be_read_is_a_failure(tmp_path: Path, row: str, stream
         else:
             assert answer.complete and answer.headers["x-genset-backend"] == "cloud", answer
             assert answer.headers["x-genset-attempts"].startswith("house:invalid_response:")
+
+
+#: transfer codings of an answer in chunks, what its bytes went through, and whether it can be read
+TRANSFERRED: dict[str, tuple[bytes, Callable[[bytes], bytes], bool]] = {
+    "gzip": (b"gzip, chunked", gzip.compress, True),
+    "x-gzip, upper case": (b"X-GZIP,Chunked", gzip.compress, True),
+    "in two lines": (b"gzip\r\ntransfer-encoding: chunked", gzip.compress, True),
+    "identity": (b"identity, chunked", bytes, True),
+    "upper case": (b"Chunked", bytes, True),
+    "gzip that is none": (b"gzip, chunked", bytes, False),
+    "gzip in gzip": (
+        b"gzip, chunked\r\ncontent-encoding: gzip",
+        lambda body: gzip.compress(gzip.compress(body)),
+        False,
+    ),
+    "unknown": (b"compress, chunked", bytes, False),
+    "chunked twice": (b"chunked, chunked", lambda body: chunk(body) + b"0\r\n\r\n", False),
+}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("row", TRANSFERRED)
+async def test_transfer_codings_of_answers_are_undone_or_a_failure(tmp_path: Path, row: str, stream: bool) -> None:
+    coding, through, good = TRANSFERRED[row]
+    lines = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: %b\r\n\r\n"
+    for kind, body in ((b"text/event-stream", b"".join(STREAM)), (b"application/json", WHOLE)):
+        answer = (lines % (kind, coding), chunk(through(body)), b"0\r\n\r\n")
+        async with (
+            FakeServer(*answer).running() as server,
+            ScriptedUpstream() as other,
+            RunningRouter(tmp_path, config(house(server.url), cloud(other.base_url))) as router,
+        ):
+            answers = [await router.ask(chat(stream)) for _ in range(2)]
+        for got in answers:
+            assert got.complete and got.headers["x-genset-backend"] == ("house" if good else "cloud"), got
+            assert not good or got.text == "abc"
+            assert good or got.headers["x-genset-attempts"].startswith("house:")
+
+
+async def test_a_transfer_coding_without_chunks_ends_with_the_connection(tmp_path: Path) -> None:
+    for coding, body, backend in ((b"gzip", gzip.compress(WHOLE), "house"), (b"chunked;q=1", chunk(WHOLE), "cloud")):
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: %b\r\n\r\n" % coding
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes = head + body) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.read(65_536)
+            writer.write(said)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with (
+            server,
+            ScriptedUpstream() as other,
+            RunningRouter(tmp_path, config(house(url), cloud(other.base_url))) as router,
+        ):
+            got = await router.ask(chat(False))
+        assert got.complete and got.headers["x-genset-backend"] == backend, got
 
 
 async def test_a_coded_stream_that_breaks_is_continued(tmp_path: Path) -> None:

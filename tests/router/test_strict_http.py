@@ -48,6 +48,11 @@ async def raw(router: RunningRouter, data: bytes, within: float = 0.5) -> bytes:
     return await client.raw("127.0.0.1", router.router.listen_port, data, within)
 
 
+def chunked(*codings: bytes, version: bytes = b"HTTP/1.1") -> bytes:
+    lines = b"".join(b"transfer-encoding: %b\r\n" % coding for coding in codings)
+    return b"POST /v1/chat/completions %b\r\nhost: x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (version, lines, len(BODY), BODY)
+
+
 REFUSED = [
     (b"CONNECT h:1 HTTP/1.1\r\nhost: h:1\r\ncontent-length: %d\r\n\r\n" % len(GET), 405),
     (b"CONNECT h:1 HTTP/1.1\r\nhost: h:1\r\n\r\n", 405),
@@ -73,6 +78,21 @@ REFUSED = [
     (post(b"host: x", b"transfer-encoding: chunked"), 400),
     (post(b"host: x", target=b"/v1/chat/completions%"), 400),
     (post(b"host: x", target=b"/v1/chat/%00"), 400),
+    (chunked(b"gzip"), 501),
+    (chunked(b"gzip, chunked"), 501),
+    (chunked(b"x-gzip, chunked"), 501),
+    (chunked(b"gzip", b"chunked"), 501),
+    (chunked(b"identity"), 501),
+    (chunked(b"identity, chunked"), 501),
+    (chunked(b"xchunked"), 501),
+    (chunked(b'"chunked"'), 501),
+    (chunked(b"chunked;q=1"), 501),
+    (chunked(b"chunked, chunked"), 400),
+    (chunked(b"chunked", b"chunked"), 400),
+    (chunked(b"chunked, gzip"), 400),
+    (chunked(b"chunked", b"gzip"), 400),
+    (chunked(b"chunked", version=b"HTTP/1.0"), 400),
+    (chunked(b"gzip, chunked", version=b"HTTP/1.0"), 400),
 ]
 
 
@@ -101,6 +121,8 @@ async def test_what_is_refused_ends_the_connection(
         post(b"host: x", target=b"HTTPS://host:8443/v1/chat/completions?x=y"),
         post(b"host: x", target=b"/v1/chat%2Fcompletions"),
         post(b"host: x", target=b"/v1/ch%61t/completions?api-version=1"),
+        chunked(b"chunked"),
+        chunked(b"\tChunked "),
     ],
 )
 async def test_what_is_served(router: RunningRouter, data: bytes) -> None:

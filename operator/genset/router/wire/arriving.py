@@ -10,7 +10,7 @@ import httptools
 
 from genset.router.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
 from genset.router.codings import ACCEPTED, CodingError, TooLargeError, UnknownCodingError, is_plain, unpacked
-from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
+from genset.router.errors import FULL_SECONDS, ErrorAnswer, error, VOCABULARY
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
 from genset.router.wire.known_head import KnownHeads
 from genset.router.wire.payload import PATHS
@@ -241,6 +241,8 @@ class Arriving(asyncio.Protocol):
             return b"%b,%b" % (first[:TRACESTATE_BYTES], value)
         if name == FORWARDED_FOR:  # a list, in as many lines as there are proxies; its end counts
             return b"%b,%b" % (first[-FORWARDED_FOR_BYTES:], value)
+        if name == b"transfer-encoding":
+            return b"%b, %b" % (first, value)
         if name == b"host" or (first != value and decides(name, self.router.matched_headers)):
             shown = name[:64].decode("latin-1")
             self._refuse(error("caller_bad_request", f"the request has more than one {shown} header"))
@@ -273,6 +275,8 @@ class Arriving(asyncio.Protocol):
             if not self._version_10 and version != "1.1":
                 self._refuse(error("caller_bad_request", f"HTTP/{version} is not served here; use HTTP/1.1"))
                 return False
+        if b"transfer-encoding" in headers and not self._is_only_chunked(headers[b"transfer-encoding"]):
+            return False
         if method not in METHODS:
             shown = method.decode("latin-1")
             self._refuse(error("caller_method_not_allowed", f"the method {shown} is not served; use POST, or GET"))
@@ -292,6 +296,18 @@ class Arriving(asyncio.Protocol):
             return False
         self._path = path
         return True
+
+    def _is_only_chunked(self, coding: bytes) -> bool:
+        """Whether that is all that the body's bytes went through; else it is refused (RFC 9112, 6.1)."""
+        if self._version_10:
+            self._refuse(error("caller_bad_request", "HTTP/1.0 knows no transfer-encoding (RFC 9112, 6.1)"))
+            return False
+        if coding.strip().lower() == b"chunked":
+            return True
+        kind = VOCABULARY["caller_unsupported_encoding"]
+        told = "the request has a transfer-encoding other than chunked; codings belong into content-encoding"
+        self._refuse(ErrorAnswer(kind, told, status_override=501))
+        return False
 
     def _expects_continue(self) -> bool:
         """A client behind others in the pipeline learns it when its turn has come, from the answer itself."""

@@ -278,7 +278,7 @@ class Reply:
             self._exchange.failed(Failure(Outcome.INVALID_RESPONSE, "sent an answer of an unknown form", 200))
             return
         self._collected.clear()
-        self._is_stream = True
+        self._is_stream = self._decoding = True
         self.on_body(stream)
 
     # Streams

@@ -298,7 +298,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._head_done:  # trailers: nobody reads them
             return
         name = name.lower()
-        if name == b"content-encoding" and name in self._headers:
+        if (name == b"content-encoding" or name == b"transfer-encoding") and name in self._headers:
             value = b"%b, %b" % (self._headers[name], value)  # several lines are one list (RFC 9110, 5.3)
         self._headers[name] = value
         if name == b"content-length" or name == b"transfer-encoding":
@@ -311,8 +311,11 @@ class UpstreamConnection(asyncio.Protocol):
             self._framed = False
             return
         self._head_done = True
+        headers = self._headers
+        if b"transfer-encoding" in headers and headers[b"transfer-encoding"] != b"chunked":
+            self._framed = add_transfer_codings(headers)
         if self.listener is not None:
-            self.listener.on_head(status, self._headers)
+            self.listener.on_head(status, headers)
 
     def on_body(self, data: bytes) -> None:
         if self._head_done:  # a 1xx has none
@@ -322,7 +325,25 @@ class UpstreamConnection(asyncio.Protocol):
         if self._parser is None or self._parser.get_status_code() < 200:
             return
         self.complete = True
+        headers = self._headers
         self._keep = self._parser.should_keep_alive()
+        if self._keep and b"connection" in headers and b"transfer-encoding" in headers:
+            self._keep = self._parser.get_http_version() != "1.0"  # which knows no chunks (RFC 9112, 6.1)
+
+
+def add_transfer_codings(headers: dict[bytes, bytes]) -> bool:
+    """What the body went through on the way, besides chunks, was done last: it is undone, or fails, as the content codings.
+
+    Whether chunks say where it ends.
+    """
+    codings = [word.strip() for word in headers[b"transfer-encoding"].lower().split(b",")]
+    chunked = codings[-1] == b"chunked"
+    if chunked:
+        del codings[-1]
+    if codings:
+        before = headers.get(b"content-encoding", b"")
+        headers[b"content-encoding"] = b", ".join([before, *codings] if before else codings)
+    return chunked
 
 
 def is_end(data: bytes, body: bytes) -> bool:
