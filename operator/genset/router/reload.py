@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -19,11 +19,10 @@ from genset import __version__, names
 from genset.router.advice import describe
 from genset.router.config import RouterConfig, config_hash
 from genset.router.credentials import Credentials
+from genset.router.own_address import is_own
 
 POLL_SECONDS = 0.2
-_ANY: Final = ("", "0.0.0.0", "::")  # addresses that mean all of this machine's
 _UNKNOWN: Final = f"this router, version {__version__}, does not know it; a newer operator needs routers of its release"
-_LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class ConfigRejected(ValueError):
@@ -101,23 +100,17 @@ def folder_stamp(folder: Path | None) -> object:
         return None
 
 
-def check(config: RouterConfig, listen: tuple[str, int], port: int) -> None:
+def check(config: RouterConfig, listen: tuple[str, int], port: int, environment: Mapping[str, str]) -> None:
     """What the types cannot say: no backend is this router itself, or every request to it would come back.
 
     `listen` is where the router listens or is to, `port` the one that it has got, 0 if none yet. ConfigRejected tells.
     """
-    host = listen[0]
-    own = {host} if host not in _ANY else set()
-    if host in _ANY or host in _LOOPBACK:
-        own |= _LOOPBACK
     for backend in config.backends:
         if backend.url is None or backend.url.proxy_url is not None:
             continue
-        parts = urlsplit(backend.url.base_url)
-        at = parts.port or (443 if parts.scheme == "https" else 80)
-        name = (parts.hostname or "").rstrip(".")
-        if at in (port, listen[1]) and (name in own or (own >= _LOOPBACK and name.startswith("127."))):
+        if is_own(backend.url.base_url, listen, port, config.policy, environment):
             raise ConfigRejected(
-                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on {host}:{at}), "
-                "so every request would come back; name the server that is meant, or let one of them listen elsewhere"
+                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on "
+                f"{listen[0]}:{port or listen[1]}), so every request would come back; name the server that is meant, or let "
+                "one of them listen elsewhere"
             )

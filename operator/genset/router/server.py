@@ -224,7 +224,7 @@ class Router:
         """Takes the source's configuration if it can be served wholly; else keeps the last good one."""
         try:
             loaded = self._source.load()
-            check(loaded.config, self._options.listen, self.listen_port)
+            check(loaded.config, self._options.listen, self.listen_port, self._options.environment)
             backends, fresh = self._backends(loaded)
             await self._traces.take(loaded.config)
             watchers = {name: Watcher(backends[name], self.connector, self.now, self._chance) for name in fresh}

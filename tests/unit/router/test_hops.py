@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,30 @@ def test_another_sites_loop_is_no_fault_of_its() -> None:
     assert other.outcome is Outcome.SERVER_ERROR
 
 
+def test_the_service_of_the_same_name_elsewhere_is_another_router() -> None:
+    content = RouterConfig.model_validate(config(cloud("http://assistant-router.models/v1", "far")))
+    check(content, ("0.0.0.0", 8080), 0, {})  # no pod: a laptop that reaches into a cluster
+
+
+def address_of_this_machine() -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.2"
+        return str(probe.getsockname()[0])
+
+
+POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "HOSTNAME": "assistant-router-7d1c"}
+MACHINE = address_of_this_machine()
+#: How one can write this machine to itself.
+HERE = (
+    "0.0.0.0", "0", "0x0", "[::]", "[::0]", "2130706433", "0x7f000001", "0X7F.1", "017700000001", "0177.0.0.1", "127.1",
+    "127.0.1", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:7f00:1]", "[::FFFF:0:0]", "localhost.", "LOCALHOST", "a.localhost",
+    "localhost.localdomain", "ip6-localhost",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("listen", "url", "own"),
     [
@@ -103,12 +128,35 @@ def test_another_sites_loop_is_no_fault_of_its() -> None:
         (("10.0.0.7", 8080), "http://127.0.0.1:8080/v1", False),
         (("10.0.0.7", 443), "https://10.0.0.7/v1", True),
         (("127.0.0.1", 0), "http://127.0.0.1:9999/v1", True),  # the port that it was given
+        *((("127.0.0.1", 8080), f"http://{host}:8080/v1", True) for host in HERE),
+        *((("0.0.0.0", 8080), f"http://{host}:8080/v1", True) for host in HERE),
+        *((("::", 8080), f"http://{host}:8080/v1", True) for host in HERE),
+        *((("10.0.0.7", 8080), f"http://{host}:8080/v1", False) for host in HERE),
+        *(
+            (("10.0.0.7", 8080), f"http://{host}:8080/v1", True)
+            for host in ("167772167", "0xa000007", "[::ffff:a00:7]")
+        ),
+        (("0.0.0.0", 8080), f"http://{socket.gethostname().upper()}.:8080/v1", True),
+        (("127.0.0.1", 8080), f"http://{socket.gethostname()}:8080/v1", False),
+        (("0.0.0.0", 8080), "http://assistant-router-7d1c:8080/v1", True),  # HOSTNAME
+        (("0.0.0.0", 8080), f"http://{MACHINE}:8080/v1", True),
+        (("127.0.0.1", 8080), f"http://{MACHINE}:8080/v1", False),
+        (("0.0.0.0", 8080), f"http://{MACHINE}:8081/v1", False),
+        (("0.0.0.0", 8080), "http://192.0.2.1:8080/v1", False),
+        (("0.0.0.0", 8080), "http://1.2.3.4.example:8080/v1", False),
+        *(
+            (("0.0.0.0", 8080), f"http://assistant-router{end}/v1", True)
+            for end in ("", ".models", ".models.svc", ".models.svc.cluster.local.")
+        ),
+        (("0.0.0.0", 8080), "http://assistant-router.others/v1", False),
+        (("0.0.0.0", 8080), "http://other-router.models/v1", False),
+        (("0.0.0.0", 8080), "http://assistant-router.models:8081/v1", False),
     ],
 )
 def test_a_backend_that_is_the_router_itself_is_refused(listen: tuple[str, int], url: str, own: bool) -> None:
     content = RouterConfig.model_validate(config(cloud(url, "other-site")))
     try:
-        check(content, listen, 9999)
+        check(content, listen, 9999, POD)
     except ConfigRejected as problem:
         assert own, problem
         assert "backends.other-site" in str(problem) and "this router itself" in str(problem)
@@ -118,7 +166,7 @@ def test_a_backend_that_is_the_router_itself_is_refused(listen: tuple[str, int],
 
 def test_what_goes_through_a_proxy_or_to_pods_is_somebody_else() -> None:
     behind = cloud("http://localhost:8080/v1", url={"proxyUrl": "http://10.0.0.1:3128"})
-    check(RouterConfig.model_validate(config(behind, pods("localhost", 8080))), ("127.0.0.1", 8080), 0)
+    check(RouterConfig.model_validate(config(behind, pods("localhost", 8080))), ("127.0.0.1", 8080), 0, {})
 
 
 def test_a_router_without_an_operator_is_a_site_of_its_own(tmp_path: Path) -> None:
