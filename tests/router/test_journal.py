@@ -17,7 +17,7 @@ from tests.router.running import RunningRouter, config, house, until
 from tests.upstream import client
 from tests.upstream.client import chat, request
 from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer
+from tests.upstream.steps import Answer, Silence
 
 BODY = json.dumps(chat(stream=False)).encode()
 
@@ -97,6 +97,61 @@ async def test_timeouts_and_a_full_router_leave_lines_too(tmp_path: Path, monkey
     assert sorted((line["status"], line["error"]) for line in lines(log)) == [
         (200, ""), (408, "caller_timeout"), (429, "router_overloaded"),
     ]  # fmt: skip
+
+
+GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+CHAT = "POST /v1/chat/completions"
+#: What a client sends before it leaves, its first request unanswered; status and `request` of the lines that stay.
+BROKEN_OFF: dict[str, tuple[list[bytes], list[tuple[int, str]]]] = {
+    "whole, in one piece": ([post() * 3], [(499, CHAT)] * 3),
+    "whole, one by one": ([post(), post(), GET], [(499, "GET /v1/models"), (499, CHAT), (499, CHAT)]),
+    "a head": ([post()[:40]], [(499, CHAT)]),
+    "a piece of a request line": ([b"GET /v1/mo"], [(499, "GET /v1/mo")]),
+    "a head and a piece of a body": ([post()[:-5]], [(499, CHAT)]),
+    "a piece behind whole ones": ([post(), GET + post()[:-5]], [(499, "GET /v1/models"), (499, CHAT), (499, CHAT)]),
+    "a piece behind a whole one, together": ([post() + post()[:-5]], [(499, CHAT), (499, CHAT)]),
+    "no HTTP behind a whole one": ([post(), b"\0\1\r\n\r\n"], [(400, ""), (499, CHAT)]),
+    "no HTTP behind a whole one, together": ([post() + b"\0\1\r\n\r\n"], [(400, ""), (499, CHAT)]),
+    "as many as are kept": ([post(), GET * 1500], [*[(499, "GET /v1/models")] * 1500, (499, CHAT)]),
+    "with a name and a proxy": ([post("x-request-id: mine")[:-1]], [(499, CHAT)]),
+}
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("case", BROKEN_OFF)
+async def test_requests_whose_client_leaves_leave_their_lines(tmp_path: Path, case: str, reset: bool) -> None:
+    sent, wanted = BROKEN_OFF[case]
+    log = tmp_path / "log"
+    async with (
+        ScriptedUpstream(default=Silence()) as local,
+        RunningRouter(tmp_path, config(house(local.base_url)), log=log) as router,
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", router.router.listen_port)
+        for data in sent:
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        await until(lambda: bool(router.router.connections))
+        if reset:
+            writer.transport.abort()
+        writer.close()
+        await until(lambda: not router.router.connections, what="the connection's end")
+        refused = router.router.metrics.refused["caller_gone"] + router.router.metrics.refused["caller_bad_request"]
+        assert router.router.buffered_bytes == 0
+    told = lines(log)
+    assert sorted((line["status"], line["request"]) for line in told) == wanted
+    assert {line["client"] for line in told} == {"127.0.0.1"}
+    assert refused == len(wanted) - (1 if local.requests else 0)
+    assert all(line["error"] == ("caller_gone" if line["status"] == 499 else "caller_bad_request") for line in told)
+    assert case != "with a name and a proxy" or told[0]["id"] == "mine"
+
+
+async def test_bytes_behind_the_last_request_of_a_connection_leave_a_line(tmp_path: Path) -> None:
+    """They are no request (RFC 9112, 9.6), and nobody answers them."""
+    log = tmp_path / "log"
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url)), log=log) as router:
+        got = await client.raw("127.0.0.1", router.router.listen_port, GET + post("connection: close") + GET, 0.5)
+    assert [line["status"] for line in lines(log)] == [200, 200, 400] and got.count(b"HTTP/1.1 ") == 2
 
 
 async def test_the_client_behind_a_trusted_proxy(tmp_path: Path) -> None:

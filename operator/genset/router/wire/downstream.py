@@ -16,7 +16,7 @@ from genset.router.codings import ACCEPTED
 from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
 from genset.router.evidence import NOSNIFF, reason_phrase, request_id
 from genset.router.origin import origin_of
-from genset.router.wire.arriving import Arriving, Stage
+from genset.router.wire.arriving import SLICE_BYTES, Arriving, Stage
 from genset.router.wire.request import BROKEN
 from genset.router.wire.scarce import slowest_body
 
@@ -39,6 +39,7 @@ LINGER_SECONDS = 2.0  # reading on after an early answer, so that the client can
 WRITE_SECONDS = 120.0  # a client that takes not one byte of what waits for it for so long is gone
 WRITE_HIGH_BYTES: Final = 256 * 1024  # unsent to a client before its upstream is paused
 WRITE_LOW_BYTES: Final = 64 * 1024
+BROKEN_OFF: Final = error("caller_gone", "the connection ended before the request was answered")
 
 
 class ClientConnection(Arriving):
@@ -146,6 +147,32 @@ class ClientConnection(Arriving):
         unsent: int = self.transport.get_write_buffer_size()
         return unsent
 
+    def _tell_of_broken_off(self) -> None:
+        """The client has gone: what it asked that nobody has begun to answer leaves its lines, as far as it can be read."""
+        if self._pending and self.stage < Stage.DEAF:
+            data, self._pending = self._pending, b""
+            self._feed(data[:SLICE_BYTES])
+        if self.stage == Stage.HEAD or self.stage == Stage.BODY:
+            self._tell_refused(BROKEN_OFF)
+
+    def _drop_queue(self) -> None:
+        """No request in the queue will be answered: each leaves its line."""
+        for request in self._queue:
+            if request is BROKEN:
+                self._tell_refused(self._refusal or BROKEN_OFF)
+            else:
+                identity = request_id(request.headers.get(b"x-request-id"))
+                shown = asked(request.method, request.path)
+                self.router.refused(self, request.headers, identity, shown, BROKEN_OFF)
+        super()._drop_queue()
+
+    def _tell_refused(self, answer: ErrorAnswer) -> bytes:
+        """The line of a request that is not whole. Returns its id."""
+        identity = request_id(self._headers.get(b"x-request-id"))
+        shown = asked(self._parser.get_method() if self._url and self._parser is not None else b"", self._url)
+        self.router.refused(self, self._headers, identity, shown, answer)
+        return identity
+
     def _linger(self) -> None:
         """Closes after the answer, reading on for a moment: closing over unread bytes would reset the connection."""
         self.stage = Stage.LINGER
@@ -170,6 +197,7 @@ class ClientConnection(Arriving):
         self.router.connections.add(self)
 
     def connection_lost(self, problem: BaseException | None) -> None:
+        self._tell_of_broken_off()
         self.stage = Stage.CLOSED
         self.router.connections.discard(self)
         self._drop_body()
@@ -257,15 +285,13 @@ class ClientConnection(Arriving):
             return
         self._drop_body()
         self._pending = b""
-        if self._queue:
+        if self._queue or self.transport.is_closing():
             if self.stage != Stage.DEAF:  # after what came before it
                 self.stage = Stage.DEAF
                 self._refusal = answer
                 self._queue.append(BROKEN)
             return
-        identity = request_id(self._headers.get(b"x-request-id"))
-        shown = asked(self._parser.get_method() if self._url and self._parser is not None else b"", self._url)
-        self.router.refused(self, self._headers, identity, shown, answer)
+        identity = self._tell_refused(answer)
         more = (
             answer.headers() if self.router.cors is None else answer.headers() + self.router.cors.lines(self._headers)
         )
