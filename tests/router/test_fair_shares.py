@@ -179,6 +179,40 @@ async def test_a_long_line_of_one_client_keeps_no_other_waiting(tmp_path: Path, 
         await asyncio.gather(*asked, return_exceptions=True)
 
 
+async def test_silent_streams_of_one_client_leave_places_to_others(tmp_path: Path, local: ScriptedUpstream) -> None:
+    local.always(Silence(headers=False))
+    async with RunningRouter(tmp_path, config(house(local.base_url), limits={"maxInFlight": 20})) as router:
+        crowd = [await Client.connect(router) for _ in range(30)]
+        asked = [asyncio.ensure_future(client.ask()) for client in crowd]
+        await until(lambda: router.router.gate.queued == 13, what="all that one client gets")
+        local.always(Answer())
+        other = await Client.connect(router, OTHER)
+        for _ in range(3):
+            assert await other.ask() == 200
+        assert not any(task.done() for task in asked)
+        for client in (*crowd, other):
+            client.close()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_the_line_before_a_full_backend_is_shared(tmp_path: Path, local: ScriptedUpstream) -> None:
+    local.always(Answer(words=3, interval=0.05))
+    bound = {"maxInFlightPerEndpoint": 1, "maxQueued": 8, "queueSeconds": 30}
+    async with RunningRouter(tmp_path, config(house(local.base_url, balancing=bound))) as router:
+        crowd = [await Client.connect(router) for _ in range(9)]
+        asked = [asyncio.ensure_future(client.ask()) for client in crowd]
+        assert router.router.table is not None
+        (backend,) = router.router.table.backends.values()
+        await until(lambda: len(backend.line) == 8, what="a full line")
+        other = await Client.connect(router, OTHER)
+        assert await other.ask() == 200, "the line is full, but not of this client's requests"
+        assert sum(not task.done() for task in asked) > 4, "it had to wait for the others"
+        assert [task.result() for task in asked if task.done()].count(429) == 1, "one of the crowd made way"
+        for client in (*crowd, other):
+            client.close()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
 # Descriptors
 
 

@@ -66,7 +66,6 @@ class RequestMachine(Selection):
         "heard",
         "input_tokens",
         "last",
-        "origin",
         "stall",
         "stream",
     )
@@ -91,7 +90,6 @@ class RequestMachine(Selection):
         self.heard = 0.0  # when it last gave another sign of life, since the first token
         self.bound_at = -1.0  # `last` of a stall after which nobody else can write on; written by the wire
         self.stall = 0.0
-        self.origin = ""  # whose request it is, as suspicions know him
         self.body = b""  # as it arrived; empty: what is met counts as seen by the router itself
         self._testimony: Testimony | None = None  # most requests meet no failure
         self._streams = stream  # what the client gets; `stream` is what the upstream sends

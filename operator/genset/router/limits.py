@@ -1,17 +1,17 @@
 """The gate: how many requests are in work, how many may wait, how long; and how many begin in one turn of the loop.
 
-No IO and no clock of its own. The waiters of one client are served in the order of their arrival. Clients take turns, so
-that a line of one of them keeps nobody else waiting; where only one waits, it gets everything.
+No IO and no clock of its own. Clients take turns in the line, and no client has all places: see `lines` and `shares`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from genset.router.config import LimitsConfig
 from genset.router.errors import FULL_SECONDS, error
+from genset.router.lines import Lines
+from genset.router.shares import ALPHA, Shares
 
 W = TypeVar("W")
 
@@ -30,8 +30,8 @@ ROUTER_FULL: Final = error(
 
 
 def most_body_bytes(limits: LimitsConfig) -> int:
-    """Bytes of all bodies together, in arrival and in work; one always fits."""
-    return max(limits.memory_bytes // _SHARES, limits.max_body_bytes)
+    """Bytes that are held for clients, bodies above all; the largest body always fits into one client's share."""
+    return max(limits.memory_bytes // _SHARES, limits.max_body_bytes + limits.max_body_bytes // ALPHA + 1024 * 1024)
 
 
 def room_bytes(limits: LimitsConfig) -> int:
@@ -55,13 +55,16 @@ class Gate(Generic[W]):
         self._begin = begin
         self._soon = soon
         self._evict = evict
-        self._waiting: dict[W, str] = {}  # whose each of them is
-        self._lines: OrderedDict[str, OrderedDict[W, float]] = OrderedDict()  # by whose they are, the next one first
         self.limits = LimitsConfig()
-        self._most = self.limits.max_in_flight
+        self._places = Shares(self.limits.max_in_flight)
+        self._begun: dict[W, str] = {}  # in work, and whose they are
+        self._waiting: Lines[W] = Lines()
         self._may_begin = BEGUN_AT_ONCE
         self._turn_asked = False
-        self.in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self._places.taken
 
     @property
     def queued(self) -> int:
@@ -69,39 +72,31 @@ class Gate(Generic[W]):
 
     def enter(self, waiter: W, now: float, origin: str = "") -> bool:
         """A place at once, or one in the line; False when the line is full. `origin`: whose it is."""
-        free = self._most - self.in_flight
-        if free > 0 and self._may_begin:
-            self._let_in(waiter)
+        if self._may_begin and self._places.may_take(origin):
+            self._let_in(waiter, origin)
             return True
-        if len(self._waiting) >= self.limits.max_queued + max(0, free) and not self._make_room(origin):
+        begin_soon = 0 if self._may_begin else max(0, self._places.most - self._places.taken)
+        if len(self._waiting) >= self.limits.max_queued + begin_soon and not self._make_room(origin):
             return False
-        self._waiting[waiter] = origin
-        line = self._lines.get(origin)
-        if line is None:
-            line = self._lines[origin] = OrderedDict()
-        line[waiter] = now
+        self._waiting.add(waiter, origin, now)
         self._admit()
         return True
 
     def leave(self, waiter: W) -> None:
         """A request ended: the next one's turn; or a waiter went away."""
-        if not self._waiting:
-            self.in_flight -= 1
-        elif waiter in self._waiting:
-            origin = self._waiting.pop(waiter)
-            line = self._lines[origin]
-            del line[waiter]
-            if not line:
-                del self._lines[origin]
-        else:
-            self.in_flight -= 1
+        origin = self._begun.pop(waiter, None)
+        if origin is None:
+            self._waiting.remove(waiter)
+            return
+        self._places.give(origin)
+        if self._waiting:
             self._admit()
 
     def overdue(self, now: float) -> list[W]:
         """Waiters whose patience (`queue_seconds`) is over. They are still to `leave`."""
         late: list[W] = []
-        for line in self._lines.values():
-            for waiter, since in line.items():
+        for line in self._waiting.since():
+            for waiter, since in line:
                 if now - since < self.limits.queue_seconds:
                     break
                 late.append(waiter)
@@ -110,43 +105,39 @@ class Gate(Generic[W]):
     def set_limits(self, limits: LimitsConfig) -> None:
         """New limits; a higher one lets waiters in."""
         self.limits = limits
-        self._most = limits.max_in_flight
+        self._places.most = limits.max_in_flight
         self._admit()
 
     def _admit(self) -> None:
-        while self._waiting and self.in_flight < self._most:
+        while self._waiting and self._places.taken < self._places.most:
             if not self._may_begin:
                 if not self._turn_asked:
                     self._turn_asked = True
                     self._soon(self._next_turn)
                 return
-            self._let_in(self._next())
+            origin = self._next()
+            if origin is None:
+                return
+            self._let_in(self._waiting.pop(origin), origin)
 
-    def _next(self) -> W:
-        """The first waiter of whoever's turn it is, taken out of the line."""
-        origin, line = next(iter(self._lines.items()))
-        waiter = line.popitem(last=False)[0]
-        del self._waiting[waiter]
-        if line:
-            self._lines.move_to_end(origin)
-        else:
-            del self._lines[origin]
-        return waiter
+    def _next(self) -> str | None:
+        """Whose turn it is, of those who may have another place."""
+        for origin in self._waiting.origins:
+            if self._places.may_take(origin):
+                return origin
+        return None
 
     def _make_room(self, origin: str) -> bool:
-        """In a full line: the last one of whoever has most in it makes way for somebody who has fewer."""
-        if self._evict is None or not self._lines:
+        """Whether somebody in a full line has made way for a client who has fewer in it."""
+        last = self._waiting.making_way(origin) if self._evict is not None else None
+        if last is None or self._evict is None:
             return False
-        most = max(self._lines, key=lambda other: len(self._lines[other]))
-        own = self._lines.get(origin)
-        if len(self._lines[most]) <= (len(own) if own is not None else 0) + 1:
-            return False
-        last = next(reversed(self._lines[most]))
         self._evict(last)
         return last not in self._waiting
 
-    def _let_in(self, waiter: W) -> None:
-        self.in_flight += 1
+    def _let_in(self, waiter: W, origin: str) -> None:
+        self._places.take(origin)
+        self._begun[waiter] = origin
         self._may_begin -= 1
         self._begin(waiter)
 

@@ -60,6 +60,7 @@ class Selection:
         "deadline",
         "endpoint",
         "last_failure",
+        "origin",
         "path",
         "phase",
         "prompt",
@@ -89,6 +90,7 @@ class Selection:
         self.phase = Phase.SELECT
         self.reason = skipped  # why the first tier did not answer
         self.last_failure: Failure | None = None
+        self.origin = ""  # whose request it is, as lines and suspicions know him
         self.path = ""  # of the API, behind the version segment: a backend may refuse one and serve another
         self.trail: list[str] = []
         self.stories: list[str] = []  # what attempts came to, in words; written by the wire, which masks them
@@ -189,7 +191,7 @@ class Selection:
                 backend.numbers.queued += len(line) < line.most
             if now >= until:
                 line.leave(self)
-            elif line.join(self, ahead=self.continuing):
+            elif line.join(self, self.origin, ahead=self.continuing):
                 latest = max(latest, until)
             else:
                 self._lines[backend] = 0.0

@@ -32,9 +32,10 @@ class Crowd(RuleBasedStateMachine):
         there = [wire for wire in self.wires if isinstance(wire.decision, state)]
         return data.draw(st.sampled_from(there)) if there else None
 
-    @rule()
-    def arrive(self) -> None:
+    @rule(origin=st.sampled_from("aab"))
+    def arrive(self, origin: str) -> None:
         wire = FakeWire(*self.backends, wait=self.wait, deadline=self.now + 60)
+        wire.machine.origin = origin
         self.wires.append(wire)
         waiting = {backend.name for backend in self.backends if backend.line and backend.is_full(self.now)}
         went = wire.begin(self.now)
@@ -95,7 +96,7 @@ class Crowd(RuleBasedStateMachine):
                 wire.endpoint in backend.endpoints for wire in self.wires
             )
             line = backend.line
-            assert set(line._waiting) <= waiting, "somebody who is gone stands in line"
+            assert {*line._waiting, *line._ahead} <= waiting, "somebody who is gone stands in line"
             if line and backend.admit(self.now, first=True) is not None:
                 first = next(wire for wire in self.wires if wire.machine is line.first)
                 assert first.woken, "there is a place, and the first in line was not told"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,10 @@ class World:
         limits = LimitsConfig(max_in_flight=max_in_flight, max_queued=max_queued, queue_seconds=queue_seconds)
         self.gate.set_limits(limits)
 
+    def enter(self, waiter: int, now: float = 0.0) -> bool:
+        """Each of a client of its own."""
+        return self.gate.enter(waiter, now, str(waiter))
+
     def turn(self) -> None:
         due, self.soon[:] = list(self.soon), []
         for call in due:
@@ -33,7 +38,7 @@ class World:
 def test_places_then_the_queue_then_a_refusal() -> None:
     world = World(max_in_flight=2, max_queued=2, queue_seconds=10)
     gate = world.gate
-    assert [gate.enter(number, number) for number in range(5)] == [True, True, True, True, False]
+    assert [world.enter(number, number) for number in range(5)] == [True, True, True, True, False]
     assert world.begun == [0, 1] and gate.queued == 2
     gate.leave(2)  # left while it waited
     assert gate.queued == 1 and gate.in_flight == 2
@@ -48,7 +53,7 @@ def test_places_then_the_queue_then_a_refusal() -> None:
 def test_higher_limits_let_waiters_in() -> None:
     world = World(max_in_flight=1, max_queued=9)
     for number in range(4):
-        world.gate.enter(number, 0.0)
+        world.enter(number)
     world.limits(3, 9)
     assert world.begun == [0, 1, 2]
 
@@ -57,7 +62,7 @@ def test_answers_that_come_at_once_do_not_keep_the_loop_from_its_next_turn() -> 
     """Each answer lets another request begin, whose answer is there before the loop has looked at anything else."""
     world = World(max_in_flight=100, max_queued=10_000)
     for number in range(5_000):
-        assert world.gate.enter(number, 0.0)
+        assert world.enter(number)
     answered = 0
     for turn in range(1, 10):
         while answered < len(world.begun):
@@ -135,6 +140,53 @@ def test_waiters_of_every_client_become_overdue() -> None:
     assert gate.overdue(10.5) == [] and gate.overdue(12.0) == ["a1", "b1"] and len(gate.overdue(13.0)) == 3
 
 
+class Places:
+    """A gate, and who is in work in it, by client."""
+
+    def __init__(self, most: int) -> None:
+        self.begun: list[str] = []
+        self.gate: Gate[str] = Gate(self.begun.append, lambda call: None)
+        self.gate.set_limits(LimitsConfig(max_in_flight=most, max_queued=1000))
+
+    def fill(self, origin: str, count: int) -> int:
+        """How many of a client's requests are in work when it has sent so many."""
+        for number in range(count):
+            assert self.gate.enter(f"{origin}{number}", 0.0, origin)
+        return sum(waiter.startswith(origin) for waiter in self.begun)
+
+
+@pytest.mark.parametrize(
+    ("most", "one", "second", "third"),
+    [(1, 1, 0, 0), (2, 1, 1, 0), (3, 2, 1, 0), (7, 6, 1, 0), (8, 7, 1, 0), (20, 17, 2, 1), (240, 210, 26, 3)],
+)
+def test_one_client_gets_nearly_everything_and_the_next_finds_some(
+    most: int, one: int, second: int, third: int
+) -> None:
+    places = Places(most)
+    assert [places.fill(origin, 240) for origin in "abc"] == [one, second, third]
+    assert places.gate.in_flight <= most
+
+
+def test_a_client_over_its_share_waits_behind_whoever_is_within() -> None:
+    places = Places(20)
+    places.fill("a", 30)
+    places.fill("b", 5)
+    begun = len(places.begun)
+    for number in range(4):
+        places.gate.leave(f"a{number}")
+    assert [waiter[0] for waiter in places.begun[begun:]].count("b") >= 2
+    for number in range(4, 16):
+        places.gate.leave(f"a{number}")
+    assert places.gate.queued < 18, "the places of those who left stay empty"
+
+
+def test_without_a_line_a_client_over_its_share_is_refused_at_once() -> None:
+    gate: Gate[str] = Gate(lambda waiter: None, lambda call: None)
+    gate.set_limits(LimitsConfig(max_in_flight=20, max_queued=0))
+    assert [gate.enter(f"a{number}", 0.0, "a") for number in range(19)].count(True) == 17
+    assert gate.enter("b", 0.0, "b") and gate.queued == 0
+
+
 STEPS = st.tuples(st.sampled_from(["enter", "answer", "give up", "limit", "turn"]), st.integers(1, 2 * BEGUN_AT_ONCE))
 
 
@@ -149,7 +201,7 @@ def test_whoever_was_taken_begins_in_order_and_nobody_is_forgotten(steps: list[t
             for _ in range(count):
                 full = gate.in_flight + gate.queued >= gate.limits.max_in_flight + gate.limits.max_queued
                 number += 1
-                if gate.enter(number, 0.0):
+                if world.enter(number):
                     taken.append(number)
                 else:
                     assert full, "refused although there was room"

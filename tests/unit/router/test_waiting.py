@@ -41,6 +41,33 @@ def test_first_come_first_served() -> None:
     line.wake()
 
 
+def test_clients_take_turns() -> None:
+    line = Line(9, 5.0)
+    crowd = [FakeWaiter(f"a{number}") for number in range(4)]
+    other, ahead = FakeWaiter("b"), FakeWaiter("ahead")
+    for waiter in crowd:
+        assert line.join(waiter, "a")
+    assert line.join(other, "b") and line.join(ahead, "c", ahead=True)
+    served = []
+    while line.first is not None:
+        first = line.first
+        assert isinstance(first, FakeWaiter)
+        served.append(first.name)
+        line.leave(first)
+    assert served == ["ahead", "a0", "b", "a1", "a2", "a3"]
+
+
+def test_a_full_line_makes_way_for_who_has_fewer_in_it() -> None:
+    line = Line(3, 5.0)
+    crowd = [FakeWaiter(f"a{number}") for number in range(4)]
+    assert [line.join(waiter, "a") for waiter in crowd] == [True, True, True, False]
+    other = FakeWaiter("b")
+    assert line.join(other, "b") and len(line) == 3
+    assert [waiter.woken for waiter in crowd] == [0, 0, 1, 0], "who made way has to look for another way"
+    assert not line.join(crowd[2], "a"), "and is not taken again"
+    assert not line.join(FakeWaiter("b2"), "b"), "equal shares stay as they are"
+
+
 def test_a_line_for_nobody() -> None:
     assert not Line(0, 5.0).join(FakeWaiter())
 

@@ -1,0 +1,53 @@
+"""Something scarce that clients share: how much of it each of them holds, and who may have more. Pure.
+
+A client may hold ALPHA times as much as nobody holds (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on
+Networking 6(2), 1998). So one alone gets nearly everything, whoever comes beside it finds some, and where many want it all
+get alike, without a number that says how many there are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ALPHA: Final = 7  # times what is free: one client alone gets seven of eight parts
+
+
+class Shares:
+    """`most` of it there is, `taken` of it are held."""
+
+    __slots__ = ("_held", "most", "taken")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self._held: dict[str, int] = {}  # by whose it is; nobody who holds nothing
+
+    def held(self, origin: str) -> int:
+        return self._held.get(origin, 0)
+
+    def may_take(self, origin: str, size: int = 1) -> bool:
+        """Whether so much more is within a client's share; the first that it takes only has to be there."""
+        taken = self.taken + size
+        allowed = ALPHA * (self.most - taken)
+        if taken <= allowed:
+            return True  # whosever it is
+        held = self._held.get(origin, 0)
+        return held + size <= allowed if held else taken <= self.most
+
+    def is_over(self, origin: str) -> bool:
+        """Whether a client holds more than its share."""
+        allowed = ALPHA * (self.most - self.taken)
+        return self.taken > allowed and self._held.get(origin, 0) > allowed
+
+    def take(self, origin: str, size: int = 1) -> None:
+        self.taken += size
+        self._held[origin] = self._held.get(origin, 0) + size
+
+    def give(self, origin: str, size: int = 1) -> None:
+        """Back, of what it has taken."""
+        self.taken -= size
+        left = self._held.get(origin, 0) - size
+        if left > 0:
+            self._held[origin] = left
+        else:
+            self._held.pop(origin, None)
