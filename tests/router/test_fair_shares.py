@@ -5,58 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from genset.router.wire import downstream
 from tests.router import running
+from tests.router.crowd import HEAD, MB, OTHER, Client, deaf, descriptors
 from tests.router.running import RunningRouter, config, house, until
 from tests.upstream.client import chat, request
 from tests.upstream.scripted import ScriptedUpstream
 from tests.upstream.steps import Answer, Silence
-
-OTHER = "127.0.0.2"  # the address of somebody else
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
-MB = 1_000_000
-
-
-class Client:
-    """A raw connection from one of the addresses of this machine."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    @classmethod
-    async def connect(cls, router: RunningRouter, source: str = "127.0.0.1") -> Client:
-        port = router.router.listen_port
-        return cls(*await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0)))
-
-    async def ask(self, **more: object) -> int:
-        """The status of a whole answer."""
-        data = json.dumps(chat(stream=False, **more)).encode()
-        self.writer.write(HEAD % len(data) + data)
-        return await self.status()
-
-    async def status(self, within: float = 5.0) -> int:
-        async with asyncio.timeout(within):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            await self.reader.readexactly(length)
-        return int(head.split()[1])
-
-    async def is_closed(self, within: float = 5.0) -> bool:
-        async with asyncio.timeout(within):
-            try:
-                return await self.reader.read(1) == b""
-            except ConnectionError:
-                return True
-
-    def close(self) -> None:
-        self.writer.close()
 
 
 @pytest.fixture
@@ -85,7 +46,7 @@ async def test_slow_bodies_make_way_for_whoever_comes(tmp_path: Path, local: Scr
             honest.close()
         large = await Client.connect(router, source)
         assert await large.ask(messages=[{"role": "user", "content": "x" * 30 * MB}]) == 200
-        assert router.router.buffered_bytes <= router.router.most_buffered_bytes
+        assert router.router.buffered_bytes <= router.router.budget.most
         for client in (*slow, large):
             client.close()
         await until(lambda: router.router.buffered_bytes == 0, what="the release of all bodies")
@@ -93,7 +54,7 @@ async def test_slow_bodies_make_way_for_whoever_comes(tmp_path: Path, local: Scr
 
 async def test_of_two_clients_the_one_that_holds_more_makes_way(tmp_path: Path, local: ScriptedUpstream) -> None:
     async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-        router.router.most_buffered_bytes = 8 * MB
+        router.router.budget.most = 8 * MB
         greedy = [await Client.connect(router) for _ in range(3)]
         for client in greedy:
             client.writer.write(HEAD % (3 * MB) + b"x" * 2 * MB)
@@ -216,18 +177,6 @@ async def test_the_line_before_a_full_backend_is_shared(tmp_path: Path, local: S
 # Descriptors
 
 
-@contextmanager
-def descriptors(count: int) -> Iterator[None]:
-    """So many are left for this process, which is the router's and its clients'."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = len(list(Path("/proc/self/fd").iterdir()))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 async def test_idle_connections_make_way_the_oldest_of_the_greediest_first(
     tmp_path: Path, local: ScriptedUpstream
 ) -> None:
@@ -273,20 +222,35 @@ async def test_busy_connections_leave_the_last_descriptors_to_the_admin_port(
         await process.wait()
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nhost: "], ids=["idle", "half a head"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: ",
+        HEAD % 1000 + b"{",
+        HEAD % 1000,
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n" * 50_000,
+        b"no HTTP\r\n\r\n",
+    ],
+    ids=["idle", "half a head", "half a body", "no body", "unread answers", "refused"],
+)
 async def test_idle_connections_lock_nobody_out(tmp_path: Path, local: ScriptedUpstream, sent: bytes) -> None:
+    """Nor do slow ones: the client that holds most loses what matters least, until a newcomer has its place."""
     process, port, admin = await running.spawn(tmp_path, config(house(local.base_url)))
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (100, 100))
-    clients = []
+    crowd: list[socket.socket] = []
     try:
         for _ in range(150):
-            clients.append(await asyncio.open_connection("127.0.0.1", port))
-            clients[-1][1].write(sent)
-        answer = await request(f"http://127.0.0.1:{port}/v1/chat/completions", chat(), within=15)
-        assert answer.complete
+            crowd.append(deaf(port, sent))
+            await asyncio.sleep(0.005)
+        for _ in range(3):
+            other = Client(*await asyncio.open_connection("127.0.0.1", port, local_addr=(OTHER, 0)))
+            async with asyncio.timeout(5):
+                assert await other.ask() == 200
+            other.close()
         assert (await request(f"http://127.0.0.1:{admin}/-/ready")).status == 200
     finally:
-        for _, writer in clients:
-            writer.close()
+        for client in crowd:
+            client.close()
         process.terminate()
         await process.wait()

@@ -181,7 +181,7 @@ async def test_a_trickle_holds_nothing_for_long(
 async def test_bodies_in_work_count_until_they_are_answered(tmp_path: Path) -> None:
     async with ScriptedUpstream(default=Silence(headers=False)) as local:
         async with RunningRouter(tmp_path, config(house(local.base_url), limits={"maxBodyBytes": 1_000_000})) as router:
-            router.router.most_buffered_bytes = 2_500_000
+            router.router.budget.most = 2_500_000
             message = [{"role": "user", "content": "x" * 900_000}]
             held = [asyncio.ensure_future(router.ask(chat(messages=message))) for _ in range(2)]
             await local.until(lambda: len(local.requests) == 2)

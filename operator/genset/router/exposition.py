@@ -176,7 +176,9 @@ class RouterCollector(Collector):
         yield GaugeMetricFamily("genset_router_queued", "Requests that wait for a place.", value=router.gate.queued)
         yield GaugeMetricFamily("genset_router_connections", "Client connections.", value=len(router.connections))
         yield GaugeMetricFamily(
-            "genset_router_buffered_bytes", "Request bodies in arrival or in work.", value=router.buffered_bytes
+            "genset_router_buffered_bytes",
+            "Bytes held for clients: bodies and large heads in arrival and in work, what is unread, whole answers.",
+            value=router.buffered_bytes,
         )
         breaker = GaugeMetricFamily("genset_router_breaker_state", "0 closed, 1 half-open, 2 open.", labels=["backend"])
         endpoints = GaugeMetricFamily(

@@ -36,6 +36,7 @@ from genset.router.options import ServerOptions as ServerOptions
 from genset.router.origin import origin_of
 from genset.router.outage_watch import OutageWatch
 from genset.router.reload import POLL_SECONDS, ConfigRejected, Loaded, Source, check
+from genset.router.shares import Shares
 from genset.router.sweep import sweep_forever
 from genset.router.table import Table, answer_tokens, estimate_tokens
 from genset.router.telemetry import context
@@ -45,10 +46,11 @@ from genset.router.wire.connect import Connector, Resolver
 from genset.router.wire.direct import answer_error, answer_other
 from genset.router.wire.downstream import ClientConnection
 from genset.router.wire.exchange import Exchange
+from genset.router.wire.holding import Holding
 from genset.router.wire.outbox import Outbox
 from genset.router.wire.payload import PATHS
 from genset.router.wire.request import Request
-from genset.router.wire.scarce import close_oldest_idle
+from genset.router.wire.scarce import close_somebody
 from genset.router.wire.upstream import UpstreamConnection
 
 log = logging.getLogger(__name__)
@@ -94,9 +96,8 @@ class Router:
         self.connections: set[ClientConnection] = set()
         self.admin_connections: set[AdminConnection] = set()
         self.running_out: set[UpstreamConnection] = set()
-        self.buffered_bytes = 0
         self.most_body_bytes = 1024 * 1024  # until a configuration says otherwise
-        self.most_buffered_bytes = UNTIL_CONFIGURED_BYTES
+        self.budget = Shares(UNTIL_CONFIGURED_BYTES)  # bytes that are held for clients, bodies above all
         self.room_bytes = 3 * UNTIL_CONFIGURED_BYTES  # for bodies and what becomes of them
         self.matched_headers: frozenset[bytes] = frozenset()  # that routes look at
         self.connector: Connector
@@ -115,6 +116,11 @@ class Router:
         self._tasks: list[asyncio.Task[None]] = []
         self._hangup = asyncio.Event()
         self._listening = False
+
+    @property
+    def buffered_bytes(self) -> int:
+        """That are held for clients."""
+        return self.budget.taken
 
     # Time
 
@@ -146,10 +152,10 @@ class Router:
         if self._options.admin is not None:
             admin = AdminPort(self, exposition(self))
             host, port = self._options.admin
-            self._admin_acceptor = Acceptor(admin.connect, lambda: close_oldest_idle(self), keeps_back=False)
+            self._admin_acceptor = Acceptor(admin.connect, lambda: close_somebody(self), keeps_back=False)
             self.admin_port = await self._admin_acceptor.listen(host, port, ADMIN_BACKLOG)
         host, port = self._options.listen
-        self._acceptor = Acceptor(lambda: ClientConnection(self), lambda: close_oldest_idle(self))
+        self._acceptor = Acceptor(lambda: ClientConnection(self), lambda: close_somebody(self))
         self.listen_port = await self._acceptor.listen(host, port, BACKLOG)
         self._listening = True
         self._tasks = [
@@ -278,7 +284,7 @@ class Router:
         self.journal.take(config)
         self.gate.set_limits(limits)
         self.most_body_bytes = limits.max_body_bytes
-        self.most_buffered_bytes = most_body_bytes(limits)
+        self.budget.most = most_body_bytes(limits)
         self.room_bytes = room_bytes(limits)
         self.matched_headers = frozenset(
             header.name.encode() for route in loaded.config.routes for header in route.match.headers
@@ -369,7 +375,7 @@ class Router:
             skipped=plan.skipped,
             cold_start=route.config.cold_start,
         )
-        machine.origin = origin = self._origin_of(client, headers)
+        machine.origin = request.payer
         machine.body = request.body
         machine.path = api.path
         if route.reads_prompt:
@@ -379,15 +385,13 @@ class Router:
         if exchange.span is not None:
             machine.recorded = exchange.span.attempt_ended
         exchange.placed = True
-        if not self.gate.enter(exchange, now, origin):
+        if not self.gate.enter(exchange, now, request.payer):
             exchange.placed = False
             exchange.answer_error(ROUTER_FULL)
         exchange.forget_tree()
 
-    def _origin_of(self, client: ClientConnection, headers: dict[bytes, bytes]) -> str:
+    def payer_of(self, client: Holding, headers: dict[bytes, bytes]) -> str:
         """Whose share of what is scarce a request takes, and whose testimony it is: behind proxies, the client's."""
-        if not self.journal.believes_proxies:
-            return client.origin
         return origin_of(self.journal.client_of(client.address, headers))
 
     def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:

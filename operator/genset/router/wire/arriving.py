@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -12,6 +10,7 @@ from genset.router.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
 from genset.router.codings import ACCEPTED, CodingError, TooLargeError, UnknownCodingError, is_plain, unpacked
 from genset.router.errors import FULL_SECONDS, ErrorAnswer, error, VOCABULARY
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
+from genset.router.wire.holding import LINE_BYTES, REQUEST_BYTES, Holding
 from genset.router.wire.known_head import KnownHeads
 from genset.router.wire.payload import PATHS
 from genset.router.wire.request import Request, decides, head_without_offers
@@ -21,13 +20,14 @@ if TYPE_CHECKING:
     from genset.router.server import Router
 
 HEAD_BYTES: Final = 64 * 1024  # request line and headers
+HEAD_LINES: Final = 256  # different headers: each costs far more than its bytes
 SMALL_HEAD_BYTES: Final = 4 * 1024  # a larger one counts as a body does, for as long as its request is here
-SLICE_BYTES: Final = 64 * 1024  # of what may be many requests: parsed at once
+SMALL_HEAD_LINES: Final = 32  # the same; and no head with more is kept to know the next one by
+SLICE_BYTES: Final = 64 * 1024  # of a body: parsed at once
+REQUESTS_SLICE_BYTES: Final = 16 * 1024  # of what may be many requests
 #: Methods with a meaning for us or for a browser. What another one makes of its body is not ours to guess: CONNECT has none.
 METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"PATCH", b"DELETE"))
 PIECES_AT_ONCE: Final = 1024  # an object for two bytes takes twenty times as many
-#: For large bodies an eighth of the budget is out of reach, so that small requests always find some.
-LARGE_BODY_BYTES: Final = 256 * 1024
 
 
 class Stage:
@@ -41,14 +41,13 @@ class Stage:
     CLOSED: Final = 5
 
 
-class Arriving(asyncio.Protocol):
+class Arriving(Holding):
     """The half of a client connection that reads. `served`: requests that have begun."""
 
     __slots__ = (
         "_announced",
         "_blocks",
         "_body",
-        "_body_bytes",
         "_declining",
         "_head_bytes",
         "_headers",
@@ -59,29 +58,23 @@ class Arriving(asyncio.Protocol):
         "_parser",
         "_parsing",
         "_path",
-        "_pending",
-        "_queue",
         "_read_bytes",
         "_since",
         "_url",
         "_version_10",
         "mark",
-        "router",
         "served",
         "stage",
-        "transport",
     )
 
     def __init__(self, router: Router) -> None:
-        self.router = router
-        self.transport: Any = None
+        super().__init__(router)
         self.stage = Stage.IDLE
         self.mark = 0.0  # when the stage began, or last made progress
         self.served = 0
         self._parser: Any = httptools.HttpRequestParser(self)
         self._parsing = False
         self._declining = False
-        self._queue: deque[Request] = deque()
         self._headers: dict[bytes, bytes] = {}
         self._url = b""
         self._method = b""
@@ -92,11 +85,9 @@ class Arriving(asyncio.Protocol):
         self._read_bytes = 0  # of reads that brought nothing but a part of a head, or no byte of a body
         self._body: list[bytes] = []
         self._blocks = 0  # parts of the body that were many small ones
-        self._body_bytes = 0
         self._announced = 0  # by content-length
         self._limit = 0
         self._since = 0.0  # when the request that is arriving began
-        self._pending = b""  # came behind what is being answered, and is not parsed yet
         self._known: KnownHeads | None = None  # of a client that has sent two requests
 
     def write(self, data: bytes) -> None:
@@ -106,8 +97,8 @@ class Arriving(asyncio.Protocol):
         """Answers a request that never became whole, and closes."""
         raise NotImplementedError
 
-    def _make_room(self, most: int) -> bool:
-        """Whether the bodies that the router holds are within `most` bytes, now that the slowest have made way."""
+    def _make_room(self) -> bool:
+        """Whether the request that is arriving still has its place, now that whoever holds most has made way."""
         raise NotImplementedError
 
     def _take(self, data: bytes) -> None:
@@ -125,37 +116,38 @@ class Arriving(asyncio.Protocol):
         if found is None:
             return False
         head, body = found
-        router, size = self.router, len(body)
-        if size > router.most_body_bytes or router.buffered_bytes + size > self._budget(size):
+        router, size, payer = self.router, len(body), self.origin
+        budget = router.budget
+        if size > router.most_body_bytes:
             return False  # refused in the parser's way
+        if router.journal.believes_proxies:
+            payer = router.payer_of(self, head.headers)
+        budget.take(payer, size)
+        if budget.is_over(payer):
+            budget.give(payer, size)
+            return False
         self.mark = router.now()
-        router.buffered_bytes += size
-        self._queue.append(Request(head.method, head.path, head.headers.copy(), body, True, False, size))
+        self._queue.append(Request(head.method, head.path, head.headers.copy(), body, True, False, size, payer))
         return True
 
     def _learn(self, data: bytes, request: Request) -> None:
         if self._known is None:
             self._known = KnownHeads()
-        if request.keep_alive:
+        if request.keep_alive and len(request.headers) <= SMALL_HEAD_LINES:
             self._known.learn(data, request.headers, method=request.method, path=request.path)
 
     def _feed_on(self, data: bytes) -> None:
         """All of it where it is one body. What may be many requests is parsed in slices: the rest waits for its turn."""
-        size = len(data)
-        if size <= SLICE_BYTES:
+        size, at = len(data), REQUESTS_SLICE_BYTES
+        if size <= at:
             self._feed(data)
             return
-        at = 0
-        while at < size and (at == 0 or self.stage == Stage.BODY):
+        self._feed(data[:at])
+        while at < size and self.stage == Stage.BODY:
             self._feed(data[at : at + SLICE_BYTES])
             at += SLICE_BYTES
         if at < size and self.stage < Stage.DEAF:
-            self._pending = data[at:]
-
-    def _budget(self, size: int) -> int:
-        """Bytes that all bodies may take where this one has `size`."""
-        most = self.router.most_buffered_bytes
-        return most if size <= LARGE_BODY_BYTES else most - most // 8
+            self._keep_pending(data[at:])
 
     def _feed(self, data: bytes) -> None:
         stage, had = self.stage, self._body_bytes
@@ -174,6 +166,11 @@ class Arriving(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
         self._parsing = False
+        if self.stage == Stage.HEAD:
+            self._hold_head(self._head_cost() + max(self._read_bytes, len(data)))
+            self._look_at_budget()
+        elif len(self._queue) > 1:
+            self._look_at_budget()
         if self._body_bytes != had:
             self._read_bytes = 0
         elif self._read_bytes > HEAD_BYTES and (self.stage == Stage.HEAD or self.stage == Stage.BODY):
@@ -199,20 +196,24 @@ class Arriving(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(head)
 
-    def _drop_body(self) -> None:
-        self.router.buffered_bytes -= self._body_bytes
-        self._body_bytes = 0
-        self._body.clear()
+    def _head_cost(self) -> int:
+        """Bytes that the request takes beside its body."""
+        return REQUEST_BYTES + LINE_BYTES * len(self._headers) + self._head_bytes
 
-    def _drop_queue(self) -> None:
-        self.router.buffered_bytes -= sum(request.held for request in self._queue)
-        self._queue.clear()
+    def _look_at_budget(self) -> None:
+        if self.router.budget.is_over(self.payer):
+            self._make_room()
+
+    def _drop_body(self) -> None:
+        super()._drop_body()
+        self._body.clear()
 
     # httptools callbacks
 
     def on_message_begin(self) -> None:
         self.stage = Stage.HEAD if self.stage < Stage.DEAF else self.stage
         self.mark = self._since = self.router.now()
+        self.payer = self.origin
         self._headers = {}
         self._url = b""
         self._body = []
@@ -232,7 +233,7 @@ class Arriving(asyncio.Protocol):
         if name in headers:
             value = self._repeated(name, headers[name], value)
         headers[name] = value
-        if self._head_bytes > HEAD_BYTES:
+        if self._head_bytes > HEAD_BYTES or len(headers) > HEAD_LINES:
             self._head_too_large()
 
     def _repeated(self, name: bytes, first: bytes, value: bytes) -> bytes:
@@ -252,6 +253,12 @@ class Arriving(asyncio.Protocol):
         if self.stage >= Stage.DEAF:
             return
         self.stage = Stage.BODY
+        if self._head_held:
+            self._hold_head(0)
+        if self.router.journal.believes_proxies:
+            self.payer = self.router.payer_of(self, self._headers)
+        if self._queue or self._head_bytes > SMALL_HEAD_BYTES or len(self._headers) > SMALL_HEAD_LINES:
+            self._hold_head(self._head_cost())
         if not self._is_served():
             return
         self._limit = self.router.most_body_bytes
@@ -317,13 +324,13 @@ class Arriving(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self.stage >= Stage.DEAF:
             return
-        self._body_bytes += len(data)
-        self.router.buffered_bytes += len(data)
+        budget, size = self.router.budget, len(data)
+        self._body_bytes += size
+        budget.take(self.payer, size)
         if self._body_bytes > self._limit:
             self._too_large()
             return
-        most = self._budget(self._body_bytes)
-        if self.router.buffered_bytes > most and not self._make_room(most):
+        if budget.is_over(self.payer) and not self._make_room():
             return
         body = self._body
         body.append(data)
@@ -351,12 +358,12 @@ class Arriving(asyncio.Protocol):
                 return
             body = plain
         self._body = []
-        self._body_bytes = 0  # counted on until the request is answered
-        held = len(body)
-        if self._head_bytes > SMALL_HEAD_BYTES:
-            held += self._head_bytes
-            self.router.buffered_bytes += self._head_bytes
-        self._queue.append(Request(self._method, self._path, headers, body, self._keep_alive, self._version_10, held))
+        held = len(body) + self._head_held
+        self._body_bytes = self._head_held = 0  # counted on until the request is answered
+        self._headers = {}  # which go with the request
+        self._queue.append(
+            Request(self._method, self._path, headers, body, self._keep_alive, self._version_10, held, self.payer)
+        )
         self.stage = Stage.IDLE
 
     def _unpack(self, coding: bytes, body: bytes) -> bytes | None:
@@ -376,17 +383,19 @@ class Arriving(asyncio.Protocol):
         except CodingError as problem:
             self._refuse(error("caller_bad_request", f"the request has a body {problem}"))
         else:
-            router.buffered_bytes += len(plain) - len(body)
+            router.budget.take(self.payer, len(plain) - len(body))
             self._body_bytes = len(plain)
-            if router.buffered_bytes <= router.most_buffered_bytes:
+            if not router.budget.is_over(self.payer) or self._make_room():
                 return plain
-            self._refuse(
-                error("router_overloaded", "the router holds too many request bodies", retry_after=FULL_SECONDS)
-            )
         return None
 
     def _too_large(self) -> None:
         self._refuse(error("caller_body_too_large", f"the request body exceeds {self._limit} bytes (limits.maxBody)"))
 
     def _head_too_large(self) -> None:
-        self._refuse(error("caller_headers_too_large", f"request line and headers exceed {HEAD_BYTES} bytes"))
+        self._refuse(
+            error(
+                "caller_headers_too_large",
+                f"request line and headers exceed {HEAD_BYTES} bytes or {HEAD_LINES} headers",
+            )
+        )

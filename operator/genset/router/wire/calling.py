@@ -137,10 +137,10 @@ class Calling(Outgoing):
 
     @property
     def _json(self) -> dict[str, Any]:
-        """The request's JSON, parsed anew if it was let go of. A tree can be many times as large as its text."""
+        """The request's JSON, parsed anew if it was let go of, and not kept: a tree can be many times as large."""
         tree = self._tree
         if tree is None:
-            tree = self._tree = orjson.loads(self.request.body)
+            tree = orjson.loads(self.request.body)
         return tree
 
     def forget_tree(self) -> None:
@@ -295,10 +295,10 @@ class Calling(Outgoing):
 
     def _refused_field(self, backend: Backend, failure: Failure, *, streamed: bool) -> str:
         """The field of ours that a refusal names; "" if it means the client's own request."""
-        refused = {*backend.refused_fields, *self._left_out(backend)}
-        names = bound_names(backend, self._api, self._json, refused)
+        refused, parsed = {*backend.refused_fields, *self._left_out(backend)}, self._json
+        names = bound_names(backend, self._api, parsed, refused)
         usage = streamed and backend.provider.usage_option
-        return refused_field(failure, added_to(self._json, names, streamed=streamed, usage=usage, refused=refused))
+        return refused_field(failure, added_to(parsed, names, streamed=streamed, usage=usage, refused=refused))
 
     def _noted(self, failure: Failure) -> Failure:
         """The failure without our own keys; it stands in what `/-/state` shows of the backend."""
@@ -387,6 +387,7 @@ class Calling(Outgoing):
             self.router.running_out.add(connection)
 
     def _drop_upstream(self) -> None:
+        self.client.drop_collected()
         connection, self._connection = self._connection, None
         task, self._task = self._task, None
         if connection is not None:

@@ -17,8 +17,9 @@ from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
 from genset.router.evidence import NOSNIFF, reason_phrase, request_id
 from genset.router.origin import origin_of
 from genset.router.wire.arriving import SLICE_BYTES, Arriving, Stage
+from genset.router.wire.holding import Worth
 from genset.router.wire.request import BROKEN
-from genset.router.wire.scarce import slowest_body
+from genset.router.wire.scarce import make_room
 
 if TYPE_CHECKING:
     from genset.router.server import Router
@@ -37,13 +38,18 @@ ANSWERED_AT_ONCE: Final = 16  # pipelined requests of one client, before everybo
 IDLE_SECONDS = 75.0  # kept alive between requests
 LINGER_SECONDS = 2.0  # reading on after an early answer, so that the client can read it
 WRITE_SECONDS = 120.0  # a client that takes not one byte of what waits for it for so long is gone
-WRITE_HIGH_BYTES: Final = 256 * 1024  # unsent to a client before its upstream is paused
-WRITE_LOW_BYTES: Final = 64 * 1024
+WRITE_HIGH_BYTES: Final = 64 * 1024  # unsent to a client before its upstream is paused
+WRITE_LOW_BYTES: Final = 16 * 1024
 BROKEN_OFF: Final = error("caller_gone", "the connection ended before the request was answered")
+TOO_MUCH_SENT: Final = error("router_overloaded", "the router holds too many request bodies", retry_after=FULL_SECONDS)
+NO_DESCRIPTOR: Final = error("router_overloaded", "the router has too many connections", retry_after=FULL_SECONDS)
+TOO_MUCH_HELD: Final = error(
+    "router_overloaded", "too much waits for this client, unread or unanswered", retry_after=FULL_SECONDS
+)
 
 
 class ClientConnection(Arriving):
-    """`exchange` is the request in work. `address`: the peer's host; `origin`: whose share of what is scarce it takes."""
+    """`exchange` is the request in work."""
 
     __slots__ = (
         "_judged_at",
@@ -53,20 +59,14 @@ class ClientConnection(Arriving):
         "_refusal",
         "_swept_at",
         "_swept_bytes",
-        "_unsent",
-        "_working_bytes",
-        "address",
         "exchange",
-        "origin",
         "paused",
     )
 
     def __init__(self, router: Router) -> None:
         super().__init__(router)
-        self.address = ""  # host of the peer
         self.exchange: Exchange | None = None
         self.paused = False  # the client reads more slowly than we write
-        self.origin = ""  # whom fairness takes it for
         self._pumping = False
         self._pump_due = False  # the loop will call `_pump_on`
         self._refusal: ErrorAnswer | None = None  # of what came behind the requests in the queue
@@ -74,8 +74,6 @@ class ClientConnection(Arriving):
         self._judged_bytes = 0
         self._swept_at = 0.0  # when the sweep last looked, and what of the body was there
         self._swept_bytes = 0
-        self._unsent = 0  # bytes that waited for the client when the sweep last looked
-        self._working_bytes = 0  # body of the request in work
 
     # What the exchange does with a connection
 
@@ -85,8 +83,8 @@ class ClientConnection(Arriving):
     def finish(self, keep_alive: bool, now: float) -> None:
         """The exchange has written its whole answer."""
         self.exchange = None
-        self.router.buffered_bytes -= self._working_bytes
-        self._working_bytes = 0
+        self.drop_collected()
+        self._drop_working()
         if self.stage == Stage.CLOSED:
             return
         if not keep_alive:
@@ -96,28 +94,72 @@ class ClientConnection(Arriving):
         if (self._queue or self._pending) and not self._parsing:
             self._pump()
 
-    @property
-    def held_bytes(self) -> int:
-        """What the router's budget for bodies counts for this client's requests."""
-        return self._body_bytes + self._working_bytes + sum(request.held for request in self._queue)
+    def collects(self, size: int) -> bool:
+        """More of a whole answer came. Whether it is still wanted: where there is no room it, or another one, makes way."""
+        exchange, payer = self.exchange, self._hold_collected(size)
+        if self.router.budget.is_over(payer):
+            make_room(self.router, payer, self)
+        return exchange is not None and not exchange.ended
 
     @property
-    def brings_body(self) -> bool:
-        """Whether a part of a body is here and its end is not."""
-        return self.stage == Stage.BODY and self._body_bytes > 0
+    def arrives(self) -> bool:
+        """Whether a part of a request is here that counts, and its end is not."""
+        return (self.stage == Stage.BODY or self.stage == Stage.HEAD) and self._body_bytes + self._head_held > 0
+
+    @property
+    def collecting(self) -> bool:
+        return self._collected_bytes > 0
+
+    def make_way(self) -> None:
+        """For somebody who holds less: nothing more of it is read, or what the client has not read is lost."""
+        if self.arrives and not self._queue:
+            self._refuse(TOO_MUCH_SENT)
+            return
+        self._drop_body()
+        self._drop_queue()
+        self._keep_pending(b"")
+        if self.exchange is not None:
+            self.exchange.give_up(TOO_MUCH_HELD)
+        if self._unread_bytes:
+            self._count_unread(0)
+            self.stage = Stage.DEAF
+            self.transport.abort()
+        elif self.stage < Stage.LINGER:
+            self._linger()
 
     def pace(self, now: float) -> float:
         """Bytes per second at which the body has come of late."""
         if self._since > self._swept_at:  # it began after the sweep last looked
-            return self._body_bytes / max(now - self._since, 0.1)
+            return (self._body_bytes + self._head_held) / max(now - self._since, 0.1)
         return (self._body_bytes - self._swept_bytes) / max(now - self._swept_at, 0.1)
 
-    def is_idle(self, now: float) -> bool:
-        """Whether nothing is owed, and nothing asked, or only a head that does not get on."""
-        if self.exchange is not None or self._queue or self._pending or self.transport.is_closing():
-            return False
-        waits = self.stage == Stage.IDLE or (self.stage == Stage.HEAD and now - self.mark > SLOW_HEAD_SECONDS)
-        return waits and self._unsent_bytes() == 0
+    def worth(self, now: float) -> int:
+        """What closing it would cost."""
+        if self.transport.is_closing():
+            return Worth.WORK  # closed already
+        if self._unsent_bytes():
+            return Worth.UNREAD
+        if self.exchange is not None:
+            return Worth.WORK
+        if self._queue or self._pending:
+            return Worth.UNREAD
+        if self.stage == Stage.IDLE:
+            return Worth.IDLE
+        slow = self.stage == Stage.LINGER or (self.stage == Stage.HEAD and now - self.mark > SLOW_HEAD_SECONDS)
+        return Worth.SLOW if slow else Worth.HALF
+
+    def close_now(self) -> None:
+        """Somebody else needs its descriptor: what is arriving is refused, what is unread is lost."""
+        if self._unsent_bytes() or self._queue or self._pending or self.stage >= Stage.DEAF:
+            self._drop_queue()
+            self._keep_pending(b"")
+            if self.exchange is not None:
+                self.exchange.give_up(NO_DESCRIPTOR)
+            self.transport.abort()
+            return
+        if self.stage != Stage.IDLE:
+            self._refuse(NO_DESCRIPTOR)
+        self.close()
 
     @property
     def busy(self) -> bool:
@@ -178,7 +220,7 @@ class ClientConnection(Arriving):
         self.stage = Stage.LINGER
         self.mark = self.router.now()
         self._drop_queue()
-        self._pending = b""
+        self._keep_pending(b"")
         self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.router.outbox.flush()
@@ -191,7 +233,7 @@ class ClientConnection(Arriving):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.address = peer_of(transport.get_extra_info("peername"))
-        self.origin = origin_of(self.address)
+        self.origin = self.payer = origin_of(self.address)
         self.transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         self.mark = self.router.now()
         self.router.connections.add(self)
@@ -200,14 +242,11 @@ class ClientConnection(Arriving):
         self._tell_of_broken_off()
         self.stage = Stage.CLOSED
         self.router.connections.discard(self)
-        self._drop_body()
-        self._drop_queue()
-        self.router.buffered_bytes -= self._working_bytes
-        self._working_bytes = 0
         self._parser = None
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.client_gone()
+        self._drop_all()
 
     def eof_received(self) -> None:
         """The transport closes itself, and `connection_lost` follows."""
@@ -216,9 +255,10 @@ class ClientConnection(Arriving):
         if self.stage >= Stage.DEAF:
             return
         if self.exchange is not None or self.paused or self._queue or self._pending:
-            self._pending += data
+            self._keep_pending(self._pending + data)
             if len(self._pending) > PENDING_BYTES:
                 self.transport.pause_reading()
+            self._keep_to_share()
             return
         self._take(data)
         if self._queue or self._pending:
@@ -226,12 +266,15 @@ class ClientConnection(Arriving):
 
     def pause_writing(self) -> None:
         self.paused = True
+        self._count_unread(self.transport.get_write_buffer_size())
+        self.router.loop.call_soon(self._keep_to_share)  # the transport is in the middle of its write
         self.mark = self.router.now()
         if self.exchange is not None:
             self.exchange.client_slow()
 
     def resume_writing(self) -> None:
         self.paused = False
+        self._count_unread(self.transport.get_write_buffer_size())
         if self.exchange is not None:
             self.exchange.client_caught_up()
         elif self._queue or self._pending:
@@ -255,7 +298,7 @@ class ClientConnection(Arriving):
                         self._refuse(self._refusal or error("caller_bad_request", "the request is not valid HTTP/1.1"))
                         break
                     self.served += 1
-                    self._working_bytes = request.held
+                    self._working = request
                     self.router.receive(self, request)
                 elif self._pending:
                     self._take_pending()
@@ -274,7 +317,8 @@ class ClientConnection(Arriving):
         self._pump()
 
     def _take_pending(self) -> None:
-        data, self._pending = self._pending, b""
+        data = self._pending
+        self._keep_pending(b"")
         self._feed_on(data)
         if len(self._pending) <= PENDING_BYTES:
             self.transport.resume_reading()
@@ -284,7 +328,7 @@ class ClientConnection(Arriving):
         if self.stage >= Stage.LINGER:
             return
         self._drop_body()
-        self._pending = b""
+        self._keep_pending(b"")
         if self._queue or self.transport.is_closing():
             if self.stage != Stage.DEAF:  # after what came before it
                 self.stage = Stage.DEAF
@@ -305,27 +349,28 @@ class ClientConnection(Arriving):
         )
         self._linger()
 
-    def _make_room(self, most: int) -> bool:
-        """Whether the bodies that the router holds are within `most` bytes, now that the slowest have made way."""
-        router = self.router
-        while router.buffered_bytes > most:
-            slowest = slowest_body(router.connections, router.now()) or self
-            slowest._refuse(
-                error("router_overloaded", "the router holds too many request bodies", retry_after=FULL_SECONDS)
-            )
-            if slowest is self:
-                return False
-            router.metrics.made_way["body"] += 1
-        return True
+    def _make_room(self) -> bool:
+        """Whether the request that is arriving still has its place, now that whoever holds most has made way."""
+        make_room(self.router, self.payer, self)
+        if self.router.budget.is_over(self.payer):
+            self.make_way()
+        return self.stage < Stage.DEAF
+
+    def _keep_to_share(self) -> None:
+        """What lies unread, on either side, is within the client's share, or something of it goes."""
+        if self.router.budget.is_over(self.origin):
+            make_room(self.router, self.origin, self)
 
     # The sweep
 
     def expire(self, now: float) -> None:
         """Called about once a second: closes what has taken too long."""
         unsent = self._unsent_bytes()
-        if unsent != self._unsent:  # the client takes some: no other clock runs meanwhile
-            self._unsent = unsent
-            self.mark = now
+        if unsent != self._unread_bytes:
+            if self.paused or unsent < self._unread_bytes:  # the client takes some: no other clock runs meanwhile
+                self.mark = now
+            self._count_unread(unsent)
+            self._keep_to_share()
         stage, age = self.stage, now - self.mark
         if unsent:
             if age > WRITE_SECONDS:

@@ -12,11 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genset.router import attempt
 from genset.router.added_fields import PREFILL, is_refusal
 from genset.router.continuation import why_not
-from genset.router.continuation.ask import (
-    length_event,
-    speaks_of_prefill,
-    tokens_left,
-)
+from genset.router.continuation.ask import length_event, speaks_of_prefill, tokens_left
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import COLD, FULL, Answer, Decision, Interrupt, Phase, Try, Wait
 from genset.router.errors import ErrorAnswer, in_band
@@ -204,8 +200,10 @@ class Exchange(Calling):
         numbers.failed(failure.outcome.value)
         numbers.tokens += sent.tokens - self.booked
         self.booked = sent.tokens
-        reason = why_not(self._json, sent, chat=self._api.chat)
-        left = tokens_left(self._json, sent.tokens)
+        parsed = self._json
+        reason = why_not(parsed, sent, chat=self._api.chat)
+        left = tokens_left(parsed, sent.tokens)
+        parsed = {}  # let go of, before anything waits
         full = not reason and left is not None and left <= 0
         now = self.router.now()
         decision = self.machine.broke(now, failure, word, "limit_reached" if full else reason, blame=blame)
@@ -229,7 +227,8 @@ class Exchange(Calling):
         keep = self.keeps_alive()
         connection, mask = self.connection_header(keep), self.router.mask
         head = good_head(self.machine, self.identity, content_type, headers, mask, connection)
-        self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.client.drop_collected()
+        self.write_whole(head, body)
         self._end(200, "", keep, now)
 
     def commit(self, out: bytes) -> None:

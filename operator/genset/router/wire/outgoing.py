@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from genset.router.wire.heads import early_head
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from genset.router.server import Router
     from genset.router.wire.downstream import ClientConnection
     from genset.router.wire.request import Request
+
+
+COPIED_BYTES: Final = 64 * 1024  # of a whole answer: one write is cheaper than two
 
 
 class Outgoing:
@@ -29,6 +32,14 @@ class Outgoing:
         self.head_sent = False
         self.last_events = False
         self._body_ended = False
+
+    def write_whole(self, head: bytes, body: bytes) -> None:
+        """An answer that is no stream. A large body is not copied once more."""
+        if len(body) <= COPIED_BYTES:
+            self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        else:
+            self.client.write(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)))
+            self.client.write(body)
 
     def open_stream(self, head: bytes, out: bytes) -> None:
         """Status, headers and first events in one write."""

@@ -226,6 +226,8 @@ class Reply:
     def _collect(self, data: bytes) -> None:
         self._collected.append(data)
         self._collected_bytes += len(data)
+        if not self._exchange.client.collects(len(data)):
+            return
         if 200 <= self.status < 300:
             if self._collected_bytes > RESPONSE_BYTES:
                 self._exchange.failed(
@@ -252,6 +254,7 @@ class Reply:
         """A complete answer, or something that only looks like one."""
         exchange = self._exchange
         body = b"".join(self._collected)
+        self._collected.clear()
         if not body:
             detail = f"answered {self.status} without a body"
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, detail, self.status))

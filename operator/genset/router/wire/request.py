@@ -8,10 +8,10 @@ from typing import Final
 class Request:
     """One request as it arrived. Header names are lower case; the last of a repeated header counts.
 
-    `path` is decoded, without the query. `held`: bytes that the router's budget counts for it.
+    `path` is decoded, without the query. `held`: bytes that the router's budget counts for it, in `payer`'s share.
     """
 
-    __slots__ = ("body", "headers", "held", "keep_alive", "method", "path", "version_10")
+    __slots__ = ("body", "headers", "held", "keep_alive", "method", "path", "payer", "version_10")
 
     def __init__(
         self,
@@ -22,6 +22,7 @@ class Request:
         keep_alive: bool,
         version_10: bool,
         held: int = 0,
+        payer: str = "",
     ) -> None:
         self.method = method
         self.path = path
@@ -30,6 +31,7 @@ class Request:
         self.keep_alive = keep_alive
         self.version_10 = version_10
         self.held = held
+        self.payer = payer
 
 
 #: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.

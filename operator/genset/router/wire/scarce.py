@@ -6,8 +6,9 @@ nobody else wants it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
+
+from genset.router.wire.holding import Worth
 
 if TYPE_CHECKING:
     from genset.router.server import Router
@@ -15,39 +16,60 @@ if TYPE_CHECKING:
 
 #: Of all connections so many are closed together where one is to be: the next newcomers then find room without a search.
 SHARE_CLOSED: Final = 256
+UNREAD_BYTES: Final = 16 * 1024  # up to here a connection has left nothing unread that is worth its end
 
 
-def slowest_body(connections: Iterable[ClientConnection], now: float) -> ClientConnection | None:
-    """Of the client that holds most bytes, the connection whose body comes most slowly; None where no body arrives."""
-    held: dict[str, int] = {}
-    arriving: list[ClientConnection] = []
-    for connection in connections:
-        size = connection.held_bytes
-        if size:
-            held[connection.origin] = held.get(connection.origin, 0) + size
-            if connection.brings_body:
-                arriving.append(connection)
+def make_room(router: Router, origin: str, asking: ClientConnection) -> None:
+    """Until a client holds no more bytes than it may: whoever holds most makes way, for as long as somebody can."""
+    while router.budget.is_over(origin):
+        found = _most_held(router)
+        if found is None:
+            return
+        if found is not asking:
+            router.metrics.made_way["body"] += 1
+        found.make_way()
+
+
+def _most_held(router: Router) -> ClientConnection | None:
+    """Of the client that holds most bytes: the request that arrives most slowly; else what has lain unread for longest,
+    or the largest answer that is being collected."""
+    held, now = router.budget.held, router.now()
     found: ClientConnection | None = None
-    most, slowest = 0, 0.0
-    for connection in arriving:
-        size, pace = held[connection.origin], connection.pace(now)
-        if found is None or size > most or (size == most and pace < slowest):
-            found, most, slowest = connection, size, pace
+    most: tuple[int, int, float] = (0, 0, 0.0)
+    for connection in router.connections:
+        if connection.transport.is_closing():
+            continue
+        if connection.arrives:
+            rank = (held(connection.payer), 2, -connection.pace(now))
+        elif connection.unread > UNREAD_BYTES:
+            rank = (held(connection.origin), 1, now - connection.mark)
+        elif connection.collecting:
+            rank = (held(connection.payer), 0, float(connection.held_bytes))
+        else:
+            continue
+        if found is None or rank > most:
+            found, most = connection, rank
     return found
 
 
-def close_oldest_idle(router: Router) -> bool:
-    """Closes the connection that has been idle longest, of the client that has most of them. Whether there was one."""
+def close_somebody(router: Router) -> bool:
+    """Closes connections of the client that has most of them, those first that matter least. Whether there was one.
+
+    What is half there or unread goes only of that client; of others, what is idle.
+    """
     now = router.now()
     counts: dict[str, int] = {}
-    idle: list[ClientConnection] = []
     for connection in router.connections:
         counts[connection.origin] = counts.get(connection.origin, 0) + 1
-        if connection.is_idle(now):
-            idle.append(connection)
-    idle.sort(key=lambda connection: (-counts[connection.origin], connection.mark))
-    closing = idle[: max(1, len(router.connections) // SHARE_CLOSED)]
-    for connection in closing:
-        connection.close()
+    most = max(counts.values(), default=0)
+    closable: list[tuple[int, int, float, ClientConnection]] = []
+    for connection in router.connections:
+        worth, count = connection.worth(now), counts[connection.origin]
+        if worth < (Worth.WORK if count == most else Worth.HALF):
+            closable.append((-count, worth, connection.mark, connection))
+    closable.sort(key=lambda found: found[:3])
+    closing = closable[: max(1, len(router.connections) // SHARE_CLOSED)]
+    for _, _, _, connection in closing:
+        connection.close_now()
     router.metrics.made_way["connection"] += len(closing)
     return bool(closing)
