@@ -423,7 +423,14 @@ class Backend:
             endpoint.breaker.withdraw()
 
     def verified(
-        self, endpoint: Endpoint, path: str, failure: Failure | None, now: float, began: float, *, only_here: bool = False
+        self,
+        endpoint: Endpoint,
+        path: str,
+        failure: Failure | None,
+        now: float,
+        began: float,
+        *,
+        only_here: bool = False,
     ) -> None:
         """Books a request of the router's own, without a byte of any client. `failure`: None if it was answered.
 

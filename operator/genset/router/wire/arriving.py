@@ -8,7 +8,7 @@ import httptools
 
 from genset.router.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
 from genset.router.codings import ACCEPTED, CodingError, TooLargeError, UnknownCodingError, is_plain, unpacked
-from genset.router.errors import FULL_SECONDS, ErrorAnswer, error, VOCABULARY
+from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
 from genset.router.wire.holding import LINE_BYTES, REQUEST_BYTES, Holding
 from genset.router.wire.known_head import KnownHeads
