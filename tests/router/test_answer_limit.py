@@ -60,6 +60,30 @@ async def test_a_refused_limit_is_lowered_to_what_is_left(tmp_path: Path, row: s
         }
 
 
+CAP = "max_tokens is too large: 32000. This model supports at most 16384 completion tokens, whereas you provided 32000."
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_cap_on_answers_is_kept_without_another_attempt(tmp_path: Path, stream: bool) -> None:
+    """What was refused was a number, not the request: `maxAttempts` counts what a request costs because others fail."""
+    cap = Status(400, steps.error_body(CAP, "invalid_request_error", "invalid_value"))
+    async with ScriptedUpstream([cap, REFUSALS["vLLM 0.12"]], default=Answer()) as only:
+        content = config(cloud(only.base_url), failover={"maxAttempts": 1})
+        async with RunningRouter(tmp_path, content) as router:
+            answer = await router.ask(chat(stream, max_tokens=32000))
+            assert (await router.state("cloud"))["breaker"]["state"] == "closed"
+        assert answer.complete and answer.headers["x-genset-attempts"].count("lower_max_tokens") == 2
+        assert [request["max_tokens"] for request in sent(only)] == [32000, 16384, 7942]
+
+
+async def test_a_field_of_ours_is_left_out_without_another_attempt(tmp_path: Path) -> None:
+    refusal = Status(400, steps.error_body("Unknown field stream_options", "invalid_request_error", None))
+    async with ScriptedUpstream([refusal], default=Answer()) as only:
+        async with RunningRouter(tmp_path, config(cloud(only.base_url), failover={"maxAttempts": 1})) as router:
+            assert (await router.ask(chat(stream=False))).complete
+        assert ["stream_options" in request for request in sent(only)] == [True, False]
+
+
 async def test_who_refused_a_limit_gets_it_lowered_from_then_on(tmp_path: Path) -> None:
     """As far as the policy says what fits: the numbers of the refusal hold for the refused request alone."""
     body = chat(max_completion_tokens=32000, messages=[{"role": "user", "content": "x" * 4000}])

@@ -74,8 +74,26 @@ _SENTENCES: Final = tuple(
         (r"`inputs` tokens \+ `max_new_tokens` must be <= NUMBER\W+given: NUMBER `inputs` tokens", "cp"),
         # Anthropic, and gateways before it.
         (r"input length and `max_tokens` exceed context limit: NUMBER \+ NUMBER > NUMBER", "pac"),
+        # Mistral: a prompt that fits is too large only together with the limit.
+        (r"Prompt contains NUMBER tokens and \d+ draft tokens, too large for model with NUMBER maximum context", "pc"),
         # vLLM from 0.11 on and TensorRT-LLM behind it: the limit alone is more than the context.
         (r"max_(?:completion_)?tokens=\d{1,12} cannot be greater than (?:max_model_len=)?(?:max_total_tokens=)?NUMBER", "c"),
+    )
+)  # fmt: skip
+
+#: How servers say that no answer of theirs may be longer. The last number, and what is to be added to it, is the most.
+_CAPS: Final = tuple(
+    (_pattern(sentence.replace("LIMIT", r"max_(?:new_|completion_|output_)?tokens")), more)
+    for sentence, more in (
+        (r"supports at most NUMBER (?:completion|output) tokens", 0),  # OpenAI, Azure
+        (r"\d > NUMBER, which is the maximum allowed number of output tokens", 0),  # Anthropic
+        (r"range of LIMIT (?:is|should be|must be) \[\d+, ?NUMBER\]", 0),  # DeepSeek, DashScope
+        (r"LIMIT \d+ exceeds the limit NUMBER", 0),  # LMDeploy
+        (r"maximum tokens you requested exceeds the model limit of NUMBER", 0),  # Bedrock
+        (r"maxOutputTokens value of \d+ but the supported range is from \d+ \(inclusive\) to NUMBER \(exclusive\)", -1),
+        # Groq, Cohere, OpenAI's Responses and newer models, TensorRT-LLM; not the sum of prompt and answer.
+        (r"(?<!\+ )(?<!\+ `)(?:LIMIT|max tokens)\W[^.]{0,80}?(?:less than or equal to|<=|at most) `?NUMBER", 0),
+        (r"LIMIT'?: integer above maximum value\. Expected a value <= NUMBER", 0),
     )
 )  # fmt: skip
 
@@ -89,6 +107,16 @@ def room_of(message: str) -> Room | None:
         found = pattern.search(message)
         if found is not None:
             return _room(dict(zip(letters, (int(number) for number in found.groups()), strict=True)))
+    return None
+
+
+def cap_of(message: str) -> int | None:
+    """The most tokens that a server lets any answer have, as its message says; None where it says nothing that is known."""
+    message = message[:MOST_MESSAGE_CHARACTERS]
+    for pattern, more in _CAPS:
+        found = pattern.search(message)
+        if found is not None:
+            return int(found.group(1)) + more
     return None
 
 
@@ -107,17 +135,20 @@ def lower_limit(asked: int, message: str, estimate: int, context: int | None, *,
     """The limit with which a server may take the request that it has refused; None: it will not take it.
 
     `asked`: the limit that it refused. `estimate`: tokens of the prompt as the router counts them. `context`: what it
-    holds as far as the policy says, for messages without numbers. `again`: it has refused a lowered one before, which
-    it may only where it did not say how long the prompt is.
+    holds as far as the policy says, for messages without numbers. `again`: it has refused a lowered one before, so that an
+    estimate of the prompt was too low.
     """
     room = room_of(message)
     if room is None:
+        cap = cap_of(message)
+        if cap is not None and LEAST_ANSWER_TOKENS <= cap < asked:
+            return cap
         if context is None or not _SPEAKS_OF_LIMIT.search(message[:MOST_MESSAGE_CHARACTERS]):
             return None
         room = Room(context, 0, least=True)
     if not room.least:
         left = room.context - room.prompt
-        return left if LEAST_ANSWER_TOKENS <= left < asked and not again else None
+        return left if LEAST_ANSWER_TOKENS <= left < asked else None
     left = room.context - max(room.prompt, estimate)
     if left < LEAST_ANSWER_TOKENS:
         return None

@@ -55,6 +55,7 @@ class RequestMachine(Selection):
         "_allowance",
         "_finish_seconds",
         "_late",
+        "_most_attempts",
         "_random",
         "_sent_at",
         "_streams",
@@ -94,6 +95,7 @@ class RequestMachine(Selection):
         self._testimony: Testimony | None = None  # most requests meet no failure
         self._streams = stream  # what the client gets; `stream` is what the upstream sends
         self._allowance = math.inf  # for the first token, from the request or the last sign of life
+        self._most_attempts = settings.max_attempts
         self._late: list[Backend] | None = None  # that were too slow for this request
         self._finish_seconds = 0.0
         self._random = random
@@ -125,7 +127,7 @@ class RequestMachine(Selection):
                 self._limited = wait if self._limited is None else min(wait, self._limited)
         if failure.rule.next is Next.NO and not self.continuing:
             return self._give_up(now)
-        if self.attempts >= self.settings.max_attempts or now >= self.deadline:
+        if self.attempts >= self._most_attempts or now >= self.deadline:
             return self._give_up(now)
         again = self._again(now, failure, candidate, endpoint)
         if again is not None:
@@ -144,12 +146,16 @@ class RequestMachine(Selection):
         return self._select(now)
 
     def once_more(self, now: float, failure: Failure, word: str) -> Decision:
-        """The server refused this way of asking, not the request: the same endpoint is asked in another way."""
+        """The server refused this way of asking, not the request: the same endpoint is asked in another way.
+
+        That is no attempt of its own: what was refused was ours.
+        """
         candidate, endpoint = self._current()
         self._record(now, word)
         self.last_failure = failure
-        if self.attempts >= self.settings.max_attempts or now >= self.deadline:
+        if now >= self.deadline:
             return self._give_up(now)
+        self._most_attempts += 1
         return self._try(now, candidate, endpoint)
 
     def broke(self, now: float, failure: Failure, kind_word: str, why_not: str = "", *, blame: bool = True) -> Decision:
@@ -182,7 +188,7 @@ class RequestMachine(Selection):
             why_not
             or not self.settings.continue_streams
             or self.continuations >= MOST_CONTINUATIONS
-            or self.attempts >= self.settings.max_attempts
+            or self.attempts >= self._most_attempts
             or now >= self.deadline
             or kind_word == "router_deadline"
         ):
@@ -237,7 +243,7 @@ class RequestMachine(Selection):
     def _others(self, now: float) -> bool:
         """Whether somebody else could be asked now if the running attempt were given up for its slowness."""
         settings = self.settings
-        if self.attempts >= settings.max_attempts:
+        if self.attempts >= self._most_attempts:
             return False
         begun = self._streams and self.phase == Phase.COMMIT
         if begun and (

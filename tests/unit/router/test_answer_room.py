@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.answer_room import limit_of, limit_that_fits, lower_limit, room_of, with_limit
+from genset.router.answer_room import cap_of, limit_of, limit_that_fits, lower_limit, room_of, with_limit
 
 OPENAI = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (1000 in the messages, 8000 in the completion). Please reduce the length of the messages or completion."  # noqa: E501
 #: server: message, context, prompt, whether the prompt may be longer than that
@@ -53,6 +53,10 @@ SEEN: dict[str, tuple[str, int, int, bool]] = {
     "TGI 2": (
         "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 32769. Given: 30 `inputs` tokens and "
         "999999999 `max_new_tokens`", 32769, 30, False,
+    ),
+    "Mistral": (
+        "Prompt contains 250 tokens and 0 draft tokens, too large for model with 8192 maximum context length",
+        8192, 250, False,
     ),
     "Anthropic": (
         "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length or `max_tokens` "
@@ -116,7 +120,7 @@ def test_the_limit_of_the_second_try(
 
 
 def test_only_who_does_not_say_how_long_the_prompt_is_is_asked_a_third_time() -> None:
-    assert lower_limit(8000, OPENAI, 900, None, again=True) is None
+    assert lower_limit(7192, OPENAI, 900, None, again=True) is None
     assert lower_limit(24768, SEEN["vLLM 0.12, counted to one too many"][0], 8000, None, again=True) == 22768
 
 
@@ -144,3 +148,68 @@ def test_requests_with_another_limit() -> None:
     assert with_limit(body, 300) == {"max_tokens": 300, "min_tokens": 300, "model": "m"} and body["max_tokens"] == 500
     assert with_limit(body, 500) is body and with_limit({"model": "m"}, 1) == {"model": "m"}
     assert with_limit({"max_completion_tokens": 9, "max_tokens": 3}, 5) == {"max_completion_tokens": 5, "max_tokens": 3}
+
+
+#: server: message, the most that it lets any answer have.
+CAPS: dict[str, tuple[str, int]] = {
+    "OpenAI": (
+        "max_tokens is too large: 32000. This model supports at most 16384 completion tokens, whereas you provided 32000.",
+        16384,
+    ),
+    "OpenAI, newer": (
+        "Invalid 'max_output_tokens': integer above maximum value. Expected a value <= 16384, but got 32000 instead.",
+        16384,
+    ),
+    "Anthropic": (
+        "max_tokens: 32000 > 8192, which is the maximum allowed number of output tokens for claude-3-5-sonnet-20241022",
+        8192,
+    ),
+    "DeepSeek": ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", 8192),
+    "DashScope": ("<400> InternalError.Algo.InvalidParameter: Range of max_tokens should be [1, 8192]", 8192),
+    "Groq": (
+        "`max_tokens` must be less than or equal to `8192`, the maximum value for `max_tokens` is less than the "
+        "`context_window` for this model", 8192,
+    ),
+    "Groq, the other name": ("`max_completion_tokens` must be less than or equal to `8192`, the maximum value", 8192),
+    "Bedrock": (
+        "The maximum tokens you requested exceeds the model limit of 8192. Try again with a maximum tokens value that is "
+        "lower than 8192.", 8192,
+    ),
+    "Cohere": (
+        "too many tokens: max tokens must be less than or equal to 4096, the max output for this model - received 32000.",
+        4096,
+    ),
+    "Gemini": (
+        "Unable to submit request because it has a maxOutputTokens value of 32000 but the supported range is from 1 "
+        "(inclusive) to 8193 (exclusive). Update the value and try again.", 8192,
+    ),
+    "TensorRT-LLM": ("max_new_tokens (32000) must be <= 7942", 7942),
+    "LMDeploy": ("The max_tokens 32000 exceeds the limit 7942", 7942),
+}  # fmt: skip
+NO_CAPS = (
+    "max_tokens must be an integer",
+    "max_tokens must be at least 1, got -1.",
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    "`inputs` tokens + `max_new_tokens` must be <= 8192.",
+    "top_logprobs must be less than or equal to 20. max_tokens is fine",
+    "Requests with max_tokens > 4096 must have stream=true",
+)
+
+
+@pytest.mark.parametrize("server", CAPS)
+def test_a_cap_on_answers_is_the_number_in_the_words(server: str) -> None:
+    message, most = CAPS[server]
+    assert cap_of(message) == most
+    assert lower_limit(32000, message, 250, None) == lower_limit(32000, message, 250, 4096) == most
+    assert lower_limit(most, message, 250, None) is None, "that is what was refused"
+    assert lower_limit(32000, message, 250, None, again=True) == most, "it may come behind a refusal of the sum"
+
+
+@pytest.mark.parametrize("message", NO_CAPS)
+def test_other_words_name_no_cap(message: str) -> None:
+    assert cap_of(message) is None and lower_limit(32000, message, 250, None) is None
+
+
+def test_what_a_cap_says_is_read_only_as_far_as_it_may_be() -> None:
+    assert lower_limit(32000, "max_tokens must be <= 3", 250, None) is None, "no answer fits in that"
+    assert cap_of("x" * 5000 + CAPS["Groq"][0]) is None

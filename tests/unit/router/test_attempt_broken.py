@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from genset.router.breaker import State
-from genset.router.decisions import Interrupt, Phase, Try
+from genset.router.decisions import Answer, Interrupt, Phase, Try
 from genset.router.outcome import Outcome
 from tests.unit.router.machines import cloud, committed, fail, house, machine, where
 
@@ -76,6 +76,19 @@ def test_a_refused_way_of_asking_is_asked_otherwise() -> None:
     assert where(one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")).startswith("second")
     assert where(one.once_more(3.0, fail(Outcome.REJECTED, status=400), "no_prefill")).startswith("second")
     assert one.trail[-1].startswith("second:no_prefill:")
+
+
+def test_asking_otherwise_is_no_attempt() -> None:
+    one = machine(cloud("first"), cloud("second"), max_attempts=1)
+    one.begin(0.0)
+    for number in range(3):
+        one.sent(1.0)
+        assert where(one.once_more(1.0, fail(Outcome.REJECTED, status=400), f"lower_{number}")).startswith("first")
+    assert one.attempts == 4, "calls are counted as they are"
+    assert isinstance(one.failed(2.0, fail(Outcome.SERVER_ERROR)), Answer)
+    late = machine(cloud("first"), deadline=5.0)
+    late.begin(0.0)
+    assert isinstance(late.once_more(5.0, fail(Outcome.REJECTED, status=400), "no_stream"), Answer)
 
 
 def test_breaks_open_the_breaker() -> None:
