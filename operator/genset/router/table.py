@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-import orjson
-
 from genset.router.answer_room import SMALL_ANSWER_TOKENS, limit_of
 from genset.router.backend import Backend
 from genset.router.catalogue import catalogue, some_names
@@ -19,6 +17,7 @@ from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, Route
 from genset.router.decisions import Candidate
 from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
 from genset.router.evidence import evidence
+from genset.router.tolerant import dumps
 
 MODEL_BYTES: Final = 256  # of a model's name; a longer one is nobody's
 MODELS_KEPT: Final = 1024  # whose routes are remembered
@@ -213,15 +212,15 @@ def estimate_tokens(request: dict[str, Any]) -> int:
 
 def _json_bytes(value: Any) -> int:
     try:
-        return len(orjson.dumps(value))
-    except TypeError:  # nested more deeply than orjson writes; refused where the body is written
+        return len(dumps(value))
+    except (TypeError, ValueError):  # nested more deeply than orjson writes; refused where the body is written
         return 0
 
 
 def _text_bytes(value: Any, depth: int = 3) -> int:
     """Text in a string, in content parts, in a batch; no deeper than the API nests (hostile bodies do)."""
     if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode())
+        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, list) and depth:
         if value and isinstance(value[0], int):  # already tokens
             return BYTES_PER_TOKEN * len(value)

@@ -21,11 +21,13 @@ from genset.router.bodies import (
     TREE_BYTES_PER_BYTE,
     NoRoom,
     RefusedBody,
+    again,
     most_tree_bytes,
     parsing_bytes,
     read,
     tree_bytes,
 )
+from genset.router.tolerant import has_long_number
 
 ROUTER = Path(bodies.__file__).parent
 ROOM = 1 << 40
@@ -262,3 +264,59 @@ def test_a_body_is_read_as_it_is_or_refused_for_a_key(
     else:
         with pytest.raises(RefusedBody):
             read(data, ROOM)
+
+
+# What is read as it was sent
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**60, 2**63, 7])
+@pytest.mark.parametrize("pad", [0, 10, 100_000])
+def test_whole_numbers_stay_what_they_are(number: int, pad: int) -> None:
+    sent = {"model": "m", "prompt": "some words " * pad, "seed": number, "x": [{"y": number, "z": 0.5}]}
+    for written in (json.dumps(sent), json.dumps(sent, indent=1)):
+        assert read(written.encode(), ROOM) == again(written.encode()) == sent
+
+
+@given(st.integers(0, 3000), st.integers(1, 40), st.integers(0, 60))
+def test_a_long_number_is_found_wherever_it_stands(before: int, digits: int, behind: int) -> None:
+    data = b"x" * before + b"7" * digits + b"y" * behind
+    assert has_long_number(data) is (digits >= 19)
+
+
+@given(
+    st.lists(st.sampled_from([r"\ud83d", r"\uDE00", "a", r"\\", r"\\ud83d", "ü", r"\"", r"\n"]), min_size=1, max_size=8)
+)
+def test_half_characters_stay_what_they_are(parts: list[str]) -> None:
+    written = '{"model":"m","messages":[{"role":"user","content":"%s"}],"x":1}' % "".join(parts)  # noqa: UP031
+    assert read(written.encode(), ROOM) == again(written.encode()) == json.loads(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        rb'{"model":"m","x":"\ud83d","x":1}',
+        rb'{"model":"m","x":"\ud83d","X":1}',
+        b'{"model":"m","x":' + b"[" * 300 + rb'"\ud83d"' + b"]" * 300 + b',"pad":"' + b"x" * 400 + b'"}',
+    ],
+)
+def test_half_characters_open_no_way_around_the_checks(written: bytes) -> None:
+    with pytest.raises(RefusedBody):
+        read(written, ROOM)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        rb'{"model":"\ud83d"}',
+        rb'{"\ud83d":1}',
+        rb'{"x":"\ud83d",}',
+        rb'{"x":"\ud83d","y":NaN}',
+        rb'{"x":"\ud83d","y":1e999}',
+        b'{"x":"\\ud83d","y":"\xff"}',
+        b'{"x":"\\ud83d","y":"\x01"}',
+        b'{"x":"\xed\xa0\xbd"}',
+    ],
+)
+def test_what_no_answer_holds_is_no_json(written: bytes) -> None:
+    with pytest.raises(orjson.JSONDecodeError):
+        read(written, ROOM)

@@ -27,7 +27,7 @@ def prompt_key(request: Mapping[str, Any], tokens: int) -> int | None:
         return crc32(text) if text else None
     key = None
     for role, _, text, _ in _read(messages, left):
-        key = crc32(text, crc32(role.encode() if type(role) is str else b"", key or 0))
+        key = crc32(text, crc32(role.encode("utf-8", "surrogatepass") if type(role) is str else b"", key or 0))
     return key
 
 
@@ -77,7 +77,7 @@ def _start(value: Any, most: int) -> Any:
 def _text(value: Any, most: int) -> bytes:
     """At most `most` bytes of a string, of content parts, or of a prompt that is tokens already."""
     if type(value) is str:
-        return value[:most].encode()[:most]
+        return value[:most].encode("utf-8", "surrogatepass")[:most]
     if type(value) is not list or not value:
         return b""
     if type(value[0]) is int:
@@ -91,7 +91,7 @@ def _text(value: Any, most: int) -> bytes:
     for part in value:
         text = part.get("text") if type(part) is dict else part
         if type(text) is str:
-            out += text[: most - len(out)].encode()
+            out += text[: most - len(out)].encode("utf-8", "surrogatepass")
         if len(out) >= most:
             break
     return out[:most]

@@ -7,11 +7,10 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from genset.router.added_fields import PREFILL, STREAM, added_to, refused_field
 from genset.router.aggregate import can_rebuild
 from genset.router.answer_room import limit_of, limit_that_fits, lower_limit, with_limit
+from genset.router.bodies import again
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
@@ -140,7 +139,7 @@ class Calling(Outgoing):
         """The request's JSON, parsed anew if it was let go of, and not kept: a tree can be many times as large."""
         tree = self._tree
         if tree is None:
-            tree = orjson.loads(self.request.body)
+            tree = again(self.request.body)
         return tree
 
     def forget_tree(self) -> None:

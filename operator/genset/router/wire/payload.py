@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, ClassVar, Final, final
 
-import orjson
-
 from genset.router.added_fields import OPTIONS, TWINS, sent_name
 from genset.router.backend import Backend
 from genset.router.endpoint import Endpoint
+from genset.router.tolerant import dumps
 
 
 @final
@@ -94,7 +93,7 @@ def body_for(
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         elif not provider.usage_option:
             body.pop("stream_options", None)
-    return orjson.dumps(body)
+    return dumps(body)
 
 
 def bound_names(backend: Backend, api: Api, request: dict[str, Any], refused: Collection[str]) -> dict[str, str]:
