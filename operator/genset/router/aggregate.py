@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from genset.router.events import index_of
 from genset.router.tolerant import dumps, loads
 from genset.router.wire.payload import Api
 
@@ -52,10 +53,7 @@ _WHOLE_ONLY: Final = {
     "return_routed_experts": "SGLang: whole answers only",
 }
 
-
-_UNKNOWN: Final = "an event has an unknown form"
-
-
+UNKNOWN_FORM: Final = "sent an event of an unknown form"  # which a client that reads the stream may know
 _WHOLE_KEYS: Final = frozenset(_WHOLE_ONLY)
 
 
@@ -115,7 +113,7 @@ class Aggregator:
         try:
             self._chunk(chunk)
         except (TypeError, AttributeError, ValueError):
-            self._fault = self._fault or _UNKNOWN
+            self._fault = self._fault or UNKNOWN_FORM
         return not self._fault
 
     def add_text(self, index: int, key: str, text: str) -> None:
@@ -130,7 +128,7 @@ class Aggregator:
         try:
             return self._answer()
         except (TypeError, AttributeError) as problem:  # numbers that cannot be ordered, values nested too deeply, ...
-            raise CannotRebuildError(_UNKNOWN) from problem
+            raise CannotRebuildError(UNKNOWN_FORM) from problem
 
     def _answer(self) -> bytes:
         choices = [self._choices[index] for index in sorted(self._choices)]
@@ -147,7 +145,7 @@ class Aggregator:
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         for choice in chunk.get("choices") or ():
-            index = choice.get("index") or 0
+            index = index_of(choice) or 0
             known = self._choices.get(index)
             if known is None:
                 known = self._choices[index] = _Choice(index)
@@ -186,7 +184,7 @@ class _Choice:
         if delta is None:
             delta = choice.get("message")  # where both come, it repeats what was said (Perplexity)
         if delta:
-            self._delta(delta)
+            self._delta({"content": delta} if isinstance(delta, str) else delta)
         fields = self.fields
         for key, value in choice.items():
             if key == "delta" or key == "index" or key == "message":
@@ -210,15 +208,15 @@ class _Choice:
                 known.parts.append(value)
             elif key == "tool_calls" and value is not None:
                 message[key] = self._calls
-                for entry in value:
+                for entry in [value] if isinstance(value, dict) else value:
                     self._call(entry)
-            else:
+            elif key not in _STREAM_ONLY:
                 _accumulate(message, key, value)
 
     def _call(self, entry: dict[str, Any]) -> None:
         identity = entry.get("id")
-        index: Any = entry.get("index")
-        counted = index is not None
+        index = index_of(entry) or 0
+        counted = entry.get("index") is not None
         another = False
         if not counted:
             same = [at for at, call in self._calls if call.get("id") == identity] if identity else []
@@ -283,6 +281,8 @@ def _is_another(call: dict[str, Any], entry: dict[str, Any]) -> bool:
         return False
     said = known.get("arguments")
     text = _text(said) if isinstance(said, _Text) else said
+    if not text and not function.get("arguments"):  # two that need none
+        return bool(known.get("name"))
     try:
         return isinstance(loads(text.encode()) if isinstance(text, str) else text, dict)
     except ValueError:

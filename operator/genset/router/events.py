@@ -29,8 +29,11 @@ _RETURN: Final = ord("\r")
 #: Parts of a delta that are no part of the answer: who speaks, and padding against eavesdroppers (OpenAI).
 _NO_TOKEN: Final = frozenset({"role", "obfuscation"})
 _BLANK: Final = b" \t\r\n"
-#: How a body begins that is an event stream. Fields of other names are ignored, so nobody begins with one.
+#: How a body begins that is an event stream, unless it begins with lines that are ignored; and how one that is none.
 _BEGINNINGS: Final = (b"data:", b":", b"event:", b"id:", b"retry:")
+_OTHERS: Final = (b"{", b"[", b'"', b"<")
+BEGINNING_BYTES: Final = 1024  # of a body, behind blank lines, in which it shows whether it is an event stream
+_MOST_DIGITS: Final = 9
 _MOST_TOKENS: Final = 1 << 53  # beyond it a count is nonsense
 
 
@@ -44,7 +47,8 @@ def is_suspicious(data: bytes, start: int, end: int) -> bool:
     """Whether these bytes, one event, need a parse: they hold a finish_reason, an error, or no choice of an answer.
 
     None of these marks can come from text inside a JSON string, where every quote is escaped. `""`, 0 and false are
-    no finish_reason, like null: some servers write them into every event (`""`: SGLang 0.4.3, Ollama 0.1.37).
+    no finish_reason, like null: some servers write them into every event (`""`: SGLang 0.4.3, Ollama 0.1.37). Behind
+    one that is none there may be another: extensions have keys of the same name.
     """
     mark = data.find(_FINISH, start, end)
     if mark >= 0:  # of a choice, so there is one
@@ -54,7 +58,7 @@ def is_suspicious(data: bytes, start: int, end: int) -> bool:
         first = data[mark]
         if first != _N and not _is_null(first, data[mark + 1]):
             return True
-        return data.find(_ERROR, start, end) >= 0
+        return data.find(_FINISH_KEY, mark, end) >= 0 or data.find(_ERROR, start, end) >= 0
     if data.find(_CHOICES, start, end) < 0 and data.find(_SPACED_CHOICES, start, end) < 0:
         return True
     return data.find(_FINISH_KEY, start, end) >= 0 or data.find(_ERROR, start, end) >= 0
@@ -97,7 +101,25 @@ def begins_stream(data: bytes) -> bool | None:
     begun = data.removeprefix(BYTE_ORDER_MARK).lstrip(_BLANK)
     if begun.startswith(_BEGINNINGS):
         return True
-    return None if any(whole.startswith(begun) for whole in (*_BEGINNINGS, BYTE_ORDER_MARK)) else False
+    if begun.startswith(_OTHERS):
+        return False
+    if b"\ndata:" in begun[:BEGINNING_BYTES].replace(b"\r", b"\n"):
+        return True
+    return None if len(begun) <= BEGINNING_BYTES else False
+
+
+def index_of(choice: dict[str, Any]) -> int | None:
+    """The number of a choice, or of a tool call; 0 where it has none, None where it is no number. Some write text or floats."""
+    index = choice.get("index")
+    if index is None:
+        return 0
+    if isinstance(index, int):
+        return index
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    if isinstance(index, str) and len(index) <= _MOST_DIGITS and (not index or index.isdecimal()):
+        return int(index or "0")
+    return None
 
 
 def has_token(choice: dict[str, Any]) -> bool:
@@ -111,7 +133,14 @@ def has_token(choice: dict[str, Any]) -> bool:
         for key, value in delta.items():
             if value and key not in _NO_TOKEN:
                 return True
+    elif delta:
+        return True
     return False
+
+
+def holds_content(choices: Any) -> bool:
+    """Whether any of these choices brings a part of the answer: an error beside it is then no error."""
+    return isinstance(choices, list) and any(isinstance(choice, dict) and has_token(choice) for choice in choices)
 
 
 def counts_of(usage: dict[str, Any]) -> tuple[int, int]:

@@ -41,6 +41,7 @@ class Forward(StreamReader):
         "_pending",
         "_texts",
         "_transcript",
+        "held_bytes",
         "kept",
         "kept_bytes",
         "told_usage",
@@ -57,6 +58,7 @@ class Forward(StreamReader):
         super().__init__(choices=choices, bad_finishes=bad_finishes, frames=frames)
         self._hide_usage = hide_usage
         self._held: list[bytes] = []
+        self.held_bytes = 0
         self._pending: list[bytes] | None = None  # what the block in work has let through so far
         self._fast = False
         self._texts: list[bytes] = []  # newer than `kept`: of forwarded events that were like the template
@@ -222,8 +224,8 @@ class Forward(StreamReader):
         self._held.clear()
         return held
 
-    def _end_mark(self) -> bytes:
-        out = super()._end_mark()
+    def _end_mark(self, event: bytes) -> bytes:
+        out = super()._end_mark(event)
         if self.done and self._course is not None and self._frames is not None:
             self._frames.learn(self._course, b"")
         return out

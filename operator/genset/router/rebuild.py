@@ -10,11 +10,11 @@ from typing import Any, Final, final
 
 import orjson
 
-from genset.router.aggregate import Aggregator, CannotRebuildError
-from genset.router.events import event_end
+from genset.router.aggregate import UNKNOWN_FORM, Aggregator, CannotRebuildError
+from genset.router.events import event_end, index_of
 from genset.router.frame import FINISH, OPENING, TEXT
 from genset.router.frames import Frames
-from genset.router.sse import HOLD_BYTES, NO_JSON, NO_TOKEN, ONLY, StreamReader
+from genset.router.sse import NO_JSON, ONLY, StreamReader
 from genset.router.template import decode, is_exact, learn
 from genset.router.tolerant import has_long_number, loads_slowly
 from genset.router.transcript import payload_of
@@ -44,12 +44,12 @@ class Rebuild(StreamReader):
 
     def answer(self) -> bytes:
         """The body of the whole answer. Raises CannotRebuildError."""
-        if self._framed is not None and not self.failed:
+        if self._framed is not None:
             if self._framed.complete:
                 return self._framed.answer(b"".join(self._raw))
             self._leave_frame()
         self._flush()
-        if self.failed:
+        if self.failed and not self.finished:  # what comes behind a finished answer is no part of it
             raise CannotRebuildError(self.fault)
         answer = self._aggregated().answer()
         if self._course is not None and self._frames is not None:
@@ -59,10 +59,10 @@ class Rebuild(StreamReader):
     def tokens(self) -> int:
         return self._tokens
 
-    def end(self) -> bytes:
+    def end(self, verified: bool = True) -> bytes:
         if self._framed is None:
             self._flush()
-        return super().end()
+        return super().end(verified)
 
     def _events(self, data: bytes) -> bytes:
         progress = False  # comments are none
@@ -83,6 +83,8 @@ class Rebuild(StreamReader):
             position = end + 2
             if self._raw and self._framed is None:
                 self._flush()
+                if self.failed:
+                    break
             if self._one(event):
                 progress = True
             if self.failed or self.done:
@@ -99,7 +101,6 @@ class Rebuild(StreamReader):
         assert framed is not None
         if part == OPENING:
             self._key, self._index = framed.template.key, 0
-            self.held_bytes += len(event)
         elif part == TEXT:
             self.opened = True
             self._tokens += 1
@@ -131,16 +132,11 @@ class Rebuild(StreamReader):
         closing, token = self._take_choices(choices if isinstance(choices, list) else [])
         if self.failed:
             return b""
-        opened = self.opened or closing or token
-        if not opened:
-            self.held_bytes += len(event)
-            if self.held_bytes > HOLD_BYTES:
-                return self._fail(NO_TOKEN)
-        self.opened = opened
+        opened = self.opened = self.opened or closing or token
         if has_long_number(event):
             chunk = _exact(event, chunk)
         if not self._aggregated().add(chunk):
-            return self._fail("sent an event of an unknown form")
+            return self._fail(UNKNOWN_FORM)
         if opened and choices:
             self._tokens += token
             if not closing:
@@ -155,7 +151,7 @@ class Rebuild(StreamReader):
         template = learn(event + b"\n\n", chunk)
         if template is not None:
             self._template, self._key = template, template.key
-            self._index = chunk["choices"][0].get("index") or 0
+            self._index = index_of(chunk["choices"][0]) or 0
 
     def _flush(self) -> None:
         """Puts the texts of events that were alike into the answer."""
@@ -167,6 +163,7 @@ class Rebuild(StreamReader):
         raw.clear()
         if text is None:
             self._fail(NO_JSON)
+            self.finished = False  # this was a part of the answer
         else:
             self._aggregated().add_text(self._index, self._key, text)
 

@@ -14,20 +14,20 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.events import BYTE_ORDER_MARK, DATA, DONE, counts_of, has_token, is_whole
+from genset.router.events import BYTE_ORDER_MARK, DATA, DONE, counts_of, has_token, holds_content, index_of, is_whole
 from genset.router.frame import OPENING, UNKNOWN, Framed
 from genset.router.frames import LEARNED_EVENTS, Frames
 from genset.router.in_band import as_error, error_in
 from genset.router.template import Template
 from genset.router.tolerant import loads_slowly
 
-HOLD_BYTES: Final = 256 * 1024  # held back before the first token; more is something other than an answer
+HOLD_BYTES: Final = 4 * 1024 * 1024  # held back before the first token: the ids of a long prompt, many empty deltas
 EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a delta, not a runaway
 MOST_LINES: Final = 65_536  # of a single event: a line by itself takes twenty times its bytes
 NO_JSON: Final = "sent an event that is no JSON"
 CUT: Final = "ended inside an event"
 IN_BAND: Final = "sent an error inside the stream"
-NO_TOKEN: Final = "sent no token in its first 256 KiB"
+NO_TOKEN: Final = "sent no token in its first 4 MiB"
 
 ONLY: Final = frozenset({0})  # index of the choice where there is but one
 _NONE: Final[frozenset[int]] = frozenset()
@@ -48,7 +48,8 @@ class StreamReader(ABC):
     finish_reason, and nothing of the answer came after it: the answer is complete if the stream ends here), `done`
     ([DONE] came, and every choice has had its finish_reason), `failed` (the stream must not go on; `fault` says why,
     `error` holds an error object the upstream sent in-band). `read` counts the events that were read one by one: once
-    the answer is finished, all of them are. `wrote_on`: something of the answer has come after a finish_reason.
+    the answer is finished, all of them are. `wrote_on`: something of the answer has come after a finish_reason. `marked`:
+    [DONE] came, and went on as it was sent.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class StreamReader(ABC):
         "_course",
         "_framed",
         "_frames",
+        "_returned",
         "_seen",
         "_tail",
         "_tail_bytes",
@@ -70,7 +72,7 @@ class StreamReader(ABC):
         "failed",
         "fault",
         "finished",
-        "held_bytes",
+        "marked",
         "opened",
         "read",
         "usage",
@@ -88,6 +90,7 @@ class StreamReader(ABC):
         self._bad_finishes = bad_finishes  # finish_reasons by which a provider says that it broke off
         self._tail: list[bytes] = []
         self._tail_bytes = 0
+        self._returned = False  # the last byte was a CR: an LF at the beginning of the next belongs to it
         self._seen = _NONE  # choices that have come
         self._closed = _NONE  # and those that have had a finish_reason
         self._written_on = _NONE  # and of these, those that have gone on since
@@ -97,12 +100,12 @@ class StreamReader(ABC):
         self._course: list[bytes] | None = None  # events that were read one by one, where a frame is to be learned
         self._template: Template | None = None
         self._unlike = 0  # events that were not like the template, since the last that was
-        self.held_bytes = 0
         self.read = 0
         self.opened = False
         self.wrote_on = False
         self.finished = False
         self.done = False
+        self.marked = False
         self.failed = False
         self.fault = ""
         self.error: dict[str, Any] | None = None
@@ -112,28 +115,29 @@ class StreamReader(ABC):
         """Whole events that may be forwarded now; empty while held back, or when none is complete."""
         if self.failed or self.done:
             return b""
+        if self._returned:
+            self._returned = False
+            data = data.removeprefix(b"\n")
+        if _RETURN in data:
+            # CRLF and lone CR end a line too. A raw CR cannot stand inside JSON, so this changes no payload.
+            self._returned = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._tail:
-            # After a CR that waits for its LF anything ends the line.
-            if _NEWLINE not in data and _RETURN not in data and not self._tail[-1].endswith(b"\r"):
+            if _NEWLINE not in data:
                 return self._stash(data)
             data = b"".join((*self._tail, data))
             self._tail.clear()
             self._tail_bytes = 0
-        if _RETURN in data:
-            # CRLF and lone CR end a line too. A raw CR cannot stand inside JSON, so this changes no payload.
-            keep = data.endswith(b"\r")  # the LF may be on its way
-            if keep:
-                data = data[:-1]
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            if keep:
-                return self._whole(data, b"\r")
-        return self._whole(data, b"")
+        return self._whole(data)
 
-    def end(self) -> bytes:
-        """The body ended cleanly. Returns what may still be forwarded; afterwards `done` or `failed` is set."""
+    def end(self, verified: bool = True) -> bytes:
+        """The body ended cleanly. Returns what may still be forwarded; afterwards `done` or `failed` is set.
+
+        `verified`: and not only with its connection. Then a server that gave fewer choices than asked for meant that.
+        """
         out = b""
         if not (self.failed or self.done) and self._tail:
-            rest = b"".join(self._tail).replace(b"\r", b"\n").strip(b"\n").removeprefix(BYTE_ORDER_MARK)
+            rest = b"".join(self._tail).strip(b"\n").removeprefix(BYTE_ORDER_MARK)
             self._tail.clear()
             # Some servers leave out the blank line after the last event. A cut event never parses.
             if rest and is_whole(rest):
@@ -143,7 +147,7 @@ class StreamReader(ABC):
             elif rest and self.wrote_on:
                 self._fail(CUT)
         if not (self.failed or self.done):
-            if self.finished or self._finished_late():
+            if self.finished or (verified and self._all_closed()) or self._finished_late():
                 self.finished = self.done = True
             else:
                 self._fail("ended without a finish_reason")
@@ -161,13 +165,13 @@ class StreamReader(ABC):
             self._fail("sent an event without end")
         return b""
 
-    def _whole(self, data: bytes, carriage_return: bytes) -> bytes:
+    def _whole(self, data: bytes) -> bytes:
         cut = data.rfind(b"\n\n")
         if cut < 0:
-            return self._stash(data + carriage_return) if data or carriage_return else b""
+            return self._stash(data) if data else b""
         cut += 2
-        if cut != len(data) or carriage_return:
-            self._stash(data[cut:] + carriage_return)
+        if cut != len(data):
+            self._stash(data[cut:])
             data = data[:cut]
         data = self._events(data)
         if data and self.opened:
@@ -179,7 +183,7 @@ class StreamReader(ABC):
         framed = self._framed
         if framed is not None:
             if event == _END:
-                return self._end_mark()
+                return self._end_mark(event)
             part = framed.part(event)
             if part != UNKNOWN:
                 self.read += 1
@@ -216,7 +220,7 @@ class StreamReader(ABC):
     def _event(self, event: bytes) -> bytes:
         """One event through the whole check."""
         if event == _END:
-            return self._end_mark()
+            return self._end_mark(event)
         if event.startswith(DATA) and event[-1] == _CLOSE and _NEWLINE not in event:  # almost always
             return self._object(event[6:], event, False)
         if event.count(b"\n") > MOST_LINES:
@@ -231,13 +235,13 @@ class StreamReader(ABC):
             elif line.startswith(b"error:"):  # llama.cpp before 2025
                 payload.append(line[6:].strip())
                 named_error = True
-            elif not line.startswith(b":") and not _is_name(line):
+            elif not line.startswith(b":") and _is_damaged(line):
                 return self._fail("sent a line that is no event")
         body = b"\n".join(payload).strip()
         if not body:
             return b""  # keeps the upstream connection alive, not the client's: openai-python fails on empty data
         if body == b"[DONE]":
-            return self._end_mark()
+            return self._end_mark(event)
         if body[:1] != b"{" or body[-1:] != b"}":
             if named_error:
                 self.error = {"message": body[:_WORDS_BYTES].decode("utf-8", "replace")}
@@ -254,7 +258,8 @@ class StreamReader(ABC):
             except ValueError:
                 return self._fail(NO_JSON)
         self.read += 1
-        if named_error or not chunk.get("choices") or chunk.get("error"):
+        choices = chunk.get("choices")
+        if named_error or not choices or (chunk.get("error") and not holds_content(choices)):
             error = error_in(chunk)
             if error is None and named_error:
                 error = as_error(chunk)
@@ -279,8 +284,8 @@ class StreamReader(ABC):
             if not isinstance(choice, dict):
                 self._fail("sent a choice that is no object")
                 return closing, token
-            index = choice.get("index") or 0
-            if not isinstance(index, int):
+            index = index_of(choice)
+            if index is None:
                 self._fail("sent a choice whose index is no number")
                 return closing, token
             if index not in self._seen:
@@ -303,16 +308,20 @@ class StreamReader(ABC):
             self.finished = len(self._closed) >= self._choices and self._seen <= self._closed and not self._written_on
         return closing, token
 
-    def _end_mark(self) -> bytes:
+    def _all_closed(self) -> bool:
+        """Whether each choice that has come is finished, however many were asked for."""
+        return bool(self._closed) and self._seen <= self._closed and not self._written_on
+
+    def _end_mark(self, event: bytes) -> bytes:
         """[DONE]: the server's own word for the end, which is believed of choices that have had a finish_reason."""
         if self.finished or (self._closed and self._seen <= self._closed) or self._finished_late():
-            self.finished = self.done = True
+            self.finished = self.done = self.marked = True
             if self._framed is not None and self._frames is not None:
                 if self._framed.complete:
                     self._frames.alike()
                 else:
                     self._leave_frame()
-            return DONE
+            return event + b"\n\n"
         return self._fail("ended without a finish_reason")
 
     def _fail(self, fault: str) -> bytes:
@@ -345,9 +354,15 @@ class StreamReader(ABC):
         return False
 
 
-def _is_name(line: bytes) -> bool:
-    """Whether a line may be a field of a name that nobody knows, and not one that was damaged on its way."""
-    try:
-        return line.partition(b":")[0].decode().isprintable()
-    except UnicodeDecodeError:
+def _is_damaged(line: bytes) -> bool:
+    """Whether a line that is no known field was one with data before its name was damaged on its way.
+
+    Any other line is ignored, whatever stands in it (WHATWG HTML, 9.2.6). One that holds what JSON is made of, under a
+    name that nobody would choose, may have been a part of the answer.
+    """
+    if not (b"{" in line or b"}" in line or b'"' in line):
         return False
+    try:
+        return not line.partition(b":")[0].decode().isprintable()
+    except UnicodeDecodeError:
+        return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from genset.router.events import data_of, has_token
+from genset.router.events import data_of, has_token, index_of
 from genset.router.template import decode
 from genset.router.tolerant import loads, mended
 
@@ -89,7 +89,7 @@ class Transcript:
             if not isinstance(choice, dict):
                 self.special = self.special or "garbage"
                 continue
-            if choice.get("index"):
+            if index_of(choice) != 0:
                 self.special = self.special or "several_choices"
             if choice.get("logprobs"):
                 self.special = self.special or "logprobs"

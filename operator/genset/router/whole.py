@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.events import BYTE_ORDER_MARK
+from genset.router.events import BYTE_ORDER_MARK, holds_content
 from genset.router.in_band import error_in, told_by
 from genset.router.tolerant import loads
 
 _loads: Final = orjson.loads
 _HEAD_BYTES: Final = 4096  # of an answer in which its list usually begins
+_EDGE_BYTES: Final = 256  # of an answer, at both ends, in which an error beside the list would begin or stand
+_ERROR: Final = b'"error"'
 _GAP_BYTES: Final = 64  # white space between the key and its first object
 _BLANK: Final = b" \t\r\n"
 _FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
@@ -50,7 +52,7 @@ def fault_of(
         word = finish[1].decode()
         if word in bad_finishes:
             return f"gave up with finish_reason {word}"
-    if verified and text[-1:] == b"}" and text.find(b'"error"', 0, 64) < 0 and _has(text, part):
+    if verified and text[-1:] == b"}" and not _speaks_of_error(text) and _has(text, part):
         return None
     try:
         parsed = loads(text)
@@ -63,9 +65,18 @@ def fault_of(
     if not isinstance(parsed, dict):
         return "sent an answer that is no JSON object"
     found = parsed.get(part)
-    if isinstance(found, list) and any(isinstance(one, dict | list) for one in found):
+    good = part != "choices" or not parsed.get("error") or holds_content(found)
+    if good and isinstance(found, list) and any(isinstance(one, dict | list) for one in found):
         return None
     return error_in(parsed) or told_by(parsed) or f"sent an answer without {part}"
+
+
+def _speaks_of_error(text: bytes) -> bool:
+    """Whether an error may stand before the answer's list or behind it: one that is none is short."""
+    size = len(text)
+    if size <= 2 * _EDGE_BYTES:
+        return text.find(_ERROR) >= 0
+    return text.find(_ERROR, 0, _EDGE_BYTES) >= 0 or text.find(_ERROR, size - _EDGE_BYTES) >= 0
 
 
 def _has(text: bytes, part: str) -> bool:

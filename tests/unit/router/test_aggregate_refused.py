@@ -18,7 +18,7 @@ DAMAGED: dict[str, list[bytes]] = {
     "no choice": [orjson.dumps(chunk(usage=USAGE))],
     "nothing": [],
     "no JSON": [b'{"choices": [oops]}', orjson.dumps(chunk(delta(finish="stop")))],
-    "a delta that is a text": [b'{"choices":[{"index":0,"delta":"a"}]}', orjson.dumps(chunk(delta(finish="stop")))],
+    "a delta that is a number": [b'{"choices":[{"index":0,"delta":3}]}', orjson.dumps(chunk(delta(finish="stop")))],
     "choices that are no list": [b'{"choices":{"a":1}}', orjson.dumps(chunk(delta(finish="stop")))],
     "a choice that is a number": [b'{"choices":[3]}', orjson.dumps(chunk(delta(finish="stop")))],
     "content that turns into a number": [

@@ -48,15 +48,30 @@ class Said:
         return b"data: " + json.dumps({**base, "choices": [choice]}, separators=(",", ":")).encode() + b"\n\n"
 
 
+#: What may come behind an answer, before [DONE], and is no part of one.
+LATE = {
+    "an error": b'data: {"error":{"message":"late","code":500}}\n\n',
+    "a named error": b"event: error\ndata: late\n\n",
+    "an array": b"data: [1]\n\n",
+    "half an object": b'data: {"a":\n\n',
+    "no JSON": b"data: {oops}\n\n",
+    "damage": b'\xff\xfea: {"choices":[]}\n\n',
+    "a choice that is none": b'data: {"choices":[3]}\n\n',
+}
+
+
 def is_complete(script: Sequence[Said], end: str) -> bool:
     """The rule: a finish_reason lets an answer be complete if the stream then ends; what comes after it opens it again,
-    but for a server that says [DONE]."""
-    finished = open_ = False
+    but for a server that says [DONE]. Garbage ends it, too; an error does not where the server has written on before."""
+    finished = open_ = wrote_on = False
     for said in script:
         if said.text:
             open_ = True
+            wrote_on = wrote_on or finished
         if said.finish:
             finished, open_ = True, False
+    if wrote_on and end in ("an error", "a named error"):
+        return False
     return finished and (end == "done" or not open_)
 
 
@@ -68,7 +83,7 @@ def play(script: Sequence[Said], end: str, size: int) -> Play:
             pieces += [*_cut(data, size), said.after]
             data = b""
         data += said.wire
-    pieces += _cut(data + (DONE if end == "done" else b""), size)
+    pieces += _cut(data + (LATE[end] + DONE if end in LATE else DONE if end == "done" else b""), size)
     if end != "rst":
         pieces.append(b"0\r\n\r\n")
     how: How | None = "rst" if end == "rst" else None
@@ -118,7 +133,7 @@ SAID = st.one_of(
     st.just(Said(comment=True)),
 )
 SCRIPTS = st.lists(SAID, min_size=1, max_size=8)
-ENDS = st.sampled_from(["done", "eof", "rst"])
+ENDS = st.sampled_from(["done", "eof", "rst", "done", "eof", "rst", *LATE])
 SLOW = [Said(" a", "stop"), Said(" b", "stop", after=2.6), Said(" c", "stop", after=4.4), Said(" d", "stop", after=4.4)]
 
 
@@ -130,7 +145,20 @@ SLOW = [Said(" a", "stop"), Said(" b", "stop", after=2.6), Said(" c", "stop", af
 @example([Said(" a"), Said("", "stop"), Said(" b", after=4.4)], "rst", 0)
 @example([Said(" a"), Said("", "stop"), Said(" b", after=4.4)], "done", 0)
 @example([Said(usage=True), Said(" a"), Said("", "stop")], "eof", 0)
+@example([Said(" a"), Said("", "stop"), Said(" b"), Said("", "stop")], "an error", 0)
 def test_streamed_rebuilt_and_continued_answers_agree(script: list[Said], end: str, size: int) -> None:
+    agree(script, end, size)
+
+
+@pytest.mark.parametrize("size", [0, 7])
+@pytest.mark.parametrize("end", LATE)
+def test_what_comes_behind_an_answer_changes_nothing(end: str, size: int) -> None:
+    agree([Said(" a"), Said("", "stop")], end, size)
+    agree([Said(" a"), Said("", "stop"), Said(usage=True)], end, size)
+    agree([Said(" a"), Said("", "stop", after=0.3), Said(comment=True, after=0.3)], end, size)
+
+
+def agree(script: list[Said], end: str, size: int) -> None:
     complete = is_complete(script, end)
     wanted = "".join(said.text for said in script)
 

@@ -160,11 +160,11 @@ def test_other_line_ends(newline: bytes) -> None:
 
 def test_bounds() -> None:
     found = reader()
-    for _ in range(20_000):
-        found.feed(ROLE)
+    for _ in range(100):
+        found.feed(ROLE * 1000)
         if found.failed:
             break
-    assert found.failed and found.held_bytes < HOLD_BYTES + len(ROLE) * 2
+    assert found.failed and found.held_bytes < HOLD_BYTES + len(ROLE) * 2000
     found = reader()
     for _ in range(300):
         found.feed(b"x" * 65_536)

@@ -110,6 +110,9 @@ BODIES = {
         b"retry: 3",
         b"\n\n data:",
         b"\xef\xbb\xbfdata:",
+        b"ping\ndata:",
+        b"trace: 1\r\rx\rdata: {",
+        b"\n" * 5000 + b"data:",
     ),
     None: (
         b"",
@@ -123,8 +126,15 @@ BODIES = {
         b"\xef\xbb",
         b"\xef\xbb\xbf",
         b"\xef\xbb\xbf\nre",
+        b"dog",
+        b"data {",
+        b"7",
+        b"ping\n",
+        b"ping\ndata",
+        b"\xefx",
+        b"\n" * 5000,
     ),
-    False: (b"{", b"<html>", b"dog", b"data {", b"[", b"7", b"\xef\xbb\xbf{", b"ping\n", b"\xefx"),
+    False: (b"{", b"<html>", b"[", b'"a"', b"\xef\xbb\xbf{", b"x" * 2000, b"{\ndata: 1"),
 }
 
 

@@ -100,3 +100,22 @@ def test_answers_are_taken_as_they_are(body: bytes) -> None:
 def test_what_is_no_object_or_cut(body: bytes) -> None:
     fault = fault_of(body, False)
     assert isinstance(fault, str) and "JSON" in fault
+
+
+@pytest.mark.parametrize("verified", [True, False])
+@pytest.mark.parametrize("behind", [b"", b',"usage":{"prompt_tokens":1},"x":"' + b"y" * 100 + b'"'])
+def test_an_error_beside_choices_is_one_where_they_hold_nothing(verified: bool, behind: bytes) -> None:
+    for content, is_error in ((b"", True), (b"hi", False), (b"x" * 5000, False)):
+        choices = b'"choices":[{"index":0,"message":{"role":"assistant","content":"%b"}}]' % content
+        for body in (
+            b'{"error":{"message":"boom"},' + choices + behind + b"}",
+            b"{" + choices + behind + b',"error":{"message":"boom"}}',
+        ):
+            fault = fault_of(body, verified)
+            assert (isinstance(fault, dict) and fault["message"] == "boom") if is_error else fault is None, body
+
+
+def test_an_error_that_is_null_is_none() -> None:
+    for error in (b"null", b"{}", b'""', b"0"):
+        choices = b'"choices":[{"message":{"content":""}}]'
+        assert fault_of(b'{"error":' + error + b"," + choices + b"}", True) is None
