@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -248,3 +250,67 @@ async def test_failing_over_is_told_in_single_lines(tmp_path: Path) -> None:
         async with RunningRouter(tmp_path, other_first) as router:
             _, body = await bytes_of(router)
     assert b": failing over\n" in body and b": failing over\n\n" not in body and body.endswith(DONE)
+
+
+WHOLE = json.dumps(
+    {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "ab"}, "finish_reason": "stop"}],
+    }
+).encode()
+
+
+def trickle(data: bytes, pieces: int, seconds: float) -> list[bytes | float]:
+    """The chunks of a body that comes in so many pieces, with this time between them, and its end."""
+    size = -(-len(data) // pieces)
+    parts: list[bytes | float] = []
+    for at in range(0, len(data), size):
+        parts += [chunk(data[at : at + size]), seconds]
+    return [*parts, b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_whole_answer_that_trickles_is_work(tmp_path: Path, stream: bool, packed: bool) -> None:
+    """Also where its bytes are packed, and unpack to nothing yet."""
+    coding = b"content-encoding: gzip\r\n" if packed else b""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n%btransfer-encoding: chunked\r\n\r\n" % coding
+    server = FakeServer(head, *trickle(gzip.compress(WHOLE) if packed else WHOLE, 6, 0.2))
+    async with server.running(), ScriptedUpstream() as other:
+        content = config(cloud(server.url, "slow"), cloud(other.base_url, "other"))
+        async with RunningRouter(tmp_path, content) as router:
+            answer = await router.ask(chat(stream))
+            assert (await router.state("slow"))["breaker"]["state"] == "closed"
+    assert answer.complete and answer.text == "ab" and not other.requests
+
+
+async def test_the_client_hears_something_while_a_continuation_repeats_what_it_has(tmp_path: Path) -> None:
+    words = [f"word{number} of a song that nobody stops singing, verse {number}; " for number in range(7)]
+    broken = FakeServer(HEAD, *[chunk(text(word)) for word in words[:6]], 0.02)
+    repeated = [part for word in words for part in (chunk(text(word)), 0.2)]
+    anew = FakeServer(HEAD, *repeated, chunk(event({}, "stop")), chunk(DONE), b"0\r\n\r\n")
+    async with broken.running(), anew.running():
+        content = config(cloud(broken.url, "broken"), cloud(anew.url, "anew"), failover={"maxAttempts": 2})
+        async with RunningRouter(tmp_path, content) as router:
+            answer = await router.ask(chat())
+    assert answer.complete and answer.text == "".join(words)
+    heard = [one.at for one in answer.events]
+    assert max(after - before for before, after in itertools.pairwise(heard)) < 0.7
+    assert {one.comment for one in answer.events if one.comment} == {"working"}
+
+
+async def test_the_client_hears_something_while_a_server_takes_its_time_behind_a_finish_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that puts a finish_reason into every event: the answer may be over, and then nothing is added."""
+    monkeypatch.setattr(attempt, "FINISH_SECONDS", 1.5)
+    monkeypatch.setattr(attempt, "USAGE_SECONDS", 1.5)
+    parts = [part for word in ("a", "b", "c") for part in (chunk(event({"content": word}, "stop")), 0.9)]
+    server = FakeServer(HEAD, *parts, chunk(DONE), b"0\r\n\r\n")
+    async with server.running(), RunningRouter(tmp_path, config(cloud(server.url))) as router:
+        answer = await router.ask(chat())
+    assert answer.complete and answer.text == "abc"
+    assert sum(one.comment == "working" for one in answer.events) >= 3

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from genset.router.events import DONE
+from genset.router.events import BYTE_ORDER_MARK, DONE
 from genset.router.tolerant import dumps, loads_exactly
 
 _IN_EVERY_EVENT: Final = ("id", "created", "model", "system_fingerprint", "service_tier")
@@ -19,7 +19,7 @@ def unrolled(body: bytes, *, chat: bool) -> bytes:
 
     A choice without a finish_reason gets one, because its text is whole. Raises ValueError where it is no answer.
     """
-    answer = loads_exactly(body)
+    answer = loads_exactly(body.strip().removeprefix(BYTE_ORDER_MARK))
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
         raise ValueError("no list of choices")

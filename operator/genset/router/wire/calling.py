@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from genset.router.added_fields import PREFILL, STREAM, added_to, refused_field
 from genset.router.aggregate import can_rebuild
 from genset.router.answer_room import limit_of, limit_that_fits, lower_limit, with_limit
-from genset.router.bodies import again
 from genset.router.attempt import RequestMachine
 from genset.router.backend import Backend
+from genset.router.bodies import again
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import ask
 from genset.router.continuation.splice import Splice
@@ -22,6 +22,7 @@ from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import upstream_id
 from genset.router.failures import masked, rfc3339
 from genset.router.forward import Forward
+from genset.router.frames import Frames
 from genset.router.hops import HOPS_HEADER, header_for
 from genset.router.last_word import story_of
 from genset.router.outcome import Failure, Outcome
@@ -195,13 +196,12 @@ class Calling(Outgoing):
                     want_usage=self._want_usage,
                 )
                 raw = b""
-            choices, bad = choices_of(parsed), backend.provider.bad_finishes
+            frames = backend.frames[self._api.operation, not self.stream]
             if not self.stream:
-                frames = backend.frames[self._api.operation, True]
-                reader = Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames)
+                reader = self.rebuilder(frames)
             else:
                 hide = not self._want_usage and splice is None
-                frames = backend.frames[self._api.operation, False]
+                choices, bad = choices_of(parsed), backend.provider.bad_finishes
                 reader = Forward(hide_usage=hide, choices=choices, bad_finishes=bad, frames=frames)
         self._reply = reply = self._listener(reader, splice)
         if self._lowered is not None or backend.refuses_limits:
@@ -261,6 +261,11 @@ class Calling(Outgoing):
 
     def _estimate(self) -> int:
         return self.machine.input_tokens + (self._sent.tokens if self._sent is not None else 0)
+
+    def rebuilder(self, frames: Frames | None = None) -> Rebuild:
+        """Who makes a whole answer of a stream."""
+        choices, bad = choices_of(self._json), self.backend.provider.bad_finishes
+        return Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames)
 
     def _rebuilds(self, backend: Backend, parsed: dict[str, Any]) -> bool:
         """Whether an answer that is no stream is asked for as one."""

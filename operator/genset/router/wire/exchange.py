@@ -341,9 +341,6 @@ class Exchange(Calling):
             return
         if self._waiting is not None:
             self._do(machine.resume(now))
-        quiet = machine.phase < Phase.COMMIT or now - machine.last >= WORKING_SECONDS
-        if self.stream and quiet and now - self._said >= COMMENT_SECONDS:
-            self._keep_company(now)
         if machine.phase >= Phase.COMMIT and self.client.paused and now < machine.deadline:
             machine.rests(now)
             self._weight = None
@@ -352,6 +349,12 @@ class Exchange(Calling):
             assert self._reply is not None
             self._reply.finish_is_over()
             return
+        told = machine.last
+        if self._reply is not None and self._reply.splice is not None:  # which may take long to find its place
+            told = self._reply.told_at
+        quiet = machine.phase < Phase.COMMIT or now - told >= WORKING_SECONDS
+        if self.stream and quiet and now - self._said >= COMMENT_SECONDS:
+            self._keep_company(now, told)
         if now - self._weighed_at > attempt.LIFE_MOST_SECONDS:
             self._weigh(now)
         reply = self._reply
@@ -369,8 +372,11 @@ class Exchange(Calling):
         else:
             self.failed(failure)
 
-    def _keep_company(self, now: float) -> None:
-        """A sign of life to the client of a stream, if it is time for one. All that it has got so far are whole events."""
+    def _keep_company(self, now: float, told: float) -> None:
+        """A sign of life to the client of a stream, if it is time for one. All that it has got so far are whole events.
+
+        `told`: when it last got one of the present attempt.
+        """
         machine, waiting = self.machine, self._waiting
         words = b""
         if self.client.paused or self.ended or not self.begun:
@@ -383,7 +389,7 @@ class Exchange(Calling):
                 words = b"waiting"
         elif machine.phase < Phase.COMMIT and machine.continuing:
             words = b"failing over"
-        elif machine.phase <= Phase.COMMIT and now - max(self._said, machine.last) >= WORKING_SECONDS:
+        elif machine.phase <= Phase.FINISH and now - max(self._said, told) >= WORKING_SECONDS:
             words = b"working"
         if words:
             self._said = now

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from genset.router.aggregate import CannotRebuildError
+from genset.router.aggregate import UNKNOWN_FORM, CannotRebuildError
 from genset.router.codings import CodingError, Decoder, UnknownCodingError, is_plain
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import Phase
-from genset.router.events import BYTE_ORDER_MARK, DONE, begins_stream
+from genset.router.events import BYTE_ORDER_MARK, begins_stream
 from genset.router.forward import Forward
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
 from genset.router.rebuild import Rebuild
@@ -24,19 +24,17 @@ if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
 
 _OF_LIMITS: Final = (Outcome.CONTEXT_EXCEEDED, Outcome.REJECTED, Outcome.UNSUPPORTED)  # may be those of max_tokens
-_BEGINNING_BYTES: Final = 1024  # of white space before a body's first word
 RESPONSE_BYTES: Final = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
 class Reply:
     """`reader` is None where no stream was asked for; `aggregator` (the reader itself) where the client wants the stream;
-    `splice` where nothing is continued."""
+    `splice` where nothing is continued. `told_at`: when the client last got something of a continued answer."""
 
     __slots__ = (
         "_collected",
         "_collected_bytes",
         "_decoder",
-        "_decoding",
         "_exchange",
         "_is_stream",
         "_may_stream",
@@ -48,6 +46,7 @@ class Reply:
         "reader",
         "splice",
         "status",
+        "told_at",
     )
 
     def __init__(
@@ -59,12 +58,12 @@ class Reply:
         self.reader = reader
         self.aggregator = reader if isinstance(reader, Rebuild) else None
         self.splice = splice
+        self.told_at = 0.0
         self.status = 0
         self.began = 0.0  # when the first byte of a stream's body arrived
         self.headers: dict[bytes, bytes] = {}
         self.coded = False  # the body has a content coding: it never goes on as it is
         self._decoder: Decoder | None = None
-        self._decoding = False  # what `on_body` gets is plain
         self._exchange = exchange
         self._collected: list[bytes] = []  # body of an answer that is no stream, or of an error
         self._collected_bytes = 0
@@ -102,14 +101,17 @@ class Reply:
         return True
 
     def on_body(self, data: bytes) -> None:
-        if self.coded and not self._decoding:
+        if self.coded:
             self._decode(data)
-            return
+        else:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
         reader = self.reader
         if self._may_stream:
             data = self._begun(data)
             if not data:
-                self._exchange.machine.alive(self._exchange.router.now())
+                self._alive()
                 return
         if reader is None or not self._is_stream:
             self._collect(data)
@@ -141,13 +143,13 @@ class Reply:
         if self._collected:
             data = b"".join((*self._collected, data))
         said = begins_stream(data)
-        if said is None and len(data) <= _BEGINNING_BYTES:
-            self._collected[:] = [data]
-            return b""
         if not said:
-            media_type = self.headers.get(b"content-type", b"").lower()
-            first = data.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
-            said = media_type.startswith(b"text/event-stream") and first not in (b"{", b"[")
+            begun = data.removeprefix(BYTE_ORDER_MARK).lstrip()
+            promised = self.headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
+            if said is None and not (promised and b"\n" in begun):
+                self._collected[:] = [begun]  # blank lines before the first word may be any number
+                return b""
+            said = promised and begun[:1] not in (b"{", b"[")
         self._may_stream = False
         self._is_stream = said
         self._collected.clear()
@@ -160,13 +162,13 @@ class Reply:
         elif reader is None or not self._is_stream:
             self._whole(verified and not self.coded)
         else:
-            out = reader.end()
+            out = reader.end(verified)
             if out and not self._take(out):
                 return
             if reader.failed:
                 self._stream_failed(reader)
             else:
-                self._stream_done(add_done=DONE not in out)
+                self._stream_done(add_done=not reader.marked)
 
     def on_upstream_lost(self, detail: str, *, stale: bool) -> None:
         exchange = self._exchange
@@ -194,19 +196,18 @@ class Reply:
     def _decode(self, data: bytes) -> None:
         """A part of a body that was coded although nobody asked for that."""
         exchange = self._exchange
-        self._decoding = True
+        self._alive()
         try:
             if self._decoder is None:
                 self._decoder = Decoder(self.headers[b"content-encoding"])
             for piece in self._decoder.pieces(data):
-                self.on_body(piece)
+                self._read(piece)
                 if not exchange.listens_to(self):
                     break
         except UnknownCodingError as unknown:
             self._unreadable(f"sent its answer {unknown} unasked")
         except CodingError as problem:
             self._unreadable(f"sent an answer {problem}")
-        self._decoding = False
 
     def _unreadable(self, detail: str) -> None:
         exchange = self._exchange
@@ -221,6 +222,11 @@ class Reply:
         else:
             exchange.failed(failure)
 
+    def _alive(self) -> None:
+        """Something came that is no token. Who was not asked for a stream has no deadline for the first one."""
+        if self.reader is not None:
+            self._exchange.machine.alive(self._exchange.router.now())
+
     # Answers that are no stream
 
     def _collect(self, data: bytes) -> None:
@@ -233,6 +239,8 @@ class Reply:
                 self._exchange.failed(
                     Failure(Outcome.INVALID_RESPONSE, f"sent an answer of more than {RESPONSE_BYTES} bytes", 200)
                 )
+            else:
+                self._alive()
         elif self._collected_bytes > ERROR_BODY_BYTES:
             self._refused()
 
@@ -261,7 +269,9 @@ class Reply:
             return
         part = "data" if exchange.operation == "embeddings" else "choices"
         fault = fault_of(body, verified, exchange.backend.provider.bad_finishes, part=part)
-        if isinstance(fault, dict):
+        if fault is not None and self.reader is None and begins_stream(body):
+            self._unasked(body, verified)
+        elif isinstance(fault, dict):
             exchange.failed(classify_in_band(fault, "sent an error inside a 200", exchange.backend.model))
         elif fault is not None:
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200, body=_excerpt(body)))
@@ -273,6 +283,18 @@ class Reply:
             exchange.tokens = usage_of(body)
             exchange.answer(b"application/json", self.headers, body, now)
 
+    def _unasked(self, body: bytes, verified: bool) -> None:
+        """An event stream in answer to a request that asked for none: what it says as a whole."""
+        reader = self._exchange.rebuilder()
+        reader.feed(body)
+        if not (reader.done or reader.failed):
+            reader.end(verified)
+        if reader.failed and not reader.finished:
+            self._stream_failed(reader)
+        else:
+            self.reader = self.aggregator = reader
+            self._stream_done()
+
     def _unroll(self, body: bytes) -> None:
         """A whole answer to a client that wants a stream: read as the stream that it might have been."""
         try:
@@ -281,8 +303,8 @@ class Reply:
             self._exchange.failed(Failure(Outcome.INVALID_RESPONSE, "sent an answer of an unknown form", 200))
             return
         self._collected.clear()
-        self._is_stream = self._decoding = True
-        self.on_body(stream)
+        self._is_stream = True
+        self._read(stream)
 
     # Streams
 
@@ -292,7 +314,8 @@ class Reply:
         machine = exchange.machine
         now = exchange.router.now()
         if self.aggregator is None and self.splice is None:
-            exchange.last_events = out.endswith(DONE)
+            assert self.reader is not None
+            exchange.last_events = self.reader.marked
             if machine.phase >= Phase.COMMIT:
                 machine.last = now
                 exchange.send_events(out)
@@ -316,6 +339,7 @@ class Reply:
         assert splice is not None
         new = splice.feed(out)
         if new:
+            self.told_at = exchange.router.now()
             exchange.send_events(new)
         if splice.lost:
             self._lost(splice)
@@ -337,7 +361,7 @@ class Reply:
         elif reader.error is not None:
             exchange.failed(classify_in_band(reader.error, reader.fault, exchange.backend.model))
         else:
-            exchange.failed(Failure(Outcome.INVALID_RESPONSE, reader.fault, 200))
+            exchange.failed(_unusable(reader.fault))
 
     def _stream_done(self, add_done: bool = False) -> None:
         """The finish_reason has passed and nothing more will come: complete, with [DONE] added where it is missing."""
@@ -355,7 +379,7 @@ class Reply:
         try:
             body = self.aggregator.answer()
         except CannotRebuildError as problem:
-            exchange.failed(Failure(Outcome.INVALID_RESPONSE, str(problem), 200))
+            exchange.failed(_unusable(str(problem)))
         else:
             exchange.tokens = self.tokens()
             exchange.answer(b"application/json", self.headers, body, exchange.router.now())
@@ -363,6 +387,13 @@ class Reply:
     def _lost(self, splice: Splice) -> None:
         """The texts do not join, which is nobody's fault."""
         self._exchange.broke(Failure(Outcome.INVALID_RESPONSE, splice.lost), "provider_interrupted", blame=False)
+
+
+def _unusable(fault: str) -> Failure:
+    """Of a stream that is no answer. One that only cannot be rebuilt is no evidence against the server."""
+    if fault == UNKNOWN_FORM:
+        return Failure(Outcome.UNSUPPORTED, fault, 502)
+    return Failure(Outcome.INVALID_RESPONSE, fault, 200)
 
 
 def _excerpt(body: bytes) -> bytes:
