@@ -43,13 +43,14 @@ async def post(port: int, body: bytes) -> int:
         (filled(b"[]", 1), 200),
         (filled(b"100000", 1_500_000), 200),
         (filled(b'{"k":0}', 270_000), 200),
+        (filled(b"12345678901234567890", 1_300_000), 200),
         (filled(b"[]", 600_000), 200),
         (START + b'"' + "ж".encode() + b"a" * 31_000_000 + b'"]}', 200),
         (START + b'"' + "\U0001f600".encode() + b"a" * 33_000_000 + b'"]}', 413),
         (START + b",".join([b"[]"] * 10_300_000) + b"]}", 400),
         (START + b",".join([b"{}"] * 10_300_000) + b"]}", 400),
     ],
-    ids=["text", "numbers", "objects", "lists", "wide", "too wide", "hostile lists", "hostile objects"],
+    ids=["text", "numbers", "objects", "long numbers", "lists", "wide", "too wide", "hostile lists", "hostile objects"],
 )
 async def test_the_largest_bodies_fit_the_default_pod(tmp_path: Path, body: bytes, status: int) -> None:
     assert len(body) <= MOST

@@ -55,7 +55,7 @@ _KEY: Final = re.compile(rb'[ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
 _SCALAR: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\[\s*\]|\{\s*\}|[^\s,"{}\[\]]+', re.DOTALL)
 _COMMA: Final = re.compile(rb"[ \t\r\n]*,")
 _END: Final = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")
-_TOKEN: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")([ \t\r\n]*:)?|([\[{])|[\]}]', re.DOTALL)
+TOKEN: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")([ \t\r\n]*:)?|([\[{])|[\]}]', re.DOTALL)
 _SHORT: Final = 64  # characters of a string that an expression reads
 _NOT_JSON: Final = object()
 _CANDIDATES: Final = 4  # places at which the next key may stand that are tried
@@ -372,7 +372,7 @@ def _refuse_repeated(body: bytes) -> None:
     """Looks at every string of the body for the keys of its outermost object."""
     seen: set[str] = set()
     depth = 0
-    for token in _TOKEN.finditer(body):
+    for token in TOKEN.finditer(body):
         text = token.group(1)
         if text is None:
             depth += 1 if token.group(3) else -1

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+import orjson
+
 from genset.router.answer_room import SMALL_ANSWER_TOKENS, limit_of
 from genset.router.backend import Backend
 from genset.router.catalogue import catalogue, some_names
@@ -17,7 +19,6 @@ from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, Route
 from genset.router.decisions import Candidate
 from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
 from genset.router.evidence import evidence
-from genset.router.tolerant import dumps
 
 MODEL_BYTES: Final = 256  # of a model's name; a longer one is nobody's
 MODELS_KEPT: Final = 1024  # whose routes are remembered
@@ -212,9 +213,9 @@ def estimate_tokens(request: dict[str, Any]) -> int:
 
 def _json_bytes(value: Any) -> int:
     try:
-        return len(dumps(value))
-    except (TypeError, ValueError):  # nested more deeply than orjson writes; refused where the body is written
-        return 0
+        return len(orjson.dumps(value))
+    except TypeError:  # integers beyond 64 bits, halves of characters
+        return len(repr(value))
 
 
 def _text_bytes(value: Any, depth: int = 3) -> int:

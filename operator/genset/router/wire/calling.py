@@ -209,12 +209,14 @@ class Calling(Outgoing):
             if fitting is not request:
                 request, raw = fitting, b""
         try:
-            body = body_for(backend, self._api, request, raw, reader is not None, self._left_out(backend))
+            sent = self.request.body, parsed
+            body = body_for(backend, self._api, request, raw, reader is not None, self._left_out(backend), sent)
         except TypeError:  # orjson reads deeper than it writes
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
         self._tree = None
         request = parsed = _NOTHING
+        sent = (b"", _NOTHING)
         path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
         headers = self.request.headers

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, ClassVar, Final, final
 
+import orjson
+
 from genset.router.added_fields import OPTIONS, TWINS, sent_name
+from genset.router.as_sent import as_sent
 from genset.router.backend import Backend
 from genset.router.endpoint import Endpoint
-from genset.router.tolerant import dumps
 
 
 @final
@@ -64,11 +66,13 @@ def body_for(
     raw: bytes,
     stream: bool,
     refused: Collection[str] = (),
+    sent: tuple[bytes, dict[str, Any]] | None = None,
 ) -> bytes:
     """Returns the request's body as this backend should get it. `request` is not changed.
 
     `raw`: the client's bytes; empty if `request` is no longer the client's. `refused`: fields that the router would add
-    and the backend does not take, besides those that it is known to refuse.
+    and the backend does not take, besides those that it is known to refuse. `sent`: the client's bytes and what was read
+    from them, in any case.
     """
     provider = backend.provider
     if backend.refused_fields:
@@ -93,7 +97,12 @@ def body_for(
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         elif not provider.usage_option:
             body.pop("stream_options", None)
-    return dumps(body)
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        if sent is None:
+            raise
+        return as_sent(*sent, body)
 
 
 def bound_names(backend: Backend, api: Api, request: dict[str, Any], refused: Collection[str]) -> dict[str, str]:

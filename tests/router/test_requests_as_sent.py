@@ -43,6 +43,9 @@ async def told(tmp_path: Path, body: str, *script: Step, **more: str) -> tuple[b
         return answer, [request.body for request in upstream.requests]
 
 
+TOOLS = '[{"type":"function", "function":{"name":"f","parameters":{"maximum":18446744073709551616, "minimum":1.50}}}]'
+
+
 @pytest.mark.parametrize("model", ["counting", "large"])
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("number", LONG)
@@ -64,13 +67,13 @@ async def test_they_are_kept_where_a_request_is_changed(tmp_path: Path) -> None:
     """Lower limits, and requests to write on."""
     refusal = Status(400, steps.error_body("max_tokens must be less than or equal to `8192`", "x"))
     place = PLACES["a seed"].replace("X", LONG[2])
-    body = f'{{"model":"counting",{place},"max_tokens":32000,"stream":true}}'
+    body = f'{{"model":"counting",{place},"max_tokens":32000,"stream":true,"tools":{TOOLS}}}'
     broken = streams(d("some words"), 0.02, how="rst")
     answer, sent = await told(
         tmp_path, body, refusal, broken, streams(d(" more"), FINISH, DONE), continuation="Prefill"
     )
     assert answer.count(b"[DONE]") == 1 and len(sent) == 3
-    assert all(LONG[2].encode() in one for one in sent)
+    assert all(LONG[2].encode() in one and TOOLS.encode() in one for one in sent)
     assert json.loads(sent[1])["max_tokens"] == 8192 and json.loads(sent[2])["messages"][-1]["role"] == "assistant"
 
 
