@@ -145,7 +145,9 @@ class Aggregator:
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         for choice in chunk.get("choices") or ():
-            index = index_of(choice) or 0
+            index = choice.get("index") or 0
+            if not isinstance(index, int):
+                index = index_of(choice) or 0
             known = self._choices.get(index)
             if known is None:
                 known = self._choices[index] = _Choice(index)

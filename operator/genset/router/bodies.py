@@ -56,6 +56,7 @@ _SCALAR: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\[\s*\]|\{\s*\}|[^\s,
 _COMMA: Final = re.compile(rb"[ \t\r\n]*,")
 _END: Final = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")
 TOKEN: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")([ \t\r\n]*:)?|([\[{])|[\]}]', re.DOTALL)
+_LONG: Final = float(1 << 63)  # orjson makes a float of what is beyond, and of nothing else that is an integer
 _SHORT: Final = 64  # characters of a string that an expression reads
 _NOT_JSON: Final = object()
 _CANDIDATES: Final = 4  # places at which the next key may stand that are tried
@@ -79,14 +80,14 @@ def read(body: bytes, room: int) -> Any:
     Raises orjson.JSONDecodeError, RefusedBody or NoRoom.
     """
     try:
-        value = _read(body, room)
+        value, long = _read(body, room)
     except orjson.JSONDecodeError:
         # Half a character, which may stand in an answer that the client got from here.
         if _SURROGATE.search(body) is None:
             raise
         _read(_SURROGATE.sub(rb"\\ufffd", body), room)
         return _as_sent(body)
-    if has_long_number(body):
+    if long and has_long_number(body):
         value = None  # there should be only one of the trees at a time
         value = _as_sent(body)
     return value
@@ -113,17 +114,19 @@ def _as_sent(body: bytes) -> Any:
     return value
 
 
-def _read(body: bytes, room: int) -> Any:
+def _read(body: bytes, room: int) -> tuple[Any, bool]:
+    """The value as orjson reads it, and whether an integer beyond 64 bits may be among what it made floats of."""
     size = len(body)
     if size > COUNTED_BYTES:
         needed = parsing_bytes(body)
         if needed > room:
             raise NoRoom(needed)
     value, sure = _first_look(body)
-    if size > 2 * MOST_DEPTH and _is_deep(value):
+    deep, long = _look(value)
+    if deep:
         raise RefusedBody(f"the body is nested too deeply (more than {MOST_DEPTH} levels)")
     if type(value) is not dict:
-        return value
+        return value, long
     if not value.keys() <= _USUAL:
         names = "\n".join(value)
         if not names.isascii() or names.lower() != names:
@@ -135,7 +138,7 @@ def _read(body: bytes, room: int) -> Any:
         if value is None:
             _refuse_repeated(body)
             value = orjson.loads(body)
-    return value
+    return value, long
 
 
 def parsed(body: bytes, room: int, taken: int) -> Any:
@@ -267,9 +270,10 @@ def _entries(value: Any) -> int:
     return count
 
 
-def _is_deep(value: Any) -> bool:
-    """Whether lists and objects are nested in more levels than may be."""
+def _look(value: Any) -> tuple[bool, bool]:
+    """Whether lists and objects are nested in more levels than may be; whether a number is no integer of 64 bits."""
     level: list[Any] = [value]
+    long = False
     for _ in range(MOST_DEPTH):
         inner: list[Any] = []
         for container in level:
@@ -277,14 +281,18 @@ def _is_deep(value: Any) -> bool:
                 for one in container.values():
                     if type(one) is dict or type(one) is list:
                         inner.append(one)
+                    elif type(one) is float and not -_LONG < one < _LONG:
+                        long = True
             elif type(container) is list:
                 for one in container:
                     if type(one) is dict or type(one) is list:
                         inner.append(one)
+                    elif type(one) is float and not -_LONG < one < _LONG:
+                        long = True
         if not inner:
-            return False
+            return False, long
         level = inner
-    return True
+    return True, long
 
 
 # Keys

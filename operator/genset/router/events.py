@@ -58,7 +58,8 @@ def is_suspicious(data: bytes, start: int, end: int) -> bool:
         first = data[mark]
         if first != _N and not _is_null(first, data[mark + 1]):
             return True
-        return data.find(_FINISH_KEY, mark, end) >= 0 or data.find(_ERROR, start, end) >= 0
+        another = end - mark > _FINISH_LENGTH and data.find(_FINISH_KEY, mark, end) >= 0
+        return another or data.find(_ERROR, start, end) >= 0
     if data.find(_CHOICES, start, end) < 0 and data.find(_SPACED_CHOICES, start, end) < 0:
         return True
     return data.find(_FINISH_KEY, start, end) >= 0 or data.find(_ERROR, start, end) >= 0

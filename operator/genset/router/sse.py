@@ -284,10 +284,12 @@ class StreamReader(ABC):
             if not isinstance(choice, dict):
                 self._fail("sent a choice that is no object")
                 return closing, token
-            index = index_of(choice)
-            if index is None:
-                self._fail("sent a choice whose index is no number")
-                return closing, token
+            index = choice.get("index") or 0
+            if not isinstance(index, int):
+                index = index_of(choice)
+                if index is None:
+                    self._fail("sent a choice whose index is no number")
+                    return closing, token
             if index not in self._seen:
                 self._seen |= {index}
             if has_token(choice):

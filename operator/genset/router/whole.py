@@ -14,7 +14,8 @@ from genset.router.tolerant import loads
 
 _loads: Final = orjson.loads
 _HEAD_BYTES: Final = 4096  # of an answer in which its list usually begins
-_EDGE_BYTES: Final = 256  # of an answer, at both ends, in which an error beside the list would begin or stand
+_SHORT_BYTES: Final = 1024  # an answer whose list may hold nothing
+_EDGE_BYTES: Final = 256  # of a longer one, in which an error before the list begins
 _ERROR: Final = b'"error"'
 _GAP_BYTES: Final = 64  # white space between the key and its first object
 _BLANK: Final = b" \t\r\n"
@@ -72,11 +73,8 @@ def fault_of(
 
 
 def _speaks_of_error(text: bytes) -> bool:
-    """Whether an error may stand before the answer's list or behind it: one that is none is short."""
-    size = len(text)
-    if size <= 2 * _EDGE_BYTES:
-        return text.find(_ERROR) >= 0
-    return text.find(_ERROR, 0, _EDGE_BYTES) >= 0 or text.find(_ERROR, size - _EDGE_BYTES) >= 0
+    """Whether an error may stand beside the answer's list, which is short where it holds nothing."""
+    return text.find(_ERROR, 0, len(text) if len(text) <= _SHORT_BYTES else _EDGE_BYTES) >= 0
 
 
 def _has(text: bytes, part: str) -> bool:
