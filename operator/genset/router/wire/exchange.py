@@ -349,15 +349,13 @@ class Exchange(Calling):
             assert self._reply is not None
             self._reply.finish_is_over()
             return
-        told = machine.last
-        if self._reply is not None and self._reply.splice is not None:  # which may take long to find its place
-            told = self._reply.told_at
-        quiet = machine.phase < Phase.COMMIT or now - told >= WORKING_SECONDS
+        reply = self._reply
+        splices = reply is not None and reply.splice is not None
+        quiet = splices or machine.phase < Phase.COMMIT or now - machine.last >= WORKING_SECONDS
         if self.stream and quiet and now - self._said >= COMMENT_SECONDS:
-            self._keep_company(now, told)
+            self._keep_company(now)
         if now - self._weighed_at > attempt.LIFE_MOST_SECONDS:
             self._weigh(now)
-        reply = self._reply
         if reply is not None and reply.head_came:
             reply.head_came = False
             machine.alive(now)
@@ -372,12 +370,11 @@ class Exchange(Calling):
         else:
             self.failed(failure)
 
-    def _keep_company(self, now: float, told: float) -> None:
-        """A sign of life to the client of a stream, if it is time for one. All that it has got so far are whole events.
-
-        `told`: when it last got one of the present attempt.
-        """
-        machine, waiting = self.machine, self._waiting
+    def _keep_company(self, now: float) -> None:
+        """A sign of life to the client of a stream, if it is time for one. All that it has got so far are whole events."""
+        machine, waiting, reply = self.machine, self._waiting, self._reply
+        # What is read of a continuation may all be known to the client.
+        told = machine.last if reply is None or reply.splice is None else reply.told_at
         words = b""
         if self.client.paused or self.ended or not self.begun:
             return
