@@ -70,7 +70,7 @@ Label = Annotated[
 ]
 FileName = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253, examples=["frontier.key"])]
 HttpPath = Annotated[str, Field(pattern=r"^/[!-~]*$", examples=["/health"])]
-ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, examples=["team-*"])]
+ModelPattern = Annotated[str, Field(pattern=r"^[^*]*\*?$", min_length=1, examples=["team-*"])]
 Host = Annotated[str, _good(lambda value: "" if is_host(value) else f"names no host: {HOST_AND_PORT}")]
 BaseUrl = Annotated[str, _good(base_url_mistake)]
 ProxyUrl = Annotated[str, _good(lambda value: "" if is_proxy_url(value) else f"names no server: {PROXY_REMEDY}")]
