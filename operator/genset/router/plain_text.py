@@ -14,12 +14,19 @@ READ_BYTES: Final = 8 * 1024  # of a page; what went wrong stands at its beginni
 _TAG: Final = re.compile(r"<([a-zA-Z/!?][^<>]*)>")
 _NAME: Final = re.compile(r"/?\s*([a-zA-Z0-9]+)")
 _UNSEEN: Final = ("script", "style")
+_PAGES: Final = (b"<!doctype", b"<html", b"<?xml")
+
+
+def is_page(text: bytes) -> bool:
+    """Whether a text begins as a page does, and as no answer would."""
+    return text[:9].lower().startswith(_PAGES)
 
 
 def plain_text(page: bytes) -> str:
     """The words of a page on one line, without markup, scripts and control characters."""
     text = page[:READ_BYTES].decode("utf-8", "replace")
     if "<" in text:
+        text = text.replace("<![CDATA[", " ").replace("]]>", " ")  # XML: text, although it looks like a tag
         text = html.unescape(" ".join(_seen(_TAG.split(text))))
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 

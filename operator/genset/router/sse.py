@@ -17,7 +17,8 @@ import orjson
 from genset.router.events import BYTE_ORDER_MARK, DATA, DONE, counts_of, has_token, holds_content, index_of, is_whole
 from genset.router.frame import OPENING, UNKNOWN, Framed
 from genset.router.frames import LEARNED_EVENTS, Frames
-from genset.router.in_band import as_error, error_in
+from genset.router.in_band import INSIDE, as_error, error_in, error_of, listed_in, told_by
+from genset.router.plain_text import is_page
 from genset.router.template import Template
 from genset.router.tolerant import loads_slowly
 
@@ -26,12 +27,12 @@ EVENT_BYTES: Final = 16 * 1024 * 1024  # longest single event: an image in a del
 MOST_LINES: Final = 65_536  # of a single event: a line by itself takes twenty times its bytes
 NO_JSON: Final = "sent an event that is no JSON"
 CUT: Final = "ended inside an event"
-IN_BAND: Final = "sent an error inside the stream"
+IN_BAND: Final = f"{INSIDE} the stream"
 NO_TOKEN: Final = "sent no token in its first 4 MiB"
 
 ONLY: Final = frozenset({0})  # index of the choice where there is but one
 _NONE: Final[frozenset[int]] = frozenset()
-_WORDS_BYTES: Final = 2048  # of an error that is no JSON
+_WORDS_BYTES: Final = 64 * 1024  # of an error that is no JSON object
 _loads: Final = orjson.loads
 
 _END: Final = DONE[:-2]
@@ -65,6 +66,7 @@ class StreamReader(ABC):
         "_tail",
         "_tail_bytes",
         "_template",
+        "_told",
         "_unlike",
         "_written_on",
         "done",
@@ -99,6 +101,9 @@ class StreamReader(ABC):
         self._framed: Framed | None = None  # while every event is like that of an earlier answer
         self._course: list[bytes] | None = None  # events that were read one by one, where a frame is to be learned
         self._template: Template | None = None
+        self._told: dict[str, Any] | None = (
+            None  # what an event said that was none of the answer's: the reason if it ends so
+        )
         self._unlike = 0  # events that were not like the template, since the last that was
         self.read = 0
         self.opened = False
@@ -150,7 +155,7 @@ class StreamReader(ABC):
             if self.finished or (verified and self._all_closed()) or self._finished_late():
                 self.finished = self.done = True
             else:
-                self._fail("ended without a finish_reason")
+                self._ended_early()
         return out
 
     @property
@@ -243,11 +248,17 @@ class StreamReader(ABC):
         if body == b"[DONE]":
             return self._end_mark(event)
         if body[:1] != b"{" or body[-1:] != b"}":
-            if named_error:
-                self.error = {"message": body[:_WORDS_BYTES].decode("utf-8", "replace")}
-                return self._fail(IN_BAND)
-            return self._fail("sent an event that is no JSON object")
+            return self._no_object(body, named_error)
         return self._object(body, event, named_error)
+
+    def _no_object(self, body: bytes, named_error: bool) -> bytes:
+        """An error if it is called one, or is a list of errors. Of anything else only a page can be no part of an answer."""
+        if named_error or is_page(body):
+            self.error = error_of(body[:_WORDS_BYTES])
+        elif len(body) <= _WORDS_BYTES:
+            self.error = listed_in(body)
+            named_error = self.error is not None
+        return self._fail(IN_BAND if named_error else "sent an event that is no JSON object")
 
     def _object(self, body: bytes, event: bytes, named_error: bool) -> bytes:
         try:
@@ -263,6 +274,8 @@ class StreamReader(ABC):
             error = error_in(chunk)
             if error is None and named_error:
                 error = as_error(chunk)
+            elif error is None and "choices" not in chunk and "id" not in chunk:
+                self._told = told_by(chunk) or self._told
             if error is not None:
                 self.error = error
                 return self._fail(IN_BAND)
@@ -300,7 +313,8 @@ class StreamReader(ABC):
             reason = choice.get("finish_reason")
             if reason:
                 if isinstance(reason, str) and reason in self._bad_finishes:
-                    self.error = {"message": f"finish_reason {reason}", "code": reason}
+                    said = error_in({"error": choice.get("error")})  # OpenRouter
+                    self.error = said or {"message": f"finish_reason {reason}", "code": reason}
                     self._fail(f"gave up with finish_reason {reason}")
                     return closing, token
                 self._closed |= {index}
@@ -324,6 +338,10 @@ class StreamReader(ABC):
                 else:
                     self._leave_frame()
             return event + b"\n\n"
+        return self._ended_early()
+
+    def _ended_early(self) -> bytes:
+        self.error = self._told
         return self._fail("ended without a finish_reason")
 
     def _fail(self, fault: str) -> bytes:

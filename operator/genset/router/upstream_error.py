@@ -1,18 +1,28 @@
-"""Reads what an upstream says of its refusal: the error object in any form that servers write, its codes, its Retry-After.
+"""Reads what an upstream says of its refusal: the error in any form that servers write, its codes, its Retry-After.
 
-Pure. `outcome` decides what it means.
+Pure. The only reader of errors: under a status, inside a 200 (`in_band`) and inside a stream they look alike.
+`error_words` finds their words; `outcome` decides what they mean.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-import orjson
-
+from genset.router.error_words import ENTRIES, place_of, words_in
+from genset.router.events import BYTE_ORDER_MARK
 from genset.router.plain_text import plain_text
+from genset.router.tolerant import loads
 
 MESSAGE_BYTES: Final = 2048  # of an upstream's message that are looked at
+
+_DEPTH: Final = 6  # objects inside one another, of which the innermost names the reason
+#: Members that hold the error itself, or a list of them, and those that name the reason.
+_HOLDERS: Final = ("error", "errors", "fault", "detail", "message")
+_NAMES: Final = ("code", "status", "status_code", "type", "param")
+_LISTS: Final = ("details", "innererror", "errors")
+_MOST_CODE: Final = 10**9  # beyond it a number is no code
 
 _IN_BAND_STATUS: Final = {
     "authentication_error": 401,
@@ -25,38 +35,59 @@ _IN_BAND_STATUS: Final = {
 
 
 def error_of(body: bytes) -> dict[str, Any]:
-    """Returns the error object of a body, whatever its form.
-
-    OpenAI's `error` object; a bare text; an array of one (Gemini); FastAPI's `detail`, text or list; `msg`; MiniMax's
-    `base_resp`; an object that is the error itself (vLLM, Mistral). `message` is always there if anything was said.
-    """
+    """Returns the error of a body, JSON or a page for people. `message` is always there; "" if nothing was said."""
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        parsed = loads(body.strip().removeprefix(BYTE_ORDER_MARK))
+    except ValueError:
         return {"message": plain_text(body)}
-    if isinstance(parsed, list) and len(parsed) == 1:
-        parsed = parsed[0]
-    return error_in(parsed) if isinstance(parsed, dict) else {"message": str(parsed)[:MESSAGE_BYTES]}
+    found = first_object(parsed)
+    return {"message": words_in(parsed)} if found is None else error_in(found)
 
 
-def error_in(parsed: dict[str, Any]) -> dict[str, Any]:
-    """Returns the error inside a JSON object, as `error_of` does."""
-    found = parsed.get("error")
-    if isinstance(found, dict):
-        return found
-    if isinstance(found, str) and found:
-        return {**parsed, "message": found}
-    detail = parsed.get("detail")
-    base = parsed.get("base_resp")
-    if isinstance(detail, list) and detail and isinstance(detail[0], dict):  # pydantic's list of mistakes
-        first = detail[0]
-        return {**parsed, "type": first.get("type"), "message": f"{text_of(first.get('msg'))} ({first.get('loc')})"}
-    said = parsed.get("message") or parsed.get("msg") or detail
-    if not said and isinstance(base, dict):
-        said = base.get("status_msg")
-    if isinstance(said, dict):
-        return said
-    return {**parsed, "message": str(said)[:MESSAGE_BYTES] if said else ""}
+def first_object(parsed: Any) -> dict[str, Any] | None:
+    """Returns a JSON object itself, and of an array (Gemini's) the first that says something; None if there is none."""
+    if isinstance(parsed, dict):
+        return parsed
+    if not isinstance(parsed, list):
+        return None
+    objects = [one for one in parsed[:ENTRIES] if isinstance(one, dict)]
+    return next((one for one in objects if words_in(one)), objects[0] if objects else None)
+
+
+def error_in(said: dict[str, Any]) -> dict[str, Any]:
+    """Returns the error inside a JSON object: its `error` object if it has one, its words as `message`, and what names the
+    reason (`code`, `type`, `status`, `param`), of the innermost object that does."""
+    error = said.get("error")
+    found: dict[str, Any] = dict(error) if isinstance(error, dict) else {}
+    found["message"] = words_in(said)
+    for source in _innermost_first(said):
+        for key in _NAMES:
+            value = source.get(key)
+            if value and isinstance(value, int | str) and not found.get(key):
+                found[key] = value
+        for key in _LISTS:
+            if key not in found and isinstance(source.get(key), dict | list):
+                found[key] = source[key]
+        if not found.get("param") and (place := place_of(source)):
+            found["param"] = place
+    return found
+
+
+def _innermost_first(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    chain = [said]
+    while len(chain) < _DEPTH and (inner := _inside(chain[-1])) is not None:
+        chain.append(inner)
+    yield from reversed(chain)
+
+
+def _inside(said: dict[str, Any]) -> dict[str, Any] | None:
+    for key in _HOLDERS:
+        value = said.get(key)
+        if isinstance(value, list):
+            value = next((one for one in value[:ENTRIES] if isinstance(one, dict)), None)
+        if isinstance(value, dict):
+            return value
+    return None
 
 
 def text_of(value: Any) -> str:
@@ -65,16 +96,25 @@ def text_of(value: Any) -> str:
 
 
 def codes_of(found: dict[str, Any]) -> frozenset[str]:
-    """Returns the words by which a server names the reason, lower case: `code`, `type`, `status`, what Azure and others nest."""
-    inner = found.get("innererror")
-    details = found.get("details")
-    nested = (
-        inner.get("code") if isinstance(inner, dict) else None,
-        details.get("error_code") if isinstance(details, dict) else None,
-    )
-    return frozenset(
-        text_of(word).lower() for word in (found.get("code"), found.get("type"), found.get("status"), *nested)
-    )
+    """Returns the words by which a server names the reason, lower case: `code`, `type`, `status`, what Azure, Google and
+    others nest."""
+    inner, details = found.get("innererror"), found.get("details")
+    words = [found.get("code"), found.get("type"), found.get("status")]
+    if isinstance(inner, dict):
+        words.append(inner.get("code"))
+    if isinstance(details, dict):
+        words.append(details.get("error_code"))
+    for listed in (details, found.get("errors")):
+        for entry in listed[:ENTRIES] if isinstance(listed, list) else ():
+            if isinstance(entry, dict):
+                words += (entry.get("code"), entry.get("reason"))
+    return frozenset(_word(word) for word in words)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, int) and -_MOST_CODE < value < _MOST_CODE:
+        return str(value)
+    return text_of(value)[:MESSAGE_BYTES].lower()
 
 
 def status_in(found: dict[str, Any]) -> int:

@@ -10,8 +10,11 @@ import orjson
 
 from genset.router.events import BYTE_ORDER_MARK, holds_content
 from genset.router.in_band import error_in, told_by
+from genset.router.plain_text import READ_BYTES
 from genset.router.tolerant import loads
+from genset.router.upstream_error import error_of, first_object, text_of
 
+_NO_PAGE: Final = (b"{", b"[")  # begin JSON that is cut or damaged
 _loads: Final = orjson.loads
 _HEAD_BYTES: Final = 4096  # of an answer in which its list usually begins
 _SHORT_BYTES: Final = 1024  # an answer whose list may hold nothing
@@ -52,7 +55,7 @@ def fault_of(
     if at >= 0 and not text.startswith(_USUAL, at + len(_FINISH_KEY)) and (finish := _FINISH.search(text, at)):
         word = finish[1].decode()
         if word in bad_finishes:
-            return f"gave up with finish_reason {word}"
+            return _given_up(text) or f"gave up with finish_reason {word}"
     if verified and text[-1:] == b"}" and not _speaks_of_error(text) and _has(text, part):
         return None
     try:
@@ -61,15 +64,37 @@ def fault_of(
         if text[:1] != b"{" or text[-1:] != b"}":
             return "sent an answer that is no JSON object"
         return "sent an answer that is cut or no JSON"
-    if isinstance(parsed, list) and len(parsed) == 1:  # Gemini's errors come in an array
-        parsed = parsed[0]
-    if not isinstance(parsed, dict):
+    said = first_object(parsed)  # Gemini's errors come in an array
+    if said is None:
         return "sent an answer that is no JSON object"
-    found = parsed.get(part)
-    good = part != "choices" or not parsed.get("error") or holds_content(found)
+    found = said.get(part)
+    good = part != "choices" or not said.get("error") or holds_content(found)
     if good and isinstance(found, list) and any(isinstance(one, dict | list) for one in found):
         return None
-    return error_in(parsed) or told_by(parsed) or f"sent an answer without {part}"
+    return error_in(said) or told_by(said) or f"sent an answer without {part}"
+
+
+def page_words(body: bytes) -> str:
+    """What a page or a text says that came instead of an answer; "" for what may be a damaged answer, or is no text."""
+    text = body[:READ_BYTES].strip().removeprefix(BYTE_ORDER_MARK)
+    if text.startswith(_NO_PAGE) or b"\0" in text:
+        return ""
+    return text_of(error_of(text)["message"])
+
+
+def _given_up(text: bytes) -> dict[str, Any] | None:
+    """The error beside a finish_reason by which a server says that it broke off (OpenRouter: of the choice)."""
+    try:
+        said = first_object(loads(text))
+    except ValueError:
+        return None
+    if said is None:
+        return None
+    choices = said.get("choices")
+    places = [said, *(choices if isinstance(choices, list) else ())]
+    return next(
+        (error_in({"error": one["error"]}) for one in places if isinstance(one, dict) and one.get("error")), None
+    )
 
 
 def _speaks_of_error(text: bytes) -> bool:

@@ -150,7 +150,7 @@ def test_retry_after(headers: dict[bytes, bytes], seconds: float | None) -> None
         (b'{"error": "bare"}', "bare"),
         (b'{"detail": "Not authenticated"}', "Not authenticated"),
         (b"<html>busy</html>", "busy"),
-        (b'{"error": {"message": ["of another", "form"]}}', ""),
+        (b'{"error": {"message": ["of another", "form"]}}', "of another; form"),
         (b'{"error": {"message": "' + b"x" * 5000 + b'"}}', "x" * 512),
         (b"", ""),
     ],

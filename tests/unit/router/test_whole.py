@@ -29,6 +29,17 @@ def test_a_server_that_gave_up(finishes: tuple[str, ...], gave_up: bool) -> None
     assert (fault == "gave up with finish_reason abort") if gave_up else fault is None, fault
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [b'"error":{"message":"boom","code":502}', b'"x":1'],
+    ids=["error of the answer", "error of the choice"],
+)
+def test_a_server_that_gave_up_says_why(beside: bytes) -> None:
+    choice = b'{"message":{"content":"a"},"finish_reason":"error","error":{"message":"boom","code":502}}'
+    fault = fault_of(b'{"choices":[%b],%b}' % (choice, beside), True, BAD)
+    assert isinstance(fault, dict) and (fault["message"], fault["code"]) == ("boom", 502)
+
+
 def test_tokens_are_read_with_and_without_a_space() -> None:
     assert usage_of(answer('"stop"')) == (7, 12)
     assert usage_of(b'{"choices":[]}') == (0, 0)
@@ -38,6 +49,7 @@ def test_tokens_are_read_with_and_without_a_space() -> None:
 NO_ANSWERS: dict[str, tuple[bytes, str, int]] = {
     "FastAPI's": (b'{"detail":"Not authenticated"}', "Not authenticated", 0),
     "FastAPI's list": (b'{"detail":[{"loc":["body"],"msg":"field required"}]}', "field required", 0),
+    "an error in an array of several": (b'[{"a":1},{"error":{"code":400,"message":"boom"}}]', "boom", 400),
     "a code alone": (b'{"code":500}', "", 500),
     "a code of text": (b'{"code":"429","message":"slow down"}', "slow down", 429),
     "a status": (b'{"status":404,"error":"Not Found","path":"/v1"}', "Not Found", 404),
