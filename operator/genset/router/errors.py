@@ -95,7 +95,7 @@ class ErrorAnswer:
     """A final answer that is an error.
 
     `retry_after` is in seconds. `original` is the upstream's own body (with `status`), handed on untouched where the
-    table of outcomes says that the client should see it, and it is a JSON object. `worth_another_try`: other backends
+    table of outcomes says that the client should see it, and it is in OpenAI's shape. `worth_another_try`: other backends
     than those that `kind` speaks of may answer the same request later.
     """
 
@@ -131,19 +131,22 @@ class ErrorAnswer:
 
     def body(self) -> bytes:
         """The OpenAI error shape, or the upstream's original."""
-        if self.original and _is_object(self.original):
+        if self.original and _is_readable(self.original):
             return self.original
         return orjson.dumps(
             {"error": {"message": self.message, "type": self.kind.word, "param": None, "code": self.kind.code}}
         )
 
 
-def _is_object(body: bytes) -> bool:
-    """Whether a body is what clients of a JSON API can read; a page for browsers is never handed on as it is."""
+def _is_readable(body: bytes) -> bool:
+    """Whether OpenAI's libraries find the words of a body: in `error.message`. Of any other they show nothing."""
     try:
-        return isinstance(orjson.loads(body), dict)
+        found = orjson.loads(body)
     except orjson.JSONDecodeError:
         return False
+    told = found.get("error") if isinstance(found, dict) else None
+    message = told.get("message") if isinstance(told, dict) else None
+    return isinstance(message, str) and bool(message.strip())
 
 
 def error(word: str, message: str, *, retry_after: int | None = None) -> ErrorAnswer:

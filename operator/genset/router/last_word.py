@@ -16,6 +16,7 @@ from genset.router.backend import Backend
 from genset.router.breaker import Cause
 from genset.router.decisions import FULL, Candidate
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
+from genset.router.in_band import INSIDE
 from genset.router.outage import PROBE_SECONDS
 from genset.router.outcome import Failure, Outcome
 
@@ -35,9 +36,12 @@ _HOPELESS: Final = frozenset(
 )
 _NOBODY: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED, Outcome.UNAVAILABLE)
 _UNHEARD: Final = (Outcome.UNREACHABLE, Outcome.EXHAUSTED)  # their details name addresses
-_NOT_THE_REQUEST: Final = frozenset(
-    ("provider_unreachable", "provider_interrupted", "provider_unavailable", "provider_timeout")
-)
+_NOT_THE_REQUEST: Final = frozenset((
+    "provider_unreachable", "provider_interrupted", "provider_unavailable", "provider_timeout",
+    "provider_invalid_response",
+))  # fmt: skip
+#: Of a gateway that did not reach its server (the last ones: Cloudflare's). Behind a 500 the request may be at fault.
+_GATEWAYS: Final = (502, 504, *range(520, 528), 530)
 
 
 def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, again: int, path: str = "") -> ErrorAnswer:
@@ -45,24 +49,25 @@ def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, aga
     reasons = {c.backend.name: c.backend.why_not(now, path) for c in candidates}
     story = ", ".join(f"{name}: {why}" for name, why in reasons.items())
     words = set(reasons.values())
+    keys = [name for name, why in reasons.items() if why == "auth"]
+    models = [name for name, why in reasons.items() if why == "model_not_found"]
+    advice = _advice(keys, models)
     if now >= deadline:
         return error("router_deadline", "the request's time was over before a backend could be asked")
     if FULL in words:
-        return error("router_backend_full", f"no place was free ({story})", retry_after=again)
+        return error("router_backend_full", f"no place was free ({story}){advice}", retry_after=again)
     if words == {"rate_limited"}:
         return error("provider_rate_limited", f"every backend is rate limited ({story})", retry_after=again)
     if words and words <= {"auth", "model_not_found"}:
-        keys = [name for name, why in reasons.items() if why == "auth"]
-        models = [name for name, why in reasons.items() if why != "auth"]
         if keys:
             told = (
                 "no backend takes the router's key or knows its model"
                 if models
                 else "every backend refused the router's key"
             )
-            return error("provider_auth", f"{told} ({story}){_advice(keys, models)}")
-        return error("provider_model_not_found", f"no backend knows its model ({story})" + _advice(keys, models))
-    return error("router_no_backend", f"no backend is available ({story})", retry_after=again)
+            return error("provider_auth", f"{told} ({story}){advice}")
+        return error("provider_model_not_found", f"no backend knows its model ({story}){advice}")
+    return error("router_no_backend", f"no backend is available ({story}){advice}", retry_after=again)
 
 
 def last_failed(
@@ -83,8 +88,9 @@ def last_failed(
     story = told_story(stories, trail)
     if late and failure.outcome in (Outcome.TOO_LATE, Outcome.OUT_OF_TIME):
         return error("router_deadline", f"no backend answered within the request's time: {story}")
+    advice = _advice(_those_of(trail, Outcome.AUTH), _those_of(trail, Outcome.MODEL_NOT_FOUND))
     if full:
-        return error("router_backend_full", f"no place was free: {story}", retry_after=again)
+        return error("router_backend_full", f"no place was free: {story}{advice}", retry_after=again)
     kind = failure.rule.kind
     hope = hope or any(_outcome(step) not in _HOPELESS for step in trail)
     if failure.outcome is Outcome.CONTEXT_EXCEEDED and not _says_too_long(failure):
@@ -100,8 +106,7 @@ def last_failed(
         kind = VOCABULARY["router_no_backend"]
     if failure.outcome in _NOBODY and _those_of(trail, Outcome.LOOP):
         kind = VOCABULARY["router_loop"]  # who sent the request cannot answer it either: no fault of this site
-    advice = _advice(_those_of(trail, Outcome.AUTH), _those_of(trail, Outcome.MODEL_NOT_FOUND))
-    if not advice and kind.word in _NOT_THE_REQUEST:
+    if not advice and _is_not_the_request(kind.word, failure):
         advice = ". Nothing is wrong with the request; it may be sent again"
     retry_after = again if kind.status in (429, 503) else None
     return ErrorAnswer(kind, f"no backend could answer: {story}{advice}", retry_after, worth_another_try=hope)
@@ -176,6 +181,13 @@ def _advice(keys: Sequence[str], models: Sequence[str]) -> str:
     wanted = [f"renew the key of backend {name}" for name in keys]
     wanted += [f"correct the model's name of backend {name}" for name in models]
     return f". The operator of this router must {' and '.join(wanted)}; the request is not at fault" if wanted else ""
+
+
+def _is_not_the_request(word: str, failure: Failure) -> bool:
+    """Whether the backend is at fault whatever it was asked. What it calls an error may be one of the request."""
+    if failure.status in _GATEWAYS:
+        return True
+    return word in _NOT_THE_REQUEST and not failure.detail.startswith(INSIDE)
 
 
 def _outcome(step: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from genset.router.decisions import Candidate
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
-from genset.router.last_word import last_failed, seconds_until, story_of
+from genset.router.last_word import last_failed, none_tried, seconds_until, story_of
 from genset.router.outcome import Failure, Outcome
 from tests.unit.router.machines import cloud, house, machine
 
@@ -34,7 +35,10 @@ def test_the_backends_own_words_are_told() -> None:
 
 def test_without_words_it_says_what_and_where() -> None:
     answer = told(Outcome.INVALID_RESPONSE, "c:invalid_response:1ms")
-    assert answer.message == "no backend could answer: c sent an answer that is no JSON object (c:invalid_response:1ms)"
+    assert answer.message == (
+        "no backend could answer: c sent an answer that is no JSON object (c:invalid_response:1ms). "
+        "Nothing is wrong with the request; it may be sent again"
+    )
 
 
 def test_words_stand_on_one_line_and_addresses_stay_in_the_log() -> None:
@@ -54,6 +58,25 @@ def test_words_stand_on_one_line_and_addresses_stay_in_the_log() -> None:
 def test_who_must_do_what(outcome: Outcome, remedy: str) -> None:
     answer = told(outcome, f"c:{outcome.value}:1ms")
     assert remedy in answer.message and answer.status == 502
+
+
+@pytest.mark.parametrize(
+    ("failure", "told_so"),
+    [
+        (Failure(Outcome.INVALID_RESPONSE, "sent no token in its first 256 KiB", 200), True),
+        (Failure(Outcome.INVALID_RESPONSE, "sent an error inside a 200", words="bad role"), False),
+        (Failure(Outcome.INVALID_RESPONSE, "sent an error inside the stream", 502), True),
+        (Failure(Outcome.INTERRUPTED, "was lost"), True),
+        (Failure(Outcome.SERVER_ERROR, "answered 500", 500), False),
+        (Failure(Outcome.SERVER_ERROR, "answered 502", 502), True),
+        (Failure(Outcome.SERVER_ERROR, "answered 524", 524), True),
+        (Failure(Outcome.RATE_LIMITED, "answered 429", 429), False),
+    ],
+    ids=str,
+)
+def test_what_is_not_the_requests_fault_is_told_as_such(failure: Failure, told_so: bool) -> None:
+    answer = last_failed(failure, [f"c:{failure.outcome.value}:1ms"], 7, full=False, late=False)
+    assert ("Nothing is wrong with the request" in answer.message) is told_so
 
 
 @pytest.mark.parametrize(
@@ -133,3 +156,44 @@ def test_a_refusal_of_all_keys_and_models_names_both_remedies() -> None:
     answer = decision.answer  # type: ignore[union-attr]
     assert answer.kind.word == "provider_auth" and answer.futile
     assert "renew the key of backend a and correct the model's name of backend b" in answer.message
+
+
+@pytest.mark.parametrize("outcome", [Outcome.RATE_LIMITED, Outcome.SERVER_ERROR])
+def test_who_must_renew_a_key_is_told_whatever_else_is_wrong(outcome: Outcome) -> None:
+    a, b = cloud("a"), cloud("b")
+    a.failed(a.endpoints[0], Failure(Outcome.AUTH, "answered 401", 401), 0.0, 0.0, False)
+    for _ in range(3):
+        b.failed(b.endpoints[0], Failure(outcome, "answered 429", 429, 30.0), 0.0, 0.0, False)
+    answer = none_tried(1.0, [Candidate(backend, 0, b"") for backend in (a, b)], 600.0, 7)
+    assert (answer.kind.word, answer.retry_after) == ("router_no_backend", 7)
+    assert "must renew the key of backend a; the request is not at fault" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("original", "shown"),
+    [
+        ({"error": {"message": "bad", "type": "x"}}, True),
+        ({"error": {"message": "bad"}, "more": 1}, True),
+        ({"error": {"message": ""}}, False),
+        ({"error": {"message": ["bad"]}}, False),
+        ({"error": {"detail": "bad"}}, False),
+        ({"error": "bad"}, False),
+        ({"detail": "bad"}, False),
+        ({"object": "error", "message": "bad"}, False),
+        ([{"error": {"message": "bad"}}], False),
+        ("<html>bad", False),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_an_original_is_handed_on_where_libraries_find_its_words(original: Any, shown: bool, status: int) -> None:
+    body = original.encode() if isinstance(original, str) else orjson.dumps(original)
+    failure = Failure(Outcome.REJECTED, f"answered {status}", status, body=body, words="bad")
+    trail = ["c:rejected:1ms"]
+    answer = last_failed(failure, trail, 7, full=False, late=False, stories=[story_of("c", failure)])
+    assert answer.status == status
+    if shown:
+        assert answer.body() == body
+    else:
+        error = orjson.loads(answer.body())["error"]
+        assert error["message"] == f'no backend could answer: c answered {status} "bad" (c:rejected:1ms)'
+        assert (error["type"], error["code"]) == ("provider_rejected", "upstream_rejected")
