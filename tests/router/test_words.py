@@ -59,16 +59,87 @@ async def test_a_stream_that_breaks_tells_the_words_inside_it(tmp_path: Path) ->
     assert failures[0]["outcome"] and not any("zero" in str(f) or "one two" in str(f) for f in failures)
 
 
-async def test_html_instead_of_an_answer_is_kept_for_whoever_looks(tmp_path: Path) -> None:
-    page = "<html><body>Please log in to the captive portal</body></html>"
+def after(event: str, chunks: int = 3) -> Answer:
+    return Answer(brk=Break("end", after_chunks=chunks, send=b"%b\n\n" % event.encode()))
+
+
+@pytest.mark.parametrize("continues", [True, False])
+@pytest.mark.parametrize(
+    "event",
+    [
+        'data: {"error":{"message":"crash words","code":500}}',
+        'data: {"object":"error","message":"crash words","code":500}',
+        'data: {"error":"crash words"}',
+        'data: {"detail":["crash words"]}',
+        'event: error\ndata: {"message":"crash words"}',
+        "event: error\ndata: crash words",
+        'error: {"message":"crash words","code":500}',
+        'data: {"message":"crash words"}',
+    ],
+)
+async def test_the_words_of_an_error_after_the_first_token(tmp_path: Path, event: str, continues: bool) -> None:
+    log = tmp_path / "log"
+    async with ScriptedUpstream(default=after(event)) as local:
+        content = config(cloud(local.base_url), failover={"continueStreams": continues})
+        async with RunningRouter(tmp_path, content, log=log) as router:
+            answer = await router.ask(chat())
+            failures = (await router.state("cloud"))["failures"]
+    assert answer.error is not None and '"crash words"' in answer.error["message"], answer.error
+    assert "cut off after invalid_response: cloud " in answer.error["message"]
+    (line,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert '"crash words"' in line["detail"]
+    assert failures[0]["words"] == "crash words" and "crash words" in failures[0]["body"]
+    assert "one two" not in str(failures), "nothing of the answer"
+
+
+async def test_the_words_of_an_error_after_the_first_token_are_bounded_and_masked(tmp_path: Path) -> None:
+    words = f"key {KEY} " + "x" * 5000
+    async with ScriptedUpstream(default=after("data: " + json.dumps({"error": {"message": words}}))) as far:
+        content = config(cloud(far.base_url, url={"keyFile": "key"}), failover={"continueStreams": False})
+        async with RunningRouter(tmp_path, content, {"key": KEY.encode()}) as router:
+            answer = await router.ask(chat())
+            failure = (await router.state("cloud"))["failures"][0]
+    assert answer.error is not None and "key *** xxx" in answer.error["message"]
+    assert len(answer.error["message"]) < 1000 and len(failure["words"]) <= 512
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("media_type", ["text/html", "text/event-stream"])
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<html><body>Please <b>log in</b></body></html>", "Please log in"),
+        (
+            '<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code><Message>Denied</Message></Error>',
+            "AccessDenied Denied",
+        ),
+    ],
+)
+async def test_the_words_of_a_page_instead_of_an_answer(
+    tmp_path: Path, page: str, words: str, media_type: str, stream: bool
+) -> None:
+    log = tmp_path / "log"
     async with (
-        ScriptedUpstream(default=Status(200, page, {"content-type": "text/html"})) as local,
+        ScriptedUpstream(default=Status(200, page, {"content-type": media_type})) as local,
+        RunningRouter(tmp_path, config(house(local.base_url)), log=log) as router,
+    ):
+        answer = await router.ask(chat(stream=stream))
+        failure = (await router.state("house"))["failures"][0]
+    assert answer.status == 502
+    assert f'house sent an answer that is no JSON object "{words}"' in answer.json["error"]["message"]
+    assert "Nothing is wrong with the request" in answer.json["error"]["message"]
+    (line,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert line["detail"].endswith(f'"{words}"')
+    assert failure["words"] == words and failure["body"] == page and failure["headers"]["content-type"] == media_type
+
+
+async def test_the_words_of_a_text_instead_of_an_answer(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream(default=Status(200, "no healthy upstream", {"content-type": "text/plain"})) as local,
         RunningRouter(tmp_path, config(house(local.base_url))) as router,
     ):
-        answer = await router.ask(chat(stream=False))
-        failure = (await router.state("house"))["failures"][0]
-    assert answer.status == 502 and "house " in answer.json["error"]["message"]
-    assert failure["body"] == page and failure["headers"]["content-type"] == "text/html"
+        answer = await router.ask(chat())
+    assert '"no healthy upstream"' in answer.json["error"]["message"]
 
 
 async def test_nothing_is_kept_of_answers_that_went_well(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ running stream costs `forward` and nothing else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from genset.router.aggregate import UNKNOWN_FORM, CannotRebuildError
 from genset.router.codings import CodingError, Decoder, UnknownCodingError, is_plain
@@ -14,11 +15,12 @@ from genset.router.continuation.splice import Splice
 from genset.router.decisions import Phase
 from genset.router.events import BYTE_ORDER_MARK, begins_stream
 from genset.router.forward import Forward
-from genset.router.outcome import ERROR_BODY_BYTES, Failure, Outcome, classify, classify_in_band
+from genset.router.in_band import INSIDE
+from genset.router.outcome import ERROR_BODY_BYTES, WORDS_CHARACTERS, Failure, Outcome, classify, classify_in_band
 from genset.router.rebuild import Rebuild
 from genset.router.sse import StreamReader
 from genset.router.unrolled import unrolled
-from genset.router.whole import fault_of, usage_of
+from genset.router.whole import fault_of, page_words, usage_of
 
 if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
@@ -149,7 +151,7 @@ class Reply:
             if said is None and not (promised and b"\n" in begun):
                 self._collected[:] = [begun]  # blank lines before the first word may be any number
                 return b""
-            said = promised and begun[:1] not in (b"{", b"[")
+            said = promised and begun[:1] not in (b"{", b"[", b"<")
         self._may_stream = False
         self._is_stream = said
         self._collected.clear()
@@ -246,15 +248,22 @@ class Reply:
 
     def _refused(self) -> None:
         exchange = self._exchange
-        backend = exchange.backend
         failure = classify(
             self.status,
             self.headers,
             b"".join(self._collected),
-            backend.model,
+            exchange.backend.model,
             wall=exchange.router.wall(),
             may_wait=exchange.machine.may_wait(exchange.router.now()),
         )
+        self._refused_with(failure)
+
+    def _refused_inside(self, error: dict[str, Any], detail: str) -> None:
+        """An error inside a 200 before the first token: no other than one with a status."""
+        self._refused_with(classify_in_band(error, detail, self._exchange.backend.model))
+
+    def _refused_with(self, failure: Failure) -> None:
+        exchange = self._exchange
         if not (failure.outcome in _OF_LIMITS and exchange.lowers_limit(failure)):
             exchange.refused(failure)
 
@@ -272,9 +281,10 @@ class Reply:
         if fault is not None and self.reader is None and begins_stream(body):
             self._unasked(body, verified)
         elif isinstance(fault, dict):
-            exchange.failed(classify_in_band(fault, "sent an error inside a 200", exchange.backend.model))
+            self._refused_inside(fault, f"{INSIDE} a 200")
         elif fault is not None:
-            exchange.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200, body=_excerpt(body)))
+            words = page_words(body)[:WORDS_CHARACTERS]
+            exchange.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200, body=_excerpt(body), words=words))
         elif self.reader is not None and self.aggregator is None:
             self._unroll(body)
         else:
@@ -356,8 +366,13 @@ class Reply:
             self._stream_done(add_done=True)
             return
         if exchange.machine.phase >= Phase.COMMIT and self.aggregator is None:
-            word = "provider_error" if reader.error is not None else "provider_interrupted"
-            exchange.broke(Failure(Outcome.INVALID_RESPONSE, reader.fault), word)
+            failure, word = Failure(Outcome.INVALID_RESPONSE, reader.fault), "provider_interrupted"
+            if reader.error is not None:
+                said = classify_in_band(reader.error, reader.fault)
+                failure, word = replace(failure, body=said.body, words=said.words), "provider_error"
+            exchange.broke(failure, word)
+        elif reader.error is not None and exchange.machine.phase < Phase.COMMIT:
+            self._refused_inside(reader.error, reader.fault)
         elif reader.error is not None:
             exchange.failed(classify_in_band(reader.error, reader.fault, exchange.backend.model))
         else:
