@@ -88,7 +88,7 @@ class Backend:
         self.local = config.kind == "local"
         self.context_tokens = config.context_tokens
         self.continuation = config.continuation
-        self.refused_fields: set[str] = set()  # of those that the router adds: see `added_fields`
+        self.refused_fields: dict[str, list[frozenset[str]]] = {}  # of those that the router adds: see `added_fields`
         self.refuses_limits = False  # said that prompt and max_tokens together are more than its context
         self._random = random
         url = config.url

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from genset.router.added_fields import refused_for
 from genset.router.backend import Backend
 from genset.router.endpoint import Endpoint
 from genset.router.outcome import ERROR_BODY_BYTES
@@ -45,7 +46,8 @@ async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoin
     """Asks for the least answer on a path of the API (`/chat/completions`). Raises ConnectFailed or OSError."""
     api = _APIS[path]
     request = {"model": backend.model, **_LEAST[path]}
-    body = body_for(backend, api, request, orjson.dumps(request), stream=False)
+    refused = refused_for(request, backend.refused_fields)
+    body = body_for(backend, api, request, orjson.dumps(request), False, refused)
     return await _ask(connector, backend, endpoint, b"POST", backend.base_path + path, body)
 
 

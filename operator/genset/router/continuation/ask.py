@@ -14,12 +14,6 @@ from genset.router.transcript import Transcript
 _MOST = ("max_tokens", "max_completion_tokens")
 _LEAST = "min_tokens"
 
-#: Words of servers that refuse a begun answer as such (llama.cpp, vLLM, Anthropic behind gateways, Mistral), not only this one.
-_PREFILL_WORDS = (
-    b"prefill", b"prefix", b"continue_final_message", b"add_generation_prompt", b"assistant", b"final message", b"last role",
-    b"enable_thinking",
-)  # fmt: skip
-
 
 def ask(
     request: Request, sent: Transcript, rule: Rule, *, of_the_house: bool, want_usage: bool
@@ -57,9 +51,3 @@ def length_event(sent: Transcript, *, chat: bool) -> bytes:
     choice["delta" if chat else "text"] = {} if chat else ""
     kind = "chat.completion.chunk" if chat else "text_completion"
     return b"data: " + dumps({**sent.head, "object": kind, "choices": [choice]}) + b"\n\n"
-
-
-def speaks_of_prefill(body: bytes) -> bool:
-    """Whether an error's body says that the server never continues a begun answer."""
-    body = body.lower()
-    return any(word in body for word in _PREFILL_WORDS)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
-from genset.router.added_fields import PREFILL, STREAM, added_to, refused_field
+from genset.router.added_fields import PREFILL, STREAM, added_to, features_of, refused_field, refused_for, remember
 from genset.router.aggregate import can_rebuild
 from genset.router.answer_room import limit_of, limit_that_fits, lower_limit, with_limit
 from genset.router.attempt import RequestMachine
@@ -52,6 +52,7 @@ class Calling(Outgoing):
     __slots__ = (
         "_api",
         "_connection",
+        "_heard",
         "_loop",
         "_lowered",
         "_occupied",
@@ -93,7 +94,9 @@ class Calling(Outgoing):
         self._sent: Transcript | None = None  # what the client had when its stream broke
         self._rule: Rule | None = None  # by which the present attempt writes on
         self._refused_rules: list[Backend] | None = None
-        self._without: tuple[Backend, set[str]] | None = None  # fields of ours that it has just refused
+        #: fields of ours that it has just refused, and the features of what it got
+        self._without: tuple[Backend, set[str], frozenset[str]] | None = None
+        self._heard: dict[bytes, bytes] | None = None  # headers of the reply that the last failure came from
         #: has less room for the answer than the client's limit: how much, and whether that is the second guess
         self._lowered: tuple[Backend, int, bool] | None = None
         self._weighed_at = 0.0
@@ -271,14 +274,14 @@ class Calling(Outgoing):
 
     def _rebuilds(self, backend: Backend, parsed: dict[str, Any]) -> bool:
         """Whether an answer that is no stream is asked for as one."""
-        if not self.machine.settings.rebuild_answers or STREAM in backend.refused_fields:
+        if not self.machine.settings.rebuild_answers:
             return False
         return STREAM not in self._left_out(backend) and can_rebuild(self._api, parsed)
 
     def _rule_of(self, backend: Backend) -> Rule:
         if not self._api.chat:
             return APPEND
-        if PREFILL in backend.refused_fields or PREFILL in self._left_out(backend):
+        if PREFILL in self._left_out(backend):
             return RULES[FALLBACK]
         if self._refused_rules and backend in self._refused_rules:
             return RULES[FALLBACK]
@@ -287,21 +290,26 @@ class Calling(Outgoing):
     # Fields of our own
 
     def _left_out(self, backend: Backend) -> Collection[str]:
+        """Fields that this backend does not take, of such a request."""
+        now = self._just_refused(backend)
+        return {*now, *refused_for(self._json, backend.refused_fields)} if backend.refused_fields else now
+
+    def _just_refused(self, backend: Backend) -> Collection[str]:
         return self._without[1] if self._without is not None and self._without[0] is backend else ()
 
     def _leave_out(self, backend: Backend, field: str) -> None:
         """The next attempt at this backend goes without it."""
-        self._without = (backend, {*self._left_out(backend), field})
+        self._without = (backend, {*self._just_refused(backend), field}, features_of(self._json))
 
     def _remember_fields(self) -> None:
         """The backend has answered what it got without the fields that it refused: so it was they."""
         if self._without is not None and self._without[0] is self.backend:
-            self.backend.refused_fields |= self._without[1]
+            remember(self.backend.refused_fields, self._without[1], self._without[2])
         self._without = None
 
     def _refused_field(self, backend: Backend, failure: Failure, *, streamed: bool) -> str:
         """The field of ours that a refusal names; "" if it means the client's own request."""
-        refused, parsed = {*backend.refused_fields, *self._left_out(backend)}, self._json
+        refused, parsed = self._left_out(backend), self._json
         names = bound_names(backend, self._api, parsed, refused)
         usage = streamed and backend.provider.usage_option
         return refused_field(failure, added_to(parsed, names, streamed=streamed, usage=usage, refused=refused))
@@ -310,13 +318,14 @@ class Calling(Outgoing):
         """The failure without our own keys; it stands in what `/-/state` shows of the backend."""
         router, reply, endpoint = self.router, self._reply, self.machine.endpoint
         failure = masked(failure, router.mask)
-        heard = reply is not None and failure.outcome not in (Outcome.UNREACHABLE, Outcome.EXHAUSTED)
+        heard = self.machine.phase > Phase.CONNECT and failure.outcome not in (Outcome.UNREACHABLE, Outcome.EXHAUSTED)
+        self._heard = reply.headers if reply is not None and heard else None
         router.failures.add(
             self.backend.name,
             failure,
             router.mask,
             at=rfc3339(router.wall()),
-            headers=reply.headers if reply is not None and heard else {},
+            headers=self._heard or {},
             endpoint=endpoint.name if endpoint is not None else "",
             request_id=self.identity.decode(),
         )
@@ -325,11 +334,7 @@ class Calling(Outgoing):
 
     def _upstream_id(self) -> bytes:
         """What the backend calls the request whose failure is the answer, as a header line."""
-        reply = self._reply
-        failure = self.routed.last_failure if self.routed is not None else None
-        if reply is None or failure is None or not failure.status or failure.status != reply.status:
-            return b""  # the last attempt heard nothing
-        return self.router.mask.hide_whole(upstream_id(reply.headers, self.identity))
+        return self.router.mask.hide_whole(upstream_id(self._heard or {}, self.identity))
 
     def listens_to(self, reply: Reply) -> bool:
         """Whether this is still the answer that is waited for."""

@@ -10,9 +10,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from genset.router import attempt
-from genset.router.added_fields import PREFILL, is_refusal
+from genset.router.added_fields import PREFILL, refuses_prefill, speaks_of_prefill
 from genset.router.continuation import why_not
-from genset.router.continuation.ask import length_event, speaks_of_prefill, tokens_left
+from genset.router.continuation.ask import length_event, tokens_left
 from genset.router.continuation.splice import Splice
 from genset.router.decisions import COLD, FULL, Answer, Decision, Interrupt, Phase, Try, Wait
 from genset.router.errors import ErrorAnswer, in_band
@@ -169,7 +169,7 @@ class Exchange(Calling):
         if field:
             self._leave_out(backend, field)
             self._ask_otherwise(failure, f"no_{field}")
-        elif self._rule is not None and self._rule.refusable and self.machine.continuing and is_refusal(failure):
+        elif self._rule is not None and self._rule.refusable and self.machine.continuing and refuses_prefill(failure):
             if speaks_of_prefill(failure.body):
                 self._leave_out(backend, PREFILL)
             self._refused_rules = [*(self._refused_rules or ()), backend]

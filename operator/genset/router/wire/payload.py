@@ -71,12 +71,9 @@ def body_for(
     """Returns the request's body as this backend should get it. `request` is not changed.
 
     `raw`: the client's bytes; empty if `request` is no longer the client's. `refused`: fields that the router would add
-    and the backend does not take, besides those that it is known to refuse. `sent`: the client's bytes and what was read
-    from them, in any case.
+    and the backend does not take. `sent`: the client's bytes and what was read from them, in any case.
     """
     provider = backend.provider
-    if backend.refused_fields:
-        refused = {*refused, *backend.refused_fields}
     renames: list[tuple[str, str]] = []
     if provider.rename is not None or refused:
         renames = [pair for pair in bound_names(backend, api, request, refused).items() if pair[0] != pair[1]]
