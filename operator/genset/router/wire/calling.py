@@ -184,7 +184,7 @@ class Calling(Outgoing):
     def _send(self, connection: UpstreamConnection, candidate: Candidate, endpoint: Endpoint) -> None:
         backend = candidate.backend
         self._connection = connection
-        request = parsed = self._json
+        request = parsed = self._tree = self._json  # kept until it is sent
         raw = self.request.body
         reader: StreamReader | None = None
         splice: Splice | None = None
