@@ -27,10 +27,12 @@ ROUTER = ROOT / "operator" / "genset" / "router"
 #: Numbers that bound nothing: units, sizes of formats, parts of an algorithm.
 NO_LIMITS = {
     *("telemetry.tracing.NANOSECONDS", "config.CONFIG_VERSION", "failures.RECORD_BYTES", "table.BYTES_PER_TOKEN"),
+    "balance.prompt.BYTES_PER_TOKEN",
     *("frame.UNKNOWN", "frame.OPENING", "frame.TEXT", "frame.FINISH", "frame.COUNTS"),
 }
 #: Private numbers that bound nothing. Any other private number is a limit, and has its place on the page.
 PRIVATE_NO_LIMITS = {
+    *("bodies._LONG", "spelling._STRIDE", "upstream_error._MOST_CODE", "events._MOST_DIGITS"),
     # Characters
     *(
         f"events.{name}"
