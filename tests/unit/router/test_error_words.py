@@ -244,7 +244,7 @@ _JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_JSON)
 def test_any_json_is_read_in_bounds(said: Any) -> None:
     body = json.dumps(said).encode()
@@ -281,9 +281,9 @@ HOSTILE: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_error_is_read_in_no_time(name: str) -> None:
-    """A hundred times in a second: a shape that grew with its depth would take for ever."""
+    """Ten times in a second of CPU: a shape that grew with its depth would take for ever."""
     began = time.process_time()
-    for _ in range(100):
+    for _ in range(10):
         assert len(words_in(HOSTILE[name])) <= MESSAGE_CHARACTERS
         codes_of(error_in(HOSTILE[name]) if isinstance(HOSTILE[name], dict) else {})
     assert time.process_time() - began < 1.0
