@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import random
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 import zstandard
 
+from genset.router import bodies
+from genset.router.wire.coded import FREE_BYTES, MOST_RATIO
 from tests.router.pieces import DONE, FakeServer, chunk, event, text
 from tests.router.running import RunningRouter, cloud, config, house
 from tests.upstream import steps
@@ -271,8 +275,60 @@ async def test_other_coded_requests_are_refused(tmp_path: Path, row: str) -> Non
     assert not local.requests
 
 
+@pytest.mark.parametrize("row", CODINGS)
+async def test_a_request_unpacks_to_no_more_than_follows_from_its_size(tmp_path: Path, row: str) -> None:
+    coding = CODINGS[row][0].decode()
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as router:
+        for size in (FREE_BYTES - 1000, 2 * MIB, 30 * MIB):
+            body = BODY[:-1] + b" " * size + b"}"
+            coded = packed(row, body)
+            fits = len(body) <= FREE_BYTES + MOST_RATIO * len(coded)
+            answer = await router.ask(coded, headers={"content-encoding": coding})
+            assert fits is (size < MIB) and answer.status == (200 if fits else 413), answer
+            assert fits or f"{MOST_RATIO} times its size" in answer.json["error"]["message"]
+        assert router.router.buffered_bytes == 0
+    assert len(local.requests) == 1
+
+
+@pytest.mark.parametrize("coded", [True, False])
+async def test_many_heavy_bodies_of_one_caller_leave_the_loop_to_others(tmp_path: Path, coded: bool) -> None:
+    """Counted in turns, not in seconds: no two of them are read in the same turn, and an answer comes in between."""
+    body = b'{"model":"nobody","messages":[%b]}' % (b" " * 250_000)
+    data = zstandard.compress(body) if coded else body + b" " * 20_000
+    lines = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n%bcontent-length: %d\r\n\r\n%b"
+    request = lines % (b"content-encoding: zstd\r\n" if coded else b"", len(data), data)
+    turns: list[int] = []
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as router:
+        loop, turn, real = asyncio.get_running_loop(), 0, bodies.parsed
+
+        def counted() -> None:
+            nonlocal turn
+            turn += 1
+            loop.call_later(0.0005, counted)
+
+        def parsed(body: bytes, room: int, taken: int) -> Any:
+            if len(body) > 200_000:
+                turns.append(turn)
+                time.sleep(0.01)
+            return real(body, room, taken)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bodies, "parsed", parsed)
+            counted()
+            callers = [asyncio.open_connection("127.0.0.1", router.router.listen_port) for _ in range(20)]
+            for _, writer in (opened := [await caller for caller in callers]):
+                writer.write(request)
+            answer = await router.ask(chat(False))
+            before = len(turns)
+            got = [await reader.readuntil(b"\r\n\r\n") for reader, _ in opened]
+    assert answer.complete and before < 20, "somebody else is answered before all of them"
+    assert all(head.startswith(b"HTTP/1.1 404 ") for head in got)
+    assert len(set(turns)) == 20, turns
+
+
 async def test_a_large_coded_request_counts_with_its_plain_size(tmp_path: Path) -> None:
-    body = json.dumps(chat(messages=[{"role": "user", "content": "x" * (MIB // 2)}])).encode()
+    words = random.Random(1).randbytes(MIB // 4).hex()
+    body = json.dumps(chat(messages=[{"role": "user", "content": words}])).encode()
     async with ScriptedUpstream(default=steps.Silence()) as local:
         coded = gzip.compress(body)
         async with RunningRouter(tmp_path, config(house(local.base_url), limits={"maxBodyBytes": MIB})) as router:

@@ -46,6 +46,7 @@ from genset.router.wire.connect import Connector, Resolver
 from genset.router.wire.direct import answer_error, answer_other
 from genset.router.wire.downstream import ClientConnection
 from genset.router.wire.exchange import Exchange
+from genset.router.wire.heavy import HeavyLine
 from genset.router.wire.holding import Holding
 from genset.router.wire.outbox import Outbox
 from genset.router.wire.payload import PATHS
@@ -92,6 +93,9 @@ class Router:
         self.demands = Demands()
         self.began = self.now()
         self.gate: Gate[Exchange] = Gate(Exchange.begin, lambda then: self.loop.call_soon(then), self._evict)
+        self.heavy = HeavyLine(
+            lambda then: self.loop.call_soon(then), lambda after, then: self.loop.call_later(after, then)
+        )
         self.exchanges: set[Exchange] = set()
         self.connections: set[ClientConnection] = set()
         self.admin_connections: set[AdminConnection] = set()
@@ -337,7 +341,9 @@ class Router:
             )
             answer_error(self, client, request, identity, answer)
             return
-        parsed = bodies.parsed(request.body, self.room_bytes, self.buffered_bytes)
+        parsed = client.unpack(request) if request.coding else None
+        if parsed is None:
+            parsed = bodies.parsed(request.body, self.room_bytes, self.buffered_bytes)
         if isinstance(parsed, ErrorAnswer):
             answer_error(self, client, request, identity, parsed)
             return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httptools
 
 from genset.router.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
-from genset.router.codings import ACCEPTED, CodingError, TooLargeError, UnknownCodingError, is_plain, unpacked
+from genset.router.codings import is_plain
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.telemetry.context import TRACESTATE, TRACESTATE_BYTES
 from genset.router.wire.holding import LINE_BYTES, REQUEST_BYTES, Holding
@@ -350,44 +350,19 @@ class Arriving(Holding):
         ):
             self._declining = True  # the body follows; see _decline_upgrade
             return
-        # The body is whole: what has to be done with all of it, like decoding it, is done here.
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        if b"content-encoding" in headers and body:
-            plain = self._unpack(headers[b"content-encoding"], body)
-            if plain is None:
-                return
-            body = plain
+        coding = headers[b"content-encoding"] if b"content-encoding" in headers and body else b""
+        if coding and is_plain(coding):
+            coding = b""
         self._body = []
         held = len(body) + self._head_held
         self._body_bytes = self._head_held = 0  # counted on until the request is answered
         self._headers = {}  # which go with the request
+        method, path, keep_alive = self._method, self._path, self._keep_alive
         self._queue.append(
-            Request(self._method, self._path, headers, body, self._keep_alive, self._version_10, held, self.payer)
+            Request(method, path, headers, body, keep_alive, self._version_10, held, self.payer, coding)
         )
         self.stage = Stage.IDLE
-
-    def _unpack(self, coding: bytes, body: bytes) -> bytes | None:
-        """The body as it was before its content coding; None where it was refused."""
-        router = self.router
-        try:
-            plain = body if is_plain(coding) else unpacked(coding, body, self._limit)
-        except UnknownCodingError as unknown:
-            accepted = ACCEPTED.decode()
-            self._refuse(
-                error(
-                    "caller_unsupported_encoding", f"the request body is {unknown}; there are {accepted}, one at a time"
-                )
-            )
-        except TooLargeError:
-            self._too_large()
-        except CodingError as problem:
-            self._refuse(error("caller_bad_request", f"the request has a body {problem}"))
-        else:
-            router.budget.take(self.payer, len(plain) - len(body))
-            self._body_bytes = len(plain)
-            if not router.budget.is_over(self.payer) or self._make_room():
-                return plain
-        return None
 
     def _too_large(self) -> None:
         self._refuse(error("caller_body_too_large", f"the request body exceeds {self._limit} bytes (limits.maxBody)"))

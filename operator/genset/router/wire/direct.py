@@ -11,6 +11,7 @@ import orjson
 from genset import __version__
 from genset.router.accesslog import asked
 from genset.router.catalogue import some_names
+from genset.router.codings import ACCEPTED
 from genset.router.cors import is_preflight
 from genset.router.errors import ErrorAnswer, error
 from genset.router.evidence import NOSNIFF, reason_phrase
@@ -59,6 +60,8 @@ def answer_error(
     more = answer.headers()
     if answer.status == 405:
         more += b"allow: %b\r\n" % (b"POST" if request.path.partition(b"?")[0] in PATHS else b"GET")
+    elif answer.status == 415:
+        more += b"accept-encoding: %b\r\n" % ACCEPTED  # RFC 9110, 15.5.16
     body = router.mask.hide(answer.body())
     _write(router, client, request, identity, answer.status, body, more, answer)
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from genset.router.accesslog import asked
 from genset.router.callers import peer_of
-from genset.router.codings import ACCEPTED
 from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
 from genset.router.evidence import NOSNIFF, reason_phrase, request_id
 from genset.router.origin import origin_of
 from genset.router.wire.arriving import SLICE_BYTES, Arriving, Stage
+from genset.router.wire.coded import plain_body
+from genset.router.wire.heavy import LARGE_BODY_BYTES
 from genset.router.wire.holding import Worth
-from genset.router.wire.request import BROKEN
+from genset.router.wire.request import BROKEN, Request
 from genset.router.wire.scarce import make_room
 
 if TYPE_CHECKING:
@@ -293,7 +294,10 @@ class ClientConnection(Arriving):
                     break
                 left -= 1
                 if self._queue:
-                    request = self._queue.popleft()
+                    request = self._queue[0]
+                    if (request.coding or request.held > LARGE_BODY_BYTES) and not self.router.heavy.admits(self):
+                        break
+                    self._queue.popleft()
                     if request is BROKEN:
                         self._refuse(self._refusal or error("caller_bad_request", "the request is not valid HTTP/1.1"))
                         break
@@ -306,6 +310,22 @@ class ClientConnection(Arriving):
                     break
         finally:
             self._pumping = False
+
+    def go_on(self) -> None:
+        """Its turn has come to have a large body read."""
+        self._pump()
+
+    def unpack(self, request: Request) -> ErrorAnswer | None:
+        """Puts the plain body in place of the compressed one of the request in work; or why that cannot be."""
+        router, coded = self.router, len(request.body)
+        problem = plain_body(request, router.most_body_bytes)
+        more = len(request.body) - coded
+        request.held += more
+        router.budget.take(request.payer, more)
+        make_room(router, request.payer, self)
+        if problem is None and router.budget.is_over(request.payer):
+            problem = TOO_MUCH_SENT
+        return problem
 
     def _pump_later(self) -> None:
         if not self._pump_due:
@@ -340,8 +360,6 @@ class ClientConnection(Arriving):
             answer.headers() if self.router.cors is None else answer.headers() + self.router.cors.lines(self._headers)
         )
         body = answer.body()
-        if answer.status == 415:
-            more += b"accept-encoding: %b\r\n" % ACCEPTED  # RFC 9110, 15.5.16
         self.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
             b"%bconnection: close\r\n\r\n%b"

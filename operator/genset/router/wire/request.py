@@ -8,10 +8,11 @@ from typing import Final
 class Request:
     """One request as it arrived. Header names are lower case; the last of a repeated header counts.
 
-    `path` is decoded, without the query. `held`: bytes that the router's budget counts for it, in `payer`'s share.
+    `path` is decoded, without the query. `held`: bytes that the router's budget counts for it, in `payer`'s share. `coding`:
+    what the body is compressed with; it is unpacked when its turn has come.
     """
 
-    __slots__ = ("body", "headers", "held", "keep_alive", "method", "path", "payer", "version_10")
+    __slots__ = ("body", "coding", "headers", "held", "keep_alive", "method", "path", "payer", "version_10")
 
     def __init__(
         self,
@@ -23,6 +24,7 @@ class Request:
         version_10: bool,
         held: int = 0,
         payer: str = "",
+        coding: bytes = b"",
     ) -> None:
         self.method = method
         self.path = path
@@ -32,6 +34,7 @@ class Request:
         self.version_10 = version_10
         self.held = held
         self.payer = payer
+        self.coding = coding
 
 
 #: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.

@@ -1,0 +1,72 @@
+"""One large or compressed body is unpacked and parsed at a time, and in between the loop looks at everybody else.
+
+What a body costs is bounded by what was sent, and still it is up to 20 ms per MiB of one turn in which nobody else is
+served. Many of them in one turn, or turn after turn, would be that many times as much. So they stand in a line: whoever
+sends many waits behind himself, and after each one the loop is left to all others for as long as it has taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Protocol
+
+LARGE_BODY_BYTES: Final = 256 * 1024  # from here on a plain body stands in the line
+REST_SECONDS: Final = 0.1  # at most, after a large body: a request of somebody else gets through in less
+
+_monotonic: Final = time.monotonic
+
+
+class Sender(Protocol):
+    """A connection whose next request has such a body. `origin`: whose it is."""
+
+    origin: str
+
+    def go_on(self) -> None:
+        """Its turn has come; it asks again."""
+
+
+class HeavyLine:
+    """Of one event loop. `soon` and `later` are its `call_soon` and `call_later`."""
+
+    __slots__ = ("_began", "_later", "_lines", "_resting", "_soon")
+
+    def __init__(
+        self, soon: Callable[[Callable[[], None]], object], later: Callable[[float, Callable[[], None]], object]
+    ) -> None:
+        self._soon = soon
+        self._later = later
+        self._lines: OrderedDict[str, OrderedDict[Sender, None]] = (
+            OrderedDict()
+        )  # by whose they are, the next one first
+        self._resting = False
+        self._began = 0.0
+
+    def admits(self, sender: Sender) -> bool:
+        """Whether its body may be read now. If not it stands in line, where it may stand already."""
+        if self._resting:
+            line = self._lines.get(sender.origin)
+            if line is None:
+                line = self._lines[sender.origin] = OrderedDict()
+            line[sender] = None
+            return False
+        self._resting = True
+        self._began = _monotonic()
+        self._soon(self._turn_ended)
+        return True
+
+    def _turn_ended(self) -> None:
+        self._later(min(_monotonic() - self._began, REST_SECONDS), self._next)
+
+    def _next(self) -> None:
+        """Clients take turns. Those that have left ask for nothing, and the next one is called."""
+        self._resting = False
+        while self._lines and not self._resting:
+            origin, line = next(iter(self._lines.items()))
+            sender, _ = line.popitem(last=False)
+            if line:
+                self._lines.move_to_end(origin)
+            else:
+                del self._lines[origin]
+            sender.go_on()
