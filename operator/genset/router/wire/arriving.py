@@ -359,9 +359,7 @@ class Arriving(Holding):
         self._body_bytes = self._head_held = 0  # counted on until the request is answered
         self._headers = {}  # which go with the request
         method, path, keep_alive = self._method, self._path, self._keep_alive
-        self._queue.append(
-            Request(method, path, headers, body, keep_alive, self._version_10, held, self.payer, coding)
-        )
+        self._queue.append(Request(method, path, headers, body, keep_alive, self._version_10, held, self.payer, coding))
         self.stage = Stage.IDLE
 
     def _too_large(self) -> None:
