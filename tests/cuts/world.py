@@ -146,6 +146,12 @@ class FakeClient:
     def finish(self, keep_alive: bool, now: float) -> None:
         self.finished = keep_alive
 
+    def collects(self, size: int) -> bool:
+        return True
+
+    def drop_collected(self) -> None:
+        pass
+
 
 class _Handle:
     cancelled = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -72,7 +73,9 @@ async def test_slow_bodies_make_way_for_a_whole_one(tmp_path: Path, local: Scrip
         for client in slow:
             client.writer.write(HEAD % (2 * MB) + b" " * MB)
         await until(lambda: router.router.buffered_bytes > 2.9 * MB)
-        data = json.dumps(chat(stream=False, messages=[{"role": "user", "content": "x" * 1_500_000}])).encode()
+        data = json.dumps(
+            chat(stream=False, messages=[{"role": "user", "content": secrets.token_hex(750_000)}])
+        ).encode()
         data = gzip.compress(data) if coded else data
         head = b"content-encoding: gzip\r\n" if coded else b""
         honest = await Client.connect(router, OTHER)

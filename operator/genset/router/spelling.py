@@ -101,15 +101,17 @@ def _ends(byte: int, data: bytes, places: list[int]) -> list[int]:
         if data[place : place + 1] == b"%c" % byte:
             ends.add(place + 1)
         if data[place : place + 1] in (b"%", b"\\", b"&"):
-            found = _escaped(byte).match(data, place)
-            if found is not None:
-                ends.add(found.end())
+            # Each of them: an escaped & may be the byte itself, or begin its escape.
+            for escape in _escaped(byte):
+                found = escape.match(data, place)
+                if found is not None:
+                    ends.add(found.end())
     return sorted(ends)
 
 
 @cache
-def _escaped(byte: int) -> re.Pattern[bytes]:
-    return re.compile(b"|".join(_escapes(byte)))
+def _escaped(byte: int) -> list[re.Pattern[bytes]]:
+    return [re.compile(escape) for escape in _escapes(byte)]
 
 
 @cache

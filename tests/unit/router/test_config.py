@@ -75,7 +75,7 @@ def taken(folder: Path, content: bytes | str | dict[str, Any]) -> None:
 
 def use(loaded: Loaded) -> None:
     made, credentials = loaded.config, Credentials(FILES, "here")
-    check(made, ("127.0.0.1", 8080), 0)
+    check(made, ("127.0.0.1", 8080), 0, {})
     Table(made, {backend.name: Backend(backend, credentials, lambda: 0.5) for backend in made.backends}, "hash")
     Cors(made.cors.allowed_origins if made.cors else ())
     Proxies(made.trusted_proxies or ())

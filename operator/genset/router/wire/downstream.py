@@ -193,7 +193,8 @@ class ClientConnection(Arriving):
     def _tell_of_broken_off(self) -> None:
         """The client has gone: what it asked that nobody has begun to answer leaves its lines, as far as it can be read."""
         if self._pending and self.stage < Stage.DEAF:
-            data, self._pending = self._pending, b""
+            data = self._pending
+            self._keep_pending(b"")
             self._feed(data[:SLICE_BYTES])
         if self.stage == Stage.HEAD or self.stage == Stage.BODY:
             self._tell_refused(BROKEN_OFF)
