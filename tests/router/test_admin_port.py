@@ -115,6 +115,32 @@ async def test_whoever_reads_no_answers_gets_no_more_and_is_dropped(
     writer.close()
 
 
+@pytest.mark.parametrize("probe", ["127.0.0.1", "127.0.0.2"], ids=["same address", "another address"])
+async def test_half_requests_lock_no_probe_out(router: RunningRouter, probe: str) -> None:
+    """As many as there may be, opened anew whenever one is closed."""
+    port = router.router.admin_port
+    half: list[asyncio.StreamWriter] = []
+
+    async def open_more(count: int) -> None:
+        for _ in range(count):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /-/healthy HTTP/1.1\r\n")
+            half.append(writer)
+
+    await open_more(admin.CONNECTIONS)
+    await until(lambda: len(router.router.admin_connections) == admin.CONNECTIONS)
+    for _ in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(probe, 0))
+        await open_more(3)
+        writer.write(GET % b"/-/healthy")
+        assert b"200 OK" in await asyncio.wait_for(reader.readline(), 5)
+        await open_more(1)
+        writer.close()
+    await until(lambda: len(router.router.admin_connections) <= admin.CONNECTIONS)
+    for writer in half:
+        writer.close()
+
+
 async def test_of_many_connections_the_one_that_is_idle_longest_makes_way(router: RunningRouter) -> None:
     idle = [await asyncio.open_connection("127.0.0.1", router.router.admin_port) for _ in range(admin.CONNECTIONS)]
     await until(lambda: len(router.router.admin_connections) == admin.CONNECTIONS)

@@ -14,7 +14,9 @@ import httptools
 import orjson
 
 from genset.router.breaker import Breaker
+from genset.router.callers import peer_of
 from genset.router.evidence import NOSNIFF, reason_phrase
+from genset.router.origin import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 REQUEST_BYTES = 16 * 1024  # of a head, and of what waits unread
 SLICE_BYTES = 1024  # parsed at once: a few requests
-CONNECTIONS = 64  # the one that is idle longest makes way for another
+CONNECTIONS = 64  # of the address that has most, the one that has stood still longest makes way for another
 HEAD_SECONDS = 10.0  # from the first byte of a request to its end
 IDLE_SECONDS = 30.0  # between requests; also without a byte taken of an answer
 METRICS_SECONDS = 1.0  # to render /metrics takes milliseconds, in which nobody's request moves
@@ -64,11 +66,15 @@ class AdminPort:
     def connect(self) -> AdminConnection:
         return AdminConnection(self)
 
-    def make_way(self) -> None:
-        """At the bound of connections the one that is idle longest is closed, or else the newest."""
-        open_ones = self.router.admin_connections
-        if len(open_ones) > CONNECTIONS:
-            min(open_ones, key=lambda connection: (not connection.is_idle, connection.mark)).close()
+    def make_way(self, newcomer: AdminConnection) -> None:
+        """At the bound of connections one of another is closed: of the address that has most, the one whose request, or
+        silence, has lasted longest."""
+        open_ones = [connection for connection in self.router.admin_connections if not connection.closing]
+        if len(open_ones) <= CONNECTIONS:
+            return
+        counts = Counter(connection.origin for connection in open_ones)
+        open_ones.remove(newcomer)
+        min(open_ones, key=lambda connection: (-counts[connection.origin], connection.mark)).drop()
 
     def page(self, path: bytes) -> tuple[int, bytes, bytes]:
         """Status, content type, body."""
@@ -105,33 +111,36 @@ class AdminConnection(asyncio.Protocol):
         self._refused: tuple[int, bytes] | None = None  # what is told after the answers, before the end
         self._due = False  # the loop will call `_go_on`
         self._stuck = False  # the client does not take what was written
-        self._closing = False
+        self.closing = False
+        self.origin = ""  # whose it is
         self.mark = 0.0  # when something last happened
-
-    @property
-    def is_idle(self) -> bool:
-        return not (self._bytes or self._pending or self._asked or self._stuck)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self.origin = origin_of(peer_of(transport.get_extra_info("peername")))
         self.mark = self._router.now()
         self._router.admin_connections.add(self)
-        self._port.make_way()
+        self._port.make_way(self)
 
     def connection_lost(self, problem: BaseException | None) -> None:
-        self._closing = True
+        self.closing = True
         self._router.admin_connections.discard(self)
         self._parser = None
 
     def close(self) -> None:
-        self._closing = True
+        """After what was written."""
+        self.closing = True
         self._transport.close()
+
+    def drop(self) -> None:
+        self.closing = True
+        self._transport.abort()
 
     def expire(self, now: float) -> None:
         """Called about once a second: closes what has taken too long."""
         age = now - self.mark
-        if age > IDLE_SECONDS and self._stuck:
-            self._transport.abort()
+        if age > IDLE_SECONDS and (self._stuck or self.closing):
+            self.drop()
         elif age > IDLE_SECONDS or (self._bytes and age > HEAD_SECONDS):
             self.close()
 
@@ -144,7 +153,7 @@ class AdminConnection(asyncio.Protocol):
         self._go_on()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing or self._refused:
+        if self.closing or self._refused:
             return
         self._pending += data
         if len(self._pending) > REQUEST_BYTES:
@@ -155,7 +164,7 @@ class AdminConnection(asyncio.Protocol):
     def _go_on(self) -> None:
         """Answers one request; the next one has to wait for the loop's next turn."""
         self._due = False
-        if self._stuck or self._closing:
+        if self._stuck or self.closing:
             return
         while not self._asked and self._pending and not self._refused:
             self._feed()
@@ -165,7 +174,7 @@ class AdminConnection(asyncio.Protocol):
         elif self._refused:
             status, words = self._refused
             self._write(status, TEXT, words, keep=False)
-        if self._closing:
+        if self.closing:
             return
         if self._asked or self._pending or self._refused:
             self._due = True

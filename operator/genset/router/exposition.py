@@ -73,8 +73,8 @@ class RouterCollector(Collector):
         )
         yield _counter(
             "genset_router_made_way",
-            "What made way for another client, by what was scarce: a body (memory), a connection (descriptors), a place in "
-            "the line.",
+            "What made way for another client, by what was scarce: what is held (memory), a connection (descriptors), "
+            "a place in the line.",
             "for",
             metrics.made_way,
         )
