@@ -11,16 +11,25 @@ import pytest
 from tests.router.running import config, house, spawn
 from tests.upstream.client import request
 from tests.upstream.scripted import ScriptedUpstream
+from tests.upstream.steps import Silence
 
 POD_MIB = 256  # router.resources.memory
 MOST = 32 * 1024 * 1024  # limits.maxBody
 START = b'{"model":"counting","messages":[{"role":"user","content":"x"}],"x":['
 
 
-def filled(item: bytes, count: int) -> bytes:
+INSIDE = b'{"model":"counting","messages":{"x":['
+HELD = 22 * 1024 * 1024
+
+
+def filled(item: bytes, count: int, start: bytes = START, end: bytes = b"]}") -> bytes:
     """So many values, and text up to the largest body."""
-    values = START + b",".join([item] * count) + b',"'
-    return values + b"a" * (MOST - len(values) - 3) + b'"]}'
+    values = start + b",".join([item] * count) + b',"'
+    return values + b"a" * (MOST - len(values) - 1 - len(end)) + b'"' + end
+
+
+def keys(of: str) -> bytes:
+    return b'{"model":"counting","z":":",' + ",".join(f'"{of}{number}":1' for number in range(550_000)).encode() + b"}"
 
 
 def memory_mib(pid: int, what: str) -> int:
@@ -45,12 +54,16 @@ async def post(port: int, body: bytes) -> int:
         (filled(b'{"k":0}', 270_000), 200),
         (filled(b"12345678901234567890", 1_300_000), 200),
         (filled(b"[]", 600_000), 200),
+        (filled(b"[]", 600_000, INSIDE, b"]}}"), 200),
         (START + b'"' + "ж".encode() + b"a" * 31_000_000 + b'"]}', 200),
         (START + b'"' + "\U0001f600".encode() + b"a" * 33_000_000 + b'"]}', 413),
         (START + b",".join([b"[]"] * 10_300_000) + b"]}", 400),
         (START + b",".join([b"{}"] * 10_300_000) + b"]}", 400),
     ],
-    ids=["text", "numbers", "objects", "long numbers", "lists", "wide", "too wide", "hostile lists", "hostile objects"],
+    ids=[
+        *("text", "numbers", "objects", "long numbers", "lists", "lists inside", "wide", "too wide"),
+        *("hostile lists", "hostile objects"),
+    ],
 )
 async def test_the_largest_bodies_fit_the_default_pod(tmp_path: Path, body: bytes, status: int) -> None:
     assert len(body) <= MOST
@@ -62,6 +75,24 @@ async def test_the_largest_bodies_fit_the_default_pod(tmp_path: Path, body: byte
             assert await post(port, json.dumps({"model": "counting", "messages": []}).encode()) == 200
         finally:
             process.terminate()
+            await process.wait()
+
+
+@pytest.mark.parametrize("key", ["k", "é", "\\u0061"], ids=["plain", "wide", "escaped"])
+async def test_a_body_of_keys_fits_beside_bodies_in_work(tmp_path: Path, key: str) -> None:
+    """These are there twice: in the router, and on their way to a backend that does not read."""
+    held = START + b'"' + b"a" * HELD + b'"]}'
+    async with ScriptedUpstream(default=Silence(headers=False)) as local:
+        process, port, _ = await spawn(tmp_path, config(house(local.base_url)))
+        try:
+            waiting = [asyncio.ensure_future(post(port, held)) for _ in range(2)]
+            await local.until(lambda: len(local.requests) == 2)
+            assert await post(port, keys(key)) == 400
+            assert memory_mib(process.pid, "VmHWM") < POD_MIB
+            for task in waiting:
+                task.cancel()
+        finally:
+            process.kill()  # it would wait for what is in work
             await process.wait()
 
 

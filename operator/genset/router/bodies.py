@@ -23,6 +23,7 @@ TREE_FREE_BYTES: Final = 1024 * 1024
 TREE_BYTES_PER_BYTE: Final = 16
 TREE_MOST_BYTES: Final = 64 * 1024 * 1024
 MOST_DEPTH: Final = 250  # orjson writes no deeper
+MOST_KEYS: Final = 1024  # of the outermost object: a comparison of all of them takes as much memory as they do
 #: Keys that need no look at their letters.
 _USUAL: Final = frozenset((
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n",
@@ -128,6 +129,8 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
         raise RefusedBody(f"the body is nested too deeply (more than {MOST_DEPTH} levels)")
     if type(value) is not dict:
         return value, long
+    if len(value) > MOST_KEYS:
+        raise RefusedBody(f"the body has more than {MOST_KEYS} keys")
     if not value.keys() <= _USUAL:
         names = "\n".join(value)
         if not names.isascii() or names.lower() != names:
@@ -252,10 +255,12 @@ def _first_look(body: bytes) -> tuple[Any, bool]:
         value = orjson.loads(body)
         return value, type(value) is dict and body.count(b":") == _entries(value)
     outside = body[:first] + b"[]" + body[last + 1 :]
+    outer = inner = None
     try:
         outer = orjson.loads(outside)
         inner = orjson.loads(memoryview(body)[first : last + 1])
     except orjson.JSONDecodeError:
+        outer = None
         return orjson.loads(body), False
     if type(outer) is dict:
         for key, value in outer.items():
@@ -263,6 +268,7 @@ def _first_look(body: bytes) -> tuple[Any, bool]:
                 sure = outside.count(b":") == _entries(outer)
                 outer[key] = inner
                 return outer, sure
+    outer = inner = value = None  # there should be only one of the trees at a time
     return orjson.loads(body), False
 
 

@@ -18,6 +18,7 @@ from genset.router.added_fields import OPTIONS, STREAM, TWINS
 from genset.router.bodies import (
     COUNTED_BYTES,
     MOST_DEPTH,
+    MOST_KEYS,
     TREE_BYTES_PER_BYTE,
     NoRoom,
     RefusedBody,
@@ -214,6 +215,14 @@ def test_what_the_router_reads_is_known() -> None:
     source = "".join(path.read_text() for path in ROUTER.rglob("*.py"))
     found = set(re.findall(r"\b(?:request|parsed|self\._json|body)(?:\.get\(|\[|\.pop\()\"(\w+)\"", source))
     assert found - {"error", "detail", "message", "msg", "base_resp", "messages"} <= bodies._READ
+
+
+def test_more_keys_than_any_request_has_are_refused() -> None:
+    keys = [f'"\u0061\u00e9k{number}":1' for number in range(MOST_KEYS)]
+    inside = f'{{"model":"m","x":{{{",".join(keys * 2)}}}}}'.encode()
+    assert len(read(inside, ROOM)["x"]) == MOST_KEYS
+    with pytest.raises(RefusedBody, match="more than 1024 keys"):
+        read(f'{{"model":"m",{",".join(keys)}}}'.encode(), ROOM)
 
 
 def test_upper_case_alone_is_not_refused() -> None:
