@@ -353,4 +353,6 @@ def is_end(data: bytes, body: bytes) -> bool:
     """
     if body:
         return data.endswith(body[-8:])
-    return data.endswith(b"\n") and not data.endswith((b"\n\n", b"\r\n\r\n\r\n"))
+    if len(data) <= 2:
+        return data == b"\r\n" or data == b"\n"  # of the empty line, whose beginning came before
+    return data.endswith(b"\r\n\r\n") and not data.endswith(b"\n", 0, -4)
