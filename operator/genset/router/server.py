@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from genset.router import bodies
 from genset.router.admin import AdminConnection, AdminPort
@@ -341,7 +341,7 @@ class Router:
             )
             answer_error(self, client, request, identity, answer)
             return
-        parsed = client.unpack(request) if request.coding else None
+        parsed: Any = client.unpack(request) if request.coding else None
         if parsed is None:
             parsed = bodies.parsed(request.body, self.room_bytes, self.buffered_bytes)
         if isinstance(parsed, ErrorAnswer):

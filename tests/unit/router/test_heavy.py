@@ -6,19 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
-from genset.router.wire import heavy
 from genset.router.wire.heavy import REST_SECONDS, HeavyLine
 
 
 class FakeLoop:
     """Turns that a test takes one by one, and a clock that only work moves."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now = 0.0
         self.due: list[tuple[float, Callable[[], None]]] = []
         self.rests: list[float] = []
-        monkeypatch.setattr(heavy, "_monotonic", lambda: self.now)
-        self.line = HeavyLine(lambda then: self.due.append((0.0, then)), self._later)
+        self.line = HeavyLine(lambda then: self.due.append((0.0, then)), self._later, lambda: self.now)
 
     def _later(self, after: float, then: Callable[[], None]) -> None:
         self.rests.append(after)
@@ -43,8 +41,8 @@ class Body:
 
 
 @pytest.fixture
-def loop(monkeypatch: pytest.MonkeyPatch) -> FakeLoop:
-    return FakeLoop(monkeypatch)
+def loop() -> FakeLoop:
+    return FakeLoop()
 
 
 def test_one_is_read_in_a_turn_and_senders_take_turns(loop: FakeLoop) -> None:

@@ -15,8 +15,6 @@ from typing import Final, Protocol
 LARGE_BODY_BYTES: Final = 256 * 1024  # from here on a plain body stands in the line
 REST_SECONDS: Final = 0.1  # at most, after a large body: a request of somebody else gets through in less
 
-_monotonic: Final = time.monotonic
-
 
 class Sender(Protocol):
     """A connection whose next request has such a body. `origin`: whose it is."""
@@ -30,11 +28,15 @@ class Sender(Protocol):
 class HeavyLine:
     """Of one event loop. `soon` and `later` are its `call_soon` and `call_later`."""
 
-    __slots__ = ("_began", "_later", "_lines", "_resting", "_soon")
+    __slots__ = ("_began", "_later", "_lines", "_now", "_resting", "_soon")
 
     def __init__(
-        self, soon: Callable[[Callable[[], None]], object], later: Callable[[float, Callable[[], None]], object]
+        self,
+        soon: Callable[[Callable[[], None]], object],
+        later: Callable[[float, Callable[[], None]], object],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._now = now
         self._soon = soon
         self._later = later
         self._lines: OrderedDict[str, OrderedDict[Sender, None]] = (
@@ -52,12 +54,12 @@ class HeavyLine:
             line[sender] = None
             return False
         self._resting = True
-        self._began = _monotonic()
+        self._began = self._now()
         self._soon(self._turn_ended)
         return True
 
     def _turn_ended(self) -> None:
-        self._later(min(_monotonic() - self._began, REST_SECONDS), self._next)
+        self._later(min(self._now() - self._began, REST_SECONDS), self._next)
 
     def _next(self) -> None:
         """Clients take turns. Those that have left ask for nothing, and the next one is called."""
