@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from genset.router.backend import Backend
-from genset.router.spelling import is_plain, is_stub, plain_views, starts_of, walked
+from genset.router.spelling import is_plain, is_stub, plain_views, start_of, walked
 
 HIDDEN: Final = b"***"
 LEAST_KEY_BYTES: Final = 8  # shorter keys are not searched for: they would be found inside ordinary words
@@ -46,14 +46,13 @@ class Needle:
 
     def hidden(self, data: bytes) -> bytes:
         """The data with `***` for the key, in whichever spelling, and for its beginning where something has cut it."""
-        out, done = b"", 0
-        for at in starts_of(self._key[0], data):
-            if at < done:
-                continue
+        out, done, at = b"", 0, start_of(self._key[0], data, 0)
+        while at >= 0:
             count, end = walked(self._key, data, at)
             if count >= self._least or (count >= LEAST_KEY_BYTES and is_stub(data, end)):
                 out += data[done:at] + HIDDEN
                 done = end
+            at = start_of(self._key[0], data, max(done, at + 1))
         return out + data[done:] if done else data
 
 

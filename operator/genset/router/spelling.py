@@ -60,9 +60,10 @@ def plain_views(data: bytes) -> list[bytes]:
     return views
 
 
-def starts_of(byte: int, data: bytes) -> list[int]:
-    """Where this byte may begin, in whichever spelling."""
-    return [found.start() for found in _any_spelling(byte).finditer(data)]
+def start_of(byte: int, data: bytes, at: int) -> int:
+    """Where this byte may begin next, in whichever spelling; -1 if nowhere."""
+    found = _any_spelling(byte).search(data, at)
+    return found.start() if found is not None else -1
 
 
 def walked(key: bytes, data: bytes, at: int) -> tuple[int, int]:
@@ -127,7 +128,7 @@ def _escapes(byte: int) -> list[bytes]:
     found = [_PERCENT % digits, rb"\\+(?:u00|x)%b" % digits, b"%b(?:%b)" % (_AMPERSAND, b"|".join(numbers))]
     sign = b"%c" % byte
     if not sign.isalnum():
-        found.append(rb"\\+%b" % re.escape(sign))
+        found += [rb"\\+(?:%b)" % other for other in (re.escape(sign), found[0], found[2])]
     return found
 
 
