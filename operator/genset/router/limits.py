@@ -72,8 +72,8 @@ class Gate(Generic[W]):
 
     def enter(self, waiter: W, now: float, origin: str = "") -> bool:
         """A place at once, or one in the line; False when the line is full. `origin`: whose it is."""
-        if self._may_begin and self._places.may_take(origin):
-            self._let_in(waiter, origin)
+        if self._may_begin and self._places.takes(origin):
+            self._start(waiter, origin)
             return True
         begin_soon = 0 if self._may_begin else max(0, self._places.most - self._places.taken)
         if len(self._waiting) >= self.limits.max_queued + begin_soon and not self._make_room(origin):
@@ -118,12 +118,12 @@ class Gate(Generic[W]):
             origin = self._next()
             if origin is None:
                 return
-            self._let_in(self._waiting.pop(origin), origin)
+            self._start(self._waiting.pop(origin), origin)
 
     def _next(self) -> str | None:
-        """Whose turn it is, of those who may have another place."""
+        """Whose turn it is, of those who may have another place. It is theirs."""
         for origin in self._waiting.origins:
-            if self._places.may_take(origin):
+            if self._places.takes(origin):
                 return origin
         return None
 
@@ -135,8 +135,7 @@ class Gate(Generic[W]):
         self._evict(last)
         return last not in self._waiting
 
-    def _let_in(self, waiter: W, origin: str) -> None:
-        self._places.take(origin)
+    def _start(self, waiter: W, origin: str) -> None:
         self._begun[waiter] = origin
         self._may_begin -= 1
         self._begin(waiter)

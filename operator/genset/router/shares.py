@@ -25,14 +25,16 @@ class Shares:
     def held(self, origin: str) -> int:
         return self._held.get(origin, 0)
 
-    def may_take(self, origin: str, size: int = 1) -> bool:
-        """Whether so much more is within a client's share; the first that it takes only has to be there."""
-        taken = self.taken + size
+    def takes(self, origin: str, size: int = 1) -> bool:
+        """Takes so much more if it is within a client's share; the first that a client takes only has to be there."""
+        taken, held = self.taken + size, self._held
+        before = held.get(origin, 0)
         allowed = ALPHA * (self.most - taken)
-        if taken <= allowed:
-            return True  # whosever it is
-        held = self._held.get(origin, 0)
-        return held + size <= allowed if held else taken <= self.most
+        if taken > allowed and (before + size > allowed if before else taken > self.most):
+            return False
+        self.taken = taken
+        held[origin] = before + size
+        return True
 
     def is_over(self, origin: str) -> bool:
         """Whether a client holds more than its share."""

@@ -117,14 +117,11 @@ class Arriving(Holding):
             return False
         head, body = found
         router, size, payer = self.router, len(body), self.origin
-        budget = router.budget
         if size > router.most_body_bytes:
             return False  # refused in the parser's way
         if router.journal.believes_proxies:
             payer = router.payer_of(self, head.headers)
-        budget.take(payer, size)
-        if budget.is_over(payer):
-            budget.give(payer, size)
+        if not router.budget.takes(payer, size):
             return False
         self.mark = router.now()
         self._queue.append(Request(head.method, head.path, head.headers.copy(), body, True, False, size, payer))

@@ -84,7 +84,8 @@ class ClientConnection(Arriving):
     def finish(self, keep_alive: bool, now: float) -> None:
         """The exchange has written its whole answer."""
         self.exchange = None
-        self.drop_collected()
+        if self._collected_bytes:
+            self.drop_collected()
         self._drop_working()
         if self.stage == Stage.CLOSED:
             return
@@ -96,7 +97,7 @@ class ClientConnection(Arriving):
             self._pump()
 
     def collects(self, size: int) -> bool:
-        """More of a whole answer came. Whether it is still wanted: where there is no room it, or another one, makes way."""
+        """So much of a whole answer has come. Whether it is still wanted: without room it, or another one, makes way."""
         exchange, payer = self.exchange, self._hold_collected(size)
         if self.router.budget.is_over(payer):
             make_room(self.router, payer, self)
@@ -276,6 +277,7 @@ class ClientConnection(Arriving):
 
     def resume_writing(self) -> None:
         self.paused = False
+        self.mark = self.router.now()
         self._count_unread(self.transport.get_write_buffer_size())
         if self.exchange is not None:
             self.exchange.client_caught_up()
@@ -385,9 +387,8 @@ class ClientConnection(Arriving):
     def expire(self, now: float) -> None:
         """Called about once a second: closes what has taken too long."""
         unsent = self._unsent_bytes()
-        if unsent != self._unread_bytes:
-            if self.paused or unsent < self._unread_bytes:  # the client takes some: no other clock runs meanwhile
-                self.mark = now
+        if unsent != self._unread_bytes:  # the client takes some: no other clock runs meanwhile
+            self.mark = now
             self._count_unread(unsent)
             self._keep_to_share()
         stage, age = self.stage, now - self.mark

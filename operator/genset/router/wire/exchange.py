@@ -227,7 +227,6 @@ class Exchange(Calling):
         keep = self.keeps_alive()
         connection, mask = self.connection_header(keep), self.router.mask
         head = good_head(self.machine, self.identity, content_type, headers, mask, connection)
-        self.client.drop_collected()
         self.write_whole(head, body)
         self._end(200, "", keep, now)
 

@@ -104,10 +104,10 @@ class Holding(asyncio.Protocol):
             self._unread_bytes = size
 
     def _hold_collected(self, size: int) -> str:
-        """More of a whole answer; whose share it takes."""
+        """So much of a whole answer has come; whose share it takes."""
         payer = self._working.payer if self._working is not None else self.origin
-        self._collected_bytes += size
-        self.router.budget.take(payer, size)
+        self.router.budget.take(payer, size - self._collected_bytes)
+        self._collected_bytes = size
         return payer
 
     def drop_collected(self) -> None:

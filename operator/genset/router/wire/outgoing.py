@@ -38,6 +38,7 @@ class Outgoing:
         if len(body) <= COPIED_BYTES:
             self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         else:
+            self.client.drop_collected()  # from here on it is counted as unread
             self.client.write(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)))
             self.client.write(body)
 

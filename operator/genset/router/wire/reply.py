@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from genset.router.wire.exchange import Exchange
 
 _OF_LIMITS: Final = (Outcome.CONTEXT_EXCEEDED, Outcome.REJECTED, Outcome.UNSUPPORTED)  # may be those of max_tokens
+SMALL_ANSWER_BYTES: Final = 16 * 1024  # up to here it does not count among what is held for clients
 RESPONSE_BYTES: Final = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
@@ -234,7 +235,7 @@ class Reply:
     def _collect(self, data: bytes) -> None:
         self._collected.append(data)
         self._collected_bytes += len(data)
-        if not self._exchange.client.collects(len(data)):
+        if self._collected_bytes > SMALL_ANSWER_BYTES and not self._exchange.client.collects(self._collected_bytes):
             return
         if 200 <= self.status < 300:
             if self._collected_bytes > RESPONSE_BYTES:
