@@ -32,7 +32,13 @@ NO_LIMITS = {
 }
 #: Private numbers that bound nothing. Any other private number is a limit, and has its place on the page.
 PRIVATE_NO_LIMITS = {
-    *("bodies._LONG", "spelling._STRIDE", "upstream_error._MOST_CODE", "events._MOST_DIGITS"),
+    *(
+        "bodies._LONG",
+        "spelling._STRIDE",
+        "wire.upstream._END_BYTES",
+        "upstream_error._MOST_CODE",
+        "events._MOST_DIGITS",
+    ),
     # Characters
     *(
         f"events.{name}"

@@ -24,7 +24,7 @@ def quantity(text: str) -> str:
     thousandths = int((amount * 1000).to_integral_value(ROUND_CEILING))
     if thousandths == 0:
         return "0"
-    if binary and thousandths >= 1024_000 and thousandths % 1000 == 0:
+    if binary and thousandths % 1024_000 == 0:  # a number without a unit would be taken for a decimal one
         number, power = _reduced(thousandths // 1000, 1024, len(_BINARY) - 1)
         return f"{number}{_BINARY[power]}"
     number, power = _reduced(thousandths, 1000, len(_DECIMAL) - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genset.api.quantity import parse_quantity
@@ -30,6 +30,7 @@ _NUMBERS = st.one_of(
 
 
 @given(_NUMBERS, _UNITS)
+@example("31.25", "Ki")
 def test_the_form_is_final_and_the_amount_the_same(number: str, unit: str) -> None:
     written = number + unit
     form = quantity(written)

@@ -33,6 +33,9 @@ class Listener(Protocol):
     def on_upstream_lost(self, detail: str, *, stale: bool) -> None: ...
 
 
+_END_BYTES: Final = 6  # of a message's end and of a line end behind it
+
+
 class _BehindTheEnd(Exception):
     """Stops the parser at the first byte of a message that nobody asked for."""
 
@@ -45,6 +48,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_bare_bytes",
         "_between",
         "_body",
+        "_end",
         "_framed",
         "_head_done",
         "_headers",
@@ -77,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser: Any = None
         self._headers: dict[bytes, bytes] = {}
         self._bare_bytes = 0  # arrived since the last piece of a body
+        self._end = b""  # the last bytes that the parser got
         self._head_done = False
         self._framed = False  # the response says where its body ends
         self._heard = False  # a byte of this response has arrived
@@ -163,6 +168,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._parser is None or not self.reused:
             self._parser = httptools.HttpResponseParser(self)  # goes on to the next message by itself
         self._headers = {}
+        self._end = b""
         self._bare_bytes = self._runs = 0
         self._head_done = self.complete = self._framed = self._between = self._keep = False
         self.direct = None
@@ -191,6 +197,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._heard = True
             if self._is_known(data):
                 return
+        end = data if len(data) > _END_BYTES else self._end + data  # that of the message, if it ends here
+        self._end = end[-_END_BYTES:]
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
@@ -198,7 +206,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._lost(f"sent no valid HTTP ({type(problem).__name__})")
                 return
             self._keep = False
-        if self._keep and self.complete and not is_end(data, b"" if self._is_chunked() else self._last_piece()):
+        if self._keep and self.complete and not is_end(end, b"" if self._is_chunked() else self._last_piece()):
             self._keep = False
         if not self._body and not self.complete:
             self._bare_bytes += len(data)
@@ -349,10 +357,9 @@ def add_transfer_codings(headers: dict[bytes, bytes]) -> bool:
 def is_end(data: bytes, body: bytes) -> bool:
     """Whether a read in which a message ended holds no line ends behind it, which the parser skips without a word.
 
-    `body`: the last piece of a body with a content-length; empty if the message ended with an empty line.
+    `data`: the read, with what came before it if it is shorter than such an end. `body`: the last piece of a body with a
+    content-length; empty if the message ended with an empty line.
     """
     if body:
         return data.endswith(body[-8:])
-    if len(data) <= 2:
-        return data == b"\r\n" or data == b"\n"  # of the empty line, whose beginning came before
     return data.endswith(b"\r\n\r\n") and not data.endswith(b"\n", 0, -4)
