@@ -11,6 +11,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 PORT: Final = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 
@@ -132,6 +133,13 @@ def names_usual_port(origin: str) -> bool:
 def is_collector(value: str) -> bool:
     """Whether a path can be added to it, as for a collector of spans: an HTTP server's URL without query and fragment."""
     return is_url(value) and re.search(r"[\s?#]", value) is None
+
+
+def is_service(url: str, service: str, namespace: str) -> bool:
+    """Whether a URL names a Service, in one of the ways that resolve inside the cluster."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    short = f"{service}.{namespace}"
+    return host in (service, short, f"{short}.svc") or host.startswith(f"{short}.svc.")
 
 
 def is_host(value: str) -> bool:

@@ -48,6 +48,7 @@ ROUTER_PORT = 8080  # OpenAI API in the router's pod
 ROUTER_PORT_NAME = "http"
 ROUTER_ADMIN_PORT = 9090  # /-/healthy /-/ready /-/config /-/state /metrics; never on the client Service
 ROUTER_ADMIN_PORT_NAME = "admin"
+ROUTER_SUFFIX = "-router"  # behind a RoutePolicy's name: its Deployment, Service and what goes with them
 SERVICE_PORT = 80  # what clients dial on both Services
 OPERATOR_HEALTH_PORT = 8081  # /healthz and /readyz of the operator
 OPERATOR_METRICS_PORT = 9090  # /metrics of the operator

@@ -7,7 +7,7 @@ import gzip
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,13 @@ async def other_is_served(router: RunningRouter, size: int = 3_000) -> None:
     client.close()
 
 
+async def all_is_given_back(router: RunningRouter, crowd: Sequence[Client | socket.socket]) -> None:
+    """Nothing is held for clients who have left."""
+    for client in crowd:
+        client.close()
+    await until(lambda: router.router.buffered_bytes == 0, what="the release of all that was held")
+
+
 # Requests in work
 
 
@@ -60,9 +67,7 @@ async def test_bodies_in_work_leave_room_to_others(tmp_path: Path, local: Script
         assert 0.8 * MB < router.router.buffered_bytes <= 0.88 * MB
         local.always(Answer())
         await other_is_served(router)
-        for client in crowd:
-            client.close()
-        await until(lambda: router.router.buffered_bytes == 0)
+        await all_is_given_back(router, crowd)
 
 
 @pytest.mark.parametrize("coded", [False, True], ids=["plain", "gzip"])
@@ -146,9 +151,7 @@ async def test_half_heads_make_way(tmp_path: Path, local: ScriptedUpstream) -> N
         await until(lambda: len(router.router.connections) < 40 or router.router.buffered_bytes > 0.8 * MB)
         await other_is_served(router)
         assert router.router.buffered_bytes <= 0.88 * MB
-        for client in crowd:
-            client.close()
-        await until(lambda: router.router.buffered_bytes == 0)
+        await all_is_given_back(router, crowd)
 
 
 # What nobody reads
@@ -182,9 +185,7 @@ async def test_whole_answers_that_nobody_reads_make_way(tmp_path: Path, local: S
         assert 10 * MB < most <= 32 * MB
         local.always(Answer())
         await other_is_served(router)
-        for client in crowd:
-            client.close()
-        await until(lambda: router.router.buffered_bytes == 0)
+        await all_is_given_back(router, crowd)
 
 
 @pytest.mark.parametrize("in_work", [False, True], ids=["answers", "requests"])
@@ -208,6 +209,4 @@ async def test_pipelines_that_nobody_reads_make_way(tmp_path: Path, local: Scrip
             await other_is_served(router)
         assert 2 * MB < most <= 4 * MB
         assert any(closed(client) for client in crowd)
-        for client in crowd:
-            client.close()
-        await until(lambda: router.router.buffered_bytes == 0)
+        await all_is_given_back(router, crowd)

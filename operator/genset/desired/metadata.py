@@ -8,9 +8,9 @@ the CRDs). An object of somebody else under such a name is never touched; the re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from genset import names
+from genset.addresses import is_service
 from genset.api.base import ObjectMeta
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
@@ -32,15 +32,12 @@ def weights_claim(deployment: str) -> str:
 
 def router(policy: str) -> str:
     """Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of a RoutePolicy."""
-    return f"{policy}-router"
+    return f"{policy}{names.ROUTER_SUFFIX}"
 
 
 def is_router(url: str, policy: str, namespace: str) -> bool:
-    """Whether a URL names the Service of a policy's routers, in one of the ways that resolve inside the cluster."""
-    host = (urlsplit(url).hostname or "").rstrip(".")
-    service = router(policy)
-    short = f"{service}.{namespace}"
-    return host in (service, short, f"{short}.svc") or host.startswith(f"{short}.svc.")
+    """Whether a URL names the Service of a policy's routers."""
+    return is_service(url, router(policy), namespace)
 
 
 def router_config(policy: str) -> str:

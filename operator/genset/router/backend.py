@@ -356,13 +356,13 @@ class Backend:
 
     def _refused(self, endpoint: Endpoint, failure: Failure, now: float, witness: Witness | None) -> None:
         """The key or the model was refused: proved by the router's own request, or by callers who agree."""
-        auth = failure.rule.mark is Mark.AUTH
-        cause = Cause.AUTH if auth else Cause.MODEL
+        cause = CAUSES[failure.rule.mark]
         path = witness.path if witness is not None else ""
-        if witness is not None and not self._proves(cause, "" if auth else path, witness, now):
+        about = "" if cause is Cause.AUTH else path
+        if witness is not None and not self._proves(cause, about, witness, now):
             self._doubt(endpoint, path, now)
             return
-        self._refuse(cause, path, "" if auth else path, failure, now)
+        self._refuse(cause, path, about, failure, now)
 
     def _is_limited(self, endpoint: Endpoint, now: float, witness: Witness | None) -> bool:
         """Whether a pause that one request was asked for is everybody's: one may be too much by itself, while others go well."""

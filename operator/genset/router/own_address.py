@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from genset import names
+from genset.addresses import is_service
 from genset.router.callers import plain
 from genset.router.config import PolicyRef
 
@@ -23,7 +24,8 @@ def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, envi
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".").lower()
     at = parts.port or (443 if parts.scheme == "https" else 80)
-    if at == names.SERVICE_PORT and _IN_CLUSTER in environment and host in _service_names(policy):
+    service = f"{policy.name}{names.ROUTER_SUFFIX}"
+    if at == names.SERVICE_PORT and _IN_CLUSTER in environment and is_service(url, service, policy.namespace):
         return True
     return at in (port, listen[1]) and _is_here(host, listen[0], environment)
 
@@ -74,10 +76,3 @@ def _is_of_this_machine(address: Address) -> bool:
             return ipaddress.ip_address(plain(str(probe.getsockname()[0]))) == address
     except OSError:
         return False
-
-
-def _service_names(policy: PolicyRef) -> set[str]:
-    """How pods call the Service of this policy's routers."""
-    service = f"{policy.name}-router"
-    inside = f"{service}.{policy.namespace}"
-    return {service, inside, f"{inside}.svc", f"{inside}.svc.cluster.local"}

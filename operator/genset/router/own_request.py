@@ -20,7 +20,7 @@ from genset.router.wire.connect import Connector
 from genset.router.wire.payload import PATHS, Api, body_for
 from genset.router.wire.upstream import UpstreamConnection
 
-_APIS: Final = {api.path: api for api in PATHS.values()}
+APIS: Final = {api.path: api for api in PATHS.values()}
 _LEAST: Final[dict[str, dict[str, Any]]] = {
     Api.CHAT.path: {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1},
     Api.COMPLETIONS.path: {"prompt": "ping", "max_tokens": 1},
@@ -44,7 +44,7 @@ async def get(connector: Connector, backend: Backend, endpoint: Endpoint, path: 
 
 async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoint, path: str) -> OwnAnswer:
     """Asks for the least answer on a path of the API (`/chat/completions`). Raises ConnectFailed or OSError."""
-    api = _APIS[path]
+    api = APIS[path]
     request = {"model": backend.model, **_LEAST[path]}
     refused = refused_for(request, backend.refused_fields)
     body = body_for(backend, api, request, orjson.dumps(request), False, refused)

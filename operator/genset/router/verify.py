@@ -19,8 +19,9 @@ from genset.router.backend import Backend
 from genset.router.breaker import OPEN_MOST_PROBED_SECONDS, Cause, State
 from genset.router.endpoint import Endpoint
 from genset.router.events import begins_stream
+from genset.router.in_band import INSIDE
 from genset.router.outcome import ERROR_BODY_BYTES, Failure, Mark, Outcome, classify, classify_in_band
-from genset.router.own_request import OwnAnswer, get, least_answer
+from genset.router.own_request import APIS, OwnAnswer, get, least_answer
 from genset.router.whole import fault_of
 from genset.router.wire.connect import ConnectFailed, Connector, NothingLeft
 from genset.router.wire.payload import Api
@@ -104,8 +105,7 @@ class Verifier:
         return await self._least(endpoint, path)
 
     async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
-        part = "data" if path == Api.EMBEDDINGS.path else "choices"
-        return await self._asked(least_answer(self._connector, self._backend, endpoint, path), part)
+        return await self._asked(least_answer(self._connector, self._backend, endpoint, path), APIS[path].part)
 
     async def _asked(self, asking: Coroutine[Any, Any, OwnAnswer], part: str = "") -> Failure | None:
         """What a request of our own met; None if it was answered: with this list, if it is to hold one."""
@@ -130,7 +130,7 @@ class Verifier:
             return None  # more than a refusal, or a server that streams unasked
         fault = fault_of(body, True, part=part)
         if isinstance(fault, dict):
-            return classify_in_band(fault, "sent an error inside a 200", self._backend.model)
+            return classify_in_band(fault, f"{INSIDE} a 200", self._backend.model)
         return Failure(Outcome.INVALID_RESPONSE, fault, 200) if fault is not None else None
 
     def _patience(self) -> float:

@@ -126,6 +126,11 @@ class Calling(Outgoing):
         return self._api.asked
 
     @property
+    def part(self) -> str:
+        """The list that an answer in one piece holds."""
+        return self._api.part
+
+    @property
     def machine(self) -> RequestMachine:
         """Of a request that a route took."""
         machine = self.routed
@@ -186,15 +191,16 @@ class Calling(Outgoing):
         self._connection = connection
         request = parsed = self._tree = self._json  # kept until it is sent
         raw = self.request.body
+        left_out = self._left_out(backend)
         reader: StreamReader | None = None
         splice: Splice | None = None
-        if self.stream or self._rebuilds(backend, parsed):
+        if self.stream or self._rebuilds(parsed, left_out):
             if self.machine.continuing:
                 assert self._sent is not None
                 request, splice, self._rule = ask(
                     parsed,
                     self._sent,
-                    self._rule_of(backend),
+                    self._rule_of(backend, left_out),
                     of_the_house=backend.config.local is not None,
                     want_usage=self._want_usage,
                 )
@@ -213,7 +219,7 @@ class Calling(Outgoing):
                 request, raw = fitting, b""
         try:
             sent = self.request.body, parsed
-            body = body_for(backend, self._api, request, raw, reader is not None, self._left_out(backend), sent)
+            body = body_for(backend, self._api, request, raw, reader is not None, left_out, sent)
         except TypeError:  # orjson reads deeper than it writes
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
@@ -272,16 +278,16 @@ class Calling(Outgoing):
         choices, bad = choices_of(self._json), self.backend.provider.bad_finishes
         return Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames)
 
-    def _rebuilds(self, backend: Backend, parsed: dict[str, Any]) -> bool:
+    def _rebuilds(self, parsed: dict[str, Any], left_out: Collection[str]) -> bool:
         """Whether an answer that is no stream is asked for as one."""
         if not self.machine.settings.rebuild_answers:
             return False
-        return STREAM not in self._left_out(backend) and can_rebuild(self._api, parsed)
+        return STREAM not in left_out and can_rebuild(self._api, parsed)
 
-    def _rule_of(self, backend: Backend) -> Rule:
+    def _rule_of(self, backend: Backend, left_out: Collection[str]) -> Rule:
         if not self._api.chat:
             return APPEND
-        if PREFILL in self._left_out(backend):
+        if PREFILL in left_out:
             return RULES[FALLBACK]
         if self._refused_rules and backend in self._refused_rules:
             return RULES[FALLBACK]

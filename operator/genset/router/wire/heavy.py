@@ -8,9 +8,10 @@ sends many waits behind himself, and after each one the loop is left to all othe
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
+
+from genset.router.lines import Lines
 
 LARGE_BODY_BYTES: Final = 256 * 1024  # from here on a plain body stands in the line
 REST_SECONDS: Final = 0.1  # at most, after a large body: a request of somebody else gets through in less
@@ -28,7 +29,7 @@ class Sender(Protocol):
 class HeavyLine:
     """Of one event loop. `soon` and `later` are its `call_soon` and `call_later`."""
 
-    __slots__ = ("_began", "_later", "_lines", "_now", "_resting", "_soon")
+    __slots__ = ("_began", "_later", "_now", "_resting", "_soon", "_waiting")
 
     def __init__(
         self,
@@ -39,19 +40,14 @@ class HeavyLine:
         self._now = now
         self._soon = soon
         self._later = later
-        self._lines: OrderedDict[str, OrderedDict[Sender, None]] = (
-            OrderedDict()
-        )  # by whose they are, the next one first
+        self._waiting: Lines[Sender] = Lines()
         self._resting = False
         self._began = 0.0
 
     def admits(self, sender: Sender) -> bool:
         """Whether its body may be read now. If not it stands in line, where it may stand already."""
         if self._resting:
-            line = self._lines.get(sender.origin)
-            if line is None:
-                line = self._lines[sender.origin] = OrderedDict()
-            line[sender] = None
+            self._waiting.add(sender, sender.origin)
             return False
         self._resting = True
         self._began = self._now()
@@ -64,11 +60,5 @@ class HeavyLine:
     def _next(self) -> None:
         """Clients take turns. Those that have left ask for nothing, and the next one is called."""
         self._resting = False
-        while self._lines and not self._resting:
-            origin, line = next(iter(self._lines.items()))
-            sender, _ = line.popitem(last=False)
-            if line:
-                self._lines.move_to_end(origin)
-            else:
-                del self._lines[origin]
-            sender.go_on()
+        while self._waiting and not self._resting:
+            self._waiting.pop(next(iter(self._waiting.origins))).go_on()

@@ -103,9 +103,14 @@ class Holding(asyncio.Protocol):
             self.router.budget.take(self.origin, size - self._unread_bytes)
             self._unread_bytes = size
 
+    @property
+    def _answered(self) -> str:
+        """Whose share the answer takes that comes."""
+        return self._working.payer if self._working is not None else self.origin
+
     def _hold_collected(self, size: int) -> str:
         """So much of a whole answer has come; whose share it takes."""
-        payer = self._working.payer if self._working is not None else self.origin
+        payer = self._answered
         self.router.budget.take(payer, size - self._collected_bytes)
         self._collected_bytes = size
         return payer
@@ -113,9 +118,7 @@ class Holding(asyncio.Protocol):
     def drop_collected(self) -> None:
         """The answer goes out, or will not."""
         if self._collected_bytes:
-            self.router.budget.give(
-                self._working.payer if self._working is not None else self.origin, self._collected_bytes
-            )
+            self.router.budget.give(self._answered, self._collected_bytes)
             self._collected_bytes = 0
 
     def _drop_all(self) -> None:

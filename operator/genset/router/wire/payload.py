@@ -22,18 +22,28 @@ class Api:
     """One of the OpenAI paths that take a model.
 
     `path` behind the version segment; `streams`: whether it can; `operation`: OpenTelemetry's gen_ai.operation.name;
-    `whole`: the `object` of an answer in one piece.
+    `whole`: the `object` of an answer in one piece; `part`: the list that it holds.
     """
 
     CHAT: ClassVar[Api]
     COMPLETIONS: ClassVar[Api]
     EMBEDDINGS: ClassVar[Api]
 
-    def __init__(self, path: str, operation: str, whole: str, *, streams: bool = True, chat: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        operation: str,
+        whole: str,
+        *,
+        part: str = "choices",
+        streams: bool = True,
+        chat: bool = False,
+    ) -> None:
         self.path = path
         self.asked = f"POST /v1{path}"  # as the access log shows it
         self.operation = operation
         self.whole = whole
+        self.part = part
         self.streams = streams
         self.chat = chat
 
@@ -43,7 +53,7 @@ class Api:
 
 Api.CHAT = Api("/chat/completions", "chat", "chat.completion", chat=True)
 Api.COMPLETIONS = Api("/completions", "text_completion", "text_completion")
-Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", streams=False)
+Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", part="data", streams=False)
 
 _ABSENT: Final = object()
 _STREAM: Final = b',"stream":true'

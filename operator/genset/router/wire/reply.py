@@ -277,8 +277,7 @@ class Reply:
             detail = f"answered {self.status} without a body"
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, detail, self.status))
             return
-        part = "data" if exchange.operation == "embeddings" else "choices"
-        fault = fault_of(body, verified, exchange.backend.provider.bad_finishes, part=part)
+        fault = fault_of(body, verified, exchange.backend.provider.bad_finishes, part=exchange.part)
         if fault is not None and self.reader is None and begins_stream(body):
             self._unasked(body, verified)
         elif isinstance(fault, dict):
