@@ -47,7 +47,7 @@ PRIVATE_NO_LIMITS = {
     *(f"{module}.{name}" for module in ("sse", "template") for name in ("_NEWLINE", "_RETURN")),
     *("forward._CLOSE", "forward._NEWLINE", "frame._ZERO", "rebuild._NEWLINE", "sse._CLOSE"),
     *("template._QUOTE", "template._BACKSLASH"),
-    *("whole._OPEN", "whole._ZERO", "whole._NINE", "whole._SPACE"),
+    *("whole._ZERO", "whole._MOST_DIGIT", "whole._SPACE"),
     # Sizes of formats and of Python's objects, words of libraries
     *("accesslog._OPTIONS", "balance.prefix_affinity._MASK", "codings._GZIP", "codings._ZLIB", "codings._RAW"),
     *("events._FINISH_LENGTH", "forward._LEAST_EVENT", "telemetry.context._VERSION_00_LENGTH"),

@@ -54,7 +54,8 @@ _WHOLE_ONLY: Final = {
 }
 
 UNKNOWN_FORM: Final = "sent an event of an unknown form"  # which a client that reads the stream may know
-_WHOLE_KEYS: Final = frozenset(_WHOLE_ONLY)
+#: A request without any of these is answered in a stream as it is without.
+_DECIDING: Final = frozenset((*_WHOLE_ONLY, "prompt", "best_of", "modalities", "stop", "reasoning_format"))
 
 
 class CannotRebuildError(ValueError):
@@ -66,9 +67,15 @@ def can_rebuild(api: Api, request: dict[str, Any]) -> bool:
 
     Where not, the request goes upstream as it is, without first-token and stall deadlines and without continuation.
     """
-    if not api.streams:
+    if not api.streams or _continues_an_answer(request):
         return False
-    for key in () if _WHOLE_KEYS.isdisjoint(request) else _WHOLE_ONLY.keys() & request.keys():
+    return _DECIDING.isdisjoint(request) or _streams_tell_all(request)
+
+
+def _streams_tell_all(request: dict[str, Any]) -> bool:
+    if _differs_in_llama_cpp(request):
+        return False
+    for key in _WHOLE_ONLY.keys() & request.keys():
         value = request[key]
         if value or (value is not None and key == "prompt_logprobs"):  # 0 asks for those of the prompt's own tokens
             return False
@@ -79,21 +86,22 @@ def can_rebuild(api: Api, request: dict[str, Any]) -> bool:
     if best is not None and best != 1:
         return False  # chosen at the end
     modalities = request.get("modalities")
-    if modalities and modalities != ["text"]:
-        return False
-    return not _differs_in_llama_cpp(request)
+    return not modalities or modalities == ["text"]
 
 
 def _differs_in_llama_cpp(request: dict[str, Any]) -> bool:
     """Where llama-server's streams say something else than its whole answers (tests/data/answers shows it)."""
     if request.get("stop") and (request.get("logprobs") or request.get("n_probs")):
         return True  # streams give the probabilities of the stop word too
-    messages = request.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else None
-    if isinstance(last, dict) and last.get("role") == "assistant":
-        return True  # whole answers repeat the partial answer that they continue
     # Builds before b11669: thinking stays in the content of streams (tools/server/server-task.cpp, reasoning_in_content).
     return request.get("reasoning_format") == "deepseek-legacy"
+
+
+def _continues_an_answer(request: dict[str, Any]) -> bool:
+    """Whether the last message is the beginning of the answer: llama-server's whole answers repeat it, streams do not."""
+    messages = request.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, dict) and last.get("role") == "assistant"
 
 
 class Aggregator:

@@ -11,7 +11,6 @@ What the sentences say is trusted for the request that was refused with them and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final, final
 
 LEAST_ANSWER_TOKENS: Final = 16  # with less room the prompt is what is too long
@@ -164,13 +163,12 @@ def limit_that_fits(asked: int, estimate: int, context: int) -> int | None:
     return max(LEAST_ANSWER_TOKENS, context - estimate)
 
 
-def limit_of(request: Mapping[str, Any]) -> int:
+def limit_of(request: dict[str, Any]) -> int:
     """Tokens that the client wants in the answer at most; 0 where it does not say."""
-    for key in LIMIT_FIELDS:
-        value = request.get(key)
-        if isinstance(value, int) and value > 0:
-            return value
-    return 0
+    value = request.get("max_completion_tokens")
+    if not isinstance(value, int) or value <= 0:
+        value = request.get("max_tokens")
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def with_limit(request: dict[str, Any], most: int) -> dict[str, Any]:

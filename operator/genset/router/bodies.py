@@ -9,7 +9,7 @@ and an exact one only on suspicion. Pure.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, final
 
 import orjson
 
@@ -49,7 +49,9 @@ _ENTRY: Final = 64
 _LIST: Final = 64
 _ITEM: Final = 40
 
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_HALF: Final = re.compile(  # of a pair of surrogates, without the other one
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 _WIDE: Final = b"\xf0\xf1\xf2\xf3\xf4"  # beyond the basic plane: such a string has 4 bytes per character
 _NOT_LATIN: Final = bytes(range(0xC4, 0xF0))  # 2 bytes per character
 _NOT_LATIN_ESCAPE: Final = re.compile(rb"\\u(?!00)")
@@ -61,6 +63,7 @@ TOKEN: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")([ \t\r\n]*:)?|([\[{])
 _LONG: Final = float(1 << 63)  # orjson makes a float of what is beyond, and of nothing else that is an integer
 _SHORT: Final = 64  # characters of a string that an expression reads
 _NOT_JSON: Final = object()
+_loads: Final = orjson.loads
 _CANDIDATES: Final = 4  # places at which the next key may stand that are tried
 
 
@@ -85,9 +88,10 @@ def read(body: bytes, room: int) -> Any:
         value, long = _read(body, room)
     except orjson.JSONDecodeError:
         # Half a character, which may stand in an answer that the client got from here.
-        if _SURROGATE.search(body) is None:
+        plain = body.replace(b"\\\\", b"\\f")  # what follows an escaped backslash is no escape
+        if _HALF.search(plain) is None:
             raise
-        _read(_SURROGATE.sub(rb"\\ufffd", body), room)
+        _read(_HALF.sub(rb"\\ufffd", plain), room)
         return _as_sent(body)
     if long and has_long_number(body):
         value = None  # there should be only one of the trees at a time
@@ -100,7 +104,7 @@ def again(body: bytes) -> Any:
     if has_long_number(body):
         return _as_sent(body)
     try:
-        return orjson.loads(body)
+        return _loads(body)
     except orjson.JSONDecodeError:
         return _as_sent(body)
 
@@ -123,15 +127,14 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
         needed = parsing_bytes(body)
         if needed > room:
             raise NoRoom(needed)
-    value, sure = _first_look(body)
-    deep, long = _look(value)
-    if deep:
+    value, sure, tree = _first_look(body)
+    if tree.deep:
         raise RefusedBody(f"the body is nested too deeply (more than {MOST_DEPTH} levels)")
     if type(value) is not dict:
-        return value, long
+        return value, tree.long
     if len(value) > MOST_KEYS:
         raise RefusedBody(f"the body has more than {MOST_KEYS} keys")
-    if not value.keys() <= _USUAL:
+    if not _USUAL.issuperset(value):
         names = "\n".join(value)
         if not names.isascii() or names.lower() != names:
             _refuse_alike(value)
@@ -141,8 +144,8 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
         value = _in_pieces(body, shape)
         if value is None:
             _refuse_repeated(body)
-            value = orjson.loads(body)
-    return value, long
+            value = _loads(body)
+    return value, tree.long
 
 
 def parsed(body: bytes, room: int, taken: int) -> Any:
@@ -240,76 +243,75 @@ def _exact_tree_bytes(body: bytes, most: int) -> int:
     return cost
 
 
-def _first_look(body: bytes) -> tuple[Any, bool]:
-    """The value, and whether it is sure that its keys are there once: there are as many entries as colons.
+@final
+class _Tree:
+    """What a walk over a value has seen. `entries` of all objects: as many as there are colons outside of strings, if each
+    key is there once. `deep`: nested in more levels than may be. `long`: a number may be an integer beyond 64 bits."""
+
+    __slots__ = ("deep", "entries", "long")
+
+    def __init__(self) -> None:
+        self.entries = 0
+        self.deep = False
+        self.long = False
+
+    def walk(self, value: Any, level: int) -> None:
+        """Adds a value that stands on this level; the outermost is the first."""
+        if level > MOST_DEPTH:
+            self.deep = True
+        elif type(value) is dict:
+            self.entries += len(value)
+            for inner in value.values():
+                if type(inner) is dict or type(inner) is list:
+                    self.walk(inner, level + 1)
+                elif type(inner) is float and not -_LONG < inner < _LONG:
+                    self.long = True
+        elif type(value) is list:
+            for inner in value:
+                if type(inner) is dict or type(inner) is list:
+                    self.walk(inner, level + 1)
+                elif type(inner) is float and not -_LONG < inner < _LONG:
+                    self.long = True
+
+
+def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
+    """The value, whether it is sure that its keys are there once (there are as many entries as colons), and its tree.
 
     Colons in text say nothing. So a body with one list, as most have, is parsed in two parts, the list and what is
     outside, where text is rare.
     """
     if len(body) <= _SMALL:
-        value = orjson.loads(body)
-        if type(value) is dict and body.count(b":") == _entries(value):
-            return value, True
+        value = _loads(body)
+        tree = _Tree()
+        tree.walk(value, 1)
+        if type(value) is dict and body.count(b":") == tree.entries:
+            return value, True, tree
+    value, tree = None, _Tree()  # there should be only one of the trees at a time
     first, last = body.find(b"["), body.rfind(b"]")
     if not 0 < first < last or 2 * (last - first) < len(body):
-        value = orjson.loads(body)
-        return value, type(value) is dict and body.count(b":") == _entries(value)
+        value = _loads(body)
+        tree.walk(value, 1)
+        return value, type(value) is dict and body.count(b":") == tree.entries, tree
     outside = body[:first] + b"[]" + body[last + 1 :]
     outer = inner = None
     try:
-        outer = orjson.loads(outside)
-        inner = orjson.loads(memoryview(body)[first : last + 1])
+        outer = _loads(outside)
+        inner = _loads(memoryview(body)[first : last + 1])
     except orjson.JSONDecodeError:
         outer = None
-        return orjson.loads(body), False
-    if type(outer) is dict:
-        for key, value in outer.items():
-            if type(value) is list:
-                sure = outside.count(b":") == _entries(outer)
-                outer[key] = inner
-                return outer, sure
-    outer = inner = value = None  # there should be only one of the trees at a time
-    return orjson.loads(body), False
-
-
-def _entries(value: Any) -> int:
-    """Entries of all objects: as many as there are colons outside of strings, if each key is there once."""
-    count = 0
-    if type(value) is dict:
-        count = len(value)
-        for inner in value.values():
-            if type(inner) is dict or type(inner) is list:
-                count += _entries(inner)
-    elif type(value) is list:
-        for inner in value:
-            if type(inner) is dict or type(inner) is list:
-                count += _entries(inner)
-    return count
-
-
-def _look(value: Any) -> tuple[bool, bool]:
-    """Whether lists and objects are nested in more levels than may be; whether a number is no integer of 64 bits."""
-    level: list[Any] = [value]
-    long = False
-    for _ in range(MOST_DEPTH):
-        inner: list[Any] = []
-        for container in level:
-            if type(container) is dict:
-                for one in container.values():
-                    if type(one) is dict or type(one) is list:
-                        inner.append(one)
-                    elif type(one) is float and not -_LONG < one < _LONG:
-                        long = True
-            elif type(container) is list:
-                for one in container:
-                    if type(one) is dict or type(one) is list:
-                        inner.append(one)
-                    elif type(one) is float and not -_LONG < one < _LONG:
-                        long = True
-        if not inner:
-            return False, long
-        level = inner
-    return True, long
+    place = (
+        next((key for key, one in outer.items() if isinstance(one, list)), None) if isinstance(outer, dict) else None
+    )
+    if outer is not None and place is not None:
+        tree.walk(outer, 1)
+        sure = outside.count(b":") == tree.entries
+        tree.walk(inner, 2)
+        outer[place] = inner
+        return outer, sure, tree
+    outer = inner = None
+    value = _loads(body)
+    tree.walk(value, 1)
+    return value, False, tree
 
 
 # Keys
@@ -355,7 +357,7 @@ def _in_pieces(body: bytes, shape: list[tuple[bytes, bool]]) -> dict[str, Any] |
         else:
             found = _SCALAR.match(body, at)
             end = found.end() if found is not None else -1
-            value = _NOT_JSON if end < 0 else _loads(body, at, end)
+            value = _NOT_JSON if end < 0 else _loads_part(body, at, end)
         if value is _NOT_JSON:
             return None
         found = (_COMMA if number < last else _END).match(body, end)
@@ -370,7 +372,7 @@ def _long_value(body: bytes, start: int, following: bytes | None) -> tuple[int, 
     """The value that begins at `start`, and its end: before the key `following`, or where the body ends."""
     if following is None:
         end = body.rfind(b"}")
-        return end, _loads(body, start, end)
+        return end, _loads_part(body, start, end)
     marker = b'"%b"' % following
     at = start
     for _ in range(_CANDIDATES):
@@ -379,16 +381,16 @@ def _long_value(body: bytes, start: int, following: bytes | None) -> tuple[int, 
             break
         end = body.rfind(b",", start, at)
         if end > 0 and not body[end + 1 : at].strip():
-            value = _loads(body, start, end)
+            value = _loads_part(body, start, end)
             if value is not _NOT_JSON:
                 return end, value
         at += 1
     return -1, _NOT_JSON
 
 
-def _loads(body: bytes, start: int, end: int) -> Any:
+def _loads_part(body: bytes, start: int, end: int) -> Any:
     try:
-        return orjson.loads(memoryview(body)[start:end])
+        return _loads(memoryview(body)[start:end])
     except orjson.JSONDecodeError:
         return _NOT_JSON
 
@@ -402,7 +404,7 @@ def _refuse_repeated(body: bytes) -> None:
         if text is None:
             depth += 1 if token.group(3) else -1
         elif depth == 1 and token.group(2):
-            key = orjson.loads(text)
+            key = _loads(text)
             if key in seen:
                 raise RefusedBody(f"the body has the key {key[:_SHOWN]!r} more than once")
             seen.add(key)

@@ -30,6 +30,7 @@ _RETURN: Final = ord("\r")
 _NO_TOKEN: Final = frozenset({"role", "obfuscation"})
 _BLANK: Final = b" \t\r\n"
 #: How a body begins that is an event stream, unless it begins with lines that are ignored; and how one that is none.
+_USUAL: Final = b"data:"
 _BEGINNINGS: Final = (b"data:", b":", b"event:", b"id:", b"retry:")
 _OTHERS: Final = (b"{", b"[", b'"', b"<")
 BEGINNING_BYTES: Final = 1024  # of a body, behind blank lines, in which it shows whether it is an event stream
@@ -99,6 +100,8 @@ def data_of(event: bytes) -> list[bytes]:
 
 def begins_stream(data: bytes) -> bool | None:
     """Whether a body that begins with these bytes is an event stream; None while they are too few to say."""
+    if data[: len(_USUAL)] == _USUAL:
+        return True
     begun = data.removeprefix(BYTE_ORDER_MARK).lstrip(_BLANK)
     if begun.startswith(_BEGINNINGS):
         return True

@@ -45,7 +45,7 @@ _LOCAL_HEADERS: Final = frozenset(  # in nearly every answer: looked up before a
 REQUEST_ID_CHARACTERS: Final = 128  # of a client's own x-request-id
 _REQUEST_ID: Final = re.compile(rb"[\w.:/+=@-]{1,%d}" % REQUEST_ID_CHARACTERS)
 _BOOT: Final = os.urandom(4).hex().encode()
-_COUNT: Final = count(1)
+_next_number: Final = count(1).__next__
 
 
 def reason_phrase(status: int) -> bytes:
@@ -56,7 +56,7 @@ def request_id(given: bytes | None) -> bytes:
     """The client's own id if it is a sane one, else a new one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return b"%b-%d" % (_BOOT, next(_COUNT))
+    return b"%b-%d" % (_BOOT, _next_number())
 
 
 def patience(header: bytes | None, total: float) -> float:
@@ -76,14 +76,16 @@ def passed_response_headers(headers: dict[bytes, bytes], identity: bytes) -> byt
     `identity`: ours, which many servers repeat.
     """
     passed = b""
+    usual = True
     for name, value in headers.items():
         if name in _LOCAL_HEADERS:
             continue
+        usual = False
         if (name in PASSED_RESPONSE_HEADERS or name.startswith(PASSED_BEGINNINGS)) and _is_sane(value):
             line = b"%b: %b\r\n" % (name, value)
             if len(passed) + len(line) <= PASSED_HEADER_BYTES:
                 passed += line
-    return passed + upstream_id(headers, identity)
+    return passed if usual else passed + upstream_id(headers, identity)
 
 
 def upstream_id(headers: dict[bytes, bytes], identity: bytes) -> bytes:

@@ -157,7 +157,7 @@ def seconds_until(
     from one of those that were `asked`.
     """
     waits = [wait for c in candidates if (wait := _wait(c.backend, now, limited, asked, path)) is not None]
-    return max(1, math.ceil(min(waits))) if waits else 1
+    return max(1, math.ceil(round(min(waits), 3))) if waits else 1  # (now + 20) - now may be a little more than 20
 
 
 def _wait(backend: Backend, now: float, limited: float | None, asked: Sequence[Backend], path: str) -> float | None:

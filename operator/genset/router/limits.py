@@ -57,7 +57,6 @@ class Gate(Generic[W]):
         self._evict = evict
         self.limits = LimitsConfig()
         self._places = Shares(self.limits.max_in_flight)
-        self._begun: dict[W, str] = {}  # in work, and whose they are
         self._waiting: Lines[W] = Lines()
         self._may_begin = BEGUN_AT_ONCE
         self._turn_asked = False
@@ -73,7 +72,7 @@ class Gate(Generic[W]):
     def enter(self, waiter: W, now: float, origin: str = "") -> bool:
         """A place at once, or one in the line; False when the line is full. `origin`: whose it is."""
         if self._may_begin and self._places.takes(origin):
-            self._start(waiter, origin)
+            self._start(waiter)
             return True
         begin_soon = 0 if self._may_begin else max(0, self._places.most - self._places.taken)
         if len(self._waiting) >= self.limits.max_queued + begin_soon and not self._make_room(origin):
@@ -82,14 +81,14 @@ class Gate(Generic[W]):
         self._admit()
         return True
 
-    def leave(self, waiter: W) -> None:
-        """A request ended: the next one's turn; or a waiter went away."""
-        origin = self._begun.pop(waiter, None)
-        if origin is None:
-            self._waiting.remove(waiter)
+    def leave(self, waiter: W, origin: str = "") -> None:
+        """A request ended: the next one's turn; or a waiter went away. Once for each that entered, as whose it did."""
+        waiting = self._waiting
+        if waiting and waiter in waiting:
+            waiting.remove(waiter)
             return
         self._places.give(origin)
-        if self._waiting:
+        if waiting:
             self._admit()
 
     def overdue(self, now: float) -> list[W]:
@@ -118,7 +117,7 @@ class Gate(Generic[W]):
             origin = self._next()
             if origin is None:
                 return
-            self._start(self._waiting.pop(origin), origin)
+            self._start(self._waiting.pop(origin))
 
     def _next(self) -> str | None:
         """Whose turn it is, of those who may have another place. It is theirs."""
@@ -135,8 +134,7 @@ class Gate(Generic[W]):
         self._evict(last)
         return last not in self._waiting
 
-    def _start(self, waiter: W, origin: str) -> None:
-        self._begun[waiter] = origin
+    def _start(self, waiter: W) -> None:
         self._may_begin -= 1
         self._begin(waiter)
 

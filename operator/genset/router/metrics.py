@@ -6,7 +6,7 @@ Labels are names from the configuration and words of closed vocabularies, never 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from genset.router.genai import NOBODY, Asked, Key, Use
 from genset.router.numbers import ADDED_SECONDS, BackendNumbers, Histogram
@@ -22,14 +22,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self._backends: dict[str, BackendNumbers] = {}
-        self.answers: defaultdict[tuple[str, int, str], int] = defaultdict(int)  # route, status, error word
+        self.answers: dict[tuple[str, int, str], int] = {}  # by route, status, error word
         self.failovers: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # route, backend that answered, why
         self.continuations: defaultdict[str, int] = defaultdict(int)  # broken streams, by outcome
         self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was whole, by error word
         self.made_way = {"body": 0, "connection": 0, "line": 0}  # for another client, by what was scarce
         self.uses: dict[Key, Use] = {}
         self.requests: list[float] = []  # to be folded into `added_request`
-        self.answered: list[float] = []  # to be folded into `added_answer`
+        self.held: list[float] = []  # to be folded into `added_answer`
         self.added_request = Histogram(ADDED_SECONDS)
         self.added_answer = Histogram(ADDED_SECONDS)
         self.loop_lag = Histogram(ADDED_SECONDS)
@@ -55,7 +55,7 @@ class Metrics:
         self._fold_added()
 
     def _fold_added(self) -> None:
-        for histogram, values in ((self.added_request, self.requests), (self.added_answer, self.answered)):
+        for histogram, values in ((self.added_request, self.requests), (self.added_answer, self.held)):
             histogram.add(values)
             values.clear()
 
@@ -67,9 +67,14 @@ class Metrics:
             found = self.uses[operation, model, asked] = Use(numbers)
         return found
 
+    def answered(self, route: str, status: int, word: str) -> None:
+        """Counts an answer; `route` is empty where none took the request."""
+        key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart, and makes it anew for each use
+        self.answers[key] = self.answers.get(key, 0) + 1
+
     def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:
         """Books a request that has ended: with `word`, or with a whole answer where that is empty."""
-        self.answers[(exchange.route, status, word)] += 1
+        self.answered(exchange.route, status, word)
         received = exchange.received
         first = exchange.first_token - received if exchange.first_token and not exchange.in_one_piece else 0.0
         prompt, completion = exchange.tokens
@@ -99,7 +104,7 @@ class Metrics:
                 if len(self.requests) >= FOLDED_ANSWERS:
                     self._fold_added()
                 if exchange.held:
-                    self.answered.append(exchange.held)
+                    self.held.append(exchange.held)
         if word:
             use.failed.append((word, now - received))
         else:

@@ -370,16 +370,15 @@ class Router:
             return
         route = plan.route
         exchange.route = route.name
-        settings = route.failover
         exchange.routed = machine = RequestMachine(
             plan.candidates,
-            settings,
-            now + patience(headers.get(DEADLINE_HEADER), settings.total_seconds),
+            route.failover,
+            now + patience(headers.get(DEADLINE_HEADER), route.total_seconds),
             stream=exchange.stream,
             input_tokens=tokens,
             random=self._chance,
             skipped=plan.skipped,
-            cold_start=route.config.cold_start,
+            cold_start=route.cold_start,
         )
         machine.origin = request.payer
         machine.body = request.body
@@ -408,7 +407,8 @@ class Router:
         if exchange.span is not None:
             exchange.span.end(exchange, status, word)
         if exchange.placed:
-            self.gate.leave(exchange)
+            exchange.placed = False
+            self.gate.leave(exchange, exchange.request.payer)
 
     def refused(
         self, client: ClientConnection, headers: dict[bytes, bytes], identity: bytes, asked: str, answer: ErrorAnswer

@@ -48,8 +48,9 @@ class Shares:
     def give(self, origin: str, size: int = 1) -> None:
         """Back, of what it has taken."""
         self.taken -= size
-        left = self._held.get(origin, 0) - size
+        held = self._held
+        left = held.get(origin, 0) - size
         if left > 0:
-            self._held[origin] = left
-        else:
-            self._held.pop(origin, None)
+            held[origin] = left
+        elif origin in held:
+            del held[origin]

@@ -81,11 +81,12 @@ def _abandon(router: Router, exchange: Exchange) -> None:
     except Exception:
         log.exception("Failed to end request %s", exchange.identity.decode())
         router.exchanges.discard(exchange)
-        router.metrics.answers[(exchange.route, 500, "router_internal")] += 1
+        router.metrics.answered(exchange.route, 500, "router_internal")
         failed = error("router_internal", "the router failed; its log tells how")
         router.journal.told(
             exchange.client.address, exchange.request.headers, exchange.identity, exchange.asked, 500, failed
         )
         exchange.abandon()
         if exchange.placed:
-            router.gate.leave(exchange)
+            exchange.placed = False
+            router.gate.leave(exchange, exchange.request.payer)

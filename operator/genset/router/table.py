@@ -15,7 +15,7 @@ import orjson
 from genset.router.answer_room import SMALL_ANSWER_TOKENS, limit_of
 from genset.router.backend import Backend
 from genset.router.catalogue import catalogue, some_names
-from genset.router.config import FailoverConfig, MatchConfig, RouteConfig, RouterConfig
+from genset.router.config import ColdStartConfig, FailoverConfig, MatchConfig, RouteConfig, RouterConfig
 from genset.router.decisions import Candidate
 from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
 from genset.router.evidence import evidence
@@ -27,7 +27,8 @@ BYTES_PER_TOKEN: Final = 4  # of UTF-8 text; the estimate that `maxInputTokens` 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route with its backends looked up. `plain`: matches by model name alone."""
+    """A route with its backends looked up, and whatever most requests want to know of its configuration: an attribute of a
+    model of pydantic's takes twenty times as long to read. `plain`: matches by model name alone."""
 
     config: RouteConfig
     name: str
@@ -36,8 +37,13 @@ class Route:
     any_model: bool
     plain: bool
     tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # with weights
-    fixed: list[Candidate] | None  # the order of every request, where neither weights nor context sizes change it
+    fixed: list[Candidate] | None  # the order of every request that all can hold, where no weights change it
+    holds: int | None  # tokens that the smallest of them can hold
+    max_input_tokens: int | None
+    headers: tuple[tuple[bytes, bytes], ...]  # that must be there: names, lower case, and values
     failover: FailoverConfig
+    total_seconds: float
+    cold_start: ColdStartConfig
     reads_prompt: bool  # a backend's balancing wants to know how the prompt begins
     prefix_tokens: int  # and with how many tokens, at most
     wait_when_full: bool
@@ -48,10 +54,12 @@ class Route:
             return False
         if self.plain:
             return True
-        match = self.config.match
-        if match.max_input_tokens is not None and tokens > match.max_input_tokens:
+        if self.max_input_tokens is not None and tokens > self.max_input_tokens:
             return False
-        return all(headers.get(h.name.lower().encode()) == h.value.encode() for h in match.headers)
+        for name, value in self.headers:  # noqa: SIM110 (few routes have one)
+            if headers.get(name) != value:
+                return False
+        return True
 
 
 @final
@@ -127,7 +135,7 @@ def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         tuple((_candidate(backends[b.backend], index), b.weight) for b in tier)
         for index, tier in enumerate(tier for tier in config.tiers if tier)
     )
-    simple = tiers and all(len(tier) == 1 and tier[0][0].backend.context_tokens is None for tier in tiers)
+    contexts = [c.backend.context_tokens for tier in tiers for c, _ in tier if c.backend.context_tokens is not None]
     return Route(
         config=config,
         name=config.name,
@@ -136,8 +144,13 @@ def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         any_model=not match.models or "" in prefixes,
         plain=match.max_input_tokens is None and not match.headers,
         tiers=tiers,
+        max_input_tokens=match.max_input_tokens,
+        headers=tuple((header.name.lower().encode(), header.value.encode()) for header in match.headers),
         failover=config.failover,
-        fixed=[tier[0][0] for tier in tiers] if simple else None,
+        total_seconds=config.failover.total_seconds,
+        cold_start=config.cold_start,
+        fixed=[tier[0][0] for tier in tiers] if tiers and all(len(tier) == 1 for tier in tiers) else None,
+        holds=min(contexts, default=None),
         reads_prompt=any(candidate.backend.prefix_tokens for tier in tiers for candidate, _ in tier),
         prefix_tokens=max((c.backend.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),
         wait_when_full=config.when_full == "Wait",
@@ -149,7 +162,7 @@ def _candidate(backend: Backend, tier: int) -> Candidate:
 
 
 def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) -> Plan | ErrorAnswer:
-    if route.fixed is not None:
+    if route.fixed is not None and (route.holds is None or tokens + answer <= route.holds):
         return Plan(route, route.fixed)
     if not route.tiers:
         return error(
@@ -203,9 +216,12 @@ def estimate_tokens(request: dict[str, Any]) -> int:
                     size += _text_bytes(content)
                 if "tool_calls" in message:
                     size += _json_bytes(message["tool_calls"])
-    for key in ("prompt", "input", "suffix"):
-        if key in request:
-            size += _text_bytes(request[key])
+    if "prompt" in request:
+        size += _text_bytes(request["prompt"])
+    if "input" in request:
+        size += _text_bytes(request["input"])
+    if "suffix" in request:
+        size += _text_bytes(request["suffix"])
     if "tools" in request:
         size += _json_bytes(request["tools"])
     return size // BYTES_PER_TOKEN

@@ -25,11 +25,10 @@ _BLANK: Final = b" \t\r\n"
 _FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
 _FINISH_KEY: Final = b'"finish_reason":'
 _KEYS: Final = {part: b'"%b":' % part.encode() for part in ("choices", "data")}  # of the list that an answer holds
-_OPEN: Final = ord("{")
 _USUAL: Final = b'"stop"'  # no pattern is needed to see that
 _MOST_DIGITS: Final = 15
 _ZERO: Final = ord("0")
-_NINE: Final = ord("9")
+_MOST_DIGIT: Final = 9
 _SPACE: Final = ord(" ")
 
 
@@ -49,10 +48,13 @@ def fault_of(
     `part`: the list that an answer holds, and of which no answer has an empty one. `verified`: the body's length was
     announced, so that it is whole. A body that merely ended with the connection must parse.
     """
-    text = body.strip().removeprefix(BYTE_ORDER_MARK)
+    text = body
+    if body[:1] != b"{" or body[-1:] != b"}":
+        text = body.strip().removeprefix(BYTE_ORDER_MARK)
     # The key is looked for first: to search for a pattern in a whole answer takes ten times as long.
     at = text.find(_FINISH_KEY) if bad_finishes else -1
-    if at >= 0 and not text.startswith(_USUAL, at + len(_FINISH_KEY)) and (finish := _FINISH.search(text, at)):
+    end = at + len(_FINISH_KEY)
+    if at >= 0 and text[end : end + len(_USUAL)] != _USUAL and (finish := _FINISH.search(text, at)):
         word = finish[1].decode()
         if word in bad_finishes:
             return _given_up(text) or f"gave up with finish_reason {word}"
@@ -109,14 +111,16 @@ def _has(text: bytes, part: str) -> bool:
     opened before it but that object there is no other that could have it: in a string the quotes would be escaped.
     """
     key = _KEYS[part]
+    at = text.find(b"[")
+    # As most answers begin: the first list is this one, and nothing was opened before but the outermost object.
+    if at > len(key) and text[at - len(key) : at + 2] == key + b"[{" and text.rfind(b"{", 0, at) == 0:
+        return True
     at = text.find(key, 0, _HEAD_BYTES)
     begin = at + len(key)
     if at < 0 or (
         text[begin : begin + 2] != b"[{" and text[begin : begin + _GAP_BYTES].translate(None, _BLANK)[:2] != b"[{"
     ):
         return False
-    if text[0] == _OPEN and text.find(b"{", 1, at) < 0 and text.find(b"[", 1, at) < 0:
-        return True
     try:
         _loads(text[:at] + b'"":0}')
     except orjson.JSONDecodeError:
@@ -140,7 +144,10 @@ def _number_after(body: bytes, key: bytes, at: int) -> int:
     size = len(body)
     if start < size and body[start] == _SPACE:
         start += 1
-    end = start
-    while end < size and end - start < _MOST_DIGITS and _ZERO <= body[end] <= _NINE:
-        end += 1
-    return int(body[start:end]) if end > start else 0
+    number = 0
+    for at in range(start, min(size, start + _MOST_DIGITS)):
+        digit = body[at] - _ZERO
+        if not 0 <= digit <= _MOST_DIGIT:
+            break
+        number = 10 * number + digit
+    return number

@@ -33,6 +33,8 @@ def unlike(request: dict[str, Any]) -> bool:
 
 @given(REQUESTS.filter(unlike), st.sampled_from([None, 1]), st.booleans())
 @example({"messages": ["\ud83d", 2**70]}, None, True)
+@example({"\U00010000": "\ud83d", "\U00010001": None}, None, True)
+@example({"\\ud83d": "\\\ud83d", "\\ud83e": "\\ud83d\ude00", "\\\U00010000": 1, "\\\U00010001": "\ude00"}, None, True)
 def test_what_is_not_changed_is_not_touched(request: dict[str, Any], indent: int | None, escaped: bool) -> None:
     body = json.dumps(request, indent=indent, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
     if b"\xed\xa0" in body or b"\xed\xb8" in body:

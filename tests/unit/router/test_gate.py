@@ -29,6 +29,9 @@ class World:
         """Each of a client of its own."""
         return self.gate.enter(waiter, now, str(waiter))
 
+    def leave(self, waiter: int) -> None:
+        self.gate.leave(waiter, str(waiter))
+
     def turn(self) -> None:
         due, self.soon[:] = list(self.soon), []
         for call in due:
@@ -40,13 +43,13 @@ def test_places_then_the_queue_then_a_refusal() -> None:
     gate = world.gate
     assert [world.enter(number, number) for number in range(5)] == [True, True, True, True, False]
     assert world.begun == [0, 1] and gate.queued == 2
-    gate.leave(2)  # left while it waited
+    world.leave(2)  # left while it waited
     assert gate.queued == 1 and gate.in_flight == 2
     assert gate.overdue(12.9) == [] and gate.overdue(13.0) == [3]
-    gate.leave(0)
+    world.leave(0)
     assert world.begun == [0, 1, 3] and gate.in_flight == 2
-    gate.leave(1)
-    gate.leave(3)
+    world.leave(1)
+    world.leave(3)
     assert gate.in_flight == gate.queued == 0
 
 
@@ -66,7 +69,7 @@ def test_answers_that_come_at_once_do_not_keep_the_loop_from_its_next_turn() -> 
     answered = 0
     for turn in range(1, 10):
         while answered < len(world.begun):
-            world.gate.leave(world.begun[answered])
+            world.leave(world.begun[answered])
             answered += 1
         assert answered == turn * BEGUN_AT_ONCE, f"{answered} requests began in {turn} turns"
         world.turn()
@@ -83,16 +86,19 @@ class Crowd:
 
     def _evict(self, waiter: str) -> None:
         self.evicted.append(waiter)
-        self.gate.leave(waiter)
+        self.leave(waiter)
 
     def enter(self, *waiters: str) -> list[bool]:
         return [self.gate.enter(waiter, 0.0, waiter[0]) for waiter in waiters]
+
+    def leave(self, waiter: str) -> None:
+        self.gate.leave(waiter, waiter[0])
 
     def serve(self) -> list[str]:
         """Everybody in turn."""
         before = len(self.begun)
         while self.gate.in_flight:
-            self.gate.leave(self.begun[-1])
+            self.leave(self.begun[-1])
         return self.begun[before:]
 
 
@@ -106,10 +112,10 @@ def test_clients_take_turns_and_each_is_served_in_its_own_order() -> None:
 def test_who_comes_back_has_no_second_turn_before_the_others() -> None:
     crowd = Crowd(max_queued=100)
     crowd.enter("a0", "a1", "a2", "b1", "c1")
-    crowd.gate.leave("a0")
-    crowd.gate.leave("a1")
+    crowd.leave("a0")
+    crowd.leave("a1")
     crowd.enter("b2")
-    crowd.gate.leave("b1")
+    crowd.leave("b1")
     assert crowd.begun == ["a0", "a1", "b1", "c1"]
     assert crowd.serve() == ["a2", "b2"]
 

@@ -139,6 +139,14 @@ def test_retry_after_is_no_longer_than_the_router_waits() -> None:
     assert seconds_until(100.0, candidates, 3600.0, [limited]) == 1, "and this one would be asked at once"
 
 
+def test_a_whole_number_of_seconds_is_not_rounded_up() -> None:
+    closed = cloud("closed")
+    for tenths in range(2000):
+        now = tenths * 0.1
+        closed.breaker.open_until = now + 20.0
+        assert seconds_until(now, [Candidate(closed, 0, b"")], None) == 20, now
+
+
 def test_every_different_story_is_told_once() -> None:
     one = machine(house(), cloud())
     one.begin(0.0)

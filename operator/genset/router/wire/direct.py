@@ -56,7 +56,7 @@ def answer_other(router: Router, client: ClientConnection, request: Request, pat
 def answer_error(
     router: Router, client: ClientConnection, request: Request, identity: bytes, answer: ErrorAnswer
 ) -> None:
-    router.metrics.answers[("", answer.status, answer.kind.word)] += 1
+    router.metrics.answered("", answer.status, answer.kind.word)
     more = answer.headers()
     if answer.status == 405:
         more += b"allow: %b\r\n" % (b"POST" if request.path.partition(b"?")[0] in PATHS else b"GET")

@@ -230,11 +230,10 @@ class Exchange(Calling):
         self.write_whole(head, body)
         self._end(200, "", keep, now)
 
-    def commit(self, out: bytes) -> None:
+    def commit(self, out: bytes, now: float) -> None:
         """The first events of a stream. Once per answer."""
         machine, reply = self.machine, self._reply
         assert reply is not None
-        now = self.router.now()
         self.first_token = now
         self.held = now - reply.began
         machine.committed(now)

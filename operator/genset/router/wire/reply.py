@@ -330,7 +330,7 @@ class Reply:
                 machine.last = now
                 exchange.send_events(out)
             else:
-                exchange.commit(out)
+                exchange.commit(out, now)
             return True
         if machine.phase < Phase.COMMIT:
             exchange.first_token = exchange.first_token or now
