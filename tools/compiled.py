@@ -25,7 +25,7 @@ LEFT = {
         "connect",
         "exposition",
         "outage_watch",
-        "process",
+        "run",
         "reload",
         "standalone",
         "tracing",

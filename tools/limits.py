@@ -1,7 +1,7 @@
 """The values in docs/limits.md, from the code that they bound. Called by tools/generated.py.
 
 A row of a table there names its settings in its third cell: fields of a RoutePolicy (`routes[].failover.totalSeconds`) or
-constants of the router (`wire.downstream.HEAD_SECONDS`). Its second cell is written here. Constants that no row names are
+constants of the router (`http.downstream.HEAD_SECONDS`). Its second cell is written here. Constants that no row names are
 listed at the end of the page with the comment that stands beside them, so that the page names every one.
 """
 
@@ -24,41 +24,41 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "limits.md"
 ROUTER = ROOT / "operator" / "genset" / "router"
 
-#: Numbers that bound nothing: units, sizes of formats, parts of an algorithm.
-NO_LIMITS = {
-    *("telemetry.tracing.NANOSECONDS", "config.CONFIG_VERSION", "failures.RECORD_BYTES", "table.BYTES_PER_TOKEN"),
-    "balance.prompt.BYTES_PER_TOKEN",
-    *("frame.UNKNOWN", "frame.OPENING", "frame.TEXT", "frame.FINISH", "frame.COUNTS"),
+#: Numbers that bound nothing: units, sizes of formats, parts of an algorithm. By the module that they stand in.
+_PUBLIC = {
+    "backends.balance.prompt": "BYTES_PER_TOKEN",
+    "backends.failures": "RECORD_BYTES",
+    "config": "CONFIG_VERSION",
+    "dialects.openai.shortcuts.frame": "UNKNOWN OPENING TEXT FINISH COUNTS",
+    "routing.table": "BYTES_PER_TOKEN",
+    "telemetry.tracing": "NANOSECONDS",
 }
 #: Private numbers that bound nothing. Any other private number is a limit, and has its place on the page.
-PRIVATE_NO_LIMITS = {
-    *(
-        "bodies._LONG",
-        "spelling._STRIDE",
-        "wire.upstream._END_BYTES",
-        "upstream_error._MOST_CODE",
-        "events._MOST_DIGITS",
+_PRIVATE = {
+    "backends.balance.prefix_affinity": "_MASK _QUARTERS",
+    "backends.breaker": "_BUCKETS _BUCKET_SECONDS",
+    "backends.spelling": "_STRIDE",
+    "dialects.openai.events": (
+        "_MOST_DIGITS _FINISH_LENGTH _N _F _NOUGHT _QUOTE _COMMA _CLOSE _SPACE _NEWLINE _RETURN"  # characters, most of them
     ),
-    # Characters
-    *(
-        f"events.{name}"
-        for name in ("_N", "_F", "_NOUGHT", "_QUOTE", "_COMMA", "_CLOSE", "_SPACE", "_NEWLINE", "_RETURN")
-    ),
-    *(f"{module}.{name}" for module in ("sse", "template") for name in ("_NEWLINE", "_RETURN")),
-    *("forward._CLOSE", "forward._NEWLINE", "frame._ZERO", "rebuild._NEWLINE", "sse._CLOSE"),
-    *("template._QUOTE", "template._BACKSLASH"),
-    *("whole._ZERO", "whole._MOST_DIGIT", "whole._SPACE"),
-    # Sizes of formats and of Python's objects, words of libraries
-    *("accesslog._OPTIONS", "balance.prefix_affinity._MASK", "codings._GZIP", "codings._ZLIB", "codings._RAW"),
-    *("events._FINISH_LENGTH", "forward._LEAST_EVENT", "telemetry.context._VERSION_00_LENGTH"),
-    *("bodies._OBJECT", "bodies._ENTRY", "bodies._LIST", "bodies._ITEM"),
-    # Parts of an algorithm, whose result they do not change
-    *("bodies._SMALL", "bodies._WINDOW", "bodies._ESCAPE", "bodies._SHORT", "bodies._CANDIDATES"),
-    *("advice._CLOSE", "balance.prefix_affinity._QUARTERS", "breaker._BUCKETS", "breaker._BUCKET_SECONDS"),
+    "dialects.openai.forward": "_CLOSE _NEWLINE _LEAST_EVENT",
+    "dialects.openai.rebuild": "_NEWLINE",
+    "dialects.openai.shortcuts.frame": "_ZERO",
+    "dialects.openai.shortcuts.template": "_QUOTE _BACKSLASH _NEWLINE _RETURN",
+    "dialects.openai.stream_reader": "_CLOSE _NEWLINE _RETURN",
+    "dialects.openai.whole_answer": "_ZERO _MOST_DIGIT _SPACE",
+    "dialects.upstream_error": "_MOST_CODE",
+    "http.bodies": "_LONG _OBJECT _ENTRY _LIST _ITEM _SMALL _WINDOW _ESCAPE _SHORT _CANDIDATES",
+    "http.codings": "_GZIP _ZLIB _RAW",
+    "http.trace_context": "_VERSION_00_LENGTH",
+    "http.upstream": "_END_BYTES",
+    "process.advice": "_CLOSE",
+    "telemetry.access_log": "_OPTIONS",
 }
-NO_LIMITS |= PRIVATE_NO_LIMITS
+PRIVATE_NO_LIMITS = {f"{module}.{name}" for module, names in _PRIVATE.items() for name in names.split()}
+NO_LIMITS = PRIVATE_NO_LIMITS | {f"{module}.{name}" for module, names in _PUBLIC.items() for name in names.split()}
 #: Bounds that are no constants; the page holds their values by hand.
-ELSEWHERE = {"Router.most_body_bytes", "outcome.parse_retry_after"}
+ELSEWHERE = {"Router.most_body_bytes", "dialects.upstream_error.parse_retry_after"}
 _ROW = re.compile(r"^\| (?P<what>[^|]*) \| (?P<value>[^|]*) \| (?P<names>[^|]*`[^|]*) \| (?P<effect>[^|]*) \|$")
 _NAME = re.compile(r"`([^`]+)`")
 _START, _END = "<!-- other limits: written by `make docs` -->", "<!-- end of other limits -->"

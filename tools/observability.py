@@ -8,10 +8,11 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from genset.router.accesslog import FIELDS
-from genset.router.exposition import RouterCollector
-from genset.router.reload import ConfigRejected, Loaded
-from genset.router.server import Router, ServerOptions
+from genset.router.config import ConfigRejected
+from genset.router.process.exposition import RouterCollector
+from genset.router.process.reload import Loaded
+from genset.router.process.server import Router, ServerOptions
+from genset.router.telemetry.access_log import FIELDS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "observability.md"
 

@@ -16,17 +16,17 @@ from typing import Any, Literal
 
 import orjson
 
-from genset.router.attempt import RequestMachine
-from genset.router.backend import Backend
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import Credentials
+from genset.router.backends.failures import FailureBook
+from genset.router.backends.mask import Mask
 from genset.router.config import BackendConfig, FailoverConfig, UrlTarget
-from genset.router.credentials import Credentials
-from genset.router.decisions import Candidate
-from genset.router.failures import FailureBook
-from genset.router.mask import Mask
-from genset.router.wire.exchange import Exchange
-from genset.router.wire.payload import Api
-from genset.router.wire.request import Request
-from genset.router.wire.upstream import UpstreamConnection
+from genset.router.dialects.openai.api import Api
+from genset.router.exchange.exchange import Exchange
+from genset.router.http.request import Request
+from genset.router.http.upstream import UpstreamConnection
+from genset.router.machine.decisions import Candidate
+from genset.router.machine.machine import RequestMachine
 from tests.cuts.authors import Author
 from tests.cuts.streams import Recorded
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-from genset.router.wire import connect
+from genset.router.http import connect
 from tests.router.names import Names
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genset.router.reload import FolderSource
-from genset.router.server import Router, ServerOptions
+from genset.router.process.reload import FolderSource
+from genset.router.process.server import Router, ServerOptions
 from tests.upstream.client import Response, request
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from genset.router.wire.accept import ACCEPTED_AT_ONCE
+from genset.router.http.accept import ACCEPTED_AT_ONCE
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream.client import HttpConnection, chat
 from tests.upstream.scripted import ScriptedUpstream

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from genset.router import accesslog
-from genset.router.accesslog import FIELDS
+from genset.router.telemetry import access_log as accesslog
+from genset.router.telemetry.access_log import FIELDS
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import client, steps
 from tests.upstream.client import chat

@@ -13,7 +13,7 @@ import uvloop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from genset.router.wire import downstream
+from genset.router.http import downstream
 from tests.router.running import RunningRouter, config, house, until
 from tests.upstream import client
 from tests.upstream.client import chat, statuses

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from genset.router.wire import connect, exchange
+from genset.router.exchange import exchange
+from genset.router.http import connect
 from tests.router.running import RunningRouter, cloud, config, pods, until
 from tests.upstream import client
 from tests.upstream.client import Response, chat

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from genset.router.wire.coded import FREE_BYTES, MOST_RATIO
+from genset.router.http.coded import FREE_BYTES, MOST_RATIO
 from tests.router.pieces import DONE, FakeServer, chunk, event, text
 from tests.router.running import RunningRouter, cloud, config, house
 from tests.upstream import steps

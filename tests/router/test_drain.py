@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.server import LATECOMER_SECONDS
+from genset.router.process.server import LATECOMER_SECONDS
 from tests.router.running import RunningRouter, config, house, spawn, until
 from tests.upstream import client
 from tests.upstream.client import chat

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genset.router.wire import downstream
+from genset.router.http import downstream
 from tests.router import running
 from tests.router.crowd import HEAD, MB, OTHER, Client, deaf, descriptors
 from tests.router.running import RunningRouter, config, house, until

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from genset.router import attempt
+from genset.router.machine import machine as attempt
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import steps
 from tests.upstream.client import Response, chat

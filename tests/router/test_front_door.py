@@ -186,8 +186,8 @@ async def test_pages_that_may_not_call(tmp_path: Path) -> None:
 async def test_a_stream_that_was_opened_early_is_for_the_page_too(tmp_path: Path) -> None:
     content = {**config(house("http://127.0.0.1:1/v1")), "cors": {"allowedOrigins": [PAGE]}}
     async with RunningRouter(tmp_path, content) as router:
-        from genset.router.wire.outgoing import Outgoing
-        from genset.router.wire.request import Request
+        from genset.router.exchange.client_answer import Outgoing
+        from genset.router.http.request import Request
 
         sent: list[bytes] = []
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from genset.router import accesslog
-from genset.router.accesslog import FIELDS, AccessLog
-from genset.router.wire import downstream
+from genset.router.http import downstream
+from genset.router.telemetry import access_log as accesslog
+from genset.router.telemetry.access_log import FIELDS, AccessLog
 from tests.router.running import RunningRouter, config, house, until
 from tests.upstream import client
 from tests.upstream.client import chat, request

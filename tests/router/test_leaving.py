@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.decisions import Phase
+from genset.router.machine.decisions import Phase
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream import client, steps
 from tests.upstream.client import Exchange, chat

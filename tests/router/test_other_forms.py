@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from genset.router import attempt
+from genset.router.machine import machine as attempt
 from tests.router.running import RunningRouter, cloud, config
 from tests.router.test_stream_ends import (
     DONE,

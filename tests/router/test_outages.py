@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genset.router import outage
+from genset.router.backends import outage
 from tests.router.running import RunningRouter, cloud, config, house, pods
 from tests.upstream import steps
 from tests.upstream.client import Response, chat

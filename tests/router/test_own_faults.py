@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from genset.router.transcript import Transcript
-from genset.router.wire.exchange import Exchange
+from genset.router.dialects.openai.transcript import Transcript
+from genset.router.exchange.exchange import Exchange
 from tests.router.running import RunningRouter, config, house, until
 from tests.upstream import client
 from tests.upstream.client import chat

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genset.router import verify
+from genset.router.watch import verify
 from tests.router.running import RunningRouter, cloud, config, house, until
 from tests.upstream.client import chat
 from tests.upstream.scripted import Received, ScriptedUpstream

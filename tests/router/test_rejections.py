@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.reload import FolderSource
+from genset.router.process.reload import FolderSource
 from tests.router.running import RunningRouter, cloud, config, free_port, house, until
 from tests.upstream.client import chat, request
 from tests.upstream.scripted import ScriptedUpstream

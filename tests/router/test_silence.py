@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from genset.router import attempt, backend
-from genset.router.wire import exchange
+from genset.router.backends import backend
+from genset.router.exchange import exchange
+from genset.router.machine import machine as attempt
 from tests.router.pieces import DONE, HEAD, PING, FakeServer, chunk, event, text
 from tests.router.running import RunningRouter, cloud, config, house
 from tests.upstream.client import chat, raw

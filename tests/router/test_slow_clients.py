@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.wire import downstream
+from genset.router.http import downstream
 from tests.router.running import RunningRouter, config, house, until
 from tests.upstream import client
 from tests.upstream.client import chat

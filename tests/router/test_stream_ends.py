@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from genset.router import attempt
+from genset.router.machine import machine as attempt
 from tests.router.running import RunningRouter, cloud, config
 from tests.upstream.client import Response, chat
 from tests.upstream.scripted import ScriptedUpstream

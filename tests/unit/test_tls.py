@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from genset.router.credentials import tls_context as router_context
+from genset.router.backends.credentials import tls_context as router_context
 from genset.tls import client_context
 from genset.weights.client import tls_context as weights_context
 

@@ -23,7 +23,7 @@ class ProviderName(StrEnum):
 
 
 class BalancingStrategy(StrEnum):
-    """How an endpoint of a backend is chosen. Each is one file of `genset.router.balance`."""
+    """How an endpoint of a backend is chosen. Each is one file of `genset.router.backends.balance`."""
 
     LEAST_IN_FLIGHT = "LeastInFlight"
     PREFIX_AFFINITY = "PrefixAffinity"

@@ -85,10 +85,11 @@ def command(
     """
     import uvloop
 
-    from genset.router.options import DRAIN_GRACE_SECONDS
-    from genset.router.process import serve
-    from genset.router.reload import ConfigRejected, FolderSource, Source
-    from genset.router.server import ServerOptions
+    from genset.router.config import ConfigRejected
+    from genset.router.process.options import DRAIN_GRACE_SECONDS
+    from genset.router.process.reload import FolderSource, Source
+    from genset.router.process.run import serve
+    from genset.router.process.server import ServerOptions
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     source: Source
@@ -99,7 +100,7 @@ def command(
             raise click.UsageError("--policy and --endpoint belong to -f")
         source = FolderSource(config_dir, credentials)
     else:
-        from genset.router.standalone import FilesSource, parse_endpoints
+        from genset.standalone import FilesSource, parse_endpoints
 
         try:
             source = FilesSource(files, policy, parse_endpoints(endpoints), credentials)

@@ -29,7 +29,7 @@ from genset.kube.observe import decoded
 from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
 from genset.kube.status import StatusWriter
-from genset.router.advice import describe
+from genset.router.process.advice import describe
 from genset.status.conditions import Event
 from genset.status.observed import Problem
 

@@ -42,8 +42,8 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
-from genset.router.hops import site_of
 from genset.router.providers import PROVIDERS
+from genset.router.routing.hops import site_of
 
 
 def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:

@@ -331,3 +331,7 @@ def credentials_hash(files: Mapping[str, bytes]) -> str:
     for name in sorted(files):
         digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
     return digest.hexdigest()[:16]
+
+
+class ConfigRejected(ValueError):
+    """A configuration cannot be served. The message names file, field and remedy."""

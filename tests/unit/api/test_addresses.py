@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from genset.addresses import is_proxy_url, is_url, origin_mistake
-from genset.router.advice import describe
 from genset.router.config import BackendConfig
+from genset.router.process.advice import describe
 from tests.crds.base_urls import BASE_URLS, BETTER_BASE_URLS
 
 GOOD = [

@@ -161,7 +161,7 @@ def test_the_router_of_another_commit_is_a_peer(tmp_path: Path, monkeypatch: pyt
         before = Before("HEAD")
         before.install()
         source = Path(before.environment()["PYTHONPATH"]).parent
-        assert source != ROOT and (source / "operator/genset/router/server.py").is_file()
+        assert source != ROOT and (source / "operator/genset/router/process/server.py").is_file()
         assert before.about.endswith(before.version())
     finally:
         interpreter.cache_clear()

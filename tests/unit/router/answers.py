@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from genset.router.rebuild import Rebuild
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.rebuild import Rebuild
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 

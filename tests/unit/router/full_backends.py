@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from genset.router.attempt import RequestMachine
-from genset.router.backend import Backend
+from genset.router.backends.backend import Backend
+from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import FailoverConfig
-from genset.router.decisions import Answer, Candidate, Interrupt, Try, Wait
-from genset.router.endpoint import Endpoint
-from genset.router.outcome import Failure, Outcome
+from genset.router.machine.decisions import Answer, Candidate, Interrupt, Try, Wait
+from genset.router.machine.machine import RequestMachine
 from tests.unit.router import machines
 
 

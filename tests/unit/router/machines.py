@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from genset.router.attempt import RequestMachine
-from genset.router.backend import Backend
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import Credentials
+from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import BackendConfig, BalancingConfig, DnsEndpoints, FailoverConfig, LocalTarget, UrlTarget
-from genset.router.credentials import Credentials
-from genset.router.decisions import Candidate, Try
-from genset.router.outcome import Failure, Outcome
+from genset.router.machine.decisions import Candidate, Try
+from genset.router.machine.machine import RequestMachine
 
 
 def house(

@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from genset.router.added_fields import added_to, features_of, refused_field, refused_for, remember, sent_name
-from genset.router.backend import Backend
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import Credentials
+from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import BackendConfig, UrlTarget
-from genset.router.credentials import Credentials
-from genset.router.outcome import Failure, Outcome
-from genset.router.wire.payload import Api, body_for
+from genset.router.dialects.openai.api import Api
+from genset.router.exchange.payload import body_for
+from genset.router.machine.added_fields import added_to, features_of, refused_field, refused_for, remember, sent_name
 
 ALL = ["stream_options", "max_tokens", "max_completion_tokens", "stream"]
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from genset.api.modeldeployment import ModelDeploymentSpec
 from genset.api.routepolicy import RoutePolicy, RoutePolicySpec
-from genset.router.advice import describe
 from genset.router.config import RouterConfig
+from genset.router.process.advice import describe
 
 
 def patterned(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, list[Any]]]:

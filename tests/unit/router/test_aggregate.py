@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.api import Api
 from tests.unit.router.answers import USAGE, call, chunk, delta, rebuilt, whole_call
 
 # name: (events, wanted message, wanted other fields of the choice)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.api import Api
 from tests.unit.router.answers import USAGE, chunk, delta, rebuilt
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from genset.router.aggregate import CannotRebuildError, can_rebuild
-from genset.router.rebuild import Rebuild
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.aggregate import CannotRebuildError, can_rebuild
+from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.rebuild import Rebuild
 from tests.unit.router.answers import USAGE, chunk, delta
 
 DAMAGED: dict[str, list[bytes]] = {

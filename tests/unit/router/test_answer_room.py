@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.answer_room import cap_of, limit_of, limit_that_fits, lower_limit, room_of, with_limit
+from genset.router.machine.answer_room import cap_of, limit_of, limit_that_fits, lower_limit, room_of, with_limit
 
 OPENAI = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (1000 in the messages, 8000 in the completion). Please reduce the length of the messages or completion."  # noqa: E501
 #: server: message, context, prompt, whether the prompt may be longer than that

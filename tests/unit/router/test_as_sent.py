@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genset.router.as_sent import as_sent, members
-from genset.router.bodies import read
+from genset.router.http.as_sent import as_sent, members
+from genset.router.http.bodies import read
 
 ROOM = 1 << 40
 NAMES = st.text(st.characters(codec="utf-8"), max_size=4) | st.sampled_from(['a"b', "\\", "{", "},", "a:"])

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from genset.router.breaker import State
-from genset.router.decisions import Answer, Interrupt, Phase, Try
-from genset.router.outcome import Outcome
+from genset.router.backends.breaker import State
+from genset.router.backends.outcomes import Outcome
+from genset.router.machine.decisions import Answer, Interrupt, Phase, Try
 from tests.unit.router.machines import cloud, committed, fail, house, machine, where
 
 

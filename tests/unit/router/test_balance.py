@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.backend import Backend
-from genset.router.balance import STRATEGIES, least_in_flight
-from genset.router.balance.prefix_affinity import LOAD_FACTOR, choose, most_in_flight, weight
-from genset.router.balance.prompt import prompt_key
+from genset.router.backends.backend import Backend
+from genset.router.backends.balance import STRATEGIES, least_in_flight
+from genset.router.backends.balance.prefix_affinity import LOAD_FACTOR, choose, most_in_flight, weight
+from genset.router.backends.balance.prompt import prompt_key
+from genset.router.backends.credentials import Credentials
+from genset.router.backends.histograms import BackendNumbers
 from genset.router.config import BackendConfig, BalancingConfig, DnsEndpoints, LocalTarget
-from genset.router.credentials import Credentials
-from genset.router.numbers import BackendNumbers
 
 
 class Loaded:

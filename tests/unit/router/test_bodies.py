@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genset.router import aggregate, bodies
-from genset.router.added_fields import OPTIONS, STREAM, TWINS
-from genset.router.bodies import (
+from genset.router.dialects.openai import aggregate
+from genset.router.dialects.tolerant import has_long_number
+from genset.router.http import bodies
+from genset.router.http.bodies import (
     COUNTED_BYTES,
     MOST_DEPTH,
     MOST_KEYS,
@@ -28,7 +29,7 @@ from genset.router.bodies import (
     read,
     tree_bytes,
 )
-from genset.router.tolerant import has_long_number
+from genset.router.machine.added_fields import OPTIONS, STREAM, TWINS
 
 ROUTER = Path(bodies.__file__).parent
 ROOM = 1 << 40

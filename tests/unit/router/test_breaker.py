@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genset.router.breaker import Breaker, Cause, RetryBudget, State
+from genset.router.backends.breaker import Breaker, Cause, RetryBudget, State
 
 
 def breaker(**more: object) -> Breaker:

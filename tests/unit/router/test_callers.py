@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.callers import LOOKED_AT_HOPS, Proxies, peer_of
+from genset.router.http.callers import LOOKED_AT_HOPS, Proxies, peer_of
 
 PROXIES = Proxies(["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"])
 

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.codings import (
+from genset.router.http.codings import (
     FREE_BYTES,
     MOST_MEMBERS,
     MOST_RATIO,

@@ -6,9 +6,11 @@ from typing import Literal
 
 import pytest
 
-from genset.router.attempt import RequestMachine
-from genset.router.backend import Backend
-from genset.router.breaker import State
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import State
+from genset.router.backends.credentials import Credentials
+from genset.router.backends.demand import Demands
+from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import (
     BackendConfig,
     ColdStartConfig,
@@ -17,10 +19,8 @@ from genset.router.config import (
     LocalTarget,
     UrlTarget,
 )
-from genset.router.credentials import Credentials
-from genset.router.decisions import COLD, Answer, Candidate, Decision, Interrupt, Try, Wait
-from genset.router.demand import Demands
-from genset.router.outcome import Failure, Outcome
+from genset.router.machine.decisions import COLD, Answer, Candidate, Decision, Interrupt, Try, Wait
+from genset.router.machine.machine import RequestMachine
 
 HOLD, BRIDGE = "Hold", "Bridge"
 

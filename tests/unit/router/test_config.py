@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from genset import __version__
-from genset.router.backend import Backend
-from genset.router.callers import Proxies
-from genset.router.config import RouterConfig
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import Credentials, MissingCredential
+from genset.router.config import ConfigRejected, RouterConfig
 from genset.router.continuation import OFF, RULES
-from genset.router.cors import Cors
-from genset.router.credentials import Credentials, MissingCredential
+from genset.router.http.callers import Proxies
+from genset.router.http.cors import Cors
+from genset.router.process.reload import FolderSource, Loaded, check
 from genset.router.providers import PROVIDERS
-from genset.router.reload import ConfigRejected, FolderSource, Loaded, check
-from genset.router.table import Table
+from genset.router.routing.table import Table
 from tests.router.running import cloud, config, house, pods
 
 FILES = {"key": b"sk-1", "proxy": b"me:secret"}

@@ -22,8 +22,8 @@ from genset.router.continuation.seam import (
     anchor_of,
 )
 from genset.router.continuation.splice import Splice
-from genset.router.events import DONE
-from genset.router.transcript import Transcript
+from genset.router.dialects.openai.events import DONE
+from genset.router.dialects.openai.transcript import Transcript
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 

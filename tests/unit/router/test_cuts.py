@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.api import Api
 from tests.cuts.authors import PROMPT, RULES, Author
 from tests.cuts.judge import Judgement, judge
 from tests.cuts.streams import PIECES, Recorded, completion, openai, recorded, vllm

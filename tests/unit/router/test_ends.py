@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genset.router.events import DONE
-from genset.router.wire.exchange import WORKING_SECONDS
+from genset.router.dialects.openai.events import DONE
+from genset.router.exchange.exchange import WORKING_SECONDS
 from tests.cuts.world import SWEEP_SECONDS, How, Play, Server, Site, World
 
 pytestmark = pytest.mark.interpreted  # its world stands in for the Router

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genset.router import in_band
-from genset.router.error_words import MESSAGE_CHARACTERS, words_in
-from genset.router.forward import Forward
-from genset.router.outcome import Outcome, classify, classify_in_band
-from genset.router.upstream_error import codes_of, error_in, error_of
-from genset.router.whole import fault_of, page_words
+from genset.router.backends.outcomes import Outcome
+from genset.router.dialects.error_words import MESSAGE_CHARACTERS, words_in
+from genset.router.dialects.openai import in_band
+from genset.router.dialects.openai.forward import Forward
+from genset.router.dialects.openai.whole_answer import fault_of, page_words
+from genset.router.dialects.upstream_error import codes_of, error_in, error_of
+from genset.router.machine.classify import classify, classify_in_band
 
 EXTRA = {
     "type": "extra_forbidden",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from genset.router import failures
-from genset.router.failures import KEPT_FAILURES, FailureBook, masked
-from genset.router.mask import Mask
-from genset.router.outcome import Failure, Outcome
+from genset.router.backends import failures
+from genset.router.backends.failures import KEPT_FAILURES, FailureBook, masked
+from genset.router.backends.mask import Mask
+from genset.router.backends.outcomes import Failure, Outcome
 
 KEY = b"sk-0123456789"
 NOTHING = Mask()

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genset.router.aggregate import CannotRebuildError
-from genset.router.forward import Forward
-from genset.router.frames import Frames
-from genset.router.rebuild import Rebuild
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.aggregate import CannotRebuildError
+from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.forward import Forward
+from genset.router.dialects.openai.rebuild import Rebuild
+from genset.router.dialects.openai.shortcuts.frames import Frames
 
 ANSWERS = Path(__file__).parents[2] / "data" / "answers"
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}

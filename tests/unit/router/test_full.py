@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from genset.router.backend import Backend
-from genset.router.decisions import Answer, Wait
-from genset.router.outcome import Outcome
+from genset.router.backends.backend import Backend
+from genset.router.backends.outcomes import Outcome
+from genset.router.machine.decisions import Answer, Wait
 from tests.unit.router.full_backends import FakeWire, busy, cloud, house
 
 # what, backends, the route waits, first decision, decision when the wait is over

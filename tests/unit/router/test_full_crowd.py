@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from genset.router.decisions import Answer, Interrupt, Try, Wait
-from genset.router.outcome import Outcome
+from genset.router.backends.outcomes import Outcome
+from genset.router.machine.decisions import Answer, Interrupt, Try, Wait
 from tests.unit.router.full_backends import FakeWire, cloud, house
 
 

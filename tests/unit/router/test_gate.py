@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.router.config import LimitsConfig
-from genset.router.limits import BEGUN_AT_ONCE, Gate
+from genset.router.routing.gate import BEGUN_AT_ONCE, Gate
 
 
 class World:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.genai import TOKENS, Use
-from genset.router.numbers import SECONDS, BackendNumbers, Histogram
+from genset.router.backends.histograms import SECONDS, BackendNumbers, Histogram
+from genset.router.backends.use import TOKENS, Use
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1000, allow_nan=False)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from genset.router.wire.heavy import REST_SECONDS, HeavyLine
+from genset.router.http.heavy import REST_SECONDS, HeavyLine
 
 
 class FakeLoop:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.config import RouterConfig
-from genset.router.hops import MOST_BYTES, header_for, new_site, refusal, site_of
-from genset.router.outcome import Mark, Next, Outcome, classify
-from genset.router.reload import ConfigRejected, check
+from genset.router.backends.outcomes import Mark, Next, Outcome
+from genset.router.config import ConfigRejected, RouterConfig
+from genset.router.machine.classify import classify
+from genset.router.process.reload import check
+from genset.router.routing.hops import MOST_BYTES, header_for, new_site, refusal, site_of
 from tests.router.running import cloud, config, pods
 from tests.unit.router.test_standalone import EXTERNAL, POLICY, SECRET, load
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genset.router.wire.known_head import KnownHead, KnownHeads, learn
+from genset.router.known_head import KnownHead, KnownHeads, learn
 
 
 @dataclass

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from genset.router.known_messages import KNOWN, Known
-from genset.router.outcome import RULES, Failure, Mark, Outcome, classify, classify_in_band
+from genset.router.backends.outcomes import RULES, Failure, Mark, Outcome
+from genset.router.machine.classify import classify, classify_in_band
+from genset.router.machine.known_messages import KNOWN, Known
 
 _IDS = [f"{row.server}: {row.example[:40]}" for row in KNOWN]
 

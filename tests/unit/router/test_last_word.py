@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from genset.router.decisions import Candidate
+from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
-from genset.router.last_word import last_failed, none_tried, seconds_until, story_of
-from genset.router.outcome import Failure, Outcome
+from genset.router.machine.decisions import Candidate
+from genset.router.machine.final_error import last_failed, none_tried, seconds_until, story_of
 from tests.unit.router.machines import cloud, house, machine
 
 MMPROJ = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"

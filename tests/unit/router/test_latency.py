@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.backend import Backend
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import Credentials
+from genset.router.backends.latency import EVERY, VALUES, Recent
 from genset.router.config import BackendConfig, UrlTarget
-from genset.router.credentials import Credentials
-from genset.router.latency import EVERY, VALUES, Recent
 
 
 def backend(kind: str, seen: Sequence[float] = ()) -> Backend:

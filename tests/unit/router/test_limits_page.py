@@ -44,7 +44,7 @@ def test_every_constant_and_every_number_of_a_policy_is_named(tool: ModuleType) 
 def test_private_numbers_are_limits_unless_they_are_said_to_be_none(tool: ModuleType) -> None:
     """Nobody sees to it that what bounds something has a public name."""
     private = {name for name in tool.constants() if name.rpartition(".")[2].startswith("_")}
-    assert {"suspicion._MOST", "sse._WORDS_BYTES"} <= private - tool.NO_LIMITS
+    assert {"backends.suspicion._MOST", "dialects.openai.stream_reader._WORDS_BYTES"} <= private - tool.NO_LIMITS
     assert private >= tool.PRIVATE_NO_LIMITS, "a name on the list is no constant any more"
     assert set(tool.constants()) >= tool.NO_LIMITS
 
@@ -52,9 +52,9 @@ def test_private_numbers_are_limits_unless_they_are_said_to_be_none(tool: Module
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("`--drain-grace`", "5 s"), ("`evidence.REQUEST_ID_CHARACTERS`", "128 characters"),
-        ("`errors.FULL_SECONDS`", "1 s, 2 s, 5 s"), ("`suspicion._MOST`", "16"),
-        ("`in_band._MOST_BYTES`", "64 KiB, 64 KiB"), ("`wire.known_head._MOST_HEAD_BYTES`", "2 KiB, 4 KiB"),
+        ("`--drain-grace`", "5 s"), ("`http.request_id.REQUEST_ID_CHARACTERS`", "128 characters"),
+        ("`errors.FULL_SECONDS`", "1 s, 2 s, 5 s"), ("`backends.suspicion._MOST`", "16"),
+        ("`dialects.openai.in_band._MOST_BYTES`", "64 KiB, 64 KiB"), ("`known_head._MOST_HEAD_BYTES`", "2 KiB, 4 KiB"),
     ],
 )  # fmt: skip
 def test_tables_name_what_people_meet(tool: ModuleType, setting: str, value: str) -> None:

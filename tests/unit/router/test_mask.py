@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genset.router.mask import HIDDEN, LEAST_KEY_BYTES, RETIRED_KEYS, Mask, secrets_of_proxy
+from genset.router.backends.mask import HIDDEN, LEAST_KEY_BYTES, RETIRED_KEYS, Mask, secrets_of_proxy
 
 KEY = 'sk-proj-Ab1/cd+ef==&<x>"q'
 PLAIN = "sk-proj-0123456789abcdef"

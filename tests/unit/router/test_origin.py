@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genset.router.origin import origin_of
+from genset.router.http.origin import origin_of
 
 
 @pytest.mark.parametrize(

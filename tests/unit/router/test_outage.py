@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from genset.router.outage import PROBE_SECONDS, TRUST_SECONDS, CloudSwitch, HouseSwitch, Switch
+from genset.router.backends.outage import PROBE_SECONDS, TRUST_SECONDS, CloudSwitch, HouseSwitch, Switch
 
 HOSTS = ("a.test", "b.test", "c.test")
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from genset.router.wire.outbox import MOST_BYTES, MOST_WRITES, Outbox
+from genset.router.http.outbox import MOST_BYTES, MOST_WRITES, Outbox
 
 
 class FakeTransport:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from genset.router.outcome import RULES, Again, Mark, Next, Outcome, classify, classify_in_band
-from genset.router.upstream_error import parse_retry_after
+from genset.router.backends.outcomes import RULES, Again, Mark, Next, Outcome
+from genset.router.dialects.upstream_error import parse_retry_after
+from genset.router.machine.classify import classify, classify_in_band
 
 TABLE: list[tuple[Outcome, Again, Next, Mark, int, bool]] = [
     (Outcome.UNREACHABLE, Again.SIBLING, Next.YES, Mark.ENDPOINT, 502, False),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from genset.router.evidence import PASSED_HEADER_BYTES, passed_response_headers
-from genset.router.plain_text import READ_BYTES, plain_text
+from genset.router.dialects.plain_text import READ_BYTES, plain_text
+from genset.router.exchange.answer_headers import PASSED_HEADER_BYTES, passed_response_headers
 
 PASSED = {
     b"openai-processing-ms": b"12",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from genset.router.attempt import LIFE_MOST_SECONDS
-from genset.router.breaker import State
-from genset.router.decisions import Answer, Interrupt, Try
-from genset.router.outcome import Outcome
+from genset.router.backends.breaker import State
+from genset.router.backends.outcomes import Outcome
+from genset.router.machine.decisions import Answer, Interrupt, Try
+from genset.router.machine.machine import LIFE_MOST_SECONDS
 from tests.unit.router.machines import cloud, committed, fail, house, machine, where
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from genset.router.backend import Backend
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import Credentials
 from genset.router.config import BackendConfig, UrlTarget
-from genset.router.credentials import Credentials
-from genset.router.wire.payload import Api, body_for, head_for
+from genset.router.dialects.openai.api import Api
+from genset.router.exchange.payload import body_for, head_for
 
 ASKED = {"model": "small", "messages": [{"role": "user", "content": "größe}"}]}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from genset.router.backend import Backend
-from genset.router.breaker import State
-from genset.router.decisions import Try
-from genset.router.endpoint import Endpoint
-from genset.router.outcome import Outcome
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import State
+from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.outcomes import Outcome
+from genset.router.machine.decisions import Try
 from tests.unit.router.machines import fail, house, machine
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genset.router.aggregate import Aggregator, CannotRebuildError
-from genset.router.forward import Forward
-from genset.router.rebuild import Rebuild
-from genset.router.transcript import payload_of
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.aggregate import Aggregator, CannotRebuildError
+from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.forward import Forward
+from genset.router.dialects.openai.rebuild import Rebuild
+from genset.router.dialects.openai.transcript import payload_of
 
 
 def event(chunk: Any) -> bytes:

@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 import pytest
 
-from genset.router.aggregate import can_rebuild
-from genset.router.rebuild import Rebuild
-from genset.router.whole import choices_of
-from genset.router.wire.payload import PATHS, Api
+from genset.router.dialects.openai.aggregate import can_rebuild
+from genset.router.dialects.openai.api import PATHS, Api
+from genset.router.dialects.openai.rebuild import Rebuild
+from genset.router.dialects.openai.whole_answer import choices_of
 
 RECORDINGS = sorted((Path(__file__).parents[2] / "data" / "answers").glob("*.json"))
 #: Of this answer alone. How long it took and what the cache held differs between two runs of one request.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.breaker import OPEN_MOST_PROBED_SECONDS, Breaker, State
+from genset.router.backends.breaker import OPEN_MOST_PROBED_SECONDS, Breaker, State
 
 STEP = 0.25
 LOOK = 5.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.shares import ALPHA, Shares
+from genset.router.routing.shares import ALPHA, Shares
 
 MOST = 64 * 1024 * 1024
 

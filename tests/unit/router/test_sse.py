@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genset.router import forward
-from genset.router.events import DONE, split_events
-from genset.router.forward import Forward
-from genset.router.sse import HOLD_BYTES
+from genset.router.dialects.openai import forward
+from genset.router.dialects.openai.events import DONE, split_events
+from genset.router.dialects.openai.forward import Forward
+from genset.router.dialects.openai.stream_reader import HOLD_BYTES
 
 
 def event(**fields: Any) -> bytes:

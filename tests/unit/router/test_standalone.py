@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from genset.cli import main
-from genset.router.reload import ConfigRejected, Loaded
-from genset.router.standalone import FilesSource, parse_endpoints
+from genset.router.config import ConfigRejected
+from genset.router.process.reload import Loaded
+from genset.standalone import FilesSource, parse_endpoints
 
 POLICY = """
 apiVersion: genset.dev/v1alpha1

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.breaker import Breaker
-from genset.router.endpoint import Endpoint
-from genset.router.wire.outbox import Outbox
-from genset.router.wire.upstream import HEAD_BYTES, UpstreamConnection, is_end
+from genset.router.backends.breaker import Breaker
+from genset.router.backends.endpoint import Endpoint
+from genset.router.http.outbox import Outbox
+from genset.router.http.upstream import HEAD_BYTES, UpstreamConnection, is_end
 
 REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\n\r\n"
 BODY = b'{"choices":[{"message":{"content":"for A"}}]}'

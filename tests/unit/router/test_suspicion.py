@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from genset.router.backend import Backend
-from genset.router.breaker import Cause, State
-from genset.router.outcome import Failure, Outcome
-from genset.router.suspicion import ASK_SECONDS, HEARD_SECONDS, REFUSAL_PROBE_SECONDS, Suspicion, Witness
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import Cause, State
+from genset.router.backends.outcomes import Failure, Outcome
+from genset.router.backends.suspicion import ASK_SECONDS, HEARD_SECONDS, REFUSAL_PROBE_SECONDS, Suspicion, Witness
 from tests.unit.router.machines import cloud, house, machine
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from genset.router.backend import Backend
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import Credentials
 from genset.router.config import RouterConfig
-from genset.router.credentials import Credentials
 from genset.router.errors import VOCABULARY, ErrorAnswer
-from genset.router.table import Plan, Table, answer_tokens, estimate_tokens
+from genset.router.routing.table import Plan, Table, answer_tokens, estimate_tokens
 
 
 def table(routes: list[dict[str, Any]], **contexts: int) -> Table:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.wire.target import is_host, path_of
+from genset.router.http.target import is_host, path_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.template import Template, decode, learn
+from genset.router.dialects.openai.shortcuts.template import Template, decode, learn
 
 
 def event(text: str, **more: object) -> bytes:

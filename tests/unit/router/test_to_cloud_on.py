@@ -6,12 +6,12 @@ import pytest
 
 from genset.api.routepolicy import TO_CLOUD_ON as OF_THE_API
 from genset.api.routepolicy import ToCloudOn
-from genset.router.backend import Backend
-from genset.router.breaker import Cause
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import Cause
+from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import TO_CLOUD_ON, FailoverConfig, PolicyRef, RouteConfig, RouterConfig, WeightedBackend
-from genset.router.decisions import Answer, Try
-from genset.router.outcome import Failure, Outcome
-from genset.router.table import Plan, Table
+from genset.router.machine.decisions import Answer, Try
+from genset.router.routing.table import Plan, Table
 from tests.unit.router.machines import cloud, house, machine
 
 _ALL = {word.value for word in ToCloudOn}

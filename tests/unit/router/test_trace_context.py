@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.telemetry.context import TRACEPARENT, TRACESTATE, take, trace_of
+from genset.router.http.trace_context import TRACEPARENT, TRACESTATE, take, trace_of
 
 TRACE = b"0af7651916cd43dd8448eb211c80319c"
 SPAN = b"b7ad6b7169203331"

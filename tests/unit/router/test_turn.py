@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from genset.router.breaker import Breaker
-from genset.router.endpoint import Endpoint
-from genset.router.wire import turn as turns
-from genset.router.wire.outbox import Outbox
-from genset.router.wire.turn import READ_AGAIN, READS_BETWEEN_LOOKS, Turn
-from genset.router.wire.upstream import UpstreamConnection
+from genset.router.backends.breaker import Breaker
+from genset.router.backends.endpoint import Endpoint
+from genset.router.http import turn as turns
+from genset.router.http.outbox import Outbox
+from genset.router.http.turn import READ_AGAIN, READS_BETWEEN_LOOKS, Turn
+from genset.router.http.upstream import UpstreamConnection
 from tests.unit.router.test_surplus_bytes import CHUNKED, REQUEST, FakeListener, FakeTransport
 
 EVENT = b"9\r\ndata: b\n\n\r\n"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.events import DONE
-from genset.router.forward import Forward
-from genset.router.rebuild import Rebuild
-from genset.router.unrolled import unrolled
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.events import DONE
+from genset.router.dialects.openai.forward import Forward
+from genset.router.dialects.openai.rebuild import Rebuild
+from genset.router.dialects.openai.unrolled import unrolled
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 TEXTS = st.text(max_size=8) | st.sampled_from(['"', "\n\n", "data: [DONE]", "😀"])

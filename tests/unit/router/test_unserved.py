@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genset.router.unserved import what_is_wrong
+from genset.router.routing.unserved import what_is_wrong
 
 URL = "http://router:8080/v1"
 BASE = f"the base URL must end in /v1 and hold nothing behind it: use {URL}"

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from genset.router.waiting import Line
+from genset.router.backends.line import Line
 
 
 class FakeWaiter:

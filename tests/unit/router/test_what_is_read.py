@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.events import DONE, begins_stream, is_suspicious
-from genset.router.forward import Forward
-from genset.router.rebuild import Rebuild
-from genset.router.sse import HOLD_BYTES
-from genset.router.transcript import Transcript
-from genset.router.wire.payload import Api
+from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.events import DONE, begins_stream, is_suspicious
+from genset.router.dialects.openai.forward import Forward
+from genset.router.dialects.openai.rebuild import Rebuild
+from genset.router.dialects.openai.stream_reader import HOLD_BYTES
+from genset.router.dialects.openai.transcript import Transcript
 
 
 def event(choice: dict[str, Any], **more: Any) -> bytes:

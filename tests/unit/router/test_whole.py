@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genset.router.whole import fault_of, usage_of
+from genset.router.dialects.openai.whole_answer import fault_of, usage_of
 
 BAD = frozenset({"error", "abort"})
 

@@ -7,8 +7,8 @@ from typing import Any
 from genset.router.continuation.base import Request, Rule
 from genset.router.continuation.seam import Direct
 from genset.router.continuation.splice import Splice
-from genset.router.tolerant import dumps
-from genset.router.transcript import Transcript
+from genset.router.dialects.openai.transcript import Transcript
+from genset.router.dialects.tolerant import dumps
 
 #: Bounds of the answer that a request may set, in tokens.
 _MOST = ("max_tokens", "max_completion_tokens")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from genset.router.transcript import Transcript
+from genset.router.dialects.openai.transcript import Transcript
 
 #: Request fields that bind the answer to a grammar: OpenAI, llama.cpp (tools/server), vLLM (sampling parameters).
 _FORMS = (

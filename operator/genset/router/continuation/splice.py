@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from genset.router.continuation.seam import Seam
-from genset.router.events import DONE
-from genset.router.tolerant import dumps, loads_exactly
-from genset.router.transcript import SPECIAL, Transcript, holds_more, payload_of
+from genset.router.dialects.openai.events import DONE
+from genset.router.dialects.openai.transcript import SPECIAL, Transcript, holds_more, payload_of
+from genset.router.dialects.tolerant import dumps, loads_exactly
 
 _THOUGHTS = ("reasoning_details", "thinking_blocks", "signature")
 GARBAGE = "sent an event that is no chunk of an answer"

@@ -33,10 +33,10 @@ from opentelemetry.trace import (
 
 from genset import __version__
 from genset.router.config import PolicyRef, TelemetryConfig
-from genset.router.telemetry.context import TRACEPARENT, TRACESTATE
+from genset.router.http.trace_context import TRACEPARENT, TRACESTATE
 
 if TYPE_CHECKING:
-    from genset.router.wire.exchange import Exchange
+    from genset.router.exchange.exchange import Exchange
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from genset.router.config import PolicyRef, RouterConfig, TelemetryConfig
-from genset.router.reload import ConfigRejected
+from genset.router.config import ConfigRejected, PolicyRef, RouterConfig, TelemetryConfig
 
 if TYPE_CHECKING:
     from types import ModuleType

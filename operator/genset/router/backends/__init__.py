@@ -1,0 +1,1 @@
+"""The state of each backend and of its endpoints."""

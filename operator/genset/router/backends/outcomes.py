@@ -1,0 +1,142 @@
+"""The outcome table says what one attempt's end before commit means for the next step, the breakers and the client. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from genset.router.errors import VOCABULARY, ErrorKind
+
+
+class Outcome(StrEnum):
+    """How an attempt ended before commit. The value is the word in the attempt trail."""
+
+    UNREACHABLE = "unreachable"  # refused, reset, DNS, TLS, proxy: nothing was heard
+    EXHAUSTED = "exhausted"  # the router has no descriptor or port left for a connection
+    INTERRUPTED = "interrupted"  # the connection was lost inside an answer
+    TOO_LATE = "too_late"  # headers or first token after the deadline
+    OUT_OF_TIME = "out_of_time"  # the request's own time was over; the backend was no slower than it may be
+    SERVER_ERROR = "server_error"
+    UNAVAILABLE = "unavailable"
+    RATE_LIMITED_SHORT = "rate_limited_short"
+    RATE_LIMITED = "rate_limited"
+    AUTH = "auth"
+    MODEL_NOT_FOUND = "model_not_found"
+    CONTEXT_EXCEEDED = "context_exceeded"
+    CONTENT_FILTER = "content_filter"
+    REJECTED = "rejected"
+    UNSUPPORTED = "unsupported"  # this backend cannot do what the request asks: the path, a tool, a picture, a field
+    DENIED = "denied"  # this backend will not do this request: a firewall, a limit that the caller set, its own choice of servers
+    CONFLICT = "conflict"  # 409: the same request may be taken in a moment
+    LOOP = "loop"  # another site, which the request would have to come back from
+    INVALID_RESPONSE = "invalid_response"  # error inside a 200, an end without an answer, garbage, a redirect
+
+
+class Again(StrEnum):
+    """Whether the same backend is asked once more."""
+
+    NO = "no"
+    SIBLING = "sibling"  # another endpoint, if there is one
+    ONCE = "once"  # the same endpoint, after 100-300 ms
+    SIBLING_ELSE_ONCE = "sibling-else-once"
+    AFTER_WAIT = "after-wait"  # the same endpoint, after Retry-After
+
+
+class Next(StrEnum):
+    """Whether another backend is asked."""
+
+    YES = "yes"
+    LARGER = "larger"  # only one with a larger context
+    NO = "no"
+
+
+class Mark(StrEnum):
+    """What the backend's state learns. AUTH and MODEL are suspicions until they are confirmed (`suspicion`)."""
+
+    NONE = "none"
+    ENDPOINT = "endpoint"  # +1 on the endpoint; on the backend too, once no healthy sibling is left
+    BACKEND = "backend"  # +1 on both
+    COOL = "cool"
+    AUTH = "auth"  # then down until the credentials change, a probe succeeds, or 30 min
+    MODEL = "model"  # for the path it was said on; then down until a probe succeeds, or 5 min
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table."""
+
+    again: Again
+    next: Next
+    mark: Mark
+    kind: ErrorKind
+    original: bool = False  # the client sees the upstream's own body and status
+
+
+def _rule(again: Again, next_: Next, mark: Mark, word: str, original: bool = False) -> Rule:
+    return Rule(again, next_, mark, VOCABULARY[word], original)
+
+
+RULES: dict[Outcome, Rule] = {
+    Outcome.UNREACHABLE: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_unreachable"),
+    Outcome.EXHAUSTED: _rule(Again.ONCE, Next.YES, Mark.NONE, "router_overloaded"),
+    Outcome.INTERRUPTED: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_interrupted"),
+    Outcome.TOO_LATE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_timeout"),
+    Outcome.OUT_OF_TIME: _rule(Again.NO, Next.NO, Mark.NONE, "router_deadline"),
+    Outcome.SERVER_ERROR: _rule(Again.ONCE, Next.YES, Mark.BACKEND, "provider_error"),
+    Outcome.UNAVAILABLE: _rule(Again.SIBLING_ELSE_ONCE, Next.YES, Mark.ENDPOINT, "provider_unavailable"),
+    Outcome.RATE_LIMITED_SHORT: _rule(Again.AFTER_WAIT, Next.YES, Mark.COOL, "provider_rate_limited"),
+    Outcome.RATE_LIMITED: _rule(Again.NO, Next.YES, Mark.COOL, "provider_rate_limited"),
+    Outcome.AUTH: _rule(Again.NO, Next.YES, Mark.AUTH, "provider_auth"),
+    Outcome.MODEL_NOT_FOUND: _rule(Again.NO, Next.YES, Mark.MODEL, "provider_model_not_found"),
+    Outcome.CONTEXT_EXCEEDED: _rule(Again.NO, Next.LARGER, Mark.NONE, "provider_context_exceeded", original=True),
+    Outcome.CONTENT_FILTER: _rule(Again.NO, Next.NO, Mark.NONE, "provider_content_filter", original=True),
+    Outcome.REJECTED: _rule(Again.NO, Next.NO, Mark.NONE, "provider_rejected", original=True),
+    Outcome.UNSUPPORTED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_unsupported", original=True),
+    Outcome.DENIED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_denied", original=True),
+    Outcome.CONFLICT: _rule(Again.ONCE, Next.YES, Mark.NONE, "provider_conflict", original=True),
+    Outcome.LOOP: _rule(Again.NO, Next.YES, Mark.NONE, "router_loop"),
+    Outcome.INVALID_RESPONSE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_invalid_response"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The end of one attempt, before or after commit.
+
+    `retry_after` in seconds; `status` is 0 if none was received. `words` is the message inside the upstream's error, at
+    most WORDS_CHARACTERS of it; it may quote the request or a key, so it is masked before it leaves the router.
+    """
+
+    outcome: Outcome
+    detail: str
+    status: int = 0
+    retry_after: float | None = None
+    body: bytes = field(default=b"", repr=False)
+    words: str = field(default="", repr=False)
+
+    @property
+    def rule(self) -> Rule:
+        return RULES[self.outcome]
+
+
+#: Outcome -> what `failover.toCloudOn` calls it. Others are refusals of the request, Unsupported.
+_MET: Final = {
+    Outcome.UNREACHABLE: "Unreachable",
+    Outcome.EXHAUSTED: "Unreachable",
+    Outcome.INTERRUPTED: "Unreachable",
+    Outcome.TOO_LATE: "TooLate",
+    Outcome.SERVER_ERROR: "ServerError",
+    Outcome.INVALID_RESPONSE: "ServerError",
+    Outcome.AUTH: "ServerError",
+    Outcome.MODEL_NOT_FOUND: "ServerError",
+    Outcome.UNAVAILABLE: "Full",
+    Outcome.RATE_LIMITED_SHORT: "Full",
+    Outcome.RATE_LIMITED: "Full",
+    Outcome.CONTEXT_EXCEEDED: "TooLong",
+}
+
+
+def met(failure: Failure) -> str:
+    """Returns what `failover.toCloudOn` calls a failure. A 501 or 505 says that the server has nothing of the kind."""
+    return _MET.get(failure.outcome, "ServerError" if failure.status >= 500 else "Unsupported")

@@ -1,0 +1,194 @@
+"""What requests have said against a backend, and what of it is proved.
+
+A caller can make a server answer 500, 401 or 404 by what he sends, so what his request met is his testimony and no more.
+It is proved by the router's own request (`own_request`), or by different callers' different bodies that agree while
+nothing was answered in between. Until then the backend stays in use: a suspicion costs a request an attempt, a verdict
+would cost everybody the backend. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, final
+
+from genset.router.backends.breaker import Cause
+
+CALLERS: Final = 2  # that have to agree
+BODIES: Final = 2  # of theirs that differ
+HEARD_SECONDS: Final = 30.0  # a testimony counts for so long
+SPEAKS_SECONDS: Final = 3.0  # an answer so recent speaks for the backend, whoever got it
+ASK_SECONDS: Final = 5.0  # between two requests of the router's own about a suspicion
+REFUSAL_PROBE_SECONDS: Final = 20.0  # between two requests of the router's own to a backend that refused it
+PATH_SECONDS: Final = 60.0  # an answer on another path so recent shows that a failure may be this path's alone
+PATH_PROBE_SECONDS: Final = 5.0  # the same, to a path that fails while others answer
+_MOST: Final = 16  # callers that are remembered, and bodies
+
+
+@final
+class Witness:
+    """Who met a failure: the caller (an address), a hash of his body, and the path of the API (`/chat/completions`)."""
+
+    __slots__ = ("body", "caller", "path")
+
+    def __init__(self, caller: str, body: int, path: str) -> None:
+        self.caller = caller
+        self.body = body
+        self.path = path
+
+
+@final
+class _Testimony:
+    """What was heard of one thing since the last answer."""
+
+    __slots__ = ("_bodies", "_callers", "_since")
+
+    def __init__(self) -> None:
+        self._callers: set[str] = set()
+        self._bodies: set[int] = set()
+        self._since = 0.0
+
+    def hear(self, witness: Witness, now: float) -> bool:
+        """Adds one. Returns whether enough callers agree."""
+        if now - self._since > HEARD_SECONDS:
+            self._since = now
+            self._callers.clear()
+            self._bodies.clear()
+        if len(self._callers) < _MOST:
+            self._callers.add(witness.caller)
+        if len(self._bodies) < _MOST:
+            self._bodies.add(witness.body)
+        return len(self._callers) >= CALLERS and len(self._bodies) >= BODIES
+
+    def withdraw(self, witness: Witness) -> None:
+        self._bodies.discard(witness.body)
+
+
+@final
+class Suspicion:
+    """Everything that is said against one backend and not proved. All times are monotonic seconds.
+
+    `heard`: something is; while nothing is, an answer costs one comparison. `paths`: of the API, with the time of the last
+    answer on each.
+    """
+
+    __slots__ = ("_answered_at", "_asking", "_next", "_said", "heard", "paths")
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[Cause, str], _Testimony] = {}  # by cause, and by path where it is about one
+        self._answered_at = -HEARD_SECONDS
+        self._asking = False
+        self._next = 0.0
+        self.heard = False
+        self.paths: dict[str, float] = {}
+
+    @property
+    def latest(self) -> str:
+        """The path that was answered last; "" if none ever was."""
+        return max(self.paths, key=lambda path: self.paths[path], default="")
+
+    def elsewhere(self, path: str, now: float) -> str:
+        """Returns the other path that was answered last, by the same server with the same key; "" if none was of late."""
+        others = [(at, other) for other, at in self.paths.items() if other != path and now - at < PATH_SECONDS]
+        return max(others)[1] if others else ""
+
+    def hear(self, cause: Cause, path: str, witness: Witness, now: float) -> bool:
+        """Adds a testimony. Returns whether it is proved: callers agree, and nobody has had an answer just now."""
+        self.heard = True
+        testimony = self._said.get((cause, path))
+        if testimony is None:
+            testimony = self._said[cause, path] = _Testimony()
+        return testimony.hear(witness, now) and now - self._answered_at >= SPEAKS_SECONDS
+
+    def is_heard(self, cause: Cause) -> bool:
+        """Returns whether anything is said of this kind."""
+        return any(said is cause for said, _ in self._said)
+
+    def withdraw(self, witness: Witness) -> None:
+        """Takes back what one body said: it failed elsewhere, too, so the body is at fault."""
+        for testimony in self._said.values():
+            testimony.withdraw(witness)
+
+    def answered(self, now: float) -> None:
+        """Drops everything: somebody has been answered. Called only while something is `heard`, or after a probe."""
+        self._said.clear()
+        self._answered_at = now
+        self.heard = False
+
+    def may_ask(self, now: float) -> bool:
+        """Returns whether the router should ask for itself now; it is then asking, until `asked`."""
+        if self._asking or now < self._next:
+            return False
+        self._asking = True
+        return True
+
+    def asked(self, now: float) -> None:
+        """The router's own request has ended, however."""
+        self._asking = False
+        self._next = now + ASK_SECONDS
+
+
+@final
+class Refusal:
+    """A proved refusal: of the key, as a rule on every path; of the model, or of all work, on one path.
+
+    `met_on`: the path where it was met, which is the one to ask again. `path`: where it holds; "" is everywhere.
+    """
+
+    __slots__ = ("cause", "detail", "met_on", "path", "probe_at", "since", "until")
+
+    def __init__(self, cause: Cause, met_on: str, path: str, since: float, until: float, detail: str) -> None:
+        self.cause = cause
+        self.met_on = met_on
+        self.path = path
+        self.since = since
+        self.until = until
+        self.detail = detail
+        self.probe_at = since + self.probe_seconds
+
+    @property
+    def probe_seconds(self) -> float:
+        """Seconds between two looks whether it still holds."""
+        if self.cause is Cause.RATE_LIMITED:
+            return math.inf  # a pause that was asked for
+        return PATH_PROBE_SECONDS if self.cause is Cause.FAILURES else REFUSAL_PROBE_SECONDS
+
+
+@final
+class Refusals:
+    """The proved refusals of one backend, by path; "" stands for every path. `known`: there is one."""
+
+    __slots__ = ("_by_path", "known")
+
+    def __init__(self) -> None:
+        self._by_path: dict[str, Refusal] = {}
+        self.known = False
+
+    def mark(self, refusal: Refusal) -> None:
+        known = self._by_path.get(refusal.path)
+        if known is not None and known.cause is refusal.cause:
+            refusal.since = known.since
+        self._by_path[refusal.path] = refusal
+        self.known = True
+
+    def clear(self, path: str) -> None:
+        """The backend has answered on this path: it takes the key, and knows the model there."""
+        self._by_path.pop("", None)
+        self._by_path.pop(path, None)
+        self.known = bool(self._by_path)
+
+    def of(self, path: str, now: float) -> Refusal | None:
+        """Returns the refusal that a request on this path would meet."""
+        if not self.known:
+            return None
+        self._expire(now)
+        return self._by_path.get("") or self._by_path.get(path)
+
+    def all(self, now: float) -> list[Refusal]:
+        """Returns all of them, that of the key first."""
+        self._expire(now)
+        return [self._by_path[path] for path in sorted(self._by_path)]
+
+    def _expire(self, now: float) -> None:
+        for path in [path for path, refusal in self._by_path.items() if now >= refusal.until]:
+            del self._by_path[path]
+        self.known = bool(self._by_path)

@@ -1,0 +1,104 @@
+"""What the router counts of each use of a backend: times and tokens, by operation and model."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from genset.router.backends.histograms import BackendNumbers, Histogram
+
+REQUEST_SECONDS: Final[tuple[float, ...]] = (
+    0.01,
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+    2.56,
+    5.12,
+    10.24,
+    20.48,
+    40.96,
+    81.92,
+)
+
+FIRST_TOKEN_SECONDS: Final[tuple[float, ...]] = (
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+)  # fmt: skip
+
+PER_TOKEN_SECONDS: Final[tuple[float, ...]] = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+
+TOKENS: Final[tuple[float, ...]] = tuple(float(4**power) for power in range(14))
+
+
+class Asked(NamedTuple):
+    """Who answered: the labels of a backend. The model is the one that the backend was configured with."""
+
+    backend: str
+    provider: str  # gen_ai.provider.name
+    model: str
+
+
+NOBODY: Final = Asked("", "", "")
+
+#: gen_ai.operation.name; the model as the client named it, where a route names it, too, "" else (labels never hold what
+#: clients invent); who answered.
+Key = tuple[str, str, Asked]
+
+
+class Use:
+    """The numbers of one combination of labels.
+
+    The hot path only appends to `whole` and `failed`; `fold` sorts them into the histograms, in bulk, once a second and
+    before they are read. It tells the backend's own histograms, too, which hold the same in other buckets.
+    """
+
+    __slots__ = (
+        "_numbers",
+        "durations",
+        "failed",
+        "first_token",
+        "input_tokens",
+        "output_tokens",
+        "per_token",
+        "whole",
+    )
+
+    def __init__(self, numbers: BackendNumbers | None) -> None:
+        #: Whole answers: seconds; seconds to the first token, 0 where the answer came in one piece; tokens in and out.
+        self.whole: list[tuple[float, float, int, int]] = []
+        self.failed: list[tuple[str, float]] = []  # error word, seconds
+        self.durations: dict[str, Histogram] = {}  # by error word; "": whole answers
+        self.first_token = Histogram(FIRST_TOKEN_SECONDS)
+        self.per_token = Histogram(PER_TOKEN_SECONDS)
+        self.input_tokens = Histogram(TOKENS)
+        self.output_tokens = Histogram(TOKENS)
+        self._numbers = numbers
+
+    def fold(self) -> None:
+        """Sorts what was appended. Only whole answers tell of tokens and of their pace, as the conventions want it.
+
+        Token counts of 0 were not told.
+        """
+        whole, self.whole = self.whole, []
+        if whole:
+            times, firsts, given, made = zip(*whole, strict=True)
+            seconds, first = sorted(times), sorted(filter(None, firsts))  # once: to sort them again costs little
+            self._durations("").add(seconds)
+            self.first_token.add(first)
+            self.per_token.add([(s - f) / (m - 1) for s, f, _, m in whole if f and m > 1])
+            self.input_tokens.add(filter(None, given))
+            self.output_tokens.add(filter(None, made))
+            if self._numbers is not None:
+                self._numbers.duration.add(seconds)
+                self._numbers.first_token.add(first)
+        failed, self.failed = self.failed, []
+        for word, took in failed:
+            self._durations(word).observe(took)
+
+    def _durations(self, word: str) -> Histogram:
+        found = self.durations.get(word)
+        if found is None:
+            found = self.durations[word] = Histogram(REQUEST_SECONDS)
+        return found

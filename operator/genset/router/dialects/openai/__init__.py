@@ -1,0 +1,1 @@
+"""The format that OpenAI, and nearly every model server, speaks; the router's own, too."""

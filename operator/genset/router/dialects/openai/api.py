@@ -1,0 +1,50 @@
+"""The paths of OpenAI's API that take a model."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final, final
+
+
+@final
+class Api:
+    """One of the OpenAI paths that take a model.
+
+    `path` behind the version segment; `streams`: whether it can; `operation`: OpenTelemetry's gen_ai.operation.name;
+    `whole`: the `object` of an answer in one piece; `part`: the list that it holds.
+    """
+
+    CHAT: ClassVar[Api]
+    COMPLETIONS: ClassVar[Api]
+    EMBEDDINGS: ClassVar[Api]
+
+    def __init__(
+        self,
+        path: str,
+        operation: str,
+        whole: str,
+        *,
+        part: str = "choices",
+        streams: bool = True,
+        chat: bool = False,
+    ) -> None:
+        self.path = path
+        self.asked = f"POST /v1{path}"  # as the access log shows it
+        self.operation = operation
+        self.whole = whole
+        self.part = part
+        self.streams = streams
+        self.chat = chat
+
+    def __repr__(self) -> str:
+        return f"Api({self.path})"
+
+
+Api.CHAT = Api("/chat/completions", "chat", "chat.completion", chat=True)
+
+Api.COMPLETIONS = Api("/completions", "text_completion", "text_completion")
+
+Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", part="data", streams=False)
+
+PATHS: Final[dict[bytes, Api]] = {
+    b"/v1" + api.path.encode(): api for api in (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS)
+}

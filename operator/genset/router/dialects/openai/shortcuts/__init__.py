@@ -1,0 +1,1 @@
+"""Faster ways through streams whose events are alike."""

@@ -1,0 +1,153 @@
+"""Reads answers that are no stream, and what a request says about the shape of its answer. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, Final
+
+import orjson
+
+from genset.router.dialects.openai.events import BYTE_ORDER_MARK, holds_content
+from genset.router.dialects.openai.in_band import error_in, told_by
+from genset.router.dialects.plain_text import READ_BYTES
+from genset.router.dialects.tolerant import loads
+from genset.router.dialects.upstream_error import error_of, first_object, text_of
+
+_NO_PAGE: Final = (b"{", b"[")  # begin JSON that is cut or damaged
+_loads: Final = orjson.loads
+_HEAD_BYTES: Final = 4096  # of an answer in which its list usually begins
+_SHORT_BYTES: Final = 1024  # an answer whose list may hold nothing
+_EDGE_BYTES: Final = 256  # of a longer one, in which an error before the list begins
+_ERROR: Final = b'"error"'
+_GAP_BYTES: Final = 64  # white space between the key and its first object
+_BLANK: Final = b" \t\r\n"
+_FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
+_FINISH_KEY: Final = b'"finish_reason":'
+_KEYS: Final = {part: b'"%b":' % part.encode() for part in ("choices", "data")}  # of the list that an answer holds
+_USUAL: Final = b'"stop"'  # no pattern is needed to see that
+_MOST_DIGITS: Final = 15
+_ZERO: Final = ord("0")
+_MOST_DIGIT: Final = 9
+_SPACE: Final = ord(" ")
+
+
+def choices_of(request: dict[str, Any]) -> int:
+    """Choices that the answer to a request should have."""
+    value = request.get("n")
+    prompts = request.get("prompt")
+    batch = len(prompts) if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list) else 1
+    return batch * (value if isinstance(value, int) and value > 0 else 1)
+
+
+def fault_of(
+    body: bytes, verified: bool, bad_finishes: Collection[str] = (), *, part: str = "choices"
+) -> str | dict[str, Any] | None:
+    """Why a 200 is no answer: words, or the error object inside it; None if it is one.
+
+    `part`: the list that an answer holds, and of which no answer has an empty one. `verified`: the body's length was
+    announced, so that it is whole. A body that merely ended with the connection must parse.
+    """
+    text = body
+    if body[:1] != b"{" or body[-1:] != b"}":
+        text = body.strip().removeprefix(BYTE_ORDER_MARK)
+    # The key is looked for first: to search for a pattern in a whole answer takes ten times as long.
+    at = text.find(_FINISH_KEY) if bad_finishes else -1
+    end = at + len(_FINISH_KEY)
+    if at >= 0 and text[end : end + len(_USUAL)] != _USUAL and (finish := _FINISH.search(text, at)):
+        word = finish[1].decode()
+        if word in bad_finishes:
+            return _given_up(text) or f"gave up with finish_reason {word}"
+    if verified and text[-1:] == b"}" and not _speaks_of_error(text) and _has(text, part):
+        return None
+    try:
+        parsed = loads(text)
+    except ValueError:
+        if text[:1] != b"{" or text[-1:] != b"}":
+            return "sent an answer that is no JSON object"
+        return "sent an answer that is cut or no JSON"
+    said = first_object(parsed)  # Gemini's errors come in an array
+    if said is None:
+        return "sent an answer that is no JSON object"
+    found = said.get(part)
+    good = part != "choices" or not said.get("error") or holds_content(found)
+    if good and isinstance(found, list) and any(isinstance(one, dict | list) for one in found):
+        return None
+    return error_in(said) or told_by(said) or f"sent an answer without {part}"
+
+
+def page_words(body: bytes) -> str:
+    """What a page or a text says that came instead of an answer; "" for what may be a damaged answer, or is no text."""
+    text = body[:READ_BYTES].strip().removeprefix(BYTE_ORDER_MARK)
+    if text.startswith(_NO_PAGE) or b"\0" in text:
+        return ""
+    return text_of(error_of(text)["message"])
+
+
+def _given_up(text: bytes) -> dict[str, Any] | None:
+    """The error beside a finish_reason by which a server says that it broke off (OpenRouter: of the choice)."""
+    try:
+        said = first_object(loads(text))
+    except ValueError:
+        return None
+    if said is None:
+        return None
+    choices = said.get("choices")
+    places = [said, *(choices if isinstance(choices, list) else ())]
+    return next(
+        (error_in({"error": one["error"]}) for one in places if isinstance(one, dict) and one.get("error")), None
+    )
+
+
+def _speaks_of_error(text: bytes) -> bool:
+    """Whether an error may stand beside the answer's list, which is short where it holds nothing."""
+    return text.find(_ERROR, 0, len(text) if len(text) <= _SHORT_BYTES else _EDGE_BYTES) >= 0
+
+
+def _has(text: bytes, part: str) -> bool:
+    """Whether the outermost object has this list, with an object in it, as far as its beginning shows that.
+
+    What stands before the key is made a whole object: only if it is the outermost one, that can be read. With nothing
+    opened before it but that object there is no other that could have it: in a string the quotes would be escaped.
+    """
+    key = _KEYS[part]
+    at = text.find(b"[")
+    # As most answers begin: the first list is this one, and nothing was opened before but the outermost object.
+    if at > len(key) and text[at - len(key) : at + 2] == key + b"[{" and text.rfind(b"{", 0, at) == 0:
+        return True
+    at = text.find(key, 0, _HEAD_BYTES)
+    begin = at + len(key)
+    if at < 0 or (
+        text[begin : begin + 2] != b"[{" and text[begin : begin + _GAP_BYTES].translate(None, _BLANK)[:2] != b"[{"
+    ):
+        return False
+    try:
+        _loads(text[:at] + b'"":0}')
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def usage_of(body: bytes) -> tuple[int, int]:
+    """Token counts from the usage object, read without parsing the answer."""
+    at = body.rfind(b'"usage"')
+    if at < 0:
+        return 0, 0
+    return _number_after(body, b'"prompt_tokens":', at), _number_after(body, b'"completion_tokens":', at)
+
+
+def _number_after(body: bytes, key: bytes, at: int) -> int:
+    start = body.find(key, at)
+    if start < 0:
+        return 0
+    start += len(key)
+    size = len(body)
+    if start < size and body[start] == _SPACE:
+        start += 1
+    number = 0
+    for at in range(start, min(size, start + _MOST_DIGITS)):
+        digit = body[at] - _ZERO
+        if not 0 <= digit <= _MOST_DIGIT:
+            break
+        number = 10 * number + digit
+    return number

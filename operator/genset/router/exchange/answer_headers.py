@@ -1,0 +1,118 @@
+"""Heads of answers to clients: status, evidence, those of the upstream's headers that clients get. Up to their framing.
+
+Each forbids browsers to take its body for anything but what it says (nosniff): part of it is what a server made of a
+request.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from genset.router.backends.forwarded import REQUEST_ID_HEADERS
+from genset.router.backends.mask import Mask
+from genset.router.errors import ErrorAnswer
+from genset.router.http.heads import NOSNIFF, reason_phrase
+from genset.router.http.request_id import _REQUEST_ID
+from genset.router.machine.decisions import Phase
+from genset.router.machine.machine import RequestMachine
+from genset.router.machine.trail import evidence
+
+
+def good_head(
+    machine: RequestMachine,
+    identity: bytes,
+    content_type: bytes,
+    headers: dict[bytes, bytes],
+    mask: Mask,
+    connection: bytes,
+) -> bytes:
+    """A 200 of the machine's candidate. `headers` are the upstream's; `connection` is a ready header line, or empty."""
+    assert machine.candidate is not None
+    candidate = machine.candidate
+    if machine.attempts == 1 and candidate.tier == 0:
+        told = candidate.evidence
+    else:
+        trail = machine.trail if machine.phase == Phase.DONE else [*machine.trail, f"{candidate.backend.name}:ok"]
+        told = evidence(candidate.backend.name, candidate.tier, machine.reason, trail)
+    passed = passed_response_headers(headers, identity)
+    return b"HTTP/1.1 200 OK\r\nx-content-type-options: nosniff\r\ncontent-type: %b\r\n%bx-request-id: %b\r\n%b%b" % (
+        content_type,
+        told,
+        identity,
+        mask.hide_whole(passed) if passed else b"",
+        connection,
+    )
+
+
+def early_head(identity: bytes, connection: bytes) -> bytes:
+    """A stream's 200 while nobody answers yet: evidence follows as a comment."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%bx-request-id: %b\r\n%b"
+    return head % (NOSNIFF, identity, connection)
+
+
+def error_head(
+    machine: RequestMachine | None, identity: bytes, answer: ErrorAnswer, more: bytes, connection: bytes
+) -> bytes:
+    """An error's status and evidence. `machine` is None where no route took the request; `more` are header lines."""
+    told = evidence("", 0, machine.reason, machine.trail) if machine is not None else b""
+    return b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\n%b%bx-request-id: %b\r\n%b%b%b" % (
+        answer.status,
+        reason_phrase(answer.status),
+        NOSNIFF,
+        told,
+        identity,
+        more,
+        answer.headers(),
+        connection,
+    )
+
+
+#: Upstream headers that clients get: what SDKs and users read. Any other may instruct a cache, a proxy or a browser on the
+#: way (x-accel-redirect, location, cache-control, set-cookie), or name the account.
+PASSED_RESPONSE_HEADERS: Final = frozenset(
+    b"openai-processing-ms openai-version openai-model ratelimit ratelimit-policy warning deprecation sunset".split()
+)
+
+PASSED_BEGINNINGS: Final = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
+
+PASSED_VALUE_BYTES: Final = 256  # of one header; a longer one is left out
+
+PASSED_HEADER_BYTES: Final = 4 * 1024  # of all of them: many clients read heads of no more than 16 KiB
+
+_CONTROL: Final = re.compile(rb"[^ -~]")
+
+_LOCAL_HEADERS: Final = frozenset(  # in nearly every answer: looked up before anything is compared
+    b"content-type content-length transfer-encoding connection keep-alive date server cache-control".split()
+)
+
+
+def passed_response_headers(headers: dict[bytes, bytes], identity: bytes) -> bytes:
+    """The upstream's headers that clients get, and its own id of the request, ready for a head.
+
+    `identity`: ours, which many servers repeat.
+    """
+    passed = b""
+    usual = True
+    for name, value in headers.items():
+        if name in _LOCAL_HEADERS:
+            continue
+        usual = False
+        if (name in PASSED_RESPONSE_HEADERS or name.startswith(PASSED_BEGINNINGS)) and _is_sane(value):
+            line = b"%b: %b\r\n" % (name, value)
+            if len(passed) + len(line) <= PASSED_HEADER_BYTES:
+                passed += line
+    return passed if usual else passed + upstream_id(headers, identity)
+
+
+def upstream_id(headers: dict[bytes, bytes], identity: bytes) -> bytes:
+    """A header line with what the upstream calls the request, for asking its operator; empty if that is our own word."""
+    for name in REQUEST_ID_HEADERS:
+        value = headers.get(name)
+        if value is not None and value != identity and _REQUEST_ID.fullmatch(value):
+            return b"x-genset-upstream-request-id: %b\r\n" % value
+    return b""
+
+
+def _is_sane(value: bytes) -> bool:
+    return len(value) <= PASSED_VALUE_BYTES and _CONTROL.search(value) is None

@@ -1,0 +1,1 @@
+"""Sockets and framing: whole requests come out, whole answers go in."""

@@ -1,0 +1,232 @@
+"""Opens connections to endpoints: addresses by DNS with the last good ones kept, TCP, an egress proxy by CONNECT, TLS.
+
+The deadline of a connection belongs to the state machine: the exchange cancels the task that runs `open`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import ipaddress
+import logging
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import ResumingContext, tls_context
+from genset.router.backends.endpoint import Endpoint
+from genset.router.http.accept import FULL
+from genset.router.http.outbox import Outbox
+from genset.router.http.upstream import UpstreamConnection
+
+log = logging.getLogger(__name__)
+
+FRESH_SECONDS = 30.0  # an address is looked up again after this
+PROXY_HEAD_BYTES = 16 * 1024
+ADDRESS_SECONDS = 1.0  # one address of several before the next is tried
+
+
+class ConnectFailed(Exception):
+    """No connection. `detail` says which step failed, without any secret."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class NothingLeft(ConnectFailed):
+    """This process has no descriptor or its kernel no port left (connect(2)): no fault of whom it wanted to reach."""
+
+
+class Resolver:
+    """DNS in threads of its own, so that a dead name server never holds up anything else.
+
+    `addresses` answers from the last good lookup when a fresh one fails or takes long.
+    """
+
+    def __init__(self, threads: int = 8) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dns")
+        self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._running: dict[str, asyncio.Task[tuple[str, ...]]] = {}
+
+    async def lookup(self, host: str) -> tuple[str, ...]:
+        """All addresses of a name, now. OSError (socket.gaierror) if it has none."""
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._pool, _getaddrinfo, host)
+        self._known[host] = (loop.time(), found)
+        return found
+
+    async def addresses(self, host: str) -> tuple[str, ...]:
+        """Addresses to connect to, the fresh ones or the last good ones."""
+        if _is_address(host):
+            return (host,)
+        now = asyncio.get_running_loop().time()
+        known = self._known.get(host)
+        if known is not None and now - known[0] < FRESH_SECONDS:
+            return known[1]
+        task = self._running.get(host)
+        if task is None:
+            task = self._running[host] = asyncio.create_task(self.lookup(host))
+            task.add_done_callback(lambda done: self._finished(host, done))
+        if known is not None:
+            return known[1]
+        return await asyncio.shield(task)
+
+    def _finished(self, host: str, task: asyncio.Task[tuple[str, ...]]) -> None:
+        self._running.pop(host, None)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            log.warning("Kept the last addresses of %s: %s", host, problem)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _getaddrinfo(host: str) -> tuple[str, ...]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class Connector:
+    """Opens connections; keeps one TLS context per backend."""
+
+    def __init__(self, resolver: Resolver, outbox: Outbox) -> None:
+        self.resolver = resolver
+        self.outbox = outbox
+
+    async def open(self, backend: Backend, endpoint: Endpoint) -> UpstreamConnection:
+        """A connection that is ready for its first request. ConnectFailed otherwise."""
+        connection = UpstreamConnection(endpoint)
+        try:
+            await self._open(backend, endpoint, connection)
+        except BaseException:
+            connection.drop()
+            raise
+        return connection
+
+    async def _open(self, backend: Backend, endpoint: Endpoint, connection: UpstreamConnection) -> None:
+        loop = asyncio.get_running_loop()
+        if backend.proxy is not None:
+            tunnel = _Tunnel(endpoint.name, backend.proxy_credentials)
+            try:
+                transport = await self._dial(*backend.proxy, tunnel, "the proxy")
+                await tunnel.opened
+            except BaseException:
+                tunnel.close()
+                raise
+            transport.set_protocol(connection)
+            connection.transport = transport  # so that dropping the connection closes it
+        else:
+            transport = await self._dial(endpoint.host, endpoint.port, connection, endpoint.name)
+        if not backend.tls:
+            connection.connection_made(transport)
+            return
+        connection.made_over(transport)
+        context = context_of(backend)
+        try:
+            secure = await loop.start_tls(
+                transport, connection, context, server_hostname=backend.server_name, ssl_handshake_timeout=10.0
+            )
+        except (ssl.SSLError, OSError) as problem:
+            raise ConnectFailed(f"TLS with {backend.server_name} failed: {_reason(problem)}") from problem
+        if secure is None:
+            raise ConnectFailed(f"TLS with {backend.server_name} failed: the connection was closed")
+        connection.connection_made(secure)
+
+    async def _dial(self, host: str, port: int, protocol: asyncio.Protocol, name: str) -> Any:
+        loop = asyncio.get_running_loop()
+        try:
+            addresses = await self.resolver.addresses(host)
+        except OSError as problem:
+            raise ConnectFailed(f"DNS has no address for {host}: {_reason(problem)}") from problem
+        problem_seen: OSError | None = None
+        for index, address in enumerate(addresses):
+            last = index == len(addresses) - 1
+            try:
+                async with asyncio.timeout(None if last else ADDRESS_SECONDS):
+                    transport, _ = await loop.create_connection(lambda: protocol, address, port)
+                return transport
+            except OSError as problem:  # TimeoutError is one, too
+                problem_seen = problem
+        own = problem_seen is not None and problem_seen.errno in (*FULL, errno.EADDRNOTAVAIL)
+        failed = NothingLeft if own else ConnectFailed
+        raise failed(f"could not connect to {name}: {_reason(problem_seen)}") from problem_seen
+
+
+class _Tunnel(asyncio.Protocol):
+    """The proxy's side of a connection until its answer to CONNECT is complete."""
+
+    def __init__(self, target: str, credentials: bytes) -> None:
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport: Any = None
+        self._head = b""
+        authorization = b""
+        if credentials:
+            authorization = b"Proxy-Authorization: Basic " + base64.b64encode(credentials) + b"\r\n"
+        name = target.encode("idna" if not target.isascii() else "ascii")
+        self._request = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (name, name, authorization)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._transport.write(self._request)
+
+    def close(self) -> None:
+        self.opened.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self.opened.done():
+            return
+        self._head += data
+        if b"\r\n\r\n" not in self._head:
+            if len(self._head) > PROXY_HEAD_BYTES:
+                self._fail("sent an endless head")
+            return
+        words = self._head.split(b"\r\n", 1)[0].split(None, 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].startswith(b"2"):
+            shown = words[1].decode("latin-1")[:3] if len(words) > 1 else "no HTTP"
+            self._fail(f"answered {shown} to CONNECT")
+        else:
+            self.opened.set_result(None)
+
+    def connection_lost(self, problem: BaseException | None) -> None:
+        if not self.opened.done():
+            self._fail("closed the connection before it answered CONNECT")
+
+    def _fail(self, what: str) -> None:
+        self.opened.set_exception(ConnectFailed(f"the proxy {what}"))
+
+
+def context_of(backend: Backend) -> ResumingContext:
+    """The backend's TLS context, made once."""
+    if backend.tls_context is None:
+        backend.tls_context = tls_context(backend.ca, backend.name)
+    return backend.tls_context
+
+
+def remember_session(backend: Backend, connection: UpstreamConnection) -> None:
+    """Keeps the TLS session of a connection that has answered."""
+    ssl_object = connection.transport.get_extra_info("ssl_object")
+    if ssl_object is not None and backend.tls_context is not None:
+        backend.tls_context.remember(backend.server_name, ssl_object)
+
+
+def _reason(problem: BaseException | None) -> str:
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return problem.verify_message
+    if isinstance(problem, TimeoutError):
+        return "timed out"
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    return str(problem) or type(problem).__name__

@@ -1,0 +1,93 @@
+"""A client's request, once it has wholly arrived, and which of its headers may be there once only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    pass
+
+
+class Request:
+    """One request as it arrived. Header names are lower case; the last of a repeated header counts.
+
+    `path` is decoded, without the query. `held`: bytes that the router's budget counts for it, in `payer`'s share. `coding`:
+    what the body is compressed with; it is unpacked when its turn has come.
+    """
+
+    __slots__ = ("body", "coding", "headers", "held", "keep_alive", "method", "path", "payer", "version_10")
+
+    def __init__(
+        self,
+        method: bytes,
+        path: bytes,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        keep_alive: bool,
+        version_10: bool,
+        held: int = 0,
+        payer: str = "",
+        coding: bytes = b"",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
+        self.version_10 = version_10
+        self.held = held
+        self.payer = payer
+        self.coding = coding
+
+
+#: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.
+BROKEN: Final = Request(b"", b"", {}, b"", False, False)
+
+#: Headers that decide something. Two of them that differ say two things, and another server may listen to the other one.
+DECIDING: Final = frozenset(
+    b"host authorization api-key x-api-key content-type content-encoding content-length".split()
+)
+_OWN: Final = b"x-genset-"
+
+
+def decides(name: bytes, matched: frozenset[bytes]) -> bool:
+    """Whether a header decides how a request is treated. `matched`: names that routes look at."""
+    return name in DECIDING or name in matched or name.startswith(_OWN)
+
+
+_OFFERS: Final = (b"upgrade", b"connection", b"http2-settings", b"expect")
+
+
+def head_without_offers(method: bytes, url: bytes, headers: dict[bytes, bytes]) -> bytes:
+    """The same head, offering no other protocol.
+
+    Offers such as h2c are optional (RFC 9110, 7.8; Java's client makes one with every first request).
+    """
+    lines = [b"%b: %b\r\n" % pair for pair in headers.items() if pair[0] not in _OFFERS]
+    if b"close" in headers.get(b"connection", b"").lower():
+        lines.append(b"connection: close\r\n")
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, url, b"".join(lines))
+
+
+DEADLINE_HEADER: Final = b"x-genset-timeout"  # seconds that the client is willing to wait
+
+
+def patience(header: bytes | None, total: float) -> float:
+    """Seconds that a request may take: the client's own, if it names some and they are fewer than the route's `total`."""
+    if header is None:
+        return total
+    try:
+        wanted = float(header)
+    except ValueError:
+        return total
+    return min(wanted, total) if wanted > 0 else total
+
+
+PATH_CHARACTERS: Final = 128
+
+
+def asked(method: bytes, path: bytes) -> str:
+    """Method and path as the log shows them. A query may hold a key, so it is left out."""
+    if not method and not path:
+        return ""
+    return f"{method.decode('latin-1')} {path.partition(b'?')[0][:PATH_CHARACTERS].decode('latin-1')}".strip()

@@ -1,0 +1,75 @@
+"""Who makes way where something is scarce: descriptors, or room for bodies. Always of the client that holds most of it.
+
+Looked for only where nothing is left, so that one address (a proxy, a cluster's gateway) gets everything as long as
+nobody else wants it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from genset.router.http.holding import Worth
+
+if TYPE_CHECKING:
+    from genset.router.http.downstream import ClientConnection
+    from genset.router.process.server import Router
+
+#: Of all connections so many are closed together where one is to be: the next newcomers then find room without a search.
+SHARE_CLOSED: Final = 256
+UNREAD_BYTES: Final = 16 * 1024  # up to here a connection has left nothing unread that is worth its end
+
+
+def make_room(router: Router, origin: str, asking: ClientConnection) -> None:
+    """Until a client holds no more bytes than it may: whoever holds most makes way, for as long as somebody can."""
+    while router.budget.is_over(origin):
+        found = _most_held(router)
+        if found is None:
+            return
+        if found is not asking:
+            router.metrics.made_way["body"] += 1
+        found.make_way()
+
+
+def _most_held(router: Router) -> ClientConnection | None:
+    """Of the client that holds most bytes: the request that arrives most slowly; else what has lain unread for longest,
+    or the largest answer that is being collected."""
+    held, now = router.budget.held, router.now()
+    found: ClientConnection | None = None
+    most: tuple[int, int, float] = (0, 0, 0.0)
+    for connection in router.connections:
+        if connection.transport.is_closing():
+            continue
+        if connection.arrives:
+            rank = (held(connection.payer), 2, -connection.pace(now))
+        elif connection.unread > UNREAD_BYTES:
+            rank = (held(connection.origin), 1, now - connection.mark)
+        elif connection.collecting:
+            rank = (held(connection.payer), 0, float(connection.held_bytes))
+        else:
+            continue
+        if found is None or rank > most:
+            found, most = connection, rank
+    return found
+
+
+def close_somebody(router: Router) -> bool:
+    """Closes connections of the client that has most of them, those first that matter least. Whether there was one.
+
+    What is half there or unread goes only of that client; of others, what is idle.
+    """
+    now = router.now()
+    counts: dict[str, int] = {}
+    for connection in router.connections:
+        counts[connection.origin] = counts.get(connection.origin, 0) + 1
+    most = max(counts.values(), default=0)
+    closable: list[tuple[int, int, float, ClientConnection]] = []
+    for connection in router.connections:
+        worth, count = connection.worth(now), counts[connection.origin]
+        if worth < (Worth.WORK if count == most else Worth.HALF):
+            closable.append((-count, worth, connection.mark, connection))
+    closable.sort(key=lambda found: found[:3])
+    closing = closable[: max(1, len(router.connections) // SHARE_CLOSED)]
+    for _, _, _, connection in closing:
+        connection.close_now()
+    router.metrics.made_way["connection"] += len(closing)
+    return bool(closing)

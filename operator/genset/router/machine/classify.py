@@ -1,0 +1,235 @@
+"""The outcome table: what one attempt's end before commit means for the next step, the breakers and the client.
+
+Pure. `RULES` is the table, row by row; `classify` names the row of an upstream's response. The status, `error.code` and
+`error.type` decide. A message may quote the request, so it counts only where a known server says so (`known_messages`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from genset.router.backends.outcomes import RULES, Failure, Outcome
+from genset.router.dialects.upstream_error import (
+    MESSAGE_BYTES,
+    codes_of,
+    error_of,
+    parse_retry_after,
+    status_in,
+    text_of,
+)
+from genset.router.machine.known_messages import meaning_of, unquoted
+
+WORDS_CHARACTERS: Final = 512  # of an upstream's message that are kept
+ERROR_BODY_BYTES: Final = 64 * 1024  # as much of an error body as is read and, where the table says so, handed on
+
+
+#: Codes and types by which servers say that the key, or the account behind it, is of no use. Exact words, lower case:
+#: OpenAI's and Anthropic's API references, Google's google.rpc.Code and ErrorInfo, LiteLLM's proxy, Groq, Moonshot, Alibaba.
+_ACCOUNT: Final = frozenset((
+    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated",
+    "account_suspended", "access_terminated", "invalid_api_key", "invalid_authentication", "authentication_error",
+    "permission_error", "billing_error", "permission_denied", "unauthenticated",
+    "unsupported_country_region_territory", "insufficient_balance", "budget_exceeded", "key_expired",
+    "api_key_invalid", "organization_restricted", "organization_disabled", "organization_deactivated",
+    "exceeded_current_quota_error", "insufficient_user_quota", "arrearage", "accountoverdueerror",
+    "accessdenied.unpurchased", "consumer_suspended", "billing_disabled", "service_disabled",
+))  # fmt: skip
+_UNKNOWN_MODEL: Final = frozenset((
+    "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model", "model_decommissioned", "model_not_available",
+    "model_not_exist", "model_deprecated", "modelnotfound", "modelnotopen", "invalidendpointormodel.notfound",
+))  # fmt: skip
+_TOO_LONG: Final = frozenset((
+    "context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "request_too_large",
+    "model_context_window_exceeded", "model_max_prompt_tokens_exceeded", "prompt_too_long", "input_too_long",
+))  # fmt: skip
+_FILTERED: Final = frozenset((
+    "content_filter", "content_policy_violation", "responsibleaipolicyviolation", "content_blocked",
+    "moderation_blocked",
+))  # fmt: skip
+_UNABLE: Final = frozenset(
+    (
+        "unsupported_parameter",
+        "unsupported_value",
+        "unsupported_model",
+        "unsupported_country",
+        "unknown_parameter",
+        "extra_forbidden",
+        "unsupported_content_type",
+        "not_supported_error",
+        "model_not_supported",
+        "unsupported_media_type",
+        "operationnotsupported",
+        "unsupported_api_for_model",
+        "unsupported_response_format",
+    )
+)
+#: Codes by which a server says what is wrong with a value of this request: whatever its message sounds like, it speaks
+#: neither of the key nor of the model, nor of the length. Source: OpenAI's API, which quotes the value.
+_OF_A_VALUE: Final = frozenset((
+    "invalid_value", "invalid_type", "invalid_function_parameters", "invalid_json", "invalid_json_schema", "invalid_schema",
+    "missing_required_parameter", "integer_below_min_value", "integer_above_max_value", "decimal_below_min_value",
+    "decimal_above_max_value", "array_above_max_length", "array_below_min_length", "empty_array", "empty_string",
+    "invalid_image", "invalid_image_url", "invalid_image_format", "invalid_base64", "invalid_base64_string",
+    "duplicate_function_name", "invalid_function_name",
+))  # fmt: skip
+_LIMITED: Final = frozenset((
+    "rate_limit_exceeded", "rate_limit_error", "tokens", "requests", "capacity_exceeded",
+))  # fmt: skip
+_OVERLOADED: Final = frozenset((
+    "overloaded_error", "unavailable_error",
+))  # fmt: skip
+#: A known server's words for these count before its code, which may be one of many reasons (OpenRouter's 402 and 403).
+_ABOUT_THIS_REQUEST: Final = (Outcome.DENIED, Outcome.CONTENT_FILTER)
+_HAS_NOTHING_OF_THE_KIND: Final = (501, 505)  # whatever the request
+_BY_NAME: Final = {outcome.value: outcome for outcome in Outcome}
+
+
+def classify(
+    status: int, headers: dict[bytes, bytes], body: bytes, model: str = "", *, wall: float, may_wait: float
+) -> Failure:
+    """Returns the row of a response that is no 2xx.
+
+    `headers` have lower-case names. `model` is the name that the backend was asked for. `wall` is the time of day
+    (seconds since 1970), for a Retry-After that is a date; `may_wait` is the longest Retry-After that is worth waiting
+    for (3 s, or what the deadline leaves).
+    """
+    retry_after = parse_retry_after(headers, wall)
+    found = error_of(body)
+    outcome = _outcome(status, found, model, retry_after, may_wait)
+    body = body[:ERROR_BODY_BYTES]
+    shown = (
+        400 if status >= 500 and outcome is Outcome.UNSUPPORTED and status not in _HAS_NOTHING_OF_THE_KIND else status
+    )
+    return Failure(outcome, f"answered {status}", shown, retry_after, body, _words_of(found))
+
+
+def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Failure:
+    """Returns the row of an error that arrived inside a 200, before commit: by the status it names, if it names one."""
+    status = status_in(found)
+    body = orjson.dumps({"error": found})
+    if status:
+        outcome = _outcome(status, found, model, None, 0.0)
+        if outcome in (Outcome.SERVER_ERROR, Outcome.UNAVAILABLE):
+            outcome = Outcome.INVALID_RESPONSE
+    else:
+        outcome = _by_code(codes_of(found)) or _known(400, found) or Outcome.INVALID_RESPONSE
+    shown = status or (400 if RULES[outcome].original else 0)
+    return Failure(outcome, detail, shown, None, body, words=_words_of(found))
+
+
+def _words_of(found: dict[str, Any]) -> str:
+    message = found.get("message")
+    return message[:WORDS_CHARACTERS] if isinstance(message, str) else ""
+
+
+def _by_code(codes: frozenset[str]) -> Outcome | None:
+    if not codes.isdisjoint(_ACCOUNT):
+        return Outcome.AUTH
+    if not codes.isdisjoint(_TOO_LONG):
+        return Outcome.CONTEXT_EXCEEDED
+    if not codes.isdisjoint(_FILTERED):
+        return Outcome.CONTENT_FILTER
+    if not codes.isdisjoint(_UNKNOWN_MODEL):
+        return Outcome.MODEL_NOT_FOUND
+    if not codes.isdisjoint(_UNABLE):
+        return Outcome.UNSUPPORTED
+    return None
+
+
+def _known(status: int, found: dict[str, Any]) -> Outcome | None:
+    message = text_of(found.get("message"))[:MESSAGE_BYTES]
+    return _BY_NAME.get(meaning_of(status, message)) if message else None
+
+
+def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float | None, may_wait: float) -> Outcome:
+    if status < 400:
+        return Outcome.INVALID_RESPONSE  # a redirect would carry the key somewhere else
+    if status in _HAS_NOTHING_OF_THE_KIND:
+        return Outcome.UNSUPPORTED
+    if status == 508 and found.get("code") == "router_loop":
+        return Outcome.LOOP
+    codes = codes_of(found)
+    if status >= 500:
+        return _server_fault(status, found, codes, retry_after, may_wait)
+    known, named = _known(status, found), _by_code(codes)
+    if known not in (Outcome.UNSUPPORTED, Outcome.CONTENT_FILTER) and not codes.isdisjoint(_OF_A_VALUE):
+        known = None
+    if status == 429 or status == 498:
+        if named is Outcome.AUTH or any(code.endswith("_spend_limit_reached") for code in codes):
+            return Outcome.AUTH
+        if known is Outcome.CONTEXT_EXCEEDED or known is Outcome.AUTH:
+            return known
+        return _limited(retry_after, may_wait)
+    if known is not None and (named is None or known in _ABOUT_THIS_REQUEST):
+        return known
+    if status == 401 or status == 402 or status == 407:
+        return Outcome.AUTH
+    if status == 403:
+        # Firewalls, guardrails and proxies answer so, too: without an account's code it is about this request.
+        return named if named is not None and named is not Outcome.UNSUPPORTED else Outcome.DENIED
+    if status == 404:
+        return Outcome.MODEL_NOT_FOUND if _names_no_model(found, codes, model) else Outcome.UNSUPPORTED
+    return _caller_fault(status, codes, named, retry_after, may_wait)
+
+
+def _caller_fault(
+    status: int, codes: frozenset[str], named: Outcome | None, retry_after: float | None, may_wait: float
+) -> Outcome:
+    """The other statuses of 4xx."""
+    if status == 413:
+        if not codes.isdisjoint(_LIMITED):
+            return _limited(retry_after, may_wait)
+        return named or Outcome.CONTEXT_EXCEEDED  # bytes or tokens: one that holds more may take it
+    if named is not None:
+        return named
+    if status in (405, 406, 414, 415, 431):
+        return Outcome.UNSUPPORTED
+    if status == 408:
+        return Outcome.TOO_LATE
+    if status == 409:
+        return Outcome.CONFLICT
+    if status == 424:  # Bedrock: the model failed
+        return Outcome.SERVER_ERROR
+    if status == 446:  # Portkey: a guardrail
+        return Outcome.CONTENT_FILTER
+    if status == 421 or status == 423 or status == 425 or status == 451:
+        return Outcome.DENIED
+    return Outcome.REJECTED
+
+
+def _server_fault(
+    status: int, found: dict[str, Any], codes: frozenset[str], retry_after: float | None, may_wait: float
+) -> Outcome:
+    """A 5xx. llama.cpp and others answer so to what the caller got wrong, too."""
+    known = _known(status, found)
+    if known in (Outcome.CONTEXT_EXCEEDED, Outcome.UNSUPPORTED):
+        return known
+    if not codes.isdisjoint(_TOO_LONG):
+        return Outcome.CONTEXT_EXCEEDED
+    if retry_after is not None:
+        return _limited(retry_after, may_wait)
+    if status == 503 or status == 529 or not codes.isdisjoint(_OVERLOADED):
+        return Outcome.UNAVAILABLE
+    return Outcome.SERVER_ERROR
+
+
+def _limited(retry_after: float | None, may_wait: float) -> Outcome:
+    short = retry_after is not None and retry_after <= may_wait
+    return Outcome.RATE_LIMITED_SHORT if short else Outcome.RATE_LIMITED
+
+
+def _names_no_model(found: dict[str, Any], codes: frozenset[str], model: str) -> bool:
+    """Whether a 404 says that the model is not there; any other means that the path is not."""
+    if not codes.isdisjoint(_UNKNOWN_MODEL):
+        return True
+    message = text_of(found.get("message")).lower()
+    if "not_found_error" in codes and message.startswith("model"):  # Anthropic: "model: NAME"
+        return True
+    said = unquoted(message)
+    gone = "does not exist" in said or "not found" in said or "not exist" in said
+    if not gone or not model or not ("model" in said or "deployment" in said):
+        return False
+    return re.search(rf"(?<![\w.-]){re.escape(model.lower())}(?![\w-])", message) is not None

@@ -1,0 +1,82 @@
+"""What the state machine of a request knows and says: its phases, its candidates, and the decisions that the wire carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from genset.router.backends.backend import Backend
+from genset.router.backends.endpoint import Endpoint
+from genset.router.errors import ErrorAnswer, ErrorKind
+
+FULL: Final = "full"  # the word for evidence: all endpoints have as many requests as they may
+COLD: Final = "cold"  # the word for evidence: why a backend at rest did not answer
+
+
+class Phase:
+    """Where a request is, in this order. Plain numbers: compiled, they cost nothing to compare."""
+
+    SELECT: Final = 0  # also: waits until it may select again
+    PAUSE: Final = 1  # before the same endpoint is asked again
+    CONNECT: Final = 2
+    HEADERS: Final = 3  # request sent, nothing heard
+    PRECOMMIT: Final = 4  # a 200 was heard, no token yet
+    COMMIT: Final = 5
+    FINISH: Final = 6  # finish_reason was sent; usage and [DONE] may follow
+    DONE: Final = 7
+
+
+@final
+class Candidate:
+    """One backend that may answer this request, and how far down the list of tiers it stands.
+
+    `evidence`: header lines of an answer at the first attempt.
+    """
+
+    __slots__ = ("backend", "evidence", "tier")
+
+    def __init__(self, backend: Backend, tier: int, evidence: bytes) -> None:
+        self.backend = backend
+        self.tier = tier
+        self.evidence = evidence
+
+
+@final
+class Try:
+    """Decision: call this endpoint, after `delay` seconds."""
+
+    __slots__ = ("candidate", "delay", "endpoint")
+
+    def __init__(self, candidate: Candidate, endpoint: Endpoint, delay: float) -> None:
+        self.candidate = candidate
+        self.endpoint = endpoint
+        self.delay = delay
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Decision: no content was sent and none will be; answer with this error."""
+
+    answer: ErrorAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Decision: nothing can be called now; ask `resume` when something has changed, and on every sweep.
+
+    `reason` is the word for evidence; `until` (monotonic seconds) is when the machine will decide otherwise.
+    """
+
+    reason: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Decision: end the client's stream with an error inside it."""
+
+    kind: ErrorKind
+    message: str
+
+
+Decision = Try | Wait | Answer | Interrupt

@@ -1,0 +1,84 @@
+"""What one request's failures say against the backends that it met.
+
+Each endpoint hears of a request once, however often it was asked. A body that a second backend answers with a failure,
+too, is what is wrong: then neither hears of it, unless a third one takes it. `suspicion` is what backends make of it.
+Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from genset.router.backends.backend import Backend
+from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.outcomes import Failure, Mark, Outcome
+from genset.router.backends.suspicion import Witness
+
+#: What a caller's request can make a server answer, so that it is his testimony.
+_TESTIMONY: Final = (Mark.ENDPOINT, Mark.BACKEND)
+#: Of these, what a body can bring upon every backend that gets it.
+_OF_A_BODY: Final = (Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.TOO_LATE, Outcome.INTERRUPTED)
+
+
+@final
+class _Met:
+    """A failure that this request met. `counted`: the backend has heard of it."""
+
+    __slots__ = ("backend", "began", "counted", "endpoint", "failure")
+
+    def __init__(self, backend: Backend, endpoint: Endpoint, failure: Failure, began: float, counted: bool) -> None:
+        self.backend = backend
+        self.endpoint = endpoint
+        self.failure = failure
+        self.began = began
+        self.counted = counted
+
+
+@final
+class Testimony:
+    """Of one request. `caller`: whose it is, as suspicions know him; `body`: as it arrived; `path` of the API."""
+
+    __slots__ = ("_body", "_caller", "_met", "_path")
+
+    def __init__(self, caller: str, body: bytes, path: str) -> None:
+        self._caller = caller
+        self._body = body
+        self._path = path
+        self._met: list[_Met] | None = None
+
+    def witness(self) -> Witness:
+        """Returns who speaks. Made only when something failed: to hash a large body takes its time."""
+        return Witness(self._caller, hash(self._body), self._path)
+
+    def book(
+        self, backend: Backend, endpoint: Endpoint, failure: Failure, now: float, began: float, token: bool
+    ) -> None:
+        """Tells a backend what an attempt met that had reached it."""
+        witness = self.witness()
+        if failure.rule.mark not in _TESTIMONY:
+            backend.failed(endpoint, failure, now, began, token, witness=witness)
+            return
+        met = self._met = self._met or []
+        known = any(other.endpoint is endpoint for other in met)
+        convicted = failure.outcome in _OF_A_BODY and any(other.backend is not backend for other in met)
+        if not (convicted or known):
+            backend.failed(endpoint, failure, now, began, token, witness=witness)
+        elif token:
+            backend.breaker.release()
+        if convicted:
+            self._withdraw(witness)
+        if not known:
+            met.append(_Met(backend, endpoint, failure, began, not convicted))
+
+    def _withdraw(self, witness: Witness) -> None:
+        for other in self._met or ():
+            if other.counted and other.failure.outcome in _OF_A_BODY:
+                other.backend.withdraw(other.endpoint, witness)
+                other.counted = False
+
+    def acquit(self, now: float) -> None:
+        """Somebody has taken the body, so what others met was no fault of it."""
+        for other in self._met or ():
+            if not other.counted:
+                other.counted = True
+                other.backend.failed(other.endpoint, other.failure, now, other.began, False, witness=self.witness())

@@ -1,0 +1,1 @@
+"""A router's process puts all the other rooms together; nothing imports it."""

@@ -1,0 +1,321 @@
+"""The admin port: /-/healthy /-/ready /-/config /-/state /-/demand /metrics, for the operator, the kubelet and Prometheus.
+
+A port of its own, never on the client Service: what it shows (addresses, names) is not for clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
+
+import httptools
+import orjson
+
+from genset.router.backends.breaker import Breaker
+from genset.router.http.callers import peer_of
+from genset.router.http.heads import NOSNIFF, reason_phrase
+from genset.router.http.origin import origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genset.router.backends.backend import Backend
+    from genset.router.process.server import Router
+
+REQUEST_BYTES = 16 * 1024  # of a head, and of what waits unread
+SLICE_BYTES = 1024  # parsed at once: a few requests
+CONNECTIONS = 64  # of the address that has most, the one that has stood still longest makes way for another
+HEAD_SECONDS = 10.0  # from the first byte of a request to its end
+IDLE_SECONDS = 30.0  # between requests; also without a byte taken of an answer
+METRICS_SECONDS = 1.0  # to render /metrics takes milliseconds, in which nobody's request moves
+STATE_SECONDS = 0.1
+JSON = b"application/json"
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+
+Asked = tuple[bytes, bytes, bool]  # method, path, whether the connection is kept
+
+
+class Page:
+    """What a page says, made anew once in `seconds`, and once more for whoever looks twice in that time."""
+
+    def __init__(self, render: Callable[[], bytes], seconds: float, now: Callable[[], float]) -> None:
+        self._render = render
+        self._seconds = seconds
+        self._now = now
+        self._body = b""
+        self._due = [-math.inf, -math.inf]  # when it may be made again, the sooner first
+
+    def body(self) -> bytes:
+        now = self._now()
+        if now >= self._due[0]:
+            self._body = self._render()
+            self._due = [self._due[1], max(now, self._due[1]) + self._seconds]
+        return self._body
+
+
+class AdminPort:
+    """Everything that connections to the admin port share."""
+
+    def __init__(self, router: Router, metrics: Callable[[], bytes]) -> None:
+        self.router = router
+        self.metrics = Page(metrics, METRICS_SECONDS, router.now)
+        self.state = Page(lambda: orjson.dumps(shown_state(router)), STATE_SECONDS, router.now)
+
+    def connect(self) -> AdminConnection:
+        return AdminConnection(self)
+
+    def make_way(self, newcomer: AdminConnection) -> None:
+        """At the bound of connections one of another is closed: of the address that has most, the one whose request, or
+        silence, has lasted longest."""
+        open_ones = [connection for connection in self.router.admin_connections if not connection.closing]
+        if len(open_ones) <= CONNECTIONS:
+            return
+        counts = Counter(connection.origin for connection in open_ones)
+        open_ones.remove(newcomer)
+        min(open_ones, key=lambda connection: (-counts[connection.origin], connection.mark)).drop()
+
+    def page(self, path: bytes) -> tuple[int, bytes, bytes]:
+        """Status, content type, body."""
+        router = self.router
+        if path == b"/-/healthy":
+            return 200, TEXT, b"ok\n"
+        if path == b"/-/ready":
+            why_not = router.why_not_ready()
+            return 503 if why_not else 200, TEXT, (why_not or "ok").encode() + b"\n"
+        if path == b"/-/config":
+            return 200, JSON, router.mask.hide(orjson.dumps(config_view(router)))
+        if path == b"/-/state":
+            return 200, JSON, self.state.body()
+        if path == b"/-/demand":
+            return 200, JSON, orjson.dumps(demand_view(router))
+        if path == b"/metrics":
+            return 200, TEXT, self.metrics.body()
+        return 404, TEXT, b"unknown path\n"
+
+
+class AdminConnection(asyncio.Protocol):
+    """One connection to the admin port; answers GET, one request in each turn of the event loop."""
+
+    def __init__(self, port: AdminPort) -> None:
+        self._port = port
+        self._router = port.router
+        self._transport: Any = None
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._has_body = False
+        self._bytes = 0  # of a request that is not whole
+        self._pending = b""  # not parsed yet
+        self._asked: deque[Asked] = deque()
+        self._refused: tuple[int, bytes] | None = None  # what is told after the answers, before the end
+        self._due = False  # the loop will call `_go_on`
+        self._stuck = False  # the client does not take what was written
+        self.closing = False
+        self.origin = ""  # whose it is
+        self.mark = 0.0  # when something last happened
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self.origin = origin_of(peer_of(transport.get_extra_info("peername")))
+        self.mark = self._router.now()
+        self._router.admin_connections.add(self)
+        self._port.make_way(self)
+
+    def connection_lost(self, problem: BaseException | None) -> None:
+        self.closing = True
+        self._router.admin_connections.discard(self)
+        self._parser = None
+
+    def close(self) -> None:
+        """After what was written."""
+        self.closing = True
+        self._transport.close()
+
+    def drop(self) -> None:
+        self.closing = True
+        self._transport.abort()
+
+    def expire(self, now: float) -> None:
+        """Called about once a second: closes what has taken too long."""
+        age = now - self.mark
+        if age > IDLE_SECONDS and (self._stuck or self.closing):
+            self.drop()
+        elif age > IDLE_SECONDS or (self._bytes and age > HEAD_SECONDS):
+            self.close()
+
+    def pause_writing(self) -> None:
+        self._stuck = True
+        self.mark = self._router.now()
+
+    def resume_writing(self) -> None:
+        self._stuck = False
+        self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing or self._refused:
+            return
+        self._pending += data
+        if len(self._pending) > REQUEST_BYTES:
+            self._transport.pause_reading()
+        if not self._due and not self._stuck:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Answers one request; the next one has to wait for the loop's next turn."""
+        self._due = False
+        if self._stuck or self.closing:
+            return
+        while not self._asked and self._pending and not self._refused:
+            self._feed()
+        if self._asked:
+            method, path, keep = self._asked.popleft()
+            self._answer(method, path, keep)
+        elif self._refused:
+            status, words = self._refused
+            self._write(status, TEXT, words, keep=False)
+        if self.closing:
+            return
+        if self._asked or self._pending or self._refused:
+            self._due = True
+            self._router.loop.call_soon(self._go_on)
+        else:
+            self._transport.resume_reading()
+
+    def _feed(self) -> None:
+        data, self._pending = self._pending[:SLICE_BYTES], self._pending[SLICE_BYTES:]
+        if not self._bytes:
+            self.mark = self._router.now()
+        self._bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._refuse(400, b"not HTTP/1.1\n")
+        if self._bytes > REQUEST_BYTES:
+            self._refuse(413, b"too large\n")
+
+    def _refuse(self, status: int, words: bytes) -> None:
+        self._refused = self._refused or (status, words)
+        self._pending = b""
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._has_body = False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0")):
+            self._has_body = True
+
+    def on_headers_complete(self) -> None:
+        if self._has_body:
+            self._refuse(413, b"requests have no body here\n")
+
+    def on_message_complete(self) -> None:
+        self._bytes = 0
+        if self._parser.should_upgrade():  # CONNECT, too: what follows is no HTTP
+            self._refuse(400, b"not HTTP/1.1\n")
+        if not self._refused:
+            path = self._url.split(b"?", 1)[0]
+            self._asked.append((self._parser.get_method(), path, self._parser.should_keep_alive()))
+
+    def _answer(self, method: bytes, path: bytes, keep: bool) -> None:
+        if method not in (b"GET", b"HEAD"):
+            self._write(405, TEXT, b"only GET\n", keep=keep)
+            return
+        status, content_type, body = self._port.page(path)
+        self._write(status, content_type, body, keep=keep, bodiless=method == b"HEAD")
+
+    def _write(self, status: int, content_type: bytes, body: bytes, *, keep: bool, bodiless: bool = False) -> None:
+        self.mark = self._router.now()
+        self._transport.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%bcontent-length: %d\r\nconnection: %b\r\n\r\n"
+            % (status, reason_phrase(status), content_type, NOSNIFF, len(body), b"keep-alive" if keep else b"close")
+        )
+        if not bodiless:
+            self._transport.write(body)
+        if not keep:
+            self.close()
+
+
+def config_view(router: Router) -> dict[str, Any]:
+    """What the operator compares with the configuration that it wrote, and what it tells of outages."""
+    table = router.table
+    policy = table.config.policy if table else None
+    return {
+        "hash": table.hash if table else "",
+        "credentialsHash": router.credentials_hash,
+        "generation": policy.generation if policy else 0,
+        "namespace": policy.namespace if policy else "",
+        "name": policy.name if policy else "",
+        "site": router.site.decode(),
+        "loadedAt": router.loaded_at,
+        "error": router.config_error,
+        "outages": router.outages.view(),
+        "unknown": router.outages.unknown(),
+    }
+
+
+def demand_view(router: Router) -> dict[str, Any]:
+    """Who asks for deployments that can rest. Read every second: small, and cheap while nobody waits."""
+    backends = router.table.backends.values() if router.table else ()
+    awaited = [exchange.machine.cold for exchange in router.exchanges if exchange.waits_for_waking]
+    waiting = Counter(backend.wakes for backend in awaited if backend is not None and backend.wakes is not None)
+    wakeable = [backend.wakes for backend in backends if backend.wakes]
+    return router.demands.view(router.now(), router.began, wakeable, waiting)
+
+
+def shown_state(router: Router) -> dict[str, Any]:
+    """What the router knows, without its keys. Failures are masked already, and too many to be searched each time."""
+    shown: dict[str, Any] = orjson.loads(router.mask.hide(orjson.dumps(state_view(router))))
+    for name, backend in shown["backends"].items():
+        backend["failures"] = router.failures.view(name)
+    return shown
+
+
+def state_view(router: Router) -> dict[str, Any]:
+    """What the router knows about its backends, now."""
+    now = router.now()
+    backends = router.table.backends.values() if router.table else ()
+    return {
+        "draining": router.draining,
+        "inFlight": router.gate.in_flight,
+        "queued": router.gate.queued,
+        "connections": len(router.connections),
+        "outages": router.outages.view(),
+        "accessLog": router.journal.view(),
+        "backends": {backend.name: _backend_view(backend, now) for backend in backends},
+    }
+
+
+def _backend_view(backend: Backend, now: float) -> dict[str, Any]:
+    return {
+        "kind": backend.config.kind,
+        "admits": backend.admits(now) and not backend.refusals.known,
+        "whyNot": "" if backend.admits(now) and not backend.refusals.known else backend.why_not(now),
+        "detail": "; ".join(refusal.detail for refusal in backend.refusals.all(now)),
+        "breaker": _breaker_view(backend.breaker, now),
+        "queued": len(backend.line),
+        "endpoints": [
+            {
+                "address": endpoint.name,
+                "healthy": endpoint.healthy,
+                "inFlight": endpoint.in_flight,
+                "idleConnections": len(endpoint.idle),
+                "breaker": _breaker_view(endpoint.breaker, now),
+            }
+            for endpoint in backend.endpoints
+        ],
+    }
+
+
+def _breaker_view(breaker: Breaker, now: float) -> dict[str, Any]:
+    state = breaker.view(now)
+    return {
+        "state": str(state),
+        "cause": str(breaker.cause),
+        "openForSeconds": round(max(0.0, breaker.open_until - now), 1),
+    }

@@ -1,0 +1,78 @@
+"""Whether a URL names this router itself, in whichever way one can write that. No look-up: what only DNS knows, the
+header `x-genset-hops` finds when the first request comes back."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from genset import names
+from genset.addresses import is_service
+from genset.router.config import PolicyRef
+from genset.router.http.callers import plain
+
+_LOOPBACK_NAMES: Final = frozenset(("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"))
+_IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"  # every pod has it
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, environment: Mapping[str, str]) -> bool:
+    """`listen` is where the router listens or is to, `port` the one that it has got, 0 if none yet."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".").lower()
+    at = parts.port or (443 if parts.scheme == "https" else 80)
+    service = f"{policy.name}{names.ROUTER_SUFFIX}"
+    if at == names.SERVICE_PORT and _IN_CLUSTER in environment and is_service(url, service, policy.namespace):
+        return True
+    return at in (port, listen[1]) and _is_here(host, listen[0], environment)
+
+
+def address_of(host: str) -> Address | None:
+    """The address that a host is: also as one number, in hexadecimal, octal or short form, as the system's resolver
+    reads IPv4 (inet_aton(3)). None for a name."""
+    try:
+        return ipaddress.ip_address(plain(host))
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
+
+
+def _is_here(host: str, listening: str, environment: Mapping[str, str]) -> bool:
+    """Whether a connection to `host` comes to what listens at `listening`."""
+    if host == listening.rstrip(".").lower():
+        return True
+    listens = address_of(listening) if listening else ipaddress.IPv4Address(0)
+    everywhere = listens is not None and listens.is_unspecified
+    locally = everywhere or listening in _LOOPBACK_NAMES or (listens is not None and listens.is_loopback)
+    address = _mapped(address_of(host))
+    if address is None:
+        if host in _LOOPBACK_NAMES or host.endswith(".localhost"):
+            return locally
+        return everywhere and host in {name.lower() for name in (socket.gethostname(), environment.get("HOSTNAME", ""))}
+    if address.is_unspecified or address.is_loopback:  # whoever connects to 0.0.0.0 comes to 127.0.0.1
+        return locally
+    return address == _mapped(listens) or (everywhere and _is_of_this_machine(address))
+
+
+def _mapped(address: Address | None) -> Address | None:
+    """IPv4 inside IPv6 as what it is."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _is_of_this_machine(address: Address) -> bool:
+    """Whether what is sent there would be sent from there, as the routes say. Nothing is sent."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))
+            return ipaddress.ip_address(plain(str(probe.getsockname()[0]))) == address
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""Routes decide which backends may answer a request, and the gate when it begins."""

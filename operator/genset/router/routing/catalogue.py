@@ -1,0 +1,41 @@
+"""What `/v1/models` lists: the names that clients can really use, and how many tokens they may count on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from genset.router.routing.table import Route
+
+
+TOLD_NAMES: Final = 20  # of models, in an error message
+
+
+def catalogue(routes: Iterable[Route]) -> dict[str, dict[str, Any]]:
+    """Model name -> its entry, in the order of the routes.
+
+    A route lists the names that it takes in full; one that takes a pattern, or any name, lists the models of its
+    backends that fit. `context_length` is the largest that is known of a name's backends.
+    """
+    contexts: dict[str, int] = {}
+    for route in routes:
+        backends = [candidate.backend for tier in route.tiers for candidate, _ in tier]
+        largest = max((backend.context_tokens or 0 for backend in backends), default=0)
+        names = [name for name in route.config.match.models if not name.endswith("*")]
+        names += [b.model for b in backends if route.any_model or b.model.startswith(route.prefixes or ("\0",))]
+        for name in names:
+            contexts[name] = max(contexts.get(name, 0), largest)
+    return {name: _entry(name, context) for name, context in contexts.items()}
+
+
+def some_names(known: Iterable[str]) -> str:
+    """The first names of a catalogue, for an error message."""
+    names = list(known)
+    more = f" and {len(names) - TOLD_NAMES} more" if len(names) > TOLD_NAMES else ""
+    return ", ".join(names[:TOLD_NAMES]) + more if names else "none by name"
+
+
+def _entry(name: str, context: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": name, "object": "model", "created": 0, "owned_by": "genset"}
+    return {**entry, "context_length": context} if context else entry

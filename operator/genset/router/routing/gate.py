@@ -1,0 +1,144 @@
+"""The gate: how many requests are in work, how many may wait, how long; and how many begin in one turn of the loop.
+
+No IO and no clock of its own. Clients take turns in the line, and no client has all places: see `lines` and `shares`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from genset.router.backends.lines import Lines
+from genset.router.config import LimitsConfig
+from genset.router.errors import FULL_SECONDS, error
+from genset.router.routing.shares import ALPHA, Shares
+
+W = TypeVar("W")
+
+#: Requests that begin before the event loop has its next turn. While more than 1,024 sockets are ready libuv reads on,
+#: up to 48 times as many (`uv__io_poll` in its src/unix/linux.c), and timers and new connections wait: for seconds where
+#: each answer of a backend lets another request begin, whose answer is there before the others were read.
+BEGUN_AT_ONCE: Final = 256
+
+UNTIL_CONFIGURED_BYTES: Final = 64 * 1024 * 1024  # that bodies may take
+#: Of the pod's memory: a quarter for bodies, which are there once more while backends take them, and a quarter for the
+#: process itself. What these leave is for the one body that is being read.
+_SHARES: Final = 4
+ROUTER_FULL: Final = error(
+    "router_overloaded", "the router is full: limits.maxInFlight and maxQueued", retry_after=FULL_SECONDS
+)
+
+
+def most_body_bytes(limits: LimitsConfig) -> int:
+    """Bytes that are held for clients, bodies above all; the largest body always fits into one client's share."""
+    return max(limits.memory_bytes // _SHARES, limits.max_body_bytes + limits.max_body_bytes // ALPHA + 1024 * 1024)
+
+
+def room_bytes(limits: LimitsConfig) -> int:
+    """Bytes of all bodies together with what is made of one of them to read it."""
+    return max(limits.memory_bytes - limits.memory_bytes // _SHARES, 3 * limits.max_body_bytes)
+
+
+class Gate(Generic[W]):
+    """`W` is whatever waits. `begin` is called for a waiter whose turn has come, `soon` for what the loop is to call.
+
+    `evict` is called for a waiter whose place in a full line somebody else gets; it is to `leave` at once. Without it a
+    full line is full for everybody.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[W], None],
+        soon: Callable[[Callable[[], None]], object],
+        evict: Callable[[W], None] | None = None,
+    ) -> None:
+        self._begin = begin
+        self._soon = soon
+        self._evict = evict
+        self.limits = LimitsConfig()
+        self._places = Shares(self.limits.max_in_flight)
+        self._waiting: Lines[W] = Lines()
+        self._may_begin = BEGUN_AT_ONCE
+        self._turn_asked = False
+
+    @property
+    def in_flight(self) -> int:
+        return self._places.taken
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+    def enter(self, waiter: W, now: float, origin: str = "") -> bool:
+        """A place at once, or one in the line; False when the line is full. `origin`: whose it is."""
+        if self._may_begin and self._places.takes(origin):
+            self._start(waiter)
+            return True
+        begin_soon = 0 if self._may_begin else max(0, self._places.most - self._places.taken)
+        if len(self._waiting) >= self.limits.max_queued + begin_soon and not self._make_room(origin):
+            return False
+        self._waiting.add(waiter, origin, now)
+        self._admit()
+        return True
+
+    def leave(self, waiter: W, origin: str = "") -> None:
+        """A request ended: the next one's turn; or a waiter went away. Once for each that entered, as whose it did."""
+        waiting = self._waiting
+        if waiting and waiter in waiting:
+            waiting.remove(waiter)
+            return
+        self._places.give(origin)
+        if waiting:
+            self._admit()
+
+    def overdue(self, now: float) -> list[W]:
+        """Waiters whose patience (`queue_seconds`) is over. They are still to `leave`."""
+        late: list[W] = []
+        for line in self._waiting.since():
+            for waiter, since in line:
+                if now - since < self.limits.queue_seconds:
+                    break
+                late.append(waiter)
+        return late
+
+    def set_limits(self, limits: LimitsConfig) -> None:
+        """New limits; a higher one lets waiters in."""
+        self.limits = limits
+        self._places.most = limits.max_in_flight
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._places.taken < self._places.most:
+            if not self._may_begin:
+                if not self._turn_asked:
+                    self._turn_asked = True
+                    self._soon(self._next_turn)
+                return
+            origin = self._next()
+            if origin is None:
+                return
+            self._start(self._waiting.pop(origin))
+
+    def _next(self) -> str | None:
+        """Whose turn it is, of those who may have another place. It is theirs."""
+        for origin in self._waiting.origins:
+            if self._places.takes(origin):
+                return origin
+        return None
+
+    def _make_room(self, origin: str) -> bool:
+        """Whether somebody in a full line has made way for a client who has fewer in it."""
+        last = self._waiting.making_way(origin) if self._evict is not None else None
+        if last is None or self._evict is None:
+            return False
+        self._evict(last)
+        return last not in self._waiting
+
+    def _start(self, waiter: W) -> None:
+        self._may_begin -= 1
+        self._begin(waiter)
+
+    def _next_turn(self) -> None:
+        self._turn_asked = False
+        self._may_begin = BEGUN_AT_ONCE
+        self._admit()

@@ -1,0 +1,253 @@
+"""The table: which route takes a request, and in which order its backends are candidates.
+
+Pure: built from a RouterConfig and the backends' states; swapped whole by one assignment. A request keeps the table it
+began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import orjson
+
+from genset.router.backends.backend import Backend
+from genset.router.config import ColdStartConfig, FailoverConfig, MatchConfig, RouteConfig, RouterConfig
+from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
+from genset.router.machine.answer_room import SMALL_ANSWER_TOKENS, limit_of
+from genset.router.machine.decisions import Candidate
+from genset.router.machine.trail import evidence
+from genset.router.routing.catalogue import catalogue, some_names
+
+MODEL_BYTES: Final = 256  # of a model's name; a longer one is nobody's
+MODELS_KEPT: Final = 1024  # whose routes are remembered
+BYTES_PER_TOKEN: Final = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route with its backends looked up, and whatever most requests want to know of its configuration: an attribute of a
+    model of pydantic's takes twenty times as long to read. `plain`: matches by model name alone."""
+
+    config: RouteConfig
+    name: str
+    exact: frozenset[str]
+    prefixes: tuple[str, ...]
+    any_model: bool
+    plain: bool
+    tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # with weights
+    fixed: list[Candidate] | None  # the order of every request that all can hold, where no weights change it
+    holds: int | None  # tokens that the smallest of them can hold
+    max_input_tokens: int | None
+    headers: tuple[tuple[bytes, bytes], ...]  # that must be there: names, lower case, and values
+    failover: FailoverConfig
+    total_seconds: float
+    cold_start: ColdStartConfig
+    reads_prompt: bool  # a backend's balancing wants to know how the prompt begins
+    prefix_tokens: int  # and with how many tokens, at most
+    wait_when_full: bool
+
+    def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether all conditions hold. Header names are lower case."""
+        if not (self.any_model or model in self.exact or model.startswith(self.prefixes or ("\0",))):
+            return False
+        if self.plain:
+            return True
+        if self.max_input_tokens is not None and tokens > self.max_input_tokens:
+            return False
+        for name, value in self.headers:  # noqa: SIM110 (few routes have one)
+            if headers.get(name) != value:
+                return False
+        return True
+
+
+@final
+class Plan:
+    """What POLICY decided: the route and the frozen list. `skipped`: why a better backend is not in it."""
+
+    __slots__ = ("candidates", "route", "skipped")
+
+    def __init__(self, route: Route, candidates: list[Candidate], skipped: str = "") -> None:
+        self.route = route
+        self.candidates = candidates
+        self.skipped = skipped
+
+
+class Table:
+    """Everything that a request looks up."""
+
+    def __init__(self, config: RouterConfig, backends: Mapping[str, Backend], config_hash: str) -> None:
+        self.config = config
+        self.backends = dict(backends)
+        self.hash = config_hash
+        self.routes = tuple(_route(route, backends) for route in config.routes)
+        self._by_model: dict[str, tuple[Route, ...]] = {}
+        self.models = tuple(
+            dict.fromkeys(m for route in config.routes for m in route.match.models if not m.endswith("*"))
+        )
+        self.named = frozenset(self.models)
+        self.catalogue = catalogue(self.routes)
+
+    def plan(
+        self,
+        model: str,
+        tokens: int,
+        answer_tokens: int,
+        headers: Mapping[bytes, bytes],
+        random: Callable[[], float],
+    ) -> Plan | ErrorAnswer:
+        """The first route that takes the request, and its candidates; or the error of POLICY."""
+        if is_too_long(model):
+            return error(
+                "policy_model_not_found",
+                f"no route takes model {model[:128]!r}…: its name is longer than {MODEL_BYTES} bytes",
+            )
+        for route in self._routes_of(model):
+            if route.plain or route.takes(model, tokens, headers):
+                return _order(route, tokens, answer_tokens, random)
+        return error(
+            "policy_model_not_found",
+            f"no route takes model {model[:128]!r} with these headers and {tokens} input tokens; "
+            f"models: {some_names(self.catalogue)}",
+        )
+
+    def _routes_of(self, model: str) -> tuple[Route, ...]:
+        routes = self._by_model.get(model)
+        if routes is None:
+            routes = tuple(r for r in self.routes if r.any_model or model in r.exact or model.startswith(r.prefixes))
+            if len(self._by_model) < MODELS_KEPT:  # clients choose the names
+                self._by_model[model] = routes
+        return routes
+
+
+def is_too_long(model: str) -> bool:
+    """Whether a model's name is longer than any that is looked up."""
+    size = len(model)
+    return size > MODEL_BYTES or (4 * size > MODEL_BYTES and len(model.encode()) > MODEL_BYTES)
+
+
+def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
+    match: MatchConfig = config.match
+    exact = frozenset(m for m in match.models if not m.endswith("*"))
+    prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))
+    tiers = tuple(
+        tuple((_candidate(backends[b.backend], index), b.weight) for b in tier)
+        for index, tier in enumerate(tier for tier in config.tiers if tier)
+    )
+    contexts = [c.backend.context_tokens for tier in tiers for c, _ in tier if c.backend.context_tokens is not None]
+    return Route(
+        config=config,
+        name=config.name,
+        exact=exact,
+        prefixes=prefixes,
+        any_model=not match.models or "" in prefixes,
+        plain=match.max_input_tokens is None and not match.headers,
+        tiers=tiers,
+        max_input_tokens=match.max_input_tokens,
+        headers=tuple((header.name.lower().encode(), header.value.encode()) for header in match.headers),
+        failover=config.failover,
+        total_seconds=config.failover.total_seconds,
+        cold_start=config.cold_start,
+        fixed=[tier[0][0] for tier in tiers] if tiers and all(len(tier) == 1 for tier in tiers) else None,
+        holds=min(contexts, default=None),
+        reads_prompt=any(candidate.backend.prefix_tokens for tier in tiers for candidate, _ in tier),
+        prefix_tokens=max((c.backend.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),
+        wait_when_full=config.when_full == "Wait",
+    )
+
+
+def _candidate(backend: Backend, tier: int) -> Candidate:
+    return Candidate(backend, tier, evidence(backend.name, tier, "", [f"{backend.name}:ok"]))
+
+
+def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) -> Plan | ErrorAnswer:
+    if route.fixed is not None and (route.holds is None or tokens + answer <= route.holds):
+        return Plan(route, route.fixed)
+    if not route.tiers:
+        return error(
+            "policy_no_backend",
+            f"route {route.config.name} has no backend: none of the deployments that its tiers name is known",
+            retry_after=BROKEN_SECONDS,
+        )
+    candidates: list[Candidate] = []
+    skipped, largest = "", 0
+    house_only = False  # it is too long for a model of the house, and that may not send it to a cloud
+    for tier in route.tiers:
+        for candidate in _shuffle(tier, random):
+            if house_only and not candidate.backend.local:
+                continue
+            holds = candidate.backend.context_tokens
+            if holds is not None and tokens + answer > holds:
+                skipped, largest = "context_too_long", max(largest, holds)
+                house_only = house_only or (candidate.backend.local and "TooLong" not in route.failover.to_cloud_on)
+            else:
+                candidates.append(candidate)
+    if not candidates:
+        room = f", and its answer needs room for {answer}" if tokens <= largest else ""
+        return error(  # OpenAI's words: clients know them, and shorten what they sent
+            "policy_context_too_long",
+            f"This model's maximum context length is {largest} tokens. However, your request has about {tokens} input "
+            f"tokens{room}. Please reduce the length of the messages.",
+        )
+    return Plan(route, candidates, skipped if candidates[0].tier > 0 else "")
+
+
+def _shuffle(tier: tuple[tuple[Candidate, int], ...], random: Callable[[], float]) -> Sequence[Candidate]:
+    """By weighted chance; weight 0 last. Efraimidis and Spirakis (2006): order by u^(1/w)."""
+    if len(tier) == 1:
+        return (tier[0][0],)
+    keyed = [(random() ** (1.0 / weight) if weight else -1.0, candidate) for candidate, weight in tier]
+    keyed.sort(key=lambda pair: -pair[0])
+    return [candidate for _, candidate in keyed]
+
+
+def estimate_tokens(request: dict[str, Any]) -> int:
+    """Tokens of the prompt: bytes of its text / 4, tool definitions included, images and audio not."""
+    size = 0
+    messages = request.get("messages")
+    if type(messages) is list:
+        for message in messages:
+            if type(message) is dict:
+                content = message.get("content")
+                if type(content) is str and content.isascii():  # almost always
+                    size += len(content)
+                else:
+                    size += _text_bytes(content)
+                if "tool_calls" in message:
+                    size += _json_bytes(message["tool_calls"])
+    if "prompt" in request:
+        size += _text_bytes(request["prompt"])
+    if "input" in request:
+        size += _text_bytes(request["input"])
+    if "suffix" in request:
+        size += _text_bytes(request["suffix"])
+    if "tools" in request:
+        size += _json_bytes(request["tools"])
+    return size // BYTES_PER_TOKEN
+
+
+def _json_bytes(value: Any) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # integers beyond 64 bits, halves of characters
+        return len(repr(value))
+
+
+def _text_bytes(value: Any, depth: int = 3) -> int:
+    """Text in a string, in content parts, in a batch; no deeper than the API nests (hostile bodies do)."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, list) and depth:
+        if value and isinstance(value[0], int):  # already tokens
+            return BYTES_PER_TOKEN * len(value)
+        return sum(_text_bytes(part.get("text") if isinstance(part, dict) else part, depth - 1) for part in value)
+    return 0
+
+
+def answer_tokens(request: dict[str, Any]) -> int:
+    """Tokens of the answer that a backend must have room for to be asked: what the client wants, if that is little.
+
+    A limit is not used up: few answers come near it. 0 where the client does not say.
+    """
+    return min(limit_of(request), SMALL_ANSWER_TOKENS)

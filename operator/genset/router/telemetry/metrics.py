@@ -1,0 +1,113 @@
+"""Counters and histograms of the router: plain numbers on the hot path, rendered by `exposition`.
+
+Labels are names from the configuration and words of closed vocabularies, never a client's input.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from genset.router.backends.histograms import ADDED_SECONDS, BackendNumbers, Histogram
+from genset.router.backends.use import NOBODY, Asked, Key, Use
+
+if TYPE_CHECKING:
+    from genset.router.exchange.exchange import Exchange
+
+FOLDED_ANSWERS: Final = 256  # at once: few enough to stay in the processor's cache
+
+
+class Metrics:
+    """All numbers of this process."""
+
+    def __init__(self) -> None:
+        self._backends: dict[str, BackendNumbers] = {}
+        self.answers: dict[tuple[str, int, str], int] = {}  # by route, status, error word
+        self.failovers: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # route, backend that answered, why
+        self.continuations: defaultdict[str, int] = defaultdict(int)  # broken streams, by outcome
+        self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was whole, by error word
+        self.made_way = {"body": 0, "connection": 0, "line": 0}  # for another client, by what was scarce
+        self.uses: dict[Key, Use] = {}
+        self.requests: list[float] = []  # to be folded into `added_request`
+        self.held: list[float] = []  # to be folded into `added_answer`
+        self.added_request = Histogram(ADDED_SECONDS)
+        self.added_answer = Histogram(ADDED_SECONDS)
+        self.loop_lag = Histogram(ADDED_SECONDS)
+        self.spans = {"exported": 0, "lost": 0}  # counted by the exporter's thread
+        self.reloads = 0
+        self.reload_failures = 0
+        self.log_lines_dropped = 0
+
+    def backend(self, name: str) -> BackendNumbers:
+        found = self._backends.get(name)
+        if found is None:
+            found = self._backends[name] = BackendNumbers()
+        return found
+
+    @property
+    def backends(self) -> dict[str, BackendNumbers]:
+        return self._backends
+
+    def fold(self) -> None:
+        """Sorts what the hot path has only put down. Once a second, and before anybody reads."""
+        for use in self.uses.values():
+            use.fold()
+        self._fold_added()
+
+    def _fold_added(self) -> None:
+        for histogram, values in ((self.added_request, self.requests), (self.added_answer, self.held)):
+            histogram.add(values)
+            values.clear()
+
+    def use(self, operation: str, model: str, asked: Asked) -> Use:
+        """The numbers of these labels; they outlive the backend's configuration."""
+        found = self.uses.get((operation, model, asked))
+        if found is None:
+            numbers = self.backend(asked.backend) if asked is not NOBODY else None
+            found = self.uses[operation, model, asked] = Use(numbers)
+        return found
+
+    def answered(self, route: str, status: int, word: str) -> None:
+        """Counts an answer; `route` is empty where none took the request."""
+        key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart, and makes it anew for each use
+        self.answers[key] = self.answers.get(key, 0) + 1
+
+    def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:
+        """Books a request that has ended: with `word`, or with a whole answer where that is empty."""
+        self.answered(exchange.route, status, word)
+        received = exchange.received
+        first = exchange.first_token - received if exchange.first_token and not exchange.in_one_piece else 0.0
+        prompt, completion = exchange.tokens
+        machine = exchange.routed
+        candidate = machine.candidate if machine is not None else None
+        if candidate is None:
+            use = self.use(exchange.operation, exchange.named, NOBODY)
+        else:
+            backend = candidate.backend
+            numbers = backend.numbers
+            numbers.prompt_tokens += prompt
+            numbers.tokens += max(0, completion - exchange.booked)
+            labels = exchange.operation, exchange.named
+            found = backend.uses.get(labels)
+            if found is None:
+                found = backend.uses[labels] = self.use(*labels, backend.asked)
+            use = found
+            if word:
+                if first:
+                    numbers.first_token.observe(first)
+            else:
+                numbers.requests += 1
+                if candidate.tier > 0 and machine is not None:
+                    self.failovers[(exchange.route, backend.name, machine.reason)] += 1
+            if exchange.sent_at:
+                self.requests.append(exchange.sent_at - received)
+                if len(self.requests) >= FOLDED_ANSWERS:
+                    self._fold_added()
+                if exchange.held:
+                    self.held.append(exchange.held)
+        if word:
+            use.failed.append((word, now - received))
+        else:
+            use.whole.append((now - received, first, prompt, completion))
+            if len(use.whole) >= FOLDED_ANSWERS:
+                use.fold()

@@ -1,0 +1,1 @@
+"""Tasks that only wait look after endpoints, outages and suspicions."""

@@ -1,0 +1,140 @@
+"""Works the outage switches: looks at the house on each sweep, probes the cloud while it is down, tells what flipped.
+
+The decisions are `outage`'s; here are the connection attempts, the log, and the views for /-/state, /-/config and
+/metrics. The switches outlive configurations, as an outage does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import Cause
+from genset.router.backends.outage import CloudSwitch, HouseSwitch, Scope, Switch
+from genset.router.backends.suspicion import Refusal
+from genset.router.http.connect import ConnectFailed, Connector
+
+log = logging.getLogger(__name__)
+
+_OUTAGES = (Cause.AUTH, Cause.MODEL)  # refusals that only a person can end; others pass by themselves
+
+
+class OutageWatch:
+    """The two switches of one router. `now` is monotonic, `wall` the time of day."""
+
+    def __init__(self, now: Callable[[], float], wall: Callable[[], float]) -> None:
+        self.cloud = CloudSwitch()
+        self.house = HouseSwitch()
+        self._now = now
+        self._wall = wall
+        self._backends: Mapping[str, Backend] = {}
+        self._probe: asyncio.Task[None] | None = None
+
+    def switch_of(self, kind: str) -> Switch:
+        """The switch of a backend's side."""
+        return self.cloud if kind == "cloud" else self.house
+
+    def take(self, backends: Mapping[str, Backend]) -> None:
+        """The backends of a configuration that has just been taken."""
+        self._backends = backends
+        self.cloud.set_hosts([backend.server_name for backend in backends.values() if not backend.local])
+        self._look(self._now())
+
+    def sweep(self, connector: Connector) -> None:
+        """Ten times a second."""
+        now = self._now()
+        self._look(now)
+        host = self.cloud.due(now) if self._probe is None else None
+        if host is not None:
+            backend = next(b for b in self._backends.values() if not b.local and b.server_name == host)
+            self._probe = asyncio.get_running_loop().create_task(self._reach(connector, backend))
+        for switch in (self.cloud, self.house):
+            for flip in switch.news:
+                if flip.down:
+                    log.warning("Opened the %s switch: %s", switch.word.replace("_", "-"), flip.detail)
+                else:
+                    log.info("Closed the %s switch: %s", switch.word.replace("_", "-"), flip.detail)
+            switch.news.clear()
+
+    def _look(self, now: float) -> None:
+        house = (backend for backend in self._backends.values() if backend.local and not backend.rests)
+        self.house.look(now, [(backend.name, backend.is_down(now)) for backend in house])
+
+    def stop(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+
+    async def _reach(self, connector: Connector, backend: Backend) -> None:
+        """One probe: a real connection, TLS and proxy included, with the time that an attempt has. Nothing is asked."""
+        good = False
+        try:
+            async with asyncio.timeout(backend.connect_seconds):
+                connection = await connector.open(backend, backend.endpoints[0])
+            connection.drop()
+            good = True
+        except (ConnectFailed, OSError) as problem:  # TimeoutError is one, too
+            log.debug("Probed %s in vain: %s", backend.server_name, problem)
+        except Exception:
+            log.exception("Failed to probe %s", backend.server_name)
+        finally:
+            self._probe = None
+        self.cloud.probed(backend.server_name, good)
+
+    # What it tells
+
+    def view(self) -> list[dict[str, Any]]:
+        """What is down, worst first: sides, then backends that refuse us, by name. `since` is RFC 3339."""
+        sides = [
+            {"scope": switch.scope, "since": self._since(switch.opened_at), "detail": switch.detail}
+            for switch in (self.cloud, self.house)
+            if switch.down
+        ]
+        refused = [
+            {
+                "scope": Scope.BACKEND,
+                "backend": backend.name,
+                "cause": refusal.cause,
+                "since": self._since(refusal.since),
+                "detail": refusal.detail,
+            }
+            for backend, refusal in self._refused()
+        ]
+        return sides + refused
+
+    def unknown(self) -> list[str]:
+        """Sides of which this process cannot tell whether they are down: it has never seen them up."""
+        return [switch.scope for switch in (self.cloud, self.house) if not switch.known]
+
+    def metrics(self) -> Iterator[Metric]:
+        gauge = GaugeMetricFamily(
+            "genset_router_outage",
+            "1 while the side is passed over (scope Cloud, House); backends that refuse the key or model (Backend).",
+            labels=["scope"],
+        )
+        flips = CounterMetricFamily(
+            "genset_router_outage_flips", "Times that an outage switch opened or closed.", labels=["scope"]
+        )
+        for switch in (self.cloud, self.house):
+            gauge.add_metric([switch.scope], int(switch.down))
+            flips.add_metric([switch.scope], switch.flips)
+        gauge.add_metric([Scope.BACKEND], sum(1 for _ in self._refused()))
+        yield gauge
+        yield flips
+
+    def _refused(self) -> Iterator[tuple[Backend, Refusal]]:
+        """Backends that refuse the router, by name, each with the first of its refusals."""
+        now = self._now()
+        for _, backend in sorted(self._backends.items()):
+            refusals = [found for found in backend.refusals.all(now) if found.cause in _OUTAGES]
+            if refusals:
+                yield backend, refusals[0]
+
+    def _since(self, at: float) -> str:
+        moment = datetime.fromtimestamp(self._wall() - (self._now() - at), UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

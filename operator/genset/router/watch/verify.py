@@ -1,0 +1,191 @@
+"""Asks backends for the router itself: whether what callers met is true, and whether what fell is back.
+
+A suspicion is settled at once, by one request without a byte of any client. A refused key is looked at with the list of
+models first, which costs nothing; whatever that leaves open, and every other suspicion, with the least answer there is.
+While a breaker is open a cloud is asked for its list of models every few seconds, and a backend that refuses the router
+every twenty seconds. Nothing runs while nothing is suspected or down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import OPEN_MOST_PROBED_SECONDS, Cause, State
+from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.outcomes import Failure, Mark, Outcome
+from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.events import begins_stream
+from genset.router.dialects.openai.in_band import INSIDE
+from genset.router.dialects.openai.whole_answer import fault_of
+from genset.router.http.connect import ConnectFailed, Connector, NothingLeft
+from genset.router.machine.classify import ERROR_BODY_BYTES, classify, classify_in_band
+from genset.router.watch.own_request import APIS, OwnAnswer, get, least_answer
+
+log = logging.getLogger(__name__)
+
+MODELS: Final = "/models"
+LOOK_SECONDS = 5.0  # between two free probes of a cloud whose breaker is open
+UNLISTED_SECONDS = 15.0  # of failing lists of models, before it is asked for the least answer
+LEAST_SECONDS = 3.0  # that a request of the router's own may take, however fast the backend usually is
+USUAL_FACTOR: Final = 2.0  # times the slowest hundredth of recent first tokens
+_NO_LIST: Final = (404, 405, 501)  # there is no list of models, so nothing is free
+#: A restricted key may ask for answers and not for the list (OpenAI: 401, "Missing scopes: api.model.read").
+_LACKS_SCOPE: Final = re.compile(r"scope|permission", re.IGNORECASE)
+
+
+class Verifier:
+    """The requests of the router's own to one backend. `now`: the router's monotonic seconds; `random` in [0, 1)."""
+
+    def __init__(
+        self, backend: Backend, connector: Connector, now: Callable[[], float], random: Callable[[], float]
+    ) -> None:
+        self._backend = backend
+        self._connector = connector
+        self._now = now
+        self._random = random
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._recovering = False
+        self._lists_models = backend.config.url is not None
+        self._asked_at = -UNLISTED_SECONDS  # when it was last asked for an answer because its list failed
+
+    def start(self) -> None:
+        self._backend.ask = self._begin_verification
+        self._backend.fell = self._begin_recovery
+
+    def stop(self) -> None:
+        self._backend.ask = self._backend.fell = None
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _begin_verification(self, endpoint: Endpoint, path: str) -> None:
+        self._run(self._verify(endpoint, path))
+
+    def _begin_recovery(self) -> None:
+        if not self._recovering:
+            self._recovering = True
+            self._run(self._recover())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # A suspicion
+
+    async def _verify(self, endpoint: Endpoint, path: str) -> None:
+        backend, began = self._backend, self._now()
+        failure: Failure | None = Failure(Outcome.EXHAUSTED, "the router could not ask")
+        only_here = False
+        elsewhere = backend.suspicion.elsewhere(path, began)
+        try:
+            if elsewhere:
+                failure, other = await asyncio.gather(self._settled(endpoint, path), self._least(endpoint, elsewhere))
+                only_here = other is None
+            else:
+                failure = await self._settled(endpoint, path)
+        except Exception:
+            log.exception("Failed to ask backend %s for the router itself", backend.name)
+        finally:
+            backend.verified(endpoint, path, failure, self._now(), began, only_here=only_here)
+        if failure is None:
+            log.info("Asked backend %s about a suspicion: it answers", backend.name)
+        else:
+            log.warning("Asked backend %s about a suspicion: %s", backend.name, failure.detail)
+
+    async def _settled(self, endpoint: Endpoint, path: str) -> Failure | None:
+        if self._lists_models and self._backend.key and self._backend.suspicion.is_heard(Cause.AUTH):
+            listed = await self._asked(get(self._connector, self._backend, endpoint, self._backend.base_path + MODELS))
+            if listed is not None and listed.status == 401 and not _LACKS_SCOPE.search(listed.words):
+                return listed
+        return await self._least(endpoint, path)
+
+    async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
+        return await self._asked(least_answer(self._connector, self._backend, endpoint, path), APIS[path].part)
+
+    async def _asked(self, asking: Coroutine[Any, Any, OwnAnswer], part: str = "") -> Failure | None:
+        """What a request of our own met; None if it was answered: with this list, if it is to hold one."""
+        try:
+            async with asyncio.timeout(self._patience()):
+                answer = await asking
+        except TimeoutError:
+            return Failure(Outcome.TOO_LATE, "did not answer the router's own request in time")
+        except NothingLeft as problem:
+            return Failure(Outcome.EXHAUSTED, problem.detail)
+        except ConnectFailed as problem:
+            return Failure(Outcome.UNREACHABLE, problem.detail)
+        except OSError as problem:
+            return Failure(Outcome.UNREACHABLE, str(problem))
+        if 200 <= answer.status < 300:
+            return self._fault(answer.body, part) if part else None
+        return classify(answer.status, answer.headers, answer.body, self._backend.model, wall=time.time(), may_wait=0.0)
+
+    def _fault(self, body: bytes, part: str) -> Failure | None:
+        """Why a 200 is no answer; None if it is one."""
+        if len(body) >= ERROR_BODY_BYTES or begins_stream(body):
+            return None  # more than a refusal, or a server that streams unasked
+        fault = fault_of(body, True, part=part)
+        if isinstance(fault, dict):
+            return classify_in_band(fault, f"{INSIDE} a 200", self._backend.model)
+        return Failure(Outcome.INVALID_RESPONSE, fault, 200) if fault is not None else None
+
+    def _patience(self) -> float:
+        usual = self._backend.first_tokens.p99
+        longest = self._backend.first_token_seconds(1)
+        return (
+            min(longest, self._backend.connect_seconds + max(LEAST_SECONDS, USUAL_FACTOR * usual)) if usual else longest
+        )
+
+    # A return
+
+    async def _recover(self) -> None:
+        backend = self._backend
+        try:
+            while backend.breaker.view(self._now()) is not State.CLOSED or backend.refusals.known:
+                await asyncio.sleep(LOOK_SECONDS * (0.9 + 0.2 * self._random()))
+                try:
+                    await self._look()
+                except Exception:
+                    log.exception("Failed to look after backend %s", backend.name)
+        finally:
+            self._recovering = False
+
+    async def _look(self) -> None:
+        backend, now = self._backend, self._now()
+        if not backend.endpoints:
+            return
+        endpoint = backend.endpoints[0]
+        for refusal in backend.refusals.all(now):
+            if now >= refusal.probe_at and backend.suspicion.may_ask(now):
+                refusal.probe_at = now + refusal.probe_seconds
+                await self._verify(endpoint, refusal.met_on)
+        if not self._lists_models or backend.health_path is not None or backend.breaker.cause is not Cause.FAILURES:
+            return
+        met = await self._asked(get(self._connector, backend, endpoint, backend.base_path + MODELS))
+        if met is not None and met.status in _NO_LIST:
+            self._lists_models = False
+            return
+        backend.breaker.most_open = OPEN_MOST_PROBED_SECONDS
+        now = self._now()
+        if met is None or (met.status and met.rule.mark is not Mark.BACKEND and met.rule.mark is not Mark.ENDPOINT):
+            backend.breaker.hope(now)
+        elif met.outcome is not Outcome.EXHAUSTED and not await self._answers_without_list(endpoint):
+            backend.breaker.despair(self._now(), self._now() + LOOK_SECONDS)
+
+    async def _answers_without_list(self, endpoint: Endpoint) -> bool:
+        """Whether a backend whose list of models fails gives answers all the same; looked at rarely, because it may cost."""
+        backend, now = self._backend, self._now()
+        if now - max(self._asked_at, backend.breaker.opened_at) < UNLISTED_SECONDS:
+            return False
+        self._asked_at = now
+        path = backend.suspicion.latest or Api.CHAT.path
+        if await self._least(endpoint, path) is not None:
+            return False
+        self._lists_models = False  # its list says nothing of it
+        backend.verified(endpoint, path, None, self._now(), now)
+        return True

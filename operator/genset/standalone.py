@@ -1,0 +1,276 @@
+"""`genset router -f`: from resource files, exactly as applied to a cluster, to a configuration. No cluster anywhere.
+
+Goes through the same types, the same checks and the same builder as the operator, so that a policy that works on a
+laptop works in a cluster. What an operator would put into a condition is refused here, with file, object, field and
+remedy.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from genset import names
+from genset.api.backend import Continuation
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.routepolicy import RoutePolicy
+from genset.desired import router_config
+from genset.desired.context import RoutePolicyContext, Settings
+from genset.engines import engine_of, managed_engine_of
+from genset.router.backends.credentials import Credentials
+from genset.router.config import ConfigRejected, config_hash
+from genset.router.process.advice import describe
+from genset.router.process.reload import Loaded, folder_stamp, stamp
+from genset.status.refs import check_route_policy
+
+KINDS = (names.ROUTE_POLICY, names.MODEL_DEPLOYMENT, "Secret")
+_SECRET_FIELDS = {"apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"}
+
+
+@dataclass
+class Documents:
+    """What the files hold, by kind and name."""
+
+    policies: dict[str, tuple[Path, RoutePolicy]] = field(default_factory=dict)
+    deployments: dict[str, tuple[Path, ModelDeployment]] = field(default_factory=dict)
+    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+
+class FilesSource:
+    """Resource files as a source of configurations; changes to them are taken while running.
+
+    `endpoints`: ModelDeployment name -> base URL without /v1. `secrets_dir`: one folder per Secret, one file per key,
+    for Secrets that no file holds.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], policy: str | None, endpoints: Mapping[str, str], secrets_dir: Path | None
+    ) -> None:
+        self._files = tuple(files)
+        self._policy = policy
+        self._endpoints = dict(endpoints)
+        self._secrets_dir = secrets_dir
+
+    def fingerprint(self) -> object:
+        folders: object = None
+        if self._secrets_dir is not None and self._secrets_dir.is_dir():
+            folders = [folder_stamp(folder) for folder in sorted(self._secrets_dir.iterdir()) if folder.is_dir()]
+        return [stamp(path) for path in self._files], folders
+
+    def load(self) -> Loaded:
+        documents = Documents()
+        for path in self._files:
+            for place, document in read_documents(path):
+                add(documents, path, place, document)
+        path, policy = self._chosen(documents)
+        policy = self._by_engine(documents, policy)
+        context = RoutePolicyContext(
+            settings=Settings(image="none"),
+            deployments=self._deployments(documents, policy),
+            secrets={**self._folder_secrets(), **documents.secrets},
+        )
+        problems = [problem.message for problem in check_route_policy(policy, context)]
+        problems += self._unplaced(policy, context)
+        missing = [b for b in policy.spec.backends if b.deployment and b.deployment.name not in context.deployments]
+        if missing and missing[0].deployment:
+            name = missing[0].deployment.name
+            problems.append(f"without a cluster, --endpoint {name}=http://HOST:PORT says where a deployment answers")
+        if problems:
+            raise ConfigRejected(f"{path}: RoutePolicy {policy.metadata.name}: {'; '.join(problems)}")
+        # A uid in a file is another router's: it was read from a cluster.
+        config = router_config.build(policy, context).model_copy(update={"site": None})
+        files = router_config.credential_files(policy, context)
+        return Loaded(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))
+
+    def _chosen(self, documents: Documents) -> tuple[Path, RoutePolicy]:
+        found = documents.policies
+        if self._policy is not None:
+            if self._policy not in found:
+                there = ", ".join(sorted(found)) or "none"
+                raise ConfigRejected(f"--policy {self._policy}: no such RoutePolicy in the files (there: {there})")
+            return found[self._policy]
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if not found:
+            shown = ", ".join(str(path) for path in self._files)
+            raise ConfigRejected(f"{shown}: no RoutePolicy in there; give the file that holds it with -f")
+        raise ConfigRejected(f"the files hold RoutePolicies {', '.join(sorted(found))}; choose one with --policy NAME")
+
+    def _deployments(self, documents: Documents, policy: RoutePolicy) -> dict[str, ModelDeployment]:
+        """Those of the files, with --endpoint's address where one is given; --endpoint alone makes one, too."""
+        named = {b.deployment.name for b in policy.spec.backends if b.deployment is not None}
+        for name in self._endpoints:
+            if name not in named and name not in documents.deployments:
+                there = ", ".join(sorted(named)) or "none"
+                raise ConfigRejected(
+                    f"--endpoint {name}: no backend of RoutePolicy {policy.metadata.name} names this deployment "
+                    f"(named: {there})"
+                )
+        deployments = {name: found for name, (_, found) in documents.deployments.items()}
+        for name, url in self._endpoints.items():
+            deployments[name] = _placed_at(name, url, deployments.get(name), policy)
+        return deployments
+
+    def _by_engine(self, documents: Documents, policy: RoutePolicy) -> RoutePolicy:
+        """The policy, where --endpoint places a deployment that says its engine: writing on by that engine's own rule.
+
+        As an external server it would be asked by the rule for those of which nothing is known.
+        """
+        engines = {
+            name: engine_of(documents.deployments[name][1]) for name in self._endpoints if name in documents.deployments
+        }
+        backends = [
+            backend.model_copy(update={"continuation": Continuation(engines[backend.deployment.name].continuation)})
+            if backend.continuation is None and backend.deployment is not None and backend.deployment.name in engines
+            else backend
+            for backend in policy.spec.backends
+        ]
+        return policy.model_copy(update={"spec": policy.spec.model_copy(update={"backends": backends})})
+
+    def _unplaced(self, policy: RoutePolicy, context: RoutePolicyContext) -> Iterator[str]:
+        """Deployments whose pods only a cluster could find."""
+        for backend in policy.spec.backends:
+            found = context.deployments.get(backend.deployment.name) if backend.deployment else None
+            if found is not None and managed_engine_of(found) is not None:
+                name = found.metadata.name
+                yield (
+                    f"spec.backends[{backend.name}].deployment: ModelDeployment {name} runs in a cluster; say where it "
+                    f"answers with --endpoint {name}=http://HOST:PORT"
+                )
+
+    def _folder_secrets(self) -> dict[str, dict[str, bytes]]:
+        folder = self._secrets_dir
+        if folder is None:
+            return {}
+        if not folder.is_dir():
+            raise ConfigRejected(f"--credentials {folder}: no such folder")
+        return {
+            secret.name: {
+                key.name: key.read_bytes()
+                for key in secret.iterdir()
+                if key.is_file() and not key.name.startswith("..")
+            }
+            for secret in folder.iterdir()
+            if secret.is_dir()
+        }
+
+
+def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, document) of a YAML file; List objects are opened. ConfigRejected for anything that is no resource."""
+    try:
+        documents = list(yaml.safe_load_all(path.read_text()))
+    except OSError as problem:
+        raise ConfigRejected(f"{path}: {problem.strerror}") from problem
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise ConfigRejected(f"{path}: not YAML: {' '.join(str(problem).split())}") from problem
+    for number, document in enumerate(documents, 1):
+        if document is None:
+            continue
+        place = f"document {number}"
+        if not isinstance(document, dict):
+            raise ConfigRejected(f"{path}: {place} is no resource; it must begin with apiVersion and kind")
+        if document.get("kind") == "List" and isinstance(document.get("items"), list):
+            for index, item in enumerate(document["items"]):
+                yield f"{place}, items[{index}]", item
+        else:
+            yield place, document
+
+
+def add(documents: Documents, path: Path, place: str, document: dict[str, Any]) -> None:
+    """One document into its kind's place. ConfigRejected names file, object, field and remedy."""
+    kind, version = document.get("kind"), document.get("apiVersion")
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    what = f"{path}: {kind} {name}" if name else f"{path}: {place} ({kind or 'no kind'})"
+    wanted = "v1" if kind == "Secret" else names.API_VERSION
+    if kind not in KINDS:
+        raise ConfigRejected(f"{what}: only {', '.join(KINDS)} belong here; remove it or correct its kind")
+    if version != wanted:
+        raise ConfigRejected(f"{what}: apiVersion {version!r} is not served; write {wanted}")
+    if not isinstance(name, str) or not name:
+        raise ConfigRejected(f"{what}: metadata.name is missing; give it a name")
+    taken: dict[str, set[str]] = {
+        "Secret": set(documents.secrets),
+        names.MODEL_DEPLOYMENT: set(documents.deployments),
+        names.ROUTE_POLICY: set(documents.policies),
+    }
+    if name in taken[kind]:
+        raise ConfigRejected(f"{what}: is there twice; remove one of them")
+    if kind == "Secret":
+        documents.secrets[name] = _secret(what, document)
+        return
+    model = RoutePolicy if kind == names.ROUTE_POLICY else ModelDeployment
+    try:
+        resource = model.model_validate(document, by_alias=True, by_name=False)
+    except ValidationError as problem:
+        raise ConfigRejected(f"{what}: {describe(problem, model, document)}") from problem
+    if isinstance(resource, RoutePolicy):
+        documents.policies[name] = (path, resource)
+    else:
+        documents.deployments[name] = (path, resource)
+
+
+def _secret(what: str, document: dict[str, Any]) -> dict[str, bytes]:
+    unknown = set(document) - _SECRET_FIELDS
+    if unknown:
+        raise ConfigRejected(f"{what}: unknown field {', '.join(sorted(unknown))}; a Secret has data and stringData")
+    content: dict[str, bytes] = {}
+    for key, value in _mapping(what, document, "data").items():
+        try:
+            content[key] = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError) as problem:
+            raise ConfigRejected(
+                f"{what}: data.{key} is not base64; encode it, or write it as text under stringData"
+            ) from problem
+    content.update((key, value.encode()) for key, value in _mapping(what, document, "stringData").items())
+    return content
+
+
+def _mapping(what: str, document: dict[str, Any], name: str) -> dict[str, str]:
+    found = document.get(name) or {}
+    if not isinstance(found, dict):
+        raise ConfigRejected(f"{what}: {name} must map keys to text")
+    for key, value in found.items():
+        if not isinstance(value, str):
+            raise ConfigRejected(f"{what}: {name}.{key} must be text; put it in quotes")
+    return found
+
+
+def _placed_at(name: str, url: str, found: ModelDeployment | None, policy: RoutePolicy) -> ModelDeployment:
+    """A ModelDeployment that answers at `url`: the given one's model and context, run by somebody else."""
+    spec: dict[str, Any] = {"engine": "external", "external": {"url": url}}
+    if found is not None:
+        spec["model"] = found.served_model
+        spec["context"] = found.spec.context.model_dump(by_alias=True)
+        if found.spec.external is not None:
+            spec["external"] = {**found.spec.external.model_dump(by_alias=True, exclude_none=True), "url": url}
+    document = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.MODEL_DEPLOYMENT,
+        "metadata": {"name": name, "namespace": policy.metadata.namespace},
+        "spec": spec,
+    }
+    try:
+        return ModelDeployment.model_validate(document)
+    except ValidationError as problem:
+        raise ConfigRejected(f"--endpoint {name}={url}: {describe(problem, ModelDeployment, document)}") from problem
+
+
+def parse_endpoints(values: Sequence[str]) -> dict[str, str]:
+    """`DEPLOYMENT=URL` pairs. ConfigRejected with an example."""
+    endpoints: dict[str, str] = {}
+    for value in values:
+        name, equals, url = value.partition("=")
+        if not name or not equals or not url.startswith(("http://", "https://")):
+            raise ConfigRejected(f"--endpoint {value}: write DEPLOYMENT=URL, e.g. house-small=http://127.0.0.1:8081")
+        if name in endpoints:
+            raise ConfigRejected(f"--endpoint {name}: given twice; a deployment answers at one URL here")
+        endpoints[name] = url.rstrip("/").removesuffix("/v1")
+    return endpoints
