@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from genset.router.process.run import admin
+from genset.router.process import admin
 from tests.router.running import RunningRouter, config, house, until
 from tests.upstream import client
 from tests.upstream.client import chat
