@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--compiled"):
         return
-    from genset.router import server
+    from genset.router.process import server
 
     if not server.__file__.endswith(".so"):
         raise pytest.UsageError(f"--compiled, but the router on the path is {server.__file__}")
