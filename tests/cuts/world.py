@@ -261,7 +261,7 @@ class World:
         end = self.time + 70
         exchange.begin()
         while not exchange.ended:
-            assert self.time < end, f"hangs: {exchange.machine.phase!r}, {exchange.machine.trail}"
+            assert self.time < end, f"hangs: {exchange.machine.phase!r}, {[step.told() for step in exchange.machine.trail]}"
             if self.pending:
                 self._serve(*self.pending.pop(0))
             elif self.timers and self.timers[0][0] <= self.time:

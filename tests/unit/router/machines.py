@@ -10,6 +10,7 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import BackendConfig, BalancingConfig, DnsEndpoints, FailoverConfig, LocalTarget, UrlTarget
 from genset.router.machine.decisions import Candidate, Try
 from genset.router.machine.machine import RequestMachine
+from genset.router.machine.trail import Step
 
 
 def house(
@@ -57,3 +58,9 @@ def committed(one: RequestMachine, now: float = 1.0) -> RequestMachine:
     one.head()
     one.committed(now)
     return one
+
+
+def steps(*told: str) -> list[Step]:
+    """A trail, from what clients are told of it."""
+    parts = [step.split(":") for step in told]
+    return [Step(backend, word, int(took.removesuffix("ms"))) for backend, word, took in parts]

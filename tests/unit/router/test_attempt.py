@@ -50,7 +50,7 @@ def test_rows(outcome: Outcome, steps: list[str], delay: float) -> None:
         decision = one.failed(1.0 + decision.delay, failure)
     if not steps:
         assert isinstance(decision, Answer) and decision.answer.status == 400
-    assert one.trail[0].startswith(f"house:{outcome.value}:")
+    assert (one.trail[0].backend, one.trail[0].word) == ("house", outcome.value)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.final_error import last_failed, none_tried, seconds_until, story_of
-from tests.unit.router.machines import cloud, house, machine
+from tests.unit.router.machines import cloud, house, machine, steps
 
 MMPROJ = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
 
@@ -22,7 +22,7 @@ def told(outcome: Outcome, *trail: str, words: str = "", status: int = 0, **more
     )
     name = trail[-1].partition(":")[0]
     return last_failed(
-        failure, trail, 7, full=False, late=False, stories=[story_of(name, failure)], **{"hope": False, **more}
+        failure, steps(*trail), 7, full=False, late=False, stories=[story_of(name, failure)], **{"hope": False, **more}
     )
 
 
@@ -75,7 +75,7 @@ def test_who_must_do_what(outcome: Outcome, remedy: str) -> None:
     ids=str,
 )
 def test_what_is_not_the_requests_fault_is_told_as_such(failure: Failure, told_so: bool) -> None:
-    answer = last_failed(failure, [f"c:{failure.outcome.value}:1ms"], 7, full=False, late=False)
+    answer = last_failed(failure, steps(f"c:{failure.outcome.value}:1ms"), 7, full=False, late=False)
     assert ("Nothing is wrong with the request" in answer.message) is told_so
 
 
@@ -151,7 +151,7 @@ def test_every_different_story_is_told_once() -> None:
     one = machine(house(), cloud())
     one.begin(0.0)
     one.stories += ["house answered 500", "house answered 500", "cloud answered 401"]
-    one.trail += ["house:server_error:1ms", "house:server_error:1ms"]
+    one.trail += steps("house:server_error:1ms", "house:server_error:1ms")
     decision = one.failed(0.0, Failure(Outcome.REJECTED, "answered 400", 400))
     assert decision.answer.message.startswith("no backend could answer: house answered 500; cloud answered 401 (")  # type: ignore[union-attr]
 
@@ -196,7 +196,7 @@ def test_who_must_renew_a_key_is_told_whatever_else_is_wrong(outcome: Outcome) -
 def test_an_original_is_handed_on_where_libraries_find_its_words(original: Any, shown: bool, status: int) -> None:
     body = original.encode() if isinstance(original, str) else orjson.dumps(original)
     failure = Failure(Outcome.REJECTED, f"answered {status}", status, body=body, words="bad")
-    trail = ["c:rejected:1ms"]
+    trail = steps("c:rejected:1ms")
     answer = last_failed(failure, trail, 7, full=False, late=False, stories=[story_of("c", failure)])
     assert answer.status == status
     if shown:

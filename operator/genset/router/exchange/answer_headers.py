@@ -16,7 +16,7 @@ from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.request_id import _REQUEST_ID
 from genset.router.machine.decisions import Phase
 from genset.router.machine.machine import RequestMachine
-from genset.router.machine.trail import evidence
+from genset.router.machine.trail import Step, evidence
 
 
 def good_head(
@@ -33,7 +33,7 @@ def good_head(
     if machine.attempts == 1 and candidate.tier == 0:
         told = candidate.evidence
     else:
-        trail = machine.trail if machine.phase == Phase.DONE else [*machine.trail, f"{candidate.backend.name}:ok"]
+        trail = machine.trail if machine.phase == Phase.DONE else [*machine.trail, Step(candidate.backend.name)]
         told = evidence(candidate.backend.name, candidate.tier, machine.reason, trail)
     passed = passed_response_headers(headers, identity)
     return b"HTTP/1.1 200 OK\r\nx-content-type-options: nosniff\r\ncontent-type: %b\r\n%bx-request-id: %b\r\n%b%b" % (

@@ -273,7 +273,9 @@ class Exchange(Calling):
         if self._reply is not None:
             self.tokens = self._reply.tokens()
         machine = self.machine
-        told = in_band(decision.kind, decision.message, machine.trail, partial=machine.continuing)
+        told = in_band(
+            decision.kind, decision.message, [step.told() for step in machine.trail], partial=machine.continuing
+        )
         self.send_events(self.router.mask.hide(told))
         self.close_stream()
         self._end(200, decision.kind.word, False, self.router.now())
@@ -331,6 +333,8 @@ class Exchange(Calling):
             self.begun -= seconds
         if self.first_token:
             self.first_token -= seconds
+        for step in self.routed.trail if self.routed is not None else ():
+            step.at -= seconds
 
     def expire(self, now: float) -> None:
         """Called about ten times a second."""

@@ -18,6 +18,7 @@ from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.errors import VOCABULARY, ErrorKind
 from genset.router.machine.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, Try, Wait
 from genset.router.machine.final_error import last_failed, none_tried, seconds_until, told_story
+from genset.router.machine.trail import Step
 
 _CLOSED: Final = State.CLOSED
 #: Why a backend of the house is passed over (a word for evidence) -> what `toCloudOn` calls it. Others: its breaker is open,
@@ -65,7 +66,6 @@ class Selection:
         "phase",
         "prompt",
         "reason",
-        "recorded",
         "settings",
         "stories",
         "trail",
@@ -92,9 +92,8 @@ class Selection:
         self.last_failure: Failure | None = None
         self.origin = ""  # whose request it is, as lines and suspicions know him
         self.path = ""  # of the API, behind the version segment: a backend may refuse one and serve another
-        self.trail: list[str] = []
+        self.trail: list[Step] = []
         self.stories: list[str] = []  # what attempts came to, in words; written by the wire, which masks them
-        self.recorded: Callable[[], None] | None = None  # who wants to hear of every step of it
         self.continuing = False  # the client has a part of the answer; candidates are asked to write on
         self.cold: Backend | None = None  # at rest: a Wait is for its waking
         self.prompt: Mapping[str, Any] | None = None  # the request, where a backend's balancing reads its prompt
@@ -303,9 +302,7 @@ class Selection:
 
     def _record(self, now: float, word: str) -> None:
         candidate, _ = self._current()
-        self.trail.append(f"{candidate.backend.name}:{word}:{int((now - self._began) * 1000)}ms")
-        if self.recorded is not None:
-            self.recorded()
+        self.trail.append(Step(candidate.backend.name, word, int((now - self._began) * 1000), now))
 
 
 def _alive(backend: Backend) -> bool:

@@ -19,6 +19,7 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.openai.in_band import INSIDE
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.machine.decisions import FULL, Candidate
+from genset.router.machine.trail import Step, told
 
 TOLD_STORIES: Final = 3  # of different failures, the last ones; the trail names them all
 
@@ -72,7 +73,7 @@ def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, aga
 
 def last_failed(
     failure: Failure,
-    trail: Sequence[str],
+    trail: Sequence[Step],
     again: int,
     *,
     full: bool,
@@ -92,7 +93,7 @@ def last_failed(
     if full:
         return error("router_backend_full", f"no place was free: {story}{advice}", retry_after=again)
     kind = failure.rule.kind
-    hope = hope or any(_outcome(step) not in _HOPELESS for step in trail)
+    hope = hope or any(step.word not in _HOPELESS for step in trail)
     if failure.outcome is Outcome.CONTEXT_EXCEEDED and not _says_too_long(failure):
         return ErrorAnswer(kind, failure.words or failure.detail)  # as clients know it, in the server's own words
     if failure.rule.original:
@@ -102,7 +103,7 @@ def last_failed(
             original=failure.body or None,
             status_override=failure.status or None,
         )
-    if kind.word == "provider_rate_limited" and not all(_outcome(step).startswith("rate_limited") for step in trail):
+    if kind.word == "provider_rate_limited" and not all(step.word.startswith("rate_limited") for step in trail):
         kind = VOCABULARY["router_no_backend"]
     if failure.outcome in _NOBODY and _those_of(trail, Outcome.LOOP):
         kind = VOCABULARY["router_loop"]  # who sent the request cannot answer it either: no fault of this site
@@ -125,9 +126,9 @@ def detail_of(failure: Failure) -> str:
     return f'{failure.detail} "{words}"' if words and words not in failure.detail else failure.detail
 
 
-def told_story(stories: Sequence[str], trail: Sequence[str]) -> str:
+def told_story(stories: Sequence[str], trail: Sequence[Step]) -> str:
     """The last different stories, and the trail of all attempts."""
-    steps = ", ".join(trail)
+    steps = told(trail)
     different = list(dict.fromkeys(reversed(stories)))[:TOLD_STORIES]
     return f"{'; '.join(reversed(different))} ({steps})" if different else steps
 
@@ -190,9 +191,5 @@ def _is_not_the_request(word: str, failure: Failure) -> bool:
     return word in _NOT_THE_REQUEST and not failure.detail.startswith(INSIDE)
 
 
-def _outcome(step: str) -> str:
-    return step.split(":")[1]
-
-
-def _those_of(trail: Sequence[str], outcome: Outcome) -> list[str]:
-    return list(dict.fromkeys(step.partition(":")[0] for step in trail if _outcome(step) == outcome.value))
+def _those_of(trail: Sequence[Step], outcome: Outcome) -> list[str]:
+    return list(dict.fromkeys(step.backend for step in trail if step.word == outcome.value))

@@ -388,8 +388,6 @@ class Router:
             machine.prompt = beginning_of(parsed, route.prefix_tokens)
         if route.wait_when_full:
             machine.wait_when_full = True
-        if exchange.span is not None:
-            machine.recorded = exchange.span.attempt_ended
         exchange.placed = True
         if not self.gate.enter(exchange, now, request.payer):
             exchange.placed = False
@@ -406,7 +404,7 @@ class Router:
         self.metrics.finished(exchange, status, word, now)
         self.journal.ended(exchange, status, word, now)
         if exchange.span is not None:
-            exchange.span.end(exchange, status, word)
+            exchange.span.end(exchange, status, word, now)
         if exchange.placed:
             exchange.placed = False
             self.gate.leave(exchange, exchange.request.payer)

@@ -17,7 +17,7 @@ from genset.router.config import ColdStartConfig, FailoverConfig, MatchConfig, R
 from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
 from genset.router.machine.answer_room import SMALL_ANSWER_TOKENS, limit_of
 from genset.router.machine.decisions import Candidate
-from genset.router.machine.trail import evidence
+from genset.router.machine.trail import Step, evidence
 from genset.router.routing.catalogue import catalogue, some_names
 
 MODEL_BYTES: Final = 256  # of a model's name; a longer one is nobody's
@@ -158,7 +158,7 @@ def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
 
 
 def _candidate(backend: Backend, tier: int) -> Candidate:
-    return Candidate(backend, tier, evidence(backend.name, tier, "", [f"{backend.name}:ok"]))
+    return Candidate(backend, tier, evidence(backend.name, tier, "", [Step(backend.name)]))
 
 
 def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) -> Plan | ErrorAnswer:

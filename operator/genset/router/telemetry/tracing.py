@@ -49,23 +49,17 @@ NANOSECONDS = 1_000_000_000
 
 
 class RequestSpan:
-    """One request's span. `ends`: when each attempt of the machine's trail ended, nanoseconds since 1970."""
+    """One request's span."""
 
-    __slots__ = ("_clock", "ends", "span", "tracing")
+    __slots__ = ("span", "tracing")
 
-    def __init__(self, tracing: Tracing, span: Span, clock: Callable[[], int]) -> None:
+    def __init__(self, tracing: Tracing, span: Span) -> None:
         self.tracing = tracing
         self.span = span
-        self.ends: list[int] = []
-        self._clock = clock
 
-    def attempt_ended(self) -> None:
-        """The machine's trail has grown."""
-        self.ends.append(self._clock())
-
-    def end(self, exchange: Exchange, status: int, word: str) -> None:
-        """The request has ended: with `word`, or with a whole answer where that is empty."""
-        self.tracing.end(self, exchange, status, word)
+    def end(self, exchange: Exchange, status: int, word: str, now: float) -> None:
+        """The request has ended: with `word`, or with a whole answer if that is empty."""
+        self.tracing.end(self.span, exchange, status, word, now)
 
 
 class Tracing:
@@ -126,21 +120,20 @@ class Tracing:
         exchange.trace = b"%032x" % own.trace_id
         if span.is_recording():
             self._open += 1
-            exchange.span = RequestSpan(self, span, self._now)
+            exchange.span = RequestSpan(self, span)
 
-    def end(self, traced: RequestSpan, exchange: Exchange, status: int, word: str) -> None:
-        """Closes the span of a request that has ended."""
+    def end(self, span: Span, exchange: Exchange, status: int, word: str, now: float) -> None:
+        """Closes the span of a request that has ended, at `now` by the router's clock."""
         self._open -= 1
-        span = traced.span
         machine = exchange.routed
-        for step, at in zip(machine.trail if machine is not None else (), traced.ends, strict=True):
-            backend, outcome, took = step.rsplit(":", 2)
+        ended = self._now()
+        for step in machine.trail if machine is not None else ():
             event: dict[str, Any] = {
-                "genset.backend": backend,
-                "genset.outcome": outcome,
-                "genset.attempt.seconds": int(took.removesuffix("ms")) / 1000,
+                "genset.backend": step.backend,
+                "genset.outcome": step.word,
+                "genset.attempt.seconds": (step.milliseconds or 0) / 1000,
             }
-            span.add_event("genset.attempt", event, timestamp=at)
+            span.add_event("genset.attempt", event, timestamp=ended - int((now - step.at) * NANOSECONDS))
         span.set_attributes(_attributes(exchange, status, word))
         if status >= 500 or (word and status == 200):
             span.set_status(Status(StatusCode.ERROR, word))
@@ -148,7 +141,7 @@ class Tracing:
             self._counts["lost"] += 1
         else:
             self._ended += 1
-            span.end(self._now())
+            span.end(ended)
         if self._retired and not self._open:
             self._close_later()
 
