@@ -23,6 +23,7 @@ from genset.router.backends.mask import Mask
 from genset.router.config import BackendConfig, FailoverConfig, UrlTarget
 from genset.router.dialects.openai.api import Api
 from genset.router.exchange.exchange import Exchange
+from genset.router.exchange.record import Record
 from genset.router.http.request import Request
 from genset.router.http.upstream import UpstreamConnection
 from genset.router.machine.decisions import Candidate
@@ -213,8 +214,8 @@ class FakeRouter:
     def wall(self) -> float:
         return 1_790_000_000.0 + self._world.time
 
-    def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:
-        self.ends.append((status, word))
+    def finished(self, exchange: Exchange, now: float) -> None:
+        self.ends.append((exchange.record.status, exchange.record.word))
 
 
 @dataclass(frozen=True)
@@ -253,15 +254,19 @@ class World:
         """Raises AssertionError where the request hangs."""
         raw = orjson.dumps(body)
         request = Request(b"POST", b"/v1" + api.path.encode(), {}, raw, True, False)
-        exchange = Exchange(self.router, self.client, request, api, body, b"req-1", self.time)  # type: ignore[arg-type]
+        stream = body.get("stream") is True
+        record = Record(b"req-1", "", {}, api.asked, api.operation, body["model"], self.time, stream=stream)
+        exchange = Exchange(self.router, self.client, request, api, body, record)  # type: ignore[arg-type]
         candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(self._backends)]
-        exchange.routed = RequestMachine(
+        record.routed = RequestMachine(
             candidates, self._settings, self.time + 60, stream=exchange.stream, input_tokens=10, random=lambda: 0.5
         )
         end = self.time + 70
         exchange.begin()
         while not exchange.ended:
-            assert self.time < end, f"hangs: {exchange.machine.phase!r}, {[step.told() for step in exchange.machine.trail]}"
+            assert self.time < end, (
+                f"hangs: {exchange.machine.phase!r}, {[step.told() for step in exchange.machine.trail]}"
+            )
             if self.pending:
                 self._serve(*self.pending.pop(0))
             elif self.timers and self.timers[0][0] <= self.time:

@@ -33,7 +33,7 @@ async def test_one_request_that_cannot_be_looked_after(
         kept[0](self, block)
 
     def expire(self: Exchange, now: float) -> None:
-        if where == "expire" and self.model == "poison":
+        if where == "expire" and self.record.model == "poison":
             raise RuntimeError("a fault of ours")
         kept[1](self, now)
 

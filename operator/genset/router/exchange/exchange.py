@@ -19,6 +19,7 @@ from genset.router.dialects.openai.forward import Forward
 from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.errors import ErrorAnswer, in_band
 from genset.router.exchange.answer_headers import error_head, good_head
+from genset.router.exchange.record import Record
 from genset.router.exchange.reply import Reply
 from genset.router.exchange.upstream_call import Calling
 from genset.router.machine import machine as attempt
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from genset.router.http.downstream import ClientConnection
     from genset.router.http.request import Request
     from genset.router.process.server import Router
-    from genset.router.telemetry.tracing import RequestSpan
 
 log = logging.getLogger(__name__)
 
@@ -42,27 +42,7 @@ QUIET_SECONDS = 30.0  # in line for a place before the first of them, which begi
 class Exchange(Calling):
     """A request from its arrival to its end. Where no route took it, only errors are answered."""
 
-    __slots__ = (
-        "_said",
-        "_waiting",
-        "_waits_since",
-        "begun",
-        "booked",
-        "ended",
-        "first_token",
-        "held",
-        "in_one_piece",
-        "model",
-        "named",
-        "operation",
-        "placed",
-        "received",
-        "route",
-        "span",
-        "tokens",
-        "trace",
-        "waited",
-    )
+    __slots__ = ("_said", "_waiting", "_waits_since", "ended", "placed")
 
     def __init__(
         self,
@@ -71,24 +51,9 @@ class Exchange(Calling):
         request: Request,
         api: Api,
         parsed: dict[str, Any],
-        identity: bytes,
-        received: float,
+        record: Record,
     ) -> None:
-        super().__init__(router, client, request, api, parsed, identity)
-        self.received = received
-        self.operation = api.operation
-        self.model: str = parsed["model"]
-        self.named = ""  # the model's name where a route names it, too: what metrics may show
-        self.trace = b""  # W3C trace id
-        self.span: RequestSpan | None = None  # where traces are recorded
-        self.begun = 0.0  # when it got its place
-        self.held = 0.0  # seconds from the first byte of a stream's body to the first that the client got of it
-        self.in_one_piece = False  # no stream: the first token has no time of its own
-        self.route = ""
-        self.first_token = 0.0
-        self.tokens = (0, 0)  # prompt, completion, as the upstream counted them
-        self.booked = 0  # of the completion: made by backends that broke off
-        self.waited = 0.0  # seconds for a place at a backend, or for one that was at rest
+        super().__init__(router, client, request, api, parsed, record)
         self.ended = False
         self.placed = False  # counted by the gate, in work or waiting
         self._said = 0.0  # when the waiting client last heard something
@@ -100,10 +65,6 @@ class Exchange(Calling):
         """Whether it waits for `machine.cold`."""
         return self._waiting is not None and self._waiting.reason == COLD and not self.ended
 
-    def waited_until(self, now: float) -> float:
-        """Seconds that it has waited for backends."""
-        return self.waited + (now - self._waits_since if self._waiting is not None else 0.0)
-
     def _listener(self, reader: StreamReader | None, splice: Splice | None) -> Reply:
         return Reply(self, reader, splice)
 
@@ -111,7 +72,7 @@ class Exchange(Calling):
 
     def begin(self) -> None:
         """The request has its place."""
-        self.begun = self._said = self._weighed_at = now = self.router.now()
+        self.record.begun = self._said = self._weighed_at = now = self.router.now()
         self._do(self.machine.begin(now))
 
     def _wake_soon(self) -> None:
@@ -128,7 +89,7 @@ class Exchange(Calling):
         if isinstance(decision, Try):
             if self._waiting is not None:
                 self._waiting = None
-                self.waited += self.router.now() - self._waits_since
+                self.record.waited += self.router.now() - self._waits_since
             # During a pause, too: nobody else may be given the place.
             self._occupied = endpoint = decision.endpoint
             endpoint.in_flight += 1
@@ -198,8 +159,8 @@ class Exchange(Calling):
         self._drop_upstream()
         numbers = self.backend.numbers
         numbers.failed(failure.outcome.value)
-        numbers.tokens += sent.tokens - self.booked
-        self.booked = sent.tokens
+        numbers.tokens += sent.tokens - self.record.booked
+        self.record.booked = sent.tokens
         parsed = self._json
         reason = why_not(parsed, sent, chat=self._api.chat)
         left = tokens_left(parsed, sent.tokens)
@@ -234,8 +195,8 @@ class Exchange(Calling):
         """The first events of a stream. Once per answer."""
         machine, reply = self.machine, self._reply
         assert reply is not None
-        self.first_token = now
-        self.held = now - reply.began
+        self.record.first_token = now
+        self.record.held = now - reply.began
         machine.committed(now)
         if self._connection is not None and not self.request.version_10 and not reply.coded:
             self._connection.direct = reply.forward
@@ -257,7 +218,7 @@ class Exchange(Calling):
         if self._without is not None:
             self._remember_fields()
         if self._reply is not None:
-            self.tokens = self._reply.tokens()
+            self.record.tokens = self._reply.tokens()
         self._release_upstream(now)
         if self.machine.phase != Phase.DONE:
             self.machine.succeeded(now)
@@ -271,7 +232,7 @@ class Exchange(Calling):
     def _interrupt(self, decision: Interrupt) -> None:
         self._drop_upstream()
         if self._reply is not None:
-            self.tokens = self._reply.tokens()
+            self.record.tokens = self._reply.tokens()
         machine = self.machine
         told = in_band(
             decision.kind, decision.message, [step.told() for step in machine.trail], partial=machine.continuing
@@ -288,7 +249,7 @@ class Exchange(Calling):
         self._drop_upstream()
         body = self.router.mask.hide(answer.body())
         keep = self.keeps_alive()
-        head = error_head(self.routed, self.identity, answer, self._upstream_id(), self.connection_header(keep))
+        head = error_head(self.record.routed, self.identity, answer, self._upstream_id(), self.connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._end(answer.status, answer.kind.word, keep, self.router.now())
 
@@ -302,10 +263,9 @@ class Exchange(Calling):
             self._timer.cancel()
         self._drop_upstream()
         if self._reply is not None:
-            self.tokens = self._reply.tokens()
+            self.record.tokens = self._reply.tokens()
         self.machine.cancelled(self.router.now())
-        self.ended = True
-        self.router.finished(self, 499, "caller_gone", self.router.now())
+        self._close(499, "caller_gone", self.router.now())
 
     def give_up(self, answer: ErrorAnswer) -> None:
         """The router itself ends the request (drain is over, queue is over)."""
@@ -325,16 +285,6 @@ class Exchange(Calling):
         self._drop_upstream()
 
     # The sweep
-
-    def stood_still(self, seconds: float) -> None:
-        """The clock has skipped them, but the client has waited: they count as before what has happened already."""
-        self.received -= seconds
-        if self.begun:
-            self.begun -= seconds
-        if self.first_token:
-            self.first_token -= seconds
-        for step in self.routed.trail if self.routed is not None else ():
-            step.at -= seconds
 
     def expire(self, now: float) -> None:
         """Called about ten times a second."""
@@ -378,7 +328,7 @@ class Exchange(Calling):
         # What is read of a continuation may all be known to the client.
         told = machine.last if reply is None or reply.splice is None else reply.told_at
         words = b""
-        if self.client.paused or self.ended or not self.begun:
+        if self.client.paused or self.ended or not self.record.begun:
             return
         if waiting is not None:
             # A line is short, so its end can be a 429, which it no longer can after a comment.
@@ -397,7 +347,15 @@ class Exchange(Calling):
     # Ends
 
     def _end(self, status: int, word: str, keep: bool, now: float) -> None:
-        self.ended = True
-        self.router.finished(self, status, word, now)
+        self._close(status, word, now)
         self.client.finish(keep, now)
         self._reply = None
+
+    def _close(self, status: int, word: str, now: float) -> None:
+        record = self.record
+        if self._waiting is not None:
+            record.waited += now - self._waits_since
+        record.status = status
+        record.word = word
+        self.ended = True
+        self.router.finished(self, now)

@@ -289,9 +289,9 @@ class Reply:
         elif self.reader is not None and self.aggregator is None:
             self._unroll(body)
         else:
-            exchange.first_token = now = exchange.router.now()
-            exchange.in_one_piece = True
-            exchange.tokens = usage_of(body)
+            exchange.record.first_token = now = exchange.router.now()
+            exchange.record.in_one_piece = True
+            exchange.record.tokens = usage_of(body)
             exchange.answer(b"application/json", self.headers, body, now)
 
     def _unasked(self, body: bytes, verified: bool) -> None:
@@ -309,7 +309,7 @@ class Reply:
     def _unroll(self, body: bytes) -> None:
         """A whole answer to a client that wants a stream: read as the stream that it might have been."""
         try:
-            stream = unrolled(body, chat=self._exchange.operation == "chat")
+            stream = unrolled(body, chat=self._exchange.record.operation == "chat")
         except ValueError:
             self._exchange.failed(Failure(Outcome.INVALID_RESPONSE, "sent an answer of an unknown form", 200))
             return
@@ -334,7 +334,7 @@ class Reply:
                 exchange.commit(out, now)
             return True
         if machine.phase < Phase.COMMIT:
-            exchange.first_token = exchange.first_token or now
+            exchange.record.first_token = exchange.record.first_token or now
             machine.committed(now)  # from here on it is a stall that ends the attempt
         else:
             machine.last = now
@@ -397,7 +397,7 @@ class Reply:
         except CannotRebuildError as problem:
             exchange.failed(_unusable(str(problem)))
         else:
-            exchange.tokens = self.tokens()
+            exchange.record.tokens = self.tokens()
             exchange.answer(b"application/json", self.headers, body, exchange.router.now())
 
     def _lost(self, splice: Splice) -> None:

@@ -26,6 +26,7 @@ from genset.router.errors import ErrorAnswer, error
 from genset.router.exchange.answer_headers import upstream_id
 from genset.router.exchange.client_answer import Outgoing
 from genset.router.exchange.payload import body_for, bound_names, head_for
+from genset.router.exchange.record import Record
 from genset.router.exchange.reply import Reply
 from genset.router.http.bodies import again
 from genset.router.http.connect import ConnectFailed, NothingLeft, remember_session
@@ -56,7 +57,7 @@ _NOTHING: Final[dict[str, Any]] = {}
 
 
 class Calling(Outgoing):
-    """`routed` is the request's machine, from its route on. What becomes of a call is told to `failed`."""
+    """What becomes of a call is told to `failed`."""
 
     __slots__ = (
         "_api",
@@ -76,8 +77,7 @@ class Calling(Outgoing):
         "_weighed_at",
         "_weight",
         "_without",
-        "routed",
-        "sent_at",
+        "record",
     )
 
     def __init__(
@@ -87,11 +87,10 @@ class Calling(Outgoing):
         request: Request,
         api: Api,
         parsed: dict[str, Any],
-        identity: bytes,
+        record: Record,
     ) -> None:
-        super().__init__(router, client, request, identity, stream=api.streams and parsed.get("stream") is True)
-        self.routed: RequestMachine | None = None
-        self.sent_at = 0.0  # when the first attempt was written
+        super().__init__(router, client, request, record.identity, stream=record.stream)
+        self.record = record
         self._api = api
         self._tree: dict[str, Any] | None = parsed
         self._loop = router.loop
@@ -130,11 +129,6 @@ class Calling(Outgoing):
         raise NotImplementedError
 
     @property
-    def asked(self) -> str:
-        """Method and path, as the access log shows them."""
-        return self._api.asked
-
-    @property
     def part(self) -> str:
         """The list that an answer in one piece holds."""
         return self._api.part
@@ -142,7 +136,7 @@ class Calling(Outgoing):
     @property
     def machine(self) -> RequestMachine:
         """Of a request that a route took."""
-        machine = self.routed
+        machine = self.record.routed
         assert machine is not None, "no route took the request"
         return machine
 
@@ -241,8 +235,8 @@ class Calling(Outgoing):
         hops = header_for(headers.get(HOPS_HEADER), self.router.site) if backend.may_be_router else b""
         head = head_for(backend, endpoint, self._api, headers, identity, len(body), streams, path, hops)
         now = self.router.now()
-        if not self.sent_at:
-            self.sent_at = now
+        if not self.record.sent_at:
+            self.record.sent_at = now
         self.machine.stream = streams  # what is rebuilt from a stream has its deadlines, too
         self.machine.sent(now)
         connection.begin(reply, head + body, self.router.outbox)

@@ -24,6 +24,7 @@ from genset.router.dialects.openai.api import PATHS
 from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
 from genset.router.exchange.exchange import Exchange
 from genset.router.exchange.local_answers import answer_error, answer_other
+from genset.router.exchange.record import Record
 from genset.router.http import bodies
 from genset.router.http import trace_context as context
 from genset.router.http.accept import Acceptor
@@ -137,7 +138,7 @@ class Router:
         """The clock skipped them; how long a request took its client did not."""
         log.warning("Stood still for %.1f s: this process did not run. Every deadline is later by as much", seconds)
         for exchange in self.exchanges:
-            exchange.stood_still(seconds)
+            exchange.record.stood_still(seconds)
 
     # Life
 
@@ -354,15 +355,17 @@ class Router:
             answer_error(self, client, request, identity, answer)
             return
         now = self.now()
-        exchange = Exchange(self, client, request, api, parsed, identity, now)
+        stream = api.streams and parsed.get("stream") is True
+        record = Record(identity, client.address, headers, api.asked, api.operation, model, now, stream=stream)
+        exchange = Exchange(self, client, request, api, parsed, record)
         client.exchange = exchange
         self.exchanges.add(exchange)
-        if exchange.model in table.named:
-            exchange.named = exchange.model
-        exchange.trace = context.take(headers)
+        if model in table.named:
+            record.named = model
+        record.trace = context.take(headers)
         tracing = self._traces.tracing
         if tracing is not None:
-            tracing.begin(exchange)
+            tracing.begin(record, self.mask)
         tokens = estimate_tokens(parsed)
         looped = refusal(headers.get(HOPS_HEADER), self.site)
         plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance)
@@ -370,12 +373,12 @@ class Router:
             exchange.answer_error(plan)
             return
         route = plan.route
-        exchange.route = route.name
-        exchange.routed = machine = RequestMachine(
+        record.route = route.name
+        record.routed = machine = RequestMachine(
             plan.candidates,
             route.failover,
             now + patience(headers.get(DEADLINE_HEADER), route.total_seconds),
-            stream=exchange.stream,
+            stream=stream,
             input_tokens=tokens,
             random=self._chance,
             skipped=plan.skipped,
@@ -388,9 +391,9 @@ class Router:
             machine.prompt = beginning_of(parsed, route.prefix_tokens)
         if route.wait_when_full:
             machine.wait_when_full = True
-        exchange.placed = True
+        exchange.placed = record.placed = True
         if not self.gate.enter(exchange, now, request.payer):
-            exchange.placed = False
+            exchange.placed = record.placed = False
             exchange.answer_error(ROUTER_FULL)
         exchange.forget_tree()
 
@@ -398,13 +401,14 @@ class Router:
         """Whose share of what is scarce a request takes, and whose testimony it is: behind proxies, the client's."""
         return origin_of(self.journal.client_of(client.address, headers))
 
-    def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:
+    def finished(self, exchange: Exchange, now: float) -> None:
         """The exchange has ended: frees its place, books it, logs it."""
         self.exchanges.discard(exchange)
-        self.metrics.finished(exchange, status, word, now)
-        self.journal.ended(exchange, status, word, now)
-        if exchange.span is not None:
-            exchange.span.end(exchange, status, word, now)
+        record = exchange.record
+        self.metrics.finished(record, now)
+        self.journal.ended(record, now)
+        if record.span is not None:
+            record.span.end(record, now)
         if exchange.placed:
             exchange.placed = False
             self.gate.leave(exchange, exchange.request.payer)

@@ -41,8 +41,8 @@ def _sweep(router: Router) -> None:
     busy = router.clock.busy
     for exchange in list(router.exchanges):
         try:
-            if busy > BUSY_SECONDS and exchange.routed is not None:
-                exchange.routed.looked_away(busy)
+            if busy > BUSY_SECONDS and exchange.record.routed is not None:
+                exchange.record.routed.looked_away(busy)
             exchange.expire(now)
         except Exception:
             log.exception("Failed to look after request %s", exchange.identity.decode())
@@ -81,10 +81,10 @@ def _abandon(router: Router, exchange: Exchange) -> None:
     except Exception:
         log.exception("Failed to end request %s", exchange.identity.decode())
         router.exchanges.discard(exchange)
-        router.metrics.answered(exchange.route, 500, "router_internal")
+        router.metrics.answered(exchange.record.route, 500, "router_internal")
         failed = error("router_internal", "the router failed; its log tells how")
         router.journal.told(
-            exchange.client.address, exchange.request.headers, exchange.identity, exchange.asked, 500, failed
+            exchange.client.address, exchange.request.headers, exchange.identity, exchange.record.asked, 500, failed
         )
         exchange.abandon()
         if exchange.placed:

@@ -11,15 +11,13 @@ import logging
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
+from genset.router.errors import ErrorAnswer
+from genset.router.exchange.record import Record
 from genset.router.machine.final_error import detail_of
-
-if TYPE_CHECKING:
-    from genset.router.errors import ErrorAnswer
-    from genset.router.exchange.exchange import Exchange
 
 #: What a line holds, and what docs/observability.md says of it. Times are seconds.
 FIELDS: Final = {
@@ -66,25 +64,25 @@ SLOW_FLUSHES: Final = 50  # since lines were dropped last: for so long the reade
 log = logging.getLogger(__name__)
 
 
-def line_of(exchange: Exchange, client: str, status: int, word: str, now: float, wall: float) -> Line:
+def line_of(record: Record, client: str, now: float, wall: float) -> Line:
     """The line of a request that has ended; `FIELDS` in their order."""
-    machine = exchange.routed
+    machine = record.routed
     candidate = machine.candidate if machine is not None else None
     endpoint = machine.endpoint if machine is not None else None
-    received, first = exchange.received, exchange.first_token
-    given, made = exchange.tokens
+    received, first = record.received, record.first_token
+    given, made = record.tokens
     return {
         "time": wall,
-        "id": exchange.identity.decode(),
+        "id": record.identity.decode(),
         "client": client,
-        "request": exchange.asked,
-        "traceId": exchange.trace.decode(),
-        "operation": exchange.operation,
-        "route": exchange.route,
-        "model": exchange.model[:128],
-        "stream": exchange.stream,
-        "status": status,
-        "error": word,
+        "request": record.asked,
+        "traceId": record.trace.decode(),
+        "operation": record.operation,
+        "route": record.route,
+        "model": record.model[:128],
+        "stream": record.stream,
+        "status": record.status,
+        "error": record.word,
         "backend": candidate.backend.name if candidate else "",
         "tier": candidate.tier if candidate else None,
         "endpoint": endpoint.name if endpoint else "",
@@ -92,11 +90,11 @@ def line_of(exchange: Exchange, client: str, status: int, word: str, now: float,
         "attempts": [step.told() for step in machine.trail] if machine else [],
         "continuations": machine.continuations if machine else 0,
         "seconds": now - received,
-        "queueSeconds": (exchange.begun or now) - received if exchange.placed else 0.0,
-        "waitedSeconds": exchange.waited_until(now),
+        "queueSeconds": (record.begun or now) - received if record.placed else 0.0,
+        "waitedSeconds": record.waited,
         "firstTokenSeconds": first - received if first else None,
         "timePerOutputTokenSeconds": (
-            (now - first) / (made - 1) if first and made > 1 and not exchange.in_one_piece else None
+            (now - first) / (made - 1) if first and made > 1 and not record.in_one_piece else None
         ),
         "inputTokens": given,
         "outputTokens": made,

@@ -7,15 +7,13 @@ what there is (`told`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genset.router.config import RouterConfig
 from genset.router.errors import ErrorAnswer
+from genset.router.exchange.record import Record
 from genset.router.http.callers import Proxies
 from genset.router.telemetry.access_log import AccessLog, line_of, short_line
-
-if TYPE_CHECKING:
-    from genset.router.exchange.exchange import Exchange
 
 
 class Journal:
@@ -51,11 +49,11 @@ class Journal:
         """The address of a request's client. `peer` is whoever has connected."""
         return peer if self._proxies is None else self._proxies.client(peer, headers)
 
-    def ended(self, exchange: Exchange, status: int, word: str, now: float) -> None:
+    def ended(self, record: Record, now: float) -> None:
         """A request that took a model has ended."""
         if self._log is not None:
-            client = self.client_of(exchange.client.address, exchange.request.headers)
-            self._log.add(line_of(exchange, client, status, word, now, self._wall()))
+            client = self.client_of(record.peer, record.headers)
+            self._log.add(line_of(record, client, now, self._wall()))
 
     def told(
         self,

@@ -6,13 +6,11 @@ Labels are names from the configuration and words of closed vocabularies, never 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from genset.router.backends.histograms import ADDED_SECONDS, BackendNumbers, Histogram
 from genset.router.backends.use import NOBODY, Asked, Key, Use
-
-if TYPE_CHECKING:
-    from genset.router.exchange.exchange import Exchange
+from genset.router.exchange.record import Record
 
 FOLDED_ANSWERS: Final = 256  # at once: few enough to stay in the processor's cache
 
@@ -72,22 +70,23 @@ class Metrics:
         key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart, and makes it anew for each use
         self.answers[key] = self.answers.get(key, 0) + 1
 
-    def finished(self, exchange: Exchange, status: int, word: str, now: float) -> None:
-        """Books a request that has ended: with `word`, or with a whole answer where that is empty."""
-        self.answered(exchange.route, status, word)
-        received = exchange.received
-        first = exchange.first_token - received if exchange.first_token and not exchange.in_one_piece else 0.0
-        prompt, completion = exchange.tokens
-        machine = exchange.routed
+    def finished(self, record: Record, now: float) -> None:
+        """Books a request that has ended: with its word, or with a whole answer if that is empty."""
+        word = record.word
+        self.answered(record.route, record.status, word)
+        received = record.received
+        first = record.first_token - received if record.first_token and not record.in_one_piece else 0.0
+        prompt, completion = record.tokens
+        machine = record.routed
         candidate = machine.candidate if machine is not None else None
         if candidate is None:
-            use = self.use(exchange.operation, exchange.named, NOBODY)
+            use = self.use(record.operation, record.named, NOBODY)
         else:
             backend = candidate.backend
             numbers = backend.numbers
             numbers.prompt_tokens += prompt
-            numbers.tokens += max(0, completion - exchange.booked)
-            labels = exchange.operation, exchange.named
+            numbers.tokens += max(0, completion - record.booked)
+            labels = record.operation, record.named
             found = backend.uses.get(labels)
             if found is None:
                 found = backend.uses[labels] = self.use(*labels, backend.asked)
@@ -98,13 +97,13 @@ class Metrics:
             else:
                 numbers.requests += 1
                 if candidate.tier > 0 and machine is not None:
-                    self.failovers[(exchange.route, backend.name, machine.reason)] += 1
-            if exchange.sent_at:
-                self.requests.append(exchange.sent_at - received)
+                    self.failovers[(record.route, backend.name, machine.reason)] += 1
+            if record.sent_at:
+                self.requests.append(record.sent_at - received)
                 if len(self.requests) >= FOLDED_ANSWERS:
                     self._fold_added()
-                if exchange.held:
-                    self.held.append(exchange.held)
+                if record.held:
+                    self.held.append(record.held)
         if word:
             use.failed.append((word, now - received))
         else:

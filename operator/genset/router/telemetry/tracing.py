@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -32,11 +32,10 @@ from opentelemetry.trace import (
 )
 
 from genset import __version__
+from genset.router.backends.mask import Mask
 from genset.router.config import PolicyRef, TelemetryConfig
+from genset.router.exchange.record import Record
 from genset.router.http.trace_context import TRACEPARENT, TRACESTATE
-
-if TYPE_CHECKING:
-    from genset.router.exchange.exchange import Exchange
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +56,9 @@ class RequestSpan:
         self.tracing = tracing
         self.span = span
 
-    def end(self, exchange: Exchange, status: int, word: str, now: float) -> None:
-        """The request has ended: with `word`, or with a whole answer if that is empty."""
-        self.tracing.end(self.span, exchange, status, word, now)
+    def end(self, record: Record, now: float) -> None:
+        """The request has ended, at `now` by the router's clock."""
+        self.tracing.end(self.span, record, now)
 
 
 class Tracing:
@@ -97,35 +96,36 @@ class Tracing:
         self._provider.add_span_processor(self._processor)
         self._tracer = self._provider.get_tracer("genset.router", __version__)
 
-    def begin(self, exchange: Exchange) -> None:
-        """Opens the span of a request, and puts it into what goes upstream. `exchange.trace` is the caller's."""
-        headers = exchange.request.headers
+    def begin(self, record: Record, mask: Mask) -> None:
+        """Opens the span of a request, and puts it into what goes upstream. `record.trace` is the caller's so far."""
+        headers = record.headers
         attributes: dict[str, Any] = {
-            "gen_ai.operation.name": exchange.operation,
-            "gen_ai.request.model": exchange.router.mask.hide_in(exchange.model[:128]),
-            "genset.request.id": exchange.identity.decode(),
+            "gen_ai.operation.name": record.operation,
+            "gen_ai.request.model": mask.hide_in(record.model[:128]),
+            "genset.request.id": record.identity.decode(),
         }
-        if exchange.stream:
+        if record.stream:
             attributes["gen_ai.request.stream"] = True
         span = self._tracer.start_span(
-            f"{exchange.operation} {exchange.named}".rstrip(),  # a name must not be the caller's invention
-            context=_parent(headers) if exchange.trace else None,
+            f"{record.operation} {record.named}".rstrip(),  # a name must not be the caller's invention
+            context=_parent(headers) if record.trace else None,
             kind=SpanKind.SERVER,
             attributes=attributes,
             start_time=self._now(),
         )
         own = span.get_span_context()
-        if span.is_recording() or not exchange.trace:
+        if span.is_recording() or not record.trace:
             headers[TRACEPARENT] = b"00-%032x-%016x-%02x" % (own.trace_id, own.span_id, own.trace_flags)
-        exchange.trace = b"%032x" % own.trace_id
+        record.trace = b"%032x" % own.trace_id
         if span.is_recording():
             self._open += 1
-            exchange.span = RequestSpan(self, span)
+            record.span = RequestSpan(self, span)
 
-    def end(self, span: Span, exchange: Exchange, status: int, word: str, now: float) -> None:
+    def end(self, span: Span, record: Record, now: float) -> None:
         """Closes the span of a request that has ended, at `now` by the router's clock."""
         self._open -= 1
-        machine = exchange.routed
+        status, word = record.status, record.word
+        machine = record.routed
         ended = self._now()
         for step in machine.trail if machine is not None else ():
             event: dict[str, Any] = {
@@ -134,7 +134,7 @@ class Tracing:
                 "genset.attempt.seconds": (step.milliseconds or 0) / 1000,
             }
             span.add_event("genset.attempt", event, timestamp=ended - int((now - step.at) * NANOSECONDS))
-        span.set_attributes(_attributes(exchange, status, word))
+        span.set_attributes(_attributes(record))
         if status >= 500 or (word and status == 200):
             span.set_status(Status(StatusCode.ERROR, word))
         if self._ended - self._exporter.seen >= self._most:
@@ -198,12 +198,12 @@ def _parent(headers: Mapping[bytes, bytes]) -> Any:
     return set_span_in_context(NonRecordingSpan(context))
 
 
-def _attributes(exchange: Exchange, status: int, word: str) -> dict[str, Any]:
+def _attributes(record: Record) -> dict[str, Any]:
     """What is known of a request at its end."""
-    attributes: dict[str, Any] = {"http.response.status_code": status, "genset.route": exchange.route}
-    if word:
-        attributes["error.type"] = word
-    machine = exchange.routed
+    attributes: dict[str, Any] = {"http.response.status_code": record.status, "genset.route": record.route}
+    if record.word:
+        attributes["error.type"] = record.word
+    machine = record.routed
     if machine is not None and machine.candidate is not None and machine.endpoint is not None:
         asked = machine.candidate.backend.asked
         attributes |= {
@@ -219,13 +219,13 @@ def _attributes(exchange: Exchange, status: int, word: str) -> dict[str, Any]:
             attributes["genset.reason"] = machine.reason
         if machine.continuations:
             attributes["genset.continuations"] = machine.continuations
-    given, made = exchange.tokens
+    given, made = record.tokens
     if given:
         attributes["gen_ai.usage.input_tokens"] = given
     if made:
         attributes["gen_ai.usage.output_tokens"] = made
-    if exchange.first_token and not exchange.in_one_piece:
-        attributes["gen_ai.response.time_to_first_chunk"] = exchange.first_token - exchange.received
+    if record.first_token and not record.in_one_piece:
+        attributes["gen_ai.response.time_to_first_chunk"] = record.first_token - record.received
     return attributes
 
 

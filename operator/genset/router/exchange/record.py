@@ -1,0 +1,100 @@
+"""A record is what is known of one request: its metrics, its line in the log and its span are made of nothing else."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from genset.router.machine.machine import RequestMachine
+
+
+class Span(Protocol):
+    """What traces keep of a request that is recorded."""
+
+    def end(self, record: Record, now: float) -> None:
+        """The request has ended, at `now` by the router's clock."""
+
+
+class Record:
+    """One request that named a model. Times are seconds of the router's clock; 0.0 means that it has not come so far.
+
+    `peer` is the address of whoever has connected, `asked` method and path, `model` the name that the client gave, and
+    `named` the same if a route names it, too (labels of metrics hold nothing that clients invent). `received`, `begun`
+    (it got its place in the router), `sent_at` (the first attempt was written) and `first_token` follow one another.
+    `status` and `word` are the answer's; `word` is empty for a whole one.
+    """
+
+    # One flat object, written once per request on the hot path; everything that reads it reads most of it.
+    __slots__ = (
+        "asked",
+        "begun",
+        "booked",
+        "first_token",
+        "headers",
+        "held",
+        "identity",
+        "in_one_piece",
+        "model",
+        "named",
+        "operation",
+        "peer",
+        "placed",
+        "received",
+        "route",
+        "routed",
+        "sent_at",
+        "span",
+        "status",
+        "stream",
+        "tokens",
+        "trace",
+        "waited",
+        "word",
+    )
+
+    def __init__(
+        self,
+        identity: bytes,
+        peer: str,
+        headers: dict[bytes, bytes],
+        asked: str,
+        operation: str,
+        model: str,
+        received: float,
+        *,
+        stream: bool,
+    ) -> None:
+        self.identity = identity
+        self.peer = peer
+        self.headers = headers
+        self.asked = asked
+        self.operation = operation
+        self.model = model
+        self.named = ""
+        self.stream = stream
+        self.trace = b""  # W3C trace id
+        self.span: Span | None = None
+        self.received = received
+        self.begun = 0.0
+        self.sent_at = 0.0
+        self.first_token = 0.0
+        self.held = 0.0  # seconds from the first byte of a stream's body to the first that the client got of it
+        self.waited = 0.0  # seconds for a place at a backend, or for one that was at rest
+        self.in_one_piece = False  # no stream: the first token has no time of its own
+        self.placed = False  # it was in the gate, in work or waiting
+        self.route = ""
+        self.routed: RequestMachine | None = None  # which attempts were made, and why
+        self.tokens = (0, 0)  # prompt, completion, as the upstream counted them
+        self.booked = 0  # of the completion: made by backends that broke off
+        self.status = 0
+        self.word = ""
+
+    def stood_still(self, seconds: float) -> None:
+        """The clock has skipped them, but the client has waited: they count as before what has happened already."""
+        self.received -= seconds
+        if self.begun:
+            self.begun -= seconds
+        if self.first_token:
+            self.first_token -= seconds
+        if self.routed is not None:
+            for step in self.routed.trail:
+                step.at -= seconds
