@@ -19,7 +19,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lint unit compiled charts integration e2e e2e-vllm soak crds manifests docs golden lock bench image clean
+.PHONY: help venv demo demo-down test fmt lint arch one unit compiled charts integration e2e e2e-vllm soak crds manifests docs golden lock bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +35,20 @@ demo-down: venv ## Ends what the demo started
 test: lint unit compiled charts integration e2e ## Everything, as CI runs it
 	@echo "All checks passed"
 
+fmt: venv ## Formats the source and mends what can be mended without a decision
+	@$(BIN) ruff check --fix . ; $(BIN) ruff format .
+
 lint: venv ## Style, types, import layers, generated files
 	@$(BIN) ruff check . && $(BIN) ruff format --check . && $(BIN) mypy && $(BIN) lint-imports --no-cache
 	@$(PY) tools/generated.py --check
+
+arch: venv ## The order of the source: import contracts, cycles, sizes of objects, the map
+	@$(BIN) lint-imports --no-cache
+	@$(BIN) pytest tests/unit/architecture -q
+
+one: venv ## One test: make one T=tests/unit/router/test_gate.py::test_name
+	@test -n "$(T)" || { echo "Name a test: make one T=path::test" >&2; exit 2; }
+	@$(BIN) pytest "$(T)" -q
 
 unit: venv ## Pure code, golden files, router and puller against real sockets
 	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/upstream -q --ignore=$(APISERVER_GOLDEN)

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from genset.addresses import PROXY_REMEDY, PROXY_URL, is_proxy_url
-from genset.api.base import ApiModel, Name, Rule, SecretKeyRef, rules
+from genset.api.base import DNS_LABEL, ApiModel, Name, Rule, SecretKeyRef, rules
 from genset.api.base_url import base_url_rules
 
 
@@ -193,7 +193,7 @@ class Backend(ApiModel):
     """One target that routes can name."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        pattern=DNS_LABEL,
         examples=["frontier"],
         min_length=1,
         max_length=63,

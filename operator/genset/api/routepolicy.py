@@ -9,6 +9,7 @@ from pydantic import Field
 
 from genset.api.backend import Backend
 from genset.api.base import (
+    DNS_LABEL,
     RESOURCE_NAME_CEL,
     ApiModel,
     Condition,
@@ -253,7 +254,7 @@ class Route(ApiModel):
     """One rule: which requests, and in which order of preference they are answered."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        pattern=DNS_LABEL,
         min_length=1,
         max_length=63,
         examples=["all"],

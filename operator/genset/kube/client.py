@@ -5,7 +5,7 @@ and the fence of leader election hold everywhere. Configuration and credentials 
 plugins, token rotation) and TLS come from `kubernetes.aio`; its generated models and its discovery are not used.
 
     ApiError                 the API server said no, or nothing
-      .not_found .conflict .already_exists .forbidden .invalid .namespace_terminating .unreachable
+      .not_found .conflict .already_exists .field_conflict .namespace_terminating .unreachable
     LeadershipLost           a write was refused here, because another operator may be leading
 """
 
@@ -74,15 +74,6 @@ class ApiError(Exception):
     def field_conflict(self) -> bool:
         """A server-side apply without force met fields of another owner."""
         return self.status == 409 and self._caused_by("FieldManagerConflict")
-
-    @property
-    def forbidden(self) -> bool:
-        return self.status == 403
-
-    @property
-    def invalid(self) -> bool:
-        """The object itself was refused: no retry can help."""
-        return self.status in (400, 422)
 
     @property
     def namespace_terminating(self) -> bool:

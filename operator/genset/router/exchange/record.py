@@ -96,5 +96,4 @@ class Record:
         if self.first_token:
             self.first_token -= seconds
         if self.routed is not None:
-            for step in self.routed.trail:
-                step.at -= seconds
+            self.routed.stood_still(seconds)

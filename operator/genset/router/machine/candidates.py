@@ -300,6 +300,11 @@ class Selection:
         story = told_story(self.stories, self.trail)
         return Interrupt(kind, f"the answer was cut off after {failure.outcome.value}: {story}")
 
+    def stood_still(self, seconds: float) -> None:
+        """The clock has skipped them: what has ended before is as much longer ago."""
+        for step in self.trail:
+            step.at -= seconds
+
     def _record(self, now: float, word: str) -> None:
         candidate, _ = self._current()
         self.trail.append(Step(candidate.backend.name, word, int((now - self._began) * 1000), now))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from genset.router.dialects.tolerant import loads
@@ -154,8 +153,3 @@ def counts_of(usage: dict[str, Any]) -> tuple[int, int]:
 
 def _count(value: Any) -> int:
     return value if isinstance(value, int) and 0 < value < _MOST_TOKENS else 0
-
-
-def split_events(stream: Iterable[bytes]) -> list[bytes]:
-    """Events of a normalised stream, without their blank lines (for tests and for reading kept events)."""
-    return [event for event in b"".join(stream).split(b"\n\n") if event]

@@ -1,0 +1,56 @@
+"""The order of the source: no module needs itself, and the page that leads through it names what is there."""
+
+from __future__ import annotations
+
+import re
+
+from tests.unit.architecture.source import ROOT, cycles, imports, modules, room
+
+#: Who still has to see a type of a room above. The list may only become shorter: `Shared` (what all requests have in
+#: common) takes the place of `Router`, and a request's answer that of `Exchange`.
+UPWARD_FOR_TYPES = {
+    ("router.exchange", "router.process"),
+    ("router.http", "router.process"),
+    ("router.http", "router.exchange"),
+}
+ROOMS = (
+    "process", "watch", "telemetry", "exchange", "http", "routing", "machine", "backends", "continuation", "dialects",
+    "providers",
+)  # fmt: skip
+
+
+def test_no_module_is_loaded_before_itself() -> None:
+    assert cycles([one for one in imports() if not one.for_types]) == []
+
+
+def test_types_come_from_below() -> None:
+    order = {f"router.{name}": place for place, name in enumerate(ROOMS)}
+    upward = {
+        (room(one.importer), room(one.imported))
+        for one in imports()
+        if one.for_types and order.get(room(one.imported), 99) < order.get(room(one.importer), -1)
+    }
+    assert upward == UPWARD_FOR_TYPES
+
+
+def test_the_map_names_every_file_of_the_router() -> None:
+    """ARCHITECTURE.md: the table of rooms. What it names is there, and what is there is named."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    missing, rows = [], dict(re.findall(r"^\| `([a-z]+)/` \| (.*) \|$", text, flags=re.MULTILINE))
+    for name in modules():
+        parts = name.split(".")
+        if parts[:2] != ["genset", "router"] or len(parts) < 4 or f"genset.router.{parts[2]}" == name:
+            continue
+        if (
+            parts[2] in ("continuation", "providers")
+            or "balance" in parts
+            or "shortcuts" in parts
+            or parts[-1] == "openai"
+        ):
+            continue  # one file per rule, provider, strategy, shortcut
+        if f"`{parts[-1]}`" not in rows.get(parts[2], ""):
+            missing.append(f"{parts[2]}/: {parts[-1]}")
+    assert not missing, "ARCHITECTURE.md does not name these files in their rooms"
+    known = {part for name in modules() for part in name.split(".")}
+    invented = [word for row in rows.values() for word in re.findall(r"`([a-z_]+)`", row) if word not in known]
+    assert not invented, "ARCHITECTURE.md names files that are not there"

@@ -1,0 +1,85 @@
+"""The size of objects: what has many attributes is several things, and who sets them from outside owns them, too.
+
+Both tables are exact, so that they cannot grow unseen, and become shorter when somebody tidies up.
+"""
+
+from __future__ import annotations
+
+from tests.unit.architecture.source import attributes_with_bases, classes, set_from_outside
+
+MOST = 14  # about a dozen
+
+_SPLIT = "to be taken apart: composition instead of inheritance"
+#: Classes with more, and why.
+LARGE = {
+    "RequestMachine": (48, _SPLIT),
+    "Selection": (31, _SPLIT),
+    "ClientConnection": (41, _SPLIT),
+    "Arriving": (32, _SPLIT),
+    "Exchange": (31, _SPLIT),
+    "Calling": (26, _SPLIT),
+    "Router": (43, "to be taken apart: what all requests share, and who puts it together"),
+    "Backend": (47, "to be taken apart: what it is, and what is known of it"),
+    "Forward": (35, "to be taken apart: reader and what it keeps"),
+    "Rebuild": (32, "to be taken apart: reader and what it keeps"),
+    "StreamReader": (25, "to be taken apart: reader and what it keeps"),
+    "UpstreamConnection": (25, "to be taken apart: framing and socket"),
+    "Reply": (15, "to be taken apart: one class for each kind of answer"),
+    "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
+    "Breaker": (18, "to be taken apart: windows and state"),
+    "Endpoint": (18, "to be taken apart: address and state"),
+    "Route": (17, "a configuration's values, read once and never set again"),
+    "AdminConnection": (15, "one connection, its parser and its times"),
+    "_Partial": (15, "one download, which resumes from any of them"),
+}
+#: The operator's and the router's counters are named one by one where they are shown.
+COUNTERS = {"Metrics"}
+
+#: How often a room sets an attribute of another room's objects. Each place wants a method of the object instead.
+FROM_OUTSIDE = {
+    "handlers": {"args": 1},
+    "router.continuation": {"finished": 3, "special": 1, "tokens": 1},
+    "router.exchange": {
+        "bound_at": 1,
+        "direct": 1,
+        "exchange": 1,
+        "in_flight": 2,
+        "last": 5,
+        "refuses_limits": 1,
+        "woken": 1,
+    },
+    "router.http": {"tls_context": 1},
+    "router.machine": {"full": 1, "queued": 1},
+    "router.process": {
+        "body": 1,
+        "exchange": 1,
+        "log_lines_dropped": 1,
+        "most": 1,
+        "named": 1,
+        "path": 1,
+        "placed": 6,
+        "prompt": 1,
+        "reload_failures": 1,
+        "reloads": 1,
+        "route": 1,
+        "routed": 1,
+        "trace": 1,
+        "wait_when_full": 1,
+    },
+    "router.telemetry": {"prompt_tokens": 1, "tokens": 1, "trace": 1},
+    "router.watch": {"ask": 2, "fell": 2, "gone": 1, "last_good": 1, "most_open": 1, "probe_at": 1},
+    "runtime": {"may_write": 1},
+}
+
+
+def test_no_class_grows_beyond_a_dozen_attributes_unseen() -> None:
+    found = {}
+    for one in classes():
+        count = len(attributes_with_bases(one))
+        if count > MOST and one.name not in COUNTERS:
+            found[one.name] = count
+    assert found == {name: count for name, (count, _) in LARGE.items()}
+
+
+def test_nobody_sets_what_belongs_to_another_room() -> None:
+    assert set_from_outside() == FROM_OUTSIDE
