@@ -146,6 +146,7 @@ async def test_silent_streams_of_one_client_leave_places_to_others(tmp_path: Pat
         crowd = [await Client.connect(router) for _ in range(30)]
         asked = [asyncio.ensure_future(client.ask()) for client in crowd]
         await until(lambda: router.router.gate.queued == 13, what="all that one client gets")
+        await local.until(lambda: len(local.requests) == 17)  # the upstream takes up a script per request that has come
         local.always(Answer())
         other = await Client.connect(router, OTHER)
         for _ in range(3):
