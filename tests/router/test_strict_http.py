@@ -144,8 +144,7 @@ async def test_escapes_in_paths(router: RunningRouter, path: str, status: int) -
     assert (await client.request(router.url + path)).status == status
 
 
-async def test_a_known_head_is_one_that_was_served(router: RunningRouter, local: ScriptedUpstream) -> None:
-    """Heads that the parser does not read are those that it would take."""
+async def test_an_escaped_path_is_that_path_in_every_request(router: RunningRouter, local: ScriptedUpstream) -> None:
     connection = await HttpConnection.open(router.url)
     for path in ("/v1/chat/completions", "/v1/ch%61t/completions", "/v1/ch%61t/completions", "/v1/ch%61t/completions"):
         assert (await (await connection.start(path, chat(stream=False))).whole()).status == 200

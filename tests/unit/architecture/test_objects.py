@@ -14,8 +14,8 @@ _SPLIT = "to be taken apart: composition instead of inheritance"
 LARGE = {
     "RequestMachine": (48, _SPLIT),
     "Selection": (31, _SPLIT),
-    "ClientConnection": (41, _SPLIT),
-    "Arriving": (32, _SPLIT),
+    "ClientConnection": (40, _SPLIT),
+    "Arriving": (31, _SPLIT),
     "Exchange": (31, _SPLIT),
     "Calling": (26, _SPLIT),
     "Router": (43, "to be taken apart: what all requests share, and who puts it together"),

@@ -54,7 +54,7 @@ def test_private_numbers_are_limits_unless_they_are_said_to_be_none(tool: Module
     [
         ("`--drain-grace`", "5 s"), ("`http.request_id.REQUEST_ID_CHARACTERS`", "128 characters"),
         ("`errors.FULL_SECONDS`", "1 s, 2 s, 5 s"), ("`backends.suspicion._MOST`", "16"),
-        ("`dialects.openai.in_band._MOST_BYTES`", "64 KiB, 64 KiB"), ("`known_head._MOST_HEAD_BYTES`", "2 KiB, 4 KiB"),
+        ("`dialects.openai.in_band._MOST_BYTES`", "64 KiB, 64 KiB"), ("`backends.known_head._MOST_HEAD_BYTES`", "2 KiB, 4 KiB"),
     ],
 )  # fmt: skip
 def test_tables_name_what_people_meet(tool: ModuleType, setting: str, value: str) -> None:

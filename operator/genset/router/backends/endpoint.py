@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from genset.router.backends.breaker import Breaker
 from genset.router.backends.demand import Demand
+from genset.router.backends.known_head import KnownHeads
 from genset.router.backends.line import Line
-from genset.router.known_head import KnownHeads
 
 GOOD_PROBES: Final = 2  # that bring an endpoint back
 BAD_PROBES: Final = 2  # refused or not 2xx
@@ -53,7 +53,7 @@ class Endpoint:
         self.in_flight = 0
         self.idle: list[Any] = []  # keep-alive connections, newest last; the wire's own
         self.heads: dict[Any, bytes] = {}  # fixed parts of request heads; the wire's own
-        self.known = KnownHeads()  # of its answers; the wire's own
+        self.known = KnownHeads()  # of its answers, for `http.upstream`
         self.healthy: bool | None = None
         self.gone = False  # no longer an address of the backend: drains
         self.last_success = -BUSY_SECONDS

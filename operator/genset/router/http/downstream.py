@@ -263,7 +263,7 @@ class ClientConnection(Arriving):
                 self.transport.pause_reading()
             self._keep_to_share()
             return
-        self._take(data)
+        self._feed_on(data)
         if self._queue or self._pending:
             self._pump()
 

@@ -14,7 +14,6 @@ from genset.router.http.holding import LINE_BYTES, REQUEST_BYTES, Holding
 from genset.router.http.request import Request, decides, head_without_offers
 from genset.router.http.target import is_host, path_of
 from genset.router.http.trace_context import TRACESTATE, TRACESTATE_BYTES
-from genset.router.known_head import KnownHeads
 
 if TYPE_CHECKING:
     from genset.router.process.server import Router
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 HEAD_BYTES: Final = 64 * 1024  # request line and headers
 HEAD_LINES: Final = 256  # different headers: each costs far more than its bytes
 SMALL_HEAD_BYTES: Final = 4 * 1024  # a larger one counts as a body does, for as long as its request is here
-SMALL_HEAD_LINES: Final = 32  # the same; and no head with more is kept to know the next one by
+SMALL_HEAD_LINES: Final = 32  # the same
 SLICE_BYTES: Final = 64 * 1024  # of a body: parsed at once
 REQUESTS_SLICE_BYTES: Final = 16 * 1024  # of what may be many requests
 #: Methods with a meaning for us or for a browser. What another one makes of its body is not ours to guess: CONNECT has none.
@@ -52,7 +51,6 @@ class Arriving(Holding):
         "_head_bytes",
         "_headers",
         "_keep_alive",
-        "_known",
         "_limit",
         "_method",
         "_parser",
@@ -88,7 +86,6 @@ class Arriving(Holding):
         self._announced = 0  # by content-length
         self._limit = 0
         self._since = 0.0  # when the request that is arriving began
-        self._known: KnownHeads | None = None  # of a client that has sent two requests
 
     def write(self, data: bytes) -> None:
         raise NotImplementedError
@@ -101,40 +98,11 @@ class Arriving(Holding):
         """Whether the request that is arriving still has its place, now that whoever holds most has made way."""
         raise NotImplementedError
 
-    def _take(self, data: bytes) -> None:
-        """What came. Requests that are whole with it are in the queue then."""
-        if self.stage != Stage.IDLE:
-            self._feed_on(data)
-        elif self._known is None or not self._take_known(self._known, data):
-            self._feed_on(data)
-            if self.served and len(self._queue) == 1 and self.stage == Stage.IDLE and not self._pending:
-                self._learn(data, self._queue[0])
-
-    def _take_known(self, known: KnownHeads, data: bytes) -> bool:
-        """Whether this is one whole request under a head that the client sent before. It waits in the queue then."""
-        found = known.find(data)
-        if found is None:
-            return False
-        head, body = found
-        router, size, payer = self.router, len(body), self.origin
-        if size > router.most_body_bytes:
-            return False  # refused in the parser's way
-        if router.journal.believes_proxies:
-            payer = router.payer_of(self, head.headers)
-        if not router.budget.takes(payer, size):
-            return False
-        self.mark = router.now()
-        self._queue.append(Request(head.method, head.path, head.headers.copy(), body, True, False, size, payer))
-        return True
-
-    def _learn(self, data: bytes, request: Request) -> None:
-        if self._known is None:
-            self._known = KnownHeads()
-        if request.keep_alive and len(request.headers) <= SMALL_HEAD_LINES:
-            self._known.learn(data, request.headers, method=request.method, path=request.path)
-
     def _feed_on(self, data: bytes) -> None:
-        """All of it where it is one body. What may be many requests is parsed in slices: the rest waits for its turn."""
+        """Parses what came; requests that are whole with it are in the queue then.
+
+        One body is parsed as a whole. What may be many requests is parsed in slices, and the rest waits for its turn.
+        """
         size, at = len(data), REQUESTS_SLICE_BYTES
         if size <= at:
             self._feed(data)

@@ -215,7 +215,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._lost(f"sent a {part} of more than 64 KiB")
                 return
         if begins and self._keep:
-            self.endpoint.known.learn(data, self._headers, may_be_chunked=True)
+            self.endpoint.known.learn(data, self._headers)
         # A body piece that ended with its event, two bytes before the end of this read: they can only be the chunk's own
         # line end, so the parser stands between two chunks. (A size line holds no LF before its CRLF.)
         between = data.endswith(b"\n\n\r\n") and self._last_piece().endswith(b"\n\n")

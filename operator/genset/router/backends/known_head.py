@@ -1,8 +1,8 @@
-"""Heads that a peer sends again and again: known by their bytes, their messages are read without the HTTP parser.
+"""Heads that a server sends again and again: known by their bytes, its answers are read without the HTTP parser.
 
-A client sends every request under the same head, a server every answer, but for the length of what follows. A head that
-the parser took is kept; a message that begins with the same bytes and is here as a whole says the same. Where a byte
-differs anywhere else, or something is missing, or more follows, the message goes to the parser. Pure.
+A server sends every answer under the same head, but for the length of what follows. A head that the parser took is kept;
+an answer that begins with the same bytes and is here as a whole says the same. If a byte differs anywhere else, if
+something is missing or more follows, the answer goes to the parser. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, final
 _MOST_HEAD_BYTES: Final = 2048  # of a head that is kept
 _MOST_DIGITS: Final = 9
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
-_VERSION: Final = re.compile(rb"HTTP/1\.1 200 |\S+ \S+ HTTP/1\.1\r\n")
+_STATUS: Final = b"HTTP/1.1 200 "
 #: With these a message is read in another way, or the connection.
 _NOT_KEPT: Final = (b"expect", b"trailer", b"upgrade", b"content-encoding")
 #: How a chunk of each length is announced, as servers write it (RFC 9112, 7.1); longer ones cost the parser little.
@@ -22,22 +22,18 @@ _SIZES: Final = [b"%x" % size for size in range(4096)]
 
 @final
 class KnownHead:
-    """`headers`: what the parser made of it, but for the content-length. `method` and `path` are a request's."""
+    """A head with status 200. `headers`: what the parser made of it, but for the content-length."""
 
-    __slots__ = ("_before", "_behind", "chunked", "headers", "method", "path")
+    __slots__ = ("_before", "_behind", "chunked", "headers")
 
-    def __init__(
-        self, before: bytes, behind: bytes, chunked: bool, headers: dict[bytes, bytes], method: bytes, path: bytes
-    ) -> None:
+    def __init__(self, before: bytes, behind: bytes, chunked: bool, headers: dict[bytes, bytes]) -> None:
         self._before = before  # the digits of content-length; with `chunked` all of it
         self._behind = behind
         self.chunked = chunked
         self.headers = headers
-        self.method = method
-        self.path = path
 
     def body(self, data: bytes) -> bytes | None:
-        """What follows the head; None where `data` is anything but one whole message under this head."""
+        """What follows the head; None if `data` is anything but one whole answer under this head."""
         before, behind = self._before, self._behind
         start = len(before)
         if len(data) < start or data[:start] != before:
@@ -56,16 +52,16 @@ class KnownHead:
 
 @final
 class KnownHeads:
-    """Of one peer: the last of its heads with a length, and of those in chunks."""
+    """The heads of one endpoint: the last one with a length, and the last one of an answer in chunks."""
 
     __slots__ = ("_heads", "_unlike")
 
     def __init__(self) -> None:
         self._heads: list[KnownHead] = []
-        self._unlike = 0  # whole messages, since the last that was under one of them
+        self._unlike = 0  # whole answers, since the last that was under one of them
 
     def find(self, data: bytes) -> tuple[KnownHead, bytes] | None:
-        """The head and the body, where `data` is one whole message under one of the heads."""
+        """The head and the body, if `data` is one whole answer under one of the heads."""
         for head in self._heads:
             body = head.body(data)
             if body is not None:
@@ -73,44 +69,36 @@ class KnownHeads:
                 return head, body
         return None
 
-    def learn(
-        self,
-        data: bytes,
-        headers: dict[bytes, bytes],
-        *,
-        may_be_chunked: bool = False,
-        method: bytes = b"",
-        path: bytes = b"",
-    ) -> None:
-        """From a message that was under none; ever more rarely while there is no other. Arguments as `learn` has them."""
+    def learn(self, data: bytes, headers: dict[bytes, bytes]) -> None:
+        """Takes the head of an answer that was under none; ever more rarely while none comes again."""
         self._unlike += 1
         if self._unlike & (self._unlike - 1):
             return
-        head = learn(data, headers, may_be_chunked=may_be_chunked, method=method, path=path)
+        head = learn(data, headers)
         if head is not None:
             self._heads = [head, *(other for other in self._heads if other.chunked != head.chunked)]
 
 
-def learn(
-    data: bytes, headers: dict[bytes, bytes], *, may_be_chunked: bool = False, method: bytes = b"", path: bytes = b""
-) -> KnownHead | None:
-    """From a message that the parser took, and after which the connection is kept. None where it is not a plain one:
-    a request, or an answer with status 200, in HTTP/1.1 and with a body."""
+def learn(data: bytes, headers: dict[bytes, bytes]) -> KnownHead | None:
+    """The head of an answer that the parser took, and after which the connection is kept.
+
+    None if its status is another than 200, or its framing is not the plainest of HTTP/1.1.
+    """
     end = data.find(b"\r\n\r\n") + 4
-    if end < 4 or end > _MOST_HEAD_BYTES or _VERSION.match(data) is None or any(name in headers for name in _NOT_KEPT):
+    if end < 4 or end > _MOST_HEAD_BYTES or not data.startswith(_STATUS) or any(name in headers for name in _NOT_KEPT):
         return None
     if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
     kept = {name: value for name, value in headers.items() if name != b"content-length"}
     lengths = list(_LENGTH.finditer(data, 0, end))
     if b"transfer-encoding" in headers:
-        if not may_be_chunked or lengths or headers[b"transfer-encoding"] != b"chunked":
+        if lengths or headers[b"transfer-encoding"] != b"chunked":
             return None
-        known = KnownHead(data[:end], b"", True, kept, method, path)
+        known = KnownHead(data[:end], b"", True, kept)
     else:
         if len(lengths) != 1:
             return None
-        known = KnownHead(data[: lengths[0].start(1)], data[lengths[0].end(1) : end], False, kept, method, path)
+        known = KnownHead(data[: lengths[0].start(1)], data[lengths[0].end(1) : end], False, kept)
     return known if known.body(data) is not None else None
 
 
