@@ -1,5 +1,5 @@
 # genset: operator, router and weights puller in one image.
-#   docker build -t genset .        over the Python images that Docker pulls; e2e/images builds it without Docker, over others
+#   docker build -t genset .        over the Python images that Docker pulls; testbed/images builds it without Docker, over others
 # BUILDER is BASE with a C compiler and Python's headers: the router is compiled (docs/adr/0007).
 ARG BASE=python:3.13-slim
 ARG BUILDER=python:3.13

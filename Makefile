@@ -51,8 +51,8 @@ one: venv ## One test: make one T=tests/unit/router/test_gate.py::test_name
 	@$(BIN) pytest "$(T)" -q
 
 unit: venv ## Pure code, golden files, router and puller against real sockets
-	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/upstream -q --ignore=$(APISERVER_GOLDEN)
-	@$(BIN) pytest tests/soak -q
+	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/testbed -q --ignore=$(APISERVER_GOLDEN) --ignore=tests/testbed/soak
+	@$(BIN) pytest tests/testbed/soak -q
 
 compiled: $(COMPILED)/.ready ## The same tests of the router, of the router as the image has it
 	@PYTHONPATH=$(COMPILED):$(CURDIR) $(BIN) pytest -o pythonpath=. --compiled -n $(or $(JOBS),4) --dist worksteal tests/unit/router tests/router -q
@@ -63,11 +63,11 @@ $(COMPILED)/.ready: $(VENV)/.ready
 	@$(PY) tools/compiled.py $(@D) && touch $@
 
 charts: venv ## Chart, manifests, CRDs and CEL rules
-	@$(PY) -m e2e.cluster tools
+	@$(PY) -m testbed.cluster tools
 	@$(BIN) pytest tests/chart tests/crds $(APISERVER_GOLDEN) -q
 
 integration: venv ## Operator against a real kube-apiserver and etcd
-	@$(PY) -m e2e.cluster tools
+	@$(PY) -m testbed.cluster tools
 	@$(BIN) pytest tests/integration -q
 
 e2e: venv ## Everything on a real one-node cluster, Argo CD included
@@ -75,11 +75,11 @@ e2e: venv ## Everything on a real one-node cluster, Argo CD included
 	@$(BIN) pytest e2e/argocd -q
 
 e2e-vllm: venv ## Answers begun by llama-server and finished by vLLM, and back; installs vLLM for CPU once (6 GB)
-	@$(PY) -m e2e.images build llamacpp && $(PY) -m e2e.vllm
+	@$(PY) -m testbed.images build llamacpp && $(PY) -m e2e.vllm
 	@$(BIN) pytest e2e/vllm -q -rP
 
 soak: $(COMPILED)/.ready ## Router, compiled, at half of capacity under random faults (MINUTES=15)
-	@PYTHONPATH=$(COMPILED):$(CURDIR) $(PY) -m tests.soak --minutes $(or $(MINUTES),15)
+	@PYTHONPATH=$(COMPILED):$(CURDIR) $(PY) -m testbed.soak --minutes $(or $(MINUTES),15)
 
 crds: venv ## Regenerates crds/ from the types
 	@$(PY) tools/generated.py crds
@@ -100,7 +100,7 @@ bench: venv ## Router side by side with its peers, and the operator at fleet sca
 	@$(PY) -m bench router && $(PY) -m bench operator
 
 image: venv ## The project's own image, from the Dockerfile
-	@$(PY) -m e2e.images build genset
+	@$(PY) -m testbed.images build genset
 
 clean: ## Removes this project's folder in the user's cache (the next run builds again)
 	@echo "Removes $(CACHE)"; rm -rf "$(CACHE)"

@@ -26,7 +26,6 @@ from bench.measure import PATH
 from bench.peers import Place
 from bench.peers.genset import Genset
 from bench.processes import Cores, running
-from e2e.cluster.ports import free_ports
 from genset.router.config import (
     BackendConfig,
     FailoverConfig,
@@ -37,6 +36,7 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
+from testbed.cluster.ports import free_ports
 
 MARK = "the next candidate writes on from here, and says enough for a seam to be found"
 BEFORE = 5  # chunks that a stream gets before it is cut

@@ -19,12 +19,12 @@ from typing import Any
 import httpx
 
 from bench.install import ROOT
-from e2e.cluster.controlplane import ControlPlane
-from e2e.cluster.ports import free_ports
-from e2e.resources import model_deployment, namespace, route_policy
 from genset.kube import kinds
 from genset.kube.client import Api, load_configuration
 from genset.kube.metrics import Metrics
+from testbed.cluster.controlplane import ControlPlane
+from testbed.cluster.ports import free_ports
+from testbed.resources import model_deployment, namespace, route_policy
 
 NAMESPACE = "fleet"
 RESYNC_SECONDS = 10

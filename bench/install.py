@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from e2e.cluster.store import build_once, digest, read_tree
+from testbed.cluster.store import build_once, digest, read_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 LOAD_SOURCE = ROOT / "bench" / "load"

@@ -22,9 +22,9 @@ from pathlib import Path, PurePosixPath
 import click
 
 from bench.install import ROOT, distribution_version, python_environment, python_packages
-from e2e.cluster.store import build_once, digest
-from e2e.images import IMAGES
-from e2e.images.oci import LAYER
+from testbed.cluster.store import build_once, digest
+from testbed.images import IMAGES
+from testbed.images.oci import LAYER
 
 PLACE, PACKAGES, PROGRAMS = "/mnt", "/media", "/srv"  # folders that every Debian has, empty
 #: A mount namespace of its own: nothing of it is seen outside, nothing is left behind.

@@ -18,14 +18,14 @@ import click
 import httpx
 
 from bench.fleet import connected
-from e2e.cluster import choose, tools
-from e2e.cluster.cluster import Cluster
-from e2e.house import House
-from e2e.images import IMAGES
-from e2e.resources import namespace, route_policy
 from genset import names
 from genset.kube import kinds
 from genset.kube.client import Api
+from testbed.cluster import choose, tools
+from testbed.cluster.cluster import Cluster
+from testbed.house import House
+from testbed.images import IMAGES
+from testbed.resources import namespace, route_policy
 
 NAMESPACE = "bench-propagation"
 POLICY = "assistant"

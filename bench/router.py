@@ -32,7 +32,7 @@ from bench.peers.before import Before
 from bench.processes import Cores, running
 from bench.scenarios import SCENARIOS, Scenario
 from bench.summary import DIRECT, Round, rows
-from e2e.cluster.ports import free_ports
+from testbed.cluster.ports import free_ports
 
 FAILOVER = "failover"
 FAILOVER_SAMPLES = 100  # per way to fail

@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import trustme
 
-from e2e.cluster.processes import Daemons
-from e2e.cluster.steps import last_lines
-from e2e.images import host_llama_server
+from testbed.cluster.processes import Daemons
+from testbed.cluster.steps import last_lines
+from testbed.images import host_llama_server
 
 DAEMON = "cloud"
 MODEL = "frontier-count"  # the name that this provider knows the counting model by

@@ -20,10 +20,10 @@ from typing import Any
 import httpx
 
 from e2e.cloud import free_port
-from e2e.cluster.processes import Daemons
-from e2e.images import host_llama_server
-from e2e.models import counting
 from e2e.vllm import engines
+from testbed.cluster.processes import Daemons
+from testbed.images import host_llama_server
+from testbed.models import counting
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"
 FOLDER = DATA / "answers"

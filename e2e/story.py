@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import httpx
 
 from e2e.cloud import Cloud
-from e2e.house import House
 from e2e.load import Answer, Load, ask
+from testbed.house import House
 
 NAMESPACE = "models"
 DEPLOYMENT = "house-small"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from e2e.cluster.processes import Daemons
-from e2e.cluster.steps import last_lines
-from e2e.house import ROOT
+from testbed.cluster.processes import Daemons
+from testbed.cluster.steps import last_lines
+from testbed.house import ROOT
 
 DAEMON = "weights-server"
 

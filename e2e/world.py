@@ -19,14 +19,14 @@ from typing import Any
 
 from e2e import story
 from e2e.cloud import Cloud, free_port
-from e2e.cluster import choose, tools
-from e2e.cluster.cluster import Cluster
-from e2e.cluster.processes import Daemons
-from e2e.house import ROOT, House, Object, load_samples
-from e2e.images import IMAGES
-from e2e.models import counting
-from e2e.resources import service_to
 from e2e.weights_server import WeightsServer
+from testbed.cluster import choose, tools
+from testbed.cluster.cluster import Cluster
+from testbed.cluster.processes import Daemons
+from testbed.house import ROOT, House, Object, load_samples
+from testbed.images import IMAGES
+from testbed.models import counting
+from testbed.resources import service_to
 
 SAMPLES = ROOT / "manifests" / "samples" / "demo"
 WEIGHTS_FILE = "counting.gguf"

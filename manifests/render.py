@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from e2e.cluster import tools
 from genset.cli.crds import Dumper
+from testbed.cluster import tools
 
 HERE = Path(__file__).parent
 NAMESPACE = "genset-system"

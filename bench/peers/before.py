@@ -14,7 +14,7 @@ import click
 from bench.install import ROOT
 from bench.interpreter import Interpreter, interpreter, unpacked
 from bench.peers.genset import Genset
-from e2e.cluster.store import build_once
+from testbed.cluster.store import build_once
 
 
 class Before(Genset):
@@ -43,7 +43,9 @@ class Before(Genset):
         source = self._source()
         if now.rootfs is None:
             return Interpreter(None, now.version, source)
-        command = [sys.executable, "-m", "e2e.images", "build", "genset"]
+        # Images are built by the commit's own recipe, which stood in e2e/ before there was a testbed/.
+        images = "testbed.images" if (source / "testbed").is_dir() else "e2e.images"
+        command = [sys.executable, "-m", images, "build", "genset"]
         environment = {**os.environ, "PYTHONPATH": f"{source / 'operator'}:{source}"}
         done = subprocess.run(command, cwd=source, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         return Interpreter(unpacked(Path(done.stdout.split()[-1])), now.version)

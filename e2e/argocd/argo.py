@@ -21,11 +21,11 @@ from typing import Any, Self
 
 import yaml
 
-from e2e.cluster import packages, tools
-from e2e.cluster.controlplane import run_kubectl
-from e2e.cluster.ports import free_ports
-from e2e.cluster.processes import Daemons
-from e2e.cluster.store import build_once, digest
+from testbed.cluster import packages, tools
+from testbed.cluster.controlplane import run_kubectl
+from testbed.cluster.ports import free_ports
+from testbed.cluster.processes import Daemons
+from testbed.cluster.store import build_once, digest
 
 NAMESPACE = "argocd"
 LOOPBACK = "127.0.0.1"
@@ -99,7 +99,7 @@ class ArgoCd:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._repositories.mkdir()
         self._guard = subprocess.Popen(
-            [sys.executable, "-m", "e2e.cluster.guard", str(self.folder)],
+            [sys.executable, "-m", "testbed.cluster.guard", str(self.folder)],
             stdin=subprocess.PIPE,
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},

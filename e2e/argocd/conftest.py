@@ -19,13 +19,13 @@ import yaml
 
 from e2e.argocd.argo import ArgoCd, GitRepository
 from e2e.cloud import free_port
-from e2e.cluster import choose, packages, tools
-from e2e.cluster.cluster import Cluster
-from e2e.cluster.processes import Daemons
-from e2e.house import OPERATOR_NAMESPACE, ROOT, House, load_samples
-from e2e.images import IMAGES
-from e2e.models import counting
 from e2e.weights_server import WeightsServer
+from testbed.cluster import choose, packages, tools
+from testbed.cluster.cluster import Cluster
+from testbed.cluster.processes import Daemons
+from testbed.house import OPERATOR_NAMESPACE, ROOT, House, load_samples
+from testbed.images import IMAGES
+from testbed.models import counting
 
 NAMESPACE = "fleet"  # where Argo CD puts the samples
 NAMESPACES = (NAMESPACE, "plain", "alpha", "beta")  # all that the tests make

@@ -10,8 +10,8 @@ import pytest
 
 from e2e.argocd import argo
 from e2e.argocd.conftest import NAMESPACE, WEIGHTS_FILE, Site
-from e2e.house import OPERATOR_NAMESPACE
-from e2e.resources import model_deployment, route_policy
+from testbed.house import OPERATOR_NAMESPACE
+from testbed.resources import model_deployment, route_policy
 
 pytestmark = pytest.mark.timeout(400)
 Object = dict[str, Any]

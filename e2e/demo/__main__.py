@@ -11,15 +11,15 @@ from collections.abc import Iterator
 import click
 
 from e2e import story
-from e2e.cluster import choose
-from e2e.cluster.cluster import Cluster
-from e2e.cluster.console import reported
-from e2e.cluster.processes import Daemons
-from e2e.cluster.store import cache_root
 from e2e.demo.printing import Printer
-from e2e.house import House, KubectlError
 from e2e.load import Load
 from e2e.world import World
+from testbed.cluster import choose
+from testbed.cluster.cluster import Cluster
+from testbed.cluster.console import reported
+from testbed.cluster.processes import Daemons
+from testbed.cluster.store import cache_root
+from testbed.house import House, KubectlError
 
 FOLDER = cache_root() / "demo"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.cluster.processes import Daemons
 from e2e.vllm.engines import EngineProcess, llama_server
+from testbed.cluster.processes import Daemons
 
 
 @pytest.fixture(scope="session")

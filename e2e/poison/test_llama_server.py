@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from e2e.vllm.engines import MODEL, EngineProcess
-from tests.router.running import RunningRouter, cloud, config, house
-from tests.upstream.client import Response
-from tests.upstream.scripted import ScriptedUpstream
+from testbed.router import RunningRouter, cloud, config, house
+from testbed.upstream.client import Response
+from testbed.upstream.scripted import ScriptedUpstream
 
 POISONS = 100
 _PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()

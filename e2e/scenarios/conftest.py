@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from e2e import story
-from e2e.resources import namespace
 from e2e.world import World
+from testbed.resources import namespace
 
 _numbers = itertools.count(1)
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from e2e.resources import model_deployment
 from e2e.world import World, until
+from testbed.resources import model_deployment
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from e2e import story
-from e2e.house import OPERATOR_NAMESPACE, House
 from e2e.load import Load, Reading, ask
-from e2e.resources import cloud_target, model_deployment, route_policy, secret
 from e2e.world import World, until
+from testbed.house import OPERATOR_NAMESPACE, House
+from testbed.resources import cloud_target, model_deployment, route_policy, secret
 
 pytestmark = pytest.mark.timeout(420)
 IDLE = 6  # seconds

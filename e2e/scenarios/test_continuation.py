@@ -18,8 +18,8 @@ import pytest
 from e2e import story
 from e2e.cut import Cut
 from e2e.load import Load
-from e2e.resources import cloud_target, model_deployment, namespace, route_policy, secret
 from e2e.world import World, until
+from testbed.resources import cloud_target, model_deployment, namespace, route_policy, secret
 
 KILLS = int(os.environ.get("GENSET_KILLS", "16"))  # each cuts several streams; 50 and more on request
 pytestmark = pytest.mark.timeout(300 + 45 * KILLS)

@@ -8,10 +8,10 @@ import time
 import pytest
 
 from e2e import story
-from e2e.house import OPERATOR_NAMESPACE
 from e2e.load import Load
-from e2e.resources import cloud_target, model_deployment, route_policy, secret
 from e2e.world import World, until
+from testbed.house import OPERATOR_NAMESPACE
+from testbed.resources import cloud_target, model_deployment, route_policy, secret
 
 pytestmark = pytest.mark.timeout(300)
 OPENAI_RETRIES = 2  # openai-python, _constants.py, DEFAULT_MAX_RETRIES

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from e2e import story
-from e2e.house import House
-from e2e.resources import model_deployment, route_policy
 from e2e.world import World, until
+from testbed.house import House
+from testbed.resources import model_deployment, route_policy
 
 pytestmark = pytest.mark.timeout(300)
 CHILDREN = (

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from e2e import story
-from e2e.cluster.node import NODE_NAME
-from e2e.house import House
-from e2e.resources import route_policy
 from e2e.world import World, until
+from testbed.cluster.node import NODE_NAME
+from testbed.house import House
+from testbed.resources import route_policy
 
 pytestmark = pytest.mark.timeout(300)
 POLICY = "outages"

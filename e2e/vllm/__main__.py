@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from e2e.cluster.console import reported
-from e2e.models import counting_hf
 from e2e.vllm import install
+from testbed.cluster.console import reported
+from testbed.models import counting_hf
 
 
 @click.command(help=__doc__)

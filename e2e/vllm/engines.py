@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx
 
 from e2e.cloud import free_port
-from e2e.cluster.processes import Daemons
-from e2e.cluster.steps import last_lines
-from e2e.images import host_llama_server
-from e2e.models import counting, counting_hf
 from e2e.vllm import install
+from testbed.cluster.processes import Daemons
+from testbed.cluster.steps import last_lines
+from testbed.images import host_llama_server
+from testbed.models import counting, counting_hf
 
 ADDRESS = "127.0.0.1"
 MODEL = "counting"  # the name that both know it by

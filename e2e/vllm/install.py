@@ -18,8 +18,8 @@ from zipfile import Path as ZipPath
 
 from packaging.requirements import Requirement
 
-from e2e.cluster.steps import run_step
-from e2e.cluster.store import build_once, cache_root, digest
+from testbed.cluster.steps import run_step
+from testbed.cluster.store import build_once, cache_root, digest
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "vllm"  # of pyproject.toml's dependency groups

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from e2e.resources import API_VERSION, Object
 from e2e.vllm.engines import CONTEXT_TOKENS, MODEL, EngineProcess
 from e2e.vllm.router import RouterProcess
+from testbed.resources import API_VERSION, Object
 
 LLAMA, VLLM = "llama", "vllm"
 

@@ -14,10 +14,10 @@ import httpx
 import yaml
 
 from e2e.cloud import free_port
-from e2e.cluster.processes import Daemons
-from e2e.cluster.steps import last_lines
-from e2e.house import ROOT
 from e2e.vllm.engines import ADDRESS
+from testbed.cluster.processes import Daemons
+from testbed.cluster.steps import last_lines
+from testbed.house import ROOT
 
 DAEMON = "router"
 

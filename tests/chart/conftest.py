@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster import tools
-from e2e.cluster.controlplane import ControlPlane
 from genset.cli.operator import command as operator
+from testbed.cluster import tools
+from testbed.cluster.controlplane import ControlPlane
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "genset"

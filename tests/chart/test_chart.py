@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster.controlplane import ControlPlane
 from genset import __version__, names
 from genset.cli.operator import command as operator
+from testbed.cluster.controlplane import ControlPlane
 from tests.chart.conftest import CHART, NAMESPACE, ROOT, HelmRefused, Object, container, helm, one, options, render
 from tests.integration import rbac
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster.controlplane import ControlPlane
 from genset.api.base import ApiModel
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
+from testbed.cluster.controlplane import ControlPlane
 from tests.chart.conftest import ROOT
 
 MANIFESTS = ROOT / "manifests"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from e2e.cluster.controlplane import ControlPlane
+from testbed.cluster.controlplane import ControlPlane
 from tests.chart.conftest import CHART, NAMESPACE, helm
 from tests.crds import cases
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.api import wait_for
-from e2e.cluster.controlplane import ControlPlane
 from genset import names
+from testbed.cluster.api import wait_for
+from testbed.cluster.controlplane import ControlPlane
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from testbed.upstream.counting import counted
 from tests.cuts.judge import Wanted
-from tests.upstream.counting import counted
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "streams"
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from e2e.cluster.controlplane import ControlPlane
 from genset import handlers
+from testbed.cluster.controlplane import ControlPlane
 from tests.integration.world import World, make_world, prepare
 
 

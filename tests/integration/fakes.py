@@ -15,12 +15,12 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from e2e.cluster.controlplane import ControlPlane
 from genset import names
 from genset.kube import kinds
 from genset.kube.client import Api
 from genset.kube.observe import decoded
 from genset.router.config import RouterConfig, config_hash, credentials_hash
+from testbed.cluster.controlplane import ControlPlane
 
 Object = dict[str, Any]
 Fault = Callable[[web.Request], web.StreamResponse | None]  # an answer instead of the API server's; None: pass on

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from e2e.cluster.controlplane import ControlPlane
 from genset.kube import kinds
+from testbed.cluster.controlplane import ControlPlane
 from tests.integration import rbac, samples
 from tests.integration.fakes import FaultProxy, refusal
 from tests.integration.world import World, make_world, prepare

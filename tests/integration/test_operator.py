@@ -8,11 +8,11 @@ import time
 import httpx
 import pytest
 
-from e2e.cluster.controlplane import ControlPlane
 from genset.controllers.health import Address
 from genset.kube import kinds
 from genset.kube.client import Api, ApiError, load_configuration
 from genset.kube.metrics import Metrics
+from testbed.cluster.controlplane import ControlPlane
 from tests.integration import samples
 from tests.integration.world import World, make_world, operator_kubeconfig
 

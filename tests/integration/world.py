@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from e2e.cluster.controlplane import ControlPlane
 from genset.desired.context import Settings
 from genset.kube.client import Api, ApiError, load_configuration
 from genset.kube.kinds import Kind, kind_of
 from genset.kube.metrics import Metrics
 from genset.runtime import Operator, Options
+from testbed.cluster.controlplane import ControlPlane
 from tests.integration import rbac
 
 Object = dict[str, Any]

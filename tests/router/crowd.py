@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.router.running import RunningRouter
-from tests.upstream.client import chat
+from testbed.router import RunningRouter
+from testbed.upstream.client import chat
 
 OTHER = "127.0.0.2"  # the address of somebody else
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"

@@ -6,7 +6,7 @@ import contextlib
 import socket
 from typing import Any
 
-from tests.upstream.scripted import ScriptedUpstream
+from testbed.upstream.scripted import ScriptedUpstream
 
 
 class Names:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from genset.router.http.accept import ACCEPTED_AT_ONCE
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream.client import HttpConnection, chat
-from tests.upstream.scripted import ScriptedUpstream
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream.client import HttpConnection, chat
+from testbed.upstream.scripted import ScriptedUpstream
 
 NOBODY = config(house("http://127.0.0.1:9/v1"))
 CLIENTS = 300

@@ -12,11 +12,11 @@ import pytest
 
 from genset.router.telemetry import access_log as accesslog
 from genset.router.telemetry.access_log import FIELDS
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import client, steps
-from tests.upstream.client import chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Raw, Reset, Silence, Status, Step
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import client, steps
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Raw, Reset, Silence, Status, Step
 
 CANARY = "canary-4f0b"  # in the prompt and in every answer
 LEGS = (CANARY, CANARY.encode().hex(), CANARY.upper())

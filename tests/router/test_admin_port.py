@@ -10,10 +10,10 @@ from statistics import median
 import pytest
 
 from genset.router.process import admin
-from tests.router.running import RunningRouter, config, house, until
-from tests.upstream import client
-from tests.upstream.client import chat
-from tests.upstream.scripted import ScriptedUpstream
+from testbed.router import RunningRouter, config, house, until
+from testbed.upstream import client
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import ScriptedUpstream
 
 GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
 

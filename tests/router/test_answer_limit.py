@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config, house
-from tests.upstream import steps
-from tests.upstream.client import Response, chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Status, Step
+from testbed.router import RunningRouter, cloud, config, house
+from testbed.upstream import steps
+from testbed.upstream.client import Response, chat
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Status, Step
 
 VLLM_OLD = (
     "This model's maximum context length is 8192 tokens. However, you requested 32250 tokens (250 in the messages, 32000 in "

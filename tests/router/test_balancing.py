@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from testbed.router import RunningRouter, cloud, config, house, pods, until
+from testbed.upstream import client, steps
+from testbed.upstream.client import Response, chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import Received, ScriptedUpstream
+from testbed.upstream.steps import Answer, Reset, Step
 from tests.router.names import Names, free_port, pod
-from tests.router.running import RunningRouter, cloud, config, house, pods, until
-from tests.upstream import client, steps
-from tests.upstream.client import Response, chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import Received, ScriptedUpstream
-from tests.upstream.steps import Answer, Reset, Step
 
 ONE = {"maxInFlightPerEndpoint": 1}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.router.running import config, house, spawn
-from tests.upstream.client import request
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Silence
+from testbed.router import config, house, spawn
+from testbed.upstream.client import request
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Silence
 
 POD_MIB = 256  # router.resources.memory
 MOST = 32 * 1024 * 1024  # limits.maxBody

@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import client, steps
-from tests.upstream.client import chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Close, Raw, Reset, Step
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import client, steps
+from testbed.upstream.client import chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Close, Raw, Reset, Step
 
 SEED = 20261121
 SECONDS = 6.0

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from genset.router.http import downstream
-from tests.router.running import RunningRouter, config, house, until
-from tests.upstream import client
-from tests.upstream.client import chat, statuses
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer
+from testbed.router import RunningRouter, config, house, until
+from testbed.upstream import client
+from testbed.upstream.client import chat, statuses
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer
 
 BODY = json.dumps(chat(stream=False)).encode()
 STREAM = json.dumps(chat()).encode()

@@ -15,12 +15,12 @@ import pytest_asyncio
 
 from genset.router.exchange import exchange
 from genset.router.http import connect
-from tests.router.running import RunningRouter, cloud, config, pods, until
-from tests.upstream import client
-from tests.upstream.client import Response, chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer
+from testbed.router import RunningRouter, cloud, config, pods, until
+from testbed.upstream import client
+from testbed.upstream.client import Response, chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer
 
 
 class FakeHouse:

@@ -15,11 +15,11 @@ import pytest
 import zstandard
 
 from genset.router.http.coded import FREE_BYTES, MOST_RATIO
+from testbed.router import RunningRouter, cloud, config, house
+from testbed.upstream import steps
+from testbed.upstream.client import HttpConnection, chat, raw
+from testbed.upstream.scripted import ScriptedUpstream
 from tests.router.pieces import DONE, FakeServer, chunk, event, text
-from tests.router.running import RunningRouter, cloud, config, house
-from tests.upstream import steps
-from tests.upstream.client import HttpConnection, chat, raw
-from tests.upstream.scripted import ScriptedUpstream
 
 MIB = 1024 * 1024
 STREAM = (event({"role": "assistant", "content": ""}), text("a"), text("b"), text("c"), event({}, "stop"), DONE)

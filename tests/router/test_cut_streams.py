@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
+from testbed.router import RunningRouter, cloud, config, house
+from testbed.upstream import client
+from testbed.upstream.counting import counted
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Raw, Step
 from tests.cuts.authors import RULES, Author
 from tests.cuts.judge import judge
 from tests.cuts.streams import Recorded, openai, recorded, vllm
 from tests.cuts.world import HOWS, How, cut
-from tests.router.running import RunningRouter, cloud, config, house
-from tests.upstream import client
-from tests.upstream.counting import counted
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Raw, Step
 
 SEED = 20261121
 SAMPLES = 12  # per rule

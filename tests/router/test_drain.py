@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from genset.router.process.server import LATECOMER_SECONDS
-from tests.router.running import RunningRouter, config, house, spawn, until
-from tests.upstream import client
-from tests.upstream.client import chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer
+from testbed.router import RunningRouter, config, house, spawn, until
+from testbed.upstream import client
+from testbed.upstream.client import chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer
 
 
 async def test_sigterm_drains(tmp_path: Path) -> None:

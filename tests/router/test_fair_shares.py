@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from genset.router.http import downstream
-from tests.router import running
+from testbed.router import RunningRouter, config, house, spawn, until
+from testbed.upstream.client import chat, request
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Silence
 from tests.router.crowd import HEAD, MB, OTHER, Client, deaf, descriptors
-from tests.router.running import RunningRouter, config, house, until
-from tests.upstream.client import chat, request
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Silence
 
 
 @pytest.fixture
@@ -204,7 +203,7 @@ async def test_busy_connections_leave_the_last_descriptors_to_the_admin_port(
 ) -> None:
     """Of a process with few descriptors; the kubelet would kill it if its probes went unanswered."""
     local.always(Silence(headers=False))
-    process, port, admin = await running.spawn(tmp_path, config(house(local.base_url)))
+    process, port, admin = await spawn(tmp_path, config(house(local.base_url)))
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (100, 100))
     data = json.dumps(chat()).encode()
     clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(150)]
@@ -237,7 +236,7 @@ async def test_busy_connections_leave_the_last_descriptors_to_the_admin_port(
 )
 async def test_idle_connections_lock_nobody_out(tmp_path: Path, local: ScriptedUpstream, sent: bytes) -> None:
     """Nor do slow ones: the client that holds most loses what matters least, until a newcomer has its place."""
-    process, port, admin = await running.spawn(tmp_path, config(house(local.base_url)))
+    process, port, admin = await spawn(tmp_path, config(house(local.base_url)))
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (100, 100))
     crowd: list[socket.socket] = []
     try:

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from genset.router.machine import machine as attempt
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import steps
-from tests.upstream.client import Response, chat
-from tests.upstream.counting import counted
-from tests.upstream.proxy import ConnectProxy
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, OnAccept, Raw, Reset, Silence, Step
-from tests.upstream.tls import Authority
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import steps
+from testbed.upstream.client import Response, chat
+from testbed.upstream.counting import counted
+from testbed.upstream.proxy import ConnectProxy
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, OnAccept, Raw, Reset, Silence, Step
+from testbed.upstream.tls import Authority
 
 Server = dict[str, Any]  # arguments of a ScriptedUpstream
 WELL: Server = {}

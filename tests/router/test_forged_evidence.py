@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import steps
-from tests.upstream.client import chat
-from tests.upstream.scripted import Received, ScriptedUpstream
-from tests.upstream.steps import Close, Raw, Reset, Status, Step
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import steps
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import Received, ScriptedUpstream
+from testbed.upstream.steps import Close, Raw, Reset, Status, Step
 
 POISONS = 100
 MARK = "poison"

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import client, steps
-from tests.upstream.client import chat, request
-from tests.upstream.scripted import ScriptedUpstream
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import client, steps
+from testbed.upstream.client import chat, request
+from testbed.upstream.scripted import ScriptedUpstream
 
 PAGE = "https://chat.example.org"
 ASKS = {

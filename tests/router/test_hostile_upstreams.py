@@ -15,13 +15,13 @@ import uvloop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import steps
-from tests.upstream.client import Response, chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Raw
-from tests.upstream.wire import Asked, plain_body, stream_events
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import steps
+from testbed.upstream.client import Response, chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Raw
+from testbed.upstream.wire import Asked, plain_body, stream_events
 
 WORDS = 6
 ASKED = Asked.of("/v1/chat/completions", chat(model="small"))

@@ -13,11 +13,11 @@ import pytest
 from genset.router.http import downstream
 from genset.router.telemetry import access_log as accesslog
 from genset.router.telemetry.access_log import FIELDS, AccessLog
-from tests.router.running import RunningRouter, config, house, until
-from tests.upstream import client
-from tests.upstream.client import chat, request
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Silence
+from testbed.router import RunningRouter, config, house, until
+from testbed.upstream import client
+from testbed.upstream.client import chat, request
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Silence
 
 BODY = json.dumps(chat(stream=False)).encode()
 

@@ -10,10 +10,10 @@ from typing import Any
 import httptools
 import pytest
 
-from tests.router.running import RunningRouter, config, house
-from tests.upstream.client import HttpConnection, Response, chat
-from tests.upstream.scripted import Received, ScriptedUpstream
-from tests.upstream.steps import Raw, Step
+from testbed.router import RunningRouter, config, house
+from testbed.upstream.client import HttpConnection, Response, chat
+from testbed.upstream.scripted import Received, ScriptedUpstream
+from testbed.upstream.steps import Raw, Step
 
 PATH = "/v1/chat/completions"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

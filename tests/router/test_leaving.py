@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from genset.router.machine.decisions import Phase
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import client, steps
-from tests.upstream.client import Exchange, chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, OnAccept, Silence, Step
-from tests.upstream.tls import Authority
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import client, steps
+from testbed.upstream.client import Exchange, chat
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, OnAccept, Silence, Step
+from testbed.upstream.tls import Authority
 
 AT_ONCE = 1.0  # seconds, on a machine with other work to do
 FINISHED = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'

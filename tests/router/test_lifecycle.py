@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from testbed.router import RunningRouter, cloud, config, house, pods, until
+from testbed.upstream import client, steps
+from testbed.upstream.client import chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Silence, Step
 from tests.router.names import Names, free_port, pod
-from tests.router.running import RunningRouter, cloud, config, house, pods, until
-from tests.upstream import client, steps
-from tests.upstream.client import chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Silence, Step
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])

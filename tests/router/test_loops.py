@@ -6,10 +6,10 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream.client import chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer
 
 DEAD = "http://127.0.0.1:1/v1"
 

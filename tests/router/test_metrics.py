@@ -10,12 +10,12 @@ import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import client, steps
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Silence
 from tests.router.collector import Collector
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import client, steps
-from tests.upstream.client import chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Silence
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| (.*) \|$", re.MULTILINE)

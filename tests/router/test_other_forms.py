@@ -13,7 +13,10 @@ import pytest
 import zstandard
 
 from genset.router.machine import machine as attempt
-from tests.router.running import RunningRouter, cloud, config
+from testbed.router import RunningRouter, cloud, config
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Step
 from tests.router.test_stream_ends import (
     DONE,
     FINISH,
@@ -27,9 +30,6 @@ from tests.router.test_stream_ends import (
     streams,
     whole,
 )
-from tests.upstream.client import chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Step
 
 BOM = b"\xef\xbb\xbf"
 JSON = b"content-type: application/json\r\n"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from genset.router.backends import outage
-from tests.router.running import RunningRouter, cloud, config, house, pods
-from tests.upstream import steps
-from tests.upstream.client import Response, chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.tls import Authority
+from testbed.router import RunningRouter, cloud, config, house, pods
+from testbed.upstream import steps
+from testbed.upstream.client import Response, chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.tls import Authority
 
 HERE, THERE = "127.0.0.1", "127.0.0.2"  # two hosts, to the router
 

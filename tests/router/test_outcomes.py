@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from genset.router.machine import machine as attempt
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import steps
-from tests.upstream.client import chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Close, OnAccept, Raw, Reset, Silence, Status, Step
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import steps
+from testbed.upstream.client import chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Close, OnAccept, Raw, Reset, Silence, Status, Step
 
 # step, is the house asked again, word in the attempt trail
 NEXT_CANDIDATE: dict[str, tuple[Step, bool, str]] = {

@@ -10,11 +10,11 @@ import pytest
 
 from genset.router.dialects.openai.transcript import Transcript
 from genset.router.exchange.exchange import Exchange
-from tests.router.running import RunningRouter, config, house, until
-from tests.upstream import client
-from tests.upstream.client import chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break
+from testbed.router import RunningRouter, config, house, until
+from testbed.upstream import client
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break
 
 STALL = Answer(words=20, brk=Break("stall", after_chunks=3))
 

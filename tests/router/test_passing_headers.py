@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config, house
-from tests.upstream.client import chat, raw
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Raw, Status
+from testbed.router import RunningRouter, cloud, config, house
+from testbed.upstream.client import chat, raw
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Raw, Status
 
 HOSTILE = {
     "x-accel-redirect": "/internal/secrets", "location": "http://evil.example", "refresh": "0; url=http://evil.example",

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from genset.router.watch import verify
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream.client import chat
-from tests.upstream.scripted import Received, ScriptedUpstream
-from tests.upstream.steps import Close, Reset, Status, Step
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import Received, ScriptedUpstream
+from testbed.upstream.steps import Close, Reset, Status, Step
 
 #: What a cloud answers to `GET /models`, down or not.
 LISTS: dict[str, Step] = {

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config
-from tests.upstream import steps
-from tests.upstream.client import chat
-from tests.upstream.scripted import Received, ScriptedUpstream
-from tests.upstream.steps import Raw, Status, Step
+from testbed.router import RunningRouter, cloud, config
+from testbed.upstream import steps
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import Received, ScriptedUpstream
+from testbed.upstream.steps import Raw, Status, Step
 
 #: How a refusal may come: with its status, as a 200 of its own, as the first event of a stream.
 WAYS = ["status", "whole", "event"]

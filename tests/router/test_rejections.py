@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from genset.router.process.reload import FolderSource
-from tests.router.running import RunningRouter, cloud, config, free_port, house, until
-from tests.upstream.client import chat, request
-from tests.upstream.scripted import ScriptedUpstream
+from testbed.router import RunningRouter, cloud, config, free_port, house, until
+from testbed.upstream.client import chat, request
+from testbed.upstream.scripted import ScriptedUpstream
 
 REMEDY = "provider openAICompatible with baseURL https://api.anthropic.com/v1"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config
+from testbed.router import RunningRouter, cloud, config
+from testbed.upstream import steps
+from testbed.upstream.client import raw
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Status, Step
 from tests.router.test_stream_ends import DONE, FINISH, d, streams
-from tests.upstream import steps
-from tests.upstream.client import raw
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Status, Step
 
 LONG = ("18446744073709551616", "-9223372036854775809", "123456789012345678901234567890")
 #: Places of a number in a request; X stands for it.

@@ -15,12 +15,12 @@ import pytest
 from genset.router.backends import backend
 from genset.router.exchange import exchange
 from genset.router.machine import machine as attempt
+from testbed.router import RunningRouter, cloud, config, house
+from testbed.upstream.client import chat, raw
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Silence
 from tests.router.pieces import DONE, HEAD, PING, FakeServer, chunk, event, text
-from tests.router.running import RunningRouter, cloud, config, house
-from tests.upstream.client import chat, raw
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Silence
 
 
 @pytest.fixture

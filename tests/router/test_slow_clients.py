@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from genset.router.http import downstream
-from tests.router.running import RunningRouter, config, house, until
-from tests.upstream import client
-from tests.upstream.client import chat
-from tests.upstream.counting import fault
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Silence
+from testbed.router import RunningRouter, config, house, until
+from testbed.upstream import client
+from testbed.upstream.client import chat
+from testbed.upstream.counting import fault
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Silence
 
 BIG = Answer(texts=tuple("x" * 50_000 for _ in range(400)))  # 20 MB
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config, house, spawn, until
-from tests.upstream import client
-from tests.upstream.client import chat
-from tests.upstream.counting import counted
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer
+from testbed.router import RunningRouter, cloud, config, house, spawn, until
+from testbed.upstream import client
+from testbed.upstream.client import chat
+from testbed.upstream.counting import counted
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer
 
 PATIENCE = {"firstTokenSeconds": 1, "stallSeconds": 1, "totalSeconds": 4.5}
 STILL = 2.0  # longer than each of its deadlines but the last

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from genset.router.machine import machine as attempt
-from tests.router.running import RunningRouter, cloud, config
-from tests.upstream.client import Response, chat
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, Segments, Status, Step
+from testbed.router import RunningRouter, cloud, config
+from testbed.upstream.client import Response, chat
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, Segments, Status, Step
 
 DONE = b"data: [DONE]\n\n"
 STREAM = b"content-type: text/event-stream\r\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.router.running import RunningRouter, config, house
-from tests.upstream import client
-from tests.upstream.client import HttpConnection, chat, statuses
-from tests.upstream.scripted import ScriptedUpstream
+from testbed.router import RunningRouter, config, house
+from testbed.upstream import client
+from testbed.upstream.client import HttpConnection, chat, statuses
+from testbed.upstream.scripted import ScriptedUpstream
 
 BODY = json.dumps(chat(stream=False)).encode()
 GET = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, config, house
+from testbed.router import RunningRouter, config, house
+from testbed.upstream.client import HttpConnection
+from testbed.upstream.scripted import Received, ScriptedUpstream
+from testbed.upstream.steps import Raw, Step
 from tests.router.test_known_heads import PATH, WAYS, echo, question
-from tests.upstream.client import HttpConnection
-from tests.upstream.scripted import Received, ScriptedUpstream
-from tests.upstream.steps import Raw, Step
 
 STOLEN = 999  # what answers say that nobody asked for
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from genset.router.telemetry import tracing
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import client, steps
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import Received, ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Silence, Status
 from tests.router.collector import Collector, values
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import client, steps
-from tests.upstream.client import chat
-from tests.upstream.scripted import Received, ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Silence, Status
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"

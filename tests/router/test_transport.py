@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config, house, until
-from tests.upstream import steps
-from tests.upstream.client import chat
-from tests.upstream.counting import fault
-from tests.upstream.proxy import ConnectProxy
-from tests.upstream.scripted import ScriptedUpstream
-from tests.upstream.steps import Answer, OnAccept, Status
-from tests.upstream.tls import Authority
+from testbed.router import RunningRouter, cloud, config, house, until
+from testbed.upstream import steps
+from testbed.upstream.client import chat
+from testbed.upstream.counting import fault
+from testbed.upstream.proxy import ConnectProxy
+from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer, OnAccept, Status
+from testbed.upstream.tls import Authority
 
 
 async def test_a_burst_that_a_short_queue_of_connections_cannot_hold(tmp_path: Path) -> None:

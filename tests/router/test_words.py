@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.router.running import RunningRouter, cloud, config, house
-from tests.upstream import steps
-from tests.upstream.client import chat
-from tests.upstream.scripted import Received, ScriptedUpstream
-from tests.upstream.steps import Answer, Break, Raw, Status, Step
+from testbed.router import RunningRouter, cloud, config, house
+from testbed.upstream import steps
+from testbed.upstream.client import chat
+from testbed.upstream.scripted import Received, ScriptedUpstream
+from testbed.upstream.steps import Answer, Break, Raw, Status, Step
 
 BROKEN_GPU = "CUDA error: out of memory at ggml-cuda.cu:88"
 KEY = "sk-proj-4f0b9c2e/7d+1a=="

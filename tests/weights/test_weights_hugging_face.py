@@ -307,7 +307,7 @@ def test_a_repository_without_models_says_so() -> None:
 
 def test_the_counting_model_is_fetched_whole(hub: FakeHub, tmp_path: Path, run: Run) -> None:
     """A model that real engines load, with a vocabulary and a chat template."""
-    counting = pytest.importorskip("e2e.models.counting", reason="needs the e2e dependencies")
+    counting = pytest.importorskip("testbed.models.counting", reason="needs the e2e dependencies")
     path = tmp_path / "counting.gguf"
     counting.write(path, 20)
     hub.commit({"counting.gguf": path.read_bytes()})

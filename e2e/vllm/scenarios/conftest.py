@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.cluster.processes import Daemons
 from e2e.vllm.engines import llama_server, vllm
 from e2e.vllm.pair import LLAMA, VLLM, Pair, resources
 from e2e.vllm.router import RouterProcess
+from testbed.cluster.processes import Daemons
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.controlplane import ControlPlane
 from genset.desired import CHILD_KINDS
 from genset.kube.diff import differences
 from genset.kube.kinds import kind_of
+from testbed.cluster.controlplane import ControlPlane
 from tests.golden import cases
 from tests.golden.desired.test_desired_golden import objects
 

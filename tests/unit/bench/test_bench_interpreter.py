@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.interpreter import PLACE, Interpreter, interpreter, unpacked
-from e2e.images.oci import LAYER
+from testbed.images.oci import LAYER
 
 
 def archive(path: Path, *layers: dict[str, bytes]) -> Path:

@@ -19,7 +19,7 @@ from genset.cli.logs import JsonFormatter
 from genset.controllers.health import Address
 from genset.desired.context import Settings
 from genset.runtime import Options
-from tests.upstream.tls import Authority
+from testbed.upstream.tls import Authority
 
 PARAMETERS = {parameter.name: parameter for parameter in verb.command.params if isinstance(parameter, click.Option)}
 

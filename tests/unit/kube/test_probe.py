@@ -14,7 +14,7 @@ from genset.engines import CompletionRequest
 from genset.kube import probe
 from genset.kube.metrics import Metrics
 from genset.kube.probe import LONGEST_BODY, Prober
-from tests.upstream.tls import Authority
+from testbed.upstream.tls import Authority
 
 
 @pytest_asyncio.fixture

@@ -6,7 +6,7 @@ from genset import __version__
 from genset.router.config import RouterConfig
 from genset.router.process.announce import introduction, taken
 from genset.router.process.options import ServerOptions
-from tests.router.running import cloud, config, house, pods
+from testbed.router import cloud, config, house, pods
 
 OPTIONS = ServerOptions(("0.0.0.0", 8080), ("127.0.0.1", 9090), environment={"HOSTNAME": "desk"})
 

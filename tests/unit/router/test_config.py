@@ -22,7 +22,7 @@ from genset.router.http.cors import Cors
 from genset.router.process.reload import FolderSource, Loaded, check
 from genset.router.providers import PROVIDERS
 from genset.router.routing.table import Table
-from tests.router.running import cloud, config, house, pods
+from testbed.router import cloud, config, house, pods
 
 FILES = {"key": b"sk-1", "proxy": b"me:secret"}
 GOOD: dict[str, Any] = {

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from genset.router.dialects.openai.api import Api
+from testbed.upstream.counting import counted
 from tests.cuts.authors import PROMPT, RULES, Author
 from tests.cuts.judge import Judgement, judge
 from tests.cuts.streams import PIECES, Recorded, completion, openai, recorded, vllm
 from tests.cuts.world import HOWS, How, Play, Server, Site, World, cut, writer
-from tests.upstream.counting import counted
 
 pytestmark = pytest.mark.interpreted  # its world stands in for the Router
 

@@ -14,7 +14,7 @@ from genset.router.config import ConfigRejected, RouterConfig
 from genset.router.machine.classify import classify
 from genset.router.process.reload import check
 from genset.router.routing.hops import MOST_BYTES, header_for, new_site, refusal, site_of
-from tests.router.running import cloud, config, pods
+from testbed.router import cloud, config, pods
 from tests.unit.router.test_standalone import EXTERNAL, POLICY, SECRET, load
 
 OWN = b"0a1b2c3d4e5f"

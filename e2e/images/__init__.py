@@ -1,8 +1,0 @@
-"""Container images without Docker, as OCI archives in the user's cache, keyed by what they are made of."""
-
-from __future__ import annotations
-
-from e2e.images.catalogue import IMAGES, LLAMA_CPP, PAUSE, Image, host_llama_server
-from e2e.images.genset import REFERENCE as GENSET
-
-__all__ = ["GENSET", "IMAGES", "LLAMA_CPP", "PAUSE", "Image", "host_llama_server"]

@@ -1,0 +1,146 @@
+"""Command lines of the control plane's components, and where its files and ports are. Pure: starts nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.cluster.pki import Authority, KeyPair
+
+LOOPBACK = "127.0.0.1"
+SERVICE_RANGE = "10.96.0.0/16"
+KUBERNETES_SERVICE_ADDRESS = "10.96.0.1"
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+# Metadata of every request, once, when it has been answered (or, for a watch, when it began).
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a control plane keeps its files and listens."""
+
+    folder: Path
+    address: str  # the API server listens on this one address
+    api_port: int
+    etcd_port: int
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.address}:{self.api_port}"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.folder / "log" / "audit.jsonl"
+
+    @property
+    def audit_policy(self) -> Path:
+        return self.folder / "audit-policy.json"
+
+
+def etcd_arguments(layout: Layout) -> list[str]:
+    """Nothing here outlives the machine, so etcd need not wait for its disk."""
+    client = f"http://{LOOPBACK}:{layout.etcd_port}"
+    return [
+        f"--data-dir={layout.folder / 'etcd'}",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls=http://{LOOPBACK}:0",
+        "--unsafe-no-fsync",
+        "--quota-backend-bytes=4294967296",
+        "--log-level=warn",
+    ]
+
+
+def apiserver_arguments(
+    layout: Layout,
+    ca: Path,
+    serving: KeyPair,
+    kubelet_client: KeyPair,
+    service_account: tuple[Path, Path],
+    *,
+    node: bool,
+    controllers: bool,
+    audit: bool,
+) -> list[str]:
+    """`node`: pods run and reach this server through the `kubernetes` Service. `controllers`: service accounts come
+    into being.
+    """
+    signing, public = service_account
+    arguments = [
+        f"--etcd-servers=http://{LOOPBACK}:{layout.etcd_port}",
+        f"--bind-address={layout.address}",
+        f"--advertise-address={layout.address}",
+        f"--secure-port={layout.api_port}",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--client-ca-file={ca}",
+        f"--tls-cert-file={serving.certificate}",
+        f"--tls-private-key-file={serving.key}",
+        f"--kubelet-certificate-authority={ca}",
+        f"--kubelet-client-certificate={kubelet_client.certificate}",
+        f"--kubelet-client-key={kubelet_client.key}",
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--service-account-issuer={ISSUER}",
+        f"--service-account-signing-key-file={signing}",
+        f"--service-account-key-file={public}",
+        "--authorization-mode=Node,RBAC",
+        "--anonymous-auth=false",
+        "--allow-privileged=true",
+        "--enable-admission-plugins=NodeRestriction",
+        # A test may send a burst that no real client would; the limits under test are the client's own.
+        "--max-requests-inflight=4000",
+        "--max-mutating-requests-inflight=2000",
+    ]
+    if not node:  # a loopback address is no endpoint, and nobody would use it
+        arguments.append("--endpoint-reconciler-type=none")
+    if not controllers:  # nobody makes the namespaces' default service account, without which no pod could be created
+        arguments.append("--disable-admission-plugins=ServiceAccount")
+    if audit:
+        arguments += [
+            f"--audit-policy-file={layout.audit_policy}",
+            f"--audit-log-path={layout.audit_log}",
+            "--audit-log-maxsize=4096",  # megabytes; the default would move the file away from under its reader
+        ]
+    return arguments
+
+
+def controller_manager_arguments(
+    kubeconfig: Path, authority: Authority, service_account_key: Path, port: int
+) -> list[str]:
+    """The client's rates are raised: a test's hundreds of objects must not wait for a limit meant for one cluster
+    among many.
+    """
+    return [
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        f"--bind-address={LOOPBACK}",
+        f"--secure-port={port}",
+        "--leader-elect=false",
+        "--use-service-account-credentials=false",
+        f"--root-ca-file={authority.ca.certificate}",
+        f"--cluster-signing-cert-file={authority.ca.certificate}",
+        f"--cluster-signing-key-file={authority.ca.key}",
+        f"--service-account-private-key-file={service_account_key}",
+        "--kube-api-qps=500",
+        "--kube-api-burst=1000",
+        "--concurrent-gc-syncs=20",
+    ]
+
+
+def scheduler_arguments(kubeconfig: Path, port: int) -> list[str]:
+    return [
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        f"--bind-address={LOOPBACK}",
+        f"--secure-port={port}",
+        "--leader-elect=false",
+        "--kube-api-qps=500",
+        "--kube-api-burst=1000",
+    ]

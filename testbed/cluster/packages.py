@@ -1,0 +1,64 @@
+"""Debian packages that the cluster and the images need, installed only where they are missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from testbed.cluster.steps import StepFailed, run_step
+from testbed.cluster.store import cache_root, locked
+
+NODE = ("containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "kmod", "iproute2", "mount")
+IMAGES = ("buildah", "debootstrap", "debian-archive-keyring", "ca-certificates")
+ARGOCD = ("redis-server", "git", "openssh-client")
+
+
+def missing(packages: Iterable[str]) -> list[str]:
+    """Those that dpkg does not know as installed."""
+    if shutil.which("dpkg-query") is None:
+        raise StepFailed(
+            "dpkg-query is not here: the embedded cluster needs Debian or Ubuntu; "
+            "give CONTEXT and KUBECONFIG to use a cluster of your own"
+        )
+    wanted = list(packages)
+    found = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    installed = {line.split()[0] for line in found.splitlines() if line.endswith(" installed")}
+    return [p for p in wanted if p not in installed]
+
+
+def install(packages: Iterable[str]) -> list[str]:
+    """Install what is missing; returns the names of what was."""
+    wanted = missing(packages)
+    if not wanted:
+        return []
+    if os.geteuid() != 0:
+        raise StepFailed(
+            f"Debian packages are missing and only root can install them: apt-get install {' '.join(wanted)}"
+        )
+    with locked(cache_root() / ".packages.lock", "installing Debian packages"):
+        wanted = missing(wanted)
+        if wanted:
+            _install(wanted, cache_root() / "log" / "apt.log")
+    return wanted
+
+
+def _install(wanted: list[str], log_file: Path) -> None:
+    # RUNLEVEL=1 keeps the packages' own services (containerd, redis) from being started on machines without systemd.
+    env = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    apt = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=600", "-o", "Acquire::Retries=3")
+    log_file.unlink(missing_ok=True)
+    try:
+        run_step("Updating the package lists", [*apt, "update"], log_file, env=env)
+    except StepFailed:
+        pass  # one foreign repository that does not answer must not matter; what does shows in the next step
+    run_step(
+        f"Installing {' '.join(wanted)}", [*apt, "install", "-y", "--no-install-recommends", *wanted], log_file, env=env
+    )

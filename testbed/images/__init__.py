@@ -1,0 +1,8 @@
+"""Container images without Docker, as OCI archives in the user's cache, keyed by what they are made of."""
+
+from __future__ import annotations
+
+from testbed.images.catalogue import IMAGES, LLAMA_CPP, PAUSE, Image, host_llama_server
+from testbed.images.genset import REFERENCE as GENSET
+
+__all__ = ["GENSET", "IMAGES", "LLAMA_CPP", "PAUSE", "Image", "host_llama_server"]

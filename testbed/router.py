@@ -1,0 +1,164 @@
+"""A real router in this process, on free ports, for tests over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genset.router.process.reload import FolderSource
+from genset.router.process.server import Router, ServerOptions
+from testbed.upstream.client import Response, request
+
+
+def house(base_url: str, name: str = "house", **more: Any) -> dict[str, Any]:
+    """A local backend at one URL (an external server), not probed."""
+    target = {"baseUrl": base_url, "provider": "openAICompatible", **more.pop("url", {})}
+    return {"name": name, "kind": "local", "model": "small", "url": target, **more}
+
+
+def cloud(base_url: str, name: str = "cloud", provider: str = "openAICompatible", **more: Any) -> dict[str, Any]:
+    target = {"baseUrl": base_url, "provider": provider, **more.pop("url", {})}
+    return {"name": name, "kind": "cloud", "model": "large", "url": target, **more}
+
+
+def pods(host: str, port: int, name: str = "house", health: str = "/health", **more: Any) -> dict[str, Any]:
+    """A local backend whose endpoints DNS tells."""
+    local = {"dns": {"host": host, "port": port}, "healthPath": health}
+    return {"name": name, "kind": "local", "model": "small", "local": local, **more}
+
+
+def config(
+    *backends: dict[str, Any],
+    tiers: list[list[str]] | None = None,
+    models: list[str] | None = None,
+    failover: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
+    generation: int = 1,
+    routes: list[dict[str, Any]] | None = None,
+    telemetry: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A configuration with one route over all backends, a tier each, unless told otherwise."""
+    order = tiers if tiers is not None else [[backend["name"]] for backend in backends]
+    route = {
+        "name": "route",
+        "match": {"models": models or ["counting"]},
+        "tiers": [[{"backend": name} for name in tier] for tier in order],
+        "failover": failover or {},
+    }
+    return {
+        "version": 1,
+        "policy": {"namespace": "models", "name": "assistant", "generation": generation},
+        "backends": list(backends),
+        "routes": routes or [route],
+        "limits": limits or {},
+        "telemetry": telemetry,
+    }
+
+
+class RunningRouter:
+    """`async with RunningRouter(tmp_path, config(...)) as router`. `credentials` maps file names to contents."""
+
+    def __init__(
+        self,
+        folder: Path,
+        content: dict[str, Any],
+        credentials: dict[str, bytes] | None = None,
+        *,
+        drain_grace: float = 0.0,
+        log: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.config_dir = folder / "config"
+        self.credentials_dir = folder / "credentials"
+        self.config_dir.mkdir(exist_ok=True)
+        self.credentials_dir.mkdir(exist_ok=True)
+        self.write(content)
+        for name, data in (credentials or {}).items():
+            (self.credentials_dir / name).write_bytes(data)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
+        options = ServerOptions(
+            ("127.0.0.1", 0), ("127.0.0.1", 0), drain_grace, descriptor, environment=environment or {}
+        )
+        self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)
+
+    def write(self, content: dict[str, Any] | str) -> None:
+        """Replaces the configuration as the kubelet does: whole, by a rename."""
+        text = content if isinstance(content, str) else json.dumps(content)
+        new = self.config_dir / "..new"
+        new.write_text(text)
+        new.rename(self.config_dir / "router.json")
+
+    async def __aenter__(self) -> RunningRouter:
+        await self.router.load()
+        await self.router.listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.router.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.router.listen_port}"
+
+    @property
+    def chat_url(self) -> str:
+        return f"{self.url}/v1/chat/completions"
+
+    async def ask(self, body: Any, path: str = "/v1/chat/completions", **more: Any) -> Response:
+        return await request(self.url + path, body, **more)
+
+    async def admin(self, path: str) -> Response:
+        return await request(f"http://127.0.0.1:{self.router.admin_port}{path}")
+
+    @property
+    def refusing(self) -> list[str]:
+        """Backends that refuse the router, as it has proved."""
+        table = self.router.table
+        return [name for name, backend in table.backends.items() if backend.refusals.known] if table else []
+
+    async def state(self, backend: str) -> dict[str, Any]:
+        """What /-/state says about one backend."""
+        found: dict[str, Any] = (await self.admin("/-/state")).json["backends"][backend]
+        return found
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[asyncio.subprocess.Process, int, int]:
+    """`genset router` as a process of its own."""
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config" / "router.json").write_text(json.dumps(content))
+    port, admin = free_port(), free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "genset", "router", "--config-dir", str(tmp_path / "config"),
+        "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--access-log", str(tmp_path / "access.log"),
+        *more, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            if (await request(f"http://127.0.0.1:{admin}/-/ready")).status == 200:
+                return process, port, admin
+        await asyncio.sleep(0.05)
+    process.kill()
+    raise AssertionError("the router did not become ready within 10 s")
+
+
+async def until(condition: Callable[[], bool], within: float = 20.0, what: str = "the condition") -> None:
+    """Waits for a condition with a deadline."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while not condition():
+        assert loop.time() < deadline, f"{what} did not come true within {within:g} s"
+        await asyncio.sleep(0.01)
