@@ -13,7 +13,7 @@ from genset import __version__, names
 from genset.cli.operator import command as operator
 from testbed.cluster.controlplane import ControlPlane
 from tests.chart.conftest import CHART, NAMESPACE, ROOT, HelmRefused, Object, container, helm, one, options, render
-from tests.integration import rbac
+from tests.support.integration import rbac
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -252,7 +252,7 @@ def granted(rules: list[Object]) -> set[tuple[str, str, str]]:
 
 
 def test_rights_are_those_that_the_operator_is_tested_with() -> None:
-    """The integration tests run the operator with tests/integration/rbac.py: a right too few fails there with 403."""
+    """The integration tests run the operator with support/integration/rbac.py: a right too few fails there with 403."""
     objects = render()
     assert granted(one(objects, "ClusterRole", "genset-operator")["rules"]) == granted(rbac.RULES)
     assert granted(one(objects, "Role", "genset-operator-leader")["rules"]) == granted(rbac.LEASE_RULES)

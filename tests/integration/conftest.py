@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from genset import handlers
 from testbed.cluster.controlplane import ControlPlane
-from tests.integration.world import World, make_world, prepare
+from tests.support.integration.world import World, make_world, prepare
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from genset.kube import kinds, observe
-from tests.integration import samples
-from tests.integration.world import World
+from tests.support.integration import samples
+from tests.support.integration.world import World
 
 
 async def test_a_foreign_object_of_the_same_name_is_never_touched(world: World) -> None:

@@ -15,9 +15,9 @@ from genset.api.routepolicy import RoutePolicy
 from genset.controllers import demand as demand_module
 from genset.controllers import route_policy
 from genset.kube import kinds
-from tests.integration import samples
-from tests.integration.fakes import FakeKubelet, FakePod
-from tests.integration.world import World
+from tests.support.integration import samples
+from tests.support.integration.fakes import FakeKubelet, FakePod
+from tests.support.integration.world import World
 
 IDLE = 5  # seconds, the least that the API takes
 ROUTERS = ("127.77.6.1", "127.77.6.2")

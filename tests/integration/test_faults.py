@@ -10,9 +10,9 @@ from aiohttp import web
 
 from genset.kube import kinds
 from testbed.cluster.controlplane import ControlPlane
-from tests.integration import rbac, samples
-from tests.integration.fakes import FaultProxy, refusal
-from tests.integration.world import World, make_world, prepare
+from tests.support.integration import rbac, samples
+from tests.support.integration.fakes import FaultProxy, refusal
+from tests.support.integration.world import World, make_world, prepare
 
 COUNT = 20
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 
 from genset.kube import kinds
-from tests.integration import samples
-from tests.integration.world import SETTINGS, World, operator_kubeconfig
+from tests.support.integration import samples
+from tests.support.integration.world import SETTINGS, World, operator_kubeconfig
 
 
 class Process:

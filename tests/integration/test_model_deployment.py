@@ -6,8 +6,8 @@ import asyncio
 
 from genset import names
 from genset.kube import kinds
-from tests.integration import samples
-from tests.integration.world import World
+from tests.support.integration import samples
+from tests.support.integration.world import World
 
 
 async def test_children_and_status_appear(world: World) -> None:

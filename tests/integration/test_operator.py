@@ -13,8 +13,8 @@ from genset.kube import kinds
 from genset.kube.client import Api, ApiError, load_configuration
 from genset.kube.metrics import Metrics
 from testbed.cluster.controlplane import ControlPlane
-from tests.integration import samples
-from tests.integration.world import World, make_world, operator_kubeconfig
+from tests.support.integration import samples
+from tests.support.integration.world import World, make_world, operator_kubeconfig
 
 LOOPBACK = Address("127.0.0.1", 0)
 

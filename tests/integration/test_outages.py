@@ -10,10 +10,10 @@ import pytest
 from genset.api.routepolicy import RoutePolicy
 from genset.controllers import route_policy
 from genset.kube import kinds
-from tests.integration import samples
-from tests.integration.fakes import FakePod
 from tests.integration.test_route_policy import applied, routers
-from tests.integration.world import World
+from tests.support.integration import samples
+from tests.support.integration.fakes import FakePod
+from tests.support.integration.world import World
 
 CLOUD = {"scope": "Cloud", "since": "2026-11-21T09:58:02Z", "detail": "one.test: refused; two.test: refused"}
 HOUSE = {"scope": "House", "since": "2026-11-21T09:58:04Z", "detail": "no endpoint of house can answer"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from genset import names
 from genset.kube import kinds
-from tests.integration import samples
-from tests.integration.fakes import FakeKubelet, FakePod
-from tests.integration.world import World
+from tests.support.integration import samples
+from tests.support.integration.fakes import FakeKubelet, FakePod
+from tests.support.integration.world import World
 
 
 async def started(world: World, **spec: object) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from genset.kube import kinds
 from genset.kube.client import ApiError
-from tests.integration import samples
-from tests.integration.world import World
+from tests.support.integration import samples
+from tests.support.integration.world import World
 
 _TWO_SOURCES = {"huggingFace": {"repo": "org/model"}, "pvc": {"claimName": "models", "path": "model.gguf"}}
 

@@ -12,9 +12,9 @@ from typing import Any
 from genset import names
 from genset.kube import kinds
 from genset.kube.observe import decoded
-from tests.integration import samples
-from tests.integration.fakes import FakeKubelet, FakePod, FakeVolumes
-from tests.integration.world import World
+from tests.support.integration import samples
+from tests.support.integration.fakes import FakeKubelet, FakePod, FakeVolumes
+from tests.support.integration.world import World
 
 ADDRESSES = ("127.77.0.1", "127.77.0.2")
 

@@ -15,9 +15,9 @@ import pytest
 
 from genset.kube import kinds
 from genset.kube.client import METADATA_LIST
-from tests.integration import samples
 from tests.integration.test_leader import Process
-from tests.integration.world import World
+from tests.support.integration import samples
+from tests.support.integration.world import World
 
 DEPLOYMENTS = 500
 POLICIES = 100

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from genset.router.http import connect
-from tests.router.names import Names
+from tests.support.router.names import Names
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -17,7 +17,7 @@ from testbed.upstream.client import Response, chat
 from testbed.upstream.counting import fault
 from testbed.upstream.scripted import Received, ScriptedUpstream
 from testbed.upstream.steps import Answer, Reset, Step
-from tests.router.names import Names, free_port, pod
+from tests.support.router.names import Names, free_port, pod
 
 ONE = {"maxInFlightPerEndpoint": 1}
 

@@ -19,7 +19,7 @@ from testbed.router import RunningRouter, cloud, config, house
 from testbed.upstream import steps
 from testbed.upstream.client import HttpConnection, chat, raw
 from testbed.upstream.scripted import ScriptedUpstream
-from tests.router.pieces import DONE, FakeServer, chunk, event, text
+from tests.support.router.pieces import DONE, FakeServer, chunk, event, text
 
 MIB = 1024 * 1024
 STREAM = (event({"role": "assistant", "content": ""}), text("a"), text("b"), text("c"), event({}, "stop"), DONE)

@@ -16,10 +16,10 @@ from testbed.upstream import client
 from testbed.upstream.counting import counted
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Raw, Step
-from tests.cuts.authors import RULES, Author
-from tests.cuts.judge import judge
-from tests.cuts.streams import Recorded, openai, recorded, vllm
-from tests.cuts.world import HOWS, How, cut
+from tests.support.cuts.authors import RULES, Author
+from tests.support.cuts.judge import judge
+from tests.support.cuts.streams import Recorded, openai, recorded, vllm
+from tests.support.cuts.world import HOWS, How, cut
 
 SEED = 20261121
 SAMPLES = 12  # per rule

@@ -16,7 +16,7 @@ from testbed.router import RunningRouter, config, house, spawn, until
 from testbed.upstream.client import chat, request
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Silence
-from tests.router.crowd import HEAD, MB, OTHER, Client, deaf, descriptors
+from tests.support.router.crowd import HEAD, MB, OTHER, Client, deaf, descriptors
 
 
 @pytest.fixture

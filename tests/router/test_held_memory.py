@@ -16,7 +16,7 @@ from testbed.router import RunningRouter, config, house, until
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Silence, Status
-from tests.router.crowd import HEAD, MB, OTHER, Client, deaf, send_more
+from tests.support.router.crowd import HEAD, MB, OTHER, Client, deaf, send_more
 
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
 MODELS = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"

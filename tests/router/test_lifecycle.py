@@ -18,7 +18,7 @@ from testbed.upstream.client import chat
 from testbed.upstream.counting import fault
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Silence, Step
-from tests.router.names import Names, free_port, pod
+from tests.support.router.names import Names, free_port, pod
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])

@@ -15,7 +15,7 @@ from testbed.upstream import client, steps
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Break, Silence
-from tests.router.collector import Collector
+from tests.support.router.collector import Collector
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| (.*) \|$", re.MULTILINE)

@@ -20,7 +20,7 @@ from testbed.upstream.client import chat, raw
 from testbed.upstream.counting import fault
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Break, Silence
-from tests.router.pieces import DONE, HEAD, PING, FakeServer, chunk, event, text
+from tests.support.router.pieces import DONE, HEAD, PING, FakeServer, chunk, event, text
 
 
 @pytest.fixture

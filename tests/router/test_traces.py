@@ -15,7 +15,7 @@ from testbed.upstream import client, steps
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import Received, ScriptedUpstream
 from testbed.upstream.steps import Answer, Break, Silence, Status
-from tests.router.collector import Collector, values
+from tests.support.router.collector import Collector, values
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"

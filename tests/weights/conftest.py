@@ -14,8 +14,8 @@ from genset.weights.fetch import Outcome, fetch
 from genset.weights.progress import Progress
 from genset.weights.retry import Retry
 from genset.weights.spec import FetchSpec
-from tests.weights.fakes import FakeHub, FakeOrigin, serving
-from tests.weights.running import FAST, Run
+from tests.support.weights.fakes import FakeHub, FakeOrigin, serving
+from tests.support.weights.running import FAST, Run
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,8 @@ import pytest
 
 from genset.weights.progress import Progress, ProgressServer
 from genset.weights.spec import CheckSpec, FetchSpec
-from tests.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
-from tests.weights.running import hub_spec, model_bytes, servable, web_spec
+from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
+from tests.support.weights.running import hub_spec, model_bytes, servable, web_spec
 
 MODEL = tiny_gguf(4_000_000)
 

@@ -14,8 +14,8 @@ from genset.weights.failure import WeightsFailure
 from genset.weights.progress import Progress
 from genset.weights.retry import Retry
 from genset.weights.spec import FetchSpec, Http
-from tests.weights.fakes import FakeOrigin, Fault, serving, sha256, tiny_gguf
-from tests.weights.running import FAST, Run, model_bytes, servable, web_spec
+from tests.support.weights.fakes import FakeOrigin, Fault, serving, sha256, tiny_gguf
+from tests.support.weights.running import FAST, Run, model_bytes, servable, web_spec
 
 MODEL = tiny_gguf(600_000)
 

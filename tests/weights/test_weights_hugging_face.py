@@ -17,8 +17,8 @@ from genset.weights.hugging_face import HubFile
 from genset.weights.progress import Progress
 from genset.weights.retry import Retry
 from genset.weights.spec import HuggingFace
-from tests.weights.fakes import FakeHub, FakeOrigin, Fault, serving, tiny_gguf
-from tests.weights.running import Run, hub_spec, model_bytes, servable
+from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, serving, tiny_gguf
+from tests.support.weights.running import Run, hub_spec, model_bytes, servable
 
 MODEL = tiny_gguf(400_000)
 OTHER = tiny_gguf(300_000, seed=2)

@@ -12,8 +12,8 @@ import trustme
 from genset.api.modeldeployment import Reason
 from genset.weights.failure import WeightsFailure
 from genset.weights.spec import FetchSpec, Http, HuggingFace
-from tests.weights.fakes import FakeHub, FakeOrigin, serving, sha256, tiny_gguf
-from tests.weights.running import Run, model_bytes
+from tests.support.weights.fakes import FakeHub, FakeOrigin, serving, sha256, tiny_gguf
+from tests.support.weights.running import Run, model_bytes
 
 MODEL = tiny_gguf(50_000)
 

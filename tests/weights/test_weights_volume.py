@@ -19,8 +19,8 @@ from genset.weights.lock import Holder
 from genset.weights.progress import Progress
 from genset.weights.spec import FetchSpec
 from genset.weights.volume import Volume
-from tests.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
-from tests.weights.running import FAST, Run, hub_spec, model_bytes, servable, web_spec
+from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
+from tests.support.weights.running import FAST, Run, hub_spec, model_bytes, servable, web_spec
 
 MODEL = tiny_gguf(600_000)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.unit.architecture.source import ROOT, cycles, imports, modules, room
+from tests.support.source import ROOT, cycles, imports, modules, room
 
 #: Who still has to see a type of a room above. The list may only become shorter: `Shared` (what all requests have in
 #: common) takes the place of `Router`, and a request's answer that of `Exchange`.

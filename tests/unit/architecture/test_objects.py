@@ -5,7 +5,7 @@ Both tables are exact, so that they cannot grow unseen, and become shorter when 
 
 from __future__ import annotations
 
-from tests.unit.architecture.source import attributes_with_bases, classes, set_from_outside
+from tests.support.source import attributes_with_bases, classes, set_from_outside
 
 MOST = 14  # about a dozen
 

@@ -12,7 +12,7 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.engines import engine_of, managed_engine_of
 from genset.engines.base import ManagedEngine
 from genset.engines.llama_cpp import DEFAULT_IMAGES, drain_script
-from tests.unit.engines.idle_server import IdleServer
+from tests.support.idle_server import IdleServer
 
 
 def resource(**spec: Any) -> ModelDeployment:

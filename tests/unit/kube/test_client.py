@@ -12,7 +12,7 @@ from aiohttp import web
 from genset.kube import kinds
 from genset.kube.client import Api, ApiError, LeadershipLost, uses_proxy
 from genset.kube.metrics import Metrics
-from tests.unit.kube.server import FakeApiServer, refusal
+from tests.support.kube_server import FakeApiServer, refusal
 
 LIVE = {"metadata": {"name": "x", "namespace": "n", "uid": "u", "resourceVersion": "1"}}
 

@@ -12,7 +12,7 @@ import pytest
 from genset.kube.client import Api
 from genset.kube.lease import LeaderElection, Timings
 from genset.kube.metrics import Metrics
-from tests.unit.kube.server import FakeApiServer, refusal
+from tests.support.kube_server import FakeApiServer, refusal
 
 TIMINGS = Timings(lease_duration=1.0, renew_deadline=0.5, retry_period=0.1, stop_limit=0.5)
 PATH = "/apis/coordination.k8s.io/v1/namespaces/n/leases/l"

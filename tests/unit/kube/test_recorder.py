@@ -11,7 +11,7 @@ from typing import Any
 from genset.kube.client import Api
 from genset.kube.metrics import Metrics
 from genset.kube.recorder import BURST, LONGEST_NOTE, Recorder
-from tests.unit.kube.server import FakeApiServer, refusal
+from tests.support.kube_server import FakeApiServer, refusal
 
 
 def about(name: str = "house", uid: str = "u1") -> dict[str, Any]:

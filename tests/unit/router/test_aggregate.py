@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.router.dialects.openai.api import Api
-from tests.unit.router.answers import USAGE, call, chunk, delta, rebuilt, whole_call
+from tests.support.router.answers import USAGE, call, chunk, delta, rebuilt, whole_call
 
 # name: (events, wanted message, wanted other fields of the choice)
 MESSAGES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genset.router.dialects.openai.api import Api
-from tests.unit.router.answers import USAGE, chunk, delta, rebuilt
+from tests.support.router.answers import USAGE, chunk, delta, rebuilt
 
 
 def test_several_choices_in_any_order() -> None:

@@ -10,7 +10,7 @@ import pytest
 from genset.router.dialects.openai.aggregate import CannotRebuildError, can_rebuild
 from genset.router.dialects.openai.api import Api
 from genset.router.dialects.openai.rebuild import Rebuild
-from tests.unit.router.answers import USAGE, chunk, delta
+from tests.support.router.answers import USAGE, chunk, delta
 
 DAMAGED: dict[str, list[bytes]] = {
     "no finish_reason": [orjson.dumps(chunk(delta(content="a")))],

@@ -11,7 +11,7 @@ from genset.router.backends.latency import EVERY
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Answer, Interrupt, Phase, Try
 from genset.router.machine.machine import RequestMachine
-from tests.unit.router.machines import cloud, committed, fail, house, machine, where
+from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
 # outcome, next steps after the first attempt at house/10.0.0.1 (of two pods) while it keeps failing; delay of the first
 ROWS: list[tuple[Outcome, list[str], float]] = [

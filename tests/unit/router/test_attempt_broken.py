@@ -9,7 +9,7 @@ import pytest
 from genset.router.backends.breaker import State
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Answer, Interrupt, Phase, Try
-from tests.unit.router.machines import cloud, committed, fail, house, machine, where
+from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
 
 @pytest.mark.parametrize("word", ["provider_interrupted", "provider_stalled", "provider_error", "router_deadline"])

@@ -1,6 +1,6 @@
 """The byte-offset property: a stream that breaks at any byte, in any way, is whole for the client, or an error is told.
 
-Without sockets and without time (tests/cuts/world.py), so that every offset can be tried: recorded streams, all ways to
+Without sockets and without time (tests/support/cuts/world.py), so that every offset can be tried: recorded streams, all ways to
 break, all rules of continuation. Sampled over real sockets in tests/router/test_cut_streams.py.
 """
 
@@ -15,10 +15,10 @@ import pytest
 
 from genset.router.dialects.openai.api import Api
 from testbed.upstream.counting import counted
-from tests.cuts.authors import PROMPT, RULES, Author
-from tests.cuts.judge import Judgement, judge
-from tests.cuts.streams import PIECES, Recorded, completion, openai, recorded, vllm
-from tests.cuts.world import HOWS, How, Play, Server, Site, World, cut, writer
+from tests.support.cuts.authors import PROMPT, RULES, Author
+from tests.support.cuts.judge import Judgement, judge
+from tests.support.cuts.streams import PIECES, Recorded, completion, openai, recorded, vllm
+from tests.support.cuts.world import HOWS, How, Play, Server, Site, World, cut, writer
 
 pytestmark = pytest.mark.interpreted  # its world stands in for the Router
 

@@ -1,6 +1,6 @@
 """What ends an answer: streamed, rebuilt and continued ones agree, whatever a server writes, and whenever it writes it.
 
-Without sockets and without time (tests/cuts/world.py). Over real sockets: tests/router/test_stream_ends.py.
+Without sockets and without time (tests/support/cuts/world.py). Over real sockets: tests/router/test_stream_ends.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from genset.router.dialects.openai.events import DONE
 from genset.router.exchange.exchange import WORKING_SECONDS
-from tests.cuts.world import SWEEP_SECONDS, How, Play, Server, Site, World
+from tests.support.cuts.world import SWEEP_SECONDS, How, Play, Server, Site, World
 
 pytestmark = pytest.mark.interpreted  # its world stands in for the Router
 

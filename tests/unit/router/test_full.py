@@ -7,7 +7,7 @@ import pytest
 from genset.router.backends.backend import Backend
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Answer, Wait
-from tests.unit.router.full_backends import FakeWire, busy, cloud, house
+from tests.support.router.full_backends import FakeWire, busy, cloud, house
 
 # what, backends, the route waits, first decision, decision when the wait is over
 ROWS: list[tuple[str, list[Backend], bool, str, str]] = [

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Answer, Interrupt, Try, Wait
-from tests.unit.router.full_backends import FakeWire, cloud, house
+from tests.support.router.full_backends import FakeWire, cloud, house
 
 
 class Crowd(RuleBasedStateMachine):

@@ -11,7 +11,7 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.final_error import last_failed, none_tried, seconds_until, story_of
-from tests.unit.router.machines import cloud, house, machine, steps
+from tests.support.router.machines import cloud, house, machine, steps
 
 MMPROJ = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
 

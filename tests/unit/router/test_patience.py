@@ -10,7 +10,7 @@ from genset.router.backends.breaker import State
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Answer, Interrupt, Try
 from genset.router.machine.machine import LIFE_MOST_SECONDS
-from tests.unit.router.machines import cloud, committed, fail, house, machine, where
+from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
 
 def outcome(one: Any, now: float) -> Outcome | None:

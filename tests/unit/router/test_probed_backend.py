@@ -7,7 +7,7 @@ from genset.router.backends.breaker import State
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Try
-from tests.unit.router.machines import fail, house, machine
+from tests.support.router.machines import fail, house, machine
 
 
 def test_one_ill_pod_does_not_open_the_backend() -> None:

@@ -6,7 +6,7 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause, State
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.backends.suspicion import ASK_SECONDS, HEARD_SECONDS, REFUSAL_PROBE_SECONDS, Suspicion, Witness
-from tests.unit.router.machines import cloud, house, machine
+from tests.support.router.machines import cloud, house, machine
 
 
 class Asked:

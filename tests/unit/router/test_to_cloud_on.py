@@ -12,7 +12,7 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import TO_CLOUD_ON, FailoverConfig, PolicyRef, RouteConfig, RouterConfig, WeightedBackend
 from genset.router.machine.decisions import Answer, Try
 from genset.router.routing.table import Plan, Table
-from tests.unit.router.machines import cloud, house, machine
+from tests.support.router.machines import cloud, house, machine
 
 _ALL = {word.value for word in ToCloudOn}
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genset.sizing.gguf import GgufError, GgufHeader, looks_like, read_header
-from tests.weights.fakes import tiny_gguf
+from tests.support.weights.fakes import tiny_gguf
 
 
 def header_of(data: bytes) -> GgufHeader:

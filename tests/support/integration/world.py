@@ -18,7 +18,7 @@ from genset.kube.kinds import Kind, kind_of
 from genset.kube.metrics import Metrics
 from genset.runtime import Operator, Options
 from testbed.cluster.controlplane import ControlPlane
-from tests.integration import rbac
+from tests.support.integration import rbac
 
 Object = dict[str, Any]
 OPERATOR_AGENT = "genset-operator"  # user agent of the operator's own requests
@@ -32,7 +32,7 @@ SETTINGS = Settings(
 
 def prepare(plane: ControlPlane) -> None:
     """CRDs, the operator's namespace, its user and its rights."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     plane.kubectl("apply", "--server-side", "-f", str(root / "crds"))
     plane.kubectl("create", "namespace", "genset-system")
     items = {"apiVersion": "v1", "kind": "List", "items": rbac.objects("genset-system")}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from testbed.upstream.counting import counted
-from tests.cuts.judge import Wanted
+from tests.support.cuts.judge import Wanted
 
-DATA = Path(__file__).resolve().parents[1] / "data" / "streams"
+DATA = Path(__file__).resolve().parents[2] / "data" / "streams"
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.cuts.streams import HEAD
+from tests.support.cuts.streams import HEAD
 
 #: name: how the backend is configured
 RULES = {

@@ -28,8 +28,8 @@ from genset.router.http.request import Request
 from genset.router.http.upstream import UpstreamConnection
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.machine import RequestMachine
-from tests.cuts.authors import Author
-from tests.cuts.streams import Recorded
+from tests.support.cuts.authors import Author
+from tests.support.cuts.streams import Recorded
 
 How = Literal["fin", "rst", "stall", "garbage", "noise", "error"]
 HOWS: tuple[How, ...] = ("fin", "rst", "stall", "garbage", "noise", "error")

@@ -10,7 +10,7 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import FailoverConfig
 from genset.router.machine.decisions import Answer, Candidate, Interrupt, Try, Wait
 from genset.router.machine.machine import RequestMachine
-from tests.unit.router import machines
+from tests.support.router import machines
 
 
 def house(pods: int = 1, bound: int | None = 1, **balancing: Any) -> Backend:

@@ -8,7 +8,7 @@ from pathlib import Path
 from genset.weights.fetch import Outcome
 from genset.weights.retry import Retry
 from genset.weights.spec import FetchSpec, Http, HuggingFace
-from tests.weights.fakes import FakeHub, FakeOrigin, sha256
+from tests.support.weights.fakes import FakeHub, FakeOrigin, sha256
 
 FAST = Retry(patience=2.0, first=0.01, longest=0.05)
 Run = Callable[..., Outcome]
