@@ -8,7 +8,7 @@ VENV := $(CACHE)/venv/$(shell cat pyproject.toml requirements.lock 2>/dev/null |
 PY := $(VENV)/bin/python
 BIN := PATH="$(VENV)/bin:$$PATH"
 COMPILED := $(CACHE)/compiled/$(shell cat tools/compiled.py $$(find operator/genset -name '*.py' | sort) | sha256sum | cut -c1-12)
-APISERVER_GOLDEN := tests/golden/desired/test_desired_apiserver.py
+APISERVER_GOLDEN := tests/golden/desired/test_apiserver.py
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 export PYTEST_ADDOPTS := -p no:cacheprovider $(PYTEST_ADDOPTS)

@@ -15,7 +15,7 @@ from genset.kube.diff import differences
 from genset.kube.kinds import kind_of
 from testbed.cluster.controlplane import ControlPlane
 from tests.golden import cases
-from tests.golden.desired.test_desired_golden import objects
+from tests.golden.desired.test_golden import objects
 
 HERE = Path(__file__).parent
 NOT_RESTRICTED = {"host-path"}  # hostPath volumes are outside the standard; the operator's opt-in says so
