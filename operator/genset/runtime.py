@@ -23,7 +23,7 @@ import kopf
 
 from genset import handlers, names
 from genset.controllers import outages, resync, secrets
-from genset.controllers.demand import DemandBook, watch_demand
+from genset.controllers.demand import SETTLE_SECONDS, DemandBook, watch_demand
 from genset.controllers.health import Address, Listener
 from genset.controllers.inbox import Inbox
 from genset.controllers.keys import Key
@@ -88,6 +88,7 @@ class Operator:
     options: Options
     rng: random.Random = field(default_factory=random.Random)
     meters: Metrics = field(default_factory=Metrics)
+    demand_settle: float = SETTLE_SECONDS
 
     def __post_init__(self) -> None:
         self._state = _State()
@@ -185,7 +186,7 @@ class Operator:
             echoes=echoes,
             recorder=recorder,
             prober=prober,
-            demand=DemandBook(references, time.time),
+            demand=DemandBook(references, time.time, settle=self.demand_settle),
             metrics=meters,
             now=now,
         )

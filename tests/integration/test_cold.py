@@ -12,7 +12,6 @@ import pytest
 
 from genset import names
 from genset.api.routepolicy import RoutePolicy
-from genset.controllers import demand as demand_module
 from genset.controllers import route_policy
 from genset.kube import kinds
 from tests.support.integration import samples
@@ -163,11 +162,8 @@ async def test_it_stays_awake_while_a_request_runs_anywhere(world: World) -> Non
         assert await house.until_wanted(0, IDLE + 3) > 0
 
 
-async def test_routers_that_do_not_answer_keep_it_awake_and_the_status_says_so(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(demand_module, "SETTLE_SECONDS", 1.0)
-    await world.start()
+async def test_routers_that_do_not_answer_keep_it_awake_and_the_status_says_so(world: World) -> None:
+    await world.start(demand_settle=1.0)
     async with scene(world) as house:
         house.say(told(1000), {})
         await house.start_pod()

@@ -75,9 +75,10 @@ class _Deployment:
 class DemandBook:
     """What this session knows. `now`: seconds since 1970."""
 
-    def __init__(self, references: References, now: Callable[[], float]) -> None:
+    def __init__(self, references: References, now: Callable[[], float], *, settle: float = SETTLE_SECONDS) -> None:
         self._references = references
         self._now = now
+        self._settle_seconds = settle
         self._began = now()
         self._routers: dict[Key, dict[str, _Router]] = {}
         self._deployments: dict[Key, _Deployment] = {}
@@ -213,7 +214,7 @@ class DemandBook:
                         unknown = unknown or f"router {name} does not tell of its requests"
         last = entry.last_request if entry is not None else None
         floor = entry.floor if entry is not None and awake else 0.0
-        young = now - self._began < SETTLE_SECONDS
+        young = now - self._began < self._settle_seconds
         return Demand(
             busy=busy,
             last_request=last,

@@ -30,11 +30,20 @@ _OWNER_LABELS = {
 class Inbox:
     """Receives what the watches see."""
 
-    def __init__(self, queue: WorkQueue[Key], references: References, echoes: Echoes, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        queue: WorkQueue[Key],
+        references: References,
+        echoes: Echoes,
+        metrics: Metrics,
+        *,
+        settle: float = SETTLE_SECONDS,
+    ) -> None:
         self._queue = queue
         self._references = references
         self._echoes = echoes
         self._metrics = metrics
+        self._settle_seconds = settle
         self._generations: dict[str, tuple[int, bool]] = {}  # uid -> generation, being deleted
 
     def resource(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
@@ -72,7 +81,7 @@ class Inbox:
 
     def _settle(self, key: Key, metadata: Mapping[str, Any], *, background: bool = False) -> None:
         version = {"uid": metadata.get("uid"), "resourceVersion": metadata.get("resourceVersion")}
-        asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settled, key, version, background)
+        asyncio.get_running_loop().call_later(self._settle_seconds, self._settled, key, version, background)
 
     def _settled(self, key: Key, version: Mapping[str, Any], background: bool) -> None:
         if not self._echoes.is_own(version):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from genset.controllers.demand import SETTLE_SECONDS
 from genset.desired.context import Settings
 from genset.kube.client import Api, ApiError, load_configuration
 from genset.kube.kinds import Kind, kind_of
@@ -151,7 +152,7 @@ class World:
 
     # -- the operator -------------------------------------------------------------------------------------------------
 
-    async def start(self, **options: Any) -> Operator:
+    async def start(self, *, demand_settle: float = SETTLE_SECONDS, **options: Any) -> Operator:
         """Starts an operator in this process, for this namespace, with its own user's rights."""
         given: Options = replace(
             Options(
@@ -165,7 +166,7 @@ class World:
             ),
             **options,
         )
-        operator, stop = Operator(given, rng=random.Random(1)), asyncio.Event()
+        operator, stop = Operator(given, rng=random.Random(1), demand_settle=demand_settle), asyncio.Event()
         task = asyncio.create_task(operator.run(stop), name=f"operator of {self.namespace}")
         self.operators.append((operator, stop, task))
 

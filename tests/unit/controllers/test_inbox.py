@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from genset import names
-from genset.controllers import inbox as inbox_module
 from genset.controllers.inbox import Inbox
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
@@ -26,7 +25,7 @@ class Bench:
     def __init__(self) -> None:
         self.queue: WorkQueue[Key] = WorkQueue(Metrics())
         self.references, self.echoes = References(), Echoes()
-        self.inbox = Inbox(self.queue, self.references, self.echoes, self.queue.metrics)
+        self.inbox = Inbox(self.queue, self.references, self.echoes, self.queue.metrics, settle=0.01)
 
     async def taken(self) -> set[Key]:
         found: set[Key] = set()
@@ -39,11 +38,6 @@ class Bench:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return found
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox_module, "SETTLE_SECONDS", 0.01)
 
 
 def resource(generation: int, version: str, **metadata: Any) -> dict[str, Any]:
