@@ -84,8 +84,8 @@ soak: $(COMPILED)/.ready ## Router, compiled, at half of capacity under random f
 crds: venv ## Regenerates crds/ from the types
 	@$(PY) tools/generated.py crds
 
-manifests: venv ## Renders manifests/install.yaml from the chart
-	@$(PY) tools/generated.py manifests
+manifests: venv ## Writes the engines into the chart's schema, and manifests/install.yaml from the chart
+	@$(PY) tools/generated.py chart manifests
 
 docs: venv ## Regenerates docs/reference/ from the types
 	@$(PY) tools/generated.py docs

@@ -69,7 +69,7 @@ class OperatorProcess:
         self.log = folder / "operator.log"
         command = [
             sys.executable, "-m", "genset", "operator", "--kubeconfig", str(plane.kubeconfig), "--no-leader-election",
-            "--image", "genset.test/genset:bench", "--llama-cpp-image", "cpu=genset.test/llama.cpp:bench",
+            "--image", "genset.test/genset:bench", "--engine-image", "llama.cpp/cpu=genset.test/llama.cpp:bench",
             "--operator-namespace", "genset-system", "--resync-seconds", str(RESYNC_SECONDS),
             "--health-listen", f"127.0.0.1:{self.health}", "--metrics-listen", f"127.0.0.1:{self.metrics}",
         ]  # fmt: skip

@@ -69,12 +69,11 @@ class House:
     def install(self, *extra: str) -> None:
         """Installs or upgrades the operator from the chart and waits until both replicas are ready."""
         repository, _, tag = self.image.rpartition(":")
-        cpu_repository, _, cpu_tag = self.llama_cpp_image.rpartition(":")
         self.helm(
             "upgrade", "--install", "genset", str(ROOT / "charts" / "genset"),
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "150s",
             "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
-            "--set", f"engines.llamaCpp.cpu={cpu_repository}:{cpu_tag}",
+            "--set", rf"engines.llama\.cpp.images.cpu={self.llama_cpp_image}",
             *extra,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Files that are generated and committed: `python tools/generated.py [--check] [crds] [manifests] [docs]`.
+"""Files that are generated and committed: `python tools/generated.py [--check] [crds] [chart] [manifests] [docs]`.
 
 Without names: all of them. With --check nothing is written; the exit status tells whether one is behind its source.
 """
@@ -6,13 +6,17 @@ Without names: all of them. With --check nothing is written; the exit status tel
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from genset.api.crd import definitions
+from genset.api.modeldeployment import VENDORS
 from genset.cli.crds import render
+from genset.engines import MANAGED
 
 ROOT = Path(__file__).resolve().parent.parent
 Files = dict[Path, str]
@@ -34,6 +38,21 @@ def crds() -> Files:
     return {folder / name: text for folder in folders for name, text in texts.items()}
 
 
+def chart() -> Files:
+    """The schema of the chart's values is written by hand, apart from the engines that there are."""
+    path = ROOT / "charts" / "genset" / "values.schema.json"
+    schema = json.loads(path.read_text())
+    images = _map_of(VENDORS, {"type": "string", "pattern": r"^(\S+)?$", "maxLength": 512})
+    settings = {"type": "object", "additionalProperties": False, "properties": {"images": images}}
+    schema["properties"]["engines"] = _map_of(MANAGED, settings)
+    return {path: json.dumps(schema, indent=2, ensure_ascii=False) + "\n"}
+
+
+def _map_of(keys: Iterable[str], value: dict[str, Any]) -> dict[str, Any]:
+    """A map with these keys alone; `enum` has Helm's error name them."""
+    return {"type": "object", "propertyNames": {"enum": list(keys)}, "additionalProperties": value}
+
+
 def manifests() -> Files:
     return {ROOT / "manifests" / "install.yaml": script("manifests/render.py").render()}
 
@@ -50,6 +69,7 @@ def docs() -> Files:
 
 KINDS: dict[str, Callable[[], Files]] = {
     "crds": crds,
+    "chart": chart,
     "manifests": manifests,
     "docs": docs,
 }  # in this order: one feeds the next

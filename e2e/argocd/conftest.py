@@ -125,7 +125,7 @@ def values(house: House) -> Object:
     repository, _, tag = house.image.rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag},
-        "engines": {"llamaCpp": {"cpu": house.llama_cpp_image}},
+        "engines": {"llama.cpp": {"images": {"cpu": house.llama_cpp_image}}},
     }
 
 

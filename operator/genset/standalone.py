@@ -23,7 +23,7 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
-from genset.engines import engine_of, managed_engine_of
+from genset.engines import engine_of, managed_engine_of, spec_at
 from genset.router.backends.credentials import Credentials
 from genset.router.config import ConfigRejected, config_hash
 from genset.router.process.advice import describe
@@ -245,17 +245,11 @@ def _mapping(what: str, document: dict[str, Any], name: str) -> dict[str, str]:
 
 def _placed_at(name: str, url: str, found: ModelDeployment | None, policy: RoutePolicy) -> ModelDeployment:
     """A ModelDeployment that answers at `url`: the given one's model and context, run by somebody else."""
-    spec: dict[str, Any] = {"engine": "external", "external": {"url": url}}
-    if found is not None:
-        spec["model"] = found.served_model
-        spec["context"] = found.spec.context.model_dump(by_alias=True)
-        if found.spec.external is not None:
-            spec["external"] = {**found.spec.external.model_dump(by_alias=True, exclude_none=True), "url": url}
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.MODEL_DEPLOYMENT,
         "metadata": {"name": name, "namespace": policy.metadata.namespace},
-        "spec": spec,
+        "spec": spec_at(url, found),
     }
     try:
         return ModelDeployment.model_validate(document)

@@ -22,7 +22,9 @@ COMBINATIONS: dict[str, Object] = {
     "one replica": {"replicas": 1},
     "a digest": {"image": {"digest": DIGEST}},
     "another image": {"image": {"repository": "registry.corp:5000/genset", "tag": "v1", "pullPolicy": "Always"}},
-    "mirrored engines": {"engines": {"llamaCpp": {"cpu": "registry.corp/llama:1", "nvidia": "registry.corp/llama:2"}}},
+    "mirrored engines": {
+        "engines": {"llama.cpp": {"images": {"cpu": "registry.corp/llama:1", "nvidia": "registry.corp/llama:2"}}},
+    },
     "registry credentials": {"imagePullSecrets": [{"name": "a"}, {"name": "b"}]},
     "host paths": {"allowHostPath": True},
     "a mirror": {"huggingFaceEndpoint": "https://hub.corp/hf"},
@@ -70,7 +72,14 @@ def test_helm_lint(tmp_path: Path, values: Object) -> None:
     [
         ({"replica": 1}, "additional properties 'replica' not allowed"),
         ({"image": {"registry": "x"}}, "additional properties 'registry' not allowed"),
-        ({"engines": {"vllm": {}}}, "additional properties 'vllm' not allowed"),
+        ({"engines": {"llamaCpp": {}}}, "invalid propertyName 'llamaCpp'\n  - at '': value must be 'llama.cpp'"),
+        ({"engines": {"external": {}}}, "invalid propertyName 'external'"),
+        ({"engines": {"llama.cpp": {"cpu": "i"}}}, "at '/engines/llama.cpp': additional properties 'cpu' not allowed"),
+        (
+            {"engines": {"llama.cpp": {"images": {"apple": "i"}}}},
+            "invalid propertyName 'apple'\n  - at '': value must be one of 'cpu', 'nvidia', 'amd', 'intel'",
+        ),
+        ({"engines": {"llama.cpp": {"images": {"cpu": "a b"}}}}, "at '/engines/llama.cpp/images/cpu'"),
         ({"replicas": "two"}, "at '/replicas': got string, want integer"),
         ({"replicas": -1}, "at '/replicas': minimum: got -1, want 0"),
         ({"allowHostPath": "yes"}, "at '/allowHostPath': got string, want boolean"),
@@ -188,7 +197,7 @@ def test_settings_reach_the_operator() -> None:
         render(
             {
                 "allowHostPath": True,
-                "engines": {"llamaCpp": {"cpu": "c:1", "amd": "a:1"}},
+                "engines": {"llama.cpp": {"images": {"cpu": "c:1", "amd": "a:1", "intel": ""}}},
                 "huggingFaceEndpoint": "https://hub.corp",
                 "imagePullSecrets": [{"name": "x"}, {"name": "y"}],
                 "networkPolicies": {
@@ -205,7 +214,7 @@ def test_settings_reach_the_operator() -> None:
         )
     )
     assert found["allow_host_path"] is True
-    assert found["llama_cpp_images"] == {"cpu": "c:1", "amd": "a:1"}
+    assert found["engine_images"] == {"llama.cpp": {"cpu": "c:1", "amd": "a:1"}}
     assert found["hugging_face_endpoint"] == "https://hub.corp"
     assert found["image_pull_secrets"] == ("x", "y")
     assert found["image_pull_policy"] == "Never"

@@ -98,7 +98,7 @@ def cached(**fields: Any) -> Spec:
 
 
 _ONE_SOURCE = "source needs exactly one of huggingFace, http, pvc, hostPath"
-_NOT_EXTERNAL = "an engine that genset runs needs source, and no external block"
+_NO_SOURCE = "an engine that genset runs needs source"
 _EXTERNAL = "engine external needs external.url, and neither source nor cache: its weights are not ours"
 _CACHE_IS_FOR_DOWNLOADS = "cache is for downloads; a pvc or hostPath source is read where it lies: remove cache"
 _CACHE_FIXED = "cache.storageClassName and cache.accessMode cannot change once set"
@@ -245,8 +245,9 @@ MODEL_DEPLOYMENTS = [
     # Rules over several fields
     Case("two sources", MDEP, {"source": {"http": HTTP, "hostPath": {"path": "/a.gguf"}}}, _ONE_SOURCE),
     Case("an empty source", MDEP, {"source": {}}, _ONE_SOURCE),
-    Case("no source", MDEP, {}, _NOT_EXTERNAL),
-    Case("a source and an external server", MDEP, house(external={"url": "http://10.0.0.7:1234"}), _NOT_EXTERNAL),
+    Case("no source", MDEP, {}, _NO_SOURCE),
+    Case("a source and an external server", MDEP, house(external={"url": "http://10.0.0.7:1234"}),
+         "external settings need engine external"),
     Case("engine external without a server", MDEP, {"engine": "external"}, _EXTERNAL),
     Case("engine external with a source", MDEP, external(source={"http": HTTP}), _EXTERNAL),
     Case("engine external with a cache", MDEP, external(cache={"size": "1Gi"}), _EXTERNAL),

@@ -10,6 +10,7 @@ fields are refused or pruned by the API server itself), rules as CEL. Decisions:
   the types fill them in, and the description tells them;
 - empty lists, maps and strings are no defaults: absent means the same and keeps users' objects short;
 - status has no defaults: the operator writes it whole;
+- fields that a type inherits stand behind its own;
 - an enum is the types' order, the first being what most people want.
 """
 
@@ -152,6 +153,9 @@ class _WithRules(GenerateJsonSchema):
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         out = super().model_schema(schema)
+        fields, declared = schema["cls"].model_fields, schema["cls"].__annotations__
+        own = {str(field.alias) for name, field in fields.items() if name in declared}
+        out["properties"] = dict(sorted(out.get("properties", {}).items(), key=lambda item: item[0] not in own))
         if found := rules_of(schema["cls"]):
             out["x-kubernetes-validations"] = [_validation(rule) for rule in found]
         return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -15,20 +15,12 @@ from genset.api.base import (
     ObjectMeta,
     Quantity,
     Rule,
-    SecretKeyRef,
     is_resource_name,
     rules,
 )
-from genset.api.base_url import base_url_rules
+from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName, EngineSettings
 from genset.api.quantity import parse_quantity
 from genset.api.source import Cache, Source
-
-
-class EngineName(StrEnum):
-    """Engines that a ModelDeployment can name."""
-
-    LLAMA_CPP = "llama.cpp"
-    EXTERNAL = "external"
 
 
 class RolloutStrategy(StrEnum):
@@ -74,7 +66,7 @@ class Reason(StrEnum):
     SOURCE_AMBIGUOUS = "SourceAmbiguous"  # the file pattern matches several models
     DISK_FULL = "DiskFull"
     DOWNLOAD_FAILED = "DownloadFailed"
-    NOT_MANAGED = "NotManaged"  # engine external: the weights are not ours
+    NOT_MANAGED = "NotManaged"  # the server is not ours, nor are its weights
     # Available and Ready
     AVAILABLE = "Available"
     READY = "Ready"
@@ -97,6 +89,11 @@ class EventReason(StrEnum):
     PUT_TO_REST = "PutToRest"  # autoscaling: no request came for idleSeconds, max -> min replicas
 
 
+Vendor = Literal["nvidia", "amd", "intel"]
+#: What images of an engine may be for: cores alone, or a vendor's accelerators.
+VENDORS: tuple[str, ...] = ("cpu", *get_args(Vendor))
+
+
 class Context(ApiModel):
     """How much text one request may hold, and how many run at once in one replica."""
 
@@ -109,9 +106,7 @@ class Context(ApiModel):
 class Accelerator(ApiModel):
     """GPUs of one replica. Without it the model runs on CPU cores."""
 
-    vendor: Literal["nvidia", "amd", "intel"] = Field(
-        default="nvidia", description="Decides the extended resource and the engine's image."
-    )
+    vendor: Vendor = Field(default="nvidia", description="Decides the extended resource and the engine's image.")
     count: int = Field(default=1, ge=1, le=16, description="GPUs for each replica.")
 
 
@@ -134,49 +129,10 @@ class Resources(ApiModel):
     memory: Quantity = Field(default="4Gi", description="Memory. On CPU: weights, context and prompt cache must fit.")
     accelerator: Accelerator | None = Field(default=None, description="GPUs.")
 
-
-class LlamaCpp(ApiModel):
-    """Settings that only llama.cpp knows."""
-
-    image: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=512,
-        description="Image of llama-server. Default: the operator's, by accelerator vendor.",
-    )
-    cache_ram: Quantity = Field(
-        default="0",
-        alias="cacheRAM",
-        description="Host memory for finished prompts (--cache-ram), rounded up to MiB. It counts against "
-        "resources.memory; the engine's own default of 8 GiB would get pods killed.",
-    )
-    extra_args: list[str] = Field(
-        default_factory=list,
-        max_length=64,
-        description="More arguments for llama-server, appended last. Refused: those that genset sets, and those that "
-        "let a request run code or read files.",
-    )
-
-
-@rules(
-    *base_url_rules("external.url"),
-    Rule(
-        "!has(self.caSecretRef) || self.url.startsWith('https://')",
-        "external.caSecretRef needs a url with https://: over plain HTTP no certificate is looked at",
-        lambda external: external.ca_secret_ref is None or external.url.startswith("https://"),
-    ),
-)
-class External(ApiModel):
-    """A model server that is not ours: LM Studio on a desk, an appliance, another site."""
-
-    url: str = Field(
-        max_length=2048,
-        description="Base URL of its OpenAI API, up to and without /v1, e.g. http://10.0.0.7:1234.",
-    )
-    api_key_secret_ref: SecretKeyRef | None = Field(default=None, description="Key sent as a bearer token.")
-    ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the server, where a private CA does."
-    )
+    @property
+    def vendor(self) -> str:
+        """One of `VENDORS`."""
+        return self.accelerator.vendor if self.accelerator is not None else "cpu"
 
 
 @rules(
@@ -241,28 +197,10 @@ class PodTemplate(ApiModel):
 
 @rules(
     Rule(
-        "self.engine != 'external' || (has(self.external) && !has(self.source) && !has(self.cache))",
-        "engine external needs external.url, and neither source nor cache: its weights are not ours",
-        lambda spec: (
-            spec.engine != EngineName.EXTERNAL
-            or (spec.external is not None and spec.source is None and spec.cache is None)
-        ),
-    ),
-    Rule(
-        "self.engine == 'external' || (has(self.source) && !has(self.external))",
-        "an engine that genset runs needs source, and no external block",
-        lambda spec: spec.engine == EngineName.EXTERNAL or (spec.source is not None and spec.external is None),
-    ),
-    Rule(
         "!has(self.replicas) || !has(self.autoscaling)",
         "replicas and autoscaling exclude each other: remove one (kubectl scale sets replicas; for an autoscaled model "
         "change autoscaling instead)",
         lambda spec: spec.replicas is None or spec.autoscaling is None,
-    ),
-    Rule(
-        "self.engine != 'external' || !has(self.autoscaling)",
-        "autoscaling needs an engine that genset runs: it cannot start or stop an external server",
-        lambda spec: spec.engine != EngineName.EXTERNAL or spec.autoscaling is None,
     ),
     Rule(
         "!has(self.rollout) || !has(self.rollout.strategy) || self.rollout.strategy != 'Surge' || !has(self.cache) || "
@@ -275,11 +213,6 @@ class PodTemplate(ApiModel):
         ),
     ),
     Rule(
-        "!has(self.llamaCpp) || self.engine == 'llama.cpp'",
-        "llamaCpp settings need engine llama.cpp",
-        lambda spec: spec.llama_cpp is None or spec.engine == EngineName.LLAMA_CPP,
-    ),
-    Rule(
         "!has(self.cache) || !has(self.source) || has(self.source.huggingFace) || has(self.source.http)",
         "cache is for downloads; a pvc or hostPath source is read where it lies: remove cache",
         lambda spec: (
@@ -290,18 +223,14 @@ class PodTemplate(ApiModel):
         ),
     ),
 )
-class ModelDeploymentSpec(ApiModel):
+class ModelDeploymentSpec(EngineBlocks):
     """What should be served."""
 
     model: ModelName | None = Field(
         default=None,
         description="Name of the model as the engine reports it and routers ask for it. Default: metadata.name.",
     )
-    engine: EngineName = Field(
-        default=EngineName.LLAMA_CPP,
-        strict=False,
-        description="Model server: llama.cpp, or external for one that runs elsewhere.",
-    )
+    engine: EngineName = Field(default=DEFAULT_ENGINE, description=ENGINE_DESCRIPTION)
     source: Source | None = Field(default=None, description="Where the weights come from.")
     cache: Cache | None = Field(default=None, description="Volume that keeps downloaded weights.")
     context: Context = Field(default_factory=Context, description="Size of a request and parallelism.")
@@ -316,10 +245,14 @@ class ModelDeploymentSpec(ApiModel):
     autoscaling: Autoscaling | None = Field(
         default=None, description="Copies by demand instead of replicas: woken by a request, put to rest by silence."
     )
-    llama_cpp: LlamaCpp | None = Field(default=None, description="Settings that only llama.cpp knows.")
-    external: External | None = Field(default=None, description="The server behind engine external.")
     rollout: Rollout = Field(default_factory=Rollout, description="How replicas come and go.")
     pod_template: PodTemplate | None = Field(default=None, description="Escape hatch, merged last into engine pods.")
+
+    @property
+    def engine_settings(self) -> EngineSettings | None:
+        """The block of its engine, if it has one."""
+        found: EngineSettings | None = getattr(self, FIELDS[self.engine])
+        return found
 
     @property
     def most_replicas(self) -> int:

@@ -31,6 +31,30 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     return result
 
 
+def _engine_images(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, dict[str, str]]:
+    """ENGINE/VENDOR=IMAGE, repeated or separated by commas, as engine -> vendor -> image."""
+    from genset.api.modeldeployment import VENDORS
+    from genset.engines import MANAGED
+
+    images: dict[str, dict[str, str]] = {}
+    for place, image in _pairs(context, parameter, values).items():
+        engine, _, vendor = place.rpartition("/")
+        if engine not in MANAGED:
+            raise click.BadParameter(
+                f"{place}={image} names no engine that genset runs: write ENGINE/VENDOR=IMAGE, where ENGINE is "
+                f"{' or '.join(MANAGED)}",
+                param=parameter,
+            )
+        if vendor not in VENDORS:
+            raise click.BadParameter(
+                f"{place}={image} names no vendor that genset knows: write one of {', '.join(VENDORS)}", param=parameter
+            )
+        images.setdefault(engine, {})[vendor] = image
+    return images
+
+
 def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Repeated or separated by commas; duplicates go."""
     return tuple(dict.fromkeys(word.strip() for value in values for word in value.split(",") if word.strip()))
@@ -94,12 +118,12 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     help="Name of an image pull Secret in the resources' namespaces; repeat for more.",
 )
 @_option(
-    "--llama-cpp-image",
-    "llama_cpp_images",
+    "--engine-image",
+    "engine_images",
     multiple=True,
-    callback=_pairs,
-    metavar="VENDOR=IMAGE",
-    help="Image of llama-server for cpu, nvidia, amd or intel; repeat for more.",
+    callback=_engine_images,
+    metavar="ENGINE/VENDOR=IMAGE",
+    help="Image of an engine for cpu, nvidia, amd or intel, e.g. llama.cpp/cpu=IMAGE; repeat for more.",
 )
 @_option(
     "--operator-namespace",

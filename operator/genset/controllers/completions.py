@@ -27,9 +27,10 @@ from genset.tls import client_context
 WAIT_SECONDS = 3.0  # that a reconcile waits for a completion in its own time
 FIRST_RETRY = 2.0  # seconds after the first failure; doubles up to ...
 LONGEST_RETRY = 60.0
-EXTERNAL_SECONDS = 60.0  # between two looks at a server that runs elsewhere: no watch tells when it goes
+ELSEWHERE_SECONDS = 60.0  # between two looks at a server that runs elsewhere: no watch tells when it goes
 
 _Target = tuple[str, str]  # identity of what answers (pod uid and restarts), URL prefix
+_ELSEWHERE: _Target = ("elsewhere", "")  # the one server that is not ours, at its own URL
 
 
 @dataclass
@@ -72,8 +73,8 @@ class Completions:
             self.forget(key)
             return None, None
         known = self._of(key, resource, template)
-        external = managed_engine_of(resource) is None
-        targets = _external(resource) if external else _replicas(resource, deployment, pods)
+        elsewhere = managed_engine_of(resource) is None
+        targets = [_ELSEWHERE] if elsewhere else _replicas(resource, deployment, pods)
         if targets is None:
             return known.probe, None  # still rolling out: the pods' next event comes by itself
         unproven = [target for target in targets if target[0] not in known.proven]
@@ -83,7 +84,7 @@ class Completions:
             return known.probe or self._trusted(resource, template), None  # its end enqueues the key
         if known.failures:
             return known.probe, max(0.1, known.due - self._now())
-        if external:
+        if elsewhere:
             known.proven = frozenset()  # asked again at the next look
             return known.probe, max(0.1, known.due - self._now())
         return known.probe, None
@@ -121,7 +122,7 @@ class Completions:
             known.probe = CompletionProbe(failure is None, failure or "", known.template)
             now = self._now()
             if failure is None:
-                pause = EXTERNAL_SECONDS if managed_engine_of(resource) is None else 0.0  # new pods are asked at once
+                pause = ELSEWHERE_SECONDS if managed_engine_of(resource) is None else 0.0  # new pods are asked at once
                 known.failures, known.due = 0, now + pause
             else:
                 known.failures += 1
@@ -134,17 +135,15 @@ class Completions:
     ) -> str | None:
         """Why one server did not complete; None: it did."""
         engine = engine_of(resource)
-        request = _at(engine.completion(resource), prefix)
+        request, credentials = _at(engine.completion(resource), prefix), engine.credentials(resource)
         headers, tls = {}, None
-        external = resource.spec.external
-        if external is not None:
-            if (ref := external.api_key_secret_ref) is not None:
-                headers["Authorization"] = f"Bearer {_text(secrets, ref.name, ref.key)}"
-            if (ref := external.ca_secret_ref) is not None:
-                try:
-                    tls = client_context(_text(secrets, ref.name, ref.key))
-                except ssl.SSLError as error:
-                    return f"spec.external.caSecretRef holds no certificates in PEM: {error.reason}"
+        if (ref := credentials.api_key) is not None:
+            headers["Authorization"] = f"Bearer {_text(secrets, ref.name, ref.key)}"
+        if (ref := credentials.ca) is not None:
+            try:
+                tls = client_context(_text(secrets, ref.name, ref.key))
+            except ssl.SSLError as error:
+                return f"{engine.field('caSecretRef')} holds no certificates in PEM: {error.reason}"
         answer: Answer = await self._shared.prober.completion(request, headers, tls)
         if answer.status == 0:
             return f"POST {request.url}: {answer.failure}"
@@ -176,8 +175,7 @@ class Completions:
 
 def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequence[Object]) -> list[_Target] | None:
     """The replicas to ask; None while they are not all there, or there are to be none."""
-    engine = managed_engine_of(resource)
-    if engine is None or deployment is None:
+    if managed_engine_of(resource) is None or deployment is None:
         return None
     wanted = int((deployment.get("spec") or {}).get("replicas") or 0)
     status = deployment.get("status") or {}
@@ -186,11 +184,7 @@ def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequen
     ready = [pod for pod in pods if is_ready(pod) and (pod.get("status") or {}).get("podIP")]
     if not wanted or not current or any(count < wanted for count in counts) or len(ready) < wanted:
         return None
-    return [(_identity(pod), f"http://{host(pod['status']['podIP'])}:{engine.port}") for pod in ready]
-
-
-def _external(resource: ModelDeployment) -> list[_Target]:
-    return [("external", "")]
+    return [(_identity(pod), f"http://{host(pod['status']['podIP'])}:{names.ENGINE_PORT}") for pod in ready]
 
 
 def _identity(pod: Object) -> str:

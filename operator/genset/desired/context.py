@@ -20,7 +20,8 @@ class Settings:
 
     image: str  # the project's own image: weights puller and default router image
     image_pull_policy: str = "IfNotPresent"
-    llama_cpp_images: Mapping[str, str] = field(default_factory=dict)  # by vendor: cpu, nvidia, amd, intel
+    # Images of model servers, by engine and vendor (cpu, nvidia, amd, intel), for resources that name none.
+    engine_images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     operator_namespace: str = "genset-system"  # NetworkPolicies let the operator's probe in from here
     allow_host_path: bool = False  # opt-in for source.hostPath
     hugging_face_endpoint: str = ""  # default mirror; empty: the public hub

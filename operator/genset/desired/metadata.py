@@ -62,7 +62,7 @@ def router_selector(policy: str) -> dict[str, str]:
 
 def engine_labels(resource: ModelDeployment) -> dict[str, str]:
     """Labels of every child of a ModelDeployment, and of its pods."""
-    return _labels(resource.spec.engine.value, resource.metadata.name, engine_selector(resource.metadata.name))
+    return _labels(resource.spec.engine, resource.metadata.name, engine_selector(resource.metadata.name))
 
 
 def router_labels(resource: RoutePolicy) -> dict[str, str]:

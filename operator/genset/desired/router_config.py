@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from genset import names
 from genset.api.backend import MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend, Balancing, Cloud, ProviderName
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
@@ -77,7 +78,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
 
 
 def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
-    """Where a cloud or an external deployment answers; None for models that genset runs, and what is not there."""
+    """Where a cloud or a server elsewhere answers; None for models that genset runs, and what is not there."""
     if backend.cloud is not None:
         return _cloud_url(backend.cloud)
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
@@ -153,13 +154,12 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             continuation=backend.continuation or engine.continuation,
             balancing=_balancing(backend.balancing),
             local=LocalTarget(
-                dns=DnsEndpoints(host=host, port=_engine_port(found)),
+                dns=DnsEndpoints(host=host, port=names.ENGINE_PORT),
                 health_path=engine.health_path(found),
                 wakes=target.name if found.spec.autoscaling is not None else None,
             ),
         )
-    external = found.spec.external
-    url = engine.base_url(found)
+    url, credentials = engine.base_url(found), engine.credentials(found)
     return BackendConfig(
         name=backend.name,
         kind="local",
@@ -170,8 +170,8 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
         url=UrlTarget(
             base_url=url,
             provider=ProviderName.OPENAI_COMPATIBLE.value,
-            key_file=_file(backend, KEY, external.api_key_secret_ref if external else None, url),
-            ca_file=_file(backend, CA, external.ca_secret_ref if external else None, url),
+            key_file=_file(backend, KEY, credentials.api_key, url),
+            ca_file=_file(backend, CA, credentials.ca, url),
             health_path=engine.health_path(found),
         ),
     )
@@ -197,13 +197,6 @@ def _cors(cors: RouterCors | None) -> CorsConfig | None:
     return CorsConfig(allowed_origins=tuple(cors.allowed_origins)) if cors is not None else None
 
 
-def _engine_port(found: ModelDeployment) -> int:
-    engine = managed_engine_of(found)
-    if engine is None:
-        raise ValueError(f"ModelDeployment {found.metadata.name} has no pods of its own")
-    return engine.port
-
-
 def _credentials(backend: Backend, context: RoutePolicyContext) -> list[tuple[str, SecretKeyRef]]:
     """(file name, reference) of everything secret that a backend needs."""
     wanted: list[tuple[str, SecretKeyRef | None, str]] = []
@@ -213,9 +206,9 @@ def _credentials(backend: Backend, context: RoutePolicyContext) -> list[tuple[st
         if cloud.proxy is not None:
             wanted.append((PROXY, cloud.proxy.credentials_secret_ref, cloud.proxy.url))
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
-    if found is not None and (external := found.spec.external) is not None:
-        url = engine_of(found).base_url(found)
-        wanted = [(KEY, external.api_key_secret_ref, url), (CA, external.ca_secret_ref, url)]
+    if found is not None:
+        url, credentials = engine_of(found).base_url(found), engine_of(found).credentials(found)
+        wanted = [(KEY, credentials.api_key, url), (CA, credentials.ca, url)]
     named = ((_file(backend, use, ref, url), ref) for use, ref, url in wanted)
     return [(name, ref) for name, ref in named if name is not None and ref is not None]
 

@@ -7,6 +7,8 @@ engine (genset.engines) and from the weights (desired.weights); the user's podTe
 
 from __future__ import annotations
 
+from typing import Any
+
 from genset import names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
@@ -31,7 +33,7 @@ _CLOSED: Object = {
 }
 
 
-def deployment(resource: ModelDeployment, engine: ManagedEngine, context: ModelDeploymentContext) -> Object:
+def deployment(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelDeploymentContext) -> Object:
     """The Deployment. `replicas` is always said: scaling is the resource's business alone."""
     name = resource.metadata.name
     return metadata.engine_child(
@@ -50,7 +52,7 @@ def deployment(resource: ModelDeployment, engine: ManagedEngine, context: ModelD
     )
 
 
-def pod_template(resource: ModelDeployment, engine: ManagedEngine, settings: Settings) -> Object:
+def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
     """Metadata and spec of the engine's pods."""
     source = weights(resource, settings)
     template: Object = {
@@ -74,7 +76,7 @@ def _rolling_update(resource: ModelDeployment) -> Object:
     return {"maxSurge": 1, "maxUnavailable": 0}
 
 
-def _pod_spec(resource: ModelDeployment, engine: ManagedEngine, source: Weights, settings: Settings) -> Object:
+def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings) -> Object:
     drain = engine.drain(resource)
     spec: Object = {
         # The pause container is process 1: as process 1 an engine that is still loading would ignore SIGTERM.
@@ -104,16 +106,18 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine, source: Weights,
     return spec
 
 
-def _engine_container(resource: ModelDeployment, engine: ManagedEngine, source: Weights, settings: Settings) -> Object:
+def _engine_container(
+    resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings
+) -> Object:
     probes = engine.probes(resource)
     drain = engine.drain(resource)
-    container: Object = {
+    return {
         "name": names.ENGINE_CONTAINER,
-        "image": engine.image(resource, settings.llama_cpp_images),
+        "image": engine.image(resource, settings.engine_images.get(engine.name, {})),
         "imagePullPolicy": settings.image_pull_policy,
         "args": engine.args(resource, source.model_path),
         "env": engine.env(resource),
-        "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": engine.port, "protocol": "TCP"}],
+        "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,
         "livenessProbe": probes.liveness,
@@ -121,10 +125,8 @@ def _engine_container(resource: ModelDeployment, engine: ManagedEngine, source: 
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
         "volumeMounts": [_TMP, *source.engine_mounts],
+        "lifecycle": {"preStop": drain.pre_stop},
     }
-    if drain.pre_stop is not None:
-        container["lifecycle"] = {"preStop": drain.pre_stop}
-    return container
 
 
 def _weights_container(resource: ModelDeployment, source: Weights, settings: Settings) -> Object:

@@ -5,36 +5,42 @@ One file per engine; the registry below is the only place that lists them.
 
 from __future__ import annotations
 
-from genset.api.modeldeployment import EngineName, ModelDeployment
-from genset.engines.base import CompletionRequest, DeniedArgument, Drain, Engine, ManagedEngine, Probes
-from genset.engines.external import ExternalEngine
+from typing import Any
+
+from genset.api.modeldeployment import ModelDeployment
+from genset.engines.base import CompletionRequest, Credentials, Engine, ManagedEngine, Refusal
+from genset.engines.external import ExternalEngine, spec_at
 from genset.engines.llama_cpp import LlamaCppEngine
 
-ENGINES: dict[EngineName, Engine] = {
-    EngineName.LLAMA_CPP: LlamaCppEngine(),
-    EngineName.EXTERNAL: ExternalEngine(),
+_ALL: tuple[Engine[Any], ...] = (
+    LlamaCppEngine(),
+    ExternalEngine(),
+)
+ENGINES = {engine.name: engine for engine in _ALL}
+MANAGED: dict[str, ManagedEngine[Any]] = {
+    name: engine for name, engine in ENGINES.items() if isinstance(engine, ManagedEngine)
 }
 
 
-def engine_of(resource: ModelDeployment) -> Engine:
+def engine_of(resource: ModelDeployment) -> Engine[Any]:
     """The engine that a ModelDeployment names."""
     return ENGINES[resource.spec.engine]
 
 
-def managed_engine_of(resource: ModelDeployment) -> ManagedEngine | None:
+def managed_engine_of(resource: ModelDeployment) -> ManagedEngine[Any] | None:
     """The engine if genset runs its pods; None for one that runs elsewhere."""
-    engine = engine_of(resource)
-    return engine if isinstance(engine, ManagedEngine) else None
+    return MANAGED.get(resource.spec.engine)
 
 
 __all__ = [
     "ENGINES",
+    "MANAGED",
     "CompletionRequest",
-    "DeniedArgument",
-    "Drain",
+    "Credentials",
     "Engine",
     "ManagedEngine",
-    "Probes",
+    "Refusal",
     "engine_of",
     "managed_engine_of",
+    "spec_at",
 ]

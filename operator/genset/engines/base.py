@@ -1,24 +1,40 @@
 """What every engine answers: how it is started, how one knows that it is well, how it goes away.
 
-Two protocols, because not every engine is ours to run: `Engine` is what a server that merely exists can be asked
-(does it complete?), `ManagedEngine` adds what its pods need. Both speak in plain values, so that the layers above
-turn them into Kubernetes objects without knowing the engine, and adding an engine is one file and one registry line.
+Two types, because not every engine is ours to run: `Engine` is what a server that merely exists can be asked (does it
+complete?), `ManagedEngine` adds what its pods need. Both speak in plain values, so that the layers above turn them into
+Kubernetes objects without knowing the engine. What most servers do alike stands here as a default; an engine's own file
+holds what it does otherwise.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from enum import StrEnum
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from genset.api.modeldeployment import EngineName, ModelDeployment
+from genset import names
+from genset.api.base import SecretKeyRef
+from genset.api.engines import EngineSettings, ManagedEngineSettings, block_name
+from genset.api.modeldeployment import ModelDeployment
 
 Object = dict[str, Any]  # a Kubernetes object or a part of one: dicts live only at this boundary
 
 ENDPOINT_REMOVAL_SECONDS = 5  # a leaving pod stays up this long, so that routers and kube-proxy stop choosing it
 STOP_SECONDS = 15  # between the end of draining and SIGKILL: the server closes, the kubelet notices
 COMPLETION_TIMEOUT_SECONDS = 60.0  # one short answer, also on a busy CPU
+PROBE_PERIOD_SECONDS = 5
+WAKING_PERIOD_SECONDS = 1  # of the startup probe where somebody may be waiting for the model to wake
+
+
+class Capability(StrEnum):
+    """What a server can be asked for."""
+
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+    RERANK = "rerank"
 
 
 @dataclass(frozen=True)
@@ -32,18 +48,25 @@ class Probes:
 
 @dataclass(frozen=True)
 class Drain:
-    """How a replica leaves. `pre_stop` is a lifecycle handler or None; `grace_seconds` covers it and the stop."""
+    """How a replica leaves. `pre_stop` is a lifecycle handler; `grace_seconds` covers it and the stop."""
 
-    pre_stop: Object | None
+    pre_stop: Object
     grace_seconds: int
 
 
-@dataclass(frozen=True)
-class DeniedArgument:
-    """An extra argument that is refused, and why."""
+class Refusal(NamedTuple):
+    """Something in a resource that its engine cannot take: the field, and what is wrong with it, with the remedy."""
 
-    argument: str
-    why: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a server elsewhere asks for (`api_key`, a bearer token) and is known by (`ca`, certificates in PEM)."""
+
+    api_key: SecretKeyRef | None = None
+    ca: SecretKeyRef | None = None
 
 
 @dataclass(frozen=True)
@@ -55,55 +78,132 @@ class CompletionRequest:
     timeout_seconds: float = COMPLETION_TIMEOUT_SECONDS
 
 
-@runtime_checkable
-class Engine(Protocol):
+AnySettings = TypeVar("AnySettings", bound=EngineSettings)
+OwnSettings = TypeVar("OwnSettings", bound=ManagedEngineSettings)
+
+
+class Engine(ABC, Generic[AnySettings]):
     """What any model server can be asked, whoever runs it."""
 
-    name: EngineName
+    settings: type[AnySettings]
     continuation: str  # rule of genset.router.continuation by which it writes on another's partial answer
 
+    @property
+    def name(self) -> str:
+        """Value of spec.engine."""
+        return self.settings.engine
+
+    def own(self, resource: ModelDeployment) -> AnySettings:
+        """Its settings in a resource; the defaults where there are none."""
+        found = resource.spec.engine_settings
+        return found if isinstance(found, self.settings) else self.settings()
+
+    def field(self, name: str) -> str:
+        """One of its settings as messages and conditions name it, e.g. spec.llamaCpp.image."""
+        return f"spec.{block_name(self.name)}.{name}"
+
+    @abstractmethod
     def base_url(self, resource: ModelDeployment) -> str:
         """Base URL of its OpenAI API, up to and with /v1, as pods of the cluster reach it."""
-        ...
 
+    @abstractmethod
     def health_path(self, resource: ModelDeployment) -> str:
         """Path on its host that answers 200 when it can serve."""
-        ...
+
+    def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
+        """What it serves of this resource."""
+        return frozenset({Capability.CHAT})
 
     def completion(self, resource: ModelDeployment) -> CompletionRequest:
-        """The request that proves that it serves its model."""
-        ...
+        """The request that proves that it serves its model: one token of chat, where it can chat."""
+        base, model, can = self.base_url(resource), resource.served_model, self.capabilities(resource)
+        if Capability.CHAT in can:
+            return chat_request(base, model)
+        if Capability.RERANK in can:
+            return CompletionRequest(f"{base}/rerank", json_body(model=model, query="ping", documents=["ping"]))
+        return CompletionRequest(f"{base}/embeddings", json_body(model=model, input="ping"))
 
     def completion_failure(self, status: int, body: bytes) -> str | None:
         """What is wrong with the answer to `completion`, in words for a condition; None: it is a real answer."""
-        ...
+        return answer_failure(status, body)
+
+    def credentials(self, resource: ModelDeployment) -> Credentials:
+        """What its server asks for and is known by."""
+        return Credentials()
+
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[Refusal]:
+        """What it cannot take and no schema can tell; `images` as for `ManagedEngine.image`."""
+        yield from ()
 
 
-@runtime_checkable
-class ManagedEngine(Engine, Protocol):
-    """An engine whose pods genset makes."""
+class ManagedEngine(Engine[OwnSettings]):
+    """An engine whose pods genset makes. Its server listens on `names.ENGINE_PORT`, on every address of the pod."""
 
-    port: int
+    images: Mapping[str, str]  # by vendor, where neither the resource nor the operator names one
+
+    def base_url(self, resource: ModelDeployment) -> str:
+        return f"http://{resource.metadata.name}.{resource.metadata.namespace}.svc/v1"
 
     def image(self, resource: ModelDeployment, images: Mapping[str, str]) -> str:
-        """Image of the server; `images` is the operator's setting by vendor (cpu, nvidia, amd, intel)."""
-        ...
+        """Image of the server; `images` is the operator's setting by vendor. "": there is none (see `problems`)."""
+        vendor = resource.spec.resources.vendor
+        return self.own(resource).image or images.get(vendor) or self.images.get(vendor) or ""
 
+    @abstractmethod
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         """Arguments of the container, the user's extra ones last."""
-        ...
 
     def env(self, resource: ModelDeployment) -> list[Object]:
         """Environment of the container."""
-        ...
+        env: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # CUDA's and Mesa's caches want a writable home
+        if resource.spec.resources.vendor != "nvidia":
+            # Where nvidia is the default runtime, an image that says "all" would see every GPU of the node.
+            env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"})
+        return env
 
-    def probes(self, resource: ModelDeployment) -> Probes: ...
+    def probes(self, resource: ModelDeployment) -> Probes:
+        """Probes of the container, by its health path."""
+        get: Object = {"path": self.health_path(resource), "port": names.ENGINE_PORT_NAME}
+        period = PROBE_PERIOD_SECONDS if resource.spec.autoscaling is None else WAKING_PERIOD_SECONDS
+        startup_failures = -(-resource.spec.rollout.startup_seconds // period)
+        return Probes(
+            startup={
+                "httpGet": get,
+                "periodSeconds": period,
+                "failureThreshold": startup_failures,
+                "timeoutSeconds": 3,
+            },
+            readiness={
+                "httpGet": get,
+                "periodSeconds": PROBE_PERIOD_SECONDS,
+                "failureThreshold": 2,
+                "timeoutSeconds": 3,
+            },
+            liveness={"httpGet": get, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
+        )
 
-    def drain(self, resource: ModelDeployment) -> Drain: ...
+    def drain(self, resource: ModelDeployment) -> Drain:
+        """How a replica leaves: out of the Services first, then its running answers, then the stop."""
+        seconds = resource.spec.rollout.drain_seconds
+        hook = self.wait_until_idle(seconds) if seconds else None  # 0: running answers may be cut
+        pre_stop: Object = hook or {"sleep": {"seconds": ENDPOINT_REMOVAL_SECONDS}}
+        return Drain(pre_stop, ENDPOINT_REMOVAL_SECONDS + seconds + STOP_SECONDS)
 
-    def denied_arguments(self, resource: ModelDeployment) -> list[DeniedArgument]:
-        """Extra arguments that are refused."""
-        ...
+    def wait_until_idle(self, seconds: int) -> Object | None:
+        """Lifecycle handler that waits out the endpoint's removal and then, at most `seconds`, running answers.
+
+        None: the server finishes them itself when it is told to stop.
+        """
+        return None
+
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[Refusal]:
+        if not self.image(resource, images):
+            field, vendor = self.field("image"), resource.spec.resources.vendor
+            yield Refusal(
+                field,
+                f"engine {self.name} has no image for {vendor}: name one in {field}, have the operator run with "
+                f"--engine-image {self.name}/{vendor}=IMAGE, or use {' or '.join(self.images)}",
+            )
 
 
 def chat_request(base_url: str, model: str) -> CompletionRequest:

@@ -5,31 +5,40 @@ genset makes no pods for it. It is asked for a completion like any other, and ro
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
-from genset.api.modeldeployment import EngineName, ModelDeployment
-from genset.engines.base import CompletionRequest, answer_failure, chat_request
+from genset.api.engines.external import External
+from genset.api.modeldeployment import ModelDeployment
+from genset.engines.base import Credentials, Engine
 
 
-class ExternalEngine:
+class ExternalEngine(Engine[External]):
     """A server at a URL."""
 
-    name = EngineName.EXTERNAL
+    settings = External
     continuation = "Anchor"  # nobody knows what it is; a policy may say it of its backend
 
     def base_url(self, resource: ModelDeployment) -> str:
-        external = resource.spec.external
-        if external is None:
-            raise ValueError("engine external without an external block")  # the resource's rules refuse it
-        url = external.url.rstrip("/")
+        url = self.own(resource).url.rstrip("/")
         return url if url.endswith("/v1") else f"{url}/v1"
 
     def health_path(self, resource: ModelDeployment) -> str:
         # The model list is the one GET that every OpenAI-compatible server has; LM Studio documents no health endpoint.
         return f"{urlsplit(self.base_url(resource)).path}/models"
 
-    def completion(self, resource: ModelDeployment) -> CompletionRequest:
-        return chat_request(self.base_url(resource), resource.served_model)
+    def credentials(self, resource: ModelDeployment) -> Credentials:
+        own = self.own(resource)
+        return Credentials(own.api_key_secret_ref, own.ca_secret_ref)
 
-    def completion_failure(self, status: int, body: bytes) -> str | None:
-        return answer_failure(status, body)
+
+def spec_at(url: str, found: ModelDeployment | None) -> dict[str, Any]:
+    """The spec of a ModelDeployment that answers at `url`: the given one's model and context, run by somebody else."""
+    external: dict[str, Any] = {}
+    spec: dict[str, Any] = {"engine": External.engine}
+    if found is not None:
+        spec["model"] = found.served_model
+        spec["context"] = found.spec.context.model_dump(by_alias=True)
+        if found.spec.external is not None:
+            external = found.spec.external.model_dump(by_alias=True, exclude_none=True)
+    return {**spec, "external": {**external, "url": url}}

@@ -12,37 +12,17 @@ behaviour are from llama.cpp's tools/server/README.md and common/arg.cpp. What s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from genset import names
-from genset.api.modeldeployment import EngineName, LlamaCpp, ModelDeployment
-from genset.api.quantity import whole
-from genset.engines.base import (
-    ENDPOINT_REMOVAL_SECONDS,
-    STOP_SECONDS,
-    CompletionRequest,
-    DeniedArgument,
-    Drain,
-    Object,
-    Probes,
-    answer_failure,
-    chat_request,
-    json_body,
-)
+from genset.api.engines.llama_cpp import LlamaCpp
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.quantity import parse_quantity, whole
+from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Capability, ManagedEngine, Object, Refusal
 
 MIB = 2**20
 QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
 SPARE_HTTP_THREADS = 16  # probes, metrics, the operator
-PROBE_PERIOD_SECONDS = 5
-WAKING_PERIOD_SECONDS = 1  # of the startup probe where somebody may be waiting for the model to wake
-
-#: Used where neither the resource nor the operator names an image. Tags: llama.cpp docs/docker.md.
-DEFAULT_IMAGES: Mapping[str, str] = {
-    "cpu": "ghcr.io/ggml-org/llama.cpp:server-b10488",
-    "nvidia": "ghcr.io/ggml-org/llama.cpp:server-cuda-b10488",
-    "amd": "ghcr.io/ggml-org/llama.cpp:server-rocm-b10488",
-    "intel": "ghcr.io/ggml-org/llama.cpp:server-intel-b10488",
-}
 
 _GENSET_SETS = "genset sets it from the resource's own fields"
 _BREAKS_GENSET = "routers and probes talk plain HTTP to the engine's own paths"
@@ -86,121 +66,82 @@ _EMBEDDING_FLAGS = frozenset({"--embedding", "--embeddings"})
 _RERANK_FLAGS = frozenset({"--rerank", "--reranking"})
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(ManagedEngine[LlamaCpp]):
     """llama-server with a local GGUF file."""
 
-    name = EngineName.LLAMA_CPP
+    settings = LlamaCpp
     # tools/server/server-common.cpp. A bare last message of role assistant would do, but a server started with
     # --no-prefill-assistant starts over without a word (seen with b11669); older builds ignore the switch.
     continuation = "ContinueFinalMessage"
-    port = names.ENGINE_PORT
-
-    def base_url(self, resource: ModelDeployment) -> str:
-        return f"http://{resource.metadata.name}.{resource.metadata.namespace}.svc/v1"
+    images: Mapping[str, str] = {
+        # Tags: llama.cpp docs/docker.md.
+        "cpu": "ghcr.io/ggml-org/llama.cpp:server-b10488",
+        "nvidia": "ghcr.io/ggml-org/llama.cpp:server-cuda-b10488",
+        "amd": "ghcr.io/ggml-org/llama.cpp:server-rocm-b10488",
+        "intel": "ghcr.io/ggml-org/llama.cpp:server-intel-b10488",
+    }
 
     def health_path(self, resource: ModelDeployment) -> str:
-        return "/health"
+        return "/health"  # 503 while loading, 200 when ready; it answers from HTTP threads, apart from the model's
 
-    def image(self, resource: ModelDeployment, images: Mapping[str, str]) -> str:
-        accelerator = resource.spec.resources.accelerator
-        vendor = accelerator.vendor if accelerator else "cpu"
-        return _settings(resource).image or images.get(vendor) or DEFAULT_IMAGES[vendor]
+    def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
+        """Chat; what the server is restricted to, where extra arguments restrict it."""
+        flags = _extra_flags(self.own(resource))
+        if flags & _RERANK_FLAGS:
+            return frozenset({Capability.RERANK})
+        return frozenset({Capability.EMBEDDINGS if flags & _EMBEDDING_FLAGS else Capability.CHAT})
 
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
-        spec = resource.spec
+        spec, own = resource.spec, self.own(resource)
         parallel = spec.context.parallel
         threads = str(max(1, whole(spec.resources.cpu)))
         return [
             "-m", model_path,
             "-a", resource.served_model,
             "--host", "0.0.0.0",
-            "--port", str(self.port),
+            "--port", str(names.ENGINE_PORT),
             "-c", str(spec.context.tokens * parallel),
             "-np", str(parallel),
-            *_gpu_layers(resource),
+            *_gpu_layers(resource, own),
             "--fit", "off",
             "-t", threads,
             "-tb", threads,
             "--threads-http", str(parallel + QUEUE_ALLOWANCE + SPARE_HTTP_THREADS),
-            "--cache-ram", str(-(-whole(_settings(resource).cache_ram) // MIB)),
+            "--cache-ram", str(-(-whole(own.cache_ram) // MIB)),
             "--metrics",
             "--offline",
             "--no-ui",
             "--no-slots",
             "--cors-origins", "localhost",  # the default reflects any origin
-            *_settings(resource).extra_args,
+            *own.extra_args,
         ]  # fmt: skip
 
-    def env(self, resource: ModelDeployment) -> list[Object]:
-        env: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # CUDA's and Mesa's caches want a writable home
-        accelerator = resource.spec.resources.accelerator
-        if accelerator is None or accelerator.vendor != "nvidia":
-            # Where nvidia is the default runtime, an image that says "all" would see every GPU of the node.
-            env.append({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"})
-        return env
+    def wait_until_idle(self, seconds: int) -> Object:
+        return {"exec": {"command": ["bash", "-c", drain_script(names.ENGINE_PORT, seconds)]}}
 
-    def probes(self, resource: ModelDeployment) -> Probes:
-        # /health: 503 while loading, 200 when ready; it answers from HTTP threads, apart from the model's.
-        get: Object = {"path": "/health", "port": names.ENGINE_PORT_NAME}
-        period = PROBE_PERIOD_SECONDS if resource.spec.autoscaling is None else WAKING_PERIOD_SECONDS
-        startup_failures = -(-resource.spec.rollout.startup_seconds // period)
-        return Probes(
-            startup={
-                "httpGet": get,
-                "periodSeconds": period,
-                "failureThreshold": startup_failures,
-                "timeoutSeconds": 3,
-            },
-            readiness={
-                "httpGet": get,
-                "periodSeconds": PROBE_PERIOD_SECONDS,
-                "failureThreshold": 2,
-                "timeoutSeconds": 3,
-            },
-            liveness={"httpGet": get, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
-        )
-
-    def drain(self, resource: ModelDeployment) -> Drain:
-        seconds = resource.spec.rollout.drain_seconds
-        if seconds == 0:  # running answers may be cut: only stop choosing the replica
-            pre_stop: Object = {"sleep": {"seconds": ENDPOINT_REMOVAL_SECONDS}}
-        else:
-            pre_stop = {"exec": {"command": ["bash", "-c", drain_script(self.port, seconds)]}}
-        return Drain(pre_stop, ENDPOINT_REMOVAL_SECONDS + seconds + STOP_SECONDS)
-
-    def completion(self, resource: ModelDeployment) -> CompletionRequest:
-        """A chat answer of one token; what the server is restricted to, where extra arguments restrict it."""
-        base, model = self.base_url(resource), resource.served_model
-        flags = _extra_flags(resource)
-        if flags & _RERANK_FLAGS:
-            return CompletionRequest(f"{base}/rerank", json_body(model=model, query="ping", documents=["ping"]))
-        if flags & _EMBEDDING_FLAGS:
-            return CompletionRequest(f"{base}/embeddings", json_body(model=model, input="ping"))
-        return chat_request(base, model)
-
-    def completion_failure(self, status: int, body: bytes) -> str | None:
-        return answer_failure(status, body)
-
-    def denied_arguments(self, resource: ModelDeployment) -> list[DeniedArgument]:
-        return [
-            DeniedArgument(argument, _WHY_DENIED[flag])
-            for argument in _settings(resource).extra_args
-            if (flag := _flag(argument)) in _WHY_DENIED
-        ]
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[Refusal]:
+        yield from super().problems(resource, images)
+        own, field = self.own(resource), self.field("extraArgs")
+        for argument in own.extra_args:
+            if (flag := _flag(argument)) in _WHY_DENIED:
+                yield Refusal(field, f"{field}: {argument} is refused: {_WHY_DENIED[flag]}; remove it")
+        memory, field = resource.spec.resources.memory, self.field("cacheRAM")
+        if parse_quantity(own.cache_ram) >= parse_quantity(memory):
+            yield Refusal(
+                field,
+                f"{field} ({own.cache_ram}) counts against spec.resources.memory ({memory}) and would fill it: lower "
+                "it, or give more memory",
+            )
 
 
-def _settings(resource: ModelDeployment) -> LlamaCpp:
-    return resource.spec.llama_cpp or LlamaCpp()
+def _extra_flags(own: LlamaCpp) -> set[str]:
+    return {_flag(argument) for argument in own.extra_args}
 
 
-def _extra_flags(resource: ModelDeployment) -> set[str]:
-    return {_flag(argument) for argument in _settings(resource).extra_args}
-
-
-def _gpu_layers(resource: ModelDeployment) -> list[str]:
+def _gpu_layers(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
     """All layers, said explicitly. None on CPU nodes: a build without GPUs would warn of the flag."""
-    own = _extra_flags(resource) & _GPU_LAYER_FLAGS
-    return ["-ngl", "all"] if resource.spec.resources.accelerator and not own else []
+    said = _extra_flags(own) & _GPU_LAYER_FLAGS
+    return ["-ngl", "all"] if resource.spec.resources.accelerator and not said else []
 
 
 def _flag(argument: str) -> str:

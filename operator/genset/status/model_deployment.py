@@ -159,7 +159,7 @@ def _accepted_message(resource: ModelDeployment) -> str:
         valid = "The spec is valid and every reference resolves"
         forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
         return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
-    return f"The server of engine external is not ours, so these have no effect: {', '.join(ignored)}"
+    return f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
 
 
 def _without_effect(resource: ModelDeployment) -> list[str]:
@@ -182,7 +182,7 @@ def _without_effect(resource: ModelDeployment) -> list[str]:
 
 def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
     if managed_engine_of(resource) is None:
-        return Verdict("True", Reason.NOT_MANAGED, "The server of engine external has its own weights")
+        return Verdict("True", Reason.NOT_MANAGED, f"The server of engine {resource.spec.engine} has its own weights")
     if autoscale.replicas(resource, awake=observed.awake) > 0:
         return weights.verdict(resource, observed)
     reason = Reason.SCALED_TO_ZERO
@@ -204,7 +204,7 @@ def _keeps_weights(resource: ModelDeployment) -> bool:
 # Available
 
 
-def _external_available(view: _View) -> Verdict | None:
+def _elsewhere_available(view: _View) -> Verdict | None:
     if view.managed:
         return None
     if view.completion is None:
@@ -236,7 +236,7 @@ def _weights_missing(view: _View) -> Verdict | None:
     return view.weights if view.weights.status == "False" else None
 
 
-_AVAILABLE = (_external_available, _rests, _some_available, _trouble, _weights_missing)
+_AVAILABLE = (_elsewhere_available, _rests, _some_available, _trouble, _weights_missing)
 
 
 # Ready
@@ -246,7 +246,7 @@ def _not_accepted(view: _View) -> Verdict | None:
     return view.accepted if view.accepted.status == "False" else None
 
 
-def _external_ready(view: _View) -> Verdict | None:
+def _elsewhere_ready(view: _View) -> Verdict | None:
     if view.managed or (view.completion is not None and view.completion.ok):
         return None
     if view.completion is None:
@@ -277,7 +277,7 @@ def _no_completion(view: _View) -> Verdict | None:
     return None if view.completion.ok else _completion_failed(view.completion)
 
 
-_READY = (_not_accepted, _external_ready, _at_rest, _not_complete, _no_completion)
+_READY = (_not_accepted, _elsewhere_ready, _at_rest, _not_complete, _no_completion)
 
 
 def _completion_failed(probe: CompletionProbe) -> Verdict:

@@ -163,13 +163,13 @@ class RoutePolicyObserved:
 
 
 def template_key(resource: ModelDeployment, deployment: Object | None) -> str:
-    """Identity of what a completion proves: the pod template as it is in the cluster, or the external server.
+    """Identity of what a completion proves: the pod template as it is in the cluster, or the server elsewhere.
 
     A completion counts for as long as this stays the same. "" while there is nothing to ask.
     """
     if managed_engine_of(resource) is None:
-        external = resource.spec.external
-        identity: Any = [resource.served_model, external.model_dump(mode="json") if external else None]
+        own = resource.spec.engine_settings
+        identity: Any = [resource.served_model, own.model_dump(mode="json") if own else None]
     else:
         identity = _get(deployment, "spec", "template")
         if identity is None:

@@ -152,7 +152,7 @@ def _message(
 
 def _key_of(backend: Target) -> str:
     if not backend.cloud:
-        return f"Renew the key that external.apiKeySecretRef of ModelDeployment {backend.deployment} names"
+        return f"Renew the key that apiKeySecretRef of ModelDeployment {backend.deployment} names"
     if backend.key is None:
         return f"It wants a key: set spec.backends[{backend.name}].cloud.credentialsSecretRef"
     secret, key = backend.key

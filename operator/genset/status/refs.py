@@ -13,17 +13,15 @@ from typing import NamedTuple
 from genset.api import modeldeployment, routepolicy
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
-from genset.api.quantity import parse_quantity
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import credentials, metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
 from genset.desired.router_config import backend_url
-from genset.engines import managed_engine_of
+from genset.engines import engine_of, managed_engine_of
 from genset.status.observed import Problem
 
 Secrets = Mapping[str, Mapping[str, bytes]]
-_MIB = 2**20
 
 
 class _Reasons(NamedTuple):
@@ -40,7 +38,7 @@ class _Reasons(NamedTuple):
 
 def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
     """(field, reference) of every Secret that a ModelDeployment names: what the shell has to read."""
-    source, external = resource.spec.source, resource.spec.external
+    source, own = resource.spec.source, resource.spec.engine_settings
     named: list[tuple[str, SecretKeyRef | None]] = []
     if source is not None and source.hugging_face is not None:
         named.append(("spec.source.huggingFace.tokenSecretRef", source.hugging_face.token_secret_ref))
@@ -48,16 +46,15 @@ def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
     if source is not None and source.http is not None:
         named.append(("spec.source.http.headersSecretRef", source.http.headers_secret_ref))
         named.append(("spec.source.http.caSecretRef", source.http.ca_secret_ref))
-    if external is not None:
-        named.append(("spec.external.apiKeySecretRef", external.api_key_secret_ref))
-        named.append(("spec.external.caSecretRef", external.ca_secret_ref))
+    if own is not None:
+        named += [(engine_of(resource).field(field), ref) for field, ref in own.secret_refs()]
     return [(field, ref) for field, ref in named if ref is not None]
 
 
 def policy_secret_refs(
     resource: RoutePolicy, deployments: Mapping[str, ModelDeployment]
 ) -> list[tuple[str, SecretKeyRef]]:
-    """(field, reference) of every Secret that a RoutePolicy needs, those of its external deployments among them."""
+    """(field, reference) of every Secret that a RoutePolicy needs, those of its servers elsewhere among them."""
     named: list[tuple[str, SecretKeyRef | None]] = []
     for backend in resource.spec.backends:
         at = f"spec.backends[{backend.name}]"
@@ -67,7 +64,7 @@ def policy_secret_refs(
             if cloud.proxy is not None:
                 named.append((f"{at}.cloud.proxy.credentialsSecretRef", cloud.proxy.credentials_secret_ref))
         found = deployments.get(backend.deployment.name) if backend.deployment else None
-        if found is not None and found.spec.external is not None:
+        if found is not None and managed_engine_of(found) is None:
             at = f"{at}.deployment ({found.metadata.name}"
             named += [(f"{at}: {field})", ref) for field, ref in secret_refs(found)]
     return [(field, ref) for field, ref in named if ref is not None]
@@ -77,7 +74,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
     """Everything that keeps a ModelDeployment from being Accepted."""
     return [
         *_source_problems(resource, context),
-        *_engine_problems(resource),
+        *_engine_problems(resource, context),
         *_cache_problems(resource),
         *_missing_secrets(
             secret_refs(resource),
@@ -123,25 +120,10 @@ def _source_problems(resource: ModelDeployment, context: ModelDeploymentContext)
             )
 
 
-def _engine_problems(resource: ModelDeployment) -> Iterator[Problem]:
-    engine = managed_engine_of(resource)
-    if engine is None:
-        return
-    field = "spec.llamaCpp.extraArgs"
-    for denied in engine.denied_arguments(resource):
-        yield Problem(
-            modeldeployment.Reason.INVALID_SPEC,
-            f"{field}: {denied.argument} is refused: {denied.why}; remove it",
-            field,
-        )
-    settings = resource.spec.llama_cpp
-    if settings is not None and parse_quantity(settings.cache_ram) >= parse_quantity(resource.spec.resources.memory):
-        yield Problem(
-            modeldeployment.Reason.INVALID_SPEC,
-            f"spec.llamaCpp.cacheRAM ({settings.cache_ram}) counts against spec.resources.memory "
-            f"({resource.spec.resources.memory}) and would fill it: lower it, or give more memory",
-            "spec.llamaCpp.cacheRAM",
-        )
+def _engine_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
+    images = context.settings.engine_images.get(resource.spec.engine, {})
+    for field, message in engine_of(resource).problems(resource, images):
+        yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
 
 
 def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
@@ -167,7 +149,8 @@ def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator
         remedy = "name the server that is meant, or remove the backend"
         if backend.deployment is not None:
             field = "deployment.name"
-            remedy = f"correct spec.external.url of ModelDeployment {backend.deployment.name}, or remove the backend"
+            where = engine_of(context.deployments[backend.deployment.name]).field("url")
+            remedy = f"correct {where} of ModelDeployment {backend.deployment.name}, or remove the backend"
         yield Problem(
             routepolicy.Reason.INVALID_SPEC,
             f"{at}: {url} is the Service of this policy's own routers, so every request would come back: {remedy}",

@@ -26,7 +26,7 @@ OPERATOR_AGENT = "genset-operator"  # user agent of the operator's own requests
 TEST_AGENT = "test-client"
 SETTINGS = Settings(
     image="registry.invalid/genset:test",
-    llama_cpp_images={"cpu": "registry.invalid/llama:test"},
+    engine_images={"llama.cpp": {"cpu": "registry.invalid/llama:test"}},
     operator_namespace="genset-system",
 )
 

@@ -49,12 +49,23 @@ def _given(arguments: list[str], env: dict[str, str], monkeypatch: pytest.Monkey
 
 def test_flags_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     given = _given(
-        ["--image", "i", "--namespace", "a", "--namespace", "b", "--llama-cpp-image", "cpu=c", "--health-listen", ":0"],
+        [
+            "--image",
+            "i",
+            "--namespace",
+            "a",
+            "--namespace",
+            "b",
+            "--engine-image",
+            "llama.cpp/cpu=c",
+            "--health-listen",
+            ":0",
+        ],
         {"GENSET_MONITORING_NAMESPACE_LABEL": "a/b=c,d=e", "GENSET_RESYNC_SECONDS": "7", "GENSET_METRICS_LISTEN": "0"},
         monkeypatch,
     )
     assert given["namespaces"] == ("a", "b")
-    assert given["llama_cpp_images"] == {"cpu": "c"}
+    assert given["engine_images"] == {"llama.cpp": {"cpu": "c"}}
     assert given["monitoring_namespace_labels"] == {"a/b": "c", "d": "e"}
     assert (given["resync_seconds"], given["metrics"], given["health"]) == (7.0, None, Address("0.0.0.0", 0))
 
@@ -63,7 +74,10 @@ def test_flags_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "words"),
     [
         ([], "Missing option '--image'"),
-        (["--image", "i", "--llama-cpp-image", "cpu"], "'cpu' is not KEY=VALUE"),
+        (["--image", "i", "--engine-image", "cpu"], "'cpu' is not KEY=VALUE"),
+        (["--image", "i", "--engine-image", "cpu=c"], "where ENGINE is llama.cpp"),
+        (["--image", "i", "--engine-image", "external/cpu=c"], "where ENGINE is llama.cpp"),
+        (["--image", "i", "--engine-image", "llama.cpp/apple=c"], "one of cpu, nvidia, amd, intel"),
         (["--image", "i", "--health-listen", "8081"], "write HOST:PORT"),
         (["--image", "i", "--resync-seconds", "0"], "not in the range"),
     ],

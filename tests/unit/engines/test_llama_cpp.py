@@ -11,7 +11,7 @@ import pytest
 from genset.api.modeldeployment import ModelDeployment
 from genset.engines import engine_of, managed_engine_of
 from genset.engines.base import ManagedEngine
-from genset.engines.llama_cpp import DEFAULT_IMAGES, drain_script
+from genset.engines.llama_cpp import LlamaCppEngine, drain_script
 from tests.support.idle_server import IdleServer
 
 
@@ -24,7 +24,7 @@ def resource(**spec: Any) -> ModelDeployment:
     )
 
 
-def engine(of: ModelDeployment) -> ManagedEngine:
+def engine(of: ModelDeployment) -> ManagedEngine[Any]:
     found = managed_engine_of(of)
     assert found is not None
     return found
@@ -91,16 +91,16 @@ def test_cpu_pods_say_nothing_of_gpus() -> None:
 )  # fmt: skip
 def test_refused_arguments(argument: str, refused: bool) -> None:
     of = resource(llamaCpp={"extraArgs": [argument]})
-    denied = engine(of).denied_arguments(of)
-    assert [item.argument for item in denied] == ([argument] if refused else [])
-    assert all(item.why for item in denied)
+    found = list(engine(of).problems(of, {}))
+    assert [item.field for item in found] == (["spec.llamaCpp.extraArgs"] if refused else [])
+    assert all(f"{argument} is refused: " in item.message for item in found)
 
 
 @pytest.mark.parametrize(
     ("spec", "images", "image"),
     [
-        ({}, {}, DEFAULT_IMAGES["cpu"]),
-        ({"resources": {"accelerator": {"vendor": "amd"}}}, {}, DEFAULT_IMAGES["amd"]),
+        ({}, {}, LlamaCppEngine.images["cpu"]),
+        ({"resources": {"accelerator": {"vendor": "amd"}}}, {}, LlamaCppEngine.images["amd"]),
         ({"resources": {"accelerator": {"vendor": "amd"}}}, {"amd": "own:1", "cpu": "c"}, "own:1"),
         ({}, {"cpu": "own:2"}, "own:2"),
         ({"llamaCpp": {"image": "mine:3"}}, {"cpu": "own:2"}, "mine:3"),

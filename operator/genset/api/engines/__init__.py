@@ -1,0 +1,82 @@
+"""Which engines there are, with the settings of each: the registry of a ModelDeployment's spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import NoneType
+from typing import Annotated, TypeAlias, get_args
+
+from pydantic import GetPydanticSchema
+from pydantic_core import core_schema
+
+from genset.api.base import ApiModel, Rule, rules
+from genset.api.engines.base import EngineSettings, ManagedEngineSettings, WeightsForm
+from genset.api.engines.external import External
+from genset.api.engines.llama_cpp import LlamaCpp
+
+
+class EngineBlocks(ApiModel):
+    """One field for each engine. An engine is known by its line here; the first one is the default."""
+
+    llama_cpp: LlamaCpp | None = None
+    external: External | None = None
+
+
+#: Name of the field in `EngineBlocks` -> type of the settings in it.
+_TYPES: Mapping[str, type[EngineSettings]] = {
+    name: next(item for item in get_args(field.annotation) if item is not NoneType)
+    for name, field in EngineBlocks.model_fields.items()
+}
+#: Engine -> name of its field in `EngineBlocks`.
+FIELDS: Mapping[str, str] = {settings.engine: name for name, settings in _TYPES.items()}
+DEFAULT_ENGINE = next(iter(FIELDS))
+
+_shown = [settings.shown or settings.engine for settings in _TYPES.values()]
+ENGINE_DESCRIPTION = f"Model server: {', '.join(_shown[:-1])}, or {_shown[-1]}."
+
+#: The name of one of the engines.
+EngineName: TypeAlias = Annotated[str, GetPydanticSchema(lambda *_: core_schema.literal_schema(list(FIELDS)))]
+
+
+def block_name(engine: str) -> str:
+    """The engine's block as the spec has it, e.g. llamaCpp."""
+    return str(EngineBlocks.model_fields[FIELDS[engine]].alias)
+
+
+def _rules() -> Iterator[Rule]:
+    """Rules over the spec: no block without its engine, what each engine refuses, weights where they are wanted."""
+    for name, settings in _TYPES.items():
+        yield _only_with(name, settings.engine)
+        yield from settings.spec_rules
+    loading = [settings.engine for settings in _TYPES.values() if settings.weights is not WeightsForm.NONE]
+    yield Rule(
+        f"!(self.engine in {loading}) || has(self.source)",
+        "an engine that genset runs needs source",
+        lambda spec: spec.engine not in loading or spec.source is not None,
+    )
+
+
+def _only_with(name: str, engine: str) -> Rule:
+    block = block_name(engine)
+    return Rule(
+        f"!has(self.{block}) || self.engine == '{engine}'",
+        f"{block} settings need engine {engine}",
+        lambda spec: getattr(spec, name) is None or spec.engine == engine,
+    )
+
+
+rules(*_rules())(EngineBlocks)
+
+__all__ = [
+    "DEFAULT_ENGINE",
+    "ENGINE_DESCRIPTION",
+    "FIELDS",
+    "EngineBlocks",
+    "EngineName",
+    "EngineSettings",
+    "External",
+    "LlamaCpp",
+    "ManagedEngineSettings",
+    "WeightsForm",
+    "block_name",
+]

@@ -1,0 +1,42 @@
+"""What the settings of every engine share: which engine they belong to, and what it wants of the rest of a spec."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import Field
+
+from genset.api.base import ApiModel, Rule, SecretKeyRef
+
+
+class WeightsForm(StrEnum):
+    """What an engine loads."""
+
+    GGUF = "GGUF"  # one file, or the shards of one
+    NONE = "none"  # its weights are not ours
+
+
+class EngineSettings(ApiModel):
+    """The settings of one engine: a block of a ModelDeployment's spec that no other engine reads."""
+
+    engine: ClassVar[str]  # value of spec.engine
+    shown: ClassVar[str] = ""  # in the description of spec.engine; "": the engine's name
+    weights: ClassVar[WeightsForm]
+    spec_rules: ClassVar[tuple[Rule, ...]] = ()  # over the whole spec, beside those that every engine has
+
+    def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
+        """(field, reference) of every Secret that the block names."""
+        found = ((str(field.alias), getattr(self, name)) for name, field in type(self).model_fields.items())
+        return [(alias, value) for alias, value in found if isinstance(value, SecretKeyRef)]
+
+
+class ManagedEngineSettings(EngineSettings):
+    """The settings of an engine whose pods genset makes."""
+
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=512,
+        description="Image of the server. Default: the operator's, by accelerator vendor.",
+    )

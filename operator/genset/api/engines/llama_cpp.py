@@ -1,0 +1,30 @@
+"""Settings of llama.cpp: llama-server with one model a pod."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from genset.api.base import Quantity
+from genset.api.engines.base import ManagedEngineSettings, WeightsForm
+
+
+class LlamaCpp(ManagedEngineSettings):
+    """Settings that only llama.cpp knows."""
+
+    engine: ClassVar[str] = "llama.cpp"
+    weights: ClassVar[WeightsForm] = WeightsForm.GGUF
+
+    cache_ram: Quantity = Field(
+        default="0",
+        alias="cacheRAM",
+        description="Host memory for finished prompts (--cache-ram), rounded up to MiB. It counts against "
+        "resources.memory; the engine's own default of 8 GiB would get pods killed.",
+    )
+    extra_args: list[str] = Field(
+        default_factory=list,
+        max_length=64,
+        description="More arguments for llama-server, appended last. Refused: those that genset sets, and those that "
+        "let a request run code or read files.",
+    )
