@@ -18,7 +18,8 @@ from genset.api.base import (
     is_resource_name,
     rules,
 )
-from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName, EngineSettings
+from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
+from genset.api.engines.base import EngineSettings
 from genset.api.quantity import parse_quantity
 from genset.api.source import Cache, Source
 

@@ -3,7 +3,7 @@
 Two types, because not every engine is ours to run: `Engine` is what a server that merely exists can be asked (does it
 complete?), `ManagedEngine` adds what its pods need. Both speak in plain values, so that the layers above turn them into
 Kubernetes objects without knowing the engine. What most servers do alike stands here as a default; an engine's own file
-holds what it does otherwise.
+holds what it does otherwise. Adding one: docs/adr/0010-engines.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from genset import names
 from genset.api.base import SecretKeyRef
-from genset.api.engines import EngineSettings, ManagedEngineSettings, block_name
+from genset.api.engines import block_name
+from genset.api.engines.base import EngineSettings, ManagedEngineSettings
 from genset.api.modeldeployment import ModelDeployment
 
 Object = dict[str, Any]  # a Kubernetes object or a part of one: dicts live only at this boundary

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
+from genset.api.engines import FIELDS
 from tests.support.source import ROOT, cycles, imports, modules, room
 
 #: Who still has to see a type of a room above. The list may only become shorter: `Shared` (what all requests have in
@@ -31,6 +33,20 @@ def test_types_come_from_below() -> None:
         if one.for_types and order.get(room(one.imported), 99) < order.get(room(one.importer), -1)
     }
     assert upward == UPWARD_FOR_TYPES
+
+
+def test_no_file_but_an_engine_s_own_names_it() -> None:
+    """What engines do differently is a member of their type: nothing asks which one it is, or reads its block."""
+    blocks, own = set(FIELDS.values()), ("genset.api.engines", "genset.engines")
+    named = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules().items()
+        if not name.startswith(own)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Constant) and node.value in FIELDS.keys() | blocks)
+        or (isinstance(node, ast.Attribute) and node.attr in blocks)
+    ]
+    assert not named
 
 
 def test_the_map_names_every_file_of_the_router() -> None:

@@ -10,7 +10,7 @@ from pydantic import GetPydanticSchema
 from pydantic_core import core_schema
 
 from genset.api.base import ApiModel, Rule, rules
-from genset.api.engines.base import EngineSettings, ManagedEngineSettings, WeightsForm
+from genset.api.engines.base import EngineSettings, WeightsForm
 from genset.api.engines.external import External
 from genset.api.engines.llama_cpp import LlamaCpp
 
@@ -66,17 +66,3 @@ def _only_with(name: str, engine: str) -> Rule:
 
 
 rules(*_rules())(EngineBlocks)
-
-__all__ = [
-    "DEFAULT_ENGINE",
-    "ENGINE_DESCRIPTION",
-    "FIELDS",
-    "EngineBlocks",
-    "EngineName",
-    "EngineSettings",
-    "External",
-    "LlamaCpp",
-    "ManagedEngineSettings",
-    "WeightsForm",
-    "block_name",
-]
