@@ -19,9 +19,9 @@ from genset.controllers.keys import Key
 from genset.controllers.shared import Shared
 from genset.engines import CompletionRequest, engine_of, managed_engine_of
 from genset.kube.client import Object
-from genset.kube.observe import is_ready
 from genset.kube.probe import Answer, host
 from genset.status.observed import CompletionProbe, template_key
+from genset.status.pods import is_ready
 from genset.tls import client_context
 
 WAIT_SECONDS = 3.0  # that a reconcile waits for a completion in its own time

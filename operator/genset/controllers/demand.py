@@ -23,8 +23,9 @@ from genset.controllers.references import References
 from genset.desired import autoscale
 from genset.desired.autoscale import Decision, Demand
 from genset.kube.client import Object
-from genset.kube.observe import is_ready, is_running
+from genset.kube.observe import is_running
 from genset.kube.probe import Prober
+from genset.status.pods import condition, is_ready
 
 log = logging.getLogger(__name__)
 
@@ -265,9 +266,5 @@ def _number(value: Any) -> float | None:
 
 def _available_since(pods: Iterable[Object]) -> float | None:
     """When the first of the ready pods became ready; None: none is."""
-    moments = []
-    for pod in pods:
-        if is_ready(pod):
-            ready = (c for c in pod["status"]["conditions"] if c.get("type") == "Ready")
-            moments += [autoscale.seconds(c["lastTransitionTime"]) for c in ready if c.get("lastTransitionTime")]
-    return min(moments, default=None)
+    moments = (condition(pod, "Ready").get("lastTransitionTime") for pod in pods if is_ready(pod))
+    return min((autoscale.seconds(moment) for moment in moments if moment), default=None)

@@ -18,7 +18,7 @@ from genset.kube.apply import Children, child_key, is_owned
 from genset.kube.client import Api, Object
 from genset.kube.kinds import Kind
 
-__all__ = ["Children", "children", "decoded", "is_owned", "is_ready", "is_running", "pods", "selector"]
+__all__ = ["Children", "children", "decoded", "is_owned", "is_running", "pods", "selector"]
 
 #: Kinds of children, listed for apply and prune. A router's credentials Secret is read by its name instead.
 MODEL_DEPLOYMENT_CHILDREN = (
@@ -54,14 +54,6 @@ def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
         return {key: base64.b64decode(value) for key, value in data.items()}
     except (binascii.Error, TypeError):
         return {}
-
-
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Ready and not on its way out."""
-    if pod["metadata"].get("deletionTimestamp"):
-        return False
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
 
 
 def is_running(pod: Mapping[str, Any]) -> bool:

@@ -127,7 +127,8 @@ def condition(pod: Object, kind: str) -> Mapping[str, Any]:
 
 
 def is_ready(pod: Object) -> bool:
-    return condition(pod, "Ready").get("status") == "True"
+    """Whether it is ready and not on its way out: a pod that drains stays ready, and nobody should count on it."""
+    return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
 
 
 def trouble(pods: Iterable[Object], quiet: frozenset[str] = frozenset()) -> Verdict | None:

@@ -64,6 +64,13 @@ def test_pods_that_leave_or_are_over_do_not_count() -> None:
     assert pods.trouble([leaving]) is None
 
 
+def test_a_pod_that_drains_is_no_longer_ready() -> None:
+    """Its readiness probe still passes, and its condition says so until the end."""
+    serving = pod("a", conditions=[{"type": "Ready", "status": "True"}])
+    leaving = {**serving, "metadata": {"name": "a", "deletionTimestamp": "2026-11-21T10:00:00Z"}}
+    assert pods.is_ready(serving) and not pods.is_ready(leaving) and not pods.is_ready(pod("a"))
+
+
 @pytest.mark.parametrize("reason", ["CreateContainerConfigError", "RunContainerError", "CreateContainerError"])
 def test_a_container_that_cannot_start_says_why(reason: str) -> None:
     waiting = {"reason": reason, "message": 'secret "hub" not found'}
