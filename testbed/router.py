@@ -12,8 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from genset.router.exchange.exchange import Exchange
+from genset.router.http.upstream import UpstreamConnection
+from genset.router.process.admin import AdminConnection
 from genset.router.process.reload import FolderSource
 from genset.router.process.server import Router, ServerOptions
+from genset.router.routing.gate import Gate
+from genset.router.routing.shares import Shares
+from genset.router.routing.table import Table
+from genset.router.telemetry.journal import Journal
+from genset.router.telemetry.metrics import Metrics
 from testbed.upstream.client import Response, request
 
 
@@ -68,7 +76,7 @@ class RunningRouter:
     def __init__(
         self,
         folder: Path,
-        content: dict[str, Any],
+        content: dict[str, Any] | str,
         credentials: dict[str, bytes] | None = None,
         *,
         drain_grace: float = 0.0,
@@ -117,11 +125,68 @@ class RunningRouter:
     async def admin(self, path: str) -> Response:
         return await request(f"http://127.0.0.1:{self.router.admin_port}{path}")
 
+    # What stands inside
+
+    @property
+    def table(self) -> Table:
+        """The table in force."""
+        table = self.router.reception.table
+        assert table is not None, "no configuration was taken"
+        return table
+
+    @property
+    def configured(self) -> bool:
+        return self.router.reception.table is not None
+
+    @property
+    def config_error(self) -> str | None:
+        return self.router.reception.problem
+
+    @property
+    def exchanges(self) -> set[Exchange]:
+        return self.router.reception.exchanges
+
+    @property
+    def gate(self) -> Gate[Exchange]:
+        return self.router.reception.gate
+
+    @property
+    def connections(self) -> set[Any]:
+        return self.router.shared.connections
+
+    @property
+    def admin_connections(self) -> set[AdminConnection]:
+        return self.router.admin.connections
+
+    @property
+    def running_out(self) -> set[UpstreamConnection]:
+        return self.router.shared.running_out
+
+    @property
+    def budget(self) -> Shares:
+        return self.router.shared.budget
+
+    @property
+    def buffered_bytes(self) -> int:
+        """That are held for clients."""
+        return self.router.shared.budget.taken
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.router.parts.telemetry.metrics
+
+    @property
+    def journal(self) -> Journal:
+        return self.router.parts.telemetry.journal
+
+    @property
+    def site(self) -> bytes:
+        return self.router.shared.configured.site
+
     @property
     def refusing(self) -> list[str]:
         """Backends that refuse the router, as it has proved."""
-        table = self.router.table
-        return [name for name, backend in table.backends.items() if backend.refusals.known] if table else []
+        return [name for name, backend in self.table.backends.items() if backend.refusals.known]
 
     async def state(self, backend: str) -> dict[str, Any]:
         """What /-/state says about one backend."""

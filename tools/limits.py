@@ -58,7 +58,7 @@ _PRIVATE = {
 PRIVATE_NO_LIMITS = {f"{module}.{name}" for module, names in _PRIVATE.items() for name in names.split()}
 NO_LIMITS = PRIVATE_NO_LIMITS | {f"{module}.{name}" for module, names in _PUBLIC.items() for name in names.split()}
 #: Bounds that are no constants; the page holds their values by hand.
-ELSEWHERE = {"Router.most_body_bytes", "dialects.upstream_error.parse_retry_after"}
+ELSEWHERE = {"shared.Configured.most_body_bytes", "dialects.upstream_error.parse_retry_after"}
 _ROW = re.compile(r"^\| (?P<what>[^|]*) \| (?P<value>[^|]*) \| (?P<names>[^|]*`[^|]*) \| (?P<effect>[^|]*) \|$")
 _NAME = re.compile(r"`([^`]+)`")
 _START, _END = "<!-- other limits: written by `make docs` -->", "<!-- end of other limits -->"

@@ -51,9 +51,9 @@ async def test_a_crowd_is_let_in_within_a_few_turns_of_the_loop(tmp_path: Path) 
     async with RunningRouter(tmp_path, NOBODY) as running:
         with connected(running.router.listen_port, CLIENTS):
             turns = 0
-            while len(running.router.connections) < CLIENTS:
+            while len(running.connections) < CLIENTS:
                 turns += 1
-                assert turns < 20 * CLIENTS / ACCEPTED_AT_ONCE, f"{len(running.router.connections)} of {CLIENTS} so far"
+                assert turns < 20 * CLIENTS / ACCEPTED_AT_ONCE, f"{len(running.connections)} of {CLIENTS} so far"
                 await asyncio.sleep(0)
 
 
@@ -64,8 +64,8 @@ async def test_without_a_free_descriptor_clients_wait_until_there_is_one(
         with connected(running.router.listen_port, 3), caplog.at_level(logging.WARNING):
             with no_descriptor_left():
                 await until(lambda: "Failed to accept a connection" in caplog.text, what="a warning")
-                assert not running.router.connections
-            await until(lambda: len(running.router.connections) == 3, what="letting all clients in")
+                assert not running.connections
+            await until(lambda: len(running.connections) == 3, what="letting all clients in")
 
 
 async def test_without_a_free_descriptor_no_backend_is_blamed(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_without_a_free_descriptor_no_backend_is_blamed(tmp_path: Path) ->
         clouds = cloud(far.base_url), cloud(other.base_url, "other")
         async with RunningRouter(tmp_path, config(house(local.base_url), *clouds)) as router:
             client = await HttpConnection.open(router.url)
-            await until(lambda: len(router.router.connections) == 1)
+            await until(lambda: len(router.connections) == 1)
             with no_descriptor_left():
                 for _ in range(4):
                     refused = await (await client.start("/v1/chat/completions", chat())).whole()

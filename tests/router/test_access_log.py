@@ -95,7 +95,7 @@ async def test_a_client_that_left_and_one_that_no_route_took(tmp_path: Path) -> 
         async with client.stream(router.chat_url, chat()) as leaving:
             await local.until(lambda: len(local.requests) == 1)
             leaving.leave()
-        await until(lambda: not router.router.exchanges)
+        await until(lambda: not router.exchanges)
         await router.ask(chat(model="nobody" * 100))
     gone, unknown = lines(log)
     assert (gone["status"], gone["error"], gone["attempts"][0][:15]) == (499, "caller_gone", "house:cancelled")
@@ -192,7 +192,7 @@ async def test_a_reader_that_sleeps_costs_lines_and_no_request(tmp_path: Path, m
         ):
             loop = asyncio.get_running_loop()
             slowest, asked = 0.0, 0
-            while not router.router.metrics.log_lines_dropped:
+            while not router.metrics.log_lines_dropped:
                 began = loop.time()
                 answers = await asyncio.gather(*(router.ask(chat(stream=False)) for _ in range(20)))
                 slowest = max(slowest, loop.time() - began)
@@ -201,7 +201,7 @@ async def test_a_reader_that_sleeps_costs_lines_and_no_request(tmp_path: Path, m
                 assert asked < 5000, "a full pipe was never noticed"
             assert slowest < 2
             text = (await router.admin("/metrics")).body.decode()
-            assert f"genset_router_log_lines_dropped_total {float(router.router.metrics.log_lines_dropped)}" in text
+            assert f"genset_router_log_lines_dropped_total {float(router.metrics.log_lines_dropped)}" in text
             whole, _, rest = os.read(reader, 1_000_000).rpartition(b"\n")
             assert whole and all(json.loads(line)["status"] == 200 for line in whole.splitlines()), rest
     finally:

@@ -100,7 +100,7 @@ async def test_silent_connections_are_closed(router: RunningRouter, monkeypatch:
     monkeypatch.setattr(admin, "HEAD_SECONDS", 0.1)
     idle, begun = await asyncio.gather(raw(router, b"", 5), raw(router, b"GET /-/he", 5))
     assert idle == b"" and begun == b""
-    await until(lambda: not router.router.admin_connections)
+    await until(lambda: not router.admin_connections)
 
 
 async def test_whoever_reads_no_answers_gets_no_more_and_is_dropped(
@@ -109,9 +109,9 @@ async def test_whoever_reads_no_answers_gets_no_more_and_is_dropped(
     monkeypatch.setattr(admin, "IDLE_SECONDS", 1.0)
     _, writer = await asyncio.open_connection("127.0.0.1", router.router.admin_port, limit=1)
     writer.write(GET % b"/metrics" * 5000)
-    await until(lambda: any(c._stuck for c in router.router.admin_connections), what="an answer that is not taken")
-    assert sum(c._transport.get_write_buffer_size() for c in router.router.admin_connections) < 1_000_000
-    await until(lambda: not router.router.admin_connections, what="the end of who reads nothing")
+    await until(lambda: any(c._stuck for c in router.admin_connections), what="an answer that is not taken")
+    assert sum(c._transport.get_write_buffer_size() for c in router.admin_connections) < 1_000_000
+    await until(lambda: not router.admin_connections, what="the end of who reads nothing")
     writer.close()
 
 
@@ -128,7 +128,7 @@ async def test_half_requests_lock_no_probe_out(router: RunningRouter, probe: str
             half.append(writer)
 
     await open_more(admin.CONNECTIONS)
-    await until(lambda: len(router.router.admin_connections) == admin.CONNECTIONS)
+    await until(lambda: len(router.admin_connections) == admin.CONNECTIONS)
     for _ in range(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(probe, 0))
         await open_more(3)
@@ -136,16 +136,16 @@ async def test_half_requests_lock_no_probe_out(router: RunningRouter, probe: str
         assert b"200 OK" in await asyncio.wait_for(reader.readline(), 5)
         await open_more(1)
         writer.close()
-    await until(lambda: len(router.router.admin_connections) <= admin.CONNECTIONS)
+    await until(lambda: len(router.admin_connections) <= admin.CONNECTIONS)
     for writer in half:
         writer.close()
 
 
 async def test_of_many_connections_the_one_that_is_idle_longest_makes_way(router: RunningRouter) -> None:
     idle = [await asyncio.open_connection("127.0.0.1", router.router.admin_port) for _ in range(admin.CONNECTIONS)]
-    await until(lambda: len(router.router.admin_connections) == admin.CONNECTIONS)
+    await until(lambda: len(router.admin_connections) == admin.CONNECTIONS)
     assert b"200 OK" in await raw(router, GET % b"/-/ready", 0.3)
     assert await asyncio.wait_for(idle[0][0].read(), 5) == b""
-    assert len(router.router.admin_connections) <= admin.CONNECTIONS
+    assert len(router.admin_connections) <= admin.CONNECTIONS
     for _, writer in idle:
         writer.close()

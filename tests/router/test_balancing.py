@@ -47,7 +47,7 @@ async def test_a_free_place_is_taken_at_once(tmp_path: Path) -> None:
         assert sorted(gaps)[len(gaps) // 2] < 0.02
         state = await router.state("house")
         assert state["queued"] == 0 and state["endpoints"][0]["inFlight"] == 0 and state["admits"]
-    assert router.router.metrics.backend("house").queued == 39
+    assert router.metrics.backend("house").queued == 39
 
 
 async def test_the_line_is_served_in_the_order_of_arrival(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ async def test_the_line_is_served_in_the_order_of_arrival(tmp_path: Path) -> Non
         running = []
         for number in range(6):
             running.append(asyncio.ensure_future(router.ask(chat(user=str(number)))))
-            await until(lambda n=number: len(router.router.exchanges) == n + 1)  # type: ignore[misc]
+            await until(lambda n=number: len(router.exchanges) == n + 1)  # type: ignore[misc]
         assert (await router.state("house"))["queued"] == 5
         assert (await router.state("house"))["whyNot"] == "full"
         metrics = (await router.admin("/metrics")).body
@@ -113,7 +113,7 @@ async def test_a_wait_in_vain_ends_with_429(tmp_path: Path, stream: bool) -> Non
         running = asyncio.ensure_future(router.ask(chat(stream)))
         await local.until(lambda: len(local.requests) == 1)
         waiting = asyncio.ensure_future(router.ask(chat(stream)))
-        await until(lambda: len(router.router.exchanges) == 2)
+        await until(lambda: len(router.exchanges) == 2)
         refused = await router.ask(chat(stream))
         assert refused.ended_at is not None and refused.ended_at - refused.started < 0.5
         for answer in (refused, await waiting):
@@ -134,9 +134,9 @@ async def test_a_client_that_leaves_the_line_frees_its_place(tmp_path: Path) -> 
         running = asyncio.ensure_future(router.ask(chat()))
         await local.until(lambda: len(local.requests) == 1)
         async with client.stream(router.chat_url, chat()) as waiting:
-            await until(lambda: len(router.router.exchanges) == 2)
+            await until(lambda: len(router.exchanges) == 2)
             waiting.leave()
-            await until(lambda: len(router.router.exchanges) == 1)
+            await until(lambda: len(router.exchanges) == 1)
         assert (await router.state("house"))["queued"] == 0
         assert whole(await router.ask(chat())) and whole(await running)
         assert len(local.requests) == 2
@@ -149,8 +149,8 @@ async def test_those_who_wait_outlive_a_new_configuration(tmp_path: Path) -> Non
             running = [asyncio.ensure_future(router.ask(chat())) for _ in range(8)]
             await local.until(lambda: len(local.requests) == 1)
             router.write(config(house(local.base_url, balancing={"maxInFlightPerEndpoint": 5}), generation=2))
-            table = router.router.table
-            await until(lambda: router.router.table is not table)
+            table = router.table
+            await until(lambda: router.table is not table)
             running += [asyncio.ensure_future(router.ask(chat())) for _ in range(8)]
             assert all(whole(answer) for answer in await asyncio.gather(*running))
 
@@ -161,7 +161,7 @@ async def test_those_who_wait_are_answered_before_the_router_leaves(tmp_path: Pa
         RunningRouter(tmp_path, config(house(local.base_url, balancing=ONE))) as router,
     ):
         running = [asyncio.ensure_future(router.ask(chat())) for _ in range(5)]
-        await until(lambda: len(router.router.exchanges) == 5)
+        await until(lambda: len(router.exchanges) == 5)
         await router.router.drain()
         assert all(whole(answer) for answer in await asyncio.gather(*running))
 
@@ -201,7 +201,7 @@ async def test_bounds_hold_whatever_fails(tmp_path: Path, names: Names) -> None:
             assert all(whole(answer) for answer in answers), Counter((a.status, str(a.error)) for a in answers)
             state = await router.state("house")
             assert [e["inFlight"] for e in state["endpoints"]] == [0, 0] and state["queued"] == 0
-        assert router.router.gate.in_flight == 0
+        assert router.gate.in_flight == 0
     assert max(most.values()) == 3, f"an endpoint had {most}"
 
 
@@ -237,13 +237,13 @@ async def test_prompts_find_their_endpoint_again(tmp_path: Path, names: Names) -
             gone = max(hosts, key=list(first.values()).count)
             await upstreams[gone].kill()
             names.known["house.test"] = tuple(host for host in hosts if host != gone)
-            table = router.router.table
+            table = router.table
             assert table is not None
             await until(lambda: len(table.backends["house"].endpoints) == 2, what="the end of one endpoint")
             after = await homes(router)
             assert {c: h for c, h in after.items() if first[c] != gone} == {c: h for c, h in first.items() if h != gone}
             assert gone not in after.values()
-        numbers = router.router.metrics.backend("house")
+        numbers = router.metrics.backend("house")
         assert (numbers.affinity_hits, numbers.affinity_misses) == (72, 0)
 
 
@@ -277,7 +277,7 @@ async def test_a_terminating_endpoint_drains(tmp_path: Path, names: Names) -> No
                 assert (await router.state("house"))["endpoints"][0]["idleConnections"] == 2
                 new = await pod(stack, "127.0.0.2", port)
                 names.known["house.test"] = ("127.0.0.2",)
-                table = router.router.table
+                table = router.table
                 assert table is not None
                 await until(lambda: [e.host for e in table.backends["house"].endpoints] == ["127.0.0.2"])
                 served, probes = len(old.requests), len(old.probes)

@@ -86,13 +86,12 @@ async def test_no_answer_is_lost_in_silence_and_nothing_is_left_behind(tmp_path:
                         await asyncio.sleep(0.05)  # clients heed Retry-After a little
 
             await asyncio.gather(*(caller(number) for number in range(12)))
-            await until(lambda: not router.router.exchanges, what="the end of all requests")
-            assert router.router.gate.in_flight == router.router.gate.queued == router.router.buffered_bytes == 0
-            assert router.router.table is not None
-            for backend in router.router.table.backends.values():
+            await until(lambda: not router.exchanges, what="the end of all requests")
+            assert router.gate.in_flight == router.gate.queued == router.buffered_bytes == 0
+            for backend in router.table.backends.values():
                 assert [e.in_flight for e in backend.endpoints] == [0], backend.name
-            await until(lambda: not router.router.connections and not router.router.running_out)
-            for backend in router.router.table.backends.values():
+            await until(lambda: not router.connections and not router.running_out)
+            for backend in router.table.backends.values():
                 for connection in list(backend.endpoints[0].idle):
                     assert not connection.closed and backend.endpoints[0].idle.count(connection) == 1
                     connection.drop()

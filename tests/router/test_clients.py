@@ -129,7 +129,7 @@ async def test_a_body_that_is_too_large_gets_413_that_the_client_can_read(router
         data = head + b"%x\r\n%b\r\n" % (len(body), body)
     got = await raw(router, data, within=4)
     assert statuses(got) == [413] and b"caller_body_too_large" in got
-    await until(lambda: router.router.buffered_bytes == 0)
+    await until(lambda: router.buffered_bytes == 0)
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ async def test_silent_clients_are_closed(router: RunningRouter, monkeypatch: pyt
         raw(router, b"", 5), raw(router, b"POST /v1/chat", 5), raw(router, post(BODY)[:-5], 5)
     )
     assert idle == b"" and statuses(head) == [408] and statuses(body) == [408]
-    await until(lambda: not router.router.connections)
-    assert router.router.buffered_bytes == 0
+    await until(lambda: not router.connections)
+    assert router.buffered_bytes == 0
 
 
 async def test_routes_by_tokens_headers_and_names(tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ async def test_weights_share_a_tier_and_zero_is_the_last_resort(tmp_path: Path) 
             await gone.kill()
             backends = [house(gone.base_url, "heavy"), house(gone.base_url, "light"), house(local.base_url, "spare")]
             router.write(config(*backends, routes=routes, generation=2))
-            table = router.router.table
-            await until(lambda: router.router.table is not table)
+            table = router.table
+            await until(lambda: router.table is not table)
             answer = await router.ask(chat())
             assert answer.complete and answer.headers["x-genset-backend"] == "spare"
 
@@ -300,8 +300,8 @@ def test_hostile_bytes_never_crash_nor_hang_the_router(tmp_path: Path) -> None:
         async def still_well() -> None:
             answer = await router.ask(chat())
             assert answer.complete and fault(answer.text, 3) is None
-            await until(lambda: not router.router.exchanges and not router.router.connections)
-            assert router.router.gate.in_flight == 0 and router.router.buffered_bytes == 0
+            await until(lambda: not router.exchanges and not router.connections)
+            assert router.gate.in_flight == 0 and router.buffered_bytes == 0
 
         try:
             fuzz()

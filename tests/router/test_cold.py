@@ -172,7 +172,7 @@ async def test_a_held_stream_hears_comments_and_then_its_whole_answer(tmp_path: 
 async def test_a_short_wait_leaves_no_trace_but_time(tmp_path: Path, house: FakeHouse, stream: bool) -> None:
     async with RunningRouter(tmp_path, routes(house, "Hold")) as router:
         asking = asyncio.ensure_future(router.ask(chat(stream)))
-        await until(lambda: bool(router.router.exchanges))
+        await until(lambda: bool(router.exchanges))
         await asyncio.sleep(0.3)
         await house.wake()
         ready = asyncio.get_running_loop().time()
@@ -212,11 +212,11 @@ async def test_without_a_stream_it_is_a_503(tmp_path: Path, house: FakeHouse) ->
 async def test_a_client_that_leaves_no_longer_waits(tmp_path: Path, house: FakeHouse) -> None:
     async with RunningRouter(tmp_path, routes(house, "Hold")) as router:
         async with client.stream(router.chat_url, chat()) as running:
-            await until(lambda: bool(router.router.exchanges))
+            await until(lambda: bool(router.exchanges))
             assert (await demand(router))["waiting"] == 1
             running.leave()
-        await until(lambda: not router.router.exchanges, within=1)
-        assert (await demand(router))["waiting"] == 0 and router.router.gate.in_flight == 0
+        await until(lambda: not router.exchanges, within=1)
+        assert (await demand(router))["waiting"] == 0 and router.gate.in_flight == 0
 
 
 async def test_the_last_endpoint_finishes_its_work_and_gets_nothing_new(tmp_path: Path, house: FakeHouse) -> None:
@@ -229,7 +229,7 @@ async def test_the_last_endpoint_finishes_its_work_and_gets_nothing_new(tmp_path
         running = asyncio.ensure_future(router.ask(chat()))
         await old.until(lambda: len(old.requests) == 1)
         house.rest()
-        table = router.router.table
+        table = router.table
         assert table is not None
         await until(lambda: table.backends["house"].rests, within=3, what="the router's notice of the rest")
         assert (await demand(router))["inFlight"] == 1, "the running answer keeps it from being taken for idle"
@@ -249,7 +249,7 @@ async def test_a_server_that_ended_before_dns_knew(tmp_path: Path, house: FakeHo
         pod = house.listed.pop()
         await pod.kill()
         asking = asyncio.ensure_future(router.ask(chat()))
-        await until(lambda: any(e.waits_for_waking for e in router.router.exchanges), what="waiting")
+        await until(lambda: any(e.waits_for_waking for e in router.exchanges), what="waiting")
         await house.wake()
         answer = await asking
         whole(answer)
@@ -262,11 +262,11 @@ async def test_reloads_forget_no_demand(tmp_path: Path, house: FakeHouse) -> Non
     content = routes(house, "Bridge")
     async with RunningRouter(tmp_path, content) as router:
         running = asyncio.ensure_future(router.ask(chat()))
-        await until(lambda: bool(router.router.exchanges))
-        table = router.router.table
+        await until(lambda: bool(router.exchanges))
+        table = router.table
         content["backends"][0]["model"] = "another"  # another backend, the same deployment
         router.write(content)
-        await until(lambda: router.router.table is not table)
+        await until(lambda: router.table is not table)
         told = await demand(router)
         assert told["inFlight"] == 1 and told["lastRequestSeconds"] is not None
         whole(await running, 20)

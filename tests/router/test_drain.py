@@ -190,10 +190,9 @@ async def test_a_stream_outlives_the_table_that_it_began_with(tmp_path: Path) ->
         client.stream(router.chat_url, chat()) as running,
     ):
         await running.until_text(3)
-        assert router.router.table is not None
-        backend = router.router.table.backends["old"]
+        backend = router.table.backends["old"]
         router.write(config(house(new.base_url, "new"), models=["counting", "more"], generation=2))
-        await until(lambda: router.router.table is not None and "new" in router.router.table.backends)
+        await until(lambda: "new" in router.table.backends)
         other = await router.ask(chat())
         assert other.complete and other.headers["x-genset-backend"] == "new"
         answer = await running.whole()

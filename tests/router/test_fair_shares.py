@@ -35,9 +35,7 @@ async def test_slow_bodies_make_way_for_whoever_comes(tmp_path: Path, local: Scr
         slow = [await Client.connect(router) for _ in range(4)]
         for client in slow:
             client.writer.write(HEAD % (32 * 1024 * 1024) + b"x" * 16 * MB)
-        await until(
-            lambda: router.router.buffered_bytes > 40 * MB or len(router.router.connections) < 4, what="the slow bodies"
-        )
+        await until(lambda: router.buffered_bytes > 40 * MB or len(router.connections) < 4, what="the slow bodies")
         await asyncio.sleep(2.5)  # the sweep looks once a second at how far each has come
         for _ in range(20):
             honest = await Client.connect(router, source)
@@ -45,24 +43,24 @@ async def test_slow_bodies_make_way_for_whoever_comes(tmp_path: Path, local: Scr
             honest.close()
         large = await Client.connect(router, source)
         assert await large.ask(messages=[{"role": "user", "content": "x" * 30 * MB}]) == 200
-        assert router.router.buffered_bytes <= router.router.budget.most
+        assert router.buffered_bytes <= router.budget.most
         for client in (*slow, large):
             client.close()
-        await until(lambda: router.router.buffered_bytes == 0, what="the release of all bodies")
+        await until(lambda: router.buffered_bytes == 0, what="the release of all bodies")
 
 
 async def test_of_two_clients_the_one_that_holds_more_makes_way(tmp_path: Path, local: ScriptedUpstream) -> None:
     async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-        router.router.budget.most = 8 * MB
+        router.budget.most = 8 * MB
         greedy = [await Client.connect(router) for _ in range(3)]
         for client in greedy:
             client.writer.write(HEAD % (3 * MB) + b"x" * 2 * MB)
-        await until(lambda: router.router.buffered_bytes == 6 * MB)
+        await until(lambda: router.buffered_bytes == 6 * MB)
         modest = await Client.connect(router, OTHER)
         modest.writer.write(HEAD % (3 * MB) + b"x" * 2 * MB)
 
         def held() -> list[tuple[str, int]]:
-            return sorted((c.origin, c.held_bytes) for c in router.router.connections if c.held_bytes)
+            return sorted((c.origin, c.held_bytes) for c in router.connections if c.held_bytes)
 
         await until(
             lambda: held() == [("127.0.0.1", 2 * MB), ("127.0.0.1", 2 * MB), (OTHER, 2 * MB)],
@@ -86,7 +84,7 @@ async def test_a_body_that_came_fast_and_then_trickles_is_refused(
             client.writer.write(b"x")
             await asyncio.sleep(0.2)
         assert await status == 408 and await client.is_closed()
-        assert router.router.buffered_bytes == 0
+        assert router.buffered_bytes == 0
 
 
 async def test_a_body_in_pieces_of_two_bytes_takes_no_more_than_its_bytes(
@@ -99,8 +97,8 @@ async def test_a_body_in_pieces_of_two_bytes_takes_no_more_than_its_bytes(
         client.writer.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + pieces
         )
-        await until(lambda: router.router.buffered_bytes == len(data))
-        (connection,) = router.router.connections
+        await until(lambda: router.buffered_bytes == len(data))
+        (connection,) = router.connections
         assert len(connection._body) < 1500
         client.writer.write(b"0\r\n\r\n")
         assert await client.status() == 200
@@ -114,9 +112,9 @@ async def test_large_heads_count_like_bodies(tmp_path: Path, local: ScriptedUpst
         data = json.dumps(chat()).encode()
         client.writer.write(HEAD[:-2] % len(data) + b"x-large: %b\r\n\r\n" % (b"y" * 50_000) + data)
         await local.until(lambda: len(local.requests) == 1)
-        assert router.router.buffered_bytes > 50_000
+        assert router.buffered_bytes > 50_000
         client.close()
-        await until(lambda: router.router.buffered_bytes == 0)
+        await until(lambda: router.buffered_bytes == 0)
 
 
 # The line
@@ -128,7 +126,7 @@ async def test_a_long_line_of_one_client_keeps_no_other_waiting(tmp_path: Path, 
     async with RunningRouter(tmp_path, config(house(local.base_url), limits=limits)) as router:
         crowd = [await Client.connect(router) for _ in range(41)]
         asked = [asyncio.ensure_future(client.ask()) for client in crowd]
-        await until(lambda: router.router.gate.queued == 40, what="a full line")
+        await until(lambda: router.gate.queued == 40, what="a full line")
         other = await Client.connect(router, OTHER)
         assert await other.ask() == 200, "the line is full, but not of this client's requests"
         assert sum(not task.done() for task in asked) > 30, "it had to wait for the others"
@@ -144,7 +142,7 @@ async def test_silent_streams_of_one_client_leave_places_to_others(tmp_path: Pat
     async with RunningRouter(tmp_path, config(house(local.base_url), limits={"maxInFlight": 20})) as router:
         crowd = [await Client.connect(router) for _ in range(30)]
         asked = [asyncio.ensure_future(client.ask()) for client in crowd]
-        await until(lambda: router.router.gate.queued == 13, what="all that one client gets")
+        await until(lambda: router.gate.queued == 13, what="all that one client gets")
         await local.until(lambda: len(local.requests) == 17)  # the upstream takes up a script per request that has come
         local.always(Answer())
         other = await Client.connect(router, OTHER)
@@ -162,8 +160,7 @@ async def test_the_line_before_a_full_backend_is_shared(tmp_path: Path, local: S
     async with RunningRouter(tmp_path, config(house(local.base_url, balancing=bound))) as router:
         crowd = [await Client.connect(router) for _ in range(9)]
         asked = [asyncio.ensure_future(client.ask()) for client in crowd]
-        assert router.router.table is not None
-        (backend,) = router.router.table.backends.values()
+        (backend,) = router.table.backends.values()
         await until(lambda: len(backend.line) == 8, what="a full line")
         other = await Client.connect(router, OTHER)
         assert await other.ask() == 200, "the line is full, but not of this client's requests"
@@ -185,7 +182,7 @@ async def test_idle_connections_make_way_the_oldest_of_the_greediest_first(
             modest = await Client.connect(router, OTHER)
             assert await modest.ask() == 200
             idle = [await Client.connect(router) for _ in range(120)]  # two descriptors each
-            await until(lambda: len(router.router.connections) < 121, what="the first that made way")
+            await until(lambda: len(router.connections) < 121, what="the first that made way")
             assert await idle[0].is_closed()
             for _ in range(5):
                 honest = await Client.connect(router, OTHER)

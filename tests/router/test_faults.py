@@ -217,9 +217,8 @@ async def test_what_a_client_sees_of_each_fault(
             seen = _seen(answer, fault.text)
             assert seen != "whole" or (answer.usage is not None) == fault.usage
             assert seen == (fault.whole_sees or fault.sees if not stream else fault.sees), (answer, seen)
-        await until(lambda: not router.router.exchanges and not router.router.running_out, what="the end")
-        assert router.router.table is not None
-        for backend in router.router.table.backends.values():
+        await until(lambda: not router.exchanges and not router.running_out, what="the end")
+        for backend in router.table.backends.values():
             assert [endpoint.in_flight for endpoint in backend.endpoints] == [0], backend.name
     first = json.loads(log.read_text().splitlines()[0])
     trail = " ".join(step.rsplit(":", 1)[0] for step in first["attempts"])

@@ -125,7 +125,7 @@ async def test_a_200_that_is_none_is_no_answer_to_the_router_either(tmp_path: Pa
         async with RunningRouter(tmp_path, content) as router:
             for _ in range(3):
                 assert (await router.ask(chat())).complete
-            table = router.router.table
+            table = router.table
             assert table is not None
             await until(lambda: table.backends["house"].breaker.state == "open", within=5, what="the proved failure")
 
@@ -135,7 +135,7 @@ async def test_what_is_really_broken_is_left_though_one_caller_asks(tmp_path: Pa
         async with RunningRouter(tmp_path, config(house(broken.base_url), cloud(well.base_url))) as router:
             for _ in range(3):
                 assert (await router.ask(chat())).complete
-            table = router.router.table
+            table = router.table
             assert table is not None
             await until(lambda: table.backends["house"].breaker.state == "open", within=5, what="the proved failure")
             asked = len(broken.requests)

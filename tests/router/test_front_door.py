@@ -15,6 +15,7 @@ from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import client, steps
 from testbed.upstream.client import chat, request
 from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Answer
 
 PAGE = "https://chat.example.org"
 ASKS = {
@@ -51,12 +52,10 @@ async def test_health(tmp_path: Path) -> None:
         well = await request(router.url + "/health")
         assert (well.status, well.json) == (200, {"status": "ok"})
         assert (await plain(router, "HEAD /health HTTP/1.1")).endswith(b"\r\n\r\n")
-        router.router.draining = True
+        router.router.shared.drain()
         leaving = await request(router.url + "/health")
         assert (leaving.status, leaving.json["reason"]) == (503, "draining")
-    (tmp_path / "b").mkdir()
-    async with RunningRouter(tmp_path / "b", config()) as router:
-        router.router.table = None
+    async with RunningRouter(tmp_path, "{") as router:
         assert "no configuration" in (await request(router.url + "/health")).json["reason"]
 
 
@@ -182,22 +181,13 @@ async def test_pages_that_may_not_call(tmp_path: Path) -> None:
             assert fields(asked)["access-control-allow-headers"] == "authorization, content-type"
 
 
-@pytest.mark.interpreted
 async def test_a_stream_that_was_opened_early_is_for_the_page_too(tmp_path: Path) -> None:
-    content = {**config(house("http://127.0.0.1:1/v1")), "cors": {"allowedOrigins": [PAGE]}}
-    async with RunningRouter(tmp_path, content) as router:
-        from genset.router.exchange.client_answer import Outgoing
-        from genset.router.http.request import Request
-
-        sent: list[bytes] = []
-
-        class FakeClient:
-            def write(self, data: bytes) -> None:
-                sent.append(data)
-
-        asked = Request(b"POST", b"/v1/chat/completions", {b"origin": PAGE.encode()}, b"", True, False)
-        Outgoing(router.router, FakeClient(), asked, b"id", stream=True).comment(b"waking")  # type: ignore[arg-type]
-        assert f"access-control-allow-origin: {PAGE}\r\n".encode() in sent[0]
+    async with ScriptedUpstream(default=Answer(first_delay=12)) as local:
+        content = {**config(house(local.base_url)), "cors": {"allowedOrigins": [PAGE]}}
+        async with RunningRouter(tmp_path, content) as router:
+            answer = await router.ask(chat(), headers={"origin": PAGE})
+    assert answer.complete and b": working\n" in answer.body
+    assert answer.headers["access-control-allow-origin"] == PAGE
 
 
 async def test_it_introduces_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

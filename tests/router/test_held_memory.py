@@ -47,7 +47,7 @@ async def all_is_given_back(router: RunningRouter, crowd: Sequence[Client | sock
     """Nothing is held for clients who have left."""
     for client in crowd:
         client.close()
-    await until(lambda: router.router.buffered_bytes == 0, what="the release of all that was held")
+    await until(lambda: router.buffered_bytes == 0, what="the release of all that was held")
 
 
 # Requests in work
@@ -57,14 +57,14 @@ async def test_bodies_in_work_leave_room_to_others(tmp_path: Path, local: Script
     """Ever smaller ones, until not one byte more would fit."""
     local.always(Silence(headers=False))
     async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-        router.router.budget.most = MB
+        router.budget.most = MB
         crowd = []
         for size in (200_000, 50_000, 10_000, 1_000):
             for _ in range(6):
                 crowd.append(await Client.connect(router))
                 crowd[-1].writer.write(post(messages=[{"role": "user", "content": "x" * size}]))
                 await asyncio.sleep(0.02)
-        assert 0.8 * MB < router.router.buffered_bytes <= 0.88 * MB
+        assert 0.8 * MB < router.buffered_bytes <= 0.88 * MB
         local.always(Answer())
         await other_is_served(router)
         await all_is_given_back(router, crowd)
@@ -73,11 +73,11 @@ async def test_bodies_in_work_leave_room_to_others(tmp_path: Path, local: Script
 @pytest.mark.parametrize("coded", [False, True], ids=["plain", "gzip"])
 async def test_slow_bodies_make_way_for_a_whole_one(tmp_path: Path, local: ScriptedUpstream, coded: bool) -> None:
     async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-        router.router.budget.most = 4 * MB
+        router.budget.most = 4 * MB
         slow = [await Client.connect(router) for _ in range(3)]
         for client in slow:
             client.writer.write(HEAD % (2 * MB) + b" " * MB)
-        await until(lambda: router.router.buffered_bytes > 2.9 * MB)
+        await until(lambda: router.buffered_bytes > 2.9 * MB)
         data = json.dumps(
             chat(stream=False, messages=[{"role": "user", "content": secrets.token_hex(750_000)}])
         ).encode()
@@ -102,10 +102,9 @@ async def test_no_tree_is_kept_while_a_refused_request_waits(tmp_path: Path, loc
             for client in crowd:
                 client.writer.write(post(max_tokens=5, tools=[[] for _ in range(1000)]))
             await local.until(lambda: len(local.requests) >= 8)
-            assert router.router.table is not None
-            waiting = router.router.table.backends["full"].line
+            waiting = router.table.backends["full"].line
             await until(lambda: len(waiting) == 7, what="those who wait for the full one")
-            assert [exchange._tree for exchange in router.router.exchanges] == [None] * 8
+            assert [exchange._tree for exchange in router.exchanges] == [None] * 8
             for client in crowd:
                 client.close()
 
@@ -122,8 +121,8 @@ async def test_headers_are_bounded_in_number(
         client.writer.write(b"GET /health HTTP/1.1\r\nhost: x\r\n" + lines(count) + b"\r\n")
         assert (await asyncio.wait_for(client.reader.readline(), 5)).split()[1] == status
         if status == b"200":
-            (connection,) = router.router.connections
-            assert router.router.buffered_bytes == 0 and connection._headers == {}, "an idle connection keeps a head"
+            (connection,) = router.connections
+            assert router.buffered_bytes == 0 and connection._headers == {}, "an idle connection keeps a head"
         client.close()
 
 
@@ -134,23 +133,23 @@ async def test_a_head_counts_with_what_it_costs_from_its_first_bytes(tmp_path: P
         request = post(lines(200))
         cut = request.index(b"x199:")
         client.writer.write(request[:cut])
-        await until(lambda: router.router.buffered_bytes > 200 * 200, what="the half head")
+        await until(lambda: router.buffered_bytes > 200 * 200, what="the half head")
         client.writer.write(request[cut:])
         await local.until(lambda: len(local.requests) == 1)
-        assert 200 * 200 < router.router.buffered_bytes < 200 * 300, "it is counted twice, or no longer"
+        assert 200 * 200 < router.buffered_bytes < 200 * 300, "it is counted twice, or no longer"
         client.close()
-        await until(lambda: router.router.buffered_bytes == 0)
+        await until(lambda: router.buffered_bytes == 0)
 
 
 async def test_half_heads_make_way(tmp_path: Path, local: ScriptedUpstream) -> None:
     async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-        router.router.budget.most = MB
+        router.budget.most = MB
         crowd = [await Client.connect(router) for _ in range(40)]
         for client in crowd:
             client.writer.write(POST + lines(200))
-        await until(lambda: len(router.router.connections) < 40 or router.router.buffered_bytes > 0.8 * MB)
+        await until(lambda: len(router.connections) < 40 or router.buffered_bytes > 0.8 * MB)
         await other_is_served(router)
-        assert router.router.buffered_bytes <= 0.88 * MB
+        assert router.buffered_bytes <= 0.88 * MB
         await all_is_given_back(router, crowd)
 
 
@@ -172,16 +171,16 @@ async def test_whole_answers_that_nobody_reads_make_way(tmp_path: Path, local: S
     local.always(Answer(words=2_500_000, stream=False))
     settings = config(house(local.base_url), failover={"rebuildAnswers": False})
     async with RunningRouter(tmp_path, settings) as router:
-        router.router.budget.most = 32 * MB
+        router.budget.most = 32 * MB
         crowd = [deaf(router.router.listen_port, b"") for _ in range(6)]
-        await until(lambda: len(router.router.connections) == 6)
+        await until(lambda: len(router.connections) == 6)
         most = 0
         for client in crowd:
             send_more(client, post(stream=False))
             for _ in range(40):
                 await asyncio.sleep(0.01)
-                most = max(most, router.router.buffered_bytes)
-        await until(lambda: not router.router.exchanges and len(router.router.connections) < 6)
+                most = max(most, router.buffered_bytes)
+        await until(lambda: not router.exchanges and len(router.connections) < 6)
         assert 10 * MB < most <= 32 * MB
         local.always(Answer())
         await other_is_served(router)
@@ -192,9 +191,9 @@ async def test_whole_answers_that_nobody_reads_make_way(tmp_path: Path, local: S
 async def test_pipelines_that_nobody_reads_make_way(tmp_path: Path, local: ScriptedUpstream, in_work: bool) -> None:
     local.always(Silence(headers=False))
     async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
-        router.router.budget.most = 4 * MB
+        router.budget.most = 4 * MB
         crowd = [deaf(router.router.listen_port, b"") for _ in range(40)]
-        await until(lambda: len(router.router.connections) == 40)
+        await until(lambda: len(router.connections) == 40)
         if in_work:
             for client in crowd:
                 send_more(client, post())
@@ -205,7 +204,7 @@ async def test_pipelines_that_nobody_reads_make_way(tmp_path: Path, local: Scrip
             for client in crowd:
                 send_more(client, MODELS * 8_000)
             await asyncio.sleep(0.05)
-            most = max(most, router.router.buffered_bytes)
+            most = max(most, router.buffered_bytes)
             await other_is_served(router)
         assert 2 * MB < most <= 4 * MB
         assert any(closed(client) for client in crowd)

@@ -131,13 +131,13 @@ async def test_requests_whose_client_leaves_leave_their_lines(tmp_path: Path, ca
             writer.write(data)
             await writer.drain()
             await asyncio.sleep(0.05)
-        await until(lambda: bool(router.router.connections))
+        await until(lambda: bool(router.connections))
         if reset:
             writer.transport.abort()
         writer.close()
-        await until(lambda: not router.router.connections, what="the connection's end")
-        refused = router.router.metrics.refused["caller_gone"] + router.router.metrics.refused["caller_bad_request"]
-        assert router.router.buffered_bytes == 0
+        await until(lambda: not router.connections, what="the connection's end")
+        refused = router.metrics.refused["caller_gone"] + router.metrics.refused["caller_bad_request"]
+        assert router.buffered_bytes == 0
     told = lines(log)
     assert sorted((line["status"], line["request"]) for line in told) == wanted
     assert {line["client"] for line in told} == {"127.0.0.1"}
@@ -163,7 +163,7 @@ async def test_the_client_behind_a_trusted_proxy(tmp_path: Path) -> None:
             for data in (post(*said), post(*said, path="/nowhere"), post(*said, body=b"{"), post()):
                 await client.raw("127.0.0.1", router.router.listen_port, data, 0.3)
             router.write(config(house(local.base_url), generation=2))
-            await until(lambda: router.router.table is not None and router.router.table.config.policy.generation == 2)
+            await until(lambda: router.table.config.policy.generation == 2)
             await client.raw("127.0.0.1", router.router.listen_port, post(*said), 0.3)
     assert [line["client"] for line in lines(log)] == ["203.0.113.7"] * 3 + ["127.0.0.1"] * 2
 
@@ -243,12 +243,12 @@ async def test_a_reader_that_leaves_and_returns(tmp_path: Path) -> None:
     async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url)), log=pipe) as router:
         os.close(reader)
         assert (await router.ask(chat(stream=False))).complete, "no request waits for the log"
-        await until(lambda: router.router.journal.view()["failing"] == "Broken pipe")
+        await until(lambda: router.journal.view()["failing"] == "Broken pipe")
         assert "genset_router_log_failing 1.0" in (await router.admin("/metrics")).body.decode()
         state = (await router.admin("/-/state")).json["accessLog"]
         assert state["failing"] == "Broken pipe" and state["droppedLines"] == 0
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-        await until(lambda: not router.router.journal.view()["failing"])
+        await until(lambda: not router.journal.view()["failing"])
         assert json.loads(os.read(reader, 100_000))["status"] == 200
     os.close(reader)
 
@@ -263,7 +263,7 @@ async def test_without_a_log_nobody_is_served_where_one_is_required(tmp_path: Pa
             assert (await router.ask(chat(stream=False))).complete
             os.close(reader)
             await router.ask(chat(stream=False))
-            await until(lambda: bool(router.router.journal.unlogged))
+            await until(lambda: bool(router.journal.unlogged))
             asked = len(local.requests)
             for path in ("/v1/chat/completions", "/v1/models", "/nowhere"):
                 refused = await router.ask(chat(), path)
@@ -273,7 +273,7 @@ async def test_without_a_log_nobody_is_served_where_one_is_required(tmp_path: Pa
             ready = await router.admin("/-/ready")
             assert ready.status == 503 and b"router.log.required" in ready.body
             reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-            await until(lambda: not router.router.journal.unlogged)
+            await until(lambda: not router.journal.unlogged)
             assert (await router.ask(chat(stream=False))).complete
             assert (await router.admin("/-/ready")).status == 200
     os.close(reader)
@@ -299,14 +299,14 @@ async def test_what_a_full_log_loses_last_are_the_lines_of_served_requests(
         os.dup2(descriptor, running.router._options.access_log or -1)
         async with running as router:
             assert (await router.ask(chat(stream=False))).complete
-            await until(lambda: bool(router.router.journal.unlogged))
+            await until(lambda: bool(router.journal.unlogged))
             for _ in range(40):
                 await router.ask(chat(stream=False))
                 await asyncio.sleep(0.03)
-            await until(lambda: router.router.metrics.log_lines_dropped > 0)
+            await until(lambda: router.metrics.log_lines_dropped > 0)
             file = os.open(tmp_path / "log", os.O_WRONLY)
             os.dup2(file, running.router._options.access_log or -1)
-            await until(lambda: not router.router.journal.unlogged)
+            await until(lambda: not router.journal.unlogged)
         os.close(file)
     os.close(descriptor)
     written = lines(tmp_path / "log")

@@ -43,8 +43,7 @@ def echo(received: Received) -> Step:
 
 def forget_the_parsers(router: RunningRouter) -> None:
     """Whoever asks that of an upstream connection from here on gets an exception."""
-    assert router.router.table is not None
-    for connection in router.router.table.backends["house"].endpoints[0].idle:
+    for connection in router.table.backends["house"].endpoints[0].idle:
         with contextlib.suppress(httptools.HttpParserError):  # nobody asked; from here on it refuses everything
             connection._parser.feed_data(b"HTTP/1.1 200")
 

@@ -95,29 +95,29 @@ async def test_what_runs_upstream_is_cancelled_at_once(tmp_path: Path, state: St
         if state.busy:
             other = await stack.enter_async_context(client.stream(router.chat_url, chat()))
             await other.until_text(1)
-        known = set(router.router.exchanges)
+        known = set(router.exchanges)
 
         async with client.stream(router.chat_url, chat(stream=stream)) as leaving:
             if state.text:
                 await leaving.until_text(state.text)
-            await until(lambda: bool(router.router.exchanges - known), what="the request")
-            (exchange,) = router.router.exchanges - known
+            await until(lambda: bool(router.exchanges - known), what="the request")
+            (exchange,) = router.exchanges - known
             asked = (len(first.requests), len(second.requests))
             await until(
                 lambda: (len(first.requests), len(second.requests)) == state.asked, what=f"{state.asked}, not {asked}"
             )
             await until(lambda: state.ready(exchange), what=f"the state `{state.name}`")
             leaving.leave(reset=reset)
-            await until(lambda: exchange not in router.router.exchanges, within=AT_ONCE, what="the end of the request")
+            await until(lambda: exchange not in router.exchanges, within=AT_ONCE, what="the end of the request")
 
             last = second if state.asked[1] else first
             if state.runs:
                 await last.until(lambda: last.requests[-1].client_left_at is not None, within=AT_ONCE)
         if other is not None:
             other.leave()
-        await until(lambda: not router.router.exchanges, within=AT_ONCE)
-        assert router.router.gate.in_flight == router.router.gate.queued == 0
-        table = router.router.table
+        await until(lambda: not router.exchanges, within=AT_ONCE)
+        assert router.gate.in_flight == router.gate.queued == 0
+        table = router.table
         assert table is not None
         for backend in table.backends.values():
             assert [endpoint.in_flight for endpoint in backend.endpoints] == [0], f"{backend.name} holds a place"
@@ -126,7 +126,7 @@ async def test_what_runs_upstream_is_cancelled_at_once(tmp_path: Path, state: St
             assert table.backends["house"].breaker.state.name == "CLOSED", (
                 "a client that left was held against a backend"
             )
-        await until(lambda: not router.router.running_out)
+        await until(lambda: not router.running_out)
         assert (await router.admin("/-/healthy")).status == 200
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {(line["status"], line["error"]) for line in lines} == {(499, "caller_gone")}

@@ -38,10 +38,10 @@ async def test_upstream_is_cancelled_when_the_client_leaves(tmp_path: Path, defa
                 await exchange.until_text(3)
             exchange.leave(reset=reset)
             await local.until(lambda: local.requests[0].client_left_at is not None, within=1)
-        await until(lambda: not router.router.exchanges)
+        await until(lambda: not router.exchanges)
         state = await router.state("house")
         assert state["breaker"]["state"] == "closed" and state["endpoints"][0]["inFlight"] == 0
-        assert router.router.gate.in_flight == 0
+        assert router.gate.in_flight == 0
 
 
 async def test_a_client_that_leaves_while_its_request_is_repeated(tmp_path: Path) -> None:
@@ -52,8 +52,8 @@ async def test_a_client_that_leaves_while_its_request_is_repeated(tmp_path: Path
         async with client.stream(router.chat_url, chat()) as exchange:
             await local.until(lambda: len(local.requests) == 1)
             exchange.leave()
-        await until(lambda: not router.router.exchanges, within=1)
-        assert router.router.gate.in_flight == 0
+        await until(lambda: not router.exchanges, within=1)
+        assert router.gate.in_flight == 0
 
 
 async def test_a_slow_reader_holds_its_upstream_back_not_our_memory(tmp_path: Path) -> None:
@@ -67,13 +67,13 @@ async def test_a_slow_reader_holds_its_upstream_back_not_our_memory(tmp_path: Pa
             body = json.dumps(chat()).encode()
             head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
             await loop.sock_sendall(sock, head + body)
-            await until(lambda: any(c.paused for c in router.router.connections), what="pausing")
+            await until(lambda: any(c.paused for c in router.connections), what="pausing")
             sent = -1
             while sent != local.requests[0].bytes_sent:  # until the kernel's buffers are full as well
                 sent = local.requests[0].bytes_sent
                 await asyncio.sleep(0.3)
             assert sent < 25_000_000, "a client that reads nothing was sent half of the answer"
-            connection = next(iter(router.router.connections))
+            connection = next(iter(router.connections))
             assert connection.transport.get_write_buffer_size() < 1_000_000
             got = 0
             while got < 30_000_000:  # reads on: all is well
@@ -89,7 +89,7 @@ async def test_limits_queue_and_refuse(tmp_path: Path) -> None:
         first = asyncio.ensure_future(router.ask(chat()))
         await local.until(lambda: len(local.requests) == 1)
         second = asyncio.ensure_future(router.ask(chat()))
-        await until(lambda: router.router.gate.queued == 1)
+        await until(lambda: router.gate.queued == 1)
         refused = await router.ask(chat())
         assert refused.status == 429 and refused.headers["retry-after"] == "1"
         assert refused.json["error"]["type"] == "router_overloaded"
@@ -100,7 +100,7 @@ async def test_limits_queue_and_refuse(tmp_path: Path) -> None:
         waited = await router.ask(chat())
         assert waited.status == 429 and waited.json["error"]["type"] == "router_queue_timeout"
         assert (await slow).complete
-        assert router.router.gate.in_flight == router.router.gate.queued == 0
+        assert router.gate.in_flight == router.gate.queued == 0
 
 
 async def test_reload_under_load_loses_nothing(tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ async def test_reload_under_load_loses_nothing(tmp_path: Path) -> None:
             name = "other" if generation % 2 == 0 else "house"
             target = two if generation % 2 == 0 else one
             router.write(config(house(target.base_url, name), generation=generation))
-            table = router.router.table
-            await until(lambda before=table: router.router.table is not before, what="the new table")  # type: ignore[misc]
+            table = router.table
+            await until(lambda before=table: router.table is not before, what="the new table")  # type: ignore[misc]
             await asyncio.sleep(0.1)
         stop = True
         await asyncio.gather(*clients)
@@ -145,13 +145,13 @@ async def test_a_bad_configuration_changes_nothing_and_is_told(tmp_path: Path) -
                 (json.dumps(config(house(local.base_url), tiers=[["nobody"]])), "nobody"),
             ):
                 router.write(bad)
-                await until(lambda w=words: w in (router.router.config_error or ""), what=words)  # type: ignore[misc]
+                await until(lambda w=words: w in (router.config_error or ""), what=words)  # type: ignore[misc]
                 view = (await router.admin("/-/config")).json
                 assert words in view["error"] and view["hash"] == before["hash"]
                 assert (await router.ask(chat())).complete
                 assert (await router.admin("/-/ready")).status == 200
             router.write(good)
-            await until(lambda: router.router.config_error is None)
+            await until(lambda: router.config_error is None)
 
 
 async def test_breakers_and_pools_survive_a_reload_of_something_else(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ async def test_breakers_and_pools_survive_a_reload_of_something_else(tmp_path: P
                 assert (await router.ask(chat())).complete
             assert (await router.state("house"))["breaker"]["state"] == "open"
             router.write(config(*backends, models=["counting", "other"], generation=2))
-            await until(lambda: router.router.table is not None and "other" in router.router.table.models)
+            await until(lambda: "other" in router.table.models)
             assert (await router.state("house"))["breaker"]["state"] == "open"
             asked = len(ill.requests)
             assert (await router.ask(chat())).complete
@@ -177,7 +177,7 @@ async def test_without_a_configuration_it_waits_unready(tmp_path: Path) -> None:
         answer = await router.ask(chat())
         assert answer.status == 503 and answer.json["error"]["type"] == "router_not_configured"
         router.write(config(house(local.base_url)))
-        await until(lambda: router.router.table is not None)
+        await until(lambda: router.configured)
         assert (await router.admin("/-/ready")).status == 200
         assert (await router.ask(chat())).complete
 
@@ -191,7 +191,7 @@ async def test_endpoints_come_and_go_with_dns(tmp_path: Path, names: Names) -> N
         async with RunningRouter(tmp_path, config(pods("house.test", port))) as router:
             assert (await router.ask(chat())).complete
             names.known["house.test"] = ("127.0.0.1", "127.0.0.2")
-            table = router.router.table
+            table = router.table
             assert table is not None
             backend = table.backends["house"]
             await until(lambda: [e.healthy for e in backend.endpoints] == [True, True], what="two endpoints")

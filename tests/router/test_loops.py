@@ -26,7 +26,7 @@ def most_in_flight(*routers: RunningRouter) -> asyncio.Task[int]:
     async def watch() -> int:
         most = 0
         while True:
-            most = max(most, *(len(each.router.exchanges) for each in routers))
+            most = max(most, *(len(each.exchanges) for each in routers))
             try:
                 await asyncio.sleep(0.002)
             except asyncio.CancelledError:
@@ -46,7 +46,7 @@ async def point(router: RunningRouter, *others: RunningRouter | ScriptedUpstream
         url = f"{other.url}/v1" if isinstance(other, RunningRouter) else other.base_url
         backends.append({**cloud(url, f"site-{number}"), "model": "counting"})
     router.write({**config(*backends, failover={"maxAttempts": 4}, generation=2), "site": site})
-    assert await router.router.reload(), router.router.config_error
+    assert await router.router.reload(), router.config_error
 
 
 async def test_two_dead_sites_end_a_request_that_they_send_each_other(tmp_path: Path) -> None:
@@ -61,12 +61,12 @@ async def test_two_dead_sites_end_a_request_that_they_send_each_other(tmp_path: 
         for answer in answers:
             assert answer.status == 508, answer
             assert answer.error is not None and answer.error["code"] == "router_loop"
-            way = " > ".join(each.router.site.decode() for each in (one, two, one))
+            way = " > ".join(each.site.decode() for each in (one, two, one))
             assert way in answer.error["message"], answer.error
             assert answer.headers["x-genset-error"] == "router_loop"
         for router in (one, two):
             assert (await router.state("site-0"))["breaker"]["state"] == "closed", "a loop closed a site"
-            await until(lambda r=router: not r.router.exchanges)
+            await until(lambda r=router: not r.exchanges)
     finally:
         await one.__aexit__()
         await two.__aexit__()
@@ -82,7 +82,7 @@ async def test_a_cloud_behind_the_loop_still_answers(tmp_path: Path) -> None:
                 answer = await one.ask(chat())
                 assert answer.complete and answer.headers["x-genset-backend"] == "site-1"
             assert (await one.state("site-0"))["breaker"]["state"] == "closed"
-            assert [received.headers["x-genset-hops"] for received in far.requests] == [one.router.site.decode()] * 6
+            assert [received.headers["x-genset-hops"] for received in far.requests] == [one.site.decode()] * 6
         finally:
             await one.__aexit__()
             await two.__aexit__()
@@ -97,10 +97,10 @@ async def test_a_chain_of_sites_has_an_end(tmp_path: Path) -> None:
             await point(sites[-1], far)
             answer = await sites[1].ask(chat())
             assert answer.complete, "four sites are allowed"
-            assert far.requests[0].headers["x-genset-hops"].split(",") == [s.router.site.decode() for s in sites[1:]]
+            assert far.requests[0].headers["x-genset-hops"].split(",") == [s.site.decode() for s in sites[1:]]
             answer = await sites[0].ask(chat())
             assert answer.status == 508 and answer.error is not None
-            assert " > ".join(s.router.site.decode() for s in sites) in answer.error["message"]
+            assert " > ".join(s.site.decode() for s in sites) in answer.error["message"]
         finally:
             for router in sites:
                 await router.__aexit__()
@@ -156,7 +156,7 @@ async def test_a_forged_header_costs_only_its_sender(tmp_path: Path) -> None:
         ScriptedUpstream(default=Answer()) as far,
         RunningRouter(tmp_path, config(cloud(far.base_url))) as router,
     ):
-        own = router.router.site.decode()
+        own = router.site.decode()
         for value, status in ((own, 508), ("a,b,c,d", 508), ("nonsense here", 400), ("a" * 5000, 400), ("a,b", 200)):
             answer = await router.ask(chat(), headers={"x-genset-hops": value})
             assert answer.status == status, value
@@ -177,6 +177,6 @@ async def test_a_configuration_that_names_the_router_itself_is_refused(tmp_path:
     try:
         router.write(config({**cloud(f"{router.url}/v1", "other"), "model": "counting"}, generation=2))
         assert not await router.router.reload()
-        assert router.router.config_error is not None and "this router itself" in router.router.config_error
+        assert router.config_error is not None and "this router itself" in router.config_error
     finally:
         await router.__aexit__()

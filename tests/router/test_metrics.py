@@ -63,9 +63,9 @@ async def test_every_family_is_documented_as_it_is(tmp_path: Path) -> None:
         async with client.stream(router.chat_url, chat()) as leaving:
             await one.until(lambda: len(one.requests) == 4)
             leaving.leave()
-        await until(lambda: not router.router.exchanges)
+        await until(lambda: not router.exchanges)
         await client.raw("127.0.0.1", router.router.listen_port, b"no HTTP\r\n\r\n", 1)
-        await until(lambda: bool(router.router.metrics.loop_lag.sum))
+        await until(lambda: bool(router.metrics.loop_lag.sum))
         families = await scrape(router)
     told = documented()
     ours = {name: family for name, family in families.items() if not name.startswith(("process_", "python_"))}

@@ -194,9 +194,9 @@ async def test_refused_credentials_stay_away_until_they_change(tmp_path: Path) -
             assert first.status == second.status == 502
             assert first.json["error"]["code"] == second.json["error"]["code"] == "upstream_auth"
             assert len(closed.requests) == 1, "a backend that refused the key was asked again with it"
-            before = router.router.credentials_hash
+            before = router.router.parts.credentials_hash
             (router.credentials_dir / "key").write_bytes(b"new\n")
-            await until(lambda: router.router.credentials_hash != before, within=3, what="the new key")
+            await until(lambda: router.router.parts.credentials_hash != before, within=3, what="the new key")
             third = await router.ask(chat())
         assert third.complete, third
 

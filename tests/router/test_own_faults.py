@@ -56,8 +56,8 @@ async def test_one_request_that_cannot_be_looked_after(
                 assert poisoned.json["error"]["type"] == "router_internal" and poisoned.status == 500
             else:
                 assert poisoned.ended in ("truncated", "reset") and not poisoned.done
-            await until(lambda: not router.router.exchanges)
-            assert router.router.gate.in_flight == 0
+            await until(lambda: not router.exchanges)
+            assert router.gate.in_flight == 0
             assert (await router.state("house"))["endpoints"][0]["inFlight"] == 0
             text = (await router.admin("/metrics")).body.decode()
             assert 'error="router_internal",route="route",status="500"} 1.0' in text

@@ -44,13 +44,15 @@ async def test_a_list_that_fails_keeps_no_cloud_away(
         async with RunningRouter(tmp_path, content) as router:
             for number in range(6):
                 assert (await router.ask(chat(user=str(number)))).complete
-            table = router.router.table
+            table = router.table
             assert table is not None
             breaker = table.backends["cloud"].breaker
             await until(lambda: breaker.state == "open", what="the proved failure")
             down = False
             spent = len(far.requests)
-            await until(lambda: breaker.view(router.router.now()) != "open", within=15, what="the look at the cloud")
+            await until(
+                lambda: breaker.view(router.router.shared.now()) != "open", within=15, what="the look at the cloud"
+            )
             assert len(far.requests) == spent, "no request of a client was spent on it"
             async with asyncio.timeout(15):
                 while asked and breaker.state != "closed":

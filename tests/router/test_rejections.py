@@ -34,10 +34,10 @@ async def test_a_first_rejection_is_told_once_and_a_good_one_is_taken(
         refused = await router.ask(chat())
         assert refused.status == 503 and REMEDY in refused.json["error"]["message"]
         router.router.hang_up()
-        await until(lambda: router.router.metrics.reload_failures == 2)
+        await until(lambda: router.metrics.reload_failures == 2)
         assert caplog.text.count(REMEDY) == 1, "told again although nothing has changed"
         router.write(config(house(local.base_url)))
-        await until(lambda: router.router.table is not None)
+        await until(lambda: router.configured)
         assert (await router.ask(chat())).complete
 
 
@@ -59,7 +59,7 @@ async def test_the_next_operators_configuration_leaves_the_last_good_one(
         good = config(house(local.base_url))
         async with RunningRouter(tmp_path, good) as router:
             router.write({**config(cloud("https://h/v1"), generation=2), **NEWER[case]})
-            await until(lambda: router.router.config_error is not None)
+            await until(lambda: router.config_error is not None)
             view = (await router.admin("/-/config")).json
             assert "does not know it; a newer operator needs routers of its release" in view["error"], view["error"]
             assert view["generation"] == 1 and caplog.text.count("Rejected the configuration") == 1
@@ -77,10 +77,10 @@ async def test_a_fault_of_ours_is_no_end_either(
 
     monkeypatch.setattr(FolderSource, "load", broken)
     async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as router:
-        assert "see the router's log" in str(router.router.config_error) and "a fault of ours" in caplog.text
+        assert "see the router's log" in str(router.config_error) and "a fault of ours" in caplog.text
         monkeypatch.setattr(FolderSource, "load", load)
         router.router.hang_up()
-        await until(lambda: router.router.table is not None)
+        await until(lambda: router.configured)
         assert (await router.ask(chat())).complete
 
 

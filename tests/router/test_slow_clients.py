@@ -37,7 +37,7 @@ async def slow_socket(router: RunningRouter) -> socket.socket:
 
 
 def unsent(router: RunningRouter) -> int:
-    return sum(c.transport.get_write_buffer_size() for c in router.router.connections)
+    return sum(c.transport.get_write_buffer_size() for c in router.connections)
 
 
 async def test_a_fast_client_never_waits_for_a_slow_one(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ async def test_a_fast_client_never_waits_for_a_slow_one(tmp_path: Path) -> None:
         try:
             for sock in slow:
                 await loop.sock_sendall(sock, post(chat(user="slow")))
-            await until(lambda: sum(c.paused for c in router.router.connections) == 8, what="eight paused clients")
+            await until(lambda: sum(c.paused for c in router.connections) == 8, what="eight paused clients")
             times = []
             for _ in range(20):
                 began = loop.time()
@@ -68,7 +68,7 @@ async def test_a_fast_client_never_waits_for_a_slow_one(tmp_path: Path) -> None:
         finally:
             for sock in slow:
                 sock.close()
-        await until(lambda: not router.router.exchanges)
+        await until(lambda: not router.exchanges)
 
 
 async def test_who_pipelines_and_reads_nothing_gets_no_further_answers(tmp_path: Path) -> None:
@@ -81,10 +81,10 @@ async def test_who_pipelines_and_reads_nothing_gets_no_further_answers(tmp_path:
         with await slow_socket(router) as sock:
             ask = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
             sending = asyncio.ensure_future(loop.sock_sendall(sock, ask * 20_000))  # 6 GB of answers
-            await until(lambda: any(c.paused for c in router.router.connections))
+            await until(lambda: any(c.paused for c in router.connections))
             await asyncio.sleep(0.5)
             assert unsent(router) < 2_000_000, "answers pile up for a client that reads nothing"
-            (connection,) = router.router.connections
+            (connection,) = router.connections
             served = connection.served
             got = 0
             while got < 3_000_000:  # it reads on: all is well
@@ -92,7 +92,7 @@ async def test_who_pipelines_and_reads_nothing_gets_no_further_answers(tmp_path:
             await until(lambda: connection.served > served)
             assert unsent(router) < 2_000_000
             sending.cancel()
-        await until(lambda: not router.router.connections)
+        await until(lambda: not router.connections)
 
 
 @pytest.mark.parametrize("how", [b"connection: close", b"connection: keep-alive"])
@@ -132,7 +132,7 @@ async def test_who_takes_nothing_of_a_whole_answer_is_dropped(tmp_path: Path, mo
         with await slow_socket(router) as sock:
             await asyncio.get_running_loop().sock_sendall(sock, post(chat(stream=False)))
             await until(lambda: unsent(router) > 1_000_000, within=15, what="the answer in the router")
-            await until(lambda: not router.router.connections, within=6, what="the end of a client that reads nothing")
+            await until(lambda: not router.connections, within=6, what="the end of a client that reads nothing")
 
 
 async def trickle(router: RunningRouter, head: bytes, drop: bytes, every: float, within: float) -> bytes:
@@ -174,14 +174,14 @@ async def test_a_trickle_holds_nothing_for_long(
     async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as router:
         got = await trickle(router, head, drop, 0.05, within=8)
         assert got.startswith(b"HTTP/1.1 408 ") and b"caller_timeout" in got, got
-        await until(lambda: not router.router.connections)
-        assert router.router.buffered_bytes == 0
+        await until(lambda: not router.connections)
+        assert router.buffered_bytes == 0
 
 
 async def test_bodies_in_work_count_until_they_are_answered(tmp_path: Path) -> None:
     async with ScriptedUpstream(default=Silence(headers=False)) as local:
         async with RunningRouter(tmp_path, config(house(local.base_url), limits={"maxBodyBytes": 1_000_000})) as router:
-            router.router.budget.most = 2_500_000
+            router.budget.most = 2_500_000
             message = [{"role": "user", "content": "x" * 900_000}]
             held = [asyncio.ensure_future(router.ask(chat(messages=message))) for _ in range(2)]
             await local.until(lambda: len(local.requests) == 2)
@@ -191,9 +191,9 @@ async def test_bodies_in_work_count_until_they_are_answered(tmp_path: Path) -> N
             assert (await asyncio.wait_for(asyncio.ensure_future(router.ask(chat())), 5)).complete
             for task in held:
                 task.cancel()
-            await until(lambda: router.router.buffered_bytes == 0, what="the release of what clients left behind")
+            await until(lambda: router.buffered_bytes == 0, what="the release of what clients left behind")
             assert (await router.ask(chat(messages=message))).complete
-        assert router.router.buffered_bytes == 0
+        assert router.buffered_bytes == 0
 
 
 async def test_trailers_have_no_say_and_tracestate_may_come_in_lines(tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ async def test_a_slow_client_is_not_blamed_either(tmp_path: Path) -> None:
         body = json.dumps(chat(stream=False)).encode()
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
         writer.write(head % len(body) + body[:10])
-        await until(lambda: any(c.busy for c in router.router.connections))
-        (connection,) = router.router.connections
+        await until(lambda: any(c.busy for c in router.connections))
+        (connection,) = router.connections
         connection.mark -= 28  # seconds of silence; 30 are too many
         time.sleep(STILL)  # noqa: ASYNC251 - what the test is about
         await asyncio.sleep(1.2)  # the sweep looks at connections once a second

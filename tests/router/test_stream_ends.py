@@ -123,7 +123,7 @@ async def test_the_first_token_has_one_time(tmp_path: Path) -> None:
         RunningRouter(tmp_path, config(cloud(upstream.base_url)), log=log) as router,
     ):
         assert (await router.ask(chat())).body.endswith(DONE)
-        known = router.router.table.backends["cloud"].first_tokens  # type: ignore[union-attr]
+        known = router.table.backends["cloud"].first_tokens  # type: ignore[union-attr]
     line = json.loads(log.read_text().splitlines()[-1])
     assert line["firstTokenSeconds"] < 0.35
     assert len(known._values) == 1

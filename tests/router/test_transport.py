@@ -52,7 +52,7 @@ async def test_tls_sessions_are_resumed(tmp_path: Path) -> None:
         backend = cloud(secure.base_url, url={"caFile": "cloud.ca"})
         async with RunningRouter(tmp_path, config(backend), {"cloud.ca": authority.ca_pem}) as router:
             await router.ask(chat())
-            table = router.router.table
+            table = router.table
             assert table is not None
             endpoint = table.backends["cloud"].endpoints[0]
             endpoint.idle.pop().drop()

@@ -282,7 +282,7 @@ async def test_a_proxys_password_stays_here(tmp_path: Path) -> None:
         backend = cloud(far.base_url)
         content = config(backend)
         async with RunningRouter(tmp_path, content) as router:
-            table = router.router.table
+            table = router.table
             assert table is not None
             table.backends["cloud"].proxy_credentials = b"genset:correct-horse"
             router.router._swap(router.router._source.load(), table.backends, {})

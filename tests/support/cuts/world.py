@@ -1,33 +1,47 @@
-"""The router's data plane without sockets and without time: real exchange, machine, backends and HTTP parsers on fakes.
+"""The router's data plane without sockets and without time, from the client's bytes to the end of the answer.
 
-`FakeTransport` stands in for a socket, `FakeRouter` for the process around an exchange, `FakeClient` for the client's
-connection; everything else is the router itself. Upstream bytes arrive as a cut says: in the server's own pieces, in one, or
-in slivers, and end by FIN, RST, silence, garbage or an error inside the stream.
+`FakeTransport` stands in for sockets and `FakeLoop` for the event loop; everything else is the router itself, compiled if it
+is. Upstream bytes arrive as a cut says: in the server's own pieces, in one, or in slivers, and end by FIN, RST, silence,
+garbage or an error inside the stream.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 from bisect import bisect_right
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import orjson
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
-from genset.router.backends.failures import FailureBook
-from genset.router.backends.mask import Mask
-from genset.router.config import BackendConfig, FailoverConfig, UrlTarget
+from genset.router.clock import Clock
+from genset.router.config import (
+    BackendConfig,
+    FailoverConfig,
+    PolicyRef,
+    RouteConfig,
+    RouterConfig,
+    UrlTarget,
+    WeightedBackend,
+)
 from genset.router.dialects.openai.api import Api
-from genset.router.exchange.exchange import Exchange
-from genset.router.exchange.record import Record
-from genset.router.http.request import Request
+from genset.router.exchange.reception import Reception
+from genset.router.http.connect import Connector, Resolver
+from genset.router.http.downstream import ClientConnection
+from genset.router.http.outbox import Outbox
 from genset.router.http.upstream import UpstreamConnection
-from genset.router.machine.decisions import Candidate
-from genset.router.machine.machine import RequestMachine
+from genset.router.routing.table import Table
+from genset.router.shared import Shared
+from genset.router.telemetry.journal import Journal
+from genset.router.telemetry.metrics import Metrics
+from genset.router.telemetry.observer import Telemetry
+from genset.router.telemetry.wanted import Traces
 from tests.support.cuts.authors import Author
 from tests.support.cuts.streams import Recorded
 
@@ -38,7 +52,9 @@ NOISE = b"\x00}\n\n\xff\xfe{\n"  # ends an event where it stands, as no JSON, an
 ERROR = b'data: {"error":{"message":"The model crashed","type":"server_error","code":500}}\n\n'
 STALL_SECONDS = 1.0
 SWEEP_SECONDS = 0.4
+FRESH = 4  # connections: more than one turn asks for
 _CREDENTIALS = Credentials({}, "nowhere")
+_RESOLVER = Resolver()  # asked for nothing
 
 #: What a server does with a request: bytes in the pieces in which they arrive, with seconds between them where a number
 #: stands, then how it ends (None: well).
@@ -90,68 +106,38 @@ def _last_chunk(stream: Recorded, data: bytes) -> bytes:
 
 
 class FakeTransport:
-    """The socket of one upstream connection."""
+    """The socket of one connection. `written` is called with what goes out."""
 
-    def __init__(self, world: World, backend: Backend) -> None:
-        self.world = world
-        self.backend = backend
-        self.connection: UpstreamConnection | None = None
+    def __init__(self, written: Callable[[bytes], None]) -> None:
+        self._written = written
+        self._closing = False
 
     def write(self, data: bytes) -> None:
-        assert self.connection is not None
-        self.world.pending.append((self.connection, self.backend, data))
+        self._written(data)
 
     def abort(self) -> None:
-        self.connection = None
+        self._closing = True
+
+    def close(self) -> None:
+        self._closing = True
 
     def is_closing(self) -> bool:
+        return self._closing
+
+    def can_write_eof(self) -> bool:
         return False
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("192.0.2.1", 40_000) if name == "peername" else None
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None: ...
 
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
-
-
-class EndlessIdle(list[Any]):
-    """Connections that are always there, so that an attempt needs no event loop."""
-
-    def __init__(self, world: World, backend: Backend) -> None:
-        super().__init__()
-        self._world, self._backend = world, backend
-
-    def __bool__(self) -> bool:
-        return True
-
-    def pop(self, *_: Any) -> UpstreamConnection:
-        transport = FakeTransport(self._world, self._backend)
-        connection = UpstreamConnection(self._backend.endpoints[0])
-        connection.connection_made(transport)  # type: ignore[arg-type]
-        transport.connection = connection
-        return connection
-
-    def append(self, _: Any) -> None: ...
-
-
-class FakeClient:
-    """The client's connection: keeps what is written."""
-
-    def __init__(self) -> None:
-        self.transport = self
-        self.paused = False
-        self.got: list[bytes] = []
-        self.finished: bool | None = None
-
-    def write(self, data: bytes) -> None:
-        self.got.append(data)
-
-    def finish(self, keep_alive: bool, now: float) -> None:
-        self.finished = keep_alive
-
-    def collects(self, size: int) -> bool:
-        return True
-
-    def drop_collected(self) -> None:
-        pass
 
 
 class _Handle:
@@ -162,60 +148,20 @@ class _Handle:
 
 
 class FakeLoop:
-    """Timers only."""
+    """What is called soon, and timers."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.soon: deque[Callable[[], None]] = deque()
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.soon.append(call)
 
     def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> _Handle:
         handle = _Handle()
         timers = self._world.timers
-        heapq.heappush(timers, (self._world.time + delay, len(timers), handle, call, args))
+        heapq.heappush(timers, (self._world.time + delay, next(self._world.numbers), handle, call, args))
         return handle
-
-
-class _Metrics:
-    def __init__(self) -> None:
-        self.continuations: Counter[str] = Counter()
-
-
-class _Outbox:
-    """Sends at once: a turn of this world has one event."""
-
-    def __init__(self) -> None:
-        self.flushes = 0
-        self.turn = None
-
-    def write(self, transport: Any, data: bytes) -> None:
-        self.flushes += 1
-        transport.write(data)
-
-
-class FakeRouter:
-    """What an exchange asks of the process around it."""
-
-    draining = False
-    cors = None
-    site = b"here"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.loop = FakeLoop(world)
-        self.outbox = _Outbox()
-        self.metrics = _Metrics()
-        self.mask = Mask()
-        self.failures = FailureBook()
-        self.running_out: set[Any] = set()
-        self.ends: list[tuple[int, str]] = []
-
-    def now(self) -> float:
-        return self._world.time
-
-    def wall(self) -> float:
-        return 1_790_000_000.0 + self._world.time
-
-    def finished(self, exchange: Exchange, now: float) -> None:
-        self.ends.append((exchange.record.status, exchange.record.word))
 
 
 @dataclass(frozen=True)
@@ -229,44 +175,59 @@ class Site:
 
 
 class World:
-    """One request through the data plane, from its first decision to its end. `run` returns what the client got."""
+    """One request through the data plane, from its bytes to the end of its answer. `run` returns what the client got."""
 
     def __init__(self, sites: list[Site], **failover: Any) -> None:
         self.time = 1000.0
-        self.pending: list[tuple[UpstreamConnection, Backend, bytes]] = []
+        self.pending: list[tuple[UpstreamConnection, str, bytes]] = []
         self.timers: list[tuple[float, int, _Handle, Callable[..., None], tuple[Any, ...]]] = []
+        self.numbers = itertools.count()
         self.requests: list[tuple[str, dict[str, Any]]] = []
-        self.router = FakeRouter(self)
-        self.client = FakeClient()
+        self.loop = FakeLoop(self)
         self._servers = {site.name: site.server for site in sites}
-        self._backends = [self._backend(site) for site in sites]
-        deadlines = {"stall_seconds": STALL_SECONDS, "first_token_seconds": STALL_SECONDS}
-        self._settings = FailoverConfig(**{**deadlines, **failover})
+        self._got: list[bytes] = []
+        metrics = Metrics()
+        self._observer = Telemetry(metrics, Journal(self._wall), Traces(metrics.spans, {}, self._wall))
+        loop: Any = self.loop
+        clock = Clock(lambda: self.time, lambda seconds: None)
+        self.shared = Shared(loop, clock, self._wall, Connector(_RESOLVER, Outbox(loop)), self._observer)
+        self.reception = Reception(self.shared, self._observer, lambda: 0.5)
+        self._backends = {site.name: _backend(site) for site in sites}
+        settings = {"stall_seconds": STALL_SECONDS, "first_token_seconds": STALL_SECONDS, "total_seconds": 60}
+        config = RouterConfig(
+            policy=PolicyRef(namespace="models", name="assistant", generation=1),
+            backends=tuple(backend.config for backend in self._backends.values()),
+            routes=(
+                RouteConfig(
+                    name="route",
+                    tiers=tuple((WeightedBackend(backend=site.name),) for site in sites),
+                    failover=FailoverConfig(**{**settings, **failover}),
+                ),
+            ),
+        )
+        self.reception.take(Table(config, self._backends, "hash"), config.limits)
 
-    def _backend(self, site: Site) -> Backend:
-        url = UrlTarget(base_url=f"http://{site.name}.test/v1", provider="openAICompatible")
-        config = BackendConfig(name=site.name, kind=site.kind, model="m", continuation=site.continuation, url=url)
-        backend = Backend(config, _CREDENTIALS, lambda: 0.5)
-        backend.endpoints[0].idle = EndlessIdle(self, backend)
-        return backend
+    def _wall(self) -> float:
+        return 1_790_000_000.0 + self.time
 
     def run(self, body: dict[str, Any], api: Api = Api.CHAT) -> bytes:
-        """Raises AssertionError where the request hangs."""
+        """Raises AssertionError if the request hangs."""
+        client = ClientConnection(self.shared, self.reception.receive)
+        client.connection_made(FakeTransport(self._got.append))  # type: ignore[arg-type]
         raw = orjson.dumps(body)
-        request = Request(b"POST", b"/v1" + api.path.encode(), {}, raw, True, False)
-        stream = body.get("stream") is True
-        record = Record(b"req-1", "", {}, api.asked, api.operation, body["model"], self.time, stream=stream)
-        exchange = Exchange(self.router, self.client, request, api, body, record)  # type: ignore[arg-type]
-        candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(self._backends)]
-        record.routed = RequestMachine(
-            candidates, self._settings, self.time + 60, stream=exchange.stream, input_tokens=10, random=lambda: 0.5
-        )
         end = self.time + 70
-        exchange.begin()
-        while not exchange.ended:
+        self._stock()
+        head = f"POST /v1{api.path} HTTP/1.1\r\nhost: here\r\nx-request-id: req-1\r\ncontent-length: {len(raw)}\r\n\r\n"
+        client.data_received(head.encode() + raw)
+        while True:
+            self._turn()
+            if not self.reception.exchanges:
+                break
+            (exchange,) = self.reception.exchanges
             assert self.time < end, (
                 f"hangs: {exchange.machine.phase!r}, {[step.told() for step in exchange.machine.trail]}"
             )
+            self._stock()
             if self.pending:
                 self._serve(*self.pending.pop(0))
             elif self.timers and self.timers[0][0] <= self.time:
@@ -276,17 +237,38 @@ class World:
             else:
                 self.time += SWEEP_SECONDS
                 exchange.expire(self.time)
-        assert self.client.finished is not None, "the client's connection was never told of the end"
-        in_flight = [backend.endpoints[0].in_flight for backend in self._backends]
+        assert client.exchange is None, "the client's connection was never told of the end"
+        in_flight = [backend.endpoints[0].in_flight for backend in self._backends.values()]
         assert in_flight == [0] * len(in_flight), f"in_flight is left at {in_flight}"
-        return b"".join(self.client.got)
+        assert self.shared.budget.taken == 0, f"{self.shared.budget.taken} bytes of the request are still held"
+        return b"".join(self._got)
 
-    def _serve(self, connection: UpstreamConnection, backend: Backend, data: bytes) -> None:
+    def _turn(self) -> None:
+        """The end of a turn of the event loop: what was written goes out."""
+        self.shared.outbox.flush()
+        while self.loop.soon:
+            self.loop.soon.popleft()()
+
+    def _stock(self) -> None:
+        """Each backend has fresh connections, so that no attempt has to open one."""
+        for backend in self._backends.values():
+            (endpoint,) = backend.endpoints
+            endpoint.idle[:] = [connection for connection in endpoint.idle if not connection.reused]
+            while len(endpoint.idle) < FRESH:
+                connection = UpstreamConnection(endpoint)
+                asked = partial(self._asked, connection, backend.name)
+                connection.connection_made(FakeTransport(asked))  # type: ignore[arg-type]
+                endpoint.idle.append(connection)
+
+    def _asked(self, connection: UpstreamConnection, backend: str, data: bytes) -> None:
+        self.pending.append((connection, backend, data))
+
+    def _serve(self, connection: UpstreamConnection, backend: str, data: bytes) -> None:
         if connection.closed:
             return
         body = orjson.loads(data.partition(b"\r\n\r\n")[2])
-        self.requests.append((backend.name, body))
-        self._play(connection, *self._servers[backend.name](body))
+        self.requests.append((backend, body))
+        self._play(connection, *self._servers[backend](body))
 
     def _play(self, connection: UpstreamConnection, pieces: Sequence[bytes | float], how: How | None) -> None:
         for number, piece in enumerate(pieces):
@@ -294,8 +276,9 @@ class World:
                 return
             if isinstance(piece, bytes):
                 connection.data_received(piece)
+                self._turn()
             else:
-                self.router.loop.call_later(piece, self._play, connection, pieces[number + 1 :], how)
+                self.loop.call_later(piece, self._play, connection, pieces[number + 1 :], how)
                 return
         if how == "stall" or connection.closed:
             return
@@ -305,6 +288,12 @@ class World:
             connection.eof_received()
             if not connection.closed:
                 connection.connection_lost(None)
+
+
+def _backend(site: Site) -> Backend:
+    url = UrlTarget(base_url=f"http://{site.name}.test/v1", provider="openAICompatible")
+    config = BackendConfig(name=site.name, kind=site.kind, model="m", continuation=site.continuation, url=url)
+    return Backend(config, _CREDENTIALS, lambda: 0.5)
 
 
 def writer(author: Author) -> Server:

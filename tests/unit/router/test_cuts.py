@@ -20,8 +20,6 @@ from tests.support.cuts.judge import Judgement, judge
 from tests.support.cuts.streams import PIECES, Recorded, completion, openai, recorded, vllm
 from tests.support.cuts.world import HOWS, How, Play, Server, Site, World, cut, writer
 
-pytestmark = pytest.mark.interpreted  # its world stands in for the Router
-
 QUESTION = [{"role": "user", "content": "count"}]
 SLIVER_BYTES = 89
 PIECES_OF = (0, 1, SLIVER_BYTES)  # as the server wrote them, all at once, slivers

@@ -18,8 +18,6 @@ from genset.router.dialects.openai.events import DONE
 from genset.router.exchange.exchange import WORKING_SECONDS
 from tests.support.cuts.world import SWEEP_SECONDS, How, Play, Server, Site, World
 
-pytestmark = pytest.mark.interpreted  # its world stands in for the Router
-
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 NULLS = ("", 0, False, None)
 QUESTION = [{"role": "user", "content": "count"}]

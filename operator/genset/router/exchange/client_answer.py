@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from genset.router.exchange.answer_headers import early_head
-
-if TYPE_CHECKING:
-    from genset.router.http.downstream import ClientConnection
-    from genset.router.http.request import Request
-    from genset.router.process.server import Router
-
+from genset.router.http.downstream import ClientConnection
+from genset.router.http.request import Request
+from genset.router.shared import Shared
 
 COPIED_BYTES: Final = 64 * 1024  # of a whole answer: one write is cheaper than two
 
@@ -19,12 +16,12 @@ class Outgoing:
     """`stream`: the client asked for one. `head_sent`: it has the status and headers of one. `last_events`: what is sent
     next ends it, and the end of the body goes with it."""
 
-    __slots__ = ("_body_ended", "client", "head_sent", "identity", "last_events", "request", "router", "stream")
+    __slots__ = ("_body_ended", "client", "head_sent", "identity", "last_events", "request", "shared", "stream")
 
     def __init__(
-        self, router: Router, client: ClientConnection, request: Request, identity: bytes, *, stream: bool
+        self, shared: Shared, client: ClientConnection, request: Request, identity: bytes, *, stream: bool
     ) -> None:
-        self.router = router
+        self.shared = shared
         self.client = client
         self.request = request
         self.identity = identity
@@ -83,7 +80,7 @@ class Outgoing:
 
     def keeps_alive(self) -> bool:
         """Whether the client's connection stays open after the answer."""
-        return self.request.keep_alive and not self.router.draining and not (self.request.version_10 and self.stream)
+        return self.request.keep_alive and not self.shared.draining and not (self.request.version_10 and self.stream)
 
     def connection_header(self, keep: bool) -> bytes:
         """The end of a head: whether the connection stays, and what browsers want to know."""
@@ -92,5 +89,5 @@ class Outgoing:
             line = b"connection: close\r\n"
         elif self.request.version_10:
             line = b"connection: keep-alive\r\n"
-        cors = self.router.cors
+        cors = self.shared.configured.cors
         return line if cors is None else line + cors.lines(self.request.headers)

@@ -7,7 +7,8 @@ callbacks; a task exists only while a new connection is opened. `Reply` reads th
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.continuation import why_not
@@ -22,15 +23,13 @@ from genset.router.exchange.answer_headers import error_head, good_head
 from genset.router.exchange.record import Record
 from genset.router.exchange.reply import Reply
 from genset.router.exchange.upstream_call import Calling
+from genset.router.http.downstream import ClientConnection
+from genset.router.http.request import Request
 from genset.router.machine import machine as attempt
 from genset.router.machine.added_fields import PREFILL, refuses_prefill, speaks_of_prefill
 from genset.router.machine.decisions import COLD, FULL, Answer, Decision, Interrupt, Phase, Try, Wait
 from genset.router.machine.trail import evidence
-
-if TYPE_CHECKING:
-    from genset.router.http.downstream import ClientConnection
-    from genset.router.http.request import Request
-    from genset.router.process.server import Router
+from genset.router.shared import Shared
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +39,22 @@ QUIET_SECONDS = 30.0  # in line for a place before the first of them, which begi
 
 
 class Exchange(Calling):
-    """A request from its arrival to its end. Where no route took it, only errors are answered."""
+    """A request from its arrival to its end. Where no route took it, only errors are answered. `finished` hears of its end."""
 
-    __slots__ = ("_said", "_waiting", "_waits_since", "ended", "placed")
+    __slots__ = ("_finished", "_said", "_waiting", "_waits_since", "ended", "placed")
 
     def __init__(
         self,
-        router: Router,
+        shared: Shared,
         client: ClientConnection,
         request: Request,
         api: Api,
         parsed: dict[str, Any],
         record: Record,
+        finished: Callable[[Exchange, float], None],
     ) -> None:
-        super().__init__(router, client, request, api, parsed, record)
+        super().__init__(shared, client, request, api, parsed, record)
+        self._finished = finished
         self.ended = False
         self.placed = False  # counted by the gate, in work or waiting
         self._said = 0.0  # when the waiting client last heard something
@@ -72,7 +73,7 @@ class Exchange(Calling):
 
     def begin(self) -> None:
         """The request has its place."""
-        self.record.begun = self._said = self._weighed_at = now = self.router.now()
+        self.record.begun = self._said = self._weighed_at = now = self.shared.now()
         self._do(self.machine.begin(now))
 
     def _wake_soon(self) -> None:
@@ -83,25 +84,25 @@ class Exchange(Calling):
         """What the request waits for may have come."""
         waiting = self._waiting
         if waiting is not None and not self.ended:
-            self._do(self.machine.resume(self.router.now()))
+            self._do(self.machine.resume(self.shared.now()))
 
     def _do(self, decision: Decision) -> None:
         if isinstance(decision, Try):
             if self._waiting is not None:
                 self._waiting = None
-                self.record.waited += self.router.now() - self._waits_since
+                self.record.waited += self.shared.now() - self._waits_since
             # During a pause, too: nobody else may be given the place.
             self._occupied = endpoint = decision.endpoint
             endpoint.in_flight += 1
             if endpoint.demand is not None:
-                endpoint.demand.entered(self.router.now())
+                endpoint.demand.entered(self.shared.now())
             if decision.delay:
                 self._timer = self._loop.call_later(decision.delay, self._call, decision.candidate, endpoint)
             else:
                 self._call(decision.candidate, endpoint)
         elif isinstance(decision, Wait):
             if self._waiting is None:
-                self._waits_since = self.router.now()
+                self._waits_since = self.shared.now()
                 self.machine.woken = self._wake_soon
             self._waiting = decision
         elif isinstance(decision, Answer):
@@ -118,7 +119,7 @@ class Exchange(Calling):
         failure = self._noted(failure)
         self._drop_upstream()
         backend = self.backend
-        decision = self.machine.failed(self.router.now(), failure)
+        decision = self.machine.failed(self.shared.now(), failure)
         backend.numbers.failed(failure.outcome.value)
         log.debug("Failed attempt of request %s at %s: %s", self.identity, backend.name, failure.detail)
         self._do(decision)
@@ -142,7 +143,7 @@ class Exchange(Calling):
         failure = self._noted(failure)
         self._drop_upstream()
         self._rule = None
-        self._do(self.machine.once_more(self.router.now(), failure, word))
+        self._do(self.machine.once_more(self.shared.now(), failure, word))
 
     def broke(self, failure: Failure, word: str, *, blame: bool = True) -> None:
         """The attempt ended after it was committed. A client that has seen nothing of it need not know."""
@@ -166,7 +167,7 @@ class Exchange(Calling):
         left = tokens_left(parsed, sent.tokens)
         parsed = {}  # let go of, before anything waits
         full = not reason and left is not None and left <= 0
-        now = self.router.now()
+        now = self.shared.now()
         decision = self.machine.broke(now, failure, word, "limit_reached" if full else reason, blame=blame)
         self._said = now
         if full:
@@ -174,7 +175,7 @@ class Exchange(Calling):
             self.stream_done(add_done=True)
         else:
             if isinstance(decision, Interrupt):
-                self.router.metrics.continuations[reason or "failed"] += 1
+                self.shared.observer.continued(reason or "failed")
             self._do(decision)
 
     # Answers to the client
@@ -186,7 +187,7 @@ class Exchange(Calling):
         self._release_upstream(now)
         self.machine.succeeded(now)
         keep = self.keeps_alive()
-        connection, mask = self.connection_header(keep), self.router.mask
+        connection, mask = self.connection_header(keep), self.shared.configured.mask
         head = good_head(self.machine, self.identity, content_type, headers, mask, connection)
         self.write_whole(head, body)
         self._end(200, "", keep, now)
@@ -206,7 +207,7 @@ class Exchange(Calling):
             # No blank line: clients have taken a comment of its own for an event (openai-go before 3.43).
             self.send_events(b": %b\n" % told.strip().replace(b"\r\n", b"; ") + out)
         else:
-            connection, mask = self.connection_header(self.keeps_alive()), self.router.mask
+            connection, mask = self.connection_header(self.keeps_alive()), self.shared.configured.mask
             head = good_head(machine, self.identity, b"text/event-stream", reply.headers, mask, connection)
             self.open_stream(head, out)
         if self.client.paused:
@@ -214,7 +215,7 @@ class Exchange(Calling):
 
     def stream_done(self, add_done: bool = False) -> None:
         """The stream is complete, with [DONE] added where it is missing."""
-        now = self.router.now()
+        now = self.shared.now()
         if self._without is not None:
             self._remember_fields()
         if self._reply is not None:
@@ -223,7 +224,7 @@ class Exchange(Calling):
         if self.machine.phase != Phase.DONE:
             self.machine.succeeded(now)
         if self.machine.continuing:
-            self.router.metrics.continuations["completed"] += 1
+            self.shared.observer.continued("completed")
         if add_done:
             self.send_events(DONE)  # a usage that never came is left out
         self.close_stream()
@@ -237,9 +238,9 @@ class Exchange(Calling):
         told = in_band(
             decision.kind, decision.message, [step.told() for step in machine.trail], partial=machine.continuing
         )
-        self.send_events(self.router.mask.hide(told))
+        self.send_events(self.shared.configured.mask.hide(told))
         self.close_stream()
-        self._end(200, decision.kind.word, False, self.router.now())
+        self._end(200, decision.kind.word, False, self.shared.now())
 
     def answer_error(self, answer: ErrorAnswer) -> None:
         """The final answer is an error: no content was sent."""
@@ -247,11 +248,11 @@ class Exchange(Calling):
             self._interrupt(Interrupt(answer.kind, answer.message))
             return
         self._drop_upstream()
-        body = self.router.mask.hide(answer.body())
+        body = self.shared.configured.mask.hide(answer.body())
         keep = self.keeps_alive()
         head = error_head(self.record.routed, self.identity, answer, self._upstream_id(), self.connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        self._end(answer.status, answer.kind.word, keep, self.router.now())
+        self._end(answer.status, answer.kind.word, keep, self.shared.now())
 
     # The client
 
@@ -264,8 +265,8 @@ class Exchange(Calling):
         self._drop_upstream()
         if self._reply is not None:
             self.record.tokens = self._reply.tokens()
-        self.machine.cancelled(self.router.now())
-        self._close(499, "caller_gone", self.router.now())
+        self.machine.cancelled(self.shared.now())
+        self._close(499, "caller_gone", self.shared.now())
 
     def give_up(self, answer: ErrorAnswer) -> None:
         """The router itself ends the request (drain is over, queue is over)."""
@@ -274,14 +275,13 @@ class Exchange(Calling):
         if self._timer is not None:
             self._timer.cancel()
         self._drop_upstream()
-        self.machine.cancelled(self.router.now())
+        self.machine.cancelled(self.shared.now())
         self.answer_error(answer)
 
     def abandon(self) -> None:
         """Cuts the client off, where even the error cannot be told."""
         self.ended = True
-        self.client.transport.abort()
-        self.client.exchange = None
+        self.client.cut_off()
         self._drop_upstream()
 
     # The sweep
@@ -358,4 +358,4 @@ class Exchange(Calling):
         record.status = status
         record.word = word
         self.ended = True
-        self.router.finished(self, now)
+        self._finished(self, now)

@@ -100,7 +100,7 @@ class Reply:
         exchange, reader = self._exchange, self.reader
         if not isinstance(reader, Forward) or not reader.passes(chunk):
             return False
-        exchange.machine.last = exchange.router.now()
+        exchange.machine.last = exchange.shared.now()
         exchange.client.write(chunk)
         return True
 
@@ -129,21 +129,21 @@ class Reply:
             return
         exchange = self._exchange
         if not out:
-            exchange.machine.alive(exchange.router.now())
+            exchange.machine.alive(exchange.shared.now())
         if reader.done:
             self._stream_done()
         elif reader.finished:
             if out or reader.read != read:  # comments are no events: they do not extend the wait
                 awaits_usage = reader.usage is None and exchange.backend.provider.usage_option
-                exchange.machine.finishing(exchange.router.now(), awaits_usage=awaits_usage, wrote_on=reader.wrote_on)
+                exchange.machine.finishing(exchange.shared.now(), awaits_usage=awaits_usage, wrote_on=reader.wrote_on)
         elif exchange.machine.phase == Phase.FINISH:
-            exchange.machine.writes_on(exchange.router.now())
+            exchange.machine.writes_on(exchange.shared.now())
 
     def _begun(self, data: bytes) -> bytes:
         """All bytes of the body so far, once they show what it is; none before that. The body is believed, whatever its
         content type says: gateways send streams as text/plain, and errors as text/event-stream."""
         if not self.began and self.aggregator is None:
-            self.began = self._exchange.router.now()
+            self.began = self._exchange.shared.now()
         if self._collected:
             data = b"".join((*self._collected, data))
         said = begins_stream(data)
@@ -229,7 +229,7 @@ class Reply:
     def _alive(self) -> None:
         """Something came that is no token. Who was not asked for a stream has no deadline for the first one."""
         if self.reader is not None:
-            self._exchange.machine.alive(self._exchange.router.now())
+            self._exchange.machine.alive(self._exchange.shared.now())
 
     # Answers that are no stream
 
@@ -255,8 +255,8 @@ class Reply:
             self.headers,
             b"".join(self._collected),
             exchange.backend.model,
-            wall=exchange.router.wall(),
-            may_wait=exchange.machine.may_wait(exchange.router.now()),
+            wall=exchange.shared.wall(),
+            may_wait=exchange.machine.may_wait(exchange.shared.now()),
         )
         self._refused_with(failure)
 
@@ -289,7 +289,7 @@ class Reply:
         elif self.reader is not None and self.aggregator is None:
             self._unroll(body)
         else:
-            exchange.record.first_token = now = exchange.router.now()
+            exchange.record.first_token = now = exchange.shared.now()
             exchange.record.in_one_piece = True
             exchange.record.tokens = usage_of(body)
             exchange.answer(b"application/json", self.headers, body, now)
@@ -323,7 +323,7 @@ class Reply:
         """Whole events of the upstream. False: the exchange has gone on to something else."""
         exchange = self._exchange
         machine = exchange.machine
-        now = exchange.router.now()
+        now = exchange.shared.now()
         if self.aggregator is None and self.splice is None:
             assert self.reader is not None
             exchange.last_events = self.reader.marked
@@ -350,7 +350,7 @@ class Reply:
         assert splice is not None
         new = splice.feed(out)
         if new:
-            self.told_at = exchange.router.now()
+            self.told_at = exchange.shared.now()
             exchange.send_events(new)
         if splice.lost:
             self._lost(splice)
@@ -398,7 +398,7 @@ class Reply:
             exchange.failed(_unusable(str(problem)))
         else:
             exchange.record.tokens = self.tokens()
-            exchange.answer(b"application/json", self.headers, body, exchange.router.now())
+            exchange.answer(b"application/json", self.headers, body, exchange.shared.now())
 
     def _lost(self, splice: Splice) -> None:
         """The texts do not join, which is nobody's fault."""

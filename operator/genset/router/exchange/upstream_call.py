@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
@@ -30,6 +30,8 @@ from genset.router.exchange.record import Record
 from genset.router.exchange.reply import Reply
 from genset.router.http.bodies import again
 from genset.router.http.connect import ConnectFailed, NothingLeft, remember_session
+from genset.router.http.downstream import ClientConnection
+from genset.router.http.request import Request
 from genset.router.http.upstream import UpstreamConnection
 from genset.router.machine.added_fields import (
     PREFILL,
@@ -45,11 +47,7 @@ from genset.router.machine.decisions import Candidate, Phase
 from genset.router.machine.final_error import story_of
 from genset.router.machine.machine import RequestMachine
 from genset.router.routing.hops import HOPS_HEADER, header_for
-
-if TYPE_CHECKING:
-    from genset.router.http.downstream import ClientConnection
-    from genset.router.http.request import Request
-    from genset.router.process.server import Router
+from genset.router.shared import Shared
 
 log = logging.getLogger(__name__)
 
@@ -82,18 +80,18 @@ class Calling(Outgoing):
 
     def __init__(
         self,
-        router: Router,
+        shared: Shared,
         client: ClientConnection,
         request: Request,
         api: Api,
         parsed: dict[str, Any],
         record: Record,
     ) -> None:
-        super().__init__(router, client, request, record.identity, stream=record.stream)
+        super().__init__(shared, client, request, record.identity, stream=record.stream)
         self.record = record
         self._api = api
         self._tree: dict[str, Any] | None = parsed
-        self._loop = router.loop
+        self._loop = shared.loop
         self._connection: UpstreamConnection | None = None
         self._reply: Reply | None = None
         self._task: asyncio.Task[None] | None = None
@@ -176,7 +174,7 @@ class Calling(Outgoing):
 
     async def _open(self, candidate: Candidate, endpoint: Endpoint) -> None:
         try:
-            connection = await self.router.connector.open(candidate.backend, endpoint)
+            connection = await self.shared.connector.open(candidate.backend, endpoint)
         except ConnectFailed as problem:
             self._task = None
             outcome = Outcome.EXHAUSTED if isinstance(problem, NothingLeft) else Outcome.UNREACHABLE
@@ -232,14 +230,14 @@ class Calling(Outgoing):
         path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
         headers = self.request.headers
-        hops = header_for(headers.get(HOPS_HEADER), self.router.site) if backend.may_be_router else b""
+        hops = header_for(headers.get(HOPS_HEADER), self.shared.configured.site) if backend.may_be_router else b""
         head = head_for(backend, endpoint, self._api, headers, identity, len(body), streams, path, hops)
-        now = self.router.now()
+        now = self.shared.now()
         if not self.record.sent_at:
             self.record.sent_at = now
         self.machine.stream = streams  # what is rebuilt from a stream has its deadlines, too
         self.machine.sent(now)
-        connection.begin(reply, head + body, self.router.outbox)
+        connection.begin(reply, head + body, self.shared.outbox)
 
     def _with_fitting_limit(self, request: dict[str, Any], backend: Backend) -> dict[str, Any]:
         """The request with a limit of the answer for which the backend has room."""
@@ -325,15 +323,16 @@ class Calling(Outgoing):
 
     def _noted(self, failure: Failure) -> Failure:
         """The failure without our own keys; it stands in what `/-/state` shows of the backend."""
-        router, reply, endpoint = self.router, self._reply, self.machine.endpoint
-        failure = masked(failure, router.mask)
+        shared, reply, endpoint = self.shared, self._reply, self.machine.endpoint
+        mask = shared.configured.mask
+        failure = masked(failure, mask)
         heard = self.machine.phase > Phase.CONNECT and failure.outcome not in (Outcome.UNREACHABLE, Outcome.EXHAUSTED)
         self._heard = reply.headers if reply is not None and heard else None
-        router.failures.add(
+        shared.failures.add(
             self.backend.name,
             failure,
-            router.mask,
-            at=rfc3339(router.wall()),
+            mask,
+            at=rfc3339(shared.wall()),
             headers=self._heard or {},
             endpoint=endpoint.name if endpoint is not None else "",
             request_id=self.identity.decode(),
@@ -343,7 +342,7 @@ class Calling(Outgoing):
 
     def _upstream_id(self) -> bytes:
         """What the backend calls the request whose failure is the answer, as a header line."""
-        return self.router.mask.hide_whole(upstream_id(self._heard or {}, self.identity))
+        return self.shared.configured.mask.hide_whole(upstream_id(self._heard or {}, self.identity))
 
     def listens_to(self, reply: Reply) -> bool:
         """Whether this is still the answer that is waited for."""
@@ -391,7 +390,7 @@ class Calling(Outgoing):
 
     def client_caught_up(self) -> None:
         if self._connection is not None:
-            self.machine.last = self.router.now()  # the silence was the client's
+            self.machine.last = self.shared.now()  # the silence was the client's
             self._connection.resume()
 
     # Away from it
@@ -404,7 +403,7 @@ class Calling(Outgoing):
         if not connection.reused and self.backend.tls:
             remember_session(self.backend, connection)
         if not connection.leave(now) and not connection.closed:
-            self.router.running_out.add(connection)
+            self.shared.running_out.add(connection)
 
     def _drop_upstream(self) -> None:
         self.client.drop_collected()
@@ -423,4 +422,4 @@ class Calling(Outgoing):
             if endpoint.line:
                 endpoint.line.wake()
             if endpoint.demand is not None:
-                endpoint.demand.left(self.router.now())
+                endpoint.demand.left(self.shared.now())

@@ -53,6 +53,7 @@ class Acceptor:
         self._told_full = False
         self._loop = asyncio.get_running_loop()
         self._listening: list[socket.socket] = []
+        self.port = 0  # of all of them, once there is one
         self.accepted_at = -math.inf  # when somebody last came, by the loop's clock
         self._opening: set[asyncio.Task[None]] = set()  # the loop keeps no reference to them
 
@@ -63,12 +64,9 @@ class Acceptor:
             listening = socket.create_server((address[0], self.port or port), family=family, backlog=backlog)
             listening.setblocking(False)
             self._listening.append(listening)
+            self.port = int(listening.getsockname()[1])
             self._loop.add_reader(listening, self._accept, listening)
         return self.port
-
-    @property
-    def port(self) -> int:
-        return int(self._listening[0].getsockname()[1]) if self._listening else 0
 
     def close(self) -> None:
         """No further connections; those that were taken live on."""

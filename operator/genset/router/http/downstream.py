@@ -8,23 +8,21 @@ that does not read its answers gets no further ones, and its upstream is paused:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
 from genset.router.http.callers import peer_of
 from genset.router.http.coded import plain_body
 from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.heavy import LARGE_BODY_BYTES
-from genset.router.http.holding import Worth
+from genset.router.http.holder import Work, Worth
 from genset.router.http.origin import origin_of
 from genset.router.http.request import BROKEN, Request, asked
 from genset.router.http.request_id import request_id
 from genset.router.http.request_reader import SLICE_BYTES, Arriving, Stage
 from genset.router.http.scarce import make_room
-
-if TYPE_CHECKING:
-    from genset.router.exchange.exchange import Exchange
-    from genset.router.process.server import Router
+from genset.router.shared import Shared
 
 PENDING_BYTES: Final = 64 * 1024  # pipelined behind a request in work
 HEAD_SECONDS = 15.0  # from the first byte of a request to the end of its headers
@@ -50,13 +48,14 @@ TOO_MUCH_HELD: Final = error(
 
 
 class ClientConnection(Arriving):
-    """`exchange` is the request in work."""
+    """`exchange` is the request in work; `receive` is given each whole request in its turn."""
 
     __slots__ = (
         "_judged_at",
         "_judged_bytes",
         "_pump_due",
         "_pumping",
+        "_receive",
         "_refusal",
         "_swept_at",
         "_swept_bytes",
@@ -64,9 +63,10 @@ class ClientConnection(Arriving):
         "paused",
     )
 
-    def __init__(self, router: Router) -> None:
-        super().__init__(router)
-        self.exchange: Exchange | None = None
+    def __init__(self, shared: Shared, receive: Callable[[ClientConnection, Request], None]) -> None:
+        super().__init__(shared)
+        self._receive = receive
+        self.exchange: Work | None = None
         self.paused = False  # the client reads more slowly than we write
         self._pumping = False
         self._pump_due = False  # the loop will call `_pump_on`
@@ -79,7 +79,16 @@ class ClientConnection(Arriving):
     # What the exchange does with a connection
 
     def write(self, data: bytes) -> None:
-        self.router.outbox.write(self.transport, data)
+        self.shared.outbox.write(self.transport, data)
+
+    def begin(self, exchange: Work) -> None:
+        """A request of this connection is in work from here on."""
+        self.exchange = exchange
+
+    def cut_off(self) -> None:
+        """Ends the connection without an answer."""
+        self.exchange = None
+        self.transport.abort()
 
     def finish(self, keep_alive: bool, now: float) -> None:
         """The exchange has written its whole answer."""
@@ -99,8 +108,8 @@ class ClientConnection(Arriving):
     def collects(self, size: int) -> bool:
         """So much of a whole answer has come. Whether it is still wanted: without room it, or another one, makes way."""
         exchange, payer = self.exchange, self._hold_collected(size)
-        if self.router.budget.is_over(payer):
-            make_room(self.router, payer, self)
+        if self.shared.budget.is_over(payer):
+            make_room(self.shared, payer, self)
         return exchange is not None and not exchange.ended
 
     @property
@@ -183,11 +192,11 @@ class ClientConnection(Arriving):
 
     def close(self) -> None:
         """After what was written."""
-        self.router.outbox.flush()
+        self.shared.outbox.flush()
         self.transport.close()
 
     def _unsent_bytes(self) -> int:
-        self.router.outbox.flush()
+        self.shared.outbox.flush()
         unsent: int = self.transport.get_write_buffer_size()
         return unsent
 
@@ -208,25 +217,25 @@ class ClientConnection(Arriving):
             else:
                 identity = request_id(request.headers.get(b"x-request-id"))
                 shown = asked(request.method, request.path)
-                self.router.refused(self, request.headers, identity, shown, BROKEN_OFF)
+                self.shared.observer.refused(self.address, request.headers, identity, shown, BROKEN_OFF)
         super()._drop_queue()
 
     def _tell_refused(self, answer: ErrorAnswer) -> bytes:
         """The line of a request that is not whole. Returns its id."""
         identity = request_id(self._headers.get(b"x-request-id"))
         shown = asked(self._parser.get_method() if self._url and self._parser is not None else b"", self._url)
-        self.router.refused(self, self._headers, identity, shown, answer)
+        self.shared.observer.refused(self.address, self._headers, identity, shown, answer)
         return identity
 
     def _linger(self) -> None:
         """Closes after the answer, reading on for a moment: closing over unread bytes would reset the connection."""
         self.stage = Stage.LINGER
-        self.mark = self.router.now()
+        self.mark = self.shared.now()
         self._drop_queue()
         self._keep_pending(b"")
         self.transport.resume_reading()
         if self.transport.can_write_eof():
-            self.router.outbox.flush()
+            self.shared.outbox.flush()
             self.transport.write_eof()
         else:
             self.close()
@@ -238,13 +247,13 @@ class ClientConnection(Arriving):
         self.address = peer_of(transport.get_extra_info("peername"))
         self.origin = self.payer = origin_of(self.address)
         self.transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
-        self.mark = self.router.now()
-        self.router.connections.add(self)
+        self.mark = self.shared.now()
+        self.shared.connections.add(self)
 
     def connection_lost(self, problem: BaseException | None) -> None:
         self._tell_of_broken_off()
         self.stage = Stage.CLOSED
-        self.router.connections.discard(self)
+        self.shared.connections.discard(self)
         self._parser = None
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
@@ -270,14 +279,14 @@ class ClientConnection(Arriving):
     def pause_writing(self) -> None:
         self.paused = True
         self._count_unread(self.transport.get_write_buffer_size())
-        self.router.loop.call_soon(self._keep_to_share)  # the transport is in the middle of its write
-        self.mark = self.router.now()
+        self.shared.loop.call_soon(self._keep_to_share)  # the transport is in the middle of its write
+        self.mark = self.shared.now()
         if self.exchange is not None:
             self.exchange.client_slow()
 
     def resume_writing(self) -> None:
         self.paused = False
-        self.mark = self.router.now()
+        self.mark = self.shared.now()
         self._count_unread(self.transport.get_write_buffer_size())
         if self.exchange is not None:
             self.exchange.client_caught_up()
@@ -298,7 +307,7 @@ class ClientConnection(Arriving):
                 left -= 1
                 if self._queue:
                     request = self._queue[0]
-                    if (request.coding or request.held > LARGE_BODY_BYTES) and not self.router.heavy.admits(self):
+                    if (request.coding or request.held > LARGE_BODY_BYTES) and not self.shared.heavy.admits(self):
                         break
                     self._queue.popleft()
                     if request is BROKEN:
@@ -306,7 +315,7 @@ class ClientConnection(Arriving):
                         break
                     self.served += 1
                     self._working = request
-                    self.router.receive(self, request)
+                    self._receive(self, request)
                 elif self._pending:
                     self._take_pending()
                 else:
@@ -320,20 +329,20 @@ class ClientConnection(Arriving):
 
     def unpack(self, request: Request) -> ErrorAnswer | None:
         """Puts the plain body in place of the compressed one of the request in work; or why that cannot be."""
-        router, coded = self.router, len(request.body)
-        problem = plain_body(request, router.most_body_bytes)
+        shared, coded = self.shared, len(request.body)
+        problem = plain_body(request, shared.configured.most_body_bytes)
         more = len(request.body) - coded
         request.held += more
-        router.budget.take(request.payer, more)
-        make_room(router, request.payer, self)
-        if problem is None and router.budget.is_over(request.payer):
+        shared.budget.take(request.payer, more)
+        make_room(shared, request.payer, self)
+        if problem is None and shared.budget.is_over(request.payer):
             problem = TOO_MUCH_SENT
         return problem
 
     def _pump_later(self) -> None:
         if not self._pump_due:
             self._pump_due = True
-            self.router.loop.call_soon(self._pump_on)
+            self.shared.loop.call_soon(self._pump_on)
 
     def _pump_on(self) -> None:
         self._pump_due = False
@@ -359,9 +368,8 @@ class ClientConnection(Arriving):
                 self._queue.append(BROKEN)
             return
         identity = self._tell_refused(answer)
-        more = (
-            answer.headers() if self.router.cors is None else answer.headers() + self.router.cors.lines(self._headers)
-        )
+        cors = self.shared.configured.cors
+        more = answer.headers() if cors is None else answer.headers() + cors.lines(self._headers)
         body = answer.body()
         self.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
@@ -372,15 +380,15 @@ class ClientConnection(Arriving):
 
     def _make_room(self) -> bool:
         """Whether the request that is arriving still has its place, now that whoever holds most has made way."""
-        make_room(self.router, self.payer, self)
-        if self.router.budget.is_over(self.payer):
+        make_room(self.shared, self.payer, self)
+        if self.shared.budget.is_over(self.payer):
             self.make_way()
         return self.stage < Stage.DEAF
 
     def _keep_to_share(self) -> None:
         """What lies unread, on either side, is within the client's share, or something of it goes."""
-        if self.router.budget.is_over(self.origin):
-            make_room(self.router, self.origin, self)
+        if self.shared.budget.is_over(self.origin):
+            make_room(self.shared, self.origin, self)
 
     # The sweep
 

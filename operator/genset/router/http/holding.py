@@ -8,25 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from genset.router.http.request import Request
-    from genset.router.process.server import Router
+from genset.router.http.request import Request
+from genset.router.shared import Shared
 
 #: What objects take beside the bytes in them, measured: a request, a line of its head.
 REQUEST_BYTES: Final = 640
 LINE_BYTES: Final = 200
-
-
-class Worth:
-    """How much is lost with a connection."""
-
-    IDLE: Final = 0
-    SLOW: Final = 1  # a head that does not get on, or an answer that ends the connection
-    HALF: Final = 2  # a request that is arriving
-    UNREAD: Final = 3  # by the client, or by us
-    WORK: Final = 4
 
 
 class Holding(asyncio.Protocol):
@@ -44,12 +33,12 @@ class Holding(asyncio.Protocol):
         "address",
         "origin",
         "payer",
-        "router",
+        "shared",
         "transport",
     )
 
-    def __init__(self, router: Router) -> None:
-        self.router = router
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
         self.transport: Any = None
         self.address = ""  # host of the peer
         self.origin = ""
@@ -77,30 +66,30 @@ class Holding(asyncio.Protocol):
 
     def _hold_head(self, size: int) -> None:
         """From now on so much counts for the head of the request that is arriving."""
-        self.router.budget.take(self.payer, size - self._head_held)
+        self.shared.budget.take(self.payer, size - self._head_held)
         self._head_held = size
 
     def _drop_body(self) -> None:
-        self.router.budget.give(self.payer, self._body_bytes + self._head_held)
+        self.shared.budget.give(self.payer, self._body_bytes + self._head_held)
         self._body_bytes = self._head_held = 0
 
     def _drop_queue(self) -> None:
         for request in self._queue:
-            self.router.budget.give(request.payer, request.held)
+            self.shared.budget.give(request.payer, request.held)
         self._queue.clear()
 
     def _drop_working(self) -> None:
         working, self._working = self._working, None
         if working is not None and working.held:
-            self.router.budget.give(working.payer, working.held)
+            self.shared.budget.give(working.payer, working.held)
 
     def _keep_pending(self, data: bytes) -> None:
-        self.router.budget.take(self.origin, len(data) - len(self._pending))
+        self.shared.budget.take(self.origin, len(data) - len(self._pending))
         self._pending = data
 
     def _count_unread(self, size: int) -> None:
         if size != self._unread_bytes:
-            self.router.budget.take(self.origin, size - self._unread_bytes)
+            self.shared.budget.take(self.origin, size - self._unread_bytes)
             self._unread_bytes = size
 
     @property
@@ -111,14 +100,14 @@ class Holding(asyncio.Protocol):
     def _hold_collected(self, size: int) -> str:
         """So much of a whole answer has come; whose share it takes."""
         payer = self._answered
-        self.router.budget.take(payer, size - self._collected_bytes)
+        self.shared.budget.take(payer, size - self._collected_bytes)
         self._collected_bytes = size
         return payer
 
     def drop_collected(self) -> None:
         """The answer goes out, or will not."""
         if self._collected_bytes:
-            self.router.budget.give(self._answered, self._collected_bytes)
+            self.shared.budget.give(self._answered, self._collected_bytes)
             self._collected_bytes = 0
 
     def _drop_all(self) -> None:

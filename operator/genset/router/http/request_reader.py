@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import httptools
 
@@ -14,9 +14,7 @@ from genset.router.http.holding import LINE_BYTES, REQUEST_BYTES, Holding
 from genset.router.http.request import Request, decides, head_without_offers
 from genset.router.http.target import is_host, path_of
 from genset.router.http.trace_context import TRACESTATE, TRACESTATE_BYTES
-
-if TYPE_CHECKING:
-    from genset.router.process.server import Router
+from genset.router.shared import Shared
 
 HEAD_BYTES: Final = 64 * 1024  # request line and headers
 HEAD_LINES: Final = 256  # different headers: each costs far more than its bytes
@@ -65,8 +63,8 @@ class Arriving(Holding):
         "stage",
     )
 
-    def __init__(self, router: Router) -> None:
-        super().__init__(router)
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
         self.stage = Stage.IDLE
         self.mark = 0.0  # when the stage began, or last made progress
         self.served = 0
@@ -121,7 +119,7 @@ class Arriving(Holding):
         else:
             self._read_bytes += len(data)
             if stage == Stage.BODY:
-                self.mark = self.router.now()
+                self.mark = self.shared.now()
         self._parsing = True
         try:
             try:
@@ -166,7 +164,7 @@ class Arriving(Holding):
         return REQUEST_BYTES + LINE_BYTES * len(self._headers) + self._head_bytes
 
     def _look_at_budget(self) -> None:
-        if self.router.budget.is_over(self.payer):
+        if self.shared.budget.is_over(self.payer):
             self._make_room()
 
     def _drop_body(self) -> None:
@@ -177,7 +175,7 @@ class Arriving(Holding):
 
     def on_message_begin(self) -> None:
         self.stage = Stage.HEAD if self.stage < Stage.DEAF else self.stage
-        self.mark = self._since = self.router.now()
+        self.mark = self._since = self.shared.now()
         self.payer = self.origin
         self._headers = {}
         self._url = b""
@@ -209,7 +207,7 @@ class Arriving(Holding):
             return b"%b,%b" % (first[-FORWARDED_FOR_BYTES:], value)
         if name == b"transfer-encoding":
             return b"%b, %b" % (first, value)
-        if name == b"host" or (first != value and decides(name, self.router.matched_headers)):
+        if name == b"host" or (first != value and decides(name, self.shared.configured.matched_headers)):
             shown = name[:64].decode("latin-1")
             self._refuse(error("caller_bad_request", f"the request has more than one {shown} header"))
         return value
@@ -220,13 +218,14 @@ class Arriving(Holding):
         self.stage = Stage.BODY
         if self._head_held:
             self._hold_head(0)
-        if self.router.journal.believes_proxies:
-            self.payer = self.router.payer_of(self, self._headers)
+        configured = self.shared.configured
+        if configured.proxies is not None:
+            self.payer = configured.payer_of(self.address, self._headers)
         if self._queue or self._head_bytes > SMALL_HEAD_BYTES or len(self._headers) > SMALL_HEAD_LINES:
             self._hold_head(self._head_cost())
         if not self._is_served():
             return
-        self._limit = self.router.most_body_bytes
+        self._limit = configured.most_body_bytes
         length = self._headers.get(b"content-length")
         self._announced = int(length) if length is not None else 0
         if self._announced > self._limit:
@@ -289,7 +288,7 @@ class Arriving(Holding):
     def on_body(self, data: bytes) -> None:
         if self.stage >= Stage.DEAF:
             return
-        budget, size = self.router.budget, len(data)
+        budget, size = self.shared.budget, len(data)
         self._body_bytes += size
         budget.take(self.payer, size)
         if self._body_bytes > self._limit:

@@ -6,37 +6,34 @@ nobody else wants it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from genset.router.http.holding import Worth
-
-if TYPE_CHECKING:
-    from genset.router.http.downstream import ClientConnection
-    from genset.router.process.server import Router
+from genset.router.http.holder import Holder, Worth
+from genset.router.shared import Shared
 
 #: Of all connections so many are closed together where one is to be: the next newcomers then find room without a search.
 SHARE_CLOSED: Final = 256
 UNREAD_BYTES: Final = 16 * 1024  # up to here a connection has left nothing unread that is worth its end
 
 
-def make_room(router: Router, origin: str, asking: ClientConnection) -> None:
+def make_room(shared: Shared, origin: str, asking: Holder) -> None:
     """Until a client holds no more bytes than it may: whoever holds most makes way, for as long as somebody can."""
-    while router.budget.is_over(origin):
-        found = _most_held(router)
+    while shared.budget.is_over(origin):
+        found = _most_held(shared)
         if found is None:
             return
         if found is not asking:
-            router.metrics.made_way["body"] += 1
+            shared.observer.made_way("body", 1)
         found.make_way()
 
 
-def _most_held(router: Router) -> ClientConnection | None:
+def _most_held(shared: Shared) -> Holder | None:
     """Of the client that holds most bytes: the request that arrives most slowly; else what has lain unread for longest,
     or the largest answer that is being collected."""
-    held, now = router.budget.held, router.now()
-    found: ClientConnection | None = None
+    held, now = shared.budget.held, shared.now()
+    found: Holder | None = None
     most: tuple[int, int, float] = (0, 0, 0.0)
-    for connection in router.connections:
+    for connection in shared.connections:
         if connection.transport.is_closing():
             continue
         if connection.arrives:
@@ -52,24 +49,24 @@ def _most_held(router: Router) -> ClientConnection | None:
     return found
 
 
-def close_somebody(router: Router) -> bool:
+def close_somebody(shared: Shared) -> bool:
     """Closes connections of the client that has most of them, those first that matter least. Whether there was one.
 
     What is half there or unread goes only of that client; of others, what is idle.
     """
-    now = router.now()
+    now = shared.now()
     counts: dict[str, int] = {}
-    for connection in router.connections:
+    for connection in shared.connections:
         counts[connection.origin] = counts.get(connection.origin, 0) + 1
     most = max(counts.values(), default=0)
-    closable: list[tuple[int, int, float, ClientConnection]] = []
-    for connection in router.connections:
+    closable: list[tuple[int, int, float, Holder]] = []
+    for connection in shared.connections:
         worth, count = connection.worth(now), counts[connection.origin]
         if worth < (Worth.WORK if count == most else Worth.HALF):
             closable.append((-count, worth, connection.mark, connection))
     closable.sort(key=lambda found: found[:3])
-    closing = closable[: max(1, len(router.connections) // SHARE_CLOSED)]
+    closing = closable[: max(1, len(shared.connections) // SHARE_CLOSED)]
     for _, _, _, connection in closing:
         connection.close_now()
-    router.metrics.made_way["connection"] += len(closing)
+    shared.observer.made_way("connection", len(closing))
     return bool(closing)

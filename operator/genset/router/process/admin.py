@@ -8,21 +8,17 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import httptools
 import orjson
 
-from genset.router.backends.breaker import Breaker
 from genset.router.http.callers import peer_of
 from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.origin import origin_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from genset.router.backends.backend import Backend
-    from genset.router.process.server import Router
+from genset.router.process.parts import Parts
+from genset.router.process.views import config_view, demand_view, shown_state
 
 REQUEST_BYTES = 16 * 1024  # of a head, and of what waits unread
 SLICE_BYTES = 1024  # parsed at once: a few requests
@@ -56,12 +52,13 @@ class Page:
 
 
 class AdminPort:
-    """Everything that connections to the admin port share."""
+    """Everything that connections to the admin port share. `metrics` renders the page for Prometheus."""
 
-    def __init__(self, router: Router, metrics: Callable[[], bytes]) -> None:
-        self.router = router
-        self.metrics = Page(metrics, METRICS_SECONDS, router.now)
-        self.state = Page(lambda: orjson.dumps(shown_state(router)), STATE_SECONDS, router.now)
+    def __init__(self, parts: Parts, metrics: Callable[[], bytes]) -> None:
+        self.parts = parts
+        self.connections: set[AdminConnection] = set()
+        self.metrics = Page(metrics, METRICS_SECONDS, parts.shared.now)
+        self.state = Page(lambda: orjson.dumps(shown_state(parts)), STATE_SECONDS, parts.shared.now)
 
     def connect(self) -> AdminConnection:
         return AdminConnection(self)
@@ -69,27 +66,36 @@ class AdminPort:
     def make_way(self, newcomer: AdminConnection) -> None:
         """At the bound of connections one of another is closed: of the address that has most, the one whose request, or
         silence, has lasted longest."""
-        open_ones = [connection for connection in self.router.admin_connections if not connection.closing]
+        open_ones = [connection for connection in self.connections if not connection.closing]
         if len(open_ones) <= CONNECTIONS:
             return
         counts = Counter(connection.origin for connection in open_ones)
         open_ones.remove(newcomer)
         min(open_ones, key=lambda connection: (-counts[connection.origin], connection.mark)).drop()
 
+    def expire(self, now: float) -> None:
+        """Once a second: closes what has taken too long."""
+        for connection in list(self.connections):
+            connection.expire(now)
+
+    def close(self) -> None:
+        for connection in list(self.connections):
+            connection.close()
+
     def page(self, path: bytes) -> tuple[int, bytes, bytes]:
         """Status, content type, body."""
-        router = self.router
+        parts = self.parts
         if path == b"/-/healthy":
             return 200, TEXT, b"ok\n"
         if path == b"/-/ready":
-            why_not = router.why_not_ready()
+            why_not = parts.why_not_ready()
             return 503 if why_not else 200, TEXT, (why_not or "ok").encode() + b"\n"
         if path == b"/-/config":
-            return 200, JSON, router.mask.hide(orjson.dumps(config_view(router)))
+            return 200, JSON, parts.shared.configured.mask.hide(orjson.dumps(config_view(parts)))
         if path == b"/-/state":
             return 200, JSON, self.state.body()
         if path == b"/-/demand":
-            return 200, JSON, orjson.dumps(demand_view(router))
+            return 200, JSON, orjson.dumps(demand_view(parts))
         if path == b"/metrics":
             return 200, TEXT, self.metrics.body()
         return 404, TEXT, b"unknown path\n"
@@ -100,7 +106,7 @@ class AdminConnection(asyncio.Protocol):
 
     def __init__(self, port: AdminPort) -> None:
         self._port = port
-        self._router = port.router
+        self._shared = port.parts.shared
         self._transport: Any = None
         self._parser: Any = httptools.HttpRequestParser(self)
         self._url = b""
@@ -118,13 +124,13 @@ class AdminConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self.origin = origin_of(peer_of(transport.get_extra_info("peername")))
-        self.mark = self._router.now()
-        self._router.admin_connections.add(self)
+        self.mark = self._shared.now()
+        self._port.connections.add(self)
         self._port.make_way(self)
 
     def connection_lost(self, problem: BaseException | None) -> None:
         self.closing = True
-        self._router.admin_connections.discard(self)
+        self._port.connections.discard(self)
         self._parser = None
 
     def close(self) -> None:
@@ -146,7 +152,7 @@ class AdminConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._stuck = True
-        self.mark = self._router.now()
+        self.mark = self._shared.now()
 
     def resume_writing(self) -> None:
         self._stuck = False
@@ -178,14 +184,14 @@ class AdminConnection(asyncio.Protocol):
             return
         if self._asked or self._pending or self._refused:
             self._due = True
-            self._router.loop.call_soon(self._go_on)
+            self._shared.loop.call_soon(self._go_on)
         else:
             self._transport.resume_reading()
 
     def _feed(self) -> None:
         data, self._pending = self._pending[:SLICE_BYTES], self._pending[SLICE_BYTES:]
         if not self._bytes:
-            self.mark = self._router.now()
+            self.mark = self._shared.now()
         self._bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -230,7 +236,7 @@ class AdminConnection(asyncio.Protocol):
         self._write(status, content_type, body, keep=keep, bodiless=method == b"HEAD")
 
     def _write(self, status: int, content_type: bytes, body: bytes, *, keep: bool, bodiless: bool = False) -> None:
-        self.mark = self._router.now()
+        self.mark = self._shared.now()
         self._transport.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%bcontent-length: %d\r\nconnection: %b\r\n\r\n"
             % (status, reason_phrase(status), content_type, NOSNIFF, len(body), b"keep-alive" if keep else b"close")
@@ -239,83 +245,3 @@ class AdminConnection(asyncio.Protocol):
             self._transport.write(body)
         if not keep:
             self.close()
-
-
-def config_view(router: Router) -> dict[str, Any]:
-    """What the operator compares with the configuration that it wrote, and what it tells of outages."""
-    table = router.table
-    policy = table.config.policy if table else None
-    return {
-        "hash": table.hash if table else "",
-        "credentialsHash": router.credentials_hash,
-        "generation": policy.generation if policy else 0,
-        "namespace": policy.namespace if policy else "",
-        "name": policy.name if policy else "",
-        "site": router.site.decode(),
-        "loadedAt": router.loaded_at,
-        "error": router.config_error,
-        "outages": router.outages.view(),
-        "unknown": router.outages.unknown(),
-    }
-
-
-def demand_view(router: Router) -> dict[str, Any]:
-    """Who asks for deployments that can rest. Read every second: small, and cheap while nobody waits."""
-    backends = router.table.backends.values() if router.table else ()
-    awaited = [exchange.machine.cold for exchange in router.exchanges if exchange.waits_for_waking]
-    waiting = Counter(backend.wakes for backend in awaited if backend is not None and backend.wakes is not None)
-    wakeable = [backend.wakes for backend in backends if backend.wakes]
-    return router.demands.view(router.now(), router.began, wakeable, waiting)
-
-
-def shown_state(router: Router) -> dict[str, Any]:
-    """What the router knows, without its keys. Failures are masked already, and too many to be searched each time."""
-    shown: dict[str, Any] = orjson.loads(router.mask.hide(orjson.dumps(state_view(router))))
-    for name, backend in shown["backends"].items():
-        backend["failures"] = router.failures.view(name)
-    return shown
-
-
-def state_view(router: Router) -> dict[str, Any]:
-    """What the router knows about its backends, now."""
-    now = router.now()
-    backends = router.table.backends.values() if router.table else ()
-    return {
-        "draining": router.draining,
-        "inFlight": router.gate.in_flight,
-        "queued": router.gate.queued,
-        "connections": len(router.connections),
-        "outages": router.outages.view(),
-        "accessLog": router.journal.view(),
-        "backends": {backend.name: _backend_view(backend, now) for backend in backends},
-    }
-
-
-def _backend_view(backend: Backend, now: float) -> dict[str, Any]:
-    return {
-        "kind": backend.config.kind,
-        "admits": backend.admits(now) and not backend.refusals.known,
-        "whyNot": "" if backend.admits(now) and not backend.refusals.known else backend.why_not(now),
-        "detail": "; ".join(refusal.detail for refusal in backend.refusals.all(now)),
-        "breaker": _breaker_view(backend.breaker, now),
-        "queued": len(backend.line),
-        "endpoints": [
-            {
-                "address": endpoint.name,
-                "healthy": endpoint.healthy,
-                "inFlight": endpoint.in_flight,
-                "idleConnections": len(endpoint.idle),
-                "breaker": _breaker_view(endpoint.breaker, now),
-            }
-            for endpoint in backend.endpoints
-        ],
-    }
-
-
-def _breaker_view(breaker: Breaker, now: float) -> dict[str, Any]:
-    state = breaker.view(now)
-    return {
-        "state": str(state),
-        "cause": str(breaker.cause),
-        "openForSeconds": round(max(0.0, breaker.open_until - now), 1),
-    }

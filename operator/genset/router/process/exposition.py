@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -17,10 +16,8 @@ from prometheus_client.registry import Collector
 
 from genset.router.backends.breaker import State
 from genset.router.backends.histograms import BackendNumbers, Histogram
+from genset.router.process.parts import Parts
 from genset.router.telemetry import families as genai
-
-if TYPE_CHECKING:
-    from genset.router.process.server import Router
 
 _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
@@ -28,23 +25,23 @@ _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 class RouterCollector(Collector):
     """Renders the numbers of one router."""
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def collect(self) -> Iterator[Metric]:
-        router = self._router
-        router.metrics.fold()
-        yield from genai.families(router.metrics.uses)
+        parts = self._parts
+        parts.telemetry.metrics.fold()
+        yield from genai.families(parts.telemetry.metrics.uses)
         yield from self._requests()
         yield from self._added()
         yield from self._attempts()
         yield from self._waits()
         yield from self._state()
-        yield from router.outages.metrics()
+        yield from parts.outages.metrics()
         yield from self._spans()
 
     def _requests(self) -> Iterator[Metric]:
-        metrics = self._router.metrics
+        metrics = self._parts.telemetry.metrics
         requests = CounterMetricFamily(
             "genset_router_requests",
             "Requests by route, HTTP status and word of the error vocabulary (empty: a whole answer).",
@@ -90,11 +87,11 @@ class RouterCollector(Collector):
         yield GaugeMetricFamily(
             "genset_router_log_failing",
             "1 while the access log cannot be written.",
-            value=int(bool(self._router.journal.view()["failing"])),
+            value=int(bool(self._parts.telemetry.journal.view()["failing"])),
         )
 
     def _attempts(self) -> Iterator[Metric]:
-        backends = self._router.metrics.backends
+        backends = self._parts.telemetry.metrics.backends
         attempts = CounterMetricFamily(
             "genset_router_attempts", "Upstream calls by backend and outcome.", labels=["backend", "outcome"]
         )
@@ -123,7 +120,7 @@ class RouterCollector(Collector):
         )
 
     def _added(self) -> Iterator[Metric]:
-        metrics = self._router.metrics
+        metrics = self._parts.telemetry.metrics
         added = HistogramMetricFamily(
             "genset_router_added_seconds",
             "Time in the router itself. request: from a whole request to the first byte of its first attempt, waiting for "
@@ -155,7 +152,7 @@ class RouterCollector(Collector):
             "than its share).",
             labels=["backend", "result"],
         )
-        for name, numbers in self._router.metrics.backends.items():
+        for name, numbers in self._parts.telemetry.metrics.backends.items():
             full.add_metric([name], numbers.full)
             queued.add_metric([name], numbers.queued)
             affinity.add_metric([name, "hit"], numbers.affinity_hits)
@@ -167,18 +164,19 @@ class RouterCollector(Collector):
             "genset_router_spans",
             "Spans by what became of them: exported, or lost (the collector was away, or too slow).",
             "result",
-            self._router.metrics.spans,
+            self._parts.telemetry.metrics.spans,
         )
 
     def _state(self) -> Iterator[Metric]:
-        router = self._router
-        yield GaugeMetricFamily("genset_router_in_flight", "Requests in work.", value=router.gate.in_flight)
-        yield GaugeMetricFamily("genset_router_queued", "Requests that wait for a place.", value=router.gate.queued)
-        yield GaugeMetricFamily("genset_router_connections", "Client connections.", value=len(router.connections))
+        shared, reception = self._parts.shared, self._parts.reception
+        gate, table = reception.gate, reception.table
+        yield GaugeMetricFamily("genset_router_in_flight", "Requests in work.", value=gate.in_flight)
+        yield GaugeMetricFamily("genset_router_queued", "Requests that wait for a place.", value=gate.queued)
+        yield GaugeMetricFamily("genset_router_connections", "Client connections.", value=len(shared.connections))
         yield GaugeMetricFamily(
             "genset_router_buffered_bytes",
             "Bytes held for clients: bodies and large heads in arrival and in work, what is unread, whole answers.",
-            value=router.buffered_bytes,
+            value=shared.budget.taken,
         )
         breaker = GaugeMetricFamily("genset_router_breaker_state", "0 closed, 1 half-open, 2 open.", labels=["backend"])
         endpoints = GaugeMetricFamily(
@@ -187,8 +185,8 @@ class RouterCollector(Collector):
         waiting = GaugeMetricFamily(
             "genset_router_backend_waiting", "Requests that stand in line for an endpoint, now.", labels=["backend"]
         )
-        now = router.now()
-        for name, backend in (router.table.backends if router.table else {}).items():
+        now = shared.now()
+        for name, backend in (table.backends if table is not None else {}).items():
             breaker.add_metric([name], _STATES[backend.breaker.view(now)])
             waiting.add_metric([name], len(backend.line))
             for state, wanted in (("healthy", True), ("unhealthy", False), ("unknown", None)):
@@ -215,10 +213,10 @@ def _histogram(
     return family
 
 
-def exposition(router: Router) -> Callable[[], bytes]:
+def exposition(parts: Parts) -> Callable[[], bytes]:
     """A function that renders everything in the text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(RouterCollector(router))
+    registry.register(RouterCollector(parts))
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     return lambda: generate_latest(registry)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from genset.router.routing.table import Route
-
+from genset.router.routing.route import Route
 
 TOLD_NAMES: Final = 20  # of models, in an error message
 

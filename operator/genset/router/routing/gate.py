@@ -104,7 +104,7 @@ class Gate(Generic[W]):
     def set_limits(self, limits: LimitsConfig) -> None:
         """New limits; a higher one lets waiters in."""
         self.limits = limits
-        self._places.most = limits.max_in_flight
+        self._places.resize(limits.max_in_flight)
         self._admit()
 
     def _admit(self) -> None:

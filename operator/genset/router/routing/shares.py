@@ -22,6 +22,10 @@ class Shares:
         self.taken = 0
         self._held: dict[str, int] = {}  # by whose it is; nobody who holds nothing
 
+    def resize(self, most: int) -> None:
+        """From here on there is so much of it."""
+        self.most = most
+
     def held(self, origin: str) -> int:
         return self._held.get(origin, 0)
 

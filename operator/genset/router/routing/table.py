@@ -7,59 +7,21 @@ began with.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, final
 
 import orjson
 
 from genset.router.backends.backend import Backend
-from genset.router.config import ColdStartConfig, FailoverConfig, MatchConfig, RouteConfig, RouterConfig
+from genset.router.config import RouterConfig
 from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
 from genset.router.machine.answer_room import SMALL_ANSWER_TOKENS, limit_of
 from genset.router.machine.decisions import Candidate
-from genset.router.machine.trail import Step, evidence
 from genset.router.routing.catalogue import catalogue, some_names
+from genset.router.routing.route import Route, route_of
 
 MODEL_BYTES: Final = 256  # of a model's name; a longer one is nobody's
 MODELS_KEPT: Final = 1024  # whose routes are remembered
 BYTES_PER_TOKEN: Final = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A route with its backends looked up, and whatever most requests want to know of its configuration: an attribute of a
-    model of pydantic's takes twenty times as long to read. `plain`: matches by model name alone."""
-
-    config: RouteConfig
-    name: str
-    exact: frozenset[str]
-    prefixes: tuple[str, ...]
-    any_model: bool
-    plain: bool
-    tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # with weights
-    fixed: list[Candidate] | None  # the order of every request that all can hold, where no weights change it
-    holds: int | None  # tokens that the smallest of them can hold
-    max_input_tokens: int | None
-    headers: tuple[tuple[bytes, bytes], ...]  # that must be there: names, lower case, and values
-    failover: FailoverConfig
-    total_seconds: float
-    cold_start: ColdStartConfig
-    reads_prompt: bool  # a backend's balancing wants to know how the prompt begins
-    prefix_tokens: int  # and with how many tokens, at most
-    wait_when_full: bool
-
-    def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether all conditions hold. Header names are lower case."""
-        if not (self.any_model or model in self.exact or model.startswith(self.prefixes or ("\0",))):
-            return False
-        if self.plain:
-            return True
-        if self.max_input_tokens is not None and tokens > self.max_input_tokens:
-            return False
-        for name, value in self.headers:  # noqa: SIM110 (few routes have one)
-            if headers.get(name) != value:
-                return False
-        return True
 
 
 @final
@@ -81,7 +43,7 @@ class Table:
         self.config = config
         self.backends = dict(backends)
         self.hash = config_hash
-        self.routes = tuple(_route(route, backends) for route in config.routes)
+        self.routes = tuple(route_of(route, backends) for route in config.routes)
         self._by_model: dict[str, tuple[Route, ...]] = {}
         self.models = tuple(
             dict.fromkeys(m for route in config.routes for m in route.match.models if not m.endswith("*"))
@@ -125,40 +87,6 @@ def is_too_long(model: str) -> bool:
     """Whether a model's name is longer than any that is looked up."""
     size = len(model)
     return size > MODEL_BYTES or (4 * size > MODEL_BYTES and len(model.encode()) > MODEL_BYTES)
-
-
-def _route(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
-    match: MatchConfig = config.match
-    exact = frozenset(m for m in match.models if not m.endswith("*"))
-    prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))
-    tiers = tuple(
-        tuple((_candidate(backends[b.backend], index), b.weight) for b in tier)
-        for index, tier in enumerate(tier for tier in config.tiers if tier)
-    )
-    contexts = [c.backend.context_tokens for tier in tiers for c, _ in tier if c.backend.context_tokens is not None]
-    return Route(
-        config=config,
-        name=config.name,
-        exact=exact,
-        prefixes=prefixes,
-        any_model=not match.models or "" in prefixes,
-        plain=match.max_input_tokens is None and not match.headers,
-        tiers=tiers,
-        max_input_tokens=match.max_input_tokens,
-        headers=tuple((header.name.lower().encode(), header.value.encode()) for header in match.headers),
-        failover=config.failover,
-        total_seconds=config.failover.total_seconds,
-        cold_start=config.cold_start,
-        fixed=[tier[0][0] for tier in tiers] if tiers and all(len(tier) == 1 for tier in tiers) else None,
-        holds=min(contexts, default=None),
-        reads_prompt=any(candidate.backend.prefix_tokens for tier in tiers for candidate, _ in tier),
-        prefix_tokens=max((c.backend.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),
-        wait_when_full=config.when_full == "Wait",
-    )
-
-
-def _candidate(backend: Backend, tier: int) -> Candidate:
-    return Candidate(backend, tier, evidence(backend.name, tier, "", [Step(backend.name)]))
 
 
 def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) -> Plan | ErrorAnswer:

@@ -1,0 +1,196 @@
+"""Takes whole requests: answers what needs no backend, finds the route of the others, and a place for each."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, final
+
+from genset.router.backends.balance.prompt import beginning_of
+from genset.router.backends.mask import Mask
+from genset.router.config import LimitsConfig
+from genset.router.dialects.openai.api import PATHS, Api
+from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
+from genset.router.exchange.exchange import Exchange
+from genset.router.exchange.local_answers import LocalAnswer
+from genset.router.exchange.record import Record
+from genset.router.http import bodies
+from genset.router.http import trace_context as context
+from genset.router.http.downstream import ClientConnection
+from genset.router.http.request import DEADLINE_HEADER, Request, patience
+from genset.router.http.request_id import request_id
+from genset.router.machine.machine import RequestMachine
+from genset.router.routing.gate import ROUTER_FULL, Gate
+from genset.router.routing.hops import HOPS_HEADER, refusal
+from genset.router.routing.table import Plan, Table, answer_tokens, estimate_tokens
+from genset.router.shared import Observer, Shared
+
+
+class RequestObserver(Observer):
+    """What hears of all requests: metrics, the access log and traces stand behind it.
+
+    `unlogged` says why requests must be refused for want of a log; empty if they need not.
+    """
+
+    @property
+    @abstractmethod
+    def unlogged(self) -> str: ...
+
+    @abstractmethod
+    def began(self, record: Record, mask: Mask) -> None:
+        """A request that names a model has arrived. `mask` hides the router's own keys."""
+
+    @abstractmethod
+    def finished(self, record: Record, now: float) -> None:
+        """Such a request has ended."""
+
+
+@final
+class Reception:
+    """`table` is None until the first configuration was taken; `problem` says why the last one was not, if it was not.
+
+    `chance` is uniform in [0, 1).
+    """
+
+    __slots__ = ("_chance", "_finished", "_observer", "_shared", "exchanges", "gate", "problem", "table")
+
+    def __init__(self, shared: Shared, observer: RequestObserver, chance: Callable[[], float]) -> None:
+        self._shared = shared
+        self._observer = observer
+        self._chance = chance
+        self._finished = self.finished  # made once
+        self.table: Table | None = None
+        self.problem: str | None = None
+        self.exchanges: set[Exchange] = set()
+        self.gate: Gate[Exchange] = Gate(Exchange.begin, lambda then: shared.loop.call_soon(then), self._evict)
+
+    def take(self, table: Table, limits: LimitsConfig) -> None:
+        """Follows a configuration."""
+        self.table = table
+        self.problem = None
+        self.gate.set_limits(limits)
+
+    def reject(self, problem: str) -> None:
+        """A configuration was not taken; the table in force stays."""
+        self.problem = problem
+
+    def why_not_ready(self) -> str:
+        """Why requests cannot be served; empty if they can."""
+        if self._shared.draining:
+            return "draining"
+        if self.table is None:
+            return f"no configuration: {self.problem}"
+        return self._observer.unlogged
+
+    def receive(self, client: ClientConnection, request: Request) -> None:
+        """One whole request."""
+        identity = request_id(request.headers.get(b"x-request-id"))
+        api = PATHS.get(request.path)
+        table, unlogged = self.table, self._observer.unlogged
+        if unlogged:
+            answer = error("router_log_unavailable", unlogged, retry_after=BROKEN_SECONDS)
+        elif api is None or request.method != b"POST":
+            known = table.catalogue if table is not None else {}
+            LocalAnswer(self._shared, client, request, identity).other(known, self.why_not_ready())
+            return
+        elif table is None:
+            why = f"no configuration yet: {self.problem}"
+            answer = error("router_not_configured", why, retry_after=UNCONFIGURED_SECONDS)
+        else:
+            parsed: Any = client.unpack(request) if request.coding else None
+            if parsed is None:
+                parsed = bodies.parsed(request.body, self._shared.configured.room_bytes, self._shared.budget.taken)
+            if not isinstance(parsed, ErrorAnswer):
+                model = parsed.get("model") if isinstance(parsed, dict) else None
+                if isinstance(model, str) and model:
+                    self._begin(client, request, identity, api, parsed, model, table)
+                    return
+                parsed = error("caller_missing_model", "the body must be a JSON object with a model name in `model`")
+            answer = parsed
+        LocalAnswer(self._shared, client, request, identity).error(answer)
+
+    def _begin(
+        self,
+        client: ClientConnection,
+        request: Request,
+        identity: bytes,
+        api: Api,
+        parsed: dict[str, Any],
+        model: str,
+        table: Table,
+    ) -> None:
+        """A request that names a model: from here on it has a record, and an answer of its exchange."""
+        shared, headers = self._shared, request.headers
+        configured = shared.configured
+        now = shared.now()
+        stream = api.streams and parsed.get("stream") is True
+        record = Record(identity, client.address, headers, api.asked, api.operation, model, now, stream=stream)
+        exchange = Exchange(shared, client, request, api, parsed, record, self._finished)
+        client.begin(exchange)
+        self.exchanges.add(exchange)
+        if model in table.named:
+            record.named = model
+        record.trace = context.take(headers)
+        self._observer.began(record, configured.mask)
+        tokens = estimate_tokens(parsed)
+        looped = refusal(headers.get(HOPS_HEADER), configured.site)
+        plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance)
+        if isinstance(plan, ErrorAnswer):
+            exchange.answer_error(plan)
+            return
+        record.route = plan.route.name
+        record.routed = self._machine(plan, record, request, api, parsed, tokens)
+        exchange.placed = record.placed = True
+        if not self.gate.enter(exchange, now, request.payer):
+            exchange.placed = record.placed = False
+            exchange.answer_error(ROUTER_FULL)
+        exchange.forget_tree()
+
+    def _machine(
+        self, plan: Plan, record: Record, request: Request, api: Api, parsed: dict[str, Any], tokens: int
+    ) -> RequestMachine:
+        route = plan.route
+        machine = RequestMachine(
+            plan.candidates,
+            route.failover,
+            record.received + patience(request.headers.get(DEADLINE_HEADER), route.total_seconds),
+            stream=record.stream,
+            input_tokens=tokens,
+            random=self._chance,
+            skipped=plan.skipped,
+            cold_start=route.cold_start,
+        )
+        machine.origin = request.payer
+        machine.body = request.body
+        machine.path = api.path
+        if route.reads_prompt:
+            machine.prompt = beginning_of(parsed, route.prefix_tokens)
+        if route.wait_when_full:
+            machine.wait_when_full = True
+        return machine
+
+    def finished(self, exchange: Exchange, now: float) -> None:
+        """The exchange has ended: frees its place, and tells of it."""
+        self.exchanges.discard(exchange)
+        self._observer.finished(exchange.record, now)
+        self._leave(exchange)
+
+    def abandon(self, exchange: Exchange) -> None:
+        """The exchange could not be ended in any other way: its client is cut off."""
+        self.exchanges.discard(exchange)
+        exchange.abandon()
+        self._leave(exchange)
+
+    def stood_still(self, seconds: float) -> None:
+        """The clock skipped them; how long a request took its client did not."""
+        for exchange in self.exchanges:
+            exchange.record.stood_still(seconds)
+
+    def _leave(self, exchange: Exchange) -> None:
+        if exchange.placed:
+            exchange.placed = False
+            self.gate.leave(exchange, exchange.request.payer)
+
+    def _evict(self, exchange: Exchange) -> None:
+        self._observer.made_way("line", 1)
+        exchange.give_up(ROUTER_FULL)

@@ -1,0 +1,51 @@
+"""What a router is made of: everything that its admin port, its metrics and its sweep look at."""
+
+from __future__ import annotations
+
+from typing import final
+
+from genset.router.backends.demand import Demands
+from genset.router.exchange.reception import Reception
+from genset.router.shared import Shared
+from genset.router.telemetry.observer import Telemetry
+from genset.router.watch.outage_watch import OutageWatch
+
+
+@final
+class Parts:
+    """`credentials_hash` and `loaded_at` (RFC 3339) are those of the configuration in force; empty until there is one.
+
+    `began` is when the process began, by the router's clock.
+    """
+
+    __slots__ = (
+        "began",
+        "credentials_hash",
+        "demands",
+        "listening",
+        "loaded_at",
+        "outages",
+        "reception",
+        "shared",
+        "telemetry",
+    )
+
+    def __init__(self, shared: Shared, reception: Reception, telemetry: Telemetry, outages: OutageWatch) -> None:
+        self.shared = shared
+        self.reception = reception
+        self.telemetry = telemetry
+        self.outages = outages
+        self.demands = Demands()
+        self.credentials_hash = ""
+        self.loaded_at = ""
+        self.began = shared.now()
+        self.listening = False
+
+    def why_not_ready(self) -> str:
+        """Why the router takes no clients; empty if it does."""
+        return self.reception.why_not_ready() or ("" if self.listening else "starting")
+
+    def taken(self, credentials_hash: str, at: str) -> None:
+        """A configuration has been taken."""
+        self.credentials_hash = credentials_hash
+        self.loaded_at = at

@@ -1,0 +1,98 @@
+"""The pages of the admin port that are JSON: what the router has loaded, what it knows of its backends, who waits for whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import Breaker
+from genset.router.process.parts import Parts
+
+
+def config_view(parts: Parts) -> dict[str, Any]:
+    """What the operator compares with the configuration that it wrote, and what it tells of outages."""
+    table = parts.reception.table
+    policy = table.config.policy if table else None
+    return {
+        "hash": table.hash if table else "",
+        "credentialsHash": parts.credentials_hash,
+        "generation": policy.generation if policy else 0,
+        "namespace": policy.namespace if policy else "",
+        "name": policy.name if policy else "",
+        "site": parts.shared.configured.site.decode(),
+        "loadedAt": parts.loaded_at,
+        "error": parts.reception.problem,
+        "outages": parts.outages.view(),
+        "unknown": parts.outages.unknown(),
+    }
+
+
+def demand_view(parts: Parts) -> dict[str, Any]:
+    """Who asks for deployments that can rest. Read every second: small, and cheap while nobody waits."""
+    backends = _backends(parts)
+    awaited = [exchange.machine.cold for exchange in parts.reception.exchanges if exchange.waits_for_waking]
+    waiting = Counter(backend.wakes for backend in awaited if backend is not None and backend.wakes is not None)
+    wakeable = [backend.wakes for backend in backends if backend.wakes]
+    return parts.demands.view(parts.shared.now(), parts.began, wakeable, waiting)
+
+
+def shown_state(parts: Parts) -> dict[str, Any]:
+    """What the router knows, without its keys. Failures are masked already, and too many to be searched each time."""
+    shown: dict[str, Any] = orjson.loads(parts.shared.configured.mask.hide(orjson.dumps(state_view(parts))))
+    for name, backend in shown["backends"].items():
+        backend["failures"] = parts.shared.failures.view(name)
+    return shown
+
+
+def state_view(parts: Parts) -> dict[str, Any]:
+    """What the router knows about its backends, now."""
+    now = parts.shared.now()
+    backends = _backends(parts)
+    return {
+        "draining": parts.shared.draining,
+        "inFlight": parts.reception.gate.in_flight,
+        "queued": parts.reception.gate.queued,
+        "connections": len(parts.shared.connections),
+        "outages": parts.outages.view(),
+        "accessLog": parts.telemetry.journal.view(),
+        "backends": {backend.name: _backend_view(backend, now) for backend in backends},
+    }
+
+
+def _backend_view(backend: Backend, now: float) -> dict[str, Any]:
+    return {
+        "kind": backend.config.kind,
+        "admits": backend.admits(now) and not backend.refusals.known,
+        "whyNot": "" if backend.admits(now) and not backend.refusals.known else backend.why_not(now),
+        "detail": "; ".join(refusal.detail for refusal in backend.refusals.all(now)),
+        "breaker": _breaker_view(backend.breaker, now),
+        "queued": len(backend.line),
+        "endpoints": [
+            {
+                "address": endpoint.name,
+                "healthy": endpoint.healthy,
+                "inFlight": endpoint.in_flight,
+                "idleConnections": len(endpoint.idle),
+                "breaker": _breaker_view(endpoint.breaker, now),
+            }
+            for endpoint in backend.endpoints
+        ],
+    }
+
+
+def _breaker_view(breaker: Breaker, now: float) -> dict[str, Any]:
+    state = breaker.view(now)
+    return {
+        "state": str(state),
+        "cause": str(breaker.cause),
+        "openForSeconds": round(max(0.0, breaker.open_until - now), 1),
+    }
+
+
+def _backends(parts: Parts) -> Iterable[Backend]:
+    table = parts.reception.table
+    return table.backends.values() if table is not None else ()

@@ -1,0 +1,80 @@
+"""Tells metrics, access log and traces of requests: the one place that knows all three."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from genset.router.backends.mask import Mask
+from genset.router.errors import ErrorAnswer
+from genset.router.exchange.reception import RequestObserver
+from genset.router.exchange.record import Record
+from genset.router.telemetry.journal import Journal
+from genset.router.telemetry.metrics import Metrics
+from genset.router.telemetry.wanted import Traces
+
+
+@final
+class Telemetry(RequestObserver):
+    """What is kept and told of the requests of one router."""
+
+    __slots__ = ("journal", "metrics", "traces")
+
+    def __init__(self, metrics: Metrics, journal: Journal, traces: Traces) -> None:
+        self.metrics = metrics
+        self.journal = journal
+        self.traces = traces
+
+    @property
+    def unlogged(self) -> str:
+        return self.journal.unlogged
+
+    def began(self, record: Record, mask: Mask) -> None:
+        tracing = self.traces.tracing
+        if tracing is not None:
+            tracing.begin(record, mask)
+
+    def finished(self, record: Record, now: float) -> None:
+        self.metrics.finished(record, now)
+        self.journal.ended(record, now)
+        if record.span is not None:
+            record.span.end(record, now)
+
+    def refused(
+        self, peer: str, headers: Mapping[bytes, bytes], identity: bytes, asked: str, answer: ErrorAnswer
+    ) -> None:
+        self.metrics.refused[answer.kind.word] += 1
+        self.journal.told(peer, headers, identity, asked, answer.status, answer)
+
+    def told(
+        self,
+        peer: str,
+        headers: Mapping[bytes, bytes],
+        identity: bytes,
+        asked: str,
+        status: int,
+        answer: ErrorAnswer | None,
+    ) -> None:
+        if answer is not None:
+            self.metrics.answered("", status, answer.kind.word)
+        self.journal.told(peer, headers, identity, asked, status, answer)
+
+    def failed(self, record: Record, answer: ErrorAnswer) -> None:
+        """The router failed with a request, and could not even end it as it ends others."""
+        self.metrics.answered(record.route, answer.status, answer.kind.word)
+        self.journal.told(record.peer, record.headers, record.identity, record.asked, answer.status, answer)
+
+    def flush(self) -> None:
+        """Ten times a second."""
+        self.metrics.log_lines_dropped += self.journal.flush()
+
+    def made_way(self, what: str, count: int) -> None:
+        self.metrics.made_way[what] += count
+
+    def continued(self, outcome: str) -> None:
+        self.metrics.continuations[outcome] += 1
+
+    async def close(self) -> None:
+        """Sends and writes what is left."""
+        await self.traces.close()
+        self.journal.close()
