@@ -24,15 +24,30 @@ def cloud(bound: int | None = None, name: str = "cloud", **balancing: Any) -> Ba
 class FakeWire:
     """Stands in for the exchange: does what is decided, remembers that it was woken."""
 
-    def __init__(self, *backends: Backend, tiers: list[int] | None = None, wait: bool = False, **more: Any) -> None:
-        deadline = more.pop("deadline", 600.0)
+    def __init__(
+        self,
+        *backends: Backend,
+        tiers: list[int] | None = None,
+        wait: bool = False,
+        deadline: float = 600.0,
+        origin: str = "",
+        prompt: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
         placed = zip(backends, tiers or range(len(backends)), strict=True)
         candidates = [Candidate(backend, tier, b"") for backend, tier in placed]
         self.machine = RequestMachine(
-            candidates, FailoverConfig(**more), deadline, stream=True, input_tokens=10, random=lambda: 0.5
+            candidates,
+            FailoverConfig(**more),
+            deadline,
+            stream=True,
+            input_tokens=10,
+            random=lambda: 0.5,
+            origin=origin,
+            prompt=prompt,
+            wait_when_full=wait,
         )
-        self.machine.wait_when_full = wait
-        self.machine.woken = self._woken
+        self.machine.when_free(self._woken)
         self.endpoint: Endpoint | None = None
         self.woken = False
         self.decision: Any = None

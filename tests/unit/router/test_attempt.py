@@ -179,7 +179,7 @@ def test_a_cloud_has_its_own_deadlines_and_a_route_overrides_them() -> None:
 def test_an_answer_that_is_no_stream_has_only_the_requests_deadline() -> None:
     one = machine(cloud(), stream=False, deadline=100.0)
     one.begin(0.0)
-    one.sent(0.0)
+    one.sent(0.0, streams=False)
     assert one.expired(99.0) is None and one.expired(100.0) is not None
     decision = one.failed(100.0, fail(Outcome.TOO_LATE))
     assert isinstance(decision, Answer) and decision.answer.kind.word == "router_deadline"
@@ -208,7 +208,7 @@ def test_whose_fault_it_is_that_the_requests_time_is_over(row: str) -> None:
         one = machine(backend, stream=stream, tokens=tokens, deadline=3.0, **settings)
         if not isinstance(one.begin(0.0), Try):
             break
-        one.sent(0.0)
+        one.sent(0.0, streams=stream)
         assert one.expired(2.9) is None
         late = one.expired(3.0)
         assert late is not None and late.outcome is expected

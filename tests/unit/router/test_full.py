@@ -219,8 +219,7 @@ def test_prompts_keep_to_their_endpoints() -> None:
     chosen: dict[str, set[str]] = {}
     for turn in range(6):
         for customer in ("a", "b", "c", "d", "e"):
-            one = FakeWire(backend)
-            one.machine.prompt = {"messages": [{"role": "user", "content": f"I am {customer}"}]}
+            one = FakeWire(backend, prompt={"messages": [{"role": "user", "content": f"I am {customer}"}]})
             assert one.begin(float(turn)) == "house" and one.endpoint is not None
             chosen.setdefault(customer, set()).add(one.endpoint.name)
             one.done(float(turn))

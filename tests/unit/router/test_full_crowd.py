@@ -34,8 +34,7 @@ class Crowd(RuleBasedStateMachine):
 
     @rule(origin=st.sampled_from("aab"))
     def arrive(self, origin: str) -> None:
-        wire = FakeWire(*self.backends, wait=self.wait, deadline=self.now + 60)
-        wire.machine.origin = origin
+        wire = FakeWire(*self.backends, wait=self.wait, deadline=self.now + 60, origin=origin)
         self.wires.append(wire)
         waiting = {backend.name for backend in self.backends if backend.line and backend.is_full(self.now)}
         went = wire.begin(self.now)

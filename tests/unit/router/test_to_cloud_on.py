@@ -145,8 +145,7 @@ def test_a_slow_house_is_waited_for_where_no_cloud_may_follow(words: tuple[str, 
 
 def test_a_cloud_that_refuses_is_nobody_else() -> None:
     away = cloud()
-    one = machine(house(), away)
-    one.path = "/chat/completions"
+    one = machine(house(), away, path="/chat/completions")
     away.failed(away.endpoints[0], Failure(Outcome.AUTH, "answered 401", 401), 0.0, 0.0, False)
     one.begin(0.0)
     one.sent(0.0)

@@ -102,7 +102,7 @@ class Exchange(Calling):
         elif isinstance(decision, Wait):
             if self._waiting is None:
                 self._waits_since = self.router.now()
-                self.machine.woken = self._wake_soon
+                self.machine.when_free(self._wake_soon)
             self._waiting = decision
         elif isinstance(decision, Answer):
             self.answer_error(decision.answer)

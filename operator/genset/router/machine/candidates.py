@@ -53,6 +53,7 @@ class Selection:
         "_spent",
         "_token",
         "_tried",
+        "_woken",
         "attempts",
         "candidate",
         "candidates",
@@ -70,7 +71,6 @@ class Selection:
         "stories",
         "trail",
         "wait_when_full",
-        "woken",
     )
 
     def __init__(
@@ -80,6 +80,10 @@ class Selection:
         deadline: float,
         skipped: str,
         cold_start: ColdStartConfig,
+        origin: str,
+        path: str,
+        prompt: Mapping[str, Any] | None,
+        wait_when_full: bool,
     ) -> None:
         self.candidates = candidates
         self.settings = settings
@@ -90,15 +94,15 @@ class Selection:
         self.phase = Phase.SELECT
         self.reason = skipped  # why the first tier did not answer
         self.last_failure: Failure | None = None
-        self.origin = ""  # whose request it is, as lines and suspicions know him
-        self.path = ""  # of the API, behind the version segment: a backend may refuse one and serve another
+        self.origin = origin  # whose request it is, as lines and suspicions know him
+        self.path = path  # of the API, behind the version segment: a backend may refuse one and serve another
         self.trail: list[Step] = []
         self.stories: list[str] = []  # what attempts came to, in words; written by the wire, which masks them
         self.continuing = False  # the client has a part of the answer; candidates are asked to write on
         self.cold: Backend | None = None  # at rest: a Wait is for its waking
-        self.prompt: Mapping[str, Any] | None = None  # the request, where a backend's balancing reads its prompt
-        self.wait_when_full = False  # for a place in a tier, before the next tier is asked
-        self.woken: Callable[[], None] | None = None  # what the wire wants to hear of a free place
+        self.prompt = prompt  # the request, where a backend's balancing reads its prompt
+        self.wait_when_full = wait_when_full  # for a place in a tier, before the next tier is asked
+        self._woken: Callable[[], None] | None = None
         self._cold_start = cold_start
         self._cold_until: float | None = None  # when the wait for backends at rest is over
         self._lines: dict[Backend, float] | None = None  # full backends, and until when a place is waited for
@@ -203,10 +207,14 @@ class Selection:
     def _key(self, backend: Backend) -> int | None:
         return prompt_key(self.prompt, backend.prefix_tokens) if self.prompt and backend.prefix_tokens else None
 
+    def when_free(self, wake: Callable[[], None]) -> None:
+        """Says whom to tell that a place is free. He must not act before the one who frees it has returned."""
+        self._woken = wake
+
     def wake(self) -> None:
         """The first in line, this request, is told that a place is free."""
-        if self.woken is not None:
-            self.woken()
+        if self._woken is not None:
+            self._woken()
 
     def _holds(self, now: float) -> bool:
         """Whether the route has a request wait for a backend at rest although a later tier might answer."""

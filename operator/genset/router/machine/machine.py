@@ -17,8 +17,8 @@ has, and giving up means an error inside the stream. Per stream chunk the machin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import SHORT_RETRY_AFTER_SECONDS
@@ -53,6 +53,7 @@ class RequestMachine(Selection):
 
     __slots__ = (
         "_allowance",
+        "_bound_at",
         "_finish_seconds",
         "_late",
         "_most_attempts",
@@ -62,7 +63,6 @@ class RequestMachine(Selection):
         "_testimony",
         "_wrote_on",
         "body",
-        "bound_at",
         "continuations",
         "heard",
         "input_tokens",
@@ -82,16 +82,21 @@ class RequestMachine(Selection):
         random: Callable[[], float],
         skipped: str = "",
         cold_start: ColdStartConfig = _BRIDGE,
+        origin: str = "",
+        path: str = "",
+        body: bytes = b"",
+        prompt: Mapping[str, Any] | None = None,
+        wait_when_full: bool = False,
     ) -> None:
-        super().__init__(candidates, settings, deadline, skipped, cold_start)
+        super().__init__(candidates, settings, deadline, skipped, cold_start, origin, path, prompt, wait_when_full)
         self.stream = stream
         self.input_tokens = input_tokens
         self.continuations = 0
         self.last = 0.0  # when the upstream last sent an event; written by the wire
         self.heard = 0.0  # when it last gave another sign of life, since the first token
-        self.bound_at = -1.0  # `last` of a stall after which nobody else can write on; written by the wire
+        self._bound_at = -1.0  # `last` of a stall after which nobody else can write on
         self.stall = 0.0
-        self.body = b""  # as it arrived; empty: what is met counts as seen by the router itself
+        self.body = body  # as it arrived; empty: what is met counts as seen by the router itself
         self._testimony: Testimony | None = None  # most requests meet no failure
         self._streams = stream  # what the client gets; `stream` is what the upstream sends
         self._allowance = math.inf  # for the first token, from the request or the last sign of life
@@ -247,7 +252,7 @@ class RequestMachine(Selection):
             return False
         begun = self._streams and self.phase == Phase.COMMIT
         if begun and (
-            not settings.continue_streams or self.continuations >= MOST_CONTINUATIONS or self.last == self.bound_at
+            not settings.continue_streams or self.continuations >= MOST_CONTINUATIONS or self.last == self._bound_at
         ):
             return False
         candidate, _ = self._current()
@@ -297,11 +302,15 @@ class RequestMachine(Selection):
 
     # Events
 
-    def sent(self, now: float) -> None:
-        """The request is on its way: HEADERS. Only a stream tells of a first token; other answers take their time."""
+    def sent(self, now: float, *, streams: bool = True) -> None:
+        """The request is on its way: HEADERS. Only a stream tells of a first token; other answers take their time.
+
+        `streams`: whether the upstream was asked for a stream, whatever the client gets.
+        """
         self.phase = Phase.HEADERS
         self._sent_at = now
-        if self.stream:
+        self.stream = streams
+        if streams:
             candidate, _ = self._current()
             limit = self.settings.first_token_seconds
             self._allowance = limit if limit is not None else candidate.backend.first_token_seconds(self.input_tokens)
@@ -358,6 +367,10 @@ class RequestMachine(Selection):
         """More of the answer has come after its finish_reason: COMMIT again."""
         self.phase = Phase.COMMIT
         self.last = now
+
+    def is_bound(self) -> None:
+        """Nobody else can write on the answer that stalls, as far as it has come: it is waited for."""
+        self._bound_at = self.last
 
     def rests(self, now: float) -> None:
         """The client takes nothing, so nothing is asked of the upstream: its silence does not count."""

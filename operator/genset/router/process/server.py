@@ -374,7 +374,7 @@ class Router:
             return
         route = plan.route
         record.route = route.name
-        record.routed = machine = RequestMachine(
+        record.routed = RequestMachine(
             plan.candidates,
             route.failover,
             now + patience(headers.get(DEADLINE_HEADER), route.total_seconds),
@@ -383,14 +383,12 @@ class Router:
             random=self._chance,
             skipped=plan.skipped,
             cold_start=route.cold_start,
+            origin=request.payer,
+            path=api.path,
+            body=request.body,
+            prompt=beginning_of(parsed, route.prefix_tokens) if route.reads_prompt else None,
+            wait_when_full=route.wait_when_full,
         )
-        machine.origin = request.payer
-        machine.body = request.body
-        machine.path = api.path
-        if route.reads_prompt:
-            machine.prompt = beginning_of(parsed, route.prefix_tokens)
-        if route.wait_when_full:
-            machine.wait_when_full = True
         exchange.placed = record.placed = True
         if not self.gate.enter(exchange, now, request.payer):
             exchange.placed = record.placed = False
