@@ -9,7 +9,7 @@ import pytest
 from genset.router.backends.breaker import State
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Answer, Interrupt, Try
-from genset.router.machine.machine import LIFE_MOST_SECONDS
+from genset.router.machine.patience import LIFE_MOST_SECONDS
 from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
 

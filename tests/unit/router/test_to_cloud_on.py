@@ -39,6 +39,7 @@ def goes_to_the_cloud(outcome: Outcome, status: int, words: set[str]) -> bool:
     one = machine(house(), cloud(), to_cloud_on=tuple(words))
     decision = one.begin(0.0)
     while isinstance(decision, Try) and decision.candidate.backend.local:
+        one.connecting()
         one.sent(0.0)
         decision = one.failed(0.0, Failure(outcome, "met", status))
     return isinstance(decision, Try)
@@ -90,6 +91,7 @@ def test_an_open_breaker_bars_what_its_failures_barred(outcome: Outcome, status:
             one = machine(near, cloud(), to_cloud_on=tuple(words))
             decision = one.begin(float(now))
             while isinstance(decision, Try) and decision.candidate.backend is near:
+                one.connecting()
                 one.sent(float(now))
                 decision = one.failed(float(now), Failure(outcome, "met", status))
             assert isinstance(decision, Try) is (word in words), f"request {now}"

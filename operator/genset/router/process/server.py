@@ -388,6 +388,7 @@ class Router:
             body=request.body,
             prompt=beginning_of(parsed, route.prefix_tokens) if route.reads_prompt else None,
             wait_when_full=route.wait_when_full,
+            timeouts=self._options.timeouts,
         )
         exchange.placed = record.placed = True
         if not self.gate.enter(exchange, now, request.payer):
