@@ -14,6 +14,7 @@ from typing import Any
 
 from genset.router.exchange.exchange import Exchange
 from genset.router.http.upstream import UpstreamConnection
+from genset.router.machine.patience import DEFAULT, Timeouts
 from genset.router.process.admin import AdminConnection
 from genset.router.process.reload import FolderSource
 from genset.router.process.server import Router, ServerOptions
@@ -82,6 +83,7 @@ class RunningRouter:
         drain_grace: float = 0.0,
         log: Path | None = None,
         environment: dict[str, str] | None = None,
+        timeouts: Timeouts = DEFAULT,
     ) -> None:
         self.config_dir = folder / "config"
         self.credentials_dir = folder / "credentials"
@@ -92,7 +94,12 @@ class RunningRouter:
             (self.credentials_dir / name).write_bytes(data)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
         options = ServerOptions(
-            ("127.0.0.1", 0), ("127.0.0.1", 0), drain_grace, descriptor, environment=environment or {}
+            ("127.0.0.1", 0),
+            ("127.0.0.1", 0),
+            drain_grace,
+            descriptor,
+            environment=environment or {},
+            timeouts=timeouts,
         )
         self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.machine import machine as attempt
+from genset.router.machine.patience import Timeouts
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import steps
 from testbed.upstream.client import Response, chat
@@ -201,16 +201,14 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("name", FAULTS)
-async def test_what_a_client_sees_of_each_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, stream: bool
-) -> None:
+async def test_what_a_client_sees_of_each_fault(tmp_path: Path, name: str, stream: bool) -> None:
     fault = FAULTS[name]
-    monkeypatch.setattr(attempt, "USAGE_SECONDS", 1.0)
+    timeouts = Timeouts(usage=1.0)
     log = tmp_path / "log"
     async with contextlib.AsyncExitStack() as stack:
         backends, files = await _backends(stack, fault)
         content = config(*backends, failover=fault.failover)
-        router = await stack.enter_async_context(RunningRouter(tmp_path, content, files, log=log))
+        router = await stack.enter_async_context(RunningRouter(tmp_path, content, files, log=log, timeouts=timeouts))
         for _ in range(fault.requests):
             async with asyncio.timeout(fault.seconds):
                 answer = await router.ask(chat(stream=stream, padding="x" * 200_000))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from genset.router.machine import machine as attempt
+from genset.router.machine.patience import Timeouts
 from testbed.router import RunningRouter, cloud, config
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
@@ -190,14 +190,13 @@ async def test_a_long_prompts_ids_may_come_first(tmp_path: Path, stream: bool) -
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_comments_behind_an_answer_do_not_extend_the_wait(
-    tmp_path: Path, stream: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_comments_behind_an_answer_do_not_extend_the_wait(tmp_path: Path, stream: bool) -> None:
     """A server that only says that it is there will say so for ever. The silence is counted from the last event."""
-    monkeypatch.setattr(attempt, "FINISH_SECONDS", 0.4)
-    monkeypatch.setattr(attempt, "USAGE_SECONDS", 0.4)
-    answer = await ask(tmp_path, chat(stream), [streams(d("a"), FINISH, *[0.1, b": k\n\n"] * 12, USAGE, DONE)])
+    timeouts = Timeouts(finish=0.4, usage=0.4)
+    comments = streams(d("a"), FINISH, *[0.1, b": k\n\n"] * 12, USAGE, DONE)
+    answer = await ask(tmp_path, chat(stream), [comments], timeouts=timeouts)
     assert answer.complete and answer.text == "a" and answer.usage is None
     empty = event([{"index": 0, "delta": {}, "finish_reason": None}])
-    answer = await ask(tmp_path, chat(stream), [streams(d("a"), FINISH, *[0.2, empty] * 4, USAGE, DONE)])
+    events = streams(d("a"), FINISH, *[0.2, empty] * 4, USAGE, DONE)
+    answer = await ask(tmp_path, chat(stream), [events], timeouts=timeouts)
     assert answer.complete and answer.usage == USAGE_COUNTS, "events do"

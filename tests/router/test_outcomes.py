@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genset.router.machine import machine as attempt
+from genset.router.machine.patience import FINISH_SECONDS, USAGE_SECONDS, Timeouts
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import steps
 from testbed.upstream.client import chat
@@ -295,13 +295,12 @@ async def test_a_missing_end_after_the_finish_reason_is_supplied(tmp_path: Path,
         assert answer.complete and fault(answer.text, 10) is None, answer
 
 
-async def test_silence_after_the_finish_reason_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (attempt.FINISH_SECONDS, attempt.USAGE_SECONDS) == (5.0, 10.0)
-    monkeypatch.setattr(attempt, "USAGE_SECONDS", 2.0)
+async def test_silence_after_the_finish_reason_is_waited_for(tmp_path: Path) -> None:
+    assert (FINISH_SECONDS, USAGE_SECONDS) == (5.0, 10.0)
     finish = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     default = Answer(brk=Break("stall", after_chunks=10, send=finish))
     async with ScriptedUpstream(default=default) as local:
-        async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
+        async with RunningRouter(tmp_path, config(house(local.base_url)), timeouts=Timeouts(usage=2.0)) as router:
             began = time.monotonic()
             answer = await router.ask(chat())
             assert 1.8 < time.monotonic() - began < 3.5

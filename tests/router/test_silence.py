@@ -14,7 +14,7 @@ import pytest
 
 from genset.router.backends import backend
 from genset.router.exchange import exchange
-from genset.router.machine import machine as attempt
+from genset.router.machine.patience import Timeouts
 from testbed.router import RunningRouter, cloud, config, house
 from testbed.upstream.client import chat, raw
 from testbed.upstream.counting import fault
@@ -31,10 +31,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "STALL_CLOUD_SECONDS", 0.5)
     monkeypatch.setattr(exchange, "WORKING_SECONDS", 0.33)
     monkeypatch.setattr(exchange, "COMMENT_SECONDS", 0.16)
-    monkeypatch.setattr(attempt, "LIFE_MOST_SECONDS", 4.0)
 
 
 pytestmark = pytest.mark.usefixtures("quick")
+
+
+def running(folder: Path, content: dict[str, Any], life_most: float = 4.0, **more: float) -> RunningRouter:
+    return RunningRouter(folder, content, timeouts=Timeouts(life_most=life_most, **more))
 
 
 async def bytes_of(router: RunningRouter, within: float = 10.0, **more: Any) -> tuple[bytes, bytes]:
@@ -67,7 +70,7 @@ async def test_a_silent_server_is_waited_for_where_nobody_else_is(tmp_path: Path
     slow = Answer(first_delay=1.5) if headers else Answer(header_delay=1.5)
     async with (
         ScriptedUpstream(default=slow) as local,
-        RunningRouter(tmp_path, config(house(local.base_url))) as router,
+        running(tmp_path, config(house(local.base_url))) as router,
     ):
         answer = await router.ask(chat(stream))
         assert answer.complete and fault(answer.text, 10) is None, answer
@@ -77,14 +80,14 @@ async def test_a_silent_server_is_waited_for_where_nobody_else_is(tmp_path: Path
 
 async def test_a_route_that_says_how_long_is_obeyed(tmp_path: Path) -> None:
     async with ScriptedUpstream(default=Silence()) as local:
-        async with RunningRouter(tmp_path, config(house(local.base_url), failover={"firstTokenSeconds": 1})) as router:
+        async with running(tmp_path, config(house(local.base_url), failover={"firstTokenSeconds": 1})) as router:
             answer = await router.ask(chat(False))
         assert answer.status == 504 and len(local.requests) == 1, answer
 
 
 async def test_another_backend_is_asked_in_time(tmp_path: Path) -> None:
     async with ScriptedUpstream(default=Silence()) as local, ScriptedUpstream() as other:
-        async with RunningRouter(tmp_path, config(house(local.base_url), cloud(other.base_url))) as router:
+        async with running(tmp_path, config(house(local.base_url), cloud(other.base_url))) as router:
             answer = await router.ask(chat())
         assert answer.complete and answer.ended_at is not None and answer.ended_at - answer.started < 2.0
 
@@ -109,7 +112,7 @@ async def test_signs_of_life_keep_the_request_where_it_is(tmp_path: Path, row: s
     rest = text("a")[30:] if row == "an event in pieces" else text("a")
     pieces += [chunk(rest), *(chunk(part) for part in STREAM[1:]), b"0\r\n\r\n"]
     async with FakeServer(*pieces).running() as server, ScriptedUpstream() as other:
-        async with RunningRouter(tmp_path, config(house(server.url), cloud(other.base_url))) as router:
+        async with running(tmp_path, config(house(server.url), cloud(other.base_url))) as router:
             answer = await router.ask(chat())
         assert answer.text == "ab" and answer.complete and server.asked == 1 and not other.requests, answer
 
@@ -117,20 +120,17 @@ async def test_signs_of_life_keep_the_request_where_it_is(tmp_path: Path, row: s
 async def test_signs_of_life_without_an_answer_end(tmp_path: Path) -> None:
     pieces = [HEAD, *([0.1, chunk(PING)] * 100)]
     async with FakeServer(*pieces).running() as server, ScriptedUpstream() as other:
-        async with RunningRouter(tmp_path, config(house(server.url), cloud(other.base_url))) as router:
+        async with running(tmp_path, config(house(server.url), cloud(other.base_url))) as router:
             answer = await router.ask(chat())
         assert answer.complete and len(other.requests) == 1
         assert answer.ended_at is not None and 3.8 < answer.ended_at - answer.started < 6.0
 
 
-async def test_events_without_a_token_do_not_keep_a_stream_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attempt, "LIFE_MOST_SECONDS", 1.0)
+async def test_events_without_a_token_do_not_keep_a_stream_for_ever(tmp_path: Path) -> None:
     empty = [part for _ in range(200) for part in (0.1, chunk(event({"content": ""})))]
     async with FakeServer(HEAD, chunk(text("a")), *empty).running() as server, ScriptedUpstream() as other:
         second = cloud(other.base_url, continuation="Prefill")
-        async with RunningRouter(tmp_path, config(house(server.url), second)) as router:
+        async with running(tmp_path, config(house(server.url), second), life_most=1.0) as router:
             answer = await router.ask(chat())
         assert answer.complete and answer.text.startswith("a") and len(other.requests) == 1
         assert (
@@ -139,12 +139,11 @@ async def test_events_without_a_token_do_not_keep_a_stream_for_ever(
 
 
 async def test_slow_tokens_are_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "LIFE_MOST_SECONDS", 1.0)
     monkeypatch.setattr(backend, "STALL_LOCAL_SECONDS", 2.0)
     slow = [part for _ in range(16) for part in (0.25, chunk(text("b")))]
     pieces = [HEAD, *slow, chunk(event({}, "stop")), chunk(DONE), b"0\r\n\r\n"]
     async with FakeServer(*pieces).running() as server, ScriptedUpstream() as other:
-        async with RunningRouter(tmp_path, config(house(server.url), cloud(other.base_url))) as router:
+        async with running(tmp_path, config(house(server.url), cloud(other.base_url)), life_most=1.0) as router:
             answer = await router.ask(chat())
         assert answer.complete and answer.text == "b" * 16 and not other.requests
 
@@ -159,7 +158,7 @@ async def test_a_buffered_tool_call_is_waited_for(tmp_path: Path, how: str) -> N
     wait: list[bytes | float] = [0.3, chunk(PING)] * 5 if how == "pings" else [1.5]
     pieces = [HEAD, chunk(call), *wait, chunk(more), chunk(event({}, "tool_calls")), chunk(DONE), b"0\r\n\r\n"]
     async with FakeServer(*pieces).running() as server, ScriptedUpstream() as other:
-        async with RunningRouter(tmp_path, config(house(server.url), cloud(other.base_url))) as router:
+        async with running(tmp_path, config(house(server.url), cloud(other.base_url))) as router:
             head, body = await bytes_of(router)
         assert b"200 OK" in head and server.asked == 1 and not other.requests
         assert without_comments(body) == call + more + event({}, "tool_calls") + DONE
@@ -169,7 +168,7 @@ async def test_a_buffered_tool_call_is_waited_for(tmp_path: Path, how: str) -> N
 async def test_a_stall_is_not_answered_by_asking_the_same_server_again(tmp_path: Path) -> None:
     broken = Answer(brk=Break("stall", after_chunks=3))
     async with ScriptedUpstream(default=broken) as local:
-        async with RunningRouter(tmp_path, config(house(local.base_url), failover={"stallSeconds": 1})) as router:
+        async with running(tmp_path, config(house(local.base_url), failover={"stallSeconds": 1})) as router:
             answer = await router.ask(chat())
         assert answer.error is not None and answer.error["code"] == "provider_stalled" and not answer.done
         assert len(local.requests) == 1
@@ -177,7 +176,7 @@ async def test_a_stall_is_not_answered_by_asking_the_same_server_again(tmp_path:
 
 async def test_a_stream_that_waits_hears_single_lines_from_the_beginning(tmp_path: Path) -> None:
     pieces = [1.2, HEAD, chunk(STREAM[0]), *(chunk(part) for part in STREAM[1:]), b"0\r\n\r\n"]
-    async with FakeServer(*pieces).running() as server, RunningRouter(tmp_path, config(house(server.url))) as router:
+    async with FakeServer(*pieces).running() as server, running(tmp_path, config(house(server.url))) as router:
         head, body = await bytes_of(router)
     assert head.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
     assert body.startswith(b": working\n: working\n") and b"\n\n\n" not in body
@@ -187,14 +186,14 @@ async def test_a_stream_that_waits_hears_single_lines_from_the_beginning(tmp_pat
 
 async def test_a_quick_stream_has_not_one_byte_of_ours(tmp_path: Path) -> None:
     pieces = [HEAD, *(part for piece in STREAM[:3] for part in (0.1, chunk(piece))), chunk(DONE), b"0\r\n\r\n"]
-    async with FakeServer(*pieces).running() as server, RunningRouter(tmp_path, config(house(server.url))) as router:
+    async with FakeServer(*pieces).running() as server, running(tmp_path, config(house(server.url))) as router:
         head, body = await bytes_of(router)
     assert b"x-genset-backend: house" in head and body == b"".join(STREAM)
 
 
 async def test_failover_stays_possible_behind_an_early_head(tmp_path: Path) -> None:
     async with ScriptedUpstream(default=Silence()) as local, ScriptedUpstream() as other:
-        async with RunningRouter(tmp_path, config(house(local.base_url), cloud(other.base_url))) as router:
+        async with running(tmp_path, config(house(local.base_url), cloud(other.base_url))) as router:
             answer = await router.ask(chat())
         told = [event.comment for event in answer.events if event.comment]
     assert answer.complete and fault(answer.text, 10) is None and told[0] == "working"
@@ -203,7 +202,7 @@ async def test_failover_stays_possible_behind_an_early_head(tmp_path: Path) -> N
 
 async def test_a_failure_behind_an_early_head_is_told_in_the_stream(tmp_path: Path) -> None:
     async with FakeServer(0.8, b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n").running() as server:
-        async with RunningRouter(tmp_path, config(house(server.url))) as router:
+        async with running(tmp_path, config(house(server.url))) as router:
             answer = await router.ask(chat())
         assert answer.status == 200 and answer.ended == "clean" and not answer.done and answer.finish_reason is None
     assert answer.error is not None and answer.error["code"] == "provider_error"
@@ -212,7 +211,7 @@ async def test_a_failure_behind_an_early_head_is_told_in_the_stream(tmp_path: Pa
 
 async def test_who_asks_for_no_stream_hears_nothing_early(tmp_path: Path) -> None:
     async with FakeServer(0.8, b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n").running() as server:
-        async with RunningRouter(tmp_path, config(house(server.url))) as router:
+        async with running(tmp_path, config(house(server.url))) as router:
             answer = await router.ask(chat(False))
         assert answer.status >= 400 and b": working" not in answer.body
 
@@ -225,7 +224,7 @@ async def test_comments_stand_between_events_wherever_the_upstream_pauses(tmp_pa
         HEAD, chunk(text("a")), 0.1, chunk(text("c")), 0.1, chunk(third[:cut]), 0.9, chunk(third[cut:]), 0.9, chunk(PING), 0.3,
         chunk(event({}, "stop")), chunk(DONE), b"0\r\n\r\n",
     ]  # fmt: skip
-    async with FakeServer(*pieces).running() as server, RunningRouter(tmp_path, config(house(server.url))) as router:
+    async with FakeServer(*pieces).running() as server, running(tmp_path, config(house(server.url))) as router:
         _, body = await bytes_of(router)
     assert without_comments(body) == text("a") + text("c") + third + event({}, "stop") + DONE
     assert body.count(b": working\n") >= 3, body
@@ -238,7 +237,7 @@ async def test_a_chunk_cut_in_its_middle_has_no_comment_inside(tmp_path: Path) -
     pieces = [
         HEAD, chunk(text("a")), 0.1, third[:20], 0.9, third[20:], chunk(event({}, "stop")), chunk(DONE), b"0\r\n\r\n",
     ]  # fmt: skip
-    async with FakeServer(*pieces).running() as server, RunningRouter(tmp_path, config(house(server.url))) as router:
+    async with FakeServer(*pieces).running() as server, running(tmp_path, config(house(server.url))) as router:
         _, body = await bytes_of(router)
     assert body == text("a") + b": working\n" * body.count(b": working\n") + text("b") + event({}, "stop") + DONE
     assert b": working\n" in body
@@ -248,7 +247,7 @@ async def test_failing_over_is_told_in_single_lines(tmp_path: Path) -> None:
     broken = Answer(brk=Break("rst", after_chunks=4))
     async with ScriptedUpstream(default=broken) as local, ScriptedUpstream(default=Answer(first_delay=0.4)) as other:
         other_first = config(house(local.base_url), cloud(other.base_url, continuation="Prefill"))
-        async with RunningRouter(tmp_path, other_first) as router:
+        async with running(tmp_path, other_first) as router:
             _, body = await bytes_of(router)
     assert b": failing over\n" in body and b": failing over\n\n" not in body and body.endswith(DONE)
 
@@ -282,7 +281,7 @@ async def test_a_whole_answer_that_trickles_is_work(tmp_path: Path, stream: bool
     server = FakeServer(head, *trickle(gzip.compress(WHOLE) if packed else WHOLE, 6, 0.2))
     async with server.running(), ScriptedUpstream() as other:
         content = config(cloud(server.url, "slow"), cloud(other.base_url, "other"))
-        async with RunningRouter(tmp_path, content) as router:
+        async with running(tmp_path, content) as router:
             answer = await router.ask(chat(stream))
             assert (await router.state("slow"))["breaker"]["state"] == "closed"
     assert answer.complete and answer.text == "ab" and not other.requests
@@ -295,7 +294,7 @@ async def test_the_client_hears_something_while_a_continuation_repeats_what_it_h
     anew = FakeServer(HEAD, *repeated, chunk(event({}, "stop")), chunk(DONE), b"0\r\n\r\n")
     async with broken.running(), anew.running():
         content = config(cloud(broken.url, "broken"), cloud(anew.url, "anew"), failover={"maxAttempts": 2})
-        async with RunningRouter(tmp_path, content) as router:
+        async with running(tmp_path, content) as router:
             answer = await router.ask(chat())
     assert answer.complete and answer.text == "".join(words)
     heard = [one.at for one in answer.events]
@@ -303,15 +302,11 @@ async def test_the_client_hears_something_while_a_continuation_repeats_what_it_h
     assert {one.comment for one in answer.events if one.comment} == {"working"}
 
 
-async def test_the_client_hears_something_while_a_server_takes_its_time_behind_a_finish_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_client_hears_something_while_a_server_takes_its_time_behind_a_finish_reason(tmp_path: Path) -> None:
     """One that puts a finish_reason into every event: the answer may be over, and then nothing is added."""
-    monkeypatch.setattr(attempt, "FINISH_SECONDS", 1.5)
-    monkeypatch.setattr(attempt, "USAGE_SECONDS", 1.5)
     parts = [part for word in ("a", "b", "c") for part in (chunk(event({"content": word}, "stop")), 0.9)]
     server = FakeServer(HEAD, *parts, chunk(DONE), b"0\r\n\r\n")
-    async with server.running(), RunningRouter(tmp_path, config(cloud(server.url))) as router:
+    async with server.running(), running(tmp_path, config(cloud(server.url)), finish=1.5, usage=1.5) as router:
         answer = await router.ask(chat())
     assert answer.complete and answer.text == "abc"
     assert sum(one.comment == "working" for one in answer.events) >= 3

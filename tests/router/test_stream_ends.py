@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.machine import machine as attempt
+from genset.router.machine.patience import DEFAULT, Timeouts
 from testbed.router import RunningRouter, cloud, config
 from testbed.upstream.client import Response, chat
 from testbed.upstream.scripted import ScriptedUpstream
@@ -46,14 +46,21 @@ def whole(body: Any, head: bytes = b"content-type: application/json\r\n", status
     return Segments((b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, head, len(data), data),))
 
 
-async def ask(tmp_path: Path, body: Any, *scripts: Iterable[Step], path: str = "/v1/chat/completions") -> Response:
+async def ask(
+    tmp_path: Path,
+    body: Any,
+    *scripts: Iterable[Step],
+    path: str = "/v1/chat/completions",
+    timeouts: Timeouts = DEFAULT,
+) -> Response:
     """Of one cloud per script."""
     upstreams = [ScriptedUpstream(script=script) for script in scripts]
     for upstream in upstreams:
         await upstream.__aenter__()
     try:
         names = [cloud(upstream.base_url, f"c{number}") for number, upstream in enumerate(upstreams)]
-        async with RunningRouter(tmp_path, config(*names, failover={"maxAttempts": len(scripts)})) as router:
+        content = config(*names, failover={"maxAttempts": len(scripts)})
+        async with RunningRouter(tmp_path, content, timeouts=timeouts) as router:
             return await router.ask(body, path)
     finally:
         for upstream in upstreams:
@@ -129,17 +136,13 @@ async def test_the_first_token_has_one_time(tmp_path: Path) -> None:
     assert len(known._values) == 1
 
 
-@pytest.fixture
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "FINISH_SECONDS", 0.6)
-    monkeypatch.setattr(attempt, "USAGE_SECONDS", 1.2)
+SHORT_WAITS = Timeouts(finish=0.6, usage=1.2)
 
 
-@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_wait_after_the_finish_is_a_silence(tmp_path: Path, stream: bool) -> None:
     parts = (d("a", "stop"), 0.4, d("b", "stop"), 0.4, d("c", "stop"), 0.4, d("d", "stop"), 0.8, USAGE, 0.3, DONE)
-    answer = await ask(tmp_path, chat(stream), [streams(*parts)])
+    answer = await ask(tmp_path, chat(stream), [streams(*parts)], timeouts=SHORT_WAITS)
     if stream:
         assert answer.body == b"".join(part for part in parts if isinstance(part, bytes))
     else:
@@ -147,10 +150,9 @@ async def test_the_wait_after_the_finish_is_a_silence(tmp_path: Path, stream: bo
         assert answer.json["usage"] == USAGE_COUNTS
 
 
-@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("stream", [True, False])
 async def test_what_never_comes_is_left_out(tmp_path: Path, stream: bool) -> None:
-    answer = await ask(tmp_path, chat(stream), [streams(d("a"), FINISH, how="stall")])
+    answer = await ask(tmp_path, chat(stream), [streams(d("a"), FINISH, how="stall")], timeouts=SHORT_WAITS)
     assert answer.status == 200 and b"usage" not in answer.body
     assert not stream or answer.body == d("a") + FINISH + DONE
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.line import Line
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.config import FailoverConfig
 from genset.router.machine.decisions import Answer, Candidate, Interrupt, Try, Wait
@@ -24,15 +25,30 @@ def cloud(bound: int | None = None, name: str = "cloud", **balancing: Any) -> Ba
 class FakeWire:
     """Stands in for the exchange: does what is decided, remembers that it was woken."""
 
-    def __init__(self, *backends: Backend, tiers: list[int] | None = None, wait: bool = False, **more: Any) -> None:
-        deadline = more.pop("deadline", 600.0)
+    def __init__(
+        self,
+        *backends: Backend,
+        tiers: list[int] | None = None,
+        wait: bool = False,
+        deadline: float = 600.0,
+        origin: str = "",
+        prompt: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
         placed = zip(backends, tiers or range(len(backends)), strict=True)
         candidates = [Candidate(backend, tier, b"") for backend, tier in placed]
         self.machine = RequestMachine(
-            candidates, FailoverConfig(**more), deadline, stream=True, input_tokens=10, random=lambda: 0.5
+            candidates,
+            FailoverConfig(**more),
+            deadline,
+            stream=True,
+            input_tokens=10,
+            random=lambda: 0.5,
+            origin=origin,
+            prompt=prompt,
+            wait_when_full=wait,
         )
-        self.machine.wait_when_full = wait
-        self.machine.woken = self._woken
+        self.machine.when_free(self._woken)
         self.endpoint: Endpoint | None = None
         self.woken = False
         self.decision: Any = None
@@ -45,6 +61,7 @@ class FakeWire:
         if isinstance(decision, Try):
             self.endpoint = decision.endpoint
             self.endpoint.in_flight += 1
+            self.machine.connecting()
             return decision.candidate.backend.name
         if isinstance(decision, Wait):
             return f"{decision.reason} until {decision.until:g}"
@@ -52,6 +69,13 @@ class FakeWire:
             return f"interrupt {decision.kind.word}"
         assert isinstance(decision, Answer)
         return f"{decision.answer.status} {decision.answer.kind.word}"
+
+    def is_first_in(self, line: Line) -> bool:
+        return line.first is not None and line.first is self.machine.candidates.standing
+
+    def stands_in(self, line: Line) -> bool:
+        standing = self.machine.candidates.standing
+        return standing is not None and (standing in line._waiting or standing in line._ahead)
 
     def vacate(self) -> None:
         endpoint, self.endpoint = self.endpoint, None
@@ -66,6 +90,12 @@ class FakeWire:
     def resume(self, now: float) -> str:
         self.woken = False
         return self._do(self.machine.resume(now))
+
+    def commit(self, now: float) -> None:
+        """The client has its first token."""
+        self.machine.sent(now)
+        self.machine.head()
+        self.machine.committed(now)
 
     def failed(self, now: float, outcome: Outcome = Outcome.UNREACHABLE, **more: Any) -> str:
         self.vacate()

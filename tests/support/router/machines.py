@@ -35,11 +35,26 @@ def cloud(name: str = "cloud", context: int | None = None, bound: int | None = N
 
 
 def machine(
-    *backends: Backend, stream: bool = True, tokens: int = 100, deadline: float = 600.0, **more: Any
+    *backends: Backend,
+    stream: bool = True,
+    tokens: int = 100,
+    deadline: float = 600.0,
+    origin: str = "",
+    path: str = "",
+    body: bytes = b"",
+    **more: Any,
 ) -> RequestMachine:
-    candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(backends)]
-    settings = FailoverConfig(**more)
-    return RequestMachine(candidates, settings, deadline, stream=stream, input_tokens=tokens, random=lambda: 0.5)
+    return RequestMachine(
+        [Candidate(backend, tier, b"") for tier, backend in enumerate(backends)],
+        FailoverConfig(**more),
+        deadline,
+        stream=stream,
+        input_tokens=tokens,
+        random=lambda: 0.5,
+        origin=origin,
+        path=path,
+        body=body,
+    )
 
 
 def fail(outcome: Outcome, **more: Any) -> Failure:

@@ -10,7 +10,6 @@ from genset.router.backends.breaker import State
 from genset.router.backends.latency import EVERY
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Answer, Interrupt, Phase, Try
-from genset.router.machine.machine import RequestMachine
 from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
 # outcome, next steps after the first attempt at house/10.0.0.1 (of two pods) while it keeps failing; delay of the first
@@ -47,6 +46,7 @@ def test_rows(outcome: Outcome, steps: list[str], delay: float) -> None:
         assert isinstance(decision, Try) and decision.delay == pytest.approx(delay if number == 0 else 0.0)
         if step.startswith("cloud"):
             break
+        one.connecting()
         decision = one.failed(1.0 + decision.delay, failure)
     if not steps:
         assert isinstance(decision, Answer) and decision.answer.status == 400
@@ -62,6 +62,7 @@ def test_one_pod_has_no_sibling(outcome: Outcome, asked: int) -> None:
     count = 0
     while where(decision).startswith("house"):
         count += 1
+        one.connecting()
         decision = one.failed(1.0, fail(outcome))
     assert count == asked
 
@@ -125,16 +126,8 @@ def test_deadlines_of_the_phases() -> None:
     assert not one.finish_over(35.9) and one.finish_over(36.0)
 
 
-def finished(**more: Any) -> RequestMachine:
-    one = machine(house(), **more)
-    one.begin(0.0)
-    one.sent(0.0)
-    one.committed(1.0)
-    return one
-
-
 def test_the_wait_behind_a_finish_is_a_silence_and_no_guillotine() -> None:
-    one = finished()
+    one = committed(machine(house()))
     for now in (2.0, 6.0, 10.0):  # an event each
         one.finishing(now, awaits_usage=False, wrote_on=False)
         assert not one.finish_over(now + 4.9) and one.finish_over(now + 5.0)
@@ -143,7 +136,7 @@ def test_the_wait_behind_a_finish_is_a_silence_and_no_guillotine() -> None:
 
 
 def test_what_is_written_on_has_its_stall_deadline_again() -> None:
-    one = finished(stall_seconds=20)
+    one = committed(machine(house(), stall_seconds=20))
     one.finishing(2.0, awaits_usage=False, wrote_on=False)
     one.writes_on(4.0)
     assert not one.finish_over(9.5) and one.expired(23.9) is None and one.expired(24.1) is not None
@@ -152,7 +145,7 @@ def test_what_is_written_on_has_its_stall_deadline_again() -> None:
 
 
 def test_a_client_that_takes_nothing_stops_the_wait_and_the_deadline_ends_it() -> None:
-    one = finished()
+    one = committed(machine(house()))
     one.finishing(2.0, awaits_usage=False, wrote_on=False)
     one.rests(6.5)
     assert not one.finish_over(11.4) and one.finish_over(11.5)
@@ -166,12 +159,14 @@ def test_a_cloud_has_its_own_deadlines_and_a_route_overrides_them() -> None:
     assert one.expired(1.9) is None and one.expired(2.1) is not None
     one.sent(0.0)
     assert one.expired(14.9) is None and one.expired(15.1) is not None
+    one.head()
     one.committed(0.0)
     assert one.expired(15.0) is None and one.expired(15.1) is not None
     two = machine(cloud(), first_token_seconds=3, stall_seconds=2)
     two.begin(0.0)
     two.sent(0.0)
     assert two.expired(2.9) is None and two.expired(3.0) is not None
+    two.head()
     two.committed(0.0)
     assert two.expired(2.1) is not None
 
@@ -179,7 +174,7 @@ def test_a_cloud_has_its_own_deadlines_and_a_route_overrides_them() -> None:
 def test_an_answer_that_is_no_stream_has_only_the_requests_deadline() -> None:
     one = machine(cloud(), stream=False, deadline=100.0)
     one.begin(0.0)
-    one.sent(0.0)
+    one.sent(0.0, streams=False)
     assert one.expired(99.0) is None and one.expired(100.0) is not None
     decision = one.failed(100.0, fail(Outcome.TOO_LATE))
     assert isinstance(decision, Answer) and decision.answer.kind.word == "router_deadline"
@@ -208,7 +203,7 @@ def test_whose_fault_it_is_that_the_requests_time_is_over(row: str) -> None:
         one = machine(backend, stream=stream, tokens=tokens, deadline=3.0, **settings)
         if not isinstance(one.begin(0.0), Try):
             break
-        one.sent(0.0)
+        one.sent(0.0, streams=stream)
         assert one.expired(2.9) is None
         late = one.expired(3.0)
         assert late is not None and late.outcome is expected
@@ -308,6 +303,7 @@ def test_half_open_lets_one_request_through_and_commit_gives_the_token_back() ->
     assert where(one.begin(5.0)) == "a/cloud.test"
     assert where(two.begin(5.0)) == "b/cloud.test"
     one.sent(5.0)
+    one.head()
     one.committed(5.1)
     assert where(machine(backend, other).begin(5.2)) == "a/cloud.test"
 
@@ -344,6 +340,6 @@ def test_a_connection_that_a_busy_loop_did_not_look_at_has_its_time() -> None:
     failure = one.expired(2.6)
     assert failure is not None and failure.outcome is Outcome.UNREACHABLE
     one.sent(2.6)
-    limit = one._phase_until
+    limit = one.patience.until
     one.looked_away(1.0)
-    assert one._phase_until == limit, "only what is looked for can be missed"
+    assert one.patience.until == limit, "only what is looked for can be missed"

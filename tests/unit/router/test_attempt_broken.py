@@ -64,6 +64,7 @@ def test_no_failure_of_a_continuation_shows_the_upstreams_own_error(outcome: Out
     one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
     decision: object = None
     for _ in range(6):
+        one.connecting()
         decision = one.failed(3.0, fail(outcome, body=b"secret", status=400))
         if not isinstance(decision, Try):
             break
@@ -94,8 +95,6 @@ def test_asking_otherwise_is_no_attempt() -> None:
 def test_breaks_open_the_breaker() -> None:
     backend = cloud()
     for _ in range(3):
-        one = machine(backend)
-        one.begin(0.0)
-        one.committed(0.0)
+        one = committed(machine(backend), 0.0)
         one.broke(1.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
     assert backend.breaker.state is State.OPEN

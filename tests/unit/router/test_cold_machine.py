@@ -180,6 +180,7 @@ def test_a_stream_that_breaks_waits_for_the_backend_that_can_write_on() -> None:
     request = machine(local, mode=BRIDGE)
     request.begin(0.0)
     request.sent(0.0)
+    request.head()
     request.committed(1.0)
     assert said(request.broke(2.0, Failure(Outcome.INTERRUPTED, "cut"), "provider_interrupted")) == "waits until 62"
     arrive(local, 5.0)

@@ -190,25 +190,37 @@ def test_a_broken_stream_goes_ahead_of_all_who_wait() -> None:
     local, other = house(), cloud(1, maxQueued=1)
     one = FakeWire(other, local)
     assert one.begin() == "cloud"
-    one.machine.sent(0.0)
-    one.machine.committed(0.0)
+    one.commit(0.0)
     busy(local)
     waiter = FakeWire(local)
     assert waiter.begin() == "full until 5"
     assert one.broke(1.0) == "full until 6", "half an answer was thrown away although a place may come"
-    assert local.line.first is one.machine and len(local.line) == 2
+    assert one.is_first_in(local.line) and len(local.line) == 2
     local.endpoints[0].in_flight = 0
     local.line.wake()
     assert one.woken and one.resume(2.0) == "house"
     assert waiter.woken and waiter.resume(2.0) == "full until 5"
 
 
+def test_who_waits_for_a_place_is_late_for_nothing() -> None:
+    local = house()
+    begun, new = FakeWire(cloud(), local, stall_seconds=1), FakeWire(cloud(name="x"), local, first_token_seconds=1)
+    assert begun.begin() == "cloud" and new.begin() == "x"
+    begun.commit(0.0)
+    new.machine.sent(0.0)
+    busy(local)
+    assert begun.broke(1.0) == "full until 6" and new.failed(1.0, Outcome.UNSUPPORTED, status=404) == "full until 6"
+    for one in (begun, new):
+        assert one.machine.expired(4.0) is None, "an attempt that is over ended once more"
+        one.machine.cancelled(4.0)
+        assert len(one.machine.trail) == 1, "and once more when the client left"
+
+
 def test_a_broken_stream_that_finds_no_place_goes_back_where_it_came_from() -> None:
     local = house(maxQueued=0)
     one = FakeWire(cloud(), local)
     assert one.begin() == "cloud"
-    one.machine.sent(0.0)
-    one.machine.committed(0.0)
+    one.commit(0.0)
     busy(local)
     assert one.broke(1.0) == "full until 6"
     assert one.resume(6.0) == "cloud" and len(local.line) == 0, "itself once more, since nobody else is left"
@@ -219,8 +231,7 @@ def test_prompts_keep_to_their_endpoints() -> None:
     chosen: dict[str, set[str]] = {}
     for turn in range(6):
         for customer in ("a", "b", "c", "d", "e"):
-            one = FakeWire(backend)
-            one.machine.prompt = {"messages": [{"role": "user", "content": f"I am {customer}"}]}
+            one = FakeWire(backend, prompt={"messages": [{"role": "user", "content": f"I am {customer}"}]})
             assert one.begin(float(turn)) == "house" and one.endpoint is not None
             chosen.setdefault(customer, set()).add(one.endpoint.name)
             one.done(float(turn))

@@ -34,8 +34,7 @@ class Crowd(RuleBasedStateMachine):
 
     @rule(origin=st.sampled_from("aab"))
     def arrive(self, origin: str) -> None:
-        wire = FakeWire(*self.backends, wait=self.wait, deadline=self.now + 60)
-        wire.machine.origin = origin
+        wire = FakeWire(*self.backends, wait=self.wait, deadline=self.now + 60, origin=origin)
         self.wires.append(wire)
         waiting = {backend.name for backend in self.backends if backend.line and backend.is_full(self.now)}
         went = wire.begin(self.now)
@@ -57,8 +56,7 @@ class Crowd(RuleBasedStateMachine):
     @rule(data=st.data())
     def break_off(self, data: st.DataObject) -> None:
         if wire := self._some(data, Try):
-            wire.machine.sent(self.now)
-            wire.machine.committed(self.now)
+            wire.commit(self.now)
             wire.broke(self.now)
             self._settle(wire)
 
@@ -88,7 +86,7 @@ class Crowd(RuleBasedStateMachine):
 
     @invariant()
     def bounds_hold_and_lines_are_true(self) -> None:
-        waiting = {wire.machine for wire in self.wires if isinstance(wire.decision, Wait)}
+        waiting = [wire for wire in self.wires if isinstance(wire.decision, Wait)]
         for backend in self.backends if hasattr(self, "backends") else ():
             most = backend.config.balancing.max_in_flight_per_endpoint
             assert most is not None and all(0 <= endpoint.in_flight <= most for endpoint in backend.endpoints)
@@ -96,9 +94,9 @@ class Crowd(RuleBasedStateMachine):
                 wire.endpoint in backend.endpoints for wire in self.wires
             )
             line = backend.line
-            assert {*line._waiting, *line._ahead} <= waiting, "somebody who is gone stands in line"
+            assert len(line) == sum(wire.stands_in(line) for wire in waiting), "somebody who is gone stands in line"
             if line and backend.admit(self.now, first=True) is not None:
-                first = next(wire for wire in self.wires if wire.machine is line.first)
+                first = next(wire for wire in self.wires if wire.is_first_in(line))
                 assert first.woken, "there is a place, and the first in line was not told"
 
     def teardown(self) -> None:

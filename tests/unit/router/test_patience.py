@@ -9,7 +9,7 @@ import pytest
 from genset.router.backends.breaker import State
 from genset.router.backends.outcomes import Outcome
 from genset.router.machine.decisions import Answer, Interrupt, Try
-from genset.router.machine.machine import LIFE_MOST_SECONDS
+from genset.router.machine.patience import LIFE_MOST_SECONDS
 from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
 
@@ -119,7 +119,7 @@ def test_a_stall_that_nobody_else_can_write_on_is_waited_for() -> None:
     assert outcome(committed(machine(cloud(), off, stream=False)), 50.0) is Outcome.TOO_LATE, "is asked anew"
     bound = committed(machine(cloud(), cloud("other")))
     assert outcome(bound, 50.0) is Outcome.TOO_LATE
-    bound.bound_at = bound.last  # a tool call is open
+    bound.is_bound()  # a tool call is open
     assert outcome(bound, 50.0) is None
     bound.last = 51.0
     assert outcome(bound, 70.0) is Outcome.TOO_LATE, "looked at anew after every event"

@@ -22,8 +22,7 @@ def meet(
     backend: Backend, outcome: Outcome, now: float, *, caller: str = "a", body: bytes = b"{}", path: str = "/x"
 ) -> None:
     """One request whose only attempt ends so."""
-    one = machine(backend, stream=False, max_attempts=1)
-    one.origin, one.body, one.path = caller, body, path
+    one = machine(backend, origin=caller, body=body, path=path, stream=False, max_attempts=1)
     one.begin(now)
     one.sent(now)
     one.failed(now, Failure(outcome, "failed", status=500))
@@ -77,8 +76,7 @@ def test_an_answer_to_anybody_speaks_for_the_backend() -> None:
 
 def test_a_request_counts_once_though_it_was_sent_twice() -> None:
     backend = cloud()
-    one = machine(backend, stream=False)
-    one.origin, one.body = "a", b"{}"
+    one = machine(backend, origin="a", body=b"{}", stream=False)
     one.begin(0.0)
     for moment in (0.0, 0.3):
         one.connecting()
@@ -90,8 +88,7 @@ def test_a_request_counts_once_though_it_was_sent_twice() -> None:
 def two_backends_fail(one_more: Backend | None) -> tuple[Backend, Backend]:
     first, second = cloud("first"), cloud("second")
     backends = [first, second, *([one_more] if one_more else [])]
-    one = machine(*backends, stream=False, max_attempts=8)
-    one.origin, one.body = "a", b"{}"
+    one = machine(*backends, origin="a", body=b"{}", stream=False, max_attempts=8)
     now = 0.0
     one.begin(now)
     for _ in range(4):  # each twice
@@ -119,8 +116,7 @@ def test_a_third_backend_that_takes_it_acquits_it() -> None:
 def test_a_connection_that_cannot_be_made_needs_no_proof() -> None:
     backend = cloud()
     for number in range(3):
-        one = machine(backend, max_attempts=1)
-        one.origin, one.body = "a", b"{}"
+        one = machine(backend, origin="a", body=b"{}", max_attempts=1)
         one.begin(float(number))
         one.failed(float(number), Failure(Outcome.UNREACHABLE, "could not connect"))
     assert backend.breaker.state is State.OPEN
@@ -143,12 +139,10 @@ def test_an_unknown_model_is_unknown_on_its_path_alone() -> None:
     backend = cloud()
     meet(backend, Outcome.MODEL_NOT_FOUND, 0.0, caller="a", body=b"1", path="/embeddings")
     meet(backend, Outcome.MODEL_NOT_FOUND, 0.1, caller="b", body=b"2", path="/embeddings")
-    one = machine(backend)
-    one.path = "/embeddings"
+    one = machine(backend, path="/embeddings")
     decision = one.begin(0.2)
     assert decision.answer.kind.word == "provider_model_not_found"  # type: ignore[union-attr]
-    other = machine(backend)
-    other.path = "/chat/completions"
+    other = machine(backend, path="/chat/completions")
     assert other.begin(0.2).candidate.backend is backend  # type: ignore[union-attr]
     assert backend.refusals.of("/embeddings", 301.0) is None, "and not for ever"
 

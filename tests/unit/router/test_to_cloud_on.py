@@ -39,6 +39,7 @@ def goes_to_the_cloud(outcome: Outcome, status: int, words: set[str]) -> bool:
     one = machine(house(), cloud(), to_cloud_on=tuple(words))
     decision = one.begin(0.0)
     while isinstance(decision, Try) and decision.candidate.backend.local:
+        one.connecting()
         one.sent(0.0)
         decision = one.failed(0.0, Failure(outcome, "met", status))
     return isinstance(decision, Try)
@@ -90,6 +91,7 @@ def test_an_open_breaker_bars_what_its_failures_barred(outcome: Outcome, status:
             one = machine(near, cloud(), to_cloud_on=tuple(words))
             decision = one.begin(float(now))
             while isinstance(decision, Try) and decision.candidate.backend is near:
+                one.connecting()
                 one.sent(float(now))
                 decision = one.failed(float(now), Failure(outcome, "met", status))
             assert isinstance(decision, Try) is (word in words), f"request {now}"
@@ -145,8 +147,7 @@ def test_a_slow_house_is_waited_for_where_no_cloud_may_follow(words: tuple[str, 
 
 def test_a_cloud_that_refuses_is_nobody_else() -> None:
     away = cloud()
-    one = machine(house(), away)
-    one.path = "/chat/completions"
+    one = machine(house(), away, path="/chat/completions")
     away.failed(away.endpoints[0], Failure(Outcome.AUTH, "answered 401", 401), 0.0, 0.0, False)
     one.begin(0.0)
     one.sent(0.0)

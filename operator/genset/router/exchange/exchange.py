@@ -25,7 +25,6 @@ from genset.router.exchange.reply import Reply
 from genset.router.exchange.upstream_call import Calling
 from genset.router.http.downstream import ClientConnection
 from genset.router.http.request import Request
-from genset.router.machine import machine as attempt
 from genset.router.machine.added_fields import PREFILL, refuses_prefill, speaks_of_prefill
 from genset.router.machine.decisions import COLD, FULL, Answer, Decision, Interrupt, Phase, Try, Wait
 from genset.router.machine.trail import evidence
@@ -103,7 +102,7 @@ class Exchange(Calling):
         elif isinstance(decision, Wait):
             if self._waiting is None:
                 self._waits_since = self.shared.now()
-                self.machine.woken = self._wake_soon
+                self.machine.when_free(self._wake_soon)
             self._waiting = decision
         elif isinstance(decision, Answer):
             self.answer_error(decision.answer)
@@ -306,7 +305,7 @@ class Exchange(Calling):
         quiet = splices or machine.phase < Phase.COMMIT or now - machine.last >= WORKING_SECONDS
         if self.stream and quiet and now - self._said >= COMMENT_SECONDS:
             self._keep_company(now)
-        if now - self._weighed_at > attempt.LIFE_MOST_SECONDS:
+        if now - self._weighed_at > machine.facts.timeouts.life_most:
             self._weigh(now)
         if reply is not None and reply.head_came:
             reply.head_came = False

@@ -20,6 +20,7 @@ from genset.router.http.downstream import ClientConnection
 from genset.router.http.request import DEADLINE_HEADER, Request, patience
 from genset.router.http.request_id import request_id
 from genset.router.machine.machine import RequestMachine
+from genset.router.machine.patience import DEFAULT, Timeouts
 from genset.router.routing.gate import ROUTER_FULL, Gate
 from genset.router.routing.hops import HOPS_HEADER, refusal
 from genset.router.routing.table import Plan, Table, answer_tokens, estimate_tokens
@@ -52,12 +53,15 @@ class Reception:
     `chance` is uniform in [0, 1).
     """
 
-    __slots__ = ("_chance", "_finished", "_observer", "_shared", "exchanges", "gate", "problem", "table")
+    __slots__ = ("_chance", "_finished", "_observer", "_shared", "_timeouts", "exchanges", "gate", "problem", "table")
 
-    def __init__(self, shared: Shared, observer: RequestObserver, chance: Callable[[], float]) -> None:
+    def __init__(
+        self, shared: Shared, observer: RequestObserver, chance: Callable[[], float], timeouts: Timeouts = DEFAULT
+    ) -> None:
         self._shared = shared
         self._observer = observer
         self._chance = chance
+        self._timeouts = timeouts
         self._finished = self.finished  # made once
         self.table: Table | None = None
         self.problem: str | None = None
@@ -150,7 +154,7 @@ class Reception:
         self, plan: Plan, record: Record, request: Request, api: Api, parsed: dict[str, Any], tokens: int
     ) -> RequestMachine:
         route = plan.route
-        machine = RequestMachine(
+        return RequestMachine(
             plan.candidates,
             route.failover,
             record.received + patience(request.headers.get(DEADLINE_HEADER), route.total_seconds),
@@ -159,15 +163,13 @@ class Reception:
             random=self._chance,
             skipped=plan.skipped,
             cold_start=route.cold_start,
+            origin=request.payer,
+            path=api.path,
+            body=request.body,
+            prompt=beginning_of(parsed, route.prefix_tokens) if route.reads_prompt else None,
+            wait_when_full=route.wait_when_full,
+            timeouts=self._timeouts,
         )
-        machine.origin = request.payer
-        machine.body = request.body
-        machine.path = api.path
-        if route.reads_prompt:
-            machine.prompt = beginning_of(parsed, route.prefix_tokens)
-        if route.wait_when_full:
-            machine.wait_when_full = True
-        return machine
 
     def finished(self, exchange: Exchange, now: float) -> None:
         """The exchange has ended: frees its place, and tells of it."""

@@ -235,8 +235,7 @@ class Calling(Outgoing):
         now = self.shared.now()
         if not self.record.sent_at:
             self.record.sent_at = now
-        self.machine.stream = streams  # what is rebuilt from a stream has its deadlines, too
-        self.machine.sent(now)
+        self.machine.sent(now, streams=streams)  # what is rebuilt from a stream has its deadlines, too
         connection.begin(reply, head + body, self.shared.outbox)
 
     def _with_fitting_limit(self, request: dict[str, Any], backend: Backend) -> dict[str, Any]:
@@ -369,7 +368,7 @@ class Calling(Outgoing):
         sent = self._sent or (reader.fold() if isinstance(reader, Forward) else None)
         if sent is None or not why_not(self._json, sent, chat=self._api.chat):
             return False
-        machine.bound_at = machine.last
+        machine.is_bound()
         return True
 
     # What the connection tells, and what it is told

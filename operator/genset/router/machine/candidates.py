@@ -1,24 +1,26 @@
-"""SELECT: which candidate is asked next, who waits for what, and when nobody is left.
+"""Which candidate is asked next, who waits for what, and when nobody is left.
 
-The half of the state machine that looks at backends; `attempt` is the half that hears what became of an attempt. Pure.
+The list of candidates is frozen before the first attempt: it only shrinks. Pure.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final, final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.balance.prompt import prompt_key
 from genset.router.backends.breaker import Cause, State
 from genset.router.backends.endpoint import Endpoint
-from genset.router.backends.outcomes import Failure, Next, met
-from genset.router.config import ColdStartConfig, FailoverConfig
-from genset.router.errors import VOCABULARY, ErrorKind
-from genset.router.machine.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, Try, Wait
+from genset.router.backends.outcomes import Again, Failure, Next, Outcome, met
+from genset.router.continuation import OFF
+from genset.router.errors import VOCABULARY
+from genset.router.machine.attempt import Attempt
+from genset.router.machine.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Try, Wait
+from genset.router.machine.facts import Facts
 from genset.router.machine.final_error import last_failed, none_tried, seconds_until, told_story
-from genset.router.machine.trail import Step
+from genset.router.machine.history import History
+from genset.router.machine.standing import Standing
 
 _CLOSED: Final = State.CLOSED
 #: Why a backend of the house is passed over (a word for evidence) -> what `toCloudOn` calls it. Others: its breaker is open,
@@ -30,96 +32,42 @@ _PASSED_OVER: Final = {
     Cause.AUTH.value: "ServerError",
     Cause.MODEL.value: "ServerError",
 }
+_NO_WORK: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
+_LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
+#: One endpoint may have been at fault, so another of the same backend is asked before the request is given up.
+_ENDPOINT_MAY_BE_AT_FAULT: Final = (
+    Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
+)  # fmt: skip
 
 
-class Selection:
-    """What is known of the candidates of one request.
+@final
+class Candidates:
+    """The backends that may answer one request: who is asked now, and who is left."""
 
-    `candidates` in order of preference; `deadline` and `now` in monotonic seconds; `skipped` says why better backends
-    are not among the candidates (evidence).
-    """
+    __slots__ = ("_cold_until", "_facts", "_history", "_left", "_spent", "attempt", "cold", "standing")
 
-    __slots__ = (
-        "_again_used",
-        "_asked",
-        "_began",
-        "_broken_by",
-        "_cold_start",
-        "_cold_until",
-        "_left",
-        "_limited",
-        "_lines",
-        "_phase_until",
-        "_spent",
-        "_token",
-        "_tried",
-        "attempts",
-        "candidate",
-        "candidates",
-        "cold",
-        "continuing",
-        "deadline",
-        "endpoint",
-        "last_failure",
-        "origin",
-        "path",
-        "phase",
-        "prompt",
-        "reason",
-        "settings",
-        "stories",
-        "trail",
-        "wait_when_full",
-        "woken",
-    )
-
-    def __init__(
-        self,
-        candidates: list[Candidate],
-        settings: FailoverConfig,
-        deadline: float,
-        skipped: str,
-        cold_start: ColdStartConfig,
-    ) -> None:
-        self.candidates = candidates
-        self.settings = settings
-        self.deadline = deadline
-        self.attempts = 0
-        self.candidate: Candidate | None = None
-        self.endpoint: Endpoint | None = None
-        self.phase = Phase.SELECT
-        self.reason = skipped  # why the first tier did not answer
-        self.last_failure: Failure | None = None
-        self.origin = ""  # whose request it is, as lines and suspicions know him
-        self.path = ""  # of the API, behind the version segment: a backend may refuse one and serve another
-        self.trail: list[Step] = []
-        self.stories: list[str] = []  # what attempts came to, in words; written by the wire, which masks them
-        self.continuing = False  # the client has a part of the answer; candidates are asked to write on
-        self.cold: Backend | None = None  # at rest: a Wait is for its waking
-        self.prompt: Mapping[str, Any] | None = None  # the request, where a backend's balancing reads its prompt
-        self.wait_when_full = False  # for a place in a tier, before the next tier is asked
-        self.woken: Callable[[], None] | None = None  # what the wire wants to hear of a free place
-        self._cold_start = cold_start
-        self._cold_until: float | None = None  # when the wait for backends at rest is over
-        self._lines: dict[Backend, float] | None = None  # full backends, and until when a place is waited for
-        self._broken_by: ErrorKind | None = None
-        self._left = list(candidates)
-        self._asked: list[Backend] = []
-        self._tried: list[Endpoint] = []  # of the current candidate
+    def __init__(self, facts: Facts, history: History) -> None:
+        self._facts = facts
+        self._history = history
+        self._left = list(facts.candidates)
         self._spent: list[tuple[Candidate, list[Endpoint]]] = []  # failed, with the endpoints that were asked
-        self._again_used = False
-        self._limited: float | None = None  # least Retry-After heard
-        self._token = False
-        self._began = 0.0
-        self._phase_until = math.inf
+        self.standing: Standing | None = None  # most requests wait for nothing
+        self._cold_until: float | None = None  # when the wait for backends at rest is over
+        self.attempt: Attempt | None = None  # the running attempt, or the last one
+        self.cold: Backend | None = None  # at rest: a Wait is for its waking
 
-    def _current(self) -> tuple[Candidate, Endpoint]:
-        assert self.candidate is not None and self.endpoint is not None, "no attempt is running"
-        return self.candidate, self.endpoint
+    def current(self) -> Attempt:
+        """The attempt that is running."""
+        assert self.attempt is not None, "no attempt is running"
+        return self.attempt
 
-    def _select(self, now: float) -> Decision:
-        if now >= self.deadline:
-            return self._give_up(now)
+    # Decisions
+
+    def select(self, now: float) -> Decision:
+        """The first candidate that is well, in order of preference; else what may be waited for."""
+        facts, history = self._facts, self._history
+        if now >= facts.deadline:
+            return self.give_up(now)
         cold: Candidate | None = None
         full: list[Candidate] | None = None
         barred = False  # the house is passed over for what may not send a request to a cloud
@@ -128,16 +76,16 @@ class Selection:
                 continue
             if cold is not None and candidate.tier > cold.tier and self._holds(now):
                 break
-            if full and self.wait_when_full and candidate.tier > full[-1].tier and (until := self._queue(now, full)):
+            if full and facts.wait_when_full and candidate.tier > full[-1].tier and (until := self._queue(now, full)):
                 return Wait(FULL, until)
-            backend = candidate.backend
-            if backend.refusals.known and backend.refusals.of(self.path, now) is not None:
+            backend, standing = candidate.backend, self.standing
+            if backend.refusals.known and backend.refusals.of(facts.path, now) is not None:
                 barred = self._passed_over(now, backend) or barred
                 continue
-            if self.prompt is None and self._lines is None and not self.continuing:
+            if facts.prompt is None and standing is None and not history.continuing:
                 endpoint = backend.admit(now)
             else:
-                first = self.continuing or backend.line.first is self
+                first = history.continuing or (standing is not None and backend.line.first is standing)
                 endpoint = backend.admit(now, self._key(backend), first=first)
             if endpoint is not None:
                 return self._try(now, candidate, endpoint)
@@ -148,7 +96,7 @@ class Selection:
             barred = self._passed_over(now, backend) or barred
             if backend.is_full(now):
                 full = [*(full or ()), candidate]
-                backend.numbers.full += self._lines is None or backend not in self._lines
+                backend.numbers.full += standing is None or not standing.has_met(backend)
         if full and (until := self._queue(now, full)):
             return Wait(FULL, until)
         if cold is not None:
@@ -158,64 +106,96 @@ class Selection:
                 return Wait(COLD, until)
         return self._least_bad(now, house_only=barred)
 
+    def after_failure(self, now: float, failure: Failure) -> Decision:
+        """The running attempt has ended before the client got anything of it."""
+        again = self._again(now, failure)
+        if again is not None:
+            return again
+        attempt = self.current()
+        candidate = attempt.candidate
+        if failure.outcome in _LOST and candidate.backend.rests:
+            return self.select(now)  # put to rest while the request was on its way there: it may wake
+        slow = failure.outcome is Outcome.TOO_LATE and self._history.late_again(candidate.backend)
+        if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT and not slow:
+            self._spent.append((candidate, attempt.tried))
+        self._drop(candidate, failure.rule.next)
+        self._stay_in_the_house(failure)
+        return self.select(now)
+
+    def after_break(self, now: float, failure: Failure, *, blame: bool, stalled: bool) -> Decision:
+        """The client has a part of the answer: who writes on? `blame`: the upstream is at fault; `stalled`: it was slow."""
+        attempt = self.current()
+        candidate = attempt.candidate
+        self._stay_in_the_house(failure)
+        self._left = [c for c in self._left if c.backend.continuation != OFF]
+        slow = stalled and self._history.late_again(candidate.backend)
+        if candidate in self._left:
+            # Another endpoint of the same backend has the same model and, by now, no worse a chance than any.
+            sibling = candidate.backend.sibling(now, attempt.tried) if blame and not slow else None
+            if sibling is not None:
+                return self._try(now, candidate, sibling)
+            if candidate.backend.rests:
+                return self.select(now)
+            self._left.remove(candidate)
+            if blame and not stalled:  # one that is slow is slow again
+                self._spent.append((candidate, []))  # itself once more, if nobody else is left
+        return self.select(now)
+
+    def once_more(self, now: float) -> Try:
+        """The same endpoint is asked in another way."""
+        attempt = self.current()
+        return self._try(now, attempt.candidate, attempt.endpoint)
+
+    def has_another(self, now: float, *, writes_on: bool) -> bool:
+        """Whether somebody else could be asked now if the running attempt were given up for its slowness."""
+        attempt = self.current()
+        backend = attempt.candidate.backend
+        house_only = backend.local and "TooLate" not in self._facts.settings.to_cloud_on
+        for other in self._left:
+            if other is attempt.candidate or (writes_on and other.backend.continuation == OFF):
+                continue
+            if house_only and not other.backend.local:
+                continue
+            if other.backend.admits(now) and other.backend.refusals.of(self._facts.path, now) is None:
+                return True
+        if self._history.was_late(backend) or (writes_on and backend.continuation == OFF):
+            return False
+        return backend.has_sibling(now, attempt.tried)
+
+    def when_free(self, wake: Callable[[], None]) -> None:
+        """Says whom to tell that a place is free. He must not act before the one who frees it has returned."""
+        self._stands().when_free(wake)
+
+    def leave_lines(self) -> None:
+        if self.standing is not None:
+            self.standing.leave()
+
     def _passed_over(self, now: float, backend: Backend) -> bool:
         """Notes why. Returns whether that keeps the request from the clouds that come later."""
-        why = backend.why_not(now, self.path)
-        self.reason = self.reason or why
+        why = backend.why_not(now, self._facts.path)
+        self._history.reason = self._history.reason or why
         if not backend.local:
             return False
         word = _PASSED_OVER.get(why) or backend.fault
-        return word not in self.settings.to_cloud_on
+        return word not in self._facts.settings.to_cloud_on
 
     def _stay_in_the_house(self, failure: Failure) -> None:
         """Takes the clouds off the list where what this attempt at the house met may not send a request there."""
-        candidate, _ = self._current()
-        if candidate.backend.local and met(failure) not in self.settings.to_cloud_on:
+        if self.current().candidate.backend.local and met(failure) not in self._facts.settings.to_cloud_on:
             self._left = [left for left in self._left if left.backend.local]
 
-    def _queue(self, now: float, full: list[Candidate]) -> float:
-        """Stands in the lines of these backends and of no others. Until when; 0: may not, or not any longer."""
-        if self._lines is None:
-            self._lines = {}
-        backends = [candidate.backend for candidate in full]
-        for backend in self._lines:
-            if backend not in backends:
-                backend.line.leave(self)
-        latest = 0.0
-        for backend in backends:
-            line = backend.line
-            until = self._lines.get(backend)
-            if until is None:
-                until = self._lines[backend] = min(now + line.seconds, self.deadline)
-                backend.numbers.queued += len(line) < line.most
-            if now >= until:
-                line.leave(self)
-            elif line.join(self, self.origin, ahead=self.continuing):
-                latest = max(latest, until)
-            else:
-                self._lines[backend] = 0.0
-        return latest
-
-    def _leave_lines(self) -> None:
-        for backend in self._lines or ():
-            backend.line.leave(self)
-
     def _key(self, backend: Backend) -> int | None:
-        return prompt_key(self.prompt, backend.prefix_tokens) if self.prompt and backend.prefix_tokens else None
-
-    def wake(self) -> None:
-        """The first in line, this request, is told that a place is free."""
-        if self.woken is not None:
-            self.woken()
+        prompt = self._facts.prompt
+        return prompt_key(prompt, backend.prefix_tokens) if prompt and backend.prefix_tokens else None
 
     def _holds(self, now: float) -> bool:
         """Whether the route has a request wait for a backend at rest although a later tier might answer."""
-        return self._cold_start.mode == "Hold" and now < self._cold_end(now)
+        return self._facts.cold_start.mode == "Hold" and now < self._cold_end(now)
 
     def _cold_end(self, now: float) -> float:
         """One wait for all backends at rest: it begins when the first one is met."""
         if self._cold_until is None:
-            self._cold_until = min(now + self._cold_start.seconds, self.deadline)
+            self._cold_until = min(now + self._facts.cold_start.seconds, self._facts.deadline)
         return self._cold_until
 
     def _least_bad(self, now: float, *, house_only: bool) -> Decision:
@@ -224,7 +204,7 @@ class Selection:
         One whose whole side is out comes last: its own breaker may know nothing of that.
         """
         left = [c for c in self._left if c.backend.local] if house_only else self._left
-        hopeful = [c for c in left if c.backend.is_last_resort(now, self.path)]
+        hopeful = [c for c in left if c.backend.is_last_resort(now, self._facts.path)]
         if hopeful:
             best = min(
                 hopeful,
@@ -237,33 +217,62 @@ class Selection:
             backend = candidate.backend
             if house_only and not backend.local:
                 continue
-            sibling = backend.sibling(now, tried) or (backend.pick(now) if self.continuing and not tried else None)
+            sibling = backend.sibling(now, tried) or (
+                backend.pick(now) if self._history.continuing and not tried else None
+            )
             if sibling is not None and backend.retries.take(now):
                 self._spent.clear()  # once
                 self._left = [candidate]
                 return self._try(now, candidate, sibling)
-        return self._give_up(now, full=any(c.backend.is_full(now) for c in left), house_only=house_only)
+        return self.give_up(now, full=any(c.backend.is_full(now) for c in left), house_only=house_only)
+
+    def _again(self, now: float, failure: Failure) -> Try | None:
+        """The same candidate once more, where that is worth it after such a failure: a sibling, or itself after a pause."""
+        attempt = self.current()
+        candidate, endpoint = attempt.candidate, attempt.endpoint
+        again = failure.rule.again
+        if again is Again.NO or attempt.again_used:
+            return None
+        backend = candidate.backend
+        if endpoint.gone:
+            again = Again.SIBLING
+        if again in (Again.SIBLING, Again.SIBLING_ELSE_ONCE):
+            sibling = backend.sibling(now, attempt.tried, self._key(backend))
+            # A lost endpoint works no more, so its sibling bears no more than the two had to.
+            if sibling is not None and (failure.outcome in _NO_WORK or backend.retries.take(now)):
+                attempt.again_used = True
+                return self._try(now, candidate, sibling)
+            if sibling is not None or again is Again.SIBLING:
+                return None
+        if again is Again.AFTER_WAIT:
+            delay = failure.retry_after or 0.0
+        else:
+            if not backend.breaker.admits(now):
+                return None
+            least, most = self._facts.timeouts.again_least, self._facts.timeouts.again_most
+            delay = least + (most - least) * self._facts.random()
+        if now + delay >= self._facts.deadline or not backend.retries.take(now):
+            return None
+        attempt.again_used = True
+        return self._try(now, candidate, endpoint, delay)
 
     def _try(self, now: float, candidate: Candidate, endpoint: Endpoint, delay: float = 0.0) -> Try:
         backend = candidate.backend
-        if self._lines is not None:
-            self._leave_lines()
-        if candidate is not self.candidate:
-            self.candidate = candidate
-            self._tried = []
-            self._again_used = False
-        self.endpoint = endpoint
-        self._tried.append(endpoint)
-        self.attempts += 1
-        if not self._asked or backend not in self._asked:
-            self._asked.append(backend)
-            backend.retries.request(now)
+        self.leave_lines()
+        self._history.asks(backend, now)
         breaker = backend.breaker
-        self._token = breaker.state is not _CLOSED and breaker.take(now)
-        self._began = now + delay
-        self.phase = Phase.PAUSE if delay else Phase.CONNECT
-        self._phase_until = self._began + backend.connect_seconds
+        token = breaker.state is not _CLOSED and breaker.take(now)
+        self.attempt = Attempt(candidate, endpoint, now + delay, token=token, before=self.attempt)
         return Try(candidate, endpoint, delay)
+
+    def _stands(self) -> Standing:
+        if self.standing is None:
+            self.standing = Standing(self._facts.origin, self._facts.deadline)
+        return self.standing
+
+    def _queue(self, now: float, full: list[Candidate]) -> float:
+        backends = [candidate.backend for candidate in full]
+        return self._stands().queue(now, backends, ahead=self._history.continuing)
 
     def _drop(self, candidate: Candidate, next_: Next) -> None:
         self._left.remove(candidate)
@@ -276,38 +285,32 @@ class Selection:
                 if c.backend.context_tokens is None or (held is not None and c.backend.context_tokens > held)
             ]
 
-    def _give_up(self, now: float, *, full: bool = False, house_only: bool = False) -> Answer | Interrupt:
-        self.phase = Phase.DONE
-        self._leave_lines()
-        if self.continuing:
+    def give_up(self, now: float, *, full: bool = False, house_only: bool = False) -> Answer | Interrupt:
+        """Nobody is asked any more: the error for the client."""
+        facts, history = self._facts, self._history
+        self.leave_lines()
+        if history.continuing:
             return self._interrupt(now)
-        candidates = [c for c in self.candidates if c.backend.local] if house_only else self.candidates
-        again = seconds_until(now, candidates, self._limited, self._asked, self.path)
-        failure = self.last_failure
+        candidates = [c for c in facts.candidates if c.backend.local] if house_only else facts.candidates
+        again = seconds_until(now, candidates, history.limited, history.asked, facts.path)
+        failure = history.last_failure
         if failure is None:
-            return Answer(none_tried(now, candidates, self.deadline, again, self.path))
+            return Answer(none_tried(now, candidates, facts.deadline, again, facts.path))
         hope = any(
-            c.backend not in self._asked and c.backend.refusals.of(self.path, now) is None for c in self.candidates
+            c.backend not in history.asked and c.backend.refusals.of(facts.path, now) is None for c in facts.candidates
         )
-        late = now >= self.deadline
-        return Answer(last_failed(failure, self.trail, again, full=full, late=late, stories=self.stories, hope=hope))
+        late = now >= facts.deadline
+        stories = history.stories
+        return Answer(last_failed(failure, history.trail, again, full=full, late=late, stories=stories, hope=hope))
 
     def _interrupt(self, now: float) -> Interrupt:
         """The error inside the stream: the first break's word, since what followed it is in the trail."""
-        failure = self.last_failure
-        assert failure is not None and self._broken_by is not None
-        kind = VOCABULARY["router_deadline"] if now >= self.deadline else self._broken_by
-        story = told_story(self.stories, self.trail)
+        history = self._history
+        failure = history.last_failure
+        assert failure is not None and history.broken_by is not None
+        kind = VOCABULARY["router_deadline"] if now >= self._facts.deadline else history.broken_by
+        story = told_story(history.stories, history.trail)
         return Interrupt(kind, f"the answer was cut off after {failure.outcome.value}: {story}")
-
-    def stood_still(self, seconds: float) -> None:
-        """The clock has skipped them: what has ended before is as much longer ago."""
-        for step in self.trail:
-            step.at -= seconds
-
-    def _record(self, now: float, word: str) -> None:
-        candidate, _ = self._current()
-        self.trail.append(Step(candidate.backend.name, word, int((now - self._began) * 1000), now))
 
 
 def _alive(backend: Backend) -> bool:

@@ -14,7 +14,15 @@ COLD: Final = "cold"  # the word for evidence: why a backend at rest did not ans
 
 
 class Phase:
-    """Where a request is, in this order. Plain numbers: compiled, they cost nothing to compare."""
+    """Where a request is, in this order. Plain numbers: compiled, they cost nothing to compare.
+
+    Whatever ends an attempt, be it a failure, a break or a refusal of the way in which it was asked, leads back to
+    SELECT, where the next decision is made; there a request also waits for a place or for a backend at rest, and nothing
+    runs upstream. From SELECT the way leads through the phases in their order, with two steps back: a kept-alive
+    connection that was closed under the request is opened anew (HEADERS to CONNECT), and an answer may go on behind its
+    finish_reason (FINISH to COMMIT). DONE is the end, and is reached from everywhere, because clients leave at any time.
+    `NEXT` says the same as a table.
+    """
 
     SELECT: Final = 0  # also: waits until it may select again
     PAUSE: Final = 1  # before the same endpoint is asked again
@@ -24,6 +32,25 @@ class Phase:
     COMMIT: Final = 5
     FINISH: Final = 6  # finish_reason was sent; usage and [DONE] may follow
     DONE: Final = 7
+
+
+#: The phases that may follow each one. SELECT follows itself when the wait goes on, FINISH when one more event comes.
+NEXT: Final = {
+    Phase.SELECT: (Phase.SELECT, Phase.PAUSE, Phase.CONNECT, Phase.DONE),
+    Phase.PAUSE: (Phase.CONNECT, Phase.DONE),
+    Phase.CONNECT: (Phase.HEADERS, Phase.SELECT, Phase.DONE),
+    Phase.HEADERS: (Phase.CONNECT, Phase.PRECOMMIT, Phase.SELECT, Phase.DONE),
+    Phase.PRECOMMIT: (Phase.COMMIT, Phase.SELECT, Phase.DONE),
+    Phase.COMMIT: (Phase.FINISH, Phase.SELECT, Phase.DONE),
+    Phase.FINISH: (Phase.FINISH, Phase.COMMIT, Phase.SELECT, Phase.DONE),
+    Phase.DONE: (),
+}
+_NEXT_BITS: Final = [sum(1 << phase for phase in following) for following in NEXT.values()]
+
+
+def may_follow(phase: int, before: int) -> bool:
+    """Returns whether a request may go from the phase `before` to `phase`. Called for every step of every request."""
+    return _NEXT_BITS[before] >> phase & 1 == 1
 
 
 @final

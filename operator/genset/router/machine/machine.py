@@ -7,69 +7,47 @@
 The wire asks `begin`, then reports what happens (`sent`, `head`, `committed`, `finishing`, `succeeded`, `failed`,
 `broke`, `cancelled`, or `expired` when a deadline passed) and does what the returned decision says. `alive` tells of
 signs of life that are no tokens: they put deadlines off. Where nobody else could be asked, the router's own deadlines
-wait for the request's. `selection` is the
-half that looks for the next candidate. The list of candidates is frozen before the first attempt: it only shrinks.
-CONTINUE is SELECT once more, with `continuing` set: from then on a candidate is asked to write on from what the client
-has, and giving up means an error inside the stream. Per stream chunk the machine is not called at all; the wire writes
-`last` and the sweep asks `expired`.
+wait for the request's.
+
+`facts` is what the request was when it came, `history` what has become of it, `candidates` who is asked, and `patience`
+how long that may take. CONTINUE is SELECT once more, after a break of the stream: from then on a candidate is asked to
+write on from what the client has, and giving up means an error inside the stream. Per stream chunk the machine is not
+called at all; the wire writes `last` and the sweep asks `expired`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import SHORT_RETRY_AFTER_SECONDS
 from genset.router.backends.endpoint import Endpoint
-from genset.router.backends.outcomes import Again, Failure, Next, Outcome, met
+from genset.router.backends.outcomes import Failure, Next, Outcome, met
 from genset.router.config import ColdStartConfig, FailoverConfig
-from genset.router.continuation import OFF
 from genset.router.errors import VOCABULARY
-from genset.router.machine.candidates import Selection
-from genset.router.machine.decisions import Candidate, Decision, Phase, Try
+from genset.router.machine.candidates import Candidates
+from genset.router.machine.decisions import Candidate, Decision, Phase, Try, Wait, may_follow
+from genset.router.machine.facts import Facts
+from genset.router.machine.history import History
+from genset.router.machine.patience import DEFAULT, Patience, Timeouts
 from genset.router.machine.testimony import Testimony
+from genset.router.machine.trail import Step
 
-AGAIN_LEAST_SECONDS: Final = 0.1  # pause before the same endpoint is asked again
-AGAIN_MOST_SECONDS: Final = 0.3
-FINISH_SECONDS = 5.0  # of silence after the finish_reason, until the answer is taken for complete
-USAGE_SECONDS = 10.0  # the same, while a usage that was asked for has not come
-MOST_CONTINUATIONS: Final = 2  # of one answer
 PATIENCE_SHARE: Final = 0.5  # of a route's time, after which a backend should have begun whoever asks
-LIFE_MOST_SECONDS = 120.0  # without a token, however often the backend says that it works
-
-_NO_WORK: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
-_LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
-#: One endpoint may have been at fault, so another of the same backend is asked before the request is given up.
-_ENDPOINT_MAY_BE_AT_FAULT: Final = (
-    Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
-)  # fmt: skip
 _BRIDGE: Final = ColdStartConfig()
 
 
-class RequestMachine(Selection):
-    """One request from SELECT to DONE. Arguments as Selection's; `random` is uniform in [0, 1)."""
+@final
+class RequestMachine:
+    """One request from SELECT to DONE. Arguments as Facts', but `stream`: whether the client gets a stream.
 
-    __slots__ = (
-        "_allowance",
-        "_finish_seconds",
-        "_late",
-        "_most_attempts",
-        "_random",
-        "_sent_at",
-        "_streams",
-        "_testimony",
-        "_wrote_on",
-        "body",
-        "bound_at",
-        "continuations",
-        "heard",
-        "input_tokens",
-        "last",
-        "stall",
-        "stream",
-    )
+    `skipped` says why better backends are not among the candidates (evidence). `last`: when the upstream last sent an
+    event; written by the wire.
+    """
+
+    __slots__ = ("_testimony", "candidates", "facts", "history", "last", "patience", "phase", "streams")
 
     def __init__(
         self,
@@ -82,81 +60,135 @@ class RequestMachine(Selection):
         random: Callable[[], float],
         skipped: str = "",
         cold_start: ColdStartConfig = _BRIDGE,
+        origin: str = "",
+        path: str = "",
+        body: bytes = b"",
+        prompt: Mapping[str, Any] | None = None,
+        wait_when_full: bool = False,
+        timeouts: Timeouts = DEFAULT,
     ) -> None:
-        super().__init__(candidates, settings, deadline, skipped, cold_start)
-        self.stream = stream
-        self.input_tokens = input_tokens
-        self.continuations = 0
-        self.last = 0.0  # when the upstream last sent an event; written by the wire
-        self.heard = 0.0  # when it last gave another sign of life, since the first token
-        self.bound_at = -1.0  # `last` of a stall after which nobody else can write on; written by the wire
-        self.stall = 0.0
-        self.body = b""  # as it arrived; empty: what is met counts as seen by the router itself
+        self.facts = Facts(
+            candidates,
+            settings,
+            deadline,
+            streams=stream,
+            input_tokens=input_tokens,
+            random=random,
+            cold_start=cold_start,
+            origin=origin,
+            path=path,
+            body=body,
+            prompt=prompt,
+            wait_when_full=wait_when_full,
+            timeouts=timeouts,
+        )
+        self.history = History(settings, skipped)
+        self.candidates = Candidates(self.facts, self.history)
+        self.patience = Patience(timeouts)
+        self.phase = Phase.SELECT
+        self.last = 0.0
+        self.streams = stream  # what the upstream sends; the client may get something else
         self._testimony: Testimony | None = None  # most requests meet no failure
-        self._streams = stream  # what the client gets; `stream` is what the upstream sends
-        self._allowance = math.inf  # for the first token, from the request or the last sign of life
-        self._most_attempts = settings.max_attempts
-        self._late: list[Backend] | None = None  # that were too slow for this request
-        self._finish_seconds = 0.0
-        self._random = random
-        self._sent_at = 0.0
-        self._wrote_on = False
+
+    # What others read of it
+
+    @property
+    def settings(self) -> FailoverConfig:
+        return self.facts.settings
+
+    @property
+    def deadline(self) -> float:
+        return self.facts.deadline
+
+    @property
+    def input_tokens(self) -> int:
+        return self.facts.input_tokens
+
+    @property
+    def candidate(self) -> Candidate | None:
+        attempt = self.candidates.attempt
+        return attempt.candidate if attempt is not None else None
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        attempt = self.candidates.attempt
+        return attempt.endpoint if attempt is not None else None
+
+    @property
+    def cold(self) -> Backend | None:
+        return self.candidates.cold
+
+    @property
+    def attempts(self) -> int:
+        return self.history.attempts
+
+    @property
+    def continuations(self) -> int:
+        return self.history.continuations
+
+    @property
+    def continuing(self) -> bool:
+        return self.history.continuing
+
+    @property
+    def reason(self) -> str:
+        return self.history.reason
+
+    @property
+    def trail(self) -> list[Step]:
+        return self.history.trail
+
+    @property
+    def stories(self) -> list[str]:
+        return self.history.stories
+
+    @property
+    def last_failure(self) -> Failure | None:
+        return self.history.last_failure
+
+    def stood_still(self, seconds: float) -> None:
+        self.history.stood_still(seconds)
 
     # Decisions
 
     def begin(self, now: float) -> Decision:
         """The first decision."""
-        return self._select(now)
-
-    def failed(self, now: float, failure: Failure) -> Decision:
-        """The running attempt ended before commit."""
-        candidate, endpoint = self._current()
-        self._record(now, failure.outcome.value)
-        self.last_failure = failure
-        reached = self.phase > Phase.CONNECT
-        if reached and self.body:
-            self._testifies().book(candidate.backend, endpoint, failure, now, self._began, self._token)
-        else:
-            candidate.backend.failed(endpoint, failure, now, self._began, self._token, reached=reached)
-        self._token = False
-        if not self.reason:
-            self.reason = failure.rule.kind.word
-        if failure.rule.kind.status == 429 or failure.outcome is Outcome.UNAVAILABLE:
-            wait = failure.retry_after
-            if wait is not None:
-                self._limited = wait if self._limited is None else min(wait, self._limited)
-        if failure.rule.next is Next.NO and not self.continuing:
-            return self._give_up(now)
-        if self.attempts >= self._most_attempts or now >= self.deadline:
-            return self._give_up(now)
-        again = self._again(now, failure, candidate, endpoint)
-        if again is not None:
-            return again
-        if failure.outcome in _LOST and candidate.backend.rests:
-            return self._select(now)  # put to rest while the request was on its way there: it may wake
-        slow = failure.outcome is Outcome.TOO_LATE and self._was_late(candidate.backend)
-        if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT and not slow:
-            self._spent.append((candidate, self._tried))
-        self._drop(candidate, failure.rule.next)
-        self._stay_in_the_house(failure)
-        return self._select(now)
+        return self._decided(now, self.candidates.select(now))
 
     def resume(self, now: float) -> Decision:
         """After a Wait: what now?"""
-        return self._select(now)
+        return self._decided(now, self.candidates.select(now))
+
+    def when_free(self, wake: Callable[[], None]) -> None:
+        """Says whom to tell that a place is free. He must not act before the one who frees it has returned."""
+        self.candidates.when_free(wake)
+
+    def failed(self, now: float, failure: Failure) -> Decision:
+        """The running attempt ended before commit."""
+        attempt, history = self.candidates.current(), self.history
+        backend = attempt.candidate.backend
+        reached = self.phase > Phase.CONNECT
+        history.record(attempt, now, failure.outcome.value)
+        history.failed(failure)
+        self._to(Phase.SELECT)
+        token = attempt.takes_token()
+        if reached and self.facts.body:
+            self._testifies().book(backend, attempt.endpoint, failure, now, attempt.began, token)
+        else:
+            backend.failed(attempt.endpoint, failure, now, attempt.began, token, reached=reached)
+        over = (
+            history.is_spent or now >= self.facts.deadline or (failure.rule.next is Next.NO and not history.continuing)
+        )
+        return self._decided(now, self.candidates.give_up(now) if over else self.candidates.after_failure(now, failure))
 
     def once_more(self, now: float, failure: Failure, word: str) -> Decision:
-        """The server refused this way of asking, not the request: the same endpoint is asked in another way.
-
-        That is no attempt of its own: what was refused was ours.
-        """
-        candidate, endpoint = self._current()
-        self._record(now, word)
-        self.last_failure = failure
-        if now >= self.deadline:
-            return self._give_up(now)
-        self._most_attempts += 1
-        return self._try(now, candidate, endpoint)
+        """The same endpoint is asked in another way, because it refused ours. That is no attempt of its own."""
+        self.history.record(self.candidates.current(), now, word)
+        self.history.last_failure = failure
+        self._to(Phase.SELECT)
+        self.history.most_attempts += 1
+        late = now >= self.facts.deadline
+        return self._decided(now, self.candidates.give_up(now) if late else self.candidates.once_more(now))
 
     def broke(self, now: float, failure: Failure, kind_word: str, why_not: str = "", *, blame: bool = True) -> Decision:
         """The stream broke after commit: the client has part of an answer. CONTINUE, or FAIL.
@@ -164,181 +196,159 @@ class RequestMachine(Selection):
         `why_not`: why nobody may write on ("" if somebody may). `blame`: whether the upstream is at fault at all; one
         that only wrote a text that does not join is not.
         """
-        candidate, endpoint = self._current()
-        self._record(now, kind_word.removeprefix("provider_"))
-        self.last_failure = failure
-        self._broken_by = VOCABULARY[kind_word]
+        attempt, history = self.candidates.current(), self.history
+        history.record(attempt, now, kind_word.removeprefix("provider_"))
+        history.last_failure = failure
+        history.broken_by = VOCABULARY[kind_word]
+        self._to(Phase.SELECT)
         if blame:
-            endpoint_only = kind_word == "provider_interrupted"
-            witness = self._testifies().witness() if self.body else None
-            candidate.backend.broke(
-                endpoint,
+            attempt.candidate.backend.broke(
+                attempt.endpoint,
                 now,
-                self._began,
-                self._token,
-                endpoint_only=endpoint_only,
+                attempt.began,
+                attempt.takes_token(),
+                endpoint_only=kind_word == "provider_interrupted",
                 word=met(failure),
-                witness=witness,
+                witness=self._testifies().witness() if self.facts.body else None,
             )
-        elif self._token:
-            candidate.backend.breaker.release()
-        self._token = False
-        self.continuing = True
-        if (
-            why_not
-            or not self.settings.continue_streams
-            or self.continuations >= MOST_CONTINUATIONS
-            or self.attempts >= self._most_attempts
-            or now >= self.deadline
-            or kind_word == "router_deadline"
-        ):
-            return self._give_up(now)
-        self.continuations += 1
-        self._stay_in_the_house(failure)
-        self._left = [c for c in self._left if c.backend.continuation != OFF]
+        else:
+            attempt.release()
+        late = now >= self.facts.deadline or kind_word == "router_deadline"
+        if why_not or late or history.is_spent or not history.may_continue:
+            return self._decided(now, self.candidates.give_up(now))
+        history.continuations += 1
         stalled = kind_word == "provider_stalled"
-        slow = stalled and self._was_late(candidate.backend)
-        if candidate in self._left:
-            # Another endpoint of the same backend has the same model and, by now, no worse a chance than any.
-            sibling = candidate.backend.sibling(now, self._tried) if blame and not slow else None
-            if sibling is not None:
-                return self._try(now, candidate, sibling)
-            if candidate.backend.rests:
-                return self._select(now)
-            self._left.remove(candidate)
-            if blame and not stalled:  # one that is slow is slow again
-                self._spent.append((candidate, []))  # itself once more, if nobody else is left
-        return self._select(now)
+        return self._decided(now, self.candidates.after_break(now, failure, blame=blame, stalled=stalled))
+
+    def _decided(self, now: float, decision: Decision) -> Decision:
+        if isinstance(decision, Try):
+            self._to(Phase.PAUSE if decision.delay else Phase.CONNECT)
+            self.patience.until = now + decision.delay + decision.candidate.backend.connect_seconds
+        else:
+            self._to(Phase.SELECT if isinstance(decision, Wait) else Phase.DONE)
+        return decision
+
+    def _to(self, phase: int) -> None:
+        assert may_follow(phase, self.phase), f"phase {phase} after {self.phase}"
+        self.phase = phase
+
+    def _testifies(self) -> Testimony:
+        if self._testimony is None:
+            self._testimony = Testimony(self.facts.origin, self.facts.body, self.facts.path)
+        return self._testimony
+
+    # Deadlines
 
     def expired(self, now: float) -> Failure | None:
         """The failure that the passage of time has brought, if any; the wire then calls `failed` or `broke`.
 
         In PAUSE and SELECT nothing runs upstream. In FINISH the time only ends the wait: see `finish_over`.
         """
+        patience, settings = self.patience, self.facts.settings
         if self.phase == Phase.COMMIT:
-            if self._stalls(now) and (self.settings.stall_seconds is not None or self._others(now)):
-                silent = now - self._last_heard()
-                if silent > self.stall:
-                    return Failure(Outcome.TOO_LATE, f"sent nothing for {silent:.0f} s")
-                return Failure(Outcome.TOO_LATE, f"sent no token for {now - self.last:.0f} s")
-        elif now >= self._phase_until:
+            stalls = patience.stalls(now, self.last)
+            if stalls and (settings.stall_seconds is not None or self._others(now)):
+                return Failure(Outcome.TOO_LATE, patience.complaint(now, self.last))
+        elif now >= patience.until:
             if self.phase == Phase.CONNECT:
                 return Failure(Outcome.UNREACHABLE, "could not be connected in time")
             if self.phase in (Phase.HEADERS, Phase.PRECOMMIT) and (
-                self.settings.first_token_seconds is not None or self._others(now)
+                settings.first_token_seconds is not None or self._others(now)
             ):
                 return Failure(Outcome.TOO_LATE, "sent no first token in time")
-        if now >= self.deadline and Phase.CONNECT <= self.phase <= (Phase.FINISH if self._wrote_on else Phase.COMMIT):
+        latest = Phase.FINISH if patience.wrote_on else Phase.COMMIT
+        if now >= self.facts.deadline and Phase.CONNECT <= self.phase <= latest:
             outcome = Outcome.TOO_LATE if self._is_slow(now) else Outcome.OUT_OF_TIME
             return Failure(outcome, "did not answer before the request's deadline")
         return None
 
-    def _last_heard(self) -> float:
-        return max(self.last, self.heard)
-
-    def _stalls(self, now: float) -> bool:
-        """Whether a stream that has begun is silent for too long, or brought nothing but signs of life."""
-        return now - self._last_heard() > self.stall or now - self.last > max(self.stall, LIFE_MOST_SECONDS)
-
     def _others(self, now: float) -> bool:
         """Whether somebody else could be asked now if the running attempt were given up for its slowness."""
-        settings = self.settings
-        if self.attempts >= self._most_attempts:
+        begun = self.facts.streams and self.phase == Phase.COMMIT
+        bound = begun and (not self.history.may_continue or self.last == self.patience.bound_at)
+        if bound or self.history.is_spent:
             return False
-        begun = self._streams and self.phase == Phase.COMMIT
-        if begun and (
-            not settings.continue_streams or self.continuations >= MOST_CONTINUATIONS or self.last == self.bound_at
-        ):
-            return False
-        candidate, _ = self._current()
-        writes_on = begun or self.continuing
-        house_only = candidate.backend.local and "TooLate" not in settings.to_cloud_on
-        for other in self._left:
-            if other is candidate or (writes_on and other.backend.continuation == OFF):
-                continue
-            if house_only and not other.backend.local:
-                continue
-            if other.backend.admits(now) and other.backend.refusals.of(self.path, now) is None:
-                return True
-        backend = candidate.backend
-        if (self._late is not None and backend in self._late) or (writes_on and backend.continuation == OFF):
-            return False
-        return backend.has_sibling(now, self._tried)
-
-    def _was_late(self, backend: Backend) -> bool:
-        """Whether this backend has been too slow for the request before; from now on it has."""
-        if self._late is None:
-            self._late = []
-        if backend in self._late:
-            return True
-        self._late.append(backend)
-        return False
+        return self.candidates.has_another(now, writes_on=begun or self.history.continuing)
 
     def _is_slow(self, now: float) -> bool:
         """Whether the backend is to blame that the request's time is over before its own is.
 
         A client may be as impatient as it likes, and an answer as long: neither may open a breaker for everybody.
         """
+        patience, facts = self.patience, self.facts
         if self.phase == Phase.COMMIT:
-            return self._stalls(now)
+            return patience.stalls(now, self.last)
         if self.phase not in (Phase.HEADERS, Phase.PRECOMMIT):
             return False
-        waited = now - self._sent_at
-        if waited >= PATIENCE_SHARE * self.settings.total_seconds or now >= self._phase_until:
+        waited = now - patience.sent_at
+        if waited >= PATIENCE_SHARE * facts.settings.total_seconds or now >= patience.until:
             return True
-        candidate, _ = self._current()
-        return self.stream and candidate.backend.is_slow(waited, self.input_tokens)
+        return self.streams and self.candidates.current().candidate.backend.is_slow(waited, facts.input_tokens)
 
     def finish_over(self, now: float) -> bool:
         """Whether a finished answer has been waited for long enough: nothing of it can be missing but its usage."""
         if self.phase != Phase.FINISH:
             return False
-        return now >= self._phase_until or (now >= self.deadline and not self._wrote_on)
+        return now >= self.patience.until or (now >= self.facts.deadline and not self.patience.wrote_on)
+
+    def may_wait(self, now: float) -> float:
+        """The longest Retry-After worth waiting for."""
+        return min(SHORT_RETRY_AFTER_SECONDS, max(0.0, self.facts.deadline - now))
 
     # Events
 
-    def sent(self, now: float) -> None:
-        """The request is on its way: HEADERS. Only a stream tells of a first token; other answers take their time."""
-        self.phase = Phase.HEADERS
-        self._sent_at = now
-        if self.stream:
-            candidate, _ = self._current()
-            limit = self.settings.first_token_seconds
-            self._allowance = limit if limit is not None else candidate.backend.first_token_seconds(self.input_tokens)
-            self._phase_until = now + self._allowance
-        else:
-            self._phase_until = math.inf
+    def connecting(self) -> None:
+        """The pause is over, if there was one."""
+        if self.phase != Phase.CONNECT:
+            self._to(Phase.CONNECT)
+
+    def unsent(self) -> None:
+        """A kept-alive connection was closed under us before a byte came back: not an attempt, not a failure."""
+        self._to(Phase.CONNECT)
+
+    def looked_away(self, seconds: float) -> None:
+        """The loop was so busy that a connection may have been accepted unseen: its deadline is later by as much."""
+        if self.phase == Phase.CONNECT:
+            self.patience.until += seconds
+
+    def sent(self, now: float, *, streams: bool = True) -> None:
+        """The request is on its way: HEADERS. Only a stream tells of a first token; other answers take their time.
+
+        `streams`: whether the upstream was asked for a stream, whatever the client gets.
+        """
+        self._to(Phase.HEADERS)
+        self.streams = streams
+        allowance = math.inf
+        if streams:
+            limit, backend = self.facts.settings.first_token_seconds, self.candidates.current().candidate.backend
+            allowance = limit if limit is not None else backend.first_token_seconds(self.facts.input_tokens)
+        self.patience.sent(now, allowance)
 
     def head(self) -> None:
         """A 2xx head arrived: PRECOMMIT. The first-token deadline runs on."""
-        self.phase = Phase.PRECOMMIT
+        self._to(Phase.PRECOMMIT)
 
     def alive(self, now: float) -> None:
-        """The upstream sent something that is no token: a head, a comment, an empty delta, a part of an event.
-
-        It has its allowance anew from here on, but never more than LIFE_MOST_SECONDS without a token.
-        """
+        """The upstream sent something that is no token: a head, a comment, an empty delta, a part of an event."""
         if self.phase == Phase.COMMIT:
-            self.heard = now
-        elif self.stream and self.phase in (Phase.HEADERS, Phase.PRECOMMIT):
-            latest = self._sent_at + max(self._allowance, LIFE_MOST_SECONDS)
-            self._phase_until = max(self._phase_until, min(now + self._allowance, latest))
+            self.patience.heard = now
+        elif self.phase in (Phase.HEADERS, Phase.PRECOMMIT):
+            self.patience.works(now)
 
     def committed(self, now: float) -> None:
         """The first token goes to the client. Once per attempt."""
-        candidate, endpoint = self._current()
-        self.phase = Phase.COMMIT
-        self.last = self.heard = now
-        candidate.backend.first_tokens.add(now - self._sent_at)
-        candidate.backend.spoke(endpoint, now, self.path)
+        attempt = self.candidates.current()
+        backend = attempt.candidate.backend
+        self._to(Phase.COMMIT)
+        self.last = now
+        backend.first_tokens.add(now - self.patience.sent_at)
+        backend.spoke(attempt.endpoint, now, self.facts.path)
         if self._testimony is not None:
             self._testimony.acquit(now)
-        limit = self.settings.stall_seconds
-        self.stall = limit if limit is not None else candidate.backend.stall_seconds
-        self._wrote_on = False
-        if self._token:  # half-open: do not hold the one token for as long as the answer takes
-            candidate.backend.succeeded(endpoint, now, self._began, True, self.path)
-            self._token = False
+        limit = self.facts.settings.stall_seconds
+        self.patience.committed(now, limit if limit is not None else backend.stall_seconds)
+        if attempt.takes_token():  # half-open: do not hold the one token for as long as the answer takes
+            backend.succeeded(attempt.endpoint, now, attempt.began, True, self.facts.path)
 
     def finishing(self, now: float, *, awaits_usage: bool, wrote_on: bool) -> None:
         """An event has passed after which every choice has its finish_reason: FINISH, a wait for whatever may follow.
@@ -346,89 +356,43 @@ class RequestMachine(Selection):
         `awaits_usage`: a usage was asked for and has not come. `wrote_on`: something of the answer has followed an earlier
         finish_reason, so the next event may take its time again.
         """
-        self.phase = Phase.FINISH
+        self._to(Phase.FINISH)
         self.last = now
-        self._finish_seconds = USAGE_SECONDS if awaits_usage else FINISH_SECONDS
-        self._wrote_on = wrote_on
-        if wrote_on:
-            self._finish_seconds = max(self._finish_seconds, self.stall)
-        self._phase_until = now + self._finish_seconds
+        self.patience.finishing(now, awaits_usage=awaits_usage, wrote_on=wrote_on)
 
     def writes_on(self, now: float) -> None:
         """More of the answer has come after its finish_reason: COMMIT again."""
-        self.phase = Phase.COMMIT
+        self._to(Phase.COMMIT)
         self.last = now
+
+    def is_bound(self) -> None:
+        """Nobody else can write on the answer that stalls, as far as it has come: it is waited for."""
+        self.patience.bound_at = self.last
 
     def rests(self, now: float) -> None:
         """The client takes nothing, so nothing is asked of the upstream: its silence does not count."""
         self.last = now
         if self.phase == Phase.FINISH:
-            self._phase_until = now + self._finish_seconds
+            self.patience.rests(now)
 
     def succeeded(self, now: float) -> None:
         """The answer is complete."""
-        candidate, endpoint = self._current()
-        self._record(now, "ok")
+        attempt = self.candidates.current()
+        self.history.record(attempt, now, "ok")
         if self._testimony is not None:
             self._testimony.acquit(now)
-        candidate.backend.succeeded(endpoint, now, self._began, self._token, self.path)
-        self._token = False
-        self.phase = Phase.DONE
+        token = attempt.takes_token()
+        attempt.candidate.backend.succeeded(attempt.endpoint, now, attempt.began, token, self.facts.path)
+        self._to(Phase.DONE)
 
     def cancelled(self, now: float) -> None:
         """The client left. Breakers learn nothing."""
-        if self.candidate is not None and Phase.CONNECT <= self.phase < Phase.DONE:
-            self._record(now, "cancelled")
-            if self._token:
-                self.candidate.backend.breaker.release()
-                self._token = False
-        self._leave_lines()
-        self.phase = Phase.DONE
-
-    def looked_away(self, seconds: float) -> None:
-        """The loop was so busy that a connection may have been accepted unseen: its deadline is later by as much."""
-        if self.phase == Phase.CONNECT:
-            self._phase_until += seconds
-
-    def unsent(self) -> None:
-        """A kept-alive connection was closed under us before a byte came back: not an attempt, not a failure."""
-        self.phase = Phase.CONNECT
-
-    def connecting(self) -> None:
-        """The pause is over."""
-        self.phase = Phase.CONNECT
-
-    def _testifies(self) -> Testimony:
-        if self._testimony is None:
-            self._testimony = Testimony(self.origin, self.body, self.path)
-        return self._testimony
-
-    def _again(self, now: float, failure: Failure, candidate: Candidate, endpoint: Endpoint) -> Try | None:
-        again = failure.rule.again
-        if again is Again.NO or self._again_used:
-            return None
-        backend = candidate.backend
-        if endpoint.gone:
-            again = Again.SIBLING
-        if again in (Again.SIBLING, Again.SIBLING_ELSE_ONCE):
-            sibling = backend.sibling(now, self._tried, self._key(backend))
-            # A lost endpoint works no more, so its sibling bears no more than the two had to.
-            if sibling is not None and (failure.outcome in _NO_WORK or backend.retries.take(now)):
-                self._again_used = True
-                return self._try(now, candidate, sibling)
-            if sibling is not None or again is Again.SIBLING:
-                return None
-        if again is Again.AFTER_WAIT:
-            delay = failure.retry_after or 0.0
-        else:
-            if not backend.breaker.admits(now):
-                return None
-            delay = AGAIN_LEAST_SECONDS + (AGAIN_MOST_SECONDS - AGAIN_LEAST_SECONDS) * self._random()
-        if now + delay >= self.deadline or not backend.retries.take(now):
-            return None
-        self._again_used = True
-        return self._try(now, candidate, endpoint, delay)
-
-    def may_wait(self, now: float) -> float:
-        """The longest Retry-After worth waiting for."""
-        return min(SHORT_RETRY_AFTER_SECONDS, max(0.0, self.deadline - now))
+        if self.phase == Phase.DONE:
+            return
+        attempt = self.candidates.attempt
+        if attempt is not None:
+            if self.phase >= Phase.CONNECT:
+                self.history.record(attempt, now, "cancelled")
+            attempt.release()
+        self.candidates.leave_lines()
+        self._to(Phase.DONE)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from genset.router.machine.patience import DEFAULT, Timeouts
+
 log = logging.getLogger(__name__)
 
 DRAIN_GRACE_SECONDS: Final = 5.0  # in which new connections are still taken after SIGTERM: Services forget pods late
@@ -27,3 +29,4 @@ class ServerOptions:
     must_load: bool = False  # no first configuration: fail instead of waiting for one
     environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME
     tell: Callable[[str], None] = _log  # what it says of itself when it has begun, line by line
+    timeouts: Timeouts = DEFAULT  # that no route sets

@@ -73,7 +73,7 @@ class Router:
         telemetry = Telemetry(metrics, Journal(wall), Traces(metrics.spans, options.environment, wall))
         connector = Connector(Resolver(), Outbox(loop))
         self.shared = Shared(loop, Clock(now, self._stood_still), wall, connector, telemetry)
-        self.reception = Reception(self.shared, telemetry, chance)
+        self.reception = Reception(self.shared, telemetry, chance, options.timeouts)
         self.parts = Parts(self.shared, self.reception, telemetry, OutageWatch(self.shared.now, wall))
         self.admin = AdminPort(self.parts, exposition(self.parts))
         self._source = source
