@@ -74,6 +74,7 @@ class RunningRouter:
         drain_grace: float = 0.0,
         log: Path | None = None,
         environment: dict[str, str] | None = None,
+        shortcuts: bool = True,
     ) -> None:
         self.config_dir = folder / "config"
         self.credentials_dir = folder / "credentials"
@@ -84,7 +85,12 @@ class RunningRouter:
             (self.credentials_dir / name).write_bytes(data)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
         options = ServerOptions(
-            ("127.0.0.1", 0), ("127.0.0.1", 0), drain_grace, descriptor, environment=environment or {}
+            ("127.0.0.1", 0),
+            ("127.0.0.1", 0),
+            drain_grace,
+            descriptor,
+            environment=environment or {},
+            shortcuts=shortcuts,
         )
         self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)
 

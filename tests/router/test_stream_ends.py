@@ -46,14 +46,21 @@ def whole(body: Any, head: bytes = b"content-type: application/json\r\n", status
     return Segments((b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, head, len(data), data),))
 
 
-async def ask(tmp_path: Path, body: Any, *scripts: Iterable[Step], path: str = "/v1/chat/completions") -> Response:
+async def ask(
+    tmp_path: Path,
+    body: Any,
+    *scripts: Iterable[Step],
+    path: str = "/v1/chat/completions",
+    shortcuts: bool = True,
+) -> Response:
     """Of one cloud per script."""
     upstreams = [ScriptedUpstream(script=script) for script in scripts]
     for upstream in upstreams:
         await upstream.__aenter__()
     try:
         names = [cloud(upstream.base_url, f"c{number}") for number, upstream in enumerate(upstreams)]
-        async with RunningRouter(tmp_path, config(*names, failover={"maxAttempts": len(scripts)})) as router:
+        content = config(*names, failover={"maxAttempts": len(scripts)})
+        async with RunningRouter(tmp_path, content, shortcuts=shortcuts) as router:
             return await router.ask(body, path)
     finally:
         for upstream in upstreams:
@@ -87,21 +94,34 @@ EXACT: dict[str, tuple[bytes | float, ...]] = {
 }
 
 
+@pytest.mark.parametrize("shortcuts", [True, False])
 @pytest.mark.parametrize("name", EXACT)
-async def test_not_one_byte_of_ours_in_a_healthy_stream(tmp_path: Path, name: str) -> None:
+async def test_not_one_byte_of_ours_in_a_healthy_stream(tmp_path: Path, name: str, shortcuts: bool) -> None:
     parts = EXACT[name]
-    answer = await ask(tmp_path, chat(), [streams(*parts)])
+    answer = await ask(tmp_path, chat(), [streams(*parts)], shortcuts=shortcuts)
     assert answer.status == 200 and answer.ended == "clean"
     assert answer.body == b"".join(part for part in parts if isinstance(part, bytes))
 
 
+@pytest.mark.parametrize("shortcuts", [True, False])
 @pytest.mark.parametrize("name", EXACT)
-async def test_the_same_answers_are_rebuilt(tmp_path: Path, name: str) -> None:
-    answer = await ask(tmp_path, chat(stream=False), [streams(*EXACT[name])])
+async def test_the_same_answers_are_rebuilt(tmp_path: Path, name: str, shortcuts: bool) -> None:
+    answer = await ask(tmp_path, chat(stream=False), [streams(*EXACT[name])], shortcuts=shortcuts)
     assert answer.status == 200, answer.body
     choice = answer.json["choices"][0]
     assert choice["finish_reason"] == "stop"
     assert ("usage" in answer.json) == (USAGE in EXACT[name]), "nothing is made up"
+
+
+@pytest.mark.parametrize("shortcuts", [True, False])
+async def test_a_router_without_shortcuts_learns_nothing_of_its_answers(tmp_path: Path, shortcuts: bool) -> None:
+    async with (
+        ScriptedUpstream(script=[streams(d("a"), FINISH, USAGE, DONE)]) as upstream,
+        RunningRouter(tmp_path, config(cloud(upstream.base_url)), shortcuts=shortcuts) as router,
+    ):
+        await router.ask(chat())
+        (frames,) = router.router.table.backends["cloud"].frames.values()  # type: ignore[union-attr]
+    assert frames.curious is not shortcuts
 
 
 IGNORED = (b"data:\n\n", b"ping\n\n", b": c\n\n", b"event: x\ndata: \n\n", b"trace: 1\n\n")

@@ -79,6 +79,8 @@ class Backend:
         numbers: BackendNumbers | None = None,
         switch: Switch | None = None,
         demand: Demand | None = None,
+        *,
+        shortcuts: bool = True,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -108,6 +110,7 @@ class Backend:
         self.broken_by = ""  # what toCloudOn calls the failure that opened a breaker
         self.unreached = False  # the last attempt found no way to it
         self.first_tokens = Recent()
+        self.shortcuts = shortcuts  # whether its streams may be read with frames and templates
         self.frames: defaultdict[tuple[str, bool], Frames] = defaultdict(Frames)  # by operation; True: rebuilt answers
         balancing = config.balancing
         strategy = STRATEGIES[balancing.strategy]

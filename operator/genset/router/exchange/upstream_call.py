@@ -214,7 +214,13 @@ class Calling(Outgoing):
             else:
                 hide = not self._want_usage and splice is None
                 choices, bad = choices_of(parsed), backend.provider.bad_finishes
-                reader = Forward(hide_usage=hide, choices=choices, bad_finishes=bad, frames=frames)
+                reader = Forward(
+                    hide_usage=hide,
+                    choices=choices,
+                    bad_finishes=bad,
+                    frames=frames,
+                    shortcuts=backend.shortcuts,
+                )
         self._reply = reply = self._listener(reader, splice)
         if self._lowered is not None or backend.refuses_limits:
             fitting = self._with_fitting_limit(request, backend)
@@ -278,8 +284,8 @@ class Calling(Outgoing):
 
     def rebuilder(self, frames: Frames | None = None) -> Rebuild:
         """Who makes a whole answer of a stream."""
-        choices, bad = choices_of(self._json), self.backend.provider.bad_finishes
-        return Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames)
+        choices, bad, shortcuts = choices_of(self._json), self.backend.provider.bad_finishes, self.backend.shortcuts
+        return Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames, shortcuts=shortcuts)
 
     def _rebuilds(self, parsed: dict[str, Any], left_out: Collection[str]) -> bool:
         """Whether an answer that is no stream is asked for as one."""

@@ -273,7 +273,10 @@ class Router:
                 numbers, switch = self.metrics.backend(config.name), self.outages.switch_of(config.kind)
                 wakes = config.local.wakes if config.local else None
                 demand = self.demands.of(wakes) if wakes else None
-                backends[config.name] = Backend(config, loaded.credentials, self._chance, numbers, switch, demand)
+                shortcuts = self._options.shortcuts
+                backends[config.name] = Backend(
+                    config, loaded.credentials, self._chance, numbers, switch, demand, shortcuts=shortcuts
+                )
                 fresh.append(config.name)
         return backends, fresh
 
