@@ -19,7 +19,7 @@ LARGE = {
     "Exchange": (31, _SPLIT),
     "Calling": (26, _SPLIT),
     "Router": (43, "to be taken apart: what all requests share, and who puts it together"),
-    "Backend": (48, "to be taken apart: what it is, and what is known of it"),
+    "Backend": (34, "to be taken apart: what it is, and what is known of it"),
     "Forward": (36, "to be taken apart: reader and what it keeps"),
     "Rebuild": (33, "to be taken apart: reader and what it keeps"),
     "StreamReader": (26, "to be taken apart: reader and what it keeps"),
@@ -48,7 +48,6 @@ FROM_OUTSIDE = {
         "refuses_limits": 1,
         "woken": 1,
     },
-    "router.http": {"tls_context": 1},
     "router.machine": {"full": 1, "queued": 1},
     "router.process": {
         "body": 1,

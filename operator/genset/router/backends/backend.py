@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from genset.router.backends.balance import STRATEGIES
 from genset.router.backends.breaker import (
@@ -22,26 +21,20 @@ from genset.router.backends.breaker import (
     State,
     Verdict,
 )
-from genset.router.backends.credentials import Credentials, MissingCredential, ResumingContext, tls_context
+from genset.router.backends.credentials import Credentials
 from genset.router.backends.demand import Demand
 from genset.router.backends.endpoint import Endpoint
-from genset.router.backends.forwarded import HOUSE_REQUEST_HEADERS, REQUEST_HEADERS
 from genset.router.backends.histograms import BackendNumbers
 from genset.router.backends.latency import Recent
 from genset.router.backends.line import Line
 from genset.router.backends.outage import Scope, Switch
 from genset.router.backends.outcomes import Failure, Mark, Outcome, met
 from genset.router.backends.suspicion import SPEAKS_SECONDS, Refusal, Refusals, Suspicion, Witness
+from genset.router.backends.target import Target
 from genset.router.backends.use import Asked, Use
 from genset.router.config import BackendConfig
 from genset.router.dialects.openai.shortcuts.frames import Frames
-from genset.router.providers import PROVIDERS, Provider
 
-#: Time for one SYN that is lost, and sent again after 1 s (RFC 6298, 2.1). A server drops those that come while its
-#: queue of connections is full: for some (cpp-httplib's default, Python's) that is the sixth of a burst.
-CONNECT_LOCAL_SECONDS: Final = 1.5
-CONNECT_CLOUD_SECONDS: Final = 2.0
-HANDSHAKE_SECONDS: Final = 2.0  # more for TLS or a proxy: further round trips
 FIRST_TOKEN_SECONDS = 15.0
 FIRST_TOKEN_FACTOR: Final = 2.0  # times the slowest hundredth of the recent answers
 FIRST_TOKEN_MOST_SECONDS = 120.0  # that recent answers can ask for: a backend that gets slower and slower must be left
@@ -86,19 +79,17 @@ class Backend:
         self.name = config.name
         self.numbers = numbers or BackendNumbers()  # they outlive this state
         self.switch = switch or Switch(Scope.BACKEND, "")  # of its side of the world; shared, outlives this state, too
-        self.model = config.model
         self.local = config.kind == "local"
         self.context_tokens = config.context_tokens
         self.continuation = config.continuation
         self.refused_fields: dict[str, list[frozenset[str]]] = {}  # of those that the router adds: see `added_fields`
         self.refuses_limits = False  # said that prompt and max_tokens together are more than its context
         self._random = random
-        url = config.url
-        self.provider: Provider = PROVIDERS[url.provider if url else "openAICompatible"]
-        self.asked = Asked(config.name, "genset" if self.local else self.provider.telemetry_name, config.model)
+        self.target = Target(config, credentials)
+        provider = "genset" if self.local else self.target.provider.telemetry_name
+        self.asked = Asked(config.name, provider, config.model)
         self.uses: dict[tuple[str, str], Use] = {}  # of `metrics`, by operation and model
-        self.health_path = config.local.health_path if config.local else (url.health_path if url else None)
-        self.breaker = Breaker(random, probed=self.health_path is not None)
+        self.breaker = Breaker(random, probed=self.target.health_path is not None)
         self.retries = RetryBudget()
         self.endpoints: tuple[Endpoint, ...] = ()
         self.suspicion = Suspicion()
@@ -122,56 +113,12 @@ class Backend:
         self._many = config.local is not None
         self.wakes = config.local.wakes if config.local else None
         self.demand = (demand or Demand()) if self.wakes else None  # shared, outlives this state
-        self.tls = False
-        self.server_name = ""
-        chosen = (url.forward_headers if url is not None else None) or ()
-        self.forwarded = HOUSE_REQUEST_HEADERS if self.local else tuple(h for c in chosen for h in REQUEST_HEADERS[c])
-        self.may_be_router = url is not None and url.provider == "openAICompatible"
-        self.base_path = "/v1"
-        self.continuation_path: str | None = None  # base path of a continuation by prefix, where it is another
-        self.key = b""
-        self.ca: bytes | None = None
-        self.tls_context: ResumingContext | None = None
-        self.proxy: tuple[str, int] | None = None
-        self.proxy_credentials = b""
-        if url is not None:
-            self._read_url(credentials)
-        slow_link = self.tls or (url is not None and url.proxy_url is not None)
-        self.connect_seconds = (CONNECT_LOCAL_SECONDS if self.local else CONNECT_CLOUD_SECONDS) + (
-            HANDSHAKE_SECONDS if slow_link else 0.0
-        )
+        if config.url is not None:
+            self.endpoints = (self.make_endpoint(self.target.host, self.target.port),)
         self.stall_seconds = STALL_LOCAL_SECONDS if self.local else STALL_CLOUD_SECONDS
 
-    def _read_url(self, credentials: Credentials) -> None:
-        url = self.config.url
-        assert url is not None
-        parts = urlsplit(url.base_url)
-        self.tls = parts.scheme == "https"
-        self.server_name = parts.hostname or ""
-        port = parts.port or (443 if self.tls else 80)
-        self.base_path = parts.path.rstrip("/")
-        if url.base_url == self.provider.base_url:
-            self.continuation_path = self.provider.continuation_path
-        if url.key_file:
-            self.key = credentials.read(url.key_file, self.name).strip()
-            if any(byte <= 32 or byte >= 127 for byte in self.key):
-                raise MissingCredential(
-                    f"backend {self.name}: credential file {url.key_file} holds more than one word or strange bytes; "
-                    "put the key alone there"
-                )
-        if url.ca_file:
-            self.ca = credentials.read(url.ca_file, self.name)
-        if url.proxy_url:
-            proxy = urlsplit(url.proxy_url)
-            self.proxy = (proxy.hostname or "", proxy.port or 3128)
-        if url.proxy_credentials_file:
-            self.proxy_credentials = credentials.read(url.proxy_credentials_file, self.name).strip()
-        self.endpoints = (self.make_endpoint(self.server_name, port),)
-        if self.tls:
-            self.tls_context = tls_context(self.ca, self.name)  # now, so that a bad CA file refuses the configuration
-
     def make_endpoint(self, host: str, port: int) -> Endpoint:
-        breaker = Breaker(self._random, probed=self.health_path is not None, failback_seconds=0.0)
+        breaker = Breaker(self._random, probed=self.target.health_path is not None, failback_seconds=0.0)
         return Endpoint(host, port, breaker, self.line if self._most is not None else None, self.demand)
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
@@ -288,7 +235,7 @@ class Backend:
         if endpoint.healthy:
             return endpoint.breaker.admits(now)
         if endpoint.healthy is None:  # unknown: at the very start, or where nothing is probed
-            if self.health_path is not None and any(other.healthy for other in self.endpoints):
+            if self.target.health_path is not None and any(other.healthy for other in self.endpoints):
                 return False
             return endpoint.breaker.admits(now)
         return False
@@ -301,7 +248,7 @@ class Backend:
 
     def is_down(self, now: float) -> bool:
         """Whether nobody is there who could answer: what the switch of the house asks."""
-        if self.endpoints and self.health_path is None:  # not probed: the breaker and how the last attempt ended
+        if self.endpoints and self.target.health_path is None:  # not probed: the breaker and how the last attempt ended
             return self.unreached and self.breaker.view(now) is State.OPEN
         return not any(endpoint.healthy is not False for endpoint in self.endpoints)
 
@@ -340,7 +287,7 @@ class Backend:
         """
         self.unreached = not reached and failure.outcome is Outcome.UNREACHABLE
         if self.unreached:
-            self.switch.unreachable(self.server_name, now, began, failure.detail)
+            self.switch.unreachable(self.target.host, now, began, failure.detail)
         elif failure.status and self.switch.alarmed:
             self.switch.answered(now, began)
         mark = failure.rule.mark

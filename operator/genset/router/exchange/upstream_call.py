@@ -176,7 +176,7 @@ class Calling(Outgoing):
 
     async def _open(self, candidate: Candidate, endpoint: Endpoint) -> None:
         try:
-            connection = await self.router.connector.open(candidate.backend, endpoint)
+            connection = await self.router.connector.open(candidate.backend.target, endpoint)
         except ConnectFailed as problem:
             self._task = None
             outcome = Outcome.EXHAUSTED if isinstance(problem, NothingLeft) else Outcome.UNREACHABLE
@@ -213,7 +213,7 @@ class Calling(Outgoing):
                 reader = self.rebuilder(frames)
             else:
                 hide = not self._want_usage and splice is None
-                choices, bad = choices_of(parsed), backend.provider.bad_finishes
+                choices, bad = choices_of(parsed), backend.target.provider.bad_finishes
                 reader = Forward(
                     hide_usage=hide,
                     choices=choices,
@@ -228,18 +228,18 @@ class Calling(Outgoing):
                 request, raw = fitting, b""
         try:
             sent = self.request.body, parsed
-            body = body_for(backend, self._api, request, raw, reader is not None, left_out, sent)
+            body = body_for(backend.target, self._api, request, raw, reader is not None, left_out, sent)
         except TypeError:  # orjson reads deeper than it writes
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
         self._tree = None
         request = parsed = _NOTHING
         sent = (b"", _NOTHING)
-        path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
+        path = backend.target.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
         headers = self.request.headers
-        hops = header_for(headers.get(HOPS_HEADER), self.router.site) if backend.may_be_router else b""
-        head = head_for(backend, endpoint, self._api, headers, identity, len(body), streams, path, hops)
+        hops = header_for(headers.get(HOPS_HEADER), self.router.site) if backend.target.may_be_router else b""
+        head = head_for(backend.target, endpoint, self._api, headers, identity, len(body), streams, path, hops)
         now = self.router.now()
         if not self.record.sent_at:
             self.record.sent_at = now
@@ -284,7 +284,11 @@ class Calling(Outgoing):
 
     def rebuilder(self, frames: Frames | None = None) -> Rebuild:
         """Who makes a whole answer of a stream."""
-        choices, bad, shortcuts = choices_of(self._json), self.backend.provider.bad_finishes, self.backend.shortcuts
+        choices, bad, shortcuts = (
+            choices_of(self._json),
+            self.backend.target.provider.bad_finishes,
+            self.backend.shortcuts,
+        )
         return Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames, shortcuts=shortcuts)
 
     def _rebuilds(self, parsed: dict[str, Any], left_out: Collection[str]) -> bool:
@@ -325,8 +329,8 @@ class Calling(Outgoing):
     def _refused_field(self, backend: Backend, failure: Failure, *, streamed: bool) -> str:
         """The field of ours that a refusal names; "" if it means the client's own request."""
         refused, parsed = self._left_out(backend), self._json
-        names = bound_names(backend, self._api, parsed, refused)
-        usage = streamed and backend.provider.usage_option
+        names = bound_names(backend.target, self._api, parsed, refused)
+        usage = streamed and backend.target.provider.usage_option
         return refused_field(failure, added_to(parsed, names, streamed=streamed, usage=usage, refused=refused))
 
     def _noted(self, failure: Failure) -> Failure:
@@ -407,8 +411,8 @@ class Calling(Outgoing):
         self._vacate()
         if connection is None:
             return
-        if not connection.reused and self.backend.tls:
-            remember_session(self.backend, connection)
+        if not connection.reused and self.backend.target.tls is not None:
+            remember_session(self.backend.target, connection)
         if not connection.leave(now) and not connection.closed:
             self.router.running_out.add(connection)
 

@@ -262,7 +262,7 @@ class Selection:
         self._token = breaker.state is not _CLOSED and breaker.take(now)
         self._began = now + delay
         self.phase = Phase.PAUSE if delay else Phase.CONNECT
-        self._phase_until = self._began + backend.connect_seconds
+        self._phase_until = self._began + backend.target.connect_seconds
         return Try(candidate, endpoint, delay)
 
     def _drop(self, candidate: Candidate, next_: Next) -> None:

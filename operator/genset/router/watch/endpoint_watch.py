@@ -126,7 +126,7 @@ class Watcher:
         self._set(wanted)
 
     def _forget_dead(self) -> None:
-        if self._backend.health_path is None:
+        if self._backend.target.health_path is None:
             return
         now = self._now()
         alive = tuple(
@@ -149,7 +149,7 @@ class Watcher:
         self._sync_probes()
 
     def _sync_probes(self) -> None:
-        if self._backend.health_path is None:
+        if self._backend.target.health_path is None:
             return
         for endpoint in list(self._probes):
             if endpoint not in self._backend.endpoints:
@@ -179,8 +179,8 @@ class Watcher:
         detail = ""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                assert backend.health_path is not None
-                status = (await get(self._connector, backend, endpoint, backend.health_path)).status
+                assert backend.target.health_path is not None
+                status = (await get(self._connector, backend.target, endpoint, backend.target.health_path)).status
             good = 200 <= status < 300
             detail = f"answered {status}"
         except TimeoutError:

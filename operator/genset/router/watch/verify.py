@@ -99,11 +99,15 @@ class Verifier:
             log.warning("Asked backend %s about a suspicion: %s", backend.name, failure.detail)
 
     async def _settled(self, endpoint: Endpoint, path: str) -> Failure | None:
-        if self._lists_models and self._backend.key and self._backend.suspicion.is_heard(Cause.AUTH):
-            listed = await self._asked(get(self._connector, self._backend, endpoint, self._backend.base_path + MODELS))
+        if self._lists_models and self._backend.target.key and self._backend.suspicion.is_heard(Cause.AUTH):
+            listed = await self._asked(self._list(endpoint))
             if listed is not None and listed.status == 401 and not _LACKS_SCOPE.search(listed.words):
                 return listed
         return await self._least(endpoint, path)
+
+    def _list(self, endpoint: Endpoint) -> Coroutine[Any, Any, OwnAnswer]:
+        target = self._backend.target
+        return get(self._connector, target, endpoint, target.base_path + MODELS)
 
     async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
         return await self._asked(least_answer(self._connector, self._backend, endpoint, path), APIS[path].part)
@@ -123,7 +127,9 @@ class Verifier:
             return Failure(Outcome.UNREACHABLE, str(problem))
         if 200 <= answer.status < 300:
             return self._fault(answer.body, part) if part else None
-        return classify(answer.status, answer.headers, answer.body, self._backend.model, wall=time.time(), may_wait=0.0)
+        return classify(
+            answer.status, answer.headers, answer.body, self._backend.target.model, wall=time.time(), may_wait=0.0
+        )
 
     def _fault(self, body: bytes, part: str) -> Failure | None:
         """Why a 200 is no answer; None if it is one."""
@@ -131,14 +137,16 @@ class Verifier:
             return None  # more than a refusal, or a server that streams unasked
         fault = fault_of(body, True, part=part)
         if isinstance(fault, dict):
-            return classify_in_band(fault, f"{INSIDE} a 200", self._backend.model)
+            return classify_in_band(fault, f"{INSIDE} a 200", self._backend.target.model)
         return Failure(Outcome.INVALID_RESPONSE, fault, 200) if fault is not None else None
 
     def _patience(self) -> float:
         usual = self._backend.first_tokens.p99
         longest = self._backend.first_token_seconds(1)
         return (
-            min(longest, self._backend.connect_seconds + max(LEAST_SECONDS, USUAL_FACTOR * usual)) if usual else longest
+            min(longest, self._backend.target.connect_seconds + max(LEAST_SECONDS, USUAL_FACTOR * usual))
+            if usual
+            else longest
         )
 
     # A return
@@ -164,9 +172,13 @@ class Verifier:
             if now >= refusal.probe_at and backend.suspicion.may_ask(now):
                 refusal.probe_at = now + refusal.probe_seconds
                 await self._verify(endpoint, refusal.met_on)
-        if not self._lists_models or backend.health_path is not None or backend.breaker.cause is not Cause.FAILURES:
+        if (
+            not self._lists_models
+            or backend.target.health_path is not None
+            or backend.breaker.cause is not Cause.FAILURES
+        ):
             return
-        met = await self._asked(get(self._connector, backend, endpoint, backend.base_path + MODELS))
+        met = await self._asked(self._list(endpoint))
         if met is not None and met.status in _NO_LIST:
             self._lists_models = False
             return
