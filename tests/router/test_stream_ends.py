@@ -120,7 +120,7 @@ async def test_a_router_without_shortcuts_learns_nothing_of_its_answers(tmp_path
         RunningRouter(tmp_path, config(cloud(upstream.base_url)), shortcuts=shortcuts) as router,
     ):
         await router.ask(chat())
-        (frames,) = router.router.table.backends["cloud"].frames.values()  # type: ignore[union-attr]
+        (frames,) = router.router.table.backends["cloud"].learned.frames.values()  # type: ignore[union-attr]
     assert frames.curious is not shortcuts
 
 
@@ -143,7 +143,7 @@ async def test_the_first_token_has_one_time(tmp_path: Path) -> None:
         RunningRouter(tmp_path, config(cloud(upstream.base_url)), log=log) as router,
     ):
         assert (await router.ask(chat())).body.endswith(DONE)
-        known = router.router.table.backends["cloud"].first_tokens  # type: ignore[union-attr]
+        known = router.router.table.backends["cloud"].deadlines.first_tokens  # type: ignore[union-attr]
     line = json.loads(log.read_text().splitlines()[-1])
     assert line["firstTokenSeconds"] < 0.35
     assert len(known._values) == 1

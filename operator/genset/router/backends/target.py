@@ -29,14 +29,15 @@ class Proxy(NamedTuple):
 class Target:
     """The way to one backend as its configuration says it, read once and never changed.
 
-    `host` and `port` are those of its URL, "" and 0 if DNS tells its addresses. `continuation_path` is the base path of a
-    continuation by prefix if that is another one. `forwarded` names the client's headers that go there. `tls` is None for
-    plain HTTP, `health_path` if nothing is probed.
+    `host` and `port` are those of its URL, "" and 0 if DNS tells its addresses. `continuation` names the rule by which it
+    writes on, `continuation_path` is the base path of a continuation by prefix if that is another one. `forwarded` names
+    the client's headers that go there. `tls` is None for plain HTTP, `health_path` if nothing is probed.
     """
 
     __slots__ = (
         "base_path",
         "connect_seconds",
+        "continuation",
         "continuation_path",
         "forwarded",
         "health_path",
@@ -83,6 +84,7 @@ class Target:
                 tls = tls_context(ca, config.name)  # now, so that a bad CA file refuses the configuration
             if secure or proxy is not None:
                 seconds += HANDSHAKE_SECONDS
+        self.continuation: Final[str] = config.continuation
         self.connect_seconds: Final[float] = seconds
         self.health_path: Final[str | None] = health_path
         self.host: Final[str] = host

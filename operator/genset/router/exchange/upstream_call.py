@@ -208,7 +208,7 @@ class Calling(Outgoing):
                     want_usage=self._want_usage,
                 )
                 raw = b""
-            frames = backend.frames[self._api.operation, not self.stream]
+            frames = backend.learned.frames[self._api.operation, not self.stream]
             if not self.stream:
                 reader = self.rebuilder(frames)
             else:
@@ -219,10 +219,10 @@ class Calling(Outgoing):
                     choices=choices,
                     bad_finishes=bad,
                     frames=frames,
-                    shortcuts=backend.shortcuts,
+                    shortcuts=backend.learned.shortcuts,
                 )
         self._reply = reply = self._listener(reader, splice)
-        if self._lowered is not None or backend.refuses_limits:
+        if self._lowered is not None or backend.learned.refuses_limits:
             fitting = self._with_fitting_limit(request, backend)
             if fitting is not request:
                 request, raw = fitting, b""
@@ -252,7 +252,7 @@ class Calling(Outgoing):
         if self._lowered is not None and self._lowered[0] is backend:
             return with_limit(request, self._lowered[1])
         asked = limit_of(request)
-        if not asked or not backend.refuses_limits or backend.context_tokens is None:
+        if not asked or not backend.learned.refuses_limits or backend.context_tokens is None:
             return request
         fitting = limit_that_fits(asked, self._estimate(), backend.context_tokens)
         return request if fitting is None else with_limit(request, fitting)
@@ -269,12 +269,12 @@ class Calling(Outgoing):
             if before[2]:
                 return False
             asked = min(asked, before[1])
-        elif backend.refuses_limits and backend.context_tokens is not None:
+        elif backend.learned.refuses_limits and backend.context_tokens is not None:
             asked = limit_that_fits(asked, self._estimate(), backend.context_tokens) or asked
         lower = lower_limit(asked, failure.words, self._estimate(), backend.context_tokens, again=again)
         if lower is None:
             return False
-        backend.refuses_limits = True
+        backend.learned.limit_refused()
         self._lowered = (backend, lower, again)
         self._ask_otherwise(failure, "lower_max_tokens")
         return True
@@ -287,7 +287,7 @@ class Calling(Outgoing):
         choices, bad, shortcuts = (
             choices_of(self._json),
             self.backend.target.provider.bad_finishes,
-            self.backend.shortcuts,
+            self.backend.learned.shortcuts,
         )
         return Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames, shortcuts=shortcuts)
 
@@ -304,14 +304,16 @@ class Calling(Outgoing):
             return RULES[FALLBACK]
         if self._refused_rules and backend in self._refused_rules:
             return RULES[FALLBACK]
-        return RULES[backend.continuation]
+        return RULES[backend.target.continuation]
 
     # Fields of our own
 
     def _left_out(self, backend: Backend) -> Collection[str]:
         """Fields that this backend does not take, of such a request."""
         now = self._just_refused(backend)
-        return {*now, *refused_for(self._json, backend.refused_fields)} if backend.refused_fields else now
+        return (
+            {*now, *refused_for(self._json, backend.learned.refused_fields)} if backend.learned.refused_fields else now
+        )
 
     def _just_refused(self, backend: Backend) -> Collection[str]:
         return self._without[1] if self._without is not None and self._without[0] is backend else ()
@@ -323,7 +325,7 @@ class Calling(Outgoing):
     def _remember_fields(self) -> None:
         """The backend has answered what it got without the fields that it refused: so it was they."""
         if self._without is not None and self._without[0] is self.backend:
-            remember(self.backend.refused_fields, self._without[1], self._without[2])
+            remember(self.backend.learned.refused_fields, self._without[1], self._without[2])
         self._without = None
 
     def _refused_field(self, backend: Backend, failure: Failure, *, streamed: bool) -> str:
@@ -429,8 +431,6 @@ class Calling(Outgoing):
     def _vacate(self) -> None:
         endpoint, self._occupied = self._occupied, None
         if endpoint is not None:
-            endpoint.in_flight -= 1
-            if endpoint.line:
-                endpoint.line.wake()
+            endpoint.leave()
             if endpoint.demand is not None:
                 endpoint.demand.left(self.router.now())

@@ -141,14 +141,15 @@ class Selection:
                 endpoint = backend.admit(now, self._key(backend), first=first)
             if endpoint is not None:
                 return self._try(now, candidate, endpoint)
-            if backend.rests:
-                assert backend.demand is not None
-                backend.demand.asked(now)
+            if backend.pool.rests:
+                assert backend.pool.demand is not None
+                backend.pool.demand.asked(now)
                 cold = cold or candidate
             barred = self._passed_over(now, backend) or barred
             if backend.is_full(now):
                 full = [*(full or ()), candidate]
-                backend.numbers.full += self._lines is None or backend not in self._lines
+                if self._lines is None or backend not in self._lines:
+                    backend.numbers.found_full()
         if full and (until := self._queue(now, full)):
             return Wait(FULL, until)
         if cold is not None:
@@ -187,7 +188,8 @@ class Selection:
             until = self._lines.get(backend)
             if until is None:
                 until = self._lines[backend] = min(now + line.seconds, self.deadline)
-                backend.numbers.queued += len(line) < line.most
+                if len(line) < line.most:
+                    backend.numbers.stood_in_line()
             if now >= until:
                 line.leave(self)
             elif line.join(self, self.origin, ahead=self.continuing):
@@ -201,7 +203,9 @@ class Selection:
             backend.line.leave(self)
 
     def _key(self, backend: Backend) -> int | None:
-        return prompt_key(self.prompt, backend.prefix_tokens) if self.prompt and backend.prefix_tokens else None
+        return (
+            prompt_key(self.prompt, backend.pool.prefix_tokens) if self.prompt and backend.pool.prefix_tokens else None
+        )
 
     def wake(self) -> None:
         """The first in line, this request, is told that a place is free."""
@@ -228,16 +232,23 @@ class Selection:
         if hopeful:
             best = min(
                 hopeful,
-                key=lambda c: (c.backend.switch.down, not _alive(c.backend), c.backend.breaker.open_until, c.tier),
+                key=lambda c: (
+                    c.backend.switch.down,
+                    not c.backend.pool.may_answer,
+                    c.backend.breaker.open_until,
+                    c.tier,
+                ),
             )
-            endpoint = best.backend.pick(now, self._key(best.backend))
+            endpoint = best.backend.pool.pick(now, self._key(best.backend))
             if endpoint is not None:
                 return self._try(now, best, endpoint)
         for candidate, tried in self._spent:
             backend = candidate.backend
             if house_only and not backend.local:
                 continue
-            sibling = backend.sibling(now, tried) or (backend.pick(now) if self.continuing and not tried else None)
+            sibling = backend.pool.sibling(now, tried) or (
+                backend.pool.pick(now) if self.continuing and not tried else None
+            )
             if sibling is not None and backend.retries.take(now):
                 self._spent.clear()  # once
                 self._left = [candidate]
@@ -308,7 +319,3 @@ class Selection:
     def _record(self, now: float, word: str) -> None:
         candidate, _ = self._current()
         self.trail.append(Step(candidate.backend.name, word, int((now - self._began) * 1000), now))
-
-
-def _alive(backend: Backend) -> bool:
-    return any(endpoint.healthy is not False for endpoint in backend.endpoints)

@@ -132,7 +132,7 @@ class RequestMachine(Selection):
         again = self._again(now, failure, candidate, endpoint)
         if again is not None:
             return again
-        if failure.outcome in _LOST and candidate.backend.rests:
+        if failure.outcome in _LOST and candidate.backend.pool.rests:
             return self._select(now)  # put to rest while the request was on its way there: it may wake
         slow = failure.outcome is Outcome.TOO_LATE and self._was_late(candidate.backend)
         if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT and not slow:
@@ -195,15 +195,15 @@ class RequestMachine(Selection):
             return self._give_up(now)
         self.continuations += 1
         self._stay_in_the_house(failure)
-        self._left = [c for c in self._left if c.backend.continuation != OFF]
+        self._left = [c for c in self._left if c.backend.target.continuation != OFF]
         stalled = kind_word == "provider_stalled"
         slow = stalled and self._was_late(candidate.backend)
         if candidate in self._left:
             # Another endpoint of the same backend has the same model and, by now, no worse a chance than any.
-            sibling = candidate.backend.sibling(now, self._tried) if blame and not slow else None
+            sibling = candidate.backend.pool.sibling(now, self._tried) if blame and not slow else None
             if sibling is not None:
                 return self._try(now, candidate, sibling)
-            if candidate.backend.rests:
+            if candidate.backend.pool.rests:
                 return self._select(now)
             self._left.remove(candidate)
             if blame and not stalled:  # one that is slow is slow again
@@ -254,16 +254,16 @@ class RequestMachine(Selection):
         writes_on = begun or self.continuing
         house_only = candidate.backend.local and "TooLate" not in settings.to_cloud_on
         for other in self._left:
-            if other is candidate or (writes_on and other.backend.continuation == OFF):
+            if other is candidate or (writes_on and other.backend.target.continuation == OFF):
                 continue
             if house_only and not other.backend.local:
                 continue
             if other.backend.admits(now) and other.backend.refusals.of(self.path, now) is None:
                 return True
         backend = candidate.backend
-        if (self._late is not None and backend in self._late) or (writes_on and backend.continuation == OFF):
+        if (self._late is not None and backend in self._late) or (writes_on and backend.target.continuation == OFF):
             return False
-        return backend.has_sibling(now, self._tried)
+        return backend.pool.has_sibling(now, self._tried)
 
     def _was_late(self, backend: Backend) -> bool:
         """Whether this backend has been too slow for the request before; from now on it has."""
@@ -287,7 +287,7 @@ class RequestMachine(Selection):
         if waited >= PATIENCE_SHARE * self.settings.total_seconds or now >= self._phase_until:
             return True
         candidate, _ = self._current()
-        return self.stream and candidate.backend.is_slow(waited, self.input_tokens)
+        return self.stream and candidate.backend.deadlines.is_slow(waited, self.input_tokens)
 
     def finish_over(self, now: float) -> bool:
         """Whether a finished answer has been waited for long enough: nothing of it can be missing but its usage."""
@@ -304,7 +304,9 @@ class RequestMachine(Selection):
         if self.stream:
             candidate, _ = self._current()
             limit = self.settings.first_token_seconds
-            self._allowance = limit if limit is not None else candidate.backend.first_token_seconds(self.input_tokens)
+            self._allowance = (
+                limit if limit is not None else candidate.backend.deadlines.first_token_seconds(self.input_tokens)
+            )
             self._phase_until = now + self._allowance
         else:
             self._phase_until = math.inf
@@ -329,12 +331,12 @@ class RequestMachine(Selection):
         candidate, endpoint = self._current()
         self.phase = Phase.COMMIT
         self.last = self.heard = now
-        candidate.backend.first_tokens.add(now - self._sent_at)
+        candidate.backend.deadlines.first_tokens.add(now - self._sent_at)
         candidate.backend.spoke(endpoint, now, self.path)
         if self._testimony is not None:
             self._testimony.acquit(now)
         limit = self.settings.stall_seconds
-        self.stall = limit if limit is not None else candidate.backend.stall_seconds
+        self.stall = limit if limit is not None else candidate.backend.deadlines.stall_seconds
         self._wrote_on = False
         if self._token:  # half-open: do not hold the one token for as long as the answer takes
             candidate.backend.succeeded(endpoint, now, self._began, True, self.path)
@@ -411,7 +413,7 @@ class RequestMachine(Selection):
         if endpoint.gone:
             again = Again.SIBLING
         if again in (Again.SIBLING, Again.SIBLING_ELSE_ONCE):
-            sibling = backend.sibling(now, self._tried, self._key(backend))
+            sibling = backend.pool.sibling(now, self._tried, self._key(backend))
             # A lost endpoint works no more, so its sibling bears no more than the two had to.
             if sibling is not None and (failure.outcome in _NO_WORK or backend.retries.take(now)):
                 self._again_used = True

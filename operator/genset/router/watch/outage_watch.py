@@ -63,7 +63,7 @@ class OutageWatch:
             switch.news.clear()
 
     def _look(self, now: float) -> None:
-        house = (backend for backend in self._backends.values() if backend.local and not backend.rests)
+        house = (backend for backend in self._backends.values() if backend.local and not backend.pool.rests)
         self.house.look(now, [(backend.name, backend.is_down(now)) for backend in house])
 
     def stop(self) -> None:

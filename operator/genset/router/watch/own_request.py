@@ -48,7 +48,7 @@ async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoin
     """Asks for the least answer on a path of the API (`/chat/completions`). Raises ConnectFailed or OSError."""
     api = APIS[path]
     request = {"model": backend.target.model, **_LEAST[path]}
-    refused = refused_for(request, backend.refused_fields)
+    refused = refused_for(request, backend.learned.refused_fields)
     body = body_for(backend.target, api, request, orjson.dumps(request), False, refused)
     return await _ask(connector, backend.target, endpoint, b"POST", backend.target.base_path + path, body)
 
