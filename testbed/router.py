@@ -84,6 +84,7 @@ class RunningRouter:
         log: Path | None = None,
         environment: dict[str, str] | None = None,
         timeouts: Timeouts = DEFAULT,
+        shortcuts: bool = True,
     ) -> None:
         self.config_dir = folder / "config"
         self.credentials_dir = folder / "credentials"
@@ -100,6 +101,7 @@ class RunningRouter:
             descriptor,
             environment=environment or {},
             timeouts=timeouts,
+            shortcuts=shortcuts,
         )
         self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)
 

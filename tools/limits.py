@@ -36,8 +36,8 @@ _PUBLIC = {
 #: Private numbers that bound nothing. Any other private number is a limit, and has its place on the page.
 _PRIVATE = {
     "backends.balance.prefix_affinity": "_MASK _QUARTERS",
-    "backends.breaker": "_BUCKETS _BUCKET_SECONDS",
     "backends.spelling": "_STRIDE",
+    "backends.window": "_BUCKETS _BUCKET_SECONDS",
     "dialects.openai.events": (
         "_MOST_DIGITS _FINISH_LENGTH _N _F _NOUGHT _QUOTE _COMMA _CLOSE _SPACE _NEWLINE _RETURN"  # characters, most of them
     ),

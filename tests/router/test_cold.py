@@ -231,7 +231,7 @@ async def test_the_last_endpoint_finishes_its_work_and_gets_nothing_new(tmp_path
         house.rest()
         table = router.table
         assert table is not None
-        await until(lambda: table.backends["house"].rests, within=3, what="the router's notice of the rest")
+        await until(lambda: table.backends["house"].pool.rests, within=3, what="the router's notice of the rest")
         assert (await demand(router))["inFlight"] == 1, "the running answer keeps it from being taken for idle"
         bridged = await router.ask(chat())
         assert bridged.headers["x-genset-backend"] == "cloud"

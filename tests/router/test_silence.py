@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.backends import backend
+from genset.router.backends import deadlines
 from genset.router.exchange import exchange
 from genset.router.machine.patience import Timeouts
 from testbed.router import RunningRouter, cloud, config, house
@@ -26,9 +26,9 @@ from tests.support.router.pieces import DONE, HEAD, PING, FakeServer, chunk, eve
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second lasts a thirtieth of one: first token 0.5 s, stall 0.33 or 0.5 s, signs of life after 0.33 s."""
-    monkeypatch.setattr(backend, "FIRST_TOKEN_SECONDS", 0.5)
-    monkeypatch.setattr(backend, "STALL_LOCAL_SECONDS", 0.33)
-    monkeypatch.setattr(backend, "STALL_CLOUD_SECONDS", 0.5)
+    monkeypatch.setattr(deadlines, "FIRST_TOKEN_SECONDS", 0.5)
+    monkeypatch.setattr(deadlines, "STALL_LOCAL_SECONDS", 0.33)
+    monkeypatch.setattr(deadlines, "STALL_CLOUD_SECONDS", 0.5)
     monkeypatch.setattr(exchange, "WORKING_SECONDS", 0.33)
     monkeypatch.setattr(exchange, "COMMENT_SECONDS", 0.16)
 
@@ -139,7 +139,7 @@ async def test_events_without_a_token_do_not_keep_a_stream_for_ever(tmp_path: Pa
 
 
 async def test_slow_tokens_are_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "STALL_LOCAL_SECONDS", 2.0)
+    monkeypatch.setattr(deadlines, "STALL_LOCAL_SECONDS", 2.0)
     slow = [part for _ in range(16) for part in (0.25, chunk(text("b")))]
     pieces = [HEAD, *slow, chunk(event({}, "stop")), chunk(DONE), b"0\r\n\r\n"]
     async with FakeServer(*pieces).running() as server, ScriptedUpstream() as other:

@@ -52,6 +52,7 @@ async def ask(
     *scripts: Iterable[Step],
     path: str = "/v1/chat/completions",
     timeouts: Timeouts = DEFAULT,
+    shortcuts: bool = True,
 ) -> Response:
     """Of one cloud per script."""
     upstreams = [ScriptedUpstream(script=script) for script in scripts]
@@ -60,7 +61,7 @@ async def ask(
     try:
         names = [cloud(upstream.base_url, f"c{number}") for number, upstream in enumerate(upstreams)]
         content = config(*names, failover={"maxAttempts": len(scripts)})
-        async with RunningRouter(tmp_path, content, timeouts=timeouts) as router:
+        async with RunningRouter(tmp_path, content, timeouts=timeouts, shortcuts=shortcuts) as router:
             return await router.ask(body, path)
     finally:
         for upstream in upstreams:
@@ -94,21 +95,34 @@ EXACT: dict[str, tuple[bytes | float, ...]] = {
 }
 
 
+@pytest.mark.parametrize("shortcuts", [True, False])
 @pytest.mark.parametrize("name", EXACT)
-async def test_not_one_byte_of_ours_in_a_healthy_stream(tmp_path: Path, name: str) -> None:
+async def test_not_one_byte_of_ours_in_a_healthy_stream(tmp_path: Path, name: str, shortcuts: bool) -> None:
     parts = EXACT[name]
-    answer = await ask(tmp_path, chat(), [streams(*parts)])
+    answer = await ask(tmp_path, chat(), [streams(*parts)], shortcuts=shortcuts)
     assert answer.status == 200 and answer.ended == "clean"
     assert answer.body == b"".join(part for part in parts if isinstance(part, bytes))
 
 
+@pytest.mark.parametrize("shortcuts", [True, False])
 @pytest.mark.parametrize("name", EXACT)
-async def test_the_same_answers_are_rebuilt(tmp_path: Path, name: str) -> None:
-    answer = await ask(tmp_path, chat(stream=False), [streams(*EXACT[name])])
+async def test_the_same_answers_are_rebuilt(tmp_path: Path, name: str, shortcuts: bool) -> None:
+    answer = await ask(tmp_path, chat(stream=False), [streams(*EXACT[name])], shortcuts=shortcuts)
     assert answer.status == 200, answer.body
     choice = answer.json["choices"][0]
     assert choice["finish_reason"] == "stop"
     assert ("usage" in answer.json) == (USAGE in EXACT[name]), "nothing is made up"
+
+
+@pytest.mark.parametrize("shortcuts", [True, False])
+async def test_a_router_without_shortcuts_learns_nothing_of_its_answers(tmp_path: Path, shortcuts: bool) -> None:
+    async with (
+        ScriptedUpstream(script=[streams(d("a"), FINISH, USAGE, DONE)]) as upstream,
+        RunningRouter(tmp_path, config(cloud(upstream.base_url)), shortcuts=shortcuts) as router,
+    ):
+        await router.ask(chat())
+        (frames,) = router.router.table.backends["cloud"].learned.frames.values()  # type: ignore[union-attr]
+    assert frames.curious is not shortcuts
 
 
 IGNORED = (b"data:\n\n", b"ping\n\n", b": c\n\n", b"event: x\ndata: \n\n", b"trace: 1\n\n")
@@ -130,7 +144,7 @@ async def test_the_first_token_has_one_time(tmp_path: Path) -> None:
         RunningRouter(tmp_path, config(cloud(upstream.base_url)), log=log) as router,
     ):
         assert (await router.ask(chat())).body.endswith(DONE)
-        known = router.table.backends["cloud"].first_tokens  # type: ignore[union-attr]
+        known = router.table.backends["cloud"].deadlines.first_tokens
     line = json.loads(log.read_text().splitlines()[-1])
     assert line["firstTokenSeconds"] < 0.35
     assert len(known._values) == 1

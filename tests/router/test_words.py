@@ -16,6 +16,7 @@ import pytest
 from testbed.router import RunningRouter, cloud, config, house
 from testbed.upstream import steps
 from testbed.upstream.client import chat
+from testbed.upstream.proxy import ConnectProxy
 from testbed.upstream.scripted import Received, ScriptedUpstream
 from testbed.upstream.steps import Answer, Break, Raw, Status, Step
 
@@ -278,13 +279,8 @@ async def test_a_renewed_key_is_masked_as_the_old_one(tmp_path: Path) -> None:
 async def test_a_proxys_password_stays_here(tmp_path: Path) -> None:
     sent = base64.b64encode(b"genset:correct-horse").decode()
     hostile = Raw(b"HTTP/1.1 400 Bad\r\ncontent-length: 60\r\n\r\nBasic %b correct-horse" % sent.encode())
-    async with ScriptedUpstream(default=hostile) as far:
-        backend = cloud(far.base_url)
-        content = config(backend)
-        async with RunningRouter(tmp_path, content) as router:
-            table = router.table
-            assert table is not None
-            table.backends["cloud"].proxy_credentials = b"genset:correct-horse"
-            router.router._swap(router.router._source.load(), table.backends, {})
+    async with ScriptedUpstream(default=hostile) as far, ConnectProxy(credentials="genset:correct-horse") as proxy:
+        content = config(cloud(far.base_url, url={"proxyUrl": proxy.url, "proxyCredentialsFile": "proxy"}))
+        async with RunningRouter(tmp_path, content, {"proxy": b"genset:correct-horse"}) as router:
             answer = await router.ask(chat())
     assert answer.status == 400 and b"correct-horse" not in answer.body and sent.encode() not in answer.body

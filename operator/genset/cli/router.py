@@ -64,6 +64,15 @@ class Address(click.ParamType[tuple[str, int]]):
     help="Seconds in which new connections are still taken after SIGTERM. Default: 5 with --config-dir, 0 with -f.",
 )
 @click.option("--access-log", default="-", show_default=True, help="File for one JSON line per request; - stdout; off.")
+@click.option(
+    "--shortcuts",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    envvar="GENSET_SHORTCUTS",
+    show_envvar=True,
+    show_default=True,
+    help="Read answers that are like earlier ones without a parse. Off makes nothing but speed different.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def command(
     files: tuple[Path, ...],
@@ -75,6 +84,7 @@ def command(
     admin: tuple[str, int],
     drain_grace: float | None,
     access_log: str,
+    shortcuts: str,
     log_level: str,
 ) -> None:
     """Serve a RoutePolicy: an OpenAI API that fails over.
@@ -109,7 +119,13 @@ def command(
     raise_file_limit()
     grace = drain_grace if drain_grace is not None else (DRAIN_GRACE_SECONDS if config_dir is not None else 0.0)
     options = ServerOptions(
-        listen, admin, grace, open_log(access_log), must_load=config_dir is None, environment=os.environ
+        listen,
+        admin,
+        grace,
+        open_log(access_log),
+        must_load=config_dir is None,
+        environment=os.environ,
+        shortcuts=shortcuts == "on",
     )
     if config_dir is None:  # somebody sits before it
         options = replace(options, tell=lambda line: click.echo(line, err=True))

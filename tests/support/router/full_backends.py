@@ -60,7 +60,7 @@ class FakeWire:
         self.decision = decision
         if isinstance(decision, Try):
             self.endpoint = decision.endpoint
-            self.endpoint.in_flight += 1
+            self.endpoint.enter()
             self.machine.connecting()
             return decision.candidate.backend.name
         if isinstance(decision, Wait):
@@ -80,9 +80,7 @@ class FakeWire:
     def vacate(self) -> None:
         endpoint, self.endpoint = self.endpoint, None
         if endpoint is not None:
-            endpoint.in_flight -= 1
-            if endpoint.line:
-                endpoint.line.wake()
+            endpoint.leave()
 
     def begin(self, now: float = 0.0) -> str:
         return self._do(self.machine.begin(now))

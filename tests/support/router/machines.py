@@ -21,16 +21,20 @@ def house(
     balance = BalancingConfig.model_validate({"maxInFlightPerEndpoint": bound, **balancing})
     config = BackendConfig(name=name, kind="local", model="m", context_tokens=context, local=target, balancing=balance)
     backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
-    backend.set_endpoints(tuple(backend.make_endpoint(f"10.0.0.{n}", 80) for n in range(1, pods + 1)))
+    backend.pool.take(tuple(backend.pool.make(f"10.0.0.{n}", 80) for n in range(1, pods + 1)))
     for endpoint in backend.endpoints:
         backend.probed(endpoint, True, 0.0)
     return backend
 
 
-def cloud(name: str = "cloud", context: int | None = None, bound: int | None = None, **balancing: Any) -> Backend:
+def cloud(
+    name: str = "cloud", context: int | None = None, bound: int | None = None, rule: str = "Anchor", **balancing: Any
+) -> Backend:
     target = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
     balance = BalancingConfig.model_validate({"maxInFlightPerEndpoint": bound, **balancing})
-    config = BackendConfig(name=name, kind="cloud", model="m", context_tokens=context, url=target, balancing=balance)
+    config = BackendConfig(
+        name=name, kind="cloud", model="m", context_tokens=context, continuation=rule, url=target, balancing=balance
+    )
     return Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Failure, Outcome
+from genset.router.backends.target import Target
 from genset.router.config import BackendConfig, UrlTarget
 from genset.router.dialects.openai.api import Api
 from genset.router.exchange.payload import body_for
@@ -159,11 +159,11 @@ def test_a_refusal_counts_for_who_wants_no_less(
     ],
 )
 def test_a_body_without_them(refused: tuple[str, ...], more: dict[str, Any], wanted: dict[str, Any]) -> None:
-    target = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
-    backend = Backend(BackendConfig(name="c", kind="cloud", model="m", url=target), Credentials({}, "-"), lambda: 0.5)
+    url = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
+    target = Target(BackendConfig(name="c", kind="cloud", model="m", url=url), Credentials({}, "-"))
     request = {"model": "m", "messages": [], **more}
     raw = orjson.dumps(request)
-    sent = orjson.loads(body_for(backend, Api.CHAT, request, raw, True, refused))
+    sent = orjson.loads(body_for(target, Api.CHAT, request, raw, True, refused))
     bounds = {key: sent[key] for key in wanted}
     assert bounds == wanted
     assert ("stream_options" in sent) is ("stream_options" not in refused)

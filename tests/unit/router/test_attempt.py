@@ -36,7 +36,7 @@ ROWS: list[tuple[Outcome, list[str], float]] = [
 @pytest.mark.parametrize(("outcome", "steps", "delay"), ROWS, ids=[row[0] for row in ROWS])
 def test_rows(outcome: Outcome, steps: list[str], delay: float) -> None:
     local = house(pods=2)
-    local._turn = -1  # the first pod's turn
+    local.pool._turn = -1  # the first pod's turn
     one = machine(local, cloud())
     assert where(one.begin(1.0)) == "house/10.0.0.1"
     failure = fail(outcome, retry_after=2.0 if outcome is Outcome.RATE_LIMITED_SHORT else None, status=400)
@@ -198,7 +198,7 @@ def test_whose_fault_it_is_that_the_requests_time_is_over(row: str) -> None:
     stream, usual, settings, tokens, expected = OUT_OF_TIME[row]
     backend = house()
     for _ in range(EVERY if usual else 0):
-        backend.first_tokens.add(usual)
+        backend.deadlines.first_tokens.add(usual)
     for _ in range(5):
         one = machine(backend, stream=stream, tokens=tokens, deadline=3.0, **settings)
         if not isinstance(one.begin(0.0), Try):

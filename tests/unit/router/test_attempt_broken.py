@@ -35,10 +35,8 @@ CONTINUED: dict[str, tuple[int, tuple[str, ...], dict[str, Any], str]] = {
 def test_a_broken_stream_is_continued(row: str) -> None:
     pods, rules, settings, expected = CONTINUED[row]
     local = house(pods=pods)
-    local._turn = -1
-    clouds = [cloud(f"cloud{n + 1 if n else ''}") for n in range(len(rules))]
-    for backend, rule in zip(clouds, rules, strict=True):
-        backend.continuation = rule
+    local.pool._turn = -1
+    clouds = [cloud(f"cloud{n + 1 if n else ''}", rule=rule) for n, rule in enumerate(rules)]
     one = committed(machine(local, *clouds, **settings))
     decision = one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
     assert one.continuing

@@ -32,7 +32,7 @@ def pods(count: int, **balancing: Any) -> Backend:
         name="house", kind="local", model="m", local=target, balancing=BalancingConfig.model_validate(balancing)
     )
     backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
-    backend.set_endpoints(tuple(backend.make_endpoint(f"10.0.0.{n}", 80) for n in range(1, count + 1)))
+    backend.pool.take(tuple(backend.pool.make(f"10.0.0.{n}", 80) for n in range(1, count + 1)))
     for endpoint in backend.endpoints:
         backend.probed(endpoint, True, 0.0)
     return backend
@@ -48,8 +48,8 @@ def test_least_in_flight_takes_turns_among_equals() -> None:
 
 def test_only_affinity_reads_prompts() -> None:
     assert {name for name, strategy in STRATEGIES.items() if strategy.reads_prompt} == {"PrefixAffinity"}
-    assert pods(2, prefixTokens=100).prefix_tokens == 0, "a default backend would cost every request its prompt"
-    assert pods(2, strategy="PrefixAffinity").prefix_tokens == 256
+    assert pods(2, prefixTokens=100).pool.prefix_tokens == 0, "a default backend would cost every request its prompt"
+    assert pods(2, strategy="PrefixAffinity").pool.prefix_tokens == 256
 
 
 # Rendezvous order

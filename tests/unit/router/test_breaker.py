@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from genset.router.backends.breaker import Breaker, Cause, RetryBudget, State
+from genset.router.backends.breaker import Breaker, Cause, State
+from genset.router.backends.retry_budget import RetryBudget
 
 
 def breaker(**more: object) -> Breaker:

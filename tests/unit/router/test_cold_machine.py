@@ -38,7 +38,7 @@ def house(name: str = "house", pods: int = 0, wakes: bool = True) -> Backend:
 
 def arrive(backend: Backend, now: float, pods: int = 1) -> None:
     """Pods become ready: DNS lists them and their first probe is good."""
-    backend.set_endpoints(tuple(backend.make_endpoint(f"10.0.0.{n}", 80) for n in range(1, pods + 1)))
+    backend.pool.take(tuple(backend.pool.make(f"10.0.0.{n}", 80) for n in range(1, pods + 1)))
     for endpoint in backend.endpoints:
         backend.probed(endpoint, True, now)
 
@@ -172,7 +172,7 @@ def test_a_request_whose_endpoint_is_put_to_rest_under_it(
         request.connecting()
         decision = request.failed(0.0, Failure(outcome, "refused"))
     assert said(decision) == expected
-    assert local.rests
+    assert local.pool.rests
 
 
 def test_a_stream_that_breaks_waits_for_the_backend_that_can_write_on() -> None:
@@ -206,7 +206,7 @@ def test_waking_needs_no_proof() -> None:
     local = house(pods=1)
     for _ in range(3):
         local.broke(local.endpoints[0], 1.0, 1.0, False, endpoint_only=True)
-    assert local.breaker.state is State.OPEN and local.rests
+    assert local.breaker.state is State.OPEN and local.pool.rests
     arrive(local, 30.0)
     assert local.admit(30.0) is local.endpoints[0]
 
@@ -215,9 +215,9 @@ def test_a_doubted_endpoint_returns_by_its_probes() -> None:
     local = house(pods=1)
     endpoint = local.endpoints[0]
     local.broke(endpoint, 1.0, 1.0, False, endpoint_only=True)
-    assert local.rests and local.why_not(1.0) == COLD
+    assert local.pool.rests and local.why_not(1.0) == COLD
     local.probed(endpoint, True, 2.0)
-    assert local.rests, "one good probe may be the last word of a server that is going away"
+    assert local.pool.rests, "one good probe may be the last word of a server that is going away"
     local.probed(endpoint, True, 3.0)
     assert local.admit(3.0) is endpoint
 
@@ -225,7 +225,7 @@ def test_a_doubted_endpoint_returns_by_its_probes() -> None:
 def test_a_lost_request_leaves_a_backend_with_other_endpoints_awake() -> None:
     local = house(pods=2)
     local.broke(local.endpoints[0], 1.0, 1.0, False, endpoint_only=True)
-    assert not local.rests
+    assert not local.pool.rests
     assert local.admit(1.0) is local.endpoints[1]
 
 
@@ -250,9 +250,9 @@ def test_who_counts_as_asking() -> None:
     local, far = house(), house("far")
     request = machine(local, cloud(), far, mode=BRIDGE)
     request.begin(7.0)
-    assert local.demand is not None and far.demand is not None
-    assert (local.demand.last, far.demand.last) == (7.0, None)
+    assert local.pool.demand is not None and far.pool.demand is not None
+    assert (local.pool.demand.last, far.pool.demand.last) == (7.0, None)
     waiting = machine(local)
     waiting.begin(8.0)
     waiting.resume(9.0)
-    assert local.demand.last == 9.0, "it asks for as long as it waits"
+    assert local.pool.demand.last == 9.0, "it asks for as long as it waits"

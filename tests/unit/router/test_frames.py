@@ -160,6 +160,7 @@ def changed(events: Events, changes: list[Change]) -> bytes:
     return data
 
 
+@pytest.mark.parametrize("shortcuts", [True, False], ids=["templates", "no shortcuts"])
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
 @settings(max_examples=300)
 @given(
@@ -167,6 +168,7 @@ def changed(events: Events, changes: list[Change]) -> bytes:
 )
 def test_a_frame_changes_nothing(
     server: Server,
+    shortcuts: bool,
     identity: str,
     created: int,
     texts: list[str],
@@ -177,12 +179,13 @@ def test_a_frame_changes_nothing(
 ) -> None:
     data = changed(server(identity, created, texts, {**USAGE, **usage}, finish), changes)
     for hide in (False, True):
-        plain, framed = Forward(hide_usage=hide), Forward(hide_usage=hide, frames=learned(server, False))
+        plain = Forward(hide_usage=hide, shortcuts=shortcuts)
+        framed = Forward(hide_usage=hide, frames=learned(server, False))
         assert read(framed, data, size) == read(plain, data, size)
         assert verdict(framed) == verdict(plain)
         for field in ("text", "reasoning", "tokens", "special", "finished", "head"):
             assert getattr(framed.fold(), field) == getattr(plain.fold(), field), field
-    one, other = Rebuild(Api.CHAT), Rebuild(Api.CHAT, frames=learned(server, True))
+    one, other = Rebuild(Api.CHAT, shortcuts=shortcuts), Rebuild(Api.CHAT, frames=learned(server, True))
     progress = bool(read(one, data, size))
     assert bool(read(other, data, size)) == progress or one.failed  # a text that is no JSON is noticed with the finish
     assert verdict(other)[1:] == verdict(one)[1:]
@@ -200,6 +203,20 @@ def test_an_answer_like_an_earlier_one_is_read_in_its_frame(server: Server) -> N
         read(reader, data)
         assert reader._framed is not None and reader._framed.complete
         assert reader.usage == (3, 5)
+
+
+@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
+def test_without_shortcuts_every_event_is_read(server: Server) -> None:
+    events = server("chatcmpl-second", 1700000002, ["One", " two", " three"], USAGE, "stop")
+    for rebuilt in (False, True):
+        frames = learned(server, rebuilt)
+        reader = (
+            Rebuild(Api.CHAT, frames=frames, shortcuts=False)
+            if rebuilt
+            else Forward(hide_usage=False, frames=frames, shortcuts=False)
+        )
+        read(reader, b"".join(events[:-1]))
+        assert reader.finished and reader._framed is None and reader._template is None
 
 
 @pytest.mark.parametrize("name", ["llama.cpp-chat", "llama.cpp-chat-ends-by-itself", "llama.cpp-thinking-only"])

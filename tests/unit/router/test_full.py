@@ -172,7 +172,7 @@ def test_a_sibling_must_have_a_place() -> None:
     assert one.begin() == "house"
     busy(backend)
     assert one.failed(1.0) == "cloud"
-    assert backend.breaker._consecutive == 0, "a full sibling made a lost endpoint the backend's fault"
+    assert backend.breaker._window._consecutive == 0, "a full sibling made a lost endpoint the backend's fault"
 
 
 def test_a_new_endpoint_is_a_free_place() -> None:
@@ -180,7 +180,7 @@ def test_a_new_endpoint_is_a_free_place() -> None:
     busy(backend)
     one = FakeWire(backend)
     assert one.begin() == "full until 5"
-    backend.set_endpoints((*backend.endpoints, backend.make_endpoint("10.0.0.2", 80)))
+    backend.pool.take((*backend.endpoints, backend.pool.make("10.0.0.2", 80)))
     assert one.woken and one.resume(1.0) == "full until 5", "an endpoint that no probe has seen was used"
     backend.probed(backend.endpoints[1], True, 1.5)
     assert one.woken and one.resume(1.5) == "house"
@@ -244,6 +244,6 @@ def test_an_endpoint_that_left_is_not_asked_again() -> None:
     one = FakeWire(backend, other)
     assert one.begin() == "house" and one.endpoint is not None
     left = one.endpoint
-    backend.set_endpoints(tuple(e for e in backend.endpoints if e is not left))
+    backend.pool.take(tuple(e for e in backend.endpoints if e is not left))
     assert one.failed(1.0, Outcome.SERVER_ERROR) == "house"
     assert one.endpoint is not left and one.decision.delay == 0.0

@@ -20,7 +20,7 @@ def backend(kind: str, seen: Sequence[float] = ()) -> Backend:
     config = BackendConfig.model_validate({"name": "b", "kind": kind, "model": "m", "url": target})
     one = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
     for seconds in seen:
-        one.first_tokens.add(seconds)
+        one.deadlines.first_tokens.add(seconds)
     return one
 
 
@@ -43,7 +43,7 @@ ROWS: list[tuple[str, str, int, list[float], float]] = [
 
 @pytest.mark.parametrize(("kind", "tokens", "seen", "seconds"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_first_token_deadline(kind: str, tokens: int, seen: list[float], seconds: float) -> None:
-    assert backend(kind, seen).first_token_seconds(tokens) == pytest.approx(seconds)
+    assert backend(kind, seen).deadlines.first_token_seconds(tokens) == pytest.approx(seconds)
 
 
 @given(st.lists(st.floats(0, 1000), min_size=EVERY, max_size=3 * VALUES))

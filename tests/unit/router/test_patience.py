@@ -112,8 +112,7 @@ def test_a_stall_that_nobody_else_can_write_on_is_waited_for() -> None:
     decision = one.broke(100.0, late, "provider_stalled")
     assert isinstance(decision, Interrupt) and decision.kind.word == "router_deadline"
     assert outcome(committed(machine(cloud(), stall_seconds=5)), 6.1) is Outcome.TOO_LATE
-    off = cloud("other")
-    off.continuation = "Off"
+    off = cloud("other", rule="Off")
     assert outcome(committed(machine(cloud(), off)), 50.0) is None
     assert outcome(committed(machine(cloud(), cloud("other"), continue_streams=False)), 50.0) is None
     assert outcome(committed(machine(cloud(), off, stream=False)), 50.0) is Outcome.TOO_LATE, "is asked anew"

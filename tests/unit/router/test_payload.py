@@ -42,21 +42,21 @@ def backend(
 def test_every_way_asks_the_same(model: str, provider: str, stream: bool, more: dict[str, Any], tail: bytes) -> None:
     request = {**ASKED, **more}
     made = backend(model, provider)
-    sent = orjson.loads(body_for(made, Api.CHAT, request, orjson.dumps(request) + tail, stream))
+    sent = orjson.loads(body_for(made.target, Api.CHAT, request, orjson.dumps(request) + tail, stream))
     wanted = {**request, "model": model}
     if stream:
         wanted["stream"] = True
         wanted.pop("stream_options", None)
-        if made.provider.usage_option:
+        if made.target.provider.usage_option:
             wanted["stream_options"] = {**(request.get("stream_options") or {}), "include_usage": True}
     assert sent == wanted
 
 
 def test_a_body_that_lacks_only_the_stream_keeps_its_bytes() -> None:
     raw = b'{ "model" : "small", "seed": 1e3 }\n'
-    sent = body_for(backend(), Api.CHAT, orjson.loads(raw), raw, True)
+    sent = body_for(backend().target, Api.CHAT, orjson.loads(raw), raw, True)
     assert sent == b'{ "model" : "small", "seed": 1e3 ,"stream":true,"stream_options":{"include_usage":true}}'
-    assert body_for(backend(), Api.CHAT, orjson.loads(raw), raw, False) is raw
+    assert body_for(backend().target, Api.CHAT, orjson.loads(raw), raw, False) is raw
 
 
 @pytest.mark.parametrize(
@@ -72,5 +72,5 @@ def test_a_body_that_lacks_only_the_stream_keeps_its_bytes() -> None:
 )
 def test_the_host_is_named_as_in_the_url_without_a_scheme_s_own_port(base_url: str, host: bytes) -> None:
     made = backend(base_url=base_url)
-    head = head_for(made, made.endpoints[0], Api.CHAT, {}, b"1", 0, False)
+    head = head_for(made.target, made.endpoints[0], Api.CHAT, {}, b"1", 0, False)
     assert b"\r\nhost: %b\r\n" % host in head

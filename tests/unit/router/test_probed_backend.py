@@ -16,7 +16,7 @@ def test_one_ill_pod_does_not_open_the_backend() -> None:
     for _ in range(20):
         backend.failed(ill, fail(Outcome.UNREACHABLE), 0.0, 0.0, False)
     assert ill.breaker.state is State.OPEN and backend.breaker.state is State.CLOSED
-    assert {backend.pick(0.0) for _ in range(4)} == {backend.endpoints[1]}
+    assert {backend.pool.pick(0.0) for _ in range(4)} == {backend.endpoints[1]}
 
 
 def pod(backend: Backend, number: int) -> Endpoint:

@@ -40,8 +40,8 @@ def two_passes(data: bytes, size: int) -> tuple[Forward, bytes | None]:
         return reader, None
 
 
-def one_pass(data: bytes, size: int) -> tuple[Rebuild, bytes | None]:
-    reader = Rebuild(Api.CHAT)
+def one_pass(data: bytes, size: int, *, shortcuts: bool = True) -> tuple[Rebuild, bytes | None]:
+    reader = Rebuild(Api.CHAT, shortcuts=shortcuts)
     for at in range(0, len(data), size):
         reader.feed(data[at : at + size])
     if not reader.done:
@@ -78,13 +78,13 @@ EVENTS = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(EVENTS, max_size=12), st.integers(1, 60), st.booleans(), st.integers(0, 40))
-def test_one_pass_is_as_good_as_two(events: list[bytes], size: int, crlf: bool, cut: int) -> None:
+@given(st.lists(EVENTS, max_size=12), st.integers(1, 60), st.booleans(), st.integers(0, 40), st.booleans())
+def test_one_pass_is_as_good_as_two(events: list[bytes], size: int, crlf: bool, cut: int, shortcuts: bool) -> None:
     data = b"".join(events)
     data = data[: len(data) - cut] if cut < len(data) else data
     data = data.replace(b"\n", b"\r\n") if crlf else data
     wanted, answer = two_passes(data, size)
-    got, rebuilt = one_pass(data, size)
+    got, rebuilt = one_pass(data, size, shortcuts=shortcuts)
     if wanted.done and answer is not None:
         assert (got.done, got.failed, rebuilt) == (True, False, answer)
     else:  # it may notice earlier what is wrong, because it understands every event

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.backends.breaker import OPEN_MOST_PROBED_SECONDS, Breaker, State
+from genset.router.backends.breaker import Breaker, State
 
 STEP = 0.25
 LOOK = 5.0
@@ -16,7 +16,7 @@ def seconds_until_closed(outage: float, chance: float, every: float, *, free_pro
     """A request each `every` seconds; the backend is away for the first `outage` seconds."""
     breaker = Breaker(lambda: chance)
     if free_probe:
-        breaker.most_open = OPEN_MOST_PROBED_SECONDS
+        breaker.look_often()
     now, next_request, next_look = 0.0, 0.0, LOOK
     while now < outage + 120.0:
         away = now < outage

@@ -190,12 +190,13 @@ CUTS = st.lists(st.integers(min_value=0, max_value=5_000), max_size=30)
 
 
 @settings(max_examples=600, deadline=None)
+@pytest.mark.parametrize("shortcuts", [True, False])
 @given(stream=STREAMS, cuts=CUTS)
 @example(stream=chunk("a") + b"\n" + b'data: {"broken": oops}\n\n', cuts=[len(chunk("a")) + 1])
 @example(stream=chunk("a") + b"\r\n\r\n" + FINISH, cuts=[len(chunk("a")) + 1])
 @example(stream=b"data: {\n\r\x00", cuts=[])
-def test_cutting_never_changes_what_comes_out(stream: bytes, cuts: list[int]) -> None:
-    whole, one = run(stream)
+def test_cutting_never_changes_what_comes_out(shortcuts: bool, stream: bytes, cuts: list[int]) -> None:
+    whole, one = run(stream, shortcuts=shortcuts)
     pieces, many = run(stream, cuts)
     bytewise, single = run(stream, list(range(len(stream))))
     assert whole == pieces == bytewise

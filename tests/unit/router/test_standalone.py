@@ -279,6 +279,7 @@ def test_endpoint_of_nobody_is_refused(tmp_path: Path) -> None:
         ([], "give either -f FILE or --config-dir DIR"),
         (["-f", "{policy}", "--config-dir", "."], "give either -f FILE or --config-dir DIR"),
         (["-f", "{policy}", "--listen", "8080"], "write HOST:PORT"),
+        (["-f", "{policy}", "--shortcuts", "maybe"], "not one of 'on', 'off'"),
         (["-f", "{policy}"], "--endpoint house-small="),
         (["-f", "missing.yaml"], "missing.yaml"),
     ],
@@ -288,6 +289,11 @@ def test_command_line(tmp_path: Path, arguments: list[str], words: str) -> None:
     policy.write_text(POLICY + SECRET)
     result = CliRunner().invoke(main, ["router", *(a.format(policy=policy) for a in arguments)])
     assert result.exit_code != 0 and words in result.output, result.output
+
+
+def test_an_unknown_word_for_shortcuts_is_refused_with_the_name_of_its_variable(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["router", "--config-dir", str(tmp_path)], env={"GENSET_SHORTCUTS": "false"})
+    assert result.exit_code == 2 and "GENSET_SHORTCUTS" in result.output and "'off'" in result.output, result.output
 
 
 def test_a_rejected_policy_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

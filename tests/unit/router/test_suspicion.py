@@ -15,7 +15,7 @@ class Asked:
     def __init__(self, *backends: Backend) -> None:
         self.asked: list[tuple[str, str]] = []
         for backend in backends:
-            backend.ask = lambda endpoint, path, name=backend.name: self.asked.append((name, path))  # type: ignore[misc]
+            backend.standing.attend(lambda endpoint, path, name=backend.name: self.asked.append((name, path)))  # type: ignore[misc]
 
 
 def meet(
@@ -45,7 +45,7 @@ def test_the_routers_own_request_settles_it() -> None:
             meet(backend, Outcome.SERVER_ERROR, number / 10, body=b"%d" % number)
         backend.verified(backend.endpoints[0], "/x", failure, 1.0, 0.5)
         assert backend.breaker.state is state
-        assert not backend.suspicion.heard or state is State.OPEN
+        assert not backend.standing.suspicion.heard or state is State.OPEN
 
 
 def test_callers_who_agree_prove_it_where_nobody_is_answered() -> None:
@@ -82,7 +82,7 @@ def test_a_request_counts_once_though_it_was_sent_twice() -> None:
         one.connecting()
         one.sent(moment)
         one.failed(moment, Failure(Outcome.SERVER_ERROR, "answered 500", 500))
-    assert len(one.trail) == 2 and backend.breaker._consecutive == 1
+    assert len(one.trail) == 2 and backend.breaker._window._consecutive == 1
 
 
 def two_backends_fail(one_more: Backend | None) -> tuple[Backend, Backend]:
@@ -105,12 +105,12 @@ def two_backends_fail(one_more: Backend | None) -> tuple[Backend, Backend]:
 
 def test_a_body_that_fails_on_two_backends_convicts_itself() -> None:
     first, second = two_backends_fail(None)
-    assert first.breaker._consecutive == second.breaker._consecutive == 0
+    assert first.breaker._window._consecutive == second.breaker._window._consecutive == 0
 
 
 def test_a_third_backend_that_takes_it_acquits_it() -> None:
     first, second = two_backends_fail(cloud("third"))
-    assert first.breaker._consecutive == second.breaker._consecutive == 1
+    assert first.breaker._window._consecutive == second.breaker._window._consecutive == 1
 
 
 def test_a_connection_that_cannot_be_made_needs_no_proof() -> None:
@@ -153,7 +153,7 @@ def test_the_routers_own_request_that_is_refused_as_such_says_that_the_backend_w
     for number in range(3):
         meet(backend, Outcome.SERVER_ERROR, float(number), body=b"%d" % number)
     backend.verified(backend.endpoints[0], "/x", Failure(Outcome.REJECTED, "answered 400", 400), 4.0, 3.5)
-    assert backend.admits(4.0) and backend.breaker._consecutive == 0
+    assert backend.admits(4.0) and backend.breaker._window._consecutive == 0
 
 
 def test_one_bad_pod_of_three_is_left_alone_and_the_others_serve() -> None:

@@ -1,4 +1,4 @@
-"""Breakers and the retry budget: when a backend or an endpoint may be asked.
+"""Breakers: when a backend or an endpoint may be asked.
 
 Pure: the clock and the randomness come in as arguments. A breaker opens after 3 consecutive failures, or when half of
 at least 10 outcomes within 30 s failed; what only a caller's request says has to be proved first (`suspicion`). It is
@@ -10,15 +10,12 @@ took: 20 s until somebody looks, and 10 s of health.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
+from typing import Final, final
 
-CONSECUTIVE_FAILURES: Final = 3
-WINDOW_SECONDS: Final = 30.0
-WINDOW_MINIMUM: Final = 10  # outcomes in the window before its share of failures counts
-WINDOW_SHARE: Final = 0.5
+from genset.router.backends.window import Window
+
 OPEN_SECONDS: Final = 5.0
 OPEN_MOST_SECONDS: Final = 20.0
 OPEN_MOST_PROBED_SECONDS: Final = 15.0
@@ -30,13 +27,6 @@ HARD_DOWN_AUTH_SECONDS: Final = 1800.0  # a new credentials file clears it at on
 HARD_DOWN_MODEL_SECONDS: Final = 300.0  # both are probed meanwhile
 PATH_DOWN_SECONDS: Final = 30.0  # a path that fails while others answer; probed meanwhile, too
 SHORT_RETRY_AFTER_SECONDS: Final = 3.0  # a 429 with no more than this is waited for
-
-RETRY_SHARE: Final = 0.2
-RETRY_FLOOR: Final = 5  # a quiet system may retry, too
-RETRY_WINDOW: Final = 10
-
-_BUCKETS: Final = 6
-_BUCKET_SECONDS: Final = WINDOW_SECONDS / _BUCKETS
 
 
 class State(StrEnum):
@@ -70,6 +60,23 @@ class Verdict:
 _CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and these run for every request
 
 
+@final
+class _Pauses:
+    """How long a breaker stays open, at most `most` seconds: twice as long each time. `taken` counts the openings."""
+
+    __slots__ = ("_jitter", "most", "taken")
+
+    def __init__(self, jitter: Callable[[], float], most: float) -> None:
+        self._jitter = jitter  # uniform in [0, 1)
+        self.most = most
+        self.taken = 0
+
+    def next(self) -> float:
+        pause = min(OPEN_SECONDS * (1 << min(self.taken, 10)), self.most)
+        return min(pause * (1 - JITTER + 2 * JITTER * self._jitter()), self.most)
+
+
+@final
 class Breaker:
     """One breaker. All times are seconds of one monotonic clock.
 
@@ -79,36 +86,27 @@ class Breaker:
 
     __slots__ = (
         "_broken",
-        "_consecutive",
-        "_current",
-        "_current_until",
         "_failback_seconds",
-        "_jitter",
+        "_pauses",
         "_probed",
-        "_slots",
         "_token",
+        "_window",
         "cause",
         "closed_at",
         "good",
         "healthy_since",
-        "most_open",
         "open_until",
         "opened_at",
-        "openings",
         "state",
     )
 
     def __init__(
         self, jitter: Callable[[], float], *, probed: bool = False, failback_seconds: float = FAILBACK_SECONDS
     ) -> None:
-        self._jitter = jitter  # uniform in [0, 1)
+        self._pauses = _Pauses(jitter, OPEN_MOST_PROBED_SECONDS if probed else OPEN_MOST_SECONDS)
+        self._window = Window()
         self._probed = probed
         self._failback_seconds = failback_seconds
-        self.most_open = OPEN_MOST_PROBED_SECONDS if probed else OPEN_MOST_SECONDS
-        self._consecutive = 0
-        self._slots: list[list[int]] = [[-1, 0, 0] for _ in range(_BUCKETS)]  # epoch, successes, failures
-        self._current = self._slots[0]
-        self._current_until = -math.inf
         self._token = False
         self._broken = False  # failed since it was closed last, so that a return has to be proved
         self.state = State.CLOSED
@@ -116,7 +114,6 @@ class Breaker:
         self.open_until = 0.0
         self.opened_at = 0.0
         self.closed_at = -FORGET_SECONDS
-        self.openings = 0
         self.good = 0
         self.healthy_since: float | None = None
 
@@ -145,8 +142,7 @@ class Breaker:
         if token:
             self._token = False
         if self.state is _CLOSED:
-            self._consecutive = 0
-            (self._current if now < self._current_until else self._slot(now))[1] += 1
+            self._window.success(now)
             return
         if began < self.opened_at:
             return  # it says nothing about the time since
@@ -169,11 +165,7 @@ class Breaker:
         if token:
             self._token = False
         if self.state is State.CLOSED:
-            self._consecutive += 1
-            self._slot(now)[2] += 1
-            if self._consecutive >= CONSECUTIVE_FAILURES or self._window_is_bad(now):
-                return self._judge(now, proved)
-            return Verdict.NOTHING
+            return self._judge(now, proved) if self._window.failure(now) else Verdict.NOTHING
         if began < self.opened_at:
             return Verdict.NOTHING  # the tail of the outage that is known already
         self._turn(now)
@@ -197,16 +189,17 @@ class Breaker:
     def acquit(self, now: float, began: float) -> None:
         """The router's own request was answered: what was counted were callers' own faults."""
         if self.state is State.CLOSED:
-            self._forget_window()
+            self._window.forget()
         else:
             self.success(now, began)
 
     def withdraw(self) -> None:
         """Takes one failure back that was not the backend's."""
-        if self._consecutive:
-            self._consecutive -= 1
-        if self._current[2]:
-            self._current[2] -= 1
+        self._window.withdraw()
+
+    def look_often(self) -> None:
+        """Free probes tell when the backend is back: it stays open no longer than one that has active probes."""
+        self._pauses.most = OPEN_MOST_PROBED_SECONDS
 
     def hope(self, now: float) -> None:
         """A free probe was answered: the server is there. Requests still have to prove that it works."""
@@ -238,7 +231,7 @@ class Breaker:
         """What was broken is gone, and something else is there in its place: closed."""
         if self.state is not State.CLOSED and self.cause in (Cause.FAILURES, Cause.NO_ENDPOINT):
             self._close(now)
-        self._consecutive = 0
+        self._window.end_row()
 
     def probe_failed(self) -> None:
         """A bad probe while open: what was healthy is so no longer."""
@@ -264,7 +257,7 @@ class Breaker:
         self.cause = cause
         self._broken = self._broken or cause is not Cause.RATE_LIMITED
         self.opened_at = now
-        self.openings += 1
+        self._pauses.taken += 1
         self.good = 0
         self.healthy_since = None
         self._token = False
@@ -275,72 +268,10 @@ class Breaker:
         self._broken = False
         self.closed_at = now
         self._token = False
-        self._forget_window()
-
-    def _forget_window(self) -> None:
-        self._consecutive = 0
-        self._current_until = -math.inf
-        for slot in self._slots:
-            slot[0] = -1
+        self._window.forget()
 
     def _pause(self, now: float) -> float:
         """Seconds of the opening that follows."""
         if self.state is State.CLOSED and now - self.closed_at >= FORGET_SECONDS:
-            self.openings = 0
-        pause = min(OPEN_SECONDS * (1 << min(self.openings, 10)), self.most_open)
-        return min(pause * (1 - JITTER + 2 * JITTER * self._jitter()), self.most_open)
-
-    def _slot(self, now: float) -> list[int]:
-        epoch = int(now / _BUCKET_SECONDS)
-        slot = self._slots[epoch % _BUCKETS]
-        if slot[0] != epoch:
-            slot[0] = epoch
-            slot[1] = slot[2] = 0
-        self._current = slot
-        self._current_until = (epoch + 1) * _BUCKET_SECONDS
-        return slot
-
-    def _window_is_bad(self, now: float) -> bool:
-        oldest = int(now / _BUCKET_SECONDS) - _BUCKETS
-        good = sum(slot[1] for slot in self._slots if slot[0] > oldest)
-        bad = sum(slot[2] for slot in self._slots if slot[0] > oldest)
-        return good + bad >= WINDOW_MINIMUM and bad >= WINDOW_SHARE * (good + bad)
-
-
-class RetryBudget:
-    """Retries of one backend: at most a fifth of its requests over 10 s, and always a handful."""
-
-    __slots__ = ("_last", "_requests", "_retries", "_seconds", "_until")
-
-    def __init__(self) -> None:
-        self._seconds = [-1] * RETRY_WINDOW
-        self._requests = [0] * RETRY_WINDOW
-        self._retries = [0] * RETRY_WINDOW
-        self._last = 0
-        self._until = -math.inf
-
-    def request(self, now: float) -> None:
-        """A request asked this backend for the first time."""
-        self._requests[self._last if now < self._until else self._index(now)] += 1
-
-    def take(self, now: float) -> bool:
-        """Books one retry if the budget allows it."""
-        index = self._index(now)
-        oldest = int(now) - RETRY_WINDOW
-        fresh = [i for i in range(RETRY_WINDOW) if self._seconds[i] > oldest]
-        requests = sum(self._requests[i] for i in fresh)
-        retries = sum(self._retries[i] for i in fresh)
-        if retries + 1 > max(RETRY_FLOOR, RETRY_SHARE * requests):
-            return False
-        self._retries[index] += 1
-        return True
-
-    def _index(self, now: float) -> int:
-        second = int(now)
-        index = second % RETRY_WINDOW
-        if self._seconds[index] != second:
-            self._seconds[index] = second
-            self._requests[index] = self._retries[index] = 0
-        self._last = index
-        self._until = float(second + 1)
-        return index
+            self._pauses.taken = 0
+        return self._pauses.next()

@@ -93,5 +93,11 @@ class BackendNumbers:
         self.affinity_hits = 0  # prompts given to the endpoint that holds their beginning
         self.affinity_misses = 0  # given to another one, because it had more than its share
 
+    def found_full(self) -> None:
+        self.full += 1
+
+    def stood_in_line(self) -> None:
+        self.queued += 1
+
     def failed(self, outcome: str) -> None:
         self.failures[outcome] += 1

@@ -101,7 +101,9 @@ def secrets_of(backends: Iterable[Backend]) -> list[bytes]:
     """Every key that these backends are given."""
     found: list[bytes] = []
     for backend in backends:
-        found += [backend.key, *secrets_of_proxy(backend.proxy_credentials)]
+        found.append(backend.target.key)
+        if backend.target.proxy is not None:
+            found += secrets_of_proxy(backend.target.proxy.credentials)
     return found
 
 

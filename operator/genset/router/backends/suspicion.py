@@ -145,6 +145,10 @@ class Refusal:
         self.detail = detail
         self.probe_at = since + self.probe_seconds
 
+    def probed(self, now: float) -> None:
+        """The router itself asks whether it still holds."""
+        self.probe_at = now + self.probe_seconds
+
     @property
     def probe_seconds(self) -> float:
         """Seconds between two looks whether it still holds."""

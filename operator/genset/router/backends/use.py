@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
 
 from genset.router.backends.histograms import BackendNumbers, Histogram
 
@@ -45,6 +45,17 @@ NOBODY: Final = Asked("", "", "")
 #: gen_ai.operation.name; the model as the client named it, where a route names it, too, "" else (labels never hold what
 #: clients invent); who answered.
 Key = tuple[str, str, Asked]
+
+
+@final
+class Uses:
+    """The uses of one backend by operation and model, as far as it has been used; `asked` are the labels of all of them."""
+
+    __slots__ = ("asked", "known")
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.known: dict[tuple[str, str], Use] = {}
 
 
 class Use:

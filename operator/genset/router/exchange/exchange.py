@@ -92,7 +92,7 @@ class Exchange(Calling):
                 self.record.waited += self.shared.now() - self._waits_since
             # During a pause, too: nobody else may be given the place.
             self._occupied = endpoint = decision.endpoint
-            endpoint.in_flight += 1
+            endpoint.enter()
             if endpoint.demand is not None:
                 endpoint.demand.entered(self.shared.now())
             if decision.delay:

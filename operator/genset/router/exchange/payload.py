@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.target import Target
 from genset.router.dialects.openai.api import Api
 from genset.router.http.as_sent import as_sent
 from genset.router.machine.added_fields import OPTIONS, TWINS, sent_name
@@ -29,7 +29,7 @@ _MISSING: Final = {
 
 
 def body_for(
-    backend: Backend,
+    target: Target,
     api: Api,
     request: dict[str, Any],
     raw: bytes,
@@ -42,18 +42,18 @@ def body_for(
     `raw`: the client's bytes; empty if `request` is no longer the client's. `refused`: fields that the router would add
     and the backend does not take. `sent`: the client's bytes and what was read from them, in any case.
     """
-    provider = backend.provider
+    provider = target.provider
     renames: list[tuple[str, str]] = []
     if provider.rename is not None or refused:
-        renames = [pair for pair in bound_names(backend, api, request, refused).items() if pair[0] != pair[1]]
-    if raw and not stream and not renames and request["model"] == backend.model:
+        renames = [pair for pair in bound_names(target, api, request, refused).items() if pair[0] != pair[1]]
+    if raw and not stream and not renames and request["model"] == target.model:
         return raw
     usage = provider.usage_option and OPTIONS not in refused
-    if stream and raw and not renames and request["model"] == backend.model and "stream_options" not in request:
+    if stream and raw and not renames and request["model"] == target.model and "stream_options" not in request:
         spliced = _asking_for_stream(raw, request, usage)
         if spliced is not None:
             return spliced
-    body = {**request, "model": backend.model}
+    body = {**request, "model": target.model}
     for old, new in renames:
         body[new] = body.pop(old)
     if stream:
@@ -71,11 +71,11 @@ def body_for(
         return as_sent(*sent, body)
 
 
-def bound_names(backend: Backend, api: Api, request: dict[str, Any], refused: Collection[str]) -> dict[str, str]:
+def bound_names(target: Target, api: Api, request: dict[str, Any], refused: Collection[str]) -> dict[str, str]:
     """Returns the names of the answer's bounds that the client has set -> as the backend takes them."""
     if not api.chat:
         return {}
-    rename = backend.provider.rename or {}
+    rename = target.provider.rename or {}
     names: dict[str, str] = {}
     for old in TWINS:
         if old in request:
@@ -96,7 +96,7 @@ def _asking_for_stream(raw: bytes, request: dict[str, Any], usage: bool) -> byte
 
 
 def head_for(
-    backend: Backend,
+    target: Target,
     endpoint: Endpoint,
     api: Api,
     headers: dict[bytes, bytes],
@@ -114,25 +114,22 @@ def head_for(
     fixed = endpoint.heads.get(place)
     if fixed is None:
         host = endpoint.name
-        if backend.config.url is not None and endpoint.port == (443 if backend.tls else 80):
+        if target.port == (80 if target.tls is None else 443):  # none where DNS tells the addresses
             host = host.rpartition(":")[0]
-        key = b""
-        if backend.key:
-            key = b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
         fixed = (
             b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\n"
             b"accept-encoding: identity\r\nuser-agent: genset\r\n"  # without it every coding is welcome (RFC 9110, 12.5.3)
             % (
-                (backend.base_path if base_path is None else base_path).encode(),
+                (target.base_path if base_path is None else base_path).encode(),
                 api.path.encode(),
                 host.encode(),
-                key,
+                target.key_line,
                 b"text/event-stream" if stream else b"application/json",
             )
         )
         endpoint.heads[place] = fixed
     passed = hops
-    for name in backend.forwarded:
+    for name in target.forwarded:
         if name in headers:
             passed += b"%b: %b\r\n" % (name, headers[name])
     return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (fixed, passed, identity, length)

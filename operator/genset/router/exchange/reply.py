@@ -134,7 +134,7 @@ class Reply:
             self._stream_done()
         elif reader.finished:
             if out or reader.read != read:  # comments are no events: they do not extend the wait
-                awaits_usage = reader.usage is None and exchange.backend.provider.usage_option
+                awaits_usage = reader.usage is None and exchange.backend.target.provider.usage_option
                 exchange.machine.finishing(exchange.shared.now(), awaits_usage=awaits_usage, wrote_on=reader.wrote_on)
         elif exchange.machine.phase == Phase.FINISH:
             exchange.machine.writes_on(exchange.shared.now())
@@ -254,7 +254,7 @@ class Reply:
             self.status,
             self.headers,
             b"".join(self._collected),
-            exchange.backend.model,
+            exchange.backend.target.model,
             wall=exchange.shared.wall(),
             may_wait=exchange.machine.may_wait(exchange.shared.now()),
         )
@@ -262,7 +262,7 @@ class Reply:
 
     def _refused_inside(self, error: dict[str, Any], detail: str) -> None:
         """An error inside a 200 before the first token: no other than one with a status."""
-        self._refused_with(classify_in_band(error, detail, self._exchange.backend.model))
+        self._refused_with(classify_in_band(error, detail, self._exchange.backend.target.model))
 
     def _refused_with(self, failure: Failure) -> None:
         exchange = self._exchange
@@ -278,7 +278,7 @@ class Reply:
             detail = f"answered {self.status} without a body"
             exchange.failed(Failure(Outcome.INVALID_RESPONSE, detail, self.status))
             return
-        fault = fault_of(body, verified, exchange.backend.provider.bad_finishes, part=exchange.part)
+        fault = fault_of(body, verified, exchange.backend.target.provider.bad_finishes, part=exchange.part)
         if fault is not None and self.reader is None and begins_stream(body):
             self._unasked(body, verified)
         elif isinstance(fault, dict):
@@ -375,7 +375,7 @@ class Reply:
         elif reader.error is not None and exchange.machine.phase < Phase.COMMIT:
             self._refused_inside(reader.error, reader.fault)
         elif reader.error is not None:
-            exchange.failed(classify_in_band(reader.error, reader.fault, exchange.backend.model))
+            exchange.failed(classify_in_band(reader.error, reader.fault, exchange.backend.target.model))
         else:
             exchange.failed(_unusable(reader.fault))
 

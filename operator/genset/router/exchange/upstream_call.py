@@ -174,7 +174,7 @@ class Calling(Outgoing):
 
     async def _open(self, candidate: Candidate, endpoint: Endpoint) -> None:
         try:
-            connection = await self.shared.connector.open(candidate.backend, endpoint)
+            connection = await self.shared.connector.open(candidate.backend.target, endpoint)
         except ConnectFailed as problem:
             self._task = None
             outcome = Outcome.EXHAUSTED if isinstance(problem, NothingLeft) else Outcome.UNREACHABLE
@@ -206,32 +206,40 @@ class Calling(Outgoing):
                     want_usage=self._want_usage,
                 )
                 raw = b""
-            frames = backend.frames[self._api.operation, not self.stream]
+            frames = backend.learned.frames[self._api.operation, not self.stream]
             if not self.stream:
                 reader = self.rebuilder(frames)
             else:
                 hide = not self._want_usage and splice is None
-                choices, bad = choices_of(parsed), backend.provider.bad_finishes
-                reader = Forward(hide_usage=hide, choices=choices, bad_finishes=bad, frames=frames)
+                choices, bad = choices_of(parsed), backend.target.provider.bad_finishes
+                reader = Forward(
+                    hide_usage=hide,
+                    choices=choices,
+                    bad_finishes=bad,
+                    frames=frames,
+                    shortcuts=backend.learned.shortcuts,
+                )
         self._reply = reply = self._listener(reader, splice)
-        if self._lowered is not None or backend.refuses_limits:
+        if self._lowered is not None or backend.learned.refuses_limits:
             fitting = self._with_fitting_limit(request, backend)
             if fitting is not request:
                 request, raw = fitting, b""
         try:
             sent = self.request.body, parsed
-            body = body_for(backend, self._api, request, raw, reader is not None, left_out, sent)
+            body = body_for(backend.target, self._api, request, raw, reader is not None, left_out, sent)
         except TypeError:  # orjson reads deeper than it writes
             self.give_up(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
             return
         self._tree = None
         request = parsed = _NOTHING
         sent = (b"", _NOTHING)
-        path = backend.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
+        path = backend.target.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
         identity, streams = self.identity, reader is not None
         headers = self.request.headers
-        hops = header_for(headers.get(HOPS_HEADER), self.shared.configured.site) if backend.may_be_router else b""
-        head = head_for(backend, endpoint, self._api, headers, identity, len(body), streams, path, hops)
+        hops = (
+            header_for(headers.get(HOPS_HEADER), self.shared.configured.site) if backend.target.may_be_router else b""
+        )
+        head = head_for(backend.target, endpoint, self._api, headers, identity, len(body), streams, path, hops)
         now = self.shared.now()
         if not self.record.sent_at:
             self.record.sent_at = now
@@ -243,7 +251,7 @@ class Calling(Outgoing):
         if self._lowered is not None and self._lowered[0] is backend:
             return with_limit(request, self._lowered[1])
         asked = limit_of(request)
-        if not asked or not backend.refuses_limits or backend.context_tokens is None:
+        if not asked or not backend.learned.refuses_limits or backend.context_tokens is None:
             return request
         fitting = limit_that_fits(asked, self._estimate(), backend.context_tokens)
         return request if fitting is None else with_limit(request, fitting)
@@ -260,12 +268,12 @@ class Calling(Outgoing):
             if before[2]:
                 return False
             asked = min(asked, before[1])
-        elif backend.refuses_limits and backend.context_tokens is not None:
+        elif backend.learned.refuses_limits and backend.context_tokens is not None:
             asked = limit_that_fits(asked, self._estimate(), backend.context_tokens) or asked
         lower = lower_limit(asked, failure.words, self._estimate(), backend.context_tokens, again=again)
         if lower is None:
             return False
-        backend.refuses_limits = True
+        backend.learned.limit_refused()
         self._lowered = (backend, lower, again)
         self._ask_otherwise(failure, "lower_max_tokens")
         return True
@@ -275,8 +283,12 @@ class Calling(Outgoing):
 
     def rebuilder(self, frames: Frames | None = None) -> Rebuild:
         """Who makes a whole answer of a stream."""
-        choices, bad = choices_of(self._json), self.backend.provider.bad_finishes
-        return Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames)
+        choices, bad, shortcuts = (
+            choices_of(self._json),
+            self.backend.target.provider.bad_finishes,
+            self.backend.learned.shortcuts,
+        )
+        return Rebuild(self._api, choices=choices, bad_finishes=bad, frames=frames, shortcuts=shortcuts)
 
     def _rebuilds(self, parsed: dict[str, Any], left_out: Collection[str]) -> bool:
         """Whether an answer that is no stream is asked for as one."""
@@ -291,14 +303,16 @@ class Calling(Outgoing):
             return RULES[FALLBACK]
         if self._refused_rules and backend in self._refused_rules:
             return RULES[FALLBACK]
-        return RULES[backend.continuation]
+        return RULES[backend.target.continuation]
 
     # Fields of our own
 
     def _left_out(self, backend: Backend) -> Collection[str]:
         """Fields that this backend does not take, of such a request."""
         now = self._just_refused(backend)
-        return {*now, *refused_for(self._json, backend.refused_fields)} if backend.refused_fields else now
+        return (
+            {*now, *refused_for(self._json, backend.learned.refused_fields)} if backend.learned.refused_fields else now
+        )
 
     def _just_refused(self, backend: Backend) -> Collection[str]:
         return self._without[1] if self._without is not None and self._without[0] is backend else ()
@@ -310,14 +324,14 @@ class Calling(Outgoing):
     def _remember_fields(self) -> None:
         """The backend has answered what it got without the fields that it refused: so it was they."""
         if self._without is not None and self._without[0] is self.backend:
-            remember(self.backend.refused_fields, self._without[1], self._without[2])
+            remember(self.backend.learned.refused_fields, self._without[1], self._without[2])
         self._without = None
 
     def _refused_field(self, backend: Backend, failure: Failure, *, streamed: bool) -> str:
         """The field of ours that a refusal names; "" if it means the client's own request."""
         refused, parsed = self._left_out(backend), self._json
-        names = bound_names(backend, self._api, parsed, refused)
-        usage = streamed and backend.provider.usage_option
+        names = bound_names(backend.target, self._api, parsed, refused)
+        usage = streamed and backend.target.provider.usage_option
         return refused_field(failure, added_to(parsed, names, streamed=streamed, usage=usage, refused=refused))
 
     def _noted(self, failure: Failure) -> Failure:
@@ -399,8 +413,8 @@ class Calling(Outgoing):
         self._vacate()
         if connection is None:
             return
-        if not connection.reused and self.backend.tls:
-            remember_session(self.backend, connection)
+        if not connection.reused and self.backend.target.tls is not None:
+            remember_session(self.backend.target, connection)
         if not connection.leave(now) and not connection.closed:
             self.shared.running_out.add(connection)
 
@@ -417,8 +431,6 @@ class Calling(Outgoing):
     def _vacate(self) -> None:
         endpoint, self._occupied = self._occupied, None
         if endpoint is not None:
-            endpoint.in_flight -= 1
-            if endpoint.line:
-                endpoint.line.wake()
+            endpoint.leave()
             if endpoint.demand is not None:
                 endpoint.demand.left(self.shared.now())

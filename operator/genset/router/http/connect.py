@@ -15,9 +15,8 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from genset.router.backends.backend import Backend
-from genset.router.backends.credentials import ResumingContext, tls_context
 from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.target import Target
 from genset.router.http.accept import FULL
 from genset.router.http.outbox import Outbox
 from genset.router.http.upstream import UpstreamConnection
@@ -98,28 +97,29 @@ def _is_address(host: str) -> bool:
 
 
 class Connector:
-    """Opens connections; keeps one TLS context per backend."""
+    """Opens connections to backends, of which it knows no more than their targets."""
 
     def __init__(self, resolver: Resolver, outbox: Outbox) -> None:
         self.resolver = resolver
         self.outbox = outbox
 
-    async def open(self, backend: Backend, endpoint: Endpoint) -> UpstreamConnection:
+    async def open(self, target: Target, endpoint: Endpoint) -> UpstreamConnection:
         """A connection that is ready for its first request. ConnectFailed otherwise."""
         connection = UpstreamConnection(endpoint)
         try:
-            await self._open(backend, endpoint, connection)
+            await self._open(target, endpoint, connection)
         except BaseException:
             connection.drop()
             raise
         return connection
 
-    async def _open(self, backend: Backend, endpoint: Endpoint, connection: UpstreamConnection) -> None:
+    async def _open(self, target: Target, endpoint: Endpoint, connection: UpstreamConnection) -> None:
         loop = asyncio.get_running_loop()
-        if backend.proxy is not None:
-            tunnel = _Tunnel(endpoint.name, backend.proxy_credentials)
+        proxy, tls = target.proxy, target.tls
+        if proxy is not None:
+            tunnel = _Tunnel(endpoint.name, proxy.credentials)
             try:
-                transport = await self._dial(*backend.proxy, tunnel, "the proxy")
+                transport = await self._dial(proxy.host, proxy.port, tunnel, "the proxy")
                 await tunnel.opened
             except BaseException:
                 tunnel.close()
@@ -128,19 +128,18 @@ class Connector:
             connection.transport = transport  # so that dropping the connection closes it
         else:
             transport = await self._dial(endpoint.host, endpoint.port, connection, endpoint.name)
-        if not backend.tls:
+        if tls is None:
             connection.connection_made(transport)
             return
         connection.made_over(transport)
-        context = context_of(backend)
         try:
             secure = await loop.start_tls(
-                transport, connection, context, server_hostname=backend.server_name, ssl_handshake_timeout=10.0
+                transport, connection, tls, server_hostname=target.host, ssl_handshake_timeout=10.0
             )
         except (ssl.SSLError, OSError) as problem:
-            raise ConnectFailed(f"TLS with {backend.server_name} failed: {_reason(problem)}") from problem
+            raise ConnectFailed(f"TLS with {target.host} failed: {_reason(problem)}") from problem
         if secure is None:
-            raise ConnectFailed(f"TLS with {backend.server_name} failed: the connection was closed")
+            raise ConnectFailed(f"TLS with {target.host} failed: the connection was closed")
         connection.connection_made(secure)
 
     async def _dial(self, host: str, port: int, protocol: asyncio.Protocol, name: str) -> Any:
@@ -208,18 +207,11 @@ class _Tunnel(asyncio.Protocol):
         self.opened.set_exception(ConnectFailed(f"the proxy {what}"))
 
 
-def context_of(backend: Backend) -> ResumingContext:
-    """The backend's TLS context, made once."""
-    if backend.tls_context is None:
-        backend.tls_context = tls_context(backend.ca, backend.name)
-    return backend.tls_context
-
-
-def remember_session(backend: Backend, connection: UpstreamConnection) -> None:
+def remember_session(target: Target, connection: UpstreamConnection) -> None:
     """Keeps the TLS session of a connection that has answered."""
     ssl_object = connection.transport.get_extra_info("ssl_object")
-    if ssl_object is not None and backend.tls_context is not None:
-        backend.tls_context.remember(backend.server_name, ssl_object)
+    if ssl_object is not None and target.tls is not None:
+        target.tls.remember(target.host, ssl_object)
 
 
 def _reason(problem: BaseException | None) -> str:

@@ -89,14 +89,15 @@ class Candidates:
                 endpoint = backend.admit(now, self._key(backend), first=first)
             if endpoint is not None:
                 return self._try(now, candidate, endpoint)
-            if backend.rests:
-                assert backend.demand is not None
-                backend.demand.asked(now)
+            if backend.pool.rests:
+                assert backend.pool.demand is not None
+                backend.pool.demand.asked(now)
                 cold = cold or candidate
             barred = self._passed_over(now, backend) or barred
             if backend.is_full(now):
                 full = [*(full or ()), candidate]
-                backend.numbers.full += standing is None or not standing.has_met(backend)
+                if standing is None or not standing.has_met(backend):
+                    backend.numbers.found_full()
         if full and (until := self._queue(now, full)):
             return Wait(FULL, until)
         if cold is not None:
@@ -113,7 +114,7 @@ class Candidates:
             return again
         attempt = self.current()
         candidate = attempt.candidate
-        if failure.outcome in _LOST and candidate.backend.rests:
+        if failure.outcome in _LOST and candidate.backend.pool.rests:
             return self.select(now)  # put to rest while the request was on its way there: it may wake
         slow = failure.outcome is Outcome.TOO_LATE and self._history.late_again(candidate.backend)
         if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT and not slow:
@@ -127,14 +128,14 @@ class Candidates:
         attempt = self.current()
         candidate = attempt.candidate
         self._stay_in_the_house(failure)
-        self._left = [c for c in self._left if c.backend.continuation != OFF]
+        self._left = [c for c in self._left if c.backend.target.continuation != OFF]
         slow = stalled and self._history.late_again(candidate.backend)
         if candidate in self._left:
             # Another endpoint of the same backend has the same model and, by now, no worse a chance than any.
-            sibling = candidate.backend.sibling(now, attempt.tried) if blame and not slow else None
+            sibling = candidate.backend.pool.sibling(now, attempt.tried) if blame and not slow else None
             if sibling is not None:
                 return self._try(now, candidate, sibling)
-            if candidate.backend.rests:
+            if candidate.backend.pool.rests:
                 return self.select(now)
             self._left.remove(candidate)
             if blame and not stalled:  # one that is slow is slow again
@@ -152,15 +153,15 @@ class Candidates:
         backend = attempt.candidate.backend
         house_only = backend.local and "TooLate" not in self._facts.settings.to_cloud_on
         for other in self._left:
-            if other is attempt.candidate or (writes_on and other.backend.continuation == OFF):
+            if other is attempt.candidate or (writes_on and other.backend.target.continuation == OFF):
                 continue
             if house_only and not other.backend.local:
                 continue
             if other.backend.admits(now) and other.backend.refusals.of(self._facts.path, now) is None:
                 return True
-        if self._history.was_late(backend) or (writes_on and backend.continuation == OFF):
+        if self._history.was_late(backend) or (writes_on and backend.target.continuation == OFF):
             return False
-        return backend.has_sibling(now, attempt.tried)
+        return backend.pool.has_sibling(now, attempt.tried)
 
     def when_free(self, wake: Callable[[], None]) -> None:
         """Says whom to tell that a place is free. He must not act before the one who frees it has returned."""
@@ -186,7 +187,7 @@ class Candidates:
 
     def _key(self, backend: Backend) -> int | None:
         prompt = self._facts.prompt
-        return prompt_key(prompt, backend.prefix_tokens) if prompt and backend.prefix_tokens else None
+        return prompt_key(prompt, backend.pool.prefix_tokens) if prompt and backend.pool.prefix_tokens else None
 
     def _holds(self, now: float) -> bool:
         """Whether the route has a request wait for a backend at rest although a later tier might answer."""
@@ -208,17 +209,22 @@ class Candidates:
         if hopeful:
             best = min(
                 hopeful,
-                key=lambda c: (c.backend.switch.down, not _alive(c.backend), c.backend.breaker.open_until, c.tier),
+                key=lambda c: (
+                    c.backend.switch.down,
+                    not c.backend.pool.may_answer,
+                    c.backend.breaker.open_until,
+                    c.tier,
+                ),
             )
-            endpoint = best.backend.pick(now, self._key(best.backend))
+            endpoint = best.backend.pool.pick(now, self._key(best.backend))
             if endpoint is not None:
                 return self._try(now, best, endpoint)
         for candidate, tried in self._spent:
             backend = candidate.backend
             if house_only and not backend.local:
                 continue
-            sibling = backend.sibling(now, tried) or (
-                backend.pick(now) if self._history.continuing and not tried else None
+            sibling = backend.pool.sibling(now, tried) or (
+                backend.pool.pick(now) if self._history.continuing and not tried else None
             )
             if sibling is not None and backend.retries.take(now):
                 self._spent.clear()  # once
@@ -237,7 +243,7 @@ class Candidates:
         if endpoint.gone:
             again = Again.SIBLING
         if again in (Again.SIBLING, Again.SIBLING_ELSE_ONCE):
-            sibling = backend.sibling(now, attempt.tried, self._key(backend))
+            sibling = backend.pool.sibling(now, attempt.tried, self._key(backend))
             # A lost endpoint works no more, so its sibling bears no more than the two had to.
             if sibling is not None and (failure.outcome in _NO_WORK or backend.retries.take(now)):
                 attempt.again_used = True
@@ -311,7 +317,3 @@ class Candidates:
         kind = VOCABULARY["router_deadline"] if now >= self._facts.deadline else history.broken_by
         story = told_story(history.stories, history.trail)
         return Interrupt(kind, f"the answer was cut off after {failure.outcome.value}: {story}")
-
-
-def _alive(backend: Backend) -> bool:
-    return any(endpoint.healthy is not False for endpoint in backend.endpoints)

@@ -223,7 +223,7 @@ class RequestMachine:
     def _decided(self, now: float, decision: Decision) -> Decision:
         if isinstance(decision, Try):
             self._to(Phase.PAUSE if decision.delay else Phase.CONNECT)
-            self.patience.until = now + decision.delay + decision.candidate.backend.connect_seconds
+            self.patience.until = now + decision.delay + decision.candidate.backend.target.connect_seconds
         else:
             self._to(Phase.SELECT if isinstance(decision, Wait) else Phase.DONE)
         return decision
@@ -283,7 +283,9 @@ class RequestMachine:
         waited = now - patience.sent_at
         if waited >= PATIENCE_SHARE * facts.settings.total_seconds or now >= patience.until:
             return True
-        return self.streams and self.candidates.current().candidate.backend.is_slow(waited, facts.input_tokens)
+        return self.streams and self.candidates.current().candidate.backend.deadlines.is_slow(
+            waited, facts.input_tokens
+        )
 
     def finish_over(self, now: float) -> bool:
         """Whether a finished answer has been waited for long enough: nothing of it can be missing but its usage."""
@@ -321,7 +323,7 @@ class RequestMachine:
         allowance = math.inf
         if streams:
             limit, backend = self.facts.settings.first_token_seconds, self.candidates.current().candidate.backend
-            allowance = limit if limit is not None else backend.first_token_seconds(self.facts.input_tokens)
+            allowance = limit if limit is not None else backend.deadlines.first_token_seconds(self.facts.input_tokens)
         self.patience.sent(now, allowance)
 
     def head(self) -> None:
@@ -341,12 +343,12 @@ class RequestMachine:
         backend = attempt.candidate.backend
         self._to(Phase.COMMIT)
         self.last = now
-        backend.first_tokens.add(now - self.patience.sent_at)
+        backend.deadlines.first_tokens.add(now - self.patience.sent_at)
         backend.spoke(attempt.endpoint, now, self.facts.path)
         if self._testimony is not None:
             self._testimony.acquit(now)
         limit = self.facts.settings.stall_seconds
-        self.patience.committed(now, limit if limit is not None else backend.stall_seconds)
+        self.patience.committed(now, limit if limit is not None else backend.deadlines.stall_seconds)
         if attempt.takes_token():  # half-open: do not hold the one token for as long as the answer takes
             backend.succeeded(attempt.endpoint, now, attempt.began, True, self.facts.path)
 

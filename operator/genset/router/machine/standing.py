@@ -38,7 +38,8 @@ class Standing:
             until = self._lines.get(backend)
             if until is None:
                 until = self._lines[backend] = min(now + line.seconds, self._latest)
-                backend.numbers.queued += len(line) < line.most
+                if len(line) < line.most:
+                    backend.numbers.stood_in_line()
             if now >= until:
                 line.leave(self)
             elif line.join(self, self._origin, ahead=ahead):

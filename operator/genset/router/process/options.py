@@ -28,5 +28,6 @@ class ServerOptions:
     access_log: int | None = 1  # file descriptor; None: no log
     must_load: bool = False  # no first configuration: fail instead of waiting for one
     environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME
+    shortcuts: bool = True  # whether streams may be read with frames and templates
     tell: Callable[[str], None] = _log  # what it says of itself when it has begun, line by line
     timeouts: Timeouts = DEFAULT  # that no route sets

@@ -226,7 +226,10 @@ class Router:
                 )
                 wakes = config.local.wakes if config.local else None
                 demand = self.parts.demands.of(wakes) if wakes else None
-                backends[config.name] = Backend(config, loaded.credentials, self._chance, numbers, switch, demand)
+                shortcuts = self._options.shortcuts
+                backends[config.name] = Backend(
+                    config, loaded.credentials, self._chance, numbers, switch, demand, shortcuts=shortcuts
+                )
                 fresh.append(config.name)
         return backends, fresh
 

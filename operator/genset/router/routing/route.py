@@ -73,8 +73,8 @@ def route_of(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         cold_start=config.cold_start,
         fixed=[tier[0][0] for tier in tiers] if tiers and all(len(tier) == 1 for tier in tiers) else None,
         holds=min(contexts, default=None),
-        reads_prompt=any(candidate.backend.prefix_tokens for tier in tiers for candidate, _ in tier),
-        prefix_tokens=max((c.backend.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),
+        reads_prompt=any(candidate.backend.pool.prefix_tokens for tier in tiers for candidate, _ in tier),
+        prefix_tokens=max((c.backend.pool.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),
         wait_when_full=config.when_full == "Wait",
     )
 

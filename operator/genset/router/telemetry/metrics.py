@@ -87,9 +87,10 @@ class Metrics:
             numbers.prompt_tokens += prompt
             numbers.tokens += max(0, completion - record.booked)
             labels = record.operation, record.named
-            found = backend.uses.get(labels)
+            uses = backend.uses
+            found = uses.known.get(labels)
             if found is None:
-                found = backend.uses[labels] = self.use(*labels, backend.asked)
+                found = uses.known[labels] = self.use(*labels, uses.asked)
             use = found
             if word:
                 if first:

@@ -205,7 +205,7 @@ def _attributes(record: Record) -> dict[str, Any]:
         attributes["error.type"] = record.word
     machine = record.routed
     if machine is not None and machine.candidate is not None and machine.endpoint is not None:
-        asked = machine.candidate.backend.asked
+        asked = machine.candidate.backend.uses.asked
         attributes |= {
             "gen_ai.provider.name": asked.provider,
             "gen_ai.response.model": asked.model,

@@ -70,7 +70,7 @@ class Watcher:
         for task in (*self._tasks, *self._probes.values()):
             task.cancel()
         for endpoint in self._backend.endpoints:
-            endpoint.gone = True
+            endpoint.retire()
             for connection in list(endpoint.idle):
                 connection.drop()
             endpoint.idle.clear()
@@ -84,11 +84,11 @@ class Watcher:
                 log.exception("Failed to look up the endpoints of backend %s", self._backend.name)
 
     def _is_awaited(self) -> bool:
-        demand = self._backend.demand
+        demand = self._backend.pool.demand
         if demand is None:
             return not self._backend.endpoints
         recently = demand.last is not None and self._now() - demand.last < WAKING_SECONDS
-        return self._backend.rests and recently
+        return self._backend.pool.rests and recently
 
     async def _resolve(self) -> None:
         local = self._backend.config.local
@@ -96,7 +96,11 @@ class Watcher:
         try:
             found = await self._connector.resolver.lookup(local.dns.host)
         except OSError as problem:
-            if self._backend.demand is not None and isinstance(problem, socket.gaierror) and problem.errno in NO_NAME:
+            if (
+                self._backend.pool.demand is not None
+                and isinstance(problem, socket.gaierror)
+                and problem.errno in NO_NAME
+            ):
                 self._rest()
                 return
             if not self._dns_failing:
@@ -119,19 +123,17 @@ class Watcher:
         known = {endpoint.host: endpoint for endpoint in self._backend.endpoints}
         if set(addresses) == set(known):
             return
-        wanted = tuple(known.get(host) or self._backend.make_endpoint(host, port) for host in sorted(addresses))
+        wanted = tuple(known.get(host) or self._backend.pool.make(host, port) for host in sorted(addresses))
         log.info(
             "Took %d endpoints of backend %s: %s", len(wanted), self._backend.name, " ".join(e.name for e in wanted)
         )
         self._set(wanted)
 
     def _forget_dead(self) -> None:
-        if self._backend.health_path is None:
+        if self._backend.target.health_path is None:
             return
         now = self._now()
-        alive = tuple(
-            e for e in self._backend.endpoints if e.healthy is not False or now - e.last_good < FORGET_SECONDS
-        )
+        alive = tuple(e for e in self._backend.endpoints if not e.is_dead(now, FORGET_SECONDS))
         if len(alive) != len(self._backend.endpoints):
             log.info(
                 "Forgot endpoints of backend %s that DNS does not list and probes do not reach", self._backend.name
@@ -140,7 +142,7 @@ class Watcher:
 
     def _set(self, endpoints: tuple[Endpoint, ...]) -> None:
         before = self._backend.endpoints
-        self._backend.set_endpoints(endpoints)
+        self._backend.pool.take(endpoints)
         for endpoint in before:
             if endpoint.gone:
                 for connection in list(endpoint.idle):
@@ -149,7 +151,7 @@ class Watcher:
         self._sync_probes()
 
     def _sync_probes(self) -> None:
-        if self._backend.health_path is None:
+        if self._backend.target.health_path is None:
             return
         for endpoint in list(self._probes):
             if endpoint not in self._backend.endpoints:
@@ -157,7 +159,7 @@ class Watcher:
         loop = asyncio.get_running_loop()
         for endpoint in self._backend.endpoints:
             if endpoint not in self._probes:
-                endpoint.last_good = self._now()
+                endpoint.probed_since(self._now())
                 looked: asyncio.Future[None] = loop.create_future()
                 self._first_looks.append(looked)
                 self._probes[endpoint] = loop.create_task(self._probe_forever(endpoint, looked))
@@ -179,8 +181,8 @@ class Watcher:
         detail = ""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                assert backend.health_path is not None
-                status = (await get(self._connector, backend, endpoint, backend.health_path)).status
+                assert backend.target.health_path is not None
+                status = (await get(self._connector, backend.target, endpoint, backend.target.health_path)).status
             good = 200 <= status < 300
             detail = f"answered {status}"
         except TimeoutError:

@@ -43,7 +43,7 @@ class OutageWatch:
     def take(self, backends: Mapping[str, Backend]) -> None:
         """The backends of a configuration that has just been taken."""
         self._backends = backends
-        self.cloud.set_hosts([backend.server_name for backend in backends.values() if not backend.local])
+        self.cloud.set_hosts([backend.target.host for backend in backends.values() if not backend.local])
         self._look(self._now())
 
     def sweep(self, connector: Connector) -> None:
@@ -52,7 +52,7 @@ class OutageWatch:
         self._look(now)
         host = self.cloud.due(now) if self._probe is None else None
         if host is not None:
-            backend = next(b for b in self._backends.values() if not b.local and b.server_name == host)
+            backend = next(b for b in self._backends.values() if not b.local and b.target.host == host)
             self._probe = asyncio.get_running_loop().create_task(self._reach(connector, backend))
         for switch in (self.cloud, self.house):
             for flip in switch.news:
@@ -63,7 +63,7 @@ class OutageWatch:
             switch.news.clear()
 
     def _look(self, now: float) -> None:
-        house = (backend for backend in self._backends.values() if backend.local and not backend.rests)
+        house = (backend for backend in self._backends.values() if backend.local and not backend.pool.rests)
         self.house.look(now, [(backend.name, backend.is_down(now)) for backend in house])
 
     def stop(self) -> None:
@@ -72,19 +72,19 @@ class OutageWatch:
 
     async def _reach(self, connector: Connector, backend: Backend) -> None:
         """One probe: a real connection, TLS and proxy included, with the time that an attempt has. Nothing is asked."""
-        good = False
+        target, good = backend.target, False
         try:
-            async with asyncio.timeout(backend.connect_seconds):
-                connection = await connector.open(backend, backend.endpoints[0])
+            async with asyncio.timeout(target.connect_seconds):
+                connection = await connector.open(target, backend.endpoints[0])
             connection.drop()
             good = True
         except (ConnectFailed, OSError) as problem:  # TimeoutError is one, too
-            log.debug("Probed %s in vain: %s", backend.server_name, problem)
+            log.debug("Probed %s in vain: %s", target.host, problem)
         except Exception:
-            log.exception("Failed to probe %s", backend.server_name)
+            log.exception("Failed to probe %s", target.host)
         finally:
             self._probe = None
-        self.cloud.probed(backend.server_name, good)
+        self.cloud.probed(target.host, good)
 
     # What it tells
 

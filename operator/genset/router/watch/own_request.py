@@ -14,6 +14,7 @@ import orjson
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.target import Target
 from genset.router.dialects.openai.api import PATHS, Api
 from genset.router.exchange.payload import body_for
 from genset.router.http.connect import Connector
@@ -38,33 +39,32 @@ class OwnAnswer:
     body: bytes
 
 
-async def get(connector: Connector, backend: Backend, endpoint: Endpoint, path: str) -> OwnAnswer:
+async def get(connector: Connector, target: Target, endpoint: Endpoint, path: str) -> OwnAnswer:
     """Asks for a path, absolute on the host. Raises ConnectFailed or OSError if there is no answer."""
-    return await _ask(connector, backend, endpoint, b"GET", path, b"")
+    return await _ask(connector, target, endpoint, b"GET", path, b"")
 
 
 async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoint, path: str) -> OwnAnswer:
     """Asks for the least answer on a path of the API (`/chat/completions`). Raises ConnectFailed or OSError."""
     api = APIS[path]
-    request = {"model": backend.model, **_LEAST[path]}
-    refused = refused_for(request, backend.refused_fields)
-    body = body_for(backend, api, request, orjson.dumps(request), False, refused)
-    return await _ask(connector, backend, endpoint, b"POST", backend.base_path + path, body)
+    request = {"model": backend.target.model, **_LEAST[path]}
+    refused = refused_for(request, backend.learned.refused_fields)
+    body = body_for(backend.target, api, request, orjson.dumps(request), False, refused)
+    return await _ask(connector, backend.target, endpoint, b"POST", backend.target.base_path + path, body)
 
 
 async def _ask(
-    connector: Connector, backend: Backend, endpoint: Endpoint, method: bytes, path: str, body: bytes
+    connector: Connector, target: Target, endpoint: Endpoint, method: bytes, path: str, body: bytes
 ) -> OwnAnswer:
     """On a connection of its own: a probe also tells whether one can be made."""
-    connection: UpstreamConnection = await connector.open(backend, endpoint)
+    connection: UpstreamConnection = await connector.open(target, endpoint)
     try:
         reply = _Reply()
         lines = (
             b"host: %b\r\nuser-agent: genset\r\naccept-encoding: identity\r\nconnection: close\r\n"
             % endpoint.name.encode()
         )
-        if backend.key:
-            lines += b"%b: %b%b\r\n" % (backend.provider.key_header, backend.provider.key_prefix, backend.key)
+        lines += target.key_line
         if body:
             lines += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
         request = b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, path.encode(), lines, body)

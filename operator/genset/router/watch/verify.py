@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from genset.router.backends.backend import Backend
-from genset.router.backends.breaker import OPEN_MOST_PROBED_SECONDS, Cause, State
+from genset.router.backends.breaker import Cause, State
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Mark, Outcome
 from genset.router.dialects.openai.api import Api
@@ -55,11 +55,10 @@ class Verifier:
         self._asked_at = -UNLISTED_SECONDS  # when it was last asked for an answer because its list failed
 
     def start(self) -> None:
-        self._backend.ask = self._begin_verification
-        self._backend.fell = self._begin_recovery
+        self._backend.standing.attend(self._begin_verification, self._begin_recovery)
 
     def stop(self) -> None:
-        self._backend.ask = self._backend.fell = None
+        self._backend.standing.attend(None)
         for task in list(self._tasks):
             task.cancel()
 
@@ -82,7 +81,7 @@ class Verifier:
         backend, began = self._backend, self._now()
         failure: Failure | None = Failure(Outcome.EXHAUSTED, "the router could not ask")
         only_here = False
-        elsewhere = backend.suspicion.elsewhere(path, began)
+        elsewhere = backend.standing.suspicion.elsewhere(path, began)
         try:
             if elsewhere:
                 failure, other = await asyncio.gather(self._settled(endpoint, path), self._least(endpoint, elsewhere))
@@ -99,11 +98,15 @@ class Verifier:
             log.warning("Asked backend %s about a suspicion: %s", backend.name, failure.detail)
 
     async def _settled(self, endpoint: Endpoint, path: str) -> Failure | None:
-        if self._lists_models and self._backend.key and self._backend.suspicion.is_heard(Cause.AUTH):
-            listed = await self._asked(get(self._connector, self._backend, endpoint, self._backend.base_path + MODELS))
+        if self._lists_models and self._backend.target.key and self._backend.standing.suspicion.is_heard(Cause.AUTH):
+            listed = await self._asked(self._list(endpoint))
             if listed is not None and listed.status == 401 and not _LACKS_SCOPE.search(listed.words):
                 return listed
         return await self._least(endpoint, path)
+
+    def _list(self, endpoint: Endpoint) -> Coroutine[Any, Any, OwnAnswer]:
+        target = self._backend.target
+        return get(self._connector, target, endpoint, target.base_path + MODELS)
 
     async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
         return await self._asked(least_answer(self._connector, self._backend, endpoint, path), APIS[path].part)
@@ -123,7 +126,9 @@ class Verifier:
             return Failure(Outcome.UNREACHABLE, str(problem))
         if 200 <= answer.status < 300:
             return self._fault(answer.body, part) if part else None
-        return classify(answer.status, answer.headers, answer.body, self._backend.model, wall=time.time(), may_wait=0.0)
+        return classify(
+            answer.status, answer.headers, answer.body, self._backend.target.model, wall=time.time(), may_wait=0.0
+        )
 
     def _fault(self, body: bytes, part: str) -> Failure | None:
         """Why a 200 is no answer; None if it is one."""
@@ -131,14 +136,16 @@ class Verifier:
             return None  # more than a refusal, or a server that streams unasked
         fault = fault_of(body, True, part=part)
         if isinstance(fault, dict):
-            return classify_in_band(fault, f"{INSIDE} a 200", self._backend.model)
+            return classify_in_band(fault, f"{INSIDE} a 200", self._backend.target.model)
         return Failure(Outcome.INVALID_RESPONSE, fault, 200) if fault is not None else None
 
     def _patience(self) -> float:
-        usual = self._backend.first_tokens.p99
-        longest = self._backend.first_token_seconds(1)
+        usual = self._backend.deadlines.first_tokens.p99
+        longest = self._backend.deadlines.first_token_seconds(1)
         return (
-            min(longest, self._backend.connect_seconds + max(LEAST_SECONDS, USUAL_FACTOR * usual)) if usual else longest
+            min(longest, self._backend.target.connect_seconds + max(LEAST_SECONDS, USUAL_FACTOR * usual))
+            if usual
+            else longest
         )
 
     # A return
@@ -161,16 +168,20 @@ class Verifier:
             return
         endpoint = backend.endpoints[0]
         for refusal in backend.refusals.all(now):
-            if now >= refusal.probe_at and backend.suspicion.may_ask(now):
-                refusal.probe_at = now + refusal.probe_seconds
+            if now >= refusal.probe_at and backend.standing.suspicion.may_ask(now):
+                refusal.probed(now)
                 await self._verify(endpoint, refusal.met_on)
-        if not self._lists_models or backend.health_path is not None or backend.breaker.cause is not Cause.FAILURES:
+        if (
+            not self._lists_models
+            or backend.target.health_path is not None
+            or backend.breaker.cause is not Cause.FAILURES
+        ):
             return
-        met = await self._asked(get(self._connector, backend, endpoint, backend.base_path + MODELS))
+        met = await self._asked(self._list(endpoint))
         if met is not None and met.status in _NO_LIST:
             self._lists_models = False
             return
-        backend.breaker.most_open = OPEN_MOST_PROBED_SECONDS
+        backend.breaker.look_often()
         now = self._now()
         if met is None or (met.status and met.rule.mark is not Mark.BACKEND and met.rule.mark is not Mark.ENDPOINT):
             backend.breaker.hope(now)
@@ -183,7 +194,7 @@ class Verifier:
         if now - max(self._asked_at, backend.breaker.opened_at) < UNLISTED_SECONDS:
             return False
         self._asked_at = now
-        path = backend.suspicion.latest or Api.CHAT.path
+        path = backend.standing.suspicion.latest or Api.CHAT.path
         if await self._least(endpoint, path) is not None:
             return False
         self._lists_models = False  # its list says nothing of it

@@ -54,8 +54,9 @@ class Forward(StreamReader):
         choices: int = 1,
         bad_finishes: frozenset[str] = frozenset(),
         frames: Frames | None = None,
+        shortcuts: bool = True,
     ) -> None:
-        super().__init__(choices=choices, bad_finishes=bad_finishes, frames=frames)
+        super().__init__(choices=choices, bad_finishes=bad_finishes, frames=frames, shortcuts=shortcuts)
         self._hide_usage = hide_usage
         self._held: list[bytes] = []
         self.held_bytes = 0
@@ -93,7 +94,8 @@ class Forward(StreamReader):
         if not data.endswith(b"\r\n") or not is_ordinary(event):
             return False
         self._keep(event)
-        self._learn(event)
+        if self._shortcuts:
+            self._learn(event)
         return True
 
     def _several_pass(self, data: bytes) -> bool:
@@ -190,7 +192,7 @@ class Forward(StreamReader):
             self._fast = self.opened and self._choices == 1 and not self.finished
         opens = (closing or token) and not self.opened
         out = self._release(event, closing or token)
-        if opens and self._fast and _NEWLINE not in event:
+        if opens and self._fast and self._shortcuts and _NEWLINE not in event:
             self._template = learn(event + b"\n\n", chunk)
         return out
 

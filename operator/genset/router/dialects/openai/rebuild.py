@@ -31,9 +31,15 @@ class Rebuild(StreamReader):
     __slots__ = ("_aggregator", "_api", "_index", "_key", "_raw", "_tokens", "_unread")
 
     def __init__(
-        self, api: Api, *, choices: int = 1, bad_finishes: frozenset[str] = frozenset(), frames: Frames | None = None
+        self,
+        api: Api,
+        *,
+        choices: int = 1,
+        bad_finishes: frozenset[str] = frozenset(),
+        frames: Frames | None = None,
+        shortcuts: bool = True,
     ) -> None:
-        super().__init__(choices=choices, bad_finishes=bad_finishes, frames=frames)
+        super().__init__(choices=choices, bad_finishes=bad_finishes, frames=frames, shortcuts=shortcuts)
         self._api = api
         self._aggregator: Aggregator | None = None  # few answers leave the frame of earlier ones
         self._raw: list[bytes] = []  # texts of events that were alike, as they stood in their JSON
@@ -139,7 +145,7 @@ class Rebuild(StreamReader):
             return self._fail(UNKNOWN_FORM)
         if opened and choices:
             self._tokens += token
-            if not closing:
+            if not closing and self._shortcuts:
                 self._alike(event, chunk)
         return _TOKEN if opened else b""
 

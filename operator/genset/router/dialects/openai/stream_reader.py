@@ -52,7 +52,8 @@ _RETURN: Final = ord("\r")
 
 
 class StreamReader(ABC):
-    """One upstream stream. `frames`: of the backend's earlier answers, where this one may be like them.
+    """One upstream stream. `frames`: of the backend's earlier answers, where this one may be like them. `shortcuts`: whether
+    what is alike may be read without a parse, by these frames and by a template.
 
     Read after each `feed`: `opened` (the first token was seen: commit), `finished` (every choice has its
     finish_reason, and nothing of the answer came after it: the answer is complete if the stream ends here), `done`
@@ -72,6 +73,7 @@ class StreamReader(ABC):
         "_frames",
         "_returned",
         "_seen",
+        "_shortcuts",
         "_tail",
         "_tail_bytes",
         "_template",
@@ -96,6 +98,7 @@ class StreamReader(ABC):
         choices: int = 1,
         bad_finishes: frozenset[str] = frozenset(),
         frames: Frames | None = None,
+        shortcuts: bool = True,
     ) -> None:
         self._choices = choices
         self._bad_finishes = bad_finishes  # finish_reasons by which a provider says that it broke off
@@ -105,7 +108,8 @@ class StreamReader(ABC):
         self._seen = _NONE  # choices that have come
         self._closed = _NONE  # and those that have had a finish_reason
         self._written_on = _NONE  # and of these, those that have gone on since
-        self._frames = frames if choices == 1 else None
+        self._shortcuts = shortcuts
+        self._frames = frames if shortcuts and choices == 1 else None
         self._begun = False  # an event has come
         self._framed: Framed | None = None  # while every event is like that of an earlier answer
         self._course: list[bytes] | None = None  # events that were read one by one, where a frame is to be learned

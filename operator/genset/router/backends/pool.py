@@ -1,0 +1,159 @@
+"""The addresses of a backend: which of them may take a request, and which one gets it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, final
+
+from genset.router.backends.balance import STRATEGIES
+from genset.router.backends.breaker import Breaker, State
+from genset.router.backends.demand import Demand
+from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.histograms import BackendNumbers
+from genset.router.backends.line import Line
+from genset.router.config import BalancingConfig
+
+_CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
+
+
+@final
+class Pool:
+    """The endpoints of one backend and the line before them. Times are monotonic seconds; `random` is uniform in [0, 1).
+
+    `many`: DNS may tell several, so that one can be at fault while its siblings are well. `probed`: active probes say
+    which endpoints are well. `demand` is None for a backend that never rests. `prefix_tokens` is how much of a prompt the
+    strategy reads, 0 if it reads none.
+    """
+
+    __slots__ = (
+        "_choose",
+        "_most",
+        "_numbers",
+        "_probed",
+        "_random",
+        "_turn",
+        "demand",
+        "endpoints",
+        "line",
+        "many",
+        "prefix_tokens",
+    )
+
+    def __init__(
+        self,
+        balancing: BalancingConfig,
+        random: Callable[[], float],
+        numbers: BackendNumbers,
+        *,
+        many: bool,
+        probed: bool,
+        demand: Demand | None,
+    ) -> None:
+        strategy = STRATEGIES[balancing.strategy]
+        self._choose = strategy.choose
+        self.prefix_tokens = balancing.prefix_tokens if strategy.reads_prompt else 0
+        self._most = balancing.max_in_flight_per_endpoint
+        self._numbers = numbers
+        self._probed = probed
+        self._random = random
+        self._turn = 0
+        self.many = many
+        self.demand = demand
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self.line = Line(balancing.max_queued if self._most is not None else 0, balancing.queue_seconds)
+
+    def make(self, host: str, port: int) -> Endpoint:
+        breaker = Breaker(self._random, probed=self._probed, failback_seconds=0.0)
+        return Endpoint(host, port, breaker, self.line if self._most is not None else None, self.demand)
+
+    def take(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Takes a new set of addresses. Those that left finish what they work on."""
+        for old in self.endpoints:
+            if old not in endpoints:
+                old.retire()
+        self.endpoints = endpoints
+        self.line.wake()
+
+    @property
+    def rests(self) -> bool:
+        """Nobody is there, and a request wakes it. A backend that wakes and lost its endpoints looks the same."""
+        return self.demand is not None and not any(e.healthy for e in self.endpoints)
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether an endpoint is there that no probe has found ill."""
+        return any(endpoint.healthy is not False for endpoint in self.endpoints)
+
+    def admits(self, now: float) -> bool:
+        """Whether an endpoint that is well has a place, and nobody waits for it."""
+        return any(self.is_usable(endpoint, now) for endpoint in self._with_place())
+
+    def admit(self, now: float, key: int | None, *, first: bool) -> Endpoint | None:
+        """The endpoint for a request, if `admits`. `key`: of its prompt, where `prefix_tokens`. `first`: in the line."""
+        endpoints: Sequence[Endpoint] = self.endpoints
+        if self._most is not None:
+            endpoints = self._with_place(first=first)
+        elif len(endpoints) == 1:
+            endpoint = endpoints[0]
+            well = endpoint.breaker.state is _CLOSED and endpoint.healthy is not False
+            return endpoint if well or self.is_usable(endpoint, now) else None
+        usable = [
+            endpoint
+            for endpoint in endpoints
+            if (endpoint.healthy and endpoint.breaker.state is _CLOSED) or self.is_usable(endpoint, now)
+        ]
+        return self._chosen(usable, key)
+
+    def is_full(self, now: float) -> bool:
+        """Whether it would admit a request if its endpoints had fewer of them, or nobody waited already."""
+        most = self._most
+        if most is None:
+            return False
+        well = [endpoint for endpoint in self.endpoints if self.is_usable(endpoint, now)]
+        return bool(well) and (len(self.line) > 0 or all(endpoint.in_flight >= most for endpoint in well))
+
+    def has_place(self) -> bool:
+        """Whether an endpoint has a place, well or not, for whoever is first in the line."""
+        return bool(self._with_place(first=True))
+
+    def pick(self, now: float, key: int | None = None) -> Endpoint | None:
+        """The endpoint for a last resort: one that is well, else any; None where there is none at all."""
+        there = self._with_place(first=True)
+        return self._chosen([endpoint for endpoint in there if self.is_usable(endpoint, now)] or there, key)
+
+    def sibling(self, now: float, avoid: Collection[Endpoint], key: int | None = None) -> Endpoint | None:
+        """Another endpoint that is well and has a place; None if there is none."""
+        there = self._with_place(first=True)
+        return self._chosen([e for e in there if e not in avoid and self.is_usable(e, now)], key)
+
+    def has_sibling(self, now: float, avoid: Collection[Endpoint]) -> bool:
+        """Whether `sibling` would find one."""
+        return any(e not in avoid and self.is_usable(e, now) for e in self._with_place(first=True))
+
+    def has_other(self, endpoint: Endpoint, now: float) -> bool:
+        """Whether another endpoint is well, with a place or without."""
+        return any(e is not endpoint and self.is_usable(e, now) for e in self.endpoints)
+
+    def is_usable(self, endpoint: Endpoint, now: float) -> bool:
+        """Whether this endpoint is well, as far as its probes and its breaker know."""
+        healthy = endpoint.healthy
+        if healthy:
+            return endpoint.breaker.admits(now)
+        if healthy is None:  # unknown: at the very start, or where nothing is probed
+            if self._probed and any(other.healthy for other in self.endpoints):
+                return False
+            return endpoint.breaker.admits(now)
+        return False
+
+    def _chosen(self, among: Sequence[Endpoint], key: int | None) -> Endpoint | None:
+        self._turn += 1
+        return self._choose(among, self._turn, key, self._numbers) if among else None
+
+    def _with_place(self, *, first: bool = False) -> Sequence[Endpoint]:
+        """Endpoints below their bound; none while others wait, but for the `first` of these."""
+        most = self._most
+        if most is None:
+            return self.endpoints
+        if self.line and not first:
+            return ()
+        return [endpoint for endpoint in self.endpoints if endpoint.in_flight < most]

@@ -1,0 +1,110 @@
+"""Where a backend is and how it wants to be asked: all that sockets and request heads need to know of it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, final
+from urllib.parse import urlsplit
+
+from genset.router.backends.credentials import Credentials, MissingCredential, ResumingContext, tls_context
+from genset.router.backends.forwarded import HOUSE_REQUEST_HEADERS, REQUEST_HEADERS
+from genset.router.config import BackendConfig
+from genset.router.providers import PROVIDERS, Provider
+
+#: Time for one SYN that is lost, and sent again after 1 s (RFC 6298, 2.1). A server drops those that come while its
+#: queue of connections is full: for some (cpp-httplib's default, Python's) that is the sixth of a burst.
+CONNECT_LOCAL_SECONDS: Final = 1.5
+CONNECT_CLOUD_SECONDS: Final = 2.0
+HANDSHAKE_SECONDS: Final = 2.0  # more for TLS or a proxy: further round trips
+
+
+class Proxy(NamedTuple):
+    """An egress proxy, asked with CONNECT. `credentials`: `user:password`, or b""."""
+
+    host: str
+    port: int
+    credentials: bytes
+
+
+@final
+class Target:
+    """The way to one backend as its configuration says it, read once and never changed.
+
+    `host` and `port` are those of its URL, "" and 0 if DNS tells its addresses. `continuation` names the rule by which it
+    writes on, `continuation_path` is the base path of a continuation by prefix if that is another one. `forwarded` names
+    the client's headers that go there. `tls` is None for plain HTTP, `health_path` if nothing is probed.
+    """
+
+    __slots__ = (
+        "base_path",
+        "connect_seconds",
+        "continuation",
+        "continuation_path",
+        "forwarded",
+        "health_path",
+        "host",
+        "key",
+        "may_be_router",
+        "model",
+        "port",
+        "provider",
+        "proxy",
+        "tls",
+    )
+
+    def __init__(self, config: BackendConfig, credentials: Credentials) -> None:
+        """Raises MissingCredential if a file that it names is not there or cannot be used."""
+        url, local = config.url, config.kind == "local"
+        self.model: Final[str] = config.model
+        self.provider: Final[Provider] = PROVIDERS[url.provider if url is not None else "openAICompatible"]
+        chosen = (url.forward_headers if url is not None else None) or ()
+        self.forwarded: Final = HOUSE_REQUEST_HEADERS if local else tuple(h for c in chosen for h in REQUEST_HEADERS[c])
+        self.may_be_router: Final = url is not None and url.provider == "openAICompatible"
+        seconds = CONNECT_LOCAL_SECONDS if local else CONNECT_CLOUD_SECONDS
+        health_path = config.local.health_path if config.local is not None else None
+        host, port, base_path, key = "", 0, "/v1", b""
+        continuation_path: str | None = None
+        tls: ResumingContext | None = None
+        proxy: Proxy | None = None
+        if url is not None:
+            parts = urlsplit(url.base_url)
+            secure = parts.scheme == "https"
+            host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+            base_path = parts.path.rstrip("/")
+            health_path = url.health_path
+            if url.base_url == self.provider.base_url:
+                continuation_path = self.provider.continuation_path
+            if url.key_file:
+                key = _key(credentials, url.key_file, config.name)
+            ca = credentials.read(url.ca_file, config.name) if url.ca_file else None
+            if url.proxy_url:
+                at, file = urlsplit(url.proxy_url), url.proxy_credentials_file
+                user = credentials.read(file, config.name).strip() if file else b""
+                proxy = Proxy(at.hostname or "", at.port or 3128, user)
+            if secure:
+                tls = tls_context(ca, config.name)  # now, so that a bad CA file refuses the configuration
+            if secure or proxy is not None:
+                seconds += HANDSHAKE_SECONDS
+        self.continuation: Final[str] = config.continuation
+        self.connect_seconds: Final[float] = seconds
+        self.health_path: Final[str | None] = health_path
+        self.host: Final[str] = host
+        self.port: Final[int] = port
+        self.base_path: Final[str] = base_path
+        self.continuation_path: Final[str | None] = continuation_path
+        self.key: Final[bytes] = key
+        self.tls: Final[ResumingContext | None] = tls
+        self.proxy: Final[Proxy | None] = proxy
+
+    @property
+    def key_line(self) -> bytes:
+        """The header line that the key stands in; b"" without a key."""
+        return b"%b: %b%b\r\n" % (self.provider.key_header, self.provider.key_prefix, self.key) if self.key else b""
+
+
+def _key(credentials: Credentials, file: str, backend: str) -> bytes:
+    key = credentials.read(file, backend).strip()
+    if any(byte <= 32 or byte >= 127 for byte in key):
+        raise MissingCredential(
+            f"backend {backend}: credential file {file} holds more than one word or strange bytes; put the key alone there"
+        )
+    return key
