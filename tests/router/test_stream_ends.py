@@ -121,7 +121,7 @@ async def test_a_router_without_shortcuts_learns_nothing_of_its_answers(tmp_path
         RunningRouter(tmp_path, config(cloud(upstream.base_url)), shortcuts=shortcuts) as router,
     ):
         await router.ask(chat())
-        (frames,) = router.router.table.backends["cloud"].learned.frames.values()  # type: ignore[union-attr]
+        (frames,) = router.table.backends["cloud"].learned.frames.values()
     assert frames.curious is not shortcuts
 
 

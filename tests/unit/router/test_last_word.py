@@ -151,7 +151,7 @@ def test_every_different_story_is_told_once() -> None:
     one = machine(house(), cloud())
     one.begin(0.0)
     one.stories.extend(["house answered 500", "house answered 500", "cloud answered 401"])
-    one.trail += steps("house:server_error:1ms", "house:server_error:1ms")
+    one.trail.extend(steps("house:server_error:1ms", "house:server_error:1ms"))
     decision = one.failed(0.0, Failure(Outcome.REJECTED, "answered 400", 400))
     assert decision.answer.message.startswith("no backend could answer: house answered 500; cloud answered 401 (")  # type: ignore[union-attr]
 
