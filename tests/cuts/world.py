@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import orjson
 
+from genset.contracts.router_config import BackendConfig, ColdStartConfig, FailoverConfig, UrlTarget
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.failures import FailureBook
 from genset.router.backends.mask import Mask
-from genset.router.config import BackendConfig, FailoverConfig, UrlTarget
 from genset.router.dialects.openai.api import Api
 from genset.router.exchange.exchange import Exchange
 from genset.router.exchange.record import Record
@@ -30,6 +30,7 @@ from genset.router.machine.decisions import Candidate
 from genset.router.machine.machine import RequestMachine
 from tests.cuts.authors import Author
 from tests.cuts.streams import Recorded
+from tests.support.router_config import made
 
 How = Literal["fin", "rst", "stall", "garbage", "noise", "error"]
 HOWS: tuple[How, ...] = ("fin", "rst", "stall", "garbage", "noise", "error")
@@ -241,11 +242,11 @@ class World:
         self._servers = {site.name: site.server for site in sites}
         self._backends = [self._backend(site) for site in sites]
         deadlines = {"stall_seconds": STALL_SECONDS, "first_token_seconds": STALL_SECONDS}
-        self._settings = FailoverConfig(**{**deadlines, **failover})
+        self._settings = made(FailoverConfig, **{**deadlines, **failover})
 
     def _backend(self, site: Site) -> Backend:
         url = UrlTarget(base_url=f"http://{site.name}.test/v1", provider="openAICompatible")
-        config = BackendConfig(name=site.name, kind=site.kind, model="m", continuation=site.continuation, url=url)
+        config = made(BackendConfig, name=site.name, kind=site.kind, model="m", continuation=site.continuation, url=url)
         backend = Backend(config, _CREDENTIALS, lambda: 0.5)
         backend.endpoints[0].idle = EndlessIdle(self, backend)
         return backend
@@ -259,7 +260,13 @@ class World:
         exchange = Exchange(self.router, self.client, request, api, body, record)  # type: ignore[arg-type]
         candidates = [Candidate(backend, tier, b"") for tier, backend in enumerate(self._backends)]
         record.routed = RequestMachine(
-            candidates, self._settings, self.time + 60, stream=exchange.stream, input_tokens=10, random=lambda: 0.5
+            candidates,
+            self._settings,
+            self.time + 60,
+            stream=exchange.stream,
+            input_tokens=10,
+            random=lambda: 0.5,
+            cold_start=made(ColdStartConfig),
         )
         end = self.time + 70
         exchange.begin()

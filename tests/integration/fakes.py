@@ -17,10 +17,10 @@ from aiohttp import web
 
 from e2e.cluster.controlplane import ControlPlane
 from genset import names
+from genset.contracts.router_config import RouterConfig, config_hash, credentials_hash
 from genset.kube import kinds
 from genset.kube.client import Api
 from genset.kube.observe import decoded
-from genset.router.config import RouterConfig, config_hash, credentials_hash
 
 Object = dict[str, Any]
 Fault = Callable[[web.Request], web.StreamResponse | None]  # an answer instead of the API server's; None: pass on

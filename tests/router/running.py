@@ -14,6 +14,7 @@ from typing import Any
 
 from genset.router.process.reload import FolderSource
 from genset.router.process.server import Router, ServerOptions
+from tests.support.router_config import complete
 from tests.upstream.client import Response, request
 
 
@@ -52,14 +53,15 @@ def config(
         "tiers": [[{"backend": name} for name in tier] for tier in order],
         "failover": failover or {},
     }
-    return {
-        "version": 1,
-        "policy": {"namespace": "models", "name": "assistant", "generation": generation},
-        "backends": list(backends),
-        "routes": routes or [route],
-        "limits": limits or {},
-        "telemetry": telemetry,
-    }
+    return complete(
+        {
+            "policy": {"namespace": "models", "name": "assistant", "generation": generation},
+            "backends": list(backends),
+            "routes": routes or [route],
+            "limits": limits or {},
+            "telemetry": telemetry,
+        }
+    )
 
 
 class RunningRouter:

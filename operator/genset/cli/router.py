@@ -85,7 +85,7 @@ def command(
     """
     import uvloop
 
-    from genset.router.config import ConfigRejected
+    from genset.router.errors import ConfigRejected
     from genset.router.process.options import DRAIN_GRACE_SECONDS
     from genset.router.process.reload import FolderSource, Source
     from genset.router.process.run import serve

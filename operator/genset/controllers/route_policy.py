@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy, RoutePolicyStatus
+from genset.contracts.router_config import config_hash, credentials_hash
 from genset.controllers.keys import Key
 from genset.controllers.outages import OutageBook, is_of
 from genset.controllers.shared import (
@@ -35,7 +36,6 @@ from genset.desired.context import RoutePolicyContext
 from genset.kube import kinds, observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
-from genset.router.config import config_hash, credentials_hash
 from genset.status import outages, refs
 from genset.status import route_policy as status
 from genset.status.observed import Problem, RoutePolicyObserved, RouterAck

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from genset.contracts.router_config import ColdStartConfig, FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.config import FailoverConfig
 from genset.router.machine.decisions import Answer, Candidate, Interrupt, Try, Wait
 from genset.router.machine.machine import RequestMachine
+from tests.support.router_config import made
 from tests.unit.router import machines
 
 
@@ -29,7 +30,13 @@ class FakeWire:
         placed = zip(backends, tiers or range(len(backends)), strict=True)
         candidates = [Candidate(backend, tier, b"") for backend, tier in placed]
         self.machine = RequestMachine(
-            candidates, FailoverConfig(**more), deadline, stream=True, input_tokens=10, random=lambda: 0.5
+            candidates,
+            made(FailoverConfig, **more),
+            deadline,
+            stream=True,
+            input_tokens=10,
+            random=lambda: 0.5,
+            cold_start=made(ColdStartConfig),
         )
         self.machine.wait_when_full = wait
         self.machine.woken = self._woken

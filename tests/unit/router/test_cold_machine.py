@@ -6,12 +6,7 @@ from typing import Literal
 
 import pytest
 
-from genset.router.backends.backend import Backend
-from genset.router.backends.breaker import State
-from genset.router.backends.credentials import Credentials
-from genset.router.backends.demand import Demands
-from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.config import (
+from genset.contracts.router_config import (
     BackendConfig,
     ColdStartConfig,
     DnsEndpoints,
@@ -19,17 +14,23 @@ from genset.router.config import (
     LocalTarget,
     UrlTarget,
 )
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import State
+from genset.router.backends.credentials import Credentials
+from genset.router.backends.demand import Demands
+from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import COLD, Answer, Candidate, Decision, Interrupt, Try, Wait
 from genset.router.machine.machine import RequestMachine
+from tests.support.router_config import made
 
 HOLD, BRIDGE = "Hold", "Bridge"
 
 
 def house(name: str = "house", pods: int = 0, wakes: bool = True) -> Backend:
     dns = DnsEndpoints(host=f"{name}.test", port=80)
-    target = LocalTarget(dns=dns, wakes=name if wakes else None)
+    target = made(LocalTarget, dns=dns, wakes=name if wakes else None)
     backend = Backend(
-        BackendConfig(name=name, kind="local", model="m", local=target), Credentials({}, "nowhere"), lambda: 0.5
+        made(BackendConfig, name=name, kind="local", model="m", local=target), Credentials({}, "nowhere"), lambda: 0.5
     )
     if pods:
         arrive(backend, 0.0, pods)
@@ -45,7 +46,7 @@ def arrive(backend: Backend, now: float, pods: int = 1) -> None:
 
 def cloud(name: str = "cloud", broken: bool = False) -> Backend:
     target = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
-    config = BackendConfig(name=name, kind="cloud", model="m", url=target)
+    config = made(BackendConfig, name=name, kind="cloud", model="m", url=target)
     backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
     for _ in range(3 if broken else 0):
         backend.breaker.failure(0.0, 0.0)
@@ -67,12 +68,12 @@ def machine(
     ]
     return RequestMachine(
         candidates,
-        FailoverConfig(max_attempts=attempts),
+        made(FailoverConfig, max_attempts=attempts),
         deadline,
         stream=stream,
         input_tokens=10,
         random=lambda: 0.5,
-        cold_start=ColdStartConfig(mode=mode, seconds=seconds),
+        cold_start=made(ColdStartConfig, mode=mode, seconds=seconds),
     )
 
 

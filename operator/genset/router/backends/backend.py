@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from genset.contracts.router_config import BackendConfig
 from genset.router.backends.balance import STRATEGIES
 from genset.router.backends.breaker import (
     HARD_DOWN_AUTH_SECONDS,
@@ -33,7 +34,6 @@ from genset.router.backends.outage import Scope, Switch
 from genset.router.backends.outcomes import Failure, Mark, Outcome, met
 from genset.router.backends.suspicion import SPEAKS_SECONDS, Refusal, Refusals, Suspicion, Witness
 from genset.router.backends.use import Asked, Use
-from genset.router.config import BackendConfig
 from genset.router.dialects.openai.shortcuts.frames import Frames
 from genset.router.providers import PROVIDERS, Provider
 

@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from genset.contracts.router_config import ColdStartConfig, FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.balance.prompt import prompt_key
 from genset.router.backends.breaker import Cause, State
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Next, met
-from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.errors import VOCABULARY, ErrorKind
 from genset.router.machine.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Phase, Try, Wait
 from genset.router.machine.final_error import last_failed, none_tried, seconds_until, told_story

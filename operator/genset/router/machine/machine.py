@@ -20,11 +20,11 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from genset.contracts.router_config import ColdStartConfig, FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import SHORT_RETRY_AFTER_SECONDS
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Again, Failure, Next, Outcome, met
-from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.continuation import OFF
 from genset.router.errors import VOCABULARY
 from genset.router.machine.candidates import Selection
@@ -45,7 +45,6 @@ _LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or 
 _ENDPOINT_MAY_BE_AT_FAULT: Final = (
     Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
 )  # fmt: skip
-_BRIDGE: Final = ColdStartConfig()
 
 
 class RequestMachine(Selection):
@@ -80,8 +79,8 @@ class RequestMachine(Selection):
         stream: bool,
         input_tokens: int,
         random: Callable[[], float],
+        cold_start: ColdStartConfig,
         skipped: str = "",
-        cold_start: ColdStartConfig = _BRIDGE,
     ) -> None:
         super().__init__(candidates, settings, deadline, skipped, cold_start)
         self.stream = stream

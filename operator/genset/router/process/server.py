@@ -19,9 +19,8 @@ from genset.router.backends.demand import Demands
 from genset.router.backends.failures import FailureBook, rfc3339
 from genset.router.backends.mask import Mask, secrets_of
 from genset.router.clock import Clock
-from genset.router.config import ConfigRejected
 from genset.router.dialects.openai.api import PATHS
-from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
+from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ConfigRejected, ErrorAnswer, error
 from genset.router.exchange.exchange import Exchange
 from genset.router.exchange.local_answers import answer_error, answer_other
 from genset.router.exchange.record import Record

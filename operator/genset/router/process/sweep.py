@@ -49,7 +49,7 @@ def _sweep(router: Router) -> None:
             _abandon(router, exchange)
     router.outages.sweep(router.connector)
     for exchange in router.gate.overdue(now):
-        wait = router.gate.limits.queue_seconds
+        wait = router.gate.queue_seconds
         exchange.give_up(
             error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=FULL_SECONDS)
         )
