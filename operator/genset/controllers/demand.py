@@ -14,9 +14,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.contracts.router_admin import DemandReport
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
@@ -50,6 +50,17 @@ class Report:
     at: float
     since: float
     deployments: Mapping[str, Asked]
+
+    @classmethod
+    def of(cls, answer: DemandReport, now: float) -> Report:
+        deployments = {
+            name: Asked(
+                None if told.last_request_seconds is None else now - told.last_request_seconds,
+                busy=bool(told.in_flight or told.waiting),
+            )
+            for name, told in answer.deployments.items()
+        }
+        return cls(now, now - answer.up_seconds, deployments)
 
 
 @dataclass
@@ -146,21 +157,21 @@ class DemandBook:
             for name, router in self._routers.get(policy, {}).items()
         ]
 
-    def take(self, router: Router, answer: Mapping[str, Any] | None) -> list[Key]:
+    def take(self, router: Router, answer: DemandReport | None) -> list[Key]:
         """Notes a router's answer (None: it gave none). Deployments that should now be reconciled."""
         policy, name = router
         known = self._routers.get(policy, {}).get(name)
         if known is None:
             return []
         now = self._now()
-        report = read_report(answer, now)
-        if report is None:
+        if answer is None:
             if known.silent_since is None:
                 known.silent_since = now
                 if known.report is not None and not known.leaving:
                     log.warning("Lost sight of router %s/%s: what it serves stays awake", policy.namespace, name)
             return []
-        known.report, known.silent_since = report, None
+        report = known.report = Report.of(answer, now)
+        known.silent_since = None
         for key, entry in self._deployments.items():
             asked = report.deployments.get(key.name) if key.namespace == policy.namespace else None
             if asked is not None and asked.last_request is not None:
@@ -239,27 +250,6 @@ async def watch_demand(
         for key in book.outdated():
             queue.add(key)
         await asyncio.sleep(max(0.0, began + period - loop.time()))
-
-
-def read_report(answer: Mapping[str, Any] | None, now: float) -> Report | None:
-    """An answer of `/-/demand`; None for anything else, e.g. of a router of an earlier version."""
-    if answer is None or not isinstance(answer.get("deployments"), Mapping):
-        return None
-    up = _number(answer.get("upSeconds"))
-    if up is None:
-        return None
-    deployments = {}
-    for name, told in answer["deployments"].items():
-        if not isinstance(told, Mapping):
-            return None
-        age = _number(told.get("lastRequestSeconds"))
-        counts = (_number(told.get("inFlight")), _number(told.get("waiting")))
-        deployments[str(name)] = Asked(now - age if age is not None else None, any(counts))
-    return Report(now, now - up, deployments)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _available_since(pods: Iterable[Object]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from genset import names
 from genset.api.base import ApiModel
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
+from genset.contracts.router_admin import ConfigReport
 from genset.desired.autoscale import seconds
 from genset.status import model_deployment, route_policy
 from genset.status.observed import (
@@ -18,7 +20,6 @@ from genset.status.observed import (
     ModelDeploymentObserved,
     Problem,
     RoutePolicyObserved,
-    RouterAck,
     WeightsProgress,
     template_key,
 )
@@ -53,12 +54,9 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
     )
 
 
-def acks(given: dict[str, Any]) -> dict[str, RouterAck | None]:
-    """As a router writes them (/-/config), or with our own names."""
-    return {
-        pod: (RouterAck.from_json(item) if "outages" in item else RouterAck(**item)) if item else None
-        for pod, item in given.items()
-    }
+def acks(given: dict[str, Any]) -> dict[str, ConfigReport | None]:
+    """As a router writes them (/-/config)."""
+    return {pod: ConfigReport.from_json(json.dumps(item).encode()) for pod, item in given.items()}
 
 
 def policy(given: dict[str, Any]) -> RoutePolicyObserved:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from genset import names
 from genset.api.modeldeployment import ModelDeployment
-from genset.controllers.demand import SETTLE_SECONDS, DemandBook, read_report
+from genset.contracts.router_admin import DemandReport
+from genset.controllers.demand import SETTLE_SECONDS, DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.references import References
 from genset.desired import autoscale
@@ -79,7 +81,7 @@ class Session:
         self.book.watch(HOUSE, resource, self.decision, pods, told)
 
     def hears(self, name: str, told: dict[str, Any] | None, policy: Key = POLICY) -> list[Key]:
-        return self.book.take((policy, name), told)
+        return self.book.take((policy, name), told and DemandReport.from_json(json.dumps(told).encode()))
 
     def decides(self, status: dict[str, Any]) -> bool:
         return self.book.decide(HOUSE, deployment(status)).awake
@@ -288,12 +290,3 @@ def test_one_that_is_no_longer_autoscaled_is_forgotten() -> None:
     )
     session.book.watch(HOUSE, fixed, session.book.decide(HOUSE, fixed), [], None)
     assert session.book.routers() == [] and session.hears("a", answer(last=1)) == []
-
-
-def test_reports_are_read_with_care() -> None:
-    assert read_report(None, NOW) is None
-    assert read_report({}, NOW) is None
-    assert read_report({"deployments": {}}, NOW) is None, "without upSeconds it is not known how far back it reaches"
-    report = read_report({"upSeconds": 5, "deployments": {"house": {"lastRequestSeconds": 2, "inFlight": 0}}}, NOW)
-    assert report is not None and report.since == NOW - 5
-    assert report.deployments["house"].last_request == NOW - 2 and not report.deployments["house"].busy

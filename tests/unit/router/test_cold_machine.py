@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from genset.contracts.router_admin import DemandReport, DeploymentDemand
 from genset.contracts.router_config import (
     BackendConfig,
     ColdStartConfig,
@@ -232,17 +233,14 @@ def test_a_lost_request_leaves_a_backend_with_other_endpoints_awake() -> None:
 def test_demand_is_told_by_deployment() -> None:
     demands = Demands()
     demand = demands.of("house")
-    assert demands.view(10.0, 4.0, ["house", "house"], {}) == {
-        "upSeconds": 6.0,
-        "deployments": {"house": {"lastRequestSeconds": None, "inFlight": 0, "waiting": 0}},
-    }
+    assert demands.report(10.0, 4.0, ["house", "house"], {}) == DemandReport(6.0, {"house": DeploymentDemand()})
     demand.entered(10.0)
     assert demands.of("house") is demand, "it outlives configurations"
-    told = demands.view(12.0, 4.0, [], {"house": 3})["deployments"]["house"]
-    assert told == {"lastRequestSeconds": 2.0, "inFlight": 1, "waiting": 3}, "still in work: told although not wanted"
+    told = demands.report(12.0, 4.0, [], {"house": 3}).deployments["house"]
+    assert told == DeploymentDemand(2.0, in_flight=1, waiting=3), "still in work: told although not wanted"
     demand.left(13.0)
-    assert demands.view(13.0, 4.0, [], {})["deployments"] == {}
-    assert demands.view(15.0, 4.0, ["house"], {})["deployments"]["house"]["lastRequestSeconds"] == 2.0
+    assert demands.report(13.0, 4.0, [], {}).deployments == {}
+    assert demands.report(15.0, 4.0, ["house"], {}).deployments["house"].last_request_seconds == 2.0
 
 
 def test_who_counts_as_asking() -> None:

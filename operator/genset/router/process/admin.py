@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import orjson
 
+from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH, ConfigReport, DemandReport
 from genset.router.backends.breaker import Breaker
 from genset.router.http.callers import peer_of
 from genset.router.http.heads import NOSNIFF, reason_phrase
@@ -33,6 +34,7 @@ METRICS_SECONDS = 1.0  # to render /metrics takes milliseconds, in which nobody'
 STATE_SECONDS = 0.1
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+_CONFIG, _DEMAND = CONFIG_PATH.encode(), DEMAND_PATH.encode()
 
 Asked = tuple[bytes, bytes, bool]  # method, path, whether the connection is kept
 
@@ -84,12 +86,12 @@ class AdminPort:
         if path == b"/-/ready":
             why_not = router.why_not_ready()
             return 503 if why_not else 200, TEXT, (why_not or "ok").encode() + b"\n"
-        if path == b"/-/config":
-            return 200, JSON, router.mask.hide(orjson.dumps(config_view(router)))
+        if path == _CONFIG:
+            return 200, JSON, router.mask.hide(config_report(router).to_json())
         if path == b"/-/state":
             return 200, JSON, self.state.body()
-        if path == b"/-/demand":
-            return 200, JSON, orjson.dumps(demand_view(router))
+        if path == _DEMAND:
+            return 200, JSON, demand_report(router).to_json()
         if path == b"/metrics":
             return 200, TEXT, self.metrics.body()
         return 404, TEXT, b"unknown path\n"
@@ -241,31 +243,31 @@ class AdminConnection(asyncio.Protocol):
             self.close()
 
 
-def config_view(router: Router) -> dict[str, Any]:
+def config_report(router: Router) -> ConfigReport:
     """What the operator compares with the configuration that it wrote, and what it tells of outages."""
     table = router.table
     policy = table.config.policy if table else None
-    return {
-        "hash": table.hash if table else "",
-        "credentialsHash": router.credentials_hash,
-        "generation": policy.generation if policy else 0,
-        "namespace": policy.namespace if policy else "",
-        "name": policy.name if policy else "",
-        "site": router.site.decode(),
-        "loadedAt": router.loaded_at,
-        "error": router.config_error,
-        "outages": router.outages.view(),
-        "unknown": router.outages.unknown(),
-    }
+    return ConfigReport(
+        hash=table.hash if table else "",
+        credentials_hash=router.credentials_hash,
+        generation=policy.generation if policy else 0,
+        namespace=policy.namespace if policy else "",
+        name=policy.name if policy else "",
+        site=router.site.decode(),
+        loaded_at=router.loaded_at,
+        error=router.config_error,
+        outages=tuple(router.outages.down()),
+        unknown=frozenset(router.outages.unknown()),
+    )
 
 
-def demand_view(router: Router) -> dict[str, Any]:
+def demand_report(router: Router) -> DemandReport:
     """Who asks for deployments that can rest. Read every second: small, and cheap while nobody waits."""
     backends = router.table.backends.values() if router.table else ()
     awaited = [exchange.machine.cold for exchange in router.exchanges if exchange.waits_for_waking]
     waiting = Counter(backend.wakes for backend in awaited if backend is not None and backend.wakes is not None)
     wakeable = [backend.wakes for backend in backends if backend.wakes]
-    return router.demands.view(router.now(), router.began, wakeable, waiting)
+    return router.demands.report(router.now(), router.began, wakeable, waiting)
 
 
 def shown_state(router: Router) -> dict[str, Any]:
@@ -285,7 +287,7 @@ def state_view(router: Router) -> dict[str, Any]:
         "inFlight": router.gate.in_flight,
         "queued": router.gate.queued,
         "connections": len(router.connections),
-        "outages": router.outages.view(),
+        "outages": [outage.to_document() for outage in router.outages.down()],
         "accessLog": router.journal.view(),
         "backends": {backend.name: _backend_view(backend, now) for backend in backends},
     }
