@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import orjson
 
+from genset.contracts.reading import count, items, parsed, seconds, text
+
 CONFIG_PATH: Final = "/-/config"
 DEMAND_PATH: Final = "/-/demand"
 
@@ -32,7 +34,7 @@ class OutageReport:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> OutageReport:
-        return cls(*(_text(document.get(name)) for name in ("scope", "since", "detail", "backend", "cause")))
+        return cls(*(text(document.get(name)) for name in ("scope", "since", "detail", "backend", "cause")))
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,19 @@ class ConfigReport:
     @classmethod
     def from_json(cls, body: bytes) -> ConfigReport | None:
         """None for anything else."""
-        document = _document(body)
+        document = parsed(body)
         if not isinstance(document.get("hash"), str):
             return None
-        outages, unknown = _list(document.get("outages")), _list(document.get("unknown"))
+        outages, unknown = items(document.get("outages")), items(document.get("unknown"))
         return cls(
             hash=document["hash"],
-            credentials_hash=_text(document.get("credentialsHash")),
-            generation=_count(document.get("generation")),
-            namespace=_text(document.get("namespace")),
-            name=_text(document.get("name")),
-            site=_text(document.get("site")),
-            loaded_at=_text(document.get("loadedAt")),
-            error=_text(document.get("error")) or None,
+            credentials_hash=text(document.get("credentialsHash")),
+            generation=count(document.get("generation")),
+            namespace=text(document.get("namespace")),
+            name=text(document.get("name")),
+            site=text(document.get("site")),
+            loaded_at=text(document.get("loadedAt")),
+            error=text(document.get("error")) or None,
             outages=tuple(OutageReport.from_document(item) for item in outages if isinstance(item, dict)),
             unknown=frozenset(item for item in unknown if isinstance(item, str)),
         )
@@ -117,40 +119,16 @@ class DemandReport:
     @classmethod
     def from_json(cls, body: bytes) -> DemandReport | None:
         """None for anything else: a router that cannot be understood must not be taken for one that nobody asks."""
-        document = _document(body)
-        up, told = _seconds(document.get("upSeconds")), document.get("deployments")
+        document = parsed(body)
+        up, told = seconds(document.get("upSeconds")), document.get("deployments")
         if up is None or not isinstance(told, dict) or not all(isinstance(item, dict) for item in told.values()):
             return None
         return cls(
             up,
             {
                 name: DeploymentDemand(
-                    _seconds(item.get("lastRequestSeconds")), _count(item.get("inFlight")), _count(item.get("waiting"))
+                    seconds(item.get("lastRequestSeconds")), count(item.get("inFlight")), count(item.get("waiting"))
                 )
                 for name, item in told.items()
             },
         )
-
-
-def _document(body: bytes) -> Mapping[str, Any]:
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
-
-
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None

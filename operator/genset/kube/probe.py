@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from genset import names
+from genset.contracts.puller import PROGRESS_PATH, DownloadProgress
 from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH, ConfigReport, DemandReport
 from genset.engines import CompletionRequest
 from genset.kube.metrics import Metrics
@@ -79,11 +80,11 @@ class Prober:
         answer = await self._ask("router_demand", "GET", url, QUICK_SECONDS)
         return DemandReport.from_json(answer.body) if answer.status == 200 else None
 
-    async def weights_progress(self, pod_ip: str) -> bytes | None:
-        """How far a puller is (`/-/progress`), in its own JSON; None: it did not answer."""
-        url = f"http://{host(pod_ip)}:{names.WEIGHTS_PORT}/-/progress"
+    async def weights_progress(self, pod_ip: str) -> DownloadProgress | None:
+        """How far a puller is; None: it did not answer, or with something else."""
+        url = f"http://{host(pod_ip)}:{names.WEIGHTS_PORT}{PROGRESS_PATH}"
         answer = await self._ask("weights", "GET", url, QUICK_SECONDS)
-        return answer.body if answer.status == 200 else None
+        return DownloadProgress.from_json(answer.body) if answer.status == 200 else None
 
     async def _ask(
         self,

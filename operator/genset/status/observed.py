@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.contracts.puller import DownloadProgress
 from genset.contracts.router_admin import ConfigReport
 from genset.desired.context import Object
 from genset.engines import managed_engine_of
@@ -25,49 +26,6 @@ class Problem:
     reason: str
     message: str
     field: str = ""
-
-
-Body = bytes | str  # of an HTTP answer; the name `bytes` is a field's below
-
-
-@dataclass(frozen=True)
-class WeightsProgress:
-    """What a puller says of its download. Bytes; `total_bytes` is 0 while unknown."""
-
-    state: str  # downloading, verifying, done or failed
-    bytes: int = 0
-    total_bytes: int = 0
-    revision: str = ""
-    file: str = ""
-    reason: str = ""
-    message: str = ""
-
-    @classmethod
-    def from_json(cls, body: Body) -> WeightsProgress | None:
-        """Reads the puller's own JSON; None for anything else, e.g. an answer cut short."""
-        try:
-            parsed = json.loads(body)
-        except ValueError:
-            return None
-        if not isinstance(parsed, dict) or not isinstance(parsed.get("state"), str):
-            return None
-        return cls(
-            state=parsed["state"],
-            bytes=_count(parsed.get("bytes")),
-            total_bytes=_count(parsed.get("totalBytes")),
-            revision=_text(parsed.get("revision")),
-            file=_text(parsed.get("file")),
-            reason=_text(parsed.get("reason")),
-            message=_text(parsed.get("message")),
-        )
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +44,7 @@ class ModelDeploymentObserved:
 
     deployment: Object | None = None
     pods: tuple[Object, ...] = ()
-    weights: Mapping[str, WeightsProgress] = field(default_factory=dict)  # by pod name; of pods that answered
+    weights: Mapping[str, DownloadProgress] = field(default_factory=dict)  # by pod name; of pods that answered
     completion: CompletionProbe | None = None  # the last one tried; None: not yet
     problems: tuple[Problem, ...] = ()  # of refs.check_model_deployment
     apply_errors: tuple[Problem, ...] = ()  # NameConflict, ApplyRejected

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.puller import HuggingFace, shards_of
 from genset.weights.client import trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Checksum, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient, retry_after
-from genset.weights.spec import HuggingFace, shards_of
 
 PUBLIC_HUB = "https://huggingface.co"
 LOGIN = (

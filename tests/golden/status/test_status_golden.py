@@ -12,6 +12,7 @@ from genset import names
 from genset.api.base import ApiModel
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
+from genset.contracts.puller import DownloadProgress
 from genset.contracts.router_admin import ConfigReport
 from genset.desired.autoscale import seconds
 from genset.status import model_deployment, route_policy
@@ -20,7 +21,6 @@ from genset.status.observed import (
     ModelDeploymentObserved,
     Problem,
     RoutePolicyObserved,
-    WeightsProgress,
     template_key,
 )
 from tests.golden import cases
@@ -42,7 +42,9 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
     return ModelDeploymentObserved(
         deployment=given.get("deployment"),
         pods=tuple(given.get("pods", ())),
-        weights={pod: WeightsProgress(**item) for pod, item in given.get("weights", {}).items()},
+        weights={
+            pod: DownloadProgress.from_json(json.dumps(item).encode()) for pod, item in given.get("weights", {}).items()
+        },
         completion=completion,
         problems=problems(given.get("problems", [])),
         apply_errors=problems(given.get("apply_errors", [])),

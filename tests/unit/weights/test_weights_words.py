@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from genset.api.modeldeployment import Reason
-from genset.weights.failure import WeightsFailure, size_text, termination_message, unreachable
+from genset.contracts.puller import LastWords
+from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import without_secrets
 from genset.weights.progress import Progress
 from genset.weights.retry import Attempts, Retry, Transient, retry_after
@@ -16,7 +17,7 @@ from genset.weights.retry import Attempts, Retry, Transient, retry_after
 
 @pytest.mark.parametrize("message", ["short", "x" * 10_000, "ü" * 10_000, '"\n' * 10_000, "漢" * 5_000, "\0" * 5000])
 def test_last_words_fit_and_are_json(message: str) -> None:
-    text = termination_message("DiskFull", message)
+    text = LastWords("DiskFull", message).to_json()
     assert len(text.encode()) <= 4096
     said = json.loads(text)
     assert said["reason"] == "DiskFull"
