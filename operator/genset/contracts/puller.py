@@ -71,11 +71,11 @@ class Http:
 
 
 # Flag of each field, in the order of the arguments.
-_SOURCE_FLAGS: dict[type[HuggingFace] | type[Http], dict[str, str]] = {
+SOURCE_FLAGS: dict[type[HuggingFace] | type[Http], dict[str, str]] = {
     HuggingFace: {"repo": "--repo", "revision": "--revision", "file": "--file", "endpoint": "--endpoint"},
     Http: {"url": "--url", "sha256": "--sha256"},
 }
-_COMMON_FLAGS = {
+COMMON_FLAGS = {
     "into": "--into",
     "listen": "--listen",
     "token_file": "--token-file",
@@ -83,7 +83,7 @@ _COMMON_FLAGS = {
     "ca_file": "--ca-file",
     "termination_log": "--termination-log",
 }
-_SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
+SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ class FetchSpec:
     def to_args(self) -> list[str]:
         """Arguments of the `genset` command, without secrets."""
         args = list(_VERB)
-        for owner, flags in ((self.source, _SOURCE_FLAGS[type(self.source)]), (self, _COMMON_FLAGS)):
+        for owner, flags in ((self.source, SOURCE_FLAGS[type(self.source)]), (self, COMMON_FLAGS)):
             for name, flag in flags.items():
                 value = getattr(owner, name)
                 if value:
                     args += [flag, value]
-        return [*args, *(flag for name, flag in _SWITCHES.items() if getattr(self, name))]
+        return [*args, *(flag for name, flag in SWITCHES.items() if getattr(self, name))]
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> FetchSpec:
@@ -143,13 +143,13 @@ class FetchSpec:
 
         Exactly one kind of source must be named, and completely. Raises ValueError.
         """
-        common = {name: options[name] for name in (*_COMMON_FLAGS, *_SWITCHES)}
+        common = {name: options[name] for name in (*COMMON_FLAGS, *SWITCHES)}
         source = {name: value for name, value in options.items() if name not in common and value is not None}
         return cls(_source(source), **common)
 
 
 def _source(given: Mapping[str, str]) -> HuggingFace | Http:
-    for kind, flags in _SOURCE_FLAGS.items():
+    for kind, flags in SOURCE_FLAGS.items():
         if given.keys() & flags.keys():
             unknown = sorted(f"--{name}" for name in given.keys() - flags.keys())
             if unknown:

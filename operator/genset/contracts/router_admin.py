@@ -1,7 +1,7 @@
 """What the operator asks routers on their admin port: what they serve and see (`/-/config`), who asks for what (`/-/demand`).
 
 A router renders these types and the operator reads them. Reading is tolerant: what is unknown is ignored, what is absent
-or of another type counts as not told, and a page without its first fields is of no use.
+or of another type counts as not told, and a page without its first fields is of no use. See docs/adr/0012.
 """
 
 from __future__ import annotations

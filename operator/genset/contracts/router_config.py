@@ -4,7 +4,7 @@ The operator, or `genset router -f`, builds it from a RoutePolicy; `desired.rout
 validates it and swaps its table. It holds no secret: credentials are files, named here, in a folder of their own.
 
 Nothing has a default here: those of a policy stand in `api`, and the builder writes them out. A field that may be absent
-is None then.
+is None then. How the document may change is decided in docs/adr/0012.
 """
 
 from __future__ import annotations
