@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "limits.md"
 PACKAGE = ROOT / "operator" / "genset"
 ROUTER = PACKAGE / "router"
+BESIDE = (PACKAGE / "contracts" / "router_config.py", PACKAGE / "times.py")  # of others, too
 
 #: Numbers that bound nothing: units, sizes of formats, parts of an algorithm. By the module that they stand in.
 _PUBLIC = {
@@ -59,7 +60,7 @@ _PRIVATE = {
 PRIVATE_NO_LIMITS = {f"{module}.{name}" for module, names in _PRIVATE.items() for name in names.split()}
 NO_LIMITS = PRIVATE_NO_LIMITS | {f"{module}.{name}" for module, names in _PUBLIC.items() for name in names.split()}
 #: Bounds that are no constants; the page holds their values by hand.
-ELSEWHERE = {"Router.most_body_bytes", "dialects.upstream_error.parse_retry_after"}
+ELSEWHERE = {"Router.most_body_bytes"}
 _ROW = re.compile(r"^\| (?P<what>[^|]*) \| (?P<value>[^|]*) \| (?P<names>[^|]*`[^|]*) \| (?P<effect>[^|]*) \|$")
 _NAME = re.compile(r"`([^`]+)`")
 _START, _END = "<!-- other limits: written by `make docs` -->", "<!-- end of other limits -->"
@@ -123,10 +124,9 @@ def shown(name: str, value: Any) -> str:
 
 
 def constants() -> dict[str, tuple[Any, str]]:
-    """Every number that stands at the top of a module of the router, or of its configuration, under the module's name, with
-    its comment."""
+    """Every number that stands at the top of a module of the router, under the module's name, with its comment."""
     found: dict[str, tuple[Any, str]] = {}
-    for path in (PACKAGE / "contracts" / "router_config.py", *sorted(ROUTER.rglob("*.py"))):
+    for path in (*BESIDE, *sorted(ROUTER.rglob("*.py"))):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         module = ".".join(parts).removeprefix("router.")
         names = list(_names(path))

@@ -25,6 +25,7 @@ from genset.desired.autoscale import Decision, Demand
 from genset.kube.client import Object
 from genset.kube.observe import is_ready, is_running
 from genset.kube.probe import Prober
+from genset.times import seconds
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class DemandBook:
         if before is not None:
             entry.last_request, entry.floor = before.last_request, before.floor
         elif told is not None:
-            entry.floor = min(self._now(), autoscale.seconds(told) + autoscale.TOLD_SECONDS)
+            entry.floor = min(self._now(), seconds(told) + autoscale.TOLD_SECONDS)
         self._deployments[key] = entry
 
     def drop(self, key: Key) -> None:
@@ -189,7 +190,7 @@ class DemandBook:
             demand = self._demand(key, entry.resource, acted.awake)
             due = autoscale.decide(scaling, demand, awake=acted.awake, now=self._now())
             later = entry.last_request is not None and (
-                entry.told is None or entry.last_request - autoscale.seconds(entry.told) >= autoscale.TOLD_SECONDS
+                entry.told is None or entry.last_request - seconds(entry.told) >= autoscale.TOLD_SECONDS
             )
             if due != acted or (later and acted.awake):
                 found.append(key)
@@ -258,5 +259,5 @@ def _available_since(pods: Iterable[Object]) -> float | None:
     for pod in pods:
         if is_ready(pod):
             ready = (c for c in pod["status"]["conditions"] if c.get("type") == "Ready")
-            moments += [autoscale.seconds(c["lastTransitionTime"]) for c in ready if c.get("lastTransitionTime")]
+            moments += [seconds(c["lastTransitionTime"]) for c in ready if c.get("lastTransitionTime")]
     return min(moments, default=None)

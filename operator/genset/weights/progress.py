@@ -14,6 +14,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer
 
+from genset.addresses import host_and_port
 from genset.contracts.puller import PROGRESS_PATH, DownloadProgress
 from genset.weights.failure import size_text
 
@@ -85,8 +86,10 @@ class ProgressServer:
     """Serves the snapshot at `/-/progress` until closed."""
 
     def __init__(self, listen: str, progress: Progress) -> None:
-        host, _, port = listen.rpartition(":")
-        self._server = _server(host.strip("[]"))((host.strip("[]"), int(port)), _handler(progress))
+        address = host_and_port(listen)
+        if address is None:
+            raise ValueError(f"{listen!r} is no address; write HOST:PORT")
+        self._server = _server(address[0])(address, _handler(progress))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="progress")
         self._thread.start()
 

@@ -14,7 +14,6 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.contracts.puller import DownloadProgress
 from genset.contracts.router_admin import ConfigReport
-from genset.desired.autoscale import seconds
 from genset.status import model_deployment, route_policy
 from genset.status.observed import (
     CompletionProbe,
@@ -23,6 +22,7 @@ from genset.status.observed import (
     RoutePolicyObserved,
     template_key,
 )
+from genset.times import seconds
 from tests.golden import cases
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from genset.addresses import is_proxy_url, is_url, origin_mistake
+from genset.addresses import host_and_port, is_proxy_url, is_url, origin_mistake
 from genset.contracts.router_config import UrlTarget
 from genset.router.process.advice import describe
 from tests.crds.base_urls import BASE_URLS, BETTER_BASE_URLS
@@ -106,3 +106,14 @@ def test_the_router_names_field_and_remedy(target: dict[str, str], field: str, w
         UrlTarget.model_validate(document)
     told = describe(refused.value, UrlTarget, document)
     assert told.startswith(f"{field}: {words}") and "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)), (":80", ("", 80)), ("[::1]:0", ("::1", 0)), ("host:65535", ("host", 65535)),
+        ("host:65536", None), ("host:-1", None), ("host:", None), ("80", None), ("", None), ("h:\u00b2", None),
+    ],
+)  # fmt: skip
+def test_where_a_program_listens(text: str, address: tuple[str, int] | None) -> None:
+    assert host_and_port(text) == address

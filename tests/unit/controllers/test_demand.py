@@ -14,6 +14,7 @@ from genset.controllers.demand import SETTLE_SECONDS, DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.references import References
 from genset.desired import autoscale
+from genset.times import rfc3339
 
 NOW = 1_800_000_000.0
 IDLE = 600.0
@@ -46,7 +47,7 @@ def router(name: str, ip: str | None = "10.0.0.1", phase: str = "Running", leavi
 
 
 def engine(ready_since: float) -> dict[str, Any]:
-    condition = {"type": "Ready", "status": "True", "lastTransitionTime": autoscale.stamp(ready_since)}
+    condition = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(ready_since)}
     return {"metadata": {"name": "house-1"}, "status": {"conditions": [condition]}}
 
 
@@ -103,7 +104,7 @@ def test_whoever_waits_wakes(told: dict[str, Any]) -> None:
 
 def told_at(moment: float) -> dict[str, Any]:
     """The status of one that is awake, with what it says of the last request."""
-    return {**AWAKE, "lastActiveTime": autoscale.stamp(moment)}
+    return {**AWAKE, "lastActiveTime": rfc3339(moment)}
 
 
 def test_silence_puts_to_rest() -> None:
@@ -208,14 +209,14 @@ def test_a_new_session_says_nothing_of_routers_that_it_has_not_met() -> None:
 
 
 def test_a_restarted_operator_rests_on_time_if_the_routers_remember() -> None:
-    session = Session({**AWAKE, "lastActiveTime": autoscale.stamp(NOW - 5000)}, age=0)
+    session = Session({**AWAKE, "lastActiveTime": rfc3339(NOW - 5000)}, age=0)
     assert session.hears("a", answer(last=IDLE + 1)) == [HOUSE]
-    assert not session.decides({**AWAKE, "lastActiveTime": autoscale.stamp(NOW - 5000)})
+    assert not session.decides({**AWAKE, "lastActiveTime": rfc3339(NOW - 5000)})
 
 
 def test_a_restarted_operator_believes_the_status_plus_its_lag() -> None:
     """The router lost its memory; the status is up to a minute behind the truth."""
-    status = {**AWAKE, "lastActiveTime": autoscale.stamp(NOW - IDLE)}
+    status = {**AWAKE, "lastActiveTime": rfc3339(NOW - IDLE)}
     session = Session(status, age=0)
     session.hears("a", answer())
     assert session.decides(status)
@@ -269,7 +270,7 @@ def test_last_active_time_is_due_once_a_minute() -> None:
 
 
 def test_at_rest_nothing_is_due() -> None:
-    session = Session({**AT_REST, "lastActiveTime": autoscale.stamp(NOW - 9000)}, age=0)
+    session = Session({**AT_REST, "lastActiveTime": rfc3339(NOW - 9000)}, age=0)
     for second in range(100):
         session.clock.now += 1
         assert session.hears("a", answer(last=9000.0 + second)) == []

@@ -12,7 +12,7 @@ from genset.contracts.puller import LastWords
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import without_secrets
 from genset.weights.progress import Progress
-from genset.weights.retry import Attempts, Retry, Transient, retry_after
+from genset.weights.retry import Attempts, Retry, Transient
 
 
 @pytest.mark.parametrize("message", ["short", "x" * 10_000, "ü" * 10_000, '"\n' * 10_000, "漢" * 5_000, "\0" * 5000])
@@ -43,22 +43,6 @@ def test_sizes(count: int, text: str) -> None:
 )
 def test_urls_without_secrets(url: str, shown: str) -> None:
     assert without_secrets(url) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("120", 120.0),
-        ("-1", None),
-        ("soon", None),
-        ("Thu, 01 Jan 1970 00:20:00 GMT", 200.0),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
-    ],
-)
-def test_retry_after(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value, now=1000.0) == seconds
 
 
 class FakeClock:

@@ -16,7 +16,7 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.balance.prompt import beginning_of
 from genset.router.backends.credentials import MissingCredential
 from genset.router.backends.demand import Demands
-from genset.router.backends.failures import FailureBook, rfc3339
+from genset.router.backends.failures import FailureBook
 from genset.router.backends.mask import Mask, secrets_of
 from genset.router.clock import Clock
 from genset.router.dialects.openai.api import PATHS
@@ -54,6 +54,7 @@ from genset.router.telemetry.metrics import Metrics
 from genset.router.telemetry.wanted import Traces
 from genset.router.watch.endpoint_watch import Watcher
 from genset.router.watch.outage_watch import OutageWatch
+from genset.times import rfc3339
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -19,6 +18,7 @@ from genset.router.backends.breaker import Cause
 from genset.router.backends.outage import CloudSwitch, HouseSwitch, Scope, Switch
 from genset.router.backends.suspicion import Refusal
 from genset.router.http.connect import ConnectFailed, Connector
+from genset.times import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -126,5 +126,4 @@ class OutageWatch:
                 yield backend, refusals[0]
 
     def _since(self, at: float) -> str:
-        moment = datetime.fromtimestamp(self._wall() - (self._now() - at), UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(self._wall() - (self._now() - at))
