@@ -26,7 +26,7 @@ from bench.measure import PATH
 from bench.peers import Place
 from bench.peers.genset import Genset
 from bench.processes import Cores, running
-from genset.router.config import (
+from genset.contracts.router_config import (
     BackendConfig,
     FailoverConfig,
     MatchConfig,
@@ -37,6 +37,7 @@ from genset.router.config import (
     WeightedBackend,
 )
 from testbed.cluster.ports import free_ports
+from testbed.router_config import made
 
 MARK = "the next candidate writes on from here, and says enough for a seam to be found"
 BEFORE = 5  # chunks that a stream gets before it is cut
@@ -178,19 +179,21 @@ def config(samples: int, failing: int, following: int, closed: int) -> RouterCon
 
     def backend(name: str, model: str, port: int) -> BackendConfig:
         url = UrlTarget(base_url=f"http://127.0.0.1:{port}/v1", provider="openAICompatible")
-        return BackendConfig(name=name, kind="local", model=model, url=url, continuation="Prefill")
+        return made(BackendConfig, name=name, kind="local", model=model, url=url, continuation="Prefill")
 
     named = [(case, f"{case.name}-{number}") for case in CASES for number in range(samples)]
     backends = [backend(name, case.name, closed if case.name == "refused" else failing) for case, name in named]
-    return RouterConfig(
-        policy=PolicyRef(namespace="bench", name="failover", generation=1),
+    return made(
+        RouterConfig,
+        policy=made(PolicyRef, namespace="bench", name="failover", generation=1),
         backends=(backend("next", "next", following), *backends),
         routes=tuple(
-            RouteConfig(
+            made(
+                RouteConfig,
                 name=name,
-                match=MatchConfig(models=(name,)),
-                tiers=((WeightedBackend(backend=name),), (WeightedBackend(backend="next"),)),
-                failover=FailoverConfig(),
+                match=made(MatchConfig, models=(name,)),
+                tiers=((made(WeightedBackend, backend=name),), (made(WeightedBackend, backend="next"),)),
+                failover=made(FailoverConfig),
             )
             for _, name in named
         ),

@@ -23,6 +23,7 @@ from genset.router.routing.shares import Shares
 from genset.router.routing.table import Table
 from genset.router.telemetry.journal import Journal
 from genset.router.telemetry.metrics import Metrics
+from testbed.router_config import complete
 from testbed.upstream.client import Response, request
 
 
@@ -61,14 +62,15 @@ def config(
         "tiers": [[{"backend": name} for name in tier] for tier in order],
         "failover": failover or {},
     }
-    return {
-        "version": 1,
-        "policy": {"namespace": "models", "name": "assistant", "generation": generation},
-        "backends": list(backends),
-        "routes": routes or [route],
-        "limits": limits or {},
-        "telemetry": telemetry,
-    }
+    return complete(
+        {
+            "policy": {"namespace": "models", "name": "assistant", "generation": generation},
+            "backends": list(backends),
+            "routes": routes or [route],
+            "limits": limits or {},
+            "telemetry": telemetry,
+        }
+    )
 
 
 class RunningRouter:

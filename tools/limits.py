@@ -22,13 +22,15 @@ from genset.api.routepolicy import RoutePolicy
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "limits.md"
-ROUTER = ROOT / "operator" / "genset" / "router"
+PACKAGE = ROOT / "operator" / "genset"
+ROUTER = PACKAGE / "router"
+BESIDE = (PACKAGE / "contracts" / "router_config.py", PACKAGE / "times.py")  # of others, too
 
 #: Numbers that bound nothing: units, sizes of formats, parts of an algorithm. By the module that they stand in.
 _PUBLIC = {
     "backends.balance.prompt": "BYTES_PER_TOKEN",
     "backends.failures": "RECORD_BYTES",
-    "config": "CONFIG_VERSION",
+    "contracts.router_config": "VERSION",
     "dialects.openai.shortcuts.frame": "UNKNOWN OPENING TEXT FINISH COUNTS",
     "routing.table": "BYTES_PER_TOKEN",
     "telemetry.tracing": "NANOSECONDS",
@@ -58,7 +60,7 @@ _PRIVATE = {
 PRIVATE_NO_LIMITS = {f"{module}.{name}" for module, names in _PRIVATE.items() for name in names.split()}
 NO_LIMITS = PRIVATE_NO_LIMITS | {f"{module}.{name}" for module, names in _PUBLIC.items() for name in names.split()}
 #: Bounds that are no constants; the page holds their values by hand.
-ELSEWHERE = {"shared.Configured.most_body_bytes", "dialects.upstream_error.parse_retry_after"}
+ELSEWHERE = {"shared.Configured.most_body_bytes"}
 _ROW = re.compile(r"^\| (?P<what>[^|]*) \| (?P<value>[^|]*) \| (?P<names>[^|]*`[^|]*) \| (?P<effect>[^|]*) \|$")
 _NAME = re.compile(r"`([^`]+)`")
 _START, _END = "<!-- other limits: written by `make docs` -->", "<!-- end of other limits -->"
@@ -124,12 +126,13 @@ def shown(name: str, value: Any) -> str:
 def constants() -> dict[str, tuple[Any, str]]:
     """Every number that stands at the top of a module of the router, under the module's name, with its comment."""
     found: dict[str, tuple[Any, str]] = {}
-    for path in sorted(ROUTER.rglob("*.py")):
-        module = ".".join(path.relative_to(ROUTER).with_suffix("").parts)
+    for path in (*BESIDE, *sorted(ROUTER.rglob("*.py"))):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        module = ".".join(parts).removeprefix("router.")
         names = list(_names(path))
         if not names:
             continue
-        loaded = importlib.import_module(f"genset.router.{module}")
+        loaded = importlib.import_module(".".join(("genset", *parts)))
         for name, comment in names:
             value = getattr(loaded, name)
             if isinstance(value, int | float) and not isinstance(value, bool):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from genset.router.config import ConfigRejected
+from genset.router.errors import ConfigRejected
 from genset.router.process.exposition import RouterCollector
 from genset.router.process.reload import Loaded
 from genset.router.process.server import Router, ServerOptions

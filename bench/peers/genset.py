@@ -8,7 +8,7 @@ import genset
 from bench.interpreter import Interpreter, interpreter
 from bench.peers import UPSTREAM_MODEL, Place
 from genset import names
-from genset.router.config import (
+from genset.contracts.router_config import (
     BackendConfig,
     DnsEndpoints,
     LimitsConfig,
@@ -20,6 +20,7 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
+from testbed.router_config import made
 
 
 class Genset:
@@ -43,8 +44,7 @@ class Genset:
         folder = place.folder / "config"
         folder.mkdir()
         wanted = content or config(place)
-        # Without what is as it would be anyway, so that a router of another commit reads it, too.
-        (folder / names.ROUTER_CONFIG_FILE).write_text(wanted.model_dump_json(exclude_defaults=True))
+        (folder / names.ROUTER_CONFIG_FILE).write_text(wanted.canonical_json())
         python = self.python()
         seen = python.place(place.folder)
         options = ["--listen", f"127.0.0.1:{place.port}", "--admin", f"127.0.0.1:{place.spare_port}"]
@@ -60,20 +60,23 @@ class Genset:
 
 def config(place: Place) -> RouterConfig:
     """A house with a cloud behind it; the cloud's port is closed and never needed."""
-    house = LocalTarget(dns=DnsEndpoints(host="127.0.0.1", port=place.upstream_port))
+    house = made(LocalTarget, dns=DnsEndpoints(host="127.0.0.1", port=place.upstream_port))
     cloud = UrlTarget(base_url="http://127.0.0.1:9/v1", provider="openAICompatible")
-    return RouterConfig(
-        policy=PolicyRef(namespace="bench", name="bench", generation=1),
+    return made(
+        RouterConfig,
+        policy=made(PolicyRef, namespace="bench", name="bench", generation=1),
         backends=(
-            BackendConfig(name="house", kind="local", model=UPSTREAM_MODEL, context_tokens=32768, local=house),
-            BackendConfig(name="cloud", kind="cloud", model=UPSTREAM_MODEL, url=cloud),
+            made(BackendConfig, name="house", kind="local", model=UPSTREAM_MODEL, context_tokens=32768, local=house),
+            made(BackendConfig, name="cloud", kind="cloud", model=UPSTREAM_MODEL, url=cloud),
         ),
         routes=(
-            RouteConfig(
+            made(
+                RouteConfig,
                 name="everyday",
-                match=MatchConfig(models=(UPSTREAM_MODEL,), max_input_tokens=6000),
-                tiers=((WeightedBackend(backend="house"),), (WeightedBackend(backend="cloud"),)),
+                match=made(MatchConfig, models=(UPSTREAM_MODEL,), max_input_tokens=6000),
+                tiers=((made(WeightedBackend, backend="house"),), (made(WeightedBackend, backend="cloud"),)),
             ),
         ),
-        limits=LimitsConfig(max_in_flight=5000),  # the default, 2,000, is as many as the largest scenario has streams
+        # The default, 2,000, is as many as the largest scenario has streams.
+        limits=made(LimitsConfig, max_in_flight=5000),
     )

@@ -142,6 +142,14 @@ def is_service(url: str, service: str, namespace: str) -> bool:
     return host in (service, short, f"{short}.svc") or host.startswith(f"{short}.svc.")
 
 
+def host_and_port(text: str) -> tuple[str, int] | None:
+    """HOST:PORT or [V6]:PORT, where a program listens; HOST may be empty. None for anything else."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        return None
+    return host.strip("[]"), int(port)
+
+
 def is_host(value: str) -> bool:
     """Whether it can be resolved, or is an address; of IPv6 in brackets."""
     return re.fullmatch(HOST, value) is not None

@@ -21,11 +21,12 @@ from genset import names
 from genset.api.backend import Continuation
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
+from genset.contracts.router_config import config_hash
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.engines import engine_of, managed_engine_of, spec_at
 from genset.router.backends.credentials import Credentials
-from genset.router.config import ConfigRejected, config_hash
+from genset.router.errors import ConfigRejected
 from genset.router.process.advice import describe
 from genset.router.process.reload import Loaded, folder_stamp, stamp
 from genset.status.refs import check_route_policy

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import genset
 from genset import names
-from genset.router.config import (
+from genset.contracts.router_config import (
     BackendConfig,
     FailoverConfig,
     LimitsConfig,
@@ -29,6 +29,7 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
+from testbed.router_config import made
 from testbed.soak import steady
 from testbed.soak.callers import MODEL
 from testbed.soak.faults import FIRST_TOKEN_SECONDS
@@ -81,7 +82,7 @@ class RouterProcess:
 
 #: At 10,000 requests/s the default line of 1,000 is full after a tenth of a second, in which any machine may be busy with
 #: something else: a place for each connection of the load.
-LIMITS = LimitsConfig(max_queued=steady.MOST_CONNECTIONS)
+LIMITS = made(LimitsConfig, max_queued=steady.MOST_CONNECTIONS)
 
 
 def configuration(ports: list[int], steady_port: int | None) -> RouterConfig:
@@ -89,7 +90,8 @@ def configuration(ports: list[int], steady_port: int | None) -> RouterConfig:
     rules = {"east": "ContinueFinalMessage", "west": "Prefill", "cloud": "Anchor", "steady": "Off"}
     addresses = dict(zip(rules, [*ports, steady_port], strict=True))
     backends = tuple(
-        BackendConfig(
+        made(
+            BackendConfig,
             name=name,
             kind="cloud" if name == "cloud" else "local",
             model=steady.MODEL if name == "steady" else MODEL,
@@ -99,21 +101,25 @@ def configuration(ports: list[int], steady_port: int | None) -> RouterConfig:
         for name, port in addresses.items()
         if port is not None
     )
-    houses = (WeightedBackend(backend="east"), WeightedBackend(backend="west"))
-    faulty = RouteConfig(
+    houses = (made(WeightedBackend, backend="east"), made(WeightedBackend, backend="west"))
+    faulty = made(
+        RouteConfig,
         name="soak",
-        match=MatchConfig(models=(MODEL,)),
-        tiers=(houses, (WeightedBackend(backend="cloud"),)),
-        failover=FailoverConfig(
-            first_token_seconds=FIRST_TOKEN_SECONDS, stall_seconds=2, total_seconds=25, max_attempts=8
+        match=made(MatchConfig, models=(MODEL,)),
+        tiers=(houses, (made(WeightedBackend, backend="cloud"),)),
+        failover=made(
+            FailoverConfig, first_token_seconds=FIRST_TOKEN_SECONDS, stall_seconds=2, total_seconds=25, max_attempts=8
         ),
     )
-    undisturbed = RouteConfig(
-        name="steady", match=MatchConfig(models=(steady.MODEL,)), tiers=((WeightedBackend(backend="steady"),),)
+    undisturbed = made(
+        RouteConfig,
+        name="steady",
+        match=made(MatchConfig, models=(steady.MODEL,)),
+        tiers=((made(WeightedBackend, backend="steady"),),),
     )
-    policy = PolicyRef(namespace="soak", name="soak", generation=1)
+    policy = made(PolicyRef, namespace="soak", name="soak", generation=1)
     routes = (faulty,) if steady_port is None else (faulty, undisturbed)
-    return RouterConfig(policy=policy, backends=backends, routes=routes, limits=LIMITS)
+    return made(RouterConfig, policy=policy, backends=backends, routes=routes, limits=LIMITS)
 
 
 @contextlib.asynccontextmanager

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from genset.contracts.puller import FetchSpec
 from genset.weights.fetch import Outcome, fetch
 from genset.weights.progress import Progress
 from genset.weights.retry import Retry
-from genset.weights.spec import FetchSpec
 from tests.support.weights.fakes import FakeHub, FakeOrigin, serving
 from tests.support.weights.running import FAST, Run
 

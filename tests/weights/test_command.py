@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from genset.contracts.puller import CheckSpec, FetchSpec
 from genset.weights.progress import Progress, ProgressServer
-from genset.weights.spec import CheckSpec, FetchSpec
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
 from tests.support.weights.running import hub_spec, model_bytes, servable, web_spec
 
@@ -195,7 +195,7 @@ def test_who_waits_takes_over_from_a_killed_puller(origin: FakeOrigin, tmp_path:
 def test_a_proxy_is_used_and_no_proxy_is_not(origin: FakeOrigin, tmp_path: Path, no_proxy: str) -> None:
     """The origin plays the proxy: a proxy gets the whole URL in the request line."""
     origin.put("/m.gguf", MODEL)
-    spec = FetchSpec.from_args(web_spec(origin, "/m.gguf", MODEL, tmp_path).to_args())
+    spec = web_spec(origin, "/m.gguf", MODEL, tmp_path)
     args = [arg.replace(origin.url, "http://weights.invalid") for arg in spec.to_args()]
     done = finish(args, {"HTTP_PROXY": origin.url})
     assert done.returncode == 0, done.stderr

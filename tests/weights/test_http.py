@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.puller import FetchSpec, Http
 from genset.weights.failure import WeightsFailure
 from genset.weights.progress import Progress
 from genset.weights.retry import Retry
-from genset.weights.spec import FetchSpec, Http
 from tests.support.weights.fakes import FakeOrigin, Fault, serving, sha256, tiny_gguf
 from tests.support.weights.running import FAST, Run, model_bytes, servable, web_spec
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.puller import HuggingFace
 from genset.weights import hugging_face, local
 from genset.weights.failure import WeightsFailure
 from genset.weights.hugging_face import HubFile
 from genset.weights.progress import Progress
 from genset.weights.retry import Retry
-from genset.weights.spec import HuggingFace
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, serving, tiny_gguf
 from tests.support.weights.running import Run, hub_spec, model_bytes, servable
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.puller import FetchSpec
 from genset.weights import lock
 from genset.weights.failure import WeightsFailure
 from genset.weights.fetch import fetch
 from genset.weights.lock import Holder
 from genset.weights.progress import Progress
-from genset.weights.spec import FetchSpec
 from genset.weights.volume import Volume
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
 from tests.support.weights.running import FAST, Run, hub_spec, model_bytes, servable, web_spec

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from genset import names
+from genset.addresses import host_and_port
 
 
 class Address(click.ParamType[tuple[str, int]]):
@@ -22,10 +23,10 @@ class Address(click.ParamType[tuple[str, int]]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         if isinstance(value, tuple):
             return value
-        host, _, port = str(value).rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
+        found = host_and_port(str(value))
+        if found is None or not found[0]:
             self.fail(f"{value!r} is no address; write HOST:PORT, e.g. 127.0.0.1:8080 or [::]:8080", param, ctx)
-        return host.strip("[]"), int(port)
+        return found
 
 
 @click.command()
@@ -95,7 +96,7 @@ def command(
     """
     import uvloop
 
-    from genset.router.config import ConfigRejected
+    from genset.router.errors import ConfigRejected
     from genset.router.process.options import DRAIN_GRACE_SECONDS
     from genset.router.process.reload import FolderSource, Source
     from genset.router.process.run import serve

@@ -18,11 +18,9 @@ from typing import Any
 import click
 
 from genset import names
-from genset.weights.spec import PROGRESS_PATH, FetchSpec, source_from_flags
+from genset.contracts.puller import PROGRESS_PATH, ExitCode, FetchSpec, LastWords
 
 _log = logging.getLogger("genset.weights")
-
-LastWords = dict[str, Any]  # "message" and facts for the termination message; empty: nothing to say
 
 
 @click.group()
@@ -53,18 +51,7 @@ def command() -> None:
     metavar="SECONDS",
     help="Give up when nothing has arrived for so long.",
 )
-def fetch(
-    into: str,
-    listen: str,
-    token_file: str,
-    headers_file: str,
-    ca_file: str,
-    termination_log: str,
-    settled: bool,
-    exclusive: bool,
-    patience: float,
-    **source: str | None,
-) -> None:
+def fetch(patience: float, **options: Any) -> None:
     """Download a model, verify it, and print the path for the engine.
 
     \b
@@ -72,11 +59,10 @@ def fetch(
     genset weights fetch --url https://files.corp/m.gguf --sha256 … --into /models
     """
     try:
-        given = source_from_flags({f"--{name}": value for name, value in source.items() if value is not None})
+        spec = FetchSpec.from_options(options)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    spec = FetchSpec(given, into, listen, token_file, headers_file, ca_file, termination_log, exclusive, settled)
-    _run(termination_log, lambda: _fetch(spec, patience))
+    _run(spec.termination_log, lambda: _fetch(spec, patience))
 
 
 @command.command()
@@ -88,6 +74,7 @@ def check(file: Path, termination_log: str) -> None:
 
 
 def _fetch(spec: FetchSpec, patience: float) -> LastWords:
+    from genset.api.modeldeployment import Reason
     from genset.weights.failure import WeightsFailure
     from genset.weights.fetch import fetch as fetch_weights
     from genset.weights.progress import Progress, ProgressServer
@@ -110,10 +97,10 @@ def _fetch(spec: FetchSpec, patience: float) -> LastWords:
             server.close()
     click.echo(spec.model_path)
     # The progress server ends with the puller: size and revision stay readable in the termination message.
-    return {"message": outcome.warning, "totalBytes": outcome.model.size, "revision": outcome.model.revision}
+    return LastWords(Reason.WEIGHTS_READY.value, outcome.warning, outcome.model.size, outcome.model.revision)
 
 
-def _check(file: Path) -> LastWords:
+def _check(file: Path) -> None:
     from genset.weights import local
 
     header = local.check(file)
@@ -126,10 +113,9 @@ def _check(file: Path) -> LastWords:
         header.split_count,
     )
     click.echo(str(file))
-    return {}
 
 
-def _run(termination_log: str, work: Callable[[], LastWords]) -> None:
+def _run(termination_log: str, work: Callable[[], LastWords | None]) -> None:
     """Runs a verb as a container: logs to stderr, ends on SIGTERM, leaves its last words."""
     from genset.api.modeldeployment import Reason
     from genset.weights.failure import WeightsFailure
@@ -143,23 +129,21 @@ def _run(termination_log: str, work: Callable[[], LastWords]) -> None:
         done = work()
     except WeightsFailure as failure:
         _log.error("%s: %s", failure.reason.value, failure.message)
-        _last_words(termination_log, failure.reason.value, failure.message)
+        _leave(termination_log, LastWords(failure.reason.value, failure.message))
         sys.exit(failure.exit_code)
     except Exception as error:  # a defect of ours: the operator and the user must see it, not only the log
         _log.exception("Failed unexpectedly")
-        _last_words(termination_log, Reason.DOWNLOAD_FAILED.value, f"{type(error).__name__}: {error}"[:1000])
-        sys.exit(1)
-    if done:
-        _last_words(termination_log, Reason.WEIGHTS_READY.value, **done)
+        _leave(termination_log, LastWords(Reason.DOWNLOAD_FAILED.value, f"{type(error).__name__}: {error}"[:1000]))
+        sys.exit(ExitCode.RETRY)
+    if done is not None:
+        _leave(termination_log, done)
 
 
-def _last_words(path: str, reason: str, message: str, **facts: Any) -> None:
-    from genset.weights.failure import termination_message
-
+def _leave(path: str, words: LastWords) -> None:
     if not path:
         return
     try:
-        Path(path).write_text(termination_message(reason, message, **facts), encoding="utf-8")
+        Path(path).write_text(words.to_json(), encoding="utf-8")
     except OSError as error:
         _log.warning("Failed to write %s: %s", path, error)
 

@@ -14,9 +14,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.contracts.router_admin import DemandReport
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
@@ -26,6 +26,7 @@ from genset.kube.client import Object
 from genset.kube.observe import is_running
 from genset.kube.probe import Prober
 from genset.status.pods import condition, is_ready
+from genset.times import seconds
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,17 @@ class Report:
     at: float
     since: float
     deployments: Mapping[str, Asked]
+
+    @classmethod
+    def of(cls, answer: DemandReport, now: float) -> Report:
+        deployments = {
+            name: Asked(
+                None if told.last_request_seconds is None else now - told.last_request_seconds,
+                busy=bool(told.in_flight or told.waiting),
+            )
+            for name, told in answer.deployments.items()
+        }
+        return cls(now, now - answer.up_seconds, deployments)
 
 
 @dataclass
@@ -126,7 +138,7 @@ class DemandBook:
         if before is not None:
             entry.last_request, entry.floor = before.last_request, before.floor
         elif told is not None:
-            entry.floor = min(self._now(), autoscale.seconds(told) + autoscale.TOLD_SECONDS)
+            entry.floor = min(self._now(), seconds(told) + autoscale.TOLD_SECONDS)
         self._deployments[key] = entry
 
     def drop(self, key: Key) -> None:
@@ -148,21 +160,21 @@ class DemandBook:
             for name, router in self._routers.get(policy, {}).items()
         ]
 
-    def take(self, router: Router, answer: Mapping[str, Any] | None) -> list[Key]:
+    def take(self, router: Router, answer: DemandReport | None) -> list[Key]:
         """Notes a router's answer (None: it gave none). Deployments that should now be reconciled."""
         policy, name = router
         known = self._routers.get(policy, {}).get(name)
         if known is None:
             return []
         now = self._now()
-        report = read_report(answer, now)
-        if report is None:
+        if answer is None:
             if known.silent_since is None:
                 known.silent_since = now
                 if known.report is not None and not known.leaving:
                     log.warning("Lost sight of router %s/%s: what it serves stays awake", policy.namespace, name)
             return []
-        known.report, known.silent_since = report, None
+        report = known.report = Report.of(answer, now)
+        known.silent_since = None
         for key, entry in self._deployments.items():
             asked = report.deployments.get(key.name) if key.namespace == policy.namespace else None
             if asked is not None and asked.last_request is not None:
@@ -180,7 +192,7 @@ class DemandBook:
             demand = self._demand(key, entry.resource, acted.awake)
             due = autoscale.decide(scaling, demand, awake=acted.awake, now=self._now())
             later = entry.last_request is not None and (
-                entry.told is None or entry.last_request - autoscale.seconds(entry.told) >= autoscale.TOLD_SECONDS
+                entry.told is None or entry.last_request - seconds(entry.told) >= autoscale.TOLD_SECONDS
             )
             if due != acted or (later and acted.awake):
                 found.append(key)
@@ -243,28 +255,7 @@ async def watch_demand(
         await asyncio.sleep(max(0.0, began + period - loop.time()))
 
 
-def read_report(answer: Mapping[str, Any] | None, now: float) -> Report | None:
-    """An answer of `/-/demand`; None for anything else, e.g. of a router of an earlier version."""
-    if answer is None or not isinstance(answer.get("deployments"), Mapping):
-        return None
-    up = _number(answer.get("upSeconds"))
-    if up is None:
-        return None
-    deployments = {}
-    for name, told in answer["deployments"].items():
-        if not isinstance(told, Mapping):
-            return None
-        age = _number(told.get("lastRequestSeconds"))
-        counts = (_number(told.get("inFlight")), _number(told.get("waiting")))
-        deployments[str(name)] = Asked(now - age if age is not None else None, any(counts))
-    return Report(now, now - up, deployments)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
-
-
 def _available_since(pods: Iterable[Object]) -> float | None:
     """When the first of the ready pods became ready; None: none is."""
     moments = (condition(pod, "Ready").get("lastTransitionTime") for pod in pods if is_ready(pod))
-    return min((autoscale.seconds(moment) for moment in moments if moment), default=None)
+    return min((seconds(moment) for moment in moments if moment), default=None)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from genset.addresses import host_and_port
+
 log = logging.getLogger(__name__)
 
 Check = Callable[[], str | None]  # what is wrong; None: nothing
@@ -31,10 +33,10 @@ class Address:
         """HOST:PORT, :PORT, [V6]:PORT; "" or "0" turns the listener off."""
         if text in ("", "0"):
             return None
-        host, separator, port = text.rpartition(":")
-        if not separator or not port.isdigit() or int(port) > 65535:
+        found = host_and_port(text)
+        if found is None:
             raise ValueError(f"{text!r} is no address; write HOST:PORT, e.g. 0.0.0.0:8081, or 0 for none")
-        return cls(host.strip("[]") or "0.0.0.0", int(port))
+        return cls(found[0] or "0.0.0.0", found[1])
 
 
 class Listener:

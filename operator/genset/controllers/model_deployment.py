@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
+from genset.contracts.puller import DownloadProgress
 from genset.controllers.completions import Completions
 from genset.controllers.keys import Key
 from genset.controllers.shared import (
@@ -36,7 +37,7 @@ from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
 from genset.status import model_deployment as status
 from genset.status import refs
-from genset.status.observed import ModelDeploymentObserved, WeightsProgress
+from genset.status.observed import ModelDeploymentObserved
 
 log = logging.getLogger(__name__)
 
@@ -149,13 +150,12 @@ class ModelDeploymentController:
         )
         return observed, None if applied.namespace_terminating else again
 
-    async def _weights(self, pods: Sequence[Object]) -> dict[str, WeightsProgress]:
+    async def _weights(self, pods: Sequence[Object]) -> dict[str, DownloadProgress]:
         """Progress by pod name, of the pullers that run and answer."""
         asked = [pod for pod in pods if _pulls(pod)]
         answers = await asyncio.gather(*(self._shared.prober.weights_progress(pod["status"]["podIP"]) for pod in asked))
         found = {}
-        for pod, body in zip(asked, answers, strict=True):
-            progress = WeightsProgress.from_json(body) if body is not None else None
+        for pod, progress in zip(asked, answers, strict=True):
             if progress is not None:
                 found[str(pod["metadata"]["name"])] = progress
         return found

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from genset.contracts.router_admin import ConfigReport
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.kube.probe import Prober
-from genset.status.observed import RouterAck
 
 PERIOD_SECONDS = 5.0  # between two questions to one router
 LOOKS_PER_SECOND = 40.0  # policies; with more of them than fit, a round takes longer
@@ -23,7 +23,7 @@ LOOKS_PER_SECOND = 40.0  # policies; with more of them than fit, a round takes l
 @dataclass(frozen=True)
 class _Router:
     address: str
-    said: RouterAck | None
+    said: ConfigReport | None
 
 
 class OutageBook:
@@ -33,8 +33,8 @@ class OutageBook:
         self._routers: dict[Key, dict[str, _Router]] = {}
 
     def heard(
-        self, policy: Key, addresses: Mapping[str, str], said: Mapping[str, RouterAck | None]
-    ) -> dict[str, RouterAck | None]:
+        self, policy: Key, addresses: Mapping[str, str], said: Mapping[str, ConfigReport | None]
+    ) -> dict[str, ConfigReport | None]:
         """A reconcile has asked the routers at `addresses`, by pod name. What each says, or said when it last spoke."""
         before = self._routers.pop(policy, {})
         now = {}
@@ -57,15 +57,15 @@ class OutageBook:
         """Of the routers to ask, by pod name."""
         return {name: router.address for name, router in self._routers.get(policy, {}).items()}
 
-    def is_news(self, policy: Key, name: str, said: RouterAck | None) -> bool:
+    def is_news(self, policy: Key, name: str, said: ConfigReport | None) -> bool:
         """Whether a router says something else than a reconcile has heard. Silence is none: pods are watched."""
         known = self._routers.get(policy, {}).get(name)
         return known is not None and said is not None and (known.said is None or _told(said) != _told(known.said))
 
 
-def _told(ack: RouterAck) -> RouterAck:
-    """Without times, which a router works out anew at each question."""
-    return replace(ack, outages=tuple(replace(outage, since="") for outage in ack.outages))
+def _told(ack: ConfigReport) -> ConfigReport:
+    """Without times: a router works them out anew at each question, and a file that was only touched is no news."""
+    return replace(ack, loaded_at="", outages=tuple(replace(outage, since="") for outage in ack.outages))
 
 
 async def poll(book: OutageBook, prober: Prober, queue: WorkQueue[Key], *, period: float = PERIOD_SECONDS) -> None:
@@ -75,7 +75,7 @@ async def poll(book: OutageBook, prober: Prober, queue: WorkQueue[Key], *, perio
         asked = book.addresses(policy)
         answers = await asyncio.gather(*(prober.router_config(address) for address in asked.values()))
         for name, answer in zip(asked, answers, strict=True):
-            if is_of(answer, policy) and book.is_news(policy, name, RouterAck.from_json(answer)):
+            if is_of(answer, policy) and book.is_news(policy, name, answer):
                 queue.add(policy)
                 return
 
@@ -89,9 +89,9 @@ async def poll(book: OutageBook, prober: Prober, queue: WorkQueue[Key], *, perio
                 await asyncio.sleep(max(period / len(policies), 1 / LOOKS_PER_SECOND))
 
 
-def is_of(answer: Mapping[str, object] | None, policy: Key) -> bool:
+def is_of(answer: ConfigReport | None, policy: Key) -> bool:
     """Whether it is a router of this policy that answers: an address may have gone to another pod meanwhile."""
-    return answer is not None and (answer.get("namespace") or policy.namespace, answer.get("name") or policy.name) == (
+    return answer is not None and (answer.namespace or policy.namespace, answer.name or policy.name) == (
         policy.namespace,
         policy.name,
     )

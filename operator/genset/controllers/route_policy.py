@@ -17,6 +17,8 @@ from pydantic import ValidationError
 from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy, RoutePolicyStatus
+from genset.contracts.router_admin import ConfigReport
+from genset.contracts.router_config import config_hash, credentials_hash
 from genset.controllers.keys import Key
 from genset.controllers.outages import OutageBook, is_of
 from genset.controllers.shared import (
@@ -35,10 +37,9 @@ from genset.desired.context import RoutePolicyContext
 from genset.kube import kinds, observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
-from genset.router.config import config_hash, credentials_hash
 from genset.status import outages, refs
 from genset.status import route_policy as status
-from genset.status.observed import Problem, RoutePolicyObserved, RouterAck
+from genset.status.observed import Problem, RoutePolicyObserved
 from genset.status.outline import Outline
 from genset.status.pods import is_ready
 from genset.status.pods import live as live_pods
@@ -49,7 +50,7 @@ NUDGE_AGAIN_SECONDS = 1.0  # the kubelet may have refreshed from a cache that di
 FIRST_LOOK_SECONDS = 1.0  # before another reconcile when routers did not follow; doubles up to ...
 LONGEST_LOOK_SECONDS = 30.0
 
-Acks = dict[str, RouterAck | None]
+Acks = dict[str, ConfigReport | None]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class _Wanted:
     config: str
     credentials: str
 
-    def is_served(self, ack: RouterAck | None) -> bool:
+    def is_served(self, ack: ConfigReport | None) -> bool:
         return ack is not None and (ack.hash, ack.credentials_hash) == (self.config, self.credentials)
 
     @property
@@ -237,7 +238,7 @@ class RoutePolicyController:
         asked = list(pods)
         answers = await asyncio.gather(*(self._shared.prober.router_config(pod["status"]["podIP"]) for pod in asked))
         return {
-            pod["metadata"]["name"]: RouterAck.from_json(answer) if is_of(answer, key) else None
+            pod["metadata"]["name"]: answer if is_of(answer, key) else None
             for pod, answer in zip(asked, answers, strict=True)
         }
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +32,7 @@ from genset.kube.status import StatusWriter
 from genset.router.process.advice import describe
 from genset.status.conditions import Event
 from genset.status.observed import Problem
+from genset.times import rfc3339
 
 BLOCKED_SECONDS = 60.0  # before a look at what only a person can change and no watch shows, e.g. a foreign object
 PATIENCE = 3  # failed attempts in a row after which status tells why
@@ -130,7 +131,7 @@ def version_of(live: Object | None) -> str | None:
 
 def now() -> str:
     """This moment, as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(time.time())
 
 
 Resource = TypeVar("Resource", bound=BaseModel)

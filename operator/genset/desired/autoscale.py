@@ -9,9 +9,9 @@ deployment begins awake, so that its weights are fetched and a completion is pro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from genset.api.modeldeployment import Autoscaling, ModelDeployment
+from genset.times import rfc3339, seconds
 
 TOLD_SECONDS = 60.0  # status.lastActiveTime follows the truth by no more than this while requests come
 
@@ -71,17 +71,7 @@ def told_active(resource: ModelDeployment, last_request: float | None, *, awake:
     if last_request is None:
         return old
     if old is None:
-        return stamp(last_request)
+        return rfc3339(last_request)
     later = last_request - seconds(old)
     due = TOLD_SECONDS if awake else 1.0
-    return stamp(last_request) if later >= due and (awake or was_awake(resource)) else old
-
-
-def stamp(moment: float) -> str:
-    """RFC 3339, whole seconds."""
-    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds(text: str) -> float:
-    """Seconds since 1970 of an RFC 3339 time."""
-    return datetime.fromisoformat(text).timestamp()
+    return rfc3339(last_request) if later >= due and (awake or was_awake(resource)) else old

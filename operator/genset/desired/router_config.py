@@ -20,11 +20,8 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
 from genset.api.routepolicy import TO_CLOUD_ON, Match, Route, RoutePolicy
 from genset.api.router import RouterCors, Telemetry
-from genset.desired import metadata
-from genset.desired.context import RoutePolicyContext
-from genset.desired.credentials import CA, KEY, PROXY, credential_fault
-from genset.engines import engine_of, managed_engine_of
-from genset.router.config import (
+from genset.contracts.router_config import (
+    VERSION,
     BackendConfig,
     BalancingConfig,
     ColdStartConfig,
@@ -43,6 +40,10 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
+from genset.desired import metadata
+from genset.desired.context import RoutePolicyContext
+from genset.desired.credentials import CA, KEY, PROXY, credential_fault
+from genset.engines import engine_of, managed_engine_of
 from genset.router.providers import PROVIDERS
 from genset.router.routing.hops import site_of
 
@@ -54,6 +55,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
     known = {backend.name for backend in backends}
     limits = resource.spec.router.limits
     return RouterConfig(
+        version=VERSION,
         policy=PolicyRef(
             namespace=resource.metadata.namespace,
             name=resource.metadata.name,

@@ -15,21 +15,23 @@ from dataclasses import dataclass, field
 from genset import names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.source import Cache, PvcSource, Source
-from genset.desired import metadata
-from genset.desired.canonical import quantity
-from genset.desired.context import Settings
-from genset.engines.base import Object
-from genset.weights.spec import (
+from genset.contracts.puller import (
     CA_FILE,
     CREDENTIALS_DIR,
     HEADERS_FILE,
     TERMINATION_LOG,
     TOKEN_FILE,
     CheckSpec,
-    fetch_spec,
+    FetchSpec,
+    Http,
+    HuggingFace,
     model_file_names,
     shards_of,
 )
+from genset.desired import metadata
+from genset.desired.canonical import quantity
+from genset.desired.context import Settings
+from genset.engines.base import Object
 
 VOLUME = "weights"
 CREDENTIALS_VOLUME = "weights-credentials"
@@ -80,8 +82,7 @@ def _downloaded(resource: ModelDeployment, source: Source, settings: Settings) -
     cache = resource.spec.cache
     spec = fetch_spec(
         source,
-        default_endpoint=settings.hugging_face_endpoint,
-        listen=f"0.0.0.0:{names.WEIGHTS_PORT}",
+        settings.hugging_face_endpoint,
         exclusive=_exclusive(cache),
         settled=resource.spec.autoscaling is not None,
     )
@@ -99,6 +100,39 @@ def _downloaded(resource: ModelDeployment, source: Source, settings: Settings) -
         init_mounts=init_mounts,
         listens=True,
     )
+
+
+def fetch_spec(source: Source, default_endpoint: str, *, exclusive: bool, settled: bool) -> FetchSpec:
+    """The download for a huggingFace or http source; ValueError for the others, which are checked in place.
+
+    The credential files are named if and only if the source names the Secrets.
+    """
+    listen = f"0.0.0.0:{names.WEIGHTS_PORT}"
+    if source.hugging_face is not None:
+        hub = source.hugging_face
+        return FetchSpec(
+            source=HuggingFace(hub.repo, hub.revision, hub.file, hub.endpoint or default_endpoint),
+            into=names.MODELS_DIR,
+            listen=listen,
+            token_file=TOKEN_FILE if hub.token_secret_ref else "",
+            ca_file=CA_FILE if hub.ca_secret_ref else "",
+            termination_log=TERMINATION_LOG,
+            exclusive=exclusive,
+            settled=settled,
+        )
+    if source.http is not None:
+        web = source.http
+        return FetchSpec(
+            source=Http(web.url, web.sha256),
+            into=names.MODELS_DIR,
+            listen=listen,
+            headers_file=HEADERS_FILE if web.headers_secret_ref else "",
+            ca_file=CA_FILE if web.ca_secret_ref else "",
+            termination_log=TERMINATION_LOG,
+            exclusive=exclusive,
+            settled=settled,
+        )
+    raise ValueError("only huggingFace and http sources are downloaded; pvc and hostPath files are checked in place")
 
 
 def _exclusive(cache: Cache | None) -> bool:

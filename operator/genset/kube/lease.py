@@ -24,6 +24,7 @@ import aiohttp
 from genset.kube.client import Api, ApiError, Object
 from genset.kube.kinds import LEASE
 from genset.kube.metrics import Metrics
+from genset.times import micro_time
 
 log = logging.getLogger(__name__)
 
@@ -210,4 +211,4 @@ class LeaderElection:
 
 def _micro_time() -> str:
     """metav1.MicroTime; other processes show it, none computes with it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return micro_time(datetime.now(UTC))

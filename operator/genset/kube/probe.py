@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import orjson
 
 from genset import names
+from genset.contracts.puller import PROGRESS_PATH, DownloadProgress
+from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH, ConfigReport, DemandReport
 from genset.engines import CompletionRequest
 from genset.kube.metrics import Metrics
 from genset.tls import client_context
@@ -67,21 +68,23 @@ class Prober:
                 "completion", "POST", request.url, request.timeout_seconds, request.body, sent, tls or self._tls
             )
 
-    async def router_config(self, pod_ip: str) -> Mapping[str, Any] | None:
-        """What a router serves (`/-/config`); None: it did not answer."""
-        url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}/-/config"
-        return _json(await self._ask("router_config", "GET", url, QUICK_SECONDS))
+    async def router_config(self, pod_ip: str) -> ConfigReport | None:
+        """What a router serves; None: it did not answer, or with something else."""
+        url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}{CONFIG_PATH}"
+        answer = await self._ask("router_config", "GET", url, QUICK_SECONDS)
+        return ConfigReport.from_json(answer.body) if answer.status == 200 else None
 
-    async def router_demand(self, pod_ip: str) -> Mapping[str, Any] | None:
-        """Who asks a router for deployments that can rest (`/-/demand`); None: it did not answer."""
-        url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}/-/demand"
-        return _json(await self._ask("router_demand", "GET", url, QUICK_SECONDS))
+    async def router_demand(self, pod_ip: str) -> DemandReport | None:
+        """Who asks a router for deployments that can rest; None: it did not answer, or with something else."""
+        url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}{DEMAND_PATH}"
+        answer = await self._ask("router_demand", "GET", url, QUICK_SECONDS)
+        return DemandReport.from_json(answer.body) if answer.status == 200 else None
 
-    async def weights_progress(self, pod_ip: str) -> bytes | None:
-        """How far a puller is (`/-/progress`), in its own JSON; None: it did not answer."""
-        url = f"http://{host(pod_ip)}:{names.WEIGHTS_PORT}/-/progress"
+    async def weights_progress(self, pod_ip: str) -> DownloadProgress | None:
+        """How far a puller is; None: it did not answer, or with something else."""
+        url = f"http://{host(pod_ip)}:{names.WEIGHTS_PORT}{PROGRESS_PATH}"
         answer = await self._ask("weights", "GET", url, QUICK_SECONDS)
-        return answer.body if answer.status == 200 else None
+        return DownloadProgress.from_json(answer.body) if answer.status == 200 else None
 
     async def _ask(
         self,
@@ -122,16 +125,6 @@ async def _beginning(content: aiohttp.StreamReader) -> bytes:
 def host(address: str) -> str:
     """An IP address as it stands in a URL."""
     return f"[{address}]" if ":" in address else address
-
-
-def _json(answer: Answer) -> Mapping[str, Any] | None:
-    if answer.status != 200:
-        return None
-    try:
-        parsed = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
 
 
 def _words(failure: Exception, seconds: float) -> str:

@@ -18,6 +18,7 @@ from genset import names
 from genset.kube.client import Api, ApiError, LeadershipLost, Object
 from genset.kube.kinds import EVENT
 from genset.kube.metrics import Metrics
+from genset.times import micro_time
 
 log = logging.getLogger(__name__)
 
@@ -179,4 +180,4 @@ class Recorder:
         }
 
     def _stamp(self) -> str:
-        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return micro_time(self._now())

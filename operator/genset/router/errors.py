@@ -14,6 +14,10 @@ from typing import Final
 import orjson
 
 
+class ConfigRejected(ValueError):
+    """A configuration cannot be served. The message names file, field and remedy; no client sees it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
     """One word of the vocabulary: its HTTP status before commit, and the short `code` that clients may switch on."""

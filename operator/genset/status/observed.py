@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.contracts.puller import DownloadProgress
+from genset.contracts.router_admin import ConfigReport
 from genset.desired.context import Object
 from genset.engines import managed_engine_of
 
@@ -24,57 +26,6 @@ class Problem:
     reason: str
     message: str
     field: str = ""
-
-
-Body = bytes | str  # of an HTTP answer; the name `bytes` is a field's below
-
-
-@dataclass(frozen=True)
-class WeightsProgress:
-    """What a puller says of its download. Bytes; `total_bytes` is 0 while unknown."""
-
-    state: str  # downloading, verifying, done or failed
-    bytes: int = 0
-    total_bytes: int = 0
-    revision: str = ""
-    file: str = ""
-    reason: str = ""
-    message: str = ""
-
-    @classmethod
-    def from_json(cls, body: Body) -> WeightsProgress | None:
-        """Reads the puller's own JSON; None for anything else, e.g. an answer cut short."""
-        try:
-            parsed = json.loads(body)
-        except ValueError:
-            return None
-        if not isinstance(parsed, dict) or not isinstance(parsed.get("state"), str):
-            return None
-        return cls(
-            state=parsed["state"],
-            bytes=_count(parsed.get("bytes")),
-            total_bytes=_count(parsed.get("totalBytes")),
-            revision=_text(parsed.get("revision")),
-            file=_text(parsed.get("file")),
-            reason=_text(parsed.get("reason")),
-            message=_text(parsed.get("message")),
-        )
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _words(value: Any) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _items(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 @dataclass(frozen=True)
@@ -93,7 +44,7 @@ class ModelDeploymentObserved:
 
     deployment: Object | None = None
     pods: tuple[Object, ...] = ()
-    weights: Mapping[str, WeightsProgress] = field(default_factory=dict)  # by pod name; of pods that answered
+    weights: Mapping[str, DownloadProgress] = field(default_factory=dict)  # by pod name; of pods that answered
     completion: CompletionProbe | None = None  # the last one tried; None: not yet
     problems: tuple[Problem, ...] = ()  # of refs.check_model_deployment
     apply_errors: tuple[Problem, ...] = ()  # NameConflict, ApplyRejected
@@ -105,55 +56,13 @@ class ModelDeploymentObserved:
 
 
 @dataclass(frozen=True)
-class RouterOutage:
-    """Something that one router sees as down. `scope`: Cloud, House or Backend, with its name and the breaker's cause."""
-
-    scope: str
-    since: str = ""  # RFC 3339
-    detail: str = ""
-    backend: str = ""
-    cause: str = ""  # auth, model_not_found
-
-
-@dataclass(frozen=True)
-class RouterAck:
-    """What a router's /-/config says: what it serves, what it sees as down. `error`: why it refused a newer one."""
-
-    hash: str
-    credentials_hash: str = ""
-    generation: int = 0
-    error: str | None = None
-    outages: tuple[RouterOutage, ...] = ()
-    unknown: frozenset[str] = frozenset()  # scopes of which it cannot tell: never seen up since it started
-
-    @classmethod
-    def from_json(cls, parsed: Mapping[str, Any] | None) -> RouterAck | None:
-        """None: it did not answer, or with something else."""
-        if parsed is None or not isinstance(parsed.get("hash"), str):
-            return None
-        return cls(
-            hash=parsed["hash"],
-            credentials_hash=_text(parsed.get("credentialsHash")),
-            generation=_count(parsed.get("generation")),
-            error=_text(parsed.get("error")) or None,
-            outages=tuple(
-                RouterOutage(
-                    **{name: _text(item.get(name)) for name in ("scope", "since", "detail", "backend", "cause")}
-                )
-                for item in _items(parsed.get("outages"))
-            ),
-            unknown=frozenset(_words(parsed.get("unknown"))),
-        )
-
-
-@dataclass(frozen=True)
 class RoutePolicyObserved:
     """The world as far as one RoutePolicy goes."""
 
     deployment: Object | None = None
     pods: tuple[Object, ...] = ()
-    acknowledgements: Mapping[str, RouterAck | None] = field(default_factory=dict)  # by pod name; None: no answer
-    heard: Mapping[str, RouterAck | None] = field(default_factory=dict)  # by pod: what each said when it last spoke
+    acknowledgements: Mapping[str, ConfigReport | None] = field(default_factory=dict)  # by pod name; None: no answer
+    heard: Mapping[str, ConfigReport | None] = field(default_factory=dict)  # by pod: what each said when it last spoke
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)  # that the policy names and that exist
     problems: tuple[Problem, ...] = ()  # of refs.check_route_policy
     apply_errors: tuple[Problem, ...] = ()

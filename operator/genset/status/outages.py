@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import Outage, OutageReason, OutageScope
+from genset.contracts.router_admin import ConfigReport, OutageReport
 from genset.status.conditions import Event, clip
-from genset.status.observed import RouterAck, RouterOutage
 from genset.status.outline import Outline, Target
 
 _CAUSES = {"auth": OutageReason.BACKEND_AUTH_FAILED, "model_not_found": OutageReason.BACKEND_MODEL_NOT_FOUND}
@@ -27,7 +27,7 @@ _Identity = tuple[OutageScope, str, OutageReason]
 
 def evaluate(
     policy: Outline,
-    routers: Mapping[str, RouterAck | None],
+    routers: Mapping[str, ConfigReport | None],
     deployments: Mapping[str, ModelDeployment],
     now: str,
 ) -> list[Outage]:
@@ -40,7 +40,7 @@ def evaluate(
     known = {_identity(outage): outage for outage in policy.known}
     if not heard:
         return list(known.values()) if policy.wants_routers else []
-    seen: dict[_Identity, list[RouterOutage]] = {}
+    seen: dict[_Identity, list[OutageReport]] = {}
     for ack in heard.values():
         for outage in ack.outages:
             identity = _of_router(outage)
@@ -89,7 +89,7 @@ def _identity(outage: Outage) -> _Identity:
     return outage.scope, outage.backend or "", outage.reason
 
 
-def _of_router(outage: RouterOutage) -> _Identity | None:
+def _of_router(outage: OutageReport) -> _Identity | None:
     """None: of a later version, which knows scopes or causes that we do not."""
     if outage.scope == OutageScope.CLOUD:
         return OutageScope.CLOUD, "", OutageReason.EGRESS_DOWN
@@ -99,7 +99,7 @@ def _of_router(outage: RouterOutage) -> _Identity | None:
     return (OutageScope.BACKEND, outage.backend, reason) if reason and outage.scope == OutageScope.BACKEND else None
 
 
-def _untold(identity: _Identity, heard: Iterable[RouterAck]) -> bool:
+def _untold(identity: _Identity, heard: Iterable[ConfigReport]) -> bool:
     """Whether no router can tell if the side is still down."""
     return all(identity[0] in ack.unknown for ack in heard)
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
+from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
 from genset.desired.context import Object
 from genset.status import outages, pods
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
-from genset.status.observed import RoutePolicyObserved, RouterAck
+from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
 from genset.status.rollout import Rollout, incomplete, rollout
 
@@ -51,7 +52,7 @@ class _View:
     accepted: Verdict
     resolved: Verdict
 
-    def ack(self, pod: Object) -> RouterAck | None:
+    def ack(self, pod: Object) -> ConfigReport | None:
         return self.observed.acknowledgements.get(pods.name_of(pod))
 
     def serves(self, pod: Object) -> bool:

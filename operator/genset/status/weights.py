@@ -6,22 +6,20 @@ writes the status twenty times and not each second. A permanent failure stays sa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from genset import names
 from genset.api.modeldeployment import ModelDeployment, Reason, WeightsStatus
+from genset.contracts.puller import DownloadProgress, ExitCode, LastWords
 from genset.desired.context import Object
 from genset.status import pods
 from genset.status.conditions import Verdict
-from genset.status.observed import ModelDeploymentObserved, WeightsProgress
+from genset.status.observed import ModelDeploymentObserved
 from genset.weights.failure import size_text
 
 STEP = 5  # percent
 _UNKNOWN_STEP = 2**30  # bytes, where the total is not known
-_EXIT_PERSON = 3  # the puller's exit code for "a person must change something" (genset.weights.failure)
 _PERSON = frozenset(
     {
         Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,
@@ -38,7 +36,7 @@ class _Replica:
     pod: Object
     done: bool
     puller: pods.ContainerState | None
-    progress: WeightsProgress | None
+    progress: DownloadProgress | None
 
 
 def verdict(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
@@ -77,20 +75,15 @@ def _failure(replica: _Replica) -> Verdict | None:
     if puller is None or puller.last is None or puller.last_exit_code == 0:
         return None
     words = _last_words(puller)
-    reason, message = str(words.get("reason") or ""), str(words.get("message") or "")
+    message = words.message
     if puller.out_of_memory or not message:
         message = pods.crash_message(replica.pod, puller)
-    told = _failed(reason, message, permanent=puller.last_exit_code == _EXIT_PERSON)
+    told = _failed(words.reason, message, permanent=puller.last_exit_code == ExitCode.PERSON)
     return told if told.needs_person or not puller.running else None
 
 
-def _last_words(puller: pods.ContainerState | None) -> dict[str, Any]:
-    """The puller's termination message; empty if it left none (killed, or a checker that is content)."""
-    try:
-        parsed = json.loads(puller.last_message) if puller is not None else {}
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
+def _last_words(puller: pods.ContainerState | None) -> LastWords:
+    return LastWords.from_json(puller.last_message if puller is not None else "")
 
 
 def _failed(reason: str, message: str, *, permanent: bool) -> Verdict:
@@ -100,7 +93,7 @@ def _failed(reason: str, message: str, *, permanent: bool) -> Verdict:
 
 def _ready_message(replicas: Sequence[_Replica]) -> str:
     """A puller that ended well may still have something to say: that it serves an earlier download."""
-    told = (str(_last_words(replica.puller).get("message") or "") for replica in replicas)
+    told = (_last_words(replica.puller).message for replica in replicas)
     return next(filter(None, told), "The weights are complete and verified")
 
 
@@ -170,24 +163,21 @@ def status(
 def _finished(replicas: Sequence[_Replica], old: WeightsStatus | None) -> WeightsStatus:
     """All pullers have ended, and their servers with them: size and revision are in their termination messages."""
     for words in (_last_words(replica.puller) for replica in replicas):
-        size, revision = words.get("totalBytes"), words.get("revision")
-        if isinstance(size, int) and size > 0:
-            return WeightsStatus(
-                bytes=size, total_bytes=size, percent=100, revision=revision if isinstance(revision, str) else ""
-            )
+        if size := words.total_bytes:
+            return WeightsStatus(bytes=size, total_bytes=size, percent=100, revision=words.revision)
     if old is None:
         return WeightsStatus(percent=100)
     return WeightsStatus(bytes=old.total_bytes, total_bytes=old.total_bytes, percent=100, revision=old.revision)
 
 
-def _measured(progress: WeightsProgress) -> WeightsStatus:
+def _measured(progress: DownloadProgress) -> WeightsStatus:
     percent = _percent(progress)
     total = progress.total_bytes
-    size = total * percent // 100 if total else progress.bytes - progress.bytes % _UNKNOWN_STEP
+    size = total * percent // 100 if total else progress.received - progress.received % _UNKNOWN_STEP
     return WeightsStatus(bytes=size, total_bytes=total, percent=percent, revision=progress.revision)
 
 
-def _percent(progress: WeightsProgress) -> int:
+def _percent(progress: DownloadProgress) -> int:
     if progress.total_bytes == 0:
         return 0
-    return min(100, progress.bytes * 100 // progress.total_bytes // STEP * STEP)
+    return min(100, progress.received * 100 // progress.total_bytes // STEP * STEP)

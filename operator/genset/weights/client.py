@@ -17,11 +17,12 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from genset.api.modeldeployment import Reason
+from genset.times import retry_after
 from genset.tls import lenient
 from genset.weights.failure import WeightsFailure, unreachable
 from genset.weights.origin import without_secrets
 from genset.weights.proxy import transport
-from genset.weights.retry import Transient, retry_after
+from genset.weights.retry import Transient
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -135,5 +136,5 @@ def check_status(response: httpx.Response, shown: str, *, login: str) -> None:
         )
     failure = unreachable(f"{where} answered {status}.")
     if status in (408, 425, 429) or status >= 500:
-        raise Transient(failure, wait=retry_after(response.headers.get("retry-after"), time.time()))
+        raise Transient(failure, wait=retry_after(response.headers.get("retry-after", ""), time.time()))
     raise WeightsFailure(Reason.SOURCE_UNREACHABLE, f"{where} answered {status}, which is no file. Check the URL.")

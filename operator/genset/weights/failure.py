@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from genset.api.modeldeployment import Reason
-
-EXIT_RETRY = 1  # a later try may succeed: network, server, disk pressure
-EXIT_PERSON = 3  # the same try would fail again: a person must change something
-_LIMIT = 4_096  # bytes of a termination message that the kubelet keeps
+from genset.contracts.puller import ExitCode
 
 
 class WeightsFailure(Exception):
@@ -21,17 +16,8 @@ class WeightsFailure(Exception):
         self.permanent = permanent
 
     @property
-    def exit_code(self) -> int:
-        return EXIT_PERSON if self.permanent else EXIT_RETRY
-
-
-def termination_message(reason: str, message: str, **facts: object) -> str:
-    """JSON for the termination log, short enough to survive the kubelet's limit as a whole."""
-    while True:
-        text = json.dumps({"reason": reason, "message": message, **facts}, ensure_ascii=False)
-        if len(text.encode()) <= _LIMIT:
-            return text
-        message = message[: len(message) * 3 // 4]
+    def exit_code(self) -> ExitCode:
+        return ExitCode.PERSON if self.permanent else ExitCode.RETRY
 
 
 def unreachable(message: str) -> WeightsFailure:

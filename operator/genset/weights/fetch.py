@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from genset.contracts.puller import FetchSpec, HuggingFace, model_file_names
 from genset.weights import http, hugging_face, local
 from genset.weights.client import make_client, tls_context
 from genset.weights.failure import WeightsFailure, size_text
@@ -24,7 +25,6 @@ from genset.weights.origin import Resolved
 from genset.weights.progress import Progress
 from genset.weights.reader import Reader
 from genset.weights.retry import Attempts, Retry, Transient
-from genset.weights.spec import FetchSpec, HuggingFace, model_file_names
 from genset.weights.volume import Model, Volume
 
 _log = logging.getLogger(__name__)

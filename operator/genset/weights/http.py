@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.puller import Http
 from genset.weights.failure import WeightsFailure
 from genset.weights.origin import Checksum, RemoteFile, Resolved
-from genset.weights.spec import Http
 
 LOGIN = "Give the headers that the server asks for in source.http.headersSecretRef."
 

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.puller import HuggingFace, shards_of
+from genset.times import retry_after
 from genset.weights.client import trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Checksum, RemoteFile, Resolved
 from genset.weights.proxy import transport
-from genset.weights.retry import Transient, retry_after
-from genset.weights.spec import HuggingFace, shards_of
+from genset.weights.retry import Transient
 
 PUBLIC_HUB = "https://huggingface.co"
 LOGIN = (
@@ -188,7 +189,7 @@ def _status_failure(where: str, status: int, headers: Mapping[str, str]) -> Weig
         return WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{where} does not exist (source.huggingFace.repo).")
     if status in (408, 425, 429) or status >= 500:
         return Transient(
-            unreachable(f"{where} answered {status}."), wait=retry_after(headers.get("retry-after"), time.time())
+            unreachable(f"{where} answered {status}."), wait=retry_after(headers.get("retry-after", ""), time.time())
         )
     return WeightsFailure(Reason.SOURCE_UNREACHABLE, f"{where} answered {status}.")
 

@@ -6,40 +6,22 @@ that timeout and can't do anything else: nothing is read from the request but it
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer
 
+from genset.addresses import host_and_port
+from genset.contracts.puller import PROGRESS_PATH, DownloadProgress
 from genset.weights.failure import size_text
-from genset.weights.spec import PROGRESS_PATH
 
 _log = logging.getLogger(__name__)
 
 LOG_SECONDS = 5.0
 _REQUEST_TIMEOUT = 2.0  # seconds that one connection may take
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What the operator reads. `state`: downloading, verifying, done, failed."""
-
-    state: str = "downloading"
-    received: int = 0  # bytes on disk
-    total_bytes: int = 0  # 0 while unknown
-    revision: str = ""  # commit, for a hub
-    file: str = ""  # name at the source of the file in work
-    reason: str = ""  # of the failure, or of the trouble that is being retried
-    message: str = ""
-
-    def to_json(self) -> bytes:
-        values = asdict(self)
-        values["bytes"], values["totalBytes"] = values.pop("received"), values.pop("total_bytes")
-        return json.dumps(values).encode()
 
 
 class Progress:
@@ -48,11 +30,11 @@ class Progress:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._snapshot = Snapshot()
+        self._snapshot = DownloadProgress("downloading")
         self._logged_at = clock()
         self._logged_bytes = 0
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> DownloadProgress:
         with self._lock:
             return self._snapshot
 
@@ -81,7 +63,7 @@ class Progress:
         _log.info("%s", _line(snapshot, rate))
 
 
-def _line(snapshot: Snapshot, rate: float) -> str:
+def _line(snapshot: DownloadProgress, rate: float) -> str:
     verb = "Verified" if snapshot.state == "verifying" else "Downloaded"
     if not snapshot.total_bytes:
         return f"{verb} {size_text(snapshot.received)} of {snapshot.file} at {rate / 1e6:.1f} MB/s"
@@ -104,8 +86,10 @@ class ProgressServer:
     """Serves the snapshot at `/-/progress` until closed."""
 
     def __init__(self, listen: str, progress: Progress) -> None:
-        host, _, port = listen.rpartition(":")
-        self._server = _server(host.strip("[]"))((host.strip("[]"), int(port)), _handler(progress))
+        address = host_and_port(listen)
+        if address is None:
+            raise ValueError(f"{listen!r} is no address; write HOST:PORT")
+        self._server = _server(address[0])(address, _handler(progress))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="progress")
         self._thread.start()
 

@@ -6,7 +6,6 @@ kubelet then restarts the container with a back-off of its own, and the download
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import random
 import time
@@ -70,15 +69,3 @@ class Attempts:
         )
         _log.warning("Failed attempt %d, tries again in %.1f s: %s", self._failed, seconds, trouble.failure.message)
         retry.sleep(seconds)
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110 §10.2.3: seconds or a date). `now` is seconds since the epoch."""
-    if not value:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return None

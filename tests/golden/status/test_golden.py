@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,17 @@ from genset import names
 from genset.api.base import ApiModel
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired.autoscale import seconds
+from genset.contracts.puller import DownloadProgress
+from genset.contracts.router_admin import ConfigReport
 from genset.status import model_deployment, route_policy
 from genset.status.observed import (
     CompletionProbe,
     ModelDeploymentObserved,
     Problem,
     RoutePolicyObserved,
-    RouterAck,
-    WeightsProgress,
     template_key,
 )
+from genset.times import seconds
 from tests.golden import cases
 
 HERE = Path(__file__).parent
@@ -41,7 +42,9 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
     return ModelDeploymentObserved(
         deployment=given.get("deployment"),
         pods=tuple(given.get("pods", ())),
-        weights={pod: WeightsProgress(**item) for pod, item in given.get("weights", {}).items()},
+        weights={
+            pod: DownloadProgress.from_json(json.dumps(item).encode()) for pod, item in given.get("weights", {}).items()
+        },
         completion=completion,
         problems=problems(given.get("problems", [])),
         apply_errors=problems(given.get("apply_errors", [])),
@@ -53,12 +56,9 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
     )
 
 
-def acks(given: dict[str, Any]) -> dict[str, RouterAck | None]:
-    """As a router writes them (/-/config), or with our own names."""
-    return {
-        pod: (RouterAck.from_json(item) if "outages" in item else RouterAck(**item)) if item else None
-        for pod, item in given.items()
-    }
+def acks(given: dict[str, Any]) -> dict[str, ConfigReport | None]:
+    """As a router writes them (/-/config)."""
+    return {pod: ConfigReport.from_json(json.dumps(item).encode()) for pod, item in given.items()}
 
 
 def policy(given: dict[str, Any]) -> RoutePolicyObserved:

@@ -18,10 +18,7 @@ from typing import Any, Literal
 
 import orjson
 
-from genset.router.backends.backend import Backend
-from genset.router.backends.credentials import Credentials
-from genset.router.clock import Clock
-from genset.router.config import (
+from genset.contracts.router_config import (
     BackendConfig,
     FailoverConfig,
     PolicyRef,
@@ -30,6 +27,9 @@ from genset.router.config import (
     UrlTarget,
     WeightedBackend,
 )
+from genset.router.backends.backend import Backend
+from genset.router.backends.credentials import Credentials
+from genset.router.clock import Clock
 from genset.router.dialects.openai.api import Api
 from genset.router.exchange.reception import Reception
 from genset.router.http.connect import Connector, Resolver
@@ -42,6 +42,7 @@ from genset.router.telemetry.journal import Journal
 from genset.router.telemetry.metrics import Metrics
 from genset.router.telemetry.observer import Telemetry
 from genset.router.telemetry.wanted import Traces
+from testbed.router_config import made
 from tests.support.cuts.authors import Author
 from tests.support.cuts.streams import Recorded
 
@@ -194,14 +195,16 @@ class World:
         self.reception = Reception(self.shared, self._observer, lambda: 0.5)
         self._backends = {site.name: _backend(site) for site in sites}
         settings = {"stall_seconds": STALL_SECONDS, "first_token_seconds": STALL_SECONDS, "total_seconds": 60}
-        config = RouterConfig(
-            policy=PolicyRef(namespace="models", name="assistant", generation=1),
+        config = made(
+            RouterConfig,
+            policy=made(PolicyRef, namespace="models", name="assistant"),
             backends=tuple(backend.config for backend in self._backends.values()),
             routes=(
-                RouteConfig(
+                made(
+                    RouteConfig,
                     name="route",
-                    tiers=tuple((WeightedBackend(backend=site.name),) for site in sites),
-                    failover=FailoverConfig(**{**settings, **failover}),
+                    tiers=tuple((made(WeightedBackend, backend=site.name),) for site in sites),
+                    failover=made(FailoverConfig, **{**settings, **failover}),
                 ),
             ),
         )
@@ -292,7 +295,7 @@ class World:
 
 def _backend(site: Site) -> Backend:
     url = UrlTarget(base_url=f"http://{site.name}.test/v1", provider="openAICompatible")
-    config = BackendConfig(name=site.name, kind=site.kind, model="m", continuation=site.continuation, url=url)
+    config = made(BackendConfig, name=site.name, kind=site.kind, model="m", continuation=site.continuation, url=url)
     return Backend(config, _CREDENTIALS, lambda: 0.5)
 
 

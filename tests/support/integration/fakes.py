@@ -16,10 +16,10 @@ import aiohttp
 from aiohttp import web
 
 from genset import names
+from genset.contracts.router_config import RouterConfig, config_hash, credentials_hash
 from genset.kube import kinds
 from genset.kube.client import Api
 from genset.kube.observe import decoded
-from genset.router.config import RouterConfig, config_hash, credentials_hash
 from testbed.cluster.controlplane import ControlPlane
 
 Object = dict[str, Any]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from genset.contracts.router_config import ColdStartConfig, FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.line import Line
 from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.config import FailoverConfig
 from genset.router.machine.decisions import Answer, Candidate, Interrupt, Try, Wait
 from genset.router.machine.machine import RequestMachine
+from testbed.router_config import made
 from tests.support.router import machines
 
 
@@ -39,11 +40,12 @@ class FakeWire:
         candidates = [Candidate(backend, tier, b"") for backend, tier in placed]
         self.machine = RequestMachine(
             candidates,
-            FailoverConfig(**more),
+            made(FailoverConfig, **more),
             deadline,
             stream=True,
             input_tokens=10,
             random=lambda: 0.5,
+            cold_start=made(ColdStartConfig),
             origin=origin,
             prompt=prompt,
             wait_when_full=wait,

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from genset.contracts.router_config import (
+    BackendConfig,
+    BalancingConfig,
+    ColdStartConfig,
+    DnsEndpoints,
+    FailoverConfig,
+    LocalTarget,
+    UrlTarget,
+)
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.config import BackendConfig, BalancingConfig, DnsEndpoints, FailoverConfig, LocalTarget, UrlTarget
 from genset.router.machine.decisions import Candidate, Try
 from genset.router.machine.machine import RequestMachine
 from genset.router.machine.trail import Step
+from testbed.router_config import made
 
 
 def house(
     name: str = "house", pods: int = 1, context: int | None = None, bound: int | None = None, **balancing: Any
 ) -> Backend:
     """Pods at 10.0.0.1, 10.0.0.2, ..., all of them found well; `bound`: requests that each takes."""
-    target = LocalTarget(dns=DnsEndpoints(host="house.test", port=80))
-    balance = BalancingConfig.model_validate({"maxInFlightPerEndpoint": bound, **balancing})
-    config = BackendConfig(name=name, kind="local", model="m", context_tokens=context, local=target, balancing=balance)
+    target = made(LocalTarget, dns=DnsEndpoints(host="house.test", port=80))
+    balance = made(BalancingConfig, **{"maxInFlightPerEndpoint": bound, **balancing})
+    config = made(
+        BackendConfig, name=name, kind="local", model="m", context_tokens=context, local=target, balancing=balance
+    )
     backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
     backend.pool.take(tuple(backend.pool.make(f"10.0.0.{n}", 80) for n in range(1, pods + 1)))
     for endpoint in backend.endpoints:
@@ -31,9 +42,16 @@ def cloud(
     name: str = "cloud", context: int | None = None, bound: int | None = None, rule: str = "Anchor", **balancing: Any
 ) -> Backend:
     target = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
-    balance = BalancingConfig.model_validate({"maxInFlightPerEndpoint": bound, **balancing})
-    config = BackendConfig(
-        name=name, kind="cloud", model="m", context_tokens=context, continuation=rule, url=target, balancing=balance
+    balance = made(BalancingConfig, **{"maxInFlightPerEndpoint": bound, **balancing})
+    config = made(
+        BackendConfig,
+        name=name,
+        kind="cloud",
+        model="m",
+        context_tokens=context,
+        continuation=rule,
+        url=target,
+        balancing=balance,
     )
     return Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
 
@@ -50,11 +68,12 @@ def machine(
 ) -> RequestMachine:
     return RequestMachine(
         [Candidate(backend, tier, b"") for tier, backend in enumerate(backends)],
-        FailoverConfig(**more),
+        made(FailoverConfig, **more),
         deadline,
         stream=stream,
         input_tokens=tokens,
         random=lambda: 0.5,
+        cold_start=made(ColdStartConfig),
         origin=origin,
         path=path,
         body=body,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from genset.contracts.puller import FetchSpec, Http, HuggingFace
 from genset.weights.fetch import Outcome
 from genset.weights.retry import Retry
-from genset.weights.spec import FetchSpec, Http, HuggingFace
 from tests.support.weights.fakes import FakeHub, FakeOrigin, sha256
 
 FAST = Retry(patience=2.0, first=0.01, longest=0.05)

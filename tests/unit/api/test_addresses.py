@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from genset.addresses import is_proxy_url, is_url, origin_mistake
-from genset.router.config import BackendConfig
+from genset.addresses import host_and_port, is_proxy_url, is_url, origin_mistake
+from genset.contracts.router_config import UrlTarget
 from genset.router.process.advice import describe
 from tests.crds.base_urls import BASE_URLS, BETTER_BASE_URLS
 
@@ -86,23 +86,34 @@ def test_a_proxy_has_a_port_and_no_path() -> None:
 @pytest.mark.parametrize(
     ("target", "field", "words"),
     [
-        ({"baseUrl": "http://me:hunter2@h:70000/v1"}, "url.baseUrl", "takes no user and no password: the key belongs"),
-        ({"baseUrl": "http://h:70000/v1"}, "url.baseUrl", "names no server: write https://HOST:PORT/PATH"),
+        ({"baseUrl": "http://me:hunter2@h:70000/v1"}, "baseUrl", "takes no user and no password: the key belongs"),
+        ({"baseUrl": "http://h:70000/v1"}, "baseUrl", "names no server: write https://HOST:PORT/PATH"),
         (
             {"baseUrl": "http://h/v1", "proxyUrl": "http://me:hunter2@h:1"},
-            "url.proxyUrl",
+            "proxyUrl",
             "names no server: write http",
         ),
         *(
-            ({"baseUrl": url}, "url.baseUrl", words)
+            ({"baseUrl": url}, "baseUrl", words)
             for url, words in {**BASE_URLS, **BETTER_BASE_URLS}.values()
             if "me@" not in url and "hunter2" not in url
         ),
     ],
 )
 def test_the_router_names_field_and_remedy(target: dict[str, str], field: str, words: str) -> None:
-    document = {"name": "frontier", "kind": "cloud", "model": "m", "url": {"provider": "openAICompatible", **target}}
+    document = {"provider": "openAICompatible", **target}
     with pytest.raises(ValidationError) as refused:
-        BackendConfig.model_validate(document)
-    told = describe(refused.value, BackendConfig, document)
+        UrlTarget.model_validate(document)
+    told = describe(refused.value, UrlTarget, document)
     assert told.startswith(f"{field}: {words}") and "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)), (":80", ("", 80)), ("[::1]:0", ("::1", 0)), ("host:65535", ("host", 65535)),
+        ("host:65536", None), ("host:-1", None), ("host:", None), ("80", None), ("", None), ("h:\u00b2", None),
+    ],
+)  # fmt: skip
+def test_where_a_program_listens(text: str, address: tuple[str, int] | None) -> None:
+    assert host_and_port(text) == address

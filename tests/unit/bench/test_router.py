@@ -24,7 +24,7 @@ from bench.processes import Cores, running
 from bench.router import choose, install, measure, measure_failover, scenarios
 from bench.scenarios import CHUNKS, SCENARIOS, Scenario
 from bench.summary import DIRECT
-from genset.router.config import RouterConfig
+from genset.contracts.router_config import RouterConfig
 
 needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="the load generator is built with Go")
 

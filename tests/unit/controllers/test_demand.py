@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from genset import names
 from genset.api.modeldeployment import ModelDeployment
-from genset.controllers.demand import SETTLE_SECONDS, DemandBook, read_report
+from genset.contracts.router_admin import DemandReport
+from genset.controllers.demand import SETTLE_SECONDS, DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.references import References
 from genset.desired import autoscale
+from genset.times import rfc3339
 
 NOW = 1_800_000_000.0
 IDLE = 600.0
@@ -44,7 +47,7 @@ def router(name: str, ip: str | None = "10.0.0.1", phase: str = "Running", leavi
 
 
 def engine(ready_since: float) -> dict[str, Any]:
-    condition = {"type": "Ready", "status": "True", "lastTransitionTime": autoscale.stamp(ready_since)}
+    condition = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(ready_since)}
     return {"metadata": {"name": "house-1"}, "status": {"conditions": [condition]}}
 
 
@@ -79,7 +82,7 @@ class Session:
         self.book.watch(HOUSE, resource, self.decision, pods, told)
 
     def hears(self, name: str, told: dict[str, Any] | None, policy: Key = POLICY) -> list[Key]:
-        return self.book.take((policy, name), told)
+        return self.book.take((policy, name), told and DemandReport.from_json(json.dumps(told).encode()))
 
     def decides(self, status: dict[str, Any]) -> bool:
         return self.book.decide(HOUSE, deployment(status)).awake
@@ -101,7 +104,7 @@ def test_whoever_waits_wakes(told: dict[str, Any]) -> None:
 
 def told_at(moment: float) -> dict[str, Any]:
     """The status of one that is awake, with what it says of the last request."""
-    return {**AWAKE, "lastActiveTime": autoscale.stamp(moment)}
+    return {**AWAKE, "lastActiveTime": rfc3339(moment)}
 
 
 def test_silence_puts_to_rest() -> None:
@@ -206,14 +209,14 @@ def test_a_new_session_says_nothing_of_routers_that_it_has_not_met() -> None:
 
 
 def test_a_restarted_operator_rests_on_time_if_the_routers_remember() -> None:
-    session = Session({**AWAKE, "lastActiveTime": autoscale.stamp(NOW - 5000)}, age=0)
+    session = Session({**AWAKE, "lastActiveTime": rfc3339(NOW - 5000)}, age=0)
     assert session.hears("a", answer(last=IDLE + 1)) == [HOUSE]
-    assert not session.decides({**AWAKE, "lastActiveTime": autoscale.stamp(NOW - 5000)})
+    assert not session.decides({**AWAKE, "lastActiveTime": rfc3339(NOW - 5000)})
 
 
 def test_a_restarted_operator_believes_the_status_plus_its_lag() -> None:
     """The router lost its memory; the status is up to a minute behind the truth."""
-    status = {**AWAKE, "lastActiveTime": autoscale.stamp(NOW - IDLE)}
+    status = {**AWAKE, "lastActiveTime": rfc3339(NOW - IDLE)}
     session = Session(status, age=0)
     session.hears("a", answer())
     assert session.decides(status)
@@ -267,7 +270,7 @@ def test_last_active_time_is_due_once_a_minute() -> None:
 
 
 def test_at_rest_nothing_is_due() -> None:
-    session = Session({**AT_REST, "lastActiveTime": autoscale.stamp(NOW - 9000)}, age=0)
+    session = Session({**AT_REST, "lastActiveTime": rfc3339(NOW - 9000)}, age=0)
     for second in range(100):
         session.clock.now += 1
         assert session.hears("a", answer(last=9000.0 + second)) == []
@@ -288,12 +291,3 @@ def test_one_that_is_no_longer_autoscaled_is_forgotten() -> None:
     )
     session.book.watch(HOUSE, fixed, session.book.decide(HOUSE, fixed), [], None)
     assert session.book.routers() == [] and session.hears("a", answer(last=1)) == []
-
-
-def test_reports_are_read_with_care() -> None:
-    assert read_report(None, NOW) is None
-    assert read_report({}, NOW) is None
-    assert read_report({"deployments": {}}, NOW) is None, "without upSeconds it is not known how far back it reaches"
-    report = read_report({"upSeconds": 5, "deployments": {"house": {"lastRequestSeconds": 2, "inFlight": 0}}}, NOW)
-    assert report is not None and report.since == NOW - 5
-    assert report.deployments["house"].last_request == NOW - 2 and not report.deployments["house"].busy

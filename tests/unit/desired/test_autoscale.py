@@ -13,6 +13,7 @@ from genset.api.modeldeployment import Autoscaling, ModelDeployment
 from genset.desired import autoscale
 from genset.desired.autoscale import Decision, Demand, decide
 from genset.desired.context import ModelDeploymentContext, Settings
+from genset.times import rfc3339
 
 NOW = 1_800_000_000.0
 IDLE = 600
@@ -144,7 +145,7 @@ def test_waking_is_quick() -> None:
     assert slow["periodSeconds"] * slow["failureThreshold"] == 900
 
 
-TOLD = autoscale.stamp(NOW)
+TOLD = rfc3339(NOW)
 
 
 @pytest.mark.parametrize(
@@ -153,11 +154,11 @@ TOLD = autoscale.stamp(NOW)
         ("never asked", None, 2, True, None, None),
         ("the first request", None, 2, True, NOW, TOLD),
         ("within the minute", TOLD, 2, True, NOW + 59, TOLD),
-        ("a minute later", TOLD, 2, True, NOW + 60, autoscale.stamp(NOW + 60)),
-        ("put to rest: exactly", TOLD, 2, False, NOW + 30, autoscale.stamp(NOW + 30)),
+        ("a minute later", TOLD, 2, True, NOW + 60, rfc3339(NOW + 60)),
+        ("put to rest: exactly", TOLD, 2, False, NOW + 30, rfc3339(NOW + 30)),
         ("put to rest, with no later request", TOLD, 2, False, NOW, TOLD),
         ("at rest", TOLD, 0, False, NOW + 30, TOLD),
-        ("woken", TOLD, 0, True, NOW + 9000, autoscale.stamp(NOW + 9000)),
+        ("woken", TOLD, 0, True, NOW + 9000, rfc3339(NOW + 9000)),
         ("a new operator that has heard nothing yet", TOLD, 2, True, None, TOLD),
     ],
 )
@@ -170,7 +171,3 @@ def test_last_active_time_is_written_rarely(
 
 def test_a_fixed_number_has_no_last_active_time() -> None:
     assert autoscale.told_active(resource({"lastActiveTime": TOLD}), NOW, awake=True) is None
-
-
-def test_times() -> None:
-    assert autoscale.stamp(0.9) == "1970-01-01T00:00:00Z" and autoscale.seconds("1970-01-01T00:01:00Z") == 60.0

@@ -8,13 +8,14 @@ from typing import Any
 import orjson
 import pytest
 
+from genset.contracts.router_config import BackendConfig, UrlTarget
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.backends.target import Target
-from genset.router.config import BackendConfig, UrlTarget
 from genset.router.dialects.openai.api import Api
 from genset.router.exchange.payload import body_for
 from genset.router.machine.added_fields import added_to, features_of, refused_field, refused_for, remember, sent_name
+from testbed.router_config import made
 
 ALL = ["stream_options", "max_tokens", "max_completion_tokens", "stream"]
 
@@ -160,7 +161,7 @@ def test_a_refusal_counts_for_who_wants_no_less(
 )
 def test_a_body_without_them(refused: tuple[str, ...], more: dict[str, Any], wanted: dict[str, Any]) -> None:
     url = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
-    target = Target(BackendConfig(name="c", kind="cloud", model="m", url=url), Credentials({}, "-"))
+    target = Target(made(BackendConfig, name="c", kind="cloud", model="m", url=url), Credentials({}, "-"))
     request = {"model": "m", "messages": [], **more}
     raw = orjson.dumps(request)
     sent = orjson.loads(body_for(target, Api.CHAT, request, raw, True, refused))

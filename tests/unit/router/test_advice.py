@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from genset.api.modeldeployment import ModelDeploymentSpec
 from genset.api.routepolicy import RoutePolicy, RoutePolicySpec
-from genset.router.config import RouterConfig
+from genset.contracts.router_config import RouterConfig
 from genset.router.process.advice import describe
 
 

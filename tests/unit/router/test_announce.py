@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genset import __version__
-from genset.router.config import RouterConfig
+from genset.contracts.router_config import RouterConfig
 from genset.router.process.announce import introduction, taken
 from genset.router.process.options import ServerOptions
 from testbed.router import cloud, config, house, pods

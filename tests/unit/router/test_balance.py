@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genset.contracts.router_config import BackendConfig, BalancingConfig, DnsEndpoints, LocalTarget
 from genset.router.backends.backend import Backend
 from genset.router.backends.balance import STRATEGIES, least_in_flight
 from genset.router.backends.balance.prefix_affinity import LOAD_FACTOR, choose, most_in_flight, weight
 from genset.router.backends.balance.prompt import prompt_key
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.histograms import BackendNumbers
-from genset.router.config import BackendConfig, BalancingConfig, DnsEndpoints, LocalTarget
+from testbed.router_config import made
 
 
 class Loaded:
@@ -27,9 +28,9 @@ class Loaded:
 
 
 def pods(count: int, **balancing: Any) -> Backend:
-    target = LocalTarget(dns=DnsEndpoints(host="house.test", port=80))
-    config = BackendConfig(
-        name="house", kind="local", model="m", local=target, balancing=BalancingConfig.model_validate(balancing)
+    target = made(LocalTarget, dns=DnsEndpoints(host="house.test", port=80))
+    config = made(
+        BackendConfig, name="house", kind="local", model="m", local=target, balancing=made(BalancingConfig, **balancing)
     )
     backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
     backend.pool.take(tuple(backend.pool.make(f"10.0.0.{n}", 80) for n in range(1, count + 1)))

@@ -6,12 +6,8 @@ from typing import Literal
 
 import pytest
 
-from genset.router.backends.backend import Backend
-from genset.router.backends.breaker import State
-from genset.router.backends.credentials import Credentials
-from genset.router.backends.demand import Demands
-from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.config import (
+from genset.contracts.router_admin import DemandReport, DeploymentDemand
+from genset.contracts.router_config import (
     BackendConfig,
     ColdStartConfig,
     DnsEndpoints,
@@ -19,17 +15,23 @@ from genset.router.config import (
     LocalTarget,
     UrlTarget,
 )
+from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import State
+from genset.router.backends.credentials import Credentials
+from genset.router.backends.demand import Demands
+from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import COLD, Answer, Candidate, Decision, Interrupt, Try, Wait
 from genset.router.machine.machine import RequestMachine
+from testbed.router_config import made
 
 HOLD, BRIDGE = "Hold", "Bridge"
 
 
 def house(name: str = "house", pods: int = 0, wakes: bool = True) -> Backend:
     dns = DnsEndpoints(host=f"{name}.test", port=80)
-    target = LocalTarget(dns=dns, wakes=name if wakes else None)
+    target = made(LocalTarget, dns=dns, wakes=name if wakes else None)
     backend = Backend(
-        BackendConfig(name=name, kind="local", model="m", local=target), Credentials({}, "nowhere"), lambda: 0.5
+        made(BackendConfig, name=name, kind="local", model="m", local=target), Credentials({}, "nowhere"), lambda: 0.5
     )
     if pods:
         arrive(backend, 0.0, pods)
@@ -45,7 +47,7 @@ def arrive(backend: Backend, now: float, pods: int = 1) -> None:
 
 def cloud(name: str = "cloud", broken: bool = False) -> Backend:
     target = UrlTarget(base_url="http://cloud.test/v1", provider="openAICompatible")
-    config = BackendConfig(name=name, kind="cloud", model="m", url=target)
+    config = made(BackendConfig, name=name, kind="cloud", model="m", url=target)
     backend = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
     for _ in range(3 if broken else 0):
         backend.breaker.failure(0.0, 0.0)
@@ -67,12 +69,12 @@ def machine(
     ]
     return RequestMachine(
         candidates,
-        FailoverConfig(max_attempts=attempts),
+        made(FailoverConfig, max_attempts=attempts),
         deadline,
         stream=stream,
         input_tokens=10,
         random=lambda: 0.5,
-        cold_start=ColdStartConfig(mode=mode, seconds=seconds),
+        cold_start=made(ColdStartConfig, mode=mode, seconds=seconds),
     )
 
 
@@ -232,17 +234,14 @@ def test_a_lost_request_leaves_a_backend_with_other_endpoints_awake() -> None:
 def test_demand_is_told_by_deployment() -> None:
     demands = Demands()
     demand = demands.of("house")
-    assert demands.view(10.0, 4.0, ["house", "house"], {}) == {
-        "upSeconds": 6.0,
-        "deployments": {"house": {"lastRequestSeconds": None, "inFlight": 0, "waiting": 0}},
-    }
+    assert demands.report(10.0, 4.0, ["house", "house"], {}) == DemandReport(6.0, {"house": DeploymentDemand()})
     demand.entered(10.0)
     assert demands.of("house") is demand, "it outlives configurations"
-    told = demands.view(12.0, 4.0, [], {"house": 3})["deployments"]["house"]
-    assert told == {"lastRequestSeconds": 2.0, "inFlight": 1, "waiting": 3}, "still in work: told although not wanted"
+    told = demands.report(12.0, 4.0, [], {"house": 3}).deployments["house"]
+    assert told == DeploymentDemand(2.0, in_flight=1, waiting=3), "still in work: told although not wanted"
     demand.left(13.0)
-    assert demands.view(13.0, 4.0, [], {})["deployments"] == {}
-    assert demands.view(15.0, 4.0, ["house"], {})["deployments"]["house"]["lastRequestSeconds"] == 2.0
+    assert demands.report(13.0, 4.0, [], {}).deployments == {}
+    assert demands.report(15.0, 4.0, ["house"], {}).deployments["house"].last_request_seconds == 2.0
 
 
 def test_who_counts_as_asking() -> None:

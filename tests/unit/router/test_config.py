@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from genset import __version__
+from genset.contracts.router_config import RouterConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials, MissingCredential
-from genset.router.config import ConfigRejected, RouterConfig
 from genset.router.continuation import OFF, RULES
+from genset.router.errors import ConfigRejected
 from genset.router.http.callers import Proxies
 from genset.router.http.cors import Cors
 from genset.router.process.reload import FolderSource, Loaded, check
@@ -182,11 +183,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     # What does not fit together
     ("routes", [], "routes: Tuple should have at least 1 item"),
     ("routes.0.tiers", [[]], "routes[route].tiers[0]: Tuple should have at least 1 item"),
-    ("routes.0.tiers", [[{"backend": "nobody"}]], "routes[route]: backend nobody is unknown; add it, or correct the name"),
-    ("routes.0.tiers", [[{"backend": "far"}, {"backend": "far"}]], "routes[route]: tiers: far twice"),
+    ("routes.0.tiers", [[{"backend": "nobody", "weight": 1}]], "routes[route]: backend nobody is unknown; add it"),
+    ("routes.0.tiers", [[{"backend": "far", "weight": 1}, {"backend": "far", "weight": 0}]], "routes[route]: tiers: far twice"),
     ("routes", GOOD["routes"] * 2, "routes: route twice; each may stand there once"),
     ("backends.0.name", "far", "backends: far twice; each may stand there once"),
-    ("backends.0.local", {"dns": {"host": "h", "port": 1}}, "backends[house]: needs exactly one of local, url"),
+    ("backends.0.local", {"dns": {"host": "h", "port": 1}, "healthPath": "/"}, "backends[house]: needs exactly one of"),
     ("backends.0.url", None, "backends[house]: needs exactly one of local, url"),
     ("backends.2.kind", "cloud", "backends[pods]: kind cloud needs url"),
     ("backends.0.url.forwardHeaders", ["Trace"], "backends[house]: url.forwardHeaders needs kind cloud"),
@@ -249,7 +250,9 @@ VALUES = st.one_of(
 @given(st.sampled_from(places(GOOD)), VALUES)
 def test_whatever_stands_there_is_taken_or_refused(place: str, value: Any) -> None:
     try:
-        config_of = RouterConfig.model_validate_json(json.dumps(changed(place, value)))
+        config_of = RouterConfig.from_json(
+            json.dumps(changed(place, value)).encode(), providers=PROVIDERS, continuations=(*RULES, OFF)
+        )
     except ValidationError:
         return
     try:

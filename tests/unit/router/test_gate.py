@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.router.config import LimitsConfig
+from genset.contracts.router_config import LimitsConfig
 from genset.router.routing.gate import BEGUN_AT_ONCE, Gate
+from testbed.router_config import made
 
 
 class World:
@@ -22,7 +23,7 @@ class World:
         self.limits(max_in_flight, max_queued, queue_seconds)
 
     def limits(self, max_in_flight: int, max_queued: int, queue_seconds: float = 30.0) -> None:
-        limits = LimitsConfig(max_in_flight=max_in_flight, max_queued=max_queued, queue_seconds=queue_seconds)
+        limits = made(LimitsConfig, max_in_flight=max_in_flight, max_queued=max_queued, queue_seconds=queue_seconds)
         self.gate.set_limits(limits)
 
     def enter(self, waiter: int, now: float = 0.0) -> bool:
@@ -82,7 +83,7 @@ class Crowd:
         self.begun: list[str] = []
         self.evicted: list[str] = []
         self.gate: Gate[str] = Gate(self.begun.append, lambda call: None, self._evict)
-        self.gate.set_limits(LimitsConfig(max_in_flight=1, max_queued=max_queued))
+        self.gate.set_limits(made(LimitsConfig, max_in_flight=1, max_queued=max_queued))
 
     def _evict(self, waiter: str) -> None:
         self.evicted.append(waiter)
@@ -140,7 +141,7 @@ def test_one_client_alone_gets_everything() -> None:
 
 def test_waiters_of_every_client_become_overdue() -> None:
     gate: Gate[str] = Gate(lambda waiter: None, lambda call: None)
-    gate.set_limits(LimitsConfig(max_in_flight=1, max_queued=9, queue_seconds=10))
+    gate.set_limits(made(LimitsConfig, max_in_flight=1, max_queued=9, queue_seconds=10))
     for at, waiter in enumerate(["a0", "a1", "b1", "a2"]):
         gate.enter(waiter, at, waiter[0])
     assert gate.overdue(10.5) == [] and gate.overdue(12.0) == ["a1", "b1"] and len(gate.overdue(13.0)) == 3
@@ -152,7 +153,7 @@ class Places:
     def __init__(self, most: int) -> None:
         self.begun: list[str] = []
         self.gate: Gate[str] = Gate(self.begun.append, lambda call: None)
-        self.gate.set_limits(LimitsConfig(max_in_flight=most, max_queued=1000))
+        self.gate.set_limits(made(LimitsConfig, max_in_flight=most, max_queued=1000))
 
     def fill(self, origin: str, count: int) -> int:
         """How many of a client's requests are in work when it has sent so many."""
@@ -188,7 +189,7 @@ def test_a_client_over_its_share_waits_behind_whoever_is_within() -> None:
 
 def test_without_a_line_a_client_over_its_share_is_refused_at_once() -> None:
     gate: Gate[str] = Gate(lambda waiter: None, lambda call: None)
-    gate.set_limits(LimitsConfig(max_in_flight=20, max_queued=0))
+    gate.set_limits(made(LimitsConfig, max_in_flight=20, max_queued=0))
     assert [gate.enter(f"a{number}", 0.0, "a") for number in range(19)].count(True) == 17
     assert gate.enter("b", 0.0, "b") and gate.queued == 0
 
@@ -200,12 +201,13 @@ STEPS = st.tuples(st.sampled_from(["enter", "answer", "give up", "limit", "turn"
 def test_whoever_was_taken_begins_in_order_and_nobody_is_forgotten(steps: list[tuple[str, int]]) -> None:
     world = World(max_in_flight=100, max_queued=300)
     gate, begun = world.gate, world.begun
+    most = 100
     number = answered = before_turn = 0
     taken: list[int] = []  # neither refused nor given up
     for step, count in steps:
         if step == "enter":
             for _ in range(count):
-                full = gate.in_flight + gate.queued >= gate.limits.max_in_flight + gate.limits.max_queued
+                full = gate.in_flight + gate.queued >= most + 300
                 number += 1
                 if world.enter(number):
                     taken.append(number)
@@ -219,7 +221,8 @@ def test_whoever_was_taken_begins_in_order_and_nobody_is_forgotten(steps: list[t
             for _ in range(min(count, gate.queued)):
                 gate.leave(taken.pop())
         elif step == "limit":
-            world.limits(count, 300)
+            most = count
+            world.limits(most, 300)
         else:
             before_turn = len(begun)
             world.turn()
@@ -227,4 +230,4 @@ def test_whoever_was_taken_begins_in_order_and_nobody_is_forgotten(steps: list[t
         assert gate.in_flight == len(begun) - answered
         assert gate.queued == len(taken) - len(begun)
         assert len(begun) - before_turn <= BEGUN_AT_ONCE
-        assert world.soon or not gate.queued or gate.in_flight >= gate.limits.max_in_flight, "waits for ever"
+        assert world.soon or not gate.queued or gate.in_flight >= most, "waits for ever"

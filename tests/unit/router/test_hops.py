@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genset.contracts.router_config import RouterConfig
 from genset.router.backends.outcomes import Mark, Next, Outcome
-from genset.router.config import ConfigRejected, RouterConfig
+from genset.router.errors import ConfigRejected
 from genset.router.machine.classify import classify
 from genset.router.process.reload import check
 from genset.router.routing.hops import MOST_BYTES, header_for, new_site, refusal, site_of

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genset.contracts.router_config import BackendConfig, UrlTarget
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.latency import EVERY, VALUES, Recent
-from genset.router.config import BackendConfig, UrlTarget
+from testbed.router_config import made
 
 
 def backend(kind: str, seen: Sequence[float] = ()) -> Backend:
     target = UrlTarget(base_url="http://b.test/v1", provider="openAICompatible")
-    config = BackendConfig.model_validate({"name": "b", "kind": kind, "model": "m", "url": target})
+    config = made(BackendConfig, name="b", kind=kind, model="m", url=target)
     one = Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
     for seconds in seen:
         one.deadlines.first_tokens.add(seconds)

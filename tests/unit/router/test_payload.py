@@ -7,11 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
+from genset.contracts.router_config import BackendConfig, UrlTarget
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
-from genset.router.config import BackendConfig, UrlTarget
 from genset.router.dialects.openai.api import Api
 from genset.router.exchange.payload import body_for, head_for
+from testbed.router_config import made
 
 ASKED = {"model": "small", "messages": [{"role": "user", "content": "größe}"}]}
 
@@ -20,7 +21,7 @@ def backend(
     model: str = "small", provider: str = "openAICompatible", base_url: str = "http://127.0.0.1:9/v1"
 ) -> Backend:
     target = UrlTarget(base_url=base_url, provider=provider)
-    config = BackendConfig(name="house", kind="local", model=model, url=target)
+    config = made(BackendConfig, name="house", kind="local", model=model, url=target)
     return Backend(config, Credentials({}, "nowhere"), lambda: 0.5)
 
 

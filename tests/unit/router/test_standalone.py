@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from genset.cli import main
-from genset.router.config import ConfigRejected
+from genset.router.errors import ConfigRejected
 from genset.router.process.reload import Loaded
 from genset.standalone import FilesSource, parse_endpoints
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from genset.contracts.router_config import RouterConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
-from genset.router.config import RouterConfig
 from genset.router.errors import VOCABULARY, ErrorAnswer
 from genset.router.routing.table import Plan, Table, answer_tokens, estimate_tokens
+from testbed.router_config import complete
 
 
 def table(routes: list[dict[str, Any]], **contexts: int) -> Table:
@@ -21,9 +22,8 @@ def table(routes: list[dict[str, Any]], **contexts: int) -> Table:
         {"name": name, "kind": "cloud", "model": "m", "url": url, "contextTokens": contexts.get(name)}
         for name in sorted(names)
     ]
-    config = RouterConfig.model_validate(
-        {"version": 1, "policy": {"namespace": "n", "name": "p"}, "backends": backends, "routes": routes}
-    )
+    policy = {"namespace": "n", "name": "p"}
+    config = RouterConfig.model_validate(complete({"policy": policy, "backends": backends, "routes": routes}))
     made = {b.name: Backend(b, Credentials({}, ""), random.random) for b in config.backends}
     return Table(config, made, "hash")
 

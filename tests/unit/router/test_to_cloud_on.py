@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from genset.api.routepolicy import TO_CLOUD_ON as OF_THE_API
-from genset.api.routepolicy import ToCloudOn
+from genset.api.routepolicy import TO_CLOUD_ON, ToCloudOn
+from genset.contracts import router_config as contract
+from genset.contracts.router_config import (
+    FailoverConfig,
+    PolicyRef,
+    RouteConfig,
+    RouterConfig,
+    WeightedBackend,
+)
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause
 from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.config import TO_CLOUD_ON, FailoverConfig, PolicyRef, RouteConfig, RouterConfig, WeightedBackend
 from genset.router.machine.decisions import Answer, Try
 from genset.router.routing.table import Plan, Table
+from testbed.router_config import made
 from tests.support.router.machines import cloud, house, machine
 
 _ALL = {word.value for word in ToCloudOn}
@@ -114,8 +123,8 @@ def test_between_clouds_nothing_is_barred() -> None:
     assert isinstance(decision, Try) and decision.candidate.backend.name == "two"
 
 
-def test_both_defaults_are_one() -> None:
-    assert TO_CLOUD_ON == OF_THE_API and set(TO_CLOUD_ON) < _ALL
+def test_a_policy_has_the_words_of_the_configuration() -> None:
+    assert set(TO_CLOUD_ON) < _ALL == set(get_args(contract.ToCloudOn))
 
 
 @pytest.mark.parametrize(
@@ -123,12 +132,13 @@ def test_both_defaults_are_one() -> None:
 )
 def test_what_is_too_long_for_the_house(words: tuple[str, ...] | None, goes: bool) -> None:
     backends = {"house": house(context=1000), "cloud": cloud(context=100_000)}
-    failover = FailoverConfig() if words is None else FailoverConfig(to_cloud_on=words)
-    tiers = ((WeightedBackend(backend="house"),), (WeightedBackend(backend="cloud"),))
-    config = RouterConfig(
-        policy=PolicyRef(namespace="n", name="p"),
+    failover = made(FailoverConfig) if words is None else made(FailoverConfig, to_cloud_on=words)
+    tiers = ((made(WeightedBackend, backend="house"),), (made(WeightedBackend, backend="cloud"),))
+    config = made(
+        RouterConfig,
+        policy=made(PolicyRef, namespace="n", name="p"),
         backends=tuple(backend.config for backend in backends.values()),
-        routes=(RouteConfig(name="r", tiers=tiers, failover=failover),),
+        routes=(made(RouteConfig, name="r", tiers=tiers, failover=failover),),
     )
     plan = Table(config, backends, "hash").plan("any", 5000, 0, {}, lambda: 0.5)
     if goes:

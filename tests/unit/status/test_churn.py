@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
+from genset.contracts.puller import DownloadProgress
 from genset.status.model_deployment import evaluate
-from genset.status.observed import CompletionProbe, ModelDeploymentObserved, WeightsProgress, template_key
+from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
 
 NOW = "2026-11-21T10:00:00Z"
 TOTAL = 5_200_000_000
@@ -113,7 +114,7 @@ def test_a_download_writes_the_status_twenty_times_and_not_each_second() -> None
     running = pod(weights={"state": {"running": {}}})
     written, status = 0, None
     for second in range(1000):
-        progress = WeightsProgress("downloading", bytes=TOTAL * second // 1000, total_bytes=TOTAL, revision="abc")
+        progress = DownloadProgress("downloading", received=TOTAL * second // 1000, total_bytes=TOTAL, revision="abc")
         seen = ModelDeploymentObserved(deployment=deployment(), pods=(running,), weights={"house-a": progress})
         new = evaluate(resource(status), seen, NOW)
         written += new != status
@@ -124,7 +125,7 @@ def test_a_download_writes_the_status_twenty_times_and_not_each_second() -> None
 @given(st.integers(0, TOTAL * 2), st.integers(0, TOTAL))
 def test_progress_is_never_more_than_there_is(got: int, total: int) -> None:
     running = pod(weights={"state": {"running": {}}})
-    progress = WeightsProgress("downloading", bytes=got, total_bytes=total)
+    progress = DownloadProgress("downloading", received=got, total_bytes=total)
     weights = status_of(running, weights={"house-a": progress}).weights
     assert weights is not None
     assert 0 <= weights.percent <= 100 and weights.percent % 5 == 0
@@ -134,7 +135,7 @@ def test_progress_is_never_more_than_there_is(got: int, total: int) -> None:
 
 def test_progress_that_is_not_heard_for_a_moment_stays() -> None:
     running = pod(weights={"state": {"running": {}}})
-    heard = status_of(running, weights={"house-a": WeightsProgress("downloading", TOTAL // 2, TOTAL, "abc")})
+    heard = status_of(running, weights={"house-a": DownloadProgress("downloading", TOTAL // 2, TOTAL, "abc")})
     silent = evaluate(resource(heard), ModelDeploymentObserved(deployment=deployment(), pods=(running,)), NOW)
     assert silent.weights == heard.weights
 
@@ -202,16 +203,3 @@ def test_the_key_follows_the_template_and_the_external_server() -> None:
         return template_key(ModelDeployment.model_validate({"metadata": {"name": "d"}, "spec": spec}), None)
 
     assert desk("http://a") == desk("http://a") != desk("http://b")
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"nope", b"[]", b"{}", b'{"state": 1}', b"\xff", b'{"state": "done", "bytes": -1}']
-)
-def test_progress_reads_only_what_the_puller_writes(body: bytes) -> None:
-    parsed = WeightsProgress.from_json(body)
-    assert parsed is None or (parsed.state == "done" and parsed.bytes == 0)
-
-
-def test_progress_of_the_puller_itself() -> None:
-    body = b'{"state":"downloading","bytes":5,"totalBytes":10,"revision":"r","file":"f","reason":"","message":"m"}'
-    assert WeightsProgress.from_json(body) == WeightsProgress("downloading", 5, 10, "r", "f", "", "m")

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from genset.api.routepolicy import RoutePolicy
+from genset.contracts.router_admin import ConfigReport, OutageReport
 from genset.status import outages
-from genset.status.observed import RouterAck, RouterOutage
 from genset.status.outline import Outline, Target
 from tests.crds import cases
 
 NOW = "2026-11-21T10:00:00Z"
 SINCE = "2026-11-21T09:58:00Z"
 KNOWN = {"scope": "Cloud", "reason": "EgressDown", "message": "as it was told", "since": SINCE}
-CLOUD = RouterOutage("Cloud", since="2026-11-21T09:59:00Z", detail="g: refused")
-HOUSE = RouterOutage("House", since=SINCE)
-KEY = RouterOutage("Backend", since=SINCE, detail="answered 401", backend="frontier", cause="auth")
+CLOUD = OutageReport("Cloud", since="2026-11-21T09:59:00Z", detail="g: refused")
+HOUSE = OutageReport("House", since=SINCE)
+KEY = OutageReport("Backend", since=SINCE, detail="answered 401", backend="frontier", cause="auth")
 
 
 def stored(*known: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -27,15 +27,15 @@ def stored(*known: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return {**document, "status": {"outages": list(known), "conditions": [{"of": "a later version"}]}}
 
 
-def told(live: dict[str, Any], *routers: RouterAck | None) -> list[str]:
+def told(live: dict[str, Any], *routers: ConfigReport | None) -> list[str]:
     """Reason, since and message of each outage."""
     heard = {f"router-{number}": ack for number, ack in enumerate(routers)}
     found = outages.evaluate(Outline.of_refused(live), heard, {}, NOW)
     return [f"{item.reason} {item.since} {item.message}" for item in found]
 
 
-def says(*seen: RouterOutage, unknown: tuple[str, ...] = ()) -> RouterAck:
-    return RouterAck("hash", outages=seen, unknown=frozenset(unknown))
+def says(*seen: OutageReport, unknown: tuple[str, ...] = ()) -> ConfigReport:
+    return ConfigReport("hash", outages=seen, unknown=frozenset(unknown))
 
 
 def test_a_policy_reads_the_same_whether_it_is_refused_or_not() -> None:

@@ -8,15 +8,16 @@ import logging
 import pytest
 
 from genset.api.modeldeployment import Reason
-from genset.weights.failure import WeightsFailure, size_text, termination_message, unreachable
+from genset.contracts.puller import LastWords
+from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import without_secrets
 from genset.weights.progress import Progress
-from genset.weights.retry import Attempts, Retry, Transient, retry_after
+from genset.weights.retry import Attempts, Retry, Transient
 
 
 @pytest.mark.parametrize("message", ["short", "x" * 10_000, "ü" * 10_000, '"\n' * 10_000, "漢" * 5_000, "\0" * 5000])
 def test_last_words_fit_and_are_json(message: str) -> None:
-    text = termination_message("DiskFull", message)
+    text = LastWords("DiskFull", message).to_json()
     assert len(text.encode()) <= 4096
     said = json.loads(text)
     assert said["reason"] == "DiskFull"
@@ -42,22 +43,6 @@ def test_sizes(count: int, text: str) -> None:
 )
 def test_urls_without_secrets(url: str, shown: str) -> None:
     assert without_secrets(url) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("120", 120.0),
-        ("-1", None),
-        ("soon", None),
-        ("Thu, 01 Jan 1970 00:20:00 GMT", 200.0),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
-    ],
-)
-def test_retry_after(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value, now=1000.0) == seconds
 
 
 class FakeClock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
+from genset.contracts.router_config import BackendConfig
 from genset.router.backends.breaker import Breaker, Cause, State, Verdict
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.deadlines import Deadlines
@@ -25,7 +26,6 @@ from genset.router.backends.standing import Standing
 from genset.router.backends.suspicion import SPEAKS_SECONDS, Refusals, Witness
 from genset.router.backends.target import Target
 from genset.router.backends.use import Asked, Uses
-from genset.router.config import BackendConfig
 
 #: What a failed request of the router's own proves, by its row's mark.
 CAUSES: Final = {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from genset.router.config import UrlTarget, credentials_hash
+from genset.contracts.router_config import UrlTarget, credentials_hash
 
 FILE_BYTES: Final = 1024 * 1024  # a Secret cannot hold more
 

@@ -7,7 +7,8 @@ reports; it never decides that a deployment should rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+
+from genset.contracts.router_admin import DemandReport, DeploymentDemand
 
 
 class Demand:
@@ -46,21 +47,19 @@ class Demands:
             found = self._demands[deployment] = Demand()
         return found
 
-    def view(self, now: float, began: float, wakeable: Iterable[str], waiting: Mapping[str, int]) -> dict[str, Any]:
+    def report(self, now: float, began: float, wakeable: Iterable[str], waiting: Mapping[str, int]) -> DemandReport:
         """`began`: when this process did, before which it knows nothing. `wakeable`: by the configuration in force.
 
         A deployment that is no longer in it is told of for as long as a request runs there.
         """
         wanted = set(wakeable)
-        return {
-            "upSeconds": round(now - began, 3),
-            "deployments": {
-                name: {
-                    "lastRequestSeconds": None if demand.last is None else round(max(0.0, now - demand.last), 3),
-                    "inFlight": demand.in_flight,
-                    "waiting": waiting.get(name, 0),
-                }
-                for name, demand in sorted(self._demands.items())
-                if name in wanted or demand.in_flight
-            },
+        deployments = {
+            name: DeploymentDemand(
+                None if demand.last is None else round(max(0.0, now - demand.last), 3),
+                demand.in_flight,
+                waiting.get(name, 0),
+            )
+            for name, demand in sorted(self._demands.items())
+            if name in wanted or demand.in_flight
         }
+        return DemandReport(round(now - began, 3), deployments)

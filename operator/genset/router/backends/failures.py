@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final, final
 
 from genset.router.backends.forwarded import REQUEST_ID_HEADERS
@@ -137,11 +136,6 @@ def masked(failure: Failure, mask: Mask) -> Failure:
     if detail == failure.detail and words == failure.words and body == failure.body:
         return failure
     return replace(failure, detail=detail, words=words, body=body)
-
-
-def rfc3339(wall: float) -> str:
-    """The time of day, as people and Kubernetes write it."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def upstream_request_id(headers: Mapping[bytes, bytes]) -> bytes:

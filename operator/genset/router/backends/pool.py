@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, final
 
+from genset.contracts.router_config import BalancingConfig
 from genset.router.backends.balance import STRATEGIES
 from genset.router.backends.breaker import Breaker, State
 from genset.router.backends.demand import Demand
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.histograms import BackendNumbers
 from genset.router.backends.line import Line
-from genset.router.config import BalancingConfig
 
 _CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
 

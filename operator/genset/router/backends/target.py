@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple, final
 from urllib.parse import urlsplit
 
+from genset.contracts.router_config import BackendConfig
 from genset.router.backends.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.backends.forwarded import HOUSE_REQUEST_HEADERS, REQUEST_HEADERS
-from genset.router.config import BackendConfig
 from genset.router.providers import PROVIDERS, Provider
 
 #: Time for one SYN that is lost, and sent again after 1 s (RFC 6298, 2.1). A server drops those that come while its

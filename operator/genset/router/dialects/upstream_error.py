@@ -7,13 +7,13 @@ Pure. The only reader of errors: under a status, inside a 200 (`in_band`) and in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from genset.router.dialects.error_words import ENTRIES, place_of, words_in
 from genset.router.dialects.openai.events import BYTE_ORDER_MARK
 from genset.router.dialects.plain_text import plain_text
 from genset.router.dialects.tolerant import loads
+from genset.times import retry_after, wait
 
 MESSAGE_BYTES: Final = 2048  # of an upstream's message that are looked at
 
@@ -129,24 +129,10 @@ def status_in(found: dict[str, Any]) -> int:
 
 
 def parse_retry_after(headers: dict[bytes, bytes], wall: float) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after` (a number or an HTTP date); None where there is no sense in it."""
+    """Seconds from `retry-after-ms` or `retry-after`; None where there is no sense in it."""
     if raw := headers.get(b"retry-after-ms"):
         try:
-            return _bounded(float(raw) / 1000)
+            return wait(float(raw) / 1000)
         except ValueError:
             pass
-    raw = headers.get(b"retry-after", b"")
-    if not raw:
-        return None
-    try:
-        return _bounded(float(raw))
-    except ValueError:
-        pass
-    try:
-        return _bounded(parsedate_to_datetime(raw.decode("latin-1")).timestamp() - wall)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _bounded(seconds: float) -> float | None:
-    return min(max(seconds, 0.0), 86_400.0) if seconds == seconds else None  # NaN is not equal to itself
+    return retry_after(headers.get(b"retry-after", b"").decode("latin-1"), wall)

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, final
 
+from genset.contracts.router_config import LimitsConfig
 from genset.router.backends.balance.prompt import beginning_of
 from genset.router.backends.mask import Mask
-from genset.router.config import LimitsConfig
 from genset.router.dialects.openai.api import PATHS, Api
 from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
 from genset.router.exchange.exchange import Exchange

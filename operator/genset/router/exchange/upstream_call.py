@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
-from genset.router.backends.failures import masked, rfc3339
+from genset.router.backends.failures import masked
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import ask
@@ -48,6 +48,7 @@ from genset.router.machine.final_error import story_of
 from genset.router.machine.machine import RequestMachine
 from genset.router.routing.hops import HOPS_HEADER, header_for
 from genset.router.shared import Shared
+from genset.times import rfc3339
 
 log = logging.getLogger(__name__)
 

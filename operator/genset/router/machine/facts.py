@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-from genset.router.config import ColdStartConfig, FailoverConfig
+from genset.contracts.router_config import ColdStartConfig, FailoverConfig
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.patience import Timeouts
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from genset.contracts.router_config import FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.config import FailoverConfig
 from genset.router.errors import ErrorKind
 from genset.router.machine.attempt import Attempt
 from genset.router.machine.trail import Step

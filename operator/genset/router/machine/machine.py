@@ -21,11 +21,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
+from genset.contracts.router_config import ColdStartConfig, FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import SHORT_RETRY_AFTER_SECONDS
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Next, Outcome, met
-from genset.router.config import ColdStartConfig, FailoverConfig
 from genset.router.errors import VOCABULARY
 from genset.router.machine.candidates import Candidates
 from genset.router.machine.decisions import Candidate, Decision, Phase, Try, Wait, may_follow
@@ -36,7 +36,6 @@ from genset.router.machine.testimony import Testimony
 from genset.router.machine.trail import Step
 
 PATIENCE_SHARE: Final = 0.5  # of a route's time, after which a backend should have begun whoever asks
-_BRIDGE: Final = ColdStartConfig()
 
 
 @final
@@ -58,8 +57,8 @@ class RequestMachine:
         stream: bool,
         input_tokens: int,
         random: Callable[[], float],
+        cold_start: ColdStartConfig,
         skipped: str = "",
-        cold_start: ColdStartConfig = _BRIDGE,
         origin: str = "",
         path: str = "",
         body: bytes = b"",

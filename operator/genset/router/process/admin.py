@@ -14,11 +14,12 @@ from typing import Any
 import httptools
 import orjson
 
+from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH
 from genset.router.http.callers import peer_of
 from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.origin import origin_of
 from genset.router.process.parts import Parts
-from genset.router.process.views import config_view, demand_view, shown_state
+from genset.router.process.views import config_report, demand_report, shown_state
 
 REQUEST_BYTES = 16 * 1024  # of a head, and of what waits unread
 SLICE_BYTES = 1024  # parsed at once: a few requests
@@ -29,6 +30,7 @@ METRICS_SECONDS = 1.0  # to render /metrics takes milliseconds, in which nobody'
 STATE_SECONDS = 0.1
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+_CONFIG, _DEMAND = CONFIG_PATH.encode(), DEMAND_PATH.encode()
 
 Asked = tuple[bytes, bytes, bool]  # method, path, whether the connection is kept
 
@@ -90,12 +92,12 @@ class AdminPort:
         if path == b"/-/ready":
             why_not = parts.why_not_ready()
             return 503 if why_not else 200, TEXT, (why_not or "ok").encode() + b"\n"
-        if path == b"/-/config":
-            return 200, JSON, parts.shared.configured.mask.hide(orjson.dumps(config_view(parts)))
+        if path == _CONFIG:
+            return 200, JSON, parts.shared.configured.mask.hide(config_report(parts).to_json())
         if path == b"/-/state":
             return 200, JSON, self.state.body()
-        if path == b"/-/demand":
-            return 200, JSON, orjson.dumps(demand_view(parts))
+        if path == _DEMAND:
+            return 200, JSON, demand_report(parts).to_json()
         if path == b"/metrics":
             return 200, TEXT, self.metrics.body()
         return 404, TEXT, b"unknown path\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from genset import __version__
-from genset.router.config import BackendConfig, RouteConfig, RouterConfig
+from genset.contracts.router_config import BackendConfig, RouteConfig, RouterConfig
 from genset.router.process.options import ServerOptions
 
 

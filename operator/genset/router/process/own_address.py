@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from genset import names
 from genset.addresses import is_service
-from genset.router.config import PolicyRef
+from genset.contracts.router_config import PolicyRef
 from genset.router.http.callers import plain
 
 _LOOPBACK_NAMES: Final = frozenset(("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"))

@@ -16,10 +16,13 @@ from typing import Any, Final, Protocol
 from pydantic import ValidationError
 
 from genset import __version__, names
+from genset.contracts.router_config import RouterConfig, config_hash
 from genset.router.backends.credentials import Credentials
-from genset.router.config import ConfigRejected, RouterConfig, config_hash
+from genset.router.continuation import OFF, RULES
+from genset.router.errors import ConfigRejected
 from genset.router.process.advice import describe
 from genset.router.process.own_address import is_own
+from genset.router.providers import PROVIDERS
 
 POLL_SECONDS = 0.2
 _UNKNOWN: Final = f"this router, version {__version__}, does not know it; a newer operator needs routers of its release"
@@ -60,7 +63,7 @@ class FolderSource:
         except OSError as problem:
             raise ConfigRejected(f"{self._file}: {problem.strerror}; write the configuration there") from problem
         try:
-            config = RouterConfig.model_validate_json(text, by_alias=True, by_name=False)
+            config = RouterConfig.from_json(text, providers=PROVIDERS, continuations=(*RULES, OFF))
         except ValidationError as problem:
             told = describe(problem, RouterConfig, _parsed(text), unknown=_UNKNOWN)
             raise ConfigRejected(f"{self._file}: {told}") from problem

@@ -14,11 +14,9 @@ from typing import Final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import MissingCredential
-from genset.router.backends.failures import rfc3339
 from genset.router.backends.mask import Mask, secrets_of
 from genset.router.clock import Clock
-from genset.router.config import ConfigRejected
-from genset.router.errors import error
+from genset.router.errors import ConfigRejected, error
 from genset.router.exchange.reception import Reception
 from genset.router.http.accept import Acceptor
 from genset.router.http.callers import Proxies
@@ -43,6 +41,7 @@ from genset.router.telemetry.observer import Telemetry
 from genset.router.telemetry.wanted import Traces
 from genset.router.watch.endpoint_watch import Watcher
 from genset.router.watch.outage_watch import OutageWatch
+from genset.times import rfc3339
 
 log = logging.getLogger(__name__)
 

@@ -49,7 +49,7 @@ def _sweep(parts: Parts) -> None:
             _abandon(parts, exchange)
     parts.outages.sweep(parts.shared.connector)
     for exchange in parts.reception.gate.overdue(now):
-        wait = parts.reception.gate.limits.queue_seconds
+        wait = parts.reception.gate.queue_seconds
         exchange.give_up(
             error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=FULL_SECONDS)
         )

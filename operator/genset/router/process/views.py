@@ -8,36 +8,36 @@ from typing import Any
 
 import orjson
 
+from genset.contracts.router_admin import ConfigReport, DemandReport
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Breaker
 from genset.router.process.parts import Parts
 
 
-def config_view(parts: Parts) -> dict[str, Any]:
+def config_report(parts: Parts) -> ConfigReport:
     """What the operator compares with the configuration that it wrote, and what it tells of outages."""
     table = parts.reception.table
     policy = table.config.policy if table else None
-    return {
-        "hash": table.hash if table else "",
-        "credentialsHash": parts.credentials_hash,
-        "generation": policy.generation if policy else 0,
-        "namespace": policy.namespace if policy else "",
-        "name": policy.name if policy else "",
-        "site": parts.shared.configured.site.decode(),
-        "loadedAt": parts.loaded_at,
-        "error": parts.reception.problem,
-        "outages": parts.outages.view(),
-        "unknown": parts.outages.unknown(),
-    }
+    return ConfigReport(
+        hash=table.hash if table else "",
+        credentials_hash=parts.credentials_hash,
+        generation=policy.generation if policy else 0,
+        namespace=policy.namespace if policy else "",
+        name=policy.name if policy else "",
+        site=parts.shared.configured.site.decode(),
+        loaded_at=parts.loaded_at,
+        error=parts.reception.problem,
+        outages=tuple(parts.outages.down()),
+        unknown=frozenset(parts.outages.unknown()),
+    )
 
 
-def demand_view(parts: Parts) -> dict[str, Any]:
+def demand_report(parts: Parts) -> DemandReport:
     """Who asks for deployments that can rest. Read every second: small, and cheap while nobody waits."""
-    backends = _backends(parts)
     awaited = [exchange.machine.cold for exchange in parts.reception.exchanges if exchange.waits_for_waking]
     waiting = Counter(backend.wakes for backend in awaited if backend is not None and backend.wakes is not None)
-    wakeable = [backend.wakes for backend in backends if backend.wakes]
-    return parts.demands.view(parts.shared.now(), parts.began, wakeable, waiting)
+    wakeable = [backend.wakes for backend in _backends(parts) if backend.wakes]
+    return parts.demands.report(parts.shared.now(), parts.began, wakeable, waiting)
 
 
 def shown_state(parts: Parts) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def state_view(parts: Parts) -> dict[str, Any]:
         "inFlight": parts.reception.gate.in_flight,
         "queued": parts.reception.gate.queued,
         "connections": len(parts.shared.connections),
-        "outages": parts.outages.view(),
+        "outages": [outage.to_document() for outage in parts.outages.down()],
         "accessLog": parts.telemetry.journal.view(),
         "backends": {backend.name: _backend_view(backend, now) for backend in backends},
     }

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from genset.contracts.router_config import LimitsConfig
 from genset.router.backends.lines import Lines
-from genset.router.config import LimitsConfig
 from genset.router.errors import FULL_SECONDS, error
 from genset.router.routing.shares import ALPHA, Shares
 
@@ -55,8 +55,9 @@ class Gate(Generic[W]):
         self._begin = begin
         self._soon = soon
         self._evict = evict
-        self.limits = LimitsConfig()
-        self._places = Shares(self.limits.max_in_flight)
+        self.queue_seconds = 0.0
+        self._max_queued = 0
+        self._places = Shares(0)  # shut until there are limits
         self._waiting: Lines[W] = Lines()
         self._may_begin = BEGUN_AT_ONCE
         self._turn_asked = False
@@ -75,7 +76,7 @@ class Gate(Generic[W]):
             self._start(waiter)
             return True
         begin_soon = 0 if self._may_begin else max(0, self._places.most - self._places.taken)
-        if len(self._waiting) >= self.limits.max_queued + begin_soon and not self._make_room(origin):
+        if len(self._waiting) >= self._max_queued + begin_soon and not self._make_room(origin):
             return False
         self._waiting.add(waiter, origin, now)
         self._admit()
@@ -96,14 +97,15 @@ class Gate(Generic[W]):
         late: list[W] = []
         for line in self._waiting.since():
             for waiter, since in line:
-                if now - since < self.limits.queue_seconds:
+                if now - since < self.queue_seconds:
                     break
                 late.append(waiter)
         return late
 
     def set_limits(self, limits: LimitsConfig) -> None:
         """New limits; a higher one lets waiters in."""
-        self.limits = limits
+        self.queue_seconds = limits.queue_seconds
+        self._max_queued = limits.max_queued
         self._places.resize(limits.max_in_flight)
         self._admit()
 

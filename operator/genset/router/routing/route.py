@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from genset.contracts.router_config import ColdStartConfig, FailoverConfig, MatchConfig, RouteConfig
 from genset.router.backends.backend import Backend
-from genset.router.config import ColdStartConfig, FailoverConfig, MatchConfig, RouteConfig
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.trail import Step, evidence
 

@@ -11,8 +11,8 @@ from typing import Any, Final, final
 
 import orjson
 
+from genset.contracts.router_config import RouterConfig
 from genset.router.backends.backend import Backend
-from genset.router.config import RouterConfig
 from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
 from genset.router.machine.answer_room import SMALL_ANSWER_TOKENS, limit_of
 from genset.router.machine.decisions import Candidate

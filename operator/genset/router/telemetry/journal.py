@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from genset.router.config import RouterConfig
+from genset.contracts.router_config import RouterConfig
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.record import Record
 from genset.router.http.callers import Proxies

@@ -32,8 +32,8 @@ from opentelemetry.trace import (
 )
 
 from genset import __version__
+from genset.contracts.router_config import PolicyRef, TelemetryConfig
 from genset.router.backends.mask import Mask
-from genset.router.config import PolicyRef, TelemetryConfig
 from genset.router.exchange.record import Record
 from genset.router.http.trace_context import TRACEPARENT, TRACESTATE
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from genset.router.config import ConfigRejected, PolicyRef, RouterConfig, TelemetryConfig
+from genset.contracts.router_config import PolicyRef, RouterConfig, TelemetryConfig
+from genset.router.errors import ConfigRejected
 
 if TYPE_CHECKING:
     from types import ModuleType

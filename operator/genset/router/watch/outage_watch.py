@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from genset.contracts.router_admin import OutageReport
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause
 from genset.router.backends.outage import CloudSwitch, HouseSwitch, Scope, Switch
 from genset.router.backends.suspicion import Refusal
 from genset.router.http.connect import ConnectFailed, Connector
+from genset.times import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -88,24 +88,14 @@ class OutageWatch:
 
     # What it tells
 
-    def view(self) -> list[dict[str, Any]]:
-        """What is down, worst first: sides, then backends that refuse us, by name. `since` is RFC 3339."""
-        sides = [
-            {"scope": switch.scope, "since": self._since(switch.opened_at), "detail": switch.detail}
-            for switch in (self.cloud, self.house)
-            if switch.down
-        ]
-        refused = [
-            {
-                "scope": Scope.BACKEND,
-                "backend": backend.name,
-                "cause": refusal.cause,
-                "since": self._since(refusal.since),
-                "detail": refusal.detail,
-            }
-            for backend, refusal in self._refused()
-        ]
-        return sides + refused
+    def down(self) -> Iterator[OutageReport]:
+        """What is down, worst first: sides, then backends that refuse us, by name."""
+        for switch in (self.cloud, self.house):
+            if switch.down:
+                yield OutageReport(switch.scope, self._since(switch.opened_at), switch.detail)
+        for backend, refusal in self._refused():
+            since = self._since(refusal.since)
+            yield OutageReport(Scope.BACKEND, since, refusal.detail, backend.name, refusal.cause)
 
     def unknown(self) -> list[str]:
         """Sides of which this process cannot tell whether they are down: it has never seen them up."""
@@ -136,5 +126,4 @@ class OutageWatch:
                 yield backend, refusals[0]
 
     def _since(self, at: float) -> str:
-        moment = datetime.fromtimestamp(self._wall() - (self._now() - at), UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(self._wall() - (self._now() - at))

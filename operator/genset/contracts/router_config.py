@@ -1,9 +1,10 @@
-"""RouterConfig: the wire contract between whoever writes a configuration and the router that serves it.
+"""RouterConfig is the document that says everything a router serves: `router.json`.
 
-The operator (or `genset router -f`) builds it from a RoutePolicy, `desired.router_config` being the only builder; the
-router validates it and swaps its table. It holds no secret: credentials are files, named here, in a folder of their
-own.
-Pure: both sides import this module.
+The operator, or `genset router -f`, builds it from a RoutePolicy; `desired.router_config` is the only builder. The router
+validates it and swaps its table. It holds no secret: credentials are files, named here, in a folder of their own.
+
+Nothing has a default here: those of a policy stand in `api`, and the builder writes them out. A field that may be absent
+is None then. How the document may change is decided in docs/adr/0012.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticKnownError
 
@@ -28,12 +29,10 @@ from genset.addresses import (
     is_proxy_url,
     origin_mistake,
 )
-from genset.router.continuation import OFF, RULES
-from genset.router.providers import PROVIDERS
 
-CONFIG_VERSION: Final = 1
+VERSION: Final = 1
 LONGEST_SECONDS: Final = 604_800  # of any time in a configuration: what no timer can be set to is no time
-ForwardedHeaders = Literal["Trace", "Idempotency", "Attribution"]  # as `evidence.REQUEST_HEADERS` has them
+ForwardedHeaders = Literal["Trace", "Idempotency", "Attribution"]  # groups of headers
 
 
 def _good(mistake: Callable[[str], str]) -> AfterValidator:
@@ -47,11 +46,12 @@ def _good(mistake: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _one_of(known: Collection[str]) -> AfterValidator:
-    """Refuses what a registry does not hold, in the words of a Literal."""
+def _known_to_reader(registry: str) -> AfterValidator:
+    """Refuses a name that the reading program has nothing for, in the words of a Literal. See `RouterConfig.from_json`."""
 
-    def check(value: str) -> str:
-        if value not in known:
+    def check(value: str, info: ValidationInfo) -> str:
+        known = (info.context or {}).get(registry)
+        if known is not None and value not in known:
             expected = ", ".join(f"'{name}'" for name in known)
             raise PydanticKnownError("literal_error", {"expected": expected})
         return value
@@ -97,7 +97,7 @@ class PolicyRef(_Model):
 
     namespace: str
     name: str
-    generation: int = Field(default=0, ge=0)
+    generation: int = Field(ge=0)
 
 
 class DnsEndpoints(_Model):
@@ -111,7 +111,7 @@ class LocalTarget(_Model):
     """A model of the house: many endpoints, plain HTTP, probed by the router."""
 
     dns: DnsEndpoints
-    health_path: HttpPath = "/health"
+    health_path: HttpPath
     wakes: str | None = Field(
         default=None,
         min_length=1,
@@ -127,7 +127,7 @@ class UrlTarget(_Model):
     """
 
     base_url: BaseUrl
-    provider: Annotated[str, _one_of(PROVIDERS)]
+    provider: Annotated[str, _known_to_reader("providers")]
     key_file: FileName | None = None
     ca_file: FileName | None = None
     proxy_url: ProxyUrl | None = None
@@ -151,11 +151,11 @@ class UrlTarget(_Model):
 class BalancingConfig(_Model):
     """How a backend's endpoints share requests. `max_in_flight_per_endpoint` None: no bound, and nothing waits."""
 
-    strategy: Literal["LeastInFlight", "PrefixAffinity"] = "LeastInFlight"
-    prefix_tokens: int = Field(default=256, ge=1)
+    strategy: Literal["LeastInFlight", "PrefixAffinity"]
+    prefix_tokens: int = Field(ge=1)
     max_in_flight_per_endpoint: int | None = Field(default=None, ge=1)
-    max_queued: int = Field(default=64, ge=0)
-    queue_seconds: Seconds = 5
+    max_queued: int = Field(ge=0)
+    queue_seconds: Seconds
 
 
 class BackendConfig(_Model):
@@ -165,8 +165,8 @@ class BackendConfig(_Model):
     kind: Literal["local", "cloud"]
     model: str = Field(min_length=1, description="Name put into the upstream request's model field.")
     context_tokens: int | None = Field(default=None, ge=1)
-    continuation: Annotated[str, _one_of((*RULES, OFF))] = "Anchor"
-    balancing: BalancingConfig = BalancingConfig()
+    continuation: Annotated[str, _known_to_reader("continuations")]
+    balancing: BalancingConfig
     local: LocalTarget | None = None
     url: UrlTarget | None = None
 
@@ -189,9 +189,9 @@ class HeaderMatchConfig(_Model):
 
 
 class MatchConfig(_Model):
-    models: tuple[ModelPattern, ...] = ()
+    models: tuple[ModelPattern, ...]
     max_input_tokens: int | None = Field(default=None, ge=1)
-    headers: tuple[HeaderMatchConfig, ...] = ()
+    headers: tuple[HeaderMatchConfig, ...]
 
     @model_validator(mode="after")
     def _headers_once(self) -> Self:
@@ -201,13 +201,10 @@ class MatchConfig(_Model):
 
 class WeightedBackend(_Model):
     backend: str
-    weight: int = Field(default=1, ge=0)
+    weight: int = Field(ge=0)
 
 
 ToCloudOn = Literal["Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong", "Unsupported"]
-#: Outcomes of the house that send a request on to a cloud unless a route says otherwise. TooLong is no outcome but a size:
-#: what the house cannot hold was never its to answer.
-TO_CLOUD_ON: Final[tuple[ToCloudOn, ...]] = ("Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong")
 
 
 class FailoverConfig(_Model):
@@ -215,27 +212,27 @@ class FailoverConfig(_Model):
 
     first_token_seconds: Seconds | None = None
     stall_seconds: Seconds | None = None
-    total_seconds: Seconds = 600
-    max_attempts: int = Field(default=4, ge=1)
-    continue_streams: bool = True
-    rebuild_answers: bool = True
-    to_cloud_on: tuple[ToCloudOn, ...] = TO_CLOUD_ON
+    total_seconds: Seconds
+    max_attempts: int = Field(ge=1)
+    continue_streams: bool
+    rebuild_answers: bool
+    to_cloud_on: tuple[ToCloudOn, ...]
 
 
 class ColdStartConfig(_Model):
     """What a request does while a backend is at rest. Seconds."""
 
-    mode: Literal["Hold", "Bridge"] = "Bridge"
-    seconds: Seconds = 300
+    mode: Literal["Hold", "Bridge"]
+    seconds: Seconds
 
 
 class RouteConfig(_Model):
     name: Label
-    match: MatchConfig = MatchConfig()
+    match: MatchConfig
     tiers: tuple[Annotated[tuple[WeightedBackend, ...], Field(min_length=1)], ...]
-    failover: FailoverConfig = FailoverConfig()
-    cold_start: ColdStartConfig = ColdStartConfig()
-    when_full: Literal["NextTier", "Wait"] = "NextTier"
+    failover: FailoverConfig
+    cold_start: ColdStartConfig
+    when_full: Literal["NextTier", "Wait"]
 
     @model_validator(mode="after")
     def _backends_once(self) -> Self:
@@ -247,21 +244,19 @@ class RouteConfig(_Model):
 class LimitsConfig(_Model):
     """Bytes, counts, seconds."""
 
-    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1)
-    max_in_flight: int = Field(default=2000, ge=1)
-    max_queued: int = Field(default=1000, ge=0)
-    queue_seconds: Seconds = 30
-    drain_seconds: float = Field(default=120, ge=0, le=LONGEST_SECONDS)
-    memory_bytes: int = Field(
-        default=256 * 1024 * 1024, ge=1, description="Of the pod: what bodies may take together is a share of it."
-    )
+    max_body_bytes: int = Field(ge=1)
+    max_in_flight: int = Field(ge=1)
+    max_queued: int = Field(ge=0)
+    queue_seconds: Seconds
+    drain_seconds: float = Field(ge=0, le=LONGEST_SECONDS)
+    memory_bytes: int = Field(ge=1, description="Of the pod: what bodies may take together is a share of it.")
 
 
 class TelemetryConfig(_Model):
     """Where spans go (the base URL of an OTLP/HTTP collector), and how many of those that no caller has decided on."""
 
     otlp_endpoint: Collector
-    sample_percent: float = Field(default=100, ge=0, le=100)
+    sample_percent: float = Field(ge=0, le=100)
 
 
 class CorsConfig(_Model):
@@ -285,7 +280,7 @@ class LogConfig(_Model):
 class RouterConfig(_Model):
     """Everything that a router serves."""
 
-    version: Literal[1] = CONFIG_VERSION
+    version: Literal[1]
     policy: PolicyRef
     site: str | None = Field(
         default=None,
@@ -295,7 +290,7 @@ class RouterConfig(_Model):
     )
     backends: tuple[BackendConfig, ...]
     routes: tuple[RouteConfig, ...] = Field(min_length=1)
-    limits: LimitsConfig = LimitsConfig()
+    limits: LimitsConfig
     telemetry: TelemetryConfig | None = None
     cors: CorsConfig | None = None
     trusted_proxies: tuple[Network, ...] | None = None
@@ -311,6 +306,13 @@ class RouterConfig(_Model):
                 if name not in known:
                     raise ValueError(f"routes[{route.name}]: backend {name} is unknown; add it, or correct the name")
         return self
+
+    @classmethod
+    def from_json(cls, text: bytes, *, providers: Collection[str], continuations: Collection[str]) -> Self:
+        """Reads a document strictly: what is unknown is refused, names of providers and rules of continuation, too, that
+        are not among those given. Raises ValidationError."""
+        known = {"providers": providers, "continuations": continuations}
+        return cls.model_validate_json(text, by_alias=True, by_name=False, context=known)
 
     def canonical_json(self) -> str:
         """Same content, same bytes: sorted keys, no white space, no nulls."""
@@ -331,7 +333,3 @@ def credentials_hash(files: Mapping[str, bytes]) -> str:
     for name in sorted(files):
         digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
     return digest.hexdigest()[:16]
-
-
-class ConfigRejected(ValueError):
-    """A configuration cannot be served. The message names file, field and remedy."""

@@ -1,7 +1,7 @@
-"""What the weights puller is asked for, as a pure value: the operator writes it into container arguments, the puller
-reads it back.
+"""What the weights puller is asked for and what it answers: arguments, progress, last words and exit codes.
 
-This module decides three things that operator and puller must agree on, so it imports nothing but the types:
+The operator writes the arguments of the init container, and the puller reads them; the puller tells how far it is and how
+it ended, and the operator reads that. Three things more are decided here, on which both must agree:
 
 1. **Identity.** `FetchSpec.hash` covers what identifies the bytes and nothing else. A mirror (`endpoint`), a token or
    a download URL may change without a new download, because the resolved content is checked by checksum anyway.
@@ -25,11 +25,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from enum import IntEnum
+from typing import Any
 
-from genset import names
-from genset.api.source import Source
+from genset.contracts.reading import count, parsed, text
 
 CREDENTIALS_DIR = "/etc/genset/weights"  # Secrets of the source, mounted into the puller only
 TOKEN_FILE = f"{CREDENTIALS_DIR}/token"  # access token of a hub
@@ -41,6 +42,14 @@ PROGRESS_PATH = "/-/progress"  # of the HTTP server at `listen`
 _SHARD = re.compile(r"-of-(\d{5})\.gguf$")
 _VERB = ("weights", "fetch")
 _HASH_LENGTH = 16  # hexadecimal digits in paths: 64 bits, for the few models of one volume
+_LAST_WORDS_BYTES = 4_096  # of a termination message that the kubelet keeps
+
+
+class ExitCode(IntEnum):
+    """How a puller fails. Wrong arguments are 2, as everywhere."""
+
+    RETRY = 1  # a later try may succeed: network, server, disk pressure
+    PERSON = 3  # the same try would fail again: a person must change something
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,12 @@ class Http:
     sha256: str
 
 
-# Flag of each field, in the order of the arguments. The command line is made from this table, too.
-_SOURCE_FLAGS: dict[type[HuggingFace] | type[Http], dict[str, str]] = {
+# Flag of each field, in the order of the arguments.
+SOURCE_FLAGS: dict[type[HuggingFace] | type[Http], dict[str, str]] = {
     HuggingFace: {"repo": "--repo", "revision": "--revision", "file": "--file", "endpoint": "--endpoint"},
     Http: {"url": "--url", "sha256": "--sha256"},
 }
-_COMMON_FLAGS = {
+COMMON_FLAGS = {
     "into": "--into",
     "listen": "--listen",
     "token_file": "--token-file",
@@ -74,7 +83,7 @@ _COMMON_FLAGS = {
     "ca_file": "--ca-file",
     "termination_log": "--termination-log",
 }
-_SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
+SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class FetchSpec:
     """One download: source, place, credentials (as paths of files) and how to report."""
 
     source: HuggingFace | Http
-    into: str = names.MODELS_DIR
+    into: str  # folder of the volume
     listen: str = ""  # HOST:PORT of the progress server; empty: none
     token_file: str = ""  # credentials: paths of files, see CREDENTIALS_DIR
     headers_file: str = ""
@@ -119,46 +128,36 @@ class FetchSpec:
         return f"{self.folder}/current/{model_file_names(self.shards)[0]}"
 
     def to_args(self) -> list[str]:
-        """Arguments of the `genset` command, without secrets. `from_args` reads them back."""
+        """Arguments of the `genset` command, without secrets."""
         args = list(_VERB)
-        for owner, flags in ((self.source, _SOURCE_FLAGS[type(self.source)]), (self, _COMMON_FLAGS)):
+        for owner, flags in ((self.source, SOURCE_FLAGS[type(self.source)]), (self, COMMON_FLAGS)):
             for name, flag in flags.items():
                 value = getattr(owner, name)
                 if value:
                     args += [flag, value]
-        return [*args, *(flag for name, flag in _SWITCHES.items() if getattr(self, name))]
+        return [*args, *(flag for name, flag in SWITCHES.items() if getattr(self, name))]
 
     @classmethod
-    def from_args(cls, args: Sequence[str]) -> FetchSpec:
-        """The inverse of `to_args`. Raises ValueError for arguments that it would not write."""
-        rest = list(args)
-        if tuple(rest[:2]) != _VERB:
-            raise ValueError(f"arguments must start with {' '.join(_VERB)}, not {' '.join(rest[:2])!r}")
-        del rest[:2]
-        switches = {}
-        for name, flag in reversed(_SWITCHES.items()):
-            switches[name] = rest[-1:] == [flag]
-            if switches[name]:
-                rest.pop()
-        if len(rest) % 2:
-            raise ValueError(f"flag {rest[-1]} has no value")
-        given = dict(zip(rest[::2], rest[1::2], strict=True))
-        common = {name: given.pop(flag) for name, flag in _COMMON_FLAGS.items() if flag in given}
-        source = source_from_flags(given)
-        return cls(source=source, exclusive=switches["exclusive"], settled=switches["settled"], **common)
+    def from_options(cls, options: Mapping[str, Any]) -> FetchSpec:
+        """What a command line says, by the names of the fields; None for a field of the source whose flag is not there.
+
+        Exactly one kind of source must be named, and completely. Raises ValueError.
+        """
+        common = {name: options[name] for name in (*COMMON_FLAGS, *SWITCHES)}
+        source = {name: value for name, value in options.items() if name not in common and value is not None}
+        return cls(_source(source), **common)
 
 
-def source_from_flags(given: dict[str, str]) -> HuggingFace | Http:
-    """Builds the source from flag -> value. Exactly one kind may be named, and completely."""
-    for kind, flags in _SOURCE_FLAGS.items():
-        if given.keys() & set(flags.values()):
-            unknown = sorted(given.keys() - set(flags.values()))
+def _source(given: Mapping[str, str]) -> HuggingFace | Http:
+    for kind, flags in SOURCE_FLAGS.items():
+        if given.keys() & flags.keys():
+            unknown = sorted(f"--{name}" for name in given.keys() - flags.keys())
             if unknown:
                 raise ValueError(f"{', '.join(unknown)}: not a flag of a {kind.__name__} source")
-            missing = [flags[f.name] for f in fields(kind) if f.default is MISSING and flags[f.name] not in given]
+            missing = [flags[f.name] for f in fields(kind) if f.default is MISSING and f.name not in given]
             if missing:
                 raise ValueError(f"{', '.join(missing)}: needed for a {kind.__name__} source")
-            return kind(**{name: given[flag] for name, flag in flags.items() if flag in given})
+            return kind(**given)
     raise ValueError("no source: give --repo (hub) or --url with --sha256 (web server)")
 
 
@@ -193,34 +192,73 @@ def model_file_names(shards: int) -> list[str]:
     return [f"model-{number:05d}-of-{shards:05d}.gguf" for number in range(1, shards + 1)]
 
 
-def fetch_spec(
-    source: Source, *, default_endpoint: str = "", listen: str = "", exclusive: bool = False, settled: bool = False
-) -> FetchSpec:
-    """The download for a huggingFace or http source of a ModelDeployment.
+@dataclass(frozen=True)
+class DownloadProgress:
+    """How far a download is. `state`: downloading, verifying, done, failed."""
 
-    The credential files are named if and only if the source names the Secrets: `tokenSecretRef` -> TOKEN_FILE,
-    `headersSecretRef` -> HEADERS_FILE, `caSecretRef` -> CA_FILE. Raises ValueError for the other kinds of source.
-    """
-    if source.hugging_face is not None:
-        hub = source.hugging_face
-        return FetchSpec(
-            source=HuggingFace(hub.repo, hub.revision, hub.file, hub.endpoint or default_endpoint),
-            listen=listen,
-            token_file=TOKEN_FILE if hub.token_secret_ref else "",
-            ca_file=CA_FILE if hub.ca_secret_ref else "",
-            termination_log=TERMINATION_LOG,
-            exclusive=exclusive,
-            settled=settled,
+    state: str
+    received: int = 0  # bytes on disk
+    total_bytes: int = 0  # 0 while unknown
+    revision: str = ""  # commit, for a hub
+    file: str = ""  # name at the source of the file in work
+    reason: str = ""  # of the failure, or of the trouble that is being retried
+    message: str = ""
+
+    def to_json(self) -> bytes:
+        document = {
+            "state": self.state,
+            "bytes": self.received,
+            "totalBytes": self.total_bytes,
+            "revision": self.revision,
+            "file": self.file,
+            "reason": self.reason,
+            "message": self.message,
+        }
+        return json.dumps(document).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> DownloadProgress | None:
+        """None for anything else, e.g. an answer cut short."""
+        document = parsed(body)
+        if not isinstance(document.get("state"), str):
+            return None
+        return cls(
+            state=document["state"],
+            received=count(document.get("bytes")),
+            total_bytes=count(document.get("totalBytes")),
+            revision=text(document.get("revision")),
+            file=text(document.get("file")),
+            reason=text(document.get("reason")),
+            message=text(document.get("message")),
         )
-    if source.http is not None:
-        web = source.http
-        return FetchSpec(
-            source=Http(web.url, web.sha256),
-            listen=listen,
-            headers_file=HEADERS_FILE if web.headers_secret_ref else "",
-            ca_file=CA_FILE if web.ca_secret_ref else "",
-            termination_log=TERMINATION_LOG,
-            exclusive=exclusive,
-            settled=settled,
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """The termination message of a puller's container: why it failed, or what stays readable when its server has ended."""
+
+    reason: str = ""
+    message: str = ""
+    total_bytes: int = 0  # of the model; 0: not told
+    revision: str = ""
+
+    def to_json(self) -> str:
+        """Short enough to survive the kubelet's limit as a whole."""
+        facts = {"totalBytes": self.total_bytes, "revision": self.revision} if self.total_bytes else {}
+        message = self.message
+        while True:
+            words = json.dumps({"reason": self.reason, "message": message, **facts}, ensure_ascii=False)
+            if len(words.encode()) <= _LAST_WORDS_BYTES:
+                return words
+            message = message[: len(message) * 3 // 4]
+
+    @classmethod
+    def from_json(cls, words: str) -> LastWords:
+        """Empty if nothing was left: it was killed, or only looked at a file."""
+        document = parsed(words)
+        return cls(
+            reason=text(document.get("reason")),
+            message=text(document.get("message")),
+            total_bytes=count(document.get("totalBytes")),
+            revision=text(document.get("revision")),
         )
-    raise ValueError("only huggingFace and http sources are downloaded; pvc and hostPath files are checked in place")

@@ -1,0 +1,33 @@
+"""Tolerant reading of JSON that another release may have written: what is absent or of another type counts as not told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+
+def parsed(body: bytes | str) -> Mapping[str, Any]:
+    """The object that a document holds; empty if it holds none."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
+
+
+def items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

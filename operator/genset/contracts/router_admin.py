@@ -1,0 +1,134 @@
+"""What the operator asks routers on their admin port: what they serve and see (`/-/config`), who asks for what (`/-/demand`).
+
+A router renders these types and the operator reads them. Reading is tolerant: what is unknown is ignored, what is absent
+or of another type counts as not told, and a page without its first fields is of no use. See docs/adr/0012.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from genset.contracts.reading import count, items, parsed, seconds, text
+
+CONFIG_PATH: Final = "/-/config"
+DEMAND_PATH: Final = "/-/demand"
+
+
+@dataclass(frozen=True)
+class OutageReport:
+    """Something that one router sees as down. `scope`: Cloud, House or Backend, with its name and the breaker's cause."""
+
+    scope: str
+    since: str = ""  # RFC 3339
+    detail: str = ""
+    backend: str = ""
+    cause: str = ""  # auth, model_not_found
+
+    def to_document(self) -> dict[str, Any]:
+        told = {"scope": self.scope, "since": self.since, "detail": self.detail}
+        return {**told, "backend": self.backend, "cause": self.cause} if self.backend else told
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> OutageReport:
+        return cls(*(text(document.get(name)) for name in ("scope", "since", "detail", "backend", "cause")))
+
+
+@dataclass(frozen=True)
+class ConfigReport:
+    """What a router serves and of which policy, and what it sees as down. `error`: why it refused a newer configuration."""
+
+    hash: str
+    credentials_hash: str = ""
+    generation: int = 0
+    namespace: str = ""
+    name: str = ""
+    site: str = ""
+    loaded_at: str = ""  # RFC 3339; empty: never
+    error: str | None = None
+    outages: tuple[OutageReport, ...] = ()
+    unknown: frozenset[str] = frozenset()  # scopes of which it cannot tell: never seen up since it started
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(
+            {
+                "hash": self.hash,
+                "credentialsHash": self.credentials_hash,
+                "generation": self.generation,
+                "namespace": self.namespace,
+                "name": self.name,
+                "site": self.site,
+                "loadedAt": self.loaded_at,
+                "error": self.error,
+                "outages": [outage.to_document() for outage in self.outages],
+                "unknown": sorted(self.unknown),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, body: bytes) -> ConfigReport | None:
+        """None for anything else."""
+        document = parsed(body)
+        if not isinstance(document.get("hash"), str):
+            return None
+        outages, unknown = items(document.get("outages")), items(document.get("unknown"))
+        return cls(
+            hash=document["hash"],
+            credentials_hash=text(document.get("credentialsHash")),
+            generation=count(document.get("generation")),
+            namespace=text(document.get("namespace")),
+            name=text(document.get("name")),
+            site=text(document.get("site")),
+            loaded_at=text(document.get("loadedAt")),
+            error=text(document.get("error")) or None,
+            outages=tuple(OutageReport.from_document(item) for item in outages if isinstance(item, dict)),
+            unknown=frozenset(item for item in unknown if isinstance(item, str)),
+        )
+
+
+@dataclass(frozen=True)
+class DeploymentDemand:
+    """Requests for one deployment. `last_request_seconds`: how long ago; None: never."""
+
+    last_request_seconds: float | None = None
+    in_flight: int = 0
+    waiting: int = 0  # for it to wake
+
+
+@dataclass(frozen=True)
+class DemandReport:
+    """Who asks a router for deployments that can rest, by their names. `up_seconds`: how far back its memory reaches."""
+
+    up_seconds: float
+    deployments: Mapping[str, DeploymentDemand] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        deployments = {
+            name: {
+                "lastRequestSeconds": demand.last_request_seconds,
+                "inFlight": demand.in_flight,
+                "waiting": demand.waiting,
+            }
+            for name, demand in self.deployments.items()
+        }
+        return orjson.dumps({"upSeconds": self.up_seconds, "deployments": deployments})
+
+    @classmethod
+    def from_json(cls, body: bytes) -> DemandReport | None:
+        """None for anything else: a router that cannot be understood must not be taken for one that nobody asks."""
+        document = parsed(body)
+        up, told = seconds(document.get("upSeconds")), document.get("deployments")
+        if up is None or not isinstance(told, dict) or not all(isinstance(item, dict) for item in told.values()):
+            return None
+        return cls(
+            up,
+            {
+                name: DeploymentDemand(
+                    seconds(item.get("lastRequestSeconds")), count(item.get("inFlight")), count(item.get("waiting"))
+                )
+                for name, item in told.items()
+            },
+        )
