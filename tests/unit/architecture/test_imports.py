@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 
 from genset.api.engines import FIELDS
@@ -49,6 +50,30 @@ def test_no_file_but_an_engine_s_own_names_it() -> None:
         or (isinstance(node, ast.Attribute) and node.attr in blocks)
     ]
     assert not named
+
+
+def test_the_walks_name_what_is_there() -> None:
+    """ARCHITECTURE.md: every dotted name of the two walks is a module of ours, or something in one."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    walks = text[text.index("## How a change travels") : text.index("`router/` is built in rooms")]
+    named = set(re.findall(r"`([a-z_]+(?:\.[A-Za-z_]+)+)`", walks))
+    missing = [
+        name for name in sorted(named) if not (_is_there(f"genset.router.{name}") or _is_there(f"genset.{name}"))
+    ]
+    assert len(named) > 50 and not missing
+
+
+def _is_there(name: str) -> bool:
+    parts = name.split(".")
+    for size in range(len(parts), 1, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:size]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[size:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
 
 
 def test_the_map_names_every_file_of_the_router() -> None:

@@ -170,14 +170,14 @@ class Backend:
 
     # What the state machine tells
 
-    def succeeded(self, endpoint: Endpoint, now: float, began: float, token: bool, path: str) -> None:
+    def succeeded(self, endpoint: Endpoint, now: float, began: float, permit: bool, path: str) -> None:
         self.standing.unreached = False
         if self.switch.alarmed:
             self.switch.answered(now, began)
         self.spoke(endpoint, now, path)
         if self.pool.many:
             endpoint.breaker.success(now, began)
-        self.breaker.success(now, began, token)
+        self.breaker.success(now, began, permit)
 
     def spoke(self, endpoint: Endpoint, now: float, path: str) -> None:
         """An answer has begun, on this path of the API: that speaks for the backend."""
@@ -192,7 +192,7 @@ class Backend:
         failure: Failure,
         now: float,
         began: float,
-        token: bool,
+        permit: bool,
         *,
         reached: bool = True,
         witness: Witness | None = None,
@@ -211,12 +211,12 @@ class Backend:
         if mark is Mark.ENDPOINT or mark is Mark.BACKEND:
             endpoint_only = mark is Mark.ENDPOINT
             met_by = witness if reached else None
-            self.broke(endpoint, now, began, token, endpoint_only=endpoint_only, witness=met_by, word=met(failure))
+            self.broke(endpoint, now, began, permit, endpoint_only=endpoint_only, witness=met_by, word=met(failure))
             return
         if mark is Mark.COOL and self._is_limited(endpoint, now, witness):
             self.breaker.cool(now, failure.retry_after)
             return
-        if token:
+        if permit:
             self.breaker.release()
         if mark is Mark.AUTH or mark is Mark.MODEL:
             self._refused(endpoint, failure, now, witness)
@@ -245,7 +245,7 @@ class Backend:
         endpoint: Endpoint,
         now: float,
         began: float,
-        token: bool,
+        permit: bool,
         *,
         endpoint_only: bool,
         word: str = "",
@@ -264,8 +264,8 @@ class Backend:
                 endpoint.doubt()  # likely put to rest under the request's feet: the next one waits, or goes elsewhere
             counts = not (endpoint_only and self.pool.has_other(endpoint, now))
         if counts:
-            verdict = max(verdict, self.breaker.failure(now, began, token, proved=proved))
-        elif token:
+            verdict = max(verdict, self.breaker.failure(now, began, permit, proved=proved))
+        elif permit:
             self.breaker.release()
         if verdict == Verdict.DOUBT and witness is not None:
             self.standing.doubt(endpoint, witness.path, now)

@@ -88,8 +88,8 @@ class Breaker:
         "_broken",
         "_failback_seconds",
         "_pauses",
+        "_permit",
         "_probed",
-        "_token",
         "_window",
         "cause",
         "closed_at",
@@ -107,7 +107,7 @@ class Breaker:
         self._window = Window()
         self._probed = probed
         self._failback_seconds = failback_seconds
-        self._token = False
+        self._permit = False
         self._broken = False  # failed since it was closed last, so that a return has to be proved
         self.state = State.CLOSED
         self.cause = Cause.NONE
@@ -118,29 +118,29 @@ class Breaker:
         self.healthy_since: float | None = None
 
     def admits(self, now: float) -> bool:
-        """Whether a request may go: closed, or half-open with its token free."""
+        """Whether a request may go: closed, or half-open with its permit free."""
         if self.state is _CLOSED:
             return True
         state = self.view(now)
         if state is State.HALF_OPEN:
-            return not self._token and not self._probed
+            return not self._permit and not self._probed
         return state is _CLOSED
 
     def take(self, now: float) -> bool:
-        """Begins a request. True: it carries the half-open token, to be given back by an outcome or by `release`."""
+        """Begins a request. True: it carries the half-open permit, to be given back by an outcome or by `release`."""
         if self.state is _CLOSED:
             return False
-        self._token = self.view(now) is State.HALF_OPEN and self.admits(now)
-        return self._token
+        self._permit = self.view(now) is State.HALF_OPEN and self.admits(now)
+        return self._permit
 
     def release(self) -> None:
-        """The token's request ended without an outcome (the client left, or the request was at fault)."""
-        self._token = False
+        """The permit's request ended without an outcome (the client left, or the request was at fault)."""
+        self._permit = False
 
-    def success(self, now: float, began: float, token: bool = False) -> None:
+    def success(self, now: float, began: float, permit: bool = False) -> None:
         """A request or a probe that began at `began` went well."""
-        if token:
-            self._token = False
+        if permit:
+            self._permit = False
         if self.state is _CLOSED:
             self._window.success(now)
             return
@@ -157,13 +157,13 @@ class Breaker:
         ):
             self._close(now)
 
-    def failure(self, now: float, began: float, token: bool = False, *, proved: bool = True) -> int:
+    def failure(self, now: float, began: float, permit: bool = False, *, proved: bool = True) -> int:
         """A request or a probe that began at `began` failed. Returns a Verdict.
 
         `proved`: it is more than what one caller's request says. Without that the breaker counts, and does not move.
         """
-        if token:
-            self._token = False
+        if permit:
+            self._permit = False
         if self.state is State.CLOSED:
             return self._judge(now, proved) if self._window.failure(now) else Verdict.NOTHING
         if began < self.opened_at:
@@ -209,7 +209,7 @@ class Breaker:
 
     def despair(self, now: float, until: float) -> None:
         """A free probe was not answered: no request needs to find that out before `until`."""
-        if self.view(now) is State.HALF_OPEN and not self._token:
+        if self.view(now) is State.HALF_OPEN and not self._permit:
             self.state = State.OPEN
         if self.state is State.OPEN:
             self.open_until = max(self.open_until, until)
@@ -246,7 +246,7 @@ class Breaker:
     def _turn(self, now: float) -> None:
         if self.state is State.OPEN and now >= self.open_until:
             self.state = State.HALF_OPEN
-            self._token = False
+            self._permit = False
             if self.cause is Cause.RATE_LIMITED and not self._broken:
                 # The pause was asked for; nothing was ever broken, so there is nothing to prove.
                 self._close(now)
@@ -260,14 +260,14 @@ class Breaker:
         self._pauses.taken += 1
         self.good = 0
         self.healthy_since = None
-        self._token = False
+        self._permit = False
 
     def _close(self, now: float) -> None:
         self.state = State.CLOSED
         self.cause = Cause.NONE
         self._broken = False
         self.closed_at = now
-        self._token = False
+        self._permit = False
         self._window.forget()
 
     def _pause(self, now: float) -> float:

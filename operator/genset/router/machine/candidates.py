@@ -267,8 +267,8 @@ class Candidates:
         self.leave_lines()
         self._history.asks(backend, now)
         breaker = backend.breaker
-        token = breaker.state is not _CLOSED and breaker.take(now)
-        self.attempt = Attempt(candidate, endpoint, now + delay, token=token, before=self.attempt)
+        permit = breaker.state is not _CLOSED and breaker.take(now)
+        self.attempt = Attempt(candidate, endpoint, now + delay, permit=permit, before=self.attempt)
         return Try(candidate, endpoint, delay)
 
     def _stands(self) -> Standing:

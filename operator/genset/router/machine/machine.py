@@ -170,11 +170,11 @@ class RequestMachine:
         history.record(attempt, now, failure.outcome.value)
         history.failed(failure)
         self._to(Phase.SELECT)
-        token = attempt.takes_token()
+        permit = attempt.takes_permit()
         if reached and self.facts.body:
-            self._testifies().book(backend, attempt.endpoint, failure, now, attempt.began, token)
+            self._testifies().book(backend, attempt.endpoint, failure, now, attempt.began, permit)
         else:
-            backend.failed(attempt.endpoint, failure, now, attempt.began, token, reached=reached)
+            backend.failed(attempt.endpoint, failure, now, attempt.began, permit, reached=reached)
         over = (
             history.is_spent or now >= self.facts.deadline or (failure.rule.next is Next.NO and not history.continuing)
         )
@@ -205,7 +205,7 @@ class RequestMachine:
                 attempt.endpoint,
                 now,
                 attempt.began,
-                attempt.takes_token(),
+                attempt.takes_permit(),
                 endpoint_only=kind_word == "provider_interrupted",
                 word=met(failure),
                 witness=self._testifies().witness() if self.facts.body else None,
@@ -348,7 +348,7 @@ class RequestMachine:
             self._testimony.acquit(now)
         limit = self.facts.settings.stall_seconds
         self.patience.committed(now, limit if limit is not None else backend.deadlines.stall_seconds)
-        if attempt.takes_token():  # half-open: do not hold the one token for as long as the answer takes
+        if attempt.takes_permit():  # half-open: do not hold the one permit for as long as the answer takes
             backend.succeeded(attempt.endpoint, now, attempt.began, True, self.facts.path)
 
     def finishing(self, now: float, *, awaits_usage: bool, wrote_on: bool) -> None:
@@ -382,8 +382,8 @@ class RequestMachine:
         self.history.record(attempt, now, "ok")
         if self._testimony is not None:
             self._testimony.acquit(now)
-        token = attempt.takes_token()
-        attempt.candidate.backend.succeeded(attempt.endpoint, now, attempt.began, token, self.facts.path)
+        permit = attempt.takes_permit()
+        attempt.candidate.backend.succeeded(attempt.endpoint, now, attempt.began, permit, self.facts.path)
         self._to(Phase.DONE)
 
     def cancelled(self, now: float) -> None:

@@ -51,19 +51,19 @@ class Testimony:
         return Witness(self._caller, hash(self._body), self._path)
 
     def book(
-        self, backend: Backend, endpoint: Endpoint, failure: Failure, now: float, began: float, token: bool
+        self, backend: Backend, endpoint: Endpoint, failure: Failure, now: float, began: float, permit: bool
     ) -> None:
         """Tells a backend what an attempt met that had reached it."""
         witness = self.witness()
         if failure.rule.mark not in _TESTIMONY:
-            backend.failed(endpoint, failure, now, began, token, witness=witness)
+            backend.failed(endpoint, failure, now, began, permit, witness=witness)
             return
         met = self._met = self._met or []
         known = any(other.endpoint is endpoint for other in met)
         convicted = failure.outcome in _OF_A_BODY and any(other.backend is not backend for other in met)
         if not (convicted or known):
-            backend.failed(endpoint, failure, now, began, token, witness=witness)
-        elif token:
+            backend.failed(endpoint, failure, now, began, permit, witness=witness)
+        elif permit:
             backend.breaker.release()
         if convicted:
             self._withdraw(witness)
