@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import Protocol
 
 from genset.contracts.router_config import PolicyRef, RouterConfig, TelemetryConfig
+from genset.router.backends.mask import Mask
 from genset.router.errors import ConfigRejected
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-    from genset.router.telemetry.tracing import Tracing
+from genset.router.exchange.record import Record
 
 SPOKEN = "http/protobuf"
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -51,6 +49,19 @@ def load() -> ModuleType:
     return tracing
 
 
+class Tracer(Protocol):
+    """What makes the spans of requests: `tracing.Tracing`, which cannot be imported without the extra."""
+
+    def begin(self, record: Record, mask: Mask) -> None:
+        """A request has arrived; its record gets a span if it is sampled."""
+
+    def retire(self) -> None:
+        """Sends what is left in its own time; nothing new comes."""
+
+    def close(self) -> None:
+        """Sends what is left, now."""
+
+
 class Traces:
     """The traces of one router, as the configuration in force wants them. `tracing` is None where it wants none.
 
@@ -58,7 +69,7 @@ class Traces:
     """
 
     def __init__(self, counts: dict[str, int], environment: Mapping[str, str], wall: Callable[[], float]) -> None:
-        self.tracing: Tracing | None = None
+        self.tracing: Tracer | None = None
         self._counts = counts
         self._environment = environment
         self._wall = wall
@@ -76,10 +87,10 @@ class Traces:
         if old is not None:
             old.retire()
 
-    async def _make(self, settings: TelemetryConfig | None, policy: PolicyRef) -> Tracing:
+    async def _make(self, settings: TelemetryConfig | None, policy: PolicyRef) -> Tracer:
         module = await asyncio.to_thread(load)  # a quarter of a second, the first time
         try:
-            made: Tracing = module.Tracing(
+            made: Tracer = module.Tracing(
                 settings,
                 policy,
                 self._counts,
