@@ -15,6 +15,7 @@ import uvloop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from genset.router.machine.patience import Timeouts
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import steps
 from testbed.upstream.client import Response, chat
@@ -60,6 +61,8 @@ MORE = [
     b"x-genset-backend: liar\r\n", b"transfer-encoding: gzip\r\n", b"content-length: 3\r\n", b"set-cookie: a=b\r\n",
     b"x: " + b"a" * 70_000 + b"\r\n", b"x: 1\r\n" * 300, b"trailer: x\r\n", b"bad header\r\n", b"\r\n", b"x:\r\n folded\r\n",
 ]  # fmt: skip
+
+QUICK = Timeouts(finish=0.5, usage=1.0)  # an upstream that falls silent behind its finish_reason is not waited for long
 
 
 def data(text: str) -> bytes:
@@ -217,7 +220,7 @@ def test_whatever_upstreams_send_clients_see_a_whole_answer_or_an_error(tmp_path
             good = await ScriptedUpstream(default=Answer(words=WORDS)).__aenter__()
             cut = Answer(words=WORDS, brk=Break("fin", after_chunks=2))
             ill = await ScriptedUpstream(default=cut).__aenter__()
-            router = await RunningRouter(tmp_path, config(house(hostile.base_url))).__aenter__()
+            router = await RunningRouter(tmp_path, config(house(hostile.base_url)), timeouts=QUICK).__aenter__()
             return router, Upstreams(hostile, good, ill)
 
         async def teardown() -> None:
