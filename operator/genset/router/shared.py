@@ -14,7 +14,7 @@ from genset.router.backends.failures import FailureBook
 from genset.router.backends.mask import Mask
 from genset.router.clock import Clock
 from genset.router.errors import ErrorAnswer
-from genset.router.http.callers import Proxies
+from genset.router.http.callers import Proxies, client_of
 from genset.router.http.connect import Connector
 from genset.router.http.cors import Cors
 from genset.router.http.heavy import HeavyLine
@@ -85,7 +85,7 @@ class Configured:
 
     def payer_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """Whose share of what is scarce a request takes, and whose testimony it is: behind proxies, the client's."""
-        return origin_of(peer if self.proxies is None else self.proxies.client(peer, headers))
+        return origin_of(client_of(self.proxies, peer, headers))
 
 
 @final

@@ -73,11 +73,11 @@ class FakeWire:
         return f"{decision.answer.status} {decision.answer.kind.word}"
 
     def is_first_in(self, line: Line) -> bool:
-        return line.first is not None and line.first is self.machine.candidates.standing
+        return line.first is not None and line.first is self.machine.candidates.waiter
 
     def stands_in(self, line: Line) -> bool:
-        standing = self.machine.candidates.standing
-        return standing is not None and (standing in line._waiting or standing in line._ahead)
+        waiter = self.machine.candidates.waiter
+        return waiter is not None and (waiter in line._waiting or waiter in line._ahead)
 
     def vacate(self) -> None:
         endpoint, self.endpoint = self.endpoint, None

@@ -47,6 +47,11 @@ class Proxies:
         return any(parsed in network for network in self._networks)
 
 
+def client_of(proxies: Proxies | None, peer: str, headers: Mapping[bytes, bytes]) -> str:
+    """The address of a request's client; `proxies` is None if nobody's X-Forwarded-For is believed."""
+    return peer if proxies is None else proxies.client(peer, headers)
+
+
 def peer_of(name: Any) -> str:
     """The address of a connection's other side, as `getpeername` gives it. IPv4 inside IPv6 is told as IPv4."""
     return plain(str(name[0])) if isinstance(name, tuple | list) and name else ""

@@ -20,7 +20,7 @@ from genset.router.machine.decisions import COLD, FULL, Answer, Candidate, Decis
 from genset.router.machine.facts import Facts
 from genset.router.machine.final_error import last_failed, none_tried, seconds_until, told_story
 from genset.router.machine.history import History
-from genset.router.machine.standing import Standing
+from genset.router.machine.waiter import Waiter
 
 _CLOSED: Final = State.CLOSED
 #: Why a backend of the house is passed over (a word for evidence) -> what `toCloudOn` calls it. Others: its breaker is open,
@@ -44,14 +44,14 @@ _ENDPOINT_MAY_BE_AT_FAULT: Final = (
 class Candidates:
     """The backends that may answer one request: who is asked now, and who is left."""
 
-    __slots__ = ("_cold_until", "_facts", "_history", "_left", "_spent", "attempt", "cold", "standing")
+    __slots__ = ("_cold_until", "_facts", "_history", "_left", "_spent", "attempt", "cold", "waiter")
 
     def __init__(self, facts: Facts, history: History) -> None:
         self._facts = facts
         self._history = history
         self._left = list(facts.candidates)
         self._spent: list[tuple[Candidate, list[Endpoint]]] = []  # failed, with the endpoints that were asked
-        self.standing: Standing | None = None  # most requests wait for nothing
+        self.waiter: Waiter | None = None  # most requests wait for nothing
         self._cold_until: float | None = None  # when the wait for backends at rest is over
         self.attempt: Attempt | None = None  # the running attempt, or the last one
         self.cold: Backend | None = None  # at rest: a Wait is for its waking
@@ -78,14 +78,14 @@ class Candidates:
                 break
             if full and facts.wait_when_full and candidate.tier > full[-1].tier and (until := self._queue(now, full)):
                 return Wait(FULL, until)
-            backend, standing = candidate.backend, self.standing
+            backend, waiter = candidate.backend, self.waiter
             if backend.refusals.known and backend.refusals.of(facts.path, now) is not None:
                 barred = self._passed_over(now, backend) or barred
                 continue
-            if facts.prompt is None and standing is None and not history.continuing:
+            if facts.prompt is None and waiter is None and not history.continuing:
                 endpoint = backend.admit(now)
             else:
-                first = history.continuing or (standing is not None and backend.line.first is standing)
+                first = history.continuing or (waiter is not None and backend.line.first is waiter)
                 endpoint = backend.admit(now, self._key(backend), first=first)
             if endpoint is not None:
                 return self._try(now, candidate, endpoint)
@@ -96,7 +96,7 @@ class Candidates:
             barred = self._passed_over(now, backend) or barred
             if backend.is_full(now):
                 full = [*(full or ()), candidate]
-                if standing is None or not standing.has_met(backend):
+                if waiter is None or not waiter.has_met(backend):
                     backend.numbers.found_full()
         if full and (until := self._queue(now, full)):
             return Wait(FULL, until)
@@ -165,11 +165,11 @@ class Candidates:
 
     def when_free(self, wake: Callable[[], None]) -> None:
         """Says whom to tell that a place is free. He must not act before the one who frees it has returned."""
-        self._stands().when_free(wake)
+        self._waits().when_free(wake)
 
     def leave_lines(self) -> None:
-        if self.standing is not None:
-            self.standing.leave()
+        if self.waiter is not None:
+            self.waiter.leave()
 
     def _passed_over(self, now: float, backend: Backend) -> bool:
         """Notes why. Returns whether that keeps the request from the clouds that come later."""
@@ -271,14 +271,14 @@ class Candidates:
         self.attempt = Attempt(candidate, endpoint, now + delay, permit=permit, before=self.attempt)
         return Try(candidate, endpoint, delay)
 
-    def _stands(self) -> Standing:
-        if self.standing is None:
-            self.standing = Standing(self._facts.origin, self._facts.deadline)
-        return self.standing
+    def _waits(self) -> Waiter:
+        if self.waiter is None:
+            self.waiter = Waiter(self._facts.origin, self._facts.deadline)
+        return self.waiter
 
     def _queue(self, now: float, full: list[Candidate]) -> float:
         backends = [candidate.backend for candidate in full]
-        return self._stands().queue(now, backends, ahead=self._history.continuing)
+        return self._waits().queue(now, backends, ahead=self._history.continuing)
 
     def _drop(self, candidate: Candidate, next_: Next) -> None:
         self._left.remove(candidate)

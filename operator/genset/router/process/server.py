@@ -238,13 +238,14 @@ class Router:
         self.reception.take(Table(config, backends, loaded.hash), limits)
         self.parts.outages.take(backends)
         self.shared.failures.keep(backends)
-        self.parts.telemetry.journal.take(config)
+        proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
+        self.parts.telemetry.journal.take(config, proxies)
         self.shared.take(
             Configured(
                 Mask(secrets_of(backends.values()), configured.mask.secrets),
                 config.site.encode() if config.site is not None else configured.site,
                 cors=Cors(config.cors.allowed_origins) if config.cors is not None else None,
-                proxies=Proxies(config.trusted_proxies) if config.trusted_proxies else None,
+                proxies=proxies,
                 matched_headers=frozenset(h.name.encode() for route in config.routes for h in route.match.headers),
                 most_body_bytes=limits.max_body_bytes,
                 room_bytes=room_bytes(limits),

@@ -12,7 +12,7 @@ from typing import Any
 from genset.contracts.router_config import RouterConfig
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.record import Record
-from genset.router.http.callers import Proxies
+from genset.router.http.callers import Proxies, client_of
 from genset.router.telemetry.access_log import AccessLog, line_of, short_line
 
 
@@ -34,25 +34,16 @@ class Journal:
         if descriptor is not None:
             self._log = AccessLog(descriptor)
 
-    def take(self, config: RouterConfig) -> None:
-        """What a configuration says of it."""
-        self._proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
+    def take(self, config: RouterConfig, proxies: Proxies | None) -> None:
+        """What a configuration says of it. `proxies`: whose X-Forwarded-For it has believed."""
+        self._proxies = proxies
         self._required = config.log is not None and config.log.required
         self._look()
-
-    @property
-    def believes_proxies(self) -> bool:
-        """Whether a request may come from somebody else than whoever has connected."""
-        return self._proxies is not None
-
-    def client_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
-        """The address of a request's client. `peer` is whoever has connected."""
-        return peer if self._proxies is None else self._proxies.client(peer, headers)
 
     def ended(self, record: Record, now: float) -> None:
         """A request that took a model has ended."""
         if self._log is not None:
-            client = self.client_of(record.peer, record.headers)
+            client = client_of(self._proxies, record.peer, record.headers)
             self._log.add(line_of(record, client, now, self._wall()))
 
     def told(
@@ -67,7 +58,7 @@ class Journal:
         """The router itself has answered a request, with this error or well."""
         if self._log is None:
             return
-        line = short_line(identity, self.client_of(peer, headers), asked, status, answer, self._wall())
+        line = short_line(identity, client_of(self._proxies, peer, headers), asked, status, answer, self._wall())
         if self.unlogged and self._log.crowded:
             self._log.dropped += 1  # the lines of requests that were served must not be lost for it
         else:

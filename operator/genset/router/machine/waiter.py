@@ -9,7 +9,7 @@ from genset.router.backends.backend import Backend
 
 
 @final
-class Standing:
+class Waiter:
     """Who waits in several lines at once, for the first place. Made only if there is something to wait for.
 
     `origin`: whose request it is, because clients take turns. `latest`: no line is stood in for longer.
