@@ -24,7 +24,7 @@ import kopf
 from genset import handlers, names
 from genset.controllers import outages, resync, secrets
 from genset.controllers.demand import SETTLE_SECONDS, DemandBook, watch_demand
-from genset.controllers.health import Address, Listener
+from genset.controllers.health import Address, HealthServer
 from genset.controllers.inbox import Inbox
 from genset.controllers.keys import Key
 from genset.controllers.model_deployment import ModelDeploymentController
@@ -93,7 +93,7 @@ class Operator:
     def __post_init__(self) -> None:
         self._state = _State()
         self._election: LeaderElection | None = None
-        self._listeners: list[Listener] = []
+        self._listeners: list[HealthServer] = []
         self.health_port = 0  # where it really listens, once it does
         self.metrics_port = 0
         self.started = asyncio.Event()
@@ -267,13 +267,13 @@ class Operator:
 
     async def _listen(self) -> None:
         """Health and metrics share one listener if their addresses are the same."""
-        by_address: dict[Address, Listener] = {}
+        by_address: dict[Address, HealthServer] = {}
         if self.options.health is not None:
-            listener = by_address.setdefault(self.options.health, Listener(self.options.health))
+            listener = by_address.setdefault(self.options.health, HealthServer(self.options.health))
             listener.add_check("/healthz", self.unhealthy)
             listener.add_check("/readyz", self.unready)
         if self.options.metrics is not None:
-            listener = by_address.setdefault(self.options.metrics, Listener(self.options.metrics))
+            listener = by_address.setdefault(self.options.metrics, HealthServer(self.options.metrics))
             listener.add_metrics("/metrics", self.meters.registry)
         for address, listener in by_address.items():
             await listener.start()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from genset.router.exchange import exchange
 from genset.router.http import connect
+from genset.router.machine.patience import Timeouts
 from testbed.router import RunningRouter, cloud, config, pods, until
 from testbed.upstream import client
 from testbed.upstream.client import Response, chat
@@ -88,9 +88,7 @@ async def house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeHouse]:
         await made.close()
 
 
-@pytest.fixture
-def quick_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "COMMENT_SECONDS", 0.2)
+QUICK_COMMENTS = Timeouts(comment=0.2)
 
 
 def routes(house: FakeHouse, mode: str, *more: dict[str, Any], seconds: float = 30) -> dict[str, Any]:
@@ -144,11 +142,10 @@ async def test_the_house_is_used_again_as_soon_as_it_is_awake(tmp_path: Path, ho
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.usefixtures("quick_comments")
 async def test_a_held_stream_hears_comments_and_then_its_whole_answer(tmp_path: Path, house: FakeHouse) -> None:
     async with (
         ScriptedUpstream() as other,
-        RunningRouter(tmp_path, routes(house, "Hold", cloud(other.base_url))) as router,
+        RunningRouter(tmp_path, routes(house, "Hold", cloud(other.base_url)), timeouts=QUICK_COMMENTS) as router,
     ):
         async with client.stream(router.chat_url, chat()) as running:
             while len(comments(running.response)) < 3:
@@ -193,9 +190,8 @@ async def test_hold_goes_on_to_the_next_tier_when_its_time_is_over(tmp_path: Pat
         assert answer.headers_at is not None and 0.5 <= answer.headers_at - answer.started < 1.5
 
 
-@pytest.mark.usefixtures("quick_comments")
 async def test_a_stream_that_waited_in_vain_is_told_inside_it(tmp_path: Path, house: FakeHouse) -> None:
-    async with RunningRouter(tmp_path, routes(house, "Bridge", seconds=1)) as router:
+    async with RunningRouter(tmp_path, routes(house, "Bridge", seconds=1), timeouts=QUICK_COMMENTS) as router:
         answer = await router.ask(chat())
         assert answer.status == 200 and answer.ended == "clean" and not answer.done and answer.finish_reason is None
         assert answer.error is not None and answer.error["code"] == "router_no_backend"

@@ -104,7 +104,7 @@ async def test_no_tree_is_kept_while_a_refused_request_waits(tmp_path: Path, loc
             await local.until(lambda: len(local.requests) >= 8)
             waiting = router.table.backends["full"].line
             await until(lambda: len(waiting) == 7, what="those who wait for the full one")
-            assert [exchange._tree for exchange in router.exchanges] == [None] * 8
+            assert [exchange.request._tree for exchange in router.exchanges] == [None] * 8
             for client in crowd:
                 client.close()
 

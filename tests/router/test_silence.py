@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from genset.router.backends import deadlines
-from genset.router.exchange import exchange
 from genset.router.machine.patience import Timeouts
 from testbed.router import RunningRouter, cloud, config, house
 from testbed.upstream.client import chat, raw
@@ -29,15 +28,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "FIRST_TOKEN_SECONDS", 0.5)
     monkeypatch.setattr(deadlines, "STALL_LOCAL_SECONDS", 0.33)
     monkeypatch.setattr(deadlines, "STALL_CLOUD_SECONDS", 0.5)
-    monkeypatch.setattr(exchange, "WORKING_SECONDS", 0.33)
-    monkeypatch.setattr(exchange, "COMMENT_SECONDS", 0.16)
 
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 
 def running(folder: Path, content: dict[str, Any], life_most: float = 4.0, **more: float) -> RunningRouter:
-    return RunningRouter(folder, content, timeouts=Timeouts(life_most=life_most, **more))
+    return RunningRouter(folder, content, timeouts=Timeouts(life_most=life_most, working=0.33, comment=0.16, **more))
 
 
 async def bytes_of(router: RunningRouter, within: float = 10.0, **more: Any) -> tuple[bytes, bytes]:

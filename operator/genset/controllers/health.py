@@ -39,7 +39,7 @@ class Address:
         return cls(found[0] or "0.0.0.0", found[1])
 
 
-class Listener:
+class HealthServer:
     """One HTTP listener with a few GET paths."""
 
     def __init__(self, address: Address) -> None:

@@ -9,7 +9,7 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.line import Line
 from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.machine.decisions import Answer, Candidate, Interrupt, Try, Wait
+from genset.router.machine.decisions import INTERRUPTED, Answer, Candidate, Interrupt, Try, Wait
 from genset.router.machine.machine import RequestMachine
 from testbed.router_config import made
 from tests.support.router import machines
@@ -103,7 +103,7 @@ class FakeWire:
 
     def broke(self, now: float) -> str:
         self.vacate()
-        return self._do(self.machine.broke(now, Failure(Outcome.INTERRUPTED, "failed"), "provider_interrupted"))
+        return self._do(self.machine.broke(now, Failure(Outcome.INTERRUPTED, "failed"), INTERRUPTED))
 
     def done(self, now: float) -> None:
         self.vacate()

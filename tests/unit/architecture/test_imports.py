@@ -7,35 +7,21 @@ import importlib
 import re
 
 from genset.api.engines import FIELDS
-from tests.support.source import ROOT, cycles, imports, modules, room
+from tests.support.source import ROOT, cycles, imports, modules
 
-#: Modules that still need one another's types. The list may only become shorter: a request's answer will know what it tells
-#: by an interface.
-CYCLES_OF_TYPES = [
-    ["genset.router.exchange.exchange", "genset.router.exchange.reply", "genset.router.exchange.upstream_call"]
-]
 ROOMS = (
     "process", "watch", "telemetry", "exchange", "http", "routing", "machine", "backends", "continuation", "dialects",
     "providers",
 )  # fmt: skip
 
 
-def test_no_module_is_loaded_before_itself() -> None:
-    assert cycles([one for one in imports() if not one.for_types]) == []
+def test_no_module_needs_itself() -> None:
+    assert cycles(imports()) == []
 
 
-def test_types_need_no_circle() -> None:
-    assert cycles(imports()) == CYCLES_OF_TYPES
-
-
-def test_types_come_from_below() -> None:
-    order = {f"router.{name}": place for place, name in enumerate(ROOMS)}
-    upward = {
-        (room(one.importer), room(one.imported))
-        for one in imports()
-        if one.for_types and order.get(room(one.imported), 99) < order.get(room(one.importer), -1)
-    }
-    assert upward == set()
+def test_nothing_of_ours_is_imported_for_types_only() -> None:
+    """A type that cannot be imported in the ordinary way stands in the wrong room."""
+    assert [one for one in imports() if one.for_types] == []
 
 
 def test_no_file_but_an_engine_s_own_names_it() -> None:
@@ -89,6 +75,7 @@ def test_the_map_names_every_file_of_the_router() -> None:
             or "balance" in parts
             or "shortcuts" in parts
             or parts[-1] == "openai"
+            or "replies" in parts
         ):
             continue  # one file per rule, provider, strategy, shortcut
         if f"`{parts[-1]}`" not in rows.get(parts[2], ""):

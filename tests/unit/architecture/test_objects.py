@@ -14,13 +14,10 @@ _SPLIT = "to be taken apart: composition instead of inheritance"
 LARGE = {
     "ClientConnection": (41, _SPLIT),
     "Arriving": (31, _SPLIT),
-    "Exchange": (32, _SPLIT),
-    "Calling": (26, _SPLIT),
     "Forward": (36, "to be taken apart: reader and what it keeps"),
     "Rebuild": (33, "to be taken apart: reader and what it keeps"),
     "StreamReader": (26, "to be taken apart: reader and what it keeps"),
     "UpstreamConnection": (25, "to be taken apart: framing and socket"),
-    "Reply": (15, "to be taken apart: one class for each kind of answer"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "AdminConnection": (15, "one connection, its parser and its times"),
@@ -33,10 +30,6 @@ COUNTERS = {"Metrics"}
 FROM_OUTSIDE = {
     "handlers": {"args": 1},
     "router.continuation": {"finished": 3, "special": 1, "tokens": 1},
-    "router.exchange": {
-        "direct": 1,
-        "last": 5,
-    },
     "router.process": {"reload_failures": 1, "reloads": 1},
     "router.telemetry": {"prompt_tokens": 1, "tokens": 1, "trace": 1},
     "runtime": {"may_write": 1},

@@ -9,7 +9,7 @@ import pytest
 from genset.router.backends.breaker import State
 from genset.router.backends.latency import EVERY
 from genset.router.backends.outcomes import Outcome
-from genset.router.machine.decisions import Answer, Interrupt, Phase, Try
+from genset.router.machine.decisions import DEADLINE_OVER, Answer, Interrupt, Phase, Try
 from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
 # outcome, next steps after the first attempt at house/10.0.0.1 (of two pods) while it keeps failing; delay of the first
@@ -219,7 +219,7 @@ def test_a_long_answer_that_runs_into_its_end_is_nobodys_fault() -> None:
         one.last = 59.9
         late = one.expired(60.0)
         assert late is not None and late.outcome is Outcome.OUT_OF_TIME
-        decision = one.broke(60.0, late, "router_deadline", blame=False)
+        decision = one.broke(60.0, late, DEADLINE_OVER, blame=False)
         assert isinstance(decision, Interrupt) and decision.kind.word == "router_deadline"
     assert backend.breaker.state is State.CLOSED
     one = committed(machine(backend, deadline=60.0))

@@ -8,15 +8,25 @@ import pytest
 
 from genset.router.backends.breaker import State
 from genset.router.backends.outcomes import Outcome
-from genset.router.machine.decisions import Answer, Interrupt, Phase, Try
+from genset.router.machine.decisions import (
+    DEADLINE_OVER,
+    FAILED_INSIDE,
+    INTERRUPTED,
+    STALLED,
+    Answer,
+    Break,
+    Interrupt,
+    Phase,
+    Try,
+)
 from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
 
-@pytest.mark.parametrize("word", ["provider_interrupted", "provider_stalled", "provider_error", "router_deadline"])
-def test_a_break_that_nobody_may_continue_is_told(word: str) -> None:
+@pytest.mark.parametrize("kind", [INTERRUPTED, STALLED, FAILED_INSIDE, DEADLINE_OVER])
+def test_a_break_that_nobody_may_continue_is_told(kind: Break) -> None:
     one = committed(machine(house(), cloud()))
-    decision = one.broke(2.0, fail(Outcome.INTERRUPTED), word, "tool_call")
-    assert isinstance(decision, Interrupt) and decision.kind.word == word
+    decision = one.broke(2.0, fail(Outcome.INTERRUPTED), kind, "tool_call")
+    assert isinstance(decision, Interrupt) and decision.kind is kind.kind
     assert one.phase == Phase.DONE and one.candidate is not None
 
 
@@ -38,7 +48,7 @@ def test_a_broken_stream_is_continued(row: str) -> None:
     local.pool._turn = -1
     clouds = [cloud(f"cloud{n + 1 if n else ''}", rule=rule) for n, rule in enumerate(rules)]
     one = committed(machine(local, *clouds, **settings))
-    decision = one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
+    decision = one.broke(2.0, fail(Outcome.INTERRUPTED), INTERRUPTED)
     assert one.continuing
     if expected:
         assert where(decision) == expected
@@ -49,17 +59,17 @@ def test_a_broken_stream_is_continued(row: str) -> None:
 def test_an_answer_is_continued_twice_and_then_told() -> None:
     one = committed(machine(*(cloud(f"cloud{n}") for n in range(4))))
     for now in (2.0, 3.0):
-        assert isinstance(one.broke(now, fail(Outcome.INTERRUPTED), "provider_interrupted"), Try)
+        assert isinstance(one.broke(now, fail(Outcome.INTERRUPTED), INTERRUPTED), Try)
         one.sent(now)
         one.head()
         one.committed(now)
-    assert isinstance(one.broke(4.0, fail(Outcome.INTERRUPTED), "provider_interrupted"), Interrupt)
+    assert isinstance(one.broke(4.0, fail(Outcome.INTERRUPTED), INTERRUPTED), Interrupt)
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_no_failure_of_a_continuation_shows_the_upstreams_own_error(outcome: Outcome) -> None:
     one = committed(machine(cloud("first"), cloud("second"), cloud("third")))
-    one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
+    one.broke(2.0, fail(Outcome.INTERRUPTED), INTERRUPTED)
     decision: object = None
     for _ in range(6):
         one.connecting()
@@ -72,7 +82,7 @@ def test_no_failure_of_a_continuation_shows_the_upstreams_own_error(outcome: Out
 
 def test_a_refused_way_of_asking_is_asked_otherwise() -> None:
     one = committed(machine(cloud("first"), cloud("second")))
-    assert where(one.broke(2.0, fail(Outcome.INTERRUPTED), "provider_interrupted")).startswith("second")
+    assert where(one.broke(2.0, fail(Outcome.INTERRUPTED), INTERRUPTED)).startswith("second")
     assert where(one.once_more(3.0, fail(Outcome.REJECTED, status=400), "no_prefill")).startswith("second")
     assert (one.trail[-1].backend, one.trail[-1].word) == ("second", "no_prefill")
 
@@ -94,5 +104,5 @@ def test_breaks_open_the_breaker() -> None:
     backend = cloud()
     for _ in range(3):
         one = committed(machine(backend), 0.0)
-        one.broke(1.0, fail(Outcome.INTERRUPTED), "provider_interrupted")
+        one.broke(1.0, fail(Outcome.INTERRUPTED), INTERRUPTED)
     assert backend.breaker.state is State.OPEN

@@ -20,7 +20,7 @@ from genset.router.backends.breaker import State
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.demand import Demands
 from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.machine.decisions import COLD, Answer, Candidate, Decision, Interrupt, Try, Wait
+from genset.router.machine.decisions import COLD, INTERRUPTED, Answer, Candidate, Decision, Interrupt, Try, Wait
 from genset.router.machine.machine import RequestMachine
 from testbed.router_config import made
 
@@ -184,7 +184,7 @@ def test_a_stream_that_breaks_waits_for_the_backend_that_can_write_on() -> None:
     request.sent(0.0)
     request.head()
     request.committed(1.0)
-    assert said(request.broke(2.0, Failure(Outcome.INTERRUPTED, "cut"), "provider_interrupted")) == "waits until 62"
+    assert said(request.broke(2.0, Failure(Outcome.INTERRUPTED, "cut"), INTERRUPTED)) == "waits until 62"
     arrive(local, 5.0)
     assert said(request.resume(5.0)) == "house"
 

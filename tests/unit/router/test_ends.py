@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genset.router.dialects.openai.events import DONE
-from genset.router.exchange.exchange import WORKING_SECONDS
+from genset.router.machine.patience import WORKING_SECONDS
 from tests.support.cuts.world import SWEEP_SECONDS, How, Play, Server, Site, World
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -8,7 +8,7 @@ import pytest
 
 from genset.router.backends.breaker import State
 from genset.router.backends.outcomes import Outcome
-from genset.router.machine.decisions import Answer, Interrupt, Try
+from genset.router.machine.decisions import INTERRUPTED, STALLED, Answer, Interrupt, Try
 from genset.router.machine.patience import LIFE_MOST_SECONDS
 from tests.support.router.machines import cloud, committed, fail, house, machine, where
 
@@ -109,7 +109,7 @@ def test_a_stall_that_nobody_else_can_write_on_is_waited_for() -> None:
     assert outcome(one, 99.0) is None and outcome(one, 100.0) is Outcome.TOO_LATE
     late = one.expired(100.0)
     assert late is not None
-    decision = one.broke(100.0, late, "provider_stalled")
+    decision = one.broke(100.0, late, STALLED)
     assert isinstance(decision, Interrupt) and decision.kind.word == "router_deadline"
     assert outcome(committed(machine(cloud(), stall_seconds=5)), 6.1) is Outcome.TOO_LATE
     off = cloud("other", rule="Off")
@@ -139,9 +139,9 @@ def test_one_more_pod_is_asked_after_a_slow_one_and_no_third() -> None:
 
 def test_a_stalled_server_is_not_asked_again_but_a_lost_one_is() -> None:
     stalled = committed(machine(house()))
-    assert isinstance(stalled.broke(20.0, fail(Outcome.TOO_LATE), "provider_stalled"), Interrupt)
+    assert isinstance(stalled.broke(20.0, fail(Outcome.TOO_LATE), STALLED), Interrupt)
     lost = committed(machine(house()))
-    assert isinstance(lost.broke(20.0, fail(Outcome.INTERRUPTED), "provider_interrupted"), Try)
+    assert isinstance(lost.broke(20.0, fail(Outcome.INTERRUPTED), INTERRUPTED), Try)
 
 
 def test_waiting_alone_opens_the_breaker_in_the_end() -> None:

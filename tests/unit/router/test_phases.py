@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from genset.router.backends.outcomes import Outcome
-from genset.router.machine.decisions import NEXT, Phase, may_follow
+from genset.router.machine.decisions import INTERRUPTED, NEXT, Phase, may_follow
 from genset.router.machine.machine import RequestMachine
 from tests.support.router.machines import cloud, committed, fail, machine
 
@@ -54,7 +54,7 @@ ILLEGAL: dict[str, tuple[Callable[[], RequestMachine], Callable[[RequestMachine]
     "an end without a beginning": (sent, lambda one: one.finishing(1.0, awaits_usage=False, wrote_on=False)),
     "more behind the end": (over, lambda one: one.writes_on(3.0)),
     "a failure behind the end": (over, lambda one: one.failed(3.0, fail(Outcome.UNREACHABLE))),
-    "a break behind the end": (over, lambda one: one.broke(3.0, fail(Outcome.INTERRUPTED), "provider_interrupted")),
+    "a break behind the end": (over, lambda one: one.broke(3.0, fail(Outcome.INTERRUPTED), INTERRUPTED)),
     "complete twice": (over, lambda one: one.succeeded(3.0)),
 }
 

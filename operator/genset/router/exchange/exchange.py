@@ -1,88 +1,103 @@
 """One request on its way: does what the state machine decides, and tells it what happened.
 
-The only place where client side (`outgoing`), upstream side (`calling`) and state machine meet. Everything here runs in
-callbacks; a task exists only while a new connection is opened. `Reply` reads the upstream's answer.
+The only place where the answer to the client, the call to an upstream and the state machine meet. Everything here runs
+in callbacks; a task exists only while a new connection is opened.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import final
 
+from genset.router.backends.failures import masked
 from genset.router.backends.outcomes import Failure, Outcome
-from genset.router.continuation import why_not
-from genset.router.continuation.ask import length_event, tokens_left
-from genset.router.continuation.splice import Splice
-from genset.router.dialects.openai.api import Api
 from genset.router.dialects.openai.events import DONE
-from genset.router.dialects.openai.forward import Forward
-from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.errors import ErrorAnswer, in_band
-from genset.router.exchange.answer_headers import error_head, good_head
+from genset.router.exchange.answer_headers import upstream_id
+from genset.router.exchange.client_answer import ClientAnswer
+from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.record import Record
-from genset.router.exchange.reply import Reply
-from genset.router.exchange.upstream_call import Calling
-from genset.router.http.downstream import ClientConnection
-from genset.router.http.request import Request
-from genset.router.machine.added_fields import PREFILL, refuses_prefill, speaks_of_prefill
-from genset.router.machine.decisions import COLD, FULL, Answer, Decision, Interrupt, Phase, Try, Wait
+from genset.router.exchange.signs_of_life import Progress, words_for
+from genset.router.exchange.upstream_call import UpstreamCall
+from genset.router.exchange.upstream_request import UpstreamRequest
+from genset.router.machine.decisions import (
+    COLD,
+    DEADLINE_OVER,
+    STALLED,
+    Answer,
+    Break,
+    Decision,
+    Interrupt,
+    Phase,
+    Try,
+    Wait,
+)
+from genset.router.machine.final_error import story_of
+from genset.router.machine.machine import RequestMachine
 from genset.router.machine.trail import evidence
 from genset.router.shared import Shared
+from genset.times import rfc3339
 
 log = logging.getLogger(__name__)
 
-COMMENT_SECONDS = 5.0  # between signs of life while a stream waits for a backend at rest, or for another backend
-WORKING_SECONDS = 10.0  # of a backend's silence, before the client of a stream hears a sign of life
-QUIET_SECONDS = 30.0  # in line for a place before the first of them, which begins the answer
 
+@final
+class Exchange(ReplyHandler):
+    """A request that a route took, until its end, of which `finished` hears."""
 
-class Exchange(Calling):
-    """A request from its arrival to its end. Where no route took it, only errors are answered. `finished` hears of its end."""
-
-    __slots__ = ("_finished", "_said", "_waiting", "_waits_since", "ended", "placed")
+    __slots__ = (
+        "_call",
+        "_finished",
+        "_heard",
+        "_progress",
+        "_said",
+        "_waiting",
+        "_waits_since",
+        "ended",
+        "placed",
+    )
 
     def __init__(
         self,
         shared: Shared,
-        client: ClientConnection,
-        request: Request,
-        api: Api,
-        parsed: dict[str, Any],
         record: Record,
+        machine: RequestMachine,
+        request: UpstreamRequest,
+        answer: ClientAnswer,
         finished: Callable[[Exchange, float], None],
     ) -> None:
-        super().__init__(shared, client, request, api, parsed, record)
+        super().__init__(shared, record, machine, request, answer)
+        self._call = UpstreamCall(shared)
         self._finished = finished
-        self.ended = False
-        self.placed = False  # counted by the gate, in work or waiting
+        self._heard: dict[bytes, bytes] | None = None  # headers of the reply that the last failure came from
+        self._progress: Progress | None = None  # looked at by the sweep, which most requests never meet
         self._said = 0.0  # when the waiting client last heard something
         self._waiting: Wait | None = None
         self._waits_since = 0.0
+        self.ended = False
+        self.placed = False  # counted by the gate, in work or waiting
 
     @property
     def waits_for_waking(self) -> bool:
         """Whether it waits for `machine.cold`."""
         return self._waiting is not None and self._waiting.reason == COLD and not self.ended
 
-    def _listener(self, reader: StreamReader | None, splice: Splice | None) -> Reply:
-        return Reply(self, reader, splice)
-
     # Decisions
 
     def begin(self) -> None:
-        """The request has its place."""
-        self.record.begun = self._said = self._weighed_at = now = self.shared.now()
+        """The request has its place in the router."""
+        now = self.shared.now()
+        self.record.begun = self._said = now
         self._do(self.machine.begin(now))
 
     def _wake_soon(self) -> None:
-        """Not at once: whoever frees a place is in the middle of something."""
-        self._loop.call_soon(self.wake)
+        """Whoever frees a place is in the middle of something, so this waits for the loop's next turn."""
+        self.shared.loop.call_soon(self.wake)
 
     def wake(self) -> None:
         """What the request waits for may have come."""
-        waiting = self._waiting
-        if waiting is not None and not self.ended:
+        if self._waiting is not None and not self.ended:
             self._do(self.machine.resume(self.shared.now()))
 
     def _do(self, decision: Decision) -> None:
@@ -90,15 +105,7 @@ class Exchange(Calling):
             if self._waiting is not None:
                 self._waiting = None
                 self.record.waited += self.shared.now() - self._waits_since
-            # During a pause, too: nobody else may be given the place.
-            self._occupied = endpoint = decision.endpoint
-            endpoint.enter()
-            if endpoint.demand is not None:
-                endpoint.demand.entered(self.shared.now())
-            if decision.delay:
-                self._timer = self._loop.call_later(decision.delay, self._call, decision.candidate, endpoint)
-            else:
-                self._call(decision.candidate, endpoint)
+            self._call.begin(self, decision)
         elif isinstance(decision, Wait):
             if self._waiting is None:
                 self._waits_since = self.shared.now()
@@ -112,249 +119,272 @@ class Exchange(Calling):
     # What the reply tells
 
     def failed(self, failure: Failure) -> None:
-        """The attempt ended before it was committed."""
         if self.ended:
             return
         failure = self._noted(failure)
-        self._drop_upstream()
+        self._drop()
         backend = self.backend
         decision = self.machine.failed(self.shared.now(), failure)
         backend.numbers.failed(failure.outcome.value)
-        log.debug("Failed attempt of request %s at %s: %s", self.identity, backend.name, failure.detail)
+        log.debug("Failed attempt of request %s at %s: %s", self.record.identity, backend.name, failure.detail)
         self._do(decision)
 
     def refused(self, failure: Failure) -> None:
-        """The request was refused; perhaps only our own way of asking was."""
-        backend, reply = self.backend, self._reply
-        field = self._refused_field(backend, failure, streamed=reply is not None and reply.reader is not None)
-        if field:
-            self._leave_out(backend, field)
-            self._ask_otherwise(failure, f"no_{field}")
-        elif self._rule is not None and self._rule.refusable and self.machine.continuing and refuses_prefill(failure):
-            if speaks_of_prefill(failure.body):
-                self._leave_out(backend, PREFILL)
-            self._refused_rules = [*(self._refused_rules or ()), backend]
-            self._ask_otherwise(failure, "no_prefill")
-        else:
-            self.failed(failure)
-
-    def _ask_otherwise(self, failure: Failure, word: str) -> None:
-        failure = self._noted(failure)
-        self._drop_upstream()
-        self._rule = None
-        self._do(self.machine.once_more(self.shared.now(), failure, word))
-
-    def broke(self, failure: Failure, word: str, *, blame: bool = True) -> None:
-        """The attempt ended after it was committed. A client that has seen nothing of it need not know."""
-        if not self.stream:
+        reply = self._call.reply
+        word = self.request.otherwise(self.backend, failure, streamed=reply is not None and reply.streams)
+        if not word:
             self.failed(failure)
             return
-        reply = self._reply
-        if self._sent is None:
-            assert reply is not None and isinstance(reply.reader, Forward)
-            self._sent = reply.reader.fold()
-            self._want_usage = self._want_usage and not reply.reader.told_usage
-        sent = self._sent
         failure = self._noted(failure)
-        self._drop_upstream()
+        self._drop()
+        self._do(self.machine.once_more(self.shared.now(), failure, word))
+
+    def broke(self, failure: Failure, kind: Break, *, blame: bool = True) -> None:
+        request, reply = self.request, self._call.reply
+        if request.sent is None:
+            sent = reply.transcript() if reply is not None else None
+            assert reply is not None and sent is not None, "the client has a part of the answer"
+            request.broke_off(sent, told_usage=reply.told_usage)
+        else:
+            sent = request.sent
+        failure = self._noted(failure)
+        self._drop()
         numbers = self.backend.numbers
         numbers.failed(failure.outcome.value)
         numbers.tokens += sent.tokens - self.record.booked
         self.record.booked = sent.tokens
-        parsed = self._json
-        reason = why_not(parsed, sent, chat=self._api.chat)
-        left = tokens_left(parsed, sent.tokens)
-        parsed = {}  # let go of, before anything waits
-        full = not reason and left is not None and left <= 0
+        why_not = request.why_not_continued(sent)
         now = self.shared.now()
-        decision = self.machine.broke(now, failure, word, "limit_reached" if full else reason, blame=blame)
+        decision = self.machine.broke(now, failure, kind, why_not, blame=blame)
         self._said = now
-        if full:
-            self.send_events(length_event(sent, chat=self._api.chat))
+        if why_not == "limit_reached":
+            self.client_answer.send_events(request.length_event())
             self.stream_done(add_done=True)
-        else:
-            if isinstance(decision, Interrupt):
-                self.shared.observer.continued(reason or "failed")
-            self._do(decision)
+            return
+        if isinstance(decision, Interrupt):
+            self.shared.observer.continued(why_not or "failed")
+        self._do(decision)
+
+    def connection_lost(self, *, stale: bool) -> bool:
+        call, machine = self._call, self.machine
+        call.connection_lost()
+        if stale:  # a kept-alive connection was closed under the request: not an attempt of its own
+            attempt = machine.candidates.current()
+            machine.unsent()
+            call.again(self, attempt.candidate, attempt.endpoint)
+        return stale
+
+    def listens_to(self, reply: object) -> bool:
+        return self._call.awaits(reply)
+
+    def _noted(self, failure: Failure) -> Failure:
+        """The failure without our own keys; it stands in what `/-/state` shows of the backend."""
+        shared, machine, reply = self.shared, self.machine, self._call.reply
+        endpoint, mask = machine.endpoint, shared.configured.mask
+        failure = masked(failure, mask)
+        heard = machine.phase > Phase.CONNECT and failure.outcome not in (Outcome.UNREACHABLE, Outcome.EXHAUSTED)
+        self._heard = reply.headers if reply is not None and heard else None
+        shared.failures.add(
+            self.backend.name,
+            failure,
+            mask,
+            at=rfc3339(shared.wall()),
+            headers=self._heard or {},
+            endpoint=endpoint.name if endpoint is not None else "",
+            request_id=self.record.identity.decode(),
+        )
+        machine.stories.append(story_of(self.backend.name, failure))
+        return failure
 
     # Answers to the client
 
-    def answer(self, content_type: bytes, headers: dict[bytes, bytes], body: bytes, now: float) -> None:
-        """A complete answer that is no stream. `headers` are the upstream's."""
-        if self._without is not None:
-            self._remember_fields()
-        self._release_upstream(now)
+    def answer(self, headers: dict[bytes, bytes], body: bytes, tokens: tuple[int, int], now: float) -> None:
+        backend = self.backend
+        self.record.tokens = tokens
+        self.request.answered_by(backend)
+        self._call.release(backend.target, now)
         self.machine.succeeded(now)
-        keep = self.keeps_alive()
-        connection, mask = self.connection_header(keep), self.shared.configured.mask
-        head = good_head(self.machine, self.identity, content_type, headers, mask, connection)
-        self.write_whole(head, body)
+        keep = self.client_answer.whole(self.machine, headers, body)
         self._end(200, "", keep, now)
 
-    def commit(self, out: bytes, now: float) -> None:
-        """The first events of a stream. Once per answer."""
-        machine, reply = self.machine, self._reply
-        assert reply is not None
+    def commit(self, headers: dict[bytes, bytes], out: bytes, raw: Callable[[bytes], bool] | None, now: float) -> None:
+        machine, answer = self.machine, self.client_answer
         self.record.first_token = now
-        self.record.held = now - reply.began
         machine.committed(now)
-        if self._connection is not None and not self.request.version_10 and not reply.coded:
-            self._connection.direct = reply.forward
-        if self.head_sent:
-            assert machine.candidate is not None
-            told = evidence(self.backend.name, machine.candidate.tier, machine.reason, machine.trail)
+        if raw is not None and answer.takes_raw_chunks:
+            self._call.pass_chunks(raw)
+        if answer.head_sent:
+            candidate = machine.candidates.current().candidate
+            told = evidence(candidate.backend.name, candidate.tier, machine.reason, machine.trail)
             # No blank line: clients have taken a comment of its own for an event (openai-go before 3.43).
-            self.send_events(b": %b\n" % told.strip().replace(b"\r\n", b"; ") + out)
+            answer.send_events(b": %b\n" % told.strip().replace(b"\r\n", b"; ") + out)
         else:
-            connection, mask = self.connection_header(self.keeps_alive()), self.shared.configured.mask
-            head = good_head(machine, self.identity, b"text/event-stream", reply.headers, mask, connection)
-            self.open_stream(head, out)
-        if self.client.paused:
+            answer.open_stream(machine, headers, out)
+        if answer.client.paused:
             self.client_slow()
 
-    def stream_done(self, add_done: bool = False) -> None:
-        """The stream is complete, with [DONE] added where it is missing."""
-        now = self.shared.now()
-        if self._without is not None:
-            self._remember_fields()
-        if self._reply is not None:
-            self.record.tokens = self._reply.tokens()
-        self._release_upstream(now)
-        if self.machine.phase != Phase.DONE:
-            self.machine.succeeded(now)
-        if self.machine.continuing:
+    def stream_done(self, *, add_done: bool) -> None:
+        now, machine, answer = self.shared.now(), self.machine, self.client_answer
+        self._count_tokens()
+        if machine.phase != Phase.DONE:  # else it had broken off, and nothing but its end was missing
+            self.request.answered_by(self.backend)
+            self._call.release(self.backend.target, now)
+            machine.succeeded(now)
+        if machine.continuing:
             self.shared.observer.continued("completed")
         if add_done:
-            self.send_events(DONE)  # a usage that never came is left out
-        self.close_stream()
-        self._end(200, "", self.keeps_alive(), now)
+            answer.send_events(DONE)  # a usage that never came is left out
+        answer.close_stream()
+        self._end(200, "", answer.keeps_alive(), now)
 
     def _interrupt(self, decision: Interrupt) -> None:
-        self._drop_upstream()
-        if self._reply is not None:
-            self.record.tokens = self._reply.tokens()
-        machine = self.machine
-        told = in_band(
-            decision.kind, decision.message, [step.told() for step in machine.trail], partial=machine.continuing
-        )
-        self.send_events(self.shared.configured.mask.hide(told))
-        self.close_stream()
+        self._drop()
+        self._count_tokens()
+        machine, answer = self.machine, self.client_answer
+        steps = [step.told() for step in machine.trail]
+        told = in_band(decision.kind, decision.message, steps, partial=machine.continuing)
+        answer.send_events(self.shared.configured.mask.hide(told))
+        answer.close_stream()
         self._end(200, decision.kind.word, False, self.shared.now())
 
     def answer_error(self, answer: ErrorAnswer) -> None:
         """The final answer is an error: no content was sent."""
-        if self.head_sent:
+        if self.client_answer.head_sent:
             self._interrupt(Interrupt(answer.kind, answer.message))
             return
-        self._drop_upstream()
-        body = self.shared.configured.mask.hide(answer.body())
-        keep = self.keeps_alive()
-        head = error_head(self.record.routed, self.identity, answer, self._upstream_id(), self.connection_header(keep))
-        self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self._drop()
+        # What the backend calls the request whose failure is the answer.
+        shown = self.shared.configured.mask.hide_whole(upstream_id(self._heard or {}, self.record.identity))
+        keep = self.client_answer.error(self.machine, answer, shown)
         self._end(answer.status, answer.kind.word, keep, self.shared.now())
+
+    def _count_tokens(self) -> None:
+        reply = self._call.reply
+        if reply is not None:
+            self.record.tokens = reply.tokens()
 
     # The client
 
     def client_gone(self) -> None:
-        """The connection to the client is closed. Cancels everything upstream at once, in any state."""
+        """The connection to the client is closed. Whatever runs upstream is cancelled at once, in any state."""
         if self.ended:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._drop_upstream()
-        if self._reply is not None:
-            self.record.tokens = self._reply.tokens()
-        self.machine.cancelled(self.shared.now())
-        self._close(499, "caller_gone", self.shared.now())
+        self._drop()
+        self._count_tokens()
+        now = self.shared.now()
+        self.machine.cancelled(now)
+        self._close(499, "caller_gone", now)
+
+    def client_slow(self) -> None:
+        """The client does not read as fast as its answer comes."""
+        if self.client_answer.head_sent:
+            self._call.pause()
+
+    def client_caught_up(self) -> None:
+        """The client has read what waited for it."""
+        if self._call.resume():
+            self.machine.went_on(self.shared.now())  # the silence was the client's
 
     def give_up(self, answer: ErrorAnswer) -> None:
-        """The router itself ends the request (drain is over, queue is over)."""
         if self.ended:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._drop_upstream()
+        self._drop()
         self.machine.cancelled(self.shared.now())
         self.answer_error(answer)
 
     def abandon(self) -> None:
-        """Cuts the client off, where even the error cannot be told."""
+        """The client is cut off, because not even the error can be told."""
         self.ended = True
-        self.client.cut_off()
-        self._drop_upstream()
+        self.client_answer.client.cut_off()
+        self._drop()
+        self._call.reply = None
 
     # The sweep
 
     def expire(self, now: float) -> None:
-        """Called about ten times a second."""
-        machine = self.machine
+        """Called about ten times a second: deadlines, and signs of life."""
+        machine, reply = self.machine, self._call.reply
         if self.ended:
             return
         if self._waiting is not None:
             self._do(machine.resume(now))
-        if machine.phase >= Phase.COMMIT and self.client.paused and now < machine.deadline:
+        if machine.phase >= Phase.COMMIT and self.client_answer.client.paused and now < machine.deadline:
             machine.rests(now)
-            self._weight = None
+            if self._progress is not None:
+                self._progress.rests()
             return
         if machine.finish_over(now):
-            assert self._reply is not None
-            self._reply.finish_is_over()
+            assert reply is not None
+            reply.finish_is_over()
             return
-        reply = self._reply
-        splices = reply is not None and reply.splice is not None
-        quiet = splices or machine.phase < Phase.COMMIT or now - machine.last >= WORKING_SECONDS
-        if self.stream and quiet and now - self._said >= COMMENT_SECONDS:
-            self._keep_company(now)
-        if now - self._weighed_at > machine.facts.timeouts.life_most:
-            self._weigh(now)
-        if reply is not None and reply.head_came:
-            reply.head_came = False
+        self._keep_company(now)
+        self._look_for_tokens(now)
+        if reply is not None and reply.alive:
+            reply.alive = False
             machine.alive(now)
         failure = machine.expired(now)
         if failure is None:
             return
-        if machine.phase >= Phase.COMMIT:
-            if machine.phase == Phase.COMMIT and now < machine.deadline and self._is_bound():
-                return  # nobody else can write on: it is waited for
-            late = failure.outcome is Outcome.OUT_OF_TIME
-            self.broke(failure, "router_deadline" if late else "provider_stalled", blame=not late)
-        else:
+        if machine.phase < Phase.COMMIT or not self.record.stream:
             self.failed(failure)
+        elif machine.phase > Phase.COMMIT or now >= machine.deadline or not self._is_bound():
+            late = failure.outcome is Outcome.OUT_OF_TIME
+            self.broke(failure, DEADLINE_OVER if late else STALLED, blame=not late)
+
+    def _look_for_tokens(self, now: float) -> None:
+        """A stream without any token does not go on, however many events come of it."""
+        machine, reply, progress = self.machine, self._call.reply, self._progress
+        if progress is None:
+            self._progress = Progress(now)
+        elif now - progress.last_look() > machine.facts.timeouts.life_most:
+            runs = reply is not None and machine.phase == Phase.COMMIT
+            barren_since = progress.look(now, reply, reply.progress() if reply is not None and runs else None)
+            if barren_since is not None:
+                machine.went_on(barren_since)
+
+    def _is_bound(self) -> bool:
+        """Whether nobody else could write on the answer that stalls, and no setting says how long that may take.
+
+        Then it is waited for.
+        """
+        machine, reply = self.machine, self._call.reply
+        if machine.settings.stall_seconds is not None or reply is None:
+            return False
+        sent = self.request.sent or reply.transcript()
+        if sent is None or self.request.why_not_continued(sent) in ("", "limit_reached"):
+            return False
+        machine.is_bound()
+        return True
 
     def _keep_company(self, now: float) -> None:
-        """A sign of life to the client of a stream, if it is time for one. All that it has got so far are whole events."""
-        machine, waiting, reply = self.machine, self._waiting, self._reply
-        # What is read of a continuation may all be known to the client.
-        told = machine.last if reply is None or reply.splice is None else reply.told_at
-        words = b""
-        if self.client.paused or self.ended or not self.record.begun:
+        """A sign of life to the client of a stream, if it is time for one. All that the client has so far are whole events."""
+        machine, answer, reply = self.machine, self.client_answer, self._call.reply
+        if not self.record.stream or now - self._said < machine.facts.timeouts.comment:
             return
-        if waiting is not None:
-            # A line is short, so its end can be a 429, which it no longer can after a comment.
-            if waiting.reason == COLD:
-                words = b"waking"
-            elif waiting.reason != FULL or self.head_sent or now - self._waits_since >= QUIET_SECONDS:
-                words = b"waiting"
-        elif machine.phase < Phase.COMMIT and machine.continuing:
-            words = b"failing over"
-        elif machine.phase <= Phase.FINISH and now - max(self._said, told) >= WORKING_SECONDS:
-            words = b"working"
+        if answer.client.paused or self.ended or not self.record.begun:
+            return
+        silent = now - max(self._said, machine.last if reply is None else reply.told_at())
+        waited = now - self._waits_since
+        words = words_for(machine, self._waiting, waited, begun=answer.head_sent, silent=silent)
         if words:
             self._said = now
-            self.comment(words)
+            answer.comment(words)
 
     # Ends
 
     def _end(self, status: int, word: str, keep: bool, now: float) -> None:
         self._close(status, word, now)
-        self.client.finish(keep, now)
-        self._reply = None
+        self.client_answer.client.finish(keep, now)
 
     def _close(self, status: int, word: str, now: float) -> None:
-        record = self.record
         if self._waiting is not None:
-            record.waited += now - self._waits_since
-        record.status = status
-        record.word = word
+            self.record.waited += now - self._waits_since
+        self.record.ended(status, word)
         self.ended = True
+        self._call.reply = None
         self._finished(self, now)
+
+    def _drop(self) -> None:
+        """Whatever runs upstream ends, and what was collected of it is not held any more."""
+        self.client_answer.client.drop_collected()
+        self._call.drop()

@@ -11,9 +11,11 @@ from genset.router.backends.balance.prompt import beginning_of
 from genset.router.backends.mask import Mask
 from genset.router.dialects.openai.api import PATHS, Api
 from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
+from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.exchange import Exchange
 from genset.router.exchange.local_answers import LocalAnswer
 from genset.router.exchange.record import Record
+from genset.router.exchange.upstream_request import UpstreamRequest
 from genset.router.http import bodies
 from genset.router.http import trace_context as context
 from genset.router.http.downstream import ClientConnection
@@ -129,9 +131,6 @@ class Reception:
         now = shared.now()
         stream = api.streams and parsed.get("stream") is True
         record = Record(identity, client.address, headers, api.asked, api.operation, model, now, stream=stream)
-        exchange = Exchange(shared, client, request, api, parsed, record, self._finished)
-        client.begin(exchange)
-        self.exchanges.add(exchange)
         if model in table.named:
             record.named = model
         record.trace = context.take(headers)
@@ -139,16 +138,24 @@ class Reception:
         tokens = estimate_tokens(parsed)
         looped = refusal(headers.get(HOPS_HEADER), configured.site)
         plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance)
+        answer = ClientAnswer(shared, client, request, identity, stream=stream)
         if isinstance(plan, ErrorAnswer):
-            exchange.answer_error(plan)
+            keep = answer.error(None, plan)
+            record.ended(plan.status, plan.kind.word)
+            self._observer.finished(record, now)
+            client.finish(keep, now)
             return
-        record.route = plan.route.name
-        record.routed = self._machine(plan, record, request, api, parsed, tokens)
+        machine = self._machine(plan, record, request, api, parsed, tokens)
+        record.route, record.routed = plan.route.name, machine
+        asked = UpstreamRequest(request, identity, api, parsed, machine, stream=stream)
+        exchange = Exchange(shared, record, machine, asked, answer, self._finished)
+        client.begin(exchange)
+        self.exchanges.add(exchange)
         exchange.placed = record.placed = True
         if not self.gate.enter(exchange, now, request.payer):
             exchange.placed = record.placed = False
-            exchange.answer_error(ROUTER_FULL)
-        exchange.forget_tree()
+            exchange.give_up(ROUTER_FULL)
+        asked.forget_tree()
 
     def _machine(
         self, plan: Plan, record: Record, request: Request, api: Api, parsed: dict[str, Any], tokens: int
@@ -191,7 +198,7 @@ class Reception:
     def _leave(self, exchange: Exchange) -> None:
         if exchange.placed:
             exchange.placed = False
-            self.gate.leave(exchange, exchange.request.payer)
+            self.gate.leave(exchange, exchange.machine.facts.origin)
 
     def _evict(self, exchange: Exchange) -> None:
         self._observer.made_way("line", 1)

@@ -88,6 +88,26 @@ class Record:
         self.status = 0
         self.word = ""
 
+    def sent(self, now: float) -> None:
+        """An attempt was written. Only the first one counts."""
+        if not self.sent_at:
+            self.sent_at = now
+
+    def first_came(self, now: float) -> None:
+        """The first token of an answer has come. Only the first attempt that gets so far counts."""
+        if not self.first_token:
+            self.first_token = now
+
+    def whole_came(self, now: float) -> None:
+        """The answer has come in one piece, so that its first token has no time of its own."""
+        self.first_token = now
+        self.in_one_piece = True
+
+    def ended(self, status: int, word: str) -> None:
+        """The client has its answer, with this status. `word` is empty for a whole one."""
+        self.status = status
+        self.word = word
+
     def stood_still(self, seconds: float) -> None:
         """The clock has skipped them, but the client has waited: they count as before what has happened already."""
         self.received -= seconds

@@ -140,6 +140,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool(now)
         return True
 
+    def pass_chunks(self, raw: Callable[[bytes], bool]) -> None:
+        """From here on whole chunks go to `raw` as they come; what it does not take is read as before."""
+        self.direct = raw
+
     def pause(self) -> None:
         if not self._held and not self.closed:
             self._held = True

@@ -7,7 +7,7 @@ from typing import Final, final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
-from genset.router.errors import ErrorAnswer, ErrorKind
+from genset.router.errors import VOCABULARY, ErrorAnswer, ErrorKind
 
 FULL: Final = "full"  # the word for evidence: all endpoints have as many requests as they may
 COLD: Final = "cold"  # the word for evidence: why a backend at rest did not answer
@@ -78,6 +78,20 @@ class Try:
         self.candidate = candidate
         self.endpoint = endpoint
         self.delay = delay
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """How a stream broke whose client has a part of the answer. `step`: what a step of the trail calls it."""
+
+    kind: ErrorKind
+    step: str
+
+
+INTERRUPTED: Final = Break(VOCABULARY["provider_interrupted"], "interrupted")
+STALLED: Final = Break(VOCABULARY["provider_stalled"], "stalled")
+FAILED_INSIDE: Final = Break(VOCABULARY["provider_error"], "error")  # the upstream sent an error event
+DEADLINE_OVER: Final = Break(VOCABULARY["router_deadline"], "router_deadline")  # and not by the upstream's fault
 
 
 @dataclass(frozen=True, slots=True)

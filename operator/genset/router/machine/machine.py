@@ -26,9 +26,19 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import SHORT_RETRY_AFTER_SECONDS
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Next, Outcome, met
-from genset.router.errors import VOCABULARY
 from genset.router.machine.candidates import Candidates
-from genset.router.machine.decisions import Candidate, Decision, Phase, Try, Wait, may_follow
+from genset.router.machine.decisions import (
+    DEADLINE_OVER,
+    INTERRUPTED,
+    STALLED,
+    Break,
+    Candidate,
+    Decision,
+    Phase,
+    Try,
+    Wait,
+    may_follow,
+)
 from genset.router.machine.facts import Facts
 from genset.router.machine.history import History
 from genset.router.machine.patience import DEFAULT, Patience, Timeouts
@@ -189,16 +199,16 @@ class RequestMachine:
         late = now >= self.facts.deadline
         return self._decided(now, self.candidates.give_up(now) if late else self.candidates.once_more(now))
 
-    def broke(self, now: float, failure: Failure, kind_word: str, why_not: str = "", *, blame: bool = True) -> Decision:
+    def broke(self, now: float, failure: Failure, kind: Break, why_not: str = "", *, blame: bool = True) -> Decision:
         """The stream broke after commit: the client has part of an answer. CONTINUE, or FAIL.
 
         `why_not`: why nobody may write on ("" if somebody may). `blame`: whether the upstream is at fault at all; one
         that only wrote a text that does not join is not.
         """
         attempt, history = self.candidates.current(), self.history
-        history.record(attempt, now, kind_word.removeprefix("provider_"))
+        history.record(attempt, now, kind.step)
         history.last_failure = failure
-        history.broken_by = VOCABULARY[kind_word]
+        history.broken_by = kind.kind
         self._to(Phase.SELECT)
         if blame:
             attempt.candidate.backend.broke(
@@ -206,18 +216,17 @@ class RequestMachine:
                 now,
                 attempt.began,
                 attempt.takes_permit(),
-                endpoint_only=kind_word == "provider_interrupted",
+                endpoint_only=kind is INTERRUPTED,
                 word=met(failure),
                 witness=self._testifies().witness() if self.facts.body else None,
             )
         else:
             attempt.release()
-        late = now >= self.facts.deadline or kind_word == "router_deadline"
+        late = now >= self.facts.deadline or kind is DEADLINE_OVER
         if why_not or late or history.is_spent or not history.may_continue:
             return self._decided(now, self.candidates.give_up(now))
         history.continuations += 1
-        stalled = kind_word == "provider_stalled"
-        return self._decided(now, self.candidates.after_break(now, failure, blame=blame, stalled=stalled))
+        return self._decided(now, self.candidates.after_break(now, failure, blame=blame, stalled=kind is STALLED))
 
     def _decided(self, now: float, decision: Decision) -> Decision:
         if isinstance(decision, Try):
@@ -328,6 +337,10 @@ class RequestMachine:
     def head(self) -> None:
         """A 2xx head arrived: PRECOMMIT. The first-token deadline runs on."""
         self._to(Phase.PRECOMMIT)
+
+    def went_on(self, now: float) -> None:
+        """More of a begun answer has come, or nobody is to blame that none has."""
+        self.last = now
 
     def alive(self, now: float) -> None:
         """The upstream sent something that is no token: a head, a comment, an empty delta, a part of an event."""

@@ -13,6 +13,9 @@ AGAIN_MOST_SECONDS: Final = 0.3
 FINISH_SECONDS: Final = 5.0  # of silence after the finish_reason, until the answer is taken for complete
 USAGE_SECONDS: Final = 10.0  # the same, while a usage that was asked for has not come
 LIFE_MOST_SECONDS: Final = 120.0  # without a token, however often the backend says that it works
+COMMENT_SECONDS: Final = 5.0  # between signs of life, while a stream waits for a backend at rest or for another one
+WORKING_SECONDS: Final = 10.0  # of a backend's silence, before the client of a stream hears a sign of life
+QUIET_SECONDS: Final = 30.0  # in line for a place before the first of them, which begins the answer
 
 
 @final
@@ -21,9 +24,10 @@ class Timeouts:
 
     `finish`, `usage`: of silence after the finish_reason, the second while a usage is missing. `life_most`: without a
     token, whatever else comes. `again_least`, `again_most`: of the pause before the same endpoint is asked again.
+    `comment`, `working`, `quiet`: before a client who waits for a stream hears a sign of life.
     """
 
-    __slots__ = ("again_least", "again_most", "finish", "life_most", "usage")
+    __slots__ = ("again_least", "again_most", "comment", "finish", "life_most", "quiet", "usage", "working")
 
     def __init__(
         self,
@@ -33,12 +37,18 @@ class Timeouts:
         life_most: float = LIFE_MOST_SECONDS,
         again_least: float = AGAIN_LEAST_SECONDS,
         again_most: float = AGAIN_MOST_SECONDS,
+        comment: float = COMMENT_SECONDS,
+        working: float = WORKING_SECONDS,
+        quiet: float = QUIET_SECONDS,
     ) -> None:
         self.finish: Final = finish
         self.usage: Final = usage
         self.life_most: Final = life_most
         self.again_least: Final = again_least
         self.again_most: Final = again_most
+        self.comment: Final = comment
+        self.working: Final = working
+        self.quiet: Final = quiet
 
 
 DEFAULT: Final = Timeouts()

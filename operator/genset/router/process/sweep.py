@@ -45,7 +45,7 @@ def _sweep(parts: Parts) -> None:
                 exchange.record.routed.looked_away(busy)
             exchange.expire(now)
         except Exception:
-            log.exception("Failed to look after request %s", exchange.identity.decode())
+            log.exception("Failed to look after request %s", exchange.record.identity.decode())
             _abandon(parts, exchange)
     parts.outages.sweep(parts.shared.connector)
     for exchange in parts.reception.gate.overdue(now):
@@ -78,6 +78,6 @@ def _abandon(parts: Parts, exchange: Exchange) -> None:
     try:
         exchange.give_up(error("router_internal", "the router failed; its log tells how"))
     except Exception:
-        log.exception("Failed to end request %s", exchange.identity.decode())
+        log.exception("Failed to end request %s", exchange.record.identity.decode())
         parts.telemetry.failed(exchange.record, error("router_internal", "the router failed; its log tells how"))
         parts.reception.abandon(exchange)
