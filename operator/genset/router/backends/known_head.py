@@ -16,8 +16,10 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re
 _STATUS: Final = b"HTTP/1.1 200 "
 #: With these a message is read in another way, or the connection.
 _NOT_KEPT: Final = (b"expect", b"trailer", b"upgrade", b"content-encoding")
-#: How a chunk of each length is announced, as servers write it (RFC 9112, 7.1); longer ones cost the parser little.
-_SIZES: Final = [b"%x" % size for size in range(4096)]
+#: How a chunk is announced, as servers write it (RFC 9112, 7.1) -> its length; longer ones cost the parser little.
+_SIZES: Final = {b"%x\r\n" % size: size for size in range(1, 4096)}
+_LONGEST: Final = len(b"fff\r\n")
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 @final
@@ -103,16 +105,18 @@ def learn(data: bytes, headers: dict[bytes, bytes]) -> KnownHead | None:
 
 
 def _of_chunks(data: bytes) -> bytes | None:
-    """The body of whole chunks of which none holds a CRLF, with the last one and no trailers behind them."""
-    parts = data.split(b"\r\n")
-    last = len(parts) - 3
-    if last < 0 or last & 1 or parts[last] != b"0" or parts[last + 1] or parts[last + 2]:
+    """The body of whole chunks, with the last one and no trailers behind them; None of anything else."""
+    if not data.endswith(_LAST_CHUNK):
         return None
+    position, last = 0, len(data) - len(_LAST_CHUNK)
     chunks: list[bytes] = []
-    for number in range(0, last, 2):
-        chunk = parts[number + 1]
-        size = len(chunk)
-        if not 0 < size < 4096 or parts[number] != _SIZES[size]:
+    while position < last:
+        begin = data.find(b"\n", position, position + _LONGEST) + 1
+        size = _SIZES.get(data[position:begin]) if begin else None
+        if size is None:
             return None
-        chunks.append(chunk)
+        position = begin + size + 2
+        if position > last or not data.startswith(b"\r\n", position - 2):
+            return None
+        chunks.append(data[begin : position - 2])
     return b"".join(chunks)

@@ -64,75 +64,93 @@ SLOW_FLUSHES: Final = 50  # since lines were dropped last: for so long the reade
 log = logging.getLogger(__name__)
 
 
+#: A line of which nothing is known. Each line begins as a copy of it: a dict that has to grow costs twice as much.
+_EMPTY: Final[Line] = {
+    "time": 0.0,
+    "id": "",
+    "client": "",
+    "request": "",
+    "traceId": "",
+    "operation": "",
+    "route": "",
+    "model": "",
+    "stream": False,
+    "status": 0,
+    "error": "",
+    "backend": "",
+    "tier": None,
+    "endpoint": "",
+    "reason": "",
+    "attempts": (),
+    "continuations": 0,
+    "seconds": 0.0,
+    "queueSeconds": 0.0,
+    "waitedSeconds": 0.0,
+    "firstTokenSeconds": None,
+    "timePerOutputTokenSeconds": None,
+    "inputTokens": 0,
+    "outputTokens": 0,
+    "detail": "",
+}
+
+
 def line_of(record: Record, client: str, now: float, wall: float) -> Line:
-    """The line of a request that has ended; `FIELDS` in their order."""
+    """Returns the line of a request that has ended; `FIELDS` in their order."""
+    line = _EMPTY.copy()
+    line["time"] = wall
+    line["id"] = record.identity.decode()
+    line["client"] = client
+    line["request"] = record.asked
+    if record.trace:
+        line["traceId"] = record.trace.decode()
+    line["operation"] = record.operation
+    line["route"] = record.route
+    line["model"] = record.model[:128]
+    line["stream"] = record.stream
+    line["status"] = record.status
+    line["error"] = record.word
     machine = record.routed
-    candidate = machine.candidate if machine is not None else None
-    endpoint = machine.endpoint if machine is not None else None
+    if machine is not None:
+        attempt = machine.candidates.attempt
+        if attempt is not None:
+            line["backend"] = attempt.candidate.backend.name
+            line["tier"] = attempt.candidate.tier
+            line["endpoint"] = attempt.endpoint.name
+        line["reason"] = machine.reason
+        line["attempts"] = [step.told() for step in machine.trail]
+        line["continuations"] = machine.continuations
+        failure = machine.last_failure
+        if failure is not None:
+            line["detail"] = detail_of(failure)
     received, first = record.received, record.first_token
+    line["seconds"] = now - received
+    if record.placed:
+        line["queueSeconds"] = (record.begun or now) - received
+    line["waitedSeconds"] = record.waited
     given, made = record.tokens
-    return {
-        "time": wall,
-        "id": record.identity.decode(),
-        "client": client,
-        "request": record.asked,
-        "traceId": record.trace.decode(),
-        "operation": record.operation,
-        "route": record.route,
-        "model": record.model[:128],
-        "stream": record.stream,
-        "status": record.status,
-        "error": record.word,
-        "backend": candidate.backend.name if candidate else "",
-        "tier": candidate.tier if candidate else None,
-        "endpoint": endpoint.name if endpoint else "",
-        "reason": machine.reason if machine else "",
-        "attempts": [step.told() for step in machine.trail] if machine else [],
-        "continuations": machine.continuations if machine else 0,
-        "seconds": now - received,
-        "queueSeconds": (record.begun or now) - received if record.placed else 0.0,
-        "waitedSeconds": record.waited,
-        "firstTokenSeconds": first - received if first else None,
-        "timePerOutputTokenSeconds": (
-            (now - first) / (made - 1) if first and made > 1 and not record.in_one_piece else None
-        ),
-        "inputTokens": given,
-        "outputTokens": made,
-        "detail": detail_of(machine.last_failure) if machine and machine.last_failure else "",
-    }
+    if first:
+        line["firstTokenSeconds"] = first - received
+        if made > 1 and not record.in_one_piece:
+            line["timePerOutputTokenSeconds"] = (now - first) / (made - 1)
+    line["inputTokens"] = given
+    line["outputTokens"] = made
+    return line
 
 
 def short_line(
     identity: bytes, client: str, request: str, status: int, answer: ErrorAnswer | None, wall: float
 ) -> Line:
-    """The line of a request that no route has seen: refused, broken, or answered by the router itself."""
-    return {
-        "time": wall,
-        "id": identity.decode(),
-        "client": client,
-        "request": request,
-        "traceId": "",
-        "operation": "",
-        "route": "",
-        "model": "",
-        "stream": False,
-        "status": status,
-        "error": answer.kind.word if answer is not None else "",
-        "backend": "",
-        "tier": None,
-        "endpoint": "",
-        "reason": "",
-        "attempts": [],
-        "continuations": 0,
-        "seconds": 0.0,
-        "queueSeconds": 0.0,
-        "waitedSeconds": 0.0,
-        "firstTokenSeconds": None,
-        "timePerOutputTokenSeconds": None,
-        "inputTokens": 0,
-        "outputTokens": 0,
-        "detail": answer.message if answer is not None else "",
-    }
+    """Returns the line of a request that no route has seen: refused, broken, or answered by the router itself."""
+    line = _EMPTY.copy()
+    line["time"] = wall
+    line["id"] = identity.decode()
+    line["client"] = client
+    line["request"] = request
+    line["status"] = status
+    if answer is not None:
+        line["error"] = answer.kind.word
+        line["detail"] = answer.message
+    return line
 
 
 class AccessLog:
