@@ -16,10 +16,12 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re
 _STATUS: Final = b"HTTP/1.1 200 "
 #: With these a message is read in another way, or the connection.
 _NOT_KEPT: Final = (b"expect", b"trailer", b"upgrade", b"content-encoding")
-#: How a chunk is announced, as servers write it (RFC 9112, 7.1) -> its length; longer ones cost the parser little.
-_SIZES: Final = {b"%x\r\n" % size: size for size in range(1, 4096)}
-_LONGEST: Final = len(b"fff\r\n")
-_LAST_CHUNK: Final = b"0\r\n\r\n"
+#: Of a chunk's size, as servers write it (RFC 9112, 7.1): the value of each byte, -1 if it is no lower-case digit.
+_HEXADECIMAL: Final = [b"0123456789abcdef".find(byte) for byte in range(256)]
+_MOST_DIGITS_OF_SIZE: Final = 3  # longer chunks cost the parser little
+_ZERO: Final = ord("0")
+_RETURN: Final = ord("\r")
+_NEWLINE: Final = ord("\n")
 
 
 @final
@@ -105,18 +107,33 @@ def learn(data: bytes, headers: dict[bytes, bytes]) -> KnownHead | None:
 
 
 def _of_chunks(data: bytes) -> bytes | None:
-    """The body of whole chunks, with the last one and no trailers behind them; None of anything else."""
-    if not data.endswith(_LAST_CHUNK):
-        return None
-    position, last = 0, len(data) - len(_LAST_CHUNK)
+    """The body of whole chunks, with the last one and no trailers behind them; None of anything else.
+
+    Byte by byte, because compiled code reads a byte in a tenth of the time of a search.
+    """
+    position, length = 0, len(data)
     chunks: list[bytes] = []
-    while position < last:
-        begin = data.find(b"\n", position, position + _LONGEST) + 1
-        size = _SIZES.get(data[position:begin]) if begin else None
-        if size is None:
+    while True:
+        size, begin = 0, position
+        while position < length and position - begin < _MOST_DIGITS_OF_SIZE:
+            digit = _HEXADECIMAL[data[position]]
+            if digit < 0:
+                break
+            size = size * 16 + digit
+            position += 1
+        # A size with a zero before it is left to the parser, and so is a chunk extension.
+        plain = position > begin and (data[begin] != _ZERO or position == begin + 1)
+        if not plain or not _is_line_end(data, position):
             return None
-        position = begin + size + 2
-        if position > last or not data.startswith(b"\r\n", position - 2):
+        begin = position + 2
+        position = begin + size
+        if not _is_line_end(data, position):
             return None
-        chunks.append(data[begin : position - 2])
-    return b"".join(chunks)
+        position += 2
+        if not size:
+            return b"".join(chunks) if position == length else None
+        chunks.append(data[begin : begin + size])
+
+
+def _is_line_end(data: bytes, position: int) -> bool:
+    return position + 2 <= len(data) and data[position] == _RETURN and data[position + 1] == _NEWLINE
