@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, GetPydanticSchema
+from pydantic_core import core_schema
 
 from genset.addresses import PROXY_REMEDY, PROXY_URL, is_proxy_url
 from genset.api.base import DNS_LABEL, ApiModel, Name, Rule, SecretKeyRef, rules
 from genset.api.base_url import base_url_rules
+from genset.router.providers import PROVIDERS
 
-
-class ProviderName(StrEnum):
-    """Cloud providers, by the wire format and the base URL that they imply."""
-
-    OPENAI = "openai"
-    OPENROUTER = "openRouter"
-    MISTRAL = "mistral"
-    DEEPSEEK = "deepSeek"
-    OPENAI_COMPATIBLE = "openAICompatible"  # Portkey, LiteLLM, any gateway, another site's genset
+#: The name of one of the providers, which implies a wire format and a base URL.
+ProviderName: TypeAlias = Annotated[str, GetPydanticSchema(lambda *_: core_schema.literal_schema(list(PROVIDERS)))]
+#: The provider that implies no base URL: Portkey, LiteLLM, any gateway, another site's genset.
+COMPATIBLE = "openAICompatible"
 
 
 class BalancingStrategy(StrEnum):
@@ -78,12 +75,12 @@ class Proxy(ApiModel):
     Rule(
         "self.provider != 'openAICompatible' || has(self.baseURL)",
         "provider openAICompatible needs baseURL, e.g. https://gateway.corp/v1",
-        lambda cloud: cloud.provider != ProviderName.OPENAI_COMPATIBLE or cloud.base_url is not None,
+        lambda cloud: cloud.provider != COMPATIBLE or cloud.base_url is not None,
     ),
     Rule(
         "self.provider == 'openAICompatible' || has(self.credentialsSecretRef)",
         "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without",
-        lambda cloud: cloud.provider == ProviderName.OPENAI_COMPATIBLE or cloud.credentials_secret_ref is not None,
+        lambda cloud: cloud.provider == COMPATIBLE or cloud.credentials_secret_ref is not None,
     ),
     *base_url_rules("cloud.baseURL", optional=True),
     Rule(
@@ -95,7 +92,7 @@ class Proxy(ApiModel):
 class Cloud(ApiModel):
     """One model of one provider."""
 
-    provider: ProviderName = Field(strict=False, description="Whose API it is.")
+    provider: ProviderName = Field(description="Whose API it is.")
     model: str = Field(min_length=1, max_length=256, description="Name of the model at the provider.")
     base_url: str | None = Field(
         default=None,

@@ -14,7 +14,7 @@ import hashlib
 import json
 
 from genset import names
-from genset.api.backend import MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend, Balancing, Cloud, ProviderName
+from genset.api.backend import COMPATIBLE, MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend, Balancing, Cloud
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
@@ -127,11 +127,11 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
         kind="cloud",
         model=cloud.model,
         context_tokens=backend.context_tokens,
-        continuation=backend.continuation or PROVIDERS[cloud.provider.value].continuation,
+        continuation=backend.continuation or PROVIDERS[cloud.provider].continuation,
         balancing=_balancing(backend.balancing),
         url=UrlTarget(
             base_url=_cloud_url(cloud),
-            provider=cloud.provider.value,
+            provider=cloud.provider,
             key_file=_file(backend, KEY, cloud.credentials_secret_ref, _cloud_url(cloud)),
             ca_file=_file(backend, CA, cloud.ca_secret_ref, _cloud_url(cloud)),
             proxy_url=proxy.url.rstrip("/") if proxy else None,
@@ -171,7 +171,7 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
         balancing=_balancing(backend.balancing),
         url=UrlTarget(
             base_url=url,
-            provider=ProviderName.OPENAI_COMPATIBLE.value,
+            provider=COMPATIBLE,
             key_file=_file(backend, KEY, credentials.api_key, url),
             ca_file=_file(backend, CA, credentials.ca, url),
             health_path=engine.health_path(found),
@@ -224,9 +224,9 @@ def _file(backend: Backend, use: str, ref: SecretKeyRef | None, url: str) -> str
 
 
 def _cloud_url(cloud: Cloud) -> str:
-    url = cloud.base_url or PROVIDERS[cloud.provider.value].base_url
+    url = cloud.base_url or PROVIDERS[cloud.provider].base_url
     if url is None:
-        raise ValueError(f"provider {cloud.provider.value} needs baseURL")  # the resource's rules refuse it
+        raise ValueError(f"provider {cloud.provider} needs baseURL")  # the resource's rules refuse it
     return url.rstrip("/")
 
 

@@ -9,11 +9,6 @@ import re
 from genset.api.engines import FIELDS
 from tests.support.source import ROOT, cycles, imports, modules
 
-ROOMS = (
-    "process", "watch", "telemetry", "exchange", "http", "routing", "machine", "backends", "continuation", "dialects",
-    "providers",
-)  # fmt: skip
-
 
 def test_no_module_needs_itself() -> None:
     assert cycles(imports()) == []

@@ -53,6 +53,26 @@ def body_for(
         spliced = _asking_for_stream(raw, request, usage)
         if spliced is not None:
             return spliced
+    body = _form(target, request, renames, stream, usage)
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        if sent is None:
+            raise
+        return as_sent(*sent, body)
+
+
+def form_for(
+    target: Target, api: Api, request: dict[str, Any], stream: bool, refused: Collection[str] = ()
+) -> dict[str, Any]:
+    """Returns what `body_for` would write, as a tree: a dialect makes its own text of it."""
+    renames = [pair for pair in bound_names(target, api, request, refused).items() if pair[0] != pair[1]]
+    return _form(target, request, renames, stream, target.provider.usage_option and OPTIONS not in refused)
+
+
+def _form(
+    target: Target, request: dict[str, Any], renames: list[tuple[str, str]], stream: bool, usage: bool
+) -> dict[str, Any]:
     body = {**request, "model": target.model}
     for old, new in renames:
         body[new] = body.pop(old)
@@ -61,14 +81,9 @@ def body_for(
         options = body.get("stream_options")
         if usage:
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-        elif not provider.usage_option:
+        elif not target.provider.usage_option:
             body.pop("stream_options", None)
-    try:
-        return orjson.dumps(body)
-    except TypeError:
-        if sent is None:
-            raise
-        return as_sent(*sent, body)
+    return body
 
 
 def bound_names(target: Target, api: Api, request: dict[str, Any], refused: Collection[str]) -> dict[str, str]:
@@ -104,13 +119,15 @@ def head_for(
     length: int,
     stream: bool,
     base_path: str | None = None,
-    hops: bytes = b"",
+    more: bytes = b"",
+    path: str | None = None,
 ) -> bytes:
     """The request head. The client's Authorization never passes: the backend's key stands there, or nothing.
 
-    `base_path`: another one than the backend's own. `hops`: a header line with the sites that the request has passed.
+    `base_path`: another one than the backend's own. `more`: header lines, as those of a dialect, or with the sites that the
+    request has passed. `path`: a dialect's own; None for that of the API.
     """
-    place = (api, base_path, stream)
+    place = (api, base_path if path is None else path, stream)
     fixed = endpoint.heads.get(place)
     if fixed is None:
         host = endpoint.name
@@ -121,14 +138,14 @@ def head_for(
             b"accept-encoding: identity\r\nuser-agent: genset\r\n"  # without it every coding is welcome (RFC 9110, 12.5.3)
             % (
                 (target.base_path if base_path is None else base_path).encode(),
-                api.path.encode(),
+                (api.path if path is None else path).encode(),
                 host.encode(),
                 target.key_line,
                 b"text/event-stream" if stream else b"application/json",
             )
         )
         endpoint.heads[place] = fixed
-    passed = hops
+    passed = more
     for name in target.forwarded:
         if name in headers:
             passed += b"%b: %b\r\n" % (name, headers[name])

@@ -10,6 +10,7 @@ from typing import final
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.backends.target import Target
+from genset.router.dialects.base import Untranslatable
 from genset.router.errors import error
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.replies import reply_for
@@ -93,6 +94,9 @@ class UpstreamCall:
             text, reader, splice = handler.request.prepare(candidate.backend, endpoint, shared.configured.site)
         except Unsendable as problem:
             handler.give_up(error("caller_bad_request", str(problem)))
+            return
+        except Untranslatable as missing:
+            handler.failed(Failure(Outcome.UNSUPPORTED, f"was not asked: {missing}", words=str(missing)))
             return
         self.reply = reply = reply_for(handler, reader, splice)
         now = shared.now()

@@ -19,7 +19,7 @@ from genset.router.dialects.openai.shortcuts.frames import Frames
 from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.dialects.openai.transcript import Transcript
 from genset.router.dialects.openai.whole_answer import choices_of
-from genset.router.exchange.payload import body_for, bound_names, head_for
+from genset.router.exchange.payload import body_for, bound_names, form_for, head_for
 from genset.router.http.bodies import again
 from genset.router.http.request import Request
 from genset.router.machine.added_fields import (
@@ -109,7 +109,7 @@ class UpstreamRequest:
         """Returns what goes to the endpoint (head and body), who reads the stream that it was asked for, and what joins a
         continuation to what the client has.
 
-        `site` names this router to others. Raises Unsendable.
+        `site` names this router to others. Raises Unsendable, or Untranslatable.
         """
         request = parsed = self._tree = self._json  # kept until it is sent
         raw = self._request.body
@@ -151,14 +151,21 @@ class UpstreamRequest:
         streamed: bool,
     ) -> bytes:
         client, target, api = self._request, backend.target, self.api
+        headers = client.headers
+        more = header_for(headers.get(HOPS_HEADER), site) if target.may_be_router else b""
+        path: str | None = None
         try:
-            body = body_for(target, api, request, raw, streamed, left_out, (client.body, self._json))
+            if target.provider.dialect is None:
+                body = body_for(target, api, request, raw, streamed, left_out, (client.body, self._json))
+            else:
+                form = form_for(target, api, request, streamed, left_out)
+                path, own_headers, body = target.provider.dialect.request(api, form)
+                more += own_headers
         except TypeError:  # orjson reads deeper than it writes
             raise Unsendable("the body is nested too deeply (more than 250 levels)") from None
-        headers = client.headers
-        path = target.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
-        hops = header_for(headers.get(HOPS_HEADER), site) if target.may_be_router else b""
-        return head_for(target, endpoint, api, headers, self._identity, len(body), streamed, path, hops) + body
+        base_path = target.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
+        head = head_for(target, endpoint, api, headers, self._identity, len(body), streamed, base_path, more, path)
+        return head + body
 
     def rebuilder(self, backend: Backend, frames: Frames | None = None) -> Rebuild:
         """Returns what makes a whole answer of a stream of this backend."""

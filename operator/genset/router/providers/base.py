@@ -1,4 +1,4 @@
-"""What differs between servers that speak the OpenAI wire format.
+"""What differs between the servers that the router can ask.
 
 One file per provider makes one `Provider` value; the registry is the dict literal in `__init__`. Pure, and known to the
 builder of configurations as well (`base_url` is the default that a policy may override).
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from genset.router.dialects.base import Dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,4 @@ class Provider:
     bad_finishes: frozenset[str] = frozenset({"error", "abort"})
     continuation: str = "Anchor"
     continuation_path: str | None = None
+    dialect: Dialect | None = None  # None: OpenAI's own wire format

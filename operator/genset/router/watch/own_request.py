@@ -7,7 +7,7 @@ on the path that a suspicion is about.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -16,7 +16,7 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.target import Target
 from genset.router.dialects.openai.api import PATHS, Api
-from genset.router.exchange.payload import body_for
+from genset.router.exchange.payload import body_for, form_for
 from genset.router.http.connect import Connector
 from genset.router.http.upstream import UpstreamConnection
 from genset.router.machine.added_fields import refused_for
@@ -45,16 +45,29 @@ async def get(connector: Connector, target: Target, endpoint: Endpoint, path: st
 
 
 async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoint, path: str) -> OwnAnswer:
-    """Asks for the least answer on a path of the API (`/chat/completions`). Raises ConnectFailed or OSError."""
+    """Asks for the least answer on a path of the API (`/chat/completions`).
+
+    Raises ConnectFailed or OSError; Untranslatable if the backend's dialect does not have this path.
+    """
     api = APIS[path]
     request = {"model": backend.target.model, **_LEAST[path]}
     refused = refused_for(request, backend.learned.refused_fields)
-    body = body_for(backend.target, api, request, orjson.dumps(request), False, refused)
-    return await _ask(connector, backend.target, endpoint, b"POST", backend.target.base_path + path, body)
+    target, dialect = backend.target, backend.target.provider.dialect
+    if dialect is None:
+        body = body_for(target, api, request, orjson.dumps(request), False, refused)
+        return await _ask(connector, target, endpoint, b"POST", target.base_path + path, body)
+    asked = dialect.request(api, form_for(target, api, request, False, refused))
+    answer = await _ask(connector, target, endpoint, b"POST", target.base_path + asked.path, asked.body, asked.headers)
+    if answer.status >= 400:
+        return replace(answer, body=dialect.error(answer.status, answer.body))
+    try:
+        return replace(answer, body=dialect.answer(api, answer.body))
+    except ValueError:
+        return answer  # whoever looks at it finds no answer there
 
 
 async def _ask(
-    connector: Connector, target: Target, endpoint: Endpoint, method: bytes, path: str, body: bytes
+    connector: Connector, target: Target, endpoint: Endpoint, method: bytes, path: str, body: bytes, more: bytes = b""
 ) -> OwnAnswer:
     """On a connection of its own: a probe also tells whether one can be made."""
     connection: UpstreamConnection = await connector.open(target, endpoint)
@@ -64,7 +77,7 @@ async def _ask(
             b"host: %b\r\nuser-agent: genset\r\naccept-encoding: identity\r\nconnection: close\r\n"
             % endpoint.name.encode()
         )
-        lines += target.key_line
+        lines += target.key_line + more
         if body:
             lines += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
         request = b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, path.encode(), lines, body)

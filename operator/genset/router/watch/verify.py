@@ -19,6 +19,7 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause, State
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Mark, Outcome
+from genset.router.dialects.base import Untranslatable
 from genset.router.dialects.openai.api import Api
 from genset.router.dialects.openai.events import begins_stream
 from genset.router.dialects.openai.in_band import INSIDE
@@ -118,6 +119,8 @@ class Verifier:
                 answer = await asking
         except TimeoutError:
             return Failure(Outcome.TOO_LATE, "did not answer the router's own request in time")
+        except Untranslatable as missing:
+            return Failure(Outcome.UNSUPPORTED, str(missing))
         except NothingLeft as problem:
             return Failure(Outcome.EXHAUSTED, problem.detail)
         except ConnectFailed as problem:

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, Final
 
 from genset.router.backends.outcomes import Failure, Outcome
+from genset.router.dialects.base import Dialect
 from genset.router.dialects.openai.aggregate import UNKNOWN_FORM, CannotRebuildError
 from genset.router.dialects.openai.in_band import INSIDE
 from genset.router.dialects.openai.rebuild import Rebuild
@@ -82,7 +83,7 @@ class Reply(Listener):
             self.coded = not is_plain(headers[b"content-encoding"])
         if 200 <= status < 300:
             self._handler.machine.head()
-            self._begins()
+            self._begins(self._handler.backend.target.provider.dialect)
 
     def on_body(self, data: bytes) -> None:
         if self.coded:
@@ -102,8 +103,8 @@ class Reply(Listener):
 
     # What the kinds of replies do in their own way
 
-    def _begins(self) -> None:
-        """A head with a good status has come."""
+    def _begins(self, dialect: Dialect | None) -> None:
+        """A head with a good status has come. `dialect`: what the body is written in, if not in OpenAI's format."""
 
     @abstractmethod
     def _read(self, data: bytes) -> None:
@@ -192,6 +193,13 @@ class Reply(Listener):
             detail = f"answered {self.status} without a body"
             handler.failed(Failure(Outcome.INVALID_RESPONSE, detail, self.status))
             return
+        dialect = handler.backend.target.provider.dialect
+        if dialect is not None and not self.streams:  # of a stream, each byte was translated as it came
+            try:
+                body = dialect.answer(handler.request.api, body)
+            except ValueError as problem:
+                handler.failed(Failure(Outcome.INVALID_RESPONSE, f"sent no answer: {problem}", self.status))
+                return
         bad_finishes = handler.backend.target.provider.bad_finishes
         fault = fault_of(body, verified, bad_finishes, part=handler.request.api.part)
         if fault is None:
@@ -219,13 +227,14 @@ class Reply(Listener):
     def _refused(self) -> None:
         """The answer's status is that of an error."""
         handler = self._handler
-        now = handler.shared.now()
+        now, target = handler.shared.now(), handler.backend.target
+        body, dialect = b"".join(self._collected), target.provider.dialect
         handler.refused(
             classify(
                 self.status,
                 self.headers,
-                b"".join(self._collected),
-                handler.backend.target.model,
+                body if dialect is None else dialect.error(self.status, body),
+                target.model,
                 wall=handler.shared.wall(),
                 may_wait=handler.machine.may_wait(now),
             )

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Final
 
 from genset.router.backends.outcomes import Failure, Outcome
+from genset.router.dialects.base import Dialect, StreamTranslator
 from genset.router.dialects.openai.events import BYTE_ORDER_MARK, begins_stream
 from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.replies.base import Reply, counted
 from genset.router.machine.decisions import Phase
+
+
+class Body:
+    """What the body of a reply is, as far as its first bytes have told."""
+
+    UNKNOWN: Final = 0
+    STREAM: Final = 1
+    OTHER: Final = 2  # an error, or a whole answer in place of a stream
 
 
 class ReadingReply(Reply):
@@ -19,13 +29,13 @@ class ReadingReply(Reply):
     text/plain, and errors as text/event-stream. A body that is none is collected, and may still be a whole answer.
     """
 
-    __slots__ = ("_is_stream", "_may_stream", "reader")
+    __slots__ = ("_body", "_translator", "reader")
 
     def __init__(self, handler: ReplyHandler, reader: StreamReader) -> None:
         super().__init__(handler)
         self.reader = reader
-        self._may_stream = False  # what has come so far does not tell
-        self._is_stream = False
+        self._body = Body.OTHER
+        self._translator: StreamTranslator | None = None
 
     @property
     def streams(self) -> bool:
@@ -60,17 +70,43 @@ class ReadingReply(Reply):
 
     # The body
 
-    def _begins(self) -> None:
-        self._may_stream = self.alive = True
+    def _begins(self, dialect: Dialect | None) -> None:
+        self._body = Body.UNKNOWN
+        self.alive = True
+        if dialect is not None:
+            self._translator = dialect.stream(self._handler.request.api)
+
+    @property
+    def as_sent(self) -> bool:
+        """Whether the bytes of the body are those of its events."""
+        return not self.coded and self._translator is None
 
     def _read(self, data: bytes) -> None:
+        if self._translator is not None and 200 <= self.status < 300:
+            data = self._translated(self._translator, data)
+            if not data:
+                return
+        self._read_events(data)
+
+    def _translated(self, translator: StreamTranslator, data: bytes | None) -> bytes:
+        """What the next bytes of the body say, or its end (None); nothing if they are no answer, which has been told then."""
+        try:
+            out = translator.end() if data is None else translator.feed(data)
+        except ValueError as problem:
+            self._unreadable(Failure(Outcome.INVALID_RESPONSE, f"sent no answer: {problem}", self.status))
+            return b""
+        if not out and data is not None:
+            self._note_life()
+        return out
+
+    def _read_events(self, data: bytes) -> None:
         reader = self.reader
-        if self._may_stream:
+        if self._body == Body.UNKNOWN:
             data = self._begun(data)
             if not data:
                 self._note_life()
                 return
-        if not self._is_stream:
+        if self._body != Body.STREAM:
             self._collect(data)
             return
         read = reader.read
@@ -105,13 +141,18 @@ class ReadingReply(Reply):
                 self._collected[:] = [begun]  # blank lines before the first word may be any number
                 return b""
             said = promised and begun[:1] not in (b"{", b"[", b"<")
-        self._may_stream = False
-        self._is_stream = said
+        self._body = Body.STREAM if said else Body.OTHER
         self._collected.clear()
         return data
 
     def _ended(self, verified: bool) -> None:
-        if not self._is_stream:
+        if self._translator is not None:
+            last = self._translated(self._translator, None)
+            if last:
+                self._read_events(last)
+            if not self._handler.listens_to(self):
+                return
+        if self._body != Body.STREAM:
             self._whole(verified and not self.coded)
             return
         reader = self.reader
@@ -126,8 +167,8 @@ class ReadingReply(Reply):
     def _read_unrolled(self, stream: bytes) -> None:
         """A whole answer is read as the stream that it might have been."""
         self._collected.clear()
-        self._is_stream = True
-        self._read(stream)
+        self._body = Body.STREAM
+        self._read_events(stream)
 
     def _note_life(self) -> None:
         self._handler.machine.alive(self._handler.shared.now())

@@ -55,7 +55,7 @@ class StreamedReply(SentReply):
             answer.send_events(out)
         else:
             handler.record.held = now - self.began
-            handler.commit(self.headers, out, None if self.coded else self.forward, now)
+            handler.commit(self.headers, out, self.forward if self.as_sent else None, now)
         return True
 
     def _done(self, *, add_done: bool) -> None:
