@@ -55,7 +55,6 @@ _PRIVATE = {
     "http.trace_context": "_VERSION_00_LENGTH",
     "http.upstream": "_END_BYTES",
     "process.advice": "_CLOSE",
-    "telemetry.access_log": "_OPTIONS",
 }
 PRIVATE_NO_LIMITS = {f"{module}.{name}" for module, names in _PRIVATE.items() for name in names.split()}
 NO_LIMITS = PRIVATE_NO_LIMITS | {f"{module}.{name}" for module, names in _PUBLIC.items() for name in names.split()}

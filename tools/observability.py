@@ -13,7 +13,7 @@ from genset.router.errors import ConfigRejected
 from genset.router.process.exposition import RouterCollector
 from genset.router.process.reload import Loaded
 from genset.router.process.server import Router, ServerOptions
-from genset.router.telemetry.access_log import FIELDS
+from genset.router.telemetry.log_line import FIELDS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "observability.md"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from genset.router.telemetry import access_log as accesslog
-from genset.router.telemetry.access_log import FIELDS
+from genset.router.telemetry.log_line import FIELDS
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import client, steps
 from testbed.upstream.client import chat

@@ -12,7 +12,8 @@ import pytest
 
 from genset.router.http import downstream
 from genset.router.telemetry import access_log as accesslog
-from genset.router.telemetry.access_log import FIELDS, AccessLog
+from genset.router.telemetry.access_log import AccessLog
+from genset.router.telemetry.log_line import FIELDS
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream import client
 from testbed.upstream.client import chat, request
@@ -173,8 +174,8 @@ def full_disk() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
-def filler(number: int) -> dict[str, Any]:
-    return {"number": number, "text": "x" * 100}
+def filler(number: int) -> bytes:
+    return json.dumps({"number": number, "text": "x" * 100}).encode() + b"\n"
 
 
 def test_a_full_disk_is_retried_counted_and_said_once(

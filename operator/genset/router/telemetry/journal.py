@@ -13,7 +13,8 @@ from genset.contracts.router_config import RouterConfig
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.record import Record
 from genset.router.http.callers import Proxies, client_of
-from genset.router.telemetry.access_log import AccessLog, line_of, short_line
+from genset.router.telemetry.access_log import AccessLog
+from genset.router.telemetry.log_line import line_of, short_line
 
 
 class Journal:
