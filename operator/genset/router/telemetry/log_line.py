@@ -18,21 +18,7 @@ from genset.router.machine.final_error import detail_of
 #: What a line holds, and what docs/observability.md says of it. Times are seconds.
 FIELDS: Final = {
     "time": "When the request ended, seconds since 1970.",
-    "id": "The x-request-id that the client got and the backend saw.",
-    "client": "Address of the client: of its connection, or what a proxy of router.trustedProxies says.",
-    "traceId": "Of the caller's valid `traceparent`, or of the span that was recorded; empty without either.",
-    "request": "Method and path, without the query, at most 128 characters of it; empty where none arrived.",
-    "operation": "`chat`, `text_completion` or `embeddings`; empty for everything that needs no model.",
-    "route": "Route that took the request; empty where none did.",
-    "model": "Model that the client named, at most 128 characters of it.",
-    "stream": "Whether the client asked for a stream.",
     "status": "HTTP status; 499 where the client left before the answer was complete.",
-    "error": "Word of the error vocabulary; empty for a whole answer. With status 200: the error inside the stream.",
-    "backend": "Backend of the last attempt.",
-    "tier": "Its tier, counted from 0.",
-    "endpoint": "Address of the last attempt.",
-    "reason": "Why no earlier backend answered.",
-    "attempts": "The trail: backend, outcome and milliseconds of each attempt.",
     "continuations": "How often another attempt was asked to write on.",
     "seconds": "From the arrival of the whole request to the end of its answer.",
     "queueSeconds": "Of them, waiting for a place in the router (limits.maxInFlight).",
@@ -41,6 +27,20 @@ FIELDS: Final = {
     "timePerOutputTokenSeconds": "After the first token; streams only.",
     "inputTokens": "Tokens of the prompt as the backend counted them; 0: not told.",
     "outputTokens": "Tokens of the answer as the backend counted them, or the events of a stream that told none.",
+    "id": "The x-request-id that the client got and the backend saw.",
+    "client": "Address of the client: of its connection, or what a proxy of router.trustedProxies says.",
+    "traceId": "Of the caller's valid `traceparent`, or of the span that was recorded; empty without either.",
+    "request": "Method and path, without the query, at most 128 characters of it; empty where none arrived.",
+    "operation": "`chat`, `text_completion` or `embeddings`; empty for everything that needs no model.",
+    "route": "Route that took the request; empty where none did.",
+    "model": "Model that the client named, at most 128 characters of it.",
+    "stream": "Whether the client asked for a stream.",
+    "error": "Word of the error vocabulary; empty for a whole answer. With status 200: the error inside the stream.",
+    "backend": "Backend of the last attempt.",
+    "tier": "Its tier, counted from 0.",
+    "endpoint": "Address of the last attempt.",
+    "reason": "Why no earlier backend answered.",
+    "attempts": "The trail: backend, outcome and milliseconds of each attempt.",
     "detail": "What went wrong at the last attempt that failed, with addresses; in quotes the backend's own error message, at "
     "most 512 characters of it, keys masked. It may quote the request.",
 }
@@ -48,14 +48,7 @@ MODEL_CHARACTERS: Final = 128  # of the name that a client gave
 #: Parts of lines that are kept. Their keys are names from the configuration, and addresses that DNS told.
 MOST_PARTS: Final = 1024
 
-_LINE: Final = (
-    b'{"time":%b,"id":"%b","client":%b,"traceId":"%b",%b,"status":%b,"error":"%b",%b,"attempts":%b,"continuations":%b,'
-    b'"seconds":%b,"queueSeconds":%b,"waitedSeconds":%b,"firstTokenSeconds":%b,"timePerOutputTokenSeconds":%b,'
-    b'"inputTokens":%b,"outputTokens":%b,"detail":%b}\n'
-)
-_ASKED: Final = b'"request":%b,"operation":%b,"route":%b,"model":%b,"stream":%b'
-_ANSWERED: Final = b'"backend":%b,"tier":%b,"endpoint":%b,"reason":%b'
-_NOBODY: Final = _ANSWERED % (b'""', b"null", b'""', b'""')
+_NOBODY: Final = b'"backend":"","tier":null,"endpoint":"","reason":""'
 _numbers: Final = orjson.dumps
 _asked: Final[dict[Any, bytes]] = {}
 _answered: Final[dict[Any, bytes]] = {}
@@ -72,63 +65,76 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
         if attempt is not None:
             answered = _answered_by(attempt.candidate, attempt.endpoint.name, machine.reason)
         elif machine.reason:
-            answered = _ANSWERED % (b'""', b"null", b'""', dumps(machine.reason))
+            answered = b'"backend":"","tier":null,"endpoint":"","reason":%b' % dumps(machine.reason)
         attempts = dumps([step.told() for step in machine.trail])
         continuations = machine.continuations
         if failure is not None:
             detail = dumps(detail_of(failure))
-    per_token = (now - first) / (made - 1) if first and made > 1 and not record.in_one_piece else None
-    queued = (record.begun or now) - received if record.placed else 0.0
-    # No number has a comma in it.
-    told: list[bytes] = _numbers(
-        (wall, record.status, continuations, now - received, queued, record.waited,
-         first - received if first else None, per_token, given, made)
-    )[1:-1].split(b",")  # fmt: skip
-    return _LINE % (
-        told[0],
-        record.identity,  # of characters that JSON takes as they are, as all in quotes here
-        dumps(client),
-        record.trace,
-        _asked_for(record),
-        told[1],
-        record.word.encode(),
-        answered,
-        attempts,
-        told[2],
-        told[3],
-        told[4],
-        told[5],
-        told[6],
-        told[7],
-        told[8],
-        told[9],
-        detail,
+    numbers: bytes = _numbers(
+        {
+            "time": wall,
+            "status": record.status,
+            "continuations": continuations,
+            "seconds": now - received,
+            "queueSeconds": (record.begun or now) - received if record.placed else 0.0,
+            "waitedSeconds": record.waited,
+            "firstTokenSeconds": first - received if first else None,
+            "timePerOutputTokenSeconds": (now - first) / (made - 1)
+            if first and made > 1 and not record.in_one_piece
+            else None,
+            "inputTokens": given,
+            "outputTokens": made,
+        }
     )
+    asked = _asked_for(record)
+    return _joined(numbers, record.identity, client, record.trace, asked, record.word, answered, attempts, detail)
 
 
 def short_line(
     identity: bytes, client: str, request: str, status: int, answer: ErrorAnswer | None, wall: float
 ) -> bytes:
     """Returns the line of a request that no route has seen: refused, broken, or answered by the router itself."""
-    return _LINE % (
-        _numbers(wall),
+    numbers: bytes = _numbers(
+        {
+            "time": wall,
+            "status": status,
+            "continuations": 0,
+            "seconds": 0.0,
+            "queueSeconds": 0.0,
+            "waitedSeconds": 0.0,
+            "firstTokenSeconds": None,
+            "timePerOutputTokenSeconds": None,
+            "inputTokens": 0,
+            "outputTokens": 0,
+        }
+    )
+    asked = b'"request":%b,"operation":"","route":"","model":"","stream":false' % dumps(request)
+    word, detail = (answer.kind.word, dumps(answer.message)) if answer is not None else ("", b'""')
+    return _joined(numbers, identity, client, b"", asked, word, _NOBODY, b"[]", detail)
+
+
+def _joined(
+    numbers: bytes,
+    identity: bytes,
+    client: str,
+    trace: bytes,
+    asked: bytes,
+    word: str,
+    answered: bytes,
+    attempts: bytes,
+    detail: bytes,
+) -> bytes:
+    # What stands in quotes here is made of characters that JSON takes as they are.
+    return b'%b,"id":"%b","client":%b,"traceId":"%b",%b,"error":"%b",%b,"attempts":%b,"detail":%b}\n' % (
+        numbers[: len(numbers) - 1],
         identity,
         dumps(client),
-        b"",
-        _ASKED % (dumps(request), b'""', b'""', b'""', b"false"),
-        b"%d" % status,
-        answer.kind.word.encode() if answer is not None else b"",
-        _NOBODY,
-        b"[]",
-        b"0",
-        b"0.0",
-        b"0.0",
-        b"0.0",
-        b"null",
-        b"null",
-        b"0",
-        b"0",
-        dumps(answer.message) if answer is not None else b'""',
+        trace,
+        asked,
+        word.encode(),
+        answered,
+        attempts,
+        detail,
     )
 
 
@@ -144,7 +150,7 @@ def _asked_for(record: Record) -> bytes:
 
 
 def _asked_text(record: Record) -> bytes:
-    return _ASKED % (
+    return b'"request":%b,"operation":%b,"route":%b,"model":%b,"stream":%b' % (
         dumps(record.asked),
         dumps(record.operation),
         dumps(record.route),
@@ -158,7 +164,12 @@ def _answered_by(candidate: Candidate, endpoint: str, reason: str) -> bytes:
     key: Any = (candidate.backend.name, candidate.tier, endpoint, reason)
     known = _answered.get(key)
     if known is None:
-        text = _ANSWERED % (dumps(candidate.backend.name), b"%d" % candidate.tier, dumps(endpoint), dumps(reason))
+        text = b'"backend":%b,"tier":%d,"endpoint":%b,"reason":%b' % (
+            dumps(candidate.backend.name),
+            candidate.tier,
+            dumps(endpoint),
+            dumps(reason),
+        )
         known = _kept(_answered, key, text)
     return known
 
