@@ -1,8 +1,9 @@
-"""The access log: one JSON line per request, rendered in batches, written by a thread. No prompt and no answer text.
+"""The access log is one JSON line per request, rendered in batches and written by a thread.
 
-The loop only serialises; the thread only writes (it holds no lock of the interpreter while a pipe is full). What cannot
-be written is tried again and again; meanwhile lines wait, the oldest are dropped beyond a bound, and every dropped one
-is counted. No request waits for the log; whether one is refused without it is the policy's choice (`log.required`).
+It holds no text of prompts or answers. The event loop only serialises, and the thread only writes, so that it does not
+hold the interpreter's lock while a pipe is full. What cannot be written is tried again and again. Meanwhile lines wait;
+beyond a bound the oldest are dropped, and every dropped line is counted. No request waits for the log; whether requests
+are refused without it is the policy's choice (`log.required`).
 """
 
 from __future__ import annotations
@@ -19,53 +20,53 @@ from genset.router.errors import ErrorAnswer
 from genset.router.exchange.record import Record
 from genset.router.machine.final_error import detail_of
 
-#: What a line holds, and what docs/observability.md says of it. Times are seconds.
+#: The fields of a line, with the text of docs/observability.md. Times are seconds.
 FIELDS: Final = {
     "time": "When the request ended, seconds since 1970.",
     "id": "The x-request-id that the client got and the backend saw.",
-    "client": "Address of the client: of its connection, or what a proxy of router.trustedProxies says.",
-    "request": "Method and path, without the query, at most 128 characters of it; empty where none arrived.",
-    "traceId": "Of the caller's valid `traceparent`, or of the span that was recorded; empty without either.",
+    "client": "Address of the client: of its connection, or the one that a proxy of router.trustedProxies names.",
+    "request": "Method and path, without the query, at most 128 characters of it; empty if none arrived.",
+    "traceId": "Trace id of the caller's valid `traceparent`, or of the recorded span; empty if there is neither.",
     "operation": "`chat`, `text_completion` or `embeddings`; empty for everything that needs no model.",
-    "route": "Route that took the request; empty where none did.",
+    "route": "Route that took the request; empty if none did.",
     "model": "Model that the client named, at most 128 characters of it.",
     "stream": "Whether the client asked for a stream.",
-    "status": "HTTP status; 499 where the client left before the answer was complete.",
+    "status": "HTTP status; 499 if the client left before the answer was complete.",
     "error": "Word of the error vocabulary; empty for a whole answer. With status 200: the error inside the stream.",
     "backend": "Backend of the last attempt.",
     "tier": "Its tier, counted from 0.",
     "endpoint": "Address of the last attempt.",
     "reason": "Why no earlier backend answered.",
     "attempts": "The trail: backend, outcome and milliseconds of each attempt.",
-    "continuations": "How often another attempt was asked to write on.",
+    "continuations": "How often another attempt was asked to continue the answer.",
     "seconds": "From the arrival of the whole request to the end of its answer.",
-    "queueSeconds": "Of them, waiting for a place in the router (limits.maxInFlight).",
-    "waitedSeconds": "Of them, waiting for a backend: one at rest, or one whose endpoints were all full.",
+    "queueSeconds": "Of these, waiting for a place in the router (limits.maxInFlight).",
+    "waitedSeconds": "Of these, waiting for a backend: one at rest, or one whose endpoints were all full.",
     "firstTokenSeconds": "From the arrival to the first token; for an answer in one piece, to the answer.",
-    "timePerOutputTokenSeconds": "After the first token; streams only.",
-    "inputTokens": "Tokens of the prompt as the backend counted them; 0: not told.",
-    "outputTokens": "Tokens of the answer as the backend counted them, or the events of a stream that told none.",
-    "detail": "What went wrong at the last attempt that failed, with addresses; in quotes the backend's own error message, at "
-    "most 512 characters of it, keys masked. It may quote the request.",
+    "timePerOutputTokenSeconds": "Per token after the first one; streams only.",
+    "inputTokens": "Tokens of the prompt as the backend counted them; 0 if it did not say.",
+    "outputTokens": "Tokens of the answer as the backend counted them, or else the events of the stream.",
+    "detail": "What went wrong at the last attempt that failed, with addresses; in quotes the backend's own error message, "
+    "at most 512 characters of it, keys masked. It may quote the request.",
 }
 Line = dict[str, Any]
 _dumps: Final = orjson.dumps
 _OPTIONS: Final = orjson.OPT_APPEND_NEWLINE
 
-WAITING_BATCHES = 256  # at ten a second at most: half a minute of a reader that sleeps, or of a disk that is full
+WAITING_BATCHES = 256  # at most ten a second: half a minute without a reader, or with a full disk
 WAITING_BYTES = 16 * 1024 * 1024  # of all batches together
-#: At once: thousands of lines as objects would be fetched from the system and given back all the time.
+#: Few at a time: thousands of lines as objects would be allocated and freed all the time.
 RENDERED_LINES: Final = 64
-RETRY_LEAST_SECONDS = 0.1  # after a write that failed; then twice as long each time
+RETRY_LEAST_SECONDS = 0.1  # after a failed write; doubled each time
 RETRY_MOST_SECONDS = 5.0
 CLOSE_SECONDS: Final = 1.0  # for what is left when the router stops
-SLOW_FLUSHES: Final = 50  # since lines were dropped last: for so long the reader counts as too slow
+SLOW_FLUSHES: Final = 50  # flushes after the last dropped lines, for which the reader counts as too slow
 
 log = logging.getLogger(__name__)
 
 
 def line_of(record: Record, client: str, now: float, wall: float) -> Line:
-    """The line of a request that has ended; `FIELDS` in their order."""
+    """Returns the line of a request that has ended, with `FIELDS` in their order."""
     machine = record.routed
     candidate = machine.candidate if machine is not None else None
     endpoint = machine.endpoint if machine is not None else None
@@ -105,7 +106,7 @@ def line_of(record: Record, client: str, now: float, wall: float) -> Line:
 def short_line(
     identity: bytes, client: str, request: str, status: int, answer: ErrorAnswer | None, wall: float
 ) -> Line:
-    """The line of a request that no route has seen: refused, broken, or answered by the router itself."""
+    """Returns the line of a request that no route has seen: refused, broken, or answered by the router itself."""
     return {
         "time": wall,
         "id": identity.decode(),
@@ -136,10 +137,10 @@ def short_line(
 
 
 class AccessLog:
-    """Lines go to a file descriptor.
+    """The access log writes lines to a file descriptor.
 
     `dropped` counts the lines that were lost. Everything but `_write` and what it calls belongs to the event loop's
-    thread; the two share what `_changed` guards.
+    thread; `_changed` guards what the two threads share.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -147,14 +148,14 @@ class AccessLog:
         self._descriptor = descriptor
         self._lines: list[Line] = []
         self._rendered = bytearray()
-        self._waiting = 0  # lines that are rendered and not yet handed on
+        self._waiting = 0  # lines that are rendered and not yet handed to the thread
         self._changed = threading.Condition()
         self._batches: deque[tuple[bytearray, int]] = deque()  # with the number of lines in each
-        self._bytes = 0  # of the batches
+        self._bytes = 0  # bytes of the batches
         self._problem = ""  # why the last write failed
         self._slow = 0  # flushes for which the reader still counts as too slow
         self._closing = threading.Event()
-        self._told = ""  # what the process's log was told last
+        self._told = ""  # what the process's own log was told last
         self._dropped_before = 0
         self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._writing.start()
@@ -165,8 +166,10 @@ class AccessLog:
             self._render()
 
     def flush(self) -> int:
-        """Hands what has gathered to the thread, and says when the log fails and when it is well again. The number of
-        lines that had to be dropped for it: the oldest ones."""
+        """Hands what has gathered to the thread. Returns how many of the oldest lines had to be dropped for it.
+
+        The process's own log is told when the access log begins to fail, and when it works again.
+        """
         self._render()
         lost = 0
         self._slow = max(0, self._slow - 1)
@@ -188,16 +191,16 @@ class AccessLog:
 
     @property
     def failing(self) -> str:
-        """Why lines cannot be written now; empty while they are."""
+        """Returns why lines cannot be written now; empty if they can."""
         return self._problem or ("its reader is too slow" if self._slow else "")
 
     @property
     def crowded(self) -> bool:
-        """Whether half of the room for lines that wait is taken."""
+        """The log is crowded if half of the room for waiting lines is taken."""
         return len(self._batches) > WAITING_BATCHES // 2 or self._bytes > WAITING_BYTES // 2
 
     def view(self) -> dict[str, Any]:
-        """For `/-/state`."""
+        """Returns the view for `/-/state`."""
         with self._changed:
             waiting = sum(lines for _, lines in self._batches)
         return {
@@ -207,7 +210,7 @@ class AccessLog:
         }
 
     def close(self) -> None:
-        """Writes what is left; waits a second for it."""
+        """Writes what is left, for at most CLOSE_SECONDS."""
         self.flush()
         self._closing.set()
         with self._changed:
@@ -220,18 +223,18 @@ class AccessLog:
         self._lines.clear()
 
     def _tell(self) -> None:
-        """Once when it begins and once when it ends, in the process's own log."""
+        """Tells the process's own log once when writing begins to fail, and once when it works again."""
         failing = self.failing
         if failing == self._told:
             return
         if not self._told:
             self._dropped_before = self.dropped
-            log.error("Failed to write the access log: %s. Lines wait, and are dropped when too many do", failing)
+            log.error("Failed to write the access log: %s. Lines wait; if too many do, the oldest are dropped", failing)
         elif not failing:
             log.warning("Wrote the access log again; %d lines were lost meanwhile", self.dropped - self._dropped_before)
         self._told = failing
 
-    # The thread
+    # In the thread
 
     def _write(self) -> None:
         pause = RETRY_LEAST_SECONDS
