@@ -78,7 +78,7 @@ class _Pauses:
 
 @final
 class Breaker:
-    """One breaker. All times are seconds of one monotonic clock.
+    """A breaker guards one backend or one endpoint. All times are seconds of one monotonic clock.
 
     `probed`: active probes exist, so only probes lead through half-open. `failback_seconds` is 0 for an endpoint,
     because its return moves no traffic between tiers.

@@ -42,7 +42,7 @@ _ENDPOINT_MAY_BE_AT_FAULT: Final = (
 
 @final
 class Candidates:
-    """The backends that may answer one request: who is asked now, and who is left."""
+    """The candidates are the backends that may answer one request: who is asked now, and who is left."""
 
     __slots__ = ("_cold_until", "_facts", "_history", "_left", "_spent", "attempt", "cold", "waiter")
 
@@ -57,7 +57,7 @@ class Candidates:
         self.cold: Backend | None = None  # the backend at rest for which a Wait waits
 
     def current(self) -> Attempt:
-        """The attempt that is running."""
+        """Returns the attempt that is running."""
         assert self.attempt is not None, "no attempt is running"
         return self.attempt
 

@@ -22,7 +22,7 @@ _OF_A_BODY: Final = (Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.TOO
 
 @final
 class _Met:
-    """A failure that this request met. `counted`: the backend has heard of it."""
+    """What was met is one failure of this request. `counted`: the backend has heard of it."""
 
     __slots__ = ("backend", "began", "counted", "endpoint", "failure")
 
