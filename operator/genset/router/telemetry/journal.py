@@ -63,7 +63,7 @@ class Journal:
             return
         line = short_line(identity, client_of(self._proxies, peer, headers), asked, status, answer, self._wall())
         if self.unlogged and self._log.crowded:
-            self._log.dropped += 1  # because of it, no line of a request that was served may be lost
+            self._log.dropped += 1  # so that no line of a served request is lost for it
         else:
             self._log.add(line)
 
