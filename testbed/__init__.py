@@ -1,1 +1,1 @@
-"""Libraries that tests, end-to-end scenarios, the demo and the benchmarks share; their own tests are in tests/testbed."""
+"""These libraries are shared by tests, end-to-end scenarios, the demo and benchmarks; their tests are in tests/testbed."""

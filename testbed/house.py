@@ -1,6 +1,7 @@
-"""genset on a cluster as a user installs it: the chart, the resources, kubectl to look at them.
+"""A house is genset on a cluster as a user installs it: the chart, the resources, kubectl to look at them.
 
-Shared by the demo and the scenarios. Talks to the cluster through kubectl and helm only, because that is what users do.
+The demo and the scenarios share it. It talks to the cluster through kubectl and helm only, because that is what users
+do.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ Object = dict[str, Any]
 
 
 class KubectlError(RuntimeError):
-    """What kubectl said on its standard error."""
+    """kubectl failed; the message is what it said on standard error."""
 
 
 @dataclass(frozen=True)
 class House:
-    """One cluster by its kubeconfig, with the images that its nodes can use."""
+    """A house is one cluster by its kubeconfig, with the images that its nodes can use."""
 
     kubeconfig: Path
     context: str
@@ -40,7 +41,7 @@ class House:
 
     @classmethod
     def of(cls, choice: Choice) -> House:
-        """The house on a chosen cluster, with the kubectl and helm that fit it (built before: see `tools.ensure`)."""
+        """Returns the house on a chosen cluster, with the kubectl and helm that fit it (built by `tools.ensure`)."""
         return cls(
             kubeconfig=choice.kubeconfig,
             context=choice.context,
@@ -67,7 +68,7 @@ class House:
         return done.stdout
 
     def install(self, *extra: str) -> None:
-        """Installs or upgrades the operator from the chart and waits until both replicas are ready."""
+        """Installs or upgrades the operator from the chart, and waits until both replicas are ready."""
         repository, _, tag = self.image.rpartition(":")
         self.helm(
             "upgrade", "--install", "genset", str(ROOT / "charts" / "genset"),
@@ -96,7 +97,7 @@ class House:
         return found
 
     def condition(self, kind: str, namespace: str, name: str, type_: str) -> Object:
-        """The condition, if it speaks of the newest generation; {} otherwise."""
+        """Returns the condition, if it is about the newest generation; {} otherwise."""
         found = self.get(kind, namespace, name) or {}
         generation = found.get("metadata", {}).get("generation")
         for condition in found.get("status", {}).get("conditions", ()):
@@ -116,7 +117,7 @@ class House:
         seconds: float = 90,
         progress: Callable[[Object], None] | None = None,
     ) -> Object:
-        """Waits for a condition; on failure the error shows every condition as `kubectl describe` would."""
+        """Waits for a condition; if it does not come, the error shows every condition as `kubectl describe` would."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             condition = self.condition(kind, namespace, name, type_)
@@ -136,22 +137,22 @@ class House:
         )
 
     def service_url(self, namespace: str, name: str) -> str:
-        """The Service's address; the node itself reaches cluster IPs through kube-proxy."""
+        """Returns the Service's address; the node itself reaches cluster IPs through kube-proxy."""
         service = self.get("service", namespace, name)
         if service is None:
             raise KubectlError(f"service {namespace}/{name} does not exist")
         return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
 
     def kill_pods(self, namespace: str, selector: str) -> float:
-        """SIGKILL to every process of the pods, then the pods go too, as when a node dies.
+        """Sends SIGKILL to every process of the pods, and then deletes the pods, as when a node dies.
 
-        Returns the moment of the first kill (monotonic seconds), as the pods' own clock tells it: starting kubectl
-        takes longer than the failover that is measured.
+        Returns the moment of the first kill (monotonic seconds) as the pods' own clock tells it: starting kubectl takes
+        longer than the failover that is measured.
         """
         return min(self.kill_pod(namespace, pod["metadata"]["name"]) for pod in self.list("pods", namespace, selector))
 
     def kill_pod(self, namespace: str, pod: str) -> float:
-        """As kill_pods, of one pod."""
+        """Does what kill_pods does, to one pod."""
         script = "date +%s.%N; kill -9 -1"
         command = self.kubectl_command("-n", namespace, "exec", pod, "-c", "engine", "--", "sh", "-c", script)
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -163,7 +164,7 @@ class House:
 
 
 def load_samples(folder: Path, replace: Mapping[str, str]) -> list[Object]:
-    """Every object of a samples folder, with the documented placeholders replaced by what this site has."""
+    """Returns every object of a samples folder, with the documented placeholders replaced by what this site has."""
     objects: list[Object] = []
     for file in sorted(folder.glob("*.yaml")):
         if file.name == "kustomization.yaml":

@@ -1,4 +1,4 @@
-"""Small resources for scenarios: the counting model and policies around it, as users would write them."""
+"""These are small resources for scenarios: the counting model and policies around it, as users would write them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Object = dict[str, Any]
 
 
 def model_deployment(namespace: str, name: str, source: Object, **spec: Any) -> Object:
-    """A ModelDeployment that fits a small machine."""
+    """Makes a ModelDeployment that fits a small machine."""
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelDeployment",
@@ -25,7 +25,7 @@ def model_deployment(namespace: str, name: str, source: Object, **spec: Any) -> 
 
 
 def route_policy(namespace: str, name: str, backends: list[Object], *tiers: str, **spec: Any) -> Object:
-    """A RoutePolicy with one route that takes everything, one backend a tier."""
+    """Makes a RoutePolicy with one route that takes everything, one backend a tier."""
     return {
         "apiVersion": API_VERSION,
         "kind": "RoutePolicy",
@@ -53,7 +53,7 @@ def secret(namespace: str, name: str, **data: str) -> Object:
 
 
 def cloud_target(base_url: str) -> Object:
-    """The scenarios' cloud as a backend's `cloud`; its key and CA are in a Secret `cloud`."""
+    """Makes the scenarios' cloud as a backend's `cloud`; its key and CA are in a Secret `cloud`."""
     return {
         "provider": "openAICompatible",
         "model": "frontier-count",
@@ -64,7 +64,7 @@ def cloud_target(base_url: str) -> Object:
 
 
 def service_to(namespace: str, name: str, address: str, port: int) -> list[Object]:
-    """A Service without a selector, and the one address behind it."""
+    """Makes a Service without a selector, and the one address behind it."""
     ports = [{"name": "probe", "port": port, "protocol": "TCP"}]
     return [
         {

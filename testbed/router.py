@@ -1,4 +1,4 @@
-"""A real router in this process, on free ports, for tests over real sockets."""
+"""A real router runs in this process, on free ports, for tests over real sockets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from testbed.upstream.client import Response, request
 
 
 def house(base_url: str, name: str = "house", **more: Any) -> dict[str, Any]:
-    """A local backend at one URL (an external server), not probed."""
+    """Makes a local backend at one URL (an external server), not probed."""
     target = {"baseUrl": base_url, "provider": "openAICompatible", **more.pop("url", {})}
     return {"name": name, "kind": "local", "model": "small", "url": target, **more}
 
@@ -39,7 +39,7 @@ def cloud(base_url: str, name: str = "cloud", provider: str = "openAICompatible"
 
 
 def pods(host: str, port: int, name: str = "house", health: str = "/health", **more: Any) -> dict[str, Any]:
-    """A local backend whose endpoints DNS tells."""
+    """Makes a local backend whose endpoints DNS returns."""
     local = {"dns": {"host": host, "port": port}, "healthPath": health}
     return {"name": name, "kind": "local", "model": "small", "local": local, **more}
 
@@ -54,7 +54,7 @@ def config(
     routes: list[dict[str, Any]] | None = None,
     telemetry: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A configuration with one route over all backends, a tier each, unless told otherwise."""
+    """Makes a configuration with one route over all backends, a tier each, unless told otherwise."""
     order = tiers if tiers is not None else [[backend["name"]] for backend in backends]
     route = {
         "name": "route",
@@ -74,7 +74,10 @@ def config(
 
 
 class RunningRouter:
-    """`async with RunningRouter(tmp_path, config(...)) as router`. `credentials` maps file names to contents."""
+    """A running router is used as `async with RunningRouter(tmp_path, config(...)) as router`.
+
+    `credentials` maps file names to contents.
+    """
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class RunningRouter:
         self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)
 
     def write(self, content: dict[str, Any] | str) -> None:
-        """Replaces the configuration as the kubelet does: whole, by a rename."""
+        """Replaces the configuration as the kubelet does: as a whole, by a rename."""
         text = content if isinstance(content, str) else json.dumps(content)
         new = self.config_dir / "..new"
         new.write_text(text)
@@ -136,11 +139,11 @@ class RunningRouter:
     async def admin(self, path: str) -> Response:
         return await request(f"http://127.0.0.1:{self.router.admin_port}{path}")
 
-    # What stands inside
+    # What is inside
 
     @property
     def table(self) -> Table:
-        """The table in force."""
+        """Returns the table in force."""
         table = self.router.reception.table
         assert table is not None, "no configuration was taken"
         return table
@@ -179,7 +182,7 @@ class RunningRouter:
 
     @property
     def buffered_bytes(self) -> int:
-        """That are held for clients."""
+        """Returns how many bytes are held for clients."""
         return self.router.shared.budget.taken
 
     @property
@@ -196,11 +199,11 @@ class RunningRouter:
 
     @property
     def refusing(self) -> list[str]:
-        """Backends that refuse the router, as it has proved."""
+        """Lists backends that refuse the router, as it has proved."""
         return [name for name, backend in self.table.backends.items() if backend.refusals.known]
 
     async def state(self, backend: str) -> dict[str, Any]:
-        """What /-/state says about one backend."""
+        """Returns what /-/state says about one backend."""
         found: dict[str, Any] = (await self.admin("/-/state")).json["backends"][backend]
         return found
 
@@ -213,7 +216,7 @@ def free_port() -> int:
 
 
 async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[asyncio.subprocess.Process, int, int]:
-    """`genset router` as a process of its own."""
+    """Starts `genset router` as a process of its own. Returns it, its port and its admin port."""
     (tmp_path / "config").mkdir(exist_ok=True)
     (tmp_path / "config" / "router.json").write_text(json.dumps(content))
     port, admin = free_port(), free_port()
@@ -232,7 +235,7 @@ async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[as
 
 
 async def until(condition: Callable[[], bool], within: float = 20.0, what: str = "the condition") -> None:
-    """Waits for a condition with a deadline."""
+    """Waits for a condition with a deadline, in seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while not condition():

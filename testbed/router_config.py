@@ -1,4 +1,4 @@
-"""Configurations of a router that say only what matters where they are used; the rest is as a policy has it."""
+"""Configurations of a router say here only what matters for a test; the rest is as the operator writes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Document = dict[str, Any]
 
 
 def _built() -> Document:
-    """What the operator writes for the shortest policy."""
+    """Returns what the operator writes for the shortest policy."""
     cloud = {"provider": "openAICompatible", "baseURL": "http://b/v1", "model": "m"}
     telemetry = {"otlpEndpoint": "http://c"}
     policy = {
@@ -64,12 +64,12 @@ _DEFAULTS: dict[type[BaseModel], Document] = {
 
 
 def made(kind: type[M], /, **values: Any) -> M:
-    """A part of a configuration with these values, in either spelling of their names."""
+    """Makes a part of a configuration with these values, in either spelling of their names."""
     return kind.model_validate({**_DEFAULTS[kind], **{to_camel(name): value for name, value in values.items()}})
 
 
 def complete(document: Document) -> Document:
-    """A whole `router.json` from one that leaves things out."""
+    """Returns a complete `router.json` for one that leaves things out."""
     filled = _filled(RouterConfig, document)
     filled["policy"] = _filled(PolicyRef, document["policy"])
     filled["limits"] = _filled(LimitsConfig, document.get("limits"))

@@ -43,6 +43,7 @@ _PRIVATE = {
     "dialects.openai.events": (
         "_MOST_DIGITS _FINISH_LENGTH _N _F _NOUGHT _QUOTE _COMMA _CLOSE _SPACE _NEWLINE _RETURN"  # characters, most of them
     ),
+    "backends.known_head": "_MOST_DIGITS_OF_SIZE _NEWLINE _RETURN _ZERO",
     "dialects.openai.forward": "_CLOSE _NEWLINE _LEAST_EVENT",
     "dialects.openai.rebuild": "_NEWLINE",
     "dialects.openai.shortcuts.frame": "_ZERO",

@@ -1,8 +1,7 @@
-"""`genset router -f`: from resource files, exactly as applied to a cluster, to a configuration. No cluster anywhere.
+"""`genset router -f` makes a configuration of resource files, exactly as they are applied to a cluster, without one.
 
-Goes through the same types, the same checks and the same builder as the operator, so that a policy that works on a
-laptop works in a cluster. What an operator would put into a condition is refused here, with file, object, field and
-remedy.
+It uses the same types, checks and builder as the operator, so that a policy that works on a laptop works in a cluster.
+What an operator would put into a condition is refused here, with file, object, field and remedy.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _SECRET_FIELDS = {"apiVersion", "kind", "metadata", "type", "data", "stringData"
 
 @dataclass
 class Documents:
-    """What the files hold, by kind and name."""
+    """Documents are what the files hold, by kind and name."""
 
     policies: dict[str, tuple[Path, RoutePolicy]] = field(default_factory=dict)
     deployments: dict[str, tuple[Path, ModelDeployment]] = field(default_factory=dict)
@@ -45,10 +44,10 @@ class Documents:
 
 
 class FilesSource:
-    """Resource files as a source of configurations; changes to them are taken while running.
+    """This source reads resource files, and takes changes to them while the router runs.
 
-    `endpoints`: ModelDeployment name -> base URL without /v1. `secrets_dir`: one folder per Secret, one file per key,
-    for Secrets that no file holds.
+    `endpoints` maps names of ModelDeployments to base URLs without /v1. `secrets_dir` has one folder per Secret with
+    one file per key, for Secrets that no file holds.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class FilesSource:
             problems.append(f"without a cluster, --endpoint {name}=http://HOST:PORT says where a deployment answers")
         if problems:
             raise ConfigRejected(f"{path}: RoutePolicy {policy.metadata.name}: {'; '.join(problems)}")
-        # A uid in a file is another router's: it was read from a cluster.
+        # A uid in a file belongs to another router: it was read from a cluster.
         config = router_config.build(policy, context).model_copy(update={"site": None})
         files = router_config.credential_files(policy, context)
         return Loaded(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))
@@ -95,7 +94,7 @@ class FilesSource:
         if self._policy is not None:
             if self._policy not in found:
                 there = ", ".join(sorted(found)) or "none"
-                raise ConfigRejected(f"--policy {self._policy}: no such RoutePolicy in the files (there: {there})")
+                raise ConfigRejected(f"--policy {self._policy}: no such RoutePolicy in the files; they hold: {there}")
             return found[self._policy]
         if len(found) == 1:
             return next(iter(found.values()))
@@ -105,7 +104,7 @@ class FilesSource:
         raise ConfigRejected(f"the files hold RoutePolicies {', '.join(sorted(found))}; choose one with --policy NAME")
 
     def _deployments(self, documents: Documents, policy: RoutePolicy) -> dict[str, ModelDeployment]:
-        """Those of the files, with --endpoint's address where one is given; --endpoint alone makes one, too."""
+        """Returns the deployments of the files, at the address that --endpoint gives; --endpoint alone makes one, too."""
         named = {b.deployment.name for b in policy.spec.backends if b.deployment is not None}
         for name in self._endpoints:
             if name not in named and name not in documents.deployments:
@@ -120,9 +119,9 @@ class FilesSource:
         return deployments
 
     def _by_engine(self, documents: Documents, policy: RoutePolicy) -> RoutePolicy:
-        """The policy, where --endpoint places a deployment that says its engine: writing on by that engine's own rule.
+        """Returns the policy in which deployments placed by --endpoint continue answers by their own engine's rule.
 
-        As an external server it would be asked by the rule for those of which nothing is known.
+        Otherwise they would be asked as external servers of which nothing is known.
         """
         engines = {
             name: engine_of(documents.deployments[name][1]) for name in self._endpoints if name in documents.deployments
@@ -136,7 +135,7 @@ class FilesSource:
         return policy.model_copy(update={"spec": policy.spec.model_copy(update={"backends": backends})})
 
     def _unplaced(self, policy: RoutePolicy, context: RoutePolicyContext) -> Iterator[str]:
-        """Deployments whose pods only a cluster could find."""
+        """Yields a problem for each deployment whose pods only a cluster could find."""
         for backend in policy.spec.backends:
             found = context.deployments.get(backend.deployment.name) if backend.deployment else None
             if found is not None and managed_engine_of(found) is not None:
@@ -164,7 +163,10 @@ class FilesSource:
 
 
 def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, document) of a YAML file; List objects are opened. ConfigRejected for anything that is no resource."""
+    """Yields each document of a YAML file with its place; List objects are opened.
+
+    Raises ConfigRejected for anything that is not a resource.
+    """
     try:
         documents = list(yaml.safe_load_all(path.read_text()))
     except OSError as problem:
@@ -176,7 +178,7 @@ def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         place = f"document {number}"
         if not isinstance(document, dict):
-            raise ConfigRejected(f"{path}: {place} is no resource; it must begin with apiVersion and kind")
+            raise ConfigRejected(f"{path}: {place} is not a resource; it must begin with apiVersion and kind")
         if document.get("kind") == "List" and isinstance(document.get("items"), list):
             for index, item in enumerate(document["items"]):
                 yield f"{place}, items[{index}]", item
@@ -185,7 +187,7 @@ def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def add(documents: Documents, path: Path, place: str, document: dict[str, Any]) -> None:
-    """One document into its kind's place. ConfigRejected names file, object, field and remedy."""
+    """Files a document under its kind. Raises ConfigRejected, which names file, object, field and remedy."""
     kind, version = document.get("kind"), document.get("apiVersion")
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
@@ -203,7 +205,7 @@ def add(documents: Documents, path: Path, place: str, document: dict[str, Any]) 
         names.ROUTE_POLICY: set(documents.policies),
     }
     if name in taken[kind]:
-        raise ConfigRejected(f"{what}: is there twice; remove one of them")
+        raise ConfigRejected(f"{what}: is defined twice; remove one of them")
     if kind == "Secret":
         documents.secrets[name] = _secret(what, document)
         return
@@ -245,7 +247,7 @@ def _mapping(what: str, document: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def _placed_at(name: str, url: str, found: ModelDeployment | None, policy: RoutePolicy) -> ModelDeployment:
-    """A ModelDeployment that answers at `url`: the given one's model and context, run by somebody else."""
+    """Makes a ModelDeployment that answers at `url`: the given one's model and context, run by somebody else."""
     document = {
         "apiVersion": names.API_VERSION,
         "kind": names.MODEL_DEPLOYMENT,
@@ -259,7 +261,7 @@ def _placed_at(name: str, url: str, found: ModelDeployment | None, policy: Route
 
 
 def parse_endpoints(values: Sequence[str]) -> dict[str, str]:
-    """`DEPLOYMENT=URL` pairs. ConfigRejected with an example."""
+    """Reads pairs `DEPLOYMENT=URL`. Raises ConfigRejected with an example."""
     endpoints: dict[str, str] = {}
     for value in values:
         name, equals, url = value.partition("=")

@@ -1,4 +1,4 @@
-"""`python -m testbed.cluster`: the embedded cluster from the command line."""
+"""`python -m testbed.cluster` runs the embedded cluster from the command line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a cluster has beside its components: DNS by CoreDNS, and StorageClasses with a provisioner. Both run on the
-host.
+"""Add-ons are what a cluster has beside its components: DNS by CoreDNS, and StorageClasses with a provisioner.
 
-They are objects in the cluster, too, with no more rights than a managed cluster gives to its own.
+Both programs run on the host. They are objects in the cluster, too, with no more rights than a managed cluster gives to
+its own.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ SIZED_STORAGE_CLASS = "local-sized"  # its volumes are file systems of the claim
 
 
 def corefile(kubeconfig: Path, port: int, health_port: int, ready_port: int, resolv_conf: str) -> str:
-    """CoreDNS' configuration; `resolv_conf` is the text of the machine's. A time to live of 1 s lets tests see
-    endpoints go at once.
+    """Returns CoreDNS' configuration; `resolv_conf` is the text of the machine's.
+
+    A time to live of 1 s lets tests see at once that endpoints have gone.
     """
     has_upstream = any(line.split()[:1] == ["nameserver"] for line in resolv_conf.splitlines())
     return f""".:{port} {{
@@ -47,7 +48,7 @@ def corefile(kubeconfig: Path, port: int, health_port: int, ready_port: int, res
 
 
 def manifests(dns_port: int) -> dict[str, Mapping[str, Any]]:
-    """Objects by the path that each is applied to."""
+    """Returns the objects to apply, each by its path in the API."""
     objects = [
         ("/api/v1/namespaces/kube-system/services", _dns_service()),
         ("/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices", _dns_endpoints(dns_port)),
@@ -100,7 +101,7 @@ def _dns_endpoints(port: int) -> dict[str, Any]:
 
 
 def _dns_role() -> dict[str, Any]:
-    """As CoreDNS' own deployment manifest grants it."""
+    """Returns the role that CoreDNS' own deployment manifest grants."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
@@ -142,8 +143,9 @@ def storage_class(name: str, *, default: bool, sized: bool) -> dict[str, Any]:
 
 
 def dns_query(name: str, server: str, port: int = 53, timeout: float = 1.0, identifier: int | None = None) -> list[str]:
-    """A records of the name as that server knows them; empty when it knows none; OSError when it does not answer (RFC
-    1035, 4.1).
+    """Returns the A records of a name as that server knows them; empty if it knows none (RFC 1035, 4.1).
+
+    Raises OSError if the server does not answer.
     """
     number = random.randrange(65536) if identifier is None else identifier
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split("."))

@@ -1,6 +1,4 @@
-"""The few requests that the cluster's own start needs of its API server: health, waiting, and applying a handful of
-objects.
-"""
+"""This client makes the few requests that starting a cluster needs: health, waiting, applying some objects."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ class NotReady(TimeoutError):
 
 
 class Api:
-    """Talks to one API server with one client certificate; a connection per request."""
+    """An API client talks to one API server with one client certificate; a connection per request."""
 
     def __init__(self, server: str, ca: Path, pair: KeyPair) -> None:
         parts = urlsplit(server)
@@ -36,7 +34,7 @@ class Api:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, bytes]:
-        """Status and body; raises OSError or HTTPException when no answer comes."""
+        """Returns status and body. Raises OSError or HTTPException if no answer comes."""
         connection = http.client.HTTPSConnection(self._address, self._port, timeout=REQUEST_SECONDS, context=self._tls)
         try:
             connection.request(method, path, body, dict(headers or {}))
@@ -46,7 +44,7 @@ class Api:
             connection.close()
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """An object or a list; None when it does not exist."""
+        """Returns an object or a list; None if it does not exist."""
         status, body = self.request("GET", path)
         if status == 404:
             return None
@@ -56,7 +54,7 @@ class Api:
         return content
 
     def apply(self, path: str, manifest: Mapping[str, Any]) -> None:
-        """Server-side apply of the object at its own path."""
+        """Applies the object at its own path, server-side."""
         status, body = self.request(
             "PATCH",
             f"{path}?fieldManager={FIELD_MANAGER}&force=true",
@@ -67,7 +65,7 @@ class Api:
             raise RuntimeError(f"applying {path} was answered {status}: {body[:500].decode(errors='replace')}")
 
     def is_ready(self) -> bool:
-        """Whether the API server says that it is ready."""
+        """Returns whether the API server says that it is ready."""
         try:
             return self.request("GET", "/readyz")[0] == 200
         except (OSError, http.client.HTTPException):
@@ -77,8 +75,9 @@ class Api:
 def wait_for(
     what: str, condition: Callable[[], bool], seconds: float, still_possible: Callable[[], None] | None = None
 ) -> float:
-    """Poll until the condition holds; returns the seconds waited. `still_possible` raises when waiting longer makes
-    no sense.
+    """Polls until the condition holds. Returns the seconds waited; raises NotReady after `seconds`.
+
+    `still_possible` raises if waiting longer makes no sense.
     """
     started = time.monotonic()
     while not condition():

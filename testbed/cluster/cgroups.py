@@ -1,6 +1,4 @@
-"""The control groups under which the kubelet keeps all pods: one of our own, so that every process in it is a
-container of ours.
-"""
+"""The kubelet keeps all pods under control groups of the cluster's own, so that every process in them is a container's."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ POLL_SECONDS = 0.02
 
 
 def hierarchies(mounts: str) -> list[tuple[Path, bool]]:
-    """Mount points of cgroup hierarchies in the text of /proc/self/mounts, and whether each is of version 2."""
+    """Lists mount points of cgroup hierarchies in the text of /proc/self/mounts, and whether each is of version 2."""
     found: list[tuple[Path, bool]] = []
     for line in mounts.splitlines():
         _, place, kind, *_ = line.split()
@@ -31,25 +29,25 @@ def _folders() -> list[tuple[Path, bool]]:
 
 
 def make() -> None:
-    """Make the group in every hierarchy, as the kubelet wants its root to be there."""
+    """Makes the group in every hierarchy, because the kubelet wants its root to be there."""
     for folder, unified in _folders():
         parent = folder.parent
         if unified:
-            # A group only has the controllers that its parent passes on. With version 1 beside it there are none to
+            # A group only has the controllers that its parent passes on; with version 1 beside it there are none to
             # pass.
             controllers = (parent / "cgroup.controllers").read_text().split()
             for controller in controllers:
-                with contextlib.suppress(OSError):  # one that this kernel or container keeps to itself
+                with contextlib.suppress(OSError):  # a controller that this kernel or container keeps to itself
                     (parent / "cgroup.subtree_control").write_text(f"+{controller}")
         folder.mkdir(exist_ok=True)
-        for name in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group of version 1, and then nothing can run in it
+        for name in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group of version 1: nothing could run in it
             source = parent / name
             if not unified and source.exists() and not (folder / name).read_text().strip():
                 (folder / name).write_text(source.read_text())
 
 
 def kill_all() -> int:
-    """Kill every process in the group and wait until all are gone; returns how many there were."""
+    """Kills every process in the group and waits until all are gone. Returns how many there were."""
     killed: set[int] = set()
     deadline = time.monotonic() + DEADLINE_SECONDS
     while pids := _pids():
@@ -64,7 +62,7 @@ def kill_all() -> int:
 
 
 def remove() -> None:
-    """Remove the group and those in it; they must be empty."""
+    """Removes the group and those in it, which must be empty."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     for folder, _ in _folders():
         while folder.exists():
@@ -85,7 +83,7 @@ def _pids() -> set[int]:
     pids: set[int] = set()
     for folder, _ in _folders():
         for place in _tree(folder):
-            with contextlib.suppress(OSError):  # removed while we looked, or of the threaded kind
+            with contextlib.suppress(OSError):  # removed while we looked, or a threaded group
                 pids |= {int(word) for word in (place / "cgroup.procs").read_text().split()}
     return pids - {0, os.getpid()}
 

@@ -1,7 +1,7 @@
-"""Which cluster to work on: one that the user names by its kubeconfig context, or else the embedded one.
+"""This module chooses the cluster to work on: one named by its kubeconfig context, or else the embedded one.
 
-A context must be asked for by name: a KUBECONFIG that happens to be set in somebody's shell is no wish to test on
-that cluster.
+A context must be asked for by name: a KUBECONFIG that happens to be set in somebody's shell does not mean that they
+wish to test on that cluster.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 CONTEXT_VARIABLES = ("GENSET_CONTEXT", "CONTEXT")
 GENSET_IMAGE_VARIABLE = "GENSET_IMAGE"
 LLAMA_CPP_IMAGE_VARIABLE = "LLAMACPP_IMAGE"
-# Ours is in no registry that a cluster could pull from, so the user's own has to be named; llama.cpp's are public: its
-# docs/docker.md gives the tags, and this one is the operator's own default.
+# Our image is in no registry that a cluster could pull from, so users have to name theirs; llama.cpp's are public: its
+# docs/docker.md gives the tags, and this one is the operator's default.
 PUBLIC_LLAMA_CPP = "ghcr.io/ggml-org/llama.cpp:server-b10488"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The cluster to use. For an embedded one the kubeconfig is where `Cluster().up()` will put it."""
+    """A choice is the cluster to use. The kubeconfig of an embedded one is where `Cluster().up()` will put it."""
 
     kubeconfig: Path
     context: str
@@ -40,8 +40,10 @@ class Choice:
 
 
 def resolve(env: Mapping[str, str] | None = None, *, images: bool = True) -> Choice:
-    """The user's choice by environment variables; raises `Refused` for a context that no kubeconfig knows, and
-    for one without an image to install there unless no `images` are needed. Starts nothing.
+    """Returns what the user chose by environment variables; starts nothing.
+
+    Raises `Refused` for a context that no kubeconfig knows, and for one without an image to install, unless no `images`
+    are needed.
     """
     variables = os.environ if env is None else env
     context = next((variables[name] for name in CONTEXT_VARIABLES if variables.get(name)), "")
@@ -73,7 +75,7 @@ def _given(context: str, env: Mapping[str, str], images: bool) -> Choice:
             "Set KUBECONFIG, or leave CONTEXT out for the embedded cluster"
         )
     image = env.get(GENSET_IMAGE_VARIABLE, "")
-    if context == CONTEXT:  # the embedded cluster, started by somebody before
+    if context == CONTEXT:  # the embedded cluster, which somebody started before
         return Choice(known[context], context, False, image or GENSET, env.get(LLAMA_CPP_IMAGE_VARIABLE) or LLAMA_CPP)
     if images and not image:
         raise Refused(
@@ -84,13 +86,13 @@ def _given(context: str, env: Mapping[str, str], images: bool) -> Choice:
 
 
 def kubeconfig_files(env: Mapping[str, str]) -> list[Path]:
-    """As kubectl finds them: every path of KUBECONFIG, else ~/.kube/config."""
+    """Lists kubeconfig files as kubectl finds them: every path of KUBECONFIG, else ~/.kube/config."""
     given = [Path(part) for part in env.get("KUBECONFIG", "").split(os.pathsep) if part]
     return given or [Path(env.get("HOME", "/")) / ".kube" / "config"]
 
 
 def contexts(files: Sequence[Path]) -> dict[str, Path]:
-    """Names of contexts with the first file that has each; files that are not there have none."""
+    """Maps names of contexts to the first file that has each; missing files are ignored."""
     found: dict[str, Path] = {}
     for file in files:
         try:

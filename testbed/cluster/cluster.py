@@ -1,8 +1,8 @@
-"""The whole embedded cluster: a control plane, one real node and the add-ons, in one folder.
+"""The embedded cluster is a control plane, one real node and the add-ons, in one folder.
 
-One per machine, because a node's packet filter rules, bridge and control groups are the machine's. Everything that
-`up` makes is known from the folder alone, so `down` needs no memory of it, and neither a crash nor a killed `up`
-leaves anything that it would not find.
+There can be one per machine, because a node's packet filter rules, bridge and control groups are the machine's.
+Everything that `up` makes is known from the folder alone, so `down` needs no memory of it, and finds what a crash or a
+killed `up` has left.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from testbed.cluster.store import cache_root, locked
 
 log = logging.getLogger(__name__)
 
-CLAIM = Path("/run/genset-e2e.json")  # which folder holds this machine's cluster; a reboot ends both
+CLAIM = Path("/run/genset-e2e.json")  # names the folder of this machine's cluster; a reboot ends both
 CLAIM_LOCK = Path("/run/genset-e2e.lock")
-LONGEST_FOLDER = 60  # characters; sockets below it may have 107 (sockaddr_un)
+LONGEST_FOLDER = 60  # characters; paths of sockets below it may have 107 (sockaddr_un)
 NODE_SECONDS = 90.0
 NAMESPACE = "k8s.io"  # containerd's, not Kubernetes'
 
@@ -42,7 +42,7 @@ def default_folder() -> Path:
 
 
 class Cluster:
-    """The cluster of a folder, running or not."""
+    """A cluster is that of one folder, running or not."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = (folder or default_folder()).resolve()
@@ -61,7 +61,7 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """An administrator's, with the context `genset-e2e`."""
+        """Names an administrator's kubeconfig, with the context `genset-e2e`."""
         return self._plane.kubeconfig
 
     @property
@@ -70,7 +70,7 @@ class Cluster:
 
     @property
     def node_ip(self) -> str:
-        """The node's address: pods reach servers of this machine there, and only they and this machine do."""
+        """Returns the node's address, at which pods reach servers of this machine, and only pods and this machine do."""
         return NODE_ADDRESS
 
     @property
@@ -79,22 +79,22 @@ class Cluster:
 
     @property
     def control_plane(self) -> ControlPlane:
-        """For what it offers beside: audit events, metrics."""
+        """Returns the control plane, for what it offers: audit events, metrics."""
         return self._plane
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120.0) -> str:
-        """Run kubectl as an administrator; returns what it prints."""
+        """Runs kubectl as an administrator. Returns what it prints."""
         return run_kubectl(self.kubeconfig, *arguments, stdin=stdin, timeout=timeout)
 
     def stop_apiserver(self) -> None:
-        """End the API server at once; etcd, the node and its pods go on."""
+        """Ends the API server at once; etcd, the node and its pods go on."""
         self._plane.stop_apiserver()
 
     def start_apiserver(self) -> None:
         self._plane.start_apiserver()
 
     def load_image(self, archive: Path) -> None:
-        """Import an OCI archive into the node, unless this very file was already."""
+        """Imports an OCI archive into the node, unless this very file was imported already."""
         loaded = self._loaded_images()
         if str(archive) in loaded:
             return
@@ -103,14 +103,14 @@ class Cluster:
             self._loaded_file.write_text(json.dumps([*self._loaded_images(), str(archive)]))
 
     def environment(self) -> dict[str, str]:
-        """Variables for a shell that works with the cluster."""
+        """Returns variables for a shell that works with the cluster."""
         path = os.pathsep.join([*(str(p) for p in tools.search_path()), os.environ.get("PATH", "")])
         return {"KUBECONFIG": str(self.kubeconfig), "PATH": path}
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def up(self) -> bool:
-        """Bring the cluster up; returns False when it was up and healthy already. What is half up is begun anew."""
+        """Brings the cluster up, and begins anew if it is half up. Returns False if it was up and healthy already."""
         self._check_machine()
         with locked(CLAIM_LOCK, "the cluster of this machine"):
             if self.is_healthy():
@@ -136,7 +136,7 @@ class Cluster:
             return True
 
     def down(self) -> bool:
-        """End the cluster and remove all that it made on this machine; returns False when there was nothing."""
+        """Ends the cluster and removes all that it made on this machine. Returns False if there was nothing."""
         if os.geteuid() != 0:
             raise Refused("Only root can end the embedded cluster")
         with locked(CLAIM_LOCK, "the cluster of this machine"):
@@ -146,11 +146,11 @@ class Cluster:
             return True
 
     def is_healthy(self) -> bool:
-        """Whether every daemon runs, the API server is ready, and the node is."""
+        """Returns whether every daemon runs, and the API server and the node are ready."""
         return not self.faults()
 
     def faults(self) -> list[str]:
-        """What keeps the cluster from being healthy; empty when nothing does."""
+        """Lists what keeps the cluster from being healthy; empty if nothing does."""
         if not self._plane.attach() or self._claimant() != self.folder:
             return [f"no cluster runs in {self.folder}"]
         if not self._complete_file.exists():
@@ -163,7 +163,7 @@ class Cluster:
         return [] if self._is_node_ready() else [f"node {NODE_NAME} is not Ready"]
 
     def leftovers(self) -> list[str]:
-        """What of a cluster is on this machine; after `down` nothing is."""
+        """Lists what of a cluster is on this machine; nothing is after `down`."""
         found = [f"process {pid}" for pid in marked_processes(self.folder)]
         found += [f"mount {place}" for place in mounts.current(self.folder)]
         found += [*network.leftovers(), *cgroups.leftovers()]
@@ -203,7 +203,8 @@ class Cluster:
             "volume-provisioner",
             [kubernetes, "volume-provisioner", f"--kubeconfig={volumes}", f"--root={self.folder / 'volumes'}"],
         )
-        # kube-proxy asks for the node's address once and then less and less often, so it comes when there is an answer.
+        # kube-proxy asks for the node's address once, and then less and less often, so it starts when there is an
+        # answer.
         self._wait("node registered", lambda: plane.api.get(f"/api/v1/nodes/{NODE_NAME}") is not None, "kubelet")
         proxy = plane.client_config("proxy", "system:kube-proxy")
         daemons.start(
@@ -243,7 +244,7 @@ class Cluster:
         return self._plane.api.get("/api/v1/namespaces/default/serviceaccounts/default") is not None
 
     def _is_dns_ready(self) -> bool:
-        """Asked as a pod would: through the Service's address."""
+        """Returns whether DNS answers as pods would ask it: at the Service's address."""
         try:
             return bool(addons.dns_query(f"kubernetes.default.svc.{node.CLUSTER_DOMAIN}", node.DNS_ADDRESS))
         except OSError:
@@ -311,7 +312,7 @@ class Cluster:
             shutil.copytree(self.folder / "log", self._kept_logs)
 
     def _clear(self) -> None:
-        """End and remove whatever is there of this folder's cluster."""
+        """Ends and removes whatever is there of this folder's cluster."""
         is_claimant = self._claimant() == self.folder
         self._daemons.stop_all()
         if is_claimant:
@@ -332,7 +333,7 @@ class Cluster:
             shutil.rmtree(self.folder)
         if is_claimant:
             for path in traces.EMPTY_FOLDERS:
-                with contextlib.suppress(OSError):  # not empty, so not ours alone
+                with contextlib.suppress(OSError):  # not empty, so somebody else uses it, too
                     path.rmdir()
             CLAIM.unlink(missing_ok=True)
 
@@ -345,7 +346,7 @@ class Cluster:
             return None
 
     def clear_others(self) -> None:
-        """Refuse beside another running cluster; tidy up after one that died."""
+        """Refuses to run beside another running cluster, and tidies up after one that died."""
         other = self._claimant()
         if other is None or other == self.folder:
             return

@@ -1,4 +1,4 @@
-"""What the command lines share: progress on standard error, and errors as one clear message instead of a traceback."""
+"""The command lines share this: progress on standard error, and errors as one clear message instead of a traceback."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from testbed.cluster.tools import ToolMissing
 
 
 class Refused(RuntimeError):
-    """The cluster will not do what was asked, for the reason in the message."""
+    """The cluster refuses what was asked, for the reason in the message."""
 
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Show the log of this package, and end with status 1 and the message when something that can be expected goes
-    wrong.
-    """
+    """Shows the log of this package, and ends with status 1 and the message if an expected error occurs."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("testbed")

@@ -1,5 +1,4 @@
-"""etcd and kube-apiserver, with the controller-manager and the scheduler where wanted: a real control plane without a
-node.
+"""A control plane is etcd and kube-apiserver, if wanted with controller-manager and scheduler, without a node.
 
 Alone it is what the integration tests use, ready in a few seconds; the whole cluster (cluster.py) adds a node to it.
 """
@@ -42,7 +41,7 @@ WRITING_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollect
 
 
 class ControlPlane:
-    """A control plane in one folder, which must be empty, or hold what an earlier one left behind.
+    """A control plane lives in one folder, which must be empty, or hold what an earlier one left behind.
 
     As a context manager it ends with its block, and with its process even if that is killed: a guard process sees its
     pipe close.
@@ -74,7 +73,7 @@ class ControlPlane:
 
     @property
     def kubeconfig(self) -> Path:
-        """An administrator's, with the context `genset-e2e`."""
+        """Names an administrator's kubeconfig, with the context `genset-e2e`."""
         return self.folder / "kubeconfig"
 
     @property
@@ -87,11 +86,11 @@ class ControlPlane:
 
     @property
     def audit_log_path(self) -> Path:
-        """One JSON event per line, at level Metadata; there is a line when the answer has been sent."""
+        """Names the audit log: one JSON event per line, at level Metadata, written when the answer has been sent."""
         return self.layout.audit_log
 
     def audit_events(self, since: int = 0) -> Iterator[dict[str, Any]]:
-        """Events from a byte position of the log on; `audit_position()` gives one."""
+        """Yields events from a byte position of the log on; `audit_position()` gives one."""
         with self.audit_log_path.open("rb") as handle:
             handle.seek(since)
             for line in handle:
@@ -99,7 +98,7 @@ class ControlPlane:
                     yield json.loads(line)
 
     def audit_position(self) -> int:
-        """Where the next event begins, in bytes: the end of the last line that is written whole."""
+        """Returns where the next event begins, in bytes: the end of the last complete line."""
         try:
             with self.audit_log_path.open("rb") as handle:
                 size = handle.seek(0, os.SEEK_END)
@@ -110,8 +109,9 @@ class ControlPlane:
             return 0
 
     def writes(self, since: int = 0, user_agent: str = "") -> list[dict[str, Any]]:
-        """Events of requests that would change something, by clients whose user agent contains the text; refused ones
-        too.
+        """Returns events of requests that would change something, refused ones included.
+
+        `user_agent` is a text that the client's user agent has to contain.
         """
         return [
             event
@@ -120,14 +120,14 @@ class ControlPlane:
         ]
 
     def metrics(self) -> str:
-        """The API server's own metrics in Prometheus' text format."""
+        """Returns the API server's own metrics in Prometheus' text format."""
         status, body = self.api.request("GET", "/metrics")
         if status != 200:
             raise RuntimeError(f"GET {self.server}/metrics was answered {status}")
         return body.decode()
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120.0) -> str:
-        """Run kubectl as an administrator; returns what it prints, raises with what it says."""
+        """Runs kubectl as an administrator. Returns what it prints; raises RuntimeError with its error message."""
         return run_kubectl(self.kubeconfig, *arguments, stdin=stdin, timeout=timeout)
 
     @property
@@ -147,7 +147,7 @@ class ControlPlane:
         self.stop()
 
     def start(self) -> Self:
-        """Start everything and wait until it is ready, in a folder cleared of an earlier control plane."""
+        """Starts everything and waits until it is ready, in a folder cleared of an earlier control plane."""
         tools.ensure("kubernetes")
         self.daemons.stop_all()
         for name in ("etcd", "pki", "log", "run"):
@@ -165,7 +165,7 @@ class ControlPlane:
         return self
 
     def begin(self) -> None:
-        """Choose ports, write files, start etcd and the API server; does not wait for them."""
+        """Chooses ports, writes files, starts etcd and the API server; does not wait for them."""
         etcd_port = free_ports(1)[0]
         api_port = free_ports(1, self._address)[0]
         self.layout = Layout(self.folder, self._address, api_port, etcd_port)
@@ -179,7 +179,7 @@ class ControlPlane:
         self.start_apiserver(wait=False)
 
     def attach(self) -> bool:
-        """Take over a control plane that an earlier process left running in the folder; False when there is none."""
+        """Takes over a control plane that an earlier process left running in the folder. Returns False if none runs."""
         try:
             state = json.loads((self.folder / "controlplane.json").read_text())
             self.layout = Layout(self.folder, state["address"], state["apiPort"], state["etcdPort"])
@@ -195,7 +195,7 @@ class ControlPlane:
         return Authority(self.folder / "pki", dt.datetime.now(dt.UTC))
 
     def start_apiserver(self, wait: bool = True) -> None:
-        """Start the API server (again), on the same port, with the same data."""
+        """Starts the API server (again), on the same port, with the same data."""
         authority = self.authority()
         names = [
             "localhost",
@@ -224,11 +224,11 @@ class ControlPlane:
             self.wait_ready()
 
     def stop_apiserver(self, grace_seconds: float = 0.0) -> None:
-        """End the API server at once, as a power cut would, or politely when it gets grace. etcd keeps running."""
+        """Ends the API server at once, as a power cut would, or by SIGTERM if it gets grace. etcd keeps running."""
         self.daemons.stop("kube-apiserver", grace_seconds)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Until the API server is ready and the namespace `default` exists."""
+        """Waits until the API server is ready and the namespace `default` exists."""
 
         def alive() -> None:
             self.daemons.check("etcd")
@@ -239,11 +239,11 @@ class ControlPlane:
         wait_for("namespace default", lambda: api.get("/api/v1/namespaces/default") is not None, seconds, alive)
 
     def start_controllers(self) -> None:
-        """Start the controller-manager and the scheduler, as far as they are wanted."""
+        """Starts the controller-manager and the scheduler, as far as they are wanted."""
         authority = self.authority()
         if self._controller_manager:
             user = "system:kube-controller-manager"
-            # system:masters: the controllers act with this identity, not with one service account each, which saves
+            # system:masters: the controllers act with this identity instead of one service account each, which saves
             # seconds of start.
             config = self.client_config("controller-manager", user, "system:masters")
             key, _ = authority.service_account_key()
@@ -253,7 +253,7 @@ class ControlPlane:
             self._run("kube-scheduler", scheduler_arguments(config, free_ports(1)[0]))
 
     def client_config(self, name: str, user: str, organisation: str = "") -> Path:
-        """A kubeconfig for one component."""
+        """Writes a kubeconfig for one component. Returns its path."""
         authority = self.authority()
         pair = authority.issue(name, user, organisation)
         return write_kubeconfig(
@@ -261,7 +261,7 @@ class ControlPlane:
         )
 
     def stop(self) -> None:
-        """End every daemon of the folder; its files stay for who wants to read them."""
+        """Ends every daemon of the folder; its files stay for whoever wants to read them."""
         guard, self._guard = self._guard, None
         self.daemons.stop_all()
         if guard is not None:
@@ -270,7 +270,7 @@ class ControlPlane:
             guard.wait()
 
     def remove(self) -> None:
-        """End every daemon of the folder and remove the folder."""
+        """Ends every daemon of the folder and removes the folder."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -288,7 +288,7 @@ class ControlPlane:
 
 
 def run_kubectl(kubeconfig: Path, *arguments: str, stdin: str | None = None, timeout: float = 120.0) -> str:
-    """Run the kubectl of the cluster's own version."""
+    """Runs the kubectl of the cluster's own version. Returns what it prints."""
     started = time.monotonic()
     done = subprocess.run(
         [str(tools.path("kubectl")), "--kubeconfig", str(kubeconfig), *arguments],

@@ -1,4 +1,4 @@
-"""Command lines of the control plane's components, and where its files and ports are. Pure: starts nothing."""
+"""These are the control plane's command lines, and where its files and ports are. Pure: nothing is started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SERVICE_RANGE = "10.96.0.0/16"
 KUBERNETES_SERVICE_ADDRESS = "10.96.0.1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 
-# Metadata of every request, once, when it has been answered (or, for a watch, when it began).
+# Metadata of every request, once, when it has been answered; for a watch, when it began.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -23,7 +23,7 @@ AUDIT_POLICY = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a control plane keeps its files and listens."""
+    """A layout is where a control plane keeps its files and listens."""
 
     folder: Path
     address: str  # the API server listens on this one address
@@ -44,7 +44,7 @@ class Layout:
 
 
 def etcd_arguments(layout: Layout) -> list[str]:
-    """Nothing here outlives the machine, so etcd need not wait for its disk."""
+    """Returns etcd's arguments. Nothing here outlives the machine, so etcd need not wait for its disk."""
     client = f"http://{LOOPBACK}:{layout.etcd_port}"
     return [
         f"--data-dir={layout.folder / 'etcd'}",
@@ -68,8 +68,10 @@ def apiserver_arguments(
     controllers: bool,
     audit: bool,
 ) -> list[str]:
-    """`node`: pods run and reach this server through the `kubernetes` Service. `controllers`: service accounts come
-    into being.
+    """Returns the API server's arguments.
+
+    `node`: pods run, and reach this server through the `kubernetes` Service. `controllers`: service accounts are
+    created.
     """
     signing, public = service_account
     arguments = [
@@ -96,15 +98,15 @@ def apiserver_arguments(
         "--max-requests-inflight=4000",
         "--max-mutating-requests-inflight=2000",
     ]
-    if not node:  # a loopback address is no endpoint, and nobody would use it
+    if not node:  # a loopback address cannot be an endpoint, and nobody would use it
         arguments.append("--endpoint-reconciler-type=none")
-    if not controllers:  # nobody makes the namespaces' default service account, without which no pod could be created
+    if not controllers:  # nobody makes the default service accounts, without which no pod could be created
         arguments.append("--disable-admission-plugins=ServiceAccount")
     if audit:
         arguments += [
             f"--audit-policy-file={layout.audit_policy}",
             f"--audit-log-path={layout.audit_log}",
-            "--audit-log-maxsize=4096",  # megabytes; the default would move the file away from under its reader
+            "--audit-log-maxsize=4096",  # megabytes; by default the file would be rotated away from its reader
         ]
     return arguments
 
@@ -112,8 +114,10 @@ def apiserver_arguments(
 def controller_manager_arguments(
     kubeconfig: Path, authority: Authority, service_account_key: Path, port: int
 ) -> list[str]:
-    """The client's rates are raised: a test's hundreds of objects must not wait for a limit meant for one cluster
-    among many.
+    """Returns the controller-manager's arguments.
+
+    The client's rates are raised: a test's hundreds of objects must not wait for a limit meant for one cluster among
+    many.
     """
     return [
         f"--kubeconfig={kubeconfig}",

@@ -1,4 +1,4 @@
-"""Ends the daemons of a folder when the process that started them goes away, however it goes.
+"""The guard ends the daemons of a folder when the process that started them goes away, for whatever reason.
 
 It only waits for its standard input to close: the kernel closes the other end even of a killed process.
 """

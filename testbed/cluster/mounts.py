@@ -1,4 +1,4 @@
-"""Mounts below a folder: of containers, volumes and network namespaces that outlive what made them."""
+"""Mounts below a folder belong to containers, volumes and network namespaces, and outlive what made them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROUND_SECONDS = 0.1
 
 
 def mounted_below(folder: Path, table: str) -> list[Path]:
-    """Mount points in or below the folder, the innermost first; `table` is the text of /proc/self/mountinfo."""
+    """Lists mount points in or below the folder, innermost first; `table` is the text of /proc/self/mountinfo."""
     found: list[Path] = []
     for line in table.splitlines():
         place = Path(re.sub(r"\\(\d{3})", lambda m: chr(int(m.group(1), 8)), line.split()[4]))
@@ -26,7 +26,7 @@ def current(folder: Path) -> list[Path]:
 
 
 def unmount_below(folder: Path) -> None:
-    """Unmount everything below; raises rather than leave one, because what is deleted next might lie behind it."""
+    """Unmounts everything below a folder. Raises rather than leave a mount, because a deletion might reach behind it."""
     for _ in range(ROUNDS):
         left = current(folder)
         if not left:
@@ -35,7 +35,7 @@ def unmount_below(folder: Path) -> None:
             subprocess.run(["umount", str(place)], capture_output=True, check=False)
         if current(folder):
             time.sleep(ROUND_SECONDS)
-    for place in current(folder):  # still used by something: let go of it as soon as that ends
+    for place in current(folder):  # still in use: detached as soon as the use ends
         subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)
     if left := current(folder):
         raise RuntimeError(f"{left[0]} cannot be unmounted; see what uses it with fuser -vm {left[0]}")

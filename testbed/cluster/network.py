@@ -1,7 +1,6 @@
-"""The pods' network on this machine: one bridge, whose address is the node's, a few kernel settings, and the packet
-filter's rules.
+"""The pods' network on this machine is one bridge, a few kernel settings, and rules of the packet filter.
 
-The node's address is the bridge's, so that the cluster neither depends on the machine's own addresses nor listens on
+The bridge's address is the node's, so that the cluster neither depends on the machine's own addresses nor listens on
 them.
 """
 
@@ -17,14 +16,14 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 BRIDGE = "genset0"
-BRIDGE_MAC = "0a:58:0a:f4:00:01"  # fixed, or it would change with the first pods and stay wrong in others' ARP tables
+BRIDGE_MAC = "0a:58:0a:f4:00:01"  # fixed: it would change with the first pods, and stay wrong in others' ARP tables
 NODE_ADDRESS = "10.244.0.1"
 POD_RANGE = "10.244.0.0/24"
 NETWORK_NAME = "genset-pods"
 COMMENT = "genset-e2e"
 KUBERNETES_CHAINS = "KUBE-"  # of kube-proxy and the kubelet
 MODULES = ("br_netfilter", "overlay", "nf_conntrack")
-# Set by us, by the kubelet or by kube-proxy; put back at the end.
+# Set by us, by the kubelet or by kube-proxy; restored at the end.
 SETTINGS = (
     "net.ipv4.ip_forward",
     "net.ipv4.conf.all.route_localnet",
@@ -47,8 +46,8 @@ RULES = (
 
 
 def prepare(saved_settings: Path) -> None:
-    """Make the bridge, the settings and the rules; remembers the settings' old values in the file."""
-    for module in MODULES:  # may be built in, or not be loadable from where we are: what is missing shows below
+    """Makes the bridge, the settings and the rules; writes the settings' old values to the file."""
+    for module in MODULES:  # may be built in, or not loadable from here; what is missing shows below
         subprocess.run(["modprobe", "-q", module], capture_output=True, check=False)
     if not saved_settings.exists():
         saved_settings.write_text(
@@ -66,7 +65,7 @@ def prepare(saved_settings: Path) -> None:
 
 
 def clear(saved_settings: Path) -> None:
-    """Undo all of it, as far as it is there; also what kube-proxy and the kubelet added."""
+    """Undoes all of it, as far as it is there, and what kube-proxy and the kubelet added."""
     ports = Path(f"/sys/class/net/{BRIDGE}/brif")
     if ports.is_dir():
         for port in sorted(ports.iterdir()):  # a pod's end goes with its namespace, but later than we want to wait
@@ -75,7 +74,7 @@ def clear(saved_settings: Path) -> None:
     for family in ("iptables", "ip6tables"):
         _clear_rules(family)
     for selection in (["-s", POD_RANGE], ["-d", POD_RANGE], ["-d", "10.96.0.0/16"]):
-        # Remembered connections to addresses that the next cluster will give to others.
+        # Tracked connections to addresses that the next cluster will give to others.
         subprocess.run(["conntrack", "-D", *selection], capture_output=True, check=False)
     if saved_settings.exists():
         for name, value in json.loads(saved_settings.read_text()).items():
@@ -84,7 +83,7 @@ def clear(saved_settings: Path) -> None:
 
 
 def leftovers() -> list[str]:
-    """What of the network is still there, for people and for tests."""
+    """Lists what of the network is still there, for people and for tests."""
     found = [f"link {BRIDGE}"] if Path(f"/sys/class/net/{BRIDGE}").exists() else []
     for family in ("iptables", "ip6tables"):
         found += [
@@ -96,13 +95,14 @@ def leftovers() -> list[str]:
 
 
 def foreign_node_chains() -> list[str]:
-    """Chains of a kube-proxy or kubelet, for a caller that knows that none of its own runs."""
+    """Lists chains of a kube-proxy or kubelet, for a caller that knows that none of its own runs."""
     return sorted(set(re.findall(rf"^:({KUBERNETES_CHAINS}\S+)", _saved_rules("iptables"), re.MULTILINE)))
 
 
 def removal(saved: str) -> str:
-    """Input for `iptables-restore --noflush` that removes Kubernetes' chains and our own rules; `saved` is what
-    iptables-save printed.
+    """Returns input for `iptables-restore --noflush` that removes Kubernetes' chains and our own rules.
+
+    `saved` is what iptables-save printed.
     """
     script: list[str] = []
     for table, chains, rules in _tables(saved):
@@ -113,7 +113,7 @@ def removal(saved: str) -> str:
             if rule.split()[1] not in ours and (_jumps_to(rule, ours) or _is_commented(rule))
         ]
         if ours or deletions:
-            # Emptied before any is deleted: a chain that another one still jumps to cannot go.
+            # Emptied before any is deleted: a chain that another one still jumps to cannot be deleted.
             script += [f"*{table}", *deletions, *(f"-F {c}" for c in ours), *(f"-X {c}" for c in ours), "COMMIT"]
     return "\n".join(script) + "\n" if script else ""
 

@@ -1,4 +1,4 @@
-"""The node: containerd, kubelet and kube-proxy, each with its files in the cluster's folder."""
+"""The node is containerd, kubelet and kube-proxy, each with its files in the cluster's folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ MOST_PODS = 200
 
 
 def cni_configuration(folder: Path) -> dict[str, Any]:
-    """No ipMasq and no portmap: they leave one chain per pod behind, and one rule for all pods does the same."""
+    """Returns the CNI configuration.
+
+    It has no ipMasq and no portmap: they leave one chain per pod behind, and one rule for all pods does the same.
+    """
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,
@@ -39,7 +42,7 @@ def cni_configuration(folder: Path) -> dict[str, Any]:
 
 
 def containerd_configuration(folder: Path, pause_image: str, snapshotter: str) -> str:
-    """TOML; version 2 is understood by containerd 1.6 (Debian 12) up to 2.x."""
+    """Returns containerd's configuration (TOML); containerd 1.6 (Debian 12) to 2.x understand its version 2."""
     own = folder / "containerd"
     return f"""version = 2
 root = "{own}/root"
@@ -76,7 +79,7 @@ oom_score = 0
 
 
 def socket(folder: Path) -> Path:
-    """containerd's."""
+    """Returns the path of containerd's socket."""
     return folder / "containerd" / "containerd.sock"
 
 
@@ -109,7 +112,7 @@ def kubelet_configuration(folder: Path, ca: Path, serving: KeyPair, port: int, h
         "volumePluginDir": str(folder / "kubelet" / "volume-plugins"),
         "maxPods": MOST_PODS,
         "serializeImagePulls": False,
-        # Images that were loaded cannot be pulled again, and the machine's disk is not ours to judge.
+        # Images that were loaded cannot be pulled again, and how full the machine's disk is is not ours to judge.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {
             "memory.available": "100Mi",
@@ -132,7 +135,7 @@ def kubelet_arguments(folder: Path, kubeconfig: Path) -> list[str]:
 
 
 def proxy_arguments(kubeconfig: Path, health_port: int, metrics_port: int) -> list[str]:
-    """Zeros: the machine's limits of tracked connections stay as they are."""
+    """Returns kube-proxy's arguments. The zeros leave the machine's limits of tracked connections as they are."""
     return [
         f"--kubeconfig={kubeconfig}",
         f"--hostname-override={NODE_NAME}",
@@ -148,7 +151,7 @@ def proxy_arguments(kubeconfig: Path, health_port: int, metrics_port: int) -> li
 
 
 def write_files(folder: Path, pause_image: str, snapshotter: str, kubelet: dict[str, Any]) -> None:
-    """Every configuration file of the node."""
+    """Writes every configuration file of the node."""
     for name in ("containerd", "cni/conf", "kubelet", "pod-logs", "volumes"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "cni" / "conf" / "10-bridge.conflist").write_text(json.dumps(cni_configuration(folder), indent=1))

@@ -1,6 +1,4 @@
-"""Whether a folder's file system can be the upper layer of an overlay: not so inside most containers, whose root is
-an overlay itself.
-"""
+"""An overlay's upper layer needs a file system that supports it: inside most containers, the root does not."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from pathlib import Path
 
 
 def supported(folder: Path) -> bool:
-    """Tries it: mounts an overlay in a temporary folder and removes it again."""
+    """Returns whether it does, by mounting an overlay in a temporary folder and removing it again."""
     if os.geteuid() != 0:
         return False
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Debian packages that the cluster and the images need, installed only where they are missing."""
+"""The cluster and the images need Debian packages, which are installed only where they are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARGOCD = ("redis-server", "git", "openssh-client")
 
 
 def missing(packages: Iterable[str]) -> list[str]:
-    """Those that dpkg does not know as installed."""
+    """Lists those that dpkg does not know as installed."""
     if shutil.which("dpkg-query") is None:
         raise StepFailed(
             "dpkg-query is not here: the embedded cluster needs Debian or Ubuntu; "
@@ -35,7 +35,7 @@ def missing(packages: Iterable[str]) -> list[str]:
 
 
 def install(packages: Iterable[str]) -> list[str]:
-    """Install what is missing; returns the names of what was."""
+    """Installs what is missing. Returns the names of what was."""
     wanted = missing(packages)
     if not wanted:
         return []
@@ -58,7 +58,7 @@ def _install(wanted: list[str], log_file: Path) -> None:
     try:
         run_step("Updating the package lists", [*apt, "update"], log_file, env=env)
     except StepFailed:
-        pass  # one foreign repository that does not answer must not matter; what does shows in the next step
+        pass  # a foreign repository that does not answer must not matter; if it does, the next step shows it
     run_step(
         f"Installing {' '.join(wanted)}", [*apt, "install", "-y", "--no-install-recommends", *wanted], log_file, env=env
     )

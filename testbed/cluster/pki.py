@@ -1,4 +1,4 @@
-"""The cluster's own certificate authority, the certificates of its components, and kubeconfigs that hold them."""
+"""The cluster has a certificate authority of its own, for its components' certificates and the kubeconfigs with them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CLOCK_SKEW = dt.timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class KeyPair:
-    """Paths of a certificate and its private key, in PEM."""
+    """A key pair is the paths of a certificate and its private key, in PEM."""
 
     certificate: Path
     key: Path
 
 
 class Authority:
-    """Issues certificates into one folder; an existing folder is used as it is."""
+    """An authority issues certificates into one folder; an existing folder is used as it is."""
 
     def __init__(self, folder: Path, now: dt.datetime) -> None:
         self.folder = folder
@@ -40,7 +40,7 @@ class Authority:
             self._make_ca()
 
     def issue(self, name: str, common_name: str, organisation: str = "", hosts: Sequence[str] = ()) -> KeyPair:
-        """A certificate for a client, and for a server when it gets hosts (names or addresses)."""
+        """Issues a certificate for a client, and for a server if it gets hosts (names or addresses)."""
         pair = KeyPair(self.folder / f"{name}.crt", self.folder / f"{name}.key")
         if pair.certificate.exists():
             return pair
@@ -62,7 +62,7 @@ class Authority:
         return pair
 
     def service_account_key(self) -> tuple[Path, Path]:
-        """Private and public key that sign and check service accounts' tokens."""
+        """Makes the private and the public key that sign and check service accounts' tokens."""
         private, public = self.folder / "service-account.key", self.folder / "service-account.pub"
         if not public.exists():
             key = ec.generate_private_key(ec.SECP256R1())
@@ -106,7 +106,7 @@ class Authority:
 
 
 def write_kubeconfig(path: Path, server: str, ca: Path, user: str, pair: KeyPair) -> Path:
-    """A kubeconfig with everything inside, readable by its owner alone."""
+    """Writes a kubeconfig with everything inside, readable by its owner alone."""
 
     def inside(file: Path) -> str:
         return base64.b64encode(file.read_bytes()).decode()

@@ -1,9 +1,8 @@
-"""Free TCP ports for daemons that must be told theirs before they start, and must get the same one again after a
-restart.
+"""Free TCP ports are for daemons that must be told theirs at their start, and keep it over a restart.
 
-Taken from below the kernel's range for outgoing connections and from below Kubernetes' node ports, so that no passing
-connection sits on a port when its daemon comes back; a ledger keeps two clusters that start at once from choosing the
-same one.
+They are taken from below the kernel's range for outgoing connections and from below Kubernetes' node ports, so that no
+passing connection sits on a port when its daemon comes back. A ledger keeps two clusters that start at once from
+choosing the same one.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from pathlib import Path
 from testbed.cluster.store import cache_root
 
 RANGE = range(20000, 29999)
-RESERVED_SECONDS = 120.0  # by then the daemon has bound its port, or its start was given up
+RESERVED_SECONDS = 120.0  # after which the daemon has bound its port, or its start was given up
 
 
 def free_ports(
     count: int, address: str = "127.0.0.1", ledger: Path | None = None, seed: int | None = None
 ) -> list[int]:
-    """`count` different ports that nobody listens on now and that were given to nobody lately."""
+    """Returns `count` different ports that nobody listens on now and that were given to nobody lately."""
     file = ledger or cache_root() / "ports.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     rng = random.Random(seed)

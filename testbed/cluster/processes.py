@@ -1,7 +1,7 @@
-"""Daemons of one cluster folder: started into sessions of their own, known by pid files, ended exactly.
+"""The daemons of one cluster folder run in sessions of their own, and are found and ended exactly.
 
 Every daemon carries the folder's path in its environment. A pid file alone could name a process that got the number
-later; the mark cannot be had by accident, and it also finds what a killed `up` had not written down yet (containerd's
+later; no process has the mark by accident, and it also finds what a killed `up` had not written down yet (containerd's
 shims inherit it).
 """
 
@@ -19,7 +19,7 @@ from testbed.cluster.steps import last_lines
 
 MARK = "GENSET_CLUSTER_FOLDER"
 POLL_SECONDS = 0.02
-# The shell writes its own number and becomes the daemon: at no moment does a daemon run that no file knows.
+# The shell writes its own number and becomes the daemon, so that no daemon ever runs without its file.
 _LAUNCH = 'echo $$ > "$0.new" && mv "$0.new" "$0" && exec "$@"'
 
 
@@ -28,7 +28,7 @@ class DaemonDied(RuntimeError):
 
 
 class Daemons:
-    """The daemons of one folder: pid files in `run/`, output in `log/`."""
+    """The daemons of one folder have pid files in `run/` and their output in `log/`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Daemons:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Start a daemon that outlives this process. Its previous log stays, and is appended to."""
+        """Starts a daemon that outlives this process. Its previous log stays, and is appended to."""
         self._run.mkdir(parents=True, exist_ok=True)
         self._log.mkdir(parents=True, exist_ok=True)
         with self.log_file(name).open("ab") as output:
@@ -58,7 +58,7 @@ class Daemons:
         return sorted(p.stem for p in self._run.glob("*.pid"))
 
     def pid(self, name: str) -> int | None:
-        """The daemon's process, if it runs."""
+        """Returns the daemon's process id, if it runs."""
         child = self._children.get(name)
         if child is not None and child.poll() is not None:
             return None
@@ -69,7 +69,7 @@ class Daemons:
         return pid if _carries_mark(pid, str(self.folder)) else None
 
     def check(self, name: str) -> None:
-        """Raise when the daemon no longer runs."""
+        """Raises DaemonDied if the daemon no longer runs."""
         child = self._children.get(name)
         starting = child is not None and child.poll() is None  # the shell may not have written its number yet
         if not starting and self.pid(name) is None:
@@ -78,7 +78,7 @@ class Daemons:
             )
 
     def stop(self, name: str, grace_seconds: float = 0.0) -> None:
-        """End the daemon: by SIGTERM first when it gets grace, by SIGKILL otherwise or afterwards."""
+        """Ends the daemon: by SIGTERM first if it gets grace, by SIGKILL otherwise or afterwards."""
         pid = self.pid(name)
         if pid is not None:
             end_processes([pid], grace_seconds)
@@ -90,7 +90,7 @@ class Daemons:
         self._pid_file(name).unlink(missing_ok=True)
 
     def stop_all(self, grace_seconds: float = 0.0) -> int:
-        """End everything that carries the folder's mark; returns how many processes that were."""
+        """Ends everything that carries the folder's mark. Returns how many processes that were."""
         pids = marked_processes(self.folder)
         end_processes(pids, grace_seconds)
         for name in {*self.names(), *self._children}:
@@ -102,13 +102,13 @@ class Daemons:
 
 
 def marked_processes(folder: Path) -> list[int]:
-    """Every process that carries the mark of the folder, but never the caller."""
+    """Lists every process that carries the mark of the folder, except for the caller."""
     pids = (int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit())
     return [pid for pid in pids if pid != os.getpid() and _carries_mark(pid, str(folder))]
 
 
 def end_processes(pids: Iterable[int], grace_seconds: float = 0.0, deadline_seconds: float = 10.0) -> None:
-    """End the processes and wait until they are gone."""
+    """Ends the processes and waits until they are gone."""
     left = [pid for pid in pids if is_running(pid)]
     if grace_seconds > 0:
         _signal(left, signal.SIGTERM)
@@ -122,7 +122,7 @@ def end_processes(pids: Iterable[int], grace_seconds: float = 0.0, deadline_seco
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and is more than an entry waiting for its parent."""
+    """Returns whether the process exists and is more than an entry waiting for its parent (a zombie)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,6 +1,6 @@
-"""The cluster's promises, tried one after the other: from nothing, through two real model servers, to nothing again.
+"""The smoke test tries the cluster's promises one after the other, from nothing, over two model servers, to nothing.
 
-A check of the cluster itself; what genset does on it is tried by the scenarios.
+It checks the cluster itself; what genset does on it is tried by the scenarios.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SmokeFailed(AssertionError):
 
 
 def run_smoke(folder: Path) -> None:
-    """Twice up and down, in a folder of its own; raises at the first promise that is not kept."""
+    """Goes up and down twice, in a folder of its own. Raises SmokeFailed at the first promise that is not kept."""
     cluster = Cluster(folder)
     cluster.clear_others()
     cluster.down()
@@ -77,7 +77,7 @@ def _check_workloads(cluster: Cluster) -> None:
     log.info("Two model servers were Ready %.1f s after kubectl apply", time.monotonic() - started)
     address = cluster.kubectl("-n", NAMESPACE, "get", "service", "counting", "-o", "jsonpath={.spec.clusterIP}")
     wait_for("kube-proxy knows the Service's pods", lambda: _answers(f"http://{address}/health"), 10)
-    for _ in range(4):  # both servers, most likely
+    for _ in range(4):  # most likely both servers
         answer = _post(f"http://{address}/v1/completions", {"prompt": "Count.", "max_tokens": 3})
         _expect(answer["choices"][0]["text"] == " 0000 0001 0002", f"the Service's answer counts: {answer}")
     pods = cluster.kubectl("-n", NAMESPACE, "get", "pods", "-o", "jsonpath={.items[*].status.podIP}").split()
@@ -111,9 +111,7 @@ def _check_workloads(cluster: Cluster) -> None:
 
 
 def _check_volumes(cluster: Cluster) -> None:
-    """A claim of the default class is bound and writable for a restricted pod; one of the sized class is full when it
-    is full.
-    """
+    """Checks that a volume of the default class works for a restricted pod, and that a sized one gets full."""
     cluster.kubectl(
         "apply",
         "-f",
@@ -129,7 +127,7 @@ def _check_volumes(cluster: Cluster) -> None:
 
 
 def _check_outage(cluster: Cluster) -> None:
-    """The API server goes and comes back; the node's pods never notice."""
+    """Checks that the API server can go and come back, and the node's pods never notice."""
     address = cluster.kubectl("-n", NAMESPACE, "get", "service", "counting", "-o", "jsonpath={.spec.clusterIP}")
     cluster.stop_apiserver()
     deadline = time.monotonic() + OUTAGE_SECONDS

@@ -1,4 +1,4 @@
-"""Long steps, seen: runs a program with its output in a file and says every few seconds that it is still at work."""
+"""A long step is a program that runs with its output in a file, while its progress is logged every few seconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_step(
     stdin: bytes | None = None,
     quiet: bool = False,
 ) -> float:
-    """Run to the end; returns the seconds it took. `env` adds to the environment."""
+    """Runs a program to its end. Returns the seconds it took. `env` adds to the environment."""
     started = time.monotonic()
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as output:
@@ -80,7 +80,7 @@ def _wait(process: subprocess.Popen[bytes], title: str, started: float, quiet: b
 
 
 def last_lines(path: Path, count: int = SHOWN_LINES) -> str:
-    """The end of a log file, indented for a message."""
+    """Returns the end of a log file, indented for a message."""
     try:
         with path.open("rb") as handle:
             handle.seek(0, os.SEEK_END)

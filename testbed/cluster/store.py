@@ -1,7 +1,7 @@
-"""Things built once: entries of the user's cache, named by what they are made of.
+"""The store holds things that are built once: entries of the user's cache, named by what they are made of.
 
 An entry is a folder `<kind>/<name>-<key>`; the key is a digest of everything that goes into it, so an entry is never
-out of date and never changed: it appears whole, by a rename, or not at all. A lock file per name keeps two callers
+out of date and never changed: it appears as a whole, by a rename, or not at all. A lock file per name keeps two callers
 from building the same thing twice.
 """
 
@@ -21,17 +21,17 @@ from testbed.cluster import mounts
 
 log = logging.getLogger(__name__)
 
-KEPT_ENTRIES = 3  # of one name: the newest, so that switching between branches does not rebuild
+KEPT_ENTRIES = 3  # newest entries of one name, so that switching between branches does not rebuild
 
 
 def cache_root(env: Mapping[str, str] | None = None) -> Path:
-    """The project's folder in the user's cache (`XDG_CACHE_HOME`, else `~/.cache`)."""
+    """Returns the project's folder in the user's cache (`XDG_CACHE_HOME`, else `~/.cache`)."""
     chosen = (os.environ if env is None else env).get("XDG_CACHE_HOME")
     return (Path(chosen) if chosen else Path.home() / ".cache") / "genset"
 
 
 def digest(parts: Mapping[str, str | bytes]) -> str:
-    """Twelve hexadecimal digits that change when any part, or its name, changes."""
+    """Returns twelve hexadecimal digits that change if any part, or its name, changes."""
     hasher = hashlib.sha256()
     for name in sorted(parts):
         value = parts[name]
@@ -42,8 +42,9 @@ def digest(parts: Mapping[str, str | bytes]) -> str:
 
 
 def read_tree(root: Path, names: Iterable[str], suffixes: tuple[str, ...] = ()) -> dict[str, bytes]:
-    """Contents by relative path of the named files, and of the files with one of the suffixes (all, if none is given)
-    below the named folders.
+    """Reads the named files, and the files below the named folders, into their contents by relative path.
+
+    `suffixes`: of folders, only files with one of these; all, if none is given.
     """
     found: dict[str, bytes] = {}
     for name in names:
@@ -60,7 +61,7 @@ def read_tree(root: Path, names: Iterable[str], suffixes: tuple[str, ...] = ()) 
 
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file; say so when another process has it."""
+    """Holds an exclusive lock on a file; says so if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
@@ -68,25 +69,25 @@ def locked(path: Path, what: str) -> Iterator[None]:
         except BlockingIOError:
             log.info("Waiting for another process that is busy with %s", what)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield  # closing the file gives the lock back, also when the process dies
+        yield  # closing the file gives the lock back, also if the process dies
 
 
 def entry(kind: str, name: str, key: str, root: Path | None = None) -> Path:
-    """Where the entry is, or will be."""
+    """Returns where the entry is, or will be."""
     return (root or cache_root()) / kind / f"{name}-{key}"
 
 
 def build_once(kind: str, name: str, key: str, build: Callable[[Path], None], root: Path | None = None) -> Path:
-    """The folder of the entry; `build` fills a new folder when there is none yet.
+    """Returns the folder of the entry; `build` fills a new folder if there is none yet.
 
-    What a failed build leaves goes away; a failed build of one key never harms an entry of another.
+    What a failed build leaves is removed; a failed build of one key never harms an entry of another.
     """
     place = entry(kind, name, key, root)
     if place.is_dir():
         _touch(place)
         return place
     with locked(place.parent / f".{name}.lock", f"building {name}"):
-        if place.is_dir():  # the process we waited for built it
+        if place.is_dir():  # another process built it while this one waited
             return place
         _remove_abandoned(place.parent, name)
         draft = Path(tempfile.mkdtemp(prefix=f".{name}.draft-", dir=place.parent))
@@ -107,13 +108,16 @@ def _touch(place: Path) -> None:
 
 
 def _remove_abandoned(folder: Path, name: str) -> None:
-    """Drafts of builders that were killed; the lock is ours, so no draft of this name is being filled."""
+    """Removes drafts of builders that were killed. The caller has the lock, so no draft of this name is being filled."""
     for draft in folder.glob(f".{name}.draft-*"):
         _discard(draft)
 
 
 def _discard(draft: Path) -> None:
-    """Remove a draft; first what a killed builder mounted in it (debootstrap: /proc), or that would be emptied too."""
+    """Removes a draft, after unmounting what a killed builder mounted in it (debootstrap: /proc).
+
+    Otherwise that would be emptied, too.
+    """
     mounts.unmount_below(draft)
     shutil.rmtree(draft, ignore_errors=True)
 

@@ -1,7 +1,7 @@
-"""The programs that are built from Go modules: which, of what version, with which flags, and where they lie.
+"""The cluster's programs are built from Go modules: which, of what version, with which flags, and where they lie.
 
-Versions are in `go/*/go.mod`, so that the Go command's own checks (go.sum, the checksum database) hold for every
-byte. Where the modules come from is the Go command's configuration (GOPROXY), not ours.
+Versions are in `go/*/go.mod`, so that the Go command's own checks (go.sum, the checksum database) hold for every byte.
+Where the modules come from is the Go command's configuration (GOPROXY), not ours.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ STRIP = "-s -w"
 
 @dataclass(frozen=True)
 class Program:
-    """One Go program: `package` of the module in `go/<module>`, reachable under its name and under `links` too."""
+    """A program is `package` of the module in `go/<module>`, reachable under its name and under `links`."""
 
     name: str
     module: str
     package: str
     sources: tuple[str, ...]
     links: tuple[str, ...] = ()
-    version_of: str = ""  # module whose version is linked into the variables
+    version_of: str = ""  # the module whose version is linked into the variables
     version_variables: tuple[str, ...] = ()
-    minor_variables: tuple[tuple[str, int], ...] = ()  # variable and which part of the version it holds
+    minor_variables: tuple[tuple[str, int], ...] = ()  # variables, and which part of the version each one holds
 
 
 _KUBERNETES_VERSION = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
@@ -85,7 +85,7 @@ class ToolMissing(RuntimeError):
 
 
 def module_version(go_mod: str, module: str) -> str:
-    """The version that a go.mod requires of a module, e.g. `v1.35.4`."""
+    """Returns the version that a go.mod requires of a module, such as `v1.35.4`."""
     found = re.search(rf"^\s*(?:require\s+)?{re.escape(module)}\s+(v\S+)", go_mod, re.MULTILINE)
     if found is None:
         raise ValueError(f"go.mod requires no {module}")
@@ -93,9 +93,7 @@ def module_version(go_mod: str, module: str) -> str:
 
 
 def link_flags(program: Program, go_mod: str) -> str:
-    """What `go build -ldflags` gets: stripped, with the version that the program would have if its own project had
-    released it.
-    """
+    """Returns what `go build -ldflags` gets: stripped, with the version that the program's own project would give it."""
     if not program.version_of:
         return STRIP
     version = module_version(go_mod, program.version_of)
@@ -106,8 +104,9 @@ def link_flags(program: Program, go_mod: str) -> str:
 
 
 def key(program: Program, folder: Path = GO_FOLDER) -> str:
-    """Changes with the module's versions, the program's own sources and the machine's architecture; never with the Go
-    version.
+    """Returns a key that changes with the modules' versions, the program's own sources and the architecture.
+
+    It does not change with the version of Go.
     """
     module = folder / program.module
     parts: dict[str, str | bytes] = {"arch": platform.machine(), "program": repr(program)}
@@ -121,7 +120,7 @@ def key(program: Program, folder: Path = GO_FOLDER) -> str:
 
 
 def path(name: str) -> Path:
-    """The program, which must have been built; a link's name works too (`kubectl`)."""
+    """Returns the path of the program, which must have been built; a link's name works too (`kubectl`)."""
     program = _program(name)
     found = entry("tools", program.name, key(program)) / "bin" / name
     if not found.exists():
@@ -130,7 +129,7 @@ def path(name: str) -> Path:
 
 
 def ensure(*names: str) -> dict[str, Path]:
-    """Build those that are missing (minutes, from an empty cache); returns where each is."""
+    """Builds those that are missing (minutes, from an empty cache). Returns where each is."""
     found: dict[str, Path] = {}
     for name in names:
         program = _program(name)
@@ -140,7 +139,7 @@ def ensure(*names: str) -> dict[str, Path]:
 
 
 def search_path(names: Iterable[str] = ("kubernetes", "helm")) -> list[Path]:
-    """Folders to put before PATH so that kubectl and helm of the right version are found."""
+    """Returns folders to put before PATH, so that kubectl and helm of the right version are found."""
     return [path(name).parent for name in names]
 
 
@@ -174,7 +173,7 @@ def _build(program: Program, draft: Path) -> None:
 
 @cache
 def check_go() -> None:
-    """Refuse early, with the remedy, when there is no Go that can build the modules."""
+    """Raises StepFailed early, with the remedy, if there is no Go that can build the modules."""
     wanted = ".".join(str(part) for part in GO_VERSION)
     try:
         answer = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()

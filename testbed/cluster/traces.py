@@ -1,4 +1,4 @@
-"""What a node's software leaves outside the cluster's folder, in places that cannot be configured."""
+"""A node's software leaves traces outside the cluster's folder, in places that cannot be configured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EMPTY_FOLDERS = (CNI_RESULTS, CNI_RESULTS.parent, KUBELET_SOCKET.parent, KUBELET
 
 
 def shim_sockets(folder: Path) -> Iterator[Path]:
-    """Sockets that containerd's shims made outside their folder."""
+    """Yields sockets that containerd's shims made outside their folder."""
     for file in (folder / "containerd" / "state").glob("io.containerd.runtime.v2.task/*/*/address"):
         with contextlib.suppress(OSError):
             path = Path(file.read_text().strip().removeprefix("unix://"))
@@ -26,14 +26,14 @@ def shim_sockets(folder: Path) -> Iterator[Path]:
 
 
 def log_links(folder: Path) -> list[Path]:
-    """Links of the kubelet to containers' logs."""
+    """Lists the kubelet's links to containers' logs."""
     if not CONTAINER_LOGS.is_dir():
         return []
     return [p for p in CONTAINER_LOGS.iterdir() if p.is_symlink() and folder in p.readlink().parents]
 
 
 def cni_results() -> list[Path]:
-    """What the CNI library remembers of our pods' interfaces, and of their loopback ones."""
+    """Lists what the CNI library remembers of our pods' interfaces, and of their loopback ones."""
     prefix = f"{network.NETWORK_NAME}-"
     pods = [p.name.removeprefix(prefix).partition("-")[0] for p in CNI_RESULTS.glob(f"{prefix}*")]
     return [p for pod in pods for p in CNI_RESULTS.glob(f"*-{pod}-*")]

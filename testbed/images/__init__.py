@@ -1,4 +1,4 @@
-"""Container images without Docker, as OCI archives in the user's cache, keyed by what they are made of."""
+"""Container images are made without Docker, as OCI archives in the user's cache, keyed by what they are made of."""
 
 from __future__ import annotations
 

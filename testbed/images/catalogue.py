@@ -1,4 +1,4 @@
-"""The images: what each is called, what it is made of, and how it is built."""
+"""The catalogue lists the images: what each is called, what it is made of, and how it is built."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ HOST_LOADER = "llama-server"
 
 @dataclass(frozen=True)
 class Image:
-    """`archive()` gives an OCI archive that holds the image under its reference, building it when it is not in the
-    cache.
+    """An image has a reference and an archive.
+
+    `archive()` gives an OCI archive that holds the image under its reference, and builds it if it is not in the cache.
     """
 
     name: str
@@ -68,7 +69,7 @@ def _llama_cpp() -> Path:
 def _build_llama_cpp(draft: Path) -> None:
     root = draft / "rootfs"
     rootfs.debootstrap(root, LLAMA_CPP_SUITE, LLAMA_CPP_PACKAGES)
-    # Where the project's own images have it, so that a command written for those works here too.
+    # Where the project's own images have it, so that a command written for these works here, too.
     (root / "app").mkdir()
     (root / "app" / "llama-server").symlink_to("/usr/bin/llama-server")
     config = ImageConfig(["/usr/bin/llama-server"], env=(*ImageConfig([]).env, "LLAMA_ARG_HOST=0.0.0.0"))
@@ -88,10 +89,10 @@ def _build_llama_cpp(draft: Path) -> None:
 
 
 def host_llama_server() -> list[str]:
-    """Command (to be followed by arguments) that runs the image's llama-server on this machine, outside any container.
+    """Returns the command that runs the image's llama-server on this machine, outside any container.
 
-    The machine's own C library may be older than the image's, so the image's loader runs it with the image's
-    libraries. Paths in the arguments are the machine's own.
+    Arguments are to be appended. The machine's own C library may be older than the image's, so the image's loader runs
+    it with the image's libraries. Paths in the arguments are the machine's own.
     """
     return _host_command(_llama_cpp() / "rootfs")
 
@@ -122,7 +123,7 @@ def _loader(root: Path) -> Path:
 
 
 def _recipe() -> bytes:
-    """The sources that decide what is in an image beyond its packages."""
+    """Returns the sources that decide what is in an image beyond its packages."""
     return b"".join((Path(__file__).parent / name).read_bytes() for name in ("rootfs.py", "oci.py"))
 
 

@@ -1,5 +1,6 @@
-"""The project's own image: its Dockerfile, built by buildah without Docker, over a Debian that has the same Python as
-python:3.13-slim.
+"""The project's own image is its Dockerfile, built by buildah without Docker.
+
+Its base is a Debian that has the same Python as python:3.13-slim.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ INPUTS = (
 )
 CERTIFICATES = Path("/etc/ssl/certs")
 PIP_CONFIGURATIONS = (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")
-PASSED_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")  # a machine's own package index
-MOST_STORED_LAYERS = 120  # of old builds; then the storage begins anew
+PASSED_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")  # the machine's own package index
+MOST_STORED_LAYERS = 120  # of old builds; beyond these the storage begins anew
 
 
 def key(root: Path = ROOT) -> str:
-    """Changes with anything that gets into the image, and nothing else."""
+    """Returns a key that changes with anything that gets into the image, and with nothing else."""
     parts: dict[str, str | bytes] = dict(read_tree(root, [name for name in INPUTS if (root / name).exists()]))
     keys = {"base": _base_key(BASE_PACKAGES), "builder": _base_key(BUILDER_PACKAGES)}
     return digest({**parts, **keys, "reference": REFERENCE})
 
 
 def archive() -> Path:
-    """The OCI archive of the current tree's image."""
+    """Returns the OCI archive of the current tree's image."""
     return build_once("images", "genset", key(), lambda draft: _build(draft / ARCHIVE)) / ARCHIVE
 
 
@@ -75,14 +76,14 @@ def _build(out: Path) -> None:
 
 
 def buildah(*arguments: str) -> list[str]:
-    """buildah with its storage in the user's cache."""
+    """Returns a buildah command with its storage in the user's cache."""
     storage = cache_root() / "buildah" / _driver()
     return ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "run"), *arguments]
 
 
 @cache
 def _driver() -> str:
-    """overlay where it works: vfs copies the whole file system for every line of the Dockerfile."""
+    """Returns overlay if it works: vfs copies the whole file system for every line of the Dockerfile."""
     return "overlay" if overlay.supported(cache_root()) else "vfs"
 
 
@@ -91,7 +92,7 @@ def _environment() -> dict[str, str]:
 
 
 def _volumes() -> list[str]:
-    """The machine's certificate authorities and pip settings, for one whose way to the package index needs them."""
+    """Returns mounts of the machine's CAs and pip settings, for machines whose way to the package index needs them."""
     volumes = [f"{CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.is_dir() else []
     volumes += [f"{path}:/etc/pip.conf:ro" for path in PIP_CONFIGURATIONS if path.is_file()][-1:]
     return [word for volume in volumes for word in ("--volume", volume)]
@@ -107,7 +108,7 @@ def _base_key(wanted: Sequence[str]) -> str:
 
 
 def _import_base(name: str, wanted: Sequence[str]) -> str:
-    """Reference of a base image with these packages in buildah's storage."""
+    """Returns the reference of a base image with these packages in buildah's storage."""
     key = _base_key(wanted)
     reference = f"{name}-{key}"
     if (
@@ -137,6 +138,6 @@ def _drop_old_layers() -> None:
     storage = cache_root() / "buildah" / _driver() / "root"
     layers = storage / ("overlay" if _driver() == "overlay" else "vfs/dir")
     if layers.is_dir() and len(list(layers.iterdir())) > MOST_STORED_LAYERS:
-        # Out of the way in one step: half a storage, whose records name layers that are gone, builds nothing any more.
+        # Moved away in one step: half a storage, whose records name layers that are gone, can build nothing any more.
         old = storage.parent.rename(storage.parent.with_name(f"{storage.parent.name}.old-{os.getpid()}"))
         shutil.rmtree(old, ignore_errors=True)

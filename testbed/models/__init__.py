@@ -1,1 +1,1 @@
-"""Models for tests and the demo, made here rather than downloaded."""
+"""Models for tests and the demo are made here rather than downloaded."""

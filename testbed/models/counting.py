@@ -1,13 +1,14 @@
-"""The counting model: a llama-architecture GGUF in which every token k is followed by token k+1.
+"""The counting model is a llama-architecture GGUF in which every token k is followed by token k+1.
 
-It answers any prompt with " 0000 0001 0002 ..." and continues a trailing assistant message exactly, so a gap, a
-repeat, a restart or a truncation shows in the text itself. Real servers load it like any other model; it needs 30 MB
-and no training.
+It answers any prompt with " 0000 0001 0002 ..." and continues a trailing assistant message exactly, so a gap, a repeat,
+a restart or a truncation shows in the text itself. Real servers load it like any other model; it needs 30 MB and no
+training.
 
 How it counts: attention and feed-forward weights are zero, so a token's embedding reaches the output layer unchanged.
-Each token's embedding is a direction of its own (a unit vector); the output row of word k+1 points in the direction
-of word k, the row of the first word points in the directions of all bytes and special tokens, and the end-of-sequence
-row in that of the last word. Unit vectors, and no random ones, so that the file has the same bytes on every machine.
+Each token's embedding is a direction of its own (a unit vector); the output row of word k+1 points in the direction of
+word k, the row of the first word points in the directions of all bytes and special tokens, and the end-of-sequence row
+in that of the last word. The vectors are unit vectors rather than random ones, so that the file has the same bytes on
+every machine.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ HEAD_WIDTH = 64
 KV_HEADS = 4
 FEED_FORWARD = 64
 
-# Leaves a trailing assistant message open when no generation prompt is asked for, as a server does that continues an
+# Leaves a trailing assistant message open if no generation prompt is asked for, as a server does that continues an
 # answer.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -46,7 +47,7 @@ CHAT_TEMPLATE = (
 
 
 def byte_tokens() -> list[str]:
-    """The 256 characters by which GPT-2's byte-level vocabulary writes the bytes 0 to 255.
+    """Returns the 256 characters by which GPT-2's byte-level vocabulary writes the bytes 0 to 255.
 
     Printable Latin-1 characters stand for themselves; the others are moved, in order, to code points from 256 on
     (bytes_to_unicode in OpenAI's gpt-2, encoder.py).
@@ -63,18 +64,18 @@ def byte_tokens() -> list[str]:
 
 
 def words(count: int) -> list[str]:
-    """The words that it counts with, one token each: " 0000", " 0001" and so on."""
+    """Returns the words that the model counts with, one token each: " 0000", " 0001" and so on."""
     return [f" {number:04d}" for number in range(count)]
 
 
 def embedding_width(vocabulary: int) -> int:
-    """At least one direction per token, in whole groups of query heads per key-value head."""
+    """Returns a width with at least one direction per token, in whole groups of query heads per key-value head."""
     group = HEAD_WIDTH * KV_HEADS
     return -(-vocabulary // group) * group
 
 
 def matrices(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Embedding and output matrix, each vocabulary x width, float32."""
+    """Returns embedding and output matrix, each vocabulary x width, float32."""
     vocabulary = FIRST_WORD + count
     embedding = np.eye(vocabulary, embedding_width(vocabulary), dtype=np.float32)
     output = np.zeros_like(embedding)
@@ -86,7 +87,7 @@ def matrices(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(path: Path, count: int = DEFAULT_WORDS) -> None:
-    """Write the model of `count` words; the same bytes for the same count, always."""
+    """Writes the model of `count` words; the same count always gives the same bytes."""
     if not 2 <= count <= MOST_WORDS:
         raise ValueError(f"a counting model has between 2 and {MOST_WORDS} words, not {count}")
     embedding, output = matrices(count)
@@ -117,7 +118,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, count: int) -> None:
     writer.add_tokenizer_pre("default")
     writer.add_token_list([*byte_tokens(), *SPECIALS, *words(count)])
     writer.add_token_types([normal] * BYTES + [control] * len(SPECIALS) + [user_defined] * count)
-    writer.add_token_merges(["Ġ t"])  # a vocabulary without any merge is refused; this one makes no token
+    writer.add_token_merges(["Ġ t"])  # a vocabulary without any merge is refused; this merge makes no token
     writer.add_bos_token_id(BOS)
     writer.add_eos_token_id(EOS)
     writer.add_add_bos_token(False)
@@ -146,7 +147,7 @@ def _add_tensors(writer: gguf.GGUFWriter, embedding: np.ndarray, output: np.ndar
 
 
 def cached(count: int = DEFAULT_WORDS) -> Path:
-    """The model's file in the user's cache, written on first use."""
+    """Returns the model's file in the user's cache, written on first use."""
     key = digest({"source": Path(__file__).read_bytes(), "words": str(count)})
     folder = build_once("models", NAME, key, lambda draft: write(draft / f"{NAME}.gguf", count))
     return folder / f"{NAME}.gguf"

@@ -1,6 +1,6 @@
-"""The counting model as a Hugging Face directory, for engines that read safetensors (vLLM).
+"""The counting model also exists as a Hugging Face directory, for engines that read safetensors (vLLM).
 
-The same vocabulary, weights and chat template as the GGUF file (see `counting`), so that either engine continues what
+It has the vocabulary, weights and chat template of the GGUF file (see `counting`), so that either engine continues what
 the other one wrote.
 """
 
@@ -18,12 +18,12 @@ from testbed.models import counting
 from testbed.models.counting import BOS, BYTES, CHAT_TEMPLATE, CONTEXT_TOKENS, EOS, FEED_FORWARD, HEAD_WIDTH, KV_HEADS
 
 NAME = "counting-hf"
-# Rotary frequencies' default base; the attention's weights are zero, so positions do not matter.
+# Default base of the rotary frequencies; the attention's weights are zero, so positions do not matter.
 ROPE_THETA = 10_000.0
 
 
 def write(folder: Path, count: int = counting.DEFAULT_WORDS) -> None:
-    """Write the model of `count` words into an existing folder."""
+    """Writes the model of `count` words into an existing folder."""
     embedding, output = counting.matrices(count)
     vocabulary, width = embedding.shape
     save_file(_tensors(embedding, output), folder / "model.safetensors", metadata={"format": "pt"})
@@ -54,7 +54,7 @@ def write(folder: Path, count: int = counting.DEFAULT_WORDS) -> None:
         "bos_token": bos,
         "eos_token": eos,
         "add_bos_token": False,
-        "clean_up_tokenization_spaces": False,  # it would eat the space before a word
+        "clean_up_tokenization_spaces": False,  # it would remove the space before a word
         "model_max_length": CONTEXT_TOKENS,
         "chat_template": CHAT_TEMPLATE,
     }
@@ -68,7 +68,7 @@ def write(folder: Path, count: int = counting.DEFAULT_WORDS) -> None:
 
 
 def _tensors(embedding: np.ndarray, output: np.ndarray) -> dict[str, np.ndarray]:
-    """Names and shapes (rows = outputs) as transformers' LlamaForCausalLM has them."""
+    """Returns tensors by name, with shapes (rows = outputs) as transformers' LlamaForCausalLM has them."""
     width = embedding.shape[1]
     kv_width = KV_HEADS * HEAD_WIDTH
     ones = np.ones(width, dtype=np.float32)
@@ -93,7 +93,7 @@ def _tensors(embedding: np.ndarray, output: np.ndarray) -> dict[str, np.ndarray]
 
 
 def _tokenizer(count: int) -> dict[str, Any]:
-    """tokenizer.json: byte-level BPE without merges; specials and words are added tokens, which match first."""
+    """Returns tokenizer.json: byte-level BPE without merges; specials and words are added tokens, which match first."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
     specials, words = counting.SPECIALS, counting.words(count)
     added = [
@@ -124,6 +124,6 @@ def _tokenizer(count: int) -> dict[str, Any]:
 
 
 def cached(count: int = counting.DEFAULT_WORDS) -> Path:
-    """The model's folder in the user's cache, written on first use."""
+    """Returns the model's folder in the user's cache, written on first use."""
     sources = {"source": Path(__file__).read_bytes(), "weights": Path(counting.__file__).read_bytes()}
     return build_once("models", NAME, digest({**sources, "words": str(count)}), lambda draft: write(draft, count))

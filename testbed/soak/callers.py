@@ -1,6 +1,6 @@
-"""The soak's clients: each sends the next request as soon as one is due, and judges every answer.
+"""The soak's clients send the next request as soon as one is due, and judge every answer.
 
-Raw sockets, because a client library would cost more than the router that it measures.
+They use raw sockets, because a client library would cost more than the router that it measures.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ MODEL = "counting"
 PATIENCE_SECONDS = 30.0  # of a client: longer than the route's own deadline
 STREAMS = 0.7
 ASK_USAGE = 0.5
-LEAVE = 0.03  # clients that go before the answer has ended
-DAWDLE = 0.02  # clients that do not read for a while
+LEAVE = 0.03  # share of clients that leave before the answer has ended
+DAWDLE = 0.02  # share of clients that do not read for a while
 NEW_CONNECTION = 0.1
 SHOWN_PROBLEMS = 20
 
 
 @dataclass
 class Tally:
-    """What the clients saw."""
+    """A tally is what the clients saw."""
 
     sent: int = 0
     whole: int = 0
     left: int = 0
-    problems: list[str] = field(default_factory=list)  # of answers that were lost, cut or wrong
+    problems: list[str] = field(default_factory=list)  # answers that were lost, cut or wrong
     backends: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0  # seconds
 
@@ -40,7 +40,7 @@ class Tally:
 
 
 class Callers:
-    """`count` clients. Closed loop while no rate is set; else `rate` requests per second, whoever is free."""
+    """`count` clients run a closed loop if no rate is set, else `rate` requests per second, each by whoever is free."""
 
     def __init__(self, port: int, count: int, seed: int, tally: Tally) -> None:
         self._port = port
@@ -52,7 +52,7 @@ class Callers:
         self._open_loop = False
 
     async def run(self, seconds: float, rate: float | None = None) -> float:
-        """Runs for this long and lets the last answers end; returns requests per second."""
+        """Runs for `seconds` and lets the last answers end. Returns requests per second."""
         loop = asyncio.get_running_loop()
         self._stopped, self._open_loop, self._due = False, rate is not None, asyncio.Semaphore(0)
         before, began = self.tally.sent, loop.time()
@@ -92,7 +92,7 @@ class Callers:
                 connection[1].close()
 
     async def _ask(self, chance: random.Random, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One request. Whether the connection can take another."""
+        """Sends one request. Returns whether the connection can take another one."""
         tally, loop = self.tally, asyncio.get_running_loop()
         tally.sent += 1
         stream, usage = chance.random() < STREAMS, chance.random() < ASK_USAGE
@@ -130,7 +130,7 @@ class Callers:
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body. Raises IncompleteReadError where the body is cut, ValueError where it is no HTTP."""
+    """Returns status, headers and body. Raises IncompleteReadError if the body is cut, ValueError if it is not HTTP."""
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     status = int(first.split(" ", 2)[1])
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
@@ -148,7 +148,7 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]
 
 
 def unchunked(raw: bytes) -> bytes:
-    """The body in a chunked one (RFC 9112, 7.1)."""
+    """Returns the body in a chunked one (RFC 9112, 7.1)."""
     parts: list[bytes] = []
     position = 0
     while True:

@@ -1,8 +1,8 @@
-"""What the soak's upstreams do: which faults, how often, in which weather. Pure: the chance comes in.
+"""The soak's faults are what its upstreams do: which faults, how often, in which weather. Pure: the chance comes in.
 
-Two houses are at fault now and then, and in a storm most of the time, one after the other; the cloud behind them only
-has manners that a router must bear (late, slow, terse). So there is always somebody who can answer, and every request
-must be answered.
+Two houses fail now and then, and in a storm most of the time, one after the other; the cloud behind them only has
+habits that a router must bear (late, slow, terse). So there is always somebody who can answer, and every request must
+be answered.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Callable
 from testbed.upstream import steps
 from testbed.upstream.steps import Answer, Break, Close, How, Raw, Reset, Silence, Step
 
-WORDS = 30  # of every answer
-# Share of a house's answers that are at fault in fair weather. Not more: three in a row open its breaker, and at hundreds
-# of requests a second that would be its usual state.
+WORDS = 30  # words of every answer
+# Share of a house's answers that fail in fair weather. Not more: three in a row open its breaker, and at hundreds of
+# requests a second it would hardly ever close.
 FAULTS = 0.03
 STORM_FAULTS = 0.8
 STORM_SECONDS = 6.0
 STORM_EVERY = 150.0  # seconds; the houses take turns
-STREAM_BYTES = WORDS * 220  # about the length of an answer's event stream
-FIRST_TOKEN_SECONDS = 3.0  # deadline of the soak's route; a machine that is busy with itself may need one of them
+STREAM_BYTES = WORDS * 220  # approximate length of an answer's event stream
+FIRST_TOKEN_SECONDS = 3.0  # deadline of the soak's route; a busy machine may need one second for itself
 LATE_SECONDS = FIRST_TOKEN_SECONDS + 0.6
 
 Chance = random.Random
 
 
 def good(chance: Chance) -> Answer:
-    """A whole answer, in one of the shapes that servers give it."""
+    """Returns a good answer, in one of the shapes that servers give it."""
     return Answer(
         words=WORDS,
         interval=chance.choice((0.0, 0.002, 0.005)),
@@ -58,12 +58,12 @@ def _error_inside(chance: Chance) -> Step:
 
 
 def _gave_up(chance: Chance) -> Step:
-    """vLLM that is told to end: a finish_reason, usage and [DONE] after a part of the answer."""
+    """Returns a vLLM that is told to end: finish_reason, usage and [DONE] after a part of the answer."""
     said = b'data: {"choices":[{"index":0,"delta":{"content":" "},"finish_reason":"abort"}]}\n\ndata: [DONE]\n\n'
     return Answer(words=WORDS, interval=0.001, brk=Break("end", after_chunks=chance.randrange(1, WORDS), send=said))
 
 
-#: Weight and maker of each fault.
+#: Weight of each fault, and what makes it.
 FAULTS_OF_A_HOUSE: tuple[tuple[int, Callable[[Chance], Step]], ...] = (
     (24, _cut),
     (6, _stall),
@@ -85,23 +85,23 @@ FAULTS_OF_A_HOUSE: tuple[tuple[int, Callable[[Chance], Step]], ...] = (
 
 
 def storms(house: int, seconds: float) -> bool:
-    """Whether it storms over this house (0 or 1), `seconds` after the start."""
+    """Returns whether it storms over this house (0 or 1), `seconds` after the start."""
     turn, into = divmod(seconds, STORM_EVERY)
     return int(turn) % 2 == house and into >= STORM_EVERY - STORM_SECONDS
 
 
 def house_step(chance: Chance, share: float) -> Step:
-    """The next answer of a house, of which `share` are at fault."""
+    """Returns the next answer of a house, of whose answers `share` fail."""
     if chance.random() >= share:
         return good(chance)
     if share == STORM_FAULTS and chance.random() < 0.05:
-        return steps.rate_limited(chance.choice((None, 10)))  # keeps everybody away for a while
+        return steps.rate_limited(chance.choice((None, 10)))  # keeps requests away for a while
     weights = [weight for weight, _ in FAULTS_OF_A_HOUSE]
     return chance.choices([make for _, make in FAULTS_OF_A_HOUSE], weights)[0](chance)
 
 
 def cloud_step(chance: Chance) -> Step:
-    """The cloud always answers; not always fast, and not always with [DONE]."""
+    """Returns the next answer of the cloud, which always answers; not always fast, and not always with [DONE]."""
     if chance.random() < 0.05:
         return Answer(words=WORDS, first_delay=0.3, done=chance.random() < 0.5, framing="close")
     return good(chance)

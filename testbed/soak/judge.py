@@ -1,4 +1,4 @@
-"""Judges one answer token by token, as bytes. Pure."""
+"""The judge checks one answer token by token, as bytes. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import orjson
 
 from testbed.upstream.counting import fault
 
-# Tokens by which the count of a continued answer may be off: a server in a hurry puts several into one event.
+# Tokens by which the count of a continued answer may be off: a busy server puts several into one event.
 ESTIMATE = 2
 
 
 def problem_of(status: int, body: bytes, *, stream: bool, words: int, usage: bool) -> str:
-    """What is wrong with a whole HTTP body that should count `words` words; "" when nothing is.
+    """Returns what is wrong with a whole HTTP body that should count `words` words; "" if nothing is.
 
-    `usage`: whether token counts were asked for. Those that come must be right; an upstream that breaks between its last
-    token and its usage has told none.
+    `usage`: token counts were asked for. Those that come must be right; an upstream that breaks between its last token
+    and its usage sends none.
     """
     if status != 200:
         return f"HTTP {status}: {body[:300]!r}"
@@ -45,7 +45,7 @@ def _whole(body: bytes) -> tuple[str, list[str], dict[str, Any] | None, str]:
 
 
 def _stream(body: bytes) -> tuple[str, list[str], dict[str, Any] | None, str]:
-    """Text, finish reasons, usage, and what is wrong with the stream itself."""
+    """Returns text, finish reasons, usage, and what is wrong with the stream itself."""
     text: list[str] = []
     finish: list[str] = []
     identities: set[str] = set()

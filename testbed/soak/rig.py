@@ -1,4 +1,4 @@
-"""What a soak runs on: the router and the upstreams as processes, and what /proc says of the router."""
+"""The soak's rig runs the router and the upstreams as processes, and reads from /proc how the router does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Weather = Callable[[str], None]
 
 @dataclass
 class RouterProcess:
-    """A running router. `rss` in KiB and `open_files`, as sampled."""
+    """A running router, with samples of `rss` (KiB) and `open_files`."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -68,25 +68,25 @@ class RouterProcess:
         return (await client.request(f"http://127.0.0.1:{self.admin}{path}")).body.decode()
 
     async def counts(self) -> dict[str, float]:
-        """The router's own counts of what went wrong and was made good."""
+        """Returns the router's own counts of what went wrong and was made good."""
         found: dict[str, float] = {}
         pattern = r"^genset_router_(failovers|continuations|attempts)_total\{([^}]*)\} (\S+)$"
         for name, labels, value in re.findall(pattern, await self.admin_page("/metrics"), re.MULTILINE):
             told = dict(re.findall(r'(\w+)="([^"]*)"', labels))
             word = told.get("outcome") or told.get("reason") or "chosen"
-            # The steady load meets no fault of ours: whatever it met stands apart.
+            # The steady load meets no fault of the soak's, so whatever it met is kept apart.
             where = "steady: " if told.get("backend") == "steady" else ""
             found[f"{where}{name}({word})"] = found.get(f"{where}{name}({word})", 0.0) + float(value)
         return found
 
 
-#: At 10,000 requests/s the default line of 1,000 is full after a tenth of a second, in which any machine may be busy with
-#: something else: a place for each connection of the load.
+#: At 10,000 requests/s the default line of 1,000 is full after a tenth of a second, in which any machine may be busy
+#: with something else: so there is a place for each connection of the load.
 LIMITS = made(LimitsConfig, max_queued=steady.MOST_CONNECTIONS)
 
 
 def configuration(ports: list[int], steady_port: int | None) -> RouterConfig:
-    """Two houses in one tier and a cloud behind them, each with another way of writing on; the steady load apart."""
+    """Returns two houses in one tier and a cloud behind them, each with another continuation; the steady load apart."""
     rules = {"east": "ContinueFinalMessage", "west": "Prefill", "cloud": "Anchor", "steady": "Off"}
     addresses = dict(zip(rules, [*ports, steady_port], strict=True))
     backends = tuple(
@@ -124,7 +124,7 @@ def configuration(ports: list[int], steady_port: int | None) -> RouterConfig:
 
 @contextlib.asynccontextmanager
 async def upstreams(seed: int, folder: Path) -> AsyncIterator[tuple[list[int], Weather]]:
-    """Ports of two houses and a cloud, and what tells them the weather: fair, calm, or "" for the end of all."""
+    """Yields ports of two houses and a cloud, and what sets their weather: fair, calm, or "" for the end of all."""
     with _process([sys.executable, "-m", "testbed.soak.upstreams", str(seed)], folder / "upstreams.log") as process:
         assert process.stdin and process.stdout
         ports = json.loads(await asyncio.to_thread(process.stdout.readline))
@@ -169,7 +169,7 @@ async def _is_ready(found: RouterProcess) -> bool:
 
 @contextlib.contextmanager
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    package = Path(genset.__file__).parents[1]  # the compiled one, if that is what we run on
+    package = Path(genset.__file__).parents[1]  # the compiled package, if that is what runs here
     env = {**os.environ, "PYTHONPATH": f"{package}:{ROOT}"}
     with log.open("wb") as errors:
         process = subprocess.Popen(

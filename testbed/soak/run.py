@@ -1,12 +1,12 @@
-"""One soak: finds out what the router can do, keeps it at half of that under faults, and judges every answer.
+"""A soak finds out what the router can do, keeps it at half of that under faults, and judges every answer.
 
-The load has two parts. Judged clients read streams and whole answers token by token, while two of three upstreams are at
-fault at random. They cost more than the router does, so the benchmark's generator adds requests that meet no fault,
-until the router uses half of the processor time that it uses at its limit.
+The load has two parts. Judged clients read streams and whole answers token by token, while two of three upstreams fail
+at random. They cost more than the router does, so the benchmark's generator adds requests that meet no fault, until the
+router uses half of the processor time that it uses at its limit.
 
-The upstream of the generator pauses every now and then, and thousands of requests wait in the router for it. The longest
-pauses come before memory is measured: an allocator keeps what the busiest moment took, so memory after such moments tells
-what leaks, and memory before them nothing.
+The upstream of the generator pauses every now and then, and thousands of requests wait in the router for it. The
+longest pauses come before memory is measured: an allocator keeps what the busiest moment took, so memory after such
+moments shows what leaks, and memory before them shows nothing.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ CALLERS = 256
 CALIBRATING_CALLERS = 32
 SHARE_OF_CAPACITY = 0.5
 JUDGED_SHARE = 0.35  # of what judged clients and their upstreams can do: the rest of the machine is for the steady load
-GROWTH = 1.05  # RSS at the end, in times of that after warm-up...
-GROWTH_KIB = 4096  # ...and what an allocator may keep besides
+GROWTH = 1.05  # times the RSS after warm-up, which RSS at the end may be ...
+GROWTH_KIB = 4096  # ... and what an allocator may keep besides
 SAMPLE_SECONDS = 1.0
 REPORT_SECONDS = 30.0
 PAUSES = 15  # of the steady upstream, per soak
-PAUSE_SECONDS = 0.4  # after warm-up; until then, until all connections of the steady load wait
+PAUSE_SECONDS = 0.4  # after warm-up; before that, until all connections of the steady load wait
 SETTLE_SECONDS = 20.0  # until the router has closed what the last clients and upstreams left
 
 Say = Callable[[str], None]
@@ -41,7 +41,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, in seconds. `full`: with the steady load; without it, half of what the judged clients can do."""
+    """A plan says how long each part lasts, in seconds.
+
+    `full`: with the steady load; without it, at half of what the judged clients can do.
+    """
 
     calibrate: float
     warm_up: float
@@ -57,7 +60,7 @@ class Plan:
 
 @dataclass
 class Load:
-    """What was measured without faults, and what follows from it. Requests per second, and cores of the router."""
+    """A load is what was measured without faults, and what follows from it, in requests per second and router cores."""
 
     capacity: float | None  # of the router, by the benchmark's generator
     cores_at_capacity: float
@@ -77,7 +80,7 @@ class Load:
 
 @dataclass
 class Summary:
-    """What a soak showed. RSS in KiB, cores of the router."""
+    """A summary is what a soak showed. RSS in KiB, cores of the router."""
 
     load: Load
     cores: float
@@ -92,7 +95,7 @@ class Summary:
     counts: dict[str, float]
 
     def violations(self) -> list[str]:
-        """What must not be; empty for a soak that passed."""
+        """Lists what must not be; empty for a soak that passed."""
         found = [f"{len(self.tally.problems)} answers were lost, cut or wrong"] if self.tally.problems else []
         if self.steady.errors:
             found.append(f"requests that met no fault failed: {self.steady.errors}")
@@ -105,7 +108,7 @@ class Summary:
         return found
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Returns lines for people."""
         told = ", ".join(f"{name} {value:.0f}" for name, value in sorted(self.counts.items()))
         return [
             f"load          {self.load}",
@@ -122,7 +125,7 @@ class Summary:
 
 
 async def soak(plan: Plan, folder: Path, say: Say) -> Summary:
-    """The whole run. `folder` takes configuration and logs."""
+    """Runs the whole soak. `folder` takes configuration and logs."""
     async with contextlib.AsyncExitStack() as stack:
         ports, weather = await stack.enter_async_context(rig.upstreams(plan.seed, folder))
         extra = await stack.enter_async_context(steady()) if plan.full else None

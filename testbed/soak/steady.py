@@ -1,4 +1,4 @@
-"""The steady part of a soak's load: the benchmark's own generator and upstream, which cost little beside the router.
+"""The steady part of a soak's load is the benchmark's own generator and upstream, which cost little beside the router.
 
 It finds what the router can do on this machine, and then keeps it at half of that while the judged clients meet faults.
 """
@@ -17,7 +17,7 @@ from bench.install import load_generator
 
 MODEL = "bench"
 CONNECTIONS = 32  # at saturation
-MOST_CONNECTIONS = 4_000  # else
+MOST_CONNECTIONS = 4_000  # otherwise
 PATIENCE = "20s"
 WINDOW_SECONDS = 10.0
 LATE_MS = 1000.0
@@ -25,7 +25,7 @@ LATE_MS = 1000.0
 
 @dataclass
 class Kept:
-    """What became of a steady load."""
+    """Kept is what became of a steady load."""
 
     requests: int = 0
     seconds: float = 0.0
@@ -34,25 +34,25 @@ class Kept:
 
 @dataclass
 class Steady:
-    """A load of requests that nothing disturbs."""
+    """A steady load is one of requests that nothing disturbs."""
 
     binary: str
     upstream_port: int
     upstream: asyncio.subprocess.Process
 
     async def saturate(self, port: int, seconds: float) -> float:
-        """Requests per second that the router at `port` can do."""
+        """Returns how many requests per second the router at `port` can do."""
         options = ["saturate", "--connections", str(CONNECTIONS), "--duration", f"{seconds:.0f}s"]
         found = await _result(await self._run(port, options))
         assert not found["errors"], f"the router failed requests without any fault: {found['errors']}"
         return float(found["per_second"])
 
     async def keep(self, port: int, rate: float, seconds: float) -> Kept:
-        """About `rate` requests per second for so long, in windows.
+        """Sends about `rate` requests per second for `seconds`, in windows.
 
         The generator sends when a request is due, whether or not the last ones were answered. On a machine that is busy
         with something else that ends in thousands of connections, so it gives way for as long as answers are late, and
-        when all of its connections wait for answers, so do its further requests.
+        when all of its connections wait for answers, its further requests wait, too.
         """
         kept, now = Kept(), rate
         end = asyncio.get_running_loop().time() + seconds
@@ -72,7 +72,7 @@ class Steady:
         return kept
 
     async def pause(self, seconds: float) -> None:
-        """The upstream stands still, as any server of a busy machine does; whatever comes waits in the router."""
+        """Stops the upstream for a while, as any server of a busy machine stops; whatever comes waits in the router."""
         self.upstream.send_signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)

@@ -1,7 +1,8 @@
-"""The soak's upstreams, in a process of their own: two houses and a cloud. `python -m testbed.soak.upstreams SEED`.
+"""The soak's upstreams are two houses and a cloud in a process of their own.
 
-Prints one line of JSON with their ports. Reads words from standard input: `fair` lets the weather begin, `calm` ends
-all faults (to measure what the router can do). Ends with its standard input.
+Run as `python -m testbed.soak.upstreams SEED`. It prints one line of JSON with their ports, and reads words from
+standard input: `fair` lets the weather begin, `calm` ends all faults (to measure what the router can do). It ends with
+its standard input.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ FORGET_SECONDS = 1.0  # a scripted upstream remembers every request, which is to
 
 
 class Weather:
-    """Calm until told otherwise."""
+    """The weather is calm until told otherwise."""
 
     def __init__(self) -> None:
         self.since: float | None = None
 
     def share(self, house: int) -> float:
-        """How many of a house's answers are at fault now."""
+        """Returns which share of a house's answers fails now."""
         if self.since is None:
             return 0.0
         return STORM_FAULTS if storms(house, time.monotonic() - self.since) else FAULTS

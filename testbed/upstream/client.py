@@ -1,6 +1,6 @@
-"""A raw HTTP and SSE client for tests: tells what a user's client would have seen, byte for byte and with its times.
+"""This raw HTTP and SSE client tells what a user's client would have seen, byte for byte and with its times.
 
-On h11, which judges framing strictly, so that a truncated body is never taken for a whole one.
+It is built on h11, which judges framing strictly, so that a truncated body is never taken for a whole one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Ended = Literal["open", "clean", "truncated", "reset", "malformed"]
 
 @dataclass(frozen=True)
 class Event:
-    """One server-sent event, or (comment set) one comment line. `at`: the loop's clock, seconds."""
+    """One server-sent event, or one comment line if `comment` is set. `at` is the loop's clock, in seconds."""
 
     data: str
     comment: str | None
@@ -33,7 +33,7 @@ class Event:
 
     @property
     def json(self) -> Any:
-        """The data as JSON; None where it is none."""
+        """Returns the data as JSON; None if it is not JSON."""
         try:
             return json.loads(self.data)
         except (ValueError, RecursionError):  # nested deeper than Python reads
@@ -42,10 +42,10 @@ class Event:
 
 @dataclass
 class Response:
-    """An answer as far as it came. Times are the loop's clock, seconds.
+    """A response is an answer as far as it came. Times are the loop's clock, in seconds.
 
-    ended: "clean" only if the HTTP body was complete; "truncated" closed early; "reset" by RST; "open" still running;
-    "malformed" when it was no HTTP.
+    ended: "clean" only if the HTTP body was complete; "truncated" if it closed early; "reset" by RST; "open" if it is
+    still running; "malformed" if it was not HTTP.
     """
 
     started: float
@@ -60,7 +60,7 @@ class Response:
 
     @property
     def json(self) -> Any:
-        """The body as JSON; None where it is none."""
+        """Returns the body as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):  # nested deeper than Python reads
@@ -68,17 +68,17 @@ class Response:
 
     @property
     def chunks(self) -> list[Any]:
-        """The JSON of every data event but [DONE]."""
+        """Returns the JSON of every data event but [DONE]."""
         return [event.json for event in self.events if event.comment is None and event.data != "[DONE]"]
 
     @property
     def choices(self) -> list[dict[str, Any]]:
-        """Choice 0 of every chunk that has one."""
+        """Returns choice 0 of every chunk that has one."""
         return [chunk["choices"][0] for chunk in self.chunks if isinstance(chunk, dict) and chunk.get("choices")]
 
     @property
     def text(self) -> str:
-        """The content of the answer, streamed or not."""
+        """Returns the content of the answer, streamed or not."""
         if not self.events:
             choice = ((self.json or {}).get("choices") or [{}])[0]
             return str((choice.get("message") or {}).get("content") or choice.get("text") or "")
@@ -87,41 +87,41 @@ class Response:
 
     @property
     def numbers(self) -> list[int]:
-        """The numbers of a counted answer."""
+        """Returns the numbers of a counted answer."""
         return numbers(self.text)
 
     @property
     def finish_reason(self) -> str | None:
-        """Of choice 0, streamed or not."""
+        """Returns the finish_reason of choice 0, streamed or not."""
         found = self.choices if self.events else ((self.json or {}).get("choices") or [])
         return next((c["finish_reason"] for c in reversed(found) if c.get("finish_reason")), None)
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """The usage block, streamed or not."""
+        """Returns the usage block, streamed or not."""
         bodies = self.chunks if self.events else [self.json or {}]
         return next((c["usage"] for c in reversed(bodies) if isinstance(c, dict) and c.get("usage")), None)
 
     @property
     def error(self) -> dict[str, Any] | None:
-        """The error object: of the body, or in-band of the stream."""
+        """Returns the error object: of the body, or in-band of the stream."""
         bodies = self.chunks if self.events else [self.json]
         return next((c["error"] for c in bodies if isinstance(c, dict) and isinstance(c.get("error"), dict)), None)
 
     @property
     def done(self) -> bool:
-        """The stream said [DONE]."""
+        """A stream is done if it said [DONE]."""
         return any(event.data == "[DONE]" for event in self.events)
 
     @property
     def complete(self) -> bool:
-        """A client would take this for a whole answer: clean end, a finish reason, no error ([DONE] if streamed)."""
+        """An answer is complete if a client takes it for whole: clean end, finish reason, no error, [DONE] if streamed."""
         whole = self.ended == "clean" and self.finish_reason is not None and self.error is None and self.status == 200
         return whole and (self.done or not self.events)
 
     @property
     def first_content_at(self) -> float | None:
-        """When the first text arrived."""
+        """Returns when the first text arrived."""
         for event in self.events:
             chunk = event.json
             choice = (chunk.get("choices") or [{}])[0] if isinstance(chunk, dict) else {}
@@ -131,13 +131,13 @@ class Response:
 
     @property
     def longest_silence(self) -> float:
-        """Longest time between two things that arrived, the request's own start included. Seconds."""
+        """Returns the longest time between two arrivals, counted from the request's start, in seconds."""
         times = [self.started, *(event.at for event in self.events), self.ended_at or self.started]
         return max(b - a for a, b in itertools.pairwise(times))
 
 
 class Exchange:
-    """A response that is still arriving: read on, or leave."""
+    """An exchange is a response that is still arriving: read on, or leave."""
 
     def __init__(self, connection: HttpConnection, response: Response) -> None:
         self._connection = connection
@@ -146,7 +146,7 @@ class Exchange:
         self._given = 0
 
     async def read(self) -> bool:
-        """Waits for more; False when the answer has ended, however."""
+        """Waits for more. Returns False if the answer has ended, for whatever reason."""
         response = self.response
         if response.ended != "open":
             return False
@@ -194,14 +194,17 @@ class Exchange:
             self.response.events.append(Event("", line[1:].decode("utf-8", "replace").strip(), at))
 
     async def whole(self, within: float = 30.0) -> Response:
-        """Reads to the end. Seconds; what came by then is in the TimeoutError's place: `response`."""
+        """Reads to the end, for at most `within` seconds.
+
+        The TimeoutError's attribute `response` then holds what has come.
+        """
         async with asyncio.timeout(within):
             while await self.read():
                 pass
         return self.response
 
     async def events(self) -> AsyncIterator[Event]:
-        """Events as they arrive."""
+        """Yields events as they arrive."""
         while True:
             while self._given < len(self.response.events):
                 self._given += 1
@@ -223,7 +226,7 @@ class Exchange:
 
 
 class HttpConnection:
-    """One connection of a client; requests one after another."""
+    """One connection of a client sends requests one after another."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         self._reader, self._writer, self._host = reader, writer, host
@@ -249,7 +252,7 @@ class HttpConnection:
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         method: str | None = None,
     ) -> Exchange:
-        """Sends one request; JSON unless the body is bytes."""
+        """Sends one request: JSON, unless the body is bytes."""
         if self._h11.our_state is h11.DONE:
             self._h11.start_next_cycle()
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -269,11 +272,11 @@ class HttpConnection:
 
     @property
     def reusable(self) -> bool:
-        """Another request can follow."""
+        """A connection is reusable if another request can follow."""
         return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
 
     async def next_event(self) -> Any:
-        """The next h11 event of the response."""
+        """Returns the next h11 event of the response."""
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             data = await self._reader.read(65536)
             self.at_end = not data
@@ -281,7 +284,7 @@ class HttpConnection:
         return event
 
     def close(self, reset: bool = False) -> None:
-        """FIN, or RST."""
+        """Closes the connection by FIN, or by RST."""
         if reset:
             self._writer.transport.abort()
         self._writer.close()
@@ -291,7 +294,7 @@ class HttpConnection:
 async def stream(
     url: str, body: Any = None, headers: Mapping[str, str] | None = None, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[Exchange]:
-    """One request on a connection of its own, read by the caller."""
+    """Sends one request on a connection of its own, for the caller to read the answer."""
     connection = await HttpConnection.open(url, context)
     try:
         parts = urlsplit(url)
@@ -307,13 +310,13 @@ async def request(
     context: ssl.SSLContext | None = None,
     within: float = 30.0,
 ) -> Response:
-    """One request on a connection of its own, read to its end. GET without a body."""
+    """Sends one request on a connection of its own, and reads its answer to the end. GET without a body."""
     async with stream(url, body, headers, context) as exchange:
         return await exchange.whole(within)
 
 
 def chat(stream: bool = True, model: str = "counting", **more: Any) -> dict[str, Any]:
-    """A chat request that asks for counting; streamed ones ask for usage."""
+    """Returns a chat request that asks for counting; streamed ones ask for usage."""
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "count"}], **more}
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -321,7 +324,7 @@ def chat(stream: bool = True, model: str = "counting", **more: Any) -> dict[str,
 
 
 async def raw(host: str, port: int, data: bytes, within: float = 5.0) -> bytes:
-    """Sends bytes as they are and returns all that comes until the server closes, or the time is up."""
+    """Sends bytes as they are. Returns all that comes until the server closes, or the time is up."""
     reader, writer = await asyncio.open_connection(host, port)
     got = b""
     try:
@@ -337,5 +340,5 @@ async def raw(host: str, port: int, data: bytes, within: float = 5.0) -> bytes:
 
 
 def statuses(got: bytes) -> list[int]:
-    """The statuses of the answers in what one connection sent."""
+    """Returns the statuses of the answers in what one connection sent."""
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)]

@@ -1,4 +1,4 @@
-"""One connection of a ScriptedUpstream: reads requests, plays their steps, notices when the client leaves."""
+"""One connection of a ScriptedUpstream reads requests, plays their steps, and notices when the client leaves."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def reset_on_close(sock: socket.socket) -> None:
-    """close() will send RST instead of FIN (SO_LINGER on, zero seconds)."""
+    """Makes close() send RST instead of FIN (SO_LINGER on, zero seconds)."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class _Gone(Exception):
-    """The connection is over, by either side."""
+    """The connection was ended by either side."""
 
 
 class Connection(asyncio.Protocol):
-    """Requests of one socket, answered one after another."""
+    """A connection answers the requests of one socket, one after another."""
 
     def __init__(self, upstream: ScriptedUpstream, sock: socket.socket, number: int) -> None:
         self._upstream = upstream
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from it
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -313,7 +313,7 @@ class Connection(asyncio.Protocol):
 
 
 def _place(brk: Break, head: bytes, chunks: tuple[bytes, ...]) -> int:
-    """The break's offset in the event stream, bytes."""
+    """Returns the break's offset in the event stream, in bytes."""
     if brk.after_bytes is not None:
         return brk.after_bytes
     return len(head) + sum(len(chunk) for chunk in chunks[: brk.after_chunks])

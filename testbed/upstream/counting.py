@@ -1,6 +1,6 @@
-"""The counting answer: " 0000 0001 0002 …", in which any gap, repeat or restart shows in the text itself.
+"""The counting answer is " 0000 0001 0002 …": any gap, repeat or restart shows in the text itself.
 
-The same words as the counting model of the end-to-end tests, so that assertions are shared. Pure.
+Its words are those of the end-to-end tests' counting model, so that both share their assertions. Pure.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ _WORD = re.compile(r" (\d{4})")
 
 
 def word(number: int) -> str:
-    """The token of one number, with its leading space."""
+    """Returns the token of one number, with its leading space."""
     return f" {number:04d}"
 
 
 def counted(count: int, first: int = 0) -> str:
-    """The text of `count` words from `first` on."""
+    """Returns the text of `count` words from `first` on."""
     return "".join(word(number) for number in range(first, first + count))
 
 
 def numbers(text: str) -> list[int]:
-    """The numbers in a counted text, in order."""
+    """Returns the numbers in a counted text, in order."""
     return [int(match) for match in _WORD.findall(text)]
 
 
 def next_number(text: str) -> int:
-    """What a counting model would say after `text`: one more than its last word; 0 where there is none."""
+    """Returns what a counting model would say after `text`: one more than its last word; 0 if there is none."""
     found = numbers(text)
     return found[-1] + 1 if found else 0
 
 
 def fault(text: str, count: int, first: int = 0) -> str | None:
-    """What is wrong with an answer that should be `counted(count, first)`; None when nothing is."""
+    """Returns what is wrong with an answer that should be `counted(count, first)`; None if nothing is."""
     wanted = counted(count, first)
     if text == wanted:
         return None

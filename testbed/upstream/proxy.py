@@ -1,7 +1,7 @@
-"""ConnectProxy: a small egress HTTP proxy (CONNECT only), as houses without direct internet access have one.
+"""ConnectProxy is a small egress HTTP proxy (CONNECT only), as houses without direct internet access have one.
 
-Tells who asked for which host, and with which credentials; can refuse, hang, and stand in for DNS, so that a cloud's
-name leads to a server of the test.
+It tells who asked for which host, and with which credentials. It can refuse, hang, and stand in for DNS, so that a
+cloud's name leads to a server of the test.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 @dataclass(eq=False)
 class Tunnel:
-    """One CONNECT. Bytes are those of the tunnel, without the proxy's own answer."""
+    """A tunnel is one CONNECT. Bytes are those of the tunnel, without the proxy's own answer."""
 
     host: str
     port: int
@@ -28,9 +28,10 @@ class Tunnel:
 
 @dataclass
 class ConnectProxy:
-    """credentials: user:password that Basic authentication must carry. refuse: a status for every CONNECT.
+    """A proxy can be told how to answer CONNECT.
 
-    hang: never answers a CONNECT. leads: (host, port) for a host name, in place of DNS.
+    credentials: user:password that Basic authentication must carry. refuse: a status for every CONNECT. hang: never
+    answers a CONNECT. leads: (host, port) by host name, in place of DNS.
     """
 
     credentials: str | None = None
@@ -59,7 +60,7 @@ class ConnectProxy:
 
     @property
     def url(self) -> str:
-        """http://HOST:PORT."""
+        """Returns http://HOST:PORT."""
         return f"http://127.0.0.1:{self.port}"
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -118,7 +119,7 @@ class ConnectProxy:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tunnel: Tunnel, *, up: bool) -> None:
-    """One direction, until its sender closes; the other side is then told so."""
+    """Copies one direction until its sender closes; the other side is then told so."""
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
             if up:
@@ -127,6 +128,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tunn
                 tunnel.bytes_down += len(data)
             writer.write(data)
             await writer.drain()
-    # Both sides go: HTTP and TLS clients do not use half-closed connections.
+    # Both sides are closed: HTTP and TLS clients do not use half-closed connections.
     with contextlib.suppress(OSError):
         writer.close()

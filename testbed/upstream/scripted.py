@@ -1,4 +1,4 @@
-"""ScriptedUpstream: a fake model server that fails on command, over real sockets, and remembers what it saw.
+"""ScriptedUpstream is a fake model server that fails on command, over real sockets, and remembers what it saw.
 
 It stands in for the failures of model servers and clouds, which cannot be had on demand. Every POST is answered by the
 next step of a script (see steps.py), or by the step that a `choose` function picks; health probes are answered apart,
@@ -24,7 +24,7 @@ Choose = Callable[["Received"], Step | None]
 
 @dataclass(eq=False)
 class Received:
-    """One request as it arrived, and what became of it. Times are the loop's clock, seconds."""
+    """A received request, as it arrived, and what became of it. Times are the loop's clock, in seconds."""
 
     number: int
     connection: int
@@ -36,13 +36,13 @@ class Received:
     step: Step | None = None
     first_byte_at: float | None = None
     finished_at: float | None = None
-    client_left_at: float | None = None  # the client's side closed before the answer was finished
+    client_left_at: float | None = None  # when the client's side closed before the answer was finished
     bytes_sent: int = 0  # of the body, without HTTP framing
     chunks_sent: int = 0  # content chunks
 
     @property
     def json(self) -> Any:
-        """The body as JSON; None where it is none."""
+        """Returns the body as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -51,15 +51,15 @@ class Received:
 
 @dataclass
 class ScriptedUpstream:
-    """An OpenAI-compatible server on a free port of the loopback, driven by a script.
+    """A ScriptedUpstream is an OpenAI-compatible server on a free port of the loopback, driven by a script.
 
-    script: steps for POST requests, in order. default: the step of every request after them.
-    choose: asked first; a step it returns does not use up the script.
-    accept: what happens to the first connections, in order (None: serve). every_accept: to all later ones.
-    health: what GET /health, /v1/models and other GETs answer (None: 200).
-    own: requests of the router's own, which carry nothing of a client's; they take no step of the script.
-    backlog: connections that wait to be accepted; accepts_after: seconds in which none is.
-    tls: the CA that signs its certificate; `names` are what clients dial it by.
+    - script: steps for POST requests, in order. default: the step of every request after them.
+    - choose: asked first; a step that it returns does not use up the script.
+    - accept: what happens to the first connections, in order (None: serve). every_accept: to all later ones.
+    - health: what GET /health, /v1/models and other GETs answer (None: 200).
+    - own: requests of the router's own, which carry nothing of a client's; they take no step of the script.
+    - backlog: connections that wait to be accepted; accepts_after: seconds in which none is.
+    - tls: the CA that signs its certificate; `names` are what clients dial it by.
     """
 
     script: Iterable[Step] = ()
@@ -103,7 +103,7 @@ class ScriptedUpstream:
         await self.kill()
 
     def listen(self) -> None:
-        """Opens the port; after stop_listening or kill the same one again."""
+        """Opens the port; the same one again after stop_listening or kill."""
         listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.every_accept and self.every_accept.how == "never-read":
@@ -116,7 +116,7 @@ class ScriptedUpstream:
         self._acceptor = asyncio.get_running_loop().create_task(self._accept_all(listener))
 
     async def stop_listening(self) -> None:
-        """New connections are refused from here on; open ones go on."""
+        """Refuses new connections from now on; open ones go on."""
         if self._acceptor:
             self._acceptor.cancel()
             await asyncio.wait([self._acceptor])
@@ -126,7 +126,7 @@ class ScriptedUpstream:
             self._listener = None
 
     async def kill(self, reset: bool = True) -> None:
-        """The port is closed and every connection is cut, as when the process is killed (FIN with reset=False)."""
+        """Closes the port and cuts every connection, as when the process is killed (by FIN with reset=False)."""
         await self.stop_listening()
         for connection in list(self._open):
             connection.cut(reset=reset)
@@ -142,27 +142,27 @@ class ScriptedUpstream:
 
     @property
     def address(self) -> str:
-        """HOST:PORT."""
+        """Returns HOST:PORT."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Root, without a path."""
+        """Returns the root, without a path."""
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client is given: up to and with /v1."""
+        """Returns what an OpenAI client is given: the URL up to and with /v1."""
         return f"{self.url}/v1"
 
     @property
     def open_connections(self) -> int:
-        """Connections that neither side has closed."""
+        """Counts connections that neither side has closed."""
         return len(self._open) + len(self._held)
 
     @property
     def busy(self) -> int:
-        """Requests that are being answered."""
+        """Counts requests that are being answered."""
         return sum(1 for r in self.requests if r.finished_at is None and r.client_left_at is None)
 
     def then(self, *steps: Step) -> None:
@@ -170,12 +170,12 @@ class ScriptedUpstream:
         self._script.extend(steps)
 
     def always(self, step: Step) -> None:
-        """Forgets the rest of the script: this step from here on."""
+        """Forgets the rest of the script, and plays this step from now on."""
         self._script.clear()
         self.default = step
 
     async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
-        """Waits until the condition holds; it is looked at whenever something happens here. Seconds."""
+        """Waits until the condition holds, for at most `within` seconds; it is tested whenever something happens here."""
         async with asyncio.timeout(within):
             while not condition():
                 self._changed.clear()
@@ -187,7 +187,7 @@ class ScriptedUpstream:
     # -- what connections call
 
     def notice(self) -> None:
-        """Something changed that a test may be waiting for."""
+        """Notes that something changed that a test may be waiting for."""
         self._changed.set()
 
     def record(self, connection: int, method: str, path: str, headers: dict[str, str], body: bytes) -> Received:
@@ -215,11 +215,11 @@ class ScriptedUpstream:
         return self._script.popleft() if self._script else self.default
 
     def _step_of_own(self, received: Received) -> Step:
-        """What a request of the router's own meets: no step of the script, which is for clients'."""
+        """Returns the step for a request of the router's own, which takes none of the script: that is for clients'."""
         return (self.choose(received) if self.choose else None) or self.default
 
     def closed(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """Notes that a connection is gone."""
         self._open.discard(connection)
         self.notice()
 

@@ -1,4 +1,4 @@
-"""What a ScriptedUpstream can be told to do: one frozen value per behaviour of a model server that failed in the field.
+"""Steps are what a ScriptedUpstream can be told to do: one frozen value per behaviour that was seen in the field.
 
 Pure data. Seconds are floats; bytes of a stream count the event stream itself, without the framing of HTTP.
 """
@@ -16,12 +16,14 @@ Framing = Literal["chunked", "close", "length"]
 
 @dataclass(frozen=True)
 class Break:
-    """Where and how a stream stops being good.
+    """A break says where and how a stream stops being good.
 
     `how`: "fin" closes the connection without ending the body, "rst" resets it, "stall" says nothing more and keeps the
-    connection, "end" ends the HTTP body cleanly, "continue" goes on as if nothing had been (after `send`).
-    Exactly one place: `after_chunks` content chunks (0: before the first), or `after_bytes` of the event stream, which
-    may lie inside a line or inside a multi-byte character. `send` is raw text put into the stream at that place.
+    connection, "end" ends the HTTP body cleanly, "continue" goes on as if nothing had happened (after `send`).
+
+    Exactly one place is given: `after_chunks` content chunks (0: before the first), or `after_bytes` of the event
+    stream, which may lie inside a line or inside a multi-byte character. `send` is raw text put into the stream at that
+    place.
     """
 
     how: How
@@ -81,14 +83,14 @@ class Status:
 
 @dataclass(frozen=True)
 class Reset:
-    """RST after the request was read, before any byte of an answer."""
+    """Sends RST after the request was read, before any byte of an answer."""
 
     delay: float = 0.0
 
 
 @dataclass(frozen=True)
 class Close:
-    """FIN after the request was read, before any byte of an answer."""
+    """Sends FIN after the request was read, before any byte of an answer."""
 
     delay: float = 0.0
 
@@ -102,7 +104,7 @@ class Silence:
 
 @dataclass(frozen=True)
 class Raw:
-    """These bytes instead of an HTTP answer, then what `how` says."""
+    """Sends these bytes instead of an HTTP answer, then does what `how` says."""
 
     data: bytes
     how: Literal["fin", "rst", "stall", "continue"] = "fin"
@@ -110,8 +112,10 @@ class Raw:
 
 @dataclass(frozen=True)
 class Segments:
-    """These bytes instead of an HTTP answer, a write each, with seconds between them where a number stands; then what
-    `how` says."""
+    """Sends these bytes instead of an HTTP answer, then does what `how` says.
+
+    Each item is a write of its own; a number is a pause in seconds.
+    """
 
     parts: tuple[bytes | float, ...]
     how: Literal["fin", "rst", "stall", "continue"] = "continue"
@@ -122,7 +126,7 @@ Step = Answer | Status | Reset | Close | Silence | Raw | Segments
 
 @dataclass(frozen=True)
 class OnAccept:
-    """What happens to a connection before anything is read from it.
+    """OnAccept is what happens to a connection before anything is read from it.
 
     "reset" and "close" end it, "silent" reads but never answers (nor does a TLS handshake), "never-read" leaves the
     kernel's buffers to fill, "garbage" answers with `data` whatever is said.
@@ -133,44 +137,44 @@ class OnAccept:
 
 
 def error_body(message: str, type_: str, code: str | int | None = None, **more: Any) -> dict[str, Any]:
-    """An error in the OpenAI shape."""
+    """Returns an error in the OpenAI shape."""
     return {"error": {"message": message, "type": type_, "param": None, "code": code, **more}}
 
 
 def rate_limited(retry_after: str | float | None = None) -> Status:
-    """429, with Retry-After if given (seconds, or an HTTP date as text)."""
+    """Returns a 429, with Retry-After if given (seconds, or an HTTP date as text)."""
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     return Status(429, error_body("Rate limit reached for requests", "requests", "rate_limit_exceeded"), headers)
 
 
 def quota_exhausted() -> Status:
-    """429 that no waiting cures (OpenAI's insufficient_quota)."""
+    """Returns a 429 that no waiting cures (OpenAI's insufficient_quota)."""
     return Status(429, error_body("You exceeded your current quota", "insufficient_quota", "insufficient_quota"))
 
 
 def server_error(code: int = 500, retry_after: float | None = None) -> Status:
-    """500, 502, 503 or 504."""
+    """Returns a 500, 502, 503 or 504."""
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     return Status(code, error_body("The server had an error while processing your request", "server_error"), headers)
 
 
 def loading() -> Status:
-    """llama-server while it loads its model (tools/server/server-http.cpp)."""
+    """Returns the answer of llama-server while it loads its model (tools/server/server-http.cpp)."""
     return Status(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})
 
 
 def unauthorized() -> Status:
-    """401 of a wrong key."""
+    """Returns the 401 of a wrong key."""
     return Status(401, error_body("Incorrect API key provided", "invalid_request_error", "invalid_api_key"))
 
 
 def model_not_found() -> Status:
-    """404 of an unknown model."""
+    """Returns the 404 of an unknown model."""
     return Status(404, error_body("The model `x` does not exist", "invalid_request_error", "model_not_found"))
 
 
 def context_overflow(shape: Literal["llama.cpp", "vllm", "openai"] = "openai") -> Status:
-    """400 of a prompt that is too long, as each server words it (their own sources and API references)."""
+    """Returns the 400 of a prompt that is too long, as each server words it (their own sources and API references)."""
     if shape == "llama.cpp":
         message = "the request exceeds the available context size, try increasing it"
         error = {"code": 400, "message": message, "type": "exceed_context_size_error"}
@@ -186,22 +190,22 @@ def context_overflow(shape: Literal["llama.cpp", "vllm", "openai"] = "openai") -
 
 
 def content_filter() -> Status:
-    """400 of a provider's content filter (Azure OpenAI's shape)."""
+    """Returns the 400 of a provider's content filter (Azure OpenAI's shape)."""
     message = "The response was filtered due to the prompt triggering the content management policy."
     return Status(400, error_body(message, "invalid_request_error", "content_filter"))
 
 
 def invalid_request(message: str = "'temperature' must be between 0 and 2") -> Status:
-    """A 400 that every backend would give."""
+    """Returns a 400 that every backend would give."""
     return Status(400, error_body(message, "invalid_request_error", "invalid_value"))
 
 
 def prefill_refused() -> Status:
-    """400 of a server that takes no trailing assistant message."""
+    """Returns the 400 of a server that takes no trailing assistant message."""
     message = "Cannot have 2 or more assistant messages at the end of the list."
     return Status(400, error_body(message, "invalid_request_error"))
 
 
 def in_band_error(message: str = "The model crashed", type_: str = "server_error") -> bytes:
-    """One event that carries an error inside a 200."""
+    """Returns one event that carries an error inside a 200."""
     return b"data: " + json.dumps(error_body(message, type_)).encode() + b"\n\n"

@@ -1,4 +1,4 @@
-"""Bodies and events of the OpenAI API, as model servers send them. Pure: request in, bytes out."""
+"""This module makes bodies and events of the OpenAI API, as model servers send them. Pure: request in, bytes out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from testbed.upstream.counting import next_number, word
 from testbed.upstream.steps import Answer
 
-CREATED = 1_790_000_000  # fixed: answers are the same bytes in every run
+CREATED = 1_790_000_000  # fixed, so that answers are the same bytes in every run
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request asks of an answer."""
+    """Asked is what a request wants of its answer."""
 
     kind: str  # chat.completion | text_completion | embedding
     stream: bool
@@ -54,7 +54,7 @@ def _said(kind: str, body: dict[str, Any]) -> str:
 
 
 def pieces(answer: Answer, asked: Asked) -> tuple[list[str], str | None]:
-    """The text of each content chunk, and the finish reason."""
+    """Returns the text of each content chunk, and the finish reason."""
     if answer.texts is not None:
         return list(answer.texts), answer.finish_reason
     first = next_number(asked.said)
@@ -68,12 +68,12 @@ def pieces(answer: Answer, asked: Asked) -> tuple[list[str], str | None]:
 
 
 def usage(completion: int, prompt: int = 7) -> dict[str, int]:
-    """A usage block. Tokens."""
+    """Returns a usage block, in tokens."""
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def event(payload: dict[str, Any]) -> bytes:
-    """One server-sent event."""
+    """Returns one server-sent event."""
     return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
@@ -87,12 +87,12 @@ class StreamEvents:
 
     @property
     def whole(self) -> bytes:
-        """The event stream that arrives when nothing breaks."""
+        """Returns the event stream that arrives if nothing breaks."""
         return self.head + b"".join(self.chunks) + self.tail
 
 
 def stream_events(answer: Answer, asked: Asked, identity: str) -> StreamEvents:
-    """The events of a streamed answer."""
+    """Returns the events of a streamed answer."""
     texts, reason = pieces(answer, asked)
     chat = asked.kind == "chat.completion"
     base = {
@@ -117,7 +117,7 @@ def stream_events(answer: Answer, asked: Asked, identity: str) -> StreamEvents:
 
 
 def plain_body(answer: Answer, asked: Asked, identity: str) -> bytes:
-    """The body of an answer that is not streamed."""
+    """Returns the body of an answer that is not streamed."""
     model = answer.model or asked.model
     if asked.kind == "embedding":
         data = [{"object": "embedding", "index": 0, "embedding": [0.0, 0.5, 1.0]}]

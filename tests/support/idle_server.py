@@ -1,4 +1,4 @@
-"""A fake llama-server that only answers /metrics: busy for a number of scrapes, then idle."""
+"""IdleServer is a fake llama-server that only answers /metrics: busy for a number of scrapes, then idle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class IdleServer:
             def do_GET(self) -> None:
                 outer.asked += 1
                 busy = outer.asked <= busy_answers
-                # The last busy scrape has only a waiting request: that counts, too.
+                # The last busy scrape has only a waiting request, which counts as busy, too.
                 processing = int(busy and outer.asked < busy_answers)
                 body = _METRICS.format(processing=processing, deferred=int(busy)).encode()
                 self.send_response(status)

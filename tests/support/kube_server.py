@@ -1,4 +1,4 @@
-"""A fake API server over real HTTP, for what the client does with its answers."""
+"""FakeApiServer is a fake API server over real HTTP, for tests of what the client does with its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the package's source as text: who imports whom, which attributes a class has, who sets them from outside."""
+"""This module reads the package's source as text: who imports whom, and who sets which attributes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGE = ROOT / "operator" / "genset"
 
 @dataclass(frozen=True)
 class Import:
-    """`importer` takes something of `imported`; both are modules of ours. `for_types`: only where types are checked."""
+    """An import is of `imported` by `importer`, both modules of ours. `for_types`: only for the type checker."""
 
     importer: str
     imported: str
@@ -34,7 +34,7 @@ class Class:
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    """Every module of the package by its dotted name; a package itself is named like its folder."""
+    """Returns every module of the package by its dotted name; a package itself is named like its folder."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -43,7 +43,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def room(module: str) -> str:
-    """The folder that a module stands in; of the router, the room."""
+    """Returns the folder that a module stands in; inside the router, the room."""
     parts = module.split(".")[1:]
     depth = 2 if parts[0] == "router" else 1
     return ".".join(parts[: min(depth, max(1, len(parts) - 1))])
@@ -56,7 +56,8 @@ def imports() -> list[Import]:
 
 def _imports_of(importer: str, node: ast.AST, *, for_types: bool) -> Iterator[Import]:
     for inner in ast.iter_child_nodes(node):
-        # What a function imports when it runs, or a program only under a condition, is no order of loading.
+        # What a function imports when it runs, or a program only under a condition, decides nothing about the order of
+        # loading.
         if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         if isinstance(inner, ast.If):
@@ -77,7 +78,7 @@ def _imports_of(importer: str, node: ast.AST, *, for_types: bool) -> Iterator[Im
 
 
 def cycles(edges: list[Import]) -> list[list[str]]:
-    """Groups of modules that import one another (Tarjan's strongly connected components with more than one member)."""
+    """Returns groups of modules that import one another (Tarjan's strongly connected components of several members)."""
     graph: dict[str, set[str]] = defaultdict(set)
     for edge in edges:
         graph[edge.importer].add(edge.imported)
@@ -136,7 +137,7 @@ def _is_self(value: ast.expr) -> bool:
 
 
 def attributes_with_bases(one: Class) -> frozenset[str]:
-    """Attributes of an instance: those of its bases, as far as they are ours, too."""
+    """Returns the attributes of an instance, with those of its bases as far as they are ours, too."""
     found = set(one.attributes)
     for base in one.bases:
         for other in classes():
@@ -147,7 +148,7 @@ def attributes_with_bases(one: Class) -> frozenset[str]:
 
 
 def set_from_outside() -> dict[str, dict[str, int]]:
-    """How often each room sets an attribute of an object that is not its own, by attribute.
+    """Counts how often each room sets an attribute of an object that is not its own, by attribute.
 
     The source has no types, so an attribute belongs to every room in which a class has one of that name.
     """

@@ -1,4 +1,4 @@
-"""`genset router`: the data plane, in a pod or on a laptop."""
+"""`genset router` runs the data plane, in a pod or on a laptop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genset.addresses import host_and_port
 
 
 class Address(click.ParamType[tuple[str, int]]):
-    """HOST:PORT, with [HOST] for IPv6."""
+    """An address is HOST:PORT, with [HOST] for IPv6."""
 
     name = "HOST:PORT"
 
@@ -25,7 +25,7 @@ class Address(click.ParamType[tuple[str, int]]):
             return value
         found = host_and_port(str(value))
         if found is None or not found[0]:
-            self.fail(f"{value!r} is no address; write HOST:PORT, e.g. 127.0.0.1:8080 or [::]:8080", param, ctx)
+            self.fail(f"{value!r} is not an address; write HOST:PORT, e.g. 127.0.0.1:8080 or [::]:8080", param, ctx)
         return found
 
 
@@ -38,7 +38,7 @@ class Address(click.ParamType[tuple[str, int]]):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="YAML with a RoutePolicy and what it names (Secrets, ModelDeployments), as applied to a cluster. Repeatable.",
 )
-@click.option("--policy", default=None, help="Name of the RoutePolicy to serve, where the files hold several.")
+@click.option("--policy", default=None, help="Name of the RoutePolicy to serve, if the files hold several.")
 @click.option(
     "--endpoint",
     "endpoints",
@@ -72,7 +72,7 @@ class Address(click.ParamType[tuple[str, int]]):
     envvar="GENSET_SHORTCUTS",
     show_envvar=True,
     show_default=True,
-    help="Read answers that are like earlier ones without a parse. Off makes nothing but speed different.",
+    help="Read answers that resemble earlier ones without parsing them. Off changes nothing but speed.",
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def command(
@@ -128,7 +128,7 @@ def command(
         environment=os.environ,
         shortcuts=shortcuts == "on",
     )
-    if config_dir is None:  # somebody sits before it
+    if config_dir is None:  # a person watches it
         options = replace(options, tell=lambda line: click.echo(line, err=True))
     try:
         uvloop.run(serve(source, options))
@@ -142,7 +142,7 @@ def command(
 
 
 def open_log(where: str) -> int | None:
-    """File descriptor of the access log; None for "off"."""
+    """Returns the file descriptor of the access log; None for "off"."""
     if where == "off":
         return None
     if where == "-":
@@ -154,7 +154,7 @@ def open_log(where: str) -> int | None:
 
 
 def raise_file_limit() -> None:
-    """As many open files as the system allows: each stream holds two sockets."""
+    """Raises the limit of open files as far as the system allows: each stream holds two sockets."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,8 +1,8 @@
-"""The closed error vocabulary, and the shape in which clients see an error.
+"""The error vocabulary is closed: every failure that a client, a metric or a log line can name is one `ErrorKind`.
 
-Every failure that a client, a metric or a log line can name is one `ErrorKind` here: `caller_*` (the request is at
-fault), `policy_*` (a rule of the RoutePolicy), `provider_*` (what answered, or did not), `router_*` (this process).
-Pure: the state machine decides with these values, the wire only renders them.
+`caller_*`: the request is at fault; `policy_*`: a rule of the RoutePolicy; `provider_*`: what a backend answered, or
+that it did not; `router_*`: this process. The shape in which clients see an error stands here, too. Pure: the state
+machine decides with these values, the exchange only sends them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class ConfigRejected(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
-    """One word of the vocabulary: its HTTP status before commit, and the short `code` that clients may switch on."""
+    """An error kind is a word of the vocabulary, its HTTP status before commit, and the `code` that clients may read."""
 
     word: str
     status: int
@@ -41,9 +41,9 @@ VOCABULARY: Final = _kinds(
     ErrorKind("caller_body_too_large", 413, "body_too_large"),
     ErrorKind("caller_unsupported_encoding", 415, "unsupported_encoding"),
     ErrorKind("caller_headers_too_large", 431, "headers_too_large"),
-    ErrorKind("caller_gone", 499, "client_closed_request"),  # never sent: names it in logs and metrics
+    ErrorKind("caller_gone", 499, "client_closed_request"),  # never sent: it names the request in logs and metrics
     ErrorKind("policy_model_not_found", 404, "model_not_found"),
-    ErrorKind("policy_context_too_long", 400, "context_length_exceeded"),  # what clients look for
+    ErrorKind("policy_context_too_long", 400, "context_length_exceeded"),  # the code that clients look for
     ErrorKind("policy_no_backend", 503, "no_backend"),  # the route's tiers are all empty
     ErrorKind("provider_unreachable", 502, "upstream_unreachable"),
     ErrorKind("provider_timeout", 504, "upstream_timeout"),
@@ -74,12 +74,12 @@ VOCABULARY: Final = _kinds(
 )
 
 
-#: Retry-After in seconds, where nothing better is known.
-FULL_SECONDS: Final = 1  # a place may be free at any time
-UNCONFIGURED_SECONDS: Final = 2  # a configuration comes within a few
-BROKEN_SECONDS: Final = 5  # somebody has to mend it: no log can be written, no backend is there
+#: Retry-After in seconds, if nothing better is known.
+FULL_SECONDS: Final = 1  # a place may become free at any time
+UNCONFIGURED_SECONDS: Final = 2  # a configuration comes within a few seconds
+BROKEN_SECONDS: Final = 5  # a person has to act: no log can be written, no backend is there
 
-#: Providers' errors that the same request meets again until a person has changed something.
+#: Errors of backends that the same request meets again until a person has changed something.
 _FUTILE: Final = frozenset(
     (
         "provider_auth",
@@ -91,16 +91,16 @@ _FUTILE: Final = frozenset(
         "router_loop",
     )
 )
-_WORTH_ANOTHER_TRY: Final = (408, 409, 425, 429)  # whoever says so, and whatever it is called
+_WORTH_ANOTHER_TRY: Final = (408, 409, 425, 429)  # statuses, whoever sends them and whatever the error is called
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """A final answer that is an error.
+    """An error answer is the final answer to a request that failed.
 
-    `retry_after` is in seconds. `original` is the upstream's own body (with `status`), handed on untouched where the
-    table of outcomes says that the client should see it, and it is in OpenAI's shape. `worth_another_try`: other backends
-    than those that `kind` speaks of may answer the same request later.
+    `retry_after` is in seconds. `original` is the upstream's own body (with its status), which the client gets
+    untouched if the outcome table says so and the body has OpenAI's shape. `worth_another_try`: other backends than
+    those that `kind` speaks of may answer the same request later.
     """
 
     kind: ErrorKind
@@ -116,17 +116,17 @@ class ErrorAnswer:
 
     @property
     def futile(self) -> bool:
-        """Whether the same request would fail again, however often it is sent."""
+        """An error is futile if the same request would fail again, however often it is sent."""
         if self.worth_another_try or self.status in _WORTH_ANOTHER_TRY:
             return False
         word = self.kind.word
         return word.startswith("caller_") or word in _FUTILE or (word.startswith("policy_") and self.status < 500)
 
     def headers(self) -> bytes:
-        """Header lines that tell clients what the error is and whether to ask again.
+        """Returns header lines that tell clients what the error is and whether to ask again.
 
-        SDKs made by Stainless (openai, anthropic) obey x-should-retry before they look at the status
-        (openai-python, _base_client.py, `_should_retry`).
+        SDKs made by Stainless (openai, anthropic) obey x-should-retry before they look at the status (openai-python,
+        _base_client.py, `_should_retry`).
         """
         lines = b"x-genset-error: %b\r\n" % self.kind.word.encode()
         if self.retry_after is not None:
@@ -134,7 +134,7 @@ class ErrorAnswer:
         return lines + b"x-should-retry: false\r\n" if self.futile else lines
 
     def body(self) -> bytes:
-        """The OpenAI error shape, or the upstream's original."""
+        """Returns a body in OpenAI's error shape: the upstream's own, if there is one in this shape."""
         if self.original and _is_readable(self.original):
             return self.original
         return orjson.dumps(
@@ -143,7 +143,7 @@ class ErrorAnswer:
 
 
 def _is_readable(body: bytes) -> bool:
-    """Whether OpenAI's libraries find the words of a body: in `error.message`. Of any other they show nothing."""
+    """Returns whether OpenAI's libraries find a message in a body (`error.message`); they show nothing of any other."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -154,14 +154,14 @@ def _is_readable(body: bytes) -> bool:
 
 
 def error(word: str, message: str, *, retry_after: int | None = None) -> ErrorAnswer:
-    """An error of our own; KeyError for a word outside the vocabulary."""
+    """Returns an error of the router's own. Raises KeyError for a word outside the vocabulary."""
     return ErrorAnswer(VOCABULARY[word], message, retry_after)
 
 
 def in_band(kind: ErrorKind, message: str, attempts: Sequence[str], *, partial: bool = True) -> bytes:
-    """The last event of a stream whose status is sent. No [DONE] and no finish_reason ever follow it.
+    """Returns the last event of a stream whose status has been sent. No [DONE] and no finish_reason ever follow it.
 
-    `partial`: the client has a part of the answer; without that it has only waited.
+    `partial`: the client has a part of the answer; otherwise it has only waited.
     """
     body = {
         "error": {

@@ -1,4 +1,4 @@
-"""What all requests of one router have in common: loop and clock, what is scarce, and what the configuration says of all.
+"""Shared is what all requests of one router have in common: loop and clock, what is scarce, common configuration.
 
 Connections and requests know this object, and nothing of the process around it.
 """
@@ -28,13 +28,13 @@ from genset.router.routing.shares import Shares
 
 
 class Observer(ABC):
-    """What hears of requests that no backend was asked for, and of what was decided about connections."""
+    """An observer hears of requests for which no backend was asked, and of decisions about connections."""
 
     @abstractmethod
     def refused(
         self, peer: str, headers: Mapping[bytes, bytes], identity: bytes, asked: str, answer: ErrorAnswer
     ) -> None:
-        """A request that never became whole was refused. `peer` is the address of whoever has connected."""
+        """Hears that a request was refused before it was complete. `peer` is the address that has connected."""
 
     @abstractmethod
     def told(
@@ -46,21 +46,24 @@ class Observer(ABC):
         status: int,
         answer: ErrorAnswer | None,
     ) -> None:
-        """The router itself has answered a whole request, with this error or well."""
+        """Hears that the router itself has answered a whole request: with the error `answer`, or well if it is None."""
 
     @abstractmethod
     def made_way(self, what: str, count: int) -> None:
-        """So many made way for another client, because of what was scarce: `body`, `connection` or `line`."""
+        """Hears that `count` others made way for a client, for lack of `what`: `body`, `connection` or `line`."""
 
     @abstractmethod
     def continued(self, outcome: str) -> None:
-        """A broken stream was written on by somebody else (`completed`), or why not."""
+        """Hears how the continuation of a broken stream went: `completed`, or why there was none."""
 
 
 @final
 class Configured:
-    """What a configuration says of all requests. `mask` hides the keys that are in use; `site` names this router to
-    others; `matched_headers` are those that routes look at; `cors` is None if no web page may call."""
+    """Configured is what a configuration says of all requests.
+
+    `mask` hides the keys in use. `site` names this router to others. `matched_headers` are those that routes look at.
+    `cors` is None if no web page may call.
+    """
 
     __slots__ = ("cors", "mask", "matched_headers", "most_body_bytes", "proxies", "room_bytes", "site")
 
@@ -78,19 +81,22 @@ class Configured:
         self.mask = mask
         self.site = site
         self.cors = cors
-        self.proxies = proxies  # whose X-Forwarded-For is believed
+        self.proxies = proxies  # proxies whose X-Forwarded-For is believed
         self.matched_headers = matched_headers
-        self.most_body_bytes = most_body_bytes  # of one request
-        self.room_bytes = room_bytes  # for bodies and what becomes of them
+        self.most_body_bytes = most_body_bytes  # largest body of one request
+        self.room_bytes = room_bytes  # for all bodies together, and what is made of them
 
     def payer_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
-        """Whose share of what is scarce a request takes, and whose testimony it is: behind proxies, the client's."""
+        """Returns whose share a request takes, and whose testimony it is; behind trusted proxies, the client's."""
         return origin_of(client_of(self.proxies, peer, headers))
 
 
 @final
 class Shared:
-    """`wall` is the time of day in seconds. Until a configuration is taken, `configured` has the defaults."""
+    """Shared holds the loop, the clock, what is scarce and the configuration. `wall` is the time of day in seconds.
+
+    `configured` has the defaults until a configuration is taken.
+    """
 
     __slots__ = (
         "budget",
@@ -123,24 +129,24 @@ class Shared:
         self.outbox: Outbox = connector.outbox
         self.observer = observer
         self.configured = Configured(Mask(), new_site())
-        self.budget = Shares(UNTIL_CONFIGURED_BYTES)  # bytes that are held for clients, bodies above all
+        self.budget = Shares(UNTIL_CONFIGURED_BYTES)  # bytes held for clients, mostly bodies
         self.heavy = HeavyLine(
             lambda then: self.loop.call_soon(then), lambda after, then: self.loop.call_later(after, then)
         )
         self.failures = FailureBook()
         self.connections: set[Holder] = set()
-        self.running_out: set[UpstreamConnection] = set()  # whose answer's end nobody waits for
+        self.running_out: set[UpstreamConnection] = set()  # nobody waits for the end of their answer
         self.draining = False
 
     def now(self) -> float:
-        """Seconds by the clock that deadlines are measured with."""
+        """Returns seconds of the clock by which deadlines are measured."""
         return self.clock.now()
 
     def take(self, configured: Configured, held_bytes: int) -> None:
-        """Follows a configuration, by which so many bytes may be held for clients."""
+        """Takes a configuration, and how many bytes it allows to hold for clients."""
         self.configured = configured
         self.budget.resize(held_bytes)
 
     def drain(self) -> None:
-        """From here on connections are not kept alive."""
+        """Ends keep-alive: from here on connections are closed after their answer."""
         self.draining = True

@@ -1,7 +1,7 @@
-"""Backends that write on, as far as the wire shows them: each answers a request as its server would, and checks it.
+"""Authors are backends that continue answers, as far as HTTP shows them: each answers as its server would.
 
-An author knows the whole text. Asked in a way that it does not understand it does what the real one does: refuses, or
-starts over. Pure: request in, response out.
+An author knows the whole text and checks the request. Asked in a way that it does not understand, it does what the real
+server does: it refuses, or starts over. Pure: request in, response out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TOKEN = re.compile(r"\s?\S{1,6}|\s")
 
 @dataclass(frozen=True)
 class Author:
-    """Knows the whole answer; `manner` is a key of RULES."""
+    """An author knows the whole answer; `manner` is a key of RULES."""
 
     manner: str
     text: str
@@ -55,7 +55,7 @@ class Author:
         return RULES[self.manner]
 
     def respond(self, body: dict[str, Any]) -> bytes:
-        """The whole response, head and all."""
+        """Returns the whole response, head and all."""
         if "prompt" in body:
             said = body["prompt"].removeprefix(PROMPT)
             rest = self.text[len(said) :] if self.text.startswith(said) else "How could I have begun like that?"

@@ -1,4 +1,4 @@
-"""A strict client: says of the bytes that it got whether they are the whole answer, an error that was told, or a lie.
+"""The judge is a strict client: it says whether its bytes are the whole answer, an error that was told, or a lie.
 
 It reads as the standards want it (RFC 9112 for the framing, WHATWG HTML 9.2 for the events, strict UTF-8 and JSON) and
 then as an application does: what it takes for a finished answer must be the expected one. Pure.
@@ -16,20 +16,20 @@ Verdict = Literal["whole", "error", "damaged", "lie"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """`usage`: whether the client asked for it."""
+    """Wanted is the expected answer. `usage`: the client asked for it."""
 
     text: str
     reasoning: str = ""
     finish: str = "stop"
     usage: bool = False
-    #: Another author thinks anew where only thoughts had been sent: then the thoughts are a part of the first ones and
-    #: all of the second ones.
+    #: Another author thinks anew if only thoughts had been sent: then the thoughts are a part of the first ones and all
+    #: of the second ones.
     thinks_anew: bool = False
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """`why` explains everything but "whole"."""
+    """A judgement. `why` explains everything but "whole"."""
 
     verdict: Verdict
     why: str = ""
@@ -42,7 +42,7 @@ class _Lie(Exception):
 
 
 def judge(raw: bytes, wanted: Wanted) -> Judgement:
-    """All bytes that the client got on its connection until the answer ended."""
+    """Judges all bytes that the client got on its connection until the answer ended."""
     try:
         status, headers, body = _response(raw)
         if not headers.get(b"content-type", b"").startswith(b"text/event-stream"):
@@ -125,7 +125,7 @@ def _stream(body: bytes, wanted: Wanted) -> Judgement:
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
-            said.damage = f"an event is no JSON: {data[:80]!r}"  # a client's parser fails here, so it is told
+            said.damage = f"an event is no JSON: {data[:80]!r}"  # a client's parser fails here, so the client notices
             continue
         if not isinstance(chunk, dict) or not (chunk.get("error") or isinstance(chunk.get("choices"), list)):
             said.damage = f"an event is no chunk: {data[:80]!r}"

@@ -1,6 +1,7 @@
-"""Streams to cut: the bytes of a real llama-server and a real vLLM, and other answers in the words of vLLM and of OpenAI.
+"""These streams are to be cut: bytes of a real llama-server and vLLM, and others in the style of vLLM and OpenAI.
 
-A stream is its response head and the payload of its HTTP chunks, so that it can be framed in other ways than it came. Pure.
+A stream is its response head and the payload of its HTTP chunks, so that it can be framed in other ways than it came.
+Pure.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
 
 @dataclass(frozen=True)
 class Recorded:
-    """`chunks`: payload of one HTTP chunk each. `chunked`: else the body ends with the connection."""
+    """A recorded stream. `chunks`: payloads of HTTP chunks. `chunked`: otherwise the body ends with the connection."""
 
     name: str
     head: bytes
@@ -31,7 +32,7 @@ class Recorded:
 
     @cached_property
     def framed(self) -> tuple[bytes, ...]:
-        """What a server writes, piece by piece: the head, each chunk, the end of the body."""
+        """Returns what a server writes, piece by piece: the head, each chunk, the end of the body."""
         if not self.chunked:
             return (self.head, *self.chunks)
         return (self.head, *(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in self.chunks), b"0\r\n\r\n")
@@ -42,7 +43,7 @@ class Recorded:
 
     @cached_property
     def edges(self) -> tuple[int, ...]:
-        """Where each of the pieces ends in `wire`."""
+        """Returns where each of the pieces ends in `wire`."""
         ends, at = [], 0
         for piece in self.framed:
             at += len(piece)
@@ -50,7 +51,7 @@ class Recorded:
         return tuple(ends)
 
     def reframed(self, name: str, size: int | None, newline: bytes = b"\n", *, chunked: bool = True) -> Recorded:
-        """The same events with other line ends, in chunks of `size` bytes (None: as they are)."""
+        """Returns the same events with other line ends, in chunks of `size` bytes (None: as they are)."""
         chunks = [chunk.replace(b"\n", newline) for chunk in self.chunks]
         if size is not None:
             body = b"".join(chunks)
@@ -60,7 +61,7 @@ class Recorded:
 
 
 def recorded(engine: str) -> Recorded:
-    """16 words, with usage: what a real llama.cpp (one event a word) or vLLM (text held back for a stop word) sent."""
+    """Returns 16 words with usage, as sent by a real llama.cpp (an event a word) or vLLM (held for a stop word)."""
     raw = (DATA / f"{engine}-counting.http").read_bytes()
     head, _, rest = raw.partition(b"\r\n\r\n")
     chunks = []
@@ -74,7 +75,7 @@ def recorded(engine: str) -> Recorded:
 
 
 USAGE = {"stream_options": {"include_usage": True}}
-#: In pieces that a tokenizer would make of it; the client sees characters of two to four bytes.
+#: In pieces as a tokenizer would make them; the client sees characters of two to four bytes.
 PIECES = (
     "Diese",
     " Größe",
@@ -95,7 +96,7 @@ PIECES = (
 
 
 def vllm(texts: tuple[str, ...], reasoning: tuple[str, ...] = ()) -> Recorded:
-    """As vLLM's stream generator writes it (vllm/entrypoints/openai/chat_completion/serving.py): only set fields."""
+    """Writes what vLLM's generator writes (vllm/entrypoints/openai/chat_completion/serving.py): only set fields."""
     base = {"id": "chatcmpl-9f1c", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "counting"}
 
     def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -116,7 +117,7 @@ def vllm(texts: tuple[str, ...], reasoning: tuple[str, ...] = ()) -> Recorded:
 
 
 def completion(texts: tuple[str, ...]) -> Recorded:
-    """A legacy completion as vLLM streams it (vllm/entrypoints/openai/completion/serving.py)."""
+    """Writes a legacy completion as vLLM streams it (vllm/entrypoints/openai/completion/serving.py)."""
     base = {"id": "cmpl-9f1c", "object": "text_completion", "created": 1_790_000_000, "model": "counting"}
 
     def event(text: str, finish: str | None = None) -> bytes:
@@ -131,7 +132,7 @@ def completion(texts: tuple[str, ...]) -> Recorded:
 
 
 def openai(texts: tuple[str, ...] = PIECES) -> Recorded:
-    """As the OpenAI API reference shows it: padding (`obfuscation`), usage null, no usage asked for by the client."""
+    """Writes what the OpenAI API reference shows: padding (`obfuscation`), usage null, no usage wanted by the client."""
     base: dict[str, Any] = {
         "id": "chatcmpl-CgT",
         "object": "chat.completion.chunk",

@@ -1,8 +1,8 @@
-"""The router's data plane without sockets and without time, from the client's bytes to the end of the answer.
+"""This world is the router's data plane without sockets and without time, from the client's bytes to the answer's end.
 
-`FakeTransport` stands in for sockets and `FakeLoop` for the event loop; everything else is the router itself, compiled if it
-is. Upstream bytes arrive as a cut says: in the server's own pieces, in one, or in slivers, and end by FIN, RST, silence,
-garbage or an error inside the stream.
+`FakeTransport` stands in for sockets and `FakeLoop` for the event loop; everything else is the router itself, compiled
+if it is. Upstream bytes arrive as a cut says: in the server's own pieces, in one, or in slivers, and end by FIN, RST,
+silence, garbage or an error inside the stream.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ from tests.support.cuts.streams import Recorded
 How = Literal["fin", "rst", "stall", "garbage", "noise", "error"]
 HOWS: tuple[How, ...] = ("fin", "rst", "stall", "garbage", "noise", "error")
 GARBAGE = b"\x00\x01 no HTTP here \xff\r\n\r\n"
-NOISE = b"\x00}\n\n\xff\xfe{\n"  # ends an event where it stands, as no JSON, and begins another
+NOISE = b"\x00}\n\n\xff\xfe{\n"  # ends an event where it stands, which is not JSON, and begins another one
 ERROR = b'data: {"error":{"message":"The model crashed","type":"server_error","code":500}}\n\n'
 STALL_SECONDS = 1.0
 SWEEP_SECONDS = 0.4
 FRESH = 4  # connections: more than one turn asks for
 _CREDENTIALS = Credentials({}, "nowhere")
-_RESOLVER = Resolver()  # asked for nothing
+_RESOLVER = Resolver()  # nothing is asked of it
 
-#: What a server does with a request: bytes in the pieces in which they arrive, with seconds between them where a number
-#: stands, then how it ends (None: well).
+#: What a server does with a request: bytes in the pieces in which they arrive, with numbers between them for pauses in
+#: seconds, and then how it ends (None: well).
 Play = tuple[Sequence[bytes | float], How | None]
 Server = Callable[[dict[str, Any]], Play]
 
 
 def cut(stream: Recorded, at: int, how: How, pieces: int) -> Play:
-    """The stream up to byte `at` of what goes over the wire, and then `how`.
+    """Returns the stream up to byte `at` of what goes over the wire, and then `how`.
 
     `pieces`: 0 as the server wrote them, 1 all at once, more: that many bytes at a time.
     """
@@ -89,7 +89,7 @@ def _split(stream: Recorded, data: bytes, pieces: int) -> list[bytes]:
 
 
 def _with_error(stream: Recorded, at: int) -> bytes:
-    """An error event after the part of the payload that is within `at`; well framed, as the server would do it."""
+    """Returns an error event after the part of the payload that is within `at`; well framed, as the server would do it."""
     number = bisect_right(stream.edges, at)
     if number == 0:
         return stream.head + _last_chunk(stream, ERROR)
@@ -107,7 +107,7 @@ def _last_chunk(stream: Recorded, data: bytes) -> bytes:
 
 
 class FakeTransport:
-    """The socket of one connection. `written` is called with what goes out."""
+    """A fake transport is the socket of one connection. `written` is called with what goes out."""
 
     def __init__(self, written: Callable[[bytes], None]) -> None:
         self._written = written
@@ -149,7 +149,7 @@ class _Handle:
 
 
 class FakeLoop:
-    """What is called soon, and timers."""
+    """A fake loop holds what is to be called soon, and timers."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -167,7 +167,7 @@ class FakeLoop:
 
 @dataclass(frozen=True)
 class Site:
-    """One backend of a case: how it is configured, and what its server does with each request."""
+    """A site is one backend of a case: how it is configured, and what its server does with each request."""
 
     name: str
     server: Server
@@ -176,7 +176,10 @@ class Site:
 
 
 class World:
-    """One request through the data plane, from its bytes to the end of its answer. `run` returns what the client got."""
+    """A world leads one request through the data plane, from its bytes to the end of its answer.
+
+    `run` returns what the client got.
+    """
 
     def __init__(self, sites: list[Site], **failover: Any) -> None:
         self.time = 1000.0
@@ -214,7 +217,7 @@ class World:
         return 1_790_000_000.0 + self.time
 
     def run(self, body: dict[str, Any], api: Api = Api.CHAT) -> bytes:
-        """Raises AssertionError if the request hangs."""
+        """Sends a request. Raises AssertionError if it hangs."""
         client = ClientConnection(self.shared, self.reception.receive)
         client.connection_made(FakeTransport(self._got.append))  # type: ignore[arg-type]
         raw = orjson.dumps(body)
@@ -247,13 +250,13 @@ class World:
         return b"".join(self._got)
 
     def _turn(self) -> None:
-        """The end of a turn of the event loop: what was written goes out."""
+        """Ends a turn of the event loop: what was written goes out."""
         self.shared.outbox.flush()
         while self.loop.soon:
             self.loop.soon.popleft()()
 
     def _stock(self) -> None:
-        """Each backend has fresh connections, so that no attempt has to open one."""
+        """Gives each backend fresh connections, so that no attempt has to open one."""
         for backend in self._backends.values():
             (endpoint,) = backend.endpoints
             endpoint.idle[:] = [connection for connection in endpoint.idle if not connection.reused]
@@ -300,5 +303,5 @@ def _backend(site: Site) -> Backend:
 
 
 def writer(author: Author) -> Server:
-    """A server that answers well."""
+    """Returns a server that answers well."""
     return lambda body: ([author.respond(body)], None)

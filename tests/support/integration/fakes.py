@@ -1,4 +1,4 @@
-"""Stand-ins for what is not there: a kubelet with its controllers, routers, engines, and a network that fails."""
+"""These fakes stand in for what is not there: a kubelet with its controllers, routers, engines, a network that fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stamp() -> str:
 
 
 class FakeKubelet:
-    """Plays Deployment controller, scheduler and kubelet for one Deployment: makes pods and says that they are well."""
+    """Plays Deployment controller, scheduler and kubelet for one Deployment: makes pods and reports them ready."""
 
     def __init__(self, api: Api, namespace: str, name: str, address: str = "127.0.0.1") -> None:
         self._api = api
@@ -48,7 +48,7 @@ class FakeKubelet:
         return pods
 
     async def report(self, available: int, existing: int) -> None:
-        """Status of the Deployment, as its controller writes it."""
+        """Writes the Deployment's status as its controller does."""
         deployment = await self._api.get(kinds.DEPLOYMENT, self._namespace, self._name)
         assert deployment is not None
         status = {
@@ -109,8 +109,10 @@ class FakeKubelet:
 
 
 class FakeVolumes:
-    """Plays the kubelet's volume manager for one router pod: a changed annotation refreshes the mounted files, which the
-    router then serves. Without the annotation nothing is refreshed."""
+    """Plays the kubelet's volume manager for one router pod, which then serves the refreshed files.
+
+    A changed annotation refreshes them; without it nothing is refreshed.
+    """
 
     def __init__(self, api: Api, pod: Object, router: FakePod, delay: float = 0.05) -> None:
         self._api = api
@@ -136,7 +138,7 @@ class FakeVolumes:
         self.refreshes += 1
 
     async def follow(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         metadata = self._pod["metadata"]
         await self.refresh()
         last = metadata.get("annotations", {}).get(names.ANNOTATION_CONFIG_HASH)
@@ -152,7 +154,7 @@ class FakeVolumes:
 
 @dataclass
 class FakePod:
-    """HTTP of one pod on a loopback address of its own: router's admin port, engine, or puller."""
+    """A fake pod serves HTTP on a loopback address of its own: a router's admin port, an engine, or a puller."""
 
     address: str
     config: Object = field(default_factory=dict)  # what /-/config answers; {}: 503
@@ -165,7 +167,7 @@ class FakePod:
 
     @asynccontextmanager
     async def listening(self, *ports: int) -> AsyncIterator[FakePod]:
-        """Listens on the ports of its address."""
+        """Listens on these ports of its address."""
         app = web.Application()
         app.router.add_get("/-/config", self._config)
         app.router.add_get("/-/demand", self._demand)
@@ -202,7 +204,7 @@ class FakePod:
 
 
 class FaultProxy:
-    """Plain HTTP in front of the API server: passes requests on with a client certificate, or fails them as told."""
+    """Plain HTTP in front of the API server passes requests on with a client certificate, or fails them as told."""
 
     def __init__(self, plane: ControlPlane, user: str) -> None:
         self._plane = plane
@@ -213,7 +215,7 @@ class FaultProxy:
 
     @asynccontextmanager
     async def listening(self, folder: Path) -> AsyncIterator[Path]:
-        """The kubeconfig that leads through the proxy."""
+        """Yields the kubeconfig that leads through the proxy."""
         self._plane.client_config(self._user, self._user)
         pki = self._plane.folder / "pki"
         tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
@@ -262,7 +264,7 @@ class FaultProxy:
 def refusal(
     status: int, reason: str, headers: Mapping[str, str] | None = None, words: str = "made up by the test"
 ) -> web.Response:
-    """A failure in the form of the API server's own."""
+    """Returns a failure in the form of the API server's own."""
     body = {
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason,
         "message": f"{words}: {reason}",

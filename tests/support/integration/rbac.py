@@ -1,4 +1,4 @@
-"""The rights that the operator is tested with: exactly those that the chart grants, and no more.
+"""The operator is tested with exactly the rights that the chart grants, and no more.
 
 A verb that the code needs and the chart forgets fails here with 403.
 """
@@ -21,7 +21,7 @@ RULES: list[dict[str, Any]] = [
         "resources": ["modeldeployments/status", "routepolicies/status"],
         "verbs": ["patch"],
     },
-    # Owner references with blockOwnerDeletion need it where OwnerReferencesPermissionEnforcement is on.
+    # Owner references with blockOwnerDeletion need it if OwnerReferencesPermissionEnforcement is on.
     {
         "apiGroups": ["genset.dev"],
         "resources": ["modeldeployments/finalizers", "routepolicies/finalizers"],
@@ -45,7 +45,7 @@ LEASE_RULES: list[dict[str, Any]] = [
 
 
 def objects(namespace: str) -> list[dict[str, Any]]:
-    """ClusterRole, and Role for the Lease in the operator's namespace, bound to the tests' operator user."""
+    """Returns ClusterRole, and Role for the Lease in the operator's namespace, bound to the tests' operator user."""
     subject = {"kind": "User", "name": USER, "apiGroup": "rbac.authorization.k8s.io"}
     group = "rbac.authorization.k8s.io/v1"
     reference = {"apiGroup": "rbac.authorization.k8s.io", "name": USER}

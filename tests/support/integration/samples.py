@@ -1,4 +1,4 @@
-"""Resources that the tests apply, as users write them."""
+"""These resources are what the tests apply, as users write them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Object = dict[str, Any]
 
 
 def model_deployment(namespace: str, name: str, **spec: Any) -> Object:
-    """A small model from a hub."""
+    """Makes a small model from a hub."""
     content: Object = {
         "engine": "llama.cpp",
         "source": {"huggingFace": {"repo": "org/model", "file": "*.gguf"}},
@@ -25,7 +25,7 @@ def model_deployment(namespace: str, name: str, **spec: Any) -> Object:
 
 
 def route_policy(namespace: str, name: str, deployment: str = "house", secret: str = "cloud", **spec: Any) -> Object:
-    """House first, cloud when the house can't."""
+    """Makes a policy that asks the house first, and the cloud if the house cannot answer."""
     content: Object = {
         "backends": [
             {"name": "house", "deployment": {"name": deployment}},
@@ -56,7 +56,7 @@ def route_policy(namespace: str, name: str, deployment: str = "house", secret: s
 
 
 def secret(namespace: str, name: str = "cloud", **data: str) -> Object:
-    """A user's Secret; by default with the key that `route_policy` names."""
+    """Makes a user's Secret; by default with the key that `route_policy` names."""
     content = data or {"apiKey": "sk-test"}
     return {
         "apiVersion": "v1",
@@ -67,7 +67,7 @@ def secret(namespace: str, name: str = "cloud", **data: str) -> Object:
 
 
 def config_map(namespace: str, name: str, **data: str) -> Object:
-    """Something of somebody else."""
+    """Makes an object of somebody else's."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

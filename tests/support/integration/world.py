@@ -1,4 +1,4 @@
-"""One namespace of a real API server, operators that run inside the test, and waiting for what should become true."""
+"""A world is one namespace of a real API server, with operators in the test's process, and waits for what should be."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = Settings(
 
 
 def prepare(plane: ControlPlane) -> None:
-    """CRDs, the operator's namespace, its user and its rights."""
+    """Installs CRDs, the operator's namespace, its user and its rights."""
     root = Path(__file__).parents[3]
     plane.kubectl("apply", "--server-side", "-f", str(root / "crds"))
     plane.kubectl("create", "namespace", "genset-system")
@@ -42,13 +42,13 @@ def prepare(plane: ControlPlane) -> None:
 
 
 def operator_kubeconfig(plane: ControlPlane) -> Path:
-    """Credentials of the operator's own user, with the rights of `rbac`."""
+    """Returns credentials of the operator's own user, with the rights of `rbac`."""
     return plane.client_config("genset-operator", rbac.USER)
 
 
 @dataclass
 class World:
-    """One namespace of the control plane, with a client that waits for what should become true."""
+    """A world is one namespace of the control plane, with a client that waits for what should become true."""
 
     plane: ControlPlane
     namespace: str
@@ -58,7 +58,7 @@ class World:
     # -- what a user does ---------------------------------------------------------------------------------------------
 
     async def apply(self, *items: Object) -> list[Object]:
-        """As `kubectl apply --server-side` by a user."""
+        """Does what `kubectl apply --server-side` by a user does."""
         slots = asyncio.Semaphore(20)
 
         async def one(item: Object) -> Object:
@@ -85,7 +85,7 @@ class World:
     # -- what a user sees ---------------------------------------------------------------------------------------------
 
     async def condition(self, kind: Kind, name: str, condition_type: str) -> Object:
-        """A condition of a resource; {} while it has none."""
+        """Returns a condition of a resource; {} while it has none."""
         live = await self.get(kind, name) or {}
         conditions = (live.get("status") or {}).get("conditions") or ()
         return next((item for item in conditions if item["type"] == condition_type), {})
@@ -93,7 +93,7 @@ class World:
     async def until(
         self, what: str, condition: Callable[[], Awaitable[Any]], seconds: float = 20.0, pause: float = 0.05
     ) -> Any:
-        """The first true result; AssertionError that says what did not come true, with the last result."""
+        """Returns the first true result. Raises AssertionError that says what did not come true, with the last result."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         last: Any = None
@@ -131,7 +131,7 @@ class World:
         return found
 
     async def quiet(self, operator: Operator, seconds: float = 20.0) -> None:
-        """Until the operator has nothing to do, for half a second on end."""
+        """Waits until the operator has had nothing to do for half a second on end."""
         calm = 0
 
         async def idle() -> bool:
@@ -143,7 +143,7 @@ class World:
         await self.until("the operator's queue is idle", idle, seconds)
 
     def writes(self, since: int) -> list[str]:
-        """What the operator wrote in this namespace since a position of the audit log, one line each."""
+        """Lists what the operator wrote in this namespace since a position of the audit log, one line each."""
         return [
             f"{event['verb']} {event['requestURI'].split('?')[0]} -> {event['responseStatus']['code']}"
             for event in self.plane.writes(since, OPERATOR_AGENT)

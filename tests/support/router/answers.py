@@ -1,4 +1,4 @@
-"""Chunks as servers stream them, and the whole answer that is rebuilt from them."""
+"""These chunks are as servers stream them; beside them is the whole answer that is rebuilt from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP receiver for tests: reads the protobuf that a real collector would be sent."""
+"""A collector is an OTLP/HTTP receiver for tests: it reads the protobuf that a real one would be sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 class Collector:
-    """`async with Collector() as collector`. `status`: what it answers; `delay`: seconds before it does."""
+    """Used as `async with Collector() as collector`. `status`: what it answers; `delay`: seconds before it does."""
 
     def __init__(self, status: int = 200, delay: float = 0.0) -> None:
         self.status = status
@@ -77,7 +77,7 @@ class Collector:
 
 
 def values(attributes: Any) -> dict[str, Any]:
-    """OTLP's attributes as a dictionary."""
+    """Returns OTLP's attributes as a dictionary."""
     found: dict[str, Any] = {}
     pair: KeyValue
     for pair in attributes:

@@ -1,4 +1,4 @@
-"""Clients of several addresses: who asks, who only listens, who does neither."""
+"""A crowd is clients with several addresses: some ask, some do not read, some do neither."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from testbed.router import RunningRouter
 from testbed.upstream.client import chat
 
-OTHER = "127.0.0.2"  # the address of somebody else
+OTHER = "127.0.0.2"  # somebody else's address
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 MB = 1_000_000
 
 
 class Client:
-    """A raw connection from one of the addresses of this machine."""
+    """A client is a raw connection from one of the addresses of this machine."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -31,7 +31,7 @@ class Client:
         return cls(*await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0)))
 
     async def ask(self, **more: object) -> int:
-        """The status of a whole answer."""
+        """Sends a request. Returns the status of its whole answer."""
         data = json.dumps(chat(stream=False, **more)).encode()
         self.writer.write(HEAD % len(data) + data)
         return await self.status()
@@ -55,7 +55,7 @@ class Client:
 
 
 def deaf(port: int, sent: bytes, source: str = "127.0.0.1") -> socket.socket:
-    """A client that reads nothing, and has sent as much of this as goes without waiting."""
+    """Opens a client that reads nothing, and has sent as much of `sent` as goes without waiting."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     client.bind((source, 0))
@@ -74,7 +74,7 @@ def send_more(client: socket.socket, data: bytes) -> None:
 
 @contextmanager
 def descriptors(count: int) -> Iterator[None]:
-    """So many are left for this process, which is the router's and its clients'."""
+    """Leaves only `count` file descriptors to this process, which is the router's and its clients'."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(list(Path("/proc/self/fd").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + count, hard))

@@ -1,4 +1,4 @@
-"""Backends whose endpoints take a bounded number of requests, and requests before them. No sockets, no time."""
+"""Full backends have endpoints with as many requests as they may; here others wait for them. No sockets, no time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cloud(bound: int | None = None, name: str = "cloud", **balancing: Any) -> Ba
 
 
 class FakeWire:
-    """Stands in for the exchange: does what is decided, remembers that it was woken."""
+    """Stands in for the exchange: does what is decided, and remembers that it was woken."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class FakeWire:
         return self._do(self.machine.resume(now))
 
     def commit(self, now: float) -> None:
-        """The client has its first token."""
+        """Gives the client its first token."""
         self.machine.sent(now)
         self.machine.head()
         self.machine.committed(now)
@@ -111,6 +111,6 @@ class FakeWire:
 
 
 def busy(backend: Backend, count: int | None = None) -> None:
-    """All endpoints work on `count` requests of others (as many as they may)."""
+    """Has all endpoints work on `count` requests of others (as many as they may, if None)."""
     for endpoint in backend.endpoints:
         endpoint.in_flight = count if count is not None else (backend.config.balancing.max_in_flight_per_endpoint or 0)

@@ -1,4 +1,4 @@
-"""Requests before backends of the house and of a provider, as the state machine sees them: no sockets, no time."""
+"""These machines are requests before backends of the house and of a provider. No sockets, no time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from testbed.router_config import made
 def house(
     name: str = "house", pods: int = 1, context: int | None = None, bound: int | None = None, **balancing: Any
 ) -> Backend:
-    """Pods at 10.0.0.1, 10.0.0.2, ..., all of them found well; `bound`: requests that each takes."""
+    """Makes pods at 10.0.0.1, 10.0.0.2, ..., all of them found healthy; `bound`: requests that each one takes."""
     target = made(LocalTarget, dns=DnsEndpoints(host="house.test", port=80))
     balance = made(BalancingConfig, **{"maxInFlightPerEndpoint": bound, **balancing})
     config = made(
@@ -90,7 +90,7 @@ def where(decision: object) -> str:
 
 
 def committed(one: RequestMachine, now: float = 1.0) -> RequestMachine:
-    """The client has its first token."""
+    """Gives the client its first token."""
     one.begin(0.0)
     one.sent(0.0)
     one.head()
@@ -99,6 +99,6 @@ def committed(one: RequestMachine, now: float = 1.0) -> RequestMachine:
 
 
 def steps(*told: str) -> list[Step]:
-    """A trail, from what clients are told of it."""
+    """Returns a trail, made from what clients are told of it."""
     parts = [step.split(":") for step in told]
     return [Step(backend, word, int(took.removesuffix("ms"))) for backend, word, took in parts]

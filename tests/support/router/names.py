@@ -1,4 +1,4 @@
-"""A house of pods on the loopback: a name server that tests can change and break, and pods that share a port."""
+"""Names are a house of pods on the loopback: a name server that tests change and break, and pods that share a port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from testbed.upstream.scripted import ScriptedUpstream
 
 
 class Names:
-    """What FakeDns answers: host -> addresses; a missing host has none."""
+    """Names hold what FakeDns answers: host -> addresses; a missing host has none."""
 
     def __init__(self) -> None:
         self.known: dict[str, tuple[str, ...]] = {}
@@ -18,7 +18,7 @@ class Names:
 
 
 def free_port() -> int:
-    """One that is free on every loopback address (pods of a Service share their port)."""
+    """Returns a port that is free on every loopback address (pods of a Service share their port)."""
     with socket.socket() as sock:
         sock.bind(("0.0.0.0", 0))
         return int(sock.getsockname()[1])

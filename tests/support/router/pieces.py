@@ -1,4 +1,4 @@
-"""A server that sends given bytes as they are, with given pauses: for what lies between the events of a stream."""
+"""A server of pieces sends given bytes as they are, with given pauses: for what lies between the events of a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FakeOrigin and FakeHub: real HTTP servers on loopback that stand in for a web server and for the Hugging Face hub.
+"""FakeOrigin and FakeHub are real HTTP servers on the loopback, in place of a web server and the Hugging Face hub.
 
 They misbehave on demand: a test queues faults, each of which spoils one request for file content, and reads afterwards
 what was asked for and how many bytes went over the wire.
@@ -26,7 +26,7 @@ from genset.sizing import gguf
 
 @dataclass(frozen=True)
 class Fault:
-    """Spoils one request. `status`: answer with it; `cut_after`: reset the connection after so many body bytes."""
+    """A fault spoils one request. `status`: answer with it; `cut_after`: reset the connection after so many body bytes."""
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -37,18 +37,18 @@ class Fault:
 
 @dataclass
 class Content:
-    """One file of an origin."""
+    """Content is one file of an origin."""
 
     data: bytes
     etag: str = ""
-    ranges: bool = True  # a server without them ignores Range
-    sized: bool = True  # without: chunked, so that nobody knows the size
+    ranges: bool = True  # without, the server ignores Range
+    sized: bool = True  # without, the body is chunked, so that nobody knows its size
     piece: int = 16 * 1024  # bytes per write
 
 
 @dataclass
 class Asked:
-    """One request as the server saw it. It is there from its first byte on, so that tests need not wait for it."""
+    """Asked is one request as the server saw it. It is noted with its first byte, so that tests need not wait for it."""
 
     path: str
     headers: Mapping[str, str]
@@ -83,7 +83,7 @@ class FakeOrigin:
 
     @property
     def contents_asked(self) -> list[Asked]:
-        """Requests for the content of files."""
+        """Lists the requests for the content of files."""
         return [asked for asked in self.asked if not asked.path.startswith("/api/")]
 
     @property
@@ -107,7 +107,7 @@ class FakeOrigin:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def answer(self, handler: _Handler, path: str) -> bool:
-        """A place for the answers of a FakeHub. True when it answered."""
+        """Answers what only a FakeHub knows. Returns True if it has answered."""
         return False
 
 
@@ -129,7 +129,7 @@ class FakeHub(FakeOrigin):
         self.without_checksums = False  # a poor mirror
 
     def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
-        """A new commit on a branch; returns its id."""
+        """Makes a new commit on a branch. Returns its id."""
         names = json.dumps({name: hashlib.sha256(data).hexdigest() for name, data in files.items()}, sort_keys=True)
         commit = hashlib.sha1(names.encode()).hexdigest()
         self.commits[commit] = files
@@ -292,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(fault.pace or self.origin.pace)
         if stop < end or fault.cut_after is not None:
             self.close_connection = True
-            # A reset would drop what the client has not read yet; a plain close is a cut in the middle all the same.
+            # A reset would drop what the client has not read yet; a plain close in the middle of a body is a cut, too.
             self.connection.shutdown(socket.SHUT_RDWR)
         elif not content.sized:
             self.wfile.write(b"0\r\n\r\n")
@@ -317,7 +317,7 @@ def serving(origin: _Origin) -> Iterator[_Origin]:
 
 
 def git_blob(data: bytes) -> str:
-    """Git's name for a file's content."""
+    """Returns Git's name for a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
@@ -332,7 +332,7 @@ def tiny_gguf(
     metadata: Mapping[str, object] | None = None,
     split: tuple[int, int] | None = None,
 ) -> bytes:
-    """A small valid GGUF of about `size` bytes: one tensor, whose bytes depend on `seed`."""
+    """Makes a small valid GGUF of about `size` bytes: one tensor, whose bytes depend on `seed`."""
     values: dict[str, object] = {"general.architecture": "llama", "general.name": f"tiny {seed}", **(metadata or {})}
     if split:
         values |= {"split.no": split[0] - 1, "split.count": split[1], "split.tensors.count": split[1]}

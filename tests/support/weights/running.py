@@ -1,4 +1,4 @@
-"""How the tests of the weights puller ask for a model, and what they look at afterwards."""
+"""This module asks for a model as the puller does, and looks at what has come of it."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def model_bytes(spec: FetchSpec) -> bytes:
 
 
 def servable(into: Path) -> list[str]:
-    """Files that an engine could open: everything named .gguf."""
+    """Lists files that an engine could open: everything named .gguf."""
     return sorted(str(path.relative_to(into)) for path in into.rglob("*.gguf"))

@@ -41,7 +41,7 @@ def test_without_a_configuration_and_by_ipv6() -> None:
     told = introduction(ServerOptions(("::1", 0), None), None, 4711, 0)
     assert told[1:] == [
         "  base URL for clients: http://[::1]:4711/v1",
-        "  no configuration yet: every request gets 503 until one is taken, as soon as it is there",
+        "  no configuration yet: every request gets 503 until one is taken; the router keeps looking",
     ]
 
 

@@ -232,7 +232,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "two policies": (POLICY + "---" + POLICY.replace("assistant, ", "other, "), ["assistant, other", "--policy"]),
     "no policy": (SECRET, ["no RoutePolicy", "-f"]),
     "not YAML": ("a: [", ["not YAML"]),
-    "no mapping": ("- a", ["document 1 is no resource"]),
+    "no mapping": ("- a", ["document 1 is not a resource"]),
     "bad base64": (POLICY + SECRET.replace("stringData", "data"), ["Secret openai", "data.apiKey", "stringData"]),
     "number in a Secret": (POLICY + SECRET.replace("sk-1", "7"), ["stringData.apiKey", "quotes"]),
     "unknown field in a Secret": (POLICY + SECRET + "strungData: {}", ["Secret openai", "strungData"]),

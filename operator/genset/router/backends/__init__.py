@@ -1,1 +1,1 @@
-"""The state of each backend and of its endpoints."""
+"""This room holds the state of each backend and of its endpoints."""

@@ -1,7 +1,8 @@
-"""A backend: whether it may be asked, and what the end of each attempt says of it.
+"""A backend decides whether it may be asked, and learns from how each attempt ends.
 
-No IO: the exchange tells outcomes, `endpoint_watch` tells addresses and probe results, the state machine asks. One
-`Backend` lives as long as its configuration and credentials stay the same, across reloads of everything else.
+No IO: the exchange reports outcomes, `watch.endpoint_watch` reports addresses and probe results, and the state machine
+asks. A `Backend` lives for as long as its configuration and credentials stay the same, across reloads of everything
+else.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from genset.router.backends.suspicion import SPEAKS_SECONDS, Refusals, Witness
 from genset.router.backends.target import Target
 from genset.router.backends.use import Asked, Uses
 
-#: What a failed request of the router's own proves, by its row's mark.
+#: What a failed request of the router's own proves, by the mark of its row in the outcome table.
 CAUSES: Final = {
     Mark.AUTH: Cause.AUTH,
     Mark.MODEL: Cause.MODEL,
@@ -35,15 +36,15 @@ CAUSES: Final = {
     Mark.ENDPOINT: Cause.FAILURES,
     Mark.BACKEND: Cause.FAILURES,
 }
-_CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
+_CLOSED: Final = State.CLOSED  # looking up an enumeration's member is slow, and `admit` runs for every request
 
 
 @final
 class Backend:
-    """One backend: the way there, its endpoints, and what is known of it.
+    """A backend is a server, or a group of equal servers, that requests are sent to, with all that is known of it.
 
-    Times are monotonic seconds; `random` is uniform in [0, 1). `numbers`, `switch` (of its side of the world) and `demand`
-    are shared and outlive this state.
+    Times are monotonic seconds; `random` is uniform in [0, 1). `numbers`, `switch` (the outage switch of its side,
+    cloud or house) and `demand` are shared with others and outlive this object.
     """
 
     __slots__ = (
@@ -97,7 +98,7 @@ class Backend:
 
     @property
     def wakes(self) -> str | None:
-        """The deployment that a request wakes."""
+        """Names the deployment that a request to this backend wakes; None if it never rests."""
         return self.config.local.wakes if self.config.local is not None else None
 
     @property
@@ -115,21 +116,21 @@ class Backend:
     # What the state machine asks
 
     def admits(self, now: float) -> bool:
-        """Whether a request may go here without being a last resort and without waiting."""
+        """Returns whether a request may go here at once, without being a last resort."""
         return not self.switch.down and self.breaker.admits(now) and self.pool.admits(now)
 
     def admit(self, now: float, key: int | None = None, *, first: bool = False) -> Endpoint | None:
-        """The endpoint for a request, if `admits`. `key` and `first` as the pool's."""
+        """Returns the endpoint for a request, or None if `admits` says no. `key` and `first` are those of `Pool.admit`."""
         if self.switch.down or (self.breaker.state is not _CLOSED and not self.breaker.admits(now)):
             return None
         return self.pool.admit(now, key, first=first)
 
     def is_full(self, now: float) -> bool:
-        """Whether it would admit a request if its endpoints had fewer of them, or nobody waited already."""
+        """Returns whether only a lack of places keeps a request from this backend."""
         return not self.switch.down and self.breaker.admits(now) and self.pool.is_full(now)
 
     def why_not(self, now: float, path: str = "") -> str:
-        """The word for evidence: why `admits` says no, or why no request on this path may go there."""
+        """Returns the word that answer headers show: why `admits` says no, or no request on this path may go here."""
         if self.pool.rests:
             return "cold"
         if (refusal := self.refusals.of(path, now)) is not None:
@@ -148,7 +149,10 @@ class Backend:
         return str(self.breaker.cause)
 
     def is_last_resort(self, now: float, path: str = "") -> bool:
-        """Whether it may be tried although `admits` says no: broken, perhaps, but neither refusing us nor cooling."""
+        """Returns whether a request may be tried here although `admits` says no.
+
+        That is so if the backend may be broken, but neither refuses the router nor asked for a pause, and has a place.
+        """
         cause = self.breaker.cause if self.breaker.view(now) is not State.CLOSED else Cause.NONE
         refusal = self.refusals.of(path, now)
         if self.is_full(now) or (refusal is not None and refusal.cause is not Cause.FAILURES):
@@ -157,20 +161,21 @@ class Backend:
 
     @property
     def fault(self) -> str:
-        """What `failover.toCloudOn` calls the reason for which it is passed over, if a fault is the reason."""
+        """Names the fault for which the backend is passed over, in the words of `failover.toCloudOn`."""
         word = self.standing.broken_by
         return word if word and self.pool.may_answer and not self.switch.down else "Unreachable"
 
     def is_down(self, now: float) -> bool:
-        """Whether nobody is there who could answer: what the switch of the house asks."""
+        """Returns whether nobody could answer here, which is what the house's outage switch asks."""
         if self.pool.endpoints and self.target.health_path is None:
-            # Not probed: the breaker and how the last attempt ended.
+            # It is not probed, so the breaker and the end of the last attempt decide.
             return self.standing.unreached and self.breaker.view(now) is State.OPEN
         return not self.pool.may_answer
 
     # What the state machine tells
 
     def succeeded(self, endpoint: Endpoint, now: float, began: float, permit: bool, path: str) -> None:
+        """Books an answer that is complete. `permit`: the request carried the breaker's half-open permit."""
         self.standing.unreached = False
         if self.switch.alarmed:
             self.switch.answered(now, began)
@@ -180,7 +185,7 @@ class Backend:
         self.breaker.success(now, began, permit)
 
     def spoke(self, endpoint: Endpoint, now: float, path: str) -> None:
-        """An answer has begun, on this path of the API: that speaks for the backend."""
+        """Notes that an answer has begun on this path of the API, which speaks for the backend."""
         suspicion = self.standing.suspicion
         endpoint.last_success = suspicion.paths[path] = now
         if suspicion.heard:
@@ -197,10 +202,11 @@ class Backend:
         reached: bool = True,
         witness: Witness | None = None,
     ) -> None:
-        """Books a failed attempt by its row of the table.
+        """Books a failed attempt as its row of the outcome table says.
 
-        `reached`: a connection was made. Only one that could not be made tells of the way there, and is no testimony:
-        nothing of the request had any part in it. `witness`: whose request it was; None: the router's own.
+        `reached`: a connection was made. If none could be made, only the way to the backend is in question: nothing of
+        the request had a part in it, so it needs no testimony. `witness` is whose request it was; None if it was the
+        router's own.
         """
         self.standing.unreached = not reached and failure.outcome is Outcome.UNREACHABLE
         if self.standing.unreached:
@@ -222,7 +228,7 @@ class Backend:
             self._refused(endpoint, failure, now, witness)
 
     def _refused(self, endpoint: Endpoint, failure: Failure, now: float, witness: Witness | None) -> None:
-        """The key or the model was refused: proved by the router's own request, or by callers who agree."""
+        """Takes a refusal of the key or the model for true if the router's own request met it, or if callers agree."""
         cause = CAUSES[failure.rule.mark]
         path = witness.path if witness is not None else ""
         about = "" if cause is Cause.AUTH else path
@@ -232,7 +238,10 @@ class Backend:
         self.standing.refuse(cause, path, about, failure, now)
 
     def _is_limited(self, endpoint: Endpoint, now: float, witness: Witness | None) -> bool:
-        """Whether a pause that one request was asked for is everybody's: one may be too much by itself, while others go well."""
+        """Returns whether a pause that one request was told to make holds for all requests.
+
+        One request may be too much by itself, while others are answered.
+        """
         if witness is None or now - endpoint.last_success >= SPEAKS_SECONDS:
             return True
         if self.standing.proves(Cause.RATE_LIMITED, "", witness, now):
@@ -251,9 +260,10 @@ class Backend:
         word: str = "",
         witness: Witness | None = None,
     ) -> None:
-        """+1 on the endpoint; on the backend as well, unless the fault is one address' and a sibling is well.
+        """Counts a failure against the endpoint and, as a rule, against the backend.
 
-        `word`: what `failover.toCloudOn` calls it.
+        The backend is spared if only the endpoint is at fault and a sibling is usable. `word` is what
+        `failover.toCloudOn` calls the failure.
         """
         proved = witness is None or self.standing.proves(Cause.FAILURES, "", witness, now)
         verdict = Verdict.NOTHING
@@ -261,7 +271,7 @@ class Backend:
         if self.pool.many:
             verdict = endpoint.breaker.failure(now, began, proved=proved)
             if endpoint_only and self.pool.demand is not None:
-                endpoint.doubt()  # likely put to rest under the request's feet: the next one waits, or goes elsewhere
+                endpoint.doubt()  # perhaps it was put to rest during the request: the next one waits, or goes elsewhere
             counts = not (endpoint_only and self.pool.has_other(endpoint, now))
         if counts:
             verdict = max(verdict, self.breaker.failure(now, began, permit, proved=proved))
@@ -273,7 +283,7 @@ class Backend:
             self.standing.broken(word)
 
     def withdraw(self, endpoint: Endpoint, witness: Witness) -> None:
-        """Takes a testimony back: the same body failed at another backend, too."""
+        """Takes a testimony back, because the same body failed at another backend, too."""
         self.standing.suspicion.withdraw(witness)
         self.breaker.withdraw()
         if self.pool.many:
@@ -289,9 +299,10 @@ class Backend:
         *,
         only_here: bool = False,
     ) -> None:
-        """Books a request of the router's own, without a byte of any client. `failure`: None if it was answered.
+        """Books a request of the router's own, in which there is not a byte of any client.
 
-        `only_here`: another path of the same server is answered with the same key, so it is about this path.
+        `failure` is None if it was answered. `only_here`: the same server answers on another path with the same key, so
+        the failure is about this path.
         """
         self.standing.suspicion.asked(now)
         mark = failure.rule.mark if failure is not None else Mark.NONE
@@ -319,7 +330,7 @@ class Backend:
             if endpoint.healthy:
                 self.switch.reached(self.name)
             if rested and not self.pool.rests:
-                self.breaker.forget(now)  # it was gone by intent: its return needs no proof
+                self.breaker.forget(now)  # it rested on purpose: its return needs no proof
             if endpoint.breaker.state is not State.CLOSED:
                 endpoint.breaker.success(now, now)
             if self.breaker.state is not State.CLOSED:

@@ -1,11 +1,11 @@
-"""Breakers: when a backend or an endpoint may be asked.
+"""A breaker decides when a backend or an endpoint may be asked again after failures.
 
-Pure: the clock and the randomness come in as arguments. A breaker opens after 3 consecutive failures, or when half of
-at least 10 outcomes within 30 s failed; what only a caller's request says has to be proved first (`suspicion`). It is
-open for 5 s x 2^n (at most 15 s where probes exist, 20 s elsewhere), never less than a Retry-After. Then it is half-open:
-one request or probe at a time, and it closes after 2 successes with at least 10 s between the first of them and the
-closing, so that a flapping backend does not drag traffic to and fro. Back within 30 s of the recovery, however long it
-took: 20 s until somebody looks, and 10 s of health.
+It opens after 3 consecutive failures, or when half of at least 10 outcomes within 30 s failed; what only a caller's
+request says has to be proved first (`suspicion`). It stays open for 5 s x 2^n, at most 15 s if probes exist and 20 s
+otherwise, and never less than a Retry-After. Then it is half-open: one request or probe may go at a time, and it closes
+after 2 successes, at least 10 s after the first of them, so that a flapping backend does not drag traffic to and fro.
+So traffic is back within 30 s of the recovery, however long the outage was: 20 s until somebody looks, and 10 s of
+health. Pure: the clock and the randomness come in as arguments.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Final, final
 
 from genset.router.backends.window import Window
 
-OPEN_SECONDS: Final = 5.0
+OPEN_SECONDS: Final = 5.0  # first opening; each one after it lasts twice as long
 OPEN_MOST_SECONDS: Final = 20.0
 OPEN_MOST_PROBED_SECONDS: Final = 15.0
-JITTER: Final = 0.2
-CLOSE_SUCCESSES: Final = 2
-FAILBACK_SECONDS: Final = 10.0
-FORGET_SECONDS: Final = 60.0  # closed for so long: the next opening starts at OPEN_SECONDS again
-HARD_DOWN_AUTH_SECONDS: Final = 1800.0  # a new credentials file clears it at once: the backend is built anew
-HARD_DOWN_MODEL_SECONDS: Final = 300.0  # both are probed meanwhile
-PATH_DOWN_SECONDS: Final = 30.0  # a path that fails while others answer; probed meanwhile, too
-SHORT_RETRY_AFTER_SECONDS: Final = 3.0  # a 429 with no more than this is waited for
+JITTER: Final = 0.2  # by which an opening is longer or shorter, at random
+CLOSE_SUCCESSES: Final = 2  # that close a half-open breaker
+FAILBACK_SECONDS: Final = 10.0  # of health before a half-open breaker closes
+FORGET_SECONDS: Final = 60.0  # after being closed for so long, the next opening lasts OPEN_SECONDS again
+HARD_DOWN_AUTH_SECONDS: Final = 1800.0  # a new credentials file ends it at once: the backend is built anew
+HARD_DOWN_MODEL_SECONDS: Final = 300.0  # the key and the model are both probed meanwhile
+PATH_DOWN_SECONDS: Final = 30.0  # for a path that fails while others answer; it is probed meanwhile, too
+SHORT_RETRY_AFTER_SECONDS: Final = 3.0  # a 429 with at most this Retry-After is waited for
 
 
 class State(StrEnum):
@@ -36,9 +36,9 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a breaker is open, or a backend refuses (AUTH, MODEL: `suspicion.Refusal`).
+    """A cause is why a breaker is open, or why a backend refuses (AUTH, MODEL: see `suspicion.Refusal`).
 
-    Only FAILURES may be tried as the least bad when nothing else is left.
+    Only with FAILURES may the backend be tried as the least bad if nothing else is left.
     """
 
     NONE = ""
@@ -50,26 +50,26 @@ class Cause(StrEnum):
 
 
 class Verdict:
-    """What a failure did to a breaker. Plain numbers: compiled, they cost nothing to compare."""
+    """A verdict is what a failure did to a breaker. Plain numbers: compiled, they cost nothing to compare."""
 
     NOTHING: Final = 0
     OPENED: Final = 1
-    DOUBT: Final = 2  # it would have opened, had the failure been proved
+    DOUBT: Final = 2  # it would have opened if the failure had been proved
 
 
-_CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and these run for every request
+_CLOSED: Final = State.CLOSED  # looking up an enumeration's member is slow, and these run for every request
 
 
 @final
 class _Pauses:
-    """How long a breaker stays open, at most `most` seconds: twice as long each time. `taken` counts the openings."""
+    """The pauses are how long a breaker stays open: twice as long each time, but at most `most` seconds."""
 
     __slots__ = ("_jitter", "most", "taken")
 
     def __init__(self, jitter: Callable[[], float], most: float) -> None:
         self._jitter = jitter  # uniform in [0, 1)
         self.most = most
-        self.taken = 0
+        self.taken = 0  # openings so far
 
     def next(self) -> float:
         pause = min(OPEN_SECONDS * (1 << min(self.taken, 10)), self.most)
@@ -78,10 +78,10 @@ class _Pauses:
 
 @final
 class Breaker:
-    """One breaker. All times are seconds of one monotonic clock.
+    """A breaker guards one backend or one endpoint. All times are seconds of one monotonic clock.
 
-    `probed`: active probes exist, so probes alone lead through half-open. `failback_seconds`: 0 for an endpoint, whose
-    return moves no traffic between tiers.
+    `probed`: active probes exist, so only probes lead through half-open. `failback_seconds` is 0 for an endpoint,
+    because its return moves no traffic between tiers.
     """
 
     __slots__ = (
@@ -107,8 +107,8 @@ class Breaker:
         self._window = Window()
         self._probed = probed
         self._failback_seconds = failback_seconds
-        self._permit = False
-        self._broken = False  # failed since it was closed last, so that a return has to be proved
+        self._permit = False  # the half-open permit is taken
+        self._broken = False  # failed since it was last closed, so that recovery has to be proved
         self.state = State.CLOSED
         self.cause = Cause.NONE
         self.open_until = 0.0
@@ -118,7 +118,7 @@ class Breaker:
         self.healthy_since: float | None = None
 
     def admits(self, now: float) -> bool:
-        """Whether a request may go: closed, or half-open with its permit free."""
+        """Returns whether a request may go: the breaker is closed, or half-open and its permit is free."""
         if self.state is _CLOSED:
             return True
         state = self.view(now)
@@ -127,25 +127,25 @@ class Breaker:
         return state is _CLOSED
 
     def take(self, now: float) -> bool:
-        """Begins a request. True: it carries the half-open permit, to be given back by an outcome or by `release`."""
+        """Begins a request. Returns True if it carries the half-open permit, which an outcome or `release` gives back."""
         if self.state is _CLOSED:
             return False
         self._permit = self.view(now) is State.HALF_OPEN and self.admits(now)
         return self._permit
 
     def release(self) -> None:
-        """The permit's request ended without an outcome (the client left, or the request was at fault)."""
+        """Gives the permit back without an outcome: the client left, or the request was at fault."""
         self._permit = False
 
     def success(self, now: float, began: float, permit: bool = False) -> None:
-        """A request or a probe that began at `began` went well."""
+        """Books a success of a request or a probe that began at `began`."""
         if permit:
             self._permit = False
         if self.state is _CLOSED:
             self._window.success(now)
             return
         if began < self.opened_at:
-            return  # it says nothing about the time since
+            return  # it began before the opening, so it says nothing about the time since
         self._turn(now)
         if self.healthy_since is None:
             self.healthy_since = now
@@ -158,16 +158,17 @@ class Breaker:
             self._close(now)
 
     def failure(self, now: float, began: float, permit: bool = False, *, proved: bool = True) -> int:
-        """A request or a probe that began at `began` failed. Returns a Verdict.
+        """Books a failure of a request or a probe that began at `began`, and returns a Verdict.
 
-        `proved`: it is more than what one caller's request says. Without that the breaker counts, and does not move.
+        `proved`: more than one caller's request says so. A failure that is not proved is counted, but does not open the
+        breaker.
         """
         if permit:
             self._permit = False
         if self.state is State.CLOSED:
             return self._judge(now, proved) if self._window.failure(now) else Verdict.NOTHING
         if began < self.opened_at:
-            return Verdict.NOTHING  # the tail of the outage that is known already
+            return Verdict.NOTHING  # the tail of an outage that is already known
         self._turn(now)
         if self.state is State.HALF_OPEN:
             return self._judge(now, proved)
@@ -182,33 +183,33 @@ class Breaker:
         return Verdict.OPENED
 
     def convict(self, now: float) -> None:
-        """The router's own request has failed: opens, unless it is open."""
+        """Opens the breaker, unless it is open, because the router's own request has failed."""
         if self.view(now) is not State.OPEN:
             self._open(now, Cause.FAILURES, self._pause(now))
 
     def acquit(self, now: float, began: float) -> None:
-        """The router's own request was answered: what was counted were callers' own faults."""
+        """Clears what was counted, because the router's own request was answered: callers' requests were at fault."""
         if self.state is State.CLOSED:
             self._window.forget()
         else:
             self.success(now, began)
 
     def withdraw(self) -> None:
-        """Takes one failure back that was not the backend's."""
+        """Takes back one failure that was not the backend's fault."""
         self._window.withdraw()
 
     def look_often(self) -> None:
-        """Free probes tell when the backend is back: it stays open no longer than one that has active probes."""
+        """Bounds openings as if active probes existed, because free probes tell when the backend is back."""
         self._pauses.most = OPEN_MOST_PROBED_SECONDS
 
     def hope(self, now: float) -> None:
-        """A free probe was answered: the server is there. Requests still have to prove that it works."""
+        """Notes that a free probe was answered: the server is there, but requests still have to prove that it works."""
         if self.state is not State.CLOSED and self.healthy_since is None:
             self.healthy_since = now
             self.good = max(self.good, 1)
 
     def despair(self, now: float, until: float) -> None:
-        """A free probe was not answered: no request needs to find that out before `until`."""
+        """Keeps the breaker open until `until`, because a free probe failed: no request needs to find that out."""
         if self.view(now) is State.HALF_OPEN and not self._permit:
             self.state = State.OPEN
         if self.state is State.OPEN:
@@ -216,30 +217,30 @@ class Breaker:
             self.probe_failed()
 
     def trip(self, now: float, cause: Cause, seconds: float = 0.0) -> None:
-        """Opens at once: no endpoint left, a Retry-After, refused credentials, an unknown model."""
+        """Opens at once: no endpoint is left, a Retry-After was sent, or the key or the model is refused."""
         if self.state is State.OPEN and self.cause is not Cause.FAILURES and self.open_until >= now + seconds:
             return
         self._open(now, cause, seconds)
 
     def cool(self, now: float, retry_after: float | None) -> None:
-        """A 429: for a short Retry-After exactly that, else at least the usual pause."""
+        """Opens because of a 429: for exactly a short Retry-After, otherwise for at least the usual pause."""
         if retry_after is None or retry_after > SHORT_RETRY_AFTER_SECONDS:
             retry_after = max(retry_after or 0.0, self._pause(now))
         self.trip(now, Cause.RATE_LIMITED, retry_after)
 
     def forget(self, now: float) -> None:
-        """What was broken is gone, and something else is there in its place: closed."""
+        """Closes the breaker, because what was broken is gone and something else is in its place."""
         if self.state is not State.CLOSED and self.cause in (Cause.FAILURES, Cause.NO_ENDPOINT):
             self._close(now)
         self._window.end_row()
 
     def probe_failed(self) -> None:
-        """A bad probe while open: what was healthy is so no longer."""
+        """Forgets the successes so far, because a probe failed while the breaker was open."""
         self.good = 0
         self.healthy_since = None
 
     def view(self, now: float) -> State:
-        """The state with the passage of time applied."""
+        """Returns the state, after the time that has passed."""
         self._turn(now)
         return self.state
 
@@ -248,7 +249,7 @@ class Breaker:
             self.state = State.HALF_OPEN
             self._permit = False
             if self.cause is Cause.RATE_LIMITED and not self._broken:
-                # The pause was asked for; nothing was ever broken, so there is nothing to prove.
+                # The backend only asked for a pause and never failed, so there is nothing to prove.
                 self._close(now)
 
     def _open(self, now: float, cause: Cause, seconds: float) -> None:
@@ -271,7 +272,7 @@ class Breaker:
         self._window.forget()
 
     def _pause(self, now: float) -> float:
-        """Seconds of the opening that follows."""
+        """Returns how long the next opening lasts, in seconds."""
         if self.state is State.CLOSED and now - self.closed_at >= FORGET_SECONDS:
             self._pauses.taken = 0
         return self._pauses.next()

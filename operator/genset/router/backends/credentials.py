@@ -1,7 +1,7 @@
-"""The credential files that a configuration names, and TLS contexts made from them.
+"""Credentials are the files that a configuration names: keys, CA certificates, proxy passwords.
 
-A folder of files (a Secret volume, or any directory) or a mapping in memory (stand-alone). Read wholly when a
-configuration is loaded, so that a table and its keys always belong together.
+They come from a folder (a Secret volume, or any other) or, stand-alone, from a mapping in memory. They are read as a
+whole when a configuration is loaded, so that a table and its keys always belong together.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ FILE_BYTES: Final = 1024 * 1024  # a Secret cannot hold more
 
 
 class MissingCredential(ValueError):
-    """A configuration names a credential file that is not there, or cannot be used."""
+    """A credential file that a configuration names is missing or cannot be used.
+
+    The message names backend, file and remedy.
+    """
 
 
 class Credentials:
-    """Names and contents; `hash` is what `/-/config` reports."""
+    """Credentials are file names with their contents. `hash` is what `/-/config` reports."""
 
     def __init__(self, files: Mapping[str, bytes], place: str) -> None:
         self._files = dict(files)
@@ -30,19 +33,19 @@ class Credentials:
 
     @classmethod
     def from_folder(cls, folder: Path | None) -> Credentials:
-        """Reads every regular file of a folder; none for None, or for a folder that is not there (yet)."""
+        """Reads every regular file of a folder; there are none if it is None or does not exist (yet)."""
         if folder is None:
             return cls({}, "no credentials folder")
         files: dict[str, bytes] = {}
         if folder.is_dir():
             for path in folder.iterdir():
-                # Secret volumes keep their real files behind ..data and dated folders
+                # Secret volumes keep their real files behind ..data and dated folders.
                 if not path.name.startswith("..") and path.is_file():
                     files[path.name] = _beginning(path)
         return cls(files, str(folder))
 
     def read(self, name: str, backend: str) -> bytes:
-        """Content of one file. MissingCredential names backend, file and remedy."""
+        """Returns the content of one file. Raises MissingCredential if it is missing or empty."""
         try:
             content = self._files[name]
         except KeyError:
@@ -55,13 +58,13 @@ class Credentials:
         return content
 
     def used_by(self, url: UrlTarget | None) -> tuple[tuple[str, bytes | None], ...]:
-        """Names and contents of the files that a target names, to compare two loads."""
+        """Returns names and contents of the files that a target names, so that two loads can be compared."""
         named = (url.key_file, url.ca_file, url.proxy_credentials_file) if url is not None else ()
         return tuple((name, self._files.get(name)) for name in sorted(name for name in named if name))
 
 
 def _beginning(path: Path) -> bytes:
-    """As much of a file as a credential may have. MissingCredential where it cannot be read."""
+    """Reads as much of a file as a credential may have. Raises MissingCredential if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(FILE_BYTES)
@@ -70,9 +73,10 @@ def _beginning(path: Path) -> bytes:
 
 
 class ResumingContext(ssl.SSLContext):
-    """Client-side TLS that offers the last session of the same server: one round trip less on a new connection.
+    """This client-side TLS context resumes the last session with the same server.
 
-    asyncio and uvloop give no way to pass a session, but both make their SSL objects through `wrap_bio`.
+    That saves a new connection one round trip. asyncio and uvloop give no way to pass a session, but both make their
+    SSL objects through `wrap_bio`.
     """
 
     _sessions: dict[str, ssl.SSLSession]
@@ -84,14 +88,14 @@ class ResumingContext(ssl.SSLContext):
         )
 
     def remember(self, server_hostname: str, ssl_object: ssl.SSLObject) -> None:
-        """Keeps the session of a connection that has received data (TLS 1.3 sends tickets after the handshake)."""
+        """Keeps the session of a connection that has received data: TLS 1.3 sends tickets after the handshake."""
         session = ssl_object.session
         if session is not None and session.has_ticket:
             self.__dict__.setdefault("_sessions", {})[server_hostname] = session
 
 
 def tls_context(ca: bytes | None, backend: str) -> ResumingContext:
-    """A verifying client context: with the given CA certificates (PEM), else with the system's."""
+    """Returns a verifying client context that trusts the given CA certificates (PEM), or else the system's."""
     context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -1,7 +1,7 @@
-"""Who asks for deployments that can rest: what `/-/demand` tells the operator, which wakes them and puts them to rest.
+"""Demand is what the router tells the operator about deployments that may rest (`/-/demand`).
 
-Pure. One `Demand` stands for a deployment, whichever backends lead there, and outlives configurations. The router only
-reports; it never decides that a deployment should rest.
+The operator wakes these deployments and puts them to rest; the router only reports. One `Demand` stands for a
+deployment, whichever backends point at it, and outlives configurations. Pure.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from genset.contracts.router_admin import DemandReport, DeploymentDemand
 
 
 class Demand:
-    """Requests for one deployment. Times are monotonic seconds; `last` None: none yet."""
+    """A demand counts the requests for one deployment. Times are monotonic seconds."""
 
     __slots__ = ("in_flight", "last")
 
     def __init__(self) -> None:
-        self.last: float | None = None
+        self.last: float | None = None  # when a request last asked for the deployment; None: never
         self.in_flight = 0
 
     def asked(self, now: float) -> None:
-        """A request would be sent there, or waits for it, or went elsewhere only because it rests."""
+        """Notes a request that would go there, waits for it, or goes elsewhere only because the deployment rests."""
         self.last = now
 
     def entered(self, now: float) -> None:
-        """A request is being sent there."""
+        """Counts a request that is being sent to the deployment."""
         self.last = now
         self.in_flight += 1
 
     def left(self, now: float) -> None:
-        """It has ended, however."""
+        """Counts a request to the deployment that has ended, whatever its outcome."""
         self.last = now
         self.in_flight -= 1
 
 
 class Demands:
-    """All deployments that this router was ever configured to wake, by name."""
+    """Demands holds, by name, every deployment that this router was ever configured to wake."""
 
     def __init__(self) -> None:
         self._demands: dict[str, Demand] = {}
@@ -48,9 +48,11 @@ class Demands:
         return found
 
     def report(self, now: float, began: float, wakeable: Iterable[str], waiting: Mapping[str, int]) -> DemandReport:
-        """`began`: when this process did, before which it knows nothing. `wakeable`: by the configuration in force.
+        """Returns what `/-/demand` reports. `began` is when this process started: it knows of no request before.
 
-        A deployment that is no longer in it is told of for as long as a request runs there.
+        `wakeable` names the deployments that the configuration in force may wake. One that it no longer names is
+        reported for as long as a request runs there. `waiting` counts the requests that wait for a deployment, by its
+        name.
         """
         wanted = set(wakeable)
         deployments = {

@@ -1,4 +1,7 @@
-"""One address of a backend: what its probes and its requests say of it. No IO: `endpoints` probes, the wire sends."""
+"""An endpoint is one address of a backend, with what its probes and its requests say of it.
+
+No IO: `watch.endpoint_watch` probes it, and `http` connects to it.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from genset.router.backends.demand import Demand
 from genset.router.backends.known_head import KnownHeads
 from genset.router.backends.line import Line
 
-GOOD_PROBES: Final = 2  # that bring an endpoint back
-BAD_PROBES: Final = 2  # refused or not 2xx
-LATE_PROBES: Final = 3  # timed out: a busy server may be slow to answer a probe
-BUSY_SECONDS: Final = 10.0  # a server that answered a request so recently is not ill because a probe was late
+GOOD_PROBES: Final = 2  # consecutive good probes that bring an endpoint back
+BAD_PROBES: Final = 2  # consecutive probes refused, or answered with anything but a 2xx
+LATE_PROBES: Final = 3  # consecutive probes timed out: a busy server may be slow to answer one
+BUSY_SECONDS: Final = 10.0  # after an answered request, in which a late probe only shows a busy server
 
 
 @final
 class _Probes:
-    """The probes of one endpoint in a row, and what they say."""
+    """_Probes counts the consecutive probes of one endpoint and judges its health by them."""
 
     __slots__ = ("_bad", "_good", "_late", "healthy", "last_good")
 
@@ -50,7 +53,7 @@ class _Probes:
 
 @final
 class Endpoint:
-    """One address of a backend."""
+    """An endpoint is one address of a backend. Times are monotonic seconds."""
 
     __slots__ = (
         "_probes",
@@ -76,51 +79,51 @@ class Endpoint:
         self.port = port
         self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.seed = int.from_bytes(blake2b(self.name.encode(), digest_size=8).digest())  # the same in every router
-        self.line = line  # of the backend, where its endpoints have a bound: to be woken when a place becomes free
-        self.demand = demand  # of the deployment, where it can rest
+        self.line = line  # the backend's, if its endpoints are bounded: woken when a place becomes free
+        self.demand = demand  # the deployment's, if it can rest
         self.breaker = breaker
         self.in_flight = 0
-        self.idle: list[Any] = []  # keep-alive connections, newest last; the wire's own
-        self.heads: dict[Any, bytes] = {}  # fixed parts of request heads; the wire's own
+        self.idle: list[Any] = []  # kept-alive connections, newest last; managed by `http`
+        self.heads: dict[Any, bytes] = {}  # fixed parts of request heads; managed by `exchange`
         self.known = KnownHeads()  # of its answers, for `http.upstream`
-        self.gone = False  # no longer an address of the backend: drains
+        self.gone = False  # no longer an address of the backend: it drains
         self.last_success = -BUSY_SECONDS
         self._probes = _Probes()
 
     @property
     def healthy(self) -> bool | None:
-        """What the probes say; None: not probed yet, or never."""
+        """Returns what the probes say; None if the endpoint was not probed yet, or is never probed."""
         return self._probes.healthy
 
     def enter(self) -> None:
-        """A request takes a place there."""
+        """Counts a request that takes a place at this endpoint."""
         self.in_flight += 1
 
     def leave(self) -> None:
-        """It has ended, however: whoever waits for a place may have it."""
+        """Counts a request that has ended, whatever its outcome, and offers its place to whoever waits for one."""
         self.in_flight -= 1
         if self.line:
             self.line.wake()
 
     def retire(self) -> None:
-        """It is no longer an address of the backend: it finishes what it works on, and nobody is sent there."""
+        """Marks that this is no longer an address of the backend: requests that run there finish, no new ones are sent."""
         self.gone = True
 
     def doubt(self) -> None:
-        """A request was lost there: probes must say that it is well before another one goes there."""
+        """Makes the endpoint unhealthy until probes say otherwise, because a request was lost there."""
         self._probes.doubt()
 
     def probe(self, good: bool, now: float, *, late: bool = False) -> None:
-        """Books one probe."""
+        """Books the result of one probe."""
         if good:
             self._probes.good(now)
         elif not late or now - self.last_success >= BUSY_SECONDS:
             self._probes.bad(late=late)
 
     def probed_since(self, now: float) -> None:
-        """Its probes begin."""
+        """Notes when probing of this endpoint began."""
         self._probes.last_good = now
 
     def is_dead(self, now: float, seconds: float) -> bool:
-        """Whether its probes have failed for so long."""
+        """Returns whether probes have failed for at least `seconds`."""
         return self.healthy is False and now - self._probes.last_good >= seconds

@@ -1,8 +1,8 @@
-"""The last failures of each backend, for `/-/state`: what it said, in its own words, with headers and the beginning of
-its body.
+"""The failure book keeps the last failures of each backend for `/-/state`.
 
-Pure. Nothing is recorded of attempts that went well. Keys are masked before anything is kept; what a backend quotes of
-a request is not, so only the admin port shows it. Bounded in bytes, over all backends.
+A failure is kept in the backend's own words, with headers and the beginning of its body. Attempts that went well leave
+nothing here. Keys are masked before anything is kept; what a backend quotes of a request is not, so only the admin port
+shows it. The book is bounded in bytes, over all backends. Pure.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ KEPT_BYTES = 1024 * 1024  # of all backends together; the oldest go first
 BODY_EXCERPT_BYTES: Final = 500
 HEADER_VALUE_BYTES: Final = 200
 KEPT_HEADERS: Final = 24  # of one answer
-RECORD_BYTES: Final = 400  # of a record without its texts, roughly
+RECORD_BYTES: Final = 400  # of a record without its texts, approximately
 
-#: Headers that say what a backend is, what it allows and what it calls the request. Never cookies or credentials.
+#: Headers that identify the backend, its limits and the request. Never cookies or credentials.
 _SHOWN: Final = frozenset(
     b"content-type content-length date server via retry-after retry-after-ms x-request-id request-id x-should-retry "
     b"openai-processing-ms openai-version openai-model apim-request-id x-ms-request-id x-ms-region x-amzn-requestid "
@@ -35,7 +35,7 @@ _SHOWN_BEGINNINGS: Final = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit
 
 @final
 class Record:
-    """One failure as `/-/state` shows it. `times` counts those that followed it at once and were the same."""
+    """A record is one failure as `/-/state` shows it. `times` counts it and the identical ones that followed at once."""
 
     __slots__ = ("alike", "bytes", "shown", "times")
 
@@ -55,7 +55,7 @@ class Record:
 
 @final
 class FailureBook:
-    """The records of all backends, newest last."""
+    """The failure book holds the failures of all backends, newest last."""
 
     __slots__ = ("_books", "bytes")
 
@@ -114,11 +114,11 @@ class FailureBook:
             self.bytes -= sum(record.bytes for record in self._books.pop(name))
 
     def view(self, backend: str) -> list[dict[str, Any]]:
-        """The records of one backend, newest first."""
+        """Returns the failures of one backend, newest first."""
         return [record.shown for record in reversed(self._books.get(backend, ()))]
 
     def _drop_one(self, book: deque[Record]) -> None:
-        """The oldest of the most frequent outcome: whoever repeats one mistake pushes out nobody else's failures."""
+        """Drops the oldest record of the most frequent outcome, so that one repeated mistake does not push out others."""
         counts: dict[str, int] = {}
         for record in book:
             counts[record.alike[0]] = counts.get(record.alike[0], 0) + 1
@@ -131,7 +131,7 @@ class FailureBook:
 
 
 def masked(failure: Failure, mask: Mask) -> Failure:
-    """The same failure without any key of ours: before it is booked, logged or told."""
+    """Returns the same failure without any of the router's keys, so that it may be booked, logged or shown."""
     detail, words, body = mask.hide_in(failure.detail), mask.hide_in(failure.words), mask.hide(failure.body)
     if detail == failure.detail and words == failure.words and body == failure.body:
         return failure
@@ -139,7 +139,7 @@ def masked(failure: Failure, mask: Mask) -> Failure:
 
 
 def upstream_request_id(headers: Mapping[bytes, bytes]) -> bytes:
-    """What the backend calls the request, for whoever asks its support; empty if it does not say."""
+    """Returns the id by which the backend knows the request, for its support; empty if it sends none."""
     for name in REQUEST_ID_HEADERS:
         if name in headers:
             return headers[name]

@@ -1,4 +1,4 @@
-"""The plain counters of a backend: integers that the hot path adds to, and nothing else. `exposition` renders them."""
+"""A backend's counters are plain numbers that the hot path adds to; `process.exposition` renders them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SECONDS: Final[tuple[float, ...]] = (
     60.0,
     300.0,
 )
-#: What the router itself takes: from where it only copies bytes to where requests wait for a place.
+#: Time that the router itself adds: from copying bytes (50 µs) to requests that wait for a place (30 s).
 ADDED_SECONDS: Final[tuple[float, ...]] = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 
 
 class Histogram:
-    """How many values (seconds, tokens) fell under each bound, and their sum. `bounds` ascend."""
+    """A histogram counts values (seconds, tokens) by upper bound, and sums them. `bounds` ascend."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -46,7 +46,7 @@ class Histogram:
         self.sum += value
 
     def add(self, values: Iterable[float]) -> None:
-        """Many at once: sorted, so that each bound is looked for in them, not each of them among the bounds."""
+        """Adds many values at once. They are sorted first, so that each bound is looked up once, not each value."""
         ordered = sorted(values)
         below = 0
         for index, bound in enumerate(self.bounds):
@@ -66,7 +66,7 @@ class Histogram:
 
 
 class BackendNumbers:
-    """One backend's numbers; they outlive the backend's configuration."""
+    """BackendNumbers are the counters of one backend; they outlive its configuration."""
 
     __slots__ = (
         "affinity_hits",
@@ -82,16 +82,16 @@ class BackendNumbers:
     )
 
     def __init__(self) -> None:
-        self.requests = 0  # answered wholly
-        self.failures: defaultdict[str, int] = defaultdict(int)  # attempts, by outcome
+        self.requests = 0  # answered completely
+        self.failures: defaultdict[str, int] = defaultdict(int)  # failed attempts, by outcome
         self.first_token = Histogram()
         self.duration = Histogram()
         self.prompt_tokens = 0
         self.tokens = 0
         self.full = 0  # requests that found every endpoint at its bound
-        self.queued = 0  # of them, those that stood in line
-        self.affinity_hits = 0  # prompts given to the endpoint that holds their beginning
-        self.affinity_misses = 0  # given to another one, because it had more than its share
+        self.queued = 0  # those among `full` that joined the line
+        self.affinity_hits = 0  # prompts sent to the endpoint whose cache holds their beginning
+        self.affinity_misses = 0  # prompts sent to another endpoint, because that one was above its bound
 
     def found_full(self) -> None:
         self.full += 1

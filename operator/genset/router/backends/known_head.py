@@ -1,7 +1,7 @@
-"""Heads that a server sends again and again: known by their bytes, its answers are read without the HTTP parser.
+"""A known head is a response head that the router recognises by its bytes, without the HTTP parser.
 
-A server sends every answer under the same head, but for the length of what follows. A head that the parser took is kept;
-an answer that begins with the same bytes and is here as a whole says the same. If a byte differs anywhere else, if
+A server sends every answer under the same head, except for the content-length. A head that the parser accepted is kept;
+an answer that begins with the same bytes and has arrived as a whole means the same. If any other byte differs,
 something is missing or more follows, the answer goes to the parser. Pure.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final, final
 
-_MOST_HEAD_BYTES: Final = 2048  # of a head that is kept
+_MOST_HEAD_BYTES: Final = 2048  # longest head that is kept
 _MOST_DIGITS: Final = 9
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
 _STATUS: Final = b"HTTP/1.1 200 "
-#: With these a message is read in another way, or the connection.
+#: These change how the message or the connection is read.
 _NOT_KEPT: Final = (b"expect", b"trailer", b"upgrade", b"content-encoding")
 #: Of a chunk's size, as servers write it (RFC 9112, 7.1): the value of each byte, -1 if it is no lower-case digit.
 _HEXADECIMAL: Final = [b"0123456789abcdef".find(byte) for byte in range(256)]
@@ -26,18 +26,18 @@ _NEWLINE: Final = ord("\n")
 
 @final
 class KnownHead:
-    """A head with status 200. `headers`: what the parser made of it, but for the content-length."""
+    """A known head is the head of a 200. `headers` is what the parser made of it, without content-length."""
 
     __slots__ = ("_before", "_behind", "chunked", "headers")
 
     def __init__(self, before: bytes, behind: bytes, chunked: bool, headers: dict[bytes, bytes]) -> None:
-        self._before = before  # the digits of content-length; with `chunked` all of it
-        self._behind = behind
+        self._before = before  # up to the digits of content-length; the whole head if `chunked`
+        self._behind = behind  # from the end of these digits to the end of the head
         self.chunked = chunked
         self.headers = headers
 
     def body(self, data: bytes) -> bytes | None:
-        """What follows the head; None if `data` is anything but one whole answer under this head."""
+        """Returns the body; None if `data` is anything but one whole answer under this head."""
         before, behind = self._before, self._behind
         start = len(before)
         if len(data) < start or data[:start] != before:
@@ -56,16 +56,16 @@ class KnownHead:
 
 @final
 class KnownHeads:
-    """The heads of one endpoint: the last one with a length, and the last one of an answer in chunks."""
+    """KnownHeads holds at most two heads of one endpoint: the last with a content-length, and the last with chunks."""
 
     __slots__ = ("_heads", "_unlike")
 
     def __init__(self) -> None:
         self._heads: list[KnownHead] = []
-        self._unlike = 0  # whole answers, since the last that was under one of them
+        self._unlike = 0  # whole answers under no known head, since the last one that was
 
     def find(self, data: bytes) -> tuple[KnownHead, bytes] | None:
-        """The head and the body, if `data` is one whole answer under one of the heads."""
+        """Returns the head and the body, if `data` is one whole answer under a known head."""
         for head in self._heads:
             body = head.body(data)
             if body is not None:
@@ -74,7 +74,7 @@ class KnownHeads:
         return None
 
     def learn(self, data: bytes, headers: dict[bytes, bytes]) -> None:
-        """Takes the head of an answer that was under none; ever more rarely while none comes again."""
+        """Learns the head of an answer that had no known one: only of the 1st, 2nd, 4th, 8th … in a row."""
         self._unlike += 1
         if self._unlike & (self._unlike - 1):
             return
@@ -84,9 +84,9 @@ class KnownHeads:
 
 
 def learn(data: bytes, headers: dict[bytes, bytes]) -> KnownHead | None:
-    """The head of an answer that the parser took, and after which the connection is kept.
+    """Returns the head of an answer that the parser accepted and after which the connection is kept.
 
-    None if its status is another than 200, or its framing is not the plainest of HTTP/1.1.
+    None if the status is not 200, or the framing is not the plainest of HTTP/1.1.
     """
     end = data.find(b"\r\n\r\n") + 4
     if end < 4 or end > _MOST_HEAD_BYTES or not data.startswith(_STATUS) or any(name in headers for name in _NOT_KEPT):

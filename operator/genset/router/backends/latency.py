@@ -1,7 +1,7 @@
-"""How long a backend's recent answers took to begin: the adaptive part of the first-token deadline.
+"""The first-token deadline adapts to how long a backend's recent answers took to begin.
 
-A ring of the last values; the percentile is computed anew for every sixteenth, and only where one of these could change
-it, so that a value costs nothing on average.
+A ring holds the last values. The percentile is computed once per sixteen values, and only if one of them could change
+it, so that adding a value costs nearly nothing.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import math
 from typing import Final
 
 VALUES: Final = 128
-EVERY: Final = 16  # values between two computations; before the first one nothing is known
+EVERY: Final = 16  # values between two computations; nothing is known before the first one
 
 
 class Recent:
-    """The last `VALUES` durations in seconds. `p99` is 0 until `EVERY` of them are there."""
+    """Recent holds the last `VALUES` durations, in seconds. `p99` is 0 until there are `EVERY` of them."""
 
     __slots__ = ("_changed", "_next", "_values", "p99")
 
     def __init__(self) -> None:
         self._values: list[float] = []
         self._next = 0
-        self._changed = False  # since the last computation a value came or went that the percentile may depend on
+        self._changed = False  # since the last computation, a value that may affect the percentile was added or dropped
         self.p99 = 0.0
 
     def add(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What a server's answers have taught of it: what it does not take, and how it writes."""
+"""A server's answers teach the router what the server refuses and how it writes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from genset.router.dialects.openai.shortcuts.frames import Frames
 
 @final
 class Learned:
-    """`refused_fields` are those that the router adds and the server does not take (`machine.added_fields`).
+    """Learned holds what is known of one server from its answers.
 
-    `refuses_limits`: it has said that prompt and max_tokens together are more than its context. `shortcuts`: its streams
-    may be read with templates, and with `frames`: by operation, True for answers that are rebuilt.
+    `refused_fields` are fields that the router adds and the server refuses (`machine.added_fields`). `refuses_limits`:
+    the server has refused a prompt and a max_tokens that exceed its context only together. `shortcuts`: its streams may
+    be read with templates and with `frames`; these are kept by operation, and by whether the answer is rebuilt.
     """
 
     __slots__ = ("frames", "refused_fields", "refuses_limits", "shortcuts")
@@ -25,5 +26,5 @@ class Learned:
         self.frames: defaultdict[tuple[str, bool], Frames] = defaultdict(Frames)
 
     def limit_refused(self) -> None:
-        """The server has refused a limit of the answer for which it has no room."""
+        """Notes that the server has refused a max_tokens for which its context has no room."""
         self.refuses_limits = True

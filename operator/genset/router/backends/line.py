@@ -1,8 +1,8 @@
-"""The line before a full backend: who waits for a place. Clients take turns in it.
+"""The line before a full backend holds the requests that wait for a place there; clients take turns in it.
 
-Pure. A request waits in the lines of all backends that could answer it and leaves them all with the first place.
-Whoever frees a place, or leaves the line, calls `wake`; only the first in line may then take the place, so nobody is
-ahead of those whose turn it is, and no place stays empty while somebody waits.
+A request waits in the lines of all backends that could answer it, and leaves all of them once it has a place. Whoever
+frees a place or leaves the line calls `wake`. Only the first in line may take the place, so that nobody overtakes, and
+no place stays empty while somebody waits. Pure.
 """
 
 from __future__ import annotations
@@ -15,29 +15,32 @@ from genset.router.backends.lines import Lines
 
 class Waiter(Protocol):
     def wake(self) -> None:
-        """There may be a place now, or the one in line is lost. Must not act before the caller has returned: the caller
-        is in the middle."""
+        """Tells that a place may be free, or that this waiter has lost its place in line.
+
+        It must not act before the caller has returned, because the caller is still changing the line.
+        """
 
 
 class Line:
-    """`most` requests may wait, each for at most `seconds`."""
+    """A line lets at most `most` requests wait, each for at most `seconds`."""
 
     __slots__ = ("_ahead", "_waiting", "most", "seconds")
 
     def __init__(self, most: int, seconds: float) -> None:
         self.most = most
         self.seconds = seconds
-        self._ahead: OrderedDict[Waiter, None] = OrderedDict()  # of everybody, the last one first
+        self._ahead: OrderedDict[Waiter, None] = OrderedDict()  # ahead of everybody else, latest first
         self._waiting: Lines[Waiter] = Lines()
 
     def __len__(self) -> int:
         return len(self._ahead) + len(self._waiting)
 
     def join(self, waiter: Waiter, origin: str = "", *, ahead: bool = False) -> bool:
-        """At the end of its client's line, or where the waiter stands already; False when the line is full.
+        """Puts a waiter at the end of its client's queue, unless it waits already. Returns False if the line is full.
 
-        A full line makes way for a client who has fewer in it. `ahead`: at its head, full or not, because half of the
-        answer is with the client. Only for one who has just looked for a place in vain.
+        A full line makes room for a client that has fewer requests in it. `ahead` puts the waiter at the head, full
+        line or not, because its client already has a part of the answer; it is only for a waiter that has just found no
+        place.
         """
         if waiter in self._waiting or waiter in self._ahead:
             return True
@@ -55,7 +58,10 @@ class Line:
         return True
 
     def leave(self, waiter: Waiter) -> None:
-        """With a place or without; the next one is woken. Nothing happens to those who do not stand here."""
+        """Takes a waiter out of the line, with a place or without, and wakes the next one.
+
+        Nothing happens if it does not stand in this line.
+        """
         first = self.first is waiter
         if waiter in self._ahead:
             del self._ahead[waiter]
@@ -73,7 +79,7 @@ class Line:
         return next(iter(self._ahead), None) or self._waiting.first
 
     def wake(self) -> None:
-        """A place may be free: whoever is first looks for it."""
+        """Wakes the first in line, because a place may be free."""
         first = self.first
         if first is not None:
             first.wake()

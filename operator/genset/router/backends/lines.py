@@ -1,5 +1,8 @@
-"""Who waits for something. The waiters of one client are served in the order of their arrival, and clients take turns, so
-that a line of one of them keeps nobody else waiting; where only one waits, it gets everything. Pure."""
+"""Lines hold whoever waits for something scarce, one line for each client.
+
+The waiters of one client are served in the order of their arrival, and clients take turns, so that the long line of one
+keeps nobody else waiting; a client that waits alone gets everything. Pure.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ W = TypeVar("W")
 
 
 class Lines(Generic[W]):
-    """One line for each client that has somebody waiting; `W` is whatever waits."""
+    """One line for each client that has somebody waiting; `W` is the type of a waiter."""
 
     __slots__ = ("_lines", "_origins")
 
     def __init__(self) -> None:
-        self._origins: dict[W, str] = {}  # whose each of them is
-        self._lines: OrderedDict[str, OrderedDict[W, float]] = OrderedDict()  # by whose they are, the next one first
+        self._origins: dict[W, str] = {}  # each waiter's client
+        self._lines: OrderedDict[str, OrderedDict[W, float]] = OrderedDict()  # by client, whose turn is next first
 
     def __len__(self) -> int:
         return len(self._origins)
@@ -30,12 +33,12 @@ class Lines(Generic[W]):
 
     @property
     def origins(self) -> Iterable[str]:
-        """Whose turn it is, and whose after that."""
+        """Lists the clients that have somebody waiting, in the order of their turns."""
         return self._lines
 
     @property
     def first(self) -> W | None:
-        """The first waiter of whoever's turn it is."""
+        """Returns the first waiter of the client whose turn it is."""
         for line in self._lines.values():
             return next(iter(line))
         return None
@@ -48,7 +51,7 @@ class Lines(Generic[W]):
         line[waiter] = since
 
     def remove(self, waiter: W) -> None:
-        """Whose line it stood in keeps its turn."""
+        """Removes a waiter; its client keeps its turn."""
         origin = self._origins.pop(waiter)
         line = self._lines[origin]
         del line[waiter]
@@ -56,7 +59,7 @@ class Lines(Generic[W]):
             del self._lines[origin]
 
     def pop(self, origin: str) -> W:
-        """The first waiter of a client, whose next turn is behind everybody else's."""
+        """Removes and returns the first waiter of a client, whose next turn then comes after everybody else's."""
         line = self._lines[origin]
         waiter = next(iter(line))
         self.remove(waiter)
@@ -65,12 +68,15 @@ class Lines(Generic[W]):
         return waiter
 
     def since(self) -> Iterator[Iterable[tuple[W, float]]]:
-        """The waiters of each client with the time when they came, in that order."""
+        """Yields the waiters of each client with the times at which they came, in that order."""
         for line in self._lines.values():
             yield line.items()
 
     def making_way(self, origin: str) -> W | None:
-        """Where there is no room: the last one of whoever has most waiting, for a client who has fewer."""
+        """Returns who has to make way in a full line: the last waiter of the client with the most, for one with fewer.
+
+        None if nobody has at least two more waiting than the client `origin`.
+        """
         if not self._lines:
             return None
         most = max(self._lines.values(), key=len)

@@ -1,7 +1,8 @@
-"""Replaces the router's own keys in text that leaves it: a backend may quote the request that it got, key included.
+"""The mask replaces the router's own keys in text that leaves the router.
 
-Pure. Only what has failed is searched: error bodies, messages, log lines of failures, `/-/state`. A good answer goes to
-its client byte for byte, because searching each chunk of each stream would cost more than passing it on.
+A backend may quote the request that it got, key included. Only failures are searched: error bodies, messages, log
+lines, `/-/state`. A good answer goes to its client byte for byte, because searching each chunk of each stream would
+cost more than forwarding it. Pure.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from genset.router.backends.spelling import is_plain, is_stub, plain_views, star
 
 HIDDEN: Final = b"***"
 LEAST_KEY_BYTES: Final = 8  # shorter keys are not searched for: they would be found inside ordinary words
-RETIRED_KEYS: Final = 32  # that were in use before and are still searched for: requests with them may be under way
-PUBLIC_BYTES: Final = 13  # at most of a key's beginning that many keys share, as `sk-ant-api03-`
+RETIRED_KEYS: Final = 32  # earlier keys that are still searched for, because requests with them may be under way
+PUBLIC_BYTES: Final = 13  # longest beginning that may be shared by many keys, such as `sk-ant-api03-`
 
 _PUBLIC: Final = re.compile(rb"(?:[A-Za-z]{2,8}[0-9]{0,2}[-_])+")
 
 
 @final
 class Needle:
-    """One key, or what base64 makes of it. `least`: so many of its first bytes are masked wherever they stand."""
+    """A needle is one key, or what base64 makes of it. Wherever `least` of its first bytes stand, they are masked."""
 
     __slots__ = ("_always", "_beginning", "_key", "_least")
 
@@ -38,14 +39,14 @@ class Needle:
         self._always = not is_plain(self._beginning)
 
     def may_be_in(self, views: list[bytes]) -> bool:
-        """A quick answer. `views`: the data, and what it says without escapes and gaps."""
+        """Returns quickly whether the key may be there. `views`: the data as it is, and without escapes and gaps."""
         if self._always:
             return True
         beginning = self._beginning
         return any(beginning in view for view in views)
 
     def hidden(self, data: bytes) -> bytes:
-        """The data with `***` for the key, in whichever spelling, and for its beginning where something has cut it."""
+        """Returns the data with `***` for the key in any spelling, and for its beginning if something has cut it off."""
         out, done, at = b"", 0, start_of(self._key[0], data, 0)
         while at >= 0:
             count, end = walked(self._key, data, at)
@@ -58,7 +59,7 @@ class Needle:
 
 @final
 class Mask:
-    """Knows the keys of one configuration. `secrets` are the keys as they are; `retired` those of earlier ones."""
+    """A mask knows the keys of one configuration (`secrets`) and those of earlier ones (`retired`)."""
 
     __slots__ = ("_needles", "_spellings", "secrets")
 
@@ -66,13 +67,13 @@ class Mask:
         current = [secret for secret in secrets if len(secret) >= LEAST_KEY_BYTES]
         old = [secret for secret in retired if len(secret) >= LEAST_KEY_BYTES and secret not in current]
         self.secrets: list[bytes] = list(dict.fromkeys([*current, *old[:RETIRED_KEYS]]))
-        #: Longest first: a key may hold another one.
+        #: The longest first, because a key may contain another one.
         longest = sorted(self.secrets, key=lambda secret: -len(secret))
         self._needles: list[Needle] = [needle for secret in longest for needle in _needles(secret)]
         self._spellings: list[bytes] = [spelling for secret in longest for spelling in _own_spellings(secret)]
 
     def hide(self, data: bytes) -> bytes:
-        """The same bytes with `***` for every key, however it is spelled. A key that is cut off is hidden, too."""
+        """Returns the same bytes with `***` for every key in any spelling, also for a key that is cut off."""
         if not self._needles or len(data) < LEAST_KEY_BYTES:
             return data
         views = plain_views(data)
@@ -82,14 +83,14 @@ class Mask:
         return data
 
     def hide_whole(self, data: bytes) -> bytes:
-        """The same for what nothing has cut and spells keys as the router does: fast enough for answers that are good."""
+        """Hides keys that are not cut off and are spelled as the router does, which is fast enough for good answers."""
         for spelling in self._spellings:
             if spelling in data:
                 data = data.replace(spelling, HIDDEN)
         return data
 
     def hide_in(self, text: str) -> str:
-        """The same for text."""
+        """Does what `hide` does, for text."""
         if not text or not self._needles:
             return text
         raw = text.encode("utf-8", "surrogatepass")
@@ -98,7 +99,7 @@ class Mask:
 
 
 def secrets_of(backends: Iterable[Backend]) -> list[bytes]:
-    """Every key that these backends are given."""
+    """Lists every key and password that these backends are given."""
     found: list[bytes] = []
     for backend in backends:
         found.append(backend.target.key)
@@ -108,7 +109,7 @@ def secrets_of(backends: Iterable[Backend]) -> list[bytes]:
 
 
 def secrets_of_proxy(credentials: bytes) -> list[bytes]:
-    """What is secret of a proxy's `user:password`: the two together, as they are sent, and the password alone."""
+    """Lists what is secret of a proxy's `user:password`: the pair, its base64 form as it is sent, and the password."""
     if not credentials:
         return []
     _, colon, password = credentials.partition(b":")
@@ -116,24 +117,24 @@ def secrets_of_proxy(credentials: bytes) -> list[bytes]:
 
 
 def _own_spellings(secret: bytes) -> list[bytes]:
-    """A key as it is, in JSON, and in a URL."""
+    """Lists the spellings that the router itself uses: the key as it is, in JSON, and in a URL."""
     written = orjson.dumps(secret.decode("latin-1"))[1:-1]
     return list(dict.fromkeys([secret, written, quote(secret, safe="").encode()]))
 
 
 def _needles(secret: bytes) -> list[Needle]:
-    """What to look for: the key, and what base64 makes of it behind any other words (`Bearer `)."""
+    """Lists what to look for: the key, and what base64 makes of it behind any other words (`Bearer `)."""
     least = _public_bytes(secret) + LEAST_KEY_BYTES
     coded = [base64.b64encode(secret)]
     for ahead in (1, 2):  # bytes of other words in the group of three in which the key begins
         written = base64.b64encode(b"\0" * ahead + secret)
-        rest = -(ahead + len(secret)) % 3  # bytes of other words, or none, behind it
+        rest = -(ahead + len(secret)) % 3  # bytes of other words, or padding, in the group of three in which it ends
         coded.append(written[ahead + 1 : len(written) - (rest + 1 if rest else 0)])
     coded += [one.replace(b"+", b"-").replace(b"/", b"_") for one in coded]
     return [Needle(secret, least), *(Needle(one, (least * 4 + 2) // 3) for one in dict.fromkeys(coded))]
 
 
 def _public_bytes(secret: bytes) -> int:
-    """Bytes of the beginning that a provider's keys share (`sk-`, `sk-proj-`), and that its messages may name."""
+    """Counts the bytes at a key's beginning that all keys of a provider share (`sk-proj-`): its messages may name them."""
     found = _PUBLIC.match(secret[:PUBLIC_BYTES])
     return found.end() if found is not None else 0

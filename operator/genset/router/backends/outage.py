@@ -1,12 +1,13 @@
-"""The outage switches: when a whole side, the cloud or the house, is passed over at once instead of backend by backend.
+"""An outage switch passes over a whole side, the cloud or the house, at once instead of backend by backend.
 
-Pure: the clock comes in, decisions go out. A cut of the site's own line looks like the failure of every cloud backend;
-waiting for each breaker would make each of them cost some requests their connect deadline. So two distinct cloud hosts
-that fail at DNS, connect or TLS within 10 s open the cloud's switch for every route, and one probe per 5 s (or any
-answer) closes it. With a single cloud host its breaker says the same, and the switch stays out of it.
+If the site's own uplink is cut, every cloud backend fails; waiting for each breaker would cost some requests the
+connect deadline of each of them. So two distinct cloud hosts that fail at DNS, connect or TLS within 10 s open the
+cloud's switch for every route, and a probe every 5 s, or any answer, closes it. With a single cloud host its breaker
+says the same, so the switch stays closed.
 
-The house is probed all the time, so its switch follows what is seen: it is down while every local backend that is not
-at rest has no endpoint that could answer. What this process has never seen up is unknown to it, not down.
+The house is probed all the time, so its switch follows what the probes see: it is down while every local backend that
+is not at rest has no endpoint that could answer. What this process has never seen up is unknown to it, not down. Pure:
+the clock comes in, decisions go out.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Final, NamedTuple
 HOSTS_DOWN: Final = 2  # distinct cloud hosts, failing ...
 WINDOW_SECONDS = 10.0  # ... within this time
 PROBE_SECONDS = 5.0  # between two probes of the cloud while it is down
-TRUST_SECONDS = 10.0  # an answer from the house counts more than its probes for so long
+TRUST_SECONDS = 10.0  # after an answer from the house, for which its probes count less
 
 
 class Scope(StrEnum):
-    """What is down, in the words of RoutePolicy status."""
+    """A scope is the side that is down, in the words of RoutePolicy status."""
 
     CLOUD = "Cloud"
     HOUSE = "House"
@@ -31,7 +32,7 @@ class Scope(StrEnum):
 
 
 class Flip(NamedTuple):
-    """A switch has changed. `detail`: what failed, or what ended the outage."""
+    """A flip is one change of a switch. `detail` is what failed, or what ended the outage."""
 
     scope: Scope
     down: bool
@@ -39,7 +40,7 @@ class Flip(NamedTuple):
 
 
 class Switch:
-    """One side. `down` is read for each request; everything else only when something fails or ends.
+    """A switch is the state of one side. `down` is read for each request, all else only when something fails or ends.
 
     `alarmed`: an answer of this side is news. All times are seconds of one monotonic clock.
     """
@@ -48,23 +49,23 @@ class Switch:
 
     def __init__(self, scope: Scope, word: str) -> None:
         self.scope = scope
-        self.word = word  # for evidence: why a backend was passed over
+        self.word = word  # for answer headers: why a backend was passed over
         self.down = False
         self.alarmed = False
-        self.known = False  # whether this side was ever seen up, or is down
-        self.detail = ""  # what opened it; stays the same while it is open
+        self.known = False  # whether this side was ever seen up, or is now down
+        self.detail = ""  # what opened the switch; it does not change while the switch is open
         self.opened_at = 0.0
         self.flips = 0
         self.news: list[Flip] = []  # for the log; whoever reads them clears them
 
     def unreachable(self, host: str, now: float, began: float, detail: str) -> None:
-        """An attempt that began at `began` found no way to `host`: DNS, connect, TLS or its proxy failed."""
+        """Notes that an attempt that began at `began` found no way to `host`: DNS, connect, TLS or its proxy failed."""
 
     def answered(self, now: float, began: float) -> None:
-        """A request that began at `began` was answered, whatever the answer. Called only while `alarmed`."""
+        """Notes that a request that began at `began` was answered, whatever the answer. Called only while `alarmed`."""
 
     def reached(self, name: str) -> None:
-        """A probe has found an endpoint of the backend well: no need to wait for the next look."""
+        """Notes that a probe found an endpoint of this backend healthy, so that the next look need not be waited for."""
 
     def _open(self, now: float, detail: str) -> None:
         self.down = self.alarmed = self.known = True
@@ -83,7 +84,10 @@ class Switch:
 
 
 class CloudSwitch(Switch):
-    """Egress. `set_hosts` says which hosts there are, `due` which one to probe now."""
+    """The cloud's switch opens if several cloud hosts cannot be reached.
+
+    `set_hosts` names the hosts, `due` says which one to probe now.
+    """
 
     __slots__ = ("_failed", "_hosts", "_next_probe", "_proven", "_turn")
 
@@ -91,13 +95,13 @@ class CloudSwitch(Switch):
         super().__init__(Scope.CLOUD, "egress_down")
         self.known = True  # nothing probes the cloud: it counts as up until it fails
         self._hosts: tuple[str, ...] = ()
-        self._failed: dict[str, tuple[float, str]] = {}  # host -> when, and what the failure was
-        self._proven = -math.inf  # when the last request began that was answered
+        self._failed: dict[str, tuple[float, str]] = {}  # by host: when it failed last, and how
+        self._proven = -math.inf  # when the last request that was answered began
         self._next_probe = math.inf
         self._turn: list[str] = []  # hosts still to probe in this rotation
 
     def set_hosts(self, hosts: Collection[str]) -> None:
-        """The cloud hosts of the configuration in force."""
+        """Takes the cloud hosts of the configuration in force."""
         self._hosts = tuple(dict.fromkeys(hosts))
         self._failed = {host: seen for host, seen in self._failed.items() if host in self._hosts}
         self._turn = [host for host in self._turn if host in self._hosts]
@@ -112,13 +116,13 @@ class CloudSwitch(Switch):
         self.alarmed = True
         if len(recent) >= HOSTS_DOWN:
             self._turn = [name for name in self._hosts if name not in recent]
-            # A host that nobody has asked may tell at once that it is not the way out that is broken.
+            # A host that nobody has asked may show at once that the uplink is not what is broken.
             self._next_probe = now if self._turn else now + PROBE_SECONDS
             self._open(now, "; ".join(f"{name}: {what}" for name, what in sorted(recent.items())))
 
     def answered(self, now: float, began: float) -> None:
         if self.down:
-            if began >= self.opened_at:  # else the tail of what was under way before
+            if began >= self.opened_at:  # otherwise it belongs to what was under way before the outage
                 self._end("a request was answered")
             return
         self._proven = max(self._proven, began)
@@ -126,7 +130,7 @@ class CloudSwitch(Switch):
         self.alarmed = bool(self._failed)
 
     def due(self, now: float) -> str | None:
-        """The host to probe now, if it is time for one; each in turn."""
+        """Returns the host to probe now, in turn, if it is time for a probe."""
         if not self.down or now < self._next_probe:
             return None
         self._next_probe = now + PROBE_SECONDS
@@ -134,7 +138,7 @@ class CloudSwitch(Switch):
         return self._turn.pop(0)
 
     def probed(self, host: str, good: bool) -> None:
-        """How the probe of `due` ended."""
+        """Takes the result of the probe of a `due` host."""
         if self.down and good:
             self._end(f"a probe reached {host}")
 
@@ -146,7 +150,7 @@ class CloudSwitch(Switch):
 
 
 class HouseSwitch(Switch):
-    """The models of the house, all of them."""
+    """The house's switch opens if no model of the house can answer."""
 
     __slots__ = ("_trusted_until",)
 
@@ -155,7 +159,7 @@ class HouseSwitch(Switch):
         self._trusted_until = -math.inf
 
     def look(self, now: float, backends: Sequence[tuple[str, bool]]) -> None:
-        """What is seen now: name of each local backend that is not at rest, and whether it is down."""
+        """Takes what is seen now: the name of each local backend that is not at rest, and whether it is down."""
         up = [name for name, down in backends if not down]
         if up or not backends:
             self.known = self.known or bool(up)

@@ -1,4 +1,4 @@
-"""The outcome table says what one attempt's end before commit means for the next step, the breakers and the client. Pure."""
+"""The outcome table says what the end of an attempt before commit means for request, breakers and client. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from genset.router.errors import VOCABULARY, ErrorKind
 
 
 class Outcome(StrEnum):
-    """How an attempt ended before commit. The value is the word in the attempt trail."""
+    """An outcome is how an attempt ended before commit. Its value is the word shown in the trail."""
 
-    UNREACHABLE = "unreachable"  # refused, reset, DNS, TLS, proxy: nothing was heard
-    EXHAUSTED = "exhausted"  # the router has no descriptor or port left for a connection
+    UNREACHABLE = "unreachable"  # refused, reset, DNS, TLS, proxy: no byte came back
+    EXHAUSTED = "exhausted"  # the router itself has no file descriptor or port left for a connection
     INTERRUPTED = "interrupted"  # the connection was lost inside an answer
-    TOO_LATE = "too_late"  # headers or first token after the deadline
-    OUT_OF_TIME = "out_of_time"  # the request's own time was over; the backend was no slower than it may be
+    TOO_LATE = "too_late"  # the headers or the first token did not come before the deadline
+    OUT_OF_TIME = "out_of_time"  # the request's own time was over, but the backend was no slower than it may be
     SERVER_ERROR = "server_error"
     UNAVAILABLE = "unavailable"
     RATE_LIMITED_SHORT = "rate_limited_short"
@@ -26,15 +26,15 @@ class Outcome(StrEnum):
     CONTEXT_EXCEEDED = "context_exceeded"
     CONTENT_FILTER = "content_filter"
     REJECTED = "rejected"
-    UNSUPPORTED = "unsupported"  # this backend cannot do what the request asks: the path, a tool, a picture, a field
-    DENIED = "denied"  # this backend will not do this request: a firewall, a limit that the caller set, its own choice of servers
+    UNSUPPORTED = "unsupported"  # this backend cannot do what the request asks: a path, a tool, a picture, a field
+    DENIED = "denied"  # this backend will not do it: a firewall, the caller's limit or choice of servers
     CONFLICT = "conflict"  # 409: the same request may be taken in a moment
-    LOOP = "loop"  # another site, which the request would have to come back from
-    INVALID_RESPONSE = "invalid_response"  # error inside a 200, an end without an answer, garbage, a redirect
+    LOOP = "loop"  # another site, from which the request would come back here
+    INVALID_RESPONSE = "invalid_response"  # an error inside a 200, an end without an answer, garbage, a redirect
 
 
 class Again(StrEnum):
-    """Whether the same backend is asked once more."""
+    """Again says whether the same backend is asked once more."""
 
     NO = "no"
     SIBLING = "sibling"  # another endpoint, if there is one
@@ -44,7 +44,7 @@ class Again(StrEnum):
 
 
 class Next(StrEnum):
-    """Whether another backend is asked."""
+    """Next says whether another backend is asked."""
 
     YES = "yes"
     LARGER = "larger"  # only one with a larger context
@@ -52,25 +52,25 @@ class Next(StrEnum):
 
 
 class Mark(StrEnum):
-    """What the backend's state learns. AUTH and MODEL are suspicions until they are confirmed (`suspicion`)."""
+    """A mark is what the backend's state learns. AUTH and MODEL are suspicions until they are confirmed (`suspicion`)."""
 
     NONE = "none"
-    ENDPOINT = "endpoint"  # +1 on the endpoint; on the backend too, once no healthy sibling is left
-    BACKEND = "backend"  # +1 on both
-    COOL = "cool"
-    AUTH = "auth"  # then down until the credentials change, a probe succeeds, or 30 min
-    MODEL = "model"  # for the path it was said on; then down until a probe succeeds, or 5 min
+    ENDPOINT = "endpoint"  # counts against the endpoint; against the backend, too, if no other endpoint is usable
+    BACKEND = "backend"  # counts against both
+    COOL = "cool"  # it rests for as long as it asked for
+    AUTH = "auth"  # it is down until the credentials change, a probe succeeds, or for 30 min
+    MODEL = "model"  # it is down for the path that was asked, until a probe succeeds, or for 5 min
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of the table."""
+    """A rule is one row of the table."""
 
     again: Again
     next: Next
     mark: Mark
     kind: ErrorKind
-    original: bool = False  # the client sees the upstream's own body and status
+    original: bool = False  # the client gets the upstream's own body and status
 
 
 def _rule(again: Again, next_: Next, mark: Mark, word: str, original: bool = False) -> Rule:
@@ -102,10 +102,10 @@ RULES: dict[Outcome, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The end of one attempt, before or after commit.
+    """A failure is the end of one attempt, before or after commit.
 
-    `retry_after` in seconds; `status` is 0 if none was received. `words` is the message inside the upstream's error, at
-    most WORDS_CHARACTERS of it; it may quote the request or a key, so it is masked before it leaves the router.
+    `retry_after` is in seconds; `status` is 0 if none was received. `words` is the message inside the upstream's error,
+    at most WORDS_CHARACTERS of it; it may quote the request or a key, so it is masked before it leaves the router.
     """
 
     outcome: Outcome
@@ -120,7 +120,7 @@ class Failure:
         return RULES[self.outcome]
 
 
-#: Outcome -> what `failover.toCloudOn` calls it. Others are refusals of the request, Unsupported.
+#: What `failover.toCloudOn` calls an outcome. All others are refusals of the request: Unsupported.
 _MET: Final = {
     Outcome.UNREACHABLE: "Unreachable",
     Outcome.EXHAUSTED: "Unreachable",
@@ -138,5 +138,6 @@ _MET: Final = {
 
 
 def met(failure: Failure) -> str:
-    """Returns what `failover.toCloudOn` calls a failure. A 501 or 505 says that the server has nothing of the kind."""
+    # A 501 or 505 says that the server has nothing of the kind.
+    """Returns what `failover.toCloudOn` calls a failure."""
     return _MET.get(failure.outcome, "ServerError" if failure.status >= 500 else "Unsupported")

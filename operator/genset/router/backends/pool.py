@@ -1,4 +1,4 @@
-"""The addresses of a backend: which of them may take a request, and which one gets it. Pure."""
+"""The pool of a backend's addresses knows which of them may take a request, and chooses one. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.histograms import BackendNumbers
 from genset.router.backends.line import Line
 
-_CLOSED: Final = State.CLOSED  # an enumeration's member is looked up slowly, and `admit` runs for every request
+_CLOSED: Final = State.CLOSED  # looking up an enumeration's member is slow, and `admit` runs for every request
 
 
 @final
 class Pool:
-    """The endpoints of one backend and the line before them. Times are monotonic seconds; `random` is uniform in [0, 1).
+    """A pool holds the endpoints of one backend and the line before them. Times are monotonic seconds.
 
-    `many`: DNS may tell several, so that one can be at fault while its siblings are well. `probed`: active probes say
-    which endpoints are well. `demand` is None for a backend that never rests. `prefix_tokens` is how much of a prompt the
-    strategy reads, 0 if it reads none.
+    `random` is uniform in [0, 1). `many`: DNS may return several addresses, so that one can fail while its siblings
+    work. `probed`: active probes say which endpoints are healthy. `demand` is None for a backend that never rests.
+    `prefix_tokens` is how much of a prompt the strategy reads, 0 if none.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Pool:
         return Endpoint(host, port, breaker, self.line if self._most is not None else None, self.demand)
 
     def take(self, endpoints: tuple[Endpoint, ...]) -> None:
-        """Takes a new set of addresses. Those that left finish what they work on."""
+        """Takes a new set of addresses. Requests at those that left run to their end."""
         for old in self.endpoints:
             if old not in endpoints:
                 old.retire()
@@ -76,20 +76,26 @@ class Pool:
 
     @property
     def rests(self) -> bool:
-        """Nobody is there, and a request wakes it. A backend that wakes and lost its endpoints looks the same."""
+        """A pool rests if no endpoint is healthy and a request would wake one.
+
+        A backend that can be woken and has lost its endpoints looks the same.
+        """
         return self.demand is not None and not any(e.healthy for e in self.endpoints)
 
     @property
     def may_answer(self) -> bool:
-        """Whether an endpoint is there that no probe has found ill."""
+        """A pool may answer if it has an endpoint that no probe has found unhealthy."""
         return any(endpoint.healthy is not False for endpoint in self.endpoints)
 
     def admits(self, now: float) -> bool:
-        """Whether an endpoint that is well has a place, and nobody waits for it."""
+        """Returns whether a usable endpoint has a place, and nobody waits for it."""
         return any(self.is_usable(endpoint, now) for endpoint in self._with_place())
 
     def admit(self, now: float, key: int | None, *, first: bool) -> Endpoint | None:
-        """The endpoint for a request, if `admits`. `key`: of its prompt, where `prefix_tokens`. `first`: in the line."""
+        """Returns the endpoint for a request, or None if `admits` says no.
+
+        `key` stands for the prompt and is needed if `prefix_tokens` is not 0. `first`: the request is first in line.
+        """
         endpoints: Sequence[Endpoint] = self.endpoints
         if self._most is not None:
             endpoints = self._with_place(first=first)
@@ -105,7 +111,10 @@ class Pool:
         return self._chosen(usable, key)
 
     def is_full(self, now: float) -> bool:
-        """Whether it would admit a request if its endpoints had fewer of them, or nobody waited already."""
+        """Returns whether only the lack of a place keeps a request out.
+
+        Every usable endpoint is at its bound, or others wait already.
+        """
         most = self._most
         if most is None:
             return False
@@ -113,33 +122,33 @@ class Pool:
         return bool(well) and (len(self.line) > 0 or all(endpoint.in_flight >= most for endpoint in well))
 
     def has_place(self) -> bool:
-        """Whether an endpoint has a place, well or not, for whoever is first in the line."""
+        """Returns whether any endpoint, usable or not, has a place for whoever is first in line."""
         return bool(self._with_place(first=True))
 
     def pick(self, now: float, key: int | None = None) -> Endpoint | None:
-        """The endpoint for a last resort: one that is well, else any; None where there is none at all."""
+        """Returns the endpoint for a last resort: a usable one if possible, else any; None if none has a place."""
         there = self._with_place(first=True)
         return self._chosen([endpoint for endpoint in there if self.is_usable(endpoint, now)] or there, key)
 
     def sibling(self, now: float, avoid: Collection[Endpoint], key: int | None = None) -> Endpoint | None:
-        """Another endpoint that is well and has a place; None if there is none."""
+        """Returns another usable endpoint with a place; None if there is none."""
         there = self._with_place(first=True)
         return self._chosen([e for e in there if e not in avoid and self.is_usable(e, now)], key)
 
     def has_sibling(self, now: float, avoid: Collection[Endpoint]) -> bool:
-        """Whether `sibling` would find one."""
+        """Returns whether `sibling` would find an endpoint."""
         return any(e not in avoid and self.is_usable(e, now) for e in self._with_place(first=True))
 
     def has_other(self, endpoint: Endpoint, now: float) -> bool:
-        """Whether another endpoint is well, with a place or without."""
+        """Returns whether another endpoint is usable, with a place or without."""
         return any(e is not endpoint and self.is_usable(e, now) for e in self.endpoints)
 
     def is_usable(self, endpoint: Endpoint, now: float) -> bool:
-        """Whether this endpoint is well, as far as its probes and its breaker know."""
+        """Returns whether this endpoint is usable as far as its probes and its breaker know."""
         healthy = endpoint.healthy
         if healthy:
             return endpoint.breaker.admits(now)
-        if healthy is None:  # unknown: at the very start, or where nothing is probed
+        if healthy is None:  # unknown: just started, or never probed
             if self._probed and any(other.healthy for other in self.endpoints):
                 return False
             return endpoint.breaker.admits(now)
@@ -150,7 +159,7 @@ class Pool:
         return self._choose(among, self._turn, key, self._numbers) if among else None
 
     def _with_place(self, *, first: bool = False) -> Sequence[Endpoint]:
-        """Endpoints below their bound; none while others wait, but for the `first` of these."""
+        """Returns the endpoints below their bound. There are none while others wait, except for the `first` of these."""
         most = self._most
         if most is None:
             return self.endpoints

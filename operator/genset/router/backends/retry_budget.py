@@ -1,18 +1,18 @@
-"""The retry budget: how many of a backend's requests may be sent once more."""
+"""The retry budget bounds how many of a backend's requests may be sent once more."""
 
 from __future__ import annotations
 
 import math
 from typing import Final, final
 
-RETRY_SHARE: Final = 0.2
-RETRY_FLOOR: Final = 5  # a quiet system may retry, too
-RETRY_WINDOW: Final = 10
+RETRY_SHARE: Final = 0.2  # of a backend's requests
+RETRY_FLOOR: Final = 5  # retries that are always allowed: a quiet system may retry, too
+RETRY_WINDOW: Final = 10  # seconds
 
 
 @final
 class RetryBudget:
-    """Retries of one backend: at most a fifth of its requests over 10 s, and always a handful."""
+    """One backend may retry at most a fifth of its requests over 10 s, and always a handful."""
 
     __slots__ = ("_last", "_requests", "_retries", "_seconds", "_until")
 
@@ -24,11 +24,11 @@ class RetryBudget:
         self._until = -math.inf
 
     def request(self, now: float) -> None:
-        """A request asked this backend for the first time."""
+        """Counts a request that asks this backend for the first time."""
         self._requests[self._last if now < self._until else self._index(now)] += 1
 
     def take(self, now: float) -> bool:
-        """Books one retry if the budget allows it."""
+        """Books one retry. Returns whether the budget allows it; if not, nothing is booked."""
         index = self._index(now)
         oldest = int(now) - RETRY_WINDOW
         fresh = [i for i in range(RETRY_WINDOW) if self._seconds[i] > oldest]

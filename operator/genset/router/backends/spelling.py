@@ -1,8 +1,8 @@
-"""How servers write bytes that they quote: escaped for URLs, JSON and HTML, once or several times, in parts, and with
-gaps where a page breaks lines. Finds given bytes in all of these spellings. Pure.
+"""A spelling is one of the ways in which servers write bytes that they quote; this module finds bytes in all of them.
 
-`plain_views` tells quickly, and for any number of keys at once, whether something may be there; `walked` follows one key
-byte by byte, from one place on, and only there.
+Quoted bytes are escaped for URLs, JSON and HTML, once or several times, in parts, and with gaps if a page breaks lines.
+`plain_views` tells quickly, and for any number of keys at once, whether something may be there; only then `walked`
+follows one key byte by byte from one place on. Pure.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import cache
 from html.entities import html5
 from typing import Final
 
-MOST_LAYERS: Final = 4  # of escapes within escapes that are looked through
-_STRIDE: Final = 64  # bytes of a key that are compared at once where they are as they are
+MOST_LAYERS: Final = 4  # levels of escapes within escapes that are looked through
+_STRIDE: Final = 64  # bytes of a key that are compared at once if they are not escaped
 
 _NAMES: Final = {name[:-1].encode(): ord(sign) for name, sign in html5.items() if name[-1] == ";" and len(sign) == 1}
 _PERCENT: Final = rb"(?:%%|\\+u0025)(?:25)*%b"
@@ -22,7 +22,7 @@ _ESCAPE: Final = re.compile(
     rb"%(?:25)*([0-9a-fA-F]{2})|\\+(?:u00|x)([0-9a-fA-F]{2})"
     rb"|&(?:amp;)*(?:#0*([0-9]{1,5});?|#[xX]0*([0-9a-fA-F]{1,4});?|(\w{2,16});)"
 )
-#: What may stand within a key that a page has broken: blanks, also escaped, tags, and characters without width.
+#: What may stand inside a key that a page has broken: blanks, also escaped, tags, and characters without width.
 _GAP_ONE: Final = (
     rb"\s|\\+[nrt]|<[^<>]{0,64}>|\\+u003[cC][^<>\\]{0,64}\\+u003[eE]|&(?:shy|nbsp|ZeroWidthSpace|#173|#8203|#160);"
     rb"|\xe2\x80\x8b|\xc2\xad|\xc2\xa0"
@@ -37,12 +37,15 @@ _STUB: Final = re.compile(rb"(?:%[0-9a-fA-F]?|\\+(?:u?[0-9a-fA-F]{0,3}|x.?)|&[#\
 
 
 def is_plain(key: bytes) -> bool:
-    """Whether no byte of it can be taken for a part of an escape or of a gap."""
+    """Returns whether no byte of the key can be mistaken for a part of an escape or of a gap."""
     return _SPECIAL.search(key) is None
 
 
 def plain_views(data: bytes) -> list[bytes]:
-    """The data, and what it says without escapes and gaps: whatever `walked` finds of a plain key stands in one of them."""
+    """Returns the data as it is, and without escapes and gaps.
+
+    Whatever `walked` finds of a plain key stands in one of these views.
+    """
     views = [data]
     if _SPECIAL.search(data) is None:
         return views
@@ -61,13 +64,13 @@ def plain_views(data: bytes) -> list[bytes]:
 
 
 def start_of(byte: int, data: bytes, at: int) -> int:
-    """Where this byte may begin next, in whichever spelling; -1 if nowhere."""
+    """Returns where this byte may begin next, in any spelling; -1 if nowhere."""
     found = _any_spelling(byte).search(data, at)
     return found.start() if found is not None else -1
 
 
 def walked(key: bytes, data: bytes, at: int) -> tuple[int, int]:
-    """How many bytes of the key stand here, in whichever spelling, and where they end."""
+    """Returns how many bytes of the key stand at `at`, in any spelling, and where they end."""
     places = [at]
     count = 0
     while count < len(key):
@@ -91,18 +94,18 @@ def walked(key: bytes, data: bytes, at: int) -> tuple[int, int]:
 
 
 def is_stub(data: bytes, at: int) -> bool:
-    """Whether nothing stands there but, perhaps, a part of an escape."""
+    """Returns whether the data ends at `at`, except perhaps for a part of an escape."""
     return _STUB.match(data, at) is not None
 
 
 def _ends(byte: int, data: bytes, places: list[int]) -> list[int]:
-    """Where this byte ends that begins at one of these places: as it is, or escaped."""
+    """Returns where the byte ends if it begins at one of these places, as it is or escaped."""
     ends: set[int] = set()
     for place in places:
         if data[place : place + 1] == b"%c" % byte:
             ends.add(place + 1)
         if data[place : place + 1] in (b"%", b"\\", b"&"):
-            # Each of them: an escaped & may be the byte itself, or begin its escape.
+            # All are tried, because an escaped & may be the byte itself, or begin its escape.
             for escape in _escaped(byte):
                 found = escape.match(data, place)
                 if found is not None:
@@ -121,7 +124,7 @@ def _any_spelling(byte: int) -> re.Pattern[bytes]:
 
 
 def _escapes(byte: int) -> list[bytes]:
-    """Expressions for all escapes of a byte, in either case of their letters."""
+    """Returns regular expressions for all escapes of a byte, in either case of their letters."""
     digits = "".join(f"[{digit}{digit.upper()}]" for digit in f"{byte:02x}").encode()
     names = [name for name, code in _NAMES.items() if code == byte]
     numbers = [b"#0*%d;?" % byte, b"#[xX]0*%b;?" % digits.removeprefix(b"[00]"), *(b"%b;" % name for name in names)]

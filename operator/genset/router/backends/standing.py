@@ -1,4 +1,4 @@
-"""What requests have said against a backend, what of it is proved, and who looks into it."""
+"""A standing is what requests have said against a backend, what of it is proved, and who looks into it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure
 from genset.router.backends.suspicion import Refusal, Refusals, Suspicion, Witness
 
-LIMITED_SECONDS: Final = 20.0  # that one path is left in peace if it asks for a pause and says not how long
-#: How long a refusal holds that nothing ends before: the pause that a server asks for stands in its answer.
+LIMITED_SECONDS: Final = 20.0  # pause of one path, if the server asks for one and does not say how long
+#: How long a refusal holds if nothing ends it earlier. A pause lasts as long as the server's answer says.
 DOWN_SECONDS: Final = {
     Cause.AUTH: HARD_DOWN_AUTH_SECONDS,
     Cause.MODEL: HARD_DOWN_MODEL_SECONDS,
@@ -21,10 +21,10 @@ DOWN_SECONDS: Final = {
 
 @final
 class Standing:
-    """One backend's suspicion and refusals, and the router's own requests, which settle them.
+    """A standing holds one backend's suspicion and refusals, and starts the router's own requests that settle them.
 
-    `broken_by` is what `failover.toCloudOn` calls the failure that opened a breaker, `unreached` whether the last attempt
-    found no way to the backend.
+    `broken_by` is what `failover.toCloudOn` calls the failure that opened a breaker. `unreached`: the last attempt
+    could not reach the backend.
     """
 
     __slots__ = ("_ask", "_fell", "broken_by", "refusals", "suspicion", "unreached")
@@ -38,29 +38,30 @@ class Standing:
         self._fell: Callable[[], None] | None = None
 
     def attend(self, ask: Callable[[Endpoint, str], None] | None, fell: Callable[[], None] | None = None) -> None:
-        """`ask` has the router itself ask an endpoint on a path; `fell` hears of breakers that open and proved refusals.
+        """Sets who looks into suspicions; None: nobody does any longer.
 
-        None: nobody looks into it any longer.
+        `ask` has the router itself ask an endpoint on a path. `fell` is called when a breaker opens or a refusal is
+        proved.
         """
         self._ask, self._fell = ask, fell
 
     def proves(self, cause: Cause, about: str, witness: Witness, now: float) -> bool:
-        """Adds a testimony. Whether it is proved: not where it may be of one path, while another is answered."""
+        """Adds a testimony. Returns whether it is proved, and not only about this path while another one is answered."""
         return self.suspicion.hear(cause, about, witness, now) and not self.suspicion.elsewhere(witness.path, now)
 
     def doubt(self, endpoint: Endpoint, path: str, now: float) -> None:
-        """Something is said that only a request of the router's own can settle."""
+        """Has the router itself ask, because only that can settle what is said."""
         if self._ask is not None and self.suspicion.may_ask(now):
             self._ask(endpoint, path)
 
     def refuse(self, cause: Cause, met_on: str, path: str, failure: Failure, now: float) -> None:
-        """The backend refuses the router, proved: on this path, or on every one if it is empty."""
+        """Books a proved refusal: on this path, or on every path if `path` is empty."""
         seconds = DOWN_SECONDS.get(cause, 0.0) or failure.retry_after or LIMITED_SECONDS
         self.refusals.mark(Refusal(cause, met_on, path, now, now + seconds, failure.detail))
         self._tell()
 
     def broken(self, word: str) -> None:
-        """A breaker has opened."""
+        """Notes that a breaker has opened, and what `failover.toCloudOn` calls the reason."""
         self.broken_by = word
         self._tell()
 

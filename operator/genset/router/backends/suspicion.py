@@ -1,9 +1,9 @@
-"""What requests have said against a backend, and what of it is proved.
+"""A suspicion is what requests have said against a backend as long as it is not proved.
 
-A caller can make a server answer 500, 401 or 404 by what he sends, so what his request met is his testimony and no more.
-It is proved by the router's own request (`own_request`), or by different callers' different bodies that agree while
-nothing was answered in between. Until then the backend stays in use: a suspicion costs a request an attempt, a verdict
-would cost everybody the backend. Pure.
+A caller can make a server answer 500, 401 or 404 by what the request contains, so what one request met is its caller's
+testimony and no more. It is proved by the router's own request (`watch.own_request`), or if different callers'
+different bodies agree and nothing was answered in between. Until then the backend stays in use: a suspicion costs one
+request an attempt, a verdict would cost everybody the backend. Pure.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Final, final
 from genset.router.backends.breaker import Cause
 
 CALLERS: Final = 2  # that have to agree
-BODIES: Final = 2  # of theirs that differ
+BODIES: Final = 2  # different bodies that have to agree
 HEARD_SECONDS: Final = 30.0  # a testimony counts for so long
-SPEAKS_SECONDS: Final = 3.0  # an answer so recent speaks for the backend, whoever got it
+SPEAKS_SECONDS: Final = 3.0  # an answer so recent speaks for the backend, whoever received it
 ASK_SECONDS: Final = 5.0  # between two requests of the router's own about a suspicion
 REFUSAL_PROBE_SECONDS: Final = 20.0  # between two requests of the router's own to a backend that refused it
-PATH_SECONDS: Final = 60.0  # an answer on another path so recent shows that a failure may be this path's alone
-PATH_PROBE_SECONDS: Final = 5.0  # the same, to a path that fails while others answer
-_MOST: Final = 16  # callers that are remembered, and bodies
+PATH_SECONDS: Final = 60.0  # after an answer on another path, in which a failure may be about one path alone
+PATH_PROBE_SECONDS: Final = 5.0  # between two of the router's own requests to a path that fails while others answer
+_MOST: Final = 16  # callers, and bodies, that are remembered
 
 
 @final
 class Witness:
-    """Who met a failure: the caller (an address), a hash of his body, and the path of the API (`/chat/completions`)."""
+    """A witness is who met a failure: the caller (an address), a hash of the body, and the path (`/chat/completions`)."""
 
     __slots__ = ("body", "caller", "path")
 
@@ -38,7 +38,7 @@ class Witness:
 
 @final
 class _Testimony:
-    """What was heard of one thing since the last answer."""
+    """A testimony counts who has said one thing against the backend since its last answer."""
 
     __slots__ = ("_bodies", "_callers", "_since")
 
@@ -48,7 +48,7 @@ class _Testimony:
         self._since = 0.0
 
     def hear(self, witness: Witness, now: float) -> bool:
-        """Adds one. Returns whether enough callers agree."""
+        """Adds a witness. Returns whether enough callers agree."""
         if now - self._since > HEARD_SECONDS:
             self._since = now
             self._callers.clear()
@@ -65,16 +65,16 @@ class _Testimony:
 
 @final
 class Suspicion:
-    """Everything that is said against one backend and not proved. All times are monotonic seconds.
+    """A suspicion holds everything that is said against one backend and not proved. All times are monotonic seconds.
 
-    `heard`: something is; while nothing is, an answer costs one comparison. `paths`: of the API, with the time of the last
-    answer on each.
+    `heard`: something is said; as long as nothing is, an answer costs one comparison. `paths` holds the time of the
+    last answer on each path of the API.
     """
 
     __slots__ = ("_answered_at", "_asking", "_next", "_said", "heard", "paths")
 
     def __init__(self) -> None:
-        self._said: dict[tuple[Cause, str], _Testimony] = {}  # by cause, and by path where it is about one
+        self._said: dict[tuple[Cause, str], _Testimony] = {}  # by cause and, if it is about one path, by path
         self._answered_at = -HEARD_SECONDS
         self._asking = False
         self._next = 0.0
@@ -83,16 +83,16 @@ class Suspicion:
 
     @property
     def latest(self) -> str:
-        """The path that was answered last; "" if none ever was."""
+        """Names the path that was answered last; "" if none was."""
         return max(self.paths, key=lambda path: self.paths[path], default="")
 
     def elsewhere(self, path: str, now: float) -> str:
-        """Returns the other path that was answered last, by the same server with the same key; "" if none was of late."""
+        """Returns the other path of the same server that was answered last; "" if none was of late."""
         others = [(at, other) for other, at in self.paths.items() if other != path and now - at < PATH_SECONDS]
         return max(others)[1] if others else ""
 
     def hear(self, cause: Cause, path: str, witness: Witness, now: float) -> bool:
-        """Adds a testimony. Returns whether it is proved: callers agree, and nobody has had an answer just now."""
+        """Adds a testimony. Returns whether it is proved: callers agree, and the backend has not just answered anybody."""
         self.heard = True
         testimony = self._said.get((cause, path))
         if testimony is None:
@@ -100,38 +100,38 @@ class Suspicion:
         return testimony.hear(witness, now) and now - self._answered_at >= SPEAKS_SECONDS
 
     def is_heard(self, cause: Cause) -> bool:
-        """Returns whether anything is said of this kind."""
+        """Returns whether anything with this cause is said."""
         return any(said is cause for said, _ in self._said)
 
     def withdraw(self, witness: Witness) -> None:
-        """Takes back what one body said: it failed elsewhere, too, so the body is at fault."""
+        """Takes back what one body said: it failed at another backend, too, so the body is at fault."""
         for testimony in self._said.values():
             testimony.withdraw(witness)
 
     def answered(self, now: float) -> None:
-        """Drops everything: somebody has been answered. Called only while something is `heard`, or after a probe."""
+        """Drops everything, because the backend has answered. Called only while something is `heard`, or after a probe."""
         self._said.clear()
         self._answered_at = now
         self.heard = False
 
     def may_ask(self, now: float) -> bool:
-        """Returns whether the router should ask for itself now; it is then asking, until `asked`."""
+        """Returns whether the router should ask by itself now. If so, it counts as asking until `asked` is called."""
         if self._asking or now < self._next:
             return False
         self._asking = True
         return True
 
     def asked(self, now: float) -> None:
-        """The router's own request has ended, however."""
+        """Notes that the router's own request has ended, whatever its outcome."""
         self._asking = False
         self._next = now + ASK_SECONDS
 
 
 @final
 class Refusal:
-    """A proved refusal: of the key, as a rule on every path; of the model, or of all work, on one path.
+    """A refusal is proved: of the key, as a rule on every path; of the model, or of any work, on one path.
 
-    `met_on`: the path where it was met, which is the one to ask again. `path`: where it holds; "" is everywhere.
+    `met_on` is the path where it was met, and which is asked again. `path` is where it holds; "" stands for every path.
     """
 
     __slots__ = ("cause", "detail", "met_on", "path", "probe_at", "since", "until")
@@ -146,20 +146,20 @@ class Refusal:
         self.probe_at = since + self.probe_seconds
 
     def probed(self, now: float) -> None:
-        """The router itself asks whether it still holds."""
+        """Notes that the router itself asks now whether the refusal still holds."""
         self.probe_at = now + self.probe_seconds
 
     @property
     def probe_seconds(self) -> float:
-        """Seconds between two looks whether it still holds."""
+        """Returns the seconds between two of the router's own requests, which ask whether the refusal still holds."""
         if self.cause is Cause.RATE_LIMITED:
-            return math.inf  # a pause that was asked for
+            return math.inf  # the server asked for a pause
         return PATH_PROBE_SECONDS if self.cause is Cause.FAILURES else REFUSAL_PROBE_SECONDS
 
 
 @final
 class Refusals:
-    """The proved refusals of one backend, by path; "" stands for every path. `known`: there is one."""
+    """Refusals are those that one backend was proved to make, by path. `known`: there is at least one."""
 
     __slots__ = ("_by_path", "known")
 
@@ -175,7 +175,7 @@ class Refusals:
         self.known = True
 
     def clear(self, path: str) -> None:
-        """The backend has answered on this path: it takes the key, and knows the model there."""
+        """Ends the refusals that cover this path, because the backend has answered: it takes the key and the model."""
         self._by_path.pop("", None)
         self._by_path.pop(path, None)
         self.known = bool(self._by_path)
@@ -188,7 +188,7 @@ class Refusals:
         return self._by_path.get("") or self._by_path.get(path)
 
     def all(self, now: float) -> list[Refusal]:
-        """Returns all of them, that of the key first."""
+        """Returns all refusals, that of the key first."""
         self._expire(now)
         return [self._by_path[path] for path in sorted(self._by_path)]
 

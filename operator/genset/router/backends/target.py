@@ -1,4 +1,4 @@
-"""Where a backend is and how it wants to be asked: all that sockets and request heads need to know of it."""
+"""A target is where a backend is and how it wants to be asked: all that sockets and request heads need to know."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from genset.router.backends.credentials import Credentials, MissingCredential, R
 from genset.router.backends.forwarded import HOUSE_REQUEST_HEADERS, REQUEST_HEADERS
 from genset.router.providers import PROVIDERS, Provider
 
-#: Time for one SYN that is lost, and sent again after 1 s (RFC 6298, 2.1). A server drops those that come while its
-#: queue of connections is full: for some (cpp-httplib's default, Python's) that is the sixth of a burst.
+#: Time for one SYN that is lost and sent again after 1 s (RFC 6298, 2.1). A server drops SYNs while its accept queue is
+#: full; with the default queue of cpp-httplib or of Python that is the sixth of a burst.
 CONNECT_LOCAL_SECONDS: Final = 1.5
 CONNECT_CLOUD_SECONDS: Final = 2.0
-HANDSHAKE_SECONDS: Final = 2.0  # more for TLS or a proxy: further round trips
+HANDSHAKE_SECONDS: Final = 2.0  # added for TLS or a proxy, which need further round trips
 
 
 class Proxy(NamedTuple):
-    """An egress proxy, asked with CONNECT. `credentials`: `user:password`, or b""."""
+    """An egress proxy is asked with CONNECT. `credentials` is `user:password`, or b""."""
 
     host: str
     port: int
@@ -27,11 +27,12 @@ class Proxy(NamedTuple):
 
 @final
 class Target:
-    """The way to one backend as its configuration says it, read once and never changed.
+    """A target is the way to one backend as its configuration says it, read once and never changed.
 
-    `host` and `port` are those of its URL, "" and 0 if DNS tells its addresses. `continuation` names the rule by which it
-    writes on, `continuation_path` is the base path of a continuation by prefix if that is another one. `forwarded` names
-    the client's headers that go there. `tls` is None for plain HTTP, `health_path` if nothing is probed.
+    `host` and `port` are those of its URL, "" and 0 if DNS returns its addresses. `continuation` names the rule by
+    which it continues answers; `continuation_path` is the base path of a continuation by prefix, if that differs.
+    `forwarded` names the client's headers that go to the backend. `tls` is None for plain HTTP, `health_path` if
+    nothing is probed.
     """
 
     __slots__ = (
@@ -52,7 +53,7 @@ class Target:
     )
 
     def __init__(self, config: BackendConfig, credentials: Credentials) -> None:
-        """Raises MissingCredential if a file that it names is not there or cannot be used."""
+        """Raises MissingCredential if a file that the configuration names is missing or cannot be used."""
         url, local = config.url, config.kind == "local"
         self.model: Final[str] = config.model
         self.provider: Final[Provider] = PROVIDERS[url.provider if url is not None else "openAICompatible"]
@@ -81,7 +82,7 @@ class Target:
                 user = credentials.read(file, config.name).strip() if file else b""
                 proxy = Proxy(at.hostname or "", at.port or 3128, user)
             if secure:
-                tls = tls_context(ca, config.name)  # now, so that a bad CA file refuses the configuration
+                tls = tls_context(ca, config.name)  # already here, so that a bad CA file refuses the configuration
             if secure or proxy is not None:
                 seconds += HANDSHAKE_SECONDS
         self.continuation: Final[str] = config.continuation
@@ -97,7 +98,7 @@ class Target:
 
     @property
     def key_line(self) -> bytes:
-        """The header line that the key stands in; b"" without a key."""
+        """Returns the header line that holds the key; b"" without a key."""
         return b"%b: %b%b\r\n" % (self.provider.key_header, self.provider.key_prefix, self.key) if self.key else b""
 
 

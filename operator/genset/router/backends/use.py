@@ -1,4 +1,4 @@
-"""What the router counts of each use of a backend: times and tokens, by operation and model."""
+"""A use is what the router counts of requests to one backend: times and tokens, by operation and model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOKENS: Final[tuple[float, ...]] = tuple(float(4**power) for power in range(14))
 
 
 class Asked(NamedTuple):
-    """Who answered: the labels of a backend. The model is the one that the backend was configured with."""
+    """These labels name the backend that answered. `model` is the one that the backend was configured with."""
 
     backend: str
     provider: str  # gen_ai.provider.name
@@ -42,14 +42,14 @@ class Asked(NamedTuple):
 
 NOBODY: Final = Asked("", "", "")
 
-#: gen_ai.operation.name; the model as the client named it, where a route names it, too, "" else (labels never hold what
-#: clients invent); who answered.
+#: gen_ai.operation.name; the model as the client named it if a route names it, too, otherwise "" (labels never hold
+#: what clients invent); who answered.
 Key = tuple[str, str, Asked]
 
 
 @final
 class Uses:
-    """The uses of one backend by operation and model, as far as it has been used; `asked` are the labels of all of them."""
+    """Uses are those of one backend, by operation and model. `asked` are the labels that all of them share."""
 
     __slots__ = ("asked", "known")
 
@@ -59,10 +59,10 @@ class Uses:
 
 
 class Use:
-    """The numbers of one combination of labels.
+    """A use holds the numbers of one combination of labels.
 
-    The hot path only appends to `whole` and `failed`; `fold` sorts them into the histograms, in bulk, once a second and
-    before they are read. It tells the backend's own histograms, too, which hold the same in other buckets.
+    The hot path only appends to `whole` and `failed`. `fold` sorts these into the histograms, in bulk, once a second
+    and before they are read. It also feeds the backend's own histograms, which hold the same values in other buckets.
     """
 
     __slots__ = (
@@ -77,10 +77,10 @@ class Use:
     )
 
     def __init__(self, numbers: BackendNumbers | None) -> None:
-        #: Whole answers: seconds; seconds to the first token, 0 where the answer came in one piece; tokens in and out.
+        #: Whole answers: seconds; seconds to the first token, 0 if the answer came in one piece; tokens in and out.
         self.whole: list[tuple[float, float, int, int]] = []
         self.failed: list[tuple[str, float]] = []  # error word, seconds
-        self.durations: dict[str, Histogram] = {}  # by error word; "": whole answers
+        self.durations: dict[str, Histogram] = {}  # by error word; "" for whole answers
         self.first_token = Histogram(FIRST_TOKEN_SECONDS)
         self.per_token = Histogram(PER_TOKEN_SECONDS)
         self.input_tokens = Histogram(TOKENS)
@@ -88,14 +88,14 @@ class Use:
         self._numbers = numbers
 
     def fold(self) -> None:
-        """Sorts what was appended. Only whole answers tell of tokens and of their pace, as the conventions want it.
+        """Sorts what was appended. Only whole answers count tokens and their pace, as the conventions demand.
 
-        Token counts of 0 were not told.
+        A token count of 0 means that the backend did not report it.
         """
         whole, self.whole = self.whole, []
         if whole:
             times, firsts, given, made = zip(*whole, strict=True)
-            seconds, first = sorted(times), sorted(filter(None, firsts))  # once: to sort them again costs little
+            seconds, first = sorted(times), sorted(filter(None, firsts))  # once: sorting sorted lists costs little
             self._durations("").add(seconds)
             self.first_token.add(first)
             self.per_token.add([(s - f) / (m - 1) for s, f, _, m in whole if f and m > 1])

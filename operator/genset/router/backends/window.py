@@ -1,14 +1,14 @@
-"""The outcomes of the last 30 seconds, counted in slots of five. Pure."""
+"""The window counts the outcomes of the last 30 s in slots of 5 s. Pure."""
 
 from __future__ import annotations
 
 import math
 from typing import Final, final
 
-CONSECUTIVE_FAILURES: Final = 3
+CONSECUTIVE_FAILURES: Final = 3  # that open a breaker
 WINDOW_SECONDS: Final = 30.0
 WINDOW_MINIMUM: Final = 10  # outcomes in the window before its share of failures counts
-WINDOW_SHARE: Final = 0.5
+WINDOW_SHARE: Final = 0.5  # of failures in the window, which opens a breaker
 
 _BUCKETS: Final = 6
 _BUCKET_SECONDS: Final = WINDOW_SECONDS / _BUCKETS
@@ -16,7 +16,7 @@ _BUCKET_SECONDS: Final = WINDOW_SECONDS / _BUCKETS
 
 @final
 class Window:
-    """What a closed breaker counts, and whether that is enough to open it. Times are monotonic seconds."""
+    """A window holds what a closed breaker counts, and says when to open it. Times are monotonic seconds."""
 
     __slots__ = ("_consecutive", "_current", "_current_until", "_slots")
 
@@ -31,20 +31,20 @@ class Window:
         (self._current if now < self._current_until else self._slot(now))[1] += 1
 
     def failure(self, now: float) -> bool:
-        """Counts one. Returns whether there are too many of them."""
+        """Counts one failure. Returns whether the breaker should open."""
         self._consecutive += 1
         self._slot(now)[2] += 1
         return self._consecutive >= CONSECUTIVE_FAILURES or self._is_bad(now)
 
     def withdraw(self) -> None:
-        """Takes one failure back that was not the backend's."""
+        """Takes back one failure that was not the backend's fault."""
         if self._consecutive:
             self._consecutive -= 1
         if self._current[2]:
             self._current[2] -= 1
 
     def end_row(self) -> None:
-        """Failures that follow are no longer in a row with those before."""
+        """Ends the row of consecutive failures: the next one begins a new row."""
         self._consecutive = 0
 
     def forget(self) -> None:

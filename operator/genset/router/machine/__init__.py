@@ -1,1 +1,1 @@
-"""The pure heart: what to do next with a request, after everything that can happen to it."""
+"""This room holds the pure heart of the router: it decides what to do next with a request, whatever happens to it."""

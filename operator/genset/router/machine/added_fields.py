@@ -1,9 +1,9 @@
-"""Fields that the router adds to a request or renames, and what a refusal says of them.
+"""Added fields are those that the router adds to a request or renames; this module reads what a refusal says of them.
 
-A server that refuses one of these has not refused the client's request: it is asked once more without that field, and
-if it answers, the field is left out from then on: of requests that want no less than the refused one did, because what
-cannot be streamed with tools may be streamed without. Each field stands for itself: whoever knows no `stream_options` may
-stream very well. Pure.
+A server that refuses one of these has not refused the client's request. It is asked once more without that field; if it
+then answers, the field is left out from then on, for requests that want no less than the refused one did: what cannot
+be streamed with tools may be streamed without. Each field stands for itself: a server that does not know
+`stream_options` may well stream. Pure.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from typing import Any, Final
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.upstream_error import codes_of, error_of, text_of
 
-STREAM: Final = "stream"  # a whole answer that is asked for as a stream
-OPTIONS: Final = "stream_options"  # that the stream should tell its usage
-PREFILL: Final = "prefill"  # no field: the server's own way to write on from a begun answer
-#: Two names of one bound. OpenAI's newer models refuse the first, other servers the second.
+STREAM: Final = "stream"  # asks for a whole answer as a stream
+OPTIONS: Final = "stream_options"  # asks the stream to report its usage
+PREFILL: Final = "prefill"  # not a field, but the server's own way to continue an answer
+#: Two names of one limit. OpenAI's newer models refuse the first, other servers the second.
 TWINS: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
-#: Field -> the features of requests that it was refused to, each with no more than it needs.
+#: Field -> the features of the requests for which it was refused; no set contains another one.
 Refused = dict[str, list[frozenset[str]]]
 
 _REFUSALS: Final = (Outcome.REJECTED, Outcome.UNSUPPORTED, Outcome.SERVER_ERROR)
-#: May mean a field, but no way to write on: a firewall's word, or an error inside a 200 that names no status.
+#: May be about a field, but not about continuing an answer: a firewall's word, or an error inside a 200 without a
+#: status.
 _UNCLEAR: Final = (Outcome.DENIED, Outcome.INVALID_RESPONSE)
-#: Of a server that fails: it tells of streams for other reasons, too.
+#: A server that fails may speak of streams for other reasons, too.
 _FAULTS: Final = (Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE)
 _WORDS: Final = {
     STREAM: re.compile(r"\bstream(s|ed|ing)?\b(?!_options)", re.IGNORECASE),
@@ -35,7 +36,7 @@ _WORDS: Final = {
     "max_tokens": re.compile(r"\bmax_tokens\b", re.IGNORECASE),
     "max_completion_tokens": re.compile(r"\bmax_completion_tokens\b", re.IGNORECASE),
 }
-#: That a server does not know or take something, whatever its value.
+#: Says that a server does not know or take something, whatever its value.
 _UNABLE: Final = re.compile(
     r"\b(unsupported|unrecogni[sz]ed|instead|disabled|non-?stream|without stream|must be (false|disabled))"
     r"|\b(not|isn't|aren't|no longer)( be| yet| currently)? "
@@ -49,41 +50,43 @@ _CODES: Final = frozenset((
     "unsupported_parameter", "unknown_parameter", "unsupported_value", "extra_forbidden",
 ))  # fmt: skip
 
-#: Words of servers that refuse a begun answer as such (llama.cpp, vLLM, Anthropic behind gateways, Mistral), not only this one.
+#: Words with which servers refuse every begun answer, not only this one (llama.cpp, vLLM, Anthropic behind gateways,
+#: Mistral).
 _PREFILL_WORDS = (
     b"prefill", b"prefix", b"continue_final_message", b"add_generation_prompt", b"assistant", b"final message", b"last role",
     b"enable_thinking",
 )  # fmt: skip
 
-#: Members of a request that a plain one has, or whose value decides. Any other is a feature, whoever knows it.
+#: Members that plain requests have, or whose value decides. Any other member is a feature, even an unknown one.
 _USUAL: Final = frozenset((
     "model", "messages", "prompt", "input", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature",
     "top_p", "top_k", "min_p", "seed", "stop", "user", "frequency_penalty", "presence_penalty", "n", "best_of",
     "response_format", "modalities", "metadata", "service_tier", "encoding_format", "dimensions",
 ))  # fmt: skip
 _PLAIN_TEXT: Final = {"type": "text"}
-_NAME_CHARACTERS: Final = 64  # of a feature, which clients name
-_MOST_FEATURES: Final = 16  # of a request
-_KEPT: Final = 16  # kinds of requests that a field was refused to
+_NAME_CHARACTERS: Final = 64  # longest name of a feature, because clients choose these names
+_MOST_FEATURES: Final = 16  # features of one request
+_KEPT: Final = 16  # sets of features that are kept per field
 
 
 def refuses_prefill(failure: Failure) -> bool:
-    """Returns whether it may be the way to write on that was refused."""
+    """Returns whether a failure may be a refusal to continue a begun answer."""
     if failure.outcome is Outcome.INVALID_RESPONSE:
         return speaks_of_prefill(failure.body)
     return failure.outcome in _REFUSALS
 
 
 def speaks_of_prefill(body: bytes) -> bool:
-    """Whether an error's body says that the server never continues a begun answer."""
+    """Returns whether an error's body says that the server never continues a begun answer."""
     body = body.lower()
     return any(word in body for word in _PREFILL_WORDS)
 
 
 def refused_field(failure: Failure, added: Iterable[str]) -> str:
-    """Returns the one of `added` that a refusal names, by its `param` or in its message; "" if it names none.
+    """Returns the field among `added` that a refusal names in `param` or in its message; "" if it names none.
 
-    The bounds have values of the client's own, which may be what is wrong: of these it must say that it does not know them.
+    The values of the limits are the client's own and may be what is wrong, so the refusal of a limit counts only if it
+    says that the server does not know the field.
     """
     if failure.outcome not in _REFUSALS and failure.outcome not in _UNCLEAR:
         return ""
@@ -101,7 +104,7 @@ def refused_field(failure: Failure, added: Iterable[str]) -> str:
 
 
 def features_of(request: dict[str, Any]) -> frozenset[str]:
-    """Returns what a request wants besides a plain answer: names of its members, as far as they ask for anything."""
+    """Returns what a request wants besides a plain answer: the names of those of its members that ask for something."""
     found: list[str] = []
     for key in ("n", "best_of"):
         value = request.get(key)
@@ -126,7 +129,7 @@ def _has_parts(message: Any) -> bool:
 
 
 def remember(refused: Refused, fields: Iterable[str], features: frozenset[str]) -> None:
-    """Notes that these fields were refused to a request with these features."""
+    """Notes that these fields were refused for a request with these features."""
     for field in fields:
         known = refused.get(field, [])
         if not any(least <= features for least in known):
@@ -134,7 +137,7 @@ def remember(refused: Refused, fields: Iterable[str], features: frozenset[str]) 
 
 
 def refused_for(request: dict[str, Any], refused: Refused) -> Collection[str]:
-    """Returns the fields that were refused to requests that want no more than this one."""
+    """Returns the fields that were refused for requests that want no more than this one."""
     features: frozenset[str] | None = None
     found: set[str] = set()
     for field, known in refused.items():
@@ -146,7 +149,7 @@ def refused_for(request: dict[str, Any], refused: Refused) -> Collection[str]:
 
 
 def sent_name(field: str, refused: Collection[str]) -> str:
-    """Returns the name of a bound that a backend takes: `field`, or its twin where `field` was refused."""
+    """Returns the name of a limit that a backend takes: `field`, or its twin if `field` was refused."""
     return TWINS[field] if field in refused and TWINS[field] not in refused else field
 
 
@@ -155,8 +158,8 @@ def added_to(
 ) -> list[str]:
     """Returns what the router has added to this request or may rename in it, most particular first.
 
-    `sent`: names of bounds as the client has them -> as they were sent. `streamed`: asked for as a stream; `usage`: with
-    its usage.
+    `sent` maps names of limits as the client wrote them to the names sent. `streamed`: the answer is asked for as a
+    stream; `usage`: the stream is asked to report its usage.
     """
     fields = []
     if usage and OPTIONS not in request and OPTIONS not in refused:

@@ -1,11 +1,11 @@
-"""How many tokens of an answer a server has room for, read from its refusal of a request that wants more. Pure.
+"""The answer room is how many tokens of answer a server has room for, as its refusal of a request says. Pure.
 
-`max_tokens` bounds an answer; few answers come near it, and clients that do not know the model ask for 32,000. Some
-engines write until the context is full (llama.cpp, Ollama), others refuse prompt and limit together, although the prompt
-alone would fit (vLLM, SGLang, TGI, most clouds). These are asked once more with what they have room for; twice, if they
-do not say how long the prompt is, because the router can only estimate that.
+`max_tokens` limits an answer; few answers come near it, and clients that do not know the model ask for 32,000. Some
+engines write until the context is full (llama.cpp, Ollama); others refuse prompt and limit together, although the
+prompt alone would fit (vLLM, SGLang, TGI, most clouds). The latter are asked once more with the limit for which they
+have room; twice, if they do not say how long the prompt is, because the router can only estimate that.
 
-What the sentences say is trusted for the request that was refused with them and for no other: they may quote it.
+What a refusal says is trusted for the refused request and no other, because it may quote the request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from typing import Any, Final, final
 
 LEAST_ANSWER_TOKENS: Final = 16  # with less room the prompt is what is too long
-SMALL_ANSWER_TOKENS: Final = 256  # of a request's own limit, that a backend must have room for to be asked
+SMALL_ANSWER_TOKENS: Final = 256  # a backend must have room for so much of a request's limit to be asked
 LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 MOST_MESSAGE_CHARACTERS: Final = 4096
 
@@ -23,7 +23,7 @@ _MOST_DIGITS: Final = r"(\d{1,9})"
 
 @final
 class Room:
-    """What a refusal says: tokens of the `context`, of the `prompt`. `least`: the prompt may have more than that."""
+    """Room is what a refusal says: tokens of the `context` and of the `prompt`. `least`: the prompt may be longer."""
 
     __slots__ = ("context", "least", "prompt")
 
@@ -37,7 +37,8 @@ def _pattern(sentence: str) -> re.Pattern[str]:
     return re.compile(sentence.replace("NUMBER", _MOST_DIGITS), re.IGNORECASE)
 
 
-#: How servers say it. `c`: context, `p`: prompt, `t`: prompt and answer, `a`: answer. Sources: the servers' own, or as given.
+#: Sentences of servers. `c`: context, `p`: prompt, `t`: prompt and answer, `a`: answer, `l`: prompt at least. Sources:
+#: the servers' own code or messages, or as named.
 _SENTENCES: Final = tuple(
     (_pattern(sentence), letters)
     for sentence, letters in (
@@ -50,7 +51,7 @@ _SENTENCES: Final = tuple(
         ),
         # vLLM 0.9 to 0.11, serving_engine.py: (8000 > 4096 - 2778).
         (r"maximum context length is NUMBER tokens and your request has NUMBER input tokens", "cp"),
-        # vLLM from 0.12 on (renderers), Cloudflare, Bedrock. It counts no further than one token too many.
+        # vLLM from 0.12 on (renderers), Cloudflare, Bedrock. They stop counting one token above the limit.
         (
             r"maximum context length is NUMBER tokens\W+however, you requested NUMBER output tokens and your prompt "
             r"contains at least NUMBER input tokens",
@@ -80,7 +81,7 @@ _SENTENCES: Final = tuple(
     )
 )  # fmt: skip
 
-#: How servers say that no answer of theirs may be longer. The last number, and what is to be added to it, is the most.
+#: How servers say that none of their answers may be longer. The last number plus the offset is the maximum.
 _CAPS: Final = tuple(
     (_pattern(sentence.replace("LIMIT", r"max_(?:new_|completion_|output_)?tokens")), more)
     for sentence, more in (
@@ -100,7 +101,7 @@ _SPEAKS_OF_LIMIT: Final = re.compile(r"max_(?:new_|completion_|output_)?tokens|c
 
 
 def room_of(message: str) -> Room | None:
-    """What a server's message says of its room; None where it says nothing that is known here."""
+    """Returns what a server's message says of its room; None if it says nothing known."""
     message = message[:MOST_MESSAGE_CHARACTERS]
     for pattern, letters in _SENTENCES:
         found = pattern.search(message)
@@ -110,7 +111,7 @@ def room_of(message: str) -> Room | None:
 
 
 def cap_of(message: str) -> int | None:
-    """The most tokens that a server lets any answer have, as its message says; None where it says nothing that is known."""
+    """Returns the most tokens that a server lets any answer have, as its message says; None if it says nothing known."""
     message = message[:MOST_MESSAGE_CHARACTERS]
     for pattern, more in _CAPS:
         found = pattern.search(message)
@@ -121,7 +122,7 @@ def cap_of(message: str) -> int | None:
 
 def _room(told: dict[str, int]) -> Room:
     context = told["c"]
-    if "l" in told:  # it stopped to count where prompt and answer were one token too long together
+    if "l" in told:  # it stopped counting when prompt and answer together were one token too long
         return Room(context, told["l"], least=told["l"] + told["a"] == context + 1)
     if "p" in told:
         return Room(context, told["p"])
@@ -131,11 +132,11 @@ def _room(told: dict[str, int]) -> Room:
 
 
 def lower_limit(asked: int, message: str, estimate: int, context: int | None, *, again: bool = False) -> int | None:
-    """The limit with which a server may take the request that it has refused; None: it will not take it.
+    """Returns the limit with which a server may take the request that it has refused; None if there is none.
 
-    `asked`: the limit that it refused. `estimate`: tokens of the prompt as the router counts them. `context`: what it
-    holds as far as the policy says, for messages without numbers. `again`: it has refused a lowered one before, so that an
-    estimate of the prompt was too low.
+    `asked` is the limit that it refused, `estimate` the router's estimate of the prompt's tokens, `context` what the
+    policy says that the backend holds, for messages without numbers. `again`: it has refused a lowered limit before, so
+    an estimate of the prompt was too low.
     """
     room = room_of(message)
     if room is None:
@@ -151,20 +152,20 @@ def lower_limit(asked: int, message: str, estimate: int, context: int | None, *,
     left = room.context - max(room.prompt, estimate)
     if left < LEAST_ANSWER_TOKENS:
         return None
-    if again or left > asked - asked // 16:  # the estimate was too low, or that is what was refused
+    if again or left > asked - asked // 16:  # the estimate was too low, or this is nearly what was refused
         left = max(LEAST_ANSWER_TOKENS, room.context - max(room.prompt, estimate + estimate // 4))
     return left if left < asked else None
 
 
 def limit_that_fits(asked: int, estimate: int, context: int) -> int | None:
-    """What to ask a server for that is known to refuse more than its context; None: the client's own limit fits."""
+    """Returns the limit for a server that refuses more than its context; None if the client's own limit fits."""
     if asked <= context - estimate:
         return None
     return max(LEAST_ANSWER_TOKENS, context - estimate)
 
 
 def limit_of(request: dict[str, Any]) -> int:
-    """Tokens that the client wants in the answer at most; 0 where it does not say."""
+    """Returns the most tokens that the client wants in the answer; 0 if it does not say."""
     value = request.get("max_completion_tokens")
     if not isinstance(value, int) or value <= 0:
         value = request.get("max_tokens")
@@ -172,9 +173,9 @@ def limit_of(request: dict[str, Any]) -> int:
 
 
 def with_limit(request: dict[str, Any], most: int) -> dict[str, Any]:
-    """The request with no limit above `most`; itself where it has none. It is not changed."""
+    """Returns the request with no limit above `most`: a copy if there is one, otherwise the request itself."""
     changed: dict[str, Any] = {}
-    for key in (*LIMIT_FIELDS, "min_tokens"):  # vLLM: a least number above the most is refused
+    for key in (*LIMIT_FIELDS, "min_tokens"):  # vLLM refuses a minimum above the maximum
         value = request.get(key)
         if isinstance(value, int) and value > most:
             changed[key] = most

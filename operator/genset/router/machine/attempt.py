@@ -1,4 +1,4 @@
-"""One attempt: a candidate's endpoint that is asked for the answer. Pure."""
+"""An attempt is one call of a candidate's endpoint for the answer. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from genset.router.machine.decisions import Candidate
 
 @final
 class Attempt:
-    """An attempt from its decision on. Several at one candidate, one after the other, know of each other.
+    """An attempt exists from the decision to make it. Consecutive attempts at one candidate know of each other.
 
-    `began`: when it may connect, in monotonic seconds. `tried`: the endpoints of the candidate that were asked, this one
-    last. `again_used`: the candidate was asked once more after a failure, and will not be so again. `permit`: its breaker
-    is half-open, and this attempt is the one that it lets through.
+    `began` is when it may connect, in monotonic seconds. `tried` are the endpoints of the candidate that were asked,
+    this one last. `again_used`: the candidate was asked once more after a failure, and will not be again. `permit`: its
+    breaker is half-open, and lets only this attempt through.
     """
 
     __slots__ = ("again_used", "began", "candidate", "endpoint", "permit", "tried")
@@ -33,11 +33,11 @@ class Attempt:
             self.again_used = before.again_used
 
     def takes_permit(self) -> bool:
-        """Returns whether the attempt still has its breaker's permit. Whoever asks has it from then on."""
+        """Takes the breaker's permit from the attempt. Returns whether it still had it."""
         permit, self.permit = self.permit, False
         return permit
 
     def release(self) -> None:
-        """Nothing was learned of the backend, so that somebody else may be let through."""
+        """Gives the permit back because nothing was learned of the backend, so that another request may go."""
         if self.takes_permit():
             self.candidate.backend.breaker.release()

@@ -1,6 +1,6 @@
-"""Which candidate is asked next, who waits for what, and when nobody is left.
+"""The candidates of a request say who is asked next, what is waited for, and when nobody is left.
 
-The list of candidates is frozen before the first attempt: it only shrinks. Pure.
+Their list is frozen before the first attempt, and then only shrinks. Pure.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from genset.router.machine.history import History
 from genset.router.machine.waiter import Waiter
 
 _CLOSED: Final = State.CLOSED
-#: Why a backend of the house is passed over (a word for evidence) -> what `toCloudOn` calls it. Others: its breaker is open,
-#: and it knows for what, or it cannot be reached.
+#: Why a backend of the house is passed over (the word in answer headers) -> what `toCloudOn` calls it. In all other
+#: cases its breaker is open and knows the reason, or it cannot be reached.
 _PASSED_OVER: Final = {
     COLD: "Cold",
     FULL: "Full",
@@ -34,7 +34,7 @@ _PASSED_OVER: Final = {
 }
 _NO_WORK: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
 _LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
-#: One endpoint may have been at fault, so another of the same backend is asked before the request is given up.
+#: Perhaps only the endpoint was at fault, so another one of the same backend is asked before the request is given up.
 _ENDPOINT_MAY_BE_AT_FAULT: Final = (
     Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,
 )  # fmt: skip
@@ -42,7 +42,7 @@ _ENDPOINT_MAY_BE_AT_FAULT: Final = (
 
 @final
 class Candidates:
-    """The backends that may answer one request: who is asked now, and who is left."""
+    """The candidates are the backends that may answer one request: who is asked now, and who is left."""
 
     __slots__ = ("_cold_until", "_facts", "_history", "_left", "_spent", "attempt", "cold", "waiter")
 
@@ -50,27 +50,27 @@ class Candidates:
         self._facts = facts
         self._history = history
         self._left = list(facts.candidates)
-        self._spent: list[tuple[Candidate, list[Endpoint]]] = []  # failed, with the endpoints that were asked
-        self.waiter: Waiter | None = None  # most requests wait for nothing
-        self._cold_until: float | None = None  # when the wait for backends at rest is over
+        self._spent: list[tuple[Candidate, list[Endpoint]]] = []  # failed ones, with the endpoints that were asked
+        self.waiter: Waiter | None = None  # None for most requests, which do not wait
+        self._cold_until: float | None = None  # when the wait for backends at rest ends
         self.attempt: Attempt | None = None  # the running attempt, or the last one
-        self.cold: Backend | None = None  # at rest: a Wait is for its waking
+        self.cold: Backend | None = None  # the backend at rest for which a Wait waits
 
     def current(self) -> Attempt:
-        """The attempt that is running."""
+        """Returns the attempt that is running."""
         assert self.attempt is not None, "no attempt is running"
         return self.attempt
 
     # Decisions
 
     def select(self, now: float) -> Decision:
-        """The first candidate that is well, in order of preference; else what may be waited for."""
+        """Tries the first usable candidate in order of preference, or else waits for what may be waited for."""
         facts, history = self._facts, self._history
         if now >= facts.deadline:
             return self.give_up(now)
         cold: Candidate | None = None
         full: list[Candidate] | None = None
-        barred = False  # the house is passed over for what may not send a request to a cloud
+        barred = False  # no cloud may be asked, because of why the house was passed over
         for candidate in self._left:
             if barred and not candidate.backend.local:
                 continue
@@ -108,14 +108,14 @@ class Candidates:
         return self._least_bad(now, house_only=barred)
 
     def after_failure(self, now: float, failure: Failure) -> Decision:
-        """The running attempt has ended before the client got anything of it."""
+        """Decides after the running attempt has ended before the client got anything of it."""
         again = self._again(now, failure)
         if again is not None:
             return again
         attempt = self.current()
         candidate = attempt.candidate
         if failure.outcome in _LOST and candidate.backend.pool.rests:
-            return self.select(now)  # put to rest while the request was on its way there: it may wake
+            return self.select(now)  # it was put to rest while the request was on its way there, and may wake
         slow = failure.outcome is Outcome.TOO_LATE and self._history.late_again(candidate.backend)
         if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT and not slow:
             self._spent.append((candidate, attempt.tried))
@@ -124,31 +124,37 @@ class Candidates:
         return self.select(now)
 
     def after_break(self, now: float, failure: Failure, *, blame: bool, stalled: bool) -> Decision:
-        """The client has a part of the answer: who writes on? `blame`: the upstream is at fault; `stalled`: it was slow."""
+        """Decides who continues an answer of which the client has a part.
+
+        `blame`: the upstream is at fault; `stalled`: it was too slow.
+        """
         attempt = self.current()
         candidate = attempt.candidate
         self._stay_in_the_house(failure)
         self._left = [c for c in self._left if c.backend.target.continuation != OFF]
         slow = stalled and self._history.late_again(candidate.backend)
         if candidate in self._left:
-            # Another endpoint of the same backend has the same model and, by now, no worse a chance than any.
+            # Another endpoint of the same backend has the same model and, by now, as good a chance as any.
             sibling = candidate.backend.pool.sibling(now, attempt.tried) if blame and not slow else None
             if sibling is not None:
                 return self._try(now, candidate, sibling)
             if candidate.backend.pool.rests:
                 return self.select(now)
             self._left.remove(candidate)
-            if blame and not stalled:  # one that is slow is slow again
-                self._spent.append((candidate, []))  # itself once more, if nobody else is left
+            if blame and not stalled:  # one that is slow would be slow again
+                self._spent.append((candidate, []))  # to be asked once more if nobody else is left
         return self.select(now)
 
     def once_more(self, now: float) -> Try:
-        """The same endpoint is asked in another way."""
+        """Asks the same endpoint once more, in another way."""
         attempt = self.current()
         return self._try(now, attempt.candidate, attempt.endpoint)
 
     def has_another(self, now: float, *, writes_on: bool) -> bool:
-        """Whether somebody else could be asked now if the running attempt were given up for its slowness."""
+        """Returns whether another backend or endpoint could be asked now if the running attempt were too slow.
+
+        `writes_on`: it would have to continue the answer.
+        """
         attempt = self.current()
         backend = attempt.candidate.backend
         house_only = backend.local and "TooLate" not in self._facts.settings.to_cloud_on
@@ -164,7 +170,7 @@ class Candidates:
         return backend.pool.has_sibling(now, attempt.tried)
 
     def when_free(self, wake: Callable[[], None]) -> None:
-        """Says whom to tell that a place is free. He must not act before the one who frees it has returned."""
+        """Sets whom to tell that a place is free. `wake` must not act before the one that frees the place has returned."""
         self._waits().when_free(wake)
 
     def leave_lines(self) -> None:
@@ -172,7 +178,7 @@ class Candidates:
             self.waiter.leave()
 
     def _passed_over(self, now: float, backend: Backend) -> bool:
-        """Notes why. Returns whether that keeps the request from the clouds that come later."""
+        """Notes why a backend is passed over. Returns whether that keeps the request from the clouds that follow."""
         why = backend.why_not(now, self._facts.path)
         self._history.reason = self._history.reason or why
         if not backend.local:
@@ -181,7 +187,7 @@ class Candidates:
         return word not in self._facts.settings.to_cloud_on
 
     def _stay_in_the_house(self, failure: Failure) -> None:
-        """Takes the clouds off the list where what this attempt at the house met may not send a request there."""
+        """Takes the clouds off the list if what this attempt at the house met may not send a request there."""
         if self.current().candidate.backend.local and met(failure) not in self._facts.settings.to_cloud_on:
             self._left = [left for left in self._left if left.backend.local]
 
@@ -190,19 +196,19 @@ class Candidates:
         return prompt_key(prompt, backend.pool.prefix_tokens) if prompt and backend.pool.prefix_tokens else None
 
     def _holds(self, now: float) -> bool:
-        """Whether the route has a request wait for a backend at rest although a later tier might answer."""
+        """Returns whether the route has a request wait for a backend at rest although a later tier might answer."""
         return self._facts.cold_start.mode == "Hold" and now < self._cold_end(now)
 
     def _cold_end(self, now: float) -> float:
-        """One wait for all backends at rest: it begins when the first one is met."""
+        """Returns when the wait for backends at rest ends. There is one wait for all, from the first one on."""
         if self._cold_until is None:
             self._cold_until = min(now + self._facts.cold_start.seconds, self._facts.deadline)
         return self._cold_until
 
     def _least_bad(self, now: float, *, house_only: bool) -> Decision:
-        """No candidate is well. Each is tried once nevertheless, the one that should be back soonest first.
+        """Tries each candidate once although none is usable, first the one that should be back soonest.
 
-        One whose whole side is out comes last: its own breaker may know nothing of that.
+        One whose whole side is down comes last, because its own breaker may know nothing of that.
         """
         left = [c for c in self._left if c.backend.local] if house_only else self._left
         hopeful = [c for c in left if c.backend.is_last_resort(now, self._facts.path)]
@@ -227,13 +233,13 @@ class Candidates:
                 backend.pool.pick(now) if self._history.continuing and not tried else None
             )
             if sibling is not None and backend.retries.take(now):
-                self._spent.clear()  # once
+                self._spent.clear()  # only once
                 self._left = [candidate]
                 return self._try(now, candidate, sibling)
         return self.give_up(now, full=any(c.backend.is_full(now) for c in left), house_only=house_only)
 
     def _again(self, now: float, failure: Failure) -> Try | None:
-        """The same candidate once more, where that is worth it after such a failure: a sibling, or itself after a pause."""
+        """Asks the same candidate once more, if the failure's rule says so: a sibling, or itself after a pause."""
         attempt = self.current()
         candidate, endpoint = attempt.candidate, attempt.endpoint
         again = failure.rule.again
@@ -244,7 +250,8 @@ class Candidates:
             again = Again.SIBLING
         if again in (Again.SIBLING, Again.SIBLING_ELSE_ONCE):
             sibling = backend.pool.sibling(now, attempt.tried, self._key(backend))
-            # A lost endpoint works no more, so its sibling bears no more than the two had to.
+            # A lost endpoint works no more, so its sibling bears no more than the two did together: that needs no
+            # budget.
             if sibling is not None and (failure.outcome in _NO_WORK or backend.retries.take(now)):
                 attempt.again_used = True
                 return self._try(now, candidate, sibling)
@@ -284,7 +291,7 @@ class Candidates:
         self._left.remove(candidate)
         held = candidate.backend.context_tokens
         if next_ is Next.LARGER:
-            # Unknown size: it may be larger, whatever the refusing one could hold.
+            # A backend of unknown size may be larger than the one that refused, whatever that one holds.
             self._left = [
                 c
                 for c in self._left
@@ -292,7 +299,7 @@ class Candidates:
             ]
 
     def give_up(self, now: float, *, full: bool = False, house_only: bool = False) -> Answer | Interrupt:
-        """Nobody is asked any more: the error for the client."""
+        """Asks nobody any more, and decides on the error for the client."""
         facts, history = self._facts, self._history
         self.leave_lines()
         if history.continuing:
@@ -310,7 +317,7 @@ class Candidates:
         return Answer(last_failed(failure, history.trail, again, full=full, late=late, stories=stories, hope=hope))
 
     def _interrupt(self, now: float) -> Interrupt:
-        """The error inside the stream: the first break's word, since what followed it is in the trail."""
+        """Ends the stream with an error inside it: that of the first break, because what followed is in the trail."""
         history = self._history
         failure = history.last_failure
         assert failure is not None and history.broken_by is not None

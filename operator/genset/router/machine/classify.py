@@ -1,7 +1,7 @@
-"""The outcome table: what one attempt's end before commit means for the next step, the breakers and the client.
+"""Classification finds the row of the outcome table for an upstream's response.
 
-Pure. `RULES` is the table, row by row; `classify` names the row of an upstream's response. The status, `error.code` and
-`error.type` decide. A message may quote the request, so it counts only where a known server says so (`known_messages`).
+`RULES` is the table, row by row. The status, `error.code` and `error.type` decide. A message may quote the request, so
+it counts only if a known server says so (`known_messages`). Pure.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from genset.router.dialects.upstream_error import (
 )
 from genset.router.machine.known_messages import meaning_of, unquoted
 
-WORDS_CHARACTERS: Final = 512  # of an upstream's message that are kept
-ERROR_BODY_BYTES: Final = 64 * 1024  # as much of an error body as is read and, where the table says so, handed on
+WORDS_CHARACTERS: Final = 512  # characters of an upstream's message that are kept
+ERROR_BODY_BYTES: Final = 64 * 1024  # bytes of an error body that are read and, if the table says so, handed on
 
 
-#: Codes and types by which servers say that the key, or the account behind it, is of no use. Exact words, lower case:
-#: OpenAI's and Anthropic's API references, Google's google.rpc.Code and ErrorInfo, LiteLLM's proxy, Groq, Moonshot, Alibaba.
+#: Codes and types that say that the key, or the account behind it, cannot be used. Exact words, lower case: OpenAI's
+#: and Anthropic's API references, Google's google.rpc.Code and ErrorInfo, LiteLLM's proxy, Groq, Moonshot, Alibaba.
 _ACCOUNT: Final = frozenset((
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated",
     "account_suspended", "access_terminated", "invalid_api_key", "invalid_authentication", "authentication_error",
@@ -66,8 +66,8 @@ _UNABLE: Final = frozenset(
         "unsupported_response_format",
     )
 )
-#: Codes by which a server says what is wrong with a value of this request: whatever its message sounds like, it speaks
-#: neither of the key nor of the model, nor of the length. Source: OpenAI's API, which quotes the value.
+#: Codes that say what is wrong with a value of this request: whatever the message sounds like, it is about neither the
+#: key nor the model nor the length. Source: OpenAI's API, which quotes the value.
 _OF_A_VALUE: Final = frozenset((
     "invalid_value", "invalid_type", "invalid_function_parameters", "invalid_json", "invalid_json_schema", "invalid_schema",
     "missing_required_parameter", "integer_below_min_value", "integer_above_max_value", "decimal_below_min_value",
@@ -81,7 +81,7 @@ _LIMITED: Final = frozenset((
 _OVERLOADED: Final = frozenset((
     "overloaded_error", "unavailable_error",
 ))  # fmt: skip
-#: A known server's words for these count before its code, which may be one of many reasons (OpenRouter's 402 and 403).
+#: A known server's words for these count before its code, which may have many reasons (OpenRouter's 402 and 403).
 _ABOUT_THIS_REQUEST: Final = (Outcome.DENIED, Outcome.CONTENT_FILTER)
 _HAS_NOTHING_OF_THE_KIND: Final = (501, 505)  # whatever the request
 _BY_NAME: Final = {outcome.value: outcome for outcome in Outcome}
@@ -90,11 +90,11 @@ _BY_NAME: Final = {outcome.value: outcome for outcome in Outcome}
 def classify(
     status: int, headers: dict[bytes, bytes], body: bytes, model: str = "", *, wall: float, may_wait: float
 ) -> Failure:
-    """Returns the row of a response that is no 2xx.
+    """Returns the failure that a response other than a 2xx means.
 
     `headers` have lower-case names. `model` is the name that the backend was asked for. `wall` is the time of day
-    (seconds since 1970), for a Retry-After that is a date; `may_wait` is the longest Retry-After that is worth waiting
-    for (3 s, or what the deadline leaves).
+    (seconds since 1970), for a Retry-After that is a date. `may_wait` is the longest Retry-After that is worth waiting
+    for, in seconds (3, or what the deadline leaves).
     """
     retry_after = parse_retry_after(headers, wall)
     found = error_of(body)
@@ -107,7 +107,7 @@ def classify(
 
 
 def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Failure:
-    """Returns the row of an error that arrived inside a 200, before commit: by the status it names, if it names one."""
+    """Returns the failure that an error inside a 200 means before commit: by the status that it names, if any."""
     status = status_in(found)
     body = orjson.dumps({"error": found})
     if status:
@@ -146,7 +146,7 @@ def _known(status: int, found: dict[str, Any]) -> Outcome | None:
 
 def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float | None, may_wait: float) -> Outcome:
     if status < 400:
-        return Outcome.INVALID_RESPONSE  # a redirect would carry the key somewhere else
+        return Outcome.INVALID_RESPONSE  # following a redirect would take the key to another server
     if status in _HAS_NOTHING_OF_THE_KIND:
         return Outcome.UNSUPPORTED
     if status == 508 and found.get("code") == "router_loop":
@@ -168,7 +168,8 @@ def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float 
     if status == 401 or status == 402 or status == 407:
         return Outcome.AUTH
     if status == 403:
-        # Firewalls, guardrails and proxies answer so, too: without an account's code it is about this request.
+        # Firewalls, guardrails and proxies send it, too: unless its code is about the account, it is about this
+        # request.
         return named if named is not None and named is not Outcome.UNSUPPORTED else Outcome.DENIED
     if status == 404:
         return Outcome.MODEL_NOT_FOUND if _names_no_model(found, codes, model) else Outcome.UNSUPPORTED
@@ -178,11 +179,11 @@ def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float 
 def _caller_fault(
     status: int, codes: frozenset[str], named: Outcome | None, retry_after: float | None, may_wait: float
 ) -> Outcome:
-    """The other statuses of 4xx."""
+    """Returns the outcome of any other 4xx."""
     if status == 413:
         if not codes.isdisjoint(_LIMITED):
             return _limited(retry_after, may_wait)
-        return named or Outcome.CONTEXT_EXCEEDED  # bytes or tokens: one that holds more may take it
+        return named or Outcome.CONTEXT_EXCEEDED  # bytes or tokens: a backend that holds more may take it
     if named is not None:
         return named
     if status in (405, 406, 414, 415, 431):
@@ -203,7 +204,7 @@ def _caller_fault(
 def _server_fault(
     status: int, found: dict[str, Any], codes: frozenset[str], retry_after: float | None, may_wait: float
 ) -> Outcome:
-    """A 5xx. llama.cpp and others answer so to what the caller got wrong, too."""
+    """Returns the outcome of a 5xx. llama.cpp and others also answer the caller's mistakes with it."""
     known = _known(status, found)
     if known in (Outcome.CONTEXT_EXCEEDED, Outcome.UNSUPPORTED):
         return known
@@ -222,7 +223,7 @@ def _limited(retry_after: float | None, may_wait: float) -> Outcome:
 
 
 def _names_no_model(found: dict[str, Any], codes: frozenset[str], model: str) -> bool:
-    """Whether a 404 says that the model is not there; any other means that the path is not."""
+    """Returns whether a 404 says that the model is not there; any other 404 means that the path is not."""
     if not codes.isdisjoint(_UNKNOWN_MODEL):
         return True
     message = text_of(found.get("message")).lower()

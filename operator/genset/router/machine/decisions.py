@@ -1,4 +1,4 @@
-"""What the state machine of a request knows and says: its phases, its candidates, and the decisions that the wire carries out."""
+"""Decisions are what a request's state machine returns and the exchange carries out; phases say where a request is."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.errors import VOCABULARY, ErrorAnswer, ErrorKind
 
-FULL: Final = "full"  # the word for evidence: all endpoints have as many requests as they may
-COLD: Final = "cold"  # the word for evidence: why a backend at rest did not answer
+FULL: Final = "full"  # shown in answer headers: every endpoint has as many requests as it may
+COLD: Final = "cold"  # shown in answer headers: the backend is at rest
 
 
 class Phase:
-    """Where a request is, in this order. Plain numbers: compiled, they cost nothing to compare.
+    """A phase is where a request is. Phases are plain numbers in their order: compiled, they cost nothing to compare.
 
     Whatever ends an attempt, be it a failure, a break or a refusal of the way in which it was asked, leads back to
-    SELECT, where the next decision is made; there a request also waits for a place or for a backend at rest, and nothing
-    runs upstream. From SELECT the way leads through the phases in their order, with two steps back: a kept-alive
-    connection that was closed under the request is opened anew (HEADERS to CONNECT), and an answer may go on behind its
-    finish_reason (FINISH to COMMIT). DONE is the end, and is reached from everywhere, because clients leave at any time.
-    `NEXT` says the same as a table.
+    SELECT, where the next decision is made. There a request also waits for a place or for a backend at rest, while
+    nothing runs upstream. From SELECT the way leads through the phases in their order, with two steps back: a
+    kept-alive connection that was closed under the request is opened anew (HEADERS to CONNECT), and an answer may go on
+    after its finish_reason (FINISH to COMMIT). DONE is the end, and can be reached from every phase, because clients
+    leave at any time. `NEXT` says the same as a table.
     """
 
     SELECT: Final = 0  # also: waits until it may select again
     PAUSE: Final = 1  # before the same endpoint is asked again
     CONNECT: Final = 2
-    HEADERS: Final = 3  # request sent, nothing heard
-    PRECOMMIT: Final = 4  # a 200 was heard, no token yet
+    HEADERS: Final = 3  # the request is sent, nothing has come back
+    PRECOMMIT: Final = 4  # a 2xx has come back, but no token yet
     COMMIT: Final = 5
-    FINISH: Final = 6  # finish_reason was sent; usage and [DONE] may follow
+    FINISH: Final = 6  # finish_reason was sent to the client; usage and [DONE] may follow
     DONE: Final = 7
 
 
-#: The phases that may follow each one. SELECT follows itself when the wait goes on, FINISH when one more event comes.
+#: The phases that may follow each one. SELECT follows itself if the wait goes on, FINISH if one more event comes.
 NEXT: Final = {
     Phase.SELECT: (Phase.SELECT, Phase.PAUSE, Phase.CONNECT, Phase.DONE),
     Phase.PAUSE: (Phase.CONNECT, Phase.DONE),
@@ -55,9 +55,9 @@ def may_follow(phase: int, before: int) -> bool:
 
 @final
 class Candidate:
-    """One backend that may answer this request, and how far down the list of tiers it stands.
+    """A candidate is a backend that may answer this request, and the number of its tier, from 0.
 
-    `evidence`: header lines of an answer at the first attempt.
+    `evidence` holds the header lines of an answer at the first attempt.
     """
 
     __slots__ = ("backend", "evidence", "tier")
@@ -70,7 +70,7 @@ class Candidate:
 
 @final
 class Try:
-    """Decision: call this endpoint, after `delay` seconds."""
+    """Decides to call this endpoint, after `delay` seconds."""
 
     __slots__ = ("candidate", "delay", "endpoint")
 
@@ -96,16 +96,17 @@ DEADLINE_OVER: Final = Break(VOCABULARY["router_deadline"], "router_deadline")  
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Decision: no content was sent and none will be; answer with this error."""
+    """Decides to answer with this error: no content was sent, and none will be."""
 
     answer: ErrorAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Decision: nothing can be called now; ask `resume` when something has changed, and on every sweep.
+    """Decides to wait, because nothing can be called now.
 
-    `reason` is the word for evidence; `until` (monotonic seconds) is when the machine will decide otherwise.
+    `resume` has to be called when something has changed, and on every sweep. `reason` is the word in answer headers.
+    `until` (monotonic seconds) is when the machine will decide otherwise.
     """
 
     reason: str
@@ -114,7 +115,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """Decision: end the client's stream with an error inside it."""
+    """Decides to end the client's stream with an error inside it."""
 
     kind: ErrorKind
     message: str

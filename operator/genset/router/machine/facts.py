@@ -1,4 +1,4 @@
-"""What is known of a request before any backend is asked. Nothing of it changes, so that everybody may read it. Pure."""
+"""Facts are what is known of a request before any backend is asked; nothing of it ever changes. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from genset.router.machine.patience import Timeouts
 
 @final
 class Facts:
-    """A request as its route found it.
+    """Facts hold a request as its route found it.
 
-    `candidates` in order of preference; `deadline` in monotonic seconds. `streams`: whether the client gets a stream.
-    `origin`: whose request it is, as lines and suspicions know him; `path` of the API, behind the version segment, which
-    a backend may refuse while it serves another; `body` as it arrived, empty if the router itself asks; `prompt`: the
-    request, where a backend's balancing reads it. `wait_when_full`: for a place in a tier, before the next one is asked.
-    `random` is uniform in [0, 1).
+    `candidates` are in order of preference; `deadline` is in monotonic seconds. `streams`: the client gets a stream.
+    `origin` is whose request it is, for lines and suspicions. `path` is that of the API, after the version segment; a
+    backend may refuse one path and serve another. `body` is as it arrived, empty if the router itself asks. `prompt` is
+    the request, if the balancing of a backend reads it. `wait_when_full`: it waits for a place in a tier before the
+    next tier is asked. `random` is uniform in [0, 1).
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
-"""The error that a client gets when nobody could answer: which word, which story, and when to ask again. Pure.
+"""The final error is what a client gets if nobody could answer: which word, which story, when to ask again. Pure.
 
-Stories name backends and hold what these said; addresses stay in the log. What a person has to do, and who, is said
-where the request itself is not at fault.
+Stories name backends and quote them; addresses stay in the log. If the request is not at fault, the error says what has
+to be done, and by whom.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.machine.decisions import FULL, Candidate
 from genset.router.machine.trail import Step, told
 
-TOLD_STORIES: Final = 3  # of different failures, the last ones; the trail names them all
+TOLD_STORIES: Final = 3  # different failures that are told, the last ones; the trail names them all
 
 #: Outcomes after which the same request would fail again at the same backend.
 _HOPELESS: Final = frozenset(
@@ -41,12 +41,12 @@ _NOT_THE_REQUEST: Final = frozenset((
     "provider_unreachable", "provider_interrupted", "provider_unavailable", "provider_timeout",
     "provider_invalid_response",
 ))  # fmt: skip
-#: Of a gateway that did not reach its server (the last ones: Cloudflare's). Behind a 500 the request may be at fault.
+#: A gateway did not reach its server (from 520 on: Cloudflare). After a 500 the request may be at fault.
 _GATEWAYS: Final = (502, 504, *range(520, 528), 530)
 
 
 def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, again: int, path: str = "") -> ErrorAnswer:
-    """No backend was even asked. `again`: seconds for Retry-After."""
+    """Returns the error if no backend was even asked. `again` is Retry-After in seconds."""
     reasons = {c.backend.name: c.backend.why_not(now, path) for c in candidates}
     story = ", ".join(f"{name}: {why}" for name, why in reasons.items())
     words = set(reasons.values())
@@ -81,10 +81,11 @@ def last_failed(
     stories: Sequence[str] = (),
     hope: bool = False,
 ) -> ErrorAnswer:
-    """The last attempt's failure is the answer.
+    """Returns the error for the last attempt's failure.
 
-    `full`: a backend was left that had no place; `late`: the deadline is over; `stories`: what the attempts came to, in
-    words; `hope`: a backend that was not asked may be back when the client asks again.
+    `again` is Retry-After in seconds. `full`: a backend was left that had no place. `late`: the deadline has passed.
+    `stories` tell in words how the attempts ended. `hope`: a backend that was not asked may be back when the client
+    asks again.
     """
     story = told_story(stories, trail)
     if late and failure.outcome in (Outcome.TOO_LATE, Outcome.OUT_OF_TIME):
@@ -95,7 +96,7 @@ def last_failed(
     kind = failure.rule.kind
     hope = hope or any(step.word not in _HOPELESS for step in trail)
     if failure.outcome is Outcome.CONTEXT_EXCEEDED and not _says_too_long(failure):
-        return ErrorAnswer(kind, failure.words or failure.detail)  # as clients know it, in the server's own words
+        return ErrorAnswer(kind, failure.words or failure.detail)  # clients know the code; the words are the server's
     if failure.rule.original:
         return ErrorAnswer(
             kind,
@@ -106,7 +107,7 @@ def last_failed(
     if kind.word == "provider_rate_limited" and not all(step.word.startswith("rate_limited") for step in trail):
         kind = VOCABULARY["router_no_backend"]
     if failure.outcome in _NOBODY and _those_of(trail, Outcome.LOOP):
-        kind = VOCABULARY["router_loop"]  # who sent the request cannot answer it either: no fault of this site
+        kind = VOCABULARY["router_loop"]  # whoever sent the request cannot answer it either: not this site's fault
     if not advice and _is_not_the_request(kind.word, failure):
         advice = ". Nothing is wrong with the request; it may be sent again"
     retry_after = again if kind.status in (429, 503) else None
@@ -114,29 +115,29 @@ def last_failed(
 
 
 def story_of(backend: str, failure: Failure) -> str:
-    """What one attempt came to, for the client: `house answered 500 "image input is not supported"`."""
+    """Tells the client how an attempt ended: `house answered 500 "image input is not supported"`."""
     if failure.outcome is Outcome.EXHAUSTED:
         return "the router has no connection left"
     return f"{backend} could not be reached" if failure.outcome in _UNHEARD else f"{backend} {detail_of(failure)}"
 
 
 def detail_of(failure: Failure) -> str:
-    """What went wrong, in the router's words and, in quotes, in the backend's own."""
+    """Tells what went wrong, in the router's words and, in quotes, in the backend's own."""
     words = " ".join(failure.words.split())
     return f'{failure.detail} "{words}"' if words and words not in failure.detail else failure.detail
 
 
 def told_story(stories: Sequence[str], trail: Sequence[Step]) -> str:
-    """The last different stories, and the trail of all attempts."""
+    """Tells the last different stories, and the trail of all attempts."""
     steps = told(trail)
     different = list(dict.fromkeys(reversed(stories)))[:TOLD_STORIES]
     return f"{'; '.join(reversed(different))} ({steps})" if different else steps
 
 
 def _says_too_long(failure: Failure) -> bool:
-    """Whether clients see by the upstream's own answer that they should shorten what they sent."""
+    """Returns whether the upstream's own answer shows clients that they should shorten what they sent."""
     if not failure.words and failure.body and failure.status == 400:
-        return True  # nothing in it could be told in another form
+        return True  # nothing in the body can be told in another form
     try:
         found = orjson.loads(failure.body)
     except orjson.JSONDecodeError:
@@ -152,17 +153,17 @@ def seconds_until(
     asked: Sequence[Backend] = (),
     path: str = "",
 ) -> int:
-    """Returns the least time after which asking again makes sense, in whole seconds, at least 1.
+    """Returns the shortest time after which it makes sense to ask again, in whole seconds, at least 1.
 
-    Never more than the router itself waits before it asks one of the candidates. `limited`: the least Retry-After heard,
-    from one of those that were `asked`.
+    It is never more than the router itself waits before it asks one of the candidates. `limited` is the least
+    Retry-After received from one of those that were `asked`.
     """
     waits = [wait for c in candidates if (wait := _wait(c.backend, now, limited, asked, path)) is not None]
     return max(1, math.ceil(round(min(waits), 3))) if waits else 1  # (now + 20) - now may be a little more than 20
 
 
 def _wait(backend: Backend, now: float, limited: float | None, asked: Sequence[Backend], path: str) -> float | None:
-    """Seconds until the router would ask a backend again; None if that can help nobody soon."""
+    """Returns the seconds until the router would ask a backend again; None if that can help nobody soon."""
     refusal = backend.refusals.of(path, now)
     if refusal is not None:
         return None if refusal.cause in (Cause.AUTH, Cause.MODEL) else refusal.until - now
@@ -173,19 +174,19 @@ def _wait(backend: Backend, now: float, limited: float | None, asked: Sequence[B
     if backend.is_full(now):
         return backend.line.seconds
     if backend in asked:
-        return limited  # it was asked just now, in vain; it may have said for how long
+        return limited  # it was just asked in vain, and may have said for how long
     return 0.0
 
 
 def _advice(keys: Sequence[str], models: Sequence[str]) -> str:
-    """Who must do what before these backends answer again; empty if there are none."""
+    """Tells who must do what before these backends answer again; empty if there are none."""
     wanted = [f"renew the key of backend {name}" for name in keys]
     wanted += [f"correct the model's name of backend {name}" for name in models]
     return f". The operator of this router must {' and '.join(wanted)}; the request is not at fault" if wanted else ""
 
 
 def _is_not_the_request(word: str, failure: Failure) -> bool:
-    """Whether the backend is at fault whatever it was asked. What it calls an error may be one of the request."""
+    """Returns whether the backend would have failed with any request. What it calls an error may be about this request."""
     if failure.status in _GATEWAYS:
         return True
     return word in _NOT_THE_REQUEST and not failure.detail.startswith(INSIDE)

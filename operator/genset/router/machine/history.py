@@ -1,4 +1,4 @@
-"""What has become of a request so far: its attempts, what they met, and what may still be tried because of it. Pure."""
+"""A history is what has become of a request so far: its attempts, what they met, and what may still be tried. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ MOST_CONTINUATIONS: Final = 2  # of one answer
 
 @final
 class History:
-    """All attempts of one request, up to the running one.
+    """A history holds all attempts of one request, up to the running one.
 
-    `reason`: why the first tier did not answer (evidence). `stories`: what attempts came to, in words; written by the
-    wire, which masks them. `broken_by`: the error that a break of the stream means for a client who has a part of it.
+    `reason` is why the first tier did not answer, for answer headers. `stories` tell in words how attempts ended; the
+    exchange writes them, and masks them. `broken_by` is the error that a break of the stream means for a client that
+    has a part of it.
     """
 
     __slots__ = (
@@ -47,32 +48,32 @@ class History:
         self.stories: list[str] = []
         self.asked: list[Backend] = []
         self.last_failure: Failure | None = None
-        self.limited: float | None = None  # least Retry-After heard
+        self.limited: float | None = None  # least Retry-After received, seconds
         self.broken_by: ErrorKind | None = None
-        self._late: list[Backend] | None = None  # that were too slow for this request
+        self._late: list[Backend] | None = None  # backends that were too slow for this request
 
     @property
     def continuing(self) -> bool:
-        """Whether the client has a part of the answer, so that candidates are asked to write on."""
+        """A request is continuing if the client has a part of the answer, so that candidates are asked to continue it."""
         return self.broken_by is not None
 
     @property
     def may_continue(self) -> bool:
-        """Whether the answer, once begun, may be written on by somebody else if it breaks off now."""
+        """An answer may be continued if it breaks off now: the route allows it, and it was not done too often."""
         return self._continue_streams and self.continuations < MOST_CONTINUATIONS
 
     @property
     def is_spent(self) -> bool:
-        """Whether there were as many attempts as there may be."""
+        """A request is spent if it has had as many attempts as it may have."""
         return self.attempts >= self.most_attempts
 
     def record(self, attempt: Attempt, now: float, word: str) -> None:
-        """An attempt has ended."""
+        """Adds the step of an attempt that has ended."""
         milliseconds = int((now - attempt.began) * 1000)
         self.trail.append(Step(attempt.candidate.backend.name, word, milliseconds, now))
 
     def failed(self, failure: Failure) -> None:
-        """An attempt has ended so before the client got anything of it."""
+        """Notes that an attempt has ended with this failure before the client got anything of it."""
         kind, wait = failure.rule.kind, failure.retry_after
         self.last_failure = failure
         self.reason = self.reason or kind.word
@@ -80,7 +81,7 @@ class History:
             self.limited = wait if self.limited is None else min(wait, self.limited)
 
     def asks(self, backend: Backend, now: float) -> None:
-        """One more attempt begins. Retries of a backend are bounded by the requests that it gets."""
+        """Notes that one more attempt begins. A backend's retries are bounded by the requests that it gets."""
         self.attempts += 1
         if not self.asked or backend not in self.asked:
             self.asked.append(backend)
@@ -98,6 +99,6 @@ class History:
         return False
 
     def stood_still(self, seconds: float) -> None:
-        """The clock has skipped them: what has ended before is as much longer ago."""
+        """Shifts the ends of past attempts, because the clock has skipped `seconds`."""
         for step in self.trail:
             step.at -= seconds

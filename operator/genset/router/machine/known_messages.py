@@ -1,8 +1,9 @@
-"""What known servers say when they refuse a request, and which outcome each sentence means: `known_messages.toml`.
+"""Known messages are sentences with which known servers refuse a request, and the outcome that each one means.
 
-Status, `error.code` and `error.type` decide first (`outcome`). Many servers tell the reason in their message alone, and a
-message may quote the request; so a known sentence can do no more than send this one request elsewhere: an outcome that
-speaks against the key or the model is a suspicion until the router has asked for itself (`suspicion`). Pure.
+They stand in `known_messages.toml`. Status, `error.code` and `error.type` decide first (`classify`). Many servers tell
+the reason in their message alone, and a message may quote the request; so a known sentence can do no more than send
+this one request elsewhere: an outcome that speaks against the key or the model is a suspicion until the router has
+asked by itself (`suspicion`). Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 
 
 class Known(NamedTuple):
-    """One server's way to say something. `outcome` is an Outcome's value; `example` is a whole message."""
+    """A known message is one server's way to say something. `outcome` is an Outcome's value, `example` a whole message."""
 
     server: str
     seen: str
@@ -34,16 +35,16 @@ def _read() -> Iterator[Known]:
 
 
 KNOWN: Final = tuple(_read())
-#: What stands in quotes, to its closing quote or to the end. An apostrophe inside a word opens none.
+#: Text in quotes, up to the closing quote or the end. An apostrophe inside a word opens no quotation.
 _QUOTED: Final = re.compile(r"""(?<!\w)(?:'(?:[^']|'(?=\w))*'?|"[^"]*"?)""")
 _LOOKS_INSIDE_QUOTES: Final = ("unsupported", "content_filter")
 
 
 def meaning_of(status: int, message: str) -> str:
-    """Returns the value of the Outcome that a known server's message means; "" if nobody is known to say so.
+    """Returns the value of the Outcome that a known server's message means; "" if it is not known.
 
-    What stands in quotes may be the request's own words. It is looked at only for outcomes that say nothing of the key or
-    the model and send the request nowhere that it could not go by itself.
+    Text in quotes may be the request's own words. It is read only for outcomes that say nothing of the key or the
+    model, and that send the request nowhere it could not go by itself.
     """
     bare = unquoted(message)
     for known in KNOWN:
@@ -55,5 +56,5 @@ def meaning_of(status: int, message: str) -> str:
 
 
 def unquoted(message: str) -> str:
-    """Returns a message without what stands in quotes."""
+    """Returns a message without the text in quotes."""
     return _QUOTED.sub("'…'", message)

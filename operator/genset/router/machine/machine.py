@@ -1,18 +1,18 @@
-"""The state machine of one request: events and the clock in, decisions out, no IO.
+"""The state machine of one request takes events and the clock, and returns decisions. It does no IO.
 
     RECEIVE -> POLICY (table) -> SELECT -> CONNECT -> HEADERS -> PRECOMMIT -> COMMIT -> FINISH -> DONE
                                  ^ |  ^___________ failed() __________|          |
                     resume() WAIT<-'  '_____________ CONTINUE __________________ broke() -> FAIL
 
-The wire asks `begin`, then reports what happens (`sent`, `head`, `committed`, `finishing`, `succeeded`, `failed`,
-`broke`, `cancelled`, or `expired` when a deadline passed) and does what the returned decision says. `alive` tells of
-signs of life that are no tokens: they put deadlines off. Where nobody else could be asked, the router's own deadlines
-wait for the request's.
+The exchange calls `begin`, then reports what happens (`sent`, `head`, `committed`, `finishing`, `succeeded`, `failed`,
+`broke`, `cancelled`, or `expired` when a deadline has passed) and carries out the decision that is returned. `alive`
+reports signs of life that are no tokens; they extend deadlines. If nobody else could be asked, the router's own
+deadlines for tokens wait for the request's.
 
 `facts` is what the request was when it came, `history` what has become of it, `candidates` who is asked, and `patience`
 how long that may take. CONTINUE is SELECT once more, after a break of the stream: from then on a candidate is asked to
-write on from what the client has, and giving up means an error inside the stream. Per stream chunk the machine is not
-called at all; the wire writes `last` and the sweep asks `expired`.
+continue what the client has, and giving up means an error inside the stream. The machine is not called for each chunk
+of a stream; the exchange writes `last`, and the sweep asks `expired`.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ PATIENCE_SHARE: Final = 0.5  # of a route's time, after which a backend should h
 
 @final
 class RequestMachine:
-    """One request from SELECT to DONE. Arguments as Facts', but `stream`: whether the client gets a stream.
+    """This machine leads one request from SELECT to DONE. Arguments are those of Facts; `stream` is its `streams`.
 
-    `skipped` says why better backends are not among the candidates (evidence). `last`: when the upstream last sent an
-    event; written by the wire.
+    `skipped` says why better backends are not among the candidates, for answer headers. `last` is when the upstream
+    last sent an event; the exchange writes it.
     """
 
     __slots__ = ("_testimony", "candidates", "facts", "history", "last", "patience", "phase", "streams")
@@ -97,9 +97,9 @@ class RequestMachine:
         self.phase = Phase.SELECT
         self.last = 0.0
         self.streams = stream  # what the upstream sends; the client may get something else
-        self._testimony: Testimony | None = None  # most requests meet no failure
+        self._testimony: Testimony | None = None  # None for most requests, which meet no failure
 
-    # What others read of it
+    # Read by others
 
     @property
     def settings(self) -> FailoverConfig:
@@ -161,19 +161,19 @@ class RequestMachine:
     # Decisions
 
     def begin(self, now: float) -> Decision:
-        """The first decision."""
+        """Makes the first decision."""
         return self._decided(now, self.candidates.select(now))
 
     def resume(self, now: float) -> Decision:
-        """After a Wait: what now?"""
+        """Decides again after a Wait."""
         return self._decided(now, self.candidates.select(now))
 
     def when_free(self, wake: Callable[[], None]) -> None:
-        """Says whom to tell that a place is free. He must not act before the one who frees it has returned."""
+        """Sets whom to tell that a place is free. `wake` must not act before the one that frees the place has returned."""
         self.candidates.when_free(wake)
 
     def failed(self, now: float, failure: Failure) -> Decision:
-        """The running attempt ended before commit."""
+        """Decides after the running attempt has failed before commit."""
         attempt, history = self.candidates.current(), self.history
         backend = attempt.candidate.backend
         reached = self.phase > Phase.CONNECT
@@ -191,7 +191,7 @@ class RequestMachine:
         return self._decided(now, self.candidates.give_up(now) if over else self.candidates.after_failure(now, failure))
 
     def once_more(self, now: float, failure: Failure, word: str) -> Decision:
-        """The same endpoint is asked in another way, because it refused ours. That is no attempt of its own."""
+        """Asks the same endpoint in another way, because it refused the first way. That does not count as an attempt."""
         self.history.record(self.candidates.current(), now, word)
         self.history.last_failure = failure
         self._to(Phase.SELECT)
@@ -200,10 +200,10 @@ class RequestMachine:
         return self._decided(now, self.candidates.give_up(now) if late else self.candidates.once_more(now))
 
     def broke(self, now: float, failure: Failure, kind: Break, why_not: str = "", *, blame: bool = True) -> Decision:
-        """The stream broke after commit: the client has part of an answer. CONTINUE, or FAIL.
+        """Decides after the stream broke after commit, when the client has a part of the answer: CONTINUE, or FAIL.
 
-        `why_not`: why nobody may write on ("" if somebody may). `blame`: whether the upstream is at fault at all; one
-        that only wrote a text that does not join is not.
+        `why_not` is why nobody may continue it ("" if somebody may). `blame`: the upstream is at fault; it is not if
+        only its text does not join what the client has.
         """
         attempt, history = self.candidates.current(), self.history
         history.record(attempt, now, kind.step)
@@ -248,9 +248,9 @@ class RequestMachine:
     # Deadlines
 
     def expired(self, now: float) -> Failure | None:
-        """The failure that the passage of time has brought, if any; the wire then calls `failed` or `broke`.
+        """Returns the failure that passing time has brought, if any; the exchange then calls `failed` or `broke`.
 
-        In PAUSE and SELECT nothing runs upstream. In FINISH the time only ends the wait: see `finish_over`.
+        In PAUSE and SELECT nothing runs upstream. In FINISH time only ends the wait: see `finish_over`.
         """
         patience, settings = self.patience, self.facts.settings
         if self.phase == Phase.COMMIT:
@@ -259,7 +259,7 @@ class RequestMachine:
                 return Failure(Outcome.TOO_LATE, patience.complaint(now, self.last))
         elif now >= patience.until:
             if self.phase == Phase.CONNECT:
-                return Failure(Outcome.UNREACHABLE, "could not be connected in time")
+                return Failure(Outcome.UNREACHABLE, "could not be reached in time")
             if self.phase in (Phase.HEADERS, Phase.PRECOMMIT) and (
                 settings.first_token_seconds is not None or self._others(now)
             ):
@@ -271,7 +271,7 @@ class RequestMachine:
         return None
 
     def _others(self, now: float) -> bool:
-        """Whether somebody else could be asked now if the running attempt were given up for its slowness."""
+        """Returns whether somebody else could be asked now if the running attempt were given up for its slowness."""
         begun = self.facts.streams and self.phase == Phase.COMMIT
         bound = begun and (not self.history.may_continue or self.last == self.patience.bound_at)
         if bound or self.history.is_spent:
@@ -279,7 +279,7 @@ class RequestMachine:
         return self.candidates.has_another(now, writes_on=begun or self.history.continuing)
 
     def _is_slow(self, now: float) -> bool:
-        """Whether the backend is to blame that the request's time is over before its own is.
+        """Returns whether the backend is to blame that the request's time ended before the backend's own.
 
         A client may be as impatient as it likes, and an answer as long: neither may open a breaker for everybody.
         """
@@ -296,35 +296,35 @@ class RequestMachine:
         )
 
     def finish_over(self, now: float) -> bool:
-        """Whether a finished answer has been waited for long enough: nothing of it can be missing but its usage."""
+        """Returns whether a finished answer has been waited for long enough: only its usage can be missing."""
         if self.phase != Phase.FINISH:
             return False
         return now >= self.patience.until or (now >= self.facts.deadline and not self.patience.wrote_on)
 
     def may_wait(self, now: float) -> float:
-        """The longest Retry-After worth waiting for."""
+        """Returns the longest Retry-After that is worth waiting for, in seconds."""
         return min(SHORT_RETRY_AFTER_SECONDS, max(0.0, self.facts.deadline - now))
 
     # Events
 
     def connecting(self) -> None:
-        """The pause is over, if there was one."""
+        """Notes that the pause is over, if there was one."""
         if self.phase != Phase.CONNECT:
             self._to(Phase.CONNECT)
 
     def unsent(self) -> None:
-        """A kept-alive connection was closed under us before a byte came back: not an attempt, not a failure."""
+        """Notes that a kept-alive connection was closed before a byte came back. That is no attempt and no failure."""
         self._to(Phase.CONNECT)
 
     def looked_away(self, seconds: float) -> None:
-        """The loop was so busy that a connection may have been accepted unseen: its deadline is later by as much."""
+        """Extends the connect deadline: the loop was so busy that a connection may have been accepted unseen."""
         if self.phase == Phase.CONNECT:
             self.patience.until += seconds
 
     def sent(self, now: float, *, streams: bool = True) -> None:
-        """The request is on its way: HEADERS. Only a stream tells of a first token; other answers take their time.
+        """Notes that the request is sent: HEADERS. Only a stream has a deadline for its first token.
 
-        `streams`: whether the upstream was asked for a stream, whatever the client gets.
+        `streams`: the upstream was asked for a stream, whatever the client gets.
         """
         self._to(Phase.HEADERS)
         self.streams = streams
@@ -335,7 +335,7 @@ class RequestMachine:
         self.patience.sent(now, allowance)
 
     def head(self) -> None:
-        """A 2xx head arrived: PRECOMMIT. The first-token deadline runs on."""
+        """Notes that a 2xx head has arrived: PRECOMMIT. The first-token deadline runs on."""
         self._to(Phase.PRECOMMIT)
 
     def went_on(self, now: float) -> None:
@@ -343,14 +343,14 @@ class RequestMachine:
         self.last = now
 
     def alive(self, now: float) -> None:
-        """The upstream sent something that is no token: a head, a comment, an empty delta, a part of an event."""
+        """Notes that the upstream sent something but a token: a head, a comment, an empty delta, a part of an event."""
         if self.phase == Phase.COMMIT:
             self.patience.heard = now
         elif self.phase in (Phase.HEADERS, Phase.PRECOMMIT):
             self.patience.works(now)
 
     def committed(self, now: float) -> None:
-        """The first token goes to the client. Once per attempt."""
+        """Notes that the first token goes to the client. Called once per attempt."""
         attempt = self.candidates.current()
         backend = attempt.candidate.backend
         self._to(Phase.COMMIT)
@@ -361,36 +361,36 @@ class RequestMachine:
             self._testimony.acquit(now)
         limit = self.facts.settings.stall_seconds
         self.patience.committed(now, limit if limit is not None else backend.deadlines.stall_seconds)
-        if attempt.takes_permit():  # half-open: do not hold the one permit for as long as the answer takes
+        if attempt.takes_permit():  # half-open: the one permit must not be held for as long as the answer takes
             backend.succeeded(attempt.endpoint, now, attempt.began, True, self.facts.path)
 
     def finishing(self, now: float, *, awaits_usage: bool, wrote_on: bool) -> None:
-        """An event has passed after which every choice has its finish_reason: FINISH, a wait for whatever may follow.
+        """Notes that every choice has its finish_reason: FINISH, a wait for whatever may follow.
 
-        `awaits_usage`: a usage was asked for and has not come. `wrote_on`: something of the answer has followed an earlier
-        finish_reason, so the next event may take its time again.
+        `awaits_usage`: a usage was asked for and has not come. `wrote_on`: something of the answer has followed an
+        earlier finish_reason, so the next event may take its time again.
         """
         self._to(Phase.FINISH)
         self.last = now
         self.patience.finishing(now, awaits_usage=awaits_usage, wrote_on=wrote_on)
 
     def writes_on(self, now: float) -> None:
-        """More of the answer has come after its finish_reason: COMMIT again."""
+        """Notes that more of the answer has come after its finish_reason: COMMIT again."""
         self._to(Phase.COMMIT)
         self.last = now
 
     def is_bound(self) -> None:
-        """Nobody else can write on the answer that stalls, as far as it has come: it is waited for."""
+        """Notes that nobody else can continue the stalling answer as far as it has come, so that it is waited for."""
         self.patience.bound_at = self.last
 
     def rests(self, now: float) -> None:
-        """The client takes nothing, so nothing is asked of the upstream: its silence does not count."""
+        """Notes that the client takes nothing, so that nothing is read from the upstream: its silence does not count."""
         self.last = now
         if self.phase == Phase.FINISH:
             self.patience.rests(now)
 
     def succeeded(self, now: float) -> None:
-        """The answer is complete."""
+        """Notes that the answer is complete."""
         attempt = self.candidates.current()
         self.history.record(attempt, now, "ok")
         if self._testimony is not None:
@@ -400,7 +400,7 @@ class RequestMachine:
         self._to(Phase.DONE)
 
     def cancelled(self, now: float) -> None:
-        """The client left. Breakers learn nothing."""
+        """Notes that the client has left. Breakers learn nothing from that."""
         if self.phase == Phase.DONE:
             return
         attempt = self.candidates.attempt

@@ -1,8 +1,8 @@
-"""What one request's failures say against the backends that it met.
+"""A testimony is what one request's failures say against the backends that it met.
 
-Each endpoint hears of a request once, however often it was asked. A body that a second backend answers with a failure,
-too, is what is wrong: then neither hears of it, unless a third one takes it. `suspicion` is what backends make of it.
-Pure.
+Each endpoint hears of a request once, however often it was asked. If a second backend fails with the same body, the
+body is what is wrong: then neither hears of it, unless a third one takes it. What backends make of a testimony is in
+`suspicion`. Pure.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Mark, Outcome
 from genset.router.backends.suspicion import Witness
 
-#: What a caller's request can make a server answer, so that it is his testimony.
+#: What a caller's request can make a server answer, so that it is only that caller's testimony.
 _TESTIMONY: Final = (Mark.ENDPOINT, Mark.BACKEND)
-#: Of these, what a body can bring upon every backend that gets it.
+#: Outcomes that a body can cause at every backend that gets it.
 _OF_A_BODY: Final = (Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.TOO_LATE, Outcome.INTERRUPTED)
 
 
 @final
 class _Met:
-    """A failure that this request met. `counted`: the backend has heard of it."""
+    """What was met is one failure of this request. `counted`: the backend has heard of it."""
 
     __slots__ = ("backend", "began", "counted", "endpoint", "failure")
 
@@ -36,7 +36,10 @@ class _Met:
 
 @final
 class Testimony:
-    """Of one request. `caller`: whose it is, as suspicions know him; `body`: as it arrived; `path` of the API."""
+    """A testimony is that of one request.
+
+    `caller` is whose request it is, as suspicions know them; `body` is as it arrived; `path` is that of the API.
+    """
 
     __slots__ = ("_body", "_caller", "_met", "_path")
 
@@ -47,13 +50,13 @@ class Testimony:
         self._met: list[_Met] | None = None
 
     def witness(self) -> Witness:
-        """Returns who speaks. Made only when something failed: to hash a large body takes its time."""
+        """Returns who testifies. Called only after a failure, because hashing a large body takes time."""
         return Witness(self._caller, hash(self._body), self._path)
 
     def book(
         self, backend: Backend, endpoint: Endpoint, failure: Failure, now: float, began: float, permit: bool
     ) -> None:
-        """Tells a backend what an attempt met that had reached it."""
+        """Tells a backend how an attempt that had reached it failed."""
         witness = self.witness()
         if failure.rule.mark not in _TESTIMONY:
             backend.failed(endpoint, failure, now, began, permit, witness=witness)
@@ -77,7 +80,7 @@ class Testimony:
                 other.counted = False
 
     def acquit(self, now: float) -> None:
-        """Somebody has taken the body, so what others met was no fault of it."""
+        """Tells the backends that were spared what they failed with, because another one has taken the body."""
         for other in self._met or ():
             if not other.counted:
                 other.counted = True

@@ -10,9 +10,9 @@ OK: Final = "ok"
 
 @final
 class Step:
-    """One attempt. `word` says how it ended: that of an outcome, or of another way to ask; OK is an answer.
+    """A step is one attempt. `word` says how it ended: an outcome, another way to ask, or OK for an answer.
 
-    `at` is the time of its end, in seconds of the router's clock. `milliseconds` is None while it still answers.
+    `at` is when it ended, in seconds of the router's clock. `milliseconds` is None while it still runs.
     """
 
     __slots__ = ("at", "backend", "milliseconds", "word")
@@ -24,18 +24,18 @@ class Step:
         self.at = at
 
     def told(self) -> str:
-        """As clients and the access log see it: `house:too_late:1500ms`."""
+        """Shows the step as clients and the access log see it: `house:too_late:1500ms`."""
         took = self.milliseconds
         return f"{self.backend}:{self.word}" if took is None else f"{self.backend}:{self.word}:{took}ms"
 
 
 def told(trail: Sequence[Step]) -> str:
-    """The whole trail in one line."""
+    """Shows the whole trail in one line."""
     return ", ".join([step.told() for step in trail])
 
 
 def evidence(backend: str, tier: int, reason: str, trail: Sequence[Step]) -> bytes:
-    """The x-genset-* header lines. `reason` is shown only where a lower tier answered, or none."""
+    """Returns the x-genset-* header lines. `reason` is shown only if a lower tier answered, or none."""
     lines = f"x-genset-backend: {backend}\r\nx-genset-tier: {tier}\r\n" if backend else ""
     if reason and (tier > 0 or not backend):
         lines += f"x-genset-reason: {reason}\r\n"

@@ -1,4 +1,4 @@
-"""The lines before full backends in which one request stands. Pure."""
+"""A waiter is one request that waits in the lines before full backends. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from genset.router.backends.backend import Backend
 
 @final
 class Waiter:
-    """Who waits in several lines at once, for the first place. Made only if there is something to wait for.
+    """A waiter stands in several lines at once, and takes the first place. Made only if there is something to wait for.
 
-    `origin`: whose request it is, because clients take turns. `latest`: no line is stood in for longer.
+    `origin` is whose request it is, because clients take turns. `latest` is when it leaves every line, in monotonic
+    seconds.
     """
 
     __slots__ = ("_latest", "_lines", "_origin", "_wake")
@@ -20,7 +21,7 @@ class Waiter:
     def __init__(self, origin: str, latest: float) -> None:
         self._origin = origin
         self._latest = latest
-        self._lines: dict[Backend, float] = {}  # until when a place of each is waited for; 0: not any longer
+        self._lines: dict[Backend, float] = {}  # by backend: until when a place is waited for; 0: no longer
         self._wake: Callable[[], None] | None = None
 
     def has_met(self, backend: Backend) -> bool:
@@ -28,7 +29,10 @@ class Waiter:
         return backend in self._lines
 
     def queue(self, now: float, backends: list[Backend], *, ahead: bool) -> float:
-        """Stands in the lines of these backends and of no others. Until when; 0: may not, or not any longer."""
+        """Joins the lines of these backends and leaves all others.
+
+        Returns until when it waits, in monotonic seconds; 0 if it may not, or no longer.
+        """
         for backend in self._lines:
             if backend not in backends:
                 backend.line.leave(self)
@@ -54,10 +58,10 @@ class Waiter:
             backend.line.leave(self)
 
     def when_free(self, wake: Callable[[], None]) -> None:
-        """Says whom to tell that a place is free. He must not act before the one who frees it has returned."""
+        """Sets whom to tell that a place is free. `wake` must not act before the one that frees the place has returned."""
         self._wake = wake
 
     def wake(self) -> None:
-        """The first in line, this request, is told that a place is free."""
+        """Hears, as the first in line, that a place may be free."""
         if self._wake is not None:
             self._wake()

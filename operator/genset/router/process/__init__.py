@@ -1,1 +1,1 @@
-"""A router's process puts all the other rooms together; nothing imports it."""
+"""This room makes a process of all the other rooms; nothing imports it."""

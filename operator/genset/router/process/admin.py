@@ -1,6 +1,6 @@
-"""The admin port: /-/healthy /-/ready /-/config /-/state /-/demand /metrics, for the operator, the kubelet and Prometheus.
+"""The admin port serves /-/healthy /-/ready /-/config /-/state /-/demand /metrics to operator, kubelet and Prometheus.
 
-A port of its own, never on the client Service: what it shows (addresses, names) is not for clients.
+It is a port of its own and never on the Service for clients: what it shows (addresses, names) is not for them.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from genset.router.http.origin import origin_of
 from genset.router.process.parts import Parts
 from genset.router.process.views import config_report, demand_report, shown_state
 
-REQUEST_BYTES = 16 * 1024  # of a head, and of what waits unread
-SLICE_BYTES = 1024  # parsed at once: a few requests
-CONNECTIONS = 64  # of the address that has most, the one that has stood still longest makes way for another
+REQUEST_BYTES = 16 * 1024  # of a request's head, and of received bytes that are not parsed yet
+SLICE_BYTES = 1024  # parsed at a time: a few requests
+CONNECTIONS = 64  # beyond so many, the address with the most loses the connection that has been still for longest
 HEAD_SECONDS = 10.0  # from the first byte of a request to its end
-IDLE_SECONDS = 30.0  # between requests; also without a byte taken of an answer
-METRICS_SECONDS = 1.0  # to render /metrics takes milliseconds, in which nobody's request moves
-STATE_SECONDS = 0.1
+IDLE_SECONDS = 30.0  # between requests; also while the client takes no byte of an answer
+METRICS_SECONDS = 1.0  # between two renderings of /metrics: each takes milliseconds, in which no request moves
+STATE_SECONDS = 0.1  # between two renderings of /-/state
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 _CONFIG, _DEMAND = CONFIG_PATH.encode(), DEMAND_PATH.encode()
 
-Asked = tuple[bytes, bytes, bool]  # method, path, whether the connection is kept
+Asked = tuple[bytes, bytes, bool]  # method, path, whether the connection is kept alive
 
 
 class Page:
-    """What a page says, made anew once in `seconds`, and once more for whoever looks twice in that time."""
+    """A page is rendered once in `seconds`, and once more for whoever looks twice in that time."""
 
     def __init__(self, render: Callable[[], bytes], seconds: float, now: Callable[[], float]) -> None:
         self._render = render
         self._seconds = seconds
         self._now = now
         self._body = b""
-        self._due = [-math.inf, -math.inf]  # when it may be made again, the sooner first
+        self._due = [-math.inf, -math.inf]  # when it may be rendered again, the earlier time first
 
     def body(self) -> bytes:
         now = self._now()
@@ -54,7 +54,7 @@ class Page:
 
 
 class AdminPort:
-    """Everything that connections to the admin port share. `metrics` renders the page for Prometheus."""
+    """The admin port is what its connections share. `metrics` renders the page for Prometheus."""
 
     def __init__(self, parts: Parts, metrics: Callable[[], bytes]) -> None:
         self.parts = parts
@@ -66,8 +66,10 @@ class AdminPort:
         return AdminConnection(self)
 
     def make_way(self, newcomer: AdminConnection) -> None:
-        """At the bound of connections one of another is closed: of the address that has most, the one whose request, or
-        silence, has lasted longest."""
+        """Closes another connection if there are too many.
+
+        It is one of the address that has the most: the one whose request, or silence, has lasted longest.
+        """
         open_ones = [connection for connection in self.connections if not connection.closing]
         if len(open_ones) <= CONNECTIONS:
             return
@@ -76,7 +78,7 @@ class AdminPort:
         min(open_ones, key=lambda connection: (-counts[connection.origin], connection.mark)).drop()
 
     def expire(self, now: float) -> None:
-        """Once a second: closes what has taken too long."""
+        """Closes what has taken too long; called once a second."""
         for connection in list(self.connections):
             connection.expire(now)
 
@@ -85,7 +87,7 @@ class AdminPort:
             connection.close()
 
     def page(self, path: bytes) -> tuple[int, bytes, bytes]:
-        """Status, content type, body."""
+        """Returns status, content type and body of a page."""
         parts = self.parts
         if path == b"/-/healthy":
             return 200, TEXT, b"ok\n"
@@ -104,7 +106,7 @@ class AdminPort:
 
 
 class AdminConnection(asyncio.Protocol):
-    """One connection to the admin port; answers GET, one request in each turn of the event loop."""
+    """One connection to the admin port answers GET requests, one in each turn of the event loop."""
 
     def __init__(self, port: AdminPort) -> None:
         self._port = port
@@ -113,15 +115,15 @@ class AdminConnection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._url = b""
         self._has_body = False
-        self._bytes = 0  # of a request that is not whole
-        self._pending = b""  # not parsed yet
+        self._bytes = 0  # of a request that is not complete
+        self._pending = b""  # received and not parsed yet
         self._asked: deque[Asked] = deque()
-        self._refused: tuple[int, bytes] | None = None  # what is told after the answers, before the end
-        self._due = False  # the loop will call `_go_on`
-        self._stuck = False  # the client does not take what was written
+        self._refused: tuple[int, bytes] | None = None  # status and text, sent after the answers as the last
+        self._due = False  # the loop is going to call `_go_on`
+        self._stuck = False  # the client does not read what was written
         self.closing = False
-        self.origin = ""  # whose it is
-        self.mark = 0.0  # when something last happened
+        self.origin = ""  # the client's, as shares go
+        self.mark = 0.0  # when something last happened, seconds of the router's clock
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -136,7 +138,7 @@ class AdminConnection(asyncio.Protocol):
         self._parser = None
 
     def close(self) -> None:
-        """After what was written."""
+        """Closes the connection after what was written."""
         self.closing = True
         self._transport.close()
 
@@ -145,7 +147,7 @@ class AdminConnection(asyncio.Protocol):
         self._transport.abort()
 
     def expire(self, now: float) -> None:
-        """Called about once a second: closes what has taken too long."""
+        """Closes the connection if something has taken too long; called about once a second."""
         age = now - self.mark
         if age > IDLE_SECONDS and (self._stuck or self.closing):
             self.drop()
@@ -170,7 +172,7 @@ class AdminConnection(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        """Answers one request; the next one has to wait for the loop's next turn."""
+        """Answers one request; the next one waits for the loop's next turn."""
         self._due = False
         if self._stuck or self.closing:
             return
@@ -224,7 +226,7 @@ class AdminConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._bytes = 0
-        if self._parser.should_upgrade():  # CONNECT, too: what follows is no HTTP
+        if self._parser.should_upgrade():  # CONNECT, too: what follows is not HTTP
             self._refuse(400, b"not HTTP/1.1\n")
         if not self._refused:
             path = self._url.split(b"?", 1)[0]

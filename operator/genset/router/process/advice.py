@@ -1,8 +1,8 @@
-"""What is wrong with a document and what to write instead: for the mistakes that people make, and for words that a router
-of this version does not know. Pure.
+"""Advice says what to write instead of a mistake in a document, as far as that can be guessed.
 
-The types say what is wrong; here stands what would be right, where that can be guessed. No value that was given is ever
-repeated: somebody may have written a key there.
+It is for mistakes that people make, and for words that a router of this version does not know. The types say what is
+wrong; this module adds what would be right. No value of the document is ever repeated, because somebody may have
+written a key there. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-#: Base URLs of the OpenAI-compatible APIs of providers that have no entry of their own, from their documentation.
+#: Base URLs of the OpenAI-compatible APIs of providers that have no entry of their own, from the providers'
+#: documentation.
 _COMPATIBLE: Final = {
     "anthropic": "https://api.anthropic.com/v1",
     "azure": "https://RESOURCE.openai.azure.com/openai/v1",
@@ -32,7 +33,7 @@ _COMPATIBLE: Final = {
     "vllm": "http://HOST:8000/v1",
     "xai": "https://api.x.ai/v1",
 }
-#: What other programs call a field -> what it may be called here. Small letters without signs.
+#: What other programs call a field -> what it may be called here. Lower case, letters and digits only.
 _ELSEWHERE: Final = {
     **dict.fromkeys(
         ("apikey", "key", "token", "secret", "secretref", "apikeysecretref", "credentials", "credentialssecretref"),
@@ -52,16 +53,16 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("origins", "alloworigins"), ("allowedOrigins",)),
 }
 _SECRET_REFS: Final = ("credentialsSecretRef", "apiKeySecretRef")
-_CLOSE: Final = 0.7  # how alike two names are that may be meant as one
+_CLOSE: Final = 0.7  # least likeness of two names of which one may be meant for the other (difflib's ratio)
 _WORDS: Final = ("enum", "literal_error")
 
 
 def describe(
     problem: ValidationError, root: type[BaseModel], document: Any = None, *, unknown: str = "", most: int = 20
 ) -> str:
-    """Place, reason and remedy of each mistake in a document of the type `root`, in the words of the file.
+    """Returns place, reason and remedy of each mistake in a document of the type `root`, in the words of the file.
 
-    `unknown`: what to do about a word or a field that is like none that is known.
+    `unknown` is what to do about a word or a field that resembles nothing known. At most `most` mistakes are described.
     """
     mistakes = problem.errors()
     told = [_told(mistake, root, document, unknown) for mistake in mistakes[:most]]
@@ -87,7 +88,7 @@ def _either(better: str, unknown: str) -> str:
 
 
 def _place(loc: Sequence[str | int], document: Any) -> str:
-    """Where it stands: items of lists by their names, where they have some."""
+    """Returns the path of a place; items of lists are called by their names, if they have any."""
     place, here = "", document
     for step in loc:
         name = None
@@ -106,7 +107,7 @@ def _place(loc: Sequence[str | int], document: Any) -> str:
 
 
 def _word(mistake: Mapping[str, Any]) -> str:
-    """What to write instead of a word that is none of a few."""
+    """Returns what to write instead of a word that is not one of the allowed ones."""
     given, known = mistake.get("input"), _expected(mistake)
     if not isinstance(given, str):
         return ""
@@ -124,7 +125,7 @@ def _provider(given: str, known: Sequence[str]) -> str:
 
 
 def _field(given: str, root: type[BaseModel], loc: Sequence[str | int]) -> str:
-    """What to write instead of a field that is not there."""
+    """Returns what to write instead of a field that does not exist."""
     here = _model_at(root, loc[:-1])
     known = _names(here) if here is not None else []
     if spelt := [name for name in known if _plain(name) == _plain(given)]:
@@ -150,7 +151,7 @@ def _plain(name: str) -> str:
 
 
 def _expected(mistake: Mapping[str, Any]) -> list[str]:
-    """The values that pydantic names: "'a', 'b' or 'c'"."""
+    """Returns the values that pydantic names: "'a', 'b' or 'c'"."""
     context = mistake.get("ctx") or {}
     return [word for word in str(context.get("expected", "")).split("'")[1::2] if word]
 
@@ -167,18 +168,18 @@ def _field_at(model: type[BaseModel], name: str) -> FieldInfo | None:
 
 
 def _model_at(root: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel] | None:
-    """The type of the object at a place; None where there is none."""
+    """Returns the type of the object at a place; None if there is none."""
     here: Any = root
     for step in loc:
         if isinstance(step, int):
-            continue  # an item of what was just found
+            continue  # an item of the list that was just found
         field = _field_at(here, step) if _is_model(here) else None
         here = _inner(field.annotation) if field is not None else None
     return here if _is_model(here) else None
 
 
 def _example(root: type[BaseModel], loc: Sequence[str | int]) -> str:
-    """What a field's type shows as an example; empty where it shows none."""
+    """Returns what a field's type shows as an example; empty if it shows none."""
     names = [index for index, step in enumerate(loc) if isinstance(step, str)]
     model = _model_at(root, loc[: names[-1]]) if names else None
     field = _field_at(model, str(loc[names[-1]])) if model is not None else None
@@ -188,7 +189,7 @@ def _example(root: type[BaseModel], loc: Sequence[str | int]) -> str:
 
 
 def _examples(field: FieldInfo, annotation: Any) -> Iterator[list[Any]]:
-    """Those of the field itself, and of what its type is annotated with."""
+    """Yields the examples of the field itself, and of what its type is annotated with."""
     if field.examples:
         yield field.examples
     for item in getattr(annotation, "__metadata__", ()):
@@ -200,7 +201,7 @@ def _examples(field: FieldInfo, annotation: Any) -> Iterator[list[Any]]:
 
 
 def _paths(model: type[BaseModel], before: str) -> Iterator[str]:
-    """Every field under its path, as `describe` writes it."""
+    """Yields the path of every field, as `describe` writes it."""
     for name, field in model.model_fields.items():
         here = f"{before}{field.alias or name}"
         inner = _inner(field.annotation)
@@ -220,7 +221,7 @@ def _is_model(found: Any) -> typing.TypeGuard[type[BaseModel]]:
 
 
 def _inner(annotation: Any) -> Any:
-    """What an annotation holds: without None, list, tuple and constraints."""
+    """Returns what an annotation holds, without None, list, tuple and constraints."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return _inner(next(part for part in parts if part is not type(None)))

@@ -1,4 +1,4 @@
-"""What a router says of itself when it has begun: where clients reach it, what it serves, where it can be watched. Pure."""
+"""An announcement is what a router says of itself at its start: its addresses, routes and backends. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from genset.router.process.options import ServerOptions
 
 
 def introduction(options: ServerOptions, config: RouterConfig | None, port: int, admin_port: int) -> list[str]:
-    """Lines for a person, the most important first. Why there is no configuration yet has been told before them."""
+    """Returns lines for a person, the most important first.
+
+    If there is no configuration yet, the log has already said why.
+    """
     lines = [f"genset router {__version__}"]
     if config is not None:
         policy = config.policy
@@ -20,7 +23,7 @@ def introduction(options: ServerOptions, config: RouterConfig | None, port: int,
     if options.admin is not None:
         lines.append(f"  admin: {_url(options.admin[0], admin_port)}/-/state, /-/ready, /metrics")
     if config is None:
-        lines.append("  no configuration yet: every request gets 503 until one is taken, as soon as it is there")
+        lines.append("  no configuration yet: every request gets 503 until one is taken; the router keeps looking")
         return lines
     lines += [f"  {line}" for route in config.routes for line in _route(route)]
     lines += [f"  {_backend(backend)}" for backend in config.backends]
@@ -32,7 +35,7 @@ def introduction(options: ServerOptions, config: RouterConfig | None, port: int,
 
 
 def taken(config: RouterConfig, config_hash: str) -> str:
-    """One line for each configuration that is taken."""
+    """Returns the log line for a configuration that is taken."""
     policy = config.policy
     return (
         f"Took configuration {config_hash} of RoutePolicy {policy.namespace}/{policy.name} generation "

@@ -1,6 +1,6 @@
-"""Renders the router's numbers for Prometheus when someone scrapes, and says what each of them means.
+"""The exposition renders the router's numbers for Prometheus at each scrape, and says what each of them means.
 
-`families` is also what docs/observability.md is generated from.
+docs/observability.md is generated from the same families.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
 class RouterCollector(Collector):
-    """Renders the numbers of one router."""
+    """The collector renders the numbers of one router."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -61,17 +61,17 @@ class RouterCollector(Collector):
         yield _counter(
             "genset_router_continuations",
             "Streams that broke after their first token, by outcome: completed by another backend, failed, or the word of "
-            "why nobody could write on.",
+            "why nobody could continue them.",
             "outcome",
             metrics.continuations,
         )
         yield _counter(
-            "genset_router_refused", "Requests refused before they were whole, by error.", "error", metrics.refused
+            "genset_router_refused", "Requests refused before they were complete, by error.", "error", metrics.refused
         )
         yield _counter(
             "genset_router_made_way",
-            "What made way for another client, by what was scarce: what is held (memory), a connection (descriptors), "
-            "a place in the line.",
+            "What made way for another client, by what was scarce: memory (body), descriptors (connection), a place in the "
+            "line (line).",
             "for",
             metrics.made_way,
         )
@@ -123,9 +123,9 @@ class RouterCollector(Collector):
         metrics = self._parts.telemetry.metrics
         added = HistogramMetricFamily(
             "genset_router_added_seconds",
-            "Time in the router itself. request: from a whole request to the first byte of its first attempt, waiting for "
-            "a place and connecting included. answer: from the first byte of a stream's body to the first byte that its "
-            "client gets of it.",
+            "Time in the router itself. request: from a complete request to the first byte of its first attempt, waiting for "
+            "a place and connecting included. answer: from the first byte of a stream's body to the first byte of it that the "
+            "client gets.",
             labels=["stage"],
         )
         for stage, histogram in (("request", metrics.added_request), ("answer", metrics.added_answer)):
@@ -133,7 +133,7 @@ class RouterCollector(Collector):
         yield added
         lag = HistogramMetricFamily(
             "genset_router_loop_lag_seconds",
-            "How late the event loop was, ten times a second: what every byte waited for, either way.",
+            "How late the event loop was, ten times a second: what every byte had to wait, either way.",
             labels=[],
         )
         lag.add_metric([], metrics.loop_lag.buckets(), metrics.loop_lag.sum)
@@ -170,12 +170,13 @@ class RouterCollector(Collector):
     def _state(self) -> Iterator[Metric]:
         shared, reception = self._parts.shared, self._parts.reception
         gate, table = reception.gate, reception.table
-        yield GaugeMetricFamily("genset_router_in_flight", "Requests in work.", value=gate.in_flight)
+        yield GaugeMetricFamily("genset_router_in_flight", "Requests that run.", value=gate.in_flight)
         yield GaugeMetricFamily("genset_router_queued", "Requests that wait for a place.", value=gate.queued)
         yield GaugeMetricFamily("genset_router_connections", "Client connections.", value=len(shared.connections))
         yield GaugeMetricFamily(
             "genset_router_buffered_bytes",
-            "Bytes held for clients: bodies and large heads in arrival and in work, what is unread, whole answers.",
+            "Bytes held for clients: bodies and large heads of requests that arrive or run, bytes not parsed or not read yet, "
+            "whole answers.",
             value=shared.budget.taken,
         )
         breaker = GaugeMetricFamily("genset_router_breaker_state", "0 closed, 1 half-open, 2 open.", labels=["backend"])
@@ -214,7 +215,7 @@ def _histogram(
 
 
 def exposition(parts: Parts) -> Callable[[], bytes]:
-    """A function that renders everything in the text format."""
+    """Returns a function that renders everything in the text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RouterCollector(parts))
     ProcessCollector(registry=registry)

@@ -1,4 +1,4 @@
-"""How a router process listens, leaves and tells of itself: what its command line and environment say."""
+"""Options are what command line and environment say of how a router process listens, stops and tells of itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genset.router.machine.patience import DEFAULT, Timeouts
 
 log = logging.getLogger(__name__)
 
-DRAIN_GRACE_SECONDS: Final = 5.0  # in which new connections are still taken after SIGTERM: Services forget pods late
+DRAIN_GRACE_SECONDS: Final = 5.0  # after SIGTERM, in which new connections are still taken: Services forget pods late
 
 
 def _log(line: str) -> None:
@@ -20,14 +20,14 @@ def _log(line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How a router listens and leaves."""
+    """Server options say how a router listens and stops."""
 
     listen: tuple[str, int]
     admin: tuple[str, int] | None
     drain_grace: float = DRAIN_GRACE_SECONDS
-    access_log: int | None = 1  # file descriptor; None: no log
-    must_load: bool = False  # no first configuration: fail instead of waiting for one
+    access_log: int | None = 1  # file descriptor; None: no access log
+    must_load: bool = False  # without a first configuration: fail instead of waiting for one
     environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME
-    shortcuts: bool = True  # whether streams may be read with frames and templates
-    tell: Callable[[str], None] = _log  # what it says of itself when it has begun, line by line
-    timeouts: Timeouts = DEFAULT  # that no route sets
+    shortcuts: bool = True  # streams may be read with frames and templates
+    tell: Callable[[str], None] = _log  # takes what the router says of itself at its start, line by line
+    timeouts: Timeouts = DEFAULT  # those that no route sets

@@ -1,5 +1,7 @@
-"""Whether a URL names this router itself, in whichever way one can write that. No look-up: what only DNS knows, the
-header `x-genset-hops` finds when the first request comes back."""
+"""An own address is a URL that names this router itself, in any spelling; this module recognises it without a look-up.
+
+What only DNS knows is found by the header `x-genset-hops` when the first request comes back.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,15 @@ from genset.contracts.router_config import PolicyRef
 from genset.router.http.callers import plain
 
 _LOOPBACK_NAMES: Final = frozenset(("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"))
-_IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"  # every pod has it
+_IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"  # set in every pod
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, environment: Mapping[str, str]) -> bool:
-    """`listen` is where the router listens or is to, `port` the one that it has got, 0 if none yet."""
+    """Returns whether a URL names this router itself.
+
+    `listen` is where the router listens or is going to, `port` the port that it has got, 0 if none yet.
+    """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".").lower()
     at = parts.port or (443 if parts.scheme == "https" else 80)
@@ -31,8 +36,10 @@ def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, envi
 
 
 def address_of(host: str) -> Address | None:
-    """The address that a host is: also as one number, in hexadecimal, octal or short form, as the system's resolver
-    reads IPv4 (inet_aton(3)). None for a name."""
+    """Returns the address that a host stands for; None for a name.
+
+    IPv4 may be one number, hexadecimal, octal or short, as the system's resolver reads it (inet_aton(3)).
+    """
     try:
         return ipaddress.ip_address(plain(host))
     except ValueError:
@@ -44,7 +51,7 @@ def address_of(host: str) -> Address | None:
 
 
 def _is_here(host: str, listening: str, environment: Mapping[str, str]) -> bool:
-    """Whether a connection to `host` comes to what listens at `listening`."""
+    """Returns whether a connection to `host` reaches what listens at `listening`."""
     if host == listening.rstrip(".").lower():
         return True
     listens = address_of(listening) if listening else ipaddress.IPv4Address(0)
@@ -55,20 +62,20 @@ def _is_here(host: str, listening: str, environment: Mapping[str, str]) -> bool:
         if host in _LOOPBACK_NAMES or host.endswith(".localhost"):
             return locally
         return everywhere and host in {name.lower() for name in (socket.gethostname(), environment.get("HOSTNAME", ""))}
-    if address.is_unspecified or address.is_loopback:  # whoever connects to 0.0.0.0 comes to 127.0.0.1
+    if address.is_unspecified or address.is_loopback:  # a connection to 0.0.0.0 reaches 127.0.0.1
         return locally
     return address == _mapped(listens) or (everywhere and _is_of_this_machine(address))
 
 
 def _mapped(address: Address | None) -> Address | None:
-    """IPv4 inside IPv6 as what it is."""
+    """Returns the IPv4 address inside an IPv6 address; any other address as it is."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
 def _is_of_this_machine(address: Address) -> bool:
-    """Whether what is sent there would be sent from there, as the routes say. Nothing is sent."""
+    """Returns whether a packet to this address would be sent from it, as the routes say. Nothing is sent."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

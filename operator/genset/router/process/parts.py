@@ -1,4 +1,4 @@
-"""What a router is made of: everything that its admin port, its metrics and its sweep look at."""
+"""The parts of a router are everything that its admin port, its metrics and its sweep look at."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from genset.router.watch.outage_watch import OutageWatch
 
 @final
 class Parts:
-    """`credentials_hash` and `loaded_at` (RFC 3339) are those of the configuration in force; empty until there is one.
+    """Parts hold the rooms of one router, and what is known of the process.
 
-    `began` is when the process began, by the router's clock.
+    `credentials_hash` and `loaded_at` (RFC 3339) are those of the configuration in force; empty until there is one.
+    `began` is when the process started, by the router's clock.
     """
 
     __slots__ = (
@@ -42,10 +43,10 @@ class Parts:
         self.listening = False
 
     def why_not_ready(self) -> str:
-        """Why the router takes no clients; empty if it does."""
+        """Returns why the router takes no clients; empty if it does."""
         return self.reception.why_not_ready() or ("" if self.listening else "starting")
 
     def taken(self, credentials_hash: str, at: str) -> None:
-        """A configuration has been taken."""
+        """Notes that a configuration has been taken."""
         self.credentials_hash = credentials_hash
         self.loaded_at = at

@@ -1,7 +1,7 @@
-"""Loads configurations from a folder (a ConfigMap volume) or elsewhere, checked wholly before anything changes.
+"""Configurations are loaded from a folder (a ConfigMap volume) or elsewhere, and checked as a whole before use.
 
-A poll of a few `stat` calls every 0.2 s tells a change: the kubelet swaps a symlink, editors replace files, and no
-inotify watch survives both. SIGHUP asks at once.
+A change is found by a few `stat` calls every 0.2 s: the kubelet swaps a symlink, editors replace files, and no inotify
+watch survives both. SIGHUP makes the router look at once.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from genset.router.process.advice import describe
 from genset.router.process.own_address import is_own
 from genset.router.providers import PROVIDERS
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.2  # between two looks for a change
 _UNKNOWN: Final = f"this router, version {__version__}, does not know it; a newer operator needs routers of its release"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One configuration with the credentials that belong to it."""
+    """A loaded configuration comes with the credentials that belong to it."""
 
     config: RouterConfig
     hash: str
@@ -38,17 +38,17 @@ class Loaded:
 
 
 class Source(Protocol):
-    """Where configurations come from."""
+    """A source is where configurations come from."""
 
     def fingerprint(self) -> object:
-        """Changes when something may have changed. Cheap."""
+        """Returns a value that changes when something may have changed. It must be cheap."""
 
     def load(self) -> Loaded:
-        """The current configuration. ConfigRejected when there is none that can be served."""
+        """Returns the current configuration. Raises ConfigRejected if there is none that can be served."""
 
 
 class FolderSource:
-    """`router.json` in one folder, credential files in another; both mounted whole."""
+    """This source reads `router.json` in one folder and credential files in another; both are mounted whole."""
 
     def __init__(self, config_dir: Path, credentials_dir: Path | None) -> None:
         self._file = config_dir / names.ROUTER_CONFIG_FILE
@@ -72,7 +72,7 @@ class FolderSource:
 
 
 def _parsed(text: bytes) -> Any:
-    """The document, to name its objects by; None where it is no JSON."""
+    """Returns the document, which gives objects their names in messages; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -80,7 +80,7 @@ def _parsed(text: bytes) -> Any:
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
-    """Identity of a file's content, symlinks followed; None while it is not there."""
+    """Returns what identifies a file's content, symlinks followed; None if the file is not there."""
     try:
         found = os.stat(path)  # noqa: PTH116 - a fifth of pathlib's time, five times a second
     except OSError:
@@ -89,7 +89,7 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def folder_stamp(folder: Path | None) -> object:
-    """Identity of all files in a folder."""
+    """Returns what identifies all files of a folder; None if the folder is not there."""
     if folder is None:
         return None
     try:
@@ -100,9 +100,10 @@ def folder_stamp(folder: Path | None) -> object:
 
 
 def check(config: RouterConfig, listen: tuple[str, int], port: int, environment: Mapping[str, str]) -> None:
-    """What the types cannot say: no backend is this router itself, or every request to it would come back.
+    """Checks what the types cannot: no backend may be this router itself, or every request to it would come back.
 
-    `listen` is where the router listens or is to, `port` the one that it has got, 0 if none yet. ConfigRejected tells.
+    `listen` is where the router listens or is going to, `port` the port that it has got, 0 if none yet. Raises
+    ConfigRejected.
     """
     for backend in config.backends:
         if backend.url is None or backend.url.proxy_url is not None:

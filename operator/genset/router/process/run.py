@@ -1,4 +1,4 @@
-"""The router as a process: signals, and what is tuned once at the start."""
+"""This module runs the router as a process: signals, and what is tuned once at the start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from genset.router.process.server import Router, ServerOptions
 
 
 async def serve(source: Source, options: ServerOptions) -> None:
-    """Runs until SIGTERM or SIGINT, drains, returns. ConfigRejected if `must_load` and the first load fails."""
+    """Runs until SIGTERM or SIGINT, drains, and returns; a second signal ends the drain.
+
+    Raises ConfigRejected if `must_load` is set and the first load fails.
+    """
     router = Router(source, options)
     leave = asyncio.Event()
     at_once = asyncio.Event()
@@ -24,7 +27,7 @@ async def serve(source: Source, options: ServerOptions) -> None:
         loop.add_signal_handler(number, on_signal)
     loop.add_signal_handler(signal.SIGHUP, router.hang_up)
     await router.load()
-    tune_gc()  # takes 30 ms: before anybody waits
+    tune_gc()  # takes 30 ms, so it is done before anybody waits
     await router.listen()
     await leave.wait()
     drain = asyncio.ensure_future(router.drain())
@@ -36,7 +39,7 @@ async def serve(source: Source, options: ServerOptions) -> None:
 
 
 def tune_gc() -> None:
-    """What is loaded by now stays: never scanned again. Young collections become rare, old ones rarer."""
+    """Makes collections rare. What is loaded by now stays, and is never scanned again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -1,4 +1,4 @@
-"""The router as a process: listeners, the table in force, the sweep, drain.
+"""The router is composed here: listeners, the table in force, the sweep, the drain.
 
 Everything runs on one event loop in one process; a pod is scaled by replicas. Nothing here knows of Kubernetes.
 """
@@ -45,17 +45,17 @@ from genset.times import rfc3339
 
 log = logging.getLogger(__name__)
 
-BACKLOG: Final = 4096
-ADMIN_BACKLOG: Final = 128
-DRAIN_LOOK_SECONDS: Final = 0.05
-LATECOMER_SECONDS = 1.0  # after the grace: nobody new for so long, and the Service has forgotten us
-LATECOMERS_MOST_SECONDS = 15.0  # since SIGTERM
+BACKLOG: Final = 4096  # connections that the kernel holds until they are accepted
+ADMIN_BACKLOG: Final = 128  # connections to the admin port that the kernel holds until they are accepted
+DRAIN_LOOK_SECONDS: Final = 0.05  # between two looks whether a drain is done
+LATECOMER_SECONDS = 1.0  # after the grace, without a new connection: then the Service has forgotten this pod
+LATECOMERS_MOST_SECONDS = 15.0  # after SIGTERM, in which new connections are taken at most
 
 
 class Router:
-    """Everything of one router, put together; it exists within a running event loop.
+    """A router is everything of one router put together; it exists within a running event loop.
 
-    `load` gives it its first configuration, `listen` lets clients in.
+    `load` takes its first configuration, `listen` lets clients in.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Router:
         self.parts = Parts(self.shared, self.reception, telemetry, OutageWatch(self.shared.now, wall))
         self.admin = AdminPort(self.parts, exposition(self.parts))
         self._source = source
-        self._fingerprint: object = None  # of the source, as it was last loaded
+        self._fingerprint: object = None  # of the source, when it was last loaded
         self._options = options
         self._chance = chance
         self._watchers: dict[str, Watcher] = {}
@@ -90,7 +90,7 @@ class Router:
 
     @property
     def listen_port(self) -> int:
-        """The port that clients connect to; 0 before there is one."""
+        """Returns the port that clients connect to; 0 until there is one."""
         return self._acceptor.port
 
     @property
@@ -101,10 +101,10 @@ class Router:
         log.warning("Stood still for %.1f s: this process did not run. Every deadline is later by as much", seconds)
         self.reception.stood_still(seconds)
 
-    # Life
+    # Life cycle
 
     async def load(self) -> None:
-        """The first configuration, or why there is none. ConfigRejected if there must be one."""
+        """Takes the first configuration, or notes why there is none. Raises ConfigRejected if there must be one."""
         self.parts.telemetry.journal.open(self._options.access_log)
         self._fingerprint = self._source.fingerprint()
         if not await self.reload() and self._options.must_load:
@@ -112,7 +112,7 @@ class Router:
             raise ConfigRejected(self.reception.problem)
 
     async def listen(self) -> None:
-        """Takes clients from here on; begins the sweep."""
+        """Takes clients from now on, and begins to sweep."""
         options, loop = self._options, self.shared.loop
         if options.admin is not None:
             await self._admin_acceptor.listen(*options.admin, ADMIN_BACKLOG)
@@ -128,14 +128,14 @@ class Router:
             options.tell(line)
 
     async def stop(self) -> None:
-        """Ends everything at once; what still runs is cut."""
+        """Ends everything at once; what still runs is cut off."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._acceptor.close()
         self._admin_acceptor.close()
         for exchange in list(self.reception.exchanges):
-            exchange.give_up(error("router_draining", "the router is going away"))
+            exchange.give_up(error("router_draining", "the router is shutting down; send the request again"))
         for connection in list(self.shared.connections):
             connection.close()
         self.admin.close()
@@ -147,10 +147,11 @@ class Router:
         await self.parts.telemetry.close()
 
     async def drain(self) -> None:
-        """Readiness off at once; new connections for the grace, and for as long as they come; running answers to their
-        end, or `drainSeconds`.
+        """Drains the router: it is not ready any more, takes late connections, and lets running answers end.
 
-        A request that is still arriving will be answered, and an answer that its client is still reading is part of it.
+        New connections are taken during the grace, and for as long as they keep coming; answers may run until
+        `drainSeconds`. A request that is still arriving will be answered, and an answer that its client is still
+        reading counts as running.
         """
         shared, exchanges = self.shared, self.reception.exchanges
         shared.drain()
@@ -159,7 +160,7 @@ class Router:
         await asyncio.sleep(self._options.drain_grace)
         table = self.reception.table
         most = table.config.limits.drain_seconds if table is not None else 0.0
-        # A node that has much to do follows a Service late. Who came to a pod that is gone would wait in vain.
+        # A busy node follows a Service late, and a client that came to a pod that is gone would wait in vain.
         latest = min(most, LATECOMERS_MOST_SECONDS)
         while shared.loop.time() - self._acceptor.accepted_at < LATECOMER_SECONDS and shared.now() - started < latest:
             await asyncio.sleep(DRAIN_LOOK_SECONDS)
@@ -173,13 +174,13 @@ class Router:
         log.info("Drained with %d requests left", len(exchanges))
 
     def hang_up(self) -> None:
-        """SIGHUP: look for a new configuration now, changed or not."""
+        """Looks for a new configuration now, changed or not (SIGHUP)."""
         self._hangup.set()
 
     # Configuration
 
     async def reload(self) -> bool:
-        """Takes the source's configuration if it can be served wholly; else keeps the last good one."""
+        """Takes the source's configuration if all of it can be served; otherwise the last good one stays."""
         try:
             loaded = self._source.load()
             check(loaded.config, self._options.listen, self.listen_port, self._options.environment)
@@ -195,7 +196,10 @@ class Router:
         return True
 
     def _reject(self, problem: Exception) -> bool:
-        """Why what came is not served; what is served stays. A fault of ours does no more than a bad configuration."""
+        """Notes why a new configuration is not served; the old one stays.
+
+        A fault of the router itself does no more than a bad configuration.
+        """
         if isinstance(problem, ConfigRejected | MissingCredential):
             why = str(problem)
             if why != self.reception.problem and not (self._options.must_load and self.reception.table is None):
@@ -208,7 +212,10 @@ class Router:
         return False
 
     def _backends(self, loaded: Loaded) -> tuple[dict[str, Backend], list[str]]:
-        """Backends of a configuration: those of the table in force where nothing about them changed, and new ones."""
+        """Returns the backends of a configuration, and the names of the new ones.
+
+        A backend of the table in force is kept if nothing about it has changed.
+        """
         table = self.reception.table
         old = table.backends if table is not None else {}
         backends: dict[str, Backend] = {}

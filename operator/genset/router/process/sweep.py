@@ -1,4 +1,4 @@
-"""The sweep: no timer per request or per chunk; ten times a second everything that may be overdue is looked at."""
+"""The sweep looks at everything that may be overdue, ten times a second, so that no request needs a timer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from genset.router.exchange.exchange import Exchange
 from genset.router.process.admin import AdminPort
 from genset.router.process.parts import Parts
 
-BUSY_SECONDS: Final = 0.02  # by which a sweep may be late; from there on events wait as well
-SLOW_SWEEP_ROUNDS: Final = 10  # connections and idle pools: once a second
-IDLE_UPSTREAM_SECONDS: Final = 60.0
-RUN_OUT_SECONDS: Final = 2.0  # an upstream body's end after we had all we need
+BUSY_SECONDS: Final = 0.02  # by which a sweep may be late; beyond that, events wait as well
+SLOW_SWEEP_ROUNDS: Final = 10  # connections and idle pools are swept once a second
+IDLE_UPSTREAM_SECONDS: Final = 60.0  # after which an idle connection to a backend is closed
+RUN_OUT_SECONDS: Final = 2.0  # for the end of an upstream body of which everything needed has come
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,11 @@ def _sweep(parts: Parts) -> None:
     for exchange in parts.reception.gate.overdue(now):
         wait = parts.reception.gate.queue_seconds
         exchange.give_up(
-            error("router_queue_timeout", f"no place became free within {wait:g} s", retry_after=FULL_SECONDS)
+            error(
+                "router_queue_timeout",
+                f"no place became free within {wait:g} s (limits.queueSeconds)",
+                retry_after=FULL_SECONDS,
+            )
         )
     for connection in list(parts.shared.running_out):
         if connection.closed or connection.complete or connection.listener is not None:
@@ -74,7 +78,10 @@ def _sweep_slowly(parts: Parts) -> None:
 
 
 def _abandon(parts: Parts, exchange: Exchange) -> None:
-    """A fault of our own: it must not keep the sweep from all the other requests, nor the client waiting."""
+    """Ends a request at which the router itself has failed.
+
+    Such a request must keep neither the sweep from the others, nor its client waiting.
+    """
     try:
         exchange.give_up(error("router_internal", "the router failed; its log tells how"))
     except Exception:

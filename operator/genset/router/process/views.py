@@ -1,4 +1,4 @@
-"""The pages of the admin port that are JSON: what the router has loaded, what it knows of its backends, who waits for whom."""
+"""These functions make the JSON pages of the admin port: what is loaded, what is known of backends, who waits for whom."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genset.router.process.parts import Parts
 
 
 def config_report(parts: Parts) -> ConfigReport:
-    """What the operator compares with the configuration that it wrote, and what it tells of outages."""
+    """Returns what the operator compares with the configuration that it wrote, and what it reports of outages."""
     table = parts.reception.table
     policy = table.config.policy if table else None
     return ConfigReport(
@@ -33,7 +33,7 @@ def config_report(parts: Parts) -> ConfigReport:
 
 
 def demand_report(parts: Parts) -> DemandReport:
-    """Who asks for deployments that can rest. Read every second: small, and cheap while nobody waits."""
+    """Returns who asks for deployments that can rest. It is read every second: small, and cheap if nobody waits."""
     awaited = [exchange.machine.cold for exchange in parts.reception.exchanges if exchange.waits_for_waking]
     waiting = Counter(backend.wakes for backend in awaited if backend is not None and backend.wakes is not None)
     wakeable = [backend.wakes for backend in _backends(parts) if backend.wakes]
@@ -41,7 +41,10 @@ def demand_report(parts: Parts) -> DemandReport:
 
 
 def shown_state(parts: Parts) -> dict[str, Any]:
-    """What the router knows, without its keys. Failures are masked already, and too many to be searched each time."""
+    """Returns what the router knows, without its keys.
+
+    Failures are masked already, and too many to be searched each time.
+    """
     shown: dict[str, Any] = orjson.loads(parts.shared.configured.mask.hide(orjson.dumps(state_view(parts))))
     for name, backend in shown["backends"].items():
         backend["failures"] = parts.shared.failures.view(name)
@@ -49,7 +52,7 @@ def shown_state(parts: Parts) -> dict[str, Any]:
 
 
 def state_view(parts: Parts) -> dict[str, Any]:
-    """What the router knows about its backends, now."""
+    """Returns what the router now knows of its backends."""
     now = parts.shared.now()
     backends = _backends(parts)
     return {

@@ -1,4 +1,4 @@
-"""The providers. Adding one is one file and one line here."""
+"""This room holds the providers. A new one is one file here and one line below."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What differs between the servers that the router can ask.
+"""A provider is what differs between the servers that the router can ask.
 
-One file per provider makes one `Provider` value; the registry is the dict literal in `__init__`. Pure, and known to the
-builder of configurations as well (`base_url` is the default that a policy may override).
+One file per provider makes one `Provider` value; the registry is the dict in `__init__`. Pure, and known to the builder
+of configurations as well: `base_url` is the default that a policy may override.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from genset.router.dialects.base import Dialect
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One provider's ways.
+    """A provider value says how one provider speaks the OpenAI wire format.
 
-    `telemetry_name`: OpenTelemetry's gen_ai.provider.name. `usage_option`: whether it accepts `stream_options` (one
-    that refuses unknown fields sends usage unasked). `rename`: request fields that it knows by another name.
-    `bad_finishes`: finish_reasons by which it says that it broke off. `continuation`: the rule by which it writes on
-    another's partial answer, unless a policy names one; `continuation_path`: the base path that this needs at the
-    provider's own host.
+    `telemetry_name` is OpenTelemetry's gen_ai.provider.name. `usage_option`: it accepts `stream_options`; a provider
+    that refuses unknown fields sends usage unasked. `rename` are request fields that it knows by another name.
+    `bad_finishes` are finish_reasons by which it says that it broke off. `continuation` is the rule by which it
+    continues another's partial answer, unless a policy names one; `continuation_path` is the base path that this needs
+    at the provider's own host.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Provider:
     key_prefix: bytes = b"Bearer "
     usage_option: bool = True
     rename: Mapping[str, str] | None = None
-    # "abort": vLLM ends running answers with it when it is told to stop, and then cleanly (seen with 0.32.0).
+    # "abort": vLLM ends running answers with it when it is told to stop, and closes them cleanly (seen with 0.32.0).
     bad_finishes: frozenset[str] = frozenset({"error", "abort"})
     continuation: str = "Anchor"
     continuation_path: str | None = None

@@ -1,4 +1,4 @@
-"""Any other server that speaks the OpenAI wire format: llama.cpp, vLLM, a gateway, another site's genset."""
+"""This provider is any other server of the OpenAI wire format: llama.cpp, vLLM, a gateway, another site's genset."""
 
 from genset.router.providers.base import Provider
 

@@ -1,4 +1,4 @@
-"""DeepSeek. 402 means that the balance is used up; finish_reason `insufficient_system_resource` that it broke off.
+"""DeepSeek answers 402 if the balance is used up, and breaks off with finish_reason `insufficient_system_resource`.
 
 Source: its API reference, chapters Error Codes and Create Chat Completion.
 """

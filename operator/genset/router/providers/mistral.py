@@ -1,5 +1,6 @@
-"""Mistral. Refuses fields that it does not know (422): no `stream_options` (usage comes on the last chunk unasked), and
-`max_tokens` only.
+"""Mistral refuses fields that it does not know (422).
+
+It takes no `stream_options` (usage comes unasked on the last chunk), and only `max_tokens`.
 
 Source: its API reference of /v1/chat/completions.
 """

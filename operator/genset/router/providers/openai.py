@@ -1,4 +1,4 @@
-"""OpenAI. Its newer models refuse `max_tokens`; all of its chat models take `max_completion_tokens`.
+"""OpenAI's newer models refuse `max_tokens`; all of its chat models take `max_completion_tokens`.
 
 Source: the API reference of /v1/chat/completions.
 """

@@ -1,6 +1,7 @@
-"""OpenRouter. Keeps connections alive with comments, sends errors of the model behind it inside a 200 with a numeric
-`code`, and marks a broken answer with finish_reason `error`. 402 means that the credit is used up; 403 that the input
-was flagged.
+"""OpenRouter keeps connections alive with comments, and marks a broken answer with finish_reason `error`.
+
+It sends errors of the model behind it inside a 200 with a numeric `code`. 402 means that the credit is used up; 403
+that the input was flagged.
 
 Source: its API reference, chapters Errors and Streaming.
 """

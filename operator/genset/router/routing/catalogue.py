@@ -1,4 +1,4 @@
-"""What `/v1/models` lists: the names that clients can really use, and how many tokens they may count on. Pure."""
+"""The catalogue is what `/v1/models` lists: names that clients can really use, and the tokens they may count on. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from genset.router.routing.route import Route
 
-TOLD_NAMES: Final = 20  # of models, in an error message
+TOLD_NAMES: Final = 20  # names of models in an error message
 
 
 def catalogue(routes: Iterable[Route]) -> dict[str, dict[str, Any]]:
-    """Model name -> its entry, in the order of the routes.
+    """Returns an entry for each model name, in the order of the routes.
 
-    A route lists the names that it takes in full; one that takes a pattern, or any name, lists the models of its
-    backends that fit. `context_length` is the largest that is known of a name's backends.
+    A route lists the names that it takes in full; one that takes a pattern, or any name, lists the matching models of
+    its backends. `context_length` is the largest context known of a name's backends.
     """
     contexts: dict[str, int] = {}
     for route in routes:
@@ -30,7 +30,7 @@ def catalogue(routes: Iterable[Route]) -> dict[str, dict[str, Any]]:
 
 
 def some_names(known: Iterable[str]) -> str:
-    """The first names of a catalogue, for an error message."""
+    """Returns the first names of a catalogue, for an error message."""
     names = list(known)
     more = f" and {len(names) - TOLD_NAMES} more" if len(names) > TOLD_NAMES else ""
     return ", ".join(names[:TOLD_NAMES]) + more if names else "none by name"

@@ -1,6 +1,6 @@
-"""The gate: how many requests are in work, how many may wait, how long; and how many begin in one turn of the loop.
+"""The gate bounds how many requests run, how many wait and for how long, and how many begin in one turn of the loop.
 
-No IO and no clock of its own. Clients take turns in the line, and no client has all places: see `lines` and `shares`.
+Clients take turns in its line, and no client gets all places: see `lines` and `shares`. No IO, and no clock of its own.
 """
 
 from __future__ import annotations
@@ -15,34 +15,37 @@ from genset.router.routing.shares import ALPHA, Shares
 
 W = TypeVar("W")
 
-#: Requests that begin before the event loop has its next turn. While more than 1,024 sockets are ready libuv reads on,
-#: up to 48 times as many (`uv__io_poll` in its src/unix/linux.c), and timers and new connections wait: for seconds where
-#: each answer of a backend lets another request begin, whose answer is there before the others were read.
+#: Requests that may begin before the event loop has its next turn. While more than 1,024 sockets are ready libuv keeps
+#: reading, up to 48 times as many (`uv__io_poll` in its src/unix/linux.c), and timers and new connections wait: for
+#: seconds if each answer lets another request begin that is answered before the other sockets were read.
 BEGUN_AT_ONCE: Final = 256
 
-UNTIL_CONFIGURED_BYTES: Final = 64 * 1024 * 1024  # that bodies may take
-#: Of the pod's memory: a quarter for bodies, which are there once more while backends take them, and a quarter for the
-#: process itself. What these leave is for the one body that is being read.
+UNTIL_CONFIGURED_BYTES: Final = 64 * 1024 * 1024  # for bodies, before a configuration says more
+#: Divisor of the pod's memory: a quarter is for bodies, as much again for their copies while backends take them, and a
+#: quarter for the process itself. The rest is for the one body that is being read.
 _SHARES: Final = 4
 ROUTER_FULL: Final = error(
-    "router_overloaded", "the router is full: limits.maxInFlight and maxQueued", retry_after=FULL_SECONDS
+    "router_overloaded",
+    "the router is full: its RoutePolicy lets limits.maxInFlight requests run and limits.maxQueued wait; try again later",
+    retry_after=FULL_SECONDS,
 )
 
 
 def most_body_bytes(limits: LimitsConfig) -> int:
-    """Bytes that are held for clients, bodies above all; the largest body always fits into one client's share."""
+    """Returns how many bytes may be held for clients, mostly bodies; one client's share always holds the largest body."""
     return max(limits.memory_bytes // _SHARES, limits.max_body_bytes + limits.max_body_bytes // ALPHA + 1024 * 1024)
 
 
 def room_bytes(limits: LimitsConfig) -> int:
-    """Bytes of all bodies together with what is made of one of them to read it."""
+    """Returns how many bytes all bodies may take, together with what is made of one of them to read it."""
     return max(limits.memory_bytes - limits.memory_bytes // _SHARES, 3 * limits.max_body_bytes)
 
 
 class Gate(Generic[W]):
-    """`W` is whatever waits. `begin` is called for a waiter whose turn has come, `soon` for what the loop is to call.
+    """A gate lets waiters of type `W` begin as soon as there is a place.
 
-    `evict` is called for a waiter whose place in a full line somebody else gets; it is to `leave` at once. Without it a
+    `soon` has the loop call a function in its next turn. `begin` is called for a waiter whose turn has come. `evict` is
+    called for one whose place in a full line somebody else gets, and who has to `leave` at once. Without `evict`, a
     full line is full for everybody.
     """
 
@@ -57,7 +60,7 @@ class Gate(Generic[W]):
         self._evict = evict
         self.queue_seconds = 0.0
         self._max_queued = 0
-        self._places = Shares(0)  # shut until there are limits
+        self._places = Shares(0)  # closed until there are limits
         self._waiting: Lines[W] = Lines()
         self._may_begin = BEGUN_AT_ONCE
         self._turn_asked = False
@@ -71,7 +74,7 @@ class Gate(Generic[W]):
         return len(self._waiting)
 
     def enter(self, waiter: W, now: float, origin: str = "") -> bool:
-        """A place at once, or one in the line; False when the line is full. `origin`: whose it is."""
+        """Gives a waiter of the client `origin` a place, or one in the line. Returns False if the line is full."""
         if self._may_begin and self._places.takes(origin):
             self._start(waiter)
             return True
@@ -83,7 +86,10 @@ class Gate(Generic[W]):
         return True
 
     def leave(self, waiter: W, origin: str = "") -> None:
-        """A request ended: the next one's turn; or a waiter went away. Once for each that entered, as whose it did."""
+        """Takes back the place of a request that has ended, or of a waiter that went away, and lets the next one begin.
+
+        It is called once for each that entered, with the same `origin`.
+        """
         waiting = self._waiting
         if waiting and waiter in waiting:
             waiting.remove(waiter)
@@ -93,7 +99,7 @@ class Gate(Generic[W]):
             self._admit()
 
     def overdue(self, now: float) -> list[W]:
-        """Waiters whose patience (`queue_seconds`) is over. They are still to `leave`."""
+        """Returns the waiters that have waited for `queue_seconds`. They still have to `leave`."""
         late: list[W] = []
         for line in self._waiting.since():
             for waiter, since in line:
@@ -103,7 +109,7 @@ class Gate(Generic[W]):
         return late
 
     def set_limits(self, limits: LimitsConfig) -> None:
-        """New limits; a higher one lets waiters in."""
+        """Takes new limits. Higher ones let waiters begin."""
         self.queue_seconds = limits.queue_seconds
         self._max_queued = limits.max_queued
         self._places.resize(limits.max_in_flight)
@@ -122,14 +128,14 @@ class Gate(Generic[W]):
             self._start(self._waiting.pop(origin))
 
     def _next(self) -> str | None:
-        """Whose turn it is, of those who may have another place. It is theirs."""
+        """Takes a place for the next client in turn that may have one more. Returns the client; None if there is none."""
         for origin in self._waiting.origins:
             if self._places.takes(origin):
                 return origin
         return None
 
     def _make_room(self, origin: str) -> bool:
-        """Whether somebody in a full line has made way for a client who has fewer in it."""
+        """Returns whether somebody in a full line has made way for a client that has fewer in it."""
         last = self._waiting.making_way(origin) if self._evict is not None else None
         if last is None or self._evict is None:
             return False

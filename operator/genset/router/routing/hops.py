@@ -1,8 +1,9 @@
-"""Ends loops of sites that fail over to each other: each router adds its site to `x-genset-hops`, and refuses its own.
+"""Hops end loops of sites that fail over to each other: a router refuses what has passed its own site before.
 
-A site is all routers of one RoutePolicy: the operator derives its id from the policy's uid, which no other cluster has;
-a router without an operator is a site of its own. Ids say nothing of whose they are, and go only to servers that may be
-routers (an external deployment, an openAICompatible cloud), never to a provider by name. Pure but for `new_site`.
+Each router adds its site to the header `x-genset-hops`. A site is all routers of one RoutePolicy: the operator derives
+its id from the policy's uid, which no other cluster has; a router without an operator is a site of its own. Ids do not
+tell whose they are, and go only to servers that may be routers (an external deployment, an openAICompatible cloud),
+never to a named provider. Pure, except for `new_site`.
 """
 
 from __future__ import annotations
@@ -15,30 +16,30 @@ from typing import Final
 from genset.router.errors import ErrorAnswer, error
 
 HOPS_HEADER: Final = b"x-genset-hops"
-MOST_SITES: Final = 4  # that a request may pass; a fifth refuses it
-MOST_BYTES: Final = 256  # of the header
+MOST_SITES: Final = 4  # sites that a request may pass; the next one refuses it
+MOST_BYTES: Final = 256  # longest header
 _SITES: Final = re.compile(rb"[ \t]*[0-9A-Za-z_-]{1,32}[ \t]*(?:,[ \t]*[0-9A-Za-z_-]{1,32}[ \t]*)*")
 
 
 def site_of(uid: str) -> str:
-    """The site of all routers of the policy with this uid."""
+    """Returns the site id of all routers of the policy with this uid."""
     return sha256(f"genset site {uid}".encode()).hexdigest()[:12]
 
 
 def new_site() -> bytes:
-    """The site of a router that nobody has given one."""
+    """Returns an id for the site of a router that nobody has given one."""
     return secrets.token_hex(6).encode()
 
 
 def header_for(given: bytes | None, own: bytes) -> bytes:
-    """The header line that a backend gets. `given`: what the request came with, found good by `refusal`."""
+    """Returns the header line for a backend. `given` is the header of the request, which `refusal` has accepted."""
     if given is None:
         return b"x-genset-hops: %b\r\n" % own
     return b"x-genset-hops: %b,%b\r\n" % (b",".join(_sites(given)), own)
 
 
 def refusal(given: bytes | None, own: bytes) -> ErrorAnswer | None:
-    """Why a request that came with this header is not served by this site; None if it is."""
+    """Returns why this site does not serve a request with this header; None if it does."""
     if given is None:
         return None
     if len(given) > MOST_BYTES or _SITES.fullmatch(given) is None:

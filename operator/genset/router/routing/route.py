@@ -1,4 +1,4 @@
-"""A route: which requests it takes, and the tiers of backends that they are sent to. Pure."""
+"""A route decides which requests it takes, and names the tiers of backends that they are sent to. Pure."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from genset.router.machine.trail import Step, evidence
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route with its backends looked up, and whatever most requests want to know of its configuration: an attribute of a
-    model of pydantic's takes twenty times as long to read. `plain`: matches by model name alone."""
+    """A route has its backends looked up, and most requests find here what they need of its configuration.
+
+    An attribute of a pydantic model takes twenty times as long to read.
+    """
 
     config: RouteConfig
     name: str
     exact: frozenset[str]
     prefixes: tuple[str, ...]
     any_model: bool
-    plain: bool
-    tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # with weights
-    fixed: list[Candidate] | None  # the order of every request that all can hold, where no weights change it
-    holds: int | None  # tokens that the smallest of them can hold
+    plain: bool  # matches by model name alone
+    tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # candidates with their weights
+    fixed: list[Candidate] | None  # the order of every request that fits all backends, if no weights change it
+    holds: int | None  # tokens that the smallest backend can hold
     max_input_tokens: int | None
-    headers: tuple[tuple[bytes, bytes], ...]  # that must be there: names, lower case, and values
+    headers: tuple[tuple[bytes, bytes], ...]  # required headers: names in lower case, and values
     failover: FailoverConfig
     total_seconds: float
     cold_start: ColdStartConfig
-    reads_prompt: bool  # a backend's balancing wants to know how the prompt begins
-    prefix_tokens: int  # and with how many tokens, at most
+    reads_prompt: bool  # the balancing of a backend needs the beginning of the prompt
+    prefix_tokens: int  # and at most so many tokens of it
     wait_when_full: bool
 
     def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether all conditions hold. Header names are lower case."""
+        """Returns whether the request meets all conditions of the route. Header names are lower case."""
         if not (self.any_model or model in self.exact or model.startswith(self.prefixes or ("\0",))):
             return False
         if self.plain:
@@ -49,7 +51,7 @@ class Route:
 
 
 def route_of(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
-    """The route that a configuration describes, over these backends by name."""
+    """Builds the route that a configuration describes, with these backends by name."""
     match: MatchConfig = config.match
     exact = frozenset(m for m in match.models if not m.endswith("*"))
     prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))

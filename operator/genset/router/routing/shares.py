@@ -1,36 +1,39 @@
-"""Something scarce that clients share: how much of it each of them holds, and who may have more. Pure.
+"""Shares divide something scarce among clients: how much each one holds, and who may have more. Pure.
 
 A client may hold ALPHA times as much as nobody holds (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on
-Networking 6(2), 1998). So one alone gets nearly everything, whoever comes beside it finds some, and where many want it all
-get alike, without a number that says how many there are.
+Networking 6(2), 1998). So one client alone gets nearly everything, a newcomer finds some left, and if many want it all
+they get equal parts, without a number that says how many there are.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-ALPHA: Final = 7  # times what is free: one client alone gets seven of eight parts
+ALPHA: Final = 7  # times what is free: a client alone gets seven eighths
 
 
 class Shares:
-    """`most` of it there is, `taken` of it are held."""
+    """Shares divide `most` units, of which `taken` are held."""
 
     __slots__ = ("_held", "most", "taken")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
-        self._held: dict[str, int] = {}  # by whose it is; nobody who holds nothing
+        self._held: dict[str, int] = {}  # by client; without those that hold nothing
 
     def resize(self, most: int) -> None:
-        """From here on there is so much of it."""
+        """Sets how much there is from now on."""
         self.most = most
 
     def held(self, origin: str) -> int:
         return self._held.get(origin, 0)
 
     def takes(self, origin: str, size: int = 1) -> bool:
-        """Takes so much more if it is within a client's share; the first that a client takes only has to be there."""
+        """Takes `size` more if that is within the client's share. Returns whether it was.
+
+        A client that holds nothing gets what it asks for if that much is free.
+        """
         taken, held = self.taken + size, self._held
         before = held.get(origin, 0)
         allowed = ALPHA * (self.most - taken)
@@ -41,16 +44,17 @@ class Shares:
         return True
 
     def is_over(self, origin: str) -> bool:
-        """Whether a client holds more than its share."""
+        """Returns whether a client holds more than its share."""
         allowed = ALPHA * (self.most - self.taken)
         return self.taken > allowed and self._held.get(origin, 0) > allowed
 
     def take(self, origin: str, size: int = 1) -> None:
+        """Takes `size` more, whatever the client's share."""
         self.taken += size
         self._held[origin] = self._held.get(origin, 0) + size
 
     def give(self, origin: str, size: int = 1) -> None:
-        """Back, of what it has taken."""
+        """Gives back some of what the client has taken."""
         self.taken -= size
         held = self._held
         left = held.get(origin, 0) - size

@@ -1,7 +1,7 @@
-"""The table: which route takes a request, and in which order its backends are candidates.
+"""The table says which route takes a request, and in which order its backends are candidates.
 
-Pure: built from a RouterConfig and the backends' states; swapped whole by one assignment. A request keeps the table it
-began with.
+It is built from a RouterConfig and the backends' states, and replaced as a whole by one assignment. A request keeps the
+table that it began with. Pure.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from genset.router.machine.decisions import Candidate
 from genset.router.routing.catalogue import catalogue, some_names
 from genset.router.routing.route import Route, route_of
 
-MODEL_BYTES: Final = 256  # of a model's name; a longer one is nobody's
-MODELS_KEPT: Final = 1024  # whose routes are remembered
+MODEL_BYTES: Final = 256  # longest name of a model; nothing has a longer one
+MODELS_KEPT: Final = 1024  # model names whose routes are remembered
 BYTES_PER_TOKEN: Final = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
 
 
 @final
 class Plan:
-    """What POLICY decided: the route and the frozen list. `skipped`: why a better backend is not in it."""
+    """A plan is what POLICY decided: a route and its frozen list of candidates. `skipped`: why a better one is missing."""
 
     __slots__ = ("candidates", "route", "skipped")
 
@@ -37,7 +37,7 @@ class Plan:
 
 
 class Table:
-    """Everything that a request looks up."""
+    """A table is everything that a request looks up."""
 
     def __init__(self, config: RouterConfig, backends: Mapping[str, Backend], config_hash: str) -> None:
         self.config = config
@@ -59,7 +59,7 @@ class Table:
         headers: Mapping[bytes, bytes],
         random: Callable[[], float],
     ) -> Plan | ErrorAnswer:
-        """The first route that takes the request, and its candidates; or the error of POLICY."""
+        """Returns the first route that takes the request, with its candidates, or the error if there is none."""
         if is_too_long(model):
             return error(
                 "policy_model_not_found",
@@ -84,7 +84,7 @@ class Table:
 
 
 def is_too_long(model: str) -> bool:
-    """Whether a model's name is longer than any that is looked up."""
+    """Returns whether a model's name is too long to be looked up."""
     size = len(model)
     return size > MODEL_BYTES or (4 * size > MODEL_BYTES and len(model.encode()) > MODEL_BYTES)
 
@@ -95,12 +95,13 @@ def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) 
     if not route.tiers:
         return error(
             "policy_no_backend",
-            f"route {route.config.name} has no backend: none of the deployments that its tiers name is known",
+            f"route {route.config.name} has no backend: none of the deployments that its tiers name is known; the operator of "
+            "this router must create one, or correct the tiers",
             retry_after=BROKEN_SECONDS,
         )
     candidates: list[Candidate] = []
     skipped, largest = "", 0
-    house_only = False  # it is too long for a model of the house, and that may not send it to a cloud
+    house_only = False  # it is too long for a model of the house, and may not go to a cloud for that reason
     for tier in route.tiers:
         for candidate in _shuffle(tier, random):
             if house_only and not candidate.backend.local:
@@ -113,7 +114,7 @@ def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) 
                 candidates.append(candidate)
     if not candidates:
         room = f", and its answer needs room for {answer}" if tokens <= largest else ""
-        return error(  # OpenAI's words: clients know them, and shorten what they sent
+        return error(  # OpenAI's words: clients recognise them, and shorten what they sent
             "policy_context_too_long",
             f"This model's maximum context length is {largest} tokens. However, your request has about {tokens} input "
             f"tokens{room}. Please reduce the length of the messages.",
@@ -122,7 +123,7 @@ def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) 
 
 
 def _shuffle(tier: tuple[tuple[Candidate, int], ...], random: Callable[[], float]) -> Sequence[Candidate]:
-    """By weighted chance; weight 0 last. Efraimidis and Spirakis (2006): order by u^(1/w)."""
+    """Orders a tier by weighted chance, weight 0 last: by u^(1/w) (Efraimidis and Spirakis, 2006)."""
     if len(tier) == 1:
         return (tier[0][0],)
     keyed = [(random() ** (1.0 / weight) if weight else -1.0, candidate) for candidate, weight in tier]
@@ -131,7 +132,7 @@ def _shuffle(tier: tuple[tuple[Candidate, int], ...], random: Callable[[], float
 
 
 def estimate_tokens(request: dict[str, Any]) -> int:
-    """Tokens of the prompt: bytes of its text / 4, tool definitions included, images and audio not."""
+    """Estimates the tokens of the prompt: bytes of its text / 4, with tool definitions, without images and audio."""
     size = 0
     messages = request.get("messages")
     if type(messages) is list:
@@ -163,7 +164,10 @@ def _json_bytes(value: Any) -> int:
 
 
 def _text_bytes(value: Any, depth: int = 3) -> int:
-    """Text in a string, in content parts, in a batch; no deeper than the API nests (hostile bodies do)."""
+    """Counts the bytes of text in a string, in content parts or in a batch.
+
+    It looks no deeper than the API nests, because hostile bodies nest deeper.
+    """
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, list) and depth:
@@ -174,8 +178,9 @@ def _text_bytes(value: Any, depth: int = 3) -> int:
 
 
 def answer_tokens(request: dict[str, Any]) -> int:
-    """Tokens of the answer that a backend must have room for to be asked: what the client wants, if that is little.
+    """Returns for how many tokens of answer a backend must have room to be asked.
 
-    A limit is not used up: few answers come near it. 0 where the client does not say.
+    That is the client's limit, but at most SMALL_ANSWER_TOKENS, because few answers come near their limit; 0 if the
+    client sets none.
     """
     return min(limit_of(request), SMALL_ANSWER_TOKENS)

@@ -1,7 +1,7 @@
-"""What is wrong with a path that is not served, in words that say what to change. Pure.
+"""An unserved path is answered with what is wrong with it, in words that say what to change. Pure.
 
-The usual mistake is a base URL that lacks /v1, has it twice, or is the whole URL of a call; the next is a client of
-another API than the one that is served.
+The most common mistake is a base URL that lacks /v1, has it twice, or is the whole URL of a call; the next is a client
+of another API than the one that is served.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 _CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/models")
 _CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|models(/.*)?)/*")
 
-#: Where the paths of other APIs begin, and what these are called.
+#: How the paths of other APIs begin, and what these are called.
 _OTHERS: Final = (
     (("/responses",), "the OpenAI Responses API"),
     (("/messages",), "the Anthropic Messages API"),
@@ -32,7 +32,7 @@ _SERVED: Final = "served are POST /v1/chat/completions, /v1/completions, /v1/emb
 
 
 def what_is_wrong(path: str, base_url: str) -> str:
-    """The message of a 404. `base_url` is the one that this client should have."""
+    """Returns the message of a 404. `base_url` is the one that this client should use."""
     tail = re.sub(r"^(/+v1)+(?=/|$)", "", path)
     for beginnings, name in _OTHERS:
         if tail.startswith(beginnings):

@@ -1,1 +1,1 @@
-"""Traces: the context that callers hand on (`context`, always), and spans of our own (`tracing`, where it is wanted)."""
+"""This room holds what requests leave behind: metrics, a line of the access log, and traces."""

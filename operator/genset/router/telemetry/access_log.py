@@ -1,8 +1,9 @@
-"""The access log: one JSON line per request, written in batches by a thread. No prompt and no answer text.
+"""The access log is one JSON line per request, written in batches by a thread.
 
-The loop only gathers lines; the thread only writes (it holds no lock of the interpreter while a pipe is full). What cannot
-be written is tried again and again; meanwhile lines wait, the oldest are dropped beyond a bound, and every dropped one
-is counted. No request waits for the log; whether one is refused without it is the policy's choice (`log.required`).
+It holds no text of prompts or answers. The event loop only gathers lines, and the thread only writes, so that it does not
+hold the interpreter's lock while a pipe is full. What cannot be written is tried again and again. Meanwhile lines wait;
+beyond a bound the oldest are dropped, and every dropped line is counted. No request waits for the log; whether requests
+are refused without it is the policy's choice (`log.required`).
 """
 
 from __future__ import annotations
@@ -13,35 +14,35 @@ import threading
 from collections import deque
 from typing import Any, Final
 
-WAITING_BATCHES = 256  # at ten a second at most: half a minute of a reader that sleeps, or of a disk that is full
+WAITING_BATCHES = 256  # at most ten a second: half a minute without a reader, or with a full disk
 WAITING_BYTES = 16 * 1024 * 1024  # of all batches together
-RETRY_LEAST_SECONDS = 0.1  # after a write that failed; then twice as long each time
+RETRY_LEAST_SECONDS = 0.1  # after a failed write; doubled each time
 RETRY_MOST_SECONDS = 5.0
 CLOSE_SECONDS: Final = 1.0  # for what is left when the router stops
-SLOW_FLUSHES: Final = 50  # since lines were dropped last: for so long the reader counts as too slow
+SLOW_FLUSHES: Final = 50  # flushes after the last dropped lines, for which the reader counts as too slow
 
 log = logging.getLogger(__name__)
 
 
 class AccessLog:
-    """Lines go to a file descriptor.
+    """The access log writes lines to a file descriptor.
 
     `dropped` counts the lines that were lost. Everything but `_write` and what it calls belongs to the event loop's
-    thread; the two share what `_changed` guards.
+    thread; `_changed` guards what the two threads share.
     """
 
     def __init__(self, descriptor: int) -> None:
         self.dropped = 0
         self._descriptor = descriptor
         self._gathered = bytearray()
-        self._waiting = 0  # lines that were gathered, and not yet handed on
+        self._waiting = 0  # lines that were gathered and not yet handed to the thread
         self._changed = threading.Condition()
         self._batches: deque[tuple[bytearray, int]] = deque()  # with the number of lines in each
-        self._bytes = 0  # of the batches
+        self._bytes = 0  # bytes of the batches
         self._problem = ""  # why the last write failed
         self._slow = 0  # flushes for which the reader still counts as too slow
         self._closing = threading.Event()
-        self._told = ""  # what the process's log was told last
+        self._told = ""  # what the process's own log was told last
         self._dropped_before = 0
         self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._writing.start()
@@ -52,8 +53,10 @@ class AccessLog:
         self._waiting += 1
 
     def flush(self) -> int:
-        """Hands what has gathered to the thread, and says when the log fails and when it is well again. The number of
-        lines that had to be dropped for it: the oldest ones."""
+        """Hands what has gathered to the thread. Returns how many of the oldest lines had to be dropped for it.
+
+        The process's own log is told when the access log begins to fail, and when it works again.
+        """
         lost = 0
         self._slow = max(0, self._slow - 1)
         if self._waiting:
@@ -74,16 +77,16 @@ class AccessLog:
 
     @property
     def failing(self) -> str:
-        """Why lines cannot be written now; empty while they are."""
+        """Returns why lines cannot be written now; empty if they can."""
         return self._problem or ("its reader is too slow" if self._slow else "")
 
     @property
     def crowded(self) -> bool:
-        """Whether half of the room for lines that wait is taken."""
+        """The log is crowded if half of the room for waiting lines is taken."""
         return len(self._batches) > WAITING_BATCHES // 2 or self._bytes > WAITING_BYTES // 2
 
     def view(self) -> dict[str, Any]:
-        """For `/-/state`."""
+        """Returns the view for `/-/state`."""
         with self._changed:
             waiting = sum(lines for _, lines in self._batches)
         return {
@@ -93,7 +96,7 @@ class AccessLog:
         }
 
     def close(self) -> None:
-        """Writes what is left; waits a second for it."""
+        """Writes what is left, for at most CLOSE_SECONDS."""
         self.flush()
         self._closing.set()
         with self._changed:
@@ -101,18 +104,18 @@ class AccessLog:
         self._writing.join(CLOSE_SECONDS)
 
     def _tell(self) -> None:
-        """Once when it begins and once when it ends, in the process's own log."""
+        """Tells the process's own log once when writing begins to fail, and once when it works again."""
         failing = self.failing
         if failing == self._told:
             return
         if not self._told:
             self._dropped_before = self.dropped
-            log.error("Failed to write the access log: %s. Lines wait, and are dropped when too many do", failing)
+            log.error("Failed to write the access log: %s. Lines wait; if too many do, the oldest are dropped", failing)
         elif not failing:
             log.warning("Wrote the access log again; %d lines were lost meanwhile", self.dropped - self._dropped_before)
         self._told = failing
 
-    # The thread
+    # In the thread
 
     def _write(self) -> None:
         pause = RETRY_LEAST_SECONDS

@@ -1,11 +1,13 @@
-"""The metrics that OpenTelemetry's conventions for generative AI name, as Prometheus spells them.
+"""This module renders the metrics of OpenTelemetry's conventions for generative AI, as Prometheus spells them.
 
 A name's dots become underscores and its unit a suffix (OpenTelemetry specification, Prometheus and OpenMetrics
-compatibility): gen_ai.server.time_to_first_token, s -> gen_ai_server_time_to_first_token_seconds. Attributes become labels in
-the same way; `backend` is our own. Boundaries are those that the conventions recommend. Source:
-https://github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md (November 2026; "Development").
+compatibility): gen_ai.server.time_to_first_token, s -> gen_ai_server_time_to_first_token_seconds. Attributes become
+labels in the same way; `backend` is the router's own. Bucket boundaries are those that the conventions recommend.
+Source: https://github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md (November 2026;
+"Development").
 
-Times are what a client of the router sees, failovers and waits included: for them the router is the model server.
+Times are what a client of the router sees, failovers and waits included: for the client, the router is the model
+server.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ LABELS: Final = (
 
 
 def families(uses: Mapping[Key, Use]) -> Iterator[Metric]:
-    """Everything that was folded."""
+    """Yields the families of all numbers that were folded."""
     durations = HistogramMetricFamily(
         "gen_ai_server_request_duration_seconds",
         "From the arrival of a request to the end of its answer; error_type is empty for a whole answer.",

@@ -1,7 +1,7 @@
-"""Sees to it that every request leaves a line: who asked, and what the access log can do about it.
+"""The journal sees to it that every request leaves a line in the access log, if there is one.
 
-A request that a route took tells everything (`ended`); one that was refused, or that the router answered itself, tells
-what there is (`told`).
+A request that named a model leaves everything (`ended`); one that was refused before, or that the router answered
+itself, leaves what is known of it (`told`).
 """
 
 from __future__ import annotations
@@ -18,31 +18,34 @@ from genset.router.telemetry.log_line import line_of, short_line
 
 
 class Journal:
-    """`unlogged` says why requests must be refused for want of a log (`log.required`); empty if they need not."""
+    """A journal writes the lines of all requests of one router.
+
+    `unlogged` is why requests have to be refused for want of a log (`log.required`); empty if they need not be.
+    """
 
     __slots__ = ("_log", "_lost", "_proxies", "_required", "_wall", "unlogged")
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._log: AccessLog | None = None
-        self._lost = 0  # lines, as far as they were told
-        self._proxies: Proxies | None = None  # whose X-Forwarded-For is believed
+        self._lost = 0  # lines that were lost and reported
+        self._proxies: Proxies | None = None  # proxies whose X-Forwarded-For is believed
         self._required = False
         self.unlogged = ""
 
     def open(self, descriptor: int | None) -> None:
-        """Begins to write. None: there is no log."""
+        """Begins to write to this file descriptor; with None there is no log."""
         if descriptor is not None:
             self._log = AccessLog(descriptor)
 
     def take(self, config: RouterConfig, proxies: Proxies | None) -> None:
-        """What a configuration says of it. `proxies`: whose X-Forwarded-For it has believed."""
+        """Takes a configuration. `proxies` are those whose X-Forwarded-For it believes."""
         self._proxies = proxies
         self._required = config.log is not None and config.log.required
         self._look()
 
     def ended(self, record: Record, now: float) -> None:
-        """A request that took a model has ended."""
+        """Writes the line of a request that named a model and has ended."""
         if self._log is not None:
             client = client_of(self._proxies, record.peer, record.headers)
             self._log.add(line_of(record, client, now, self._wall()))
@@ -56,17 +59,17 @@ class Journal:
         status: int,
         answer: ErrorAnswer | None = None,
     ) -> None:
-        """The router itself has answered a request, with this error or well."""
+        """Writes the line of a request that the router itself has answered: well, if `answer` is None."""
         if self._log is None:
             return
         line = short_line(identity, client_of(self._proxies, peer, headers), asked, status, answer, self._wall())
         if self.unlogged and self._log.crowded:
-            self._log.dropped += 1  # the lines of requests that were served must not be lost for it
+            self._log.dropped += 1  # so that no line of a served request is lost for it
         else:
             self._log.add(line)
 
     def flush(self) -> int:
-        """Ten times a second. The number of lines that were lost since the last time."""
+        """Hands lines to the writing thread; called ten times a second. Returns how many were lost since the last call."""
         lost = 0
         if self._log is not None:
             self._log.flush()
@@ -75,7 +78,7 @@ class Journal:
         return lost
 
     def view(self) -> dict[str, Any]:
-        """For `/-/state`."""
+        """Returns the view for `/-/state`."""
         return self._log.view() if self._log is not None else {"failing": "", "waitingLines": 0, "droppedLines": 0}
 
     def close(self) -> None:

@@ -15,24 +15,24 @@ from genset.router.exchange.record import Record
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.final_error import detail_of
 
-#: What a line holds, and what docs/observability.md says of it. Times are seconds.
+#: The fields of a line, with the text of docs/observability.md. Times are seconds.
 FIELDS: Final = {
     "time": "When the request ended, seconds since 1970.",
-    "status": "HTTP status; 499 where the client left before the answer was complete.",
-    "continuations": "How often another attempt was asked to write on.",
+    "status": "HTTP status; 499 if the client left before the answer was complete.",
+    "continuations": "How often another attempt was asked to continue the answer.",
     "seconds": "From the arrival of the whole request to the end of its answer.",
-    "queueSeconds": "Of them, waiting for a place in the router (limits.maxInFlight).",
-    "waitedSeconds": "Of them, waiting for a backend: one at rest, or one whose endpoints were all full.",
+    "queueSeconds": "Of these, waiting for a place in the router (limits.maxInFlight).",
+    "waitedSeconds": "Of these, waiting for a backend: one at rest, or one whose endpoints were all full.",
     "firstTokenSeconds": "From the arrival to the first token; for an answer in one piece, to the answer.",
-    "timePerOutputTokenSeconds": "After the first token; streams only.",
-    "inputTokens": "Tokens of the prompt as the backend counted them; 0: not told.",
-    "outputTokens": "Tokens of the answer as the backend counted them, or the events of a stream that told none.",
+    "timePerOutputTokenSeconds": "Per token after the first one; streams only.",
+    "inputTokens": "Tokens of the prompt as the backend counted them; 0 if it did not say.",
+    "outputTokens": "Tokens of the answer as the backend counted them, or else the events of the stream.",
     "id": "The x-request-id that the client got and the backend saw.",
-    "client": "Address of the client: of its connection, or what a proxy of router.trustedProxies says.",
-    "traceId": "Of the caller's valid `traceparent`, or of the span that was recorded; empty without either.",
-    "request": "Method and path, without the query, at most 128 characters of it; empty where none arrived.",
+    "client": "Address of the client: of its connection, or the one that a proxy of router.trustedProxies names.",
+    "traceId": "Trace id of the caller's valid `traceparent`, or of the recorded span; empty if there is neither.",
+    "request": "Method and path, without the query, at most 128 characters of it; empty if none arrived.",
     "operation": "`chat`, `text_completion` or `embeddings`; empty for everything that needs no model.",
-    "route": "Route that took the request; empty where none did.",
+    "route": "Route that took the request; empty if none did.",
     "model": "Model that the client named, at most 128 characters of it.",
     "stream": "Whether the client asked for a stream.",
     "error": "Word of the error vocabulary; empty for a whole answer. With status 200: the error inside the stream.",
@@ -41,8 +41,8 @@ FIELDS: Final = {
     "endpoint": "Address of the last attempt.",
     "reason": "Why no earlier backend answered.",
     "attempts": "The trail: backend, outcome and milliseconds of each attempt.",
-    "detail": "What went wrong at the last attempt that failed, with addresses; in quotes the backend's own error message, at "
-    "most 512 characters of it, keys masked. It may quote the request.",
+    "detail": "What went wrong at the last attempt that failed, with addresses; in quotes the backend's own error message, "
+    "at most 512 characters of it, keys masked. It may quote the request.",
 }
 MODEL_CHARACTERS: Final = 128  # of the name that a client gave
 #: Parts of lines that are kept. Their keys are names from the configuration, and addresses that DNS told.

@@ -1,4 +1,4 @@
-"""Counters and histograms of the router: plain numbers on the hot path, rendered by `exposition`.
+"""Metrics are counters and histograms of the router: plain numbers on the hot path, rendered by `exposition`.
 
 Labels are names from the configuration and words of closed vocabularies, never a client's input.
 """
@@ -12,19 +12,19 @@ from genset.router.backends.histograms import ADDED_SECONDS, BackendNumbers, His
 from genset.router.backends.use import NOBODY, Asked, Key, Use
 from genset.router.exchange.record import Record
 
-FOLDED_ANSWERS: Final = 256  # at once: few enough to stay in the processor's cache
+FOLDED_ANSWERS: Final = 256  # at a time: few enough to stay in the processor's cache
 
 
 class Metrics:
-    """All numbers of this process."""
+    """The metrics are all numbers of this process."""
 
     def __init__(self) -> None:
         self._backends: dict[str, BackendNumbers] = {}
         self.answers: dict[tuple[str, int, str], int] = {}  # by route, status, error word
-        self.failovers: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # route, backend that answered, why
-        self.continuations: defaultdict[str, int] = defaultdict(int)  # broken streams, by outcome
-        self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was whole, by error word
-        self.made_way = {"body": 0, "connection": 0, "line": 0}  # for another client, by what was scarce
+        self.failovers: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # by route, backend, reason
+        self.continuations: defaultdict[str, int] = defaultdict(int)  # of broken streams, by outcome
+        self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was complete, by error word
+        self.made_way = {"body": 0, "connection": 0, "line": 0}  # others for a client, by what was scarce
         self.uses: dict[Key, Use] = {}
         self.requests: list[float] = []  # to be folded into `added_request`
         self.held: list[float] = []  # to be folded into `added_answer`
@@ -47,7 +47,7 @@ class Metrics:
         return self._backends
 
     def fold(self) -> None:
-        """Sorts what the hot path has only put down. Once a second, and before anybody reads."""
+        """Sorts into histograms what the hot path has only put down. Called once a second, and before anybody reads."""
         for use in self.uses.values():
             use.fold()
         self._fold_added()
@@ -58,7 +58,7 @@ class Metrics:
             values.clear()
 
     def use(self, operation: str, model: str, asked: Asked) -> Use:
-        """The numbers of these labels; they outlive the backend's configuration."""
+        """Returns the numbers of these labels; they outlive the backend's configuration."""
         found = self.uses.get((operation, model, asked))
         if found is None:
             numbers = self.backend(asked.backend) if asked is not NOBODY else None
@@ -66,12 +66,12 @@ class Metrics:
         return found
 
     def answered(self, route: str, status: int, word: str) -> None:
-        """Counts an answer; `route` is empty where none took the request."""
-        key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart, and makes it anew for each use
+        """Counts an answer; `route` is empty if none took the request."""
+        key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart and rebuilds it for each use
         self.answers[key] = self.answers.get(key, 0) + 1
 
     def finished(self, record: Record, now: float) -> None:
-        """Books a request that has ended: with its word, or with a whole answer if that is empty."""
+        """Books a request that has ended: with its error word, or as a whole answer if that is empty."""
         word = record.word
         self.answered(record.route, record.status, word)
         received = record.received

@@ -1,4 +1,4 @@
-"""Tells metrics, access log and traces of requests: the one place that knows all three."""
+"""Telemetry tells metrics, access log and traces of requests; nothing else knows all three."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genset.router.telemetry.wanted import Traces
 
 @final
 class Telemetry(RequestObserver):
-    """What is kept and told of the requests of one router."""
+    """Telemetry is what is kept and reported of the requests of one router."""
 
     __slots__ = ("journal", "metrics", "traces")
 
@@ -60,12 +60,12 @@ class Telemetry(RequestObserver):
         self.journal.told(peer, headers, identity, asked, status, answer)
 
     def failed(self, record: Record, answer: ErrorAnswer) -> None:
-        """The router failed with a request, and could not even end it as it ends others."""
+        """Books a request with which the router failed, and which it could not even end in the usual way."""
         self.metrics.answered(record.route, answer.status, answer.kind.word)
         self.journal.told(record.peer, record.headers, record.identity, record.asked, answer.status, answer)
 
     def flush(self) -> None:
-        """Ten times a second."""
+        """Hands lines to the access log; called ten times a second."""
         self.metrics.log_lines_dropped += self.journal.flush()
 
     def made_way(self, what: str, count: int) -> None:

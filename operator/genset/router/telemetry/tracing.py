@@ -1,10 +1,10 @@
-"""One span per request, exported by the OpenTelemetry SDK (the extra `otel`) on a thread of its own.
+"""Tracing records one span per request, which the OpenTelemetry SDK (the extra `otel`) exports on a thread of its own.
 
-Imported only where traces are wanted: without them a request costs one comparison. A span begins when the request is
-whole and ends with its answer; each attempt is an event in it, at the moment when the attempt ended. The span becomes
-the parent of what the backends record. Attributes follow OpenTelemetry's conventions for generative AI, those under
-`genset.` are our own. No prompt, no answer and no word of a backend ever enters one. The kind is SERVER, because the span
-covers the caller's request, whatever number of calls it took.
+This module is imported only if traces are wanted: without them a request costs one comparison. A span begins when the
+request is complete and ends with its answer; each attempt is an event in it, at the time when the attempt ended. The
+span becomes the parent of what the backends record. Attributes follow OpenTelemetry's conventions for generative AI;
+those under `genset.` are the router's own. No prompt, no answer and no word of a backend ever enters a span. Its kind
+is SERVER, because it covers the caller's request, however many calls that took.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from genset.router.http.trace_context import TRACEPARENT, TRACESTATE
 
 log = logging.getLogger(__name__)
 
-TRACES_PATH = "/v1/traces"  # OTLP/HTTP, behind the base URL
-EXPORT_SECONDS = 5.0  # for one batch; it is lost then
-WAITING_SPANS = 2048  # ended and not yet sent; more are lost rather than kept
-BATCH_SPANS = 512  # that the SDK sends at once; it wants its queue to hold as many
+TRACES_PATH = "/v1/traces"  # OTLP over HTTP, appended to the base URL
+EXPORT_SECONDS = 5.0  # for one batch, which is lost after that
+WAITING_SPANS = 2048  # ended and not yet sent; later ones are lost, to bound memory
+BATCH_SPANS = 512  # spans that the SDK sends at once; it wants its queue to hold as many
 CLOSE_SECONDS = 4.0  # for what is left when the router stops
 NANOSECONDS = 1_000_000_000
 
 
 class RequestSpan:
-    """One request's span."""
+    """A request span records one request, and is ended by its record."""
 
     __slots__ = ("span", "tracing")
 
@@ -57,12 +57,12 @@ class RequestSpan:
         self.span = span
 
     def end(self, record: Record, now: float) -> None:
-        """The request has ended, at `now` by the router's clock."""
+        """Ends the span of a request that has ended at `now`, by the router's clock."""
         self.tracing.end(self.span, record, now)
 
 
 class Tracing:
-    """Where spans go. `counts`: "exported" and "lost" of them; the thread that exports adds to it, too."""
+    """A tracing is where spans go. `counts` are the "exported" and "lost" ones; the exporting thread adds to it, too."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Tracing:
         environment: Mapping[str, str],
         wall: Callable[[], float],
     ) -> None:
-        """`config` None: everything by the standard OTEL_* variables, which the SDK reads itself."""
+        """Takes everything from the standard OTEL_* variables, which the SDK reads itself, if `config` is None."""
         self._counts = counts
         self._wall = wall
         self._open = 0
@@ -97,7 +97,10 @@ class Tracing:
         self._tracer = self._provider.get_tracer("genset.router", __version__)
 
     def begin(self, record: Record, mask: Mask) -> None:
-        """Opens the span of a request, and puts it into what goes upstream. `record.trace` is the caller's so far."""
+        """Begins the span of a request, and puts it into the headers for the backend.
+
+        `record.trace` is the caller's until then.
+        """
         headers = record.headers
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": record.operation,
@@ -107,7 +110,7 @@ class Tracing:
         if record.stream:
             attributes["gen_ai.request.stream"] = True
         span = self._tracer.start_span(
-            f"{record.operation} {record.named}".rstrip(),  # a name must not be the caller's invention
+            f"{record.operation} {record.named}".rstrip(),  # a name must not be invented by the caller
             context=_parent(headers) if record.trace else None,
             kind=SpanKind.SERVER,
             attributes=attributes,
@@ -122,7 +125,7 @@ class Tracing:
             record.span = RequestSpan(self, span)
 
     def end(self, span: Span, record: Record, now: float) -> None:
-        """Closes the span of a request that has ended, at `now` by the router's clock."""
+        """Ends the span of a request that has ended at `now`, by the router's clock."""
         self._open -= 1
         status, word = record.status, record.word
         machine = record.routed
@@ -146,7 +149,7 @@ class Tracing:
             self._close_later()
 
     def retire(self) -> None:
-        """Another has taken its place: closes when the spans that it has begun have ended."""
+        """Closes when all begun spans have ended, because another object has taken its place."""
         self._retired = True
         if not self._open:
             self._close_later()
@@ -170,7 +173,7 @@ class Tracing:
 
 
 class _Counting(SpanExporter):
-    """Counts what became of spans. `seen`: those that the exporter was given."""
+    """Counts what became of spans. `seen` are those that the exporter was given."""
 
     def __init__(self, exporter: SpanExporter, counts: dict[str, int]) -> None:
         self._exporter = exporter
@@ -191,7 +194,7 @@ class _Counting(SpanExporter):
 
 
 def _parent(headers: Mapping[bytes, bytes]) -> Any:
-    """The caller's span. Its traceparent is known to be valid."""
+    """Returns the context of the caller's span. Its traceparent is known to be valid."""
     _, trace, span, flags = headers[TRACEPARENT].split(b"-")[:4]
     state = TraceState.from_header([headers[TRACESTATE].decode()]) if TRACESTATE in headers else None
     context = SpanContext(int(trace, 16), int(span, 16), True, TraceFlags(int(flags, 16)), state)
@@ -199,7 +202,7 @@ def _parent(headers: Mapping[bytes, bytes]) -> Any:
 
 
 def _attributes(record: Record) -> dict[str, Any]:
-    """What is known of a request at its end."""
+    """Returns the attributes that are known at the end of a request."""
     attributes: dict[str, Any] = {"http.response.status_code": record.status, "genset.route": record.route}
     if record.word:
         attributes["error.type"] = record.word
@@ -230,7 +233,7 @@ def _attributes(record: Record) -> dict[str, Any]:
 
 
 def _resource(policy: PolicyRef, instance: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Who speaks. What the environment names itself is left to it."""
+    """Returns the attributes of this process, except for those that the environment sets."""
     said = environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
     wanted = {
         "service.namespace": policy.namespace,

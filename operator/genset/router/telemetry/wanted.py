@@ -1,4 +1,4 @@
-"""Whether traces are wanted, and the way to the code that makes them: it is an extra, and loaded only then."""
+"""Traces are optional: this module decides whether they are wanted, and only then loads the code that makes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 
 
 def by_environment(environment: Mapping[str, str]) -> bool:
-    """Whether the standard variables ask for traces: an endpoint is named and nothing switches them off.
+    """Returns whether the standard variables ask for traces: an endpoint is named, and nothing switches them off.
 
     Source: OpenTelemetry specification, Environment Variable Specification and OTLP Exporter Configuration.
     """
@@ -27,18 +27,23 @@ def by_environment(environment: Mapping[str, str]) -> bool:
 
 
 def settings_of(config: RouterConfig, environment: Mapping[str, str]) -> tuple[bool, TelemetryConfig | None]:
-    """(whether traces are wanted, the policy's settings): a policy's word counts before the environment's."""
+    """Returns whether traces are wanted, and the policy's settings, which count before the environment's.
+
+    Raises ConfigRejected if the environment asks for another protocol than SPOKEN.
+    """
     if config.telemetry is not None:
         return True, config.telemetry
     wanted = by_environment(environment)
     protocol = next((environment[name] for name in _PROTOCOLS if environment.get(name)), SPOKEN)
     if wanted and protocol != SPOKEN:
-        raise ConfigRejected(f"OTEL_EXPORTER_OTLP_PROTOCOL {protocol} is not spoken; set {SPOKEN}, port 4318 as a rule")
+        raise ConfigRejected(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol} is not supported; set {SPOKEN}, whose port is usually 4318"
+        )
     return wanted, None
 
 
 def load() -> ModuleType:
-    """The module `tracing`. ConfigRejected without the extra."""
+    """Imports the module `tracing`. Raises ConfigRejected without the extra `otel`."""
     try:
         from genset.router.telemetry import tracing
     except ImportError as problem:
@@ -50,10 +55,10 @@ def load() -> ModuleType:
 
 
 class Tracer(Protocol):
-    """What makes the spans of requests: `tracing.Tracing`, which cannot be imported without the extra."""
+    """A tracer makes the spans of requests: it is `tracing.Tracing`, which cannot be imported without the extra."""
 
     def begin(self, record: Record, mask: Mask) -> None:
-        """A request has arrived; its record gets a span if it is sampled."""
+        """Gives the record of a request that has arrived a span, if it is sampled."""
 
     def retire(self) -> None:
         """Sends what is left in its own time; nothing new comes."""
@@ -63,9 +68,9 @@ class Tracer(Protocol):
 
 
 class Traces:
-    """The traces of one router, as the configuration in force wants them. `tracing` is None where it wants none.
+    """These are the traces of one router, as its configuration wants them. `tracing` is None if it wants none.
 
-    `counts` of spans outlive configurations; `wall` is the time of day.
+    `counts` of spans outlive configurations; `wall` is the time of day in seconds.
     """
 
     def __init__(self, counts: dict[str, int], environment: Mapping[str, str], wall: Callable[[], float]) -> None:
@@ -76,7 +81,7 @@ class Traces:
         self._made_of: tuple[bool, TelemetryConfig | None, PolicyRef | None] = (False, None, None)
 
     async def take(self, config: RouterConfig) -> None:
-        """Follows a configuration. ConfigRejected where its traces cannot be made; the others go on then."""
+        """Takes a configuration. Raises ConfigRejected if its traces cannot be made; those in force then stay."""
         policy = config.policy.model_copy(update={"generation": 0})
         on, settings = settings_of(config, self._environment)
         if self._made_of == (on, settings, policy):
@@ -88,7 +93,7 @@ class Traces:
             old.retire()
 
     async def _make(self, settings: TelemetryConfig | None, policy: PolicyRef) -> Tracer:
-        module = await asyncio.to_thread(load)  # a quarter of a second, the first time
+        module = await asyncio.to_thread(load)  # takes a quarter of a second the first time
         try:
             made: Tracer = module.Tracing(
                 settings,
@@ -99,7 +104,7 @@ class Traces:
                 wall=self._wall,
             )
         except ValueError as problem:
-            raise ConfigRejected(f"an OTEL_ variable is of no use: {problem}; correct it") from problem
+            raise ConfigRejected(f"a variable OTEL_* cannot be used: {problem}; correct it") from problem
         return made
 
     async def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Tasks that only wait look after endpoints, outages and suspicions."""
+"""This room holds tasks that only wait: they look after endpoints, outages and suspicions."""

@@ -1,11 +1,11 @@
-"""Watches over backends: addresses by DNS once a second, health by active probes.
+"""An endpoint watch finds a backend's addresses by DNS once a second, and checks their health by active probes.
 
-The last good set of addresses stays when DNS fails or answers with nothing: a broken name server must not take a house
-down, and pods that are really gone are told by their probes. Only an address that has failed its probes for a minute
-while DNS does not list it is forgotten, because its IP may belong to someone else by then.
+The last good set of addresses stays if DNS fails or answers with nothing: a broken name server must not take a house
+down, and probes show which pods are really gone. Only an address that has failed its probes for a minute while DNS does
+not list it is forgotten, because its IP may belong to someone else by then.
 
-A deployment that can rest has no address by intent: there an answer of "no such name" is believed at once. Its last
-endpoint then finishes what it works on and gets nothing new, although it still answers its probes.
+A deployment that can rest has no address on purpose, so for it an answer of "no such name" is believed at once. Its
+last endpoint then finishes what it works on and gets nothing new, although it still answers its probes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ from genset.router.watch.verify import Verifier
 
 log = logging.getLogger(__name__)
 
-RESOLVE_SECONDS: Final = 1.0
-RESOLVE_EMPTY_SECONDS = 0.25  # while there is none, and somebody waits: a model that is ready should serve at once
-WAKING_SECONDS: Final = 600.0  # after the last request for a deployment at rest it may still become ready
-PROBE_SECONDS: Final = 1.0
+RESOLVE_SECONDS: Final = 1.0  # between two lookups
+RESOLVE_EMPTY_SECONDS = 0.25  # while there is no address and somebody waits: a model that is ready should serve at once
+WAKING_SECONDS: Final = 600.0  # after the last request for a deployment at rest, in which it may still become ready
+PROBE_SECONDS: Final = 1.0  # between two probes
 PROBE_TIMEOUT_SECONDS: Final = 3.0
-FIRST_LOOK_SECONDS: Final = 0.5  # each, for the first lookup and the first probes, before a new backend serves
-FORGET_SECONDS: Final = 60.0
-#: The name server has answered, and there is no such name or no address of it (RFC 3493, 6.1). Others mean that it has
-#: not answered well.
+FIRST_LOOK_SECONDS: Final = 0.5  # for the first lookup, and again for the first probes, before a new backend serves
+FORGET_SECONDS: Final = 60.0  # of failed probes, after which an address that DNS does not list is forgotten
+#: The name server has answered, and the name does not exist or has no address (RFC 3493, 6.1). Any other error means
+#: that it gave no good answer.
 NO_NAME: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 class Watcher:
-    """The tasks of one backend. `start` returns when the first addresses and probes are in, or after 1 s."""
+    """A watcher runs the tasks that look after one backend.
+
+    `start` returns when the first addresses and probe results are in, or after 1 s.
+    """
 
     def __init__(
         self, backend: Backend, connector: Connector, now: Callable[[], float], random: Callable[[], float]
@@ -195,5 +198,5 @@ class Watcher:
             detail = str(problem)
         backend.probed(endpoint, good, self._now(), late=late)
         if before is not endpoint.healthy:
-            word = "well" if endpoint.healthy else "ill"
+            word = "healthy" if endpoint.healthy else "unhealthy"
             log.info("Found endpoint %s of backend %s %s: %s", endpoint.name, backend.name, word, detail)

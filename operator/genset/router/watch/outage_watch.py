@@ -1,7 +1,8 @@
-"""Works the outage switches: looks at the house on each sweep, probes the cloud while it is down, tells what flipped.
+"""The outage watch drives the outage switches and reports on them.
 
-The decisions are `outage`'s; here are the connection attempts, the log, and the views for /-/state, /-/config and
-/metrics. The switches outlive configurations, as an outage does.
+It looks at the house on each sweep, probes the cloud while that is down, and logs what has changed. The decisions are
+made in `outage`; here are the connection attempts, the log, and the views for /-/state, /-/config and /metrics. The
+switches outlive configurations, as an outage does.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OUTAGES = (Cause.AUTH, Cause.MODEL)  # refusals that only a person can end; oth
 
 
 class OutageWatch:
-    """The two switches of one router. `now` is monotonic, `wall` the time of day."""
+    """The two switches of one router are driven here. `now` is monotonic, `wall` the time of day; both in seconds."""
 
     def __init__(self, now: Callable[[], float], wall: Callable[[], float]) -> None:
         self.cloud = CloudSwitch()
@@ -37,17 +38,17 @@ class OutageWatch:
         self._probe: asyncio.Task[None] | None = None
 
     def switch_of(self, kind: str) -> Switch:
-        """The switch of a backend's side."""
+        """Returns the switch of a backend's side."""
         return self.cloud if kind == "cloud" else self.house
 
     def take(self, backends: Mapping[str, Backend]) -> None:
-        """The backends of a configuration that has just been taken."""
+        """Takes the backends of a new configuration."""
         self._backends = backends
         self.cloud.set_hosts([backend.target.host for backend in backends.values() if not backend.local])
         self._look(self._now())
 
     def sweep(self, connector: Connector) -> None:
-        """Ten times a second."""
+        """Does what is due; called ten times a second."""
         now = self._now()
         self._look(now)
         host = self.cloud.due(now) if self._probe is None else None
@@ -71,14 +72,17 @@ class OutageWatch:
             self._probe.cancel()
 
     async def _reach(self, connector: Connector, backend: Backend) -> None:
-        """One probe: a real connection, TLS and proxy included, with the time that an attempt has. Nothing is asked."""
+        """Probes the cloud by a real connection, TLS and proxy included, in the time that an attempt has for it.
+
+        Nothing is asked on it.
+        """
         target, good = backend.target, False
         try:
             async with asyncio.timeout(target.connect_seconds):
                 connection = await connector.open(target, backend.endpoints[0])
             connection.drop()
             good = True
-        except (ConnectFailed, OSError) as problem:  # TimeoutError is one, too
+        except (ConnectFailed, OSError) as problem:  # includes TimeoutError
             log.debug("Probed %s in vain: %s", target.host, problem)
         except Exception:
             log.exception("Failed to probe %s", target.host)
@@ -86,10 +90,10 @@ class OutageWatch:
             self._probe = None
         self.cloud.probed(target.host, good)
 
-    # What it tells
+    # Reports
 
     def down(self) -> Iterator[OutageReport]:
-        """What is down, worst first: sides, then backends that refuse us, by name."""
+        """Yields what is down, worst first: sides, then backends that refuse the router, by name."""
         for switch in (self.cloud, self.house):
             if switch.down:
                 yield OutageReport(switch.scope, self._since(switch.opened_at), switch.detail)
@@ -98,7 +102,7 @@ class OutageWatch:
             yield OutageReport(Scope.BACKEND, since, refusal.detail, backend.name, refusal.cause)
 
     def unknown(self) -> list[str]:
-        """Sides of which this process cannot tell whether they are down: it has never seen them up."""
+        """Lists the sides that may be down or up, because this process has never seen them up."""
         return [switch.scope for switch in (self.cloud, self.house) if not switch.known]
 
     def metrics(self) -> Iterator[Metric]:
@@ -118,7 +122,7 @@ class OutageWatch:
         yield flips
 
     def _refused(self) -> Iterator[tuple[Backend, Refusal]]:
-        """Backends that refuse the router, by name, each with the first of its refusals."""
+        """Yields the backends that refuse the router, by name, each with the first of its refusals."""
         now = self._now()
         for _, backend in sorted(self._backends.items()):
             refusals = [found for found in backend.refusals.all(now) if found.cause in _OUTAGES]

@@ -1,6 +1,6 @@
-"""Requests of the router's own to a backend: not a byte of any client is in them, so what they meet is beyond doubt.
+"""The router's own requests to a backend hold not a byte of any client, so what they meet is beyond doubt.
 
-A probe asks for a health path or the list of models. A verification asks for the least answer that there is: one token,
+A probe asks for a health path or the list of models. A verification asks for the smallest answer there is: one token,
 on the path that a suspicion is about.
 """
 
@@ -32,7 +32,7 @@ _LEAST: Final[dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class OwnAnswer:
-    """What a server said to the router itself; of the body at most as much as is read of an error."""
+    """An own answer is what a server said to the router itself. `body` is cut to as much as is read of an error."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -45,7 +45,7 @@ async def get(connector: Connector, target: Target, endpoint: Endpoint, path: st
 
 
 async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoint, path: str) -> OwnAnswer:
-    """Asks for the least answer on a path of the API (`/chat/completions`).
+    """Asks for the smallest answer on a path of the API (`/chat/completions`).
 
     Raises ConnectFailed or OSError; Untranslatable if the backend's dialect does not have this path.
     """
@@ -69,7 +69,7 @@ async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoin
 async def _ask(
     connector: Connector, target: Target, endpoint: Endpoint, method: bytes, path: str, body: bytes, more: bytes = b""
 ) -> OwnAnswer:
-    """On a connection of its own: a probe also tells whether one can be made."""
+    """Asks on a new connection, so that a probe also shows whether one can be made."""
     connection: UpstreamConnection = await connector.open(target, endpoint)
     try:
         reply = _Reply()
@@ -88,7 +88,7 @@ async def _ask(
 
 
 class _Reply:
-    """Listens to the connection of one request."""
+    """A reply listens to the connection of one request, and sets `answer` when it has ended."""
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[OwnAnswer] = asyncio.get_running_loop().create_future()

@@ -1,9 +1,9 @@
-"""Asks backends for the router itself: whether what callers met is true, and whether what fell is back.
+"""A verifier has the router itself ask a backend: whether what callers met is true, and whether it is back.
 
-A suspicion is settled at once, by one request without a byte of any client. A refused key is looked at with the list of
-models first, which costs nothing; whatever that leaves open, and every other suspicion, with the least answer there is.
-While a breaker is open a cloud is asked for its list of models every few seconds, and a backend that refuses the router
-every twenty seconds. Nothing runs while nothing is suspected or down.
+A suspicion is settled at once, by one request without a byte of any client. For a refused key that is the list of
+models first, which costs nothing; whatever the list leaves open, and every other suspicion, is settled with the
+smallest answer there is. While a breaker is open, a cloud is asked for its list of models every few seconds, and a
+backend that refuses the router is asked every twenty seconds. Nothing runs while nothing is suspected or down.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ log = logging.getLogger(__name__)
 
 MODELS: Final = "/models"
 LOOK_SECONDS = 5.0  # between two free probes of a cloud whose breaker is open
-UNLISTED_SECONDS = 15.0  # of failing lists of models, before it is asked for the least answer
-LEAST_SECONDS = 3.0  # that a request of the router's own may take, however fast the backend usually is
-USUAL_FACTOR: Final = 2.0  # times the slowest hundredth of recent first tokens
-_NO_LIST: Final = (404, 405, 501)  # there is no list of models, so nothing is free
-#: A restricted key may ask for answers and not for the list (OpenAI: 401, "Missing scopes: api.model.read").
+UNLISTED_SECONDS = 15.0  # of failing lists of models, after which the cloud is asked for the smallest answer
+LEAST_SECONDS = 3.0  # which a request of the router's own may always take, however fast the backend usually is
+USUAL_FACTOR: Final = 2.0  # times the 99th percentile of recent times to the first token
+_NO_LIST: Final = (404, 405, 501)  # the server has no list of models, so no probe is free
+#: A restricted key may ask for answers but not for the list (OpenAI: 401, "Missing scopes: api.model.read").
 _LACKS_SCOPE: Final = re.compile(r"scope|permission", re.IGNORECASE)
 
 
 class Verifier:
-    """The requests of the router's own to one backend. `now`: the router's monotonic seconds; `random` in [0, 1)."""
+    """A verifier makes the router's own requests to one backend.
+
+    `now` gives monotonic seconds of the router's clock; `random` is uniform in [0, 1).
+    """
 
     def __init__(
         self, backend: Backend, connector: Connector, now: Callable[[], float], random: Callable[[], float]
@@ -53,7 +56,7 @@ class Verifier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovering = False
         self._lists_models = backend.config.url is not None
-        self._asked_at = -UNLISTED_SECONDS  # when it was last asked for an answer because its list failed
+        self._asked_at = -UNLISTED_SECONDS  # when it was last asked for an answer because its list of models failed
 
     def start(self) -> None:
         self._backend.standing.attend(self._begin_verification, self._begin_recovery)
@@ -76,7 +79,7 @@ class Verifier:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # A suspicion
+    # Suspicions
 
     async def _verify(self, endpoint: Endpoint, path: str) -> None:
         backend, began = self._backend, self._now()
@@ -90,7 +93,7 @@ class Verifier:
             else:
                 failure = await self._settled(endpoint, path)
         except Exception:
-            log.exception("Failed to ask backend %s for the router itself", backend.name)
+            log.exception("Failed to ask backend %s about a suspicion", backend.name)
         finally:
             backend.verified(endpoint, path, failure, self._now(), began, only_here=only_here)
         if failure is None:
@@ -113,7 +116,10 @@ class Verifier:
         return await self._asked(least_answer(self._connector, self._backend, endpoint, path), APIS[path].part)
 
     async def _asked(self, asking: Coroutine[Any, Any, OwnAnswer], part: str = "") -> Failure | None:
-        """What a request of our own met; None if it was answered: with this list, if it is to hold one."""
+        """Returns what a request of the router's own met; None if it was answered.
+
+        `part` names the list that the answer has to hold; "" if any 2xx will do.
+        """
         try:
             async with asyncio.timeout(self._patience()):
                 answer = await asking
@@ -134,9 +140,9 @@ class Verifier:
         )
 
     def _fault(self, body: bytes, part: str) -> Failure | None:
-        """Why a 200 is no answer; None if it is one."""
+        """Returns why a 200 is no answer; None if it is one."""
         if len(body) >= ERROR_BODY_BYTES or begins_stream(body):
-            return None  # more than a refusal, or a server that streams unasked
+            return None  # longer than any refusal, or a server that streams unasked
         fault = fault_of(body, True, part=part)
         if isinstance(fault, dict):
             return classify_in_band(fault, f"{INSIDE} a 200", self._backend.target.model)
@@ -151,7 +157,7 @@ class Verifier:
             else longest
         )
 
-    # A return
+    # Recovery
 
     async def _recover(self) -> None:
         backend = self._backend
@@ -161,7 +167,7 @@ class Verifier:
                 try:
                     await self._look()
                 except Exception:
-                    log.exception("Failed to look after backend %s", backend.name)
+                    log.exception("Failed to ask whether backend %s is back", backend.name)
         finally:
             self._recovering = False
 
@@ -192,7 +198,10 @@ class Verifier:
             backend.breaker.despair(self._now(), self._now() + LOOK_SECONDS)
 
     async def _answers_without_list(self, endpoint: Endpoint) -> bool:
-        """Whether a backend whose list of models fails gives answers all the same; looked at rarely, because it may cost."""
+        """Returns whether a backend answers although its list of models fails.
+
+        It is asked rarely, because an answer may cost money.
+        """
         backend, now = self._backend, self._now()
         if now - max(self._asked_at, backend.breaker.opened_at) < UNLISTED_SECONDS:
             return False
@@ -200,6 +209,6 @@ class Verifier:
         path = backend.standing.suspicion.latest or Api.CHAT.path
         if await self._least(endpoint, path) is not None:
             return False
-        self._lists_models = False  # its list says nothing of it
+        self._lists_models = False  # its list says nothing about its answers
         backend.verified(endpoint, path, None, self._now(), now)
         return True

@@ -1,4 +1,4 @@
-"""Strategies that choose an endpoint inside a backend. Adding one is one file and one line here."""
+"""Balancing strategies choose one endpoint of a backend. A new strategy is one file here and one line below."""
 
 from __future__ import annotations
 

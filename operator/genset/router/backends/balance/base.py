@@ -1,4 +1,4 @@
-"""What a strategy is: a pure choice among the endpoints of a backend that may take a request."""
+"""A strategy is a pure choice among the endpoints of a backend that may take a request."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple, Protocol, TypeVar
 
 
 class Loaded(Protocol):
-    """What a strategy sees of an endpoint. `seed`: 64 bits of its name, the same in every router."""
+    """Loaded is what strategies see of an endpoint. `seed` is a 64-bit hash of its name, the same in every router."""
 
     in_flight: int
     seed: int
 
 
 class Tally(Protocol):
-    """What a strategy counts."""
+    """Tally has the counters that strategies add to."""
 
     affinity_hits: int
     affinity_misses: int
@@ -25,22 +25,22 @@ E = TypeVar("E", bound=Loaded)
 
 class Choose(Protocol):
     def __call__(self, endpoints: Sequence[E], turn: int, key: int | None, tally: Tally) -> E:
-        """One of `endpoints` (not empty).
+        """Returns one of `endpoints`, which is not empty.
 
-        `turn` counts the requests of the backend. `key` stands for the beginning of the prompt; None where there is no
-        prompt, or where the strategy does not read it.
+        `turn` counts the requests of the backend. `key` stands for the beginning of the prompt; None if there is no
+        prompt, or the strategy does not read it.
         """
 
 
 class Strategy(NamedTuple):
-    """`reads_prompt`: requests have to bring the key of their prompt; it costs time, so only where it is wanted."""
+    """A strategy chooses endpoints. `reads_prompt`: it needs the prompt's key, whose computation costs time."""
 
     choose: Choose
     reads_prompt: bool
 
 
 def least_loaded(endpoints: Sequence[E], turn: int) -> E:
-    """The endpoint with the least requests in flight; among equals the next in turn."""
+    """Returns the endpoint with the fewest requests in flight, in turn among equals."""
     count = len(endpoints)
     if count == 1:
         return endpoints[0]

@@ -1,4 +1,7 @@
-"""Least requests in flight; among equals the next in turn, so that an idle backend's endpoints share evenly."""
+"""This strategy chooses the endpoint with the fewest requests in flight; equals take turns.
+
+So the endpoints of an idle backend share its requests evenly.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from genset.router.backends.balance.base import E, Strategy, Tally, least_loaded
 
 
 def choose(endpoints: Sequence[E], turn: int, key: int | None, tally: Tally) -> E:
-    """Reads neither the key nor the tally."""
+    """Returns the least loaded endpoint; key and tally are ignored."""
     return least_loaded(endpoints, turn)
 
 

@@ -1,6 +1,6 @@
-"""What a strategy may know of a prompt: a number that stands for its beginning.
+"""A prompt's key is a number that stands for its beginning: all that a strategy knows of the prompt.
 
-Computed only for backends whose strategy reads it. Every router computes the same.
+It is computed only for backends whose strategy reads it, and is the same in every router.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ BYTES_PER_TOKEN = 4  # of UTF-8 text
 
 
 def prompt_key(request: Mapping[str, Any], tokens: int) -> int | None:
-    """CRC-32 of the first `tokens` of the prompt, roles included; None where there is no text.
+    """Returns the CRC-32 of the first `tokens` of the prompt, roles included; None if it has no text.
 
-    What comes before the first answer in a conversation stays the same for all its turns, so nothing behind that counts:
-    a conversation shorter than `tokens` would leave its endpoint with every turn.
+    Nothing behind the first answer of a conversation counts: only what comes before stays the same in all its turns, so
+    that a conversation shorter than `tokens` would otherwise change its endpoint with every turn.
     """
     left = tokens * BYTES_PER_TOKEN
     messages = request.get("messages")
@@ -32,7 +32,7 @@ def prompt_key(request: Mapping[str, Any], tokens: int) -> int | None:
 
 
 def beginning_of(request: Mapping[str, Any], tokens: int) -> dict[str, Any]:
-    """As much of a request as `prompt_key` reads for up to `tokens`: a long prompt is not kept for the sake of its start."""
+    """Returns as much of a request as `prompt_key` reads for up to `tokens`, so that a long prompt need not be kept."""
     left = tokens * BYTES_PER_TOKEN
     messages = request.get("messages")
     if type(messages) is not list:
@@ -42,7 +42,7 @@ def beginning_of(request: Mapping[str, Any], tokens: int) -> dict[str, Any]:
 
 
 def _read(messages: list[Any], left: int) -> Iterator[tuple[Any, Any, bytes, int]]:
-    """The messages that count for a key of `left` bytes: role, content, what is read of it, and the bytes there was room for."""
+    """Yields role, content, the text that counts, and the bytes left for it, of each message in a key of `left` bytes."""
     seen = False
     for message in messages:
         if type(message) is not dict:
@@ -62,7 +62,7 @@ def _read(messages: list[Any], left: int) -> Iterator[tuple[Any, Any, bytes, int
 
 
 def _start(value: Any, most: int) -> Any:
-    """What `_text` reads of a value, and little more."""
+    """Returns what `_text` reads of a value, or little more."""
     if type(value) is str:
         return value[:most]
     if type(value) is not list or not value:
@@ -75,7 +75,7 @@ def _start(value: Any, most: int) -> Any:
 
 
 def _text(value: Any, most: int) -> bytes:
-    """At most `most` bytes of a string, of content parts, or of a prompt that is tokens already."""
+    """Returns at most `most` bytes of a string, of content parts, or of a prompt that is given as tokens."""
     if type(value) is str:
         return value[:most].encode("utf-8", "surrogatepass")[:most]
     if type(value) is not list or not value:
@@ -83,9 +83,9 @@ def _text(value: Any, most: int) -> bytes:
     if type(value[0]) is int:
         try:
             return orjson.dumps(value[: most // BYTES_PER_TOKEN])
-        except TypeError:  # nested more deeply than orjson writes; refused where the body is written
+        except TypeError:  # nested more deeply than orjson writes; the request is refused when its body is written
             return b""
-    if type(value[0]) is list:  # a batch: its first prompt
+    if type(value[0]) is list:  # a batch: its first prompt counts
         return _text(value[0], most) if value[0] and type(value[0][0]) is int else b""
     out = b""
     for part in value:
