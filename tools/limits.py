@@ -1,7 +1,7 @@
 """The values in docs/limits.md, from the code that they bound. Called by tools/generated.py.
 
 A row of a table there names its settings in its third cell: fields of a RoutePolicy (`routes[].failover.totalSeconds`) or
-constants of the router (`http.downstream.HEAD_SECONDS`). Its second cell is written here. Constants that no row names are
+constants of the router (`http.client_timeouts.HEAD_SECONDS`). Its second cell is written here. Constants that no row names are
 listed at the end of the page with the comment that stands beside them, so that the page names every one.
 """
 

@@ -12,8 +12,6 @@ MOST = 14  # about a dozen
 _SPLIT = "to be taken apart: composition instead of inheritance"
 #: Classes with more, and why.
 LARGE = {
-    "ClientConnection": (41, _SPLIT),
-    "Arriving": (31, _SPLIT),
     "Exchange": (32, _SPLIT),
     "Calling": (26, _SPLIT),
     "Forward": (36, "to be taken apart: reader and what it keeps"),

@@ -6,13 +6,14 @@ from typing import Final
 
 from genset.router.exchange.answer_headers import early_head
 from genset.router.http.downstream import ClientConnection
+from genset.router.http.holder import Work
 from genset.router.http.request import Request
 from genset.router.shared import Shared
 
 COPIED_BYTES: Final = 64 * 1024  # of a whole answer: one write is cheaper than two
 
 
-class Outgoing:
+class Outgoing(Work):
     """`stream`: the client asked for one. `head_sent`: it has the status and headers of one. `last_events`: what is sent
     next ends it, and the end of the body goes with it."""
 

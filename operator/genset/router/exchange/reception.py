@@ -130,7 +130,7 @@ class Reception:
         stream = api.streams and parsed.get("stream") is True
         record = Record(identity, client.address, headers, api.asked, api.operation, model, now, stream=stream)
         exchange = Exchange(shared, client, request, api, parsed, record, self._finished)
-        client.begin(exchange)
+        client.begin(exchange, now)
         self.exchanges.add(exchange)
         if model in table.named:
             record.named = model

@@ -18,9 +18,11 @@ REST_SECONDS: Final = 0.1  # at most, after a large body: a request of somebody 
 
 
 class Sender(Protocol):
-    """A connection whose next request has such a body. `origin`: whose it is."""
+    """A sender is a connection whose next request has such a body."""
 
-    origin: str
+    @property
+    def origin(self) -> str:
+        """Whose share the connection takes."""
 
     def go_on(self) -> None:
         """Its turn has come; it asks again."""

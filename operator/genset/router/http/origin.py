@@ -3,6 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import final
+
+
+@final
+class Peer:
+    """A peer is the other side of a client's connection: `address`, and `origin`, whose share the connection takes.
+
+    Both are empty until the connection is made.
+    """
+
+    __slots__ = ("address", "origin")
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.origin = ""
+
+    def is_at(self, address: str) -> None:
+        """The connection is made."""
+        self.address = address
+        self.origin = origin_of(address)
 
 
 def origin_of(address: str) -> str:

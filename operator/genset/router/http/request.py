@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+#: What objects take beside the bytes in them, measured: a request, a line of its head.
+REQUEST_BYTES: Final = 640
+LINE_BYTES: Final = 200
+
 
 class Request:
-    """One request as it arrived. Header names are lower case; the last of a repeated header counts.
+    """A request is here as it arrived. Header names are lower case; the last of a repeated header counts.
 
     `path` is decoded, without the query. `held`: bytes that the router's budget counts for it, in `payer`'s share. `coding`:
     what the body is compressed with; it is unpacked when its turn has come.

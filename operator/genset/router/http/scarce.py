@@ -13,7 +13,6 @@ from genset.router.shared import Shared
 
 #: Of all connections so many are closed together where one is to be: the next newcomers then find room without a search.
 SHARE_CLOSED: Final = 256
-UNREAD_BYTES: Final = 16 * 1024  # up to here a connection has left nothing unread that is worth its end
 
 
 def make_room(shared: Shared, origin: str, asking: Holder) -> None:
@@ -34,16 +33,11 @@ def _most_held(shared: Shared) -> Holder | None:
     found: Holder | None = None
     most: tuple[int, int, float] = (0, 0, 0.0)
     for connection in shared.connections:
-        if connection.transport.is_closing():
+        gives = connection.gives(now)
+        if gives is None:
             continue
-        if connection.arrives:
-            rank = (held(connection.payer), 2, -connection.pace(now))
-        elif connection.unread > UNREAD_BYTES:
-            rank = (held(connection.origin), 1, now - connection.mark)
-        elif connection.collecting:
-            rank = (held(connection.payer), 0, float(connection.held_bytes))
-        else:
-            continue
+        payer, kind, degree = gives
+        rank = (held(payer), kind, degree)
         if found is None or rank > most:
             found, most = connection, rank
     return found
