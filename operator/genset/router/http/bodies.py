@@ -134,7 +134,7 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
         return value, tree.long
     if len(value) > MOST_KEYS:
         raise RefusedBody(f"the body has more than {MOST_KEYS} keys")
-    if not _USUAL.issuperset(value):
+    if not all(key in _USUAL for key in value):
         names = "\n".join(value)
         if not names.isascii() or names.lower() != names:
             _refuse_alike(value)

@@ -339,7 +339,7 @@ class ClientConnection(Holder, asyncio.Protocol):
                     if (request.coding or request.held > LARGE_BODY_BYTES) and not self.shared.heavy.admits(self):
                         self.mark = self.shared.now()
                         break
-                    pipeline.requests.pop(0)
+                    del pipeline.requests[0]
                     if request is BROKEN:
                         self.refuse(pipeline.refusal or NOT_HTTP)
                         break
