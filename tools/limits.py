@@ -53,7 +53,7 @@ _PRIVATE = {
     "http.bodies": "_LONG _OBJECT _ENTRY _LIST _ITEM _SMALL _WINDOW _ESCAPE _SHORT _CANDIDATES",
     "http.codings": "_GZIP _ZLIB _RAW",
     "http.trace_context": "_VERSION_00_LENGTH",
-    "http.upstream": "_END_BYTES",
+    "http.response_reader": "_END_BYTES",
     "process.advice": "_CLOSE",
     "telemetry.access_log": "_OPTIONS",
 }

@@ -17,7 +17,6 @@ LARGE = {
     "Forward": (36, "to be taken apart: reader and what it keeps"),
     "Rebuild": (33, "to be taken apart: reader and what it keeps"),
     "StreamReader": (26, "to be taken apart: reader and what it keeps"),
-    "UpstreamConnection": (25, "to be taken apart: framing and socket"),
     "Reply": (15, "to be taken apart: one class for each kind of answer"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "Route": (17, "a configuration's values, read once and never set again"),

@@ -20,6 +20,7 @@ from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.dialects.openai.unrolled import unrolled
 from genset.router.dialects.openai.whole_answer import fault_of, page_words, usage_of
 from genset.router.http.codings import CodingError, Decoder, UnknownCodingError, is_plain
+from genset.router.http.upstream import Listener
 from genset.router.machine.classify import ERROR_BODY_BYTES, WORDS_CHARACTERS, classify, classify_in_band
 from genset.router.machine.decisions import Phase
 
@@ -31,7 +32,7 @@ SMALL_ANSWER_BYTES: Final = 16 * 1024  # up to here it does not count among what
 RESPONSE_BYTES: Final = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
 
 
-class Reply:
+class Reply(Listener):
     """`reader` is None where no stream was asked for; `aggregator` (the reader itself) where the client wants the stream;
     `splice` where nothing is continued. `told_at`: when the client last got something of a continued answer."""
 

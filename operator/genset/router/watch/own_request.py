@@ -18,7 +18,7 @@ from genset.router.backends.target import Target
 from genset.router.dialects.openai.api import PATHS, Api
 from genset.router.exchange.payload import body_for
 from genset.router.http.connect import Connector
-from genset.router.http.upstream import UpstreamConnection
+from genset.router.http.upstream import Listener, UpstreamConnection
 from genset.router.machine.added_fields import refused_for
 from genset.router.machine.classify import ERROR_BODY_BYTES
 
@@ -74,8 +74,8 @@ async def _ask(
         connection.drop()
 
 
-class _Reply:
-    """Listens to the connection of one request."""
+class _Reply(Listener):
+    """A listener that puts the whole answer together."""
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[OwnAnswer] = asyncio.get_running_loop().create_future()
