@@ -1,4 +1,4 @@
-"""What the router holds for the answers of one client: from the request in work to the bytes that it has not read."""
+"""Counts what the router holds for the answers to one client, from the request in work to the bytes that it has not read."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Answering:
 
     @property
     def held(self) -> int:
-        """Bytes that count in the budget."""
+        """Says how many bytes count in the budget."""
         return self.unread + self.collected + (self._request.held if self._request is not None else 0)
 
     def begin(self, request: Request) -> None:
-        """From here on the request is in work."""
+        """Takes the request in work, which counts as long as it is answered."""
         self._request = request
         self.served += 1
 
     def end(self) -> None:
-        """The request has been answered, or will not be."""
+        """Gives back what the request and its answer held: it has been answered, or will not be."""
         if self.collected:
             self.drop_collected()
         request, self._request = self._request, None
@@ -47,30 +47,30 @@ class Answering:
             self._budget.give(request.payer, request.held)
 
     def collect(self, size: int) -> str:
-        """So much of a whole answer has come. Returns whose share it takes."""
+        """Counts the bytes of a whole answer that have come so far. Returns whose share they take."""
         payer = self._payer
         self._budget.take(payer, size - self.collected)
         self.collected = size
         return payer
 
     def drop_collected(self) -> None:
-        """The answer goes out, or will not."""
+        """Gives back what was collected: the answer goes out, or will not."""
         if self.collected:
             self._budget.give(self._payer, self.collected)
             self.collected = 0
 
     def pause(self, unread: int) -> None:
-        """So many bytes wait for the client, which are too many."""
+        """Notes that too many bytes wait for the client."""
         self.paused = True
         self.count_unread(unread)
 
     def resume(self, unread: int) -> None:
-        """The client has read most of what waited for it."""
+        """Notes that the client has read most of what waited for it."""
         self.paused = False
         self.count_unread(unread)
 
     def count_unread(self, size: int) -> None:
-        """So many bytes wait for the client now."""
+        """Counts the bytes that wait for the client now."""
         if size != self.unread:
             self._budget.take(self._peer.origin, size - self.unread)
             self.unread = size

@@ -53,7 +53,7 @@ _CANDIDATES: Final = 4  # places at which the next key may stand that are tried
 
 
 class NoRoom(Exception):
-    """A body whose parsing needs more memory than there is room for."""
+    """Parsing the body needs more memory than there is room for."""
 
     def __init__(self, needed: int) -> None:
         super().__init__(f"parsing the body needs {needed} bytes")
@@ -61,7 +61,7 @@ class NoRoom(Exception):
 
 
 def read(body: bytes, room: int) -> Any:
-    """The value that the body holds, where parsing it needs no more than `room` bytes beside it.
+    """Reads the value that the body holds, if parsing it needs no more than `room` bytes beside it.
 
     Raises orjson.JSONDecodeError, RefusedBody or NoRoom.
     """
@@ -81,7 +81,7 @@ def read(body: bytes, room: int) -> Any:
 
 
 def again(body: bytes) -> Any:
-    """The value of a body that was read before, as it was then."""
+    """Reads a body that was read before, with the same result."""
     if has_long_number(body):
         return _as_sent(body)
     try:
@@ -91,7 +91,7 @@ def again(body: bytes) -> Any:
 
 
 def _as_sent(body: bytes) -> Any:
-    """What orjson refuses or changes. Names are no text: no half characters stand in them."""
+    """Reads what orjson refuses or changes. Names are no text: no half characters stand in them."""
     try:
         value = loads_as_sent(body)
         if type(value) is dict:
@@ -102,7 +102,7 @@ def _as_sent(body: bytes) -> Any:
 
 
 def _read(body: bytes, room: int) -> tuple[Any, bool]:
-    """The value as orjson reads it, and whether an integer beyond 64 bits may be among what it made floats of."""
+    """Reads the value with orjson, and says whether an integer beyond 64 bits may be among what that made floats of."""
     size = len(body)
     if size > COUNTED_BYTES:
         needed = parsing_bytes(body)
@@ -130,7 +130,7 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
 
 
 def parsed(body: bytes, room: int, taken: int) -> Any:
-    """What `read` gives, or the error that the client gets. `taken`: of the room, by all bodies, this one included."""
+    """Reads a body, or returns the error that the client gets. `taken`: bytes of the room that bodies take, this one too."""
     try:
         return read(body, room - taken)
     except orjson.JSONDecodeError as problem:
@@ -145,8 +145,11 @@ def parsed(body: bytes, room: int, taken: int) -> Any:
 
 @final
 class _Tree:
-    """What a walk over a value has seen. `entries` of all objects: as many as there are colons outside of strings, if each
-    key is there once. `deep`: nested in more levels than may be. `long`: a number may be an integer beyond 64 bits."""
+    """A tree is what a walk over a value has seen of it.
+
+    `entries` of all objects: as many as there are colons outside of strings, if each key is there once. `deep`: it is nested in
+    more levels than may be. `long`: a number may be an integer beyond 64 bits.
+    """
 
     __slots__ = ("deep", "entries", "long")
 
@@ -156,7 +159,7 @@ class _Tree:
         self.long = False
 
     def walk(self, value: Any, level: int) -> None:
-        """Adds a value that stands on this level; the outermost is the first."""
+        """Looks at a value that stands on this level; the outermost is the first."""
         if level > MOST_DEPTH:
             self.deep = True
         elif type(value) is dict:
@@ -175,7 +178,7 @@ class _Tree:
 
 
 def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
-    """The value, whether it is sure that its keys are there once (there are as many entries as colons), and its tree.
+    """Reads the value, and says whether its keys are surely there once (there are as many entries as colons), and its tree.
 
     Colons in text say nothing. So a body with one list, as most have, is parsed in two parts, the list and what is
     outside, where text is rare.
@@ -218,7 +221,7 @@ def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
 
 
 def _refuse_alike(parsed: dict[str, Any]) -> None:
-    """Keys that some servers take for one another, or for one of the API's."""
+    """Refuses keys that some servers take for one another, or for one of the API's."""
     seen: dict[str, str] = {}
     for key in parsed:
         folded = key.casefold()
@@ -233,13 +236,13 @@ def _refuse_alike(parsed: dict[str, Any]) -> None:
 
 
 def _is_long(value: Any) -> bool:
-    """Whether an expression would have much to read. Empty ones are short."""
+    """Says whether an expression would have much to read of a value. Empty ones are short."""
     kind = type(value)
     return len(value) > (_SHORT if kind is str else 0) if kind is str or kind is list or kind is dict else False
 
 
 def _in_pieces(body: bytes, shape: list[tuple[bytes, bool]]) -> dict[str, Any] | None:
-    """The body parsed key by key; None where it is not seen to be these keys, each once and in this order.
+    """Parses the body key by key. None if it is not seen to be these keys, each once and in this order.
 
     `shape`: keys, and whether their values are long. A long one reaches up to where the next key stands, if it is JSON
     as far as there.
@@ -269,7 +272,7 @@ def _in_pieces(body: bytes, shape: list[tuple[bytes, bool]]) -> dict[str, Any] |
 
 
 def _long_value(body: bytes, start: int, following: bytes | None) -> tuple[int, Any]:
-    """The value that begins at `start`, and its end: before the key `following`, or where the body ends."""
+    """Returns the end and the value of what begins at `start`: it ends before the key `following`, or with the body."""
     if following is None:
         end = body.rfind(b"}")
         return end, _loads_part(body, start, end)

@@ -28,16 +28,16 @@ _NOT_LATIN_ESCAPE: Final = re.compile(rb"\\u(?!00)")
 
 
 class RefusedBody(Exception):
-    """A body that is JSON, or may be, and is not taken. The text says why, and which limit it is."""
+    """The body is JSON, or may be, and is not taken. The text says why, and which limit it is."""
 
 
 def most_tree_bytes(size: int) -> int:
-    """What the tree of a body of `size` bytes may cost beside the text of its strings."""
+    """Says how many bytes the tree of a body of `size` bytes may cost beside the text of its strings."""
     return min(TREE_MOST_BYTES, TREE_FREE_BYTES + TREE_BYTES_PER_BYTE * size)
 
 
 def tree_bytes(body: bytes) -> int:
-    """An upper bound of what the tree costs beside the text of its strings; exact only where it looks like too much."""
+    """Bounds what the tree costs beside the text of its strings, in bytes; exactly only if it looks like too much."""
     most = most_tree_bytes(len(body))
     commas, objects, lists = body.count(b","), body.count(b"{"), body.count(b"[")
     # An entry is the first of its object, or comes behind a comma.
@@ -46,9 +46,9 @@ def tree_bytes(body: bytes) -> int:
 
 
 def parsing_bytes(body: bytes) -> int:
-    """Bytes that are needed beside the body while it is parsed: the parser's copy, and the tree with its strings.
+    """Says how many bytes parsing needs beside the body: for the parser's copy, and for the tree with its strings.
 
-    Raises RefusedBody where the tree would be out of proportion.
+    Raises RefusedBody if the tree would be out of proportion.
     """
     size = len(body)
     tree = tree_bytes(body)
@@ -63,7 +63,7 @@ def parsing_bytes(body: bytes) -> int:
 
 
 def _text_bytes(body: bytes) -> int:
-    """An upper bound of what the strings of a body take. One wide character makes all of its string wide (PEP 393)."""
+    """Bounds what the strings of a body take, in bytes. One wide character makes all of its string wide (PEP 393)."""
     size = len(body)
     if body.isascii() and b"\\u" not in body:
         return size
@@ -87,7 +87,7 @@ def _text_bytes(body: bytes) -> int:
 
 
 def _width(window: bytes) -> int:
-    """Bytes per character of a string that holds what stands here. Bytes that are deleted are found faster than searched."""
+    """Says how many bytes a character takes in a string that holds this. Deleted bytes are found faster than searched ones."""
     escapes = b"\\u" in window
     if len(window.translate(None, _WIDE)) < len(window) or (escapes and (b"\\ud" in window or b"\\uD" in window)):
         return 4
@@ -97,7 +97,7 @@ def _width(window: bytes) -> int:
 
 
 def _exact_tree_bytes(body: bytes, most: int) -> int:
-    """Without what stands in strings; up to `most`, window by window."""
+    """Counts the cost without what stands in strings, window by window, until it is more than `most`."""
     cost, at, size, inside = 0, 0, len(body), False
     while at < size and cost <= most:
         window = body[at : at + _WINDOW]

@@ -1,4 +1,4 @@
-"""Compressed bodies of requests: unpacked within a bound that follows from what was sent, or refused."""
+"""Unpacks compressed bodies of requests within a bound that follows from what was sent, or refuses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client connection: begins requests in their turn, writes answers, feels the client leave.
+"""The connection of one client begins requests in their turn, writes answers, and notices that the client leaves.
 
 Reading never stops while a request is in work, because only a read tells that the client has left; what a pipelining
 client sends meanwhile is kept up to 64 KiB. An EOF counts as leaving: a client that dies sends nothing else. A client
@@ -90,19 +90,19 @@ class ClientConnection(Holder, asyncio.Protocol):
 
     @property
     def address(self) -> str:
-        """The host of the peer."""
+        """Returns the host of the peer."""
         return self.peer.address
 
     @property
     def paused(self) -> bool:
-        """Whether the client reads more slowly than we write."""
+        """Says whether the client reads more slowly than we write."""
         return self.answering.paused
 
     def write(self, data: bytes) -> None:
         self.shared.outbox.write(self.transport, data)
 
     def begin(self, exchange: Work, now: float) -> None:
-        """A request of this connection is in work from here on."""
+        """Takes the request that is in work from here on."""
         self.exchange = exchange
         self.mark = now
 
@@ -112,7 +112,7 @@ class ClientConnection(Holder, asyncio.Protocol):
         self.transport.abort()
 
     def finish(self, keep_alive: bool, now: float) -> None:
-        """The exchange has written its whole answer."""
+        """Goes on to the next request: the exchange has written its whole answer."""
         self.exchange = None
         self.answering.end()
         if self._end == _End.CLOSED:
@@ -125,18 +125,18 @@ class ClientConnection(Holder, asyncio.Protocol):
             self._pump()
 
     def collects(self, size: int) -> bool:
-        """So much of a whole answer has come. Whether it is still wanted: without room it, or another one, makes way."""
+        """Counts what has come of a whole answer, and says whether it is still wanted: without room it may have made way."""
         exchange, payer = self.exchange, self.answering.collect(size)
         if self.shared.budget.is_over(payer):
             make_room(self.shared, payer, self)
         return exchange is not None and self.exchange is exchange
 
     def drop_collected(self) -> None:
-        """What was collected goes out, or will not."""
+        """Gives back what was collected: it goes out, or will not."""
         self.answering.drop_collected()
 
     def unpack(self, request: Request) -> ErrorAnswer | None:
-        """Puts the plain body in place of the compressed one of the request in work; or why that cannot be."""
+        """Puts the plain body in place of the compressed one of the request in work; or says why that cannot be."""
         return unpack(self.shared, self, request)
 
     # What it holds, and its end
@@ -220,7 +220,7 @@ class ClientConnection(Holder, asyncio.Protocol):
         self.transport.close()
 
     def _waits(self) -> bool:
-        """Whether something that the client has sent waits for its turn."""
+        """Says whether something that the client has sent waits for its turn."""
         return bool(self.pipeline.requests or self.pipeline.pending)
 
     def _unsent_bytes(self) -> int:
@@ -280,7 +280,7 @@ class ClientConnection(Holder, asyncio.Protocol):
         self.answering.count_unread(0)
 
     def eof_received(self) -> None:
-        """The transport closes itself, and `connection_lost` follows."""
+        """Lets the transport close itself; `connection_lost` follows."""
 
     def data_received(self, data: bytes) -> None:
         pipeline = self.pipeline
@@ -355,7 +355,7 @@ class ClientConnection(Holder, asyncio.Protocol):
             self._pumping = False
 
     def go_on(self) -> None:
-        """Its turn has come to have a large body read."""
+        """Goes on: the turn of its large body has come."""
         self._pump()
 
     def _pump_later(self) -> None:
@@ -368,7 +368,7 @@ class ClientConnection(Holder, asyncio.Protocol):
         self._pump()
 
     def _keep_to_share(self) -> None:
-        """What lies unread, on either side, is within the client's share, or something of it goes."""
+        """Makes room if what lies unread, on either side, is more than the client's share."""
         if self.shared.budget.is_over(self.origin):
             make_room(self.shared, self.origin, self)
 

@@ -1,4 +1,4 @@
-"""When an upstream connection is read: not while its client does not read, nor before its turn has come."""
+"""Says when an upstream connection is read: not while its client does not read, nor before its turn has come."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ class FlowControl:
         self._rests = False  # not read before its turn comes; see `turn`
 
     def made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection reads from this transport."""
+        """Takes the transport that the connection reads from."""
         self._transport = transport
         if self._raw is None:
             self._raw = transport
 
     def made_over(self, raw: asyncio.BaseTransport) -> None:
-        """TLS is spoken over this transport."""
+        """Takes the transport that TLS is spoken over."""
         self._raw = raw
 
     def pause(self) -> None:
-        """The client does not read."""
+        """Stops reading: the client does not read."""
         if not self._held and not self._closed:
             self._held = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """The client reads on."""
+        """Reads on, unless its turn has not come: the client reads on."""
         if self._held and not self._closed:
             self._held = False
             if not (self._rests and self._raw is self._transport):
                 self._transport.resume_reading()
 
     def rest(self, turn: Turn) -> None:
-        """This turn of the loop is long: the connection is read again in a later one."""
+        """Stops reading until a later turn of the loop, because this one is long."""
         if not self._rests and not self._raw.is_closing():
             self._rests = True
             self._raw.pause_reading()
             turn.rest(self)
 
     def read_again(self) -> None:
-        """Its turn has come, or somebody needs it before."""
+        """Reads on, unless the client does not read: its turn has come, or somebody needs it before."""
         if self._rests:
             self._rests = False
             if not self._closed and not self._raw.is_closing() and not (self._held and self._raw is self._transport):
                 self._raw.resume_reading()
 
     def end(self) -> None:
-        """The connection is closed."""
+        """Touches the transports no longer: the connection is closed."""
         self._closed = True

@@ -1,4 +1,4 @@
-"""What the rest of the router sees of a client's connection, and a connection of its request in work."""
+"""Says what the rest of the router sees of a client's connection, and what that sees of its request in work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genset.router.errors import ErrorAnswer
 
 
 class Worth:
-    """How much is lost with a connection."""
+    """A connection is worth what is lost with it; the least comes first."""
 
     IDLE: Final = 0
     SLOW: Final = 1  # a head that does not get on, or an answer that ends the connection
@@ -19,11 +19,11 @@ class Worth:
 
 
 class Gives:
-    """What a connection gives that makes way. The more is spared with it, the higher it is."""
+    """A connection that makes way gives something of one kind; what goes first is the highest."""
 
-    COLLECTED: Final = 0  # a whole answer that is collected: the larger, the more gladly
-    UNREAD: Final = 1  # what one side has sent and the other one has not taken: the longer it lies, the more gladly
-    ARRIVING: Final = 2  # a part of a request: the more slowly it comes, the more gladly
+    COLLECTED: Final = 0  # a whole answer that is collected: the largest first
+    UNREAD: Final = 1  # what one side has sent and the other one has not taken: what lies longest first
+    ARRIVING: Final = 2  # a part of a request: what comes most slowly first
 
 
 class Holder(ABC):
@@ -40,28 +40,28 @@ class Holder(ABC):
     @property
     @abstractmethod
     def origin(self) -> str:
-        """Whose share the connection takes."""
+        """Says whose share the connection takes."""
 
     @property
     @abstractmethod
     def held_bytes(self) -> int:
-        """All bytes that count in the budget."""
+        """Says how many bytes count in the budget."""
 
     @property
     @abstractmethod
     def busy(self) -> bool:
-        """Whether a request is arriving or in work, or an answer is still on its way."""
+        """Says whether a request is arriving or in work, or an answer is still on its way."""
 
     @abstractmethod
     def gives(self, now: float) -> tuple[str, int, float] | None:
-        """What it would give if it made way: in whose share, of which kind (see Gives), and how gladly within its kind.
+        """Says what it would give if it made way: in whose share, of which kind (see Gives), and how soon within that kind.
 
         None if it has nothing to give.
         """
 
     @abstractmethod
     def worth(self, now: float) -> int:
-        """What closing it would cost, as Worth tells it."""
+        """Says what closing it would cost, as Worth tells it."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -73,15 +73,15 @@ class Holder(ABC):
 
     @abstractmethod
     def make_way(self) -> None:
-        """For somebody who holds less: nothing more of it is read, or what the client has not read is lost."""
+        """Gives up something for somebody who holds less: no more is read of it, or what its client has not read is lost."""
 
     @abstractmethod
     def close_now(self) -> None:
-        """Somebody else needs its descriptor: what is arriving is refused, what is unread is lost."""
+        """Closes because somebody else needs its descriptor: what is arriving is refused, what is unread is lost."""
 
     @abstractmethod
     def close_idle(self) -> None:
-        """Drain: if nothing is in work here, nothing should begin."""
+        """Closes if nothing is in work here: the router drains, so nothing should begin."""
 
     @abstractmethod
     def close(self) -> None:
@@ -99,16 +99,16 @@ class Work(ABC):
 
     @abstractmethod
     def give_up(self, answer: ErrorAnswer) -> None:
-        """The router ends the request with this error."""
+        """Ends the request with this error."""
 
     @abstractmethod
     def client_gone(self) -> None:
-        """The connection is closed."""
+        """Ends the request, for nobody: the connection is closed."""
 
     @abstractmethod
     def client_slow(self) -> None:
-        """The client does not read as fast as its answer comes."""
+        """Is told that the client does not read as fast as its answer comes."""
 
     @abstractmethod
     def client_caught_up(self) -> None:
-        """The client has read what waited for it."""
+        """Is told that the client has read what waited for it."""

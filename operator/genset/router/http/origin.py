@@ -1,4 +1,4 @@
-"""Whose a request is: the key by which what is scarce is shared among clients. Pure."""
+"""Says whose a request is: the key by which what is scarce is shared among clients. Pure."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Peer:
         self.origin = ""
 
     def is_at(self, address: str) -> None:
-        """The connection is made."""
+        """Takes the address: the connection is made."""
         self.address = address
         self.origin = origin_of(address)
 
 
 def origin_of(address: str) -> str:
-    """The client that stands behind a network address, as far as one can tell: the address itself.
+    """Names the client behind a network address, as far as one can tell: by the address itself.
 
-    Of IPv6 it is the network of 64 bits, all of whose addresses one machine may use (RFC 4291, 2.5.1; RFC 7721).
+    With IPv6 it is the network of 64 bits, all of whose addresses one machine may use (RFC 4291, 2.5.1; RFC 7721).
     """
     if ":" not in address:
         return address

@@ -1,4 +1,4 @@
-"""How fast the body of a request comes: as a whole, and of late. A trickle must not hold a place for hours. Pure."""
+"""Measures how fast the body of a request comes, as a whole and of late: a trickle must not hold a place for hours. Pure."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class Pace:
         self._swept_bytes = 0
 
     def begin(self) -> None:
-        """A request begins in the read that is being parsed."""
+        """Begins anew, with the request that begins in the read that is being parsed."""
         self.since = 0.0
 
     def note(self, now: float) -> None:
-        """The read in which the request began was `now`."""
+        """Notes when the request began: the read in which it did was `now`."""
         self.since = now
 
     def of_late(self, head_bytes: int, body_bytes: int, now: float) -> float:
-        """Bytes per second since the pace was last judged, or since the request began if that is later."""
+        """Returns bytes per second since the pace was last judged, or since the request began if that is later."""
         if self.since > self._swept_at:
             return (body_bytes + head_bytes) / max(now - self.since, 0.1)
         return (body_bytes - self._swept_bytes) / max(now - self._swept_at, 0.1)
 
     def is_slow(self, size: int, least: int, now: float, timeouts: ClientTimeouts) -> bool:
-        """Whether a body of which `size` bytes are here comes too slowly, after it has had its time to begin.
+        """Says whether a body of which `size` bytes are here comes too slowly, after it has had its time to begin.
 
         `least` is in bytes per second. Asked about once a second.
         """
@@ -59,5 +59,5 @@ class Pace:
 
 
 def least_pace(size: int) -> int:
-    """Bytes per second at which a body has to come. `size`: what it announced, or what has come if that is more."""
+    """Returns bytes per second at which a body has to come. `size`: what it announced, or what has come if that is more."""
     return max(BODY_BYTES_PER_SECOND, int(size / WHOLE_BODY_SECONDS))

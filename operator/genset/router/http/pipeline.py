@@ -1,4 +1,4 @@
-"""What a client has sent behind the request in work: requests that are whole, in their order, and bytes behind them."""
+"""Holds what a client has sent behind the request in work: requests that are whole, in their order, and bytes behind them."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ class Pipeline:
 
     @property
     def held(self) -> int:
-        """Bytes that count in the budget."""
+        """Says how many bytes count in the budget."""
         return len(self.pending) + sum(request.held for request in self.requests)
 
     @property
     def unread(self) -> int:
-        """Bytes that the client has sent, and of which nobody has made use."""
+        """Says how many bytes, as they count, the client has sent of which nobody has made use."""
         return len(self.pending) + REQUEST_BYTES * len(self.requests)
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is pending that no more should be read."""
+        """Says whether so much is pending that no more should be read."""
         return len(self.pending) > PENDING_BYTES
 
     def refuse(self, answer: ErrorAnswer) -> None:
-        """What came behind the last request is refused, in its turn."""
+        """Refuses what came behind the last request, in its turn."""
         self.refusal = answer
         self.requests.append(BROKEN)
 
     def keep(self, data: bytes) -> None:
-        """From now on these bytes are pending, instead of those that were."""
+        """Keeps these bytes as pending, instead of those that were."""
         self._budget.take(self._peer.origin, len(data) - len(self.pending))
         self.pending = data
 
     def take(self) -> bytes:
-        """The bytes that are pending, which are so no longer."""
+        """Takes the bytes that are pending out of it."""
         data = self.pending
         self.keep(b"")
         return data
 
     def drop(self) -> list[Request]:
-        """None of its requests will be answered. Returns them."""
+        """Empties it, because none of its requests will be answered. Returns them."""
         dropped, self.requests = self.requests, []
         for request in dropped:
             self._budget.give(request.payer, request.held)

@@ -1,4 +1,4 @@
-"""Requests that their connection answers by itself, because they never became whole, and those that nobody answers."""
+"""Answers requests that never became whole, and tells of them, and of those that nobody answers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Refusals:
         )
 
     def tell_broken_off(self) -> None:
-        """The client has gone: what it asked that nobody has begun to answer is told, as far as it can be read."""
+        """Tells what a client asked that has gone, and nobody has begun to answer, as far as it can be read."""
         reader, pipeline = self._reader, self._pipeline
         if pipeline.pending and reader.stage != Stage.DEAF:
             reader.parse(pipeline.take()[:SLICE_BYTES])
@@ -56,7 +56,7 @@ class Refusals:
             self._tell_arriving(BROKEN_OFF)
 
     def drop_pipeline(self) -> None:
-        """Nothing in the pipeline will be answered: each of its requests is told."""
+        """Empties the pipeline, and tells of each of its requests: none will be answered."""
         self._pipeline.keep(b"")
         for request in self._pipeline.drop():
             if request is BROKEN:
@@ -68,7 +68,7 @@ class Refusals:
         return self._tell(self._reader.head.headers, self._reader.asked(), answer)
 
     def _tell(self, headers: Mapping[bytes, bytes], shown: str, answer: ErrorAnswer) -> bytes:
-        """Returns the id of the request."""
+        """Tells the observer of one request. Returns its id."""
         identity = request_id(headers.get(b"x-request-id"))
         self._shared.observer.refused(self._peer.address, headers, identity, shown, answer)
         return identity

@@ -1,4 +1,4 @@
-"""The body of a request while it arrives: pieces, which become one whole."""
+"""The body of a request arrives in pieces, which become one whole."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class ArrivingBody:
 
     @property
     def pieces(self) -> int:
-        """How many objects hold it."""
+        """Says how many objects hold the body."""
         return len(self._pieces)
 
     def begin(self, announced: int, most: int) -> None:
-        """The head of its request is there."""
+        """Takes what the head says of the body: the head is there."""
         self.announced = announced
         self.most = most
 
     def counts(self, size: int) -> bool:
-        """So many bytes more have come. Whether it may have as many."""
+        """Counts bytes that have come, and says whether the body may have as many."""
         self.size += size
         return self.size <= self.most
 
@@ -48,7 +48,7 @@ class ArrivingBody:
             self._joined += 1
 
     def take(self) -> bytes:
-        """The whole body, which is kept here no longer."""
+        """Returns the whole body, which is kept here no longer."""
         pieces = self._pieces
         count = len(pieces)
         if count == 0:

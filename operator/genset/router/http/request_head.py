@@ -1,4 +1,4 @@
-"""The head of a request while it arrives: its lines, their bounds, and whether such a request is served at all."""
+"""The head of a request arrives line by line, within bounds; once it is whole, it says whether the request is served at all."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ArrivingHead:
         self._host = b""
 
     def begin(self) -> None:
-        """Another request begins."""
+        """Forgets the last head: another request begins."""
         self.url = b""
         if self.headers:
             self.headers = {}
@@ -87,17 +87,17 @@ class ArrivingHead:
 
     @property
     def cost(self) -> int:
-        """Bytes that the request takes beside its body."""
+        """Says how many bytes the request takes beside its body."""
         return REQUEST_BYTES + LINE_BYTES * len(self.headers) + self.size
 
     @property
     def is_small(self) -> bool:
-        """Whether it costs too little to be counted."""
+        """Says whether it costs too little to be counted."""
         return self.size <= SMALL_HEAD_BYTES and len(self.headers) <= SMALL_HEAD_LINES
 
     @property
     def length(self) -> int:
-        """The content-length, which the parser has checked; 0 without one."""
+        """Returns the content-length, which the parser has checked; 0 without one."""
         digits = self.headers.get(b"content-length")
         if digits is None:
             return 0
@@ -154,7 +154,7 @@ class ArrivingHead:
         return None
 
     def _judged_coding(self, coding: bytes) -> ErrorAnswer | None:
-        """Chunks must be all that the body's bytes went through (RFC 9112, 6.1)."""
+        """Says why a transfer-encoding is refused that is more than chunks (RFC 9112, 6.1)."""
         if self.version_10:
             return error("caller_bad_request", "HTTP/1.0 knows no transfer-encoding (RFC 9112, 6.1)")
         if coding.strip().lower() == b"chunked":
@@ -164,6 +164,6 @@ class ArrivingHead:
         return ErrorAnswer(kind, told, status_override=501)
 
     def expects_continue(self, parser: Any) -> bool:
-        """Whether the client waits for a word before it sends the body."""
+        """Says whether the client waits for a word before it sends the body (RFC 9110, 10.1.1)."""
         expected = self.headers.get(b"expect")
         return expected is not None and expected.lower() == b"100-continue" and parser.get_http_version() == "1.1"

@@ -1,4 +1,4 @@
-"""Every request has an id: the client's own if it is a sane one, else a new one."""
+"""Every request has an id: the client's own if it is a sane one, and a new one otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BOOT: Final = os.urandom(4).hex().encode()
 
 @final
 class _Numbers:
-    """The numbers of this process, one after another."""
+    """These are the numbers of this process, one after another."""
 
     __slots__ = ("_last",)
 
@@ -31,7 +31,7 @@ _numbers: Final = _Numbers()
 
 
 def request_id(given: bytes | None) -> bytes:
-    """The client's own id if it is a sane one, else a new one."""
+    """Returns the client's own id if it is a sane one, and a new one otherwise."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return b"%b-%d" % (_BOOT, _numbers.next())

@@ -25,7 +25,7 @@ NOT_HTTP: Final = error("caller_bad_request", "the request is not valid HTTP/1.1
 
 
 class Stage:
-    """How far a reader is with the request that it reads."""
+    """A reader is so far with the request that it reads."""
 
     IDLE: Final = 0  # between two requests
     HEAD: Final = 1
@@ -79,30 +79,30 @@ class RequestReader:
 
     @property
     def held(self) -> int:
-        """Bytes that count in the budget."""
+        """Says how many bytes count in the budget."""
         return self._body.size + self._head_held
 
     @property
     def arrives(self) -> bool:
-        """Whether a part of a request is here that counts, and its end is not."""
+        """Says whether a part of a request is here that counts, and its end is not."""
         return (self.stage == Stage.BODY or self.stage == Stage.HEAD) and self.held > 0
 
     @property
     def since(self) -> float:
-        """When the request began that is arriving, by the router's clock."""
+        """Says when the request began that is arriving, by the router's clock."""
         return self._pace.since
 
     @property
     def pieces(self) -> int:
-        """How many objects hold the body that is arriving."""
+        """Says how many objects hold the body that is arriving."""
         return self._body.pieces
 
     def pace(self, now: float) -> float:
-        """Bytes per second at which the request has come of late."""
+        """Returns bytes per second at which the request has come of late."""
         return self._pace.of_late(self._head_held, self._body.size, now)
 
     def late(self, now: float, age: float, timeouts: ClientTimeouts) -> ErrorAnswer | None:
-        """Why the request that is arriving takes too long, if it does. `age`: seconds since it last got on.
+        """Says why the request that is arriving takes too long, if it does. `age`: seconds since it last got on.
 
         Asked about once a second.
         """
@@ -119,7 +119,7 @@ class RequestReader:
         return None
 
     def asked(self) -> str:
-        """Method and path of the request that is arriving, as the log shows them, as far as they are here."""
+        """Returns method and path of the request that is arriving, as the log shows them, as far as they are here."""
         url, parser = self.head.url, self._parser
         return asked(parser.get_method() if url and parser is not None else b"", url)
 
@@ -130,11 +130,11 @@ class RequestReader:
         self._body.drop()
 
     def turn_deaf(self) -> None:
-        """Nothing more is read."""
+        """Reads nothing more."""
         self.stage = Stage.DEAF
 
     def end(self) -> None:
-        """The connection is closed."""
+        """Lets go of parser and client: the connection is closed."""
         self.stage = Stage.DEAF
         self._parser = self._client = None
 
@@ -195,19 +195,19 @@ class RequestReader:
                 offset = upgrade.args[0]
 
     def _decline_upgrade(self) -> None:
-        """The parser takes such a request for finished before its body: a fresh one reads the head without the offer."""
+        """Has a fresh parser read the head without the offer: this one takes the request for finished before its body."""
         self._declining = False
         head = head_without_offers(self._parser.get_method(), self.head.url, self.head.headers)
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(head)
 
     def _note_beginning(self) -> None:
-        """The clock is read for requests only that are not here with their first read."""
+        """Reads the clock for a request that is not here with its first read; almost all are."""
         if not self._pace.since:
             self._pace.note(self._shared.now())
 
     def _hold_head(self, size: int) -> None:
-        """From now on so much counts for the head of the request that is arriving."""
+        """Counts so many bytes for the head of the request that is arriving, from now on."""
         self._shared.budget.take(self.payer, size - self._head_held)
         self._head_held = size
 
@@ -216,7 +216,7 @@ class RequestReader:
             self._make_room()
 
     def _make_room(self) -> bool:
-        """Whether the request that is arriving still has its place, now that whoever holds most has made way."""
+        """Makes whoever holds most make way. Says whether the request that is arriving still has its place."""
         client = self._client
         if client is not None:
             self._note_beginning()
@@ -230,7 +230,7 @@ class RequestReader:
             self._client.refuse(answer)
 
     def _go_ahead(self) -> None:
-        """A client behind others in the pipeline learns it when its turn has come, from the answer itself."""
+        """Has the client send the body. Behind others in the pipeline it learns that later, from the answer itself."""
         if self._client is not None and not self._pipeline.requests:
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

@@ -56,7 +56,7 @@ class ResponseReader:
         self.keep = False
 
     def begin(self, *, reused: bool) -> None:
-        """A request is sent, whose response follows. `reused`: the connection has brought one before."""
+        """Begins anew: a request is sent, whose response follows. `reused`: the connection has brought one before."""
         if self._parser is None or not reused:
             self._parser = httptools.HttpResponseParser(self)  # goes on to the next message by itself
         self._bare_bytes = 0
@@ -65,12 +65,12 @@ class ResponseReader:
         self._framed = self._head_is_new = self.has_head = self.heard = self.complete = self.keep = False
 
     def end(self) -> None:
-        """The connection is closed."""
+        """Lets go of the parser: the connection is closed."""
         self._parser = None
 
     @property
     def expects(self) -> bool:
-        """Whether a byte that comes now belongs to a response."""
+        """Says whether a byte that comes now belongs to a response."""
         return self._parser is not None and not self.complete
 
     def feed(self, data: bytes) -> str:
@@ -94,7 +94,7 @@ class ResponseReader:
         return ""
 
     def take_known(self, headers: dict[bytes, bytes], body: bytes) -> None:
-        """The whole response is here, and was known without the parser."""
+        """Takes a whole response that was known without the parser."""
         self.heard = self.has_head = self._head_is_new = self._framed = self.complete = self.keep = True
         self.status = 200
         self.headers = headers
@@ -102,13 +102,13 @@ class ResponseReader:
             self._pieces.append(body)
 
     def take_head(self) -> bool:
-        """Whether there is a head that was not taken yet. It is taken then."""
+        """Says whether there is a head that was not taken yet. It is taken then."""
         new = self._head_is_new
         self._head_is_new = False
         return new
 
     def take_body(self) -> bytes:
-        """What has come of the body since it was last taken."""
+        """Returns what has come of the body since it was last taken."""
         pieces = self._pieces
         count = len(pieces)
         if count == 0:
@@ -119,15 +119,15 @@ class ResponseReader:
         return data
 
     def is_between_chunks(self, data: bytes) -> bool:
-        """Whether the parser stands between two chunks, after this read and before its body is taken.
+        """Says whether the parser stands between two chunks, after this read and before its body is taken.
 
-        A body piece that ended with its event, two bytes before the end of this read: they can only be the chunk's own
-        line end. (A size line holds no LF before its CRLF.)
+        It does if a piece of the body ended with its event, two bytes before the end of the read: these can only be the
+        chunk's own line end. (A size line holds no LF before its CRLF.)
         """
         return data.endswith(b"\n\n\r\n") and self._last_piece().endswith(b"\n\n")
 
     def ends_here(self) -> bool:
-        """The server has closed its side. Whether the body ends with that; it is complete then."""
+        """Ends the body if it ends with the connection, whose other side is closed. Says whether it does."""
         if not self.has_head or self._framed or self.complete:
             return False
         self.complete = True
@@ -135,7 +135,7 @@ class ResponseReader:
         return True
 
     def _last_piece(self) -> bytes:
-        """The piece of the body that came last in this read; empty if none has come."""
+        """Returns the piece of the body that came last in this read; empty if none has come."""
         return self._pieces[-1] if self._pieces else b""
 
     # Callbacks of httptools
@@ -181,9 +181,9 @@ class ResponseReader:
 
 
 def add_transfer_codings(headers: dict[bytes, bytes]) -> bool:
-    """What the body went through on the way, besides chunks, was done last: it is undone, or fails, as the content codings.
+    """Adds the transfer codings other than chunks to the content codings, as those that were done last.
 
-    Whether chunks say where it ends.
+    So they are undone, or fail, like these. Returns whether chunks say where the body ends.
     """
     codings = [word.strip() for word in headers[b"transfer-encoding"].lower().split(b",")]
     chunked = codings[-1] == b"chunked"
@@ -196,7 +196,7 @@ def add_transfer_codings(headers: dict[bytes, bytes]) -> bool:
 
 
 def is_end(data: bytes, body: bytes) -> bool:
-    """Whether a read in which a message ended holds no line ends behind it, which the parser skips without a word.
+    """Says whether a read in which a message ended holds no line ends behind it, which the parser skips without a word.
 
     `data`: the read, with what came before it if it is shorter than such an end. `body`: the last piece of a body with a
     content-length; empty if the message ended with an empty line.

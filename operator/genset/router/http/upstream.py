@@ -1,6 +1,6 @@
-"""One connection to an endpoint: writes a request, reads the response, tells the exchange about it.
+"""A connection to an endpoint writes a request, has the response read, and tells the exchange about it.
 
-Kept alive between requests in `Endpoint.idle`. One `data_received` becomes at most one call of the exchange for the body,
+It is kept alive between requests, in `Endpoint.idle`. One `data_received` becomes at most one call of the exchange for the body,
 so that many small chunks in one segment cost one write to the client.
 
 A connection belongs to one message at a time. What a server sends behind a complete one, or before it was asked, could
@@ -33,19 +33,19 @@ class Listener(ABC):
 
     @abstractmethod
     def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        """Status and headers are here; names in lower case."""
+        """Takes status and headers, whose names are in lower case."""
 
     @abstractmethod
     def on_body(self, data: bytes) -> None:
-        """So much more of the body."""
+        """Takes a part of the body."""
 
     @abstractmethod
     def on_end(self, verified: bool) -> None:
-        """The response is complete; unless `verified`, only because the connection has ended."""
+        """Is told that the response is complete; unless `verified`, only because the connection has ended."""
 
     @abstractmethod
     def on_upstream_lost(self, detail: str, *, stale: bool) -> None:
-        """The response will not be complete. `stale`: a kept connection was lost before any byte of it."""
+        """Is told that the response will not be complete. `stale`: a kept connection was lost before any byte of it."""
 
 
 @final
@@ -95,12 +95,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._flow.made(transport)
 
     def made_over(self, raw: asyncio.BaseTransport) -> None:
-        """TLS is spoken over this transport, which is the one to stop when nothing is to be read."""
+        """Takes the transport that TLS is spoken over, which is the one that rests."""
         self._flow.made_over(raw)
 
     @property
     def complete(self) -> bool:
-        """Whether the response is at its end."""
+        """Says whether the response is at its end."""
         return self.reader.complete
 
     def begin(self, listener: Listener, request: bytes, outbox: Outbox) -> None:
@@ -121,7 +121,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()
 
     def leave(self, now: float) -> bool:
-        """The exchange has all it needs. True: back to the pool; False: closed, or still running out."""
+        """Ends the work for the listener, which has all it needs. True: back to the pool; False: closed, or still running out."""
         self.listener = self.direct = None
         if self.closed:
             return False
@@ -140,7 +140,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._flow.resume()
 
     def _pool_or_drop(self, now: float) -> bool:
-        """Whether the connection is kept for another request."""
+        """Keeps the connection for another request if it may be kept, and says whether it is."""
         endpoint = self.endpoint
         if not self.reader.keep or endpoint.gone or len(endpoint.idle) >= IDLE_CONNECTIONS:
             self.drop()
@@ -193,7 +193,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._between = between and self.direct is not None and not reader.complete
 
     def _is_known(self, data: bytes) -> bool:
-        """Whether this is a whole answer under a head that the endpoint sent before. It has been told then."""
+        """Says whether this is a whole answer under a head that the endpoint sent before. It has been told then."""
         listener = self.listener
         found = self.endpoint.known.find(data) if listener is not None else None
         if listener is None or found is None:
@@ -216,10 +216,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._lost("closed the connection" if problem is None else f"broke the connection ({problem})")
 
     def pause_writing(self) -> None:
-        """Nothing to do: a request is written once, and its size is bounded on arrival."""
+        """Does nothing: a request is written once, and its size is bounded on arrival."""
 
     def resume_writing(self) -> None:
-        """Nothing to do either."""
+        """Does nothing either."""
 
     def _deliver(self, verified: bool = True) -> None:
         listener, reader = self.listener, self.reader
