@@ -15,10 +15,10 @@ import sysconfig
 from pathlib import Path
 
 #: Not on the way of a request, and each would cost something: pydantic's models and `ssl.SSLContext` cannot be compiled
-#: subclasses; the others are start-up, administration and tasks, which only wait.
+#: subclasses; `compiled` is for what is not compiled; the others are start-up, administration and tasks, which only wait.
 LEFT = {
-    "accept", "admin", "advice", "connect", "credentials", "exposition", "outage_watch", "reload", "run", "standalone",
-    "tracing", "wanted",
+    "accept", "admin", "advice", "compiled", "connect", "credentials", "exposition", "outage_watch", "reload", "run",
+    "standalone", "tracing", "wanted",
 }  # fmt: skip
 OPTIONS = """\
 [mypy]

@@ -1,7 +1,7 @@
 """The values in docs/limits.md, from the code that they bound. Called by tools/generated.py.
 
 A row of a table there names its settings in its third cell: fields of a RoutePolicy (`routes[].failover.totalSeconds`) or
-constants of the router (`http.downstream.HEAD_SECONDS`). Its second cell is written here. Constants that no row names are
+constants of the router (`http.client_timeouts.HEAD_SECONDS`). Its second cell is written here. Constants that no row names are
 listed at the end of the page with the comment that stands beside them, so that the page names every one.
 """
 
@@ -51,10 +51,11 @@ _PRIVATE = {
     "dialects.openai.stream_reader": "_CLOSE _NEWLINE _RETURN",
     "dialects.openai.whole_answer": "_ZERO _MOST_DIGIT _SPACE",
     "dialects.upstream_error": "_MOST_CODE",
-    "http.bodies": "_LONG _OBJECT _ENTRY _LIST _ITEM _SMALL _WINDOW _ESCAPE _SHORT _CANDIDATES",
+    "http.bodies": "_LONG _SMALL _SHORT _CANDIDATES",
+    "http.body_cost": "_OBJECT _ENTRY _LIST _ITEM _WINDOW _ESCAPE",
     "http.codings": "_GZIP _ZLIB _RAW",
     "http.trace_context": "_VERSION_00_LENGTH",
-    "http.upstream": "_END_BYTES",
+    "http.response_reader": "_END_BYTES",
     "process.advice": "_CLOSE",
 }
 PRIVATE_NO_LIMITS = {f"{module}.{name}" for module, names in _PRIVATE.items() for name in names.split()}

@@ -10,6 +10,7 @@ from statistics import median
 import pytest
 
 from genset.router.process import admin
+from genset.router.process.options import AdminTimeouts
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream import client
 from testbed.upstream.client import chat
@@ -19,8 +20,17 @@ GET = b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 @pytest.fixture
-async def router(tmp_path: Path) -> AsyncIterator[RunningRouter]:
-    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as running:
+def timeouts() -> AdminTimeouts:
+    """Tests that wait for them have shorter ones."""
+    return AdminTimeouts()
+
+
+@pytest.fixture
+async def router(tmp_path: Path, timeouts: AdminTimeouts) -> AsyncIterator[RunningRouter]:
+    async with (
+        ScriptedUpstream() as local,
+        RunningRouter(tmp_path, config(house(local.base_url)), admin_timeouts=timeouts) as running,
+    ):
         yield running
 
 
@@ -95,18 +105,15 @@ async def test_what_is_no_get_is_refused(router: RunningRouter, data: bytes, sta
     assert got.count(b"HTTP/1.1 ") == 1
 
 
-async def test_silent_connections_are_closed(router: RunningRouter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "IDLE_SECONDS", 0.2)
-    monkeypatch.setattr(admin, "HEAD_SECONDS", 0.1)
+@pytest.mark.parametrize("timeouts", [AdminTimeouts(idle=0.2, head=0.1)], ids=["short"])
+async def test_silent_connections_are_closed(router: RunningRouter) -> None:
     idle, begun = await asyncio.gather(raw(router, b"", 5), raw(router, b"GET /-/he", 5))
     assert idle == b"" and begun == b""
     await until(lambda: not router.admin_connections)
 
 
-async def test_whoever_reads_no_answers_gets_no_more_and_is_dropped(
-    router: RunningRouter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admin, "IDLE_SECONDS", 1.0)
+@pytest.mark.parametrize("timeouts", [AdminTimeouts(idle=1.0)], ids=["short"])
+async def test_whoever_reads_no_answers_gets_no_more_and_is_dropped(router: RunningRouter) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", router.router.admin_port, limit=1)
     writer.write(GET % b"/metrics" * 5000)
     await until(lambda: any(c._stuck for c in router.admin_connections), what="an answer that is not taken")

@@ -13,7 +13,7 @@ import uvloop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from genset.router.http import downstream
+from genset.router.http.client_timeouts import ClientTimeouts
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream import client
 from testbed.upstream.client import chat, statuses
@@ -31,10 +31,16 @@ def post(body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
 
 
 @pytest.fixture
-async def router(tmp_path: Path) -> AsyncIterator[RunningRouter]:
+def timeouts() -> ClientTimeouts:
+    """Tests that wait for them have shorter ones."""
+    return ClientTimeouts()
+
+
+@pytest.fixture
+async def router(tmp_path: Path, timeouts: ClientTimeouts) -> AsyncIterator[RunningRouter]:
     async with ScriptedUpstream() as local:
-        limits = {"maxBodyBytes": 100_000}
-        async with RunningRouter(tmp_path, config(house(local.base_url), limits=limits)) as running:
+        content = config(house(local.base_url), limits={"maxBodyBytes": 100_000})
+        async with RunningRouter(tmp_path, content, client_timeouts=timeouts) as running:
             yield running
 
 
@@ -184,9 +190,8 @@ async def test_models(router: RunningRouter) -> None:
     assert (await client.request(router.url + "/v1/models/counting")).json["id"] == "counting"
 
 
-async def test_silent_clients_are_closed(router: RunningRouter, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS", "LINGER_SECONDS"):
-        monkeypatch.setattr(downstream, name, 0.2)
+@pytest.mark.parametrize("timeouts", [ClientTimeouts(head=0.2, body=0.2, idle=0.2, linger=0.2)], ids=["short"])
+async def test_silent_clients_are_closed(router: RunningRouter) -> None:
     idle, head, body = await asyncio.gather(
         raw(router, b"", 5), raw(router, b"POST /v1/chat", 5), raw(router, post(BODY)[:-5], 5)
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genset.router.http import downstream
+from genset.router.http.client_timeouts import ClientTimeouts
 from testbed.router import RunningRouter, config, house, spawn, until
 from testbed.upstream.client import chat, request
 from testbed.upstream.scripted import ScriptedUpstream
@@ -70,13 +70,10 @@ async def test_of_two_clients_the_one_that_holds_more_makes_way(tmp_path: Path, 
             client.close()
 
 
-async def test_a_body_that_came_fast_and_then_trickles_is_refused(
-    tmp_path: Path, local: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_body_that_came_fast_and_then_trickles_is_refused(tmp_path: Path, local: ScriptedUpstream) -> None:
     """Its pace on the whole would be good for hours."""
-    for name, seconds in (("HEAD_SECONDS", 0.2), ("BODY_SECONDS", 1.5), ("PACE_SECONDS", 1.0)):
-        monkeypatch.setattr(downstream, name, seconds)
-    async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
+    times = ClientTimeouts(head=0.2, body=1.5, pace=1.0)
+    async with RunningRouter(tmp_path, config(house(local.base_url)), client_timeouts=times) as router:
         client = await Client.connect(router)
         client.writer.write(HEAD % (10 * MB) + b"x" * 9 * MB)
         status = asyncio.ensure_future(client.status(within=15))
@@ -99,7 +96,7 @@ async def test_a_body_in_pieces_of_two_bytes_takes_no_more_than_its_bytes(
         )
         await until(lambda: router.buffered_bytes == len(data))
         (connection,) = router.connections
-        assert len(connection._body) < 1500
+        assert connection.reader.pieces < 1500
         client.writer.write(b"0\r\n\r\n")
         assert await client.status() == 200
         client.close()

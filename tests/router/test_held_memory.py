@@ -122,7 +122,9 @@ async def test_headers_are_bounded_in_number(
         assert (await asyncio.wait_for(client.reader.readline(), 5)).split()[1] == status
         if status == b"200":
             (connection,) = router.connections
-            assert router.buffered_bytes == 0 and connection._headers == {}, "an idle connection keeps a head"
+            assert router.buffered_bytes == 0 and connection.reader.head.headers == {}, (
+                "an idle connection keeps a head"
+            )
         client.close()
 
 

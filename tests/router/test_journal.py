@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.http import downstream
+from genset.router.http.client_timeouts import ClientTimeouts
 from genset.router.telemetry import access_log as accesslog
 from genset.router.telemetry.access_log import AccessLog
 from genset.router.telemetry.log_line import FIELDS
@@ -87,12 +87,12 @@ async def test_what_came_before_on_a_connection_is_not_told_again(tmp_path: Path
     assert told == [(404, "POST /nowhere", True), (400, "", False)] * 2
 
 
-async def test_timeouts_and_a_full_router_leave_lines_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downstream, "HEAD_SECONDS", 0.2)
+async def test_timeouts_and_a_full_router_leave_lines_too(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with ScriptedUpstream(default=Answer(first_delay=0.5)) as local:
         content = config(house(local.base_url), limits={"maxInFlight": 1, "maxQueued": 0})
-        async with RunningRouter(tmp_path, content, log=log) as router:
+        times = ClientTimeouts(head=0.2)
+        async with RunningRouter(tmp_path, content, log=log, client_timeouts=times) as router:
             await asyncio.gather(router.ask(chat()), router.ask(chat()))
             await client.raw("127.0.0.1", router.router.listen_port, b"POST /v1/chat/completions HTTP/1.1\r\nx: y", 4)
     assert sorted((line["status"], line["error"]) for line in lines(log)) == [

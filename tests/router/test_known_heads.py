@@ -45,7 +45,7 @@ def forget_the_parsers(router: RunningRouter) -> None:
     """Whoever asks that of an upstream connection from here on gets an exception."""
     for connection in router.table.backends["house"].endpoints[0].idle:
         with contextlib.suppress(httptools.HttpParserError):  # nobody asked; from here on it refuses everything
-            connection._parser.feed_data(b"HTTP/1.1 200")
+            connection.reader._parser.feed_data(b"HTTP/1.1 200")
 
 
 WAYS = [

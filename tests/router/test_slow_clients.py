@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.http import downstream
+from genset.router.http.client_timeouts import ClientTimeouts
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream import client
 from testbed.upstream.client import chat
@@ -85,25 +85,22 @@ async def test_who_pipelines_and_reads_nothing_gets_no_further_answers(tmp_path:
             await asyncio.sleep(0.5)
             assert unsent(router) < 2_000_000, "answers pile up for a client that reads nothing"
             (connection,) = router.connections
-            served = connection.served
+            served = connection.answering.served
             got = 0
             while got < 3_000_000:  # it reads on: all is well
                 got += len(await loop.sock_recv(sock, 1_000_000))
-            await until(lambda: connection.served > served)
+            await until(lambda: connection.answering.served > served)
             assert unsent(router) < 2_000_000
             sending.cancel()
         await until(lambda: not router.connections)
 
 
 @pytest.mark.parametrize("how", [b"connection: close", b"connection: keep-alive"])
-async def test_a_slow_download_is_not_cut_by_the_clocks_of_other_states(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: bytes
-) -> None:
-    monkeypatch.setattr(downstream, "LINGER_SECONDS", 0.2)
-    monkeypatch.setattr(downstream, "IDLE_SECONDS", 0.2)
+async def test_a_slow_download_is_not_cut_by_the_clocks_of_other_states(tmp_path: Path, how: bytes) -> None:
+    times = ClientTimeouts(linger=0.2, idle=0.2)
     async with (
         ScriptedUpstream(default=BIG) as local,
-        RunningRouter(tmp_path, config(house(local.base_url))) as router,
+        RunningRouter(tmp_path, config(house(local.base_url)), client_timeouts=times) as router,
     ):
         loop = asyncio.get_running_loop()
         with await slow_socket(router) as sock:
@@ -123,11 +120,11 @@ async def test_a_slow_download_is_not_cut_by_the_clocks_of_other_states(
                 got += len(more)
 
 
-async def test_who_takes_nothing_of_a_whole_answer_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downstream, "WRITE_SECONDS", 1.0)
+async def test_who_takes_nothing_of_a_whole_answer_is_dropped(tmp_path: Path) -> None:
+    times = ClientTimeouts(write=1.0)
     async with (
         ScriptedUpstream(default=BIG) as local,
-        RunningRouter(tmp_path, config(house(local.base_url))) as router,
+        RunningRouter(tmp_path, config(house(local.base_url)), client_timeouts=times) as router,
     ):
         with await slow_socket(router) as sock:
             await asyncio.get_running_loop().sock_sendall(sock, post(chat(stream=False)))
@@ -166,12 +163,12 @@ POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
     ],
     ids=["headers", "url", "length", "chunks", "extension", "trailers"],
 )
-async def test_a_trickle_holds_nothing_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, drop: bytes
-) -> None:
-    monkeypatch.setattr(downstream, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(downstream, "BODY_SECONDS", 0.5)
-    async with ScriptedUpstream() as local, RunningRouter(tmp_path, config(house(local.base_url))) as router:
+async def test_a_trickle_holds_nothing_for_long(tmp_path: Path, head: bytes, drop: bytes) -> None:
+    times = ClientTimeouts(head=0.3, body=0.5)
+    async with (
+        ScriptedUpstream() as local,
+        RunningRouter(tmp_path, config(house(local.base_url)), client_timeouts=times) as router,
+    ):
         got = await trickle(router, head, drop, 0.05, within=8)
         assert got.startswith(b"HTTP/1.1 408 ") and b"caller_timeout" in got, got
         await until(lambda: not router.connections)

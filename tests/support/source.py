@@ -139,11 +139,10 @@ def _is_self(value: ast.expr) -> bool:
 def attributes_with_bases(one: Class) -> frozenset[str]:
     """Returns the attributes of an instance, with those of its bases as far as they are ours, too."""
     found = set(one.attributes)
-    for base in one.bases:
-        for other in classes():
-            if other.name == base and other is not one:
-                found |= attributes_with_bases(other)
-                break
+    known = {one.module, *(edge.imported for edge in imports() if edge.importer == one.module)}
+    for other in classes():
+        if other.name in one.bases and other.module in known and other is not one:
+            found |= attributes_with_bases(other)
     return frozenset(found)
 
 

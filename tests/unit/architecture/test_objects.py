@@ -9,15 +9,11 @@ from tests.support.source import attributes_with_bases, classes, set_from_outsid
 
 MOST = 14  # about a dozen
 
-_SPLIT = "to be taken apart: composition instead of inheritance"
 #: Classes with more, and why.
 LARGE = {
-    "ClientConnection": (41, _SPLIT),
-    "Arriving": (31, _SPLIT),
     "Forward": (36, "to be taken apart: reader and what it keeps"),
     "Rebuild": (33, "to be taken apart: reader and what it keeps"),
     "StreamReader": (26, "to be taken apart: reader and what it keeps"),
-    "UpstreamConnection": (25, "to be taken apart: framing and socket"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "AdminConnection": (15, "one connection, its parser and its times"),

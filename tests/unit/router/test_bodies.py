@@ -16,19 +16,8 @@ from hypothesis import strategies as st
 from genset.router.dialects.openai import aggregate
 from genset.router.dialects.tolerant import has_long_number
 from genset.router.http import bodies
-from genset.router.http.bodies import (
-    COUNTED_BYTES,
-    MOST_DEPTH,
-    MOST_KEYS,
-    TREE_BYTES_PER_BYTE,
-    NoRoom,
-    RefusedBody,
-    again,
-    most_tree_bytes,
-    parsing_bytes,
-    read,
-    tree_bytes,
-)
+from genset.router.http.bodies import COUNTED_BYTES, MOST_DEPTH, MOST_KEYS, NoRoom, again, read
+from genset.router.http.body_cost import TREE_BYTES_PER_BYTE, RefusedBody, most_tree_bytes, parsing_bytes, tree_bytes
 from genset.router.machine.added_fields import OPTIONS, STREAM, TWINS
 
 ROUTER = Path(bodies.__file__).parent

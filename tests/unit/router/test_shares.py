@@ -37,6 +37,14 @@ def test_a_share_shrinks_while_others_want_it() -> None:
     assert not shares.is_over("a")
 
 
+def test_a_share_of_nothing_is_not_kept() -> None:
+    shares = Shares(100)
+    shares.take("a", 0)
+    shares.take("b", 5)
+    shares.take("b", -5)
+    assert shares.taken == 0 and not shares._held
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 40), st.booleans()), max_size=60))
 def test_nothing_is_lost_or_made_up(steps: list[tuple[str, int, bool]]) -> None:
     shares = Shares(100)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from genset.router.backends.breaker import Breaker
 from genset.router.backends.endpoint import Endpoint
 from genset.router.http.outbox import Outbox
-from genset.router.http.upstream import HEAD_BYTES, UpstreamConnection, is_end
+from genset.router.http.response_reader import HEAD_BYTES, is_end
+from genset.router.http.upstream import Listener, UpstreamConnection
 
 REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\n\r\n"
 BODY = b'{"choices":[{"message":{"content":"for A"}}]}'
@@ -63,7 +64,7 @@ class FakeTransport:
         pass
 
 
-class FakeListener:
+class FakeListener(Listener):
     """`leaves`: it goes at the first piece of the body, as one does who has seen the end of a stream."""
 
     def __init__(self, connection: UpstreamConnection, leaves: bool = False) -> None:

@@ -38,18 +38,17 @@ class KnownHead:
 
     def body(self, data: bytes) -> bytes | None:
         """Returns the body; None if `data` is anything but one whole answer under this head."""
-        before, behind = self._before, self._behind
-        start = len(before)
-        if len(data) < start or data[:start] != before:
+        if not data.startswith(self._before):
             return None
+        start, size = len(self._before), len(data)
         if self.chunked:
             return _of_chunks(data[start:])
-        end = data.find(b"\r", start)
-        begin = end + len(behind)
-        if end <= start or end - start > _MOST_DIGITS or data[end:begin] != behind:
-            return None
-        digits = data[start:end]
-        if not digits.isdigit() or int(digits) != len(data) - begin:
+        length, end = 0, start
+        while end < size and 48 <= data[end] <= 57:
+            length = 10 * length + data[end] - 48
+            end += 1
+        begin = end + len(self._behind)
+        if not 0 < end - start <= _MOST_DIGITS or length != size - begin or data[end:begin] != self._behind:
             return None
         return data[begin:]
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.outcomes import Failure
-from genset.router.errors import ErrorAnswer
 from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.record import Record
 from genset.router.exchange.upstream_request import UpstreamRequest
+from genset.router.http.holder import Work
 from genset.router.machine.decisions import Break
 from genset.router.machine.machine import RequestMachine
 from genset.router.shared import Shared
 
 
-class ReplyHandler(ABC):
+class ReplyHandler(Work):
     """The exchange as its replies see it: who takes part in it, and whom to tell when a reply is good, bad or over.
 
     Every method but `commit` ends the reply that calls it, which then does nothing more.
@@ -72,7 +72,3 @@ class ReplyHandler(ABC):
     @abstractmethod
     def listens_to(self, reply: object) -> bool:
         """Returns whether `reply` is still awaited: what it has told may have ended it."""
-
-    @abstractmethod
-    def give_up(self, answer: ErrorAnswer) -> None:
-        """The router ends the request with this error."""

@@ -149,7 +149,7 @@ class Reception:
         record.route, record.routed = plan.route.name, machine
         asked = UpstreamRequest(request, identity, api, parsed, machine, stream=stream)
         exchange = Exchange(shared, record, machine, asked, answer, self._finished)
-        client.begin(exchange)
+        client.begin(exchange, now)
         self.exchanges.add(exchange)
         exchange.placed = record.placed = True
         if not self.gate.enter(exchange, now, request.payer):

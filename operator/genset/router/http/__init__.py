@@ -1,1 +1,1 @@
-"""Sockets and framing: whole requests come out, whole answers go in."""
+"""This room has the sockets and their framing: whole requests come out of it, and answers go into it."""

@@ -1,4 +1,4 @@
-"""Takes clients' connections as they come: all that wait, not one.
+"""Takes clients' connections as they come: all that wait, and not only one in each turn of the event loop.
 
 libuv takes one connection per turn of the event loop (its pull request 3696, since 1.45). A turn is as long as its
 work, tens of milliseconds on a router that is full, so a thousand clients that come at once (a service was restarted, a
@@ -34,10 +34,10 @@ def _no_room() -> bool:
 
 
 class Acceptor:
-    """Listens; every connection gets a protocol of its own from `make`.
+    """An acceptor listens, and gives every connection a protocol of its own, which `make` makes.
 
     `make_room` closes a connection that nobody needs, if there is one, and says whether it did. `keeps_back`: whether
-    some descriptors are left for others.
+    some descriptors are left for other uses.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Acceptor:
         self._opening: set[asyncio.Task[None]] = set()  # the loop keeps no reference to them
 
     async def listen(self, host: str, port: int, backlog: int) -> int:
-        """On all addresses of `host`; the port, which is chosen where `port` is 0. Raises OSError."""
+        """Listens on all addresses of `host`. Returns the port, which is chosen if `port` is 0. Raises OSError."""
         kind, passive = socket.SOCK_STREAM, socket.AI_PASSIVE
         for family, _, _, _, address in await self._loop.getaddrinfo(host or None, port, type=kind, flags=passive):
             listening = socket.create_server((address[0], self.port or port), family=family, backlog=backlog)
@@ -69,7 +69,7 @@ class Acceptor:
         return self.port
 
     def close(self) -> None:
-        """No further connections; those that were taken live on."""
+        """Takes no further connections; those that were taken live on."""
         for listening in self._listening:
             self._loop.remove_reader(listening)
             listening.close()
@@ -100,14 +100,14 @@ class Acceptor:
                 return
 
     def _last_descriptor(self) -> float:
-        """The kernel gives out the lowest number that is free: with this one, all are in use but those kept back."""
+        """Returns the descriptor with which all are in use but those kept back: the kernel gives out the lowest that is free."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if not self._keeps_back or soft == resource.RLIM_INFINITY:
             return math.inf
         return soft - min(MOST_KEPT_BACK, soft // 4)
 
     def _wait(self, listening: socket.socket, why: str) -> None:
-        """Until a descriptor is free, whether one can be freed now or not."""
+        """Accepts nothing until a descriptor is free, whether one can be freed now or not."""
         freed = self._make_room()
         if not freed and not self._told_full:
             self._told_full = True
@@ -125,7 +125,7 @@ class Acceptor:
             self._loop.add_reader(listening, self._accept, listening)
 
     def _is_full(self) -> bool:
-        """Whether the next connection would get a descriptor that is kept back, or none."""
+        """Says whether the next connection would get a descriptor that is kept back, or none."""
         try:
             free = os.dup(self._listening[0].fileno())
         except OSError:

@@ -1,4 +1,4 @@
-"""Writes a request anew where its tree cannot say what it holds: the client's own bytes stand for all that is unchanged.
+"""Writes a request anew if its tree cannot say what it holds: the client's own bytes stand for all that is unchanged.
 
 Integers beyond 64 bits and halves of characters are read (`bodies`), but the fast writer refuses them. The slow one would
 need many times the memory of a large body, and write other bytes. Pure.
@@ -15,7 +15,7 @@ from genset.router.http.bodies import TOKEN
 
 
 def as_sent(body: bytes, parsed: dict[str, Any], request: dict[str, Any]) -> bytes:
-    """`request`, which was made of `parsed` and shares its values with it, in the bytes of `body`, which that was read from."""
+    """Writes `request` in the bytes of `body`: `parsed` was read from it, and shares its values with the request."""
     own = members(body)
     parts = []
     for key, value in request.items():
@@ -28,7 +28,7 @@ def as_sent(body: bytes, parsed: dict[str, Any], request: dict[str, Any]) -> byt
 
 
 def members(body: bytes) -> dict[str, bytes]:
-    """The values of the outermost object, as they stand there. The body is known to be one."""
+    """Returns the values of the outermost object as they stand in the body, which is known to be an object."""
     found: dict[str, bytes] = {}
     key, start, end, depth = "", 0, 0, 0
     for token in TOKEN.finditer(body):
@@ -47,7 +47,7 @@ def members(body: bytes) -> dict[str, bytes]:
 
 
 def _longer(own: bytes, old: list[Any], value: list[Any]) -> bytes:
-    """A list to which something was added behind its own entries (messages, to be continued); b"" where it is another."""
+    """Writes a list to which something was added behind its own entries, as to messages. b"" if it is another one."""
     count = len(old)
     if not 0 < count < len(value) or any(a is not b for a, b in zip(old, value, strict=False)):
         return b""

@@ -1,9 +1,8 @@
-"""Reads the JSON of a request: what it may cost, and that each of its keys is there once.
+"""Reads the JSON of a request, within its room (see `body_cost`), and sees to it that each of its keys is there once. Pure.
 
-A tree of Python objects can be sixty times as large as its text (`[[],[],…]`), so what it would cost is bounded before it
-is made. orjson keeps the last of two equal keys in silence, other servers take the first, or match keys without case: a
-body that says two things is refused, because what was decided on has to be what is sent. Each check is a cheap one first,
-and an exact one only on suspicion. Pure.
+orjson keeps the last of two equal keys in silence, other servers take the first, or match keys without case: a body that
+says two things is refused, because what was decided on has to be what is sent. Each check is a cheap one first, and an
+exact one only on suspicion.
 """
 
 from __future__ import annotations
@@ -15,13 +14,10 @@ import orjson
 
 from genset.router.dialects.tolerant import has_long_number, loads_as_sent
 from genset.router.errors import FULL_SECONDS, error
+from genset.router.http.body_cost import RefusedBody, parsing_bytes
 
 #: Bodies up to this size are parsed without counting: a tree is 25 times as large at most.
 COUNTED_BYTES: Final = 256 * 1024
-#: What the tree of a body may cost beside the text of its strings: this, and so much per byte, and never more than that.
-TREE_FREE_BYTES: Final = 1024 * 1024
-TREE_BYTES_PER_BYTE: Final = 16
-TREE_MOST_BYTES: Final = 64 * 1024 * 1024
 MOST_DEPTH: Final = 250  # orjson writes no deeper
 MOST_KEYS: Final = 1024  # of the outermost object: a comparison of all of them takes as much memory as they do
 #: Keys that need no look at their letters.
@@ -39,22 +35,11 @@ _READ: Final = _USUAL | frozenset((
     "ec_transfer_params", "return_hidden_states", "return_routed_experts",
 ))  # fmt: skip
 _SMALL: Final = 1024  # up to here all entries are counted
-_WINDOW: Final = 64 * 1024  # looked at exactly at once
-_ESCAPE: Final = 12  # bytes of an escaped pair of surrogates, which a window must not cut
 _SHOWN: Final = 64  # characters of a key in a message
-
-#: CPython 3.11 to 3.13 on 64 bits, measured: an object of one entry, an entry, a list, a number and its place.
-_OBJECT: Final = 128
-_ENTRY: Final = 64
-_LIST: Final = 64
-_ITEM: Final = 40
 
 _HALF: Final = re.compile(  # of a pair of surrogates, without the other one
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-_WIDE: Final = b"\xf0\xf1\xf2\xf3\xf4"  # beyond the basic plane: such a string has 4 bytes per character
-_NOT_LATIN: Final = bytes(range(0xC4, 0xF0))  # 2 bytes per character
-_NOT_LATIN_ESCAPE: Final = re.compile(rb"\\u(?!00)")
 _KEY: Final = re.compile(rb'[ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
 _SCALAR: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\[\s*\]|\{\s*\}|[^\s,"{}\[\]]+', re.DOTALL)
 _COMMA: Final = re.compile(rb"[ \t\r\n]*,")
@@ -67,12 +52,8 @@ _loads: Final = orjson.loads
 _CANDIDATES: Final = 4  # places at which the next key may stand that are tried
 
 
-class RefusedBody(Exception):
-    """A body that is JSON, or may be, and is not taken. The text says why, and which limit it is."""
-
-
 class NoRoom(Exception):
-    """A body whose parsing needs more memory than there is room for."""
+    """Parsing the body needs more memory than there is room for."""
 
     def __init__(self, needed: int) -> None:
         super().__init__(f"parsing the body needs {needed} bytes")
@@ -80,7 +61,7 @@ class NoRoom(Exception):
 
 
 def read(body: bytes, room: int) -> Any:
-    """The value that the body holds, where parsing it needs no more than `room` bytes beside it.
+    """Reads the value that the body holds, if parsing it needs no more than `room` bytes beside it.
 
     Raises orjson.JSONDecodeError, RefusedBody or NoRoom.
     """
@@ -100,7 +81,7 @@ def read(body: bytes, room: int) -> Any:
 
 
 def again(body: bytes) -> Any:
-    """The value of a body that was read before, as it was then."""
+    """Reads a body that was read before, with the same result."""
     if has_long_number(body):
         return _as_sent(body)
     try:
@@ -110,7 +91,7 @@ def again(body: bytes) -> Any:
 
 
 def _as_sent(body: bytes) -> Any:
-    """What orjson refuses or changes. Names are no text: no half characters stand in them."""
+    """Reads what orjson refuses or changes. Names are no text: no half characters stand in them."""
     try:
         value = loads_as_sent(body)
         if type(value) is dict:
@@ -121,7 +102,7 @@ def _as_sent(body: bytes) -> Any:
 
 
 def _read(body: bytes, room: int) -> tuple[Any, bool]:
-    """The value as orjson reads it, and whether an integer beyond 64 bits may be among what it made floats of."""
+    """Reads the value with orjson, and says whether an integer beyond 64 bits may be among what that made floats of."""
     size = len(body)
     if size > COUNTED_BYTES:
         needed = parsing_bytes(body)
@@ -134,7 +115,7 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
         return value, tree.long
     if len(value) > MOST_KEYS:
         raise RefusedBody(f"the body has more than {MOST_KEYS} keys")
-    if not _USUAL.issuperset(value):
+    if not all(key in _USUAL for key in value):
         names = "\n".join(value)
         if not names.isascii() or names.lower() != names:
             _refuse_alike(value)
@@ -149,7 +130,7 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
 
 
 def parsed(body: bytes, room: int, taken: int) -> Any:
-    """What `read` gives, or the error that the client gets. `taken`: of the room, by all bodies, this one included."""
+    """Reads a body, or returns the error that the client gets. `taken`: bytes of the room that bodies take, this one too."""
     try:
         return read(body, room - taken)
     except orjson.JSONDecodeError as problem:
@@ -162,91 +143,13 @@ def parsed(body: bytes, room: int, taken: int) -> Any:
         return error("router_overloaded", "the router holds too many request bodies", retry_after=FULL_SECONDS)
 
 
-def most_tree_bytes(size: int) -> int:
-    """What the tree of a body of `size` bytes may cost beside the text of its strings."""
-    return min(TREE_MOST_BYTES, TREE_FREE_BYTES + TREE_BYTES_PER_BYTE * size)
-
-
-def tree_bytes(body: bytes) -> int:
-    """An upper bound of what the tree costs beside the text of its strings; exact only where it looks like too much."""
-    most = most_tree_bytes(len(body))
-    commas, objects, lists = body.count(b","), body.count(b"{"), body.count(b"[")
-    # An entry is the first of its object, or comes behind a comma.
-    rough = (_ITEM + _ENTRY) * commas + (_OBJECT + _ENTRY) * objects + _LIST * lists
-    return rough if rough <= most else _exact_tree_bytes(body, most)
-
-
-def parsing_bytes(body: bytes) -> int:
-    """Bytes that are needed beside the body while it is parsed: the parser's copy, and the tree with its strings.
-
-    Raises RefusedBody where the tree would be out of proportion.
-    """
-    size = len(body)
-    tree = tree_bytes(body)
-    if tree > most_tree_bytes(size):
-        raise RefusedBody(
-            "the body holds too many values: lists, objects and numbers may take "
-            f"{TREE_FREE_BYTES >> 20} MiB and {TREE_BYTES_PER_BYTE} bytes per byte of the body, "
-            f"at most {TREE_MOST_BYTES >> 20} MiB"
-        )
-    # Beside the tree there is first the parser's copy with 16 bytes per value, later the body that goes to a backend.
-    return size + _text_bytes(body) + tree + tree // 2
-
-
-def _text_bytes(body: bytes) -> int:
-    """An upper bound of what the strings of a body take. One wide character makes all of its string wide (PEP 393)."""
-    size = len(body)
-    if body.isascii() and b"\\u" not in body:
-        return size
-    widths: list[int] = []
-    ends: list[bool] = []  # whether a string ends in the window
-    for at in range(0, size, _WINDOW):
-        window = body[at : at + _WINDOW + _ESCAPE]
-        width = 1
-        if not window.isascii() or b"\\u" in window:
-            width = _width(window)
-        widths.append(width)
-        ends.append(b'"' in window.replace(b"\\\\", b"").replace(b'\\"', b""))
-    reached = list(widths)
-    for order in (range(len(widths)), range(len(widths) - 1, -1, -1)):
-        carried = 1  # by a string that comes from the window before
-        for number in order:
-            reached[number] = max(reached[number], carried)
-            carried = widths[number] if ends[number] else reached[number]
-    # What is not ASCII is kept once more, as UTF-8, when it has been written.
-    return sum((width + 1) * _WINDOW for width in reached)
-
-
-def _width(window: bytes) -> int:
-    """Bytes per character of a string that holds what stands here. Bytes that are deleted are found faster than searched."""
-    escapes = b"\\u" in window
-    if len(window.translate(None, _WIDE)) < len(window) or (escapes and (b"\\ud" in window or b"\\uD" in window)):
-        return 4
-    if len(window.translate(None, _NOT_LATIN)) < len(window) or (escapes and _NOT_LATIN_ESCAPE.search(window)):
-        return 2
-    return 1
-
-
-def _exact_tree_bytes(body: bytes, most: int) -> int:
-    """Without what stands in strings; up to `most`, window by window."""
-    cost, at, size, inside = 0, 0, len(body), False
-    while at < size and cost <= most:
-        window = body[at : at + _WINDOW]
-        if (len(window) - len(window.rstrip(b"\\"))) & 1:  # cut within an escape
-            window = body[at : at + _WINDOW + 1]
-        at += len(window)
-        parts = window.replace(b"\\\\", b"__").replace(b'\\"', b"__").split(b'"')
-        bare = b"".join(parts[1 if inside else 0 :: 2])
-        inside ^= not len(parts) & 1
-        cost += _OBJECT * bare.count(b"{") + _ENTRY * bare.count(b":")
-        cost += _LIST * bare.count(b"[") + _ITEM * bare.count(b",")
-    return cost
-
-
 @final
 class _Tree:
-    """What a walk over a value has seen. `entries` of all objects: as many as there are colons outside of strings, if each
-    key is there once. `deep`: nested in more levels than may be. `long`: a number may be an integer beyond 64 bits."""
+    """A tree is what a walk over a value has seen of it.
+
+    `entries` of all objects: as many as there are colons outside of strings, if each key is there once. `deep`: it is nested in
+    more levels than may be. `long`: a number may be an integer beyond 64 bits.
+    """
 
     __slots__ = ("deep", "entries", "long")
 
@@ -256,7 +159,7 @@ class _Tree:
         self.long = False
 
     def walk(self, value: Any, level: int) -> None:
-        """Adds a value that stands on this level; the outermost is the first."""
+        """Looks at a value that stands on this level; the outermost is the first."""
         if level > MOST_DEPTH:
             self.deep = True
         elif type(value) is dict:
@@ -275,7 +178,7 @@ class _Tree:
 
 
 def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
-    """The value, whether it is sure that its keys are there once (there are as many entries as colons), and its tree.
+    """Reads the value, and says whether its keys are surely there once (there are as many entries as colons), and its tree.
 
     Colons in text say nothing. So a body with one list, as most have, is parsed in two parts, the list and what is
     outside, where text is rare.
@@ -318,7 +221,7 @@ def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
 
 
 def _refuse_alike(parsed: dict[str, Any]) -> None:
-    """Keys that some servers take for one another, or for one of the API's."""
+    """Refuses keys that some servers take for one another, or for one of the API's."""
     seen: dict[str, str] = {}
     for key in parsed:
         folded = key.casefold()
@@ -333,13 +236,13 @@ def _refuse_alike(parsed: dict[str, Any]) -> None:
 
 
 def _is_long(value: Any) -> bool:
-    """Whether an expression would have much to read. Empty ones are short."""
+    """Says whether an expression would have much to read of a value. Empty ones are short."""
     kind = type(value)
     return len(value) > (_SHORT if kind is str else 0) if kind is str or kind is list or kind is dict else False
 
 
 def _in_pieces(body: bytes, shape: list[tuple[bytes, bool]]) -> dict[str, Any] | None:
-    """The body parsed key by key; None where it is not seen to be these keys, each once and in this order.
+    """Parses the body key by key. None if it is not seen to be these keys, each once and in this order.
 
     `shape`: keys, and whether their values are long. A long one reaches up to where the next key stands, if it is JSON
     as far as there.
@@ -369,7 +272,7 @@ def _in_pieces(body: bytes, shape: list[tuple[bytes, bool]]) -> dict[str, Any] |
 
 
 def _long_value(body: bytes, start: int, following: bytes | None) -> tuple[int, Any]:
-    """The value that begins at `start`, and its end: before the key `following`, or where the body ends."""
+    """Returns the end and the value of what begins at `start`: it ends before the key `following`, or with the body."""
     if following is None:
         end = body.rfind(b"}")
         return end, _loads_part(body, start, end)

@@ -1,6 +1,6 @@
-"""Who a request comes from: the address of its connection, or what a proxy that the policy trusts says of it.
+"""Says who a request comes from: the address of its connection, or what a proxy that the policy trusts says of it. Pure.
 
-Pure. X-Forwarded-For grows to the right: each proxy adds the address that it has seen. What a client itself wrote stands
+X-Forwarded-For grows to the right: each proxy adds the address that it has seen. What a client itself wrote stands
 further left, so the last address that is no trusted proxy's is the only one that can be believed.
 """
 
@@ -17,7 +17,7 @@ LOOKED_AT_HOPS: Final = 16  # of X-Forwarded-For, from its end
 
 @final
 class Proxies:
-    """The networks whose X-Forwarded-For is believed."""
+    """The proxies are networks whose X-Forwarded-For is believed."""
 
     __slots__ = ("_networks",)
 
@@ -25,7 +25,7 @@ class Proxies:
         self._networks: list[Any] = [ipaddress.ip_network(network, strict=False) for network in networks]
 
     def client(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
-        """The address of a request's client. `peer` is who has connected."""
+        """Returns the address of a request's client. `peer` is who has connected."""
         said = headers.get(FORWARDED_FOR)
         if said is None or not self._trusts(peer):
             return peer
@@ -48,23 +48,23 @@ class Proxies:
 
 
 def client_of(proxies: Proxies | None, peer: str, headers: Mapping[bytes, bytes]) -> str:
-    """The address of a request's client; `proxies` is None if nobody's X-Forwarded-For is believed."""
+    """Returns the address of a request's client. `proxies` is None if nobody's X-Forwarded-For is believed."""
     return peer if proxies is None else proxies.client(peer, headers)
 
 
 def peer_of(name: Any) -> str:
-    """The address of a connection's other side, as `getpeername` gives it. IPv4 inside IPv6 is told as IPv4."""
+    """Returns the address of a connection's other side, from what `getpeername` gives. IPv4 inside IPv6 becomes IPv4."""
     return plain(str(name[0])) if isinstance(name, tuple | list) and name else ""
 
 
 def plain(address: str) -> str:
-    """An address without zone, and without the IPv6 clothes that an IPv4 client wears on a socket for both."""
+    """Returns an address without its zone; that of an IPv4 client on a socket for both families as IPv4."""
     address = address.partition("%")[0]
     return address[7:] if address.lower().startswith("::ffff:") and "." in address else address
 
 
 def _address_in(hop: bytes) -> str:
-    """The address in one entry: `192.0.2.7`, `192.0.2.7:1234`, `[2001:db8::1]:1234`; empty if there is none."""
+    """Returns the address in one entry (`192.0.2.7`, `192.0.2.7:1234`, `[2001:db8::1]:1234`); empty if there is none."""
     if len(hop) > 64:
         return ""
     text = hop.decode("latin-1").strip().strip('"')

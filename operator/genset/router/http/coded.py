@@ -1,4 +1,4 @@
-"""Compressed bodies of requests: unpacked within a bound that follows from what was sent, or refused."""
+"""Unpacks compressed bodies of requests within a bound that follows from what was sent, or refuses them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,27 @@ from typing import Final
 
 from genset.router.errors import ErrorAnswer, error
 from genset.router.http.codings import ACCEPTED, CodingError, TooLargeError, UnknownCodingError, unpacked
+from genset.router.http.holder import Holder
+from genset.router.http.refusals import TOO_MUCH_SENT
 from genset.router.http.request import Request
+from genset.router.http.scarce import make_room
+from genset.router.shared import Shared
 
 FREE_BYTES: Final = 256 * 1024  # that any request may unpack to
 MOST_RATIO: Final = 50  # beyond these, of unpacked to received; prompts are packed 3 to 30 times
+
+
+def unpack(shared: Shared, client: Holder, request: Request) -> ErrorAnswer | None:
+    """Puts the plain body in place of the compressed one of a client's request in work; or says why that cannot be."""
+    coded = len(request.body)
+    problem = plain_body(request, shared.configured.most_body_bytes)
+    more = len(request.body) - coded
+    request.held += more
+    shared.budget.take(request.payer, more)
+    make_room(shared, request.payer, client)
+    if problem is None and shared.budget.is_over(request.payer):
+        problem = TOO_MUCH_SENT
+    return problem
 
 
 def plain_body(request: Request, limit: int) -> ErrorAnswer | None:

@@ -1,4 +1,4 @@
-"""Content codings (RFC 9110, 8.4.1): bodies that are compressed become plain, piece by piece and within bounds. Pure.
+"""Undoes content codings (RFC 9110, 8.4.1): compressed bodies become plain, piece by piece and within bounds. Pure.
 
 Upstreams are told that only plain answers are taken (`accept-encoding: identity`). Some gateways compress all the same,
 and some clients compress what they send. A compressed body may be a thousand times as large when it is unpacked, so
@@ -30,7 +30,7 @@ _NAMES: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "zstd":
 
 
 class CodingError(Exception):
-    """A body that cannot be unpacked. The text goes on a sentence that names whose body it is."""
+    """A body cannot be unpacked. The text goes on a sentence that names whose body it is."""
 
 
 class UnknownCodingError(CodingError):
@@ -38,11 +38,11 @@ class UnknownCodingError(CodingError):
 
 
 class TooLargeError(CodingError):
-    """It unpacks to more than it may."""
+    """A body unpacks to more than it may."""
 
 
 def is_plain(header: bytes) -> bool:
-    """Whether a Content-Encoding names no coding at all."""
+    """Says whether a Content-Encoding names no coding at all."""
     return not _codings(header)
 
 
@@ -53,7 +53,7 @@ def _codings(header: bytes) -> list[str]:
 
 @final
 class Decoder:
-    """Unpacks one body. `complete`: what has come so far may be all of it.
+    """A decoder unpacks one body. `complete`: what has come so far may be all of it.
 
     `most`: bytes that it may unpack to. None: as many as it wants, but no more than MOST_RATIO times what has come.
     """
@@ -89,7 +89,7 @@ class Decoder:
         self.complete = True
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What these bytes unpack to. Raises CodingError."""
+        """Unpacks the next bytes. Raises CodingError."""
         self._received += len(data)
         size = ZSTD_SLICE_BYTES if self._name == "zstd" else SLICE_BYTES
         for start in range(0, len(data), size):
@@ -190,7 +190,7 @@ class Decoder:
 
 
 def unpacked(header: bytes, body: bytes, most: int) -> bytes:
-    """The whole of a body that is here as a whole. Raises CodingError."""
+    """Unpacks a body that is here as a whole, to at most `most` bytes. Raises CodingError."""
     decoder = Decoder(header, most)
     plain = b"".join(decoder.pieces(body))
     if not decoder.complete:

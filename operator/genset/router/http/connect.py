@@ -1,4 +1,4 @@
-"""Opens connections to endpoints: addresses by DNS with the last good ones kept, TCP, an egress proxy by CONNECT, TLS.
+"""Opens connections to endpoints: looks addresses up, keeps the last good ones, and speaks TCP, CONNECT to a proxy, TLS.
 
 The deadline of a connection belongs to the state machine: the exchange cancels the task that runs `open`.
 """
@@ -29,7 +29,7 @@ ADDRESS_SECONDS = 1.0  # one address of several before the next is tried
 
 
 class ConnectFailed(Exception):
-    """No connection. `detail` says which step failed, without any secret."""
+    """There is no connection. `detail` says which step failed, without any secret."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -37,13 +37,13 @@ class ConnectFailed(Exception):
 
 
 class NothingLeft(ConnectFailed):
-    """This process has no descriptor or its kernel no port left (connect(2)): no fault of whom it wanted to reach."""
+    """The process has no descriptor left, or its kernel no port (connect(2)): no fault of whom it wanted to reach."""
 
 
 class Resolver:
-    """DNS in threads of its own, so that a dead name server never holds up anything else.
+    """The resolver asks DNS in threads of its own, so that a dead name server never holds up anything else.
 
-    `addresses` answers from the last good lookup when a fresh one fails or takes long.
+    `addresses` answers from the last good lookup if a fresh one fails or takes long.
     """
 
     def __init__(self, threads: int = 8) -> None:
@@ -52,14 +52,14 @@ class Resolver:
         self._running: dict[str, asyncio.Task[tuple[str, ...]]] = {}
 
     async def lookup(self, host: str) -> tuple[str, ...]:
-        """All addresses of a name, now. OSError (socket.gaierror) if it has none."""
+        """Asks DNS for all addresses of a name. Raises OSError (socket.gaierror) if it has none."""
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._pool, _getaddrinfo, host)
         self._known[host] = (loop.time(), found)
         return found
 
     async def addresses(self, host: str) -> tuple[str, ...]:
-        """Addresses to connect to, the fresh ones or the last good ones."""
+        """Returns addresses to connect to, the fresh ones or the last good ones. Raises OSError."""
         if _is_address(host):
             return (host,)
         now = asyncio.get_running_loop().time()
@@ -97,14 +97,14 @@ def _is_address(host: str) -> bool:
 
 
 class Connector:
-    """Opens connections to backends, of which it knows no more than their targets."""
+    """The connector opens connections to backends, of which it knows no more than their targets."""
 
     def __init__(self, resolver: Resolver, outbox: Outbox) -> None:
         self.resolver = resolver
         self.outbox = outbox
 
     async def open(self, target: Target, endpoint: Endpoint) -> UpstreamConnection:
-        """A connection that is ready for its first request. ConnectFailed otherwise."""
+        """Opens a connection, which is ready for its first request. Raises ConnectFailed."""
         connection = UpstreamConnection(endpoint)
         try:
             await self._open(target, endpoint, connection)
@@ -163,7 +163,7 @@ class Connector:
 
 
 class _Tunnel(asyncio.Protocol):
-    """The proxy's side of a connection until its answer to CONNECT is complete."""
+    """A tunnel is the protocol of a connection to a proxy until the answer to CONNECT is complete."""
 
     def __init__(self, target: str, credentials: bytes) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()

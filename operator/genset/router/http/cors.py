@@ -1,6 +1,6 @@
-"""CORS: which web pages may use the router from a browser (WHATWG Fetch, 3.3). Off unless a policy names origins.
+"""CORS says which web pages may use the router from a browser (WHATWG Fetch, 3.3): none unless a policy names origins. Pure.
 
-Pure. Credentials of browsers (cookies) are never allowed; a page sends its API key itself, if it has one.
+Credentials of browsers (cookies) are never allowed; a page sends its API key itself, if it has one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _VARY: Final = b"vary: origin\r\n"
 
 @final
 class Cors:
-    """The origins that a configuration allows, each with the header lines of its answers."""
+    """A configuration allows these origins, each with the header lines of its answers."""
 
     __slots__ = ("_allowed", "_others")
 
@@ -33,12 +33,12 @@ class Cors:
         self._others = _lines(b"*") if ANY in origins else _VARY
 
     def lines(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """Header lines of the answer to a request with these headers."""
+        """Returns header lines for the answer to a request with these headers."""
         origin = headers.get(b"origin")
         return self._others if origin is None else self._allowed.get(origin, self._others)
 
     def preflight(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """Header lines of the answer to a browser's question whether a page may send a request."""
+        """Returns header lines for the answer to a browser that asks whether a page may send a request."""
         lines = self.lines(headers)
         if lines is _VARY:
             return lines
@@ -56,7 +56,7 @@ class Cors:
 
 
 def is_preflight(method: bytes, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a browser asks on a page's behalf."""
+    """Says whether a browser asks on a page's behalf."""
     return method == b"OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
 
 

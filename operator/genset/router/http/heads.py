@@ -1,4 +1,4 @@
-"""Lines that the heads of all answers to clients have in common."""
+"""These lines the heads of all answers to clients have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One large or compressed body is unpacked and parsed at a time, and in between the loop looks at everybody else.
+"""Large and compressed bodies are unpacked and parsed one at a time, and in between the loop looks at everybody else.
 
 What a body costs is bounded by what was sent, and still it is up to 20 ms per MiB of one turn in which nobody else is
 served. Many of them in one turn, or turn after turn, would be that many times as much. So they stand in a line: whoever
@@ -18,16 +18,18 @@ REST_SECONDS: Final = 0.1  # at most, after a large body: a request of somebody 
 
 
 class Sender(Protocol):
-    """A connection whose next request has such a body. `origin`: whose it is."""
+    """A sender is a connection whose next request has such a body."""
 
-    origin: str
+    @property
+    def origin(self) -> str:
+        """Says whose share the connection takes."""
 
     def go_on(self) -> None:
-        """Its turn has come; it asks again."""
+        """Asks again: its turn has come."""
 
 
 class HeavyLine:
-    """Of one event loop. `soon` and `later` are its `call_soon` and `call_later`."""
+    """A line of heavy bodies belongs to an event loop: `soon` and `later` are its `call_soon` and `call_later`."""
 
     __slots__ = ("_began", "_later", "_now", "_resting", "_soon", "_waiting")
 
@@ -45,7 +47,7 @@ class HeavyLine:
         self._began = 0.0
 
     def admits(self, sender: Sender) -> bool:
-        """Whether its body may be read now. If not it stands in line, where it may stand already."""
+        """Says whether a sender's body may be read now. If not, it stands in line, where it may stand already."""
         if self._resting:
             self._waiting.add(sender, sender.origin)
             return False
@@ -58,7 +60,7 @@ class HeavyLine:
         self._later(min(self._now() - self._began, REST_SECONDS), self._next)
 
     def _next(self) -> None:
-        """Clients take turns. Those that have left ask for nothing, and the next one is called."""
+        """Calls the next sender. Clients take turns; those that have left ask for nothing, and the one after them is called."""
         self._resting = False
         while self._waiting and not self._resting:
             self._waiting.pop(next(iter(self._waiting.origins))).go_on()

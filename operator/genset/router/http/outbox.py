@@ -1,8 +1,8 @@
-"""What one turn of the event loop writes, sent together at its end.
+"""Sends together, at the end of a turn of the event loop, what is written in it.
 
 A send to a process that sleeps has to wake it, which costs as much as the rest of the send (an interrupt to another core;
 on a virtual machine twice that). Sent one by one, with the work on other events in between, every answer finds its reader
-asleep again; sent in a row, most find it awake. Where a turn has one event, as on a router that has little to do, nothing
+asleep again; sent in a row, most find it awake. If a turn has one event, as on a router that has little to do, nothing
 waits for anything.
 """
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Of one event loop. Whoever closes a transport gently, or asks what it holds, flushes first.
+    """An outbox belongs to an event loop. Whoever closes a transport gently, or asks what it holds, flushes first.
 
     `flushes`: how often what waited has been written; data that a transport was given since the last time has not been.
     `turn`: how long this turn is already.
@@ -41,7 +41,7 @@ class Outbox:
         self._end_of_turn = self._turn_ended
 
     def write(self, transport: Any, data: bytes) -> None:
-        """At the end of this turn at the latest; what a transport is given here stays in order."""
+        """Writes at the end of this turn at the latest; what a transport is given here stays in order."""
         waiting = self._waiting
         waiting.append((transport, data))
         self._bytes += len(data)
@@ -52,7 +52,7 @@ class Outbox:
             self._loop.call_soon(self._end_of_turn)
 
     def flush(self) -> None:
-        """Now. What was for transports that have been closed meanwhile is dropped with them."""
+        """Writes now. What was for transports that have been closed meanwhile is dropped with them."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []

@@ -1,12 +1,16 @@
-"""A client's request, once it has wholly arrived, and which of its headers may be there once only."""
+"""A request of a client stands here once it has wholly arrived, and which of its headers may be there once only."""
 
 from __future__ import annotations
 
 from typing import Final
 
+#: What objects take beside the bytes in them, measured: a request, a line of its head.
+REQUEST_BYTES: Final = 640
+LINE_BYTES: Final = 200
+
 
 class Request:
-    """One request as it arrived. Header names are lower case; the last of a repeated header counts.
+    """A request is here as it arrived. Header names are lower case; the last of a repeated header counts.
 
     `path` is decoded, without the query. `held`: bytes that the router's budget counts for it, in `payer`'s share. `coding`:
     what the body is compressed with; it is unpacked when its turn has come.
@@ -48,7 +52,7 @@ _OWN: Final = b"x-genset-"
 
 
 def decides(name: bytes, matched: frozenset[bytes]) -> bool:
-    """Whether a header decides how a request is treated. `matched`: names that routes look at."""
+    """Says whether a header decides how a request is treated. `matched`: names that routes look at."""
     return name in DECIDING or name in matched or name.startswith(_OWN)
 
 
@@ -56,7 +60,7 @@ _OFFERS: Final = (b"upgrade", b"connection", b"http2-settings", b"expect")
 
 
 def head_without_offers(method: bytes, url: bytes, headers: dict[bytes, bytes]) -> bytes:
-    """The same head, offering no other protocol.
+    """Writes the same head without its offers of another protocol.
 
     Offers such as h2c are optional (RFC 9110, 7.8; Java's client makes one with every first request).
     """
@@ -70,7 +74,7 @@ DEADLINE_HEADER: Final = b"x-genset-timeout"  # seconds that the client is willi
 
 
 def patience(header: bytes | None, total: float) -> float:
-    """Seconds that a request may take: the client's own, if it names some and they are fewer than the route's `total`."""
+    """Says how many seconds a request may take: as many as the client names, but no more than the route's `total`."""
     if header is None:
         return total
     try:
@@ -84,7 +88,7 @@ PATH_CHARACTERS: Final = 128
 
 
 def asked(method: bytes, path: bytes) -> str:
-    """Method and path as the log shows them. A query may hold a key, so it is left out."""
+    """Returns method and path as the log shows them. A query may hold a key, so it is left out."""
     if not method and not path:
         return ""
     return f"{method.decode('latin-1')} {path.partition(b'?')[0][:PATH_CHARACTERS].decode('latin-1')}".strip()

@@ -1,150 +1,192 @@
-"""What arrives from a client: bytes become requests, in a queue. Bounds what a client may send."""
+"""Makes whole requests of the bytes of one client, and bounds what a client may send before its request is whole."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, final
 
 import httptools
 
-from genset.router.dialects.openai.api import PATHS
-from genset.router.errors import VOCABULARY, ErrorAnswer, error
-from genset.router.http.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
+from genset.router.errors import ErrorAnswer, error
+from genset.router.http.client_timeouts import ClientTimeouts
 from genset.router.http.codings import is_plain
-from genset.router.http.holding import LINE_BYTES, REQUEST_BYTES, Holding
-from genset.router.http.request import Request, decides, head_without_offers
-from genset.router.http.target import is_host, path_of
-from genset.router.http.trace_context import TRACESTATE, TRACESTATE_BYTES
+from genset.router.http.holder import Holder
+from genset.router.http.origin import Peer
+from genset.router.http.pace import Pace, least_pace
+from genset.router.http.pipeline import Pipeline
+from genset.router.http.request import Request, asked, head_without_offers
+from genset.router.http.request_body import ArrivingBody
+from genset.router.http.request_head import HEAD_BYTES, TOO_LARGE, ArrivingHead
+from genset.router.http.scarce import make_room
 from genset.router.shared import Shared
 
-HEAD_BYTES: Final = 64 * 1024  # request line and headers
-HEAD_LINES: Final = 256  # different headers: each costs far more than its bytes
-SMALL_HEAD_BYTES: Final = 4 * 1024  # a larger one counts as a body does, for as long as its request is here
-SMALL_HEAD_LINES: Final = 32  # the same
 SLICE_BYTES: Final = 64 * 1024  # of a body: parsed at once
 REQUESTS_SLICE_BYTES: Final = 16 * 1024  # of what may be many requests
-#: Methods with a meaning for us or for a browser. What another one makes of its body is not ours to guess: CONNECT has none.
-METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"PATCH", b"DELETE"))
-PIECES_AT_ONCE: Final = 1024  # an object for two bytes takes twenty times as many
+NOT_HTTP: Final = error("caller_bad_request", "the request is not valid HTTP/1.1")
 
 
 class Stage:
-    """How far the parser is. A request in work (`exchange`) is apart from it: the next one may be half parsed."""
+    """A reader is so far with the request that it reads."""
 
-    IDLE: Final = 0
+    IDLE: Final = 0  # between two requests
     HEAD: Final = 1
     BODY: Final = 2
-    DEAF: Final = 3  # what came was refused, and requests before it are still to be answered
-    LINGER: Final = 4
-    CLOSED: Final = 5
+    DEAF: Final = 3  # what came was refused, or the connection is to end: nothing more is read
 
 
-class Arriving(Holding):
-    """The half of a client connection that reads. `served`: requests that have begun."""
+@final
+class RequestReader:
+    """A request reader puts the requests of one client into its pipeline, each when it is whole.
+
+    It owns the parser of httptools, whose callbacks it has. What arrives is counted in the budget, in the share of `payer`
+    (behind proxies that is not the share of the connection). A request that must not become whole is refused through the
+    `client`, to which everything that is written goes. `parsing`: a callback may be running.
+    """
 
     __slots__ = (
-        "_announced",
-        "_blocks",
         "_body",
+        "_client",
         "_declining",
-        "_head_bytes",
-        "_headers",
-        "_keep_alive",
-        "_limit",
-        "_method",
+        "_head_held",
+        "_pace",
         "_parser",
-        "_parsing",
-        "_path",
+        "_peer",
+        "_pipeline",
         "_read_bytes",
-        "_since",
-        "_url",
-        "_version_10",
-        "mark",
-        "served",
+        "_shared",
+        "head",
+        "parsing",
+        "payer",
         "stage",
     )
 
-    def __init__(self, shared: Shared) -> None:
-        super().__init__(shared)
-        self.stage = Stage.IDLE
-        self.mark = 0.0  # when the stage began, or last made progress
-        self.served = 0
+    def __init__(self, shared: Shared, client: Holder, peer: Peer, pipeline: Pipeline) -> None:
+        self._shared = shared
+        self._client: Holder | None = client
+        self._peer = peer
+        self._pipeline = pipeline
         self._parser: Any = httptools.HttpRequestParser(self)
-        self._parsing = False
-        self._declining = False
-        self._headers: dict[bytes, bytes] = {}
-        self._url = b""
-        self._method = b""
-        self._path = b""
-        self._keep_alive = False
-        self._version_10 = False
-        self._head_bytes = 0  # of the lines of the head that are whole
+        self.stage = Stage.IDLE
+        self.parsing = False
+        self.payer = ""
+        self.head = ArrivingHead()
+        self._body = ArrivingBody()
+        self._pace = Pace()
+        self._head_held = 0  # bytes of the head that are counted in the budget
+        self._declining = False  # the request offers another protocol, which the parser has taken for accepted
         self._read_bytes = 0  # of reads that brought nothing but a part of a head, or no byte of a body
-        self._body: list[bytes] = []
-        self._blocks = 0  # parts of the body that were many small ones
-        self._announced = 0  # by content-length
-        self._limit = 0
-        self._since = 0.0  # when the request that is arriving began
 
-    def write(self, data: bytes) -> None:
-        raise NotImplementedError
+    # What the connection asks
 
-    def _refuse(self, answer: ErrorAnswer) -> None:
-        """Answers a request that never became whole, and closes."""
-        raise NotImplementedError
+    @property
+    def held(self) -> int:
+        """Says how many bytes count in the budget."""
+        return self._body.size + self._head_held
 
-    def _make_room(self) -> bool:
-        """Whether the request that is arriving still has its place, now that whoever holds most has made way."""
-        raise NotImplementedError
+    @property
+    def arrives(self) -> bool:
+        """Says whether a part of a request is here that counts, and its end is not."""
+        return (self.stage == Stage.BODY or self.stage == Stage.HEAD) and self.held > 0
 
-    def _feed_on(self, data: bytes) -> None:
-        """Parses what came; requests that are whole with it are in the queue then.
+    @property
+    def since(self) -> float:
+        """Says when the request began that is arriving, by the router's clock."""
+        return self._pace.since
+
+    @property
+    def pieces(self) -> int:
+        """Says how many objects hold the body that is arriving."""
+        return self._body.pieces
+
+    def pace(self, now: float) -> float:
+        """Returns bytes per second at which the request has come of late."""
+        return self._pace.of_late(self._head_held, self._body.size, now)
+
+    def late(self, now: float, age: float, timeouts: ClientTimeouts) -> ErrorAnswer | None:
+        """Says why the request that is arriving takes too long, if it does. `age`: seconds since it last got on.
+
+        Asked about once a second.
+        """
+        if self.stage == Stage.HEAD:
+            if age > timeouts.head:
+                return error("caller_timeout", f"the request's headers took more than {timeouts.head:g} s")
+        elif self.stage == Stage.BODY:
+            body = self._body
+            least = least_pace(max(body.announced, body.size))
+            if age > timeouts.body:
+                return error("caller_timeout", f"no byte of the request's body came for {timeouts.body:g} s")
+            if self._pace.is_slow(body.size, least, now, timeouts):
+                return error("caller_timeout", f"the request's body came at less than {least} bytes/s")
+        return None
+
+    def asked(self) -> str:
+        """Returns method and path of the request that is arriving, as the log shows them, as far as they are here."""
+        url, parser = self.head.url, self._parser
+        return asked(parser.get_method() if url and parser is not None else b"", url)
+
+    def drop(self) -> None:
+        """Forgets what is arriving, and gives back what it held."""
+        self._shared.budget.give(self.payer, self.held)
+        self._head_held = 0
+        self._body.drop()
+
+    def turn_deaf(self) -> None:
+        """Reads nothing more."""
+        self.stage = Stage.DEAF
+
+    def end(self) -> None:
+        """Lets go of parser and client: the connection is closed."""
+        self.stage = Stage.DEAF
+        self._parser = self._client = None
+
+    # Reading
+
+    def feed(self, data: bytes) -> None:
+        """Parses what came; requests that are whole with it are in the pipeline then.
 
         One body is parsed as a whole. What may be many requests is parsed in slices, and the rest waits for its turn.
         """
         size, at = len(data), REQUESTS_SLICE_BYTES
         if size <= at:
-            self._feed(data)
+            self.parse(data)
             return
-        self._feed(data[:at])
+        self.parse(data[:at])
         while at < size and self.stage == Stage.BODY:
-            self._feed(data[at : at + SLICE_BYTES])
+            self.parse(data[at : at + SLICE_BYTES])
             at += SLICE_BYTES
         if at < size and self.stage < Stage.DEAF:
-            self._keep_pending(data[at:])
+            self._pipeline.keep(data[at:])
 
-    def _feed(self, data: bytes) -> None:
-        stage, had = self.stage, self._body_bytes
-        if stage == Stage.IDLE:
-            self._read_bytes = 0
-        else:
-            self._read_bytes += len(data)
-            if stage == Stage.BODY:
-                self.mark = self.shared.now()
-        self._parsing = True
+    def parse(self, data: bytes) -> None:
+        """Parses all of this, at most a slice."""
+        had = self._body.size
+        self._read_bytes = 0 if self.stage == Stage.IDLE else self._read_bytes + len(data)
+        self.parsing = True
         try:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 self._feed_past_offers(data, upgrade.args[0])
         except httptools.HttpParserError:
-            self._refuse(error("caller_bad_request", "the request is not valid HTTP/1.1"))
-        self._parsing = False
+            self._refuse(NOT_HTTP)
+        self.parsing = False
+        if self.stage != Stage.IDLE:
+            self._note_beginning()
         if self.stage == Stage.HEAD:
-            self._hold_head(self._head_cost() + max(self._read_bytes, len(data)))
+            self._hold_head(self.head.cost + max(self._read_bytes, len(data)))
             self._look_at_budget()
-        elif len(self._queue) > 1:
+        elif len(self._pipeline.requests) > 1:
             self._look_at_budget()
-        if self._body_bytes != had:
+        if self._body.size != had:
             self._read_bytes = 0
         elif self._read_bytes > HEAD_BYTES and (self.stage == Stage.HEAD or self.stage == Stage.BODY):
-            self._head_too_large()
+            self._refuse(TOO_LARGE)
 
     def _feed_past_offers(self, data: bytes, offset: int) -> None:
         while True:
             data = data[offset:]
             if self._declining:
                 self._decline_upgrade()
-            if not data or self.stage >= Stage.DEAF:
+            if not data or self.stage == Stage.DEAF:
                 return
             try:
                 self._parser.feed_data(data)
@@ -153,186 +195,120 @@ class Arriving(Holding):
                 offset = upgrade.args[0]
 
     def _decline_upgrade(self) -> None:
-        """The parser takes such a request for finished before its body: a fresh one reads the head without the offer."""
+        """Has a fresh parser read the head without the offer: this one takes the request for finished before its body."""
         self._declining = False
-        head = head_without_offers(self._parser.get_method(), self._url, self._headers)
+        head = head_without_offers(self._parser.get_method(), self.head.url, self.head.headers)
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(head)
 
-    def _head_cost(self) -> int:
-        """Bytes that the request takes beside its body."""
-        return REQUEST_BYTES + LINE_BYTES * len(self._headers) + self._head_bytes
+    def _note_beginning(self) -> None:
+        """Reads the clock for a request that is not here with its first read; almost all are."""
+        if not self._pace.since:
+            self._pace.note(self._shared.now())
+
+    def _hold_head(self, size: int) -> None:
+        """Counts so many bytes for the head of the request that is arriving, from now on."""
+        self._shared.budget.take(self.payer, size - self._head_held)
+        self._head_held = size
 
     def _look_at_budget(self) -> None:
-        if self.shared.budget.is_over(self.payer):
+        if self._shared.budget.is_over(self.payer):
             self._make_room()
 
-    def _drop_body(self) -> None:
-        super()._drop_body()
-        self._body.clear()
+    def _make_room(self) -> bool:
+        """Makes whoever holds most make way. Says whether the request that is arriving still has its place."""
+        client = self._client
+        if client is not None:
+            self._note_beginning()
+            make_room(self._shared, self.payer, client)
+            if self._shared.budget.is_over(self.payer):
+                client.make_way()
+        return self.stage != Stage.DEAF
 
-    # httptools callbacks
+    def _refuse(self, answer: ErrorAnswer) -> None:
+        if self._client is not None:
+            self._client.refuse(answer)
+
+    def _go_ahead(self) -> None:
+        """Has the client send the body. Behind others in the pipeline it learns that later, from the answer itself."""
+        if self._client is not None and not self._pipeline.requests:
+            self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    # Callbacks of httptools
 
     def on_message_begin(self) -> None:
-        self.stage = Stage.HEAD if self.stage < Stage.DEAF else self.stage
-        self.mark = self._since = self.shared.now()
-        self.payer = self.origin
-        self._headers = {}
-        self._url = b""
-        self._body = []
-        self._blocks = 0
-        self._head_bytes = self._read_bytes = 0  # each head is counted for itself
+        if self.stage != Stage.DEAF:
+            self.stage = Stage.HEAD
+        self._pace.begin()
+        self.payer = self._peer.origin
+        self.head.begin()
+        self._read_bytes = 0  # each head is counted for itself
 
     def on_url(self, url: bytes) -> None:
-        self._url += url
-        self._head_bytes += len(url)
+        self.head.add_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.stage != Stage.HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
-            return
-        headers = self._headers
-        name = name.lower()
-        self._head_bytes += len(name) + len(value) + 4
-        if name in headers:
-            value = self._repeated(name, headers[name], value)
-        headers[name] = value
-        if self._head_bytes > HEAD_BYTES or len(headers) > HEAD_LINES:
-            self._head_too_large()
-
-    def _repeated(self, name: bytes, first: bytes, value: bytes) -> bytes:
-        """What counts of a header that is there again."""
-        if name == TRACESTATE:  # a list, in as many lines as there are vendors
-            return b"%b,%b" % (first[:TRACESTATE_BYTES], value)
-        if name == FORWARDED_FOR:  # a list, in as many lines as there are proxies; its end counts
-            return b"%b,%b" % (first[-FORWARDED_FOR_BYTES:], value)
-        if name == b"transfer-encoding":
-            return b"%b, %b" % (first, value)
-        if name == b"host" or (first != value and decides(name, self.shared.configured.matched_headers)):
-            shown = name[:64].decode("latin-1")
-            self._refuse(error("caller_bad_request", f"the request has more than one {shown} header"))
-        return value
+        if self.stage == Stage.HEAD:  # trailers have no say in how a request is treated (RFC 9110, 6.5.1)
+            refused = self.head.add(name, value, self._shared.configured.matched_headers)
+            if refused is not None:
+                self._refuse(refused)
 
     def on_headers_complete(self) -> None:
-        if self.stage >= Stage.DEAF:
+        if self.stage == Stage.DEAF:
             return
         self.stage = Stage.BODY
         if self._head_held:
             self._hold_head(0)
-        configured = self.shared.configured
+        head, configured = self.head, self._shared.configured
         if configured.proxies is not None:
-            self.payer = configured.payer_of(self.address, self._headers)
-        if self._queue or self._head_bytes > SMALL_HEAD_BYTES or len(self._headers) > SMALL_HEAD_LINES:
-            self._hold_head(self._head_cost())
-        if not self._is_served():
+            self.payer = configured.payer_of(self._peer.address, head.headers)
+        if self._pipeline.requests or not head.is_small:
+            self._hold_head(head.cost)
+        refused = head.judged(self._parser)
+        if refused is not None:
+            self._refuse(refused)
             return
-        self._limit = configured.most_body_bytes
-        length = self._headers.get(b"content-length")
-        self._announced = int(length) if length is not None else 0
-        if self._announced > self._limit:
-            self._too_large()
-        elif b"expect" in self._headers and self._expects_continue():
-            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _is_served(self) -> bool:
-        """Whether the head is one of HTTP/1.0 or 1.1 that can be answered; else it is refused before its body."""
-        parser, headers, url = self._parser, self._headers, self._url
-        self._method = method = parser.get_method()
-        self._keep_alive = keep_alive = parser.should_keep_alive()
-        # Only HTTP/1.1 keeps a connection unasked, and the parser's answer to which version it is takes its time.
-        self._version_10 = False
-        if not keep_alive or b"connection" in headers:
-            version = parser.get_http_version()
-            self._version_10 = version == "1.0"
-            if not self._version_10 and version != "1.1":
-                self._refuse(error("caller_bad_request", f"HTTP/{version} is not served here; use HTTP/1.1"))
-                return False
-        if b"transfer-encoding" in headers and not self._is_only_chunked(headers[b"transfer-encoding"]):
-            return False
-        if method not in METHODS:
-            shown = method.decode("latin-1")
-            self._refuse(error("caller_method_not_allowed", f"the method {shown} is not served; use POST, or GET"))
-            return False
-        host = headers.get(b"host")
-        if host is None and not self._version_10:
-            self._refuse(error("caller_bad_request", "the request has no Host header (RFC 9112, 3.2)"))
-            return False
-        if host is not None and not is_host(host):
-            self._refuse(error("caller_bad_request", "the request's Host header names no host (RFC 9112, 3.2)"))
-            return False
-        path = url if url in PATHS else path_of(url)
-        if path is None:
-            self._refuse(
-                error("caller_bad_request", "the request's target is no path, or has a malformed escape in it")
-            )
-            return False
-        self._path = path
-        return True
-
-    def _is_only_chunked(self, coding: bytes) -> bool:
-        """Whether that is all that the body's bytes went through; else it is refused (RFC 9112, 6.1)."""
-        if self._version_10:
-            self._refuse(error("caller_bad_request", "HTTP/1.0 knows no transfer-encoding (RFC 9112, 6.1)"))
-            return False
-        if coding.strip().lower() == b"chunked":
-            return True
-        kind = VOCABULARY["caller_unsupported_encoding"]
-        told = "the request has a transfer-encoding other than chunked; codings belong into content-encoding"
-        self._refuse(ErrorAnswer(kind, told, status_override=501))
-        return False
-
-    def _expects_continue(self) -> bool:
-        """A client behind others in the pipeline learns it when its turn has come, from the answer itself."""
-        expected = self._headers[b"expect"].lower() == b"100-continue" and self._parser.get_http_version() == "1.1"
-        return expected and not self._queue
+        length, most = head.length, configured.most_body_bytes
+        self._body.begin(length, most)
+        if length > most:
+            self._refuse(_too_large(most))
+        elif b"expect" in head.headers and head.expects_continue(self._parser):
+            self._go_ahead()
 
     def on_body(self, data: bytes) -> None:
-        if self.stage >= Stage.DEAF:
+        if self.stage == Stage.DEAF:
             return
-        budget, size = self.shared.budget, len(data)
-        self._body_bytes += size
+        body, budget, size = self._body, self._shared.budget, len(data)
         budget.take(self.payer, size)
-        if self._body_bytes > self._limit:
-            self._too_large()
-            return
-        if budget.is_over(self.payer) and not self._make_room():
-            return
-        body = self._body
-        body.append(data)
-        if len(body) - self._blocks >= PIECES_AT_ONCE:
-            body[self._blocks :] = [b"".join(body[self._blocks :])]
-            self._blocks += 1
+        if not body.counts(size):
+            self._refuse(_too_large(body.most))
+        elif not budget.is_over(self.payer) or self._make_room():
+            body.add(data)
 
     def on_message_complete(self) -> None:
-        if self.stage >= Stage.DEAF:
+        if self.stage == Stage.DEAF:
             return
-        parser = self._parser
-        headers = self._headers
+        head = self.head
+        headers = head.headers
         if (
             b"upgrade" in headers
             and (b"content-length" in headers or b"transfer-encoding" in headers)
-            and parser.should_upgrade()
+            and self._parser.should_upgrade()
         ):
             self._declining = True  # the body follows; see _decline_upgrade
             return
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        body = self._body.take()
         coding = headers[b"content-encoding"] if b"content-encoding" in headers and body else b""
         if coding and is_plain(coding):
             coding = b""
-        self._body = []
-        held = len(body) + self._head_held
-        self._body_bytes = self._head_held = 0  # counted on until the request is answered
-        self._headers = {}  # which go with the request
-        method, path, keep_alive = self._method, self._path, self._keep_alive
-        self._queue.append(Request(method, path, headers, body, keep_alive, self._version_10, held, self.payer, coding))
+        held = len(body) + self._head_held  # counted on until the request is answered
+        self._head_held = 0
+        head.headers = {}  # which go with the request
+        self._pipeline.requests.append(
+            Request(head.method, head.path, headers, body, head.keep_alive, head.version_10, held, self.payer, coding)
+        )
         self.stage = Stage.IDLE
 
-    def _too_large(self) -> None:
-        self._refuse(error("caller_body_too_large", f"the request body exceeds {self._limit} bytes (limits.maxBody)"))
 
-    def _head_too_large(self) -> None:
-        self._refuse(
-            error(
-                "caller_headers_too_large",
-                f"request line and headers exceed {HEAD_BYTES} bytes or {HEAD_LINES} headers",
-            )
-        )
+def _too_large(most: int) -> ErrorAnswer:
+    return error("caller_body_too_large", f"the request body exceeds {most} bytes (limits.maxBody)")

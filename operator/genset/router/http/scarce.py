@@ -1,6 +1,6 @@
-"""Who makes way where something is scarce: descriptors, or room for bodies. Always of the client that holds most of it.
+"""Chooses who makes way if something is scarce, descriptors or room for bodies: always of the client that holds most of it.
 
-Looked for only where nothing is left, so that one address (a proxy, a cluster's gateway) gets everything as long as
+Nobody is chosen before nothing is left, so that one address (a proxy, a cluster's gateway) gets everything as long as
 nobody else wants it.
 """
 
@@ -13,11 +13,10 @@ from genset.router.shared import Shared
 
 #: Of all connections so many are closed together where one is to be: the next newcomers then find room without a search.
 SHARE_CLOSED: Final = 256
-UNREAD_BYTES: Final = 16 * 1024  # up to here a connection has left nothing unread that is worth its end
 
 
 def make_room(shared: Shared, origin: str, asking: Holder) -> None:
-    """Until a client holds no more bytes than it may: whoever holds most makes way, for as long as somebody can."""
+    """Has whoever holds most make way until a client holds no more bytes than it may, for as long as somebody can."""
     while shared.budget.is_over(origin):
         found = _most_held(shared)
         if found is None:
@@ -28,29 +27,26 @@ def make_room(shared: Shared, origin: str, asking: Holder) -> None:
 
 
 def _most_held(shared: Shared) -> Holder | None:
-    """Of the client that holds most bytes: the request that arrives most slowly; else what has lain unread for longest,
-    or the largest answer that is being collected."""
+    """Returns the connection that makes way, of the client that holds most bytes: that of the request that arrives most slowly.
+
+    If none arrives, it is what has lain unread for longest, or the largest answer that is being collected.
+    """
     held, now = shared.budget.held, shared.now()
     found: Holder | None = None
     most: tuple[int, int, float] = (0, 0, 0.0)
     for connection in shared.connections:
-        if connection.transport.is_closing():
+        gives = connection.gives(now)
+        if gives is None:
             continue
-        if connection.arrives:
-            rank = (held(connection.payer), 2, -connection.pace(now))
-        elif connection.unread > UNREAD_BYTES:
-            rank = (held(connection.origin), 1, now - connection.mark)
-        elif connection.collecting:
-            rank = (held(connection.payer), 0, float(connection.held_bytes))
-        else:
-            continue
+        payer, kind, degree = gives
+        rank = (held(payer), kind, degree)
         if found is None or rank > most:
             found, most = connection, rank
     return found
 
 
 def close_somebody(shared: Shared) -> bool:
-    """Closes connections of the client that has most of them, those first that matter least. Whether there was one.
+    """Closes connections of the client that has most of them, those first that matter least. Says whether there was one.
 
     What is half there or unread goes only of that client; of others, what is idle.
     """

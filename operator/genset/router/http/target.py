@@ -1,4 +1,4 @@
-"""The path that a request line asks for: without scheme, host and query, its percent-escapes decoded. Pure.
+"""Finds the path that a request line asks for: without scheme, host and query, its percent-escapes decoded. Pure.
 
 Source: RFC 9112, 3.2 (the forms of a target) and RFC 3986, 2.1 (escapes). Dot segments stay as they are: paths are only
 looked up, so `/v1/x/../models` and its escaped spellings are no other path's name.
@@ -18,7 +18,7 @@ _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]|[\w.~!$&'()*+
 
 
 def path_of(target: bytes) -> bytes | None:
-    """The decoded path; None where the target has none, or one that is malformed."""
+    """Returns the decoded path; None if the target has none, or one that is malformed."""
     if not target.startswith(b"/"):
         found = _ABSOLUTE.match(target)
         if found is None:
@@ -36,5 +36,5 @@ def path_of(target: bytes) -> bytes | None:
 
 
 def is_host(value: bytes) -> bool:
-    """Whether this can be the value of a Host header."""
+    """Says whether this can be the value of a Host header."""
     return _HOST.fullmatch(value) is not None

@@ -1,7 +1,7 @@
-"""W3C Trace Context: which `traceparent` is valid, and so may go upstream. Pure.
+"""Says which `traceparent` is valid, by W3C Trace Context, and so may go upstream. Pure.
 
 Source: https://www.w3.org/TR/trace-context/, 3.2 and 3.3. A context that is not valid is dropped with its tracestate;
-the attempt then goes upstream without one, or with ours where spans are recorded.
+the attempt then goes upstream without one, or with ours if spans are recorded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NO_SPAN = b"0" * 16
 
 
 def trace_of(traceparent: bytes) -> bytes:
-    """The trace id of a valid traceparent, 32 hexadecimal digits; b"" for one that is not valid."""
+    """Returns the trace id of a valid traceparent, 32 hexadecimal digits; b"" for one that is not valid."""
     found = _FIELDS.fullmatch(traceparent)
     if found is None:
         return b""
@@ -33,7 +33,7 @@ def trace_of(traceparent: bytes) -> bytes:
 
 
 def take(headers: dict[bytes, bytes]) -> bytes:
-    """The trace id of a request, b"" without one. What may not go upstream is taken out of `headers`."""
+    """Returns the trace id of a request, b"" without one. What may not go upstream is taken out of `headers`."""
     if TRACEPARENT not in headers and TRACESTATE not in headers:  # almost always
         return b""
     trace = trace_of(headers.get(TRACEPARENT, b""))
@@ -46,5 +46,5 @@ def take(headers: dict[bytes, bytes]) -> bytes:
 
 
 def _is_state(value: bytes) -> bool:
-    """Of a size and of characters that a header may have; the members are their vendors' own."""
+    """Says whether a tracestate has a size and characters that a header may have; the members are their vendors' own."""
     return len(value) <= TRACESTATE_BYTES and all(0x20 <= byte < 0x7F or byte == 0x09 for byte in value)

@@ -1,4 +1,4 @@
-"""Keeps the turns of the event loop short where running streams bring more than it can pass on.
+"""Keeps the turns of the event loop short if running streams bring more than it can pass on.
 
 libuv hands out events for as long as more than 1,024 are ready, up to 48 times, and only then looks at timers, tasks and
 new connections. Streams that send faster than they are passed on are always ready: a turn took seconds, newcomers waited
@@ -6,7 +6,7 @@ for it, and deadlines passed for what nobody had looked at. So, once a turn is l
 it is read again in a later turn, when those that rest longer have been, a few in each, and in between the loop looks at
 everybody else. What it has sent meanwhile comes in one read then, which costs less.
 
-Where turns are short, as they are below the router's capacity, this is one addition per read.
+If turns are short, as they are below the router's capacity, this is one addition per read.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _monotonic: Final = time.monotonic
 
 
 class Resting(Protocol):
-    """A connection that is not read for now."""
+    """A resting connection is not read for now."""
 
     def read_again(self) -> None:
-        """Its turn has come."""
+        """Reads on: its turn has come."""
 
 
 class Turn:
-    """Of one event loop. `reads` is counted up by whoever reads a running stream; `long`: streams rest."""
+    """A turn of an event loop, the present one. Whoever reads a running stream counts up `reads`; `long`: streams rest."""
 
     __slots__ = ("_began", "_due", "_ended", "_loop", "_resting", "long", "reads")
 
@@ -45,7 +45,7 @@ class Turn:
         self.long = False
 
     def is_long(self) -> bool:
-        """The exact answer: asked from time to time, and for every read while `long`."""
+        """Says exactly whether the turn is long: asked from time to time, and for every read while it is."""
         if self.long:
             return True
         now = _monotonic()
@@ -58,7 +58,7 @@ class Turn:
         return self.long
 
     def rest(self, connection: Resting) -> None:
-        """It is read again after those that rest already."""
+        """Has a connection read again after those that rest already."""
         self._resting.append(connection)
 
     def _turn_ended(self) -> None:

@@ -18,14 +18,13 @@ from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH
 from genset.router.http.callers import peer_of
 from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.origin import origin_of
+from genset.router.process.options import AdminTimeouts
 from genset.router.process.parts import Parts
 from genset.router.process.views import config_report, demand_report, shown_state
 
 REQUEST_BYTES = 16 * 1024  # of a request's head, and of received bytes that are not parsed yet
 SLICE_BYTES = 1024  # parsed at a time: a few requests
 CONNECTIONS = 64  # beyond so many, the address with the most loses the connection that has been still for longest
-HEAD_SECONDS = 10.0  # from the first byte of a request to its end
-IDLE_SECONDS = 30.0  # between requests; also while the client takes no byte of an answer
 METRICS_SECONDS = 1.0  # between two renderings of /metrics: each takes milliseconds, in which no request moves
 STATE_SECONDS = 0.1  # between two renderings of /-/state
 JSON = b"application/json"
@@ -56,8 +55,9 @@ class Page:
 class AdminPort:
     """The admin port is what its connections share. `metrics` renders the page for Prometheus."""
 
-    def __init__(self, parts: Parts, metrics: Callable[[], bytes]) -> None:
+    def __init__(self, parts: Parts, metrics: Callable[[], bytes], timeouts: AdminTimeouts) -> None:
         self.parts = parts
+        self.timeouts = timeouts
         self.connections: set[AdminConnection] = set()
         self.metrics = Page(metrics, METRICS_SECONDS, parts.shared.now)
         self.state = Page(lambda: orjson.dumps(shown_state(parts)), STATE_SECONDS, parts.shared.now)
@@ -148,10 +148,10 @@ class AdminConnection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """Closes the connection if something has taken too long; called about once a second."""
-        age = now - self.mark
-        if age > IDLE_SECONDS and (self._stuck or self.closing):
+        age, timeouts = now - self.mark, self._port.timeouts
+        if age > timeouts.idle and (self._stuck or self.closing):
             self.drop()
-        elif age > IDLE_SECONDS or (self._bytes and age > HEAD_SECONDS):
+        elif age > timeouts.idle or (self._bytes and age > timeouts.head):
             self.close()
 
     def pause_writing(self) -> None:

@@ -7,15 +7,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from genset.router.machine.patience import DEFAULT, Timeouts
+from genset.router.http import client_timeouts
+from genset.router.http.client_timeouts import ClientTimeouts
+from genset.router.machine import patience
+from genset.router.machine.patience import Timeouts
 
 log = logging.getLogger(__name__)
 
 DRAIN_GRACE_SECONDS: Final = 5.0  # after SIGTERM, in which new connections are still taken: Services forget pods late
+ADMIN_HEAD_SECONDS: Final = 10.0  # from the first byte of a request to the admin port to its end
+ADMIN_IDLE_SECONDS: Final = 30.0  # between requests there; also without a byte taken of an answer
 
 
 def _log(line: str) -> None:
     log.info("%s", line)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminTimeouts:
+    """The times are seconds that clients of the admin port have.
+
+    `head`: from a request's first byte to its end. `idle`: between two requests, and without a byte taken of an answer.
+    """
+
+    head: float = ADMIN_HEAD_SECONDS
+    idle: float = ADMIN_IDLE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +46,6 @@ class ServerOptions:
     environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME
     shortcuts: bool = True  # streams may be read with frames and templates
     tell: Callable[[str], None] = _log  # takes what the router says of itself at its start, line by line
-    timeouts: Timeouts = DEFAULT  # those that no route sets
+    timeouts: Timeouts = patience.DEFAULT  # of attempts: those that no route sets
+    client_timeouts: ClientTimeouts = client_timeouts.DEFAULT
+    admin_timeouts: AdminTimeouts = AdminTimeouts()

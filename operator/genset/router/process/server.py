@@ -74,7 +74,7 @@ class Router:
         self.shared = Shared(loop, Clock(now, self._stood_still), wall, connector, telemetry)
         self.reception = Reception(self.shared, telemetry, chance, options.timeouts)
         self.parts = Parts(self.shared, self.reception, telemetry, OutageWatch(self.shared.now, wall))
-        self.admin = AdminPort(self.parts, exposition(self.parts))
+        self.admin = AdminPort(self.parts, exposition(self.parts), options.admin_timeouts)
         self._source = source
         self._fingerprint: object = None  # of the source, when it was last loaded
         self._options = options
@@ -82,7 +82,8 @@ class Router:
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
         self._acceptor = Acceptor(
-            lambda: ClientConnection(self.shared, self.reception.receive), lambda: close_somebody(self.shared)
+            lambda: ClientConnection(self.shared, self.reception.receive, options.client_timeouts),
+            lambda: close_somebody(self.shared),
         )
         self._admin_acceptor = Acceptor(self.admin.connect, lambda: close_somebody(self.shared), keeps_back=False)
         self._tasks: list[asyncio.Task[None]] = []

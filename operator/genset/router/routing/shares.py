@@ -7,9 +7,19 @@ they get equal parts, without a number that says how many there are.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, final
 
 ALPHA: Final = 7  # times what is free: a client alone gets seven eighths
+
+
+@final
+class _Share:
+    """What one client holds."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: int) -> None:
+        self.held = held
 
 
 class Shares:
@@ -20,45 +30,54 @@ class Shares:
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
-        self._held: dict[str, int] = {}  # by client; without those that hold nothing
+        self._held: dict[str, _Share] = {}  # by client; without those that hold nothing
 
     def resize(self, most: int) -> None:
         """Sets how much there is from now on."""
         self.most = most
 
     def held(self, origin: str) -> int:
-        return self._held.get(origin, 0)
+        share = self._held.get(origin)
+        return share.held if share is not None else 0
 
     def takes(self, origin: str, size: int = 1) -> bool:
         """Takes `size` more if that is within the client's share. Returns whether it was.
 
         A client that holds nothing gets what it asks for if that much is free.
         """
-        taken, held = self.taken + size, self._held
-        before = held.get(origin, 0)
+        taken, share = self.taken + size, self._held.get(origin)
         allowed = ALPHA * (self.most - taken)
-        if taken > allowed and (before + size > allowed if before else taken > self.most):
+        if taken > allowed and (share.held + size > allowed if share is not None else taken > self.most):
             return False
         self.taken = taken
-        held[origin] = before + size
+        if share is not None:
+            share.held += size
+        else:
+            self._held[origin] = _Share(size)
         return True
 
     def is_over(self, origin: str) -> bool:
         """Returns whether a client holds more than its share."""
         allowed = ALPHA * (self.most - self.taken)
-        return self.taken > allowed and self._held.get(origin, 0) > allowed
+        return self.taken > allowed and self.held(origin) > allowed
 
     def take(self, origin: str, size: int = 1) -> None:
-        """Takes `size` more, whatever the client's share."""
+        """Takes `size` more, whatever the client's share. Less than nothing is given back."""
+        if size <= 0:
+            self.give(origin, -size)
+            return
         self.taken += size
-        self._held[origin] = self._held.get(origin, 0) + size
+        share = self._held.get(origin)
+        if share is not None:
+            share.held += size
+        else:
+            self._held[origin] = _Share(size)
 
     def give(self, origin: str, size: int = 1) -> None:
         """Gives back some of what the client has taken."""
         self.taken -= size
-        held = self._held
-        left = held.get(origin, 0) - size
-        if left > 0:
-            held[origin] = left
-        elif origin in held:
-            del held[origin]
+        share = self._held.get(origin)
+        if share is not None:
+            share.held -= size
+            if share.held <= 0:
+                del self._held[origin]

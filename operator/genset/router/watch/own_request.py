@@ -18,7 +18,7 @@ from genset.router.backends.target import Target
 from genset.router.dialects.openai.api import PATHS, Api
 from genset.router.exchange.payload import body_for, form_for
 from genset.router.http.connect import Connector
-from genset.router.http.upstream import UpstreamConnection
+from genset.router.http.upstream import Listener, UpstreamConnection
 from genset.router.machine.added_fields import refused_for
 from genset.router.machine.classify import ERROR_BODY_BYTES
 
@@ -87,7 +87,7 @@ async def _ask(
         connection.drop()
 
 
-class _Reply:
+class _Reply(Listener):
     """A reply listens to the connection of one request, and sets `answer` when it has ended."""
 
     def __init__(self) -> None:
