@@ -72,7 +72,7 @@ async def _ask(
     """Asks on a new connection, so that a probe also shows whether one can be made."""
     connection: UpstreamConnection = await connector.open(target, endpoint)
     try:
-        reply = _Reply()
+        reply = _Listener()
         lines = (
             b"host: %b\r\nuser-agent: genset\r\naccept-encoding: identity\r\nconnection: close\r\n"
             % endpoint.name.encode()
@@ -87,7 +87,7 @@ async def _ask(
         connection.drop()
 
 
-class _Reply:
+class _Listener:
     """A reply listens to the connection of one request, and sets `answer` when it has ended."""
 
     def __init__(self) -> None:
