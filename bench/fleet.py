@@ -19,8 +19,9 @@ from typing import Any
 import httpx
 
 from bench.install import ROOT
-from genset.kube import kinds
-from genset.kube.client import Api, load_configuration
+from genset import kinds
+from genset.desired import CHILD_KINDS
+from genset.kube.client import ApiServer, load_configuration
 from genset.kube.metrics import Metrics
 from testbed.cluster.controlplane import ControlPlane
 from testbed.cluster.ports import free_ports
@@ -115,9 +116,9 @@ class OperatorProcess:
 
 
 @contextlib.asynccontextmanager
-async def connected(kubeconfig: Path, context: str) -> AsyncIterator[Api]:
+async def connected(kubeconfig: Path, context: str) -> AsyncIterator[ApiServer]:
     """A client of the API server that counts as a user."""
-    api = Api(await load_configuration(kubeconfig, context), Metrics(), user_agent="genset-bench")
+    api = ApiServer(await load_configuration(kubeconfig, context), Metrics(), user_agent="genset-bench")
     try:
         yield api
     finally:
@@ -149,7 +150,9 @@ async def measure(folder: Path, deployments: int, policies: int) -> FleetResult:
             operator.end()
 
 
-async def _measure(plane: ControlPlane, operator: OperatorProcess, api: Api, fleet: Sequence[Object]) -> FleetResult:
+async def _measure(
+    plane: ControlPlane, operator: OperatorProcess, api: ApiServer, fleet: Sequence[Object]
+) -> FleetResult:
     await until("the operator to be ready", operator.ready, 30)
     await asyncio.sleep(3)  # its watches open, its first resync runs: memory of an operator without resources
     empty = operator.memory()
@@ -158,7 +161,7 @@ async def _measure(plane: ControlPlane, operator: OperatorProcess, api: Api, fle
 
     async def apply(item: Object) -> None:
         async with slots:
-            await api.apply(kinds.kind_of(item["apiVersion"], item["kind"]), item, field_manager="user", force=True)
+            await api.apply(kinds.kind_of(item), item, field_manager="user", force=True)
 
     await asyncio.gather(*map(apply, fleet))
 
@@ -191,13 +194,7 @@ async def _measure(plane: ControlPlane, operator: OperatorProcess, api: Api, fle
         empty_mib=empty,
         idle_mib=operator.memory(),
         peak_mib=operator.memory("VmHWM"),
-        children=sum([len(await api.list(kind, NAMESPACE, metadata_only=True)) for kind in _CHILDREN]),
+        children=sum([len(await api.list(kind, NAMESPACE, metadata_only=True)) for kind in CHILD_KINDS]),
         reconciled_seconds=reconciled,
         resync_seconds=(operator.cpu() - cpu) / 2,
     )
-
-
-_CHILDREN = (
-    kinds.DEPLOYMENT, kinds.SERVICE, kinds.NETWORK_POLICY, kinds.DISRUPTION_BUDGET, kinds.CONFIG_MAP,
-    kinds.SERVICE_ACCOUNT, kinds.SECRET,
-)  # fmt: skip

@@ -10,18 +10,19 @@ from pydantic import Field
 from genset.api.base import (
     RESOURCE_NAME_CEL,
     ApiModel,
+    CelRule,
     Condition,
     ModelName,
     ObjectMeta,
     Quantity,
-    Rule,
     is_resource_name,
     rules,
 )
+from genset.api.cache import Cache
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
 from genset.api.engines.base import EngineSettings
 from genset.api.quantity import parse_quantity
-from genset.api.source import Cache, Source
+from genset.api.sources import CACHE_RULE, Source
 
 
 class RolloutStrategy(StrEnum):
@@ -112,12 +113,12 @@ class Accelerator(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "quantity(string(self.cpu)).isGreaterThan(quantity('0'))",
         "resources.cpu must be above zero: it decides the engine's threads",
         lambda resources: parse_quantity(resources.cpu) > 0,
     ),
-    Rule(
+    CelRule(
         "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
         "resources.memory must be above zero: weights and context live there",
         lambda resources: parse_quantity(resources.memory) > 0,
@@ -137,7 +138,7 @@ class Resources(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "self.min < self.max",
         "autoscaling.min must be below autoscaling.max; for a fixed number of copies give replicas instead",
         lambda scaling: scaling.min < scaling.max,
@@ -197,13 +198,13 @@ class PodTemplate(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "!has(self.replicas) || !has(self.autoscaling)",
         "replicas and autoscaling exclude each other: remove one (kubectl scale sets replicas; for an autoscaled model "
         "change autoscaling instead)",
         lambda spec: spec.replicas is None or spec.autoscaling is None,
     ),
-    Rule(
+    CelRule(
         "!has(self.rollout) || !has(self.rollout.strategy) || self.rollout.strategy != 'Surge' || !has(self.cache) || "
         "self.cache.accessMode != 'ReadWriteOncePod'",
         "rollout.strategy Surge needs a cache that two pods can mount: use Replace, or another cache.accessMode",
@@ -213,16 +214,7 @@ class PodTemplate(ApiModel):
             or spec.cache.access_mode != "ReadWriteOncePod"
         ),
     ),
-    Rule(
-        "!has(self.cache) || !has(self.source) || has(self.source.huggingFace) || has(self.source.http)",
-        "cache is for downloads; a pvc or hostPath source is read where it lies: remove cache",
-        lambda spec: (
-            spec.cache is None
-            or spec.source is None
-            or spec.source.hugging_face is not None
-            or spec.source.http is not None
-        ),
-    ),
+    CACHE_RULE,
 )
 class ModelDeploymentSpec(EngineBlocks):
     """What should be served."""
@@ -301,13 +293,13 @@ class ModelDeploymentStatus(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         RESOURCE_NAME_CEL,
         "metadata.name must be at most 52 characters of a-z, 0-9 and -, beginning with a letter: Services take it as "
         "their name (spec.model may hold any name)",
         lambda resource: is_resource_name(resource.metadata.name),
     ),
-    Rule(
+    CelRule(
         "!self.metadata.name.endsWith('-router') && !self.metadata.name.endsWith('-endpoints')",
         "metadata.name must not end with -router or -endpoints: genset's own Services are named so",
         lambda resource: not resource.metadata.name.endswith(("-router", "-endpoints")),

@@ -15,7 +15,7 @@ from genset import names
 from genset.addresses import host_and_port
 
 
-class Address(click.ParamType[tuple[str, int]]):
+class HostAndPort(click.ParamType[tuple[str, int]]):
     """An address is HOST:PORT, with [HOST] for IPv6."""
 
     name = "HOST:PORT"
@@ -56,8 +56,10 @@ class Address(click.ParamType[tuple[str, int]]):
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with credential files. With -f: SECRET/KEY in it, for Secrets that no file holds.",
 )
-@click.option("--listen", type=Address(), default="127.0.0.1:8080", show_default=True, help="The OpenAI API.")
-@click.option("--admin", type=Address(), default="127.0.0.1:9090", show_default=True, help="Health, state and metrics.")
+@click.option("--listen", type=HostAndPort(), default="127.0.0.1:8080", show_default=True, help="The OpenAI API.")
+@click.option(
+    "--admin", type=HostAndPort(), default="127.0.0.1:9090", show_default=True, help="Health, state and metrics."
+)
 @click.option(
     "--drain-grace",
     type=click.FloatRange(0, 600),
@@ -98,12 +100,12 @@ def command(
 
     from genset.router.errors import ConfigRejected
     from genset.router.process.options import DRAIN_GRACE_SECONDS
-    from genset.router.process.reload import FolderSource, Source
+    from genset.router.process.reload import ConfigSource, FolderSource
     from genset.router.process.run import serve
     from genset.router.process.server import ServerOptions
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    source: Source
+    source: ConfigSource
     if bool(files) == (config_dir is not None):
         raise click.UsageError("give either -f FILE or --config-dir DIR")
     if config_dir is not None:

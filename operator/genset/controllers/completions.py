@@ -16,12 +16,12 @@ from urllib.parse import urlsplit, urlunsplit
 from genset import names
 from genset.api.modeldeployment import ConditionType, ModelDeployment, Reason
 from genset.controllers.keys import Key
-from genset.controllers.shared import Shared
+from genset.controllers.session import Session
 from genset.engines import CompletionRequest, engine_of, managed_engine_of
 from genset.kube.client import Object
-from genset.kube.probe import Answer, host
+from genset.kube.probe import ProbeAnswer, host
 from genset.status.observed import CompletionProbe, template_key
-from genset.status.pods import is_ready
+from genset.status.pod import PodView
 from genset.tls import client_context
 
 WAIT_SECONDS = 3.0  # that a reconcile waits for a completion in its own time
@@ -34,8 +34,8 @@ _ELSEWHERE: _Target = ("elsewhere", "")  # the one server that is not ours, at i
 
 
 @dataclass
-class _Known:
-    """What is known of one resource's current template."""
+class _Proofs:
+    """What completions have proven of one resource's current template."""
 
     uid: str
     template: str
@@ -49,9 +49,9 @@ class _Known:
 class Completions:
     """Asks and remembers."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-        self._known: dict[Key, _Known] = {}
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[Key, _Proofs] = {}
 
     def forget(self, key: Key) -> None:
         """The resource is gone."""
@@ -64,7 +64,7 @@ class Completions:
         key: Key,
         resource: ModelDeployment,
         deployment: Object | None,
-        pods: Sequence[Object],
+        pods: Sequence[PodView],
         secrets: Mapping[str, Mapping[str, bytes]],
     ) -> tuple[CompletionProbe | None, float | None]:
         """The last outcome for the current template (None: none yet), and when to look again (None: no need)."""
@@ -92,24 +92,26 @@ class Completions:
     async def _ask(
         self,
         key: Key,
-        known: _Known,
+        known: _Proofs,
         resource: ModelDeployment,
         targets: Sequence[_Target],
         secrets: Mapping[str, Mapping[str, bytes]],
     ) -> None:
         """Starts the completions and waits a moment for them."""
-        task = self._shared.background(self._prove(key, known, resource, targets, secrets), name=f"completion of {key}")
+        task = self._session.background(
+            self._prove(key, known, resource, targets, secrets), name=f"completion of {key}"
+        )
         known.task = task
         done, _ = await asyncio.wait({task}, timeout=WAIT_SECONDS)
         for ended in done:
             ended.result()
         if not done:
-            task.add_done_callback(lambda _: self._shared.queue.add(key))
+            task.add_done_callback(lambda _: self._session.queue.add(key))
 
     async def _prove(
         self,
         key: Key,
-        known: _Known,
+        known: _Proofs,
         resource: ModelDeployment,
         targets: Sequence[_Target],
         secrets: Mapping[str, Mapping[str, bytes]],
@@ -144,16 +146,16 @@ class Completions:
                 tls = client_context(_text(secrets, ref.name, ref.key))
             except ssl.SSLError as error:
                 return f"{engine.field('caSecretRef')} holds no certificates in PEM: {error.reason}"
-        answer: Answer = await self._shared.prober.completion(request, headers, tls)
+        answer: ProbeAnswer = await self._session.prober.completion(request, headers, tls)
         if answer.status == 0:
             return f"POST {request.url}: {answer.failure}"
         return engine.completion_failure(answer.status, answer.body)
 
-    def _of(self, key: Key, resource: ModelDeployment, template: str) -> _Known:
+    def _of(self, key: Key, resource: ModelDeployment, template: str) -> _Proofs:
         known = self._known.get(key)
         if known is None or known.uid != resource.metadata.uid or known.template != template:
             self.forget(key)
-            known = self._known[key] = _Known(resource.metadata.uid, template)
+            known = self._known[key] = _Proofs(resource.metadata.uid, template)
         return known
 
     @staticmethod
@@ -173,7 +175,7 @@ class Completions:
         return asyncio.get_running_loop().time()
 
 
-def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequence[Object]) -> list[_Target] | None:
+def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequence[PodView]) -> list[_Target] | None:
     """The replicas to ask; None while they are not all there, or there are to be none."""
     if managed_engine_of(resource) is None or deployment is None:
         return None
@@ -181,17 +183,16 @@ def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequen
     status = deployment.get("status") or {}
     current = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     counts = [int(status.get(field) or 0) for field in ("updatedReplicas", "availableReplicas")]
-    ready = [pod for pod in pods if is_ready(pod) and (pod.get("status") or {}).get("podIP")]
+    ready = [pod for pod in pods if pod.ready and pod.address]
     if not wanted or not current or any(count < wanted for count in counts) or len(ready) < wanted:
         return None
-    return [(_identity(pod), f"http://{host(pod['status']['podIP'])}:{names.ENGINE_PORT}") for pod in ready]
+    return [(_identity(pod), f"http://{host(pod.address)}:{names.ENGINE_PORT}") for pod in ready]
 
 
-def _identity(pod: Object) -> str:
+def _identity(pod: PodView) -> str:
     """A pod whose engine was started again must prove itself again."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    restarts = next((item.get("restartCount") for item in statuses if item.get("name") == names.ENGINE_CONTAINER), 0)
-    return f"{pod['metadata']['uid']}/{restarts}"
+    engine = pod.container(names.ENGINE_CONTAINER)
+    return f"{pod.uid}/{engine.restarts if engine is not None else 0}"
 
 
 def _at(request: CompletionRequest, prefix: str) -> CompletionRequest:

@@ -12,22 +12,13 @@ import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genset import names
-from genset.kube import kinds
-from genset.kube.apply import Children, child_key, is_owned
-from genset.kube.client import Api, Object
-from genset.kube.kinds import Kind
+from genset import kinds, names
+from genset.kinds import Kind, key_of
+from genset.kube.apply import Children, is_owned
+from genset.kube.client import ApiServer
+from genset.status.pod import PodView
 
-__all__ = ["Children", "children", "decoded", "is_owned", "is_running", "pods", "selector"]
-
-#: Kinds of children, listed for apply and prune. A router's credentials Secret is read by its name instead.
-MODEL_DEPLOYMENT_CHILDREN = (
-    kinds.DEPLOYMENT, kinds.SERVICE, kinds.PVC, kinds.DISRUPTION_BUDGET, kinds.NETWORK_POLICY,
-)  # fmt: skip
-ROUTE_POLICY_CHILDREN = (
-    kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.SERVICE_ACCOUNT, kinds.DISRUPTION_BUDGET,
-    kinds.NETWORK_POLICY,
-)  # fmt: skip
+__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector"]
 
 
 def selector(owner_label: str, name: str) -> str:
@@ -35,16 +26,17 @@ def selector(owner_label: str, name: str) -> str:
     return f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{owner_label}={name}"
 
 
-async def children(api: Api, namespace: str, owned_kinds: Iterable[Kind], label_selector: str) -> Children:
+async def children(api: ApiServer, namespace: str, owned_kinds: Iterable[Kind], label_selector: str) -> Children:
     """Live objects by (apiVersion, kind, name), one LIST per kind."""
     lists = await asyncio.gather(*(api.list(kind, namespace, label_selector) for kind in owned_kinds))
-    return {child_key(item): item for items in lists for item in items}
+    return {key_of(item): item for items in lists for item in items}
 
 
-async def pods(api: Api, namespace: str, label_selector: str) -> tuple[Object, ...]:
+async def pods(api: ApiServer, namespace: str, label_selector: str) -> tuple[PodView, ...]:
     """Pods, oldest first."""
     items = await api.list(kinds.POD, namespace, label_selector)
-    return tuple(sorted(items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])))
+    items.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
+    return tuple(map(PodView.of, items))
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
@@ -54,10 +46,3 @@ def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
         return {key: base64.b64decode(value) for key, value in data.items()}
     except (binascii.Error, TypeError):
         return {}
-
-
-def is_running(pod: Mapping[str, Any]) -> bool:
-    """Has an address, its containers run, and it is not on its way out."""
-    status = pod.get("status") or {}
-    gone = bool(pod["metadata"].get("deletionTimestamp"))
-    return not gone and status.get("phase") == "Running" and bool(status.get("podIP"))

@@ -32,7 +32,7 @@ from genset.names import WEIGHTS_CONTAINER
 from genset.status import pods, weights
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
-from genset.status.rollout import Rollout, incomplete, rollout
+from genset.status.rollout import RolloutState, incomplete, rollout
 
 _ALARMING = frozenset(
     {
@@ -52,7 +52,7 @@ class _View:
 
     resource: ModelDeployment
     observed: ModelDeploymentObserved
-    state: Rollout
+    state: RolloutState
     trouble: Verdict | None  # what keeps pods from coming up
     completion: CompletionProbe | None  # of the current pods
     accepted: Verdict
@@ -197,8 +197,8 @@ def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Ve
 def _keeps_weights(resource: ModelDeployment) -> bool:
     """Whether the weights are still there when no pod is."""
     source = resource.spec.source
-    own = source is not None and (source.pvc is not None or source.host_path is not None)
-    return own or resource.spec.cache is not None
+    in_place = source is not None and not source.block.downloaded
+    return in_place or resource.spec.cache is not None
 
 
 # Available

@@ -14,15 +14,16 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from genset.contracts.puller import FetchSpec, HuggingFace, model_file_names
+from genset.contracts.puller import FetchSpec
+from genset.contracts.shards import model_file_names
 from genset.weights import http, hugging_face, local
-from genset.weights.client import make_client, tls_context
+from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import exclusive
-from genset.weights.origin import Resolved
-from genset.weights.progress import Progress
+from genset.weights.origin import Lookup, Resolved
+from genset.weights.progress import ProgressLog
 from genset.weights.reader import Reader
 from genset.weights.retry import Attempts, Retry, Transient
 from genset.weights.volume import Model, Volume
@@ -30,23 +31,26 @@ from genset.weights.volume import Model, Volume
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
+_LOOKUPS: dict[type[Any], Lookup[Any]] = {one.source: one for one in (hugging_face.LOOKUP, http.LOOKUP)}
 _PATIENCE_WITH_MODEL = 10.0  # seconds to try a hub for when there is a model to serve anyway
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Fetched:
     """A complete model; `warning` when it is an earlier one because the source failed."""
 
     model: Model
     warning: str = ""
 
 
-def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, volume: Volume | None = None) -> Outcome:
+def fetch(
+    spec: FetchSpec, progress: ProgressLog, *, retry: Retry | None = None, volume: Volume | None = None
+) -> Fetched:
     """Makes `spec.model_path` a complete, verified model, or raises WeightsFailure."""
     volume = volume or Volume(spec)
     retry = retry or Retry()
     there = volume.complete()
-    if there and (spec.settled or _immutable(spec)):
+    if there and (spec.settled or _is_fixed(spec)):
         _log.info("Found %s complete at %s", there.files[0].origin, spec.model_path)
         return _done(there, progress)
     try:
@@ -63,13 +67,15 @@ def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, vo
         return _done(there, progress, warning)
 
 
-def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Retry) -> Model:
+def _fetch_locked(spec: FetchSpec, volume: Volume, progress: ProgressLog, retry: Retry) -> Model:
     there = volume.restored() or volume.reverify()  # another pod may have finished while we waited
-    if there and (spec.settled or _immutable(spec)):
+    if there and (spec.settled or _is_fixed(spec)):
         return there
     patience = min(retry.patience, _PATIENCE_WITH_MODEL) if there else retry.patience
     progress.update(message="Asks the source.")
-    resolved = _persistently(lambda: _resolve(spec), replace(retry, patience=patience), progress)
+    resolved = _persistently(
+        lambda: _lookup(spec).resolve(spec.source, spec), replace(retry, patience=patience), progress
+    )
     progress.update(revision=resolved.revision, message="")
     if there and there.content == resolved.content:
         _log.info("Found %s up to date", _version(there))
@@ -81,23 +87,22 @@ def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Re
     return _download(spec, resolved, volume, progress, retry)
 
 
-def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: Progress, retry: Retry) -> Model:
+def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: ProgressLog, retry: Retry) -> Model:
     folder = volume.incoming(resolved)
-    names = model_file_names(spec.shards)
+    names = model_file_names(spec.source.shards)
     targets = [folder / name for name in names]
     sizes = [remote.size for remote in resolved.files]
     if None not in sizes:
         total = sum(size or 0 for size in sizes)
         progress.update(total_bytes=total)
         volume.require(total - sum(_bytes_there(target) for target in targets), what=resolved.files[0].name)
-    is_hub = isinstance(spec.source, HuggingFace)
     before = 0
     with make_client(spec.ca_file) as client:
-        reader = Reader(client, volume, progress, retry, login=hugging_face.LOGIN if is_hub else http.LOGIN)
+        reader = Reader(client, volume, progress, retry, login=_lookup(spec).login)
         for number, (remote, target) in enumerate(zip(resolved.files, targets, strict=True), 1):
             if not target.exists():  # a shard of an earlier run was verified before it got its name
                 _log.info("Started the download of %s", remote.shown)
-                reader.fetch(remote, target, before=before, check=_checker(remote.name, number, spec.shards))
+                reader.fetch(remote, target, before=before, check=_checker(remote.name, number, spec.source.shards))
             before += target.stat().st_size
             progress.update(received=before)
     model = volume.publish(folder, resolved)
@@ -112,14 +117,7 @@ def _checker(shown: str, number: int, count: int) -> Callable[[Path], None]:
     return check
 
 
-def _resolve(spec: FetchSpec) -> Resolved:
-    if isinstance(spec.source, HuggingFace):
-        token = hugging_face.read_token(spec.token_file)
-        return hugging_face.resolve(spec.source, token, tls_context(spec.ca_file))
-    return http.resolve(spec.source, http.read_headers(spec.headers_file))
-
-
-def _persistently(work: Callable[[], _T], retry: Retry, progress: Progress) -> _T:
+def _persistently(work: Callable[[], _T], retry: Retry, progress: ProgressLog) -> _T:
     attempts = Attempts(retry, progress)
     while True:
         try:
@@ -128,8 +126,12 @@ def _persistently(work: Callable[[], _T], retry: Retry, progress: Progress) -> _
             attempts.wait(trouble)
 
 
-def _immutable(spec: FetchSpec) -> bool:
-    return not isinstance(spec.source, HuggingFace) or hugging_face.is_commit(spec.source.revision)
+def _lookup(spec: FetchSpec) -> Lookup[Any]:
+    return _LOOKUPS[type(spec.source)]
+
+
+def _is_fixed(spec: FetchSpec) -> bool:
+    return _lookup(spec).is_fixed(spec.source)
 
 
 def _bytes_there(target: Path) -> int:
@@ -144,7 +146,7 @@ def _version(model: Model) -> str:
     return f"{name} of commit {model.revision[:12]}" if model.revision else name
 
 
-def _done(model: Model, progress: Progress, warning: str = "") -> Outcome:
+def _done(model: Model, progress: ProgressLog, warning: str = "") -> Fetched:
     progress.update(
         state="done",
         received=model.size,
@@ -154,4 +156,4 @@ def _done(model: Model, progress: Progress, warning: str = "") -> Outcome:
         message=warning,
         file=model.files[-1].origin,
     )
-    return Outcome(model, warning)
+    return Fetched(model, warning)

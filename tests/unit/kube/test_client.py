@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from genset.kube import kinds
-from genset.kube.client import Api, ApiError, LeadershipLost, uses_proxy
+from genset import kinds
+from genset.kube.client import ApiError, ApiServer, LeadershipLost, uses_proxy
 from genset.kube.metrics import Metrics
 from tests.support.kube_server import FakeApiServer, refusal
 
@@ -26,7 +26,7 @@ class Connection:
     async def __aenter__(self) -> Connection:
         self._listening = self.server.listening()
         configuration = await self._listening.__aenter__()
-        self.api = Api(configuration, Metrics(), rng=random.Random(1))
+        self.api = ApiServer(configuration, Metrics(), rng=random.Random(1))
         return self
 
     async def __aexit__(self, *error: Any) -> None:
@@ -167,8 +167,8 @@ def test_paths() -> None:
     assert kinds.POD.path("n", "p") == "/api/v1/namespaces/n/pods/p"
     assert kinds.MODEL_DEPLOYMENT.path() == "/apis/genset.dev/v1alpha1/modeldeployments"
     assert kinds.DEPLOYMENT.path("n", "d", "status") == "/apis/apps/v1/namespaces/n/deployments/d/status"
-    with pytest.raises(KeyError, match=r"genset\.kube\.kinds"):
-        kinds.kind_of("batch/v1", "Job")
+    with pytest.raises(KeyError, match=r"genset\.kinds"):
+        kinds.kind_of({"apiVersion": "batch/v1", "kind": "Job"})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.backends.outcomes import RULES, Failure, Mark, Outcome
+from genset.router.backends.outcomes import ROWS, Failure, Mark, Outcome
 from genset.router.machine.classify import classify, classify_in_band
 from genset.router.machine.known_messages import KNOWN, Known
 
@@ -32,7 +32,7 @@ def test_a_message_never_condemns_a_backend(row: Known) -> None:
     """A caller may have it quoted: at worst it is a suspicion, or a pause that the server asked for."""
     if row.statuses == {500}:
         return  # the status says so already
-    mark = RULES[Outcome(row.outcome)].mark
+    mark = ROWS[Outcome(row.outcome)].mark
     assert mark in (Mark.NONE, Mark.AUTH, Mark.MODEL, Mark.COOL)
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, Rule, SecretKeyRef
+from genset.api.base import ApiModel, CelRule, SecretKeyRef, secret_refs
 
 
 class WeightsForm(StrEnum):
@@ -23,12 +23,11 @@ class EngineSettings(ApiModel):
     engine: ClassVar[str]  # value of spec.engine
     shown: ClassVar[str] = ""  # in the description of spec.engine; "": the engine's name
     weights: ClassVar[WeightsForm]
-    spec_rules: ClassVar[tuple[Rule, ...]] = ()  # over the whole spec, beside those that every engine has
+    spec_rules: ClassVar[tuple[CelRule, ...]] = ()  # over the whole spec, beside those that every engine has
 
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
         """(field, reference) of every Secret that the block names."""
-        found = ((str(field.alias), getattr(self, name)) for name, field in type(self).model_fields.items())
-        return [(alias, value) for alias, value in found if isinstance(value, SecretKeyRef)]
+        return secret_refs(self)
 
 
 class ManagedEngineSettings(EngineSettings):

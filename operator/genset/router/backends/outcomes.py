@@ -63,7 +63,7 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Row:
     """A rule is one row of the table."""
 
     again: Again
@@ -73,11 +73,11 @@ class Rule:
     original: bool = False  # the client gets the upstream's own body and status
 
 
-def _rule(again: Again, next_: Next, mark: Mark, word: str, original: bool = False) -> Rule:
-    return Rule(again, next_, mark, VOCABULARY[word], original)
+def _rule(again: Again, next_: Next, mark: Mark, word: str, original: bool = False) -> Row:
+    return Row(again, next_, mark, VOCABULARY[word], original)
 
 
-RULES: dict[Outcome, Rule] = {
+ROWS: dict[Outcome, Row] = {
     Outcome.UNREACHABLE: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_unreachable"),
     Outcome.EXHAUSTED: _rule(Again.ONCE, Next.YES, Mark.NONE, "router_overloaded"),
     Outcome.INTERRUPTED: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_interrupted"),
@@ -116,8 +116,8 @@ class Failure:
     words: str = field(default="", repr=False)
 
     @property
-    def rule(self) -> Rule:
-        return RULES[self.outcome]
+    def rule(self) -> Row:
+        return ROWS[self.outcome]
 
 
 #: What `failover.toCloudOn` calls an outcome. All others are refusals of the request: Unsupported.
