@@ -45,7 +45,7 @@ _PRIVATE = {
     ),
     "dialects.openai.forward": "_CLOSE _NEWLINE _LEAST_EVENT",
     "dialects.openai.rebuild": "_NEWLINE",
-    "dialects.openai.shortcuts.frame": "_ZERO",
+    "dialects.openai.shortcuts.frame": "_CLOSE _ZERO",
     "dialects.openai.shortcuts.template": "_QUOTE _BACKSLASH _NEWLINE _RETURN",
     "dialects.openai.stream_reader": "_CLOSE _NEWLINE _RETURN",
     "dialects.openai.whole_answer": "_ZERO _MOST_DIGIT _SPACE",

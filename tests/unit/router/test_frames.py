@@ -219,6 +219,24 @@ def test_without_shortcuts_every_event_is_read(server: Server) -> None:
         assert reader.finished and reader._framed is None and reader._template is None
 
 
+@pytest.mark.parametrize("damaged", ["a text that is no JSON", "the last byte of the usage"])
+@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
+def test_damage_is_seen_in_a_frame_as_without_one(server: Server, damaged: str) -> None:
+    events = server("chatcmpl-second", 1700000002, ["One", " two", " three"], USAGE, "stop")
+    if damaged == "a text that is no JSON":
+        events = [event.replace(b'" two"', b'"\\xtwo"') for event in events]
+    else:
+        events[-1] = events[-1][:-3] + b'"\n\n'
+    data = b"".join(events) + b"data: [DONE]\n\n"
+    plain, framed = Forward(hide_usage=False), Forward(hide_usage=False, frames=learned(server, False))
+    assert read(framed, data) == read(plain, data)
+    assert verdict(framed) == verdict(plain)
+    one, other = Rebuild(Api.CHAT), Rebuild(Api.CHAT, frames=learned(server, True))
+    assert bool(read(other, data)) == bool(read(one, data))
+    assert verdict(other) == verdict(one)
+    assert whole(other) == whole(one)
+
+
 @pytest.mark.parametrize("name", ["llama.cpp-chat", "llama.cpp-chat-ends-by-itself", "llama.cpp-thinking-only"])
 def test_answers_of_a_real_llama_server_have_a_frame(name: str) -> None:
     stream = json.loads((ANSWERS / f"{name}.json").read_text())["stream"]

@@ -115,7 +115,7 @@ class Rebuild(StreamReader):
         elif part == FINISH:
             if not self._raw or not is_exact(self._raw):
                 self._leave_frame()
-                return self._event(event)
+                return b"" if self.failed else self._event(event)
             self._closed = ONLY
             self.finished = True
             self._template = None

@@ -207,6 +207,8 @@ class StreamReader(ABC):
                 self.read += 1
                 return self._known(part, event)
             self._leave_frame()
+            if self.failed:  # a text that was taken for known is none
+                return b""
         elif not self._begun:
             self._begun = True
             event = event.removeprefix(BYTE_ORDER_MARK)

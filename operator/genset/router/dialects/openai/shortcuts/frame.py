@@ -29,6 +29,7 @@ SAID: Final = b"\2"
 COUNTED: Final = b"\3"
 
 _MOST_DIGITS: Final = 15
+_CLOSE: Final = ord("}")
 _ZERO: Final = ord("0")
 _IN_NAMES: Final = bytes(sorted({*range(0x20, 0x7F)} - {*b'"\\'}))  # need no escape in a JSON string
 _loads: Final = orjson.loads
@@ -125,7 +126,7 @@ class Framed:
     def _counts(self, event: bytes) -> bool:
         head = self._filled(self._frame.counts)
         start = len(head)
-        if len(event) <= start or event[:start] != head:
+        if len(event) <= start or event[:start] != head or event[-1] != _CLOSE:
             return False
         counted = event[start:-1]
         try:
