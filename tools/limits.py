@@ -48,6 +48,7 @@ _PRIVATE = {
     "dialects.openai.shortcuts.frame": "_CLOSE _ZERO",
     "dialects.openai.shortcuts.template": "_QUOTE _BACKSLASH _NEWLINE _RETURN",
     "dialects.openai.stream_reader": "_CLOSE _NEWLINE _RETURN",
+    "dialects.openai.transcript": "_NEWLINE",
     "dialects.openai.whole_answer": "_ZERO _MOST_DIGIT _SPACE",
     "dialects.upstream_error": "_MOST_CODE",
     "http.bodies": "_LONG _OBJECT _ENTRY _LIST _ITEM _SMALL _WINDOW _ESCAPE _SHORT _CANDIDATES",

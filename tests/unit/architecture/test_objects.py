@@ -32,7 +32,6 @@ COUNTERS = {"Metrics"}
 #: How often a room sets an attribute of another room's objects. Each place wants a method of the object instead.
 FROM_OUTSIDE = {
     "handlers": {"args": 1},
-    "router.continuation": {"finished": 3, "special": 1, "tokens": 1},
     "router.exchange": {
         "direct": 1,
         "last": 5,
