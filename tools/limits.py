@@ -40,6 +40,7 @@ _PRIVATE = {
     "backends.balance.prefix_affinity": "_MASK _QUARTERS",
     "backends.spelling": "_STRIDE",
     "backends.window": "_BUCKETS _BUCKET_SECONDS",
+    "dialects.openai.event_buffer": "_NEWLINE _RETURN",
     "dialects.openai.events": (
         "_MOST_DIGITS _FINISH_LENGTH _N _F _NOUGHT _QUOTE _COMMA _CLOSE _SPACE _NEWLINE _RETURN"  # characters, most of them
     ),
@@ -47,7 +48,7 @@ _PRIVATE = {
     "dialects.openai.rebuild": "_NEWLINE",
     "dialects.openai.shortcuts.frame": "_CLOSE _ZERO",
     "dialects.openai.shortcuts.template": "_QUOTE _BACKSLASH _NEWLINE _RETURN",
-    "dialects.openai.stream_reader": "_CLOSE _NEWLINE _RETURN",
+    "dialects.openai.stream_reader": "_CLOSE _NEWLINE",
     "dialects.openai.transcript": "_NEWLINE",
     "dialects.openai.whole_answer": "_ZERO _MOST_DIGIT _SPACE",
     "dialects.upstream_error": "_MOST_CODE",
