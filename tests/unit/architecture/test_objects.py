@@ -11,9 +11,6 @@ MOST = 14  # about a dozen
 
 #: Classes with more, and why.
 LARGE = {
-    "Forward": (36, "to be taken apart: reader and what it keeps"),
-    "Rebuild": (33, "to be taken apart: reader and what it keeps"),
-    "StreamReader": (26, "to be taken apart: reader and what it keeps"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "AdminConnection": (15, "one connection, its parser and its times"),
@@ -25,7 +22,6 @@ COUNTERS = {"Metrics"}
 #: How often a room sets an attribute of another room's objects. Each place wants a method of the object instead.
 FROM_OUTSIDE = {
     "handlers": {"args": 1},
-    "router.continuation": {"finished": 3, "special": 1, "tokens": 1},
     "router.process": {"reload_failures": 1, "reloads": 1},
     "router.telemetry": {"prompt_tokens": 1, "tokens": 1, "trace": 1},
     "runtime": {"may_write": 1},

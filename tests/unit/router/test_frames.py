@@ -201,7 +201,7 @@ def test_an_answer_like_an_earlier_one_is_read_in_its_frame(server: Server) -> N
         frames = learned(server, rebuilt)
         reader = Rebuild(Api.CHAT, frames=frames) if rebuilt else Forward(hide_usage=False, frames=frames)
         read(reader, data)
-        assert reader._framed is not None and reader._framed.complete
+        assert reader._likeness.framed is not None and reader._likeness.framed.complete
         assert reader.usage == (3, 5)
 
 
@@ -216,7 +216,25 @@ def test_without_shortcuts_every_event_is_read(server: Server) -> None:
             else Forward(hide_usage=False, frames=frames, shortcuts=False)
         )
         read(reader, b"".join(events[:-1]))
-        assert reader.finished and reader._framed is None and reader._template is None
+        assert reader.finished and reader._likeness.framed is None and reader._template is None
+
+
+@pytest.mark.parametrize("damaged", ["a text that is no JSON", "the last byte of the usage"])
+@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
+def test_damage_is_seen_in_a_frame_as_without_one(server: Server, damaged: str) -> None:
+    events = server("chatcmpl-second", 1700000002, ["One", " two", " three"], USAGE, "stop")
+    if damaged == "a text that is no JSON":
+        events = [event.replace(b'" two"', b'"\\xtwo"') for event in events]
+    else:
+        events[-1] = events[-1][:-3] + b'"\n\n'
+    data = b"".join(events) + b"data: [DONE]\n\n"
+    plain, framed = Forward(hide_usage=False), Forward(hide_usage=False, frames=learned(server, False))
+    assert read(framed, data) == read(plain, data)
+    assert verdict(framed) == verdict(plain)
+    one, other = Rebuild(Api.CHAT), Rebuild(Api.CHAT, frames=learned(server, True))
+    assert bool(read(other, data)) == bool(read(one, data))
+    assert verdict(other) == verdict(one)
+    assert whole(other) == whole(one)
 
 
 @pytest.mark.parametrize("name", ["llama.cpp-chat", "llama.cpp-chat-ends-by-itself", "llama.cpp-thinking-only"])
@@ -229,7 +247,9 @@ def test_answers_of_a_real_llama_server_have_a_frame(name: str) -> None:
         mine = orjson.loads(data[6 : data.index(b"\n")])["id"].encode()
         read(reader, data.replace(mine, identity).replace(b'"prompt_tokens":', b'"prompt_tokens":1'))
         answers.append(orjson.loads(reader.answer()))
-    assert reader._framed is not None and reader._framed.complete, "the second answer was read event by event"
+    assert reader._likeness.framed is not None and reader._likeness.framed.complete, (
+        "the second answer was read event by event"
+    )
     assert answers[1] == {**answers[0], "id": "chatcmpl-third"}
 
 
@@ -251,7 +271,7 @@ def test_an_answer_that_ends_otherwise_does_not_take_the_frame_away() -> None:
     for finish, like in [("stop", True), ("length", False)] * 4:
         reader = Rebuild(Api.CHAT, frames=frames)
         read(reader, b"".join(openai("chatcmpl-x", 1700000003, ["a"], USAGE, finish)) + b"data: [DONE]\n\n")
-        assert (reader._framed is not None) == like
+        assert (reader._likeness.framed is not None) == like
         assert orjson.loads(reader.answer())["choices"][0]["finish_reason"] == finish
 
 
@@ -259,4 +279,4 @@ def test_answers_of_several_choices_have_no_frame() -> None:
     frames = learned(openai, False)
     reader = Forward(hide_usage=False, choices=2, frames=frames)
     read(reader, b"".join(openai("chatcmpl-x", 1700000003, ["a"], USAGE, "stop")) + b"data: [DONE]\n\n")
-    assert reader._framed is None
+    assert reader._likeness.framed is None

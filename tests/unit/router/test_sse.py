@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genset.router.dialects.openai import forward
 from genset.router.dialects.openai.events import DONE
 from genset.router.dialects.openai.forward import Forward
+from genset.router.dialects.openai.kept import FOLD_BYTES
 from genset.router.dialects.openai.stream_reader import HOLD_BYTES
 
 
@@ -53,6 +53,13 @@ def test_what_holds_no_token_is_held_back(held: bytes) -> None:
     found = reader()
     assert found.feed(held) == b"" and not found.opened
     assert found.feed(chunk("x")).endswith(chunk("x")) and found.opened
+
+
+def test_to_ask_what_was_sent_takes_nothing_from_what_is_held_back() -> None:
+    found = reader()
+    found.feed(ROLE)
+    assert found.tokens() == 0 and found.fold().head == {}
+    assert found.feed(chunk("x")) == ROLE + chunk("x")
 
 
 TOKENS: dict[str, bytes] = {
@@ -164,7 +171,7 @@ def test_bounds() -> None:
         found.feed(ROLE * 1000)
         if found.failed:
             break
-    assert found.failed and found.held_bytes < HOLD_BYTES + len(ROLE) * 2000
+    assert found.failed and found._kept.held_size < HOLD_BYTES + len(ROLE) * 2000
     found = reader()
     for _ in range(300):
         found.feed(b"x" * 65_536)
@@ -173,7 +180,7 @@ def test_bounds() -> None:
     found.feed(chunk("a"))
     for _ in range(2_000):
         found.feed(chunk("y" * 1_000))
-    assert found.kept_bytes < forward.FOLD_BYTES + 2_000 and found.fold().tokens == 2_001
+    assert found._kept.size < FOLD_BYTES + 2_000 and found.fold().tokens == 2_001
     assert found.fold().text == "a" + "y" * 2_000_000
 
 

@@ -49,7 +49,7 @@ def test_events_alike_pass_together_and_are_kept_as_their_text() -> None:
     several = b"".join(frame(NEXT.replace(b'"b"', b'"%b"' % text)) for text in (b"b", b" \\u00e9\\n", "ü".encode()))
     assert reader.passes(frame(NEXT))
     assert reader.passes(several)
-    assert reader.kept == [FIRST], "the first event gave the template that the others are like"
+    assert reader._kept._blocks == [FIRST], "the first event gave the template that the others are like"
     told = reader.fold()
     assert (told.text, told.tokens) == ("abb é\nü", 5)
 
@@ -101,7 +101,7 @@ def test_an_event_that_only_begins_and_ends_alike_takes_the_long_way() -> None:
 def test_anything_else_takes_the_long_way_and_changes_nothing(chunk: bytes) -> None:
     reader = running()
     assert not reader.passes(chunk)
-    assert reader.kept == [FIRST] and not reader.failed and not reader.finished
+    assert reader._kept._blocks == [FIRST] and not reader.failed and not reader.finished
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ class Splice:
             else:
                 choice["text"] = text
             self._sent.add_text(text)
-        self._sent.finished = True
+        self._sent.finish()
         counts = self._render(self._counts) if self._counts is not None and self._want_usage else b""
         return self._render(chunk) + counts
 
@@ -125,10 +125,11 @@ class Splice:
         reached = self._left is not None and self._sent.tokens - self._before >= self._left
         if reached and (not reason or self._wrote_on):
             choice["finish_reason"] = "length"
-            self._sent.finished = self.complete = True
+            self._sent.finish()
+            self.complete = True
             return self._render(chunk)
         if new:
-            self._sent.finished = False
+            self._sent.reopen()
         if reason:
             empty: dict[str, Any] = {"delta": {}} if "delta" in choice else {"text": ""}
             self._finish = {**chunk, "choices": [{**choice, **empty}]}
@@ -159,8 +160,7 @@ class Splice:
         if not more and holds_more(delta):
             more = "unknown_part"
         if more:
-            self._sent.special = self._sent.special or more
-            self._sent.tokens += 1
+            self._sent.add_special(more)
         return bool(text or reasoning or more)
 
     def _completion(self, choice: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Single events of an OpenAI stream: what their bytes say. Pure."""
+"""Reads single events of an OpenAI stream: where they end, what they hold, and whether they need a parse at all. Pure."""
 
 from __future__ import annotations
 
@@ -28,17 +28,30 @@ _RETURN: Final = ord("\r")
 #: Parts of a delta that are no part of the answer: who speaks, and padding against eavesdroppers (OpenAI).
 _NO_TOKEN: Final = frozenset({"role", "obfuscation"})
 _BLANK: Final = b" \t\r\n"
-#: How a body begins that is an event stream, unless it begins with lines that are ignored; and how one that is none.
+#: How an event stream begins, unless it begins with lines that are ignored; and how a body begins that is none.
 _USUAL: Final = b"data:"
 _BEGINNINGS: Final = (b"data:", b":", b"event:", b"id:", b"retry:")
 _OTHERS: Final = (b"{", b"[", b'"', b"<")
+MOST_LINES: Final = 65_536  # of a single event: a line by itself takes twenty times its bytes
 BEGINNING_BYTES: Final = 1024  # of a body, behind blank lines, in which it shows whether it is an event stream
 _MOST_DIGITS: Final = 9
 _MOST_TOKENS: Final = 1 << 53  # beyond it a count is nonsense
 
 
+class BadEventError(ValueError):
+    """An event must not go on, and its stream must not either.
+
+    `fault` says why, in words; `error` is the error object that the event holds, if it holds one.
+    """
+
+    def __init__(self, fault: str, error: dict[str, Any] | None = None) -> None:
+        super().__init__(fault)
+        self.fault = fault
+        self.error = error
+
+
 def event_end(data: bytes, position: int) -> int:
-    """Where the event that begins at `position` ends, before its blank line. `data` ends with a blank line."""
+    """Returns where the event that begins at `position` ends, before its blank line. `data` ends with a blank line."""
     end = data.find(b"\n", position)  # one byte is found several times as fast as two
     return end if data[end + 1] == _NEWLINE else data.find(b"\n\n", position)
 
@@ -46,8 +59,8 @@ def event_end(data: bytes, position: int) -> int:
 def is_suspicious(data: bytes, start: int, end: int) -> bool:
     """Whether these bytes, one event, need a parse: they hold a finish_reason, an error, or no choice of an answer.
 
-    None of these marks can come from text inside a JSON string, where every quote is escaped. `""`, 0 and false are
-    no finish_reason, like null: some servers write them into every event (`""`: SGLang 0.4.3, Ollama 0.1.37). Behind
+    None of these marks can come from text inside a JSON string, because every quote is escaped there. `""`, 0 and false are
+    no finish_reason, as null is none: some servers write them into every event (`""`: SGLang 0.4.3, Ollama 0.1.37). Behind
     one that is none there may be another: extensions have keys of the same name.
     """
     mark = data.find(_FINISH, start, end)
@@ -81,7 +94,7 @@ def is_ordinary(event: bytes) -> bool:
 
 
 def is_whole(event: bytes) -> bool:
-    """Whether an event without its blank line is a complete one: a cut one never parses."""
+    """Whether these bytes, an event without its blank line, are a complete one; a cut one never parses."""
     payload = b"\n".join(data_of(event)).strip()
     if payload == b"[DONE]":
         return True
@@ -93,8 +106,44 @@ def is_whole(event: bytes) -> bool:
 
 
 def data_of(event: bytes) -> list[bytes]:
-    """The data lines of one event, without the field's name (WHATWG HTML, 9.2.6)."""
+    """Returns the data lines of one event, without the field's name (WHATWG HTML, 9.2.6)."""
     return [line[6:] if line[5:6] == b" " else line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
+
+
+def fields_of(event: bytes) -> tuple[bytes, bool]:
+    """Returns the data of one event of any form, and whether the event calls itself an error. Raises BadEventError.
+
+    Fields of other names are ignored, as comments are (WHATWG HTML, 9.2.6).
+    """
+    if event.count(b"\n") > MOST_LINES:
+        raise BadEventError("sent an event of too many lines")
+    payload: list[bytes] = []
+    named_error = False
+    for line in event.split(b"\n"):
+        if line.startswith(b"data:"):
+            payload.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line.startswith(b"event:"):
+            named_error = line[6:].strip() == b"error"
+        elif line.startswith(b"error:"):  # llama.cpp before 2025
+            payload.append(line[6:].strip())
+            named_error = True
+        elif not line.startswith(b":") and _is_damaged(line):
+            raise BadEventError("sent a line that is no event")
+    return b"\n".join(payload).strip(), named_error
+
+
+def _is_damaged(line: bytes) -> bool:
+    """Whether a line that is no known field was one with data before its name was damaged on its way.
+
+    Any other line is ignored, whatever stands in it (WHATWG HTML, 9.2.6). One that holds what JSON is made of, under a
+    name that nobody would choose, may have been a part of the answer.
+    """
+    if not (b"{" in line or b"}" in line or b'"' in line):
+        return False
+    try:
+        return not line.partition(b":")[0].decode().isprintable()
+    except UnicodeDecodeError:
+        return True
 
 
 def begins_stream(data: bytes) -> bool | None:
@@ -112,7 +161,7 @@ def begins_stream(data: bytes) -> bool | None:
 
 
 def index_of(choice: dict[str, Any]) -> int | None:
-    """The number of a choice, or of a tool call; 0 where it has none, None where it is no number. Some write text or floats."""
+    """Returns the index of a choice or of a tool call: 0 if it has none, None if it is no number. Some write text or floats."""
     index = choice.get("index")
     if index is None:
         return 0
@@ -142,12 +191,12 @@ def has_token(choice: dict[str, Any]) -> bool:
 
 
 def holds_content(choices: Any) -> bool:
-    """Whether any of these choices brings a part of the answer: an error beside it is then no error."""
+    """Whether any of these choices brings a part of the answer; an error beside it is then no error."""
     return isinstance(choices, list) and any(isinstance(choice, dict) and has_token(choice) for choice in choices)
 
 
 def counts_of(usage: dict[str, Any]) -> tuple[int, int]:
-    """Tokens of the prompt and of the completion in a usage object; 0 where it does not tell."""
+    """Returns the tokens of the prompt and of the completion in a usage object; 0 for what it does not tell."""
     return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
 
 

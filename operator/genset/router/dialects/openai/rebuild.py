@@ -1,7 +1,7 @@
-"""Reads a stream that the client never sees, and rebuilds the whole answer from it in the same pass. Pure.
+"""Reads a stream that the client never sees, and rebuilds the whole answer from it in the same pass.
 
-Says what StreamReader says of a stream (opened, finished, done, failed), by the same rules; but as nothing is forwarded,
-every event is understood: parsed once, or, where it is like the one before it but for its text, not at all.
+It says of a stream what every StreamReader says, by the same rules; but as nothing is forwarded, every event is understood: it is
+parsed once, or not at all if it is like the one before it but for its text. Pure.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import orjson
 
 from genset.router.dialects.openai.aggregate import UNKNOWN_FORM, Aggregator, CannotRebuildError
 from genset.router.dialects.openai.api import Api
-from genset.router.dialects.openai.events import event_end, index_of
-from genset.router.dialects.openai.shortcuts.frame import FINISH, OPENING, TEXT
+from genset.router.dialects.openai.events import BadEventError, event_end
+from genset.router.dialects.openai.shortcuts.frame import FINISH, OPENING, TEXT, Framed
 from genset.router.dialects.openai.shortcuts.frames import Frames
-from genset.router.dialects.openai.shortcuts.template import decode, is_exact, learn
-from genset.router.dialects.openai.stream_reader import NO_JSON, ONLY, StreamReader
+from genset.router.dialects.openai.shortcuts.template import Template, decode, is_exact, learn
+from genset.router.dialects.openai.stream_reader import NO_JSON, RUNNING, StreamReader
 from genset.router.dialects.openai.transcript import payload_of
 from genset.router.dialects.tolerant import has_long_number, loads_slowly
 
@@ -26,9 +26,12 @@ _TOKEN: Final = b"token"  # stands for events that let the answer begin; nothing
 
 @final
 class Rebuild(StreamReader):
-    """A StreamReader whose `feed` tells by a value that is true that tokens came; `answer` as the Aggregator's."""
+    """A Rebuild is a StreamReader that makes a whole answer of its stream.
 
-    __slots__ = ("_aggregator", "_api", "_index", "_key", "_raw", "_tokens", "_unread")
+    `feed` returns nothing that could go on: it is true if tokens came, and false if none did.
+    """
+
+    __slots__ = ("_aggregator", "_api", "_tokens")
 
     def __init__(
         self,
@@ -39,47 +42,46 @@ class Rebuild(StreamReader):
         frames: Frames | None = None,
         shortcuts: bool = True,
     ) -> None:
+        """`api` that was asked; the others are those of StreamReader."""
         super().__init__(choices=choices, bad_finishes=bad_finishes, frames=frames, shortcuts=shortcuts)
         self._api = api
         self._aggregator: Aggregator | None = None  # few answers leave the frame of earlier ones
-        self._raw: list[bytes] = []  # texts of events that were alike, as they stood in their JSON
-        self._key = ""  # of these texts
-        self._index = 0  # of their choice
         self._tokens = 0
-        self._unread: list[bytes] = []  # events that the frame knew: the aggregator has not seen them
 
     def answer(self) -> bytes:
-        """The body of the whole answer. Raises CannotRebuildError."""
-        if self._framed is not None:
-            if self._framed.complete:
-                return self._framed.answer(b"".join(self._raw))
-            self._leave_frame()
-        self._flush()
+        """Returns the body of the whole answer. Raises CannotRebuildError."""
+        framed = self._likeness.framed
+        if framed is not None:
+            if framed.complete:
+                return framed.answer()
+            self._leave(framed)
+        self._flush(self._template)
         if self.failed and not self.finished:  # what comes behind a finished answer is no part of it
             raise CannotRebuildError(self.fault)
         answer = self._aggregated().answer()
-        if self._course is not None and self._frames is not None:
-            self._frames.learn(self._course, answer)
+        self._likeness.learn(answer)
         return answer
 
     def tokens(self) -> int:
         return self._tokens
 
     def end(self, verified: bool = True) -> bytes:
-        if self._framed is None:
-            self._flush()
+        if self._likeness.framed is None:
+            self._flush(self._template)
         return super().end(verified)
 
     def _events(self, data: bytes) -> bytes:
+        likeness = self._likeness
         progress = False  # comments are none
         position, size = 0, len(data)
         while position < size:
-            if self._template is not None:
-                end, count, texts = self._template.run(data, position)
+            template = self._template
+            if template is not None:
+                end, count, texts = template.run(data, position)
                 if count:
                     position, progress, self.opened = end, True, True
                     self._tokens += count
-                    self._raw.append(texts)
+                    template.texts.append(texts)
                     continue
             if data[position] == _NEWLINE:  # more than one blank line between events
                 position += 1
@@ -87,13 +89,13 @@ class Rebuild(StreamReader):
             end = event_end(data, position)
             event = data[position:end]
             position = end + 2
-            if self._raw and self._framed is None:
-                self._flush()
-                if self.failed:
+            if likeness.framed is None:
+                self._flush(template)
+                if self._ending is not RUNNING:
                     break
             if self._one(event):
                 progress = True
-            if self.failed or self.done:
+            if self._ending is not RUNNING:
                 break
         return _TOKEN if progress and self.opened else b""
 
@@ -102,83 +104,63 @@ class Rebuild(StreamReader):
             self._aggregator = Aggregator(self._api)
         return self._aggregator
 
-    def _known(self, part: int, event: bytes) -> bytes:
-        framed = self._framed
-        assert framed is not None
-        if part == OPENING:
-            self._key, self._index = framed.template.key, 0
-        elif part == TEXT:
+    def _known(self, framed: Framed, part: int, event: bytes) -> bytes:
+        if part == TEXT:
             self.opened = True
             self._tokens += 1
-            self._raw.append(framed.text)
-            return _TOKEN
+            framed.template.texts.append(framed.text)
         elif part == FINISH:
-            if not self._raw or not is_exact(self._raw):
-                self._leave_frame()
-                return self._event(event)
-            self._closed = ONLY
-            self.finished = True
+            if not framed.template.texts or not is_exact(framed.template.texts):
+                self._leave(framed)
+                return self._unknown(event) if self._ending is RUNNING else b""
+            self._choices.close_first()
             self._template = None
-        else:
+        elif part != OPENING:
             self.usage = framed.usage
-        self._unread.append(event)
         return _TOKEN
 
-    def _leave_frame(self) -> None:
-        super()._leave_frame()
-        for event in self._unread:
+    def _leave(self, framed: Framed) -> None:
+        """The answer is unlike earlier ones after all: what the frame knew of it is put together as other events are."""
+        super()._leave(framed)
+        for event in framed.events(finished=self._choices.finished):
             self._aggregated().add(orjson.loads(event[6:]))
-            self._flush()  # the texts came after the opening, which is the first of them
-        self._unread.clear()
+            self._flush(framed.template)  # the texts came after the opening, which is the first of them
 
     def _chunk(self, chunk: dict[str, Any], event: bytes) -> bytes:
         self._template = None  # what is like an older event may still differ from the last one
         choices = chunk.get("choices")
         self._take_usage(chunk)
-        closing, token = self._take_choices(choices if isinstance(choices, list) else [])
-        if self.failed:
-            return b""
+        closing, token = self._choices.take(choices if isinstance(choices, list) else [])
         opened = self.opened = self.opened or closing or token
         if has_long_number(event):
             chunk = _exact(event, chunk)
         if not self._aggregated().add(chunk):
-            return self._fail(UNKNOWN_FORM)
+            raise BadEventError(UNKNOWN_FORM)
         if opened and choices:
             self._tokens += token
-            if not closing and self._shortcuts:
-                self._alike(event, chunk)
+            if not closing and self._likeness.is_due() and _NEWLINE not in event:
+                self._template = learn(event + b"\n\n", chunk)
         return _TOKEN if opened else b""
 
-    def _alike(self, event: bytes, chunk: dict[str, Any]) -> None:
-        """What the following events may have in common with this one; ever more rarely looked for while none has."""
-        self._unlike += 1
-        if self._unlike & (self._unlike - 1) or _NEWLINE in event:
+    def _flush(self, template: Template | None) -> None:
+        """Puts the texts of events that were like the template into the answer."""
+        if template is None or not template.texts:
             return
-        template = learn(event + b"\n\n", chunk)
-        if template is not None:
-            self._template, self._key = template, template.key
-            self._index = index_of(chunk["choices"][0]) or 0
-
-    def _flush(self) -> None:
-        """Puts the texts of events that were alike into the answer."""
-        raw = self._raw
-        if not raw:
-            return
-        self._unlike = 0
-        text = decode(raw)
-        raw.clear()
+        self._likeness.helped()
+        text = decode(template.texts)
+        template.texts.clear()
         if text is None:
             self._fail(NO_JSON)
-            self.finished = False  # this was a part of the answer
+            self._choices.reopen()  # this was a part of the answer
         else:
-            self._aggregated().add_text(self._index, self._key, text)
+            self._aggregated().add_text(template.index, template.key, text)
 
     def _keep(self, block: bytes) -> None:
         """Nothing is forwarded."""
 
 
 def _exact(event: bytes, chunk: dict[str, Any]) -> dict[str, Any]:
-    """The chunk with its integers as they were sent, where a double would say something else."""
+    """Returns the chunk with integers beyond 64 bits as they were sent."""
     try:
         exact: dict[str, Any] = loads_slowly(payload_of(event))
     except ValueError:  # nested deeper than Python's own reader goes

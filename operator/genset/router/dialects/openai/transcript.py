@@ -14,6 +14,8 @@ from genset.router.dialects.tolerant import loads, mended
 
 MOST_CHARACTERS: Final = 4 * 1024 * 1024  # of text kept per answer; a longer one cannot be continued
 
+_NEWLINE: Final = ord("\n")
+
 
 class Transcript:
     """`text` and `reasoning` so far; `tokens` of both, as far as one can tell: never less than events or words.
@@ -81,6 +83,23 @@ class Transcript:
             self.add_text("", text)
         self.tokens = max(self.tokens, before + len(texts))  # words were counted already
 
+    def add_special(self, word: str) -> None:
+        """One part that no other model could write on from: `word` names it, as `special` does."""
+        self.tokens += 1
+        self.special = self.special or word
+
+    def count(self, tokens: int) -> None:
+        """So many tokens were sent whose text is kept elsewhere."""
+        self.tokens += tokens
+
+    def finish(self) -> None:
+        """A finish_reason was sent."""
+        self.finished = True
+
+    def reopen(self) -> None:
+        """More of the answer has come behind its finish_reason."""
+        self.finished = False
+
     def _chunk(self, chunk: dict[str, Any]) -> None:
         if not self.head:
             self.head = {key: chunk[key] for key in ("id", "created", "model", "system_fingerprint") if key in chunk}
@@ -117,8 +136,7 @@ class Transcript:
             self.add_text(text or "", reasoning or "")
         for key, word in SPECIAL.items():
             if delta.get(key):
-                self.tokens += 1
-                self.special = self.special or word
+                self.add_special(word)
         details = delta.get("reasoning_details")  # OpenRouter's form
         if isinstance(details, list) and any(_is_signed(detail) for detail in details):
             self.special = self.special or "signed_thinking"
@@ -160,6 +178,6 @@ def _joined(parts: list[str]) -> str:
 
 def payload_of(event: bytes) -> bytes:
     """The data of one event (WHATWG HTML, 9.2.6): its `data` lines joined; b"" where it has none."""
-    if event.startswith(b"data: ") and b"\n" not in event:  # almost always
+    if event.startswith(b"data: ") and _NEWLINE not in event:  # almost always
         return event[6:].strip()
     return b"\n".join(data_of(event)).strip()

@@ -1,1 +1,1 @@
-"""Faster ways through streams whose events are alike."""
+"""Shortcuts read without a parse what is like an earlier answer (`frame`) or like an earlier event of its own (`template`)."""

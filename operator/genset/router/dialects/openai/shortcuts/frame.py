@@ -1,13 +1,14 @@
-"""The bytes that the answers of one backend have in common: with them the next answer is known without parsing it.
+"""Knows an answer without a parse, by the bytes that the plain answers of one backend have in common.
 
 Servers write every plain answer alike: an event that opens it, events of text, one that finishes it, one with its usage.
-What differs is the answer's id, its time, its text and its counts. The next answer's events are compared with these
-bytes, its own id and time put in; where a byte differs anywhere else, the answer is read event by event. `frames` learns
-them. Pure.
+What differs is the answer's id, its time, its text and its counts. The events of the next answer are compared with these
+bytes, with its own id and time put in; if a byte differs anywhere else, the answer is read event by event. `frames` learns
+these bytes. Pure.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, final
 
 import orjson
@@ -15,7 +16,7 @@ import orjson
 from genset.router.dialects.openai.events import counts_of
 from genset.router.dialects.openai.shortcuts.template import Template, is_exact
 
-# What an event of a framed answer is.
+# Parts of a framed answer, one of which each of its events is.
 UNKNOWN: Final = 0
 OPENING: Final = 1
 TEXT: Final = 2
@@ -27,22 +28,48 @@ ID: Final = b"\0"
 CREATED: Final = b"\1"
 SAID: Final = b"\2"
 COUNTED: Final = b"\3"
+_STAND_INS: Final = re.compile(rb"([\0-\3])")
 
 _MOST_DIGITS: Final = 15
+_CLOSE: Final = ord("}")
 _ZERO: Final = ord("0")
 _IN_NAMES: Final = bytes(sorted({*range(0x20, 0x7F)} - {*b'"\\'}))  # need no escape in a JSON string
 _loads: Final = orjson.loads
 
-#: Bytes that hold neither id nor time, or what stands before, between and behind the two.
+#: One piece of bytes that hold neither id nor time, or three: what stands before, between and behind the two.
 Parts = tuple[bytes, ...]
 
 
 @final
-class Frame:
-    """The parts of an answer's events, without their blank lines; of the text's, what stands before and behind it.
+class AnswerForm:
+    """An AnswerForm is a whole answer with gaps for what differs from one answer to the next."""
 
-    `id_first`: the id stands before the time. `counts` ends where the usage begins, and `keys` are those from there on.
-    `answer`: the whole one, with what stands in for its own; b"" where answers are not rebuilt.
+    __slots__ = ("_gaps", "_parts")
+
+    def __init__(self, answer: bytes) -> None:
+        """`answer` holds each stand-in once; raises ValueError otherwise."""
+        self._parts: list[bytes] = _STAND_INS.split(answer)
+        at = self._parts.index
+        self._gaps: tuple[int, int, int, int] = (at(ID), at(CREATED), at(SAID), at(COUNTED))
+
+    def filled(self, identity: bytes, created: bytes, said: bytes, counted: bytes) -> bytes:
+        """Returns the answer that has these values, each as it stands in JSON."""
+        parts = list(self._parts)
+        of_id, of_time, of_text, of_counts = self._gaps
+        parts[of_id] = identity
+        parts[of_time] = created
+        parts[of_text] = said
+        parts[of_counts] = counted
+        return b"".join(parts)
+
+
+@final
+class Frame:
+    """A Frame is what the answers of one backend have in common: each event without its blank line, and without id and time.
+
+    `opening`, `finishing`: the events that open and finish the answer. `prefix`, `suffix`: what stands around a text in its
+    event, and `key`: of the text in the delta. `counts`: the event with the usage, up to that, and `keys`: its members from
+    there on. `id_first`: the id stands before the time. `answer`: the whole answer; None if answers are not rebuilt.
     """
 
     __slots__ = ("answer", "counts", "finishing", "id_first", "key", "keys", "opening", "prefix", "suffix")
@@ -57,11 +84,11 @@ class Frame:
         finishing: Parts,
         counts: Parts,
         keys: list[str],
-        answer: bytes,
+        answer: AnswerForm | None,
     ) -> None:
         self.id_first = id_first
         self.opening = opening
-        self.key = key  # of the text
+        self.key = key
         self.prefix = prefix
         self.suffix = suffix
         self.finishing = finishing
@@ -70,19 +97,19 @@ class Frame:
         self.answer = answer
 
     def begin(self, event: bytes) -> Framed | None:
-        """The answer that this event opens, if the frame is its own."""
+        """Returns the answer that this event opens; None if it is of another form."""
         before, between, behind = self.opening
+        if not event.startswith(before):
+            return None
         start = len(before)
         end = event.find(between[:1], start)
-        if end < 0:
-            return None
-        first = event[start:end]
+        first = event[start : max(start, end)]
         start = end + len(between)
-        end = event.find(behind[:1], start)
-        if end < 0:
+        if end < 0 or event[end:start] != between:
             return None
-        second = event[start:end]
-        if event != b"".join((before, first, between, second, behind)):
+        end = event.find(behind[:1], start)
+        second = event[start : max(start, end)]
+        if end < 0 or event[end:] != behind:
             return None
         identity, created = (first, second) if self.id_first else (second, first)
         return Framed(self, first, second) if _is_id(identity) and _is_time(created) else None
@@ -90,8 +117,11 @@ class Frame:
 
 @final
 class Framed:
-    """One answer in a frame. `text` is what the last event said whose part was TEXT, as it stands in its JSON; `usage`
-    the prompt's and the completion's tokens; `complete`: every part has come."""
+    """A Framed is one answer that is read by a frame, as far as it has come.
+
+    `template`: of its events of text. `text`: what the last event said whose part was TEXT, as it stands in its JSON. `usage`:
+    tokens of the prompt and of the completion. `complete`: every part has come.
+    """
 
     __slots__ = ("_counted", "_finished", "_first", "_frame", "_second", "complete", "template", "text", "usage")
 
@@ -107,25 +137,24 @@ class Framed:
         self.complete = False
 
     def part(self, event: bytes) -> int:
-        """What an event after the opening is, in its turn."""
-        if self.complete:
-            return UNKNOWN
+        """Returns which part of the answer an event behind the opening is; UNKNOWN if the frame has no such part here."""
         if self._finished:
-            return COUNTS if self._counts(event) else UNKNOWN
+            return COUNTS if not self.complete and self._counts(event) else UNKNOWN
+        prefix, suffix = self.template.prefix, self.template.suffix
+        end = len(event) + 2 - len(suffix)  # the suffix ends with the blank line
+        if end > len(prefix) and event.startswith(prefix) and event.endswith(suffix[:-2]):
+            self.text = event[len(prefix) : end]
+            if is_exact([self.text]):
+                return TEXT
         if event == self._filled(self._frame.finishing):
             self._finished = True
             return FINISH
-        prefix, suffix = self.template.prefix, self.template.suffix
-        end = len(event) + 2 - len(suffix)  # the suffix ends with the blank line
-        if end <= len(prefix) or not event.startswith(prefix) or not event.endswith(suffix[:-2]):
-            return UNKNOWN
-        self.text = event[len(prefix) : end]
-        return TEXT if is_exact([self.text]) else UNKNOWN
+        return UNKNOWN
 
     def _counts(self, event: bytes) -> bool:
         head = self._filled(self._frame.counts)
         start = len(head)
-        if len(event) <= start or event[:start] != head:
+        if len(event) <= start or event[:start] != head or event[-1] != _CLOSE:
             return False
         counted = event[start:-1]
         try:
@@ -140,11 +169,20 @@ class Framed:
         self.complete = True
         return True
 
-    def answer(self, text: bytes) -> bytes:
-        """The whole answer. `text` as it stands in JSON."""
+    def events(self, *, finished: bool) -> list[bytes]:
+        """Returns the events that were known, without those of text. `finished`: the one that finishes is among them."""
+        known = [self._filled(self._frame.opening)]
+        if finished:
+            known.append(self._filled(self._frame.finishing))
+        if self.complete:
+            known.append(b"".join((self._filled(self._frame.counts), self._counted, b"}")))
+        return known
+
+    def answer(self) -> bytes:
+        """Returns the whole answer with the texts of the template."""
+        assert self._frame.answer is not None, "no answer was rebuilt when the frame was learned"
         identity, created = (self._first, self._second) if self._frame.id_first else (self._second, self._first)
-        named = self._frame.answer.replace(ID, identity).replace(CREATED, created)
-        return named.replace(COUNTED, self._counted).replace(SAID, text)
+        return self._frame.answer.filled(identity, created, b"".join(self.template.texts), self._counted)
 
     def _filled(self, parts: Parts) -> bytes:
         return parts[0] if len(parts) == 1 else b"".join((parts[0], self._first, parts[1], self._second, parts[2]))
@@ -152,7 +190,7 @@ class Framed:
 
 def _is_id(value: bytes) -> bool:
     """Whether these bytes are the inside of a JSON string that needs no escapes."""
-    return bool(value) and not value.translate(None, _IN_NAMES)
+    return value.replace(b"-", b"").isalnum() or (bool(value) and not value.translate(None, _IN_NAMES))
 
 
 def _is_time(value: bytes) -> bool:

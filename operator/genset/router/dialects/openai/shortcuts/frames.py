@@ -1,4 +1,4 @@
-"""Learns what the answers of one backend have in common (`frame`), and learns it anew when they change. Pure."""
+"""Learns what the answers of one backend have in common, which is their frame, and learns it anew when they change. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from genset.router.dialects.openai.shortcuts.frame import (
     ID,
     SAID,
     TEXT,
+    AnswerForm,
     Frame,
     Framed,
     Parts,
@@ -28,8 +29,11 @@ _MOST_BYTES: Final = 4096  # of an event that is learned
 
 @final
 class Frames:
-    """The frame of a backend's answers, as far as it is known. While answers are unlike it, it is learned anew, ever more
-    rarely. `curious`: it wants the events of the next answer, for `learn`."""
+    """A Frames knows the frame of one backend's answers, if it has learned one.
+
+    As long as answers are unlike the frame, it is learned anew, ever more rarely. `curious`: the events of the next answer
+    are wanted for `learn`.
+    """
 
     __slots__ = ("_frame", "_unlike", "curious")
 
@@ -39,7 +43,7 @@ class Frames:
         self.curious = True
 
     def begin(self, event: bytes) -> Framed | None:
-        """The answer that this event opens, if it may be like the frame."""
+        """Returns the answer that this event opens in the frame; None if it must be read event by event."""
         if self.curious:
             return None
         framed = self._frame.begin(event) if self._frame is not None else None
@@ -48,16 +52,20 @@ class Frames:
         return framed
 
     def alike(self) -> None:
-        """An answer was like the frame to its end."""
+        """Takes note of an answer that was like the frame to its end."""
         self._unlike = 0
 
     def unlike(self) -> None:
-        """An answer was not."""
+        """Takes note of an answer that was not like the frame."""
         self._unlike += 1
         self.curious = self._unlike > 1 and self._unlike & (self._unlike - 1) == 0
 
     def learn(self, events: list[bytes], answer: bytes) -> None:
-        """From a good answer: its events, but those of text whose like had come; and what was rebuilt from it, or b""."""
+        """Takes the frame from a good answer, if it is of a form that has one.
+
+        `events`: those that were read one by one, so of the events of text the first alone. `answer`: what was rebuilt from the
+        stream; b"" if nothing was.
+        """
         try:
             frame = _learned(events, answer)
         except (ValueError, LookupError, TypeError, AttributeError):  # of another form than the one that is known
@@ -67,7 +75,7 @@ class Frames:
 
 
 class _Name(NamedTuple):
-    """The id or the time: as it stands, between the bytes by which it is found."""
+    """A _Name is the id or the time of an answer as it stands in its events, between the bytes by which it is found."""
 
     before: bytes
     value: bytes
@@ -79,7 +87,7 @@ class _Name(NamedTuple):
 
 
 def _learned(events: list[bytes], answer: bytes) -> Frame | None:
-    """Raises what a form that is not known raises."""
+    """Returns the frame of these events; None if their answer has none. Raises various errors if the form is not known."""
     if len(events) != LEARNED_EVENTS or not all(
         event.startswith(DATA) and len(event) <= _MOST_BYTES for event in events
     ):
@@ -105,14 +113,14 @@ def _learned(events: list[bytes], answer: bytes) -> Frame | None:
         _parts(events[2], *names),
         _parts(events[3][:at], *names),
         list(counts),
-        b"",
+        None,
     )
     said = b""
     if answer:
         choice = orjson.loads(answer)["choices"][0]
         said = orjson.dumps(choice["text"] if text.key == "text" else choice["message"][text.key])[1:-1]
         key = text.key.encode()
-        frame.answer = _with_stand_ins(
+        frame.answer = _form(
             answer,
             (b'"%b":"%b"' % (key, said), b'"%b":"%b"' % (key, SAID)),
             (orjson.dumps(counts)[1:-1], COUNTED),
@@ -132,7 +140,7 @@ def _is_bare(chunk: dict[str, Any], *, finishes: bool) -> bool:
 
 
 def _name(event: bytes, key: bytes, quote: bytes, value: bytes) -> _Name:
-    """Raises ValueError where the key does not stand before this value first."""
+    """Finds the id or the time in an event. Raises ValueError if the first place of the key does not hold this value."""
     at = event.index(key)
     for before in (key + quote, key + b" " + quote):
         if event.startswith(before + value, at):
@@ -142,7 +150,7 @@ def _name(event: bytes, key: bytes, quote: bytes, value: bytes) -> _Name:
 
 
 def _parts(data: bytes, first: _Name, second: _Name) -> Parts:
-    """Raises ValueError where only one name stands there, or not once, or they stand the other way around."""
+    """Cuts the names out of an event. Raises ValueError if only one of them stands there, or not once, or in the other order."""
     if first.whole not in data and second.whole not in data:
         return (data,)
     if data.count(first.whole) != 1 or data.count(second.whole) != 1:
@@ -154,18 +162,19 @@ def _parts(data: bytes, first: _Name, second: _Name) -> Parts:
     return before + first.before, first.behind + between + second.before, second.behind + behind
 
 
-def _with_stand_ins(answer: bytes, *parts: tuple[bytes, bytes]) -> bytes:
-    """Raises ValueError where a part has not just one place."""
+def _form(answer: bytes, *parts: tuple[bytes, bytes]) -> AnswerForm:
+    """Puts a stand-in for each part of a whole answer. Raises ValueError if a part does not stand there just once."""
     for part, stand_in in parts:
         if answer.count(part) != 1:
             raise ValueError(part)
         answer = answer.replace(part, stand_in)
-    return answer
+    return AnswerForm(answer)
 
 
 def _reproduces(frame: Frame, events: list[bytes], said: bytes, answer: bytes) -> bool:
-    """Whether what was learned says of its own answer what is known of it."""
+    """Whether a frame says of the answer from which it was learned what is known of that answer."""
     framed = frame.begin(events[0])
     if framed is None or [framed.part(event) for event in events[1:]] != [TEXT, FINISH, COUNTS]:
         return False
-    return not answer or bool(orjson.loads(framed.answer(said)) == orjson.loads(answer))
+    framed.template.texts.append(said)
+    return not answer or bool(orjson.loads(framed.answer()) == orjson.loads(answer))

@@ -1,7 +1,7 @@
-"""The bytes that all text events of one stream have in common: with them the next event is known without parsing it.
+"""Knows an event without a parse, by the bytes that all text events of one stream have in common.
 
 Servers write every event of an answer alike: same id, same model, same everything, but for the text. An event that was
-parsed and holds nothing but a piece of text gives a template (what stands before that piece, what stands behind it); an
+parsed and holds nothing but a piece of text gives a template (what stands before that piece, and what stands behind it); an
 event that begins and ends with these bytes says the same, with another text. Pure.
 """
 
@@ -12,6 +12,7 @@ from typing import Any, Final, final
 
 import orjson
 
+from genset.router.dialects.openai.events import index_of
 from genset.router.dialects.tolerant import loads
 
 TEXT_KEYS: Final = ("content", "reasoning_content", "reasoning")
@@ -25,20 +26,29 @@ _RETURN: Final = ord("\r")
 
 @final
 class Template:
-    """`key` of the text in the delta, "text" for the legacy form; prefix ends with its opening quote, suffix begins with
-    its closing one and ends with the event's blank line. `end_of_chunk`: and with that of the HTTP chunk around it."""
+    """A Template is what the text events of one stream have in common, and collects the texts that were read by it.
 
-    __slots__ = ("_between", "end_of_chunk", "key", "prefix", "suffix")
+    `index`: of their choice; `key`: of the text in its delta, "text" in the legacy form. `prefix` ends with the opening quote of
+    the text; `suffix` begins with its closing quote and ends with the blank line of the event, and `end_of_chunk` goes on to the
+    end of the HTTP chunk around it. `texts`: as they stood in their JSON, until the reader makes something of them.
+    """
 
-    def __init__(self, key: str, prefix: bytes, suffix: bytes) -> None:
+    __slots__ = ("_between", "end_of_chunk", "index", "key", "prefix", "suffix", "texts")
+
+    def __init__(self, key: str, prefix: bytes, suffix: bytes, index: int = 0) -> None:
         self.key = key
+        self.index = index
         self.prefix = prefix
         self.suffix = suffix
         self._between = suffix + prefix  # two events in a row
         self.end_of_chunk = suffix + b"\r\n"
+        self.texts: list[bytes] = []
 
     def run(self, data: bytes, position: int) -> tuple[int, int, bytes]:
-        """The events from `position` on that are like the template: where they end, how many, and their texts joined."""
+        """Takes the events from `position` on that are like the template.
+
+        Returns where they end, how many they are, and their texts, joined as they stand in their JSON.
+        """
         prefix, suffix, between = self.prefix, self.suffix, self._between
         begin = position + len(prefix)
         if (
@@ -74,7 +84,10 @@ class Template:
 
 
 def learn(event: bytes, chunk: Any) -> Template | None:
-    """From an event (one `data:` line, with its blank line) and its JSON; None where it holds more than a piece of text."""
+    """Returns the template of an event, which is one `data:` line with its blank line, and of its JSON.
+
+    None if it holds more than a piece of text.
+    """
     choices = chunk.get("choices") if isinstance(chunk, dict) else None
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         return None
@@ -85,7 +98,7 @@ def learn(event: bytes, chunk: Any) -> Template | None:
     if found is None:
         return None
     key, text = found
-    return _around(event, key, text)
+    return _around(event, index_of(choice) or 0, key, text)
 
 
 def _only_text(choice: dict[str, Any]) -> tuple[str, str] | None:
@@ -102,7 +115,7 @@ def _only_text(choice: dict[str, Any]) -> tuple[str, str] | None:
     return (key, text) if key in _KEYS and isinstance(text, str) and text else None
 
 
-def _around(event: bytes, key: str, text: str) -> Template | None:
+def _around(event: bytes, index: int, key: str, text: str) -> Template | None:
     mark = _KEYS[key]
     start = event.find(mark)
     if start < 0 or event.find(mark, start + 1) >= 0:
@@ -116,16 +129,16 @@ def _around(event: bytes, key: str, text: str) -> Template | None:
     inside = event[start + 1 : end]
     if inside != text.encode("utf-8", "surrogatepass") and decode([inside]) != text:
         return None  # an escaped quote inside: wait for an event without
-    return Template(key, event[: start + 1], event[end:])
+    return Template(key, event[: start + 1], event[end:], index)
 
 
 def is_plain(text: bytes) -> bool:
-    """Whether what stands between prefix and suffix is the inside of one JSON string, and of no empty one."""
+    """Whether what stands between prefix and suffix can be the inside of one JSON string that is not empty."""
     return bool(text) and _QUOTE not in text and _NEWLINE not in text and _RETURN not in text and text[-1] != _BACKSLASH
 
 
 def decode(texts: list[bytes]) -> str | None:
-    """The text of several such insides in a row; None where it is no JSON string after all."""
+    """Returns the text of the insides of JSON strings in a row; None if they are none after all."""
     joined = b'"' + b"".join(texts) + b'"'
     try:
         text: str = loads(joined)
@@ -135,7 +148,7 @@ def decode(texts: list[bytes]) -> str | None:
 
 
 def is_exact(texts: list[bytes]) -> bool:
-    """Whether such insides in a row are one JSON string for every reader, the strictest one included."""
+    """Whether the insides of JSON strings in a row are one string for every reader, the strictest one included."""
     try:
         _loads(b'"' + b"".join(texts) + b'"')
     except orjson.JSONDecodeError:
