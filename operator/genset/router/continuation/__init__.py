@@ -1,7 +1,7 @@
-"""Continuation: another backend writes on from the text that the client already has.
+"""Continuation means that another backend writes on from the text that the client already has.
 
 `eligible` says which answers may be continued at all; one file per rule says how a backend is asked (failover.md's
-CONTINUE b and c); `seam` joins the texts, `splice` the streams. Adding a rule is one file and one line here.
+CONTINUE b and c), and `ask` asks it; `seam` joins the texts, and `splice` the streams. A new rule is one file and one line here.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ RULES: dict[str, Rule] = {
     "Prefix": prefix.RULE,
     "Anchor": anchor.RULE,
 }
-#: Where a backend refuses its own rule, and where nobody knows better.
+#: The rule for a backend that refuses its own, or of which nobody knows better.
 FALLBACK = "Anchor"
-#: Of /v1/completions, where every server can: the prompt simply grows.
+#: The rule of /v1/completions for every server: the prompt simply grows.
 APPEND = append.RULE
 
 __all__ = ["APPEND", "FALLBACK", "OFF", "RULES", "Rule", "why_not"]

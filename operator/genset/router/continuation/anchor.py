@@ -1,7 +1,7 @@
-"""For servers that cannot be made to write on: they are asked to, and to repeat the last words first.
+"""Anchor is the rule for servers that cannot be made to write on: they are asked to, and to repeat the last words first.
 
 Those words are the anchor: what follows it in the answer is new. An answer that starts over identically is as good.
-Anything else joins nowhere, and the next candidate is asked.
+Any other answer joins nowhere, and the next candidate is asked.
 """
 
 from __future__ import annotations

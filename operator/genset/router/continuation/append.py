@@ -1,4 +1,7 @@
-"""/v1/completions: the prompt and the text so far are one prompt. Every server can, and the join is exact."""
+"""Append is the rule of /v1/completions: the prompt and the text so far are one prompt.
+
+Every server can write on from it, and the join is exact.
+"""
 
 from __future__ import annotations
 

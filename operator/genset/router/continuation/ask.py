@@ -1,4 +1,4 @@
-"""The request that asks a backend to write on, and how its answer will join the one that the client has. Pure."""
+"""Makes the request that asks a backend to write on, and what will join its answer to the one that the client has. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from genset.router.continuation.splice import Splice
 from genset.router.dialects.openai.transcript import Transcript
 from genset.router.dialects.tolerant import dumps
 
-#: Bounds of the answer that a request may set, in tokens.
+#: Fields of a request that bound its answer, in tokens: from above and from below.
 _MOST = ("max_tokens", "max_completion_tokens")
 _LEAST = "min_tokens"
 
@@ -18,10 +18,10 @@ _LEAST = "min_tokens"
 def ask(
     request: RequestBody, sent: Transcript, rule: Rule, *, of_the_house: bool, want_usage: bool
 ) -> tuple[RequestBody, Splice, Rule | None]:
-    """The client's `request` as the next backend gets it, and the splice for its answer.
+    """Returns the client's request as the next backend gets it, the splice for its answer, and the rule by which it is asked.
 
-    The rule is None where only thoughts were sent so far: then the text begins anew, after thoughts of its own author.
-    `request` is not changed.
+    The rule is None if only thoughts were sent so far: then the text begins anew, behind thoughts of its own author. `request`
+    itself is not changed.
     """
     text = sent.text
     if not text:
@@ -40,13 +40,13 @@ def ask(
 
 
 def tokens_left(request: RequestBody, tokens_sent: int) -> int | None:
-    """Tokens that the client's own limit still allows; None where it set none."""
+    """Returns the tokens that the client's own limit still allows; None if it set no limit."""
     limits = [request[key] for key in _MOST if isinstance(request.get(key), int)]
     return min(limits) - tokens_sent if limits else None
 
 
 def length_event(sent: Transcript, *, chat: bool) -> bytes:
-    """All that was missing of an answer which had reached the client's limit of tokens."""
+    """Returns the event that finishes an answer which has reached the client's limit of tokens."""
     choice: dict[str, Any] = {"index": 0, "finish_reason": "length"}
     choice["delta" if chat else "text"] = {} if chat else ""
     kind = "chat.completion.chunk" if chat else "text_completion"

@@ -1,4 +1,4 @@
-"""What a rule of continuation is: how to ask, and how the answer joins the text so far. Pure."""
+"""Defines what a rule of continuation is: how a backend is asked, and how its answer joins the text so far. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ RequestBody = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`extend` changes a request (a shallow copy of the client's) so that its answer continues `text`.
+    """A Rule is one way to ask a server to write on.
 
-    `seam` joins that answer to `text`; its second argument says that the server is one of the house, whose own file we
-    know. `refusable`: a server may answer 4xx to this way of asking; then it is asked by the fallback.
-    `surplus_tokens`: what the answer may spend on repeating.
+    `extend` changes a request, a shallow copy of the client's, so that its answer continues a text. `seam` makes what joins that
+    answer to the text; its second argument says that the server is one of the house, so that we know its ways. `refusable`: a
+    server may answer 4xx to this way of asking, and is then asked by the fallback. `surplus_tokens`: what the answer may spend
+    on repeating.
     """
 
     name: str
@@ -30,7 +31,7 @@ class Rule:
 
 
 def with_answer(body: RequestBody, text: str, **more: Any) -> None:
-    """Puts `text` at the end of the conversation as the assistant's own, joined to what the client had begun itself."""
+    """Puts `text` at the end of the conversation as the assistant's own, behind what the client had begun of it."""
     messages = list(body["messages"])
     if messages and messages[-1].get("role") == "assistant":
         last = messages.pop()
@@ -39,7 +40,10 @@ def with_answer(body: RequestBody, text: str, **more: Any) -> None:
 
 
 def without_thinking(body: RequestBody) -> None:
-    """Thinking is over once there is text. Templates that think may refuse a begun answer (llama.cpp: "Assistant response
-    prefill is incompatible with enable_thinking"), and parsers may take what follows for thoughts."""
+    """Switches thinking off, which is over once there is text.
+
+    Templates that think may refuse an answer that has begun (llama.cpp: "Assistant response prefill is incompatible with
+    enable_thinking"), and parsers may take what follows for thoughts.
+    """
     given = body.get("chat_template_kwargs")
     body["chat_template_kwargs"] = {**(given if isinstance(given, dict) else {}), "enable_thinking": False}

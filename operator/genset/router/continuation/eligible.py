@@ -1,7 +1,7 @@
-"""Which answers may be continued by somebody else. Asked only when a stream has broken.
+"""Decides which answers may be continued by another backend, once their stream has broken. Pure.
 
-Never spliced: whatever has a form that a second author would start anew (JSON of a schema, a tool call), several
-answers at once, and what belongs to one model's own tokens (log probabilities, signed thinking, audio).
+Nobody writes on in an answer whose form a second author would begin anew (JSON of a schema, a tool call), in several answers at
+once, and in what belongs to the tokens of one model (log probabilities, signed thinking, audio).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 
 from genset.router.dialects.openai.transcript import Transcript
 
-#: Request fields that bind the answer to a grammar: OpenAI, llama.cpp (tools/server), vLLM (sampling parameters).
+#: Fields of a request that bind its answer to a grammar: OpenAI, llama.cpp (tools/server), vLLM (sampling parameters).
 _FORMS = (
     "grammar", "json_schema", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs",
 )  # fmt: skip
 
 
 def why_not(request: Mapping[str, Any], sent: Transcript, *, chat: bool) -> str:
-    """A word for the reason why nobody may write on; "" if somebody may."""
+    """Returns a word for the reason why nobody may write on; "" if somebody may."""
     if sent.special:
         return sent.special
     if _number(request.get("n")) > 1 or _number(request.get("best_of")) > 1:

@@ -1,7 +1,7 @@
-"""vLLM and llama.cpp: `continue_final_message` with `add_generation_prompt: false`; both are needed, both true is a 400.
+"""ContinueFinalMessage is the rule of vLLM and llama.cpp: `continue_final_message` with `add_generation_prompt: false`.
 
-They stream only new text. Sources: vLLM vllm/entrypoints/openai/chat_completion/protocol.py; llama.cpp
-tools/server/server-common.cpp.
+Both fields are needed, and both true is a 400. The answer's stream has new text alone. Sources: vLLM
+vllm/entrypoints/openai/chat_completion/protocol.py; llama.cpp tools/server/server-common.cpp.
 """
 
 from __future__ import annotations

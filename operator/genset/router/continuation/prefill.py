@@ -1,6 +1,7 @@
-"""A last message of role `assistant` is continued by itself: older llama.cpp, and most templates of Ollama or LM Studio.
+"""Prefill is the rule for servers that continue a last message of role `assistant` by themselves.
 
-White space at the end of the text is left out, because templates trim it; the seam expects it again.
+Older builds of llama.cpp do, and most templates of Ollama or LM Studio. White space at the end of the text is left out, because
+templates trim it; the seam expects it in the answer.
 """
 
 from __future__ import annotations

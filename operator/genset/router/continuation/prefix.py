@@ -1,6 +1,7 @@
-"""Mistral and DeepSeek (beta): `prefix: true` on a last message of role `assistant`. The answer may begin with it again.
+"""Prefix is the rule of Mistral and DeepSeek (beta): `prefix: true` on a last message of role `assistant`.
 
-Source: their API references, "Prefix" (Mistral) and "Chat Prefix Completion" (DeepSeek).
+The answer may begin with that message again. Sources: their API references, "Prefix" (Mistral) and "Chat Prefix Completion"
+(DeepSeek).
 """
 
 from __future__ import annotations

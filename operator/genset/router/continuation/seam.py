@@ -1,7 +1,6 @@
 """Joins the text of a continuing answer to the text that the client already has. Pure: text in, text out.
 
-A seam is fed the pieces of the new answer in order and returns what is new to the client. `lost` tells when the place
-was not found.
+A seam is fed the pieces of the new answer in order, and returns what is new to the client.
 """
 
 from __future__ import annotations
@@ -21,19 +20,25 @@ NOT_JOINED = "wrote no continuation that joins the text so far"
 
 
 class Seam(Protocol):
-    """`lost`: why the texts do not join; "" while all is well."""
+    """A Seam looks for the place in the new answer where the text so far ends.
+
+    `lost`: why the texts do not join; "" as long as they may.
+    """
 
     lost: str
 
     def feed(self, piece: str) -> str:
-        """The part of `piece`, and of what was held back before, that is new."""
+        """Takes a piece of the new answer, and returns what is new of it and of what was held back before."""
 
     def end(self) -> str:
-        """The answer has ended: what was still held back. Sets `lost` where the place was never found."""
+        """Takes the end of the answer, and returns what was still held back. Sets `lost` if the place was never found."""
 
 
 class Direct:
-    """The answer begins where the text ends. White space at the text's end was not told to the server: it comes again."""
+    """A Direct joins an answer that begins exactly where the text ends.
+
+    White space at the end of the text was not told to the server, so it comes again.
+    """
 
     def __init__(self, text: str) -> None:
         self.lost = ""
@@ -54,10 +59,10 @@ class Direct:
 
 
 class Echoed:
-    """As Direct, of a server that may repeat the whole text first, or start over identically.
+    """An Echoed joins an answer that begins where the text ends, or repeats the whole text first.
 
-    `exact`: one that should not, and is believed where it is not plain that it does: it may not know the switch by which
-    it was asked.
+    `exact`: the server should not repeat the text, and is believed unless it plainly does, as one does that does not know the
+    switch by which it was asked.
     """
 
     def __init__(self, text: str, *, exact: bool = False) -> None:
@@ -82,7 +87,7 @@ class Echoed:
         return self._direct.feed(piece)
 
     def _another_way(self) -> str:
-        """What was held back, which is no echo; but whoever begins as the text does, and at length, has started over."""
+        """Returns what was held back, because it is no echo of the text; sets `lost` if it begins as the text does, at length."""
         held = self._held
         same = next((i for i, (a, b) in enumerate(zip(held, self._text, strict=False)) if a != b), len(held))
         if same >= START_OVER_CHARACTERS and not self._exact:
@@ -97,9 +102,9 @@ class Echoed:
 
 
 class Anchored:
-    """The answer repeats the end of the text (the anchor) somewhere near its beginning, or starts over identically.
+    """An Anchored joins an answer that repeats the end of the text, the anchor, near its beginning, or starts over identically.
 
-    Some models quote the anchor first and then begin with it: a second anchor behind a line end or a quotation mark counts.
+    Some models quote the anchor first and then begin with it, so a second anchor behind a line end or a quotation mark counts.
     """
 
     def __init__(self, text: str) -> None:
@@ -167,7 +172,7 @@ class Anchored:
 
 
 def anchor_of(text: str) -> str:
-    """The end of `text` that is asked to be repeated: whole words, no white space around it."""
+    """Returns the end of `text` that a server is asked to repeat: whole words, without white space around them."""
     text = text.strip()
     if len(text) <= ANCHOR_CHARACTERS:
         return text

@@ -1,4 +1,4 @@
-"""The events of a continuing answer, made part of the answer that the client is reading. Pure: bytes in, bytes out.
+"""Makes the events of a continuing answer part of the answer that the client is reading. Pure: bytes in, bytes out.
 
 The client sees one id, created and model, no second role, one finish_reason and one usage. A continued stream is
 parsed event by event; only streams that broke pay for it.
@@ -18,11 +18,10 @@ GARBAGE = "sent an event that is no chunk of an answer"
 
 
 class Splice:
-    """`sent`: what the client has, which the new text is added to. `told`: how many of its tokens are in the new
-    upstream's prompt. `left`: tokens that may still come; None: no limit of ours.
+    """A Splice takes the events of the new upstream, and returns the events that the client gets.
 
-    Read after each `feed`: `lost` (the texts do not join, or the new answer took a turn that cannot follow text),
-    `complete` (the client's limit is reached: nothing more is needed from upstream).
+    `lost`: why the new answer cannot go on: the texts do not join, or it took a turn that cannot follow text; "" while it can.
+    `complete`: the client's limit is reached, and nothing more is needed from upstream.
 
     The finish_reason and the usage are held back until the stream ends, by [DONE] or by `end`: what comes after them may
     still be text, and the client sees one of each.
@@ -46,6 +45,9 @@ class Splice:
     )
 
     def __init__(self, sent: Transcript, seam: Seam, *, want_usage: bool, told: int, left: int | None = None) -> None:
+        """`sent`: what the client has; the new text is added to it. `told`: how many of its tokens are in the prompt of the new
+        upstream. `left`: tokens that may still come; None if the router sets no limit.
+        """
         self._sent = sent
         self._seam = seam
         self._want_usage = want_usage
@@ -62,7 +64,7 @@ class Splice:
         self.complete = False
 
     def feed(self, block: bytes) -> bytes:
-        """Whole events of the new upstream in, whole events for the client out."""
+        """Takes whole events of the new upstream, and returns whole events for the client."""
         out: list[bytes] = []
         for event in block.split(b"\n\n"):
             if self.lost or self.complete:
@@ -75,12 +77,12 @@ class Splice:
             elif payload:
                 try:
                     out.append(self._event(loads_exactly(payload)))
-                except (ValueError, TypeError, AttributeError, LookupError):  # passed the frame check, but is no chunk
+                except (ValueError, TypeError, AttributeError, LookupError):  # JSON, but no chunk
                     self.lost = GARBAGE
         return b"".join(out)
 
     def end(self) -> bytes:
-        """The new answer is complete: what was held back of it, and its finish_reason. May set `lost`."""
+        """Takes the end of the new answer, and returns what was held back of it, with its finish_reason. May set `lost`."""
         chunk, self._finish = self._finish, None
         if chunk is None:
             return b""
@@ -102,7 +104,7 @@ class Splice:
         return self._render(chunk) + counts
 
     def tokens(self) -> tuple[int, int]:
-        """Prompt and completion of the whole answer, as the client should see them."""
+        """Returns the tokens of the prompt and of the whole answer, as the client should see them."""
         return self._usage or (0, self._sent.tokens)
 
     def _event(self, chunk: dict[str, Any]) -> bytes:
@@ -138,7 +140,7 @@ class Splice:
         return self._render(chunk) if new else b""
 
     def _chat(self, choice: dict[str, Any]) -> bool:
-        """Whether the event holds something new."""
+        """Takes the choice of a chat's event, leaves in it what is new to the client, and says whether that is anything."""
         delta = choice["delta"] = choice["delta"] or {}
         delta.pop("role", None)
         reasoning_key = "reasoning_content" if delta.get("reasoning_content") else "reasoning"
@@ -179,7 +181,10 @@ class Splice:
         return text
 
     def _merge(self, usage: dict[str, Any]) -> None:
-        """The client pays for its prompt once, and for every token that it got. The text so far was prompt here."""
+        """Corrects a usage, in which the text so far was a part of the prompt.
+
+        The client pays for its prompt once, and for every token that it got.
+        """
         prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
         if isinstance(prompt, int) and isinstance(completion, int):
             usage["prompt_tokens"] = max(0, prompt - self._told)

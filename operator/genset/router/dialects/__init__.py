@@ -1,1 +1,1 @@
-"""Wire formats, one folder each."""
+"""Dialects are wire formats, with one folder for each."""

@@ -1,9 +1,9 @@
-"""Finds the words for people inside an error, whatever its form: the one place that knows how servers word theirs. Pure.
+"""Finds the words for people inside an error of any form: the one place that knows how servers word their errors. Pure.
 
-OpenAI's `error` object; a bare text; FastAPI's `detail`, text, list or list of pydantic's mistakes; `errors` (GraphQL,
-Cloudflare, Laravel); `Message` and `errorMessage` (AWS, Java); `fault` (Apigee); MiniMax's `base_resp`; OAuth's
+It knows OpenAI's `error` object; a bare text; FastAPI's `detail`, a text, a list, or a list of pydantic's mistakes; `errors`
+(GraphQL, Cloudflare, Laravel); `Message` and `errorMessage` (AWS, Java); `fault` (Apigee); MiniMax's `base_resp`; OAuth's
 `error_description`; Spring's `error` beside `message`; what OpenRouter keeps in `metadata.raw`; and any of these inside
-another one. Bounded in what is looked at: an attacker may have written it.
+another one. What it looks at is bounded: an attacker may have written it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _MESSAGES: Final = (
     "message", "msg", "detail", "error_message", "error_msg", "errorMessage", "Message", "error_description",
     "faultstring", "status_msg", "base_resp",
 )  # fmt: skip
-#: Say no more than the status does.
+#: Words that say no more than the HTTP status does.
 _PHRASES: Final = frozenset(status.phrase.lower() for status in HTTPStatus)
 
 
 def words_in(said: Any) -> str:
-    """The message of an error, at most MESSAGE_CHARACTERS of it; "" if there is none."""
+    """Returns the message of an error, at most MESSAGE_CHARACTERS of it; "" if there is none."""
     return _Search().words(said)[:MESSAGE_CHARACTERS]
 
 
 def place_of(entry: dict[str, Any]) -> str:
-    """Where in the request's body one of pydantic's mistakes is: `messages.0.role`; "" where it does not say."""
+    """Returns where in the request's body one of pydantic's mistakes is (`messages.0.role`); "" if the mistake does not say."""
     loc = entry.get("loc")
     if not isinstance(loc, list):
         return ""
@@ -46,7 +46,10 @@ def place_of(entry: dict[str, Any]) -> str:
 
 @final
 class _Search:
-    """One search. Behind a text that was cut nothing follows: a key of ours in it is hidden only at the end."""
+    """A _Search is one search through an error. It ends with the first text that it cuts.
+
+    A key of ours that was cut with the text is recognized, and hidden, only at the end of the message (`backends.mask`).
+    """
 
     __slots__ = ("_cut", "_left")
 
@@ -100,7 +103,7 @@ class _Search:
         return self._members(detail) if isinstance(detail, dict) else ""
 
     def _members(self, said: dict[str, Any]) -> str:
-        """An object without words: what it holds, as far as that is short."""
+        """Returns what an object without words holds, as far as that is short."""
         shown: list[str] = []
         for key, value in said.items():
             if self._cut or len(shown) >= ENTRIES:
@@ -110,7 +113,7 @@ class _Search:
         return ", ".join(shown)
 
     def _raw(self, raw: Any) -> str:
-        """The error of whoever was asked behind the upstream, often as JSON in a text."""
+        """Returns the words of the server behind the upstream, whose error is often JSON in a text."""
         if not isinstance(raw, str) or raw[:1] not in ("{", "[") or len(raw) > _RAW_CHARACTERS:
             return self.words(raw)
         try:
@@ -120,7 +123,7 @@ class _Search:
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """The parts that say something that no other one says."""
+    """Joins the parts that say something that no other part says."""
     said = list(dict.fromkeys(part for part in parts if part))
     if len(said) > 1:
         said = [part for part in said if part.lower() not in _PHRASES] or said[:1]

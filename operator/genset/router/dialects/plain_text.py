@@ -1,6 +1,6 @@
-"""Reads what a server says to people where a client expected JSON: an error page of a proxy or a firewall. Pure.
+"""Reads what a server says to people instead of JSON: the error page of a proxy or a firewall. Pure.
 
-Linear in what it reads, which is bounded: an attacker may have written the page.
+It takes time in proportion to what it reads, and reads no more than `READ_BYTES`: an attacker may have written the page.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _PAGES: Final = (b"<!doctype", b"<html", b"<?xml")
 
 
 def is_page(text: bytes) -> bool:
-    """Whether a text begins as a page does, and as no answer would."""
+    """Whether a text begins as an HTML or XML page does, and as no answer would."""
     return text[:9].lower().startswith(_PAGES)
 
 
 def plain_text(page: bytes) -> str:
-    """The words of a page on one line, without markup, scripts and control characters."""
+    """Returns the words of a page on one line, without markup, scripts and control characters."""
     text = page[:READ_BYTES].decode("utf-8", "replace")
     if "<" in text:
         text = text.replace("<![CDATA[", " ").replace("]]>", " ")  # XML: text, although it looks like a tag
@@ -32,7 +32,7 @@ def plain_text(page: bytes) -> str:
 
 
 def _seen(parts: list[str]) -> list[str]:
-    """The texts that a browser shows. `parts`: text and tag in turns."""
+    """Returns the texts that a browser would show. `parts`: text and tag in turns."""
     seen: list[str] = []
     unseen = ""  # the element that hides what is inside it
     for number, part in enumerate(parts):

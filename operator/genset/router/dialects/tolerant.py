@@ -1,7 +1,7 @@
 """Reads and writes the JSON that orjson refuses, and that other readers and writers let through. Pure.
 
-Model servers cut their text anywhere: an emoji in two halves gives `"\\ud83d"`, a token of raw bytes gives bytes that are no
-UTF-8. Both arrive in events that a client can read, so neither makes them garbage. Event streams are decoded with
+Model servers cut their text anywhere: an emoji in two halves gives `"\\ud83d"`, and a token of raw bytes gives bytes that are no
+UTF-8. Both arrive in events that a client can read, so neither makes an event garbage. Event streams are decoded with
 replacement anyway (WHATWG HTML, 9.2.5), and so are whole answers in most clients.
 """
 
@@ -21,7 +21,7 @@ _dumps: Final = orjson.dumps
 
 
 def loads(data: bytes) -> Any:
-    """As orjson.loads, which it asks first. Raises ValueError where no reader would find JSON."""
+    """Reads JSON as orjson does, or more tolerantly if orjson refuses it. Raises ValueError if no reader would find JSON."""
     try:
         return _loads(data)
     except orjson.JSONDecodeError:
@@ -29,7 +29,7 @@ def loads(data: bytes) -> Any:
 
 
 def loads_exactly(data: bytes) -> Any:
-    """As `loads`, for what will be written again: integers beyond 64 bits stay what they are."""
+    """Reads JSON that will be written again: as `loads` does, but integers beyond 64 bits stay what they are."""
     return loads_slowly(data) if has_long_number(data) else loads(data)
 
 
@@ -41,7 +41,7 @@ def has_long_number(data: bytes) -> bool:
 
 
 def loads_as_sent(data: bytes) -> Any:
-    """JSON that has to be valid, with what orjson does not hold: integers beyond 64 bits, and lone surrogates.
+    """Reads JSON that has to be valid, with what orjson cannot hold: integers beyond 64 bits, and lone surrogates.
 
     Raises ValueError.
     """
@@ -52,7 +52,10 @@ def loads_as_sent(data: bytes) -> Any:
 
 
 def loads_slowly(data: bytes) -> Any:
-    """Lone surrogates stay; bytes that are no UTF-8 become U+FFFD; control characters inside strings are taken as text."""
+    """Reads JSON with Python's own reader, as tolerantly as it can be read. Raises ValueError.
+
+    Lone surrogates stay; bytes that are no UTF-8 become U+FFFD; control characters inside strings are taken as text.
+    """
     try:
         return json.loads(data.decode("utf-8", "replace"), strict=False, parse_float=_number, parse_int=_integer)
     except RecursionError as problem:
@@ -60,7 +63,7 @@ def loads_slowly(data: bytes) -> Any:
 
 
 def dumps(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
-    """As orjson.dumps, which it asks first; what that cannot write is escaped as it was read. Raises TypeError, ValueError."""
+    """Writes JSON as orjson does; what orjson cannot write is escaped as it was read. Raises TypeError, ValueError."""
     try:
         return _dumps(value, default=default)
     except TypeError:
@@ -71,7 +74,7 @@ def dumps(value: Any, default: Callable[[Any], Any] | None = None) -> bytes:
 
 
 def mended(text: str) -> str:
-    """The text with the halves of its characters joined, and U+FFFD for those whose other half never came."""
+    """Returns the text with the halves of its characters joined, and U+FFFD for each whose other half never came."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -89,7 +92,7 @@ def _finite(text: str) -> float:
 
 
 def _number(text: str) -> float:
-    """The nearest number that there is: written again, an infinite one would be no JSON."""
+    """Returns the nearest finite number, because an infinite one could not be written as JSON again."""
     return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
 
 

@@ -1,7 +1,7 @@
 """Reads what an upstream says of its refusal: the error in any form that servers write, its codes, its Retry-After.
 
-Pure. The only reader of errors: under a status, inside a 200 (`in_band`) and inside a stream they look alike.
-`error_words` finds their words; `outcome` decides what they mean.
+It is the only reader of errors, which look alike with a status of their own, inside a 200 (`in_band`) and inside a stream.
+`error_words` finds their words; `machine.classify` decides what they mean. Pure.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def status_in(found: dict[str, Any]) -> int:
 
 
 def parse_retry_after(headers: dict[bytes, bytes], wall: float) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after`; None where there is no sense in it."""
+    """Returns the seconds that `retry-after-ms` or `retry-after` asks for; None if neither makes sense. `wall`: the time now."""
     if raw := headers.get(b"retry-after-ms"):
         try:
             return wait(float(raw) / 1000)

@@ -1,1 +1,1 @@
-"""The format that OpenAI, and nearly every model server, speaks; the router's own, too."""
+"""OpenAI's format is what nearly every model server speaks, and the router itself."""

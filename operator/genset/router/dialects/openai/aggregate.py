@@ -1,10 +1,10 @@
 """Rebuilds a whole answer, field for field, from the events of a stream.
 
 A client that asked for no stream gets its answer through one all the same: only a stream has a first token to wait for,
-can stall, and can be continued elsewhere. Pure; no time, no IO. `rebuild` reads the stream and tells of its events.
+can stall, and can be continued elsewhere. `rebuild` reads the stream and tells of its events. Pure.
 
-Rules, after what OpenAI's own client does (openai-python, src/openai/lib/streaming/_deltas.py, chat/_completions.py), and
-where it is too simple, after what servers send:
+The rules are those of OpenAI's own client (openai-python, src/openai/lib/streaming/_deltas.py, chat/_completions.py), and
+if it is too simple, what servers send decides:
 
 - Deltas accumulate: text is concatenated, numbers are added, objects are merged, lists grow; entries with an `index` are
   merged with the entry of that index, pieces of text or thinking with the piece before them. What names a thing (`_NAMES`)
@@ -13,11 +13,11 @@ where it is too simple, after what servers send:
   same one, tell their calls apart by `id`; those that leave out both send whole calls, each with its name.
 - Log probabilities are lists that are concatenated (offsets in the legacy form count from the start of the answer:
   vLLM, completion/serving.py, previous_text_lens).
-- Other fields of a choice or of a chunk: the last value that is not null, objects merged; of `id`, `created` and `model`
-  the first that says something (Azure's first chunk has empty ones).
+- Of other fields of a choice or of a chunk the last value that is not null counts, and objects are merged; of `id`, `created`
+  and `model` the first that says something (Azure's first chunk has empty ones).
 - What exists only while a stream runs is left out (`_STREAM_ONLY`).
 
-Not in a stream, so not rebuilt: fields whose value in the whole answer is null or an empty list by default.
+Fields whose value in the whole answer is null or an empty list by default are in no stream, so they are not rebuilt.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from genset.router.dialects.openai.api import Api
 from genset.router.dialects.openai.events import index_of
 from genset.router.dialects.tolerant import dumps, loads
 
-#: Padding against eavesdroppers (OpenAI), progress of the prompt (llama.cpp, return_progress).
+#: Fields that only streams have: padding against eavesdroppers (OpenAI), progress of the prompt (llama.cpp, return_progress).
 _STREAM_ONLY: Final = frozenset({"obfuscation", "prompt_progress"})
 _FIRST_COUNTS: Final = ("id", "created", "model")
 _APART: Final = _STREAM_ONLY.union(_FIRST_COUNTS, {"choices", "object"})
 _NAMES: Final = frozenset({"role", "id", "type", "index", "format", "object"})
 _PIECES: Final = frozenset({"text", "thinking"})  # types of content that arrive in pieces (Mistral's form)
 
-#: Requests whose whole answer holds what no stream tells, or which cannot be streamed. Value: why.
+#: Fields of requests whose whole answer holds what no stream tells, or which cannot be streamed; with the reason.
 _WHOLE_ONLY: Final = {
     "audio": "OpenAI streams audio in another format than it answers with",
     "echo": "vLLM puts the prompt into the first chunk, and its log probabilities elsewhere",
@@ -54,7 +54,7 @@ _WHOLE_ONLY: Final = {
 }
 
 UNKNOWN_FORM: Final = "sent an event of an unknown form"  # which a client that reads the stream may know
-#: A request without any of these is answered in a stream as it is without.
+#: A request with none of these fields is answered in a stream as it is answered without one.
 _DECIDING: Final = frozenset((*_WHOLE_ONLY, "prompt", "best_of", "modalities", "stop", "reasoning_format"))
 
 
@@ -63,9 +63,9 @@ class CannotRebuildError(ValueError):
 
 
 def can_rebuild(api: Api, request: dict[str, Any]) -> bool:
-    """Whether the answer to this request, which asks for no stream, can be had from a stream without a difference.
+    """Whether a request that asks for no stream can get the same answer from a stream.
 
-    Where not, the request goes upstream as it is, without first-token and stall deadlines and without continuation.
+    If not, it goes upstream as it is, without deadlines for first token and stall, and without continuation.
     """
     if not api.streams or _continues_an_answer(request):
         return False
@@ -90,7 +90,7 @@ def _streams_tell_all(request: dict[str, Any]) -> bool:
 
 
 def _differs_in_llama_cpp(request: dict[str, Any]) -> bool:
-    """Where llama-server's streams say something else than its whole answers (tests/data/answers shows it)."""
+    """Whether llama-server's stream would say something else than its whole answer (tests/data/answers shows how)."""
     if request.get("stop") and (request.get("logprobs") or request.get("n_probs")):
         return True  # streams give the probabilities of the stop word too
     # Builds before b11669: thinking stays in the content of streams (tools/server/server-task.cpp, reasoning_in_content).
@@ -105,7 +105,7 @@ def _continues_an_answer(request: dict[str, Any]) -> bool:
 
 
 class Aggregator:
-    """One answer in the making."""
+    """An Aggregator is one whole answer in the making: it takes the chunks of a stream, and puts them together."""
 
     __slots__ = ("_api", "_choices", "_fault", "_named", "_top")
 
@@ -117,7 +117,7 @@ class Aggregator:
         self._fault = ""
 
     def add(self, chunk: dict[str, Any]) -> bool:
-        """One chunk, parsed already. False: it has no form that is known."""
+        """Takes one chunk, which is parsed already. False: it has no form that is known."""
         try:
             self._chunk(chunk)
         except (TypeError, AttributeError, ValueError):
@@ -125,14 +125,14 @@ class Aggregator:
         return not self._fault
 
     def add_text(self, index: int, key: str, text: str) -> None:
-        """More text for one field of a choice's delta ("text": of a legacy completion)."""
+        """Takes more text for one field of a choice's delta; `key` is "text" for a legacy completion."""
         known = self._choices.get(index)
         if known is None:
             known = self._choices[index] = _Choice(index)
         _accumulate(known.message, key, text)
 
     def answer(self) -> bytes:
-        """The body of the whole answer. A usage that never came is left out. Raises CannotRebuildError."""
+        """Returns the body of the whole answer, without a usage if none came. Raises CannotRebuildError."""
         try:
             return self._answer()
         except (TypeError, AttributeError) as problem:  # numbers that cannot be ordered, values nested too deeply, ...
@@ -177,7 +177,7 @@ class Aggregator:
 
 
 class _Choice:
-    """One choice: its message (or text), log probabilities and other fields."""
+    """A _Choice is one choice of the answer in the making: its message or text, its log probabilities and its other fields."""
 
     __slots__ = ("_calls", "_last_calls", "fields", "index", "logprobs", "message")
 
@@ -192,7 +192,7 @@ class _Choice:
     def add(self, choice: dict[str, Any]) -> None:
         delta = choice.get("delta")
         if delta is None:
-            delta = choice.get("message")  # where both come, it repeats what was said (Perplexity)
+            delta = choice.get("message")  # if both come, it repeats what was said (Perplexity)
         if delta:
             self._delta({"content": delta} if isinstance(delta, str) else delta)
         fields = self.fields
@@ -279,7 +279,7 @@ class _Choice:
 
 
 def _is_piece(entry: dict[str, Any]) -> bool:
-    """Whether the arguments in an entry are text, of which there may be more."""
+    """Whether the arguments in an entry of tool calls are text, of which more may come."""
     function = entry.get("function")
     return not isinstance(function, dict) or not isinstance(function.get("arguments"), dict)
 
@@ -300,7 +300,7 @@ def _is_another(call: dict[str, Any], entry: dict[str, Any]) -> bool:
 
 
 class _Text:
-    """Pieces of one text: joined once, however many there are."""
+    """A _Text is the pieces of one text, which are joined once, however many there are."""
 
     __slots__ = ("parts",)
 
@@ -318,7 +318,7 @@ def _text(value: Any) -> str:
 
 
 def _accumulate(into: dict[str, Any], key: str, value: Any) -> None:
-    """One field of a delta."""
+    """Adds one field of a delta to what came before it."""
     known = into.get(key)
     if known is None or (not isinstance(value, str) and isinstance(known, str | _Text) and not known and value):
         into[key] = _merged_list([], value) if isinstance(value, list) else value  # "" before an object is nothing
@@ -368,7 +368,7 @@ def _merged_list(known: list[Any], more: list[Any]) -> list[Any]:
 
 
 def _replace(into: dict[str, Any], key: str, value: Any) -> None:
-    """One field that is no delta: the last value counts."""
+    """Sets one field that is no delta: its last value counts."""
     known = into.get(key)
     if isinstance(known, dict) and isinstance(value, dict):
         for inner, more in value.items():

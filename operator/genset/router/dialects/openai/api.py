@@ -1,4 +1,4 @@
-"""The paths of OpenAI's API that take a model."""
+"""Names the paths of OpenAI's API that take a model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import ClassVar, Final, final
 
 @final
 class Api:
-    """One of the OpenAI paths that take a model.
+    """An Api is one of the OpenAI paths that take a model.
 
-    `path` behind the version segment; `streams`: whether it can; `operation`: OpenTelemetry's gen_ai.operation.name;
-    `whole`: the `object` of an answer in one piece; `part`: the list that it holds.
+    `path`: what stands behind the version segment. `asked`: method and path, as the access log shows them. `streams`: whether
+    its answers can be streams; `chat`: whether they are messages. `operation`: OpenTelemetry's gen_ai.operation.name. `whole`:
+    the `object` of an answer in one piece, and `part`: the list that such an answer holds.
     """
 
     CHAT: ClassVar[Api]
@@ -28,7 +29,7 @@ class Api:
         chat: bool = False,
     ) -> None:
         self.path = path
-        self.asked = f"POST /v1{path}"  # as the access log shows it
+        self.asked = f"POST /v1{path}"
         self.operation = operation
         self.whole = whole
         self.part = part

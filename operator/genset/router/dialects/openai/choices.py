@@ -13,7 +13,7 @@ _FIRST: Final = frozenset({0})  # index of the choice of an answer that has but 
 
 @final
 class Choices:
-    """Choices knows which choices of an answer have come, which have had a finish_reason, and which have gone on behind it.
+    """Choices are those of one answer: which have come, which have had a finish_reason, and which have gone on behind it.
 
     `finished`: every choice that was asked for has had its finish_reason, and nothing of the answer has come after it.
     `wrote_on`: something of the answer has come after a finish_reason.
@@ -95,9 +95,9 @@ class Choices:
         self.finished = True
 
     def finish(self) -> None:
-        """The server has ended its stream, and is believed that every choice is complete."""
+        """Takes the server's word that every choice is complete, because it has ended its stream."""
         self.finished = True
 
     def reopen(self) -> None:
-        """A part of the answer was no good after all: what was finished with it is not."""
+        """Takes note that a part of the answer was none after all, so that the answer is not finished."""
         self.finished = False

@@ -1,9 +1,8 @@
-"""Decides whether JSON under a 200 is an error: a whole body, or one event of a stream. Pure.
+"""Decides whether JSON that came with a 200 is an error: a whole body, or one event of a stream. Pure.
 
-What the error says is read as under any status (`upstream_error`). Servers and the gateways before them tell of errors
-under a 200 in many forms: OpenAI's `error` object, `object: error` (vLLM before 0.10, SGLang), FastAPI's `detail`, a `code`
-beside `message` or `msg` (Chinese clouds, gateways in Java), MiniMax's `base_resp`. Whatever holds a part of an answer is
-none of these.
+What the error says is read as it is read with any other status (`upstream_error`). Servers, and the gateways before them, tell of
+errors in many forms: OpenAI's `error` object, `object: error` (vLLM before 0.10, SGLang), FastAPI's `detail`, a `code` beside
+`message` or `msg` (Chinese clouds, gateways in Java), MiniMax's `base_resp`. JSON that holds a part of an answer is no error.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _TELLING: Final = ("detail", "errors", "fault", "error_message", "error_msg", "e
 
 
 def error_in(said: dict[str, Any]) -> dict[str, Any] | None:
-    """The error that these JSON members are or hold, with its `message`; None if they are no error."""
+    """Returns the error that a JSON object is or holds, with its `message`; None if it is no error."""
     if not said.get("error") and said.get("object") != "error":
         if said.get("choices") or said.get("data") or isinstance(said.get("usage"), dict):
             return None
@@ -34,17 +33,17 @@ def error_in(said: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def as_error(said: dict[str, Any]) -> dict[str, Any]:
-    """These JSON members, which are an error for another reason than what they say."""
+    """Returns the error of a JSON object that is known to be one for another reason than what it says."""
     return _safe(upstream_error.error_in(said))
 
 
 def error_of(body: bytes) -> dict[str, Any]:
-    """The error that a body is, which is one for another reason than what it says."""
+    """Returns the error of a body that is known to be one for another reason than what it says."""
     return _safe(upstream_error.error_of(body))
 
 
 def listed_in(body: bytes) -> dict[str, Any] | None:
-    """The error in a JSON array (Gemini); None if there is none."""
+    """Returns the error in a JSON array (Gemini); None if there is none."""
     try:
         said = upstream_error.first_object(loads(body))
     except ValueError:
@@ -53,7 +52,7 @@ def listed_in(body: bytes) -> dict[str, Any] | None:
 
 
 def told_by(said: dict[str, Any]) -> dict[str, Any] | None:
-    """An error out of JSON that is no answer, if it says anything."""
+    """Returns an error made of JSON that is no answer; None if it has no words for people."""
     found = as_error(said)
     return found if found["message"] else None
 
@@ -72,7 +71,7 @@ def _base(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_bad(said: dict[str, Any]) -> bool:
-    """Whether a `code` or `status` tells of an error: a status of one, or anything but success beside a message."""
+    """Whether a `code` or `status` tells of an error: it is the HTTP status of one, or no success beside a message."""
     for key in ("code", "status"):
         value = said.get(key)
         if not value or isinstance(value, bool) or not isinstance(value, int | str):
@@ -86,7 +85,7 @@ def _is_bad(said: dict[str, Any]) -> bool:
 
 
 def _safe(found: dict[str, Any]) -> dict[str, Any]:
-    """The error itself if it is short and can be written again, else what is known of it."""
+    """Returns the error itself if it is short and can be written again; otherwise its message and what names its reason."""
     if _is_plain(found):
         return found
     return {"message": found["message"], **{key: found[key] for key in _KEPT if key in found and _is_plain(found[key])}}

@@ -120,7 +120,7 @@ class Rebuild(StreamReader):
         return _TOKEN
 
     def _leave(self, framed: Framed) -> None:
-        """The answer is unlike earlier ones after all: what the frame knew of it is put together as other events are."""
+        """Takes note that the answer is unlike earlier ones, and aggregates the events that the frame knew of it."""
         super()._leave(framed)
         for event in framed.events(finished=self._choices.finished):
             self._aggregated().add(orjson.loads(event[6:]))

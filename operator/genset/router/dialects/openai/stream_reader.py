@@ -212,7 +212,7 @@ class StreamReader(ABC):
         return self._known(framed, OPENING, event)
 
     def _leave(self, framed: Framed) -> None:
-        """The answer is unlike earlier ones after all."""
+        """Takes note that the answer is unlike earlier ones after all."""
         self._likeness.leave()
 
     def _unknown(self, event: bytes) -> bytes:
@@ -302,9 +302,9 @@ class StreamReader(ABC):
 
 
 def _no_object(body: bytes, named_error: bool) -> BadEventError:
-    """What is wrong with an event whose data is no JSON object.
+    """Returns what is wrong with an event whose data is no JSON object.
 
-    It is an error if it is called one, or is a list of errors. Of anything else only a page can be no part of an answer.
+    It is an error if it is called one, or is a list of errors. Anything else but a page may be a damaged part of an answer.
     """
     error = None
     if named_error or is_page(body):

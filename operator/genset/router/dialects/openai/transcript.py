@@ -1,7 +1,7 @@
-"""What the client has been told of one streamed answer: the text so far, and whatever a splice must know of it.
+"""Knows what a client has got of one streamed answer: its text so far, and whatever a splice must know of it.
 
-Pure. Built from the events that were forwarded, in batches and off the common path: events are kept as bytes, and
-become text here when they have grown large, or when the stream broke and another backend is to write on.
+A transcript is built from the events that were forwarded, in batches and off the common path: events are kept as bytes
+(`kept`), and become text here when they are many, or when the stream broke and another backend is to write on. Pure.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ _NEWLINE: Final = ord("\n")
 
 
 class Transcript:
-    """`text` and `reasoning` so far; `tokens` of both, as far as one can tell: never less than events or words.
+    """A Transcript is the `text` and the `reasoning` of an answer so far, with what else a splice must know.
 
-    `special` names what was sent that no other model could write on from (a tool call, log probabilities, ...); "" for
-    plain text. `finished`: there was a finish_reason, which nothing of the answer has followed. `head` holds the answer's
-    own id, created, model and system_fingerprint.
+    `tokens` of both, as far as one can tell: never fewer than events or words. `special` names what was sent that no other
+    model could write on from (a tool call, log probabilities, ...); "" if all was plain text. `finished`: there was a
+    finish_reason, and nothing of the answer has followed it. `head` holds the answer's own id, created, model and
+    system_fingerprint.
     """
 
     __slots__ = ("_characters", "_reasoning", "_text", "finished", "head", "special", "tokens")
@@ -45,19 +46,22 @@ class Transcript:
         return _joined(self._reasoning)
 
     def add(self, block: bytes) -> None:
-        """Whole forwarded events, each ended by a blank line."""
+        """Takes whole events that were forwarded, each with its blank line."""
         for event in block.split(b"\n\n"):
             payload = payload_of(event)
             if payload[:1] == b"{":
                 try:
                     chunk = loads(payload)
                 except ValueError:
-                    self.special = self.special or "garbage"  # passed the frame check, but nobody can write on from it
+                    self.special = self.special or "garbage"  # it looked like JSON from outside
                 else:
                     self._chunk(chunk)
 
     def add_text(self, text: str, reasoning: str = "") -> None:
-        """One event's text. Servers in a hurry put several tokens into one (vLLM, gateways); a token is a word at most."""
+        """Takes the text of one event, and counts its tokens.
+
+        Servers in a hurry put several tokens into one event (vLLM, gateways); no token is longer than a word.
+        """
         self.tokens += max(1, len(text.split()) + len(reasoning.split()))
         self._characters += len(text) + len(reasoning)
         if self._characters > MOST_CHARACTERS:
@@ -71,7 +75,7 @@ class Transcript:
             self._reasoning.append(reasoning)
 
     def add_run(self, key: str, texts: list[bytes]) -> None:
-        """The texts of events in a row, as they stood in their JSON; `key` of the delta."""
+        """Takes the texts of several events in a row, as they stood in their JSON under `key` of the delta."""
         before = self.tokens
         self.finished = False
         text = decode(texts)
@@ -84,20 +88,20 @@ class Transcript:
         self.tokens = max(self.tokens, before + len(texts))  # words were counted already
 
     def add_special(self, word: str) -> None:
-        """One part that no other model could write on from: `word` names it, as `special` does."""
+        """Takes note of a part that no other model could write on from; `word` names it for `special`."""
         self.tokens += 1
         self.special = self.special or word
 
     def count(self, tokens: int) -> None:
-        """So many tokens were sent whose text is kept elsewhere."""
+        """Counts tokens whose text is kept elsewhere."""
         self.tokens += tokens
 
     def finish(self) -> None:
-        """A finish_reason was sent."""
+        """Takes note that a finish_reason was sent."""
         self.finished = True
 
     def reopen(self) -> None:
-        """More of the answer has come behind its finish_reason."""
+        """Takes note that more of the answer has come behind its finish_reason."""
         self.finished = False
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
@@ -144,7 +148,8 @@ class Transcript:
             self.special = "unknown_part"
 
 
-#: Parts of a delta that only their author can continue. Signatures belong to thinking that must come back unchanged.
+#: Parts of a delta that only their author can continue, with the word for each. A signature belongs to thinking that its author
+#: wants back unchanged.
 SPECIAL: Final = {
     "tool_calls": "tool_call",
     "function_call": "tool_call",
@@ -155,14 +160,14 @@ SPECIAL: Final = {
 }
 
 
-#: What a delta may hold that is text, or no part of the answer.
+#: Parts of a delta that are text, known to `SPECIAL`, or no part of the answer.
 _PLAIN: Final = frozenset(
     {"role", "content", "reasoning_content", "reasoning", "reasoning_details", "obfuscation", *SPECIAL}
 )
 
 
 def holds_more(delta: dict[str, Any]) -> bool:
-    """Whether a delta holds something that is neither text nor known: images, annotations, what comes next year."""
+    """Whether a delta holds something that is neither text nor known here: images, annotations, what comes next year."""
     return any(value and key not in _PLAIN for key, value in delta.items())
 
 
@@ -177,7 +182,7 @@ def _joined(parts: list[str]) -> str:
 
 
 def payload_of(event: bytes) -> bytes:
-    """The data of one event (WHATWG HTML, 9.2.6): its `data` lines joined; b"" where it has none."""
+    """Returns the data of one event (WHATWG HTML, 9.2.6), which is its `data` lines joined; b"" if it has none."""
     if event.startswith(b"data: ") and _NEWLINE not in event:  # almost always
         return event[6:].strip()
     return b"\n".join(data_of(event)).strip()

@@ -1,6 +1,6 @@
-"""Makes the event stream out of a whole answer: for a client that asked for a stream, of a server that has none. Pure.
+"""Makes an event stream of a whole answer, for a client that asked for a stream and a server that has none. Pure.
 
-The other way round than `aggregate`: what is unrolled here is rebuilt there, field for field (a property test holds it).
+This is the opposite of `aggregate`: what is unrolled here is rebuilt there, field for field (a property test holds it).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _APART: Final = ("object", "choices", "usage")
 
 
 def unrolled(body: bytes, *, chat: bool) -> bytes:
-    """The events that say what the whole answer `body` says, [DONE] included; its usage in one of its own.
+    """Returns the events that say what the whole answer `body` says, with its usage in an event of its own, and [DONE].
 
-    A choice without a finish_reason gets one, because its text is whole. Raises ValueError where it is no answer.
+    A choice without a finish_reason gets one, because its text is whole. Raises ValueError if the body is no answer.
     """
     answer = loads_exactly(body.strip().removeprefix(BYTE_ORDER_MARK))
     choices = answer.get("choices") if isinstance(answer, dict) else None
@@ -47,7 +47,7 @@ def unrolled(body: bytes, *, chat: bool) -> bytes:
 
 
 def _delta(message: dict[str, Any]) -> dict[str, Any]:
-    """The message as one piece. Pieces of tool calls have an index, whole ones need none."""
+    """Returns the message as the only delta of its choice. Its tool calls get an index, which those of a delta must have."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return message

@@ -1,4 +1,4 @@
-"""Reads answers that are no stream, and what a request says about the shape of its answer. Pure."""
+"""Reads whole answers, which are no streams, and what a request says about the shape of its answer. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SPACE: Final = ord(" ")
 
 
 def choices_of(request: dict[str, Any]) -> int:
-    """Choices that the answer to a request should have."""
+    """Returns how many choices the answer to a request should have."""
     value = request.get("n")
     prompts = request.get("prompt")
     batch = len(prompts) if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list) else 1
@@ -43,10 +43,10 @@ def choices_of(request: dict[str, Any]) -> int:
 def fault_of(
     body: bytes, verified: bool, bad_finishes: Collection[str] = (), *, part: str = "choices"
 ) -> str | dict[str, Any] | None:
-    """Why a 200 is no answer: words, or the error object inside it; None if it is one.
+    """Returns why the body of a 200 is no answer: words, or the error object inside it; None if it is an answer.
 
-    `part`: the list that an answer holds, and of which no answer has an empty one. `verified`: the body's length was
-    announced, so that it is whole. A body that merely ended with the connection must parse.
+    `part`: the list that an answer holds, which is empty in no answer. `verified`: the body's length was announced, so that it
+    is whole. A body that merely ended with its connection must parse.
     """
     text = body
     if body[:1] != b"{" or body[-1:] != b"}":
@@ -77,7 +77,7 @@ def fault_of(
 
 
 def page_words(body: bytes) -> str:
-    """What a page or a text says that came instead of an answer; "" for what may be a damaged answer, or is no text."""
+    """Returns what a page or a text says that came instead of an answer; "" if it may be a damaged answer, or is no text."""
     text = body[:READ_BYTES].strip().removeprefix(BYTE_ORDER_MARK)
     if text.startswith(_NO_PAGE) or b"\0" in text:
         return ""
@@ -85,7 +85,7 @@ def page_words(body: bytes) -> str:
 
 
 def _given_up(text: bytes) -> dict[str, Any] | None:
-    """The error beside a finish_reason by which a server says that it broke off (OpenRouter: of the choice)."""
+    """Returns the error beside a finish_reason by which a server says that it broke off (OpenRouter puts it into the choice)."""
     try:
         said = first_object(loads(text))
     except ValueError:
@@ -100,15 +100,16 @@ def _given_up(text: bytes) -> dict[str, Any] | None:
 
 
 def _speaks_of_error(text: bytes) -> bool:
-    """Whether an error may stand beside the answer's list, which is short where it holds nothing."""
+    """Whether an error may stand beside the answer's list. An answer whose list holds nothing is short."""
     return text.find(_ERROR, 0, len(text) if len(text) <= _SHORT_BYTES else _EDGE_BYTES) >= 0
 
 
 def _has(text: bytes, part: str) -> bool:
-    """Whether the outermost object has this list, with an object in it, as far as its beginning shows that.
+    """Whether the outermost object has this list, with an object in it, as far as its beginning shows.
 
-    What stands before the key is made a whole object: only if it is the outermost one, that can be read. With nothing
-    opened before it but that object there is no other that could have it: in a string the quotes would be escaped.
+    What stands before the list's key is made a whole object: it can be read only if the key belongs to the outermost object. If
+    nothing but that object was opened before the key, there is no other that the key could belong to; a key inside a string
+    would have its quotes escaped.
     """
     key = _KEYS[part]
     at = text.find(b"[")
@@ -129,7 +130,7 @@ def _has(text: bytes, part: str) -> bool:
 
 
 def usage_of(body: bytes) -> tuple[int, int]:
-    """Token counts from the usage object, read without parsing the answer."""
+    """Returns the tokens of the prompt and of the completion in the usage object, without a parse of the answer; 0 if unknown."""
     at = body.rfind(b'"usage"')
     if at < 0:
         return 0, 0
