@@ -21,7 +21,7 @@ from genset.engines import CompletionRequest, engine_of, managed_engine_of
 from genset.kube.client import Object
 from genset.kube.probe import Answer, host
 from genset.status.observed import CompletionProbe, template_key
-from genset.status.pods import is_ready
+from genset.status.pod import PodView
 from genset.tls import client_context
 
 WAIT_SECONDS = 3.0  # that a reconcile waits for a completion in its own time
@@ -64,7 +64,7 @@ class Completions:
         key: Key,
         resource: ModelDeployment,
         deployment: Object | None,
-        pods: Sequence[Object],
+        pods: Sequence[PodView],
         secrets: Mapping[str, Mapping[str, bytes]],
     ) -> tuple[CompletionProbe | None, float | None]:
         """The last outcome for the current template (None: none yet), and when to look again (None: no need)."""
@@ -173,7 +173,7 @@ class Completions:
         return asyncio.get_running_loop().time()
 
 
-def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequence[Object]) -> list[_Target] | None:
+def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequence[PodView]) -> list[_Target] | None:
     """The replicas to ask; None while they are not all there, or there are to be none."""
     if managed_engine_of(resource) is None or deployment is None:
         return None
@@ -181,17 +181,16 @@ def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequen
     status = deployment.get("status") or {}
     current = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     counts = [int(status.get(field) or 0) for field in ("updatedReplicas", "availableReplicas")]
-    ready = [pod for pod in pods if is_ready(pod) and (pod.get("status") or {}).get("podIP")]
+    ready = [pod for pod in pods if pod.ready and pod.address]
     if not wanted or not current or any(count < wanted for count in counts) or len(ready) < wanted:
         return None
-    return [(_identity(pod), f"http://{host(pod['status']['podIP'])}:{names.ENGINE_PORT}") for pod in ready]
+    return [(_identity(pod), f"http://{host(pod.address)}:{names.ENGINE_PORT}") for pod in ready]
 
 
-def _identity(pod: Object) -> str:
+def _identity(pod: PodView) -> str:
     """A pod whose engine was started again must prove itself again."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    restarts = next((item.get("restartCount") for item in statuses if item.get("name") == names.ENGINE_CONTAINER), 0)
-    return f"{pod['metadata']['uid']}/{restarts}"
+    engine = pod.container(names.ENGINE_CONTAINER)
+    return f"{pod.uid}/{engine.restarts if engine is not None else 0}"
 
 
 def _at(request: CompletionRequest, prefix: str) -> CompletionRequest:

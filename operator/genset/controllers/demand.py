@@ -22,10 +22,8 @@ from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.desired import autoscale
 from genset.desired.autoscale import Decision, Demand
-from genset.kube.client import Object
-from genset.kube.observe import is_running
 from genset.kube.probe import Prober
-from genset.status.pods import condition, is_ready
+from genset.status.pod import PodView
 from genset.times import seconds
 
 log = logging.getLogger(__name__)
@@ -98,19 +96,17 @@ class DemandBook:
 
     # -- what reconciles tell -----------------------------------------------------------------------------------------
 
-    def set_routers(self, policy: Key, pods: Iterable[Object]) -> None:
+    def set_routers(self, policy: Key, pods: Iterable[PodView]) -> None:
         """The router pods of a policy, those that are going away among them."""
         before, found = self._routers.get(policy, {}), {}
         for pod in pods:
-            name, address = str(pod["metadata"]["name"]), (pod.get("status") or {}).get("podIP")
-            leaving = bool(pod["metadata"].get("deletionTimestamp"))
-            if not address or not (leaving or is_running(pod)):
+            if not pod.address or not (pod.leaving or pod.running):
                 continue
-            known = before.get(name)
-            if known is None or known.address != address:
-                known = _Router(address, leaving)
-            known.leaving = leaving
-            found[name] = known
+            known = before.get(pod.name)
+            if known is None or known.address != pod.address:
+                known = _Router(pod.address, pod.leaving)
+            known.leaving = pod.leaving
+            found[pod.name] = known
         self._routers[policy] = found
 
     def drop_policy(self, policy: Key) -> None:
@@ -125,7 +121,7 @@ class DemandBook:
         return autoscale.decide(scaling, self._demand(key, resource, awake), awake=awake, now=self._now())
 
     def watch(
-        self, key: Key, resource: ModelDeployment, decision: Decision, pods: Iterable[Object], told: str | None
+        self, key: Key, resource: ModelDeployment, decision: Decision, pods: Iterable[PodView], told: str | None
     ) -> None:
         """A reconcile has acted on `decision` and told lastActiveTime: a look tells when they are outdated."""
         if resource.spec.autoscaling is None:
@@ -255,7 +251,7 @@ async def watch_demand(
         await asyncio.sleep(max(0.0, began + period - loop.time()))
 
 
-def _available_since(pods: Iterable[Object]) -> float | None:
+def _available_since(pods: Iterable[PodView]) -> float | None:
     """When the first of the ready pods became ready; None: none is."""
-    moments = (condition(pod, "Ready").get("lastTransitionTime") for pod in pods if is_ready(pod))
+    moments = (pod.ready_since for pod in pods)
     return min((seconds(moment) for moment in moments if moment), default=None)

@@ -38,6 +38,7 @@ from genset.kube.client import ApiError, Object
 from genset.status import model_deployment as status
 from genset.status import refs
 from genset.status.observed import ModelDeploymentObserved
+from genset.status.pod import PodView
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class ModelDeploymentController:
     ) -> tuple[ModelDeploymentObserved, float | None]:
         shared = self._shared
         deployment = applied.objects.get(("apps/v1", "Deployment", key.name))
-        pods: tuple[Object, ...] = ()
+        pods: tuple[PodView, ...] = ()
         if deployment is not None and deployment.get("status"):
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
             pods = await observe.pods(shared.api, key.namespace, labels)
@@ -150,14 +151,14 @@ class ModelDeploymentController:
         )
         return observed, None if applied.namespace_terminating else again
 
-    async def _weights(self, pods: Sequence[Object]) -> dict[str, DownloadProgress]:
+    async def _weights(self, pods: Sequence[PodView]) -> dict[str, DownloadProgress]:
         """Progress by pod name, of the pullers that run and answer."""
         asked = [pod for pod in pods if _pulls(pod)]
-        answers = await asyncio.gather(*(self._shared.prober.weights_progress(pod["status"]["podIP"]) for pod in asked))
+        answers = await asyncio.gather(*(self._shared.prober.weights_progress(pod.address) for pod in asked))
         found = {}
         for pod, progress in zip(asked, answers, strict=True):
             if progress is not None:
-                found[str(pod["metadata"]["name"])] = progress
+                found[pod.name] = progress
         return found
 
     async def _report(
@@ -186,11 +187,7 @@ class ModelDeploymentController:
         return new
 
 
-def _pulls(pod: Object) -> bool:
+def _pulls(pod: PodView) -> bool:
     """Whether the pod's weights container runs right now."""
-    status = pod.get("status") or {}
-    running = any(
-        item.get("name") == names.WEIGHTS_CONTAINER and "running" in (item.get("state") or {})
-        for item in status.get("initContainerStatuses") or ()
-    )
-    return running and bool(status.get("podIP"))
+    puller = pod.container(names.WEIGHTS_CONTAINER)
+    return puller is not None and puller.running and bool(pod.address)

@@ -41,7 +41,7 @@ from genset.status import outages, refs
 from genset.status import route_policy as status
 from genset.status.observed import Problem, RoutePolicyObserved
 from genset.status.outline import Outline
-from genset.status.pods import is_ready
+from genset.status.pod import PodView
 from genset.status.pods import live as live_pods
 
 POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
@@ -171,14 +171,14 @@ class RoutePolicyController:
 
     async def _program(
         self, key: Key, deployment: Object | None, wanted: _Wanted, applied: ApplyResult
-    ) -> tuple[tuple[Object, ...], Acks, float | None]:
+    ) -> tuple[tuple[PodView, ...], Acks, float | None]:
         """Pods, what they serve, and when to look again (None: all of them follow)."""
         if deployment is None or not deployment.get("status"):
             return (), {}, None
         labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
         pods = await observe.pods(self._shared.api, key.namespace, labels)
         self._shared.demand.set_routers(key, pods)
-        running = {pod["metadata"]["name"]: pod for pod in pods if observe.is_running(pod)}
+        running = {pod.name: pod for pod in pods if pod.running}
         acks = await self._ask(key, running.values())
         if applied.problems or applied.namespace_terminating:
             return pods, acks, None  # the configuration that they should follow may not be there
@@ -192,7 +192,7 @@ class RoutePolicyController:
         return pods, acks, min(FIRST_LOOK_SECONDS * 2 ** (looks - 1), LONGEST_LOOK_SECONDS)
 
     async def _follow(
-        self, key: Key, running: Mapping[str, Object], stale: Sequence[str], acks: Acks, wanted: _Wanted
+        self, key: Key, running: Mapping[str, PodView], stale: Sequence[str], acks: Acks, wanted: _Wanted
     ) -> None:
         """Nudges the kubelets of stale routers and asks until all follow, or time is up. Fills `acks`.
 
@@ -214,18 +214,17 @@ class RoutePolicyController:
         if not stale:
             self._shared.metrics.programming_seconds.observe(loop.time() - began)
 
-    async def _nudge(self, pods: Sequence[Object], value: str) -> None:
+    async def _nudge(self, pods: Sequence[PodView], value: str) -> None:
         await asyncio.gather(*(self._annotate(pod, value) for pod in pods))
 
-    async def _annotate(self, pod: Object, value: str) -> None:
+    async def _annotate(self, pod: PodView, value: str) -> None:
         """A changed annotation makes the kubelet sync the pod, and with it the mounted volumes, at once."""
-        metadata = pod["metadata"]
-        if (metadata.get("annotations") or {}).get(names.ANNOTATION_CONFIG_HASH) == value:
+        if pod.annotations.get(names.ANNOTATION_CONFIG_HASH) == value:
             return
-        body: Object = {"metadata": {"uid": metadata["uid"], "annotations": {names.ANNOTATION_CONFIG_HASH: value}}}
+        body: Object = {"metadata": {"uid": pod.uid, "annotations": {names.ANNOTATION_CONFIG_HASH: value}}}
         try:
             stored = await self._shared.api.merge_patch(
-                kinds.POD, metadata["namespace"], metadata["name"], body, field_manager=names.FIELD_MANAGER
+                kinds.POD, pod.namespace, pod.name, body, field_manager=names.FIELD_MANAGER
             )
         except ApiError as error:
             if error.not_found or error.conflict:
@@ -234,13 +233,10 @@ class RoutePolicyController:
         self._shared.echoes.wrote(stored)
         self._shared.metrics.applies.labels(kind="Pod", verb="annotate").inc()
 
-    async def _ask(self, key: Key, pods: Iterable[Object]) -> Acks:
+    async def _ask(self, key: Key, pods: Iterable[PodView]) -> Acks:
         asked = list(pods)
-        answers = await asyncio.gather(*(self._shared.prober.router_config(pod["status"]["podIP"]) for pod in asked))
-        return {
-            pod["metadata"]["name"]: answer if is_of(answer, key) else None
-            for pod, answer in zip(asked, answers, strict=True)
-        }
+        answers = await asyncio.gather(*(self._shared.prober.router_config(pod.address) for pod in asked))
+        return {pod.name: answer if is_of(answer, key) else None for pod, answer in zip(asked, answers, strict=True)}
 
     # -- status -------------------------------------------------------------------------------------------------------
 
@@ -251,7 +247,7 @@ class RoutePolicyController:
         context: RoutePolicyContext,
         wanted: _Wanted,
         deployment: Object | None,
-        pods: tuple[Object, ...],
+        pods: tuple[PodView, ...],
         acks: Acks,
         problems: Sequence[Problem],
         applied: ApplyResult,
@@ -273,9 +269,9 @@ class RoutePolicyController:
         new = status.evaluate(resource, observed, shared.now())
         await shared.tell(kinds.ROUTE_POLICY, live, new, status.events(resource, new))
 
-    def _heard(self, key: Key, pods: Iterable[Object], acks: Acks) -> Acks:
+    def _heard(self, key: Key, pods: Iterable[PodView], acks: Acks) -> Acks:
         """What each router that runs says, or said when it last spoke."""
-        addresses = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods if observe.is_running(pod)}
+        addresses = {pod.name: pod.address for pod in pods if pod.running}
         return self.outages.heard(key, addresses, acks)
 
     async def _refuse(self, key: Key, live: Object, error: ValidationError) -> None:
@@ -285,7 +281,7 @@ class RoutePolicyController:
         labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
         pods = await observe.pods(shared.api, key.namespace, labels)
         shared.demand.set_routers(key, pods)
-        acks = await self._ask(key, (pod for pod in pods if observe.is_running(pod)))
+        acks = await self._ask(key, (pod for pod in pods if pod.running))
         down = outages.evaluate(policy, self._heard(key, pods, acks), deployments, shared.now())
         served, there = str(before.get("configHash") or ""), live_pods(pods)
         await shared.refuse(
@@ -299,7 +295,7 @@ class RoutePolicyController:
             config_hash=served,
             programmed_routers=sum(ack is not None and ack.hash == served for ack in acks.values()),
             replicas=len(there),
-            ready_replicas=sum(is_ready(pod) for pod in there),
+            ready_replicas=sum(pod.ready for pod in there),
         )
 
 

@@ -15,10 +15,11 @@ from typing import Any
 from genset import names
 from genset.kube import kinds
 from genset.kube.apply import Children, child_key, is_owned
-from genset.kube.client import Api, Object
+from genset.kube.client import Api
 from genset.kube.kinds import Kind
+from genset.status.pod import PodView
 
-__all__ = ["Children", "children", "decoded", "is_owned", "is_running", "pods", "selector"]
+__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector"]
 
 #: Kinds of children, listed for apply and prune. A router's credentials Secret is read by its name instead.
 MODEL_DEPLOYMENT_CHILDREN = (
@@ -41,10 +42,11 @@ async def children(api: Api, namespace: str, owned_kinds: Iterable[Kind], label_
     return {child_key(item): item for items in lists for item in items}
 
 
-async def pods(api: Api, namespace: str, label_selector: str) -> tuple[Object, ...]:
+async def pods(api: Api, namespace: str, label_selector: str) -> tuple[PodView, ...]:
     """Pods, oldest first."""
     items = await api.list(kinds.POD, namespace, label_selector)
-    return tuple(sorted(items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])))
+    items.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
+    return tuple(map(PodView.of, items))
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
@@ -54,10 +56,3 @@ def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
         return {key: base64.b64decode(value) for key, value in data.items()}
     except (binascii.Error, TypeError):
         return {}
-
-
-def is_running(pod: Mapping[str, Any]) -> bool:
-    """Has an address, its containers run, and it is not on its way out."""
-    status = pod.get("status") or {}
-    gone = bool(pod["metadata"].get("deletionTimestamp"))
-    return not gone and status.get("phase") == "Running" and bool(status.get("podIP"))

@@ -17,6 +17,7 @@ from genset.contracts.puller import DownloadProgress
 from genset.contracts.router_admin import ConfigReport
 from genset.desired.context import Object
 from genset.engines import managed_engine_of
+from genset.status.pod import PodView
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class ModelDeploymentObserved:
     """The world as far as one ModelDeployment goes."""
 
     deployment: Object | None = None
-    pods: tuple[Object, ...] = ()
+    pods: tuple[PodView, ...] = ()
     weights: Mapping[str, DownloadProgress] = field(default_factory=dict)  # by pod name; of pods that answered
     completion: CompletionProbe | None = None  # the last one tried; None: not yet
     problems: tuple[Problem, ...] = ()  # of refs.check_model_deployment
@@ -60,7 +61,7 @@ class RoutePolicyObserved:
     """The world as far as one RoutePolicy goes."""
 
     deployment: Object | None = None
-    pods: tuple[Object, ...] = ()
+    pods: tuple[PodView, ...] = ()
     acknowledgements: Mapping[str, ConfigReport | None] = field(default_factory=dict)  # by pod name; None: no answer
     heard: Mapping[str, ConfigReport | None] = field(default_factory=dict)  # by pod: what each said when it last spoke
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)  # that the policy names and that exist

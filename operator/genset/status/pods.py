@@ -1,6 +1,6 @@
 """What pods say when they do not come up: image, crash, scheduling, volumes, eviction.
 
-Reads Pod objects as the API server gives them. Messages name the pod, the cause in the component's own words, and
+Messages name the pod, the cause in the component's own words, and
 the remedy; they hold nothing that changes by itself (no counters, no back-off times), so that a stuck pod is not
 news at each retry. Reasons are those that both resources share.
 """
@@ -8,13 +8,11 @@ news at each retry. Reasons are those that both resources share.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
 from genset.api.modeldeployment import Reason
-from genset.desired.context import Object
 from genset.status.conditions import Verdict
+from genset.status.pod import ContainerState, PodView
 
 _IMAGE_REASONS = frozenset(
     {
@@ -34,121 +32,33 @@ _TELLING = re.compile(r"error|fail|fatal|exception|cannot|could not|unable", re.
 _PREEMPTION = re.compile(r"[.,]? ?(?:no new claims to deallocate, )?preemption: .*$")  # of no use to a reader
 
 
-@dataclass(frozen=True)
-class ContainerState:
-    """One container of a pod, as far as its status tells."""
-
-    pod: str
-    name: str
-    image: str = ""
-    init: bool = False
-    ready: bool = False
-    restarts: int = 0
-    running: bool = False
-    waiting: str = ""  # reason
-    waiting_message: str = ""
-    exit_code: int | None = None  # of the current state, if it has ended
-    last: Mapping[str, Any] | None = None  # the last termination: current state's, else lastState's
-
-    @property
-    def ended_well(self) -> bool:
-        return self.exit_code == 0
-
-    @property
-    def last_message(self) -> str:
-        return str((self.last or {}).get("message") or "")
-
-    @property
-    def last_exit_code(self) -> int | None:
-        code = (self.last or {}).get("exitCode")
-        return code if isinstance(code, int) else None
-
-    @property
-    def out_of_memory(self) -> bool:
-        return (self.last or {}).get("reason") == "OOMKilled"
+def live(pods: Iterable[PodView]) -> list[PodView]:
+    """Pods that count, by name, so that the same pods give the same words."""
+    return sorted((pod for pod in pods if pod.counts), key=_name)
 
 
-def live(pods: Iterable[Object]) -> list[Object]:
-    """Pods that count: not leaving, not over. By name, so that the same pods give the same words."""
-    kept = (
-        pod
-        for pod in pods
-        if not pod["metadata"].get("deletionTimestamp") and _phase(pod) not in ("Succeeded", "Failed")
-    )
-    return sorted(kept, key=name_of)
+def _name(pod: PodView) -> str:
+    return pod.name
 
 
-def name_of(pod: Object) -> str:
-    return str(pod["metadata"]["name"])
-
-
-def _phase(pod: Object) -> str:
-    return str(pod.get("status", {}).get("phase", "Pending"))
-
-
-def containers(pod: Object) -> list[ContainerState]:
-    """Init containers first, then the others; only those that have a status yet."""
-    status = pod.get("status", {})
-    return [
-        _container(name_of(pod), entry, init=field == "initContainerStatuses")
-        for field in ("initContainerStatuses", "containerStatuses")
-        for entry in status.get(field) or ()
-    ]
-
-
-def container(pod: Object, name: str) -> ContainerState | None:
-    """The container of that name, if it has a status."""
-    return next((state for state in containers(pod) if state.name == name), None)
-
-
-def _container(pod: str, entry: Mapping[str, Any], *, init: bool) -> ContainerState:
-    state = entry.get("state") or {}
-    waiting = state.get("waiting") or {}
-    terminated = state.get("terminated")
-    return ContainerState(
-        pod=pod,
-        name=str(entry.get("name", "")),
-        image=str(entry.get("image", "")),
-        init=init,
-        ready=bool(entry.get("ready")),
-        restarts=int(entry.get("restartCount") or 0),
-        running="running" in state,
-        waiting=str(waiting.get("reason") or ""),
-        waiting_message=str(waiting.get("message") or ""),
-        exit_code=terminated.get("exitCode") if terminated else None,
-        last=terminated or (entry.get("lastState") or {}).get("terminated"),
-    )
-
-
-def condition(pod: Object, kind: str) -> Mapping[str, Any]:
-    """A pod's own condition, {} if it has none of that type."""
-    found = (c for c in pod.get("status", {}).get("conditions") or () if c.get("type") == kind)
-    return next(found, {})
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether it is ready and not on its way out: a pod that drains stays ready, and nobody should count on it."""
-    return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
-
-
-def trouble(pods: Iterable[Object], quiet: frozenset[str] = frozenset()) -> Verdict | None:
+def trouble(pods: Iterable[PodView], quiet: frozenset[str] = frozenset()) -> Verdict | None:
     """The first thing that keeps pods from coming up, worst kind first. Containers named in `quiet` are judged
     elsewhere, apart from their image and their start."""
     every = list(pods)
     alive = live(every)
     for check in (_image_trouble, _start_trouble):
         for pod in alive:
-            for state in containers(pod):
+            for state in pod.containers:
                 if (verdict := check(state)) is not None:
                     return verdict
     for pod in alive:
-        for state in containers(pod):
-            if state.name not in quiet and (verdict := _crash_trouble(pod, state)) is not None:
+        for state in pod.containers:
+            if state.name not in quiet and (verdict := _crash_trouble(state)) is not None:
                 return verdict
     for pod in alive:
         if (verdict := _unschedulable(pod)) is not None:
             return verdict
-    return None if any(map(is_ready, alive)) else _evicted(every)
+    return None if any(pod.ready for pod in alive) else _evicted(every)
 
 
 def _image_trouble(state: ContainerState) -> Verdict | None:
@@ -177,19 +87,20 @@ def _start_trouble(state: ContainerState) -> Verdict | None:
     )
 
 
-def _crash_trouble(pod: Object, state: ContainerState) -> Verdict | None:
+def _crash_trouble(state: ContainerState) -> Verdict | None:
     loops = state.waiting == "CrashLoopBackOff" or (state.restarts >= _RESTARTS_THAT_COUNT and state.last is not None)
     if state.ready or not loops or (state.init and state.ended_well):
         return None
-    return Verdict("False", Reason.CRASH_LOOP, crash_message(pod, state), needs_person=True)
+    return Verdict("False", Reason.CRASH_LOOP, crash_message(state), needs_person=True)
 
 
-def crash_message(pod: Object, state: ContainerState) -> str:
+def crash_message(state: ContainerState) -> str:
     """Why a container ended, in words."""
     if state.out_of_memory:
+        limit = f" ({state.memory_limit})" if state.memory_limit else ""
         return (
             f"Container {state.name} of pod {state.pod} was killed for using more than its memory limit"
-            f"{_limit(pod, state.name)}: raise spec.resources.memory, or lower what it has to hold"
+            f"{limit}: raise spec.resources.memory, or lower what it has to hold"
         )
     words = last_words(state.last_message)
     return (
@@ -204,30 +115,19 @@ def last_words(log: str) -> str:
     return " / ".join(telling[-3:] or lines[-1:])[-_WORDS:]
 
 
-def _limit(pod: Object, name: str) -> str:
-    spec = pod.get("spec", {})
-    for field in ("containers", "initContainers"):
-        for entry in spec.get(field) or ():
-            if entry.get("name") == name:
-                memory = ((entry.get("resources") or {}).get("limits") or {}).get("memory")
-                return f" ({memory})" if memory else ""
-    return ""
-
-
-def _unschedulable(pod: Object) -> Verdict | None:
-    scheduled = condition(pod, "PodScheduled")
+def _unschedulable(pod: PodView) -> Verdict | None:
+    scheduled = pod.conditions.get("PodScheduled", {})
     if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
         return None
     cause = _PREEMPTION.sub("", str(scheduled.get("message") or ""))
-    message = f"No node can take pod {name_of(pod)}{_because(cause)}"
+    message = f"No node can take pod {pod.name}{_because(cause)}"
     return Verdict("False", Reason.UNSCHEDULABLE, message)
 
 
-def _evicted(pods: Iterable[Object]) -> Verdict | None:
-    for pod in sorted(pods, key=name_of, reverse=True):
-        status = pod.get("status", {})
-        if _phase(pod) == "Failed" and status.get("reason") == "Evicted":
-            message = f"A node evicted pod {name_of(pod)}{_because(str(status.get('message') or ''))}"
+def _evicted(pods: Iterable[PodView]) -> Verdict | None:
+    for pod in sorted(pods, key=_name, reverse=True):
+        if pod.phase == "Failed" and pod.reason == "Evicted":
+            message = f"A node evicted pod {pod.name}{_because(pod.message)}"
             return Verdict("False", Reason.REPLICAS_MISSING, message)
     return None
 

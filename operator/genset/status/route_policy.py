@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
 from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
-from genset.desired.context import Object
 from genset.status import outages, pods
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
+from genset.status.pod import PodView
 from genset.status.rollout import Rollout, incomplete, rollout
 
 _UNRESOLVED = frozenset(
@@ -47,15 +47,15 @@ class _View:
     resource: RoutePolicy
     observed: RoutePolicyObserved
     state: Rollout
-    routers: list[Object]  # pods that should serve
+    routers: list[PodView]  # pods that should serve
     trouble: Verdict | None  # what keeps pods from coming up
     accepted: Verdict
     resolved: Verdict
 
-    def ack(self, pod: Object) -> ConfigReport | None:
-        return self.observed.acknowledgements.get(pods.name_of(pod))
+    def ack(self, pod: PodView) -> ConfigReport | None:
+        return self.observed.acknowledgements.get(pod.name)
 
-    def serves(self, pod: Object) -> bool:
+    def serves(self, pod: PodView) -> bool:
         ack = self.ack(pod)
         return (
             ack is not None
@@ -108,11 +108,7 @@ def _view(resource: RoutePolicy, observed: RoutePolicyObserved) -> _View:
         observed=observed,
         state=rollout(observed.deployment, resource.spec.router.replicas),
         # One that is not ready takes no requests; it counts once it answers, or should.
-        routers=[
-            pod
-            for pod in pods.live(observed.pods)
-            if pods.is_ready(pod) or answering.get(pods.name_of(pod)) is not None
-        ],
+        routers=[pod for pod in pods.live(observed.pods) if pod.ready or answering.get(pod.name) is not None],
         trouble=pods.trouble(observed.pods),
         accepted=_accepted(resource, observed),
         resolved=_resolved(observed),
@@ -154,13 +150,13 @@ def _rejected(view: _View) -> Verdict | None:
     for pod in view.routers:
         ack = view.ack(pod)
         if ack is not None and ack.error and not view.serves(pod):
-            message = f"Router {pods.name_of(pod)} keeps its last good configuration: {ack.error}"
+            message = f"Router {pod.name} keeps its last good configuration: {ack.error}"
             return Verdict("False", Reason.CONFIG_REJECTED, message, needs_person=True)
     return None
 
 
 def _unreachable(view: _View) -> Verdict | None:
-    silent = [pods.name_of(pod) for pod in view.routers if view.ack(pod) is None]
+    silent = [pod.name for pod in view.routers if view.ack(pod) is None]
     if not silent:
         return None
     return Verdict(

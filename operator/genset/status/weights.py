@@ -16,6 +16,7 @@ from genset.desired.context import Object
 from genset.status import pods
 from genset.status.conditions import Verdict
 from genset.status.observed import ModelDeploymentObserved
+from genset.status.pod import ContainerState, PodView
 from genset.weights.failure import size_text
 
 STEP = 5  # percent
@@ -33,9 +34,9 @@ _REASONS = frozenset(reason.value for reason in Reason)
 class _Replica:
     """One live pod's weights."""
 
-    pod: Object
+    pod: PodView
     done: bool
-    puller: pods.ContainerState | None
+    puller: ContainerState | None
     progress: DownloadProgress | None
 
 
@@ -57,11 +58,11 @@ def verdict(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Ver
 def _replicas(observed: ModelDeploymentObserved) -> list[_Replica]:
     out = []
     for pod in pods.live(observed.pods):
-        puller = pods.container(pod, names.WEIGHTS_CONTAINER)
-        engine = pods.container(pod, names.ENGINE_CONTAINER)
+        puller = pod.container(names.WEIGHTS_CONTAINER)
+        engine = pod.container(names.ENGINE_CONTAINER)
         started = engine is not None and (engine.running or engine.last is not None)
         done = started or (puller is not None and puller.ended_well)
-        out.append(_Replica(pod, done, puller, observed.weights.get(pods.name_of(pod))))
+        out.append(_Replica(pod, done, puller, observed.weights.get(pod.name)))
     return out
 
 
@@ -77,12 +78,12 @@ def _failure(replica: _Replica) -> Verdict | None:
     words = _last_words(puller)
     message = words.message
     if puller.out_of_memory or not message:
-        message = pods.crash_message(replica.pod, puller)
+        message = pods.crash_message(puller)
     told = _failed(words.reason, message, permanent=puller.last_exit_code == ExitCode.PERSON)
     return told if told.needs_person or not puller.running else None
 
 
-def _last_words(puller: pods.ContainerState | None) -> LastWords:
+def _last_words(puller: ContainerState | None) -> LastWords:
     return LastWords.from_json(puller.last_message if puller is not None else "")
 
 
@@ -122,8 +123,8 @@ def _waiting(resource: ModelDeployment, observed: ModelDeploymentObserved, behin
         )
     for replica in behind if _has_volume(resource) else ():
         # The kubelet sets this condition once the sandbox, its volumes and its network are there.
-        if pods.condition(replica.pod, "PodReadyToStartContainers").get("status") == "False":
-            name = pods.name_of(replica.pod)
+        if replica.pod.conditions.get("PodReadyToStartContainers", {}).get("status") == "False":
+            name = replica.pod.name
             return Verdict(
                 "False",
                 Reason.WAITING_FOR_VOLUME,

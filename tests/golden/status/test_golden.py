@@ -22,6 +22,7 @@ from genset.status.observed import (
     RoutePolicyObserved,
     template_key,
 )
+from genset.status.pod import PodView
 from genset.times import seconds
 from tests.golden import cases
 
@@ -41,7 +42,7 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
         completion = CompletionProbe(**{**completion, "for_template": completion.get("for_template", key)})
     return ModelDeploymentObserved(
         deployment=given.get("deployment"),
-        pods=tuple(given.get("pods", ())),
+        pods=tuple(map(PodView.of, given.get("pods", ()))),
         weights={
             pod: DownloadProgress.from_json(json.dumps(item).encode()) for pod, item in given.get("weights", {}).items()
         },
@@ -67,7 +68,7 @@ def policy(given: dict[str, Any]) -> RoutePolicyObserved:
     deployments = [ModelDeployment.model_validate(item) for item in given.get("deployments", ())]
     return RoutePolicyObserved(
         deployment=given.get("deployment"),
-        pods=tuple(given.get("pods", ())),
+        pods=tuple(map(PodView.of, given.get("pods", ()))),
         acknowledgements=acknowledgements,
         heard={**acknowledgements, **acks(given.get("heard", {}))},
         deployments={found.metadata.name: found for found in deployments},

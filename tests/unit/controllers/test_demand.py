@@ -14,6 +14,7 @@ from genset.controllers.demand import SETTLE_SECONDS, DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.references import References
 from genset.desired import autoscale
+from genset.status.pod import PodView
 from genset.times import rfc3339
 
 NOW = 1_800_000_000.0
@@ -41,14 +42,14 @@ def deployment(status: dict[str, Any] | None = None, uid: str = "u", **scaling: 
     )
 
 
-def router(name: str, ip: str | None = "10.0.0.1", phase: str = "Running", leaving: bool = False) -> dict[str, Any]:
+def router(name: str, ip: str | None = "10.0.0.1", phase: str = "Running", leaving: bool = False) -> PodView:
     metadata = {"name": name, **({"deletionTimestamp": "2026-11-21T10:00:00Z"} if leaving else {})}
-    return {"metadata": metadata, "status": {"phase": phase, **({"podIP": ip} if ip else {})}}
+    return PodView.of({"metadata": metadata, "status": {"phase": phase, **({"podIP": ip} if ip else {})}})
 
 
-def engine(ready_since: float) -> dict[str, Any]:
+def engine(ready_since: float) -> PodView:
     condition = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(ready_since)}
-    return {"metadata": {"name": "house-1"}, "status": {"conditions": [condition]}}
+    return PodView.of({"metadata": {"name": "house-1"}, "status": {"conditions": [condition]}})
 
 
 def answer(last: float | None = None, up: float = 100_000, in_flight: int = 0, waiting: int = 0) -> dict[str, Any]:
@@ -63,7 +64,7 @@ AT_REST = {"desiredReplicas": 0}
 class Session:
     """One session of an operator, long after its begin, with one policy and its router pods."""
 
-    def __init__(self, status: dict[str, Any] | None, *pods: dict[str, Any], age: float = 50_000) -> None:
+    def __init__(self, status: dict[str, Any] | None, *pods: PodView, age: float = 50_000) -> None:
         self.clock = Clock()
         self.clock.now = NOW - age
         self.references = References()
@@ -184,7 +185,7 @@ def test_a_router_that_is_going_away_counts_while_it_answers() -> None:
         ([router("old", leaving=True)], "no router of RoutePolicy assistant runs"),
     ],
 )
-def test_without_routers_nothing_is_known(pods: list[dict[str, Any]], note: str) -> None:
+def test_without_routers_nothing_is_known(pods: list[PodView], note: str) -> None:
     session = Session(AWAKE)
     session.book.set_routers(POLICY, pods)
     session.reconcile(AWAKE)

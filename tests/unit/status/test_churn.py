@@ -12,6 +12,7 @@ from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
 from genset.contracts.puller import DownloadProgress
 from genset.status.model_deployment import evaluate
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
+from genset.status.pod import PodView
 
 NOW = "2026-11-21T10:00:00Z"
 TOTAL = 5_200_000_000
@@ -36,19 +37,17 @@ def deployment(available: int = 0) -> dict[str, Any]:
     }
 
 
-def pod(engine: dict[str, Any] | None = None, weights: dict[str, Any] | None = None) -> dict[str, Any]:
+def pod(engine: dict[str, Any] | None = None, weights: dict[str, Any] | None = None) -> PodView:
     done = {"state": {"terminated": {"exitCode": 0}}}
-    return {
-        "metadata": {"name": "house-a"},
-        "status": {
-            "phase": "Pending",
-            "initContainerStatuses": [{"name": "weights", **(weights or done)}],
-            "containerStatuses": [{"name": "engine", **engine}] if engine else [],
-        },
+    status = {
+        "phase": "Pending",
+        "initContainerStatuses": [{"name": "weights", **(weights or done)}],
+        "containerStatuses": [{"name": "engine", **engine}] if engine else [],
     }
+    return PodView.of({"metadata": {"name": "house-a"}, "status": status})
 
 
-def status_of(*pods: dict[str, Any], **observed: Any) -> ModelDeploymentStatus:
+def status_of(*pods: PodView, **observed: Any) -> ModelDeploymentStatus:
     return evaluate(resource(), ModelDeploymentObserved(deployment=deployment(), pods=pods, **observed), NOW)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from genset.status import pods
+from genset.status.pod import PodView
 
 LLAMA = """\
 warn: LLAMA_ARG_HOST environment variable is set, but will be overwritten by command line argument --host
@@ -53,22 +54,50 @@ def test_unschedulable(scheduler: str, told: str) -> None:
     assert verdict is not None and (verdict.reason, verdict.message) == ("Unschedulable", told)
 
 
-def pod(name: str, **status: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "status": {"phase": "Pending", **status}}
+def pod(name: str, *, leaving: bool = False, **status: Any) -> PodView:
+    metadata = {"name": name, **({"deletionTimestamp": "2026-11-21T10:00:00Z"} if leaving else {})}
+    return PodView.of({"metadata": metadata, "status": {"phase": "Pending", **status}})
 
 
 def test_pods_that_leave_or_are_over_do_not_count() -> None:
     stuck = {"containerStatuses": [{"name": "engine", "state": {"waiting": {"reason": "ErrImagePull"}}}]}
-    leaving = {**pod("b", **stuck), "metadata": {"name": "b", "deletionTimestamp": "2026-11-21T10:00:00Z"}}
+    leaving = pod("b", leaving=True, **stuck)
     assert pods.live([leaving, pod("c", phase="Failed"), pod("d", phase="Succeeded")]) == []
     assert pods.trouble([leaving]) is None
 
 
 def test_a_pod_that_drains_is_no_longer_ready() -> None:
     """Its readiness probe still passes, and its condition says so until the end."""
-    serving = pod("a", conditions=[{"type": "Ready", "status": "True"}])
-    leaving = {**serving, "metadata": {"name": "a", "deletionTimestamp": "2026-11-21T10:00:00Z"}}
-    assert pods.is_ready(serving) and not pods.is_ready(leaving) and not pods.is_ready(pod("a"))
+    passing: Any = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
+    serving, leaving = pod("a", **passing), pod("a", leaving=True, **passing)
+    assert serving.ready and not leaving.ready and not pod("a").ready
+    assert serving.running and not leaving.running and not pod("a").running
+
+
+def test_a_pod_is_asked_before_it_is_ready() -> None:
+    starting = pod("a", phase="Running", podIP="10.0.0.1", conditions=[{"type": "Ready", "status": "False"}])
+    assert starting.running and starting.counts and not starting.ready
+    assert not pod("a", phase="Running").running, "it has no address yet"
+
+
+def test_only_a_ready_pod_has_been_ready_since_a_moment() -> None:
+    moment = "2026-11-21T10:00:00Z"
+    for said, since in (("True", moment), ("False", None)):
+        conditions = [{"type": "Ready", "status": said, "lastTransitionTime": moment}]
+        assert pod("a", conditions=conditions).ready_since == since
+
+
+def test_a_container_killed_for_its_memory_names_its_limit() -> None:
+    ended = {"exitCode": 137, "reason": "OOMKilled"}
+    killed = PodView.of(
+        {
+            "metadata": {"name": "a"},
+            "spec": {"containers": [{"name": "engine", "resources": {"limits": {"memory": "2Gi"}}}]},
+            "status": {"containerStatuses": [{"name": "engine", "restartCount": 2, "state": {"terminated": ended}}]},
+        }
+    )
+    verdict = pods.trouble([killed])
+    assert verdict is not None and "more than its memory limit (2Gi)" in verdict.message
 
 
 @pytest.mark.parametrize("reason", ["CreateContainerConfigError", "RunContainerError", "CreateContainerError"])

@@ -1,0 +1,144 @@
+"""A pod as far as genset looks at it: read once from the API server's object, asked by everyone.
+
+`ready`, `running` and `counts` are three things. A pod that drains still passes its readiness probe, so that readiness
+alone says nothing of one that is leaving; a router answers its admin port before it is ready; and what is stuck counts,
+although it neither runs nor is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from genset.desired.context import Object
+
+_OVER = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """One container of a pod, as far as its status tells."""
+
+    pod: str
+    name: str
+    image: str = ""
+    memory_limit: str = ""  # of the spec; "" without one
+    init: bool = False
+    ready: bool = False
+    restarts: int = 0
+    running: bool = False
+    waiting: str = ""  # reason
+    waiting_message: str = ""
+    exit_code: int | None = None  # of the current state, if it has ended
+    last: Mapping[str, Any] | None = None  # the last termination: current state's, else lastState's
+
+    @property
+    def ended_well(self) -> bool:
+        return self.exit_code == 0
+
+    @property
+    def last_message(self) -> str:
+        return str((self.last or {}).get("message") or "")
+
+    @property
+    def last_exit_code(self) -> int | None:
+        code = (self.last or {}).get("exitCode")
+        return code if isinstance(code, int) else None
+
+    @property
+    def out_of_memory(self) -> bool:
+        return (self.last or {}).get("reason") == "OOMKilled"
+
+
+@dataclass(frozen=True)
+class PodView:
+    """What the API server said of one pod at one moment. What it did not say is empty."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    leaving: bool = False  # it is being deleted, and drains
+    phase: str = "Pending"
+    reason: str = ""  # of the pod as a whole, e.g. Evicted
+    message: str = ""
+    address: str = ""  # of its network
+    conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by type
+    containers: tuple[ContainerState, ...] = ()  # init containers first; only those that have a status yet
+
+    @classmethod
+    def of(cls, pod: Object) -> PodView:
+        """Reads a Pod object as the API server gives it back."""
+        metadata, status = pod["metadata"], pod.get("status") or {}
+        name = str(metadata["name"])
+        return cls(
+            name=name,
+            namespace=str(metadata.get("namespace") or ""),
+            uid=str(metadata.get("uid") or ""),
+            annotations=metadata.get("annotations") or {},
+            leaving=bool(metadata.get("deletionTimestamp")),
+            phase=str(status.get("phase") or "Pending"),
+            reason=str(status.get("reason") or ""),
+            message=str(status.get("message") or ""),
+            address=str(status.get("podIP") or ""),
+            conditions={str(item.get("type")): item for item in status.get("conditions") or ()},
+            containers=_containers(name, pod.get("spec") or {}, status),
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether it passes its readiness probe and is not leaving: whether anybody should count on it."""
+        return not self.leaving and self.conditions.get("Ready", {}).get("status") == "True"
+
+    @property
+    def ready_since(self) -> str | None:
+        """RFC 3339; None: it is not ready, or nobody said since when."""
+        return self.conditions["Ready"].get("lastTransitionTime") if self.ready else None
+
+    @property
+    def running(self) -> bool:
+        """Whether its containers run at an address and it is not leaving: whether it can be asked, ready or not."""
+        return not self.leaving and self.phase == "Running" and bool(self.address)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of those that there should be: neither leaving nor over."""
+        return not self.leaving and self.phase not in _OVER
+
+    def container(self, name: str) -> ContainerState | None:
+        """The container of that name, if it has a status."""
+        return next((state for state in self.containers if state.name == name), None)
+
+
+def _containers(pod: str, spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[ContainerState, ...]:
+    limits = {
+        str(entry.get("name")): ((entry.get("resources") or {}).get("limits") or {}).get("memory")
+        for entries in ("initContainers", "containers")
+        for entry in spec.get(entries) or ()
+    }
+    return tuple(
+        _container(pod, entry, init=entries == "initContainerStatuses", memory_limit=limits.get(str(entry.get("name"))))
+        for entries in ("initContainerStatuses", "containerStatuses")
+        for entry in status.get(entries) or ()
+    )
+
+
+def _container(pod: str, entry: Mapping[str, Any], *, init: bool, memory_limit: str | None) -> ContainerState:
+    state = entry.get("state") or {}
+    waiting = state.get("waiting") or {}
+    terminated = state.get("terminated")
+    return ContainerState(
+        pod=pod,
+        name=str(entry.get("name", "")),
+        image=str(entry.get("image", "")),
+        memory_limit=memory_limit or "",
+        init=init,
+        ready=bool(entry.get("ready")),
+        restarts=int(entry.get("restartCount") or 0),
+        running="running" in state,
+        waiting=str(waiting.get("reason") or ""),
+        waiting_message=str(waiting.get("message") or ""),
+        exit_code=terminated.get("exitCode") if terminated else None,
+        last=terminated or (entry.get("lastState") or {}).get("terminated"),
+    )
