@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 
 from bench.install import ROOT
-from genset.kube import kinds
+from genset import kinds
+from genset.desired import CHILD_KINDS
 from genset.kube.client import Api, load_configuration
 from genset.kube.metrics import Metrics
 from testbed.cluster.controlplane import ControlPlane
@@ -158,7 +159,7 @@ async def _measure(plane: ControlPlane, operator: OperatorProcess, api: Api, fle
 
     async def apply(item: Object) -> None:
         async with slots:
-            await api.apply(kinds.kind_of(item["apiVersion"], item["kind"]), item, field_manager="user", force=True)
+            await api.apply(kinds.kind_of(item), item, field_manager="user", force=True)
 
     await asyncio.gather(*map(apply, fleet))
 
@@ -191,13 +192,7 @@ async def _measure(plane: ControlPlane, operator: OperatorProcess, api: Api, fle
         empty_mib=empty,
         idle_mib=operator.memory(),
         peak_mib=operator.memory("VmHWM"),
-        children=sum([len(await api.list(kind, NAMESPACE, metadata_only=True)) for kind in _CHILDREN]),
+        children=sum([len(await api.list(kind, NAMESPACE, metadata_only=True)) for kind in CHILD_KINDS]),
         reconciled_seconds=reconciled,
         resync_seconds=(operator.cpu() - cpu) / 2,
     )
-
-
-_CHILDREN = (
-    kinds.DEPLOYMENT, kinds.SERVICE, kinds.NETWORK_POLICY, kinds.DISRUPTION_BUDGET, kinds.CONFIG_MAP,
-    kinds.SERVICE_ACCOUNT, kinds.SECRET,
-)  # fmt: skip

@@ -18,8 +18,7 @@ import click
 import httpx
 
 from bench.fleet import connected
-from genset import names
-from genset.kube import kinds
+from genset import kinds, names
 from genset.kube.client import Api
 from testbed.cluster import choose, tools
 from testbed.cluster.cluster import Cluster

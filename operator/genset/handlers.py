@@ -18,11 +18,11 @@ from typing import Any
 import kopf
 from kubernetes.aio.client import Configuration
 
-from genset import names
+from genset import kinds, names
 from genset.controllers.inbox import Inbox
-from genset.kube import kinds
+from genset.desired import CHILD_KINDS
+from genset.kinds import Kind
 from genset.kube.client import uses_proxy
-from genset.kube.kinds import Kind
 from genset.tls import known_as, lenient
 
 OUTAGE_SECONDS = 60.0  # without a failed attempt of a watch: the next one is of another outage
@@ -31,10 +31,7 @@ RESOURCES = (kinds.MODEL_DEPLOYMENT, kinds.ROUTE_POLICY)
 
 #: Children whose changes are noticed at once. Secrets are missing: the operator has no right to list them, see
 #: `controllers.secrets`.
-CHILDREN = (
-    kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.PVC, kinds.POD, kinds.NETWORK_POLICY,
-    kinds.DISRUPTION_BUDGET, kinds.SERVICE_ACCOUNT,
-)  # fmt: skip
+CHILDREN = (*(kind for kind in CHILD_KINDS if kind.listed), kinds.POD)
 
 _OWN = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 

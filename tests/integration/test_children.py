@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genset.kube import kinds, observe
+from genset import desired, kinds
 from tests.support.integration import samples
 from tests.support.integration.world import World
 
@@ -64,7 +64,7 @@ async def test_a_policy_made_again_follows_even_a_secret_that_no_watch_shows(wor
     await world.stop(operator)
     await world.delete(kinds.ROUTE_POLICY, "assistant")
     second = (await world.apply(samples.route_policy(world.namespace, "assistant")))[0]
-    for kind in observe.ROUTE_POLICY_CHILDREN:
+    for kind in desired.ROUTE_POLICY.listed:
         for child in await world.list(kind):
             if child["metadata"]["name"].startswith("assistant"):
                 await world.delete(kind, child["metadata"]["name"])

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from genset import names
+from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
 from genset.controllers import route_policy
-from genset.kube import kinds
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakeKubelet, FakePod
 from tests.support.integration.world import World

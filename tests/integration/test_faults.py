@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from genset.kube import kinds
+from genset import kinds
 from testbed.cluster.controlplane import ControlPlane
 from tests.support.integration import rbac, samples
 from tests.support.integration.fakes import FaultProxy, refusal

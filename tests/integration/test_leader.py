@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from genset.kube import kinds
+from genset import kinds
 from tests.support.integration import samples
 from tests.support.integration.world import SETTINGS, World, operator_kubeconfig
 

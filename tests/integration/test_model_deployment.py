@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from genset import names
-from genset.kube import kinds
+from genset import kinds, names
 from tests.support.integration import samples
 from tests.support.integration.world import World
 

@@ -8,8 +8,8 @@ import time
 import httpx
 import pytest
 
+from genset import kinds
 from genset.controllers.health import Address
-from genset.kube import kinds
 from genset.kube.client import Api, ApiError, load_configuration
 from genset.kube.metrics import Metrics
 from testbed.cluster.controlplane import ControlPlane

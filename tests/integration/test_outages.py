@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from genset import kinds
 from genset.api.routepolicy import RoutePolicy
 from genset.controllers import route_policy
-from genset.kube import kinds
 from tests.integration.test_route_policy import applied, routers
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakePod

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from genset import names
-from genset.kube import kinds
+from genset import kinds, names
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakeKubelet, FakePod
 from tests.support.integration.world import World

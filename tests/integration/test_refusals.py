@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genset.kube import kinds
+from genset import kinds
 from genset.kube.client import ApiError
 from tests.support.integration import samples
 from tests.support.integration.world import World

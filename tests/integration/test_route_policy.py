@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from genset import names
-from genset.kube import kinds
+from genset import kinds, names
 from genset.kube.observe import decoded
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakeKubelet, FakePod, FakeVolumes

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from genset.kube import kinds
+from genset import kinds
 from genset.kube.client import METADATA_LIST
 from tests.integration.test_leader import Process
 from tests.support.integration import samples

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from genset import names
-from genset.kube import kinds
-from genset.kube.kinds import Kind
+from genset import kinds, names
+from genset.kinds import Kind
 
 KINDS: dict[str, Kind] = {names.MODEL_DEPLOYMENT: kinds.MODEL_DEPLOYMENT, names.ROUTE_POLICY: kinds.ROUTE_POLICY}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from genset import desired, names
+from genset import desired, kinds, names
 from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
 from genset.contracts.puller import DownloadProgress
 from genset.controllers.completions import Completions
@@ -32,7 +32,7 @@ from genset.desired import autoscale
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import Decision
 from genset.desired.context import ModelDeploymentContext
-from genset.kube import kinds, observe
+from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
 from genset.status import model_deployment as status
@@ -93,7 +93,7 @@ class ModelDeploymentController:
         if not live.get("status"):
             return {}
         labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
-        return await observe.children(self._shared.api, key.namespace, observe.MODEL_DEPLOYMENT_CHILDREN, labels)
+        return await observe.children(self._shared.api, key.namespace, desired.MODEL_DEPLOYMENT.listed, labels)
 
     async def _apply(
         self,
@@ -109,7 +109,7 @@ class ModelDeploymentController:
         except ApiError as error:
             if self._shared.queue.failures(key) >= PATIENCE:
                 stuck = unapplied(error, live, children)
-                deployment = stuck.objects.get(("apps/v1", "Deployment", key.name))
+                deployment = stuck.objects.get(kinds.DEPLOYMENT.key(key.name))
                 awake = autoscale.was_awake(resource)
                 unchanged = ModelDeploymentObserved(deployment=deployment, awake=awake)
                 await self._report(live, resource, unchanged, (), stuck)
@@ -124,7 +124,7 @@ class ModelDeploymentController:
         decision: Decision,
     ) -> tuple[ModelDeploymentObserved, float | None]:
         shared = self._shared
-        deployment = applied.objects.get(("apps/v1", "Deployment", key.name))
+        deployment = applied.objects.get(kinds.DEPLOYMENT.key(key.name))
         pods: tuple[PodView, ...] = ()
         if deployment is not None and deployment.get("status"):
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
@@ -138,7 +138,7 @@ class ModelDeploymentController:
             DELETING_SECONDS if applied.deleting else None,
             BLOCKED_SECONDS if applied.problems else None,
         )
-        claim = applied.objects.get(("v1", "PersistentVolumeClaim", child_names.weights_claim(key.name)))
+        claim = applied.objects.get(kinds.PVC.key(child_names.weights_claim(key.name)))
         observed = ModelDeploymentObserved(
             deployment=deployment,
             pods=pods,

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from genset import desired, names
+from genset import desired, kinds, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy, RoutePolicyStatus
 from genset.contracts.router_admin import ConfigReport
@@ -34,7 +34,7 @@ from genset.controllers.shared import (
 from genset.desired import metadata as child_names
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext
-from genset.kube import kinds, observe
+from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
 from genset.status import outages, refs
@@ -105,12 +105,12 @@ class RoutePolicyController:
         except ApiError as error:
             if shared.queue.failures(key) >= PATIENCE:
                 stuck = unapplied(error, live, children)
-                deployment = stuck.objects.get(("apps/v1", "Deployment", child_names.router(key.name)))
+                deployment = stuck.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
                 await self._report(live, resource, context, wanted, deployment, (), {}, problems, stuck)
             raise
-        own = applied.objects.get(_credentials_key(key.name))
+        own = applied.objects.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         shared.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
-        deployment = applied.objects.get(("apps/v1", "Deployment", child_names.router(key.name)))
+        deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
         if applied.namespace_terminating:
@@ -128,10 +128,10 @@ class RoutePolicyController:
         found: dict[Any, Object] = {}
         if live.get("status"):
             labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
-            found.update(await observe.children(api, key.namespace, observe.ROUTE_POLICY_CHILDREN, labels))
+            found.update(await observe.children(api, key.namespace, desired.ROUTE_POLICY.listed, labels))
         secret = await api.get(kinds.SECRET, key.namespace, child_names.router_credentials(key.name))
         if secret is not None:
-            found[_credentials_key(key.name)] = secret
+            found[kinds.SECRET.key(child_names.router_credentials(key.name))] = secret
         return found
 
     async def _context(
@@ -144,7 +144,7 @@ class RoutePolicyController:
         secrets, versions = await shared.read_secrets(
             key, [ref.name for _, ref in refs.policy_secret_refs(resource, deployments)]
         )
-        own = children.get(_credentials_key(key.name))
+        own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         context = RoutePolicyContext(
             settings=shared.settings,
             deployments=deployments,
@@ -297,7 +297,3 @@ class RoutePolicyController:
             replicas=len(there),
             ready_replicas=sum(pod.ready for pod in there),
         )
-
-
-def _credentials_key(policy: str) -> tuple[str, str, str]:
-    return "v1", "Secret", child_names.router_credentials(policy)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from genset import kinds
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References, SecretKey
-from genset.kube import kinds
 from genset.kube.client import Api, ApiError
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from genset import names
+from genset import kinds, names
 from genset.api import modeldeployment, routepolicy
 from genset.api.base import Condition
 from genset.api.modeldeployment import Reason
@@ -19,11 +19,10 @@ from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.desired.context import Settings
-from genset.kube import kinds
+from genset.kinds import Kind
 from genset.kube.apply import Applier, ApplyResult, Children, is_owned
 from genset.kube.client import Api, ApiError, Object
 from genset.kube.echoes import Echoes
-from genset.kube.kinds import Kind
 from genset.kube.metrics import Metrics
 from genset.kube.observe import decoded
 from genset.kube.probe import Prober

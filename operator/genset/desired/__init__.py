@@ -6,48 +6,57 @@ reference of its resource, and values as the API server gives them back, so that
 
 from __future__ import annotations
 
+from genset import kinds
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import disruption_budget, network_policy, router, service, weights, workload
+from genset.desired.child import Child, ChildSet
 from genset.desired.context import ModelDeploymentContext, Object, RoutePolicyContext, Settings
 from genset.engines import managed_engine_of
+from genset.kinds import Kind
 
-#: (apiVersion, kind) of everything that is or was ever made: what is listed, watched and pruned.
-CHILD_KINDS: tuple[tuple[str, str], ...] = (
-    ("v1", "ConfigMap"),
-    ("v1", "PersistentVolumeClaim"),
-    ("v1", "Secret"),
-    ("v1", "Service"),
-    ("v1", "ServiceAccount"),
-    ("apps/v1", "Deployment"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("policy/v1", "PodDisruptionBudget"),
+#: What a ModelDeployment may have. A further child is a line here; one of a further kind is a line in `genset.kinds`
+#: and its verbs in the chart, too.
+MODEL_DEPLOYMENT: ChildSet[ModelDeployment, ModelDeploymentContext] = ChildSet(
+    (
+        Child(kinds.PVC, weights.claim),
+        Child(kinds.NETWORK_POLICY, network_policy.for_engine),  # before the pods that it guards
+        Child(kinds.SERVICE, service.of_model),
+        Child(kinds.SERVICE, service.endpoints),
+        Child(kinds.DEPLOYMENT, workload.deployment),
+        Child(kinds.DISRUPTION_BUDGET, disruption_budget.for_engine),
+    )
 )
+#: What a RoutePolicy may have. Configuration comes before the pods that mount it.
+ROUTE_POLICY: ChildSet[RoutePolicy, RoutePolicyContext] = ChildSet(
+    (
+        Child(kinds.SERVICE_ACCOUNT, router.service_account),
+        Child(kinds.CONFIG_MAP, router.config_map),
+        Child(kinds.SECRET, router.credentials),
+        Child(kinds.SERVICE, router.service),
+        Child(kinds.DEPLOYMENT, router.deployment),
+        Child(kinds.DISRUPTION_BUDGET, disruption_budget.for_router),
+        Child(kinds.NETWORK_POLICY, network_policy.for_router),
+    )
+)
+#: Every kind of child, each once.
+CHILD_KINDS: tuple[Kind, ...] = tuple(dict.fromkeys((*MODEL_DEPLOYMENT.kinds, *ROUTE_POLICY.kinds)))
 
 
 def model_deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> list[Object]:
-    """Children of a ModelDeployment; none for an engine that runs elsewhere."""
-    engine = managed_engine_of(resource)
-    if engine is None:
-        return []
-    objects: list[Object] = []
-    if (claim := weights.claim(resource)) is not None:
-        objects.append(claim)
-    if context.settings.network_policies:
-        objects.append(network_policy.for_engine(resource, context.settings))  # before the pods that it guards
-    objects += service.services(resource)
-    objects.append(workload.deployment(resource, engine, context))
-    objects.append(disruption_budget.for_engine(resource))
-    return objects
+    """Children of a ModelDeployment; none if its engine runs elsewhere."""
+    return MODEL_DEPLOYMENT.build(resource, context) if managed_engine_of(resource) is not None else []
 
 
 def route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> list[Object]:
     """Children of a RoutePolicy."""
-    return router.children(resource, context)
+    return ROUTE_POLICY.build(resource, context)
 
 
 __all__ = [
     "CHILD_KINDS",
+    "MODEL_DEPLOYMENT",
+    "ROUTE_POLICY",
     "ModelDeploymentContext",
     "Object",
     "RoutePolicyContext",

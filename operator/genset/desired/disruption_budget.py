@@ -7,26 +7,25 @@ The same object for every number of replicas, so scaling changes nothing here.
 
 from __future__ import annotations
 
+from genset import kinds
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
+from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.engines.base import Object
 
-_API = "policy/v1"
-_KIND = "PodDisruptionBudget"
 
-
-def for_engine(resource: ModelDeployment) -> Object:
+def for_engine(resource: ModelDeployment, _: ModelDeploymentContext) -> Object:
     """The budget of a ModelDeployment's pods."""
     name = resource.metadata.name
-    return metadata.engine_child(resource, _API, _KIND, name, spec=_spec(metadata.engine_selector(name)))
+    return metadata.engine_child(resource, kinds.DISRUPTION_BUDGET, name, spec=_spec(metadata.engine_selector(name)))
 
 
-def for_router(resource: RoutePolicy) -> Object:
+def for_router(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
     """The budget of a RoutePolicy's router pods."""
     name = resource.metadata.name
     return metadata.router_child(
-        resource, _API, _KIND, metadata.router(name), spec=_spec(metadata.router_selector(name))
+        resource, kinds.DISRUPTION_BUDGET, metadata.router(name), spec=_spec(metadata.router_selector(name))
     )
 
 

@@ -15,6 +15,7 @@ from genset.api.base import ObjectMeta
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.engines.base import Object
+from genset.kinds import Kind
 
 PART_OF = "genset"
 ROUTER_APP = "genset-router"  # app.kubernetes.io/name of router children
@@ -80,28 +81,27 @@ def _labels(app: str, instance: str, selector: Mapping[str, str]) -> dict[str, s
     }
 
 
-def engine_child(resource: ModelDeployment, api_version: str, kind: str, name: str, **content: object) -> Object:
+def engine_child(resource: ModelDeployment, kind: Kind, name: str, **content: object) -> Object:
     """An object that belongs to a ModelDeployment. `content` is everything beside metadata."""
-    return _child(resource.kind, resource.metadata, engine_labels(resource), api_version, kind, name, content)
+    return _child(resource.kind, resource.metadata, engine_labels(resource), kind, name, content)
 
 
-def router_child(resource: RoutePolicy, api_version: str, kind: str, name: str, **content: object) -> Object:
+def router_child(resource: RoutePolicy, kind: Kind, name: str, **content: object) -> Object:
     """An object that belongs to a RoutePolicy. `content` is everything beside metadata."""
-    return _child(resource.kind, resource.metadata, router_labels(resource), api_version, kind, name, content)
+    return _child(resource.kind, resource.metadata, router_labels(resource), kind, name, content)
 
 
 def _child(
     owner_kind: str,
     owner: ObjectMeta,
     labels: Mapping[str, str],
-    api_version: str,
-    kind: str,
+    kind: Kind,
     name: str,
     content: Mapping[str, object],
 ) -> Object:
     return {
-        "apiVersion": api_version,
-        "kind": kind,
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
         "metadata": {
             "name": name,
             "namespace": owner.namespace,

@@ -11,21 +11,22 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from genset import names
+from genset import kinds, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
-from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.engines import managed_engine_of
 from genset.engines.base import Object
 
-_API = "networking.k8s.io/v1"
-_KIND = "NetworkPolicy"
 _ALL: Object = {}  # a rule without peers and ports
 
 
-def for_engine(resource: ModelDeployment, settings: Settings) -> Object:
-    """Policy of a ModelDeployment's pods."""
+def for_engine(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
+    """Policy of a ModelDeployment's pods; None if somebody else writes the cluster's policies."""
+    settings = context.settings
+    if not settings.network_policies:
+        return None
     name = resource.metadata.name
     operator = _operator(settings)
     ingress: list[Object] = [
@@ -42,12 +43,14 @@ def for_engine(resource: ModelDeployment, settings: Settings) -> Object:
     }
     if _downloads(resource):
         spec["egress"] = [_ALL]
-    return metadata.engine_child(resource, _API, _KIND, name, spec=spec)
+    return metadata.engine_child(resource, kinds.NETWORK_POLICY, name, spec=spec)
 
 
-def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
-    """Policy of a RoutePolicy's router pods."""
+def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:
+    """Policy of a RoutePolicy's router pods; None if somebody else writes the cluster's policies."""
     settings = context.settings
+    if not settings.network_policies:
+        return None
     name = resource.metadata.name
     clients: Object = {"ports": _tcp(names.ROUTER_PORT)}
     if resource.spec.router.allowed_clients:
@@ -56,8 +59,7 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
     admin["from"] = [_operator(settings), _monitoring(settings)]
     return metadata.router_child(
         resource,
-        _API,
-        _KIND,
+        kinds.NETWORK_POLICY,
         metadata.router(name),
         spec={
             "podSelector": {"matchLabels": metadata.router_selector(name)},

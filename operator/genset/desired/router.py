@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 
-from genset import names
+from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import disruption_budget, metadata, network_policy, router_config
+from genset.desired import metadata, router_config
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.workload import spread
@@ -22,27 +22,11 @@ STOP_SECONDS = 15  # between the end of draining and SIGKILL
 _SECRET_MODE = 0o440
 
 
-def children(resource: RoutePolicy, context: RoutePolicyContext) -> list[Object]:
-    """All children. Configuration comes before the pods that mount it."""
-    objects = [
-        service_account(resource),
-        config_map(resource, context),
-        credentials(resource, context),
-        service(resource),
-        deployment(resource, context.settings),
-        disruption_budget.for_router(resource),
-    ]
-    if context.settings.network_policies:
-        objects.append(network_policy.for_router(resource, context))
-    return objects
-
-
-def service_account(resource: RoutePolicy) -> Object:
+def service_account(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
     """An identity with no rights and no token: the router never talks to Kubernetes."""
     return metadata.router_child(
         resource,
-        "v1",
-        "ServiceAccount",
+        kinds.SERVICE_ACCOUNT,
         metadata.router(resource.metadata.name),
         automountServiceAccountToken=False,
     )
@@ -52,7 +36,7 @@ def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
     """The RouterConfig as canonical JSON: same policy, same bytes, same hash."""
     text = router_config.build(resource, context).canonical_json()
     name = metadata.router_config(resource.metadata.name)
-    return metadata.router_child(resource, "v1", "ConfigMap", name, data={names.ROUTER_CONFIG_FILE: text})
+    return metadata.router_child(resource, kinds.CONFIG_MAP, name, data={names.ROUTER_CONFIG_FILE: text})
 
 
 def credentials(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
@@ -60,17 +44,16 @@ def credentials(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
     files = router_config.credential_files(resource, context)
     data = {name: base64.b64encode(files[name]).decode() for name in sorted(files)}
     name = metadata.router_credentials(resource.metadata.name)
-    return metadata.router_child(resource, "v1", "Secret", name, type="Opaque", **({"data": data} if data else {}))
+    return metadata.router_child(resource, kinds.SECRET, name, type="Opaque", **({"data": data} if data else {}))
 
 
-def service(resource: RoutePolicy) -> Object:
+def service(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
     """What clients dial. The admin port is not on it."""
     wanted = resource.spec.router.service
     name = resource.metadata.name
     child = metadata.router_child(
         resource,
-        "v1",
-        "Service",
+        kinds.SERVICE,
         metadata.router(name),
         spec={
             "type": wanted.type,
@@ -90,14 +73,13 @@ def service(resource: RoutePolicy) -> Object:
     return child
 
 
-def deployment(resource: RoutePolicy, settings: Settings) -> Object:
+def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
     """The router's pods. A roll-out starts a new one before an old one goes: the Service never has fewer."""
     name = resource.metadata.name
     selector = metadata.router_selector(name)
     return metadata.router_child(
         resource,
-        "apps/v1",
-        "Deployment",
+        kinds.DEPLOYMENT,
         metadata.router(name),
         spec={
             "replicas": resource.spec.router.replicas,
@@ -106,7 +88,7 @@ def deployment(resource: RoutePolicy, settings: Settings) -> Object:
             "revisionHistoryLimit": 2,
             "template": {
                 "metadata": {"labels": metadata.router_labels(resource)},
-                "spec": _pod_spec(resource, settings, selector),
+                "spec": _pod_spec(resource, context.settings, selector),
             },
         },
     )

@@ -6,37 +6,36 @@ the other one is for the operator's completion and for whoever is let in.
 
 from __future__ import annotations
 
-from genset import names
+from genset import kinds, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.desired import metadata
+from genset.desired.context import ModelDeploymentContext
 from genset.engines.base import Object
 
 
-def services(resource: ModelDeployment) -> list[Object]:
-    """The Service of the model, and the headless one."""
-    name = resource.metadata.name
-    selector = metadata.engine_selector(name)
-    return [
-        metadata.engine_child(
-            resource,
-            "v1",
-            "Service",
-            name,
-            spec={"type": "ClusterIP", "selector": selector, "ports": [_port(names.SERVICE_PORT)]},
-        ),
-        metadata.engine_child(
-            resource,
-            "v1",
-            "Service",
-            metadata.endpoints_service(name),
-            spec={
-                "type": "ClusterIP",
-                "clusterIP": "None",
-                "selector": selector,
-                "ports": [_port(names.ENGINE_PORT)],
-            },
-        ),
-    ]
+def of_model(resource: ModelDeployment, _: ModelDeploymentContext) -> Object:
+    """The Service that clients dial."""
+    return _service(resource, resource.metadata.name, names.SERVICE_PORT)
+
+
+def endpoints(resource: ModelDeployment, _: ModelDeploymentContext) -> Object:
+    """The headless Service, whose name resolves to the replicas that are ready."""
+    name = metadata.endpoints_service(resource.metadata.name)
+    return _service(resource, name, names.ENGINE_PORT, clusterIP="None")
+
+
+def _service(resource: ModelDeployment, name: str, port: int, **more: str) -> Object:
+    return metadata.engine_child(
+        resource,
+        kinds.SERVICE,
+        name,
+        spec={
+            "type": "ClusterIP",
+            **more,
+            "selector": metadata.engine_selector(resource.metadata.name),
+            "ports": [_port(port)],
+        },
+    )
 
 
 def _port(port: int) -> Object:

@@ -12,7 +12,7 @@ import json
 import posixpath
 from dataclasses import dataclass, field
 
-from genset import names
+from genset import kinds, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.source import Cache, PvcSource, Source
 from genset.contracts.puller import (
@@ -30,7 +30,7 @@ from genset.contracts.puller import (
 )
 from genset.desired import metadata
 from genset.desired.canonical import quantity
-from genset.desired.context import Settings
+from genset.desired.context import ModelDeploymentContext, Settings
 from genset.engines.base import Object
 
 VOLUME = "weights"
@@ -63,7 +63,7 @@ def weights(resource: ModelDeployment, settings: Settings) -> Weights:
     return _downloaded(resource, source, settings)
 
 
-def claim(resource: ModelDeployment) -> Object | None:
+def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None:
     """The PersistentVolumeClaim of spec.cache. It goes with the resource, and not before: scaling keeps it."""
     cache = resource.spec.cache
     if cache is None:
@@ -75,7 +75,7 @@ def claim(resource: ModelDeployment) -> Object | None:
     if cache.storage_class_name is not None:
         spec["storageClassName"] = cache.storage_class_name
     name = metadata.weights_claim(resource.metadata.name)
-    return metadata.engine_child(resource, "v1", "PersistentVolumeClaim", name, spec=spec)
+    return metadata.engine_child(resource, kinds.PVC, name, spec=spec)
 
 
 def _downloaded(resource: ModelDeployment, source: Source, settings: Settings) -> Weights:

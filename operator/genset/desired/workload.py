@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genset import names
+from genset import kinds, names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
 from genset.desired import metadata
@@ -18,6 +18,7 @@ from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
+from genset.engines import managed_engine_of
 from genset.engines.base import ManagedEngine, Object
 
 #: Extended resource and taint key by vendor: NVIDIA k8s-device-plugin, ROCm k8s-device-plugin, Intel device plugins
@@ -33,13 +34,16 @@ _CLOSED: Object = {
 }
 
 
-def deployment(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelDeploymentContext) -> Object:
-    """The Deployment. `replicas` is always said: scaling is the resource's business alone."""
+def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
+    """The Deployment; None if the engine runs elsewhere. `replicas` is always said: scaling is the resource's business
+    alone."""
+    engine = managed_engine_of(resource)
+    if engine is None:
+        return None
     name = resource.metadata.name
     return metadata.engine_child(
         resource,
-        "apps/v1",
-        "Deployment",
+        kinds.DEPLOYMENT,
         name,
         spec={
             "replicas": replicas(resource, awake=context.awake),

@@ -16,27 +16,23 @@ from typing import Any
 
 from genset import names
 from genset.api.modeldeployment import Reason
+from genset.kinds import Kind, ObjectKey, key_of, kind_of
 from genset.kube.client import Api, ApiError, Object
 from genset.kube.diff import desired_hash, differences
 from genset.kube.echoes import Echoes
-from genset.kube.kinds import Kind, kind_of
 from genset.kube.metrics import Metrics
 from genset.status.observed import Problem
 
 log = logging.getLogger(__name__)
 
-ChildKey = tuple[str, str, str]  # apiVersion, kind, name
-Children = Mapping[ChildKey, Object]
-
-# What pods mount or run as exists before the pods' controllers do: no pod starts into a missing volume.
-_FIRST = frozenset({"ServiceAccount", "PersistentVolumeClaim", "ConfigMap", "Secret"})
+Children = Mapping[ObjectKey, Object]
 
 
 @dataclass
 class ApplyResult:
     """What came of one pass over the children."""
 
-    objects: dict[ChildKey, Object] = field(default_factory=dict)  # live, ours, as after the pass
+    objects: dict[ObjectKey, Object] = field(default_factory=dict)  # live, ours, as after the pass
     problems: list[Problem] = field(default_factory=list)  # what the API server refused, and foreign objects
     namespace_terminating: bool = False
     deleting: bool = False  # a child that is wanted is still being deleted: come again soon
@@ -59,9 +55,9 @@ class Applier:
         Raises ApiError only for what another attempt can heal.
         """
         result = ApplyResult()
-        wanted = {child_key(item) for item in desired}
-        first = [item for item in desired if item["kind"] in _FIRST]
-        rest = [item for item in desired if item["kind"] not in _FIRST]
+        wanted = {key_of(item) for item in desired}
+        first = [item for item in desired if kind_of(item).before_pods]
+        rest = [item for item in desired if not kind_of(item).before_pods]
         await _all(self._apply_one(owner, item, children, result) for item in first)
         if result.problems or result.namespace_terminating:
             return result  # no pod may mount, or run as, what is not ours or not there
@@ -74,8 +70,8 @@ class Applier:
     async def _apply_one(
         self, owner: Object, desired: Mapping[str, Any], children: Children, result: ApplyResult
     ) -> None:
-        key = child_key(desired)
-        kind = kind_of(key[0], key[1])
+        key = key_of(desired)
+        kind = kind_of(desired)
         metadata = desired["metadata"]
         live = children.get(key) or await self._api.get(kind, metadata["namespace"], metadata["name"])
         if live is not None and not is_owned(live, owner):
@@ -129,16 +125,11 @@ class Applier:
     async def _prune_one(self, owner: Object, live: Object, result: ApplyResult) -> None:
         if not is_owned(live, owner) or live["metadata"].get("deletionTimestamp"):
             return
-        kind = kind_of(live["apiVersion"], live["kind"])
+        kind = kind_of(live)
         await self._api.delete(kind, live)
         result.written += 1
         self._metrics.applies.labels(kind=kind.kind, verb="delete").inc()
         log.info("Pruned %s %s/%s", kind.kind, live["metadata"]["namespace"], live["metadata"]["name"])
-
-
-def child_key(item: Mapping[str, Any]) -> ChildKey:
-    """Identity of a child inside its namespace."""
-    return str(item["apiVersion"]), str(item["kind"]), str(item["metadata"]["name"])
 
 
 def is_owned(live: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:

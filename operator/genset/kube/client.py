@@ -25,7 +25,7 @@ from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
 
 import genset
-from genset.kube.kinds import Kind
+from genset.kinds import Kind
 from genset.kube.metrics import Metrics
 
 Object = dict[str, Any]

@@ -21,8 +21,8 @@ from typing import Any
 
 import aiohttp
 
+from genset.kinds import LEASE
 from genset.kube.client import Api, ApiError, Object
-from genset.kube.kinds import LEASE
 from genset.kube.metrics import Metrics
 from genset.times import micro_time
 

@@ -12,23 +12,13 @@ import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genset import names
-from genset.kube import kinds
-from genset.kube.apply import Children, child_key, is_owned
+from genset import kinds, names
+from genset.kinds import Kind, key_of
+from genset.kube.apply import Children, is_owned
 from genset.kube.client import Api
-from genset.kube.kinds import Kind
 from genset.status.pod import PodView
 
 __all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector"]
-
-#: Kinds of children, listed for apply and prune. A router's credentials Secret is read by its name instead.
-MODEL_DEPLOYMENT_CHILDREN = (
-    kinds.DEPLOYMENT, kinds.SERVICE, kinds.PVC, kinds.DISRUPTION_BUDGET, kinds.NETWORK_POLICY,
-)  # fmt: skip
-ROUTE_POLICY_CHILDREN = (
-    kinds.DEPLOYMENT, kinds.SERVICE, kinds.CONFIG_MAP, kinds.SERVICE_ACCOUNT, kinds.DISRUPTION_BUDGET,
-    kinds.NETWORK_POLICY,
-)  # fmt: skip
 
 
 def selector(owner_label: str, name: str) -> str:
@@ -39,7 +29,7 @@ def selector(owner_label: str, name: str) -> str:
 async def children(api: Api, namespace: str, owned_kinds: Iterable[Kind], label_selector: str) -> Children:
     """Live objects by (apiVersion, kind, name), one LIST per kind."""
     lists = await asyncio.gather(*(api.list(kind, namespace, label_selector) for kind in owned_kinds))
-    return {child_key(item): item for items in lists for item in items}
+    return {key_of(item): item for items in lists for item in items}
 
 
 async def pods(api: Api, namespace: str, label_selector: str) -> tuple[PodView, ...]:

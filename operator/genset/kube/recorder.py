@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from genset import names
+from genset.kinds import EVENT
 from genset.kube.client import Api, ApiError, LeadershipLost, Object
-from genset.kube.kinds import EVENT
 from genset.kube.metrics import Metrics
 from genset.times import micro_time
 

@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from genset import names
+from genset.kinds import Kind
 from genset.kube.client import Api, ApiError, Object
 from genset.kube.echoes import Echoes
-from genset.kube.kinds import Kind
 from genset.kube.metrics import Metrics
 
 

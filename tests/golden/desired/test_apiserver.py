@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from genset.desired import CHILD_KINDS
+from genset.kinds import kind_of
 from genset.kube.diff import differences
-from genset.kube.kinds import kind_of
 from testbed.cluster.controlplane import ControlPlane
 from tests.golden import cases
 from tests.golden.desired.test_golden import objects
@@ -34,9 +34,9 @@ def test_objects_are_accepted_and_read_back_as_wanted(plane: ControlPlane, case:
     document = {"metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     send(plane, "POST", "/api/v1/namespaces", document, "application/json")
     for wanted in objects(cases.load(HERE, case)):
-        assert (wanted["apiVersion"], wanted["kind"]) in CHILD_KINDS
+        assert kind_of(wanted) in CHILD_KINDS
         wanted["metadata"]["namespace"] = namespace
-        path = kind_of(wanted["apiVersion"], wanted["kind"]).path(namespace, wanted["metadata"]["name"])
+        path = kind_of(wanted).path(namespace, wanted["metadata"]["name"])
         live = send(plane, "PATCH", f"{path}?fieldManager={PRIVATE}&force=true&fieldValidation=Strict", wanted)
         assert differences(wanted, live) == []
         assert exact(wanted, live) == [], f"{case}: {wanted['kind']} reads back differently"

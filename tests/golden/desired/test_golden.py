@@ -11,6 +11,7 @@ from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
+from genset.kinds import kind_of
 from tests.golden import cases
 
 HERE = Path(__file__).parent
@@ -45,3 +46,12 @@ def objects(case: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("case", cases.inputs(HERE))
 def test_desired(case: str) -> None:
     cases.check(HERE, case, objects(cases.load(HERE, case)))
+
+
+@pytest.mark.parametrize("case", cases.inputs(HERE))
+def test_every_object_is_of_a_kind_that_its_resource_declares(case: str) -> None:
+    """What is not declared is neither listed nor pruned."""
+    loaded = cases.load(HERE, case)
+    kind = loaded["resource"]["kind"]
+    declared = desired.MODEL_DEPLOYMENT if kind == names.MODEL_DEPLOYMENT else desired.ROUTE_POLICY
+    assert {kind_of(item) for item in objects(loaded)} <= set(declared.kinds)

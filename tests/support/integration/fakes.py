@@ -15,9 +15,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from genset import names
+from genset import kinds, names
 from genset.contracts.router_config import RouterConfig, config_hash, credentials_hash
-from genset.kube import kinds
 from genset.kube.client import Api
 from genset.kube.observe import decoded
 from testbed.cluster.controlplane import ControlPlane

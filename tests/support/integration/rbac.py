@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from genset.desired import CHILD_KINDS
+
 USER = "genset-operator"
 
-_CHILDREN = ["get", "list", "watch", "create", "patch", "delete"]
+_LISTED = ["get", "list", "watch", "create", "patch", "delete"]
+_BY_NAME = ["get", "create", "patch"]
+#: Follow from the declarations of the builders, so that a further kind of child asks the chart for its verbs.
+_CHILDREN = [
+    {"apiGroups": [kind.group], "resources": [kind.plural], "verbs": _LISTED if kind.listed else _BY_NAME}
+    for kind in CHILD_KINDS
+]
 RULES: list[dict[str, Any]] = [
     {
         "apiGroups": ["genset.dev"],
@@ -27,15 +35,7 @@ RULES: list[dict[str, Any]] = [
         "resources": ["modeldeployments/finalizers", "routepolicies/finalizers"],
         "verbs": ["update"],
     },
-    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": _CHILDREN},
-    {
-        "apiGroups": [""],
-        "resources": ["services", "configmaps", "serviceaccounts", "persistentvolumeclaims"],
-        "verbs": _CHILDREN,
-    },
-    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": _CHILDREN},
-    {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": _CHILDREN},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]},
+    *_CHILDREN,
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
 ]

@@ -14,8 +14,8 @@ from typing import Any
 
 from genset.controllers.demand import SETTLE_SECONDS
 from genset.desired.context import Settings
+from genset.kinds import Kind, kind_of
 from genset.kube.client import Api, ApiError, load_configuration
-from genset.kube.kinds import Kind, kind_of
 from genset.kube.metrics import Metrics
 from genset.runtime import Operator, Options
 from testbed.cluster.controlplane import ControlPlane
@@ -63,7 +63,7 @@ class World:
 
         async def one(item: Object) -> Object:
             async with slots:
-                kind = kind_of(item["apiVersion"], item["kind"])
+                kind = kind_of(item)
                 return await self.api.apply(kind, item, field_manager="user", force=True)
 
         return list(await asyncio.gather(*(one(item) for item in items)))

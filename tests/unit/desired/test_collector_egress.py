@@ -21,6 +21,7 @@ def egress(endpoint: str | None, *, leaves: bool = False) -> list[dict[str, Any]
     document = {"apiVersion": "genset.dev/v1alpha1", "kind": "RoutePolicy", "metadata": metadata, "spec": spec}
     policy = RoutePolicy.model_validate(document)
     made = network_policy.for_router(policy, RoutePolicyContext(Settings(image="i")))
+    assert made is not None
     rules: list[dict[str, Any]] = made["spec"]["egress"]
     return rules
 

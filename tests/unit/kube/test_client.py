@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from genset.kube import kinds
+from genset import kinds
 from genset.kube.client import Api, ApiError, LeadershipLost, uses_proxy
 from genset.kube.metrics import Metrics
 from tests.support.kube_server import FakeApiServer, refusal
@@ -167,8 +167,8 @@ def test_paths() -> None:
     assert kinds.POD.path("n", "p") == "/api/v1/namespaces/n/pods/p"
     assert kinds.MODEL_DEPLOYMENT.path() == "/apis/genset.dev/v1alpha1/modeldeployments"
     assert kinds.DEPLOYMENT.path("n", "d", "status") == "/apis/apps/v1/namespaces/n/deployments/d/status"
-    with pytest.raises(KeyError, match=r"genset\.kube\.kinds"):
-        kinds.kind_of("batch/v1", "Job")
+    with pytest.raises(KeyError, match=r"genset\.kinds"):
+        kinds.kind_of({"apiVersion": "batch/v1", "kind": "Job"})
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """The kinds that the operator talks about, as paths of the API server.
 
 A fixed table instead of discovery: the operator knows every kind it touches, needs no cache on a read-only disk, and
-starts without a round of requests. Pure.
+starts without a round of requests. What it makes of them for a resource stands in `genset.desired`. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from genset import names
+
+ObjectKey = tuple[str, str, str]  # apiVersion, kind, name: identity inside a namespace
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,19 @@ class Kind:
     api_version: str
     kind: str
     plural: str
+    #: Pods mount it or run as it, so it exists before what makes pods: no pod starts into a missing volume.
+    before_pods: bool = False
+    #: The operator may list, watch and delete it. If not, it is read by name, and only created and changed.
+    listed: bool = True
 
     @property
     def group(self) -> str:
         """Group of the API; "" for the core group."""
         return self.api_version.rpartition("/")[0]
+
+    def key(self, name: str) -> ObjectKey:
+        """Identity of the object of that name."""
+        return self.api_version, self.kind, name
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """URL path. Without a namespace: the collection over all namespaces; without a name: the collection."""
@@ -41,30 +53,30 @@ class Kind:
 MODEL_DEPLOYMENT = Kind(names.API_VERSION, names.MODEL_DEPLOYMENT, names.PLURALS[names.MODEL_DEPLOYMENT])
 ROUTE_POLICY = Kind(names.API_VERSION, names.ROUTE_POLICY, names.PLURALS[names.ROUTE_POLICY])
 
-CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
-PVC = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps", before_pods=True)
+PVC = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims", before_pods=True)
 POD = Kind("v1", "Pod", "pods")
-SECRET = Kind("v1", "Secret", "secrets")
+SECRET = Kind("v1", "Secret", "secrets", before_pods=True, listed=False)
 SERVICE = Kind("v1", "Service", "services")
-SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts", before_pods=True)
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 EVENT = Kind("events.k8s.io/v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
-_ALL = (
-    MODEL_DEPLOYMENT, ROUTE_POLICY, CONFIG_MAP, PVC, POD, SECRET, SERVICE, SERVICE_ACCOUNT, DEPLOYMENT,
-    NETWORK_POLICY, DISRUPTION_BUDGET, EVENT, LEASE,
-)  # fmt: skip
-_BY_KIND = {(kind.api_version, kind.kind): kind for kind in _ALL}
+_BY_KIND = {(kind.api_version, kind.kind): kind for kind in list(globals().values()) if isinstance(kind, Kind)}
 
 
-def kind_of(api_version: str, kind: str) -> Kind:
-    """The Kind of an object's apiVersion and kind. KeyError names what is missing from the table."""
+def kind_of(item: Mapping[str, Any]) -> Kind:
+    """The Kind of an object. KeyError names what is missing from the table."""
+    api_version, kind = str(item["apiVersion"]), str(item["kind"])
     try:
         return _BY_KIND[api_version, kind]
     except KeyError:
-        raise KeyError(
-            f"{api_version} {kind} is not in genset.kube.kinds: add it, and its verbs to the chart"
-        ) from None
+        raise KeyError(f"{api_version} {kind} is not in genset.kinds: add it, and its verbs to the chart") from None
+
+
+def key_of(item: Mapping[str, Any]) -> ObjectKey:
+    """Identity of an object inside its namespace."""
+    return str(item["apiVersion"]), str(item["kind"]), str(item["metadata"]["name"])
