@@ -11,26 +11,22 @@ it ended, and the operator reads that. Three things more are decided here, on wh
 3. **Secrets.** They never appear in arguments. They are files under `CREDENTIALS_DIR`, mounted from Secrets into the
    puller only.
 
-Split GGUF: llama.cpp derives the other shards' names from the *given* path, not from what a link points to: the
-path must end in `-00001-of-<split.count>.gguf` (ggml-org/llama.cpp, `llama_split_prefix` in src/llama.cpp and
-`llama_get_list_splits` in src/llama-model-loader.cpp, which raises "invalid split file name"). `model.gguf` can
-therefore never stand for a split model, and the number of shards has to be part of the path. So a split model is
-asked for by its number: `file` ends in `-of-NNNNN.gguf` (e.g. `*Q8_0-00001-of-00003.gguf`), and the shards are
-placed as `model-00001-of-00003.gguf` and so on. A pattern that matches a split model without saying the number is
-refused by the puller, with the text to write instead.
+A split model (`contracts.shards`) is asked for by its number: `file` ends in `-of-NNNNN.gguf`, e.g.
+`*Q8_0-00001-of-00003.gguf`, and the shards are placed as `model-00001-of-00003.gguf` and so on. A pattern that matches a
+split model without saying the number is refused by the puller, with the text to write instead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from enum import IntEnum
 from typing import Any
 
 from genset.contracts.reading import count, parsed, text
+from genset.contracts.shards import model_file_names, shards_of
 
 CREDENTIALS_DIR = "/etc/genset/weights"  # Secrets of the source, mounted into the puller only
 TOKEN_FILE = f"{CREDENTIALS_DIR}/token"  # access token of a hub
@@ -39,7 +35,6 @@ CA_FILE = f"{CREDENTIALS_DIR}/ca.crt"  # certificates (PEM) that sign the server
 TERMINATION_LOG = "/dev/termination-log"  # where the kubelet reads a container's last words
 PROGRESS_PATH = "/-/progress"  # of the HTTP server at `listen`
 
-_SHARD = re.compile(r"-of-(\d{5})\.gguf$")
 _VERB = ("weights", "fetch")
 _HASH_LENGTH = 16  # hexadecimal digits in paths: 64 bits, for the few models of one volume
 _LAST_WORDS_BYTES = 4_096  # of a termination message that the kubelet keeps
@@ -177,19 +172,6 @@ class CheckSpec:
         """Arguments of the `genset` command."""
         args = ["weights", "check", self.path]
         return [*args, "--termination-log", self.termination_log] if self.termination_log else args
-
-
-def shards_of(pattern: str) -> int:
-    """Number of shards that a file name or pattern speaks of: 3 for `*-00001-of-00003.gguf`, else 1."""
-    match = _SHARD.search(pattern)
-    return max(1, int(match[1])) if match else 1
-
-
-def model_file_names(shards: int) -> list[str]:
-    """Names of the files of a model on the volume, first the one for `-m`."""
-    if shards == 1:
-        return ["model.gguf"]
-    return [f"model-{number:05d}-of-{shards:05d}.gguf" for number in range(1, shards + 1)]
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from genset.contracts.puller import (
     FetchSpec,
     Http,
     HuggingFace,
-    model_file_names,
-    shards_of,
 )
+from genset.contracts.shards import Shard, shard_names
 from genset.desired import metadata
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
@@ -171,11 +170,8 @@ def _on_claim(source: PvcSource) -> Weights:
 def _on_node(path: str) -> Weights:
     """Only the model's own files are mounted, shard by shard, not the folder that they lie in."""
     folder, file_name = posixpath.split(path)
-    shards = shards_of(file_name)
-    files = [file_name]
-    if shards > 1:
-        stem = file_name[: -len("-00001-of-00001.gguf")]
-        files = [shard.replace("model", stem, 1) for shard in model_file_names(shards)]
+    named = Shard.of(file_name)
+    files = shard_names(named.stem, named.count)
     volumes: list[Object] = []
     mounts: list[Object] = []
     for number, name in enumerate(files):

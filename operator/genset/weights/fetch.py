@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from genset.contracts.puller import FetchSpec, HuggingFace, model_file_names
+from genset.contracts.puller import FetchSpec, HuggingFace
+from genset.contracts.shards import model_file_names
 from genset.weights import http, hugging_face, local
 from genset.weights.client import make_client, tls_context
 from genset.weights.failure import WeightsFailure, size_text

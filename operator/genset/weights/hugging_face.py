@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from genset.api.modeldeployment import Reason
-from genset.contracts.puller import HuggingFace, shards_of
+from genset.contracts.puller import HuggingFace
+from genset.contracts.shards import Shard, shard_names, shards_of
 from genset.times import retry_after
 from genset.weights.client import trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
@@ -34,7 +35,6 @@ LOGIN = (
     "Gated and private repositories need source.huggingFace.tokenSecretRef with a token that may read them; for a "
     "gated one, its owner's terms must be accepted on the hub, too."
 )
-_SPLIT = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 _COMPANIONS = ("mmproj", "imatrix")  # parts of file names
 _SHOWN = 10  # names in a message
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
@@ -59,7 +59,7 @@ def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
     """The files of the one model that the pattern means, in the order of their shards. Pure."""
     by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf")}
     matching = [name for name in by_name if fnmatch.fnmatchcase(name, source.file) and _wanted(name, source.file)]
-    models = sorted({_model_of(name) for name in matching})
+    models = sorted({(shard.stem, shard.count) for shard in map(Shard.of, matching)})
     if not models:
         raise WeightsFailure(
             Reason.SOURCE_NOT_FOUND,
@@ -67,13 +67,13 @@ def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
             + (f"It has: {_listed(sorted(by_name), by_name)}." if by_name else "It has no .gguf file at all."),
         )
     if len(models) > 1:
-        names = [_shard_names(stem, count)[0] for stem, count in models]
+        names = [shard_names(stem, count)[0] for stem, count in models]
         raise WeightsFailure(
             Reason.SOURCE_AMBIGUOUS,
             f"{source.file!r} matches {len(models)} models of {source.repo}: {_listed(names, by_name)}. Make "
             "source.huggingFace.file match one.",
         )
-    names = _shard_names(*models[0])
+    names = shard_names(*models[0])
     missing = [name for name in names if name not in by_name]
     if missing:
         raise WeightsFailure(
@@ -227,20 +227,6 @@ def _remote(
 def _wanted(name: str, pattern: str) -> bool:
     base = name.rpartition("/")[2].lower()
     return all(part not in base or part in pattern.lower() for part in _COMPANIONS)
-
-
-def _model_of(name: str) -> tuple[str, int]:
-    """(stem, number of shards) that a file belongs to; (name, 1) for a file on its own."""
-    match = _SPLIT.match(name)
-    if match and int(match["count"]) > 1:
-        return match["stem"], int(match["count"])
-    return name, 1
-
-
-def _shard_names(stem: str, count: int) -> list[str]:
-    if count == 1:
-        return [stem]
-    return [f"{stem}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)]
 
 
 def _listed(names: Sequence[str], files: Mapping[str, HubFile]) -> str:

@@ -7,15 +7,14 @@ header says where the last tensor begins.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.shards import Shard, shard_names
 from genset.sizing import gguf
 from genset.weights.failure import WeightsFailure
 
-_SPLIT = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 _SHOWN = 10  # names in a message
 
 
@@ -83,14 +82,14 @@ def _shards(path: Path, count: int) -> list[Path]:
     """The files of a split model, by llama.cpp's naming."""
     if count == 1:
         return [path]
-    match = _SPLIT.match(path.name)
-    if not match or int(match["count"]) != count or int(match["number"]) != 1:
+    first = Shard.of(path.name)
+    if (first.number, first.count) != (1, count):
         raise WeightsFailure(
             Reason.NOT_GGUF,
             f"{path} is the first of {count} files of a split model; engines find the others only if it is called "
-            f"NAME-00001-of-{count:05d}.gguf. Rename the files.",
+            f"{shard_names('NAME', count)[0]}. Rename the files.",
         )
-    return [path.with_name(f"{match['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)]
+    return [path.with_name(name) for name in shard_names(first.stem, count)]
 
 
 def _beside(folder: Path) -> str:

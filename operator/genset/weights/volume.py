@@ -31,7 +31,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from genset.api.modeldeployment import Reason
-from genset.contracts.puller import FetchSpec, model_file_names
+from genset.contracts.puller import FetchSpec
+from genset.contracts.shards import model_file_names
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import try_lock
 from genset.weights.origin import Checksum, Resolved

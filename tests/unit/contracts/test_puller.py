@@ -9,6 +9,7 @@ from genset.api.source import Source
 from genset.cli.weights import fetch
 from genset.contracts import puller
 from genset.contracts.puller import CheckSpec, DownloadProgress, FetchSpec, Http, HuggingFace, LastWords
+from genset.contracts.shards import Shard, shard_names
 from genset.desired.weights import fetch_spec
 
 SHA = "a" * 64
@@ -130,3 +131,18 @@ def test_progress_and_last_words_are_read_as_they_were_written() -> None:
 @pytest.mark.parametrize("left", ["", "Killed\n", "[1]", '{"reason": 1, "totalBytes": -1}', "[" * 4000])
 def test_last_words_of_somebody_else_say_nothing(left: str) -> None:
     assert LastWords.from_json(left) == LastWords()
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("m.gguf", ["m.gguf"]),
+        ("m-00001-of-00001.gguf", ["m-00001-of-00001.gguf"]),
+        ("m-00002-of-00003.gguf", ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"]),
+        ("m-of-00003.gguf", ["m-of-00003.gguf"]),
+        ("m-00001-of-00003.bin", ["m-00001-of-00003.bin"]),
+    ],
+)
+def test_a_file_names_the_files_of_its_model(name: str, files: list[str]) -> None:
+    shard = Shard.of(name)
+    assert shard_names(shard.stem, shard.count) == files and name == files[shard.number - 1]
