@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from genset.api.modeldeployment import Reason
-from genset.contracts.puller import FetchSpec, Http
+from genset.contracts.puller import FetchSpec
+from genset.contracts.sources import Http
 from genset.weights.failure import WeightsFailure
 from genset.weights.progress import Progress
 from genset.weights.retry import Retry

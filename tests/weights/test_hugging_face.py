@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genset.api.modeldeployment import Reason
-from genset.contracts.puller import HuggingFace
+from genset.contracts.sources import HuggingFace
 from genset.weights import hugging_face, local
 from genset.weights.failure import WeightsFailure
 from genset.weights.hugging_face import HubFile

@@ -10,7 +10,8 @@ import pytest
 import trustme
 
 from genset.api.modeldeployment import Reason
-from genset.contracts.puller import FetchSpec, Http, HuggingFace
+from genset.contracts.puller import FetchSpec
+from genset.contracts.sources import Http, HuggingFace
 from genset.weights.failure import WeightsFailure
 from tests.support.weights.fakes import FakeHub, FakeOrigin, serving, sha256, tiny_gguf
 from tests.support.weights.running import Run, model_bytes

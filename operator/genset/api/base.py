@@ -153,6 +153,12 @@ class SecretKeyRef(ApiModel):
     )
 
 
+def secret_refs(block: ApiModel) -> list[tuple[str, SecretKeyRef]]:
+    """(field, reference) of every Secret that a block names itself; those of blocks inside it are not among them."""
+    found = ((str(field.alias), getattr(block, name)) for name, field in type(block).model_fields.items())
+    return [(alias, value) for alias, value in found if isinstance(value, SecretKeyRef)]
+
+
 class Condition(ApiModel):
     """metav1.Condition, as kstatus, Argo CD and Flux read it."""
 

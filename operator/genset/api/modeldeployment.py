@@ -18,10 +18,11 @@ from genset.api.base import (
     is_resource_name,
     rules,
 )
+from genset.api.cache import Cache
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
 from genset.api.engines.base import EngineSettings
 from genset.api.quantity import parse_quantity
-from genset.api.source import Cache, Source
+from genset.api.sources import CACHE_RULE, Source
 
 
 class RolloutStrategy(StrEnum):
@@ -213,16 +214,7 @@ class PodTemplate(ApiModel):
             or spec.cache.access_mode != "ReadWriteOncePod"
         ),
     ),
-    Rule(
-        "!has(self.cache) || !has(self.source) || has(self.source.huggingFace) || has(self.source.http)",
-        "cache is for downloads; a pvc or hostPath source is read where it lies: remove cache",
-        lambda spec: (
-            spec.cache is None
-            or spec.source is None
-            or spec.source.hugging_face is not None
-            or spec.source.http is not None
-        ),
-    ),
+    CACHE_RULE,
 )
 class ModelDeploymentSpec(EngineBlocks):
     """What should be served."""

@@ -21,18 +21,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from genset.contracts.reading import count, parsed, text
-from genset.contracts.shards import model_file_names, shards_of
+from genset.contracts.shards import model_file_names
+from genset.contracts.sources import RemoteSource, source_of
 
 CREDENTIALS_DIR = "/etc/genset/weights"  # Secrets of the source, mounted into the puller only
 TOKEN_FILE = f"{CREDENTIALS_DIR}/token"  # access token of a hub
 HEADERS_FILE = f"{CREDENTIALS_DIR}/headers"  # request headers, one `Name: value` per line
 CA_FILE = f"{CREDENTIALS_DIR}/ca.crt"  # certificates (PEM) that sign the server
 TERMINATION_LOG = "/dev/termination-log"  # where the kubelet reads a container's last words
+#: File of each Secret of a source, by the field of `FetchSpec` that names it.
+CREDENTIAL_FILES = {"token_file": TOKEN_FILE, "headers_file": HEADERS_FILE, "ca_file": CA_FILE}
 PROGRESS_PATH = "/-/progress"  # of the HTTP server at `listen`
 
 _VERB = ("weights", "fetch")
@@ -47,29 +50,7 @@ class ExitCode(IntEnum):
     PERSON = 3  # the same try would fail again: a person must change something
 
 
-@dataclass(frozen=True)
-class HuggingFace:
-    """Files of a repository on the Hugging Face hub or a mirror. `file` is a glob that must match one model."""
-
-    repo: str
-    revision: str = "main"
-    file: str = "*.gguf"
-    endpoint: str = ""  # base URL of a mirror; empty: the public hub
-
-
-@dataclass(frozen=True)
-class Http:
-    """One file by URL and checksum (lower-case hexadecimal SHA-256)."""
-
-    url: str
-    sha256: str
-
-
-# Flag of each field, in the order of the arguments.
-SOURCE_FLAGS: dict[type[HuggingFace] | type[Http], dict[str, str]] = {
-    HuggingFace: {"repo": "--repo", "revision": "--revision", "file": "--file", "endpoint": "--endpoint"},
-    Http: {"url": "--url", "sha256": "--sha256"},
-}
+# Flag of each field of a FetchSpec, in the order of the arguments; those of its source come first.
 COMMON_FLAGS = {
     "into": "--into",
     "listen": "--listen",
@@ -85,7 +66,7 @@ SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this
 class FetchSpec:
     """One download: source, place, credentials (as paths of files) and how to report."""
 
-    source: HuggingFace | Http
+    source: RemoteSource
     into: str  # folder of the volume
     listen: str = ""  # HOST:PORT of the progress server; empty: none
     token_file: str = ""  # credentials: paths of files, see CREDENTIALS_DIR
@@ -98,19 +79,7 @@ class FetchSpec:
     @property
     def hash(self) -> str:
         """SHA-256 over what identifies the bytes."""
-        match self.source:
-            case HuggingFace(repo=repo, revision=revision, file=file):
-                identity = {"kind": "huggingFace", "repo": repo, "revision": revision, "file": file}
-            case Http(sha256=sha256):
-                identity = {"kind": "http", "sha256": sha256}
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def shards(self) -> int:
-        """Number of files that the model is split into, as the source says it; 1 for a model in one file."""
-        if isinstance(self.source, Http):
-            return 1
-        return shards_of(self.source.file)
+        return hashlib.sha256(json.dumps(dict(self.source.identity), sort_keys=True).encode()).hexdigest()
 
     @property
     def folder(self) -> str:
@@ -120,12 +89,12 @@ class FetchSpec:
     @property
     def model_path(self) -> str:
         """Path for the engine's `-m`: the model, or its first shard. Known before the download."""
-        return f"{self.folder}/current/{model_file_names(self.shards)[0]}"
+        return f"{self.folder}/current/{model_file_names(self.source.shards)[0]}"
 
     def to_args(self) -> list[str]:
         """Arguments of the `genset` command, without secrets."""
         args = list(_VERB)
-        for owner, flags in ((self.source, SOURCE_FLAGS[type(self.source)]), (self, COMMON_FLAGS)):
+        for owner, flags in ((self.source, self.source.FLAGS), (self, COMMON_FLAGS)):
             for name, flag in flags.items():
                 value = getattr(owner, name)
                 if value:
@@ -140,20 +109,7 @@ class FetchSpec:
         """
         common = {name: options[name] for name in (*COMMON_FLAGS, *SWITCHES)}
         source = {name: value for name, value in options.items() if name not in common and value is not None}
-        return cls(_source(source), **common)
-
-
-def _source(given: Mapping[str, str]) -> HuggingFace | Http:
-    for kind, flags in SOURCE_FLAGS.items():
-        if given.keys() & flags.keys():
-            unknown = sorted(f"--{name}" for name in given.keys() - flags.keys())
-            if unknown:
-                raise ValueError(f"{', '.join(unknown)}: not a flag of a {kind.__name__} source")
-            missing = [flags[f.name] for f in fields(kind) if f.default is MISSING and f.name not in given]
-            if missing:
-                raise ValueError(f"{', '.join(missing)}: needed for a {kind.__name__} source")
-            return kind(**given)
-    raise ValueError("no source: give --repo (hub) or --url with --sha256 (web server)")
+        return cls(source_of(source), **common)
 
 
 @dataclass(frozen=True)

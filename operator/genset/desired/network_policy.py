@@ -72,7 +72,7 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
 
 def _downloads(resource: ModelDeployment) -> bool:
     source = resource.spec.source
-    return source is not None and (source.hugging_face is not None or source.http is not None)
+    return source is not None and source.block.downloaded
 
 
 def _leaves_cluster(resource: RoutePolicy, context: RoutePolicyContext) -> bool:

@@ -197,8 +197,8 @@ def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Ve
 def _keeps_weights(resource: ModelDeployment) -> bool:
     """Whether the weights are still there when no pod is."""
     source = resource.spec.source
-    own = source is not None and (source.pvc is not None or source.host_path is not None)
-    return own or resource.spec.cache is not None
+    in_place = source is not None and not source.block.downloaded
+    return in_place or resource.spec.cache is not None
 
 
 # Available

@@ -18,6 +18,7 @@ from genset.desired import credentials, metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
 from genset.desired.router_config import backend_url
+from genset.desired.sources import problems as source_problems
 from genset.engines import engine_of, managed_engine_of
 from genset.status.observed import Problem
 
@@ -39,16 +40,12 @@ class _Reasons(NamedTuple):
 def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
     """(field, reference) of every Secret that a ModelDeployment names: what the shell has to read."""
     source, own = resource.spec.source, resource.spec.engine_settings
-    named: list[tuple[str, SecretKeyRef | None]] = []
-    if source is not None and source.hugging_face is not None:
-        named.append(("spec.source.huggingFace.tokenSecretRef", source.hugging_face.token_secret_ref))
-        named.append(("spec.source.huggingFace.caSecretRef", source.hugging_face.ca_secret_ref))
-    if source is not None and source.http is not None:
-        named.append(("spec.source.http.headersSecretRef", source.http.headers_secret_ref))
-        named.append(("spec.source.http.caSecretRef", source.http.ca_secret_ref))
+    named: list[tuple[str, SecretKeyRef]] = []
+    if source is not None:
+        named += [(f"spec.source.{source.block_name}.{field}", ref) for field, ref in source.block.secret_refs()]
     if own is not None:
         named += [(engine_of(resource).field(field), ref) for field, ref in own.secret_refs()]
-    return [(field, ref) for field, ref in named if ref is not None]
+    return named
 
 
 def policy_secret_refs(
@@ -101,23 +98,9 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
 
 def _source_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
     source = resource.spec.source
-    if source is None:
-        return
-    if source.host_path is not None and not context.settings.allow_host_path:
-        yield Problem(
-            modeldeployment.Reason.HOST_PATH_NOT_ALLOWED,
-            "spec.source.hostPath reads the node's disk, which this operator does not allow: use pvc, http or "
-            "huggingFace, or have the operator run with allowHostPath",
-            "spec.source.hostPath",
-        )
-    for field, path in (
-        ("spec.source.pvc.path", source.pvc.path if source.pvc else ""),
-        ("spec.source.hostPath.path", source.host_path.path if source.host_path else ""),
-    ):
-        if ".." in path.split("/"):
-            yield Problem(
-                modeldeployment.Reason.INVALID_SPEC, f"{field} must not contain '..': name the file directly", field
-            )
+    if source is not None:
+        for found in source_problems(source, context.settings):
+            yield Problem(found.reason, found.message, found.field)
 
 
 def _engine_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:

@@ -136,8 +136,8 @@ def _waiting(resource: ModelDeployment, observed: ModelDeploymentObserved, behin
 def _has_volume(resource: ModelDeployment) -> bool:
     """Whether something has to be mounted that may not be there; scratch space always is."""
     source = resource.spec.source
-    own = source is not None and (source.pvc is not None or source.host_path is not None)
-    return own or resource.spec.cache is not None
+    in_place = source is not None and not source.block.downloaded
+    return in_place or resource.spec.cache is not None
 
 
 def _claim_phase(claim: Object) -> str:
@@ -149,7 +149,7 @@ def status(
 ) -> WeightsStatus | None:
     """status.weights: how far the replica is that is furthest behind. None where nothing is downloaded."""
     source = resource.spec.source
-    if source is None or (source.hugging_face is None and source.http is None):
+    if source is None or not source.block.downloaded:
         return None
     replicas = _replicas(observed)
     behind = [replica for replica in replicas if not replica.done]

@@ -14,15 +14,15 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from genset.contracts.puller import FetchSpec, HuggingFace
+from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import model_file_names
 from genset.weights import http, hugging_face, local
-from genset.weights.client import make_client, tls_context
+from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import exclusive
-from genset.weights.origin import Resolved
+from genset.weights.origin import Origin, Resolved
 from genset.weights.progress import Progress
 from genset.weights.reader import Reader
 from genset.weights.retry import Attempts, Retry, Transient
@@ -31,6 +31,7 @@ from genset.weights.volume import Model, Volume
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
+_ORIGINS: dict[type[Any], Origin[Any]] = {origin.source: origin for origin in (hugging_face.ORIGIN, http.ORIGIN)}
 _PATIENCE_WITH_MODEL = 10.0  # seconds to try a hub for when there is a model to serve anyway
 
 
@@ -47,7 +48,7 @@ def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, vo
     volume = volume or Volume(spec)
     retry = retry or Retry()
     there = volume.complete()
-    if there and (spec.settled or _immutable(spec)):
+    if there and (spec.settled or _is_fixed(spec)):
         _log.info("Found %s complete at %s", there.files[0].origin, spec.model_path)
         return _done(there, progress)
     try:
@@ -66,11 +67,13 @@ def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, vo
 
 def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Retry) -> Model:
     there = volume.restored() or volume.reverify()  # another pod may have finished while we waited
-    if there and (spec.settled or _immutable(spec)):
+    if there and (spec.settled or _is_fixed(spec)):
         return there
     patience = min(retry.patience, _PATIENCE_WITH_MODEL) if there else retry.patience
     progress.update(message="Asks the source.")
-    resolved = _persistently(lambda: _resolve(spec), replace(retry, patience=patience), progress)
+    resolved = _persistently(
+        lambda: _origin(spec).resolve(spec.source, spec), replace(retry, patience=patience), progress
+    )
     progress.update(revision=resolved.revision, message="")
     if there and there.content == resolved.content:
         _log.info("Found %s up to date", _version(there))
@@ -84,21 +87,20 @@ def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Re
 
 def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: Progress, retry: Retry) -> Model:
     folder = volume.incoming(resolved)
-    names = model_file_names(spec.shards)
+    names = model_file_names(spec.source.shards)
     targets = [folder / name for name in names]
     sizes = [remote.size for remote in resolved.files]
     if None not in sizes:
         total = sum(size or 0 for size in sizes)
         progress.update(total_bytes=total)
         volume.require(total - sum(_bytes_there(target) for target in targets), what=resolved.files[0].name)
-    is_hub = isinstance(spec.source, HuggingFace)
     before = 0
     with make_client(spec.ca_file) as client:
-        reader = Reader(client, volume, progress, retry, login=hugging_face.LOGIN if is_hub else http.LOGIN)
+        reader = Reader(client, volume, progress, retry, login=_origin(spec).login)
         for number, (remote, target) in enumerate(zip(resolved.files, targets, strict=True), 1):
             if not target.exists():  # a shard of an earlier run was verified before it got its name
                 _log.info("Started the download of %s", remote.shown)
-                reader.fetch(remote, target, before=before, check=_checker(remote.name, number, spec.shards))
+                reader.fetch(remote, target, before=before, check=_checker(remote.name, number, spec.source.shards))
             before += target.stat().st_size
             progress.update(received=before)
     model = volume.publish(folder, resolved)
@@ -113,13 +115,6 @@ def _checker(shown: str, number: int, count: int) -> Callable[[Path], None]:
     return check
 
 
-def _resolve(spec: FetchSpec) -> Resolved:
-    if isinstance(spec.source, HuggingFace):
-        token = hugging_face.read_token(spec.token_file)
-        return hugging_face.resolve(spec.source, token, tls_context(spec.ca_file))
-    return http.resolve(spec.source, http.read_headers(spec.headers_file))
-
-
 def _persistently(work: Callable[[], _T], retry: Retry, progress: Progress) -> _T:
     attempts = Attempts(retry, progress)
     while True:
@@ -129,8 +124,12 @@ def _persistently(work: Callable[[], _T], retry: Retry, progress: Progress) -> _
             attempts.wait(trouble)
 
 
-def _immutable(spec: FetchSpec) -> bool:
-    return not isinstance(spec.source, HuggingFace) or hugging_face.is_commit(spec.source.revision)
+def _origin(spec: FetchSpec) -> Origin[Any]:
+    return _ORIGINS[type(spec.source)]
+
+
+def _is_fixed(spec: FetchSpec) -> bool:
+    return _origin(spec).is_fixed(spec.source)
 
 
 def _bytes_there(target: Path) -> int:

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from genset.api.modeldeployment import Reason
-from genset.contracts.puller import Http
+from genset.contracts.puller import FetchSpec
+from genset.contracts.sources import Http
 from genset.weights.failure import WeightsFailure
-from genset.weights.origin import Checksum, RemoteFile, Resolved
+from genset.weights.origin import Checksum, Origin, RemoteFile, Resolved
 
 LOGIN = "Give the headers that the server asks for in source.http.headersSecretRef."
 
@@ -16,8 +17,9 @@ _NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110 §5.6.2 token
 _OURS = {"range", "if-range", "accept-encoding", "connection", "transfer-encoding", "content-length", "host"}
 
 
-def resolve(source: Http, headers: dict[str, str]) -> Resolved:
+def resolve(source: Http, spec: FetchSpec) -> Resolved:
     """No network: everything about the file is known but its size."""
+    headers = read_headers(spec.headers_file)
     name = source.url.split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2] or source.url
     return Resolved((RemoteFile(source.url, name, Checksum("sha256", source.sha256), headers=headers),))
 
@@ -51,3 +53,6 @@ def _broken(what: str) -> WeightsFailure:
         Reason.SOURCE_UNAUTHORIZED,
         f"The headers of source.http.headersSecretRef are not usable: {what}. Write one `Name: value` per line.",
     )
+
+
+ORIGIN = Origin(Http, LOGIN, resolve, lambda _: True)

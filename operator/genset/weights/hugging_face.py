@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from genset.api.modeldeployment import Reason
-from genset.contracts.puller import HuggingFace
+from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import Shard, shard_names, shards_of
+from genset.contracts.sources import HuggingFace
 from genset.times import retry_after
-from genset.weights.client import trouble_of
+from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
-from genset.weights.origin import Checksum, RemoteFile, Resolved
+from genset.weights.origin import Checksum, Origin, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient
 
@@ -90,9 +91,10 @@ def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
     return [by_name[name] for name in names]
 
 
-def resolve(source: HuggingFace, token: str, tls: ssl.SSLContext | bool = True) -> Resolved:
+def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     """Asks the hub. Raises WeightsFailure, or Transient for what may pass."""
-    hub = _import_hub(tls)
+    token = read_token(spec.token_file)
+    hub = _import_hub(tls_context(spec.ca_file))
     endpoint = (source.endpoint or PUBLIC_HUB).rstrip("/")
     info = _ask(
         source,
@@ -236,3 +238,6 @@ def _listed(names: Sequence[str], files: Mapping[str, HubFile]) -> str:
         shown.append(f"{name} ({size_text(size)})" if size else name)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(shown) + more
+
+
+ORIGIN = Origin(HuggingFace, LOGIN, resolve, lambda source: is_commit(source.revision))

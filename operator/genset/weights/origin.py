@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
+
+from genset.contracts.puller import FetchSpec
+from genset.contracts.sources import RemoteSource
+
+AnySource = TypeVar("AnySource", bound=RemoteSource)
 
 
 class Hasher(Protocol):
@@ -60,6 +65,17 @@ class Resolved:
         """Name of this content on the volume: the same bytes have the same name, whatever the commit."""
         text = "\n".join(f"{file.checksum.algorithm}:{file.checksum.value}" for file in self.files)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Origin(Generic[AnySource]):
+    """How the puller asks one kind of source."""
+
+    source: type[AnySource]
+    login: str  # what a person does about a refusal
+    #: Asks what the spec's source has. Raises WeightsFailure, or Transient for what may pass.
+    resolve: Callable[[AnySource, FetchSpec], Resolved]
+    is_fixed: Callable[[AnySource], bool]  # whether its content can never change
 
 
 def without_secrets(url: str) -> str:

@@ -89,7 +89,7 @@ class Volume:
         self.folder = Path(spec.folder)
         self.current = self.folder / "current"
         self._spec = spec
-        self._names = model_file_names(spec.shards)
+        self._names = model_file_names(spec.source.shards)
         self._free = free
         self._now = now
 

@@ -22,6 +22,7 @@ from genset.contracts import puller
 from genset.contracts.puller import CheckSpec, DownloadProgress, ExitCode, FetchSpec, LastWords
 from genset.contracts.router_admin import ConfigReport, DemandReport
 from genset.contracts.router_config import VERSION, RouterConfig
+from genset.contracts.sources import SOURCES
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.router.continuation import OFF, RULES
@@ -204,5 +205,5 @@ def test_arguments_of_every_version_are_read_and_lead_to_the_same_files() -> Non
             spec = read(one["args"])
             assert (spec.to_args(), spec.model_path) == (one["args"], one["model"])
         named = {arg for one in kept for arg in one["args"] if arg.startswith("--")}
-    flags = {flag for source in puller.SOURCE_FLAGS.values() for flag in source.values()}
+    flags = {flag for source in SOURCES for flag in source.FLAGS.values()}
     assert named == flags | {*puller.COMMON_FLAGS.values(), *puller.SWITCHES.values()}, "keep another version"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from genset.contracts.puller import FetchSpec, Http, HuggingFace
+from genset.contracts.puller import FetchSpec
+from genset.contracts.sources import Http, HuggingFace
 from genset.weights.fetch import Outcome
 from genset.weights.retry import Retry
 from tests.support.weights.fakes import FakeHub, FakeOrigin, sha256

@@ -5,11 +5,15 @@ from __future__ import annotations
 import click
 import pytest
 
-from genset.api.source import Source
+from genset.api.sources import Source
 from genset.cli.weights import fetch
 from genset.contracts import puller
-from genset.contracts.puller import CheckSpec, DownloadProgress, FetchSpec, Http, HuggingFace, LastWords
+from genset.contracts.puller import CheckSpec, DownloadProgress, FetchSpec, LastWords
 from genset.contracts.shards import Shard, shard_names
+from genset.contracts.sources import Http, HuggingFace
+from genset.desired.context import Settings
+from genset.desired.sources import wanted
+from genset.desired.sources.base import Download, InPlace
 from genset.desired.weights import fetch_spec
 
 SHA = "a" * 64
@@ -96,12 +100,14 @@ def test_a_source_names_credential_files_only_when_it_names_secrets() -> None:
     assert (gated.token_file, gated.source) == (puller.TOKEN_FILE, HuggingFace("a/b", endpoint="https://own"))
     web = fetched({"http": {"url": "https://x/m.gguf", "sha256": SHA, "headersSecretRef": ref, "caSecretRef": ref}})
     assert (web.headers_file, web.ca_file, web.token_file) == (puller.HEADERS_FILE, puller.CA_FILE, "")
-    with pytest.raises(ValueError, match="checked in place"):
-        fetched({"pvc": {"claimName": "c", "path": "m.gguf"}})
+    in_place = wanted(Source.model_validate({"pvc": {"claimName": "c", "path": "m.gguf"}}), Settings(image="i"))
+    assert isinstance(in_place, InPlace), "nothing is downloaded that is only looked at"
 
 
 def fetched(source: dict[str, object]) -> FetchSpec:
-    return fetch_spec(Source.model_validate(source), "https://m", exclusive=False, settled=False)
+    found = wanted(Source.model_validate(source), Settings(image="i", hugging_face_endpoint="https://m"))
+    assert isinstance(found, Download)
+    return fetch_spec(found, exclusive=False, settled=False)
 
 
 def test_check_arguments() -> None:

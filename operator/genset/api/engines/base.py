@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, Rule, SecretKeyRef
+from genset.api.base import ApiModel, Rule, SecretKeyRef, secret_refs
 
 
 class WeightsForm(StrEnum):
@@ -27,8 +27,7 @@ class EngineSettings(ApiModel):
 
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
         """(field, reference) of every Secret that the block names."""
-        found = ((str(field.alias), getattr(self, name)) for name, field in type(self).model_fields.items())
-        return [(alias, value) for alias, value in found if isinstance(value, SecretKeyRef)]
+        return secret_refs(self)
 
 
 class ManagedEngineSettings(EngineSettings):

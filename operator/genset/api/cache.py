@@ -1,0 +1,40 @@
+"""The volume that keeps downloaded weights."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from genset.api.base import ApiModel, Quantity, Rule, rules
+from genset.api.quantity import parse_quantity
+
+
+@rules(
+    Rule(
+        "has(self.storageClassName) == has(oldSelf.storageClassName) && "
+        "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName) && "
+        "self.accessMode == oldSelf.accessMode",
+        "cache.storageClassName and cache.accessMode cannot change once set: a volume keeps them for life; make a new "
+        "ModelDeployment, or remove cache first and add it again",
+    ),
+    Rule(
+        "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
+        "cache.size cannot shrink: volumes only grow; remove cache first and add it again",
+    ),
+    Rule(
+        "quantity(string(self.size)).isGreaterThan(quantity('0'))",
+        "cache.size must be above zero",
+        lambda cache: parse_quantity(cache.size) > 0,
+    ),
+)
+class Cache(ApiModel):
+    """A PersistentVolumeClaim for downloaded weights. Without it each pod downloads into its own scratch space."""
+
+    size: Quantity = Field(description="Size of the volume, e.g. 20Gi. Leave room for the file and its download.")
+    storage_class_name: str | None = Field(
+        default=None, min_length=1, max_length=253, description="Storage class. Default: the cluster's."
+    )
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
+        default="ReadWriteOnce", description="ReadWriteMany lets replicas on several nodes share one download."
+    )

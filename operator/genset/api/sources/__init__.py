@@ -1,0 +1,71 @@
+"""Which sources of weights there are, with the block of each: the registry of a ModelDeployment's `spec.source`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import get_args
+
+from pydantic import Field
+
+from genset.api.base import ApiModel, Rule, rules
+from genset.api.sources.base import SourceBlock
+from genset.api.sources.host_path import HostPathSource
+from genset.api.sources.http import HttpSource
+from genset.api.sources.hugging_face import HuggingFaceSource
+from genset.api.sources.pvc import PvcSource
+
+
+class Source(ApiModel):
+    """Where the weights come from: exactly one kind."""
+
+    hugging_face: HuggingFaceSource | None = Field(default=None, description="Hugging Face hub or mirror.")
+    http: HttpSource | None = Field(default=None, description="One file by URL and checksum.")
+    pvc: PvcSource | None = Field(default=None, description="A file on an existing PersistentVolumeClaim.")
+    host_path: HostPathSource | None = Field(
+        default=None,
+        description="A file on the node. Refused unless the operator runs with allowHostPath.",
+    )
+
+    @property
+    def block(self) -> SourceBlock:
+        """The one block that is there."""
+        blocks: list[SourceBlock | None] = [getattr(self, name) for name in TYPES]
+        return next(block for block in blocks if block is not None)
+
+    @property
+    def block_name(self) -> str:
+        """The block's name as the spec has it, e.g. huggingFace."""
+        return next(alias(name) for name in TYPES if getattr(self, name) is not None)
+
+
+#: Name of the field in `Source` -> type of the block in it.
+TYPES: Mapping[str, type[SourceBlock]] = {
+    name: next(item for item in get_args(field.annotation) if item is not NoneType)
+    for name, field in Source.model_fields.items()
+}
+
+
+def alias(name: str) -> str:
+    """A source's block as the spec has it, e.g. huggingFace."""
+    return str(Source.model_fields[name].alias)
+
+
+_blocks = [alias(name) for name in TYPES]
+_DOWNLOADED = [name for name, block in TYPES.items() if block.downloaded]
+_IN_PLACE = [name for name, block in TYPES.items() if not block.downloaded]
+
+#: A rule over the whole spec, beside those of `Source`.
+CACHE_RULE = Rule(
+    f"!has(self.cache) || !has(self.source) || {' || '.join(f'has(self.source.{alias(name)})' for name in _DOWNLOADED)}",
+    f"cache is for downloads; a {' or '.join(map(alias, _IN_PLACE))} source is read where it lies: remove cache",
+    lambda spec: spec.cache is None or spec.source is None or spec.source.block.downloaded,
+)
+
+rules(
+    Rule(
+        f"{' + '.join(f'(has(self.{block}) ? 1 : 0)' for block in _blocks)} == 1",
+        f"source needs exactly one of {', '.join(_blocks)}",
+        lambda source: sum(getattr(source, name) is not None for name in TYPES) == 1,
+    )
+)(Source)

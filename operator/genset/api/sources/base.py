@@ -1,0 +1,17 @@
+"""What the blocks of all sources share: whether it is downloaded, and which Secrets it names."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from genset.api.base import ApiModel, SecretKeyRef, secret_refs
+
+
+class SourceBlock(ApiModel):
+    """One source: a block of a ModelDeployment's `spec.source`."""
+
+    downloaded: ClassVar[bool]  # the puller fetches it; if not, it is read where it lies
+
+    def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
+        """(field, reference) of every Secret that the block names."""
+        return secret_refs(self)

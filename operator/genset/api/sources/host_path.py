@@ -1,0 +1,22 @@
+"""Source `hostPath`: a file on each node's disk."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from genset.api.sources.base import SourceBlock
+
+
+class HostPathSource(SourceBlock):
+    """A file that lies on each node. Needs the operator's opt-in, because it reads the node's disk."""
+
+    downloaded: ClassVar[bool] = False
+
+    path: str = Field(
+        pattern=r"^/[^\n]*[^/\n]$",
+        max_length=1024,
+        examples=["/srv/models/model.gguf"],
+        description="Absolute path of the file on the node.",
+    )

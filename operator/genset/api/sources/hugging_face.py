@@ -1,0 +1,58 @@
+"""Source `huggingFace`: a repository on the Hugging Face hub or a mirror of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from genset.addresses import URL, URL_REMEDY, is_url
+from genset.api.base import Rule, SecretKeyRef, rules
+from genset.api.sources.base import SourceBlock
+
+
+@rules(
+    Rule(
+        f"!has(self.endpoint) || self.endpoint.matches(r'{URL}')",
+        f"huggingFace.endpoint names no server: {URL_REMEDY}",
+        lambda source: source.endpoint is None or is_url(source.endpoint),
+    )
+)
+class HuggingFaceSource(SourceBlock):
+    """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
+
+    downloaded: ClassVar[bool] = True
+
+    repo: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        examples=["Qwen/Qwen3-8B-GGUF"],
+        max_length=200,
+        description="Repository as owner/name.",
+    )
+    revision: str = Field(
+        default="main",
+        min_length=1,
+        max_length=200,
+        description="Branch, tag or commit. A commit makes every replica and every restart load the same bytes.",
+    )
+    file: str = Field(
+        default="*.gguf",
+        min_length=1,
+        max_length=256,
+        description="Glob over the repository's files. It must match one model. For a split model name the first "
+        "shard with the number of shards, e.g. *Q8_0-00001-of-00003.gguf; the others follow.",
+    )
+    token_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Access token for gated or private repositories. Only the puller sees it."
+    )
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/@]+(/\S*)?$",
+        examples=["https://hub.corp"],
+        max_length=512,
+        description="Base URL of a mirror, for sites without internet. Default: the operator's setting, else the "
+        "public hub.",
+    )
+    ca_secret_ref: SecretKeyRef | None = Field(
+        default=None, description="Certificates (PEM) that sign the mirror, where a private CA does."
+    )

@@ -1,0 +1,25 @@
+"""Which sources of weights there are, with what each comes to in a pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from genset.api.sources import Source
+from genset.desired.context import Settings
+from genset.desired.sources import host_path, http, hugging_face, pvc
+from genset.desired.sources.base import Download, InPlace, SourceKind, SourceProblem
+
+_KINDS: dict[type[Any], SourceKind[Any]] = {
+    kind.block: kind for kind in (hugging_face.KIND, http.KIND, pvc.KIND, host_path.KIND)
+}
+
+
+def wanted(source: Source, settings: Settings) -> Download | InPlace:
+    """What the source comes to."""
+    return _KINDS[type(source.block)].wanted(source.block, settings)
+
+
+def problems(source: Source, settings: Settings) -> Iterator[SourceProblem]:
+    """What is wrong with the source and no schema can tell."""
+    return _KINDS[type(source.block)].problems(source.block, settings)

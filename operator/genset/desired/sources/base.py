@@ -1,0 +1,69 @@
+"""What a source comes to: a download by the puller, or files that lie somewhere already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from genset.api.base import SecretKeyRef
+from genset.api.modeldeployment import Reason
+from genset.api.sources.base import SourceBlock
+from genset.contracts.sources import RemoteSource
+from genset.desired.context import Settings
+from genset.engines.base import Object
+
+VOLUME = "weights"
+
+Block = TypeVar("Block", bound=SourceBlock)
+
+
+@dataclass(frozen=True)
+class Download:
+    """What the puller is asked for, and the Secrets that it is given, by the field of `FetchSpec` that names their file."""
+
+    source: RemoteSource
+    secrets: Mapping[str, SecretKeyRef] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """Files that are mounted read-only and only looked at."""
+
+    file: str  # the model, or its first shard, in the folder of models
+    identity: list[str]  # what tells these files from others
+    volumes: list[Object]
+    mounts: list[Object]
+
+
+@dataclass(frozen=True)
+class SourceProblem:
+    """What no schema can tell about a source. `field` is its path in the resource."""
+
+    reason: Reason
+    field: str
+    message: str
+
+
+def _no_problems(_block: SourceBlock, _settings: Settings) -> Iterator[SourceProblem]:
+    yield from ()
+
+
+@dataclass(frozen=True)
+class SourceKind(Generic[Block]):
+    """One kind of source: its block in the spec, what that comes to, and what is wrong with it."""
+
+    block: type[Block]
+    wanted: Callable[[Block, Settings], Download | InPlace]
+    problems: Callable[[Block, Settings], Iterator[SourceProblem]] = _no_problems
+
+
+def secrets(**named: SecretKeyRef | None) -> dict[str, SecretKeyRef]:
+    """Those that the block names."""
+    return {file: ref for file, ref in named.items() if ref is not None}
+
+
+def climbs(path: str, field: str) -> Iterator[SourceProblem]:
+    """The problem of a path that climbs out of its volume or folder."""
+    if ".." in path.split("/"):
+        yield SourceProblem(Reason.INVALID_SPEC, field, f"{field} must not contain '..': name the file directly")

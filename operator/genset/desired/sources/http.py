@@ -1,0 +1,19 @@
+"""Source `http`: the puller fetches one file from a web server."""
+
+from __future__ import annotations
+
+from genset.api.sources.http import HttpSource
+from genset.contracts.sources import Http
+from genset.desired.context import Settings
+from genset.desired.sources.base import Download, SourceKind, secrets
+
+
+def download(web: HttpSource, _: Settings) -> Download:
+    """The file by its checksum, whatever the URL."""
+    return Download(
+        Http(web.url, web.sha256),
+        secrets(headers_file=web.headers_secret_ref, ca_file=web.ca_secret_ref),
+    )
+
+
+KIND = SourceKind(HttpSource, download)

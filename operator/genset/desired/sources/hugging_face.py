@@ -1,0 +1,19 @@
+"""Source `huggingFace`: the puller asks the hub, or a mirror, for the files of one model."""
+
+from __future__ import annotations
+
+from genset.api.sources.hugging_face import HuggingFaceSource
+from genset.contracts.sources import HuggingFace
+from genset.desired.context import Settings
+from genset.desired.sources.base import Download, SourceKind, secrets
+
+
+def download(hub: HuggingFaceSource, settings: Settings) -> Download:
+    """The operator's mirror serves a resource that names none."""
+    return Download(
+        HuggingFace(hub.repo, hub.revision, hub.file, hub.endpoint or settings.hugging_face_endpoint),
+        secrets(token_file=hub.token_secret_ref, ca_file=hub.ca_secret_ref),
+    )
+
+
+KIND = SourceKind(HuggingFaceSource, download)
