@@ -22,7 +22,7 @@ from genset.weights import http, hugging_face, local
 from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import exclusive
-from genset.weights.origin import Origin, Resolved
+from genset.weights.origin import Lookup, Resolved
 from genset.weights.progress import Progress
 from genset.weights.reader import Reader
 from genset.weights.retry import Attempts, Retry, Transient
@@ -31,7 +31,7 @@ from genset.weights.volume import Model, Volume
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_ORIGINS: dict[type[Any], Origin[Any]] = {origin.source: origin for origin in (hugging_face.ORIGIN, http.ORIGIN)}
+_LOOKUPS: dict[type[Any], Lookup[Any]] = {one.source: one for one in (hugging_face.LOOKUP, http.LOOKUP)}
 _PATIENCE_WITH_MODEL = 10.0  # seconds to try a hub for when there is a model to serve anyway
 
 
@@ -72,7 +72,7 @@ def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Re
     patience = min(retry.patience, _PATIENCE_WITH_MODEL) if there else retry.patience
     progress.update(message="Asks the source.")
     resolved = _persistently(
-        lambda: _origin(spec).resolve(spec.source, spec), replace(retry, patience=patience), progress
+        lambda: _lookup(spec).resolve(spec.source, spec), replace(retry, patience=patience), progress
     )
     progress.update(revision=resolved.revision, message="")
     if there and there.content == resolved.content:
@@ -96,7 +96,7 @@ def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: Pro
         volume.require(total - sum(_bytes_there(target) for target in targets), what=resolved.files[0].name)
     before = 0
     with make_client(spec.ca_file) as client:
-        reader = Reader(client, volume, progress, retry, login=_origin(spec).login)
+        reader = Reader(client, volume, progress, retry, login=_lookup(spec).login)
         for number, (remote, target) in enumerate(zip(resolved.files, targets, strict=True), 1):
             if not target.exists():  # a shard of an earlier run was verified before it got its name
                 _log.info("Started the download of %s", remote.shown)
@@ -124,12 +124,12 @@ def _persistently(work: Callable[[], _T], retry: Retry, progress: Progress) -> _
             attempts.wait(trouble)
 
 
-def _origin(spec: FetchSpec) -> Origin[Any]:
-    return _ORIGINS[type(spec.source)]
+def _lookup(spec: FetchSpec) -> Lookup[Any]:
+    return _LOOKUPS[type(spec.source)]
 
 
 def _is_fixed(spec: FetchSpec) -> bool:
-    return _origin(spec).is_fixed(spec.source)
+    return _lookup(spec).is_fixed(spec.source)
 
 
 def _bytes_there(target: Path) -> int:

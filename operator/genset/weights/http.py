@@ -9,7 +9,7 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Http
 from genset.weights.failure import WeightsFailure
-from genset.weights.origin import Checksum, Origin, RemoteFile, Resolved
+from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 
 LOGIN = "Give the headers that the server asks for in source.http.headersSecretRef."
 
@@ -55,4 +55,4 @@ def _broken(what: str) -> WeightsFailure:
     )
 
 
-ORIGIN = Origin(Http, LOGIN, resolve, lambda _: True)
+LOOKUP = Lookup(Http, LOGIN, resolve, lambda _: True)

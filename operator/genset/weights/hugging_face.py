@@ -27,7 +27,7 @@ from genset.contracts.sources import HuggingFace
 from genset.times import retry_after
 from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
-from genset.weights.origin import Checksum, Origin, RemoteFile, Resolved
+from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient
 
@@ -240,4 +240,4 @@ def _listed(names: Sequence[str], files: Mapping[str, HubFile]) -> str:
     return ", ".join(shown) + more
 
 
-ORIGIN = Origin(HuggingFace, LOGIN, resolve, lambda source: is_commit(source.revision))
+LOOKUP = Lookup(HuggingFace, LOGIN, resolve, lambda source: is_commit(source.revision))

@@ -68,7 +68,7 @@ class Resolved:
 
 
 @dataclass(frozen=True)
-class Origin(Generic[AnySource]):
+class Lookup(Generic[AnySource]):
     """How the puller asks one kind of source."""
 
     source: type[AnySource]
