@@ -21,7 +21,7 @@ import httpx
 from bench.install import ROOT
 from genset import kinds
 from genset.desired import CHILD_KINDS
-from genset.kube.client import Api, load_configuration
+from genset.kube.client import ApiServer, load_configuration
 from genset.kube.metrics import Metrics
 from testbed.cluster.controlplane import ControlPlane
 from testbed.cluster.ports import free_ports
@@ -116,9 +116,9 @@ class OperatorProcess:
 
 
 @contextlib.asynccontextmanager
-async def connected(kubeconfig: Path, context: str) -> AsyncIterator[Api]:
+async def connected(kubeconfig: Path, context: str) -> AsyncIterator[ApiServer]:
     """A client of the API server that counts as a user."""
-    api = Api(await load_configuration(kubeconfig, context), Metrics(), user_agent="genset-bench")
+    api = ApiServer(await load_configuration(kubeconfig, context), Metrics(), user_agent="genset-bench")
     try:
         yield api
     finally:
@@ -150,7 +150,9 @@ async def measure(folder: Path, deployments: int, policies: int) -> FleetResult:
             operator.end()
 
 
-async def _measure(plane: ControlPlane, operator: OperatorProcess, api: Api, fleet: Sequence[Object]) -> FleetResult:
+async def _measure(
+    plane: ControlPlane, operator: OperatorProcess, api: ApiServer, fleet: Sequence[Object]
+) -> FleetResult:
     await until("the operator to be ready", operator.ready, 30)
     await asyncio.sleep(3)  # its watches open, its first resync runs: memory of an operator without resources
     empty = operator.memory()

@@ -19,7 +19,7 @@ import httpx
 
 from bench.fleet import connected
 from genset import kinds, names
-from genset.kube.client import Api
+from genset.kube.client import ApiServer
 from testbed.cluster import choose, tools
 from testbed.cluster.cluster import Cluster
 from testbed.house import House
@@ -118,13 +118,13 @@ async def follow(house: House, changes: int, replicas: int, rng: random.Random) 
     return PropagationResult(len(routers), tuple(done))
 
 
-async def addresses(api: Api) -> list[str]:
+async def addresses(api: ApiServer) -> list[str]:
     """/-/config of every router pod."""
     pods = await api.list(kinds.POD, NAMESPACE, f"{names.LABEL_ROUTE_POLICY}={POLICY}")
     return [f"http://{pod['status']['podIP']}:{names.ROUTER_ADMIN_PORT}/-/config" for pod in pods]
 
 
-async def one(api: Api, client: httpx.AsyncClient, routers: Sequence[str], wanted: Object) -> Change:
+async def one(api: ApiServer, client: httpx.AsyncClient, routers: Sequence[str], wanted: Object) -> Change:
     """One change, followed to its end."""
     began = time.monotonic()
     applied = await api.apply(kinds.ROUTE_POLICY, wanted, field_manager="user", force=True)

@@ -31,10 +31,10 @@ from genset.controllers.model_deployment import ModelDeploymentController
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.controllers.route_policy import RoutePolicyController
-from genset.controllers.shared import Shared, now
+from genset.controllers.session import Session, now
 from genset.desired.context import Settings
 from genset.kube.apply import Applier
-from genset.kube.client import Api, ApiError, LeadershipLost, load_configuration
+from genset.kube.client import ApiError, ApiServer, LeadershipLost, load_configuration
 from genset.kube.echoes import Echoes
 from genset.kube.lease import LeaderElection, Timings
 from genset.kube.metrics import Metrics
@@ -72,7 +72,7 @@ class Options:
 
 
 @dataclass
-class _State:
+class _Health:
     """What the health checks look at."""
 
     queue: WorkQueue[Key] | None = None  # of the session, while there is one
@@ -91,7 +91,7 @@ class Operator:
     demand_settle: float = SETTLE_SECONDS
 
     def __post_init__(self) -> None:
-        self._state = _State()
+        self._state = _Health()
         self._election: LeaderElection | None = None
         self._listeners: list[HealthServer] = []
         self.health_port = 0  # where it really listens, once it does
@@ -102,8 +102,8 @@ class Operator:
         """Until `stop` is set, or SIGTERM or SIGINT arrive. Raises what no restart of a session can heal."""
         options = self.options
         configuration = await load_configuration(options.kubeconfig, options.context)
-        api = Api(configuration, self.meters, rng=self.rng)
-        lease_api = Api(configuration, self.meters, rng=self.rng)
+        api = ApiServer(configuration, self.meters, rng=self.rng)
+        lease_api = ApiServer(configuration, self.meters, rng=self.rng)
         signals = _Signals(stop)
         signals.install()
         try:
@@ -125,7 +125,7 @@ class Operator:
 
     # -- leading ------------------------------------------------------------------------------------------------------
 
-    async def _work(self, api: Api, lease_api: Api, signals: _Signals) -> None:
+    async def _work(self, api: ApiServer, lease_api: ApiServer, signals: _Signals) -> None:
         async def lead() -> None:
             await self._sessions(api, signals)
 
@@ -146,7 +146,7 @@ class Operator:
         api.may_write = self._election.held
         await self._election.run(lead)
 
-    async def _sessions(self, api: Api, signals: _Signals) -> None:
+    async def _sessions(self, api: ApiServer, signals: _Signals) -> None:
         """One session after the other, until cancelled."""
         pause = RESTART_PAUSE
         while True:
@@ -169,14 +169,14 @@ class Operator:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_RESTART_PAUSE)
 
-    async def _session(self, api: Api, signals: _Signals) -> None:
+    async def _session(self, api: ApiServer, signals: _Signals) -> None:
         """Everything that may write. Returns or raises when any part of it ends."""
         await self._served(api)
         options, meters = self.options, self.meters
         queue: WorkQueue[Key] = WorkQueue(meters, rng=self.rng)
         references, echoes, prober = References(), Echoes(), Prober(meters)
         recorder = Recorder(api, meters, options.identity, monotonic=time.monotonic)
-        shared = Shared(
+        session = Session(
             api=api,
             settings=options.settings,
             queue=queue,
@@ -190,12 +190,12 @@ class Operator:
             metrics=meters,
             now=now,
         )
-        policies = RoutePolicyController(shared)
+        policies = RoutePolicyController(session)
         reconcile = Reconciler(
             queue,
             meters,
             {
-                names.MODEL_DEPLOYMENT: ModelDeploymentController(shared).reconcile,
+                names.MODEL_DEPLOYMENT: ModelDeploymentController(session).reconcile,
                 names.ROUTE_POLICY: policies.reconcile,
             },
         )
@@ -217,15 +217,15 @@ class Operator:
                 group.create_task(
                     outages.poll(policies.outages, prober, queue, period=options.outages_seconds), name="outages"
                 )
-                group.create_task(watch_demand(shared.demand, prober, queue), name="demand")
+                group.create_task(watch_demand(session.demand, prober, queue), name="demand")
                 group.create_task(self._watch(inbox, api, signals), name="watches")
         finally:
             queue.close()
-            shared.close()
+            session.close()
             self._state.queue, self._state.ready = None, False
             await prober.close()
 
-    async def _watch(self, inbox: Inbox, api: Api, signals: _Signals) -> None:
+    async def _watch(self, inbox: Inbox, api: ApiServer, signals: _Signals) -> None:
         """Kopf, until cancelled. It ends only by failing.
 
         Not `kopf.run_tasks`: when that ends, it cancels every task of the event loop that is younger than itself, ours
@@ -249,7 +249,7 @@ class Operator:
                 task.cancel()
             await asyncio.wait(tasks, timeout=WATCH_STOP_SECONDS)
 
-    async def _served(self, api: Api) -> None:
+    async def _served(self, api: ApiServer) -> None:
         """Waits until the API server knows both kinds and lets us list them: the chart's CRDs may come after us."""
         while True:
             try:

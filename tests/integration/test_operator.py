@@ -10,7 +10,7 @@ import pytest
 
 from genset import kinds
 from genset.controllers.health import Address
-from genset.kube.client import Api, ApiError, load_configuration
+from genset.kube.client import ApiError, ApiServer, load_configuration
 from genset.kube.metrics import Metrics
 from testbed.cluster.controlplane import ControlPlane
 from tests.support.integration import samples
@@ -122,7 +122,7 @@ async def test_stop_is_quick_while_work_is_under_way(world: World) -> None:
 
 async def test_the_operator_may_not_do_more_than_it_needs(world: World) -> None:
     """The tests' own check: its user really has the least rights, so that a missing verb would have failed them."""
-    api = Api(await load_configuration(operator_kubeconfig(world.plane), None), Metrics())
+    api = ApiServer(await load_configuration(operator_kubeconfig(world.plane), None), Metrics())
     for path in (
         kinds.SECRET.path(world.namespace),
         "/api/v1/namespaces",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from genset.contracts.puller import FetchSpec
-from genset.weights.fetch import Outcome, fetch
-from genset.weights.progress import Progress
+from genset.weights.fetch import Fetched, fetch
+from genset.weights.progress import ProgressLog
 from genset.weights.retry import Retry
 from tests.support.weights.fakes import FakeHub, FakeOrigin, serving
 from tests.support.weights.running import FAST, Run
@@ -39,13 +39,13 @@ def hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def progress() -> Progress:
-    return Progress(time.monotonic)
+def progress() -> ProgressLog:
+    return ProgressLog(time.monotonic)
 
 
 @pytest.fixture
-def run(progress: Progress) -> Run:
-    def fetch_now(spec: FetchSpec, retry: Retry = FAST) -> Outcome:
+def run(progress: ProgressLog) -> Run:
+    def fetch_now(spec: FetchSpec, retry: Retry = FAST) -> Fetched:
         return fetch(spec, progress, retry=retry)
 
     return fetch_now

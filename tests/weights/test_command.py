@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from genset.contracts.puller import CheckSpec, FetchSpec
-from genset.weights.progress import Progress, ProgressServer
+from genset.weights.progress import ProgressLog, ProgressServer
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
 from tests.support.weights.running import hub_spec, model_bytes, servable, web_spec
 
@@ -292,7 +292,7 @@ def test_check_names_what_lies_beside(tmp_path: Path) -> None:
     assert "is a folder. Name the file." in done.stderr
 
 
-def test_a_slow_or_silent_reader_of_progress_blocks_nobody(progress: Progress) -> None:
+def test_a_slow_or_silent_reader_of_progress_blocks_nobody(progress: ProgressLog) -> None:
     server = ProgressServer("127.0.0.1:0", progress)
     try:
         silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]

@@ -13,7 +13,7 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Http
 from genset.weights.failure import WeightsFailure
-from genset.weights.progress import Progress
+from genset.weights.progress import ProgressLog
 from genset.weights.retry import Retry
 from tests.support.weights.fakes import FakeOrigin, Fault, serving, sha256, tiny_gguf
 from tests.support.weights.running import FAST, Run, model_bytes, servable, web_spec
@@ -22,7 +22,7 @@ MODEL = tiny_gguf(600_000)
 
 
 def test_a_file_arrives_verified_where_the_engine_looks(
-    origin: FakeOrigin, tmp_path: Path, run: Run, progress: Progress
+    origin: FakeOrigin, tmp_path: Path, run: Run, progress: ProgressLog
 ) -> None:
     origin.put("/m.gguf", MODEL)
     spec = web_spec(origin, "/m.gguf", MODEL, tmp_path)

@@ -15,7 +15,7 @@ from genset.contracts.sources import HuggingFace
 from genset.weights import hugging_face, local
 from genset.weights.failure import WeightsFailure
 from genset.weights.hugging_face import HubFile
-from genset.weights.progress import Progress
+from genset.weights.progress import ProgressLog
 from genset.weights.retry import Retry
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, serving, tiny_gguf
 from tests.support.weights.running import Run, hub_spec, model_bytes, servable
@@ -27,7 +27,7 @@ SPLIT = {f"Q8/big-{number:05d}-of-00003.gguf": data for number, data in enumerat
 NO_PATIENCE = Retry(patience=0.05, first=0.01)
 
 
-def test_the_one_model_of_a_branch(hub: FakeHub, tmp_path: Path, run: Run, progress: Progress) -> None:
+def test_the_one_model_of_a_branch(hub: FakeHub, tmp_path: Path, run: Run, progress: ProgressLog) -> None:
     commit = hub.commit({"README.md": b"hello", "m-Q4.gguf": MODEL, "mmproj-m.gguf": OTHER, "m.imatrix.gguf": OTHER})
     spec = hub_spec(hub, tmp_path)
     outcome = run(spec)
@@ -94,7 +94,7 @@ def test_a_settled_model_is_served_without_asking_the_hub(
 
 @pytest.mark.parametrize("trouble", ["down", "unauthorized", "gone", "ambiguous", "wrong bytes"])
 def test_what_is_there_is_served_when_the_hub_fails(
-    hub: FakeHub, tmp_path: Path, run: Run, trouble: str, progress: Progress
+    hub: FakeHub, tmp_path: Path, run: Run, trouble: str, progress: ProgressLog
 ) -> None:
     commit = hub.commit({"m.gguf": MODEL})
     spec = hub_spec(hub, tmp_path)

@@ -16,8 +16,8 @@ from genset.contracts.puller import FetchSpec
 from genset.weights import lock
 from genset.weights.failure import WeightsFailure
 from genset.weights.fetch import fetch
-from genset.weights.lock import Holder
-from genset.weights.progress import Progress
+from genset.weights.lock import LockHolder
+from genset.weights.progress import ProgressLog
 from genset.weights.volume import Volume
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
 from tests.support.weights.running import FAST, Run, hub_spec, model_bytes, servable, web_spec
@@ -105,10 +105,10 @@ def test_two_pullers_on_one_volume_download_once(origin: FakeOrigin, tmp_path: P
     origin.put("/m.gguf", MODEL)
     origin.pace = 0.02
     spec = web_spec(origin, "/m.gguf", MODEL, tmp_path)
-    several = [Progress(time.monotonic) for _ in range(4)]
+    several = [ProgressLog(time.monotonic) for _ in range(4)]
     failures: list[BaseException] = []
 
-    def pull(progress: Progress) -> None:
+    def pull(progress: ProgressLog) -> None:
         try:
             fetch(spec, progress, retry=FAST)
         except BaseException as error:
@@ -125,7 +125,7 @@ def test_two_pullers_on_one_volume_download_once(origin: FakeOrigin, tmp_path: P
     assert {progress.snapshot().state for progress in several} == {"done"}
 
 
-def test_a_dead_holder_of_another_pod_is_taken_over(tmp_path: Path, progress: Progress) -> None:
+def test_a_dead_holder_of_another_pod_is_taken_over(tmp_path: Path, progress: ProgressLog) -> None:
     """Its kernel lock is gone with its node; its heartbeat stands still."""
     (tmp_path / "holder.json").write_text('{"name": "other-pod", "beat": 7, "bytes": 10, "total_bytes": 100}')
     started = time.monotonic()
@@ -139,7 +139,7 @@ def test_a_dead_holder_of_another_pod_is_taken_over(tmp_path: Path, progress: Pr
     assert lock.read_holder(tmp_path) is None
 
 
-def test_a_living_holder_of_another_pod_is_waited_for(tmp_path: Path, progress: Progress) -> None:
+def test_a_living_holder_of_another_pod_is_waited_for(tmp_path: Path, progress: ProgressLog) -> None:
     """A file system that keeps flock to the node: only the heartbeat tells."""
     path = tmp_path / "holder.json"
     beats = threading.Event()
@@ -162,18 +162,18 @@ def test_a_living_holder_of_another_pod_is_waited_for(tmp_path: Path, progress: 
     thread.join()
 
 
-def test_an_earlier_run_in_the_same_pod_is_not_waited_for(tmp_path: Path, progress: Progress) -> None:
+def test_an_earlier_run_in_the_same_pod_is_not_waited_for(tmp_path: Path, progress: ProgressLog) -> None:
     (tmp_path / "holder.json").write_text('{"name": "me", "beat": 7}')
     started = time.monotonic()
     with lock.exclusive(tmp_path, name="me", progress=progress, stale_seconds=30):
         assert time.monotonic() - started < 5
 
 
-def test_the_heartbeat_beats_and_carries_the_progress(tmp_path: Path, progress: Progress) -> None:
+def test_the_heartbeat_beats_and_carries_the_progress(tmp_path: Path, progress: ProgressLog) -> None:
     with lock.exclusive(tmp_path, name="me", progress=progress, heartbeat_seconds=0.02):
         progress.update(received=5, total_bytes=9)
         seen: set[int] = set()
-        holder: Holder | None = None
+        holder: LockHolder | None = None
         deadline = time.monotonic() + 10
         while (len(seen) < 3 or holder is None or holder.bytes != 5) and time.monotonic() < deadline:
             holder = lock.read_holder(tmp_path)

@@ -9,7 +9,7 @@ from pydantic import Field, GetPydanticSchema
 from pydantic_core import core_schema
 
 from genset.addresses import PROXY_REMEDY, PROXY_URL, is_proxy_url
-from genset.api.base import DNS_LABEL, ApiModel, Name, Rule, SecretKeyRef, rules
+from genset.api.base import DNS_LABEL, ApiModel, CelRule, Name, SecretKeyRef, rules
 from genset.api.base_url import base_url_rules
 from genset.router.providers import PROVIDERS
 
@@ -51,7 +51,7 @@ class DeploymentRef(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         f"self.url.matches(r'{PROXY_URL}')",
         f"proxy.url names no server: {PROXY_REMEDY}",
         lambda proxy: is_proxy_url(proxy.url),
@@ -72,18 +72,18 @@ class Proxy(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "self.provider != 'openAICompatible' || has(self.baseURL)",
         "provider openAICompatible needs baseURL, e.g. https://gateway.corp/v1",
         lambda cloud: cloud.provider != COMPATIBLE or cloud.base_url is not None,
     ),
-    Rule(
+    CelRule(
         "self.provider == 'openAICompatible' || has(self.credentialsSecretRef)",
         "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without",
         lambda cloud: cloud.provider == COMPATIBLE or cloud.credentials_secret_ref is not None,
     ),
     *base_url_rules("cloud.baseURL", optional=True),
-    Rule(
+    CelRule(
         "!has(self.caSecretRef) || !has(self.baseURL) || self.baseURL.startsWith('https://')",
         "cloud.caSecretRef needs a baseURL with https://: over plain HTTP no certificate is looked at",
         lambda cloud: cloud.ca_secret_ref is None or (cloud.base_url or "https://").startswith("https://"),
@@ -128,12 +128,12 @@ QUEUE_SECONDS = 5
 
 
 @rules(
-    Rule(
+    CelRule(
         "!has(self.prefixTokens) || (has(self.strategy) && self.strategy == 'PrefixAffinity')",
         "balancing.prefixTokens needs strategy PrefixAffinity: no other strategy reads the prompt",
         lambda b: b.prefix_tokens is None or b.strategy == BalancingStrategy.PREFIX_AFFINITY,
     ),
-    Rule(
+    CelRule(
         "has(self.maxInFlightPerEndpoint) || !(has(self.maxQueued) || has(self.queueSeconds))",
         "balancing.maxQueued and queueSeconds need maxInFlightPerEndpoint: without a bound nothing ever waits",
         lambda b: b.max_in_flight_per_endpoint is not None or (b.max_queued is None and b.queue_seconds is None),
@@ -174,12 +174,12 @@ class Balancing(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "has(self.deployment) != has(self.cloud)",
         "a backend needs exactly one of deployment, cloud",
         lambda backend: (backend.deployment is None) != (backend.cloud is None),
     ),
-    Rule(
+    CelRule(
         "!has(self.cloud) || !has(self.balancing) || !has(self.balancing.strategy) || "
         "self.balancing.strategy != 'PrefixAffinity'",
         "balancing.strategy PrefixAffinity needs a deployment: a cloud has a single address to choose from",

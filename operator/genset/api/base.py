@@ -34,7 +34,7 @@ def is_resource_name(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Rule:
+class CelRule:
     """One CEL rule of a type (`x-kubernetes-validations`), checked by the API server and, with `check`, by us.
 
     `expression` is what the API server evaluates; `check` says the same in Python for files that never meet an API
@@ -97,7 +97,7 @@ def _refuse_duplicates(field: FieldInfo, value: Any) -> None:
             raise ValueError(f"{field.alias} holds {', '.join(map(repr, key))} twice: each may stand there once")
 
 
-def rules(*items: Rule) -> Callable[[type[ApiModel]], type[ApiModel]]:
+def rules(*items: CelRule) -> Callable[[type[ApiModel]], type[ApiModel]]:
     """Class decorator: attaches CEL rules to a type."""
 
     def attach(cls: type[ApiModel]) -> type[ApiModel]:
@@ -107,7 +107,7 @@ def rules(*items: Rule) -> Callable[[type[ApiModel]], type[ApiModel]]:
     return attach
 
 
-def rules_of(cls: type[BaseModel]) -> tuple[Rule, ...]:
+def rules_of(cls: type[BaseModel]) -> tuple[CelRule, ...]:
     return tuple(getattr(cls, "__genset_rules__", ()))
 
 

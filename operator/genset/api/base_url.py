@@ -16,20 +16,20 @@ from genset.addresses import (
     is_made,
     told,
 )
-from genset.api.base import Rule
+from genset.api.base import CelRule
 
 
-def base_url_rules(shown: str, *, optional: bool = False) -> tuple[Rule, ...]:
+def base_url_rules(shown: str, *, optional: bool = False) -> tuple[CelRule, ...]:
     """Rules for a field, `shown` as OBJECT.FIELD: one for each mistake."""
     return tuple(_rule(shown, mistake, optional) for mistake in BASE_URL_MISTAKES)
 
 
-def _rule(shown: str, mistake: Mistake, optional: bool) -> Rule:
+def _rule(shown: str, mistake: Mistake, optional: bool) -> CelRule:
     name = shown.rpartition(".")[2]
     here = f"self.{name}"
     matches = f"{here}.matches(r'{mistake.pattern}')"
     expression = matches if mistake.wanted else f"!{matches}"
-    return Rule(
+    return CelRule(
         f"!has({here}) || {expression}" if optional else expression,
         f"{shown} {mistake.remedy}",
         lambda model: (value := _value(model, name)) is None or not is_made(mistake, value),

@@ -6,23 +6,23 @@ from typing import Literal
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, Quantity, Rule, rules
+from genset.api.base import ApiModel, CelRule, Quantity, rules
 from genset.api.quantity import parse_quantity
 
 
 @rules(
-    Rule(
+    CelRule(
         "has(self.storageClassName) == has(oldSelf.storageClassName) && "
         "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName) && "
         "self.accessMode == oldSelf.accessMode",
         "cache.storageClassName and cache.accessMode cannot change once set: a volume keeps them for life; make a new "
         "ModelDeployment, or remove cache first and add it again",
     ),
-    Rule(
+    CelRule(
         "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
         "cache.size cannot shrink: volumes only grow; remove cache first and add it again",
     ),
-    Rule(
+    CelRule(
         "quantity(string(self.size)).isGreaterThan(quantity('0'))",
         "cache.size must be above zero",
         lambda cache: parse_quantity(cache.size) > 0,

@@ -23,7 +23,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from genset import names
-from genset.api.base import Rule, rules_of
+from genset.api.base import CelRule, rules_of
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import QUANTITY_PATTERN
 from genset.api.routepolicy import RoutePolicy
@@ -161,7 +161,7 @@ class _WithRules(GenerateJsonSchema):
         return out
 
 
-def _validation(rule: Rule) -> Schema:
+def _validation(rule: CelRule) -> Schema:
     telling = {"messageExpression": rule.telling} if rule.telling else {}
     return {"rule": rule.expression, "message": rule.message, **telling}
 

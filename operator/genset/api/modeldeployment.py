@@ -10,11 +10,11 @@ from pydantic import Field
 from genset.api.base import (
     RESOURCE_NAME_CEL,
     ApiModel,
+    CelRule,
     Condition,
     ModelName,
     ObjectMeta,
     Quantity,
-    Rule,
     is_resource_name,
     rules,
 )
@@ -113,12 +113,12 @@ class Accelerator(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "quantity(string(self.cpu)).isGreaterThan(quantity('0'))",
         "resources.cpu must be above zero: it decides the engine's threads",
         lambda resources: parse_quantity(resources.cpu) > 0,
     ),
-    Rule(
+    CelRule(
         "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
         "resources.memory must be above zero: weights and context live there",
         lambda resources: parse_quantity(resources.memory) > 0,
@@ -138,7 +138,7 @@ class Resources(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "self.min < self.max",
         "autoscaling.min must be below autoscaling.max; for a fixed number of copies give replicas instead",
         lambda scaling: scaling.min < scaling.max,
@@ -198,13 +198,13 @@ class PodTemplate(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "!has(self.replicas) || !has(self.autoscaling)",
         "replicas and autoscaling exclude each other: remove one (kubectl scale sets replicas; for an autoscaled model "
         "change autoscaling instead)",
         lambda spec: spec.replicas is None or spec.autoscaling is None,
     ),
-    Rule(
+    CelRule(
         "!has(self.rollout) || !has(self.rollout.strategy) || self.rollout.strategy != 'Surge' || !has(self.cache) || "
         "self.cache.accessMode != 'ReadWriteOncePod'",
         "rollout.strategy Surge needs a cache that two pods can mount: use Replace, or another cache.accessMode",
@@ -293,13 +293,13 @@ class ModelDeploymentStatus(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         RESOURCE_NAME_CEL,
         "metadata.name must be at most 52 characters of a-z, 0-9 and -, beginning with a letter: Services take it as "
         "their name (spec.model may hold any name)",
         lambda resource: is_resource_name(resource.metadata.name),
     ),
-    Rule(
+    CelRule(
         "!self.metadata.name.endsWith('-router') && !self.metadata.name.endsWith('-endpoints')",
         "metadata.name must not end with -router or -endpoints: genset's own Services are named so",
         lambda resource: not resource.metadata.name.endswith(("-router", "-endpoints")),

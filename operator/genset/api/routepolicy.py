@@ -12,13 +12,13 @@ from genset.api.base import (
     DNS_LABEL,
     RESOURCE_NAME_CEL,
     ApiModel,
+    CelRule,
     Condition,
     ObjectMeta,
-    Rule,
     is_resource_name,
     rules,
 )
-from genset.api.router import Router
+from genset.api.router import RouterSpec
 
 #: Default of failover.toCloudOn. Repeated in the router's contract, which imports nothing of the API.
 TO_CLOUD_ON = ("Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong")
@@ -127,7 +127,7 @@ class HeaderMatch(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "!has(self.headers) || self.headers.all(h, self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",
         "match.headers: a name stands there twice, in small letters and capitals: headers have no case; take one out",
         lambda match: len({header.name.lower() for header in match.headers}) == len(match.headers),
@@ -181,12 +181,12 @@ _TOTAL_CEL = f"(has(self.totalSeconds) ? self.totalSeconds : {TOTAL_SECONDS})"  
 
 
 @rules(
-    Rule(
+    CelRule(
         f"!has(self.firstTokenSeconds) || self.firstTokenSeconds <= {_TOTAL_CEL}",
         "failover.firstTokenSeconds cannot exceed totalSeconds",
         lambda f: f.first_token_seconds is None or f.first_token_seconds <= f.total_seconds,
     ),
-    Rule(
+    CelRule(
         f"!has(self.stallSeconds) || self.stallSeconds <= {_TOTAL_CEL}",
         "failover.stallSeconds cannot exceed totalSeconds",
         lambda f: f.stall_seconds is None or f.stall_seconds <= f.total_seconds,
@@ -292,12 +292,12 @@ def _backends_known(spec: RoutePolicySpec) -> bool:
 
 
 @rules(
-    Rule(
+    CelRule(
         "self.routes.all(r, r.tiers.all(t, t.backends.all(b, self.backends.exists(x, x.name == b.name))))",
         "every backend of a tier must be one of spec.backends: correct the name, or add the backend",
         _backends_known,
     ),
-    Rule(
+    CelRule(
         "self.routes.all(r, !has(r.whenFull) || r.whenFull != 'Wait' || r.tiers.exists(t, t.backends.exists(b, "
         "self.backends.exists(x, has(x.balancing) && has(x.balancing.maxInFlightPerEndpoint) && x.name == b.name))))",
         "whenFull Wait needs balancing.maxInFlightPerEndpoint on a backend of the route: without a bound none is full",
@@ -319,7 +319,7 @@ class RoutePolicySpec(ApiModel):
         description="Rules, in order: the first that matches a request wins.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    router: Router = Field(default_factory=Router, description="The router's pods.")
+    router: RouterSpec = Field(default_factory=RouterSpec, description="The router's pods.")
 
 
 class Outage(ApiModel):
@@ -358,7 +358,7 @@ class RoutePolicyStatus(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         RESOURCE_NAME_CEL,
         "metadata.name must be at most 52 characters of a-z, 0-9 and -, beginning with a letter: Services take it as "
         "their name",

@@ -19,12 +19,12 @@ from genset.addresses import (
     names_usual_port,
     origin_mistake,
 )
-from genset.api.base import ApiModel, Quantity, Rule, rules
+from genset.api.base import ApiModel, CelRule, Quantity, rules
 from genset.api.quantity import parse_quantity
 
 
 @rules(
-    Rule(
+    CelRule(
         "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
         "router.resources.memory must be above zero: it is the pod's limit",
         lambda resources: parse_quantity(resources.memory) > 0,
@@ -38,7 +38,7 @@ class RouterResources(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "quantity(string(self.maxBody)).isGreaterThan(quantity('0'))",
         "router.limits.maxBody must be above zero",
         lambda limits: parse_quantity(limits.max_body) > 0,
@@ -69,13 +69,13 @@ class RouterService(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         f"self.otlpEndpoint.matches(r'{URL}')",
         f"telemetry.otlpEndpoint names no server: {URL_REMEDY}",
         lambda telemetry: is_url(telemetry.otlp_endpoint),
     ),
 )
-class Telemetry(ApiModel):
+class TelemetrySpec(ApiModel):
     """Traces by OpenTelemetry: a span per request, an event per attempt."""
 
     otlp_endpoint: str = Field(
@@ -94,18 +94,18 @@ class Telemetry(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         f"self.allowedOrigins.all(o, o.matches(r'{ORIGIN}'))",
         f"cors.allowedOrigins: {ORIGIN_REMEDY}",
         lambda cors: all(re.fullmatch(ORIGIN, origin) for origin in cors.allowed_origins),
         tell=lambda cors: _origins_remedy(cors),
     ),
-    Rule(
+    CelRule(
         "!self.allowedOrigins.exists(o, o == '*') || self.allowedOrigins.size() == 1",
         "cors.allowedOrigins: * means every origin and stands alone",
         lambda cors: "*" not in cors.allowed_origins or len(cors.allowed_origins) == 1,
     ),
-    Rule(
+    CelRule(
         "!self.allowedOrigins.exists(o, o.matches('^https://.*:443$') || o.matches('^http://.*:80$'))",
         "cors.allowedOrigins: browsers leave out the port that the scheme implies; leave out :443 of https, :80 of http",
         lambda cors: not any(names_usual_port(origin) for origin in cors.allowed_origins),
@@ -132,12 +132,12 @@ class RouterLog(ApiModel):
 
 
 @rules(
-    Rule(
+    CelRule(
         "!has(self.trustedProxies) || self.trustedProxies.all(c, isCIDR(c))",
         "router.trustedProxies must hold networks, e.g. 10.0.0.0/8 or fd00::/8; one address is 10.0.0.7/32",
         lambda router: all(is_network(network) for network in router.trusted_proxies),
     ),
-    Rule(
+    CelRule(
         "!quantity(string(self.limits.maxBody)).add(quantity(string(self.limits.maxBody)))"
         ".add(quantity(string(self.limits.maxBody))).add(quantity(string(self.limits.maxBody)))"
         ".isGreaterThan(quantity(string(self.resources.memory)))",
@@ -146,7 +146,7 @@ class RouterLog(ApiModel):
         lambda router: 4 * parse_quantity(router.limits.max_body) <= parse_quantity(router.resources.memory),
     ),
 )
-class Router(ApiModel):
+class RouterSpec(ApiModel):
     """The router's pods."""
 
     replicas: int = Field(default=2, ge=0, le=100, description="Router pods.")
@@ -159,7 +159,7 @@ class Router(ApiModel):
     drain_seconds: int = Field(
         default=120, ge=0, le=3600, description="How long a router that is going away may finish running answers."
     )
-    telemetry: Telemetry | None = Field(default=None, description="Traces of its requests. Default: none.")
+    telemetry: TelemetrySpec | None = Field(default=None, description="Traces of its requests. Default: none.")
     cors: RouterCors | None = Field(
         default=None, description="Web pages that may use the router from a browser. Default: none."
     )

@@ -15,7 +15,7 @@ from genset import names
 from genset.addresses import host_and_port
 
 
-class Address(click.ParamType[tuple[str, int]]):
+class HostAndPort(click.ParamType[tuple[str, int]]):
     """An address is HOST:PORT, with [HOST] for IPv6."""
 
     name = "HOST:PORT"
@@ -56,8 +56,10 @@ class Address(click.ParamType[tuple[str, int]]):
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with credential files. With -f: SECRET/KEY in it, for Secrets that no file holds.",
 )
-@click.option("--listen", type=Address(), default="127.0.0.1:8080", show_default=True, help="The OpenAI API.")
-@click.option("--admin", type=Address(), default="127.0.0.1:9090", show_default=True, help="Health, state and metrics.")
+@click.option("--listen", type=HostAndPort(), default="127.0.0.1:8080", show_default=True, help="The OpenAI API.")
+@click.option(
+    "--admin", type=HostAndPort(), default="127.0.0.1:9090", show_default=True, help="Health, state and metrics."
+)
 @click.option(
     "--drain-grace",
     type=click.FloatRange(0, 600),

@@ -77,10 +77,10 @@ def _fetch(spec: FetchSpec, patience: float) -> LastWords:
     from genset.api.modeldeployment import Reason
     from genset.weights.failure import WeightsFailure
     from genset.weights.fetch import fetch as fetch_weights
-    from genset.weights.progress import Progress, ProgressServer
+    from genset.weights.progress import ProgressLog, ProgressServer
     from genset.weights.retry import Retry
 
-    progress = Progress(time.monotonic)
+    progress = ProgressLog(time.monotonic)
     server = None
     if spec.listen:
         try:

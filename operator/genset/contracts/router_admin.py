@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from genset.contracts.reading import count, items, parsed, seconds, text
+from genset.contracts.reading import count, duration, items, parsed, text
 
 CONFIG_PATH: Final = "/-/config"
 DEMAND_PATH: Final = "/-/demand"
@@ -120,14 +120,14 @@ class DemandReport:
     def from_json(cls, body: bytes) -> DemandReport | None:
         """None for anything else: a router that cannot be understood must not be taken for one that nobody asks."""
         document = parsed(body)
-        up, told = seconds(document.get("upSeconds")), document.get("deployments")
+        up, told = duration(document.get("upSeconds")), document.get("deployments")
         if up is None or not isinstance(told, dict) or not all(isinstance(item, dict) for item in told.values()):
             return None
         return cls(
             up,
             {
                 name: DeploymentDemand(
-                    seconds(item.get("lastRequestSeconds")), count(item.get("inFlight")), count(item.get("waiting"))
+                    duration(item.get("lastRequestSeconds")), count(item.get("inFlight")), count(item.get("waiting"))
                 )
                 for name, item in told.items()
             },

@@ -81,7 +81,7 @@ Network = Annotated[
 ]
 
 
-class _Model(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel,
         extra="forbid",
@@ -92,7 +92,7 @@ class _Model(BaseModel):
     )
 
 
-class PolicyRef(_Model):
+class PolicyRef(_Part):
     """The RoutePolicy that the configuration was built from, for logs and for `/-/config`."""
 
     namespace: str
@@ -100,14 +100,14 @@ class PolicyRef(_Model):
     generation: int = Field(ge=0)
 
 
-class DnsEndpoints(_Model):
+class DnsEndpoints(_Part):
     """Endpoints found by name: every A/AAAA record of `host` is one. `host` is tried with the search domains."""
 
     host: Host
     port: int = Field(ge=1, le=65535)
 
 
-class LocalTarget(_Model):
+class LocalTarget(_Part):
     """A model of the house: many endpoints, plain HTTP, probed by the router."""
 
     dns: DnsEndpoints
@@ -119,7 +119,7 @@ class LocalTarget(_Model):
     )
 
 
-class UrlTarget(_Model):
+class UrlTarget(_Part):
     """A server at one base URL: a cloud provider, a gateway, or an external model server.
 
     `base_url` goes up to and with the version segment (https://api.example.com/v1); request paths are appended without
@@ -148,7 +148,7 @@ class UrlTarget(_Model):
         return self
 
 
-class BalancingConfig(_Model):
+class BalancingConfig(_Part):
     """How a backend's endpoints share requests. `max_in_flight_per_endpoint` None: no bound, and nothing waits."""
 
     strategy: Literal["LeastInFlight", "PrefixAffinity"]
@@ -158,7 +158,7 @@ class BalancingConfig(_Model):
     queue_seconds: Seconds
 
 
-class BackendConfig(_Model):
+class BackendConfig(_Part):
     """One backend. `kind` decides default deadlines and which outage switch it belongs to."""
 
     name: Label
@@ -183,12 +183,12 @@ class BackendConfig(_Model):
         return self
 
 
-class HeaderMatchConfig(_Model):
+class HeaderMatchConfig(_Part):
     name: str = Field(pattern=r"^[a-z0-9!#$%&'*+\-.^_`|~]+$", examples=["x-team"], description="In small letters.")
     value: str = Field(pattern=r"^([^ \t\r\n]([^\r\n]*[^ \t\r\n])?)?$", examples=["gold"])
 
 
-class MatchConfig(_Model):
+class MatchConfig(_Part):
     models: tuple[ModelPattern, ...]
     max_input_tokens: int | None = Field(default=None, ge=1)
     headers: tuple[HeaderMatchConfig, ...]
@@ -199,7 +199,7 @@ class MatchConfig(_Model):
         return self
 
 
-class WeightedBackend(_Model):
+class WeightedBackend(_Part):
     backend: str
     weight: int = Field(ge=0)
 
@@ -207,7 +207,7 @@ class WeightedBackend(_Model):
 ToCloudOn = Literal["Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong", "Unsupported"]
 
 
-class FailoverConfig(_Model):
+class FailoverConfig(_Part):
     """Seconds; None means the router's own default for the kind of backend."""
 
     first_token_seconds: Seconds | None = None
@@ -219,14 +219,14 @@ class FailoverConfig(_Model):
     to_cloud_on: tuple[ToCloudOn, ...]
 
 
-class ColdStartConfig(_Model):
+class ColdStartConfig(_Part):
     """What a request does while a backend is at rest. Seconds."""
 
     mode: Literal["Hold", "Bridge"]
     seconds: Seconds
 
 
-class RouteConfig(_Model):
+class RouteConfig(_Part):
     name: Label
     match: MatchConfig
     tiers: tuple[Annotated[tuple[WeightedBackend, ...], Field(min_length=1)], ...]
@@ -241,7 +241,7 @@ class RouteConfig(_Model):
         return self
 
 
-class LimitsConfig(_Model):
+class LimitsConfig(_Part):
     """Bytes, counts, seconds."""
 
     max_body_bytes: int = Field(ge=1)
@@ -252,14 +252,14 @@ class LimitsConfig(_Model):
     memory_bytes: int = Field(ge=1, description="Of the pod: what bodies may take together is a share of it.")
 
 
-class TelemetryConfig(_Model):
+class TelemetryConfig(_Part):
     """Where spans go (the base URL of an OTLP/HTTP collector), and how many of those that no caller has decided on."""
 
     otlp_endpoint: Collector
     sample_percent: float = Field(ge=0, le=100)
 
 
-class CorsConfig(_Model):
+class CorsConfig(_Part):
     """Origins of web pages that may use the router from a browser; "*" alone means every one."""
 
     allowed_origins: tuple[Origin, ...] = Field(min_length=1)
@@ -271,13 +271,13 @@ class CorsConfig(_Model):
         return self
 
 
-class LogConfig(_Model):
+class LogConfig(_Part):
     """`required`: requests are refused while their lines cannot be written."""
 
     required: bool
 
 
-class RouterConfig(_Model):
+class RouterConfig(_Part):
     """Everything that a router serves."""
 
     version: Literal[1]

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 from genset import names
 from genset.api.modeldeployment import ConditionType, ModelDeployment, Reason
 from genset.controllers.keys import Key
-from genset.controllers.shared import Shared
+from genset.controllers.session import Session
 from genset.engines import CompletionRequest, engine_of, managed_engine_of
 from genset.kube.client import Object
-from genset.kube.probe import Answer, host
+from genset.kube.probe import ProbeAnswer, host
 from genset.status.observed import CompletionProbe, template_key
 from genset.status.pod import PodView
 from genset.tls import client_context
@@ -34,8 +34,8 @@ _ELSEWHERE: _Target = ("elsewhere", "")  # the one server that is not ours, at i
 
 
 @dataclass
-class _Known:
-    """What is known of one resource's current template."""
+class _Proofs:
+    """What completions have proven of one resource's current template."""
 
     uid: str
     template: str
@@ -49,9 +49,9 @@ class _Known:
 class Completions:
     """Asks and remembers."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-        self._known: dict[Key, _Known] = {}
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[Key, _Proofs] = {}
 
     def forget(self, key: Key) -> None:
         """The resource is gone."""
@@ -92,24 +92,26 @@ class Completions:
     async def _ask(
         self,
         key: Key,
-        known: _Known,
+        known: _Proofs,
         resource: ModelDeployment,
         targets: Sequence[_Target],
         secrets: Mapping[str, Mapping[str, bytes]],
     ) -> None:
         """Starts the completions and waits a moment for them."""
-        task = self._shared.background(self._prove(key, known, resource, targets, secrets), name=f"completion of {key}")
+        task = self._session.background(
+            self._prove(key, known, resource, targets, secrets), name=f"completion of {key}"
+        )
         known.task = task
         done, _ = await asyncio.wait({task}, timeout=WAIT_SECONDS)
         for ended in done:
             ended.result()
         if not done:
-            task.add_done_callback(lambda _: self._shared.queue.add(key))
+            task.add_done_callback(lambda _: self._session.queue.add(key))
 
     async def _prove(
         self,
         key: Key,
-        known: _Known,
+        known: _Proofs,
         resource: ModelDeployment,
         targets: Sequence[_Target],
         secrets: Mapping[str, Mapping[str, bytes]],
@@ -144,16 +146,16 @@ class Completions:
                 tls = client_context(_text(secrets, ref.name, ref.key))
             except ssl.SSLError as error:
                 return f"{engine.field('caSecretRef')} holds no certificates in PEM: {error.reason}"
-        answer: Answer = await self._shared.prober.completion(request, headers, tls)
+        answer: ProbeAnswer = await self._session.prober.completion(request, headers, tls)
         if answer.status == 0:
             return f"POST {request.url}: {answer.failure}"
         return engine.completion_failure(answer.status, answer.body)
 
-    def _of(self, key: Key, resource: ModelDeployment, template: str) -> _Known:
+    def _of(self, key: Key, resource: ModelDeployment, template: str) -> _Proofs:
         known = self._known.get(key)
         if known is None or known.uid != resource.metadata.uid or known.template != template:
             self.forget(key)
-            known = self._known[key] = _Known(resource.metadata.uid, template)
+            known = self._known[key] = _Proofs(resource.metadata.uid, template)
         return known
 
     @staticmethod

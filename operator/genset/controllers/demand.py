@@ -21,7 +21,7 @@ from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.desired import autoscale
-from genset.desired.autoscale import Decision, Demand
+from genset.desired.autoscale import ScalingDecision, TotalDemand
 from genset.kube.probe import Prober
 from genset.status.pod import PodView
 from genset.times import seconds
@@ -32,11 +32,11 @@ PERIOD_SECONDS = 1.0  # between two looks; a wake-up takes no longer than this a
 FRESH_SECONDS = 5.0  # an older answer says nothing about now
 SETTLE_SECONDS = 30.0  # of a new session, in which nothing is said about routers that have not been met yet
 
-Router = tuple[Key, str]  # RoutePolicy and pod name
+RouterKey = tuple[Key, str]  # RoutePolicy and pod name
 
 
 @dataclass(frozen=True)
-class Asked:
+class DeploymentUse:
     """What one router says of one deployment. `last_request` in seconds since 1970."""
 
     last_request: float | None = None
@@ -49,12 +49,12 @@ class Report:
 
     at: float
     since: float
-    deployments: Mapping[str, Asked]
+    deployments: Mapping[str, DeploymentUse]
 
     @classmethod
     def of(cls, answer: DemandReport, now: float) -> Report:
         deployments = {
-            name: Asked(
+            name: DeploymentUse(
                 None if told.last_request_seconds is None else now - told.last_request_seconds,
                 busy=bool(told.in_flight or told.waiting),
             )
@@ -64,7 +64,7 @@ class Report:
 
 
 @dataclass
-class _Router:
+class _KnownRouter:
     address: str
     leaving: bool
     report: Report | None = None
@@ -76,7 +76,7 @@ class _Deployment:
     """An autoscaled deployment as its last reconcile left it."""
 
     resource: ModelDeployment
-    decision: Decision
+    decision: ScalingDecision
     available_since: float | None
     told: str | None
     last_request: float | None = None  # as far as this session has heard
@@ -91,7 +91,7 @@ class DemandBook:
         self._now = now
         self._settle_seconds = settle
         self._began = now()
-        self._routers: dict[Key, dict[str, _Router]] = {}
+        self._routers: dict[Key, dict[str, _KnownRouter]] = {}
         self._deployments: dict[Key, _Deployment] = {}
 
     # -- what reconciles tell -----------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class DemandBook:
                 continue
             known = before.get(pod.name)
             if known is None or known.address != pod.address:
-                known = _Router(pod.address, pod.leaving)
+                known = _KnownRouter(pod.address, pod.leaving)
             known.leaving = pod.leaving
             found[pod.name] = known
         self._routers[policy] = found
@@ -112,16 +112,16 @@ class DemandBook:
     def drop_policy(self, policy: Key) -> None:
         self._routers.pop(policy, None)
 
-    def decide(self, key: Key, resource: ModelDeployment) -> Decision:
+    def decide(self, key: Key, resource: ModelDeployment) -> ScalingDecision:
         """What a reconcile should bring about."""
         scaling = resource.spec.autoscaling
         if scaling is None:
-            return Decision(True)
+            return ScalingDecision(True)
         awake = autoscale.was_awake(resource)
         return autoscale.decide(scaling, self._demand(key, resource, awake), awake=awake, now=self._now())
 
     def watch(
-        self, key: Key, resource: ModelDeployment, decision: Decision, pods: Iterable[PodView], told: str | None
+        self, key: Key, resource: ModelDeployment, decision: ScalingDecision, pods: Iterable[PodView], told: str | None
     ) -> None:
         """A reconcile has acted on `decision` and told lastActiveTime: a look tells when they are outdated."""
         if resource.spec.autoscaling is None:
@@ -147,7 +147,7 @@ class DemandBook:
 
     # -- what routers tell --------------------------------------------------------------------------------------------
 
-    def routers(self) -> list[tuple[Router, str]]:
+    def routers(self) -> list[tuple[RouterKey, str]]:
         """(router, address) of everyone who can tell of an autoscaled deployment."""
         policies = {policy for key in self._deployments for policy in self._policies(key)}
         return [
@@ -156,7 +156,7 @@ class DemandBook:
             for name, router in self._routers.get(policy, {}).items()
         ]
 
-    def take(self, router: Router, answer: DemandReport | None) -> list[Key]:
+    def take(self, router: RouterKey, answer: DemandReport | None) -> list[Key]:
         """Notes a router's answer (None: it gave none). Deployments that should now be reconciled."""
         policy, name = router
         known = self._routers.get(policy, {}).get(name)
@@ -199,7 +199,7 @@ class DemandBook:
     def _policies(self, key: Key) -> tuple[Key, ...]:
         return self._references.dependents(key.namespace, key.name)
 
-    def _demand(self, key: Key, resource: ModelDeployment, awake: bool) -> Demand:
+    def _demand(self, key: Key, resource: ModelDeployment, awake: bool) -> TotalDemand:
         """All that is known of one deployment, now."""
         now = self._now()
         policies = self._policies(key)
@@ -215,7 +215,7 @@ class DemandBook:
                 report = router.report
                 fresh = report is not None and now - report.at < FRESH_SECONDS
                 if report is not None and fresh:
-                    busy = busy or report.deployments.get(key.name, Asked()).busy
+                    busy = busy or report.deployments.get(key.name, DeploymentUse()).busy
                     since = max(since, min(report.since, self._began))
                 elif not router.leaving:
                     gap = True
@@ -224,7 +224,7 @@ class DemandBook:
         last = entry.last_request if entry is not None else None
         floor = entry.floor if entry is not None and awake else 0.0
         young = now - self._began < self._settle_seconds
-        return Demand(
+        return TotalDemand(
             busy=busy,
             last_request=last,
             available_since=entry.available_since if entry is not None else None,
@@ -239,7 +239,7 @@ async def watch_demand(
     """Looks until cancelled. Each answer counts as it comes: a router that is slow to answer delays no other."""
     loop = asyncio.get_running_loop()
 
-    async def ask(router: Router, address: str) -> None:
+    async def ask(router: RouterKey, address: str) -> None:
         for key in book.take(router, await prober.router_demand(address)):
             queue.add(key)
 

@@ -19,18 +19,18 @@ from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
 from genset.contracts.puller import DownloadProgress
 from genset.controllers.completions import Completions
 from genset.controllers.keys import Key
-from genset.controllers.shared import (
+from genset.controllers.session import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
     PATIENCE,
-    Shared,
+    Session,
     parse,
     soonest,
     unapplied,
 )
 from genset.desired import autoscale
 from genset.desired import metadata as child_names
-from genset.desired.autoscale import Decision
+from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
@@ -48,17 +48,17 @@ DOWNLOAD_SECONDS = 5.0  # between two looks at a download
 class ModelDeploymentController:
     """Holds nothing but what completions have proven."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-        self._completions = Completions(shared)
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._completions = Completions(session)
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass over one resource."""
-        shared = self._shared
-        live = await shared.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, key.name)
+        session = self._session
+        live = await session.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, key.name)
         if live is None or live["metadata"].get("deletionTimestamp"):
-            shared.references.drop(key)  # children go by their owner reference
-            shared.demand.drop(key)
+            session.references.drop(key)  # children go by their owner reference
+            session.demand.drop(key)
             self._completions.forget(key)
             return None
         try:
@@ -69,14 +69,14 @@ class ModelDeploymentController:
                 "desired_replicas": before.get("desiredReplicas"),
                 "last_active_time": before.get("lastActiveTime"),
             }
-            await shared.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
-            shared.demand.drop(key)
+            await session.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
+            session.demand.drop(key)
             return None
         named = [ref.name for _, ref in refs.secret_refs(resource)]
-        secrets, versions = await shared.read_secrets(key, named)
-        shared.references.set_secrets(key, versions)
-        decision = shared.demand.decide(key, resource)
-        context = ModelDeploymentContext(settings=shared.settings, secrets=secrets, awake=decision.awake)
+        secrets, versions = await session.read_secrets(key, named)
+        session.references.set_secrets(key, versions)
+        decision = session.demand.decide(key, resource)
+        context = ModelDeploymentContext(settings=session.settings, secrets=secrets, awake=decision.awake)
         problems = refs.check_model_deployment(resource, context)
         children = await self._children(key, live)
         if problems:
@@ -85,7 +85,7 @@ class ModelDeploymentController:
             applied = await self._apply(key, live, resource, context, children)
         observed, again = await self._observe(key, resource, applied, secrets, decision)
         told = await self._report(live, resource, observed, tuple(problems), applied)
-        shared.demand.watch(key, resource, decision, observed.pods, told.last_active_time)
+        session.demand.watch(key, resource, decision, observed.pods, told.last_active_time)
         return again
 
     async def _children(self, key: Key, live: Object) -> observe.Children:
@@ -93,7 +93,7 @@ class ModelDeploymentController:
         if not live.get("status"):
             return {}
         labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
-        return await observe.children(self._shared.api, key.namespace, desired.MODEL_DEPLOYMENT.listed, labels)
+        return await observe.children(self._session.api, key.namespace, desired.MODEL_DEPLOYMENT.listed, labels)
 
     async def _apply(
         self,
@@ -105,9 +105,9 @@ class ModelDeploymentController:
     ) -> ApplyResult:
         """Children as desired. What the API server cannot take for long is told before the next attempt."""
         try:
-            return await self._shared.applier.reconcile(live, desired.model_deployment(resource, context), children)
+            return await self._session.applier.reconcile(live, desired.model_deployment(resource, context), children)
         except ApiError as error:
-            if self._shared.queue.failures(key) >= PATIENCE:
+            if self._session.queue.failures(key) >= PATIENCE:
                 stuck = unapplied(error, live, children)
                 deployment = stuck.objects.get(kinds.DEPLOYMENT.key(key.name))
                 awake = autoscale.was_awake(resource)
@@ -121,14 +121,14 @@ class ModelDeploymentController:
         resource: ModelDeployment,
         applied: ApplyResult,
         secrets: Mapping[str, Mapping[str, bytes]],
-        decision: Decision,
+        decision: ScalingDecision,
     ) -> tuple[ModelDeploymentObserved, float | None]:
-        shared = self._shared
+        session = self._session
         deployment = applied.objects.get(kinds.DEPLOYMENT.key(key.name))
         pods: tuple[PodView, ...] = ()
         if deployment is not None and deployment.get("status"):
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
-            pods = await observe.pods(shared.api, key.namespace, labels)
+            pods = await observe.pods(session.api, key.namespace, labels)
         weights = await self._weights(pods)
         completion, look = await self._completions.check(key, resource, deployment, pods, secrets)
         downloading = any(progress.state != "done" for progress in weights.values())
@@ -147,14 +147,14 @@ class ModelDeploymentController:
             pvc=claim,
             awake=decision.awake,
             awake_note=decision.note,
-            last_request=shared.demand.last_request(key),
+            last_request=session.demand.last_request(key),
         )
         return observed, None if applied.namespace_terminating else again
 
     async def _weights(self, pods: Sequence[PodView]) -> dict[str, DownloadProgress]:
         """Progress by pod name, of the pullers that run and answer."""
         asked = [pod for pod in pods if _pulls(pod)]
-        answers = await asyncio.gather(*(self._shared.prober.weights_progress(pod.address) for pod in asked))
+        answers = await asyncio.gather(*(self._session.prober.weights_progress(pod.address) for pod in asked))
         found = {}
         for pod, progress in zip(asked, answers, strict=True):
             if progress is not None:
@@ -169,21 +169,21 @@ class ModelDeploymentController:
         problems: tuple[Any, ...],
         applied: ApplyResult,
     ) -> ModelDeploymentStatus:
-        shared = self._shared
+        session = self._session
         seen = replace(
             observed,
             problems=problems,
             apply_errors=tuple(applied.problems),
             namespace_terminating=applied.namespace_terminating,
         )
-        new = status.evaluate(resource, seen, shared.now())
+        new = status.evaluate(resource, seen, session.now())
         scaled = status.scaled(resource, new)
-        await shared.tell(kinds.MODEL_DEPLOYMENT, live, new, (*status.events(resource.status, new), *scaled))
+        await session.tell(kinds.MODEL_DEPLOYMENT, live, new, (*status.events(resource.status, new), *scaled))
         for _, reason, message in scaled:
             log.info(
                 "%s ModelDeployment %s/%s: %s", reason, resource.metadata.namespace, resource.metadata.name, message
             )
-            shared.metrics.scalings.labels(event=reason).inc()
+            session.metrics.scalings.labels(event=reason).inc()
         return new
 
 

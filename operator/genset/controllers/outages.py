@@ -21,7 +21,7 @@ LOOKS_PER_SECOND = 40.0  # policies; with more of them than fit, a round takes l
 
 
 @dataclass(frozen=True)
-class _Router:
+class _Heard:
     address: str
     said: ConfigReport | None
 
@@ -30,7 +30,7 @@ class OutageBook:
     """Where the routers of each policy run, and what each of them said last."""
 
     def __init__(self) -> None:
-        self._routers: dict[Key, dict[str, _Router]] = {}
+        self._routers: dict[Key, dict[str, _Heard]] = {}
 
     def heard(
         self, policy: Key, addresses: Mapping[str, str], said: Mapping[str, ConfigReport | None]
@@ -41,7 +41,7 @@ class OutageBook:
         for name, address in addresses.items():
             known = before.get(name)
             earlier = known.said if known is not None and known.address == address else None
-            now[name] = _Router(address, said.get(name) or earlier)
+            now[name] = _Heard(address, said.get(name) or earlier)
         if now:
             self._routers[policy] = now
         return {name: router.said for name, router in now.items()}

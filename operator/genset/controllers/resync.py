@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from genset.controllers.keys import KINDS, Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
-from genset.kube.client import Api, ApiError
+from genset.kube.client import ApiError, ApiServer
 from genset.kube.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 AFTER_FAILURE_SECONDS = 10.0
 
 
-async def resync(api: Api, queue: WorkQueue[Key], references: References, namespaces: Sequence[str | None]) -> int:
+async def resync(
+    api: ApiServer, queue: WorkQueue[Key], references: References, namespaces: Sequence[str | None]
+) -> int:
     """One resync; returns how many resources exist. `namespaces` is (None,) for the whole cluster."""
     found: set[Key] = set()
     for kind in KINDS.values():
@@ -35,7 +37,7 @@ async def resync(api: Api, queue: WorkQueue[Key], references: References, namesp
 
 
 async def keep_resyncing(
-    api: Api,
+    api: ApiServer,
     queue: WorkQueue[Key],
     references: References,
     namespaces: Sequence[str | None],

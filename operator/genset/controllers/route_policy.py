@@ -21,11 +21,11 @@ from genset.contracts.router_admin import ConfigReport
 from genset.contracts.router_config import config_hash, credentials_hash
 from genset.controllers.keys import Key
 from genset.controllers.outages import OutageBook, is_of
-from genset.controllers.shared import (
+from genset.controllers.session import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
     PATIENCE,
-    Shared,
+    Session,
     parse,
     soonest,
     unapplied,
@@ -71,18 +71,18 @@ class _Wanted:
 class RoutePolicyController:
     """Holds nothing but how often routers did not follow, and what they said last."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self.outages = OutageBook()
         self._looks: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass over one resource."""
-        shared = self._shared
-        live = await shared.api.get(kinds.ROUTE_POLICY, key.namespace, key.name)
+        session = self._session
+        live = await session.api.get(kinds.ROUTE_POLICY, key.namespace, key.name)
         if live is None or live["metadata"].get("deletionTimestamp"):
-            shared.references.drop(key)  # children go by their owner reference
-            shared.demand.drop_policy(key)
+            session.references.drop(key)  # children go by their owner reference
+            session.demand.drop_policy(key)
             self.outages.drop(key)
             self._looks.pop(key, None)
             return None
@@ -99,17 +99,17 @@ class RoutePolicyController:
             credentials_hash(router_config.credential_files(resource, context)),
         )
         try:
-            applied = await shared.applier.reconcile(
+            applied = await session.applier.reconcile(
                 live, desired.route_policy(resource, context), children, prune=not problems
             )
         except ApiError as error:
-            if shared.queue.failures(key) >= PATIENCE:
+            if session.queue.failures(key) >= PATIENCE:
                 stuck = unapplied(error, live, children)
                 deployment = stuck.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
                 await self._report(live, resource, context, wanted, deployment, (), {}, problems, stuck)
             raise
         own = applied.objects.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
-        shared.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
+        session.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
         deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
@@ -124,7 +124,7 @@ class RoutePolicyController:
     async def _children(self, key: Key, live: Object) -> dict[Any, Object]:
         """Listed by label, and the credentials Secret by its name: Secrets may not be listed. A resource without status
         has no children yet."""
-        api = self._shared.api
+        api = self._session.api
         found: dict[Any, Object] = {}
         if live.get("status"):
             labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
@@ -138,15 +138,15 @@ class RoutePolicyController:
         self, key: Key, resource: RoutePolicy, live: Object, children: Mapping[Any, Object]
     ) -> tuple[RoutePolicyContext, dict[str, str | None]]:
         """What the policy names, as far as it exists, and the versions of the Secrets that were read."""
-        shared = self._shared
+        session = self._session
         named = {backend.deployment.name for backend in resource.spec.backends if backend.deployment is not None}
         deployments = await self._deployments(key, named)
-        secrets, versions = await shared.read_secrets(
+        secrets, versions = await session.read_secrets(
             key, [ref.name for _, ref in refs.policy_secret_refs(resource, deployments)]
         )
         own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         context = RoutePolicyContext(
-            settings=shared.settings,
+            settings=session.settings,
             deployments=deployments,
             secrets=secrets,
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},
@@ -155,9 +155,11 @@ class RoutePolicyController:
 
     async def _deployments(self, key: Key, named: Collection[str]) -> dict[str, ModelDeployment]:
         """Those that exist. From now on their changes are the policy's, too."""
-        shared, ordered = self._shared, sorted(named)
-        shared.references.set_deployments(key, named)
-        found = await asyncio.gather(*(shared.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, name) for name in ordered))
+        session, ordered = self._session, sorted(named)
+        session.references.set_deployments(key, named)
+        found = await asyncio.gather(
+            *(session.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, name) for name in ordered)
+        )
         deployments: dict[str, ModelDeployment] = {}
         for name, item in zip(ordered, found, strict=True):
             if item is not None and not item["metadata"].get("deletionTimestamp"):
@@ -176,8 +178,8 @@ class RoutePolicyController:
         if deployment is None or not deployment.get("status"):
             return (), {}, None
         labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
-        pods = await observe.pods(self._shared.api, key.namespace, labels)
-        self._shared.demand.set_routers(key, pods)
+        pods = await observe.pods(self._session.api, key.namespace, labels)
+        self._session.demand.set_routers(key, pods)
         running = {pod.name: pod for pod in pods if pod.running}
         acks = await self._ask(key, running.values())
         if applied.problems or applied.namespace_terminating:
@@ -201,7 +203,7 @@ class RoutePolicyController:
         loop = asyncio.get_running_loop()
         began = nudged = loop.time()
         await self._nudge([running[name] for name in stale], wanted.annotation)
-        while stale and loop.time() - began < PROGRAM_SECONDS and not self._shared.queue.outdated(key):
+        while stale and loop.time() - began < PROGRAM_SECONDS and not self._session.queue.outdated(key):
             await asyncio.sleep(POLL_SECONDS)
             acks.update(await self._ask(key, (running[name] for name in stale)))
             stale = [name for name in stale if not wanted.is_served(acks[name])]
@@ -212,7 +214,7 @@ class RoutePolicyController:
                 pods = [running[name] for name in stale if acks[name] is not None]
                 await self._nudge(pods, f"{wanted.annotation}.{int(nudged - began)}")
         if not stale:
-            self._shared.metrics.programming_seconds.observe(loop.time() - began)
+            self._session.metrics.programming_seconds.observe(loop.time() - began)
 
     async def _nudge(self, pods: Sequence[PodView], value: str) -> None:
         await asyncio.gather(*(self._annotate(pod, value) for pod in pods))
@@ -223,19 +225,19 @@ class RoutePolicyController:
             return
         body: Object = {"metadata": {"uid": pod.uid, "annotations": {names.ANNOTATION_CONFIG_HASH: value}}}
         try:
-            stored = await self._shared.api.merge_patch(
+            stored = await self._session.api.merge_patch(
                 kinds.POD, pod.namespace, pod.name, body, field_manager=names.FIELD_MANAGER
             )
         except ApiError as error:
             if error.not_found or error.conflict:
                 return  # the pod went away meanwhile
             raise
-        self._shared.echoes.wrote(stored)
-        self._shared.metrics.applies.labels(kind="Pod", verb="annotate").inc()
+        self._session.echoes.wrote(stored)
+        self._session.metrics.applies.labels(kind="Pod", verb="annotate").inc()
 
     async def _ask(self, key: Key, pods: Iterable[PodView]) -> Acks:
         asked = list(pods)
-        answers = await asyncio.gather(*(self._shared.prober.router_config(pod.address) for pod in asked))
+        answers = await asyncio.gather(*(self._session.prober.router_config(pod.address) for pod in asked))
         return {pod.name: answer if is_of(answer, key) else None for pod, answer in zip(asked, answers, strict=True)}
 
     # -- status -------------------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ class RoutePolicyController:
         problems: Sequence[Problem],
         applied: ApplyResult,
     ) -> None:
-        shared, metadata = self._shared, resource.metadata
+        session, metadata = self._session, resource.metadata
         key = Key(names.ROUTE_POLICY, metadata.namespace, metadata.name)
         observed = RoutePolicyObserved(
             deployment=deployment,
@@ -266,8 +268,8 @@ class RoutePolicyController:
             credentials_hash=wanted.credentials,
             namespace_terminating=applied.namespace_terminating,
         )
-        new = status.evaluate(resource, observed, shared.now())
-        await shared.tell(kinds.ROUTE_POLICY, live, new, status.events(resource, new))
+        new = status.evaluate(resource, observed, session.now())
+        await session.tell(kinds.ROUTE_POLICY, live, new, status.events(resource, new))
 
     def _heard(self, key: Key, pods: Iterable[PodView], acks: Acks) -> Acks:
         """What each router that runs says, or said when it last spoke."""
@@ -276,15 +278,15 @@ class RoutePolicyController:
 
     async def _refuse(self, key: Key, live: Object, error: ValidationError) -> None:
         """The routers of a refused policy serve on as they did: what they ask to be woken and see as down counts."""
-        shared, policy, before = self._shared, Outline.of_refused(live), live.get("status") or {}
+        session, policy, before = self._session, Outline.of_refused(live), live.get("status") or {}
         deployments = await self._deployments(key, policy.deployments)
         labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
-        pods = await observe.pods(shared.api, key.namespace, labels)
-        shared.demand.set_routers(key, pods)
+        pods = await observe.pods(session.api, key.namespace, labels)
+        session.demand.set_routers(key, pods)
         acks = await self._ask(key, (pod for pod in pods if pod.running))
-        down = outages.evaluate(policy, self._heard(key, pods, acks), deployments, shared.now())
+        down = outages.evaluate(policy, self._heard(key, pods, acks), deployments, session.now())
         served, there = str(before.get("configHash") or ""), live_pods(pods)
-        await shared.refuse(
+        await session.refuse(
             kinds.ROUTE_POLICY,
             live,
             error,

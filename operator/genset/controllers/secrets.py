@@ -13,7 +13,7 @@ from genset import kinds
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References, SecretKey
-from genset.kube.client import Api, ApiError
+from genset.kube.client import ApiError, ApiServer
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,9 @@ READS_PER_SECOND = 40.0  # with more Secrets than fit, a round takes longer
 _PARALLEL = 4
 
 
-async def poll(api: Api, references: References, queue: WorkQueue[Key], *, period: float = PERIOD_SECONDS) -> None:
+async def poll(
+    api: ApiServer, references: References, queue: WorkQueue[Key], *, period: float = PERIOD_SECONDS
+) -> None:
     """Looks until cancelled."""
     while True:
         readers = references.secrets()
@@ -30,7 +32,7 @@ async def poll(api: Api, references: References, queue: WorkQueue[Key], *, perio
         await look(api, references, queue)
 
 
-async def look(api: Api, references: References, queue: WorkQueue[Key]) -> None:
+async def look(api: ApiServer, references: References, queue: WorkQueue[Key]) -> None:
     """One round: reads each Secret once and enqueues the readers that know another version."""
     slots = asyncio.Semaphore(_PARALLEL)
 

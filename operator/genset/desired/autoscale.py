@@ -17,7 +17,7 @@ TOLD_SECONDS = 60.0  # status.lastActiveTime follows the truth by no more than t
 
 
 @dataclass(frozen=True)
-class Demand:
+class TotalDemand:
     """What all routers together say of one deployment. Times in seconds since 1970; None: never, as far as known."""
 
     busy: bool = False  # a request is in work, or waits for the deployment to wake
@@ -28,25 +28,25 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Decision:
+class ScalingDecision:
     """`note`: why it stays awake although nobody asks; "" if somebody does, or it rests."""
 
     awake: bool
     note: str = ""
 
 
-def decide(scaling: Autoscaling, demand: Demand, *, awake: bool, now: float) -> Decision:
+def decide(scaling: Autoscaling, demand: TotalDemand, *, awake: bool, now: float) -> ScalingDecision:
     """Whether the deployment should be awake, given whether it is."""
     idle = scaling.idle_seconds
     if demand.busy or (demand.last_request is not None and now - demand.last_request < idle):
-        return Decision(True)
+        return ScalingDecision(True)
     if not awake:
-        return Decision(False)
+        return ScalingDecision(False)
     if demand.available_since is None or now - demand.available_since < idle:
-        return Decision(True)  # it is coming up, or has just come: somebody wanted it
+        return ScalingDecision(True)  # it is coming up, or has just come: somebody wanted it
     if demand.unknown or demand.known_since is None:
-        return Decision(True, demand.unknown)
-    return Decision(now - demand.known_since < idle)
+        return ScalingDecision(True, demand.unknown)
+    return ScalingDecision(now - demand.known_since < idle)
 
 
 def was_awake(resource: ModelDeployment) -> bool:

@@ -19,7 +19,7 @@ from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
 from genset.api.routepolicy import TO_CLOUD_ON, Match, Route, RoutePolicy
-from genset.api.router import RouterCors, Telemetry
+from genset.api.router import RouterCors, TelemetrySpec
 from genset.contracts.router_config import (
     VERSION,
     BackendConfig,
@@ -189,7 +189,7 @@ def _balancing(balancing: Balancing) -> BalancingConfig:
     )
 
 
-def _telemetry(telemetry: Telemetry | None) -> TelemetryConfig | None:
+def _telemetry(telemetry: TelemetrySpec | None) -> TelemetryConfig | None:
     if telemetry is None:
         return None
     return TelemetryConfig(otlp_endpoint=telemetry.otlp_endpoint, sample_percent=telemetry.sample_percent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
-from genset.engines.base import CompletionRequest, Credentials, Engine, ManagedEngine, Refusal
+from genset.engines.base import CompletionRequest, Engine, EngineProblem, ManagedEngine, ServerCredentials
 from genset.engines.external import ExternalEngine, spec_at
 from genset.engines.llama_cpp import LlamaCppEngine
 
@@ -36,10 +36,10 @@ __all__ = [
     "ENGINES",
     "MANAGED",
     "CompletionRequest",
-    "Credentials",
     "Engine",
+    "EngineProblem",
     "ManagedEngine",
-    "Refusal",
+    "ServerCredentials",
     "engine_of",
     "managed_engine_of",
     "spec_at",

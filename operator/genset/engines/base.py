@@ -55,7 +55,7 @@ class Drain:
     grace_seconds: int
 
 
-class Refusal(NamedTuple):
+class EngineProblem(NamedTuple):
     """Something in a resource that its engine cannot take: the field, and what is wrong with it, with the remedy."""
 
     field: str
@@ -63,7 +63,7 @@ class Refusal(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Credentials:
+class ServerCredentials:
     """What a server elsewhere asks for (`api_key`, a bearer token) and is known by (`ca`, certificates in PEM)."""
 
     api_key: SecretKeyRef | None = None
@@ -128,11 +128,11 @@ class Engine(ABC, Generic[AnySettings]):
         """What is wrong with the answer to `completion`, in words for a condition; None: it is a real answer."""
         return answer_failure(status, body)
 
-    def credentials(self, resource: ModelDeployment) -> Credentials:
+    def credentials(self, resource: ModelDeployment) -> ServerCredentials:
         """What its server asks for and is known by."""
-        return Credentials()
+        return ServerCredentials()
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[Refusal]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
         """What it cannot take and no schema can tell; `images` as for `ManagedEngine.image`."""
         yield from ()
 
@@ -197,10 +197,10 @@ class ManagedEngine(Engine[OwnSettings]):
         """
         return None
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[Refusal]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
         if not self.image(resource, images):
             field, vendor = self.field("image"), resource.spec.resources.vendor
-            yield Refusal(
+            yield EngineProblem(
                 field,
                 f"engine {self.name} has no image for {vendor}: name one in {field}, have the operator run with "
                 f"--engine-image {self.name}/{vendor}=IMAGE, or use {' or '.join(self.images)}",

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from genset.api.engines.external import External
 from genset.api.modeldeployment import ModelDeployment
-from genset.engines.base import Credentials, Engine
+from genset.engines.base import Engine, ServerCredentials
 
 
 class ExternalEngine(Engine[External]):
@@ -27,9 +27,9 @@ class ExternalEngine(Engine[External]):
         # The model list is the one GET that every OpenAI-compatible server has; LM Studio documents no health endpoint.
         return f"{urlsplit(self.base_url(resource)).path}/models"
 
-    def credentials(self, resource: ModelDeployment) -> Credentials:
+    def credentials(self, resource: ModelDeployment) -> ServerCredentials:
         own = self.own(resource)
-        return Credentials(own.api_key_secret_ref, own.ca_secret_ref)
+        return ServerCredentials(own.api_key_secret_ref, own.ca_secret_ref)
 
 
 def spec_at(url: str, found: ModelDeployment | None) -> dict[str, Any]:

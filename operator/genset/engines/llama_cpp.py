@@ -18,7 +18,7 @@ from genset import names
 from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Capability, ManagedEngine, Object, Refusal
+from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Capability, EngineProblem, ManagedEngine, Object
 
 MIB = 2**20
 QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
@@ -119,15 +119,15 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
     def wait_until_idle(self, seconds: int) -> Object:
         return {"exec": {"command": ["bash", "-c", drain_script(names.ENGINE_PORT, seconds)]}}
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[Refusal]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
         yield from super().problems(resource, images)
         own, field = self.own(resource), self.field("extraArgs")
         for argument in own.extra_args:
             if (flag := _flag(argument)) in _WHY_DENIED:
-                yield Refusal(field, f"{field}: {argument} is refused: {_WHY_DENIED[flag]}; remove it")
+                yield EngineProblem(field, f"{field}: {argument} is refused: {_WHY_DENIED[flag]}; remove it")
         memory, field = resource.spec.resources.memory, self.field("cacheRAM")
         if parse_quantity(own.cache_ram) >= parse_quantity(memory):
-            yield Refusal(
+            yield EngineProblem(
                 field,
                 f"{field} ({own.cache_ram}) counts against spec.resources.memory ({memory}) and would fill it: lower "
                 "it, or give more memory",

@@ -17,7 +17,7 @@ from typing import Any
 from genset import names
 from genset.api.modeldeployment import Reason
 from genset.kinds import Kind, ObjectKey, key_of, kind_of
-from genset.kube.client import Api, ApiError, Object
+from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.diff import desired_hash, differences
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
@@ -42,7 +42,7 @@ class ApplyResult:
 class Applier:
     """Writes children of one owner at a time; holds no state of its own."""
 
-    def __init__(self, api: Api, metrics: Metrics, echoes: Echoes) -> None:
+    def __init__(self, api: ApiServer, metrics: Metrics, echoes: Echoes) -> None:
         self._api = api
         self._metrics = metrics
         self._echoes = echoes

@@ -1,6 +1,6 @@
 """One connection to the API server: plain dicts in, plain dicts out.
 
-Everything that crosses the wire goes through `Api.request`, so that time limits, retries, the cap on parallel requests
+Everything that crosses the wire goes through `ApiServer.request`, so that time limits, retries, the cap on parallel requests
 and the fence of leader election hold everywhere. Configuration and credentials (kubeconfig, service account, exec
 plugins, token rotation) and TLS come from `kubernetes.aio`; its generated models and its discovery are not used.
 
@@ -114,7 +114,7 @@ def uses_proxy(environ: Mapping[str, str] = os.environ) -> bool:
     return any(environ.get(name) or environ.get(name.lower()) for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"))
 
 
-class Api:
+class ApiServer:
     """Requests to one API server. Safe to share between tasks of one event loop; `close` it in the end."""
 
     def __init__(

@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 
 from genset.kinds import LEASE
-from genset.kube.client import Api, ApiError, Object
+from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.metrics import Metrics
 from genset.times import micro_time
 
@@ -49,7 +49,7 @@ class LeaderElection:
 
     def __init__(
         self,
-        api: Api,
+        api: ApiServer,
         metrics: Metrics,
         *,
         namespace: str,

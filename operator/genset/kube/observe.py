@@ -15,7 +15,7 @@ from typing import Any
 from genset import kinds, names
 from genset.kinds import Kind, key_of
 from genset.kube.apply import Children, is_owned
-from genset.kube.client import Api
+from genset.kube.client import ApiServer
 from genset.status.pod import PodView
 
 __all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector"]
@@ -26,13 +26,13 @@ def selector(owner_label: str, name: str) -> str:
     return f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{owner_label}={name}"
 
 
-async def children(api: Api, namespace: str, owned_kinds: Iterable[Kind], label_selector: str) -> Children:
+async def children(api: ApiServer, namespace: str, owned_kinds: Iterable[Kind], label_selector: str) -> Children:
     """Live objects by (apiVersion, kind, name), one LIST per kind."""
     lists = await asyncio.gather(*(api.list(kind, namespace, label_selector) for kind in owned_kinds))
     return {key_of(item): item for items in lists for item in items}
 
 
-async def pods(api: Api, namespace: str, label_selector: str) -> tuple[PodView, ...]:
+async def pods(api: ApiServer, namespace: str, label_selector: str) -> tuple[PodView, ...]:
     """Pods, oldest first."""
     items = await api.list(kinds.POD, namespace, label_selector)
     items.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))

@@ -32,7 +32,7 @@ _UNTIMED = aiohttp.ClientTimeout(total=None)  # `asyncio.timeout` covers all of 
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     """Status and body of an HTTP answer, or why there is none (`status` 0)."""
 
     status: int
@@ -60,7 +60,7 @@ class Prober:
 
     async def completion(
         self, request: CompletionRequest, headers: Mapping[str, str], tls: ssl.SSLContext | None = None
-    ) -> Answer:
+    ) -> ProbeAnswer:
         """POSTs the engine's own small request. `tls`: for a server under a private CA."""
         sent = {"Content-Type": "application/json", **headers}
         async with self._completions:
@@ -95,7 +95,7 @@ class Prober:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
-    ) -> Answer:
+    ) -> ProbeAnswer:
         options: dict[str, Any] = {"data": body, "headers": headers, "allow_redirects": False, "ssl": tls or self._tls}
         try:
             async with (
@@ -105,9 +105,9 @@ class Prober:
                 status, content = answer.status, await _beginning(answer.content)
         except (aiohttp.ClientError, ValueError, TimeoutError, OSError) as failure:  # ValueError: a URL that is none
             self._metrics.probes.labels(probe=probe, result="unreachable").inc()
-            return Answer(0, failure=_words(failure, seconds))
+            return ProbeAnswer(0, failure=_words(failure, seconds))
         self._metrics.probes.labels(probe=probe, result="ok" if status == 200 else "refused").inc()
-        return Answer(status, content)
+        return ProbeAnswer(status, content)
 
 
 async def _beginning(content: aiohttp.StreamReader) -> bytes:

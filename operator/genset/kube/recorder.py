@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from genset import names
 from genset.kinds import EVENT
-from genset.kube.client import Api, ApiError, LeadershipLost, Object
+from genset.kube.client import ApiError, ApiServer, LeadershipLost, Object
 from genset.kube.metrics import Metrics
 from genset.times import micro_time
 
@@ -65,7 +65,7 @@ class Recorder:
 
     def __init__(
         self,
-        api: Api,
+        api: ApiServer,
         metrics: Metrics,
         instance: str,
         *,

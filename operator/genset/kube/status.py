@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from genset import names
 from genset.kinds import Kind
-from genset.kube.client import Api, ApiError, Object
+from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
 
@@ -21,7 +21,7 @@ from genset.kube.metrics import Metrics
 class StatusWriter:
     """Writes the status of both resources."""
 
-    def __init__(self, api: Api, metrics: Metrics, echoes: Echoes) -> None:
+    def __init__(self, api: ApiServer, metrics: Metrics, echoes: Echoes) -> None:
         self._api = api
         self._metrics = metrics
         self._echoes = echoes

@@ -32,7 +32,7 @@ from genset.names import WEIGHTS_CONTAINER
 from genset.status import pods, weights
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
-from genset.status.rollout import Rollout, incomplete, rollout
+from genset.status.rollout import RolloutState, incomplete, rollout
 
 _ALARMING = frozenset(
     {
@@ -52,7 +52,7 @@ class _View:
 
     resource: ModelDeployment
     observed: ModelDeploymentObserved
-    state: Rollout
+    state: RolloutState
     trouble: Verdict | None  # what keeps pods from coming up
     completion: CompletionProbe | None  # of the current pods
     accepted: Verdict

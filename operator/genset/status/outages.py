@@ -13,7 +13,7 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import Outage, OutageReason, OutageScope
 from genset.contracts.router_admin import ConfigReport, OutageReport
 from genset.status.conditions import Event, clip
-from genset.status.outline import Outline, Target
+from genset.status.outline import BackendOutline, Outline
 
 _CAUSES = {"auth": OutageReason.BACKEND_AUTH_FAILED, "model_not_found": OutageReason.BACKEND_MODEL_NOT_FOUND}
 _RESTORED = {
@@ -118,7 +118,7 @@ def _affected(policy: Outline, identity: _Identity) -> list[str]:
 
 
 def _message(
-    policy: Outline, reason: OutageReason, backend: Target | None, detail: str, seen_by: str, effect: str
+    policy: Outline, reason: OutageReason, backend: BackendOutline | None, detail: str, seen_by: str, effect: str
 ) -> str:
     """What is down, what it means for requests, what to do. Nothing in it changes by itself."""
     if reason is OutageReason.EGRESS_DOWN:
@@ -150,7 +150,7 @@ def _message(
     )
 
 
-def _key_of(backend: Target) -> str:
+def _key_of(backend: BackendOutline) -> str:
     if not backend.cloud:
         return f"Renew the key that apiKeySecretRef of ModelDeployment {backend.deployment} names"
     if backend.key is None:

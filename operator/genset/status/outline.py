@@ -18,7 +18,7 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Target:
+class BackendOutline:
     """A backend: a model of the house, or of a provider."""
 
     name: str
@@ -32,7 +32,7 @@ class Target:
 class Outline:
     """One policy. `routes`: the backends of all tiers by name of the route; `known`: the outages of its status."""
 
-    backends: tuple[Target, ...]
+    backends: tuple[BackendOutline, ...]
     routes: Mapping[str, frozenset[str]]
     wants_routers: bool
     known: tuple[Outage, ...]
@@ -69,10 +69,10 @@ class Outline:
         return sorted({target.deployment for target in self.backends if target.deployment})
 
 
-def _target(item: Json) -> Target:
+def _target(item: Json) -> BackendOutline:
     cloud = _object(item, "cloud")
     ref = _object(cloud, "credentialsSecretRef")
-    return Target(
+    return BackendOutline(
         name=_text(item, "name"),
         cloud=bool(cloud),
         deployment=_text(_object(item, "deployment"), "name"),

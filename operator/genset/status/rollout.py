@@ -17,7 +17,7 @@ _POD_NAME = re.compile(r'^(?:Error creating: )?pods "[^"]*" is ')  # random, so 
 
 
 @dataclass(frozen=True)
-class Rollout:
+class RolloutState:
     """Pods of one Deployment. `current`: the Deployment asks for what the resource wants, and its controller knows."""
 
     wanted: int
@@ -34,14 +34,14 @@ class Rollout:
         return self.current and self.updated == self.replicas == self.wanted and self.available >= self.wanted
 
 
-def rollout(deployment: Object | None, wanted: int) -> Rollout:
+def rollout(deployment: Object | None, wanted: int) -> RolloutState:
     """Counts of a Deployment, or of none."""
     if deployment is None:
-        return Rollout(wanted)
+        return RolloutState(wanted)
     status: dict[str, Any] = deployment.get("status") or {}
     generation = int(deployment["metadata"].get("generation") or 0)
     seen = int(status.get("observedGeneration") or 0) >= generation
-    return Rollout(
+    return RolloutState(
         wanted=wanted,
         exists=True,
         current=seen and deployment["spec"].get("replicas") == wanted,
@@ -60,7 +60,7 @@ def _refusal(status: dict[str, Any]) -> str:
     return ""
 
 
-def incomplete(state: Rollout, noun: str) -> Verdict | None:
+def incomplete(state: RolloutState, noun: str) -> Verdict | None:
     """What is missing from a roll-out, in words; None when it is complete. `noun`: plural of what the pods are."""
     if state.complete:
         return None

@@ -22,7 +22,7 @@ from genset.status.conditions import Event, Verdict, events_of, first, merged, r
 from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
 from genset.status.pod import PodView
-from genset.status.rollout import Rollout, incomplete, rollout
+from genset.status.rollout import RolloutState, incomplete, rollout
 
 _UNRESOLVED = frozenset(
     {Reason.DEPLOYMENT_NOT_FOUND, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID}
@@ -46,7 +46,7 @@ class _View:
 
     resource: RoutePolicy
     observed: RoutePolicyObserved
-    state: Rollout
+    state: RolloutState
     routers: list[PodView]  # pods that should serve
     trouble: Verdict | None  # what keeps pods from coming up
     accepted: Verdict

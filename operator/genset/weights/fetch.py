@@ -23,7 +23,7 @@ from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import exclusive
 from genset.weights.origin import Lookup, Resolved
-from genset.weights.progress import Progress
+from genset.weights.progress import ProgressLog
 from genset.weights.reader import Reader
 from genset.weights.retry import Attempts, Retry, Transient
 from genset.weights.volume import Model, Volume
@@ -36,14 +36,16 @@ _PATIENCE_WITH_MODEL = 10.0  # seconds to try a hub for when there is a model to
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Fetched:
     """A complete model; `warning` when it is an earlier one because the source failed."""
 
     model: Model
     warning: str = ""
 
 
-def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, volume: Volume | None = None) -> Outcome:
+def fetch(
+    spec: FetchSpec, progress: ProgressLog, *, retry: Retry | None = None, volume: Volume | None = None
+) -> Fetched:
     """Makes `spec.model_path` a complete, verified model, or raises WeightsFailure."""
     volume = volume or Volume(spec)
     retry = retry or Retry()
@@ -65,7 +67,7 @@ def fetch(spec: FetchSpec, progress: Progress, *, retry: Retry | None = None, vo
         return _done(there, progress, warning)
 
 
-def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Retry) -> Model:
+def _fetch_locked(spec: FetchSpec, volume: Volume, progress: ProgressLog, retry: Retry) -> Model:
     there = volume.restored() or volume.reverify()  # another pod may have finished while we waited
     if there and (spec.settled or _is_fixed(spec)):
         return there
@@ -85,7 +87,7 @@ def _fetch_locked(spec: FetchSpec, volume: Volume, progress: Progress, retry: Re
     return _download(spec, resolved, volume, progress, retry)
 
 
-def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: Progress, retry: Retry) -> Model:
+def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: ProgressLog, retry: Retry) -> Model:
     folder = volume.incoming(resolved)
     names = model_file_names(spec.source.shards)
     targets = [folder / name for name in names]
@@ -115,7 +117,7 @@ def _checker(shown: str, number: int, count: int) -> Callable[[Path], None]:
     return check
 
 
-def _persistently(work: Callable[[], _T], retry: Retry, progress: Progress) -> _T:
+def _persistently(work: Callable[[], _T], retry: Retry, progress: ProgressLog) -> _T:
     attempts = Attempts(retry, progress)
     while True:
         try:
@@ -144,7 +146,7 @@ def _version(model: Model) -> str:
     return f"{name} of commit {model.revision[:12]}" if model.revision else name
 
 
-def _done(model: Model, progress: Progress, warning: str = "") -> Outcome:
+def _done(model: Model, progress: ProgressLog, warning: str = "") -> Fetched:
     progress.update(
         state="done",
         received=model.size,
@@ -154,4 +156,4 @@ def _done(model: Model, progress: Progress, warning: str = "") -> Outcome:
         message=warning,
         file=model.files[-1].origin,
     )
-    return Outcome(model, warning)
+    return Fetched(model, warning)

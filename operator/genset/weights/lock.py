@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from genset.weights.progress import Progress
+from genset.weights.progress import ProgressLog
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """Who downloads, and how far it is."""
 
     name: str  # pod name: the host name inside a pod
@@ -48,7 +48,7 @@ def exclusive(
     folder: Path,
     *,
     name: str,
-    progress: Progress,
+    progress: ProgressLog,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
@@ -76,9 +76,9 @@ def try_lock(folder: Path) -> int | None:
     return None
 
 
-def read_holder(folder: Path) -> Holder | None:
+def read_holder(folder: Path) -> LockHolder | None:
     try:
-        return Holder(**json.loads((folder / "holder.json").read_bytes()))
+        return LockHolder(**json.loads((folder / "holder.json").read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -87,12 +87,12 @@ def _acquire(
     descriptor: int,
     folder: Path,
     name: str,
-    progress: Progress,
+    progress: ProgressLog,
     sleep: Callable[[float], None],
     clock: Callable[[], float],
     stale_seconds: float,
 ) -> None:
-    seen: Holder | None = None
+    seen: LockHolder | None = None
     seen_at = clock()
     announced = False
     while True:
@@ -129,7 +129,7 @@ def _flock(descriptor: int) -> bool:
 
 
 @contextmanager
-def _heartbeat(folder: Path, name: str, progress: Progress, seconds: float) -> Iterator[None]:
+def _heartbeat(folder: Path, name: str, progress: ProgressLog, seconds: float) -> Iterator[None]:
     path = folder / "holder.json"
     stopped = threading.Event()
     start = time.time_ns()  # a count that an earlier run of this pod can't have used

@@ -24,8 +24,11 @@ LOG_SECONDS = 5.0
 _REQUEST_TIMEOUT = 2.0  # seconds that one connection may take
 
 
-class Progress:
-    """The current snapshot. `clock` gives seconds that only grow."""
+class ProgressLog:
+    """How far the download is: a snapshot for whoever asks, and a line of the log now and then.
+
+    `clock` gives seconds that only grow.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -85,7 +88,7 @@ def _duration(seconds: float) -> str:
 class ProgressServer:
     """Serves the snapshot at `/-/progress` until closed."""
 
-    def __init__(self, listen: str, progress: Progress) -> None:
+    def __init__(self, listen: str, progress: ProgressLog) -> None:
         address = host_and_port(listen)
         if address is None:
             raise ValueError(f"{listen!r} is no address; write HOST:PORT")
@@ -115,7 +118,7 @@ def _server(host: str) -> type[HTTPServer]:
     return Server
 
 
-def _handler(progress: Progress) -> type[BaseHTTPRequestHandler]:
+def _handler(progress: ProgressLog) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_TIMEOUT
         server_version = "genset"

@@ -27,7 +27,7 @@ from genset.sizing import gguf
 from genset.weights.client import check_status, get
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Hasher, RemoteFile
-from genset.weights.progress import Progress
+from genset.weights.progress import ProgressLog
 from genset.weights.retry import Attempts, Retry, Transient
 from genset.weights.volume import Volume, disk_errors, write_synced
 
@@ -46,7 +46,9 @@ class Mismatch(Exception):
 class Reader:
     """Fetches files over one HTTP client. `login` tells people where credentials are given."""
 
-    def __init__(self, client: httpx.Client, volume: Volume, progress: Progress, retry: Retry, *, login: str) -> None:
+    def __init__(
+        self, client: httpx.Client, volume: Volume, progress: ProgressLog, retry: Retry, *, login: str
+    ) -> None:
         self._client = client
         self._volume = volume
         self._progress = progress
@@ -139,7 +141,7 @@ def _mismatch_text(remote: RemoteFile, detail: object) -> str:
 class _Partial:
     """The file in work: `NAME.partial` and, beside it, the validator of the version that its bytes come from."""
 
-    def __init__(self, remote: RemoteFile, target: Path, progress: Progress, before: int) -> None:
+    def __init__(self, remote: RemoteFile, target: Path, progress: ProgressLog, before: int) -> None:
         self.remote = remote
         self.path = target.with_name(target.name + ".partial")
         self.offset = 0

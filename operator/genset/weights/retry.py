@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from genset.weights.failure import WeightsFailure
-from genset.weights.progress import Progress
+from genset.weights.progress import ProgressLog
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Retry:
 class Attempts:
     """Waits between the attempts of one piece of work."""
 
-    def __init__(self, retry: Retry, progress: Progress) -> None:
+    def __init__(self, retry: Retry, progress: ProgressLog) -> None:
         self._retry = retry
         self._progress = progress
         self._failed = 0

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from genset import kinds, names
 from genset.contracts.router_config import RouterConfig, config_hash, credentials_hash
-from genset.kube.client import Api
+from genset.kube.client import ApiServer
 from genset.kube.observe import decoded
 from testbed.cluster.controlplane import ControlPlane
 
@@ -32,7 +32,7 @@ def stamp() -> str:
 class FakeKubelet:
     """Plays Deployment controller, scheduler and kubelet for one Deployment: makes pods and reports them ready."""
 
-    def __init__(self, api: Api, namespace: str, name: str, address: str = "127.0.0.1") -> None:
+    def __init__(self, api: ApiServer, namespace: str, name: str, address: str = "127.0.0.1") -> None:
         self._api = api
         self._namespace = namespace
         self._name = name
@@ -113,7 +113,7 @@ class FakeVolumes:
     A changed annotation refreshes them; without it nothing is refreshed.
     """
 
-    def __init__(self, api: Api, pod: Object, router: FakePod, delay: float = 0.05) -> None:
+    def __init__(self, api: ApiServer, pod: Object, router: FakePod, delay: float = 0.05) -> None:
         self._api = api
         self._pod = pod
         self._router = router

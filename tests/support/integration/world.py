@@ -15,7 +15,7 @@ from typing import Any
 from genset.controllers.demand import SETTLE_SECONDS
 from genset.desired.context import Settings
 from genset.kinds import Kind, kind_of
-from genset.kube.client import Api, ApiError, load_configuration
+from genset.kube.client import ApiError, ApiServer, load_configuration
 from genset.kube.metrics import Metrics
 from genset.runtime import Operator, Options
 from testbed.cluster.controlplane import ControlPlane
@@ -52,7 +52,7 @@ class World:
 
     plane: ControlPlane
     namespace: str
-    api: Api
+    api: ApiServer
     operators: list[tuple[Operator, asyncio.Event, asyncio.Task[None]]] = field(default_factory=list)
 
     # -- what a user does ---------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class World:
 @contextlib.asynccontextmanager
 async def make_world(plane: ControlPlane) -> AsyncIterator[World]:
     configuration = await load_configuration(plane.kubeconfig, None)
-    api = Api(configuration, Metrics(), user_agent=TEST_AGENT)
+    api = ApiServer(configuration, Metrics(), user_agent=TEST_AGENT)
     namespace = f"t-{uuid.uuid4().hex[:10]}"
     await api.request(
         "POST",

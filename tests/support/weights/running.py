@@ -7,12 +7,12 @@ from pathlib import Path
 
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Http, HuggingFace
-from genset.weights.fetch import Outcome
+from genset.weights.fetch import Fetched
 from genset.weights.retry import Retry
 from tests.support.weights.fakes import FakeHub, FakeOrigin, sha256
 
 FAST = Retry(patience=2.0, first=0.01, longest=0.05)
-Run = Callable[..., Outcome]
+Run = Callable[..., Fetched]
 
 
 def web_spec(origin: FakeOrigin, path: str, data: bytes, into: Path, **options: object) -> FetchSpec:

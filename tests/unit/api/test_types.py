@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from genset.api.base import ApiModel, Rule, rules_of
+from genset.api.base import ApiModel, CelRule, rules_of
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from tests.crds import cases
@@ -19,7 +19,7 @@ def subclasses(cls: type[ApiModel]) -> list[type[ApiModel]]:
     return [item for sub in cls.__subclasses__() for item in (sub, *subclasses(sub))]
 
 
-ALL_RULES: list[Rule] = [rule for cls in subclasses(ApiModel) for rule in rules_of(cls)]
+ALL_RULES: list[CelRule] = [rule for cls in subclasses(ApiModel) for rule in rules_of(cls)]
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=cases.identify)
@@ -34,7 +34,7 @@ def test_verdict(case: cases.Case) -> None:
 
 
 @pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.message[:60])
-def test_every_rule_has_an_example_that_it_refuses(rule: Rule) -> None:
+def test_every_rule_has_an_example_that_it_refuses(rule: CelRule) -> None:
     assert any(case.refused and rule.message.startswith(case.refused) for case in cases.CASES), (
         f"no case in tests/crds/cases.py shows: {rule.message}"
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from genset import desired
 from genset.api.modeldeployment import Autoscaling, ModelDeployment
 from genset.desired import autoscale
-from genset.desired.autoscale import Decision, Demand, decide
+from genset.desired.autoscale import ScalingDecision, TotalDemand, decide
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.times import rfc3339
 
@@ -19,12 +19,12 @@ NOW = 1_800_000_000.0
 IDLE = 600
 LONG_AGO = NOW - 100_000.0
 
-ASLEEP, AWAKE = Decision(False), Decision(True)
+ASLEEP, AWAKE = ScalingDecision(False), ScalingDecision(True)
 
 
-def known(**more: Any) -> Demand:
+def known(**more: Any) -> TotalDemand:
     """A deployment that has been up for long, and of which everything is known; nobody has asked."""
-    return Demand(**{"available_since": LONG_AGO, "known_since": LONG_AGO, **more})
+    return TotalDemand(**{"available_since": LONG_AGO, "known_since": LONG_AGO, **more})
 
 
 @pytest.mark.parametrize(
@@ -37,25 +37,30 @@ def known(**more: Any) -> Demand:
         ("no replica is ready yet", True, known(available_since=None), AWAKE),
         ("a replica has just become ready", True, known(available_since=NOW - 5), AWAKE),
         ("it is not known for long enough", True, known(known_since=NOW - IDLE + 1), AWAKE),
-        ("a router does not answer", True, known(known_since=None, unknown="router a"), Decision(True, "router a")),
+        (
+            "a router does not answer",
+            True,
+            known(known_since=None, unknown="router a"),
+            ScalingDecision(True, "router a"),
+        ),
         ("routers have yet to be met", True, known(known_since=None), AWAKE),
         ("a silent router, but somebody has asked", True, known(unknown="router a", last_request=NOW - 1), AWAKE),
         ("at rest", False, known(available_since=None), ASLEEP),
-        ("at rest, nothing is known", False, Demand(), ASLEEP),
-        ("at rest, a router does not answer", False, Demand(unknown="router a"), ASLEEP),
+        ("at rest, nothing is known", False, TotalDemand(), ASLEEP),
+        ("at rest, a router does not answer", False, TotalDemand(unknown="router a"), ASLEEP),
         ("at rest, the request that was its last", False, known(last_request=NOW - IDLE), ASLEEP),
-        ("at rest, a request came", False, Demand(last_request=NOW - 0.5), AWAKE),
-        ("at rest, a request waits", False, Demand(busy=True), AWAKE),
-        ("at rest, one router asks and another is silent", False, Demand(busy=True, unknown="router a"), AWAKE),
+        ("at rest, a request came", False, TotalDemand(last_request=NOW - 0.5), AWAKE),
+        ("at rest, a request waits", False, TotalDemand(busy=True), AWAKE),
+        ("at rest, one router asks and another is silent", False, TotalDemand(busy=True, unknown="router a"), AWAKE),
     ],
 )
-def test_decision(what: str, awake: bool, demand: Demand, expected: Decision) -> None:
+def test_decision(what: str, awake: bool, demand: TotalDemand, expected: ScalingDecision) -> None:
     assert decide(Autoscaling(), demand, awake=awake, now=NOW) == expected, what
 
 
 moments = st.none() | st.floats(NOW - 5000, NOW)
 demands = st.builds(
-    Demand,
+    TotalDemand,
     busy=st.booleans(),
     last_request=moments,
     available_since=moments,
@@ -65,7 +70,7 @@ demands = st.builds(
 
 
 @given(demand=demands, awake=st.booleans())
-def test_it_never_rests_under_a_request_and_never_wakes_without_one(demand: Demand, awake: bool) -> None:
+def test_it_never_rests_under_a_request_and_never_wakes_without_one(demand: TotalDemand, awake: bool) -> None:
     after = decide(Autoscaling(), demand, awake=awake, now=NOW)
     asked = demand.busy or (demand.last_request is not None and NOW - demand.last_request < IDLE)
     if asked:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from genset import kinds
-from genset.kube.client import Api, ApiError, LeadershipLost, uses_proxy
+from genset.kube.client import ApiError, ApiServer, LeadershipLost, uses_proxy
 from genset.kube.metrics import Metrics
 from tests.support.kube_server import FakeApiServer, refusal
 
@@ -26,7 +26,7 @@ class Connection:
     async def __aenter__(self) -> Connection:
         self._listening = self.server.listening()
         configuration = await self._listening.__aenter__()
-        self.api = Api(configuration, Metrics(), rng=random.Random(1))
+        self.api = ApiServer(configuration, Metrics(), rng=random.Random(1))
         return self
 
     async def __aexit__(self, *error: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from genset.kube.client import Api
+from genset.kube.client import ApiServer
 from genset.kube.lease import LeaderElection, Timings
 from genset.kube.metrics import Metrics
 from tests.support.kube_server import FakeApiServer, refusal
@@ -21,7 +21,7 @@ PATH = "/apis/coordination.k8s.io/v1/namespaces/n/leases/l"
 class Candidate:
     """An election and what it led to."""
 
-    def __init__(self, api: Api, name: str) -> None:
+    def __init__(self, api: ApiServer, name: str) -> None:
         self.election = LeaderElection(
             api, Metrics(), namespace="n", name="l", identity=name, timings=TIMINGS, rng=random.Random(name)
         )
@@ -52,11 +52,11 @@ class Field:
         self._listening = self.server.listening()
         self._configuration = await self._listening.__aenter__()
         self.candidates: list[Candidate] = []
-        self._apis: list[Api] = []
+        self._apis: list[ApiServer] = []
         return self
 
     def enter(self, name: str) -> Candidate:
-        api = Api(self._configuration, Metrics())
+        api = ApiServer(self._configuration, Metrics())
         self._apis.append(api)
         self.candidates.append(Candidate(api, name))
         return self.candidates[-1]

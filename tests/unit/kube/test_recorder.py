@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from genset.kube.client import Api
+from genset.kube.client import ApiServer
 from genset.kube.metrics import Metrics
 from genset.kube.recorder import BURST, LONGEST_NOTE, Recorder
 from tests.support.kube_server import FakeApiServer, refusal
@@ -25,7 +25,7 @@ def about(name: str = "house", uid: str = "u1") -> dict[str, Any]:
 class Desk:
     """A recorder with a clock in the test's hand."""
 
-    def __init__(self, api: Api, server: FakeApiServer) -> None:
+    def __init__(self, api: ApiServer, server: FakeApiServer) -> None:
         self.server, self.clock, self.metrics = server, 1000.0, Metrics()
         self.recorder = Recorder(api, self.metrics, "pod-1", monotonic=lambda: self.clock)
 
@@ -49,7 +49,7 @@ class Desk:
 async def desk() -> AsyncIterator[Desk]:
     server = FakeApiServer()
     async with server.listening() as configuration:
-        api = Api(configuration, Metrics(), attempts=1)
+        api = ApiServer(configuration, Metrics(), attempts=1)
         made = Desk(api, server)
         task = asyncio.create_task(made.recorder.run())
         try:

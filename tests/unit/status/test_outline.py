@@ -9,7 +9,7 @@ import pytest
 from genset.api.routepolicy import RoutePolicy
 from genset.contracts.router_admin import ConfigReport, OutageReport
 from genset.status import outages
-from genset.status.outline import Outline, Target
+from genset.status.outline import BackendOutline, Outline
 from tests.crds import cases
 
 NOW = "2026-11-21T10:00:00Z"
@@ -90,5 +90,5 @@ BROKEN: list[Any] = [
 def test_what_cannot_be_read_is_left_out(spec: Any) -> None:
     live = {"metadata": {"name": "a"}, "spec": spec, "status": {"outages": [{"scope": "Moon"}, 5, KNOWN]}}
     outline = Outline.of_refused(live)
-    assert set(outline.backends) <= {Target("")} and [item.reason for item in outline.known] == ["EgressDown"]
+    assert set(outline.backends) <= {BackendOutline("")} and [item.reason for item in outline.known] == ["EgressDown"]
     assert [line.split()[0] for line in told(live, says(CLOUD, KEY))] == ["EgressDown"]

@@ -11,7 +11,7 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import LastWords
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import without_secrets
-from genset.weights.progress import Progress
+from genset.weights.progress import ProgressLog
 from genset.weights.retry import Attempts, Retry, Transient
 
 
@@ -57,7 +57,7 @@ class FakeClock:
 
 def attempts(clock: FakeClock) -> Attempts:
     retry = Retry(patience=60, first=1, longest=8, sleep=clock.sleep, clock=lambda: clock.now, jitter=lambda: 1.0)
-    return Attempts(retry, Progress(lambda: clock.now))
+    return Attempts(retry, ProgressLog(lambda: clock.now))
 
 
 def test_waits_grow_to_a_limit_and_end_with_patience() -> None:
@@ -89,7 +89,7 @@ def test_the_wait_that_a_server_asks_for_is_kept_or_refused() -> None:
 
 def test_trouble_shows_in_the_progress_until_it_is_over() -> None:
     clock = FakeClock()
-    progress = Progress(lambda: clock.now)
+    progress = ProgressLog(lambda: clock.now)
     tries = Attempts(Retry(sleep=clock.sleep, clock=lambda: clock.now, jitter=lambda: 1.0), progress)
     tries.wait(Transient(WeightsFailure(Reason.SOURCE_UNREACHABLE, "No route.", permanent=False)))
     assert (progress.snapshot().reason, progress.snapshot().message) == (
@@ -102,7 +102,7 @@ def test_trouble_shows_in_the_progress_until_it_is_over() -> None:
 def test_log_lines_come_every_few_seconds_with_rate_and_remaining_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     clock = FakeClock()
-    progress = Progress(lambda: clock.now)
+    progress = ProgressLog(lambda: clock.now)
     progress.update(file="m.gguf", total_bytes=4_000_000_000)
     for second in range(1, 21):
         clock.now = second

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias, get_args
 from pydantic import GetPydanticSchema
 from pydantic_core import core_schema
 
-from genset.api.base import ApiModel, Rule, rules
+from genset.api.base import ApiModel, CelRule, rules
 from genset.api.engines.base import EngineSettings, WeightsForm
 from genset.api.engines.external import External
 from genset.api.engines.llama_cpp import LlamaCpp
@@ -43,22 +43,22 @@ def block_name(engine: str) -> str:
     return str(EngineBlocks.model_fields[FIELDS[engine]].alias)
 
 
-def _rules() -> Iterator[Rule]:
+def _rules() -> Iterator[CelRule]:
     """Rules over the spec: no block without its engine, what each engine refuses, weights where they are wanted."""
     for name, settings in _TYPES.items():
         yield _only_with(name, settings.engine)
         yield from settings.spec_rules
     loading = [settings.engine for settings in _TYPES.values() if settings.weights is not WeightsForm.NONE]
-    yield Rule(
+    yield CelRule(
         f"!(self.engine in {loading}) || has(self.source)",
         "an engine that genset runs needs source",
         lambda spec: spec.engine not in loading or spec.source is not None,
     )
 
 
-def _only_with(name: str, engine: str) -> Rule:
+def _only_with(name: str, engine: str) -> CelRule:
     block = block_name(engine)
-    return Rule(
+    return CelRule(
         f"!has(self.{block}) || self.engine == '{engine}'",
         f"{block} settings need engine {engine}",
         lambda spec: getattr(spec, name) is None or spec.engine == engine,

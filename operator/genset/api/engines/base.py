@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, Rule, SecretKeyRef, secret_refs
+from genset.api.base import ApiModel, CelRule, SecretKeyRef, secret_refs
 
 
 class WeightsForm(StrEnum):
@@ -23,7 +23,7 @@ class EngineSettings(ApiModel):
     engine: ClassVar[str]  # value of spec.engine
     shown: ClassVar[str] = ""  # in the description of spec.engine; "": the engine's name
     weights: ClassVar[WeightsForm]
-    spec_rules: ClassVar[tuple[Rule, ...]] = ()  # over the whole spec, beside those that every engine has
+    spec_rules: ClassVar[tuple[CelRule, ...]] = ()  # over the whole spec, beside those that every engine has
 
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
         """(field, reference) of every Secret that the block names."""

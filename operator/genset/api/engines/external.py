@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from genset.api.base import Rule, SecretKeyRef, rules
+from genset.api.base import CelRule, SecretKeyRef, rules
 from genset.api.base_url import base_url_rules
 from genset.api.engines.base import EngineSettings, WeightsForm
 
 
 @rules(
     *base_url_rules("external.url"),
-    Rule(
+    CelRule(
         "!has(self.caSecretRef) || self.url.startsWith('https://')",
         "external.caSecretRef needs a url with https://: over plain HTTP no certificate is looked at",
         lambda external: external.ca_secret_ref is None or external.url.startswith("https://"),
@@ -25,15 +25,15 @@ class External(EngineSettings):
     engine: ClassVar[str] = "external"
     shown: ClassVar[str] = "external for one that runs elsewhere"
     weights: ClassVar[WeightsForm] = WeightsForm.NONE
-    spec_rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
+    spec_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
             "self.engine != 'external' || (has(self.external) && !has(self.source) && !has(self.cache))",
             "engine external needs external.url, and neither source nor cache: its weights are not ours",
             lambda spec: (
                 spec.engine != "external" or (spec.external is not None and spec.source is None and spec.cache is None)
             ),
         ),
-        Rule(
+        CelRule(
             "self.engine != 'external' || !has(self.autoscaling)",
             "autoscaling needs an engine that genset runs: it cannot start or stop an external server",
             lambda spec: spec.engine != "external" or spec.autoscaling is None,

@@ -8,7 +8,7 @@ from typing import get_args
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, Rule, rules
+from genset.api.base import ApiModel, CelRule, rules
 from genset.api.sources.base import SourceBlock
 from genset.api.sources.host_path import HostPathSource
 from genset.api.sources.http import HttpSource
@@ -56,14 +56,14 @@ _DOWNLOADED = [name for name, block in TYPES.items() if block.downloaded]
 _IN_PLACE = [name for name, block in TYPES.items() if not block.downloaded]
 
 #: A rule over the whole spec, beside those of `Source`.
-CACHE_RULE = Rule(
+CACHE_RULE = CelRule(
     f"!has(self.cache) || !has(self.source) || {' || '.join(f'has(self.source.{alias(name)})' for name in _DOWNLOADED)}",
     f"cache is for downloads; a {' or '.join(map(alias, _IN_PLACE))} source is read where it lies: remove cache",
     lambda spec: spec.cache is None or spec.source is None or spec.source.block.downloaded,
 )
 
 rules(
-    Rule(
+    CelRule(
         f"{' + '.join(f'(has(self.{block}) ? 1 : 0)' for block in _blocks)} == 1",
         f"source needs exactly one of {', '.join(_blocks)}",
         lambda source: sum(getattr(source, name) is not None for name in TYPES) == 1,

@@ -7,12 +7,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from genset.addresses import HOST_AND_PORT, URL, is_url
-from genset.api.base import Rule, SecretKeyRef, rules
+from genset.api.base import CelRule, SecretKeyRef, rules
 from genset.api.sources.base import SourceBlock
 
 
 @rules(
-    Rule(
+    CelRule(
         f"self.url.matches(r'{URL}')",
         f"http.url names no server: write https://HOST:PORT/FILE, where {HOST_AND_PORT}",
         lambda source: is_url(source.url),

@@ -7,12 +7,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from genset.addresses import URL, URL_REMEDY, is_url
-from genset.api.base import Rule, SecretKeyRef, rules
+from genset.api.base import CelRule, SecretKeyRef, rules
 from genset.api.sources.base import SourceBlock
 
 
 @rules(
-    Rule(
+    CelRule(
         f"!has(self.endpoint) || self.endpoint.matches(r'{URL}')",
         f"huggingFace.endpoint names no server: {URL_REMEDY}",
         lambda source: source.endpoint is None or is_url(source.endpoint),

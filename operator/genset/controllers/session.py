@@ -1,4 +1,4 @@
-"""What both controllers work with, and the steps that they share."""
+"""What the controllers of one session work with, and the steps that they share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from genset.controllers.references import References
 from genset.desired.context import Settings
 from genset.kinds import Kind
 from genset.kube.apply import Applier, ApplyResult, Children, is_owned
-from genset.kube.client import Api, ApiError, Object
+from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
 from genset.kube.observe import decoded
@@ -48,10 +48,10 @@ CONDITION_TYPES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass
-class Shared:
-    """Collaborators of one session."""
+class Session:
+    """What everything that reconciles works with, from the begin of the watches to their end."""
 
-    api: Api
+    api: ApiServer
     settings: Settings
     queue: WorkQueue[Key]
     references: References
