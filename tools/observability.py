@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 
 from genset.router.errors import ConfigRejected
 from genset.router.process.exposition import RouterCollector
-from genset.router.process.reload import Loaded
+from genset.router.process.reload import LoadedConfig
 from genset.router.process.server import Router, ServerOptions
 from genset.router.telemetry.log_line import FIELDS
 
@@ -24,7 +24,7 @@ class _Nothing:
     def fingerprint(self) -> object:
         return None
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedConfig:
         raise ConfigRejected("nothing to load")
 
 

@@ -27,7 +27,7 @@ from genset.engines import engine_of, managed_engine_of, spec_at
 from genset.router.backends.credentials import Credentials
 from genset.router.errors import ConfigRejected
 from genset.router.process.advice import describe
-from genset.router.process.reload import Loaded, folder_stamp, stamp
+from genset.router.process.reload import LoadedConfig, folder_stamp, stamp
 from genset.status.refs import check_route_policy
 
 KINDS = (names.ROUTE_POLICY, names.MODEL_DEPLOYMENT, "Secret")
@@ -64,7 +64,7 @@ class FilesSource:
             folders = [folder_stamp(folder) for folder in sorted(self._secrets_dir.iterdir()) if folder.is_dir()]
         return [stamp(path) for path in self._files], folders
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedConfig:
         documents = Documents()
         for path in self._files:
             for place, document in read_documents(path):
@@ -87,7 +87,7 @@ class FilesSource:
         # A uid in a file belongs to another router: it was read from a cluster.
         config = router_config.build(policy, context).model_copy(update={"site": None})
         files = router_config.credential_files(policy, context)
-        return Loaded(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))
+        return LoadedConfig(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))
 
     def _chosen(self, documents: Documents) -> tuple[Path, RoutePolicy]:
         found = documents.policies

@@ -100,12 +100,12 @@ def command(
 
     from genset.router.errors import ConfigRejected
     from genset.router.process.options import DRAIN_GRACE_SECONDS
-    from genset.router.process.reload import FolderSource, Source
+    from genset.router.process.reload import ConfigSource, FolderSource
     from genset.router.process.run import serve
     from genset.router.process.server import ServerOptions
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    source: Source
+    source: ConfigSource
     if bool(files) == (config_dir is not None):
         raise click.UsageError("give either -f FILE or --config-dir DIR")
     if config_dir is not None:

@@ -20,7 +20,7 @@ from genset.router.continuation import OFF, RULES
 from genset.router.errors import ConfigRejected
 from genset.router.http.callers import Proxies
 from genset.router.http.cors import Cors
-from genset.router.process.reload import FolderSource, Loaded, check
+from genset.router.process.reload import FolderSource, LoadedConfig, check
 from genset.router.providers import PROVIDERS
 from genset.router.routing.table import Table
 from testbed.router import cloud, config, house, pods
@@ -74,7 +74,7 @@ def taken(folder: Path, content: bytes | str | dict[str, Any]) -> None:
     use(FolderSource(folder, None).load())
 
 
-def use(loaded: Loaded) -> None:
+def use(loaded: LoadedConfig) -> None:
     made, credentials = loaded.config, Credentials(FILES, "here")
     check(made, ("127.0.0.1", 8080), 0, {})
     Table(made, {backend.name: Backend(backend, credentials, lambda: 0.5) for backend in made.backends}, "hash")
@@ -256,7 +256,7 @@ def test_whatever_stands_there_is_taken_or_refused(place: str, value: Any) -> No
     except ValidationError:
         return
     try:
-        use(Loaded(config_of, "hash", Credentials(FILES, "here")))
+        use(LoadedConfig(config_of, "hash", Credentials(FILES, "here")))
     except (ConfigRejected, MissingCredential):
         return
 

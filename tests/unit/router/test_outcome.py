@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.backends.outcomes import RULES, Again, Mark, Next, Outcome
+from genset.router.backends.outcomes import ROWS, Again, Mark, Next, Outcome
 from genset.router.dialects.upstream_error import parse_retry_after
 from genset.router.machine.classify import classify, classify_in_band
 
@@ -35,12 +35,12 @@ TABLE: list[tuple[Outcome, Again, Next, Mark, int, bool]] = [
 
 
 def test_the_table_is_whole() -> None:
-    assert {row[0] for row in TABLE} == set(Outcome) == set(RULES)
+    assert {row[0] for row in TABLE} == set(Outcome) == set(ROWS)
 
 
 @pytest.mark.parametrize(("outcome", "again", "next_", "mark", "status", "original"), TABLE, ids=[r[0] for r in TABLE])
 def test_rows(outcome: Outcome, again: Again, next_: Next, mark: Mark, status: int, original: bool) -> None:
-    rule = RULES[outcome]
+    rule = ROWS[outcome]
     assert (rule.again, rule.next, rule.mark, rule.kind.status, rule.original) == (again, next_, mark, status, original)
     own = outcome in (Outcome.EXHAUSTED, Outcome.OUT_OF_TIME, Outcome.LOOP)
     assert rule.kind.word.startswith("router_" if own else "provider_")

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from genset.cli import main
 from genset.router.errors import ConfigRejected
-from genset.router.process.reload import Loaded
+from genset.router.process.reload import LoadedConfig
 from genset.standalone import FilesSource, parse_endpoints
 
 POLICY = """
@@ -47,7 +47,9 @@ spec: {model: qwen, source: {pvc: {claimName: c, path: m.gguf}}, context: {token
 """
 
 
-def load(tmp_path: Path, text: str, *endpoints: str, policy: str | None = None, secrets: Path | None = None) -> Loaded:
+def load(
+    tmp_path: Path, text: str, *endpoints: str, policy: str | None = None, secrets: Path | None = None
+) -> LoadedConfig:
     path = tmp_path / "policy.yaml"
     path.write_text(text)
     return FilesSource([path], policy, parse_endpoints(endpoints), secrets).load()

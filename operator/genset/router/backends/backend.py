@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from genset.contracts.router_config import BackendConfig
-from genset.router.backends.breaker import Breaker, Cause, State, Verdict
+from genset.router.backends.breaker import Breaker, Cause, Effect, State
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.deadlines import Deadlines
 from genset.router.backends.demand import Demand
@@ -26,7 +26,7 @@ from genset.router.backends.retry_budget import RetryBudget
 from genset.router.backends.standing import Standing
 from genset.router.backends.suspicion import SPEAKS_SECONDS, Refusals, Witness
 from genset.router.backends.target import Target
-from genset.router.backends.use import Asked, Uses
+from genset.router.backends.use import BackendLabels, Uses
 
 #: What a failed request of the router's own proves, by the mark of its row in the outcome table.
 CAUSES: Final = {
@@ -81,7 +81,9 @@ class Backend:
         self.context_tokens = config.context_tokens
         self.target = target = Target(config, credentials)
         self.numbers = numbers or BackendNumbers()
-        self.uses = Uses(Asked(config.name, "genset" if self.local else target.provider.telemetry_name, config.model))
+        self.uses = Uses(
+            BackendLabels(config.name, "genset" if self.local else target.provider.telemetry_name, config.model)
+        )
         self.switch = switch or Switch(Scope.BACKEND, "")
         self.learned = Learned(shortcuts=shortcuts)
         self.deadlines = Deadlines(self.local)
@@ -213,7 +215,7 @@ class Backend:
             self.switch.unreachable(self.target.host, now, began, failure.detail)
         elif failure.status and self.switch.alarmed:
             self.switch.answered(now, began)
-        mark = failure.rule.mark
+        mark = failure.row.mark
         if mark is Mark.ENDPOINT or mark is Mark.BACKEND:
             endpoint_only = mark is Mark.ENDPOINT
             met_by = witness if reached else None
@@ -229,7 +231,7 @@ class Backend:
 
     def _refused(self, endpoint: Endpoint, failure: Failure, now: float, witness: Witness | None) -> None:
         """Takes a refusal of the key or the model for true if the router's own request met it, or if callers agree."""
-        cause = CAUSES[failure.rule.mark]
+        cause = CAUSES[failure.row.mark]
         path = witness.path if witness is not None else ""
         about = "" if cause is Cause.AUTH else path
         if witness is not None and not self.standing.proves(cause, about, witness, now):
@@ -266,20 +268,20 @@ class Backend:
         `failover.toCloudOn` calls the failure.
         """
         proved = witness is None or self.standing.proves(Cause.FAILURES, "", witness, now)
-        verdict = Verdict.NOTHING
+        effect = Effect.NOTHING
         counts = True
         if self.pool.many:
-            verdict = endpoint.breaker.failure(now, began, proved=proved)
+            effect = endpoint.breaker.failure(now, began, proved=proved)
             if endpoint_only and self.pool.demand is not None:
                 endpoint.doubt()  # perhaps it was put to rest during the request: the next one waits, or goes elsewhere
             counts = not (endpoint_only and self.pool.has_other(endpoint, now))
         if counts:
-            verdict = max(verdict, self.breaker.failure(now, began, permit, proved=proved))
+            effect = max(effect, self.breaker.failure(now, began, permit, proved=proved))
         elif permit:
             self.breaker.release()
-        if verdict == Verdict.DOUBT and witness is not None:
+        if effect == Effect.DOUBT and witness is not None:
             self.standing.doubt(endpoint, witness.path, now)
-        elif verdict == Verdict.OPENED:
+        elif effect == Effect.OPENED:
             self.standing.broken(word)
 
     def withdraw(self, endpoint: Endpoint, witness: Witness) -> None:
@@ -305,7 +307,7 @@ class Backend:
         the failure is about this path.
         """
         self.standing.suspicion.asked(now)
-        mark = failure.rule.mark if failure is not None else Mark.NONE
+        mark = failure.row.mark if failure is not None else Mark.NONE
         if failure is None or (mark is Mark.NONE and failure.status):
             self.refusals.clear(path)
             self.standing.suspicion.answered(now)

@@ -49,8 +49,8 @@ class Cause(StrEnum):
     MODEL = "model_not_found"
 
 
-class Verdict:
-    """A verdict is what a failure did to a breaker. Plain numbers: compiled, they cost nothing to compare."""
+class Effect:
+    """An effect is what a failure did to a breaker. Plain numbers: compiled, they cost nothing to compare."""
 
     NOTHING: Final = 0
     OPENED: Final = 1
@@ -158,7 +158,7 @@ class Breaker:
             self._close(now)
 
     def failure(self, now: float, began: float, permit: bool = False, *, proved: bool = True) -> int:
-        """Books a failure of a request or a probe that began at `began`, and returns a Verdict.
+        """Books a failure of a request or a probe that began at `began`, and returns an Effect.
 
         `proved`: more than one caller's request says so. A failure that is not proved is counted, but does not open the
         breaker.
@@ -166,21 +166,21 @@ class Breaker:
         if permit:
             self._permit = False
         if self.state is State.CLOSED:
-            return self._judge(now, proved) if self._window.failure(now) else Verdict.NOTHING
+            return self._judge(now, proved) if self._window.failure(now) else Effect.NOTHING
         if began < self.opened_at:
-            return Verdict.NOTHING  # the tail of an outage that is already known
+            return Effect.NOTHING  # the tail of an outage that is already known
         self._turn(now)
         if self.state is State.HALF_OPEN:
             return self._judge(now, proved)
         self.good = 0
         self.healthy_since = None
-        return Verdict.NOTHING
+        return Effect.NOTHING
 
     def _judge(self, now: float, proved: bool) -> int:
         if not proved:
-            return Verdict.DOUBT
+            return Effect.DOUBT
         self._open(now, Cause.FAILURES, self._pause(now))
-        return Verdict.OPENED
+        return Effect.OPENED
 
     def convict(self, now: float) -> None:
         """Opens the breaker, unless it is open, because the router's own request has failed."""

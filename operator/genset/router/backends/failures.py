@@ -34,8 +34,8 @@ _SHOWN_BEGINNINGS: Final = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit
 
 
 @final
-class Record:
-    """A record is one failure as `/-/state` shows it. `times` counts it and the identical ones that followed at once."""
+class BookedFailure:
+    """A booked failure is one failure as `/-/state` shows it. `times` counts it and the identical ones that followed at once."""
 
     __slots__ = ("alike", "bytes", "shown", "times")
 
@@ -60,7 +60,7 @@ class FailureBook:
     __slots__ = ("_books", "bytes")
 
     def __init__(self) -> None:
-        self._books: dict[str, deque[Record]] = {}
+        self._books: dict[str, deque[BookedFailure]] = {}
         self.bytes = 0
 
     def add(
@@ -99,7 +99,7 @@ class FailureBook:
             "headers": _shown_headers(headers, mask),
             "body": mask.hide(failure.body)[:BODY_EXCERPT_BYTES].decode("utf-8", "replace"),
         }
-        record = Record(shown, alike)
+        record = BookedFailure(shown, alike)
         book.append(record)
         self.bytes += record.bytes
         if len(book) > KEPT_FAILURES:
@@ -117,7 +117,7 @@ class FailureBook:
         """Returns the failures of one backend, newest first."""
         return [record.shown for record in reversed(self._books.get(backend, ()))]
 
-    def _drop_one(self, book: deque[Record]) -> None:
+    def _drop_one(self, book: deque[BookedFailure]) -> None:
         """Drops the oldest record of the most frequent outcome, so that one repeated mistake does not push out others."""
         counts: dict[str, int] = {}
         for record in book:

@@ -13,7 +13,7 @@ from typing import Protocol
 from genset.router.backends.lines import Lines
 
 
-class Waiter(Protocol):
+class Wakeable(Protocol):
     def wake(self) -> None:
         """Tells that a place may be free, or that this waiter has lost its place in line.
 
@@ -29,13 +29,13 @@ class Line:
     def __init__(self, most: int, seconds: float) -> None:
         self.most = most
         self.seconds = seconds
-        self._ahead: OrderedDict[Waiter, None] = OrderedDict()  # ahead of everybody else, latest first
-        self._waiting: Lines[Waiter] = Lines()
+        self._ahead: OrderedDict[Wakeable, None] = OrderedDict()  # ahead of everybody else, latest first
+        self._waiting: Lines[Wakeable] = Lines()
 
     def __len__(self) -> int:
         return len(self._ahead) + len(self._waiting)
 
-    def join(self, waiter: Waiter, origin: str = "", *, ahead: bool = False) -> bool:
+    def join(self, waiter: Wakeable, origin: str = "", *, ahead: bool = False) -> bool:
         """Puts a waiter at the end of its client's queue, unless it waits already. Returns False if the line is full.
 
         A full line makes room for a client that has fewer requests in it. `ahead` puts the waiter at the head, full
@@ -57,7 +57,7 @@ class Line:
         self._waiting.add(waiter, origin)
         return True
 
-    def leave(self, waiter: Waiter) -> None:
+    def leave(self, waiter: Wakeable) -> None:
         """Takes a waiter out of the line, with a place or without, and wakes the next one.
 
         Nothing happens if it does not stand in this line.
@@ -75,7 +75,7 @@ class Line:
             self.wake()
 
     @property
-    def first(self) -> Waiter | None:
+    def first(self) -> Wakeable | None:
         return next(iter(self._ahead), None) or self._waiting.first
 
     def wake(self) -> None:

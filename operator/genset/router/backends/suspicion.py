@@ -37,8 +37,8 @@ class Witness:
 
 
 @final
-class _Testimony:
-    """A testimony counts who has said one thing against the backend since its last answer."""
+class _Hearsay:
+    """Hearsay counts who has said one thing against the backend since its last answer."""
 
     __slots__ = ("_bodies", "_callers", "_since")
 
@@ -74,7 +74,7 @@ class Suspicion:
     __slots__ = ("_answered_at", "_asking", "_next", "_said", "heard", "paths")
 
     def __init__(self) -> None:
-        self._said: dict[tuple[Cause, str], _Testimony] = {}  # by cause and, if it is about one path, by path
+        self._said: dict[tuple[Cause, str], _Hearsay] = {}  # by cause and, if it is about one path, by path
         self._answered_at = -HEARD_SECONDS
         self._asking = False
         self._next = 0.0
@@ -96,7 +96,7 @@ class Suspicion:
         self.heard = True
         testimony = self._said.get((cause, path))
         if testimony is None:
-            testimony = self._said[cause, path] = _Testimony()
+            testimony = self._said[cause, path] = _Hearsay()
         return testimony.hear(witness, now) and now - self._answered_at >= SPEAKS_SECONDS
 
     def is_heard(self, cause: Cause) -> bool:

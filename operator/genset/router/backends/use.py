@@ -32,7 +32,7 @@ PER_TOKEN_SECONDS: Final[tuple[float, ...]] = (0.01, 0.025, 0.05, 0.075, 0.1, 0.
 TOKENS: Final[tuple[float, ...]] = tuple(float(4**power) for power in range(14))
 
 
-class Asked(NamedTuple):
+class BackendLabels(NamedTuple):
     """These labels name the backend that answered. `model` is the one that the backend was configured with."""
 
     backend: str
@@ -40,11 +40,11 @@ class Asked(NamedTuple):
     model: str
 
 
-NOBODY: Final = Asked("", "", "")
+NOBODY: Final = BackendLabels("", "", "")
 
 #: gen_ai.operation.name; the model as the client named it if a route names it, too, otherwise "" (labels never hold
 #: what clients invent); who answered.
-Key = tuple[str, str, Asked]
+UseKey = tuple[str, str, BackendLabels]
 
 
 @final
@@ -53,7 +53,7 @@ class Uses:
 
     __slots__ = ("asked", "known")
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: BackendLabels) -> None:
         self.asked = asked
         self.known: dict[tuple[str, str], Use] = {}
 

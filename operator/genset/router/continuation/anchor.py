@@ -6,7 +6,7 @@ Anything else joins nowhere, and the next candidate is asked.
 
 from __future__ import annotations
 
-from genset.router.continuation.base import Request, Rule, with_answer
+from genset.router.continuation.base import RequestBody, Rule, with_answer
 from genset.router.continuation.seam import ANCHOR_CHARACTERS, Anchored, Seam, anchor_of
 
 INSTRUCTION = (
@@ -15,7 +15,7 @@ INSTRUCTION = (
 )
 
 
-def _extend(body: Request, text: str) -> None:
+def _extend(body: RequestBody, text: str) -> None:
     with_answer(body, text)
     body["messages"] = [*body["messages"], {"role": "user", "content": INSTRUCTION.format(anchor=anchor_of(text))}]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from genset.router.continuation.base import Request, Rule
+from genset.router.continuation.base import RequestBody, Rule
 from genset.router.continuation.seam import Direct, Seam
 
 
-def _extend(body: Request, text: str) -> None:
+def _extend(body: RequestBody, text: str) -> None:
     prompt = body["prompt"]
     body["prompt"] = (prompt[0] if isinstance(prompt, list) else prompt) + text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genset.router.continuation.base import Request, Rule
+from genset.router.continuation.base import RequestBody, Rule
 from genset.router.continuation.seam import Direct
 from genset.router.continuation.splice import Splice
 from genset.router.dialects.openai.transcript import Transcript
@@ -16,8 +16,8 @@ _LEAST = "min_tokens"
 
 
 def ask(
-    request: Request, sent: Transcript, rule: Rule, *, of_the_house: bool, want_usage: bool
-) -> tuple[Request, Splice, Rule | None]:
+    request: RequestBody, sent: Transcript, rule: Rule, *, of_the_house: bool, want_usage: bool
+) -> tuple[RequestBody, Splice, Rule | None]:
     """The client's `request` as the next backend gets it, and the splice for its answer.
 
     The rule is None where only thoughts were sent so far: then the text begins anew, after thoughts of its own author.
@@ -39,7 +39,7 @@ def ask(
     return body, splice, rule
 
 
-def tokens_left(request: Request, tokens_sent: int) -> int | None:
+def tokens_left(request: RequestBody, tokens_sent: int) -> int | None:
     """Tokens that the client's own limit still allows; None where it set none."""
     limits = [request[key] for key in _MOST if isinstance(request.get(key), int)]
     return min(limits) - tokens_sent if limits else None

@@ -10,7 +10,7 @@ from genset.router.continuation.seam import Seam
 
 OFF: Final = "Off"
 
-Request = dict[str, Any]
+RequestBody = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class Rule:
     """
 
     name: str
-    extend: Callable[[Request, str], None]
+    extend: Callable[[RequestBody, str], None]
     seam: Callable[[str, bool], Seam]
     refusable: bool = False
     surplus_tokens: int = 0
 
 
-def with_answer(body: Request, text: str, **more: Any) -> None:
+def with_answer(body: RequestBody, text: str, **more: Any) -> None:
     """Puts `text` at the end of the conversation as the assistant's own, joined to what the client had begun itself."""
     messages = list(body["messages"])
     if messages and messages[-1].get("role") == "assistant":
@@ -38,7 +38,7 @@ def with_answer(body: Request, text: str, **more: Any) -> None:
     body["messages"] = [*messages, {"role": "assistant", "content": text, **more}]
 
 
-def without_thinking(body: Request) -> None:
+def without_thinking(body: RequestBody) -> None:
     """Thinking is over once there is text. Templates that think may refuse a begun answer (llama.cpp: "Assistant response
     prefill is incompatible with enable_thinking"), and parsers may take what follows for thoughts."""
     given = body.get("chat_template_kwargs")

@@ -6,11 +6,11 @@ tools/server/server-common.cpp.
 
 from __future__ import annotations
 
-from genset.router.continuation.base import Request, Rule, with_answer, without_thinking
+from genset.router.continuation.base import RequestBody, Rule, with_answer, without_thinking
 from genset.router.continuation.seam import Echoed, Seam
 
 
-def _extend(body: Request, text: str) -> None:
+def _extend(body: RequestBody, text: str) -> None:
     with_answer(body, text.rstrip())
     without_thinking(body)
     body["continue_final_message"] = True

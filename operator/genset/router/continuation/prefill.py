@@ -5,11 +5,11 @@ White space at the end of the text is left out, because templates trim it; the s
 
 from __future__ import annotations
 
-from genset.router.continuation.base import Request, Rule, with_answer, without_thinking
+from genset.router.continuation.base import RequestBody, Rule, with_answer, without_thinking
 from genset.router.continuation.seam import Echoed, Seam
 
 
-def _extend(body: Request, text: str) -> None:
+def _extend(body: RequestBody, text: str) -> None:
     with_answer(body, text.rstrip())
     without_thinking(body)
 

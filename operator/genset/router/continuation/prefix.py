@@ -5,11 +5,11 @@ Source: their API references, "Prefix" (Mistral) and "Chat Prefix Completion" (D
 
 from __future__ import annotations
 
-from genset.router.continuation.base import Request, Rule, with_answer
+from genset.router.continuation.base import RequestBody, Rule, with_answer
 from genset.router.continuation.seam import Echoed, Seam
 
 
-def _extend(body: Request, text: str) -> None:
+def _extend(body: RequestBody, text: str) -> None:
     with_answer(body, text.rstrip(), prefix=True)
 
 

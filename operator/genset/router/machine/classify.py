@@ -1,7 +1,7 @@
 """Classification finds the row of the outcome table for an upstream's response.
 
-`RULES` is the table, row by row. The status, `error.code` and `error.type` decide. A message may quote the request, so
-it counts only if a known server says so (`known_messages`). Pure.
+`outcomes.ROWS` is the table, row by row. The status, `error.code` and `error.type` decide. A message may quote the
+request, so it counts only if a known server says so (`known_messages`). Pure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.backends.outcomes import RULES, Failure, Outcome
+from genset.router.backends.outcomes import ROWS, Failure, Outcome
 from genset.router.dialects.upstream_error import (
     MESSAGE_BYTES,
     codes_of,
@@ -116,7 +116,7 @@ def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Fai
             outcome = Outcome.INVALID_RESPONSE
     else:
         outcome = _by_code(codes_of(found)) or _known(400, found) or Outcome.INVALID_RESPONSE
-    shown = status or (400 if RULES[outcome].original else 0)
+    shown = status or (400 if ROWS[outcome].original else 0)
     return Failure(outcome, detail, shown, None, body, words=_words_of(found))
 
 

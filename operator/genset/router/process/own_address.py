@@ -18,7 +18,7 @@ from genset.router.http.callers import plain
 
 _LOOPBACK_NAMES: Final = frozenset(("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"))
 _IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"  # set in every pod
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, environment: Mapping[str, str]) -> bool:
@@ -35,7 +35,7 @@ def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, envi
     return at in (port, listen[1]) and _is_here(host, listen[0], environment)
 
 
-def address_of(host: str) -> Address | None:
+def address_of(host: str) -> IPAddress | None:
     """Returns the address that a host stands for; None for a name.
 
     IPv4 may be one number, hexadecimal, octal or short, as the system's resolver reads it (inet_aton(3)).
@@ -67,14 +67,14 @@ def _is_here(host: str, listening: str, environment: Mapping[str, str]) -> bool:
     return address == _mapped(listens) or (everywhere and _is_of_this_machine(address))
 
 
-def _mapped(address: Address | None) -> Address | None:
+def _mapped(address: IPAddress | None) -> IPAddress | None:
     """Returns the IPv4 address inside an IPv6 address; any other address as it is."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
-def _is_of_this_machine(address: Address) -> bool:
+def _is_of_this_machine(address: IPAddress) -> bool:
     """Returns whether a packet to this address would be sent from it, as the routes say. Nothing is sent."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:

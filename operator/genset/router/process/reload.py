@@ -29,7 +29,7 @@ _UNKNOWN: Final = f"this router, version {__version__}, does not know it; a newe
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfig:
     """A loaded configuration comes with the credentials that belong to it."""
 
     config: RouterConfig
@@ -37,13 +37,13 @@ class Loaded:
     credentials: Credentials
 
 
-class Source(Protocol):
+class ConfigSource(Protocol):
     """A source is where configurations come from."""
 
     def fingerprint(self) -> object:
         """Returns a value that changes when something may have changed. It must be cheap."""
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedConfig:
         """Returns the current configuration. Raises ConfigRejected if there is none that can be served."""
 
 
@@ -57,7 +57,7 @@ class FolderSource:
     def fingerprint(self) -> object:
         return stamp(self._file), folder_stamp(self._credentials_dir)
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedConfig:
         try:
             text = self._file.read_bytes()
         except OSError as problem:
@@ -68,7 +68,7 @@ class FolderSource:
             told = describe(problem, RouterConfig, _parsed(text), unknown=_UNKNOWN)
             raise ConfigRejected(f"{self._file}: {told}") from problem
         credentials = Credentials.from_folder(self._credentials_dir)
-        return Loaded(config, config_hash(config.canonical_json()), credentials)
+        return LoadedConfig(config, config_hash(config.canonical_json()), credentials)
 
 
 def _parsed(text: bytes) -> Any:

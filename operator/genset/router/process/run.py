@@ -6,11 +6,11 @@ import asyncio
 import gc
 import signal
 
-from genset.router.process.reload import Source
+from genset.router.process.reload import ConfigSource
 from genset.router.process.server import Router, ServerOptions
 
 
-async def serve(source: Source, options: ServerOptions) -> None:
+async def serve(source: ConfigSource, options: ServerOptions) -> None:
     """Runs until SIGTERM or SIGINT, drains, and returns; a second signal ends the drain.
 
     Raises ConfigRejected if `must_load` is set and the first load fails.

@@ -30,7 +30,7 @@ from genset.router.process.announce import introduction, taken
 from genset.router.process.exposition import exposition
 from genset.router.process.options import ServerOptions as ServerOptions
 from genset.router.process.parts import Parts
-from genset.router.process.reload import POLL_SECONDS, Loaded, Source, check
+from genset.router.process.reload import POLL_SECONDS, ConfigSource, LoadedConfig, check
 from genset.router.process.sweep import sweep_forever
 from genset.router.routing.gate import most_body_bytes, room_bytes
 from genset.router.routing.table import Table
@@ -60,7 +60,7 @@ class Router:
 
     def __init__(
         self,
-        source: Source,
+        source: ConfigSource,
         options: ServerOptions,
         *,
         now: Callable[[], float] = time.monotonic,
@@ -212,7 +212,7 @@ class Router:
         self.parts.telemetry.metrics.reload_failures += 1
         return False
 
-    def _backends(self, loaded: Loaded) -> tuple[dict[str, Backend], list[str]]:
+    def _backends(self, loaded: LoadedConfig) -> tuple[dict[str, Backend], list[str]]:
         """Returns the backends of a configuration, and the names of the new ones.
 
         A backend of the table in force is kept if nothing about it has changed.
@@ -240,7 +240,7 @@ class Router:
                 fresh.append(config.name)
         return backends, fresh
 
-    def _swap(self, loaded: Loaded, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
+    def _swap(self, loaded: LoadedConfig, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
         config, configured = loaded.config, self.shared.configured
         limits = config.limits
         self.reception.take(Table(config, backends, loaded.hash), limits)

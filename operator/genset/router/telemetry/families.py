@@ -17,14 +17,14 @@ from typing import Final
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 
-from genset.router.backends.use import Key, Use
+from genset.router.backends.use import Use, UseKey
 
 LABELS: Final = (
     "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "backend",
 )  # fmt: skip
 
 
-def families(uses: Mapping[Key, Use]) -> Iterator[Metric]:
+def families(uses: Mapping[UseKey, Use]) -> Iterator[Metric]:
     """Yields the families of all numbers that were folded."""
     durations = HistogramMetricFamily(
         "gen_ai_server_request_duration_seconds",

@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import Any, Final
 
 from genset.router.backends.histograms import ADDED_SECONDS, BackendNumbers, Histogram
-from genset.router.backends.use import NOBODY, Asked, Key, Use
+from genset.router.backends.use import NOBODY, BackendLabels, Use, UseKey
 from genset.router.exchange.record import Record
 
 FOLDED_ANSWERS: Final = 256  # at a time: few enough to stay in the processor's cache
@@ -25,7 +25,7 @@ class Metrics:
         self.continuations: defaultdict[str, int] = defaultdict(int)  # of broken streams, by outcome
         self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was complete, by error word
         self.made_way = {"body": 0, "connection": 0, "line": 0}  # others for a client, by what was scarce
-        self.uses: dict[Key, Use] = {}
+        self.uses: dict[UseKey, Use] = {}
         self.requests: list[float] = []  # to be folded into `added_request`
         self.held: list[float] = []  # to be folded into `added_answer`
         self.added_request = Histogram(ADDED_SECONDS)
@@ -57,7 +57,7 @@ class Metrics:
             histogram.add(values)
             values.clear()
 
-    def use(self, operation: str, model: str, asked: Asked) -> Use:
+    def use(self, operation: str, model: str, asked: BackendLabels) -> Use:
         """Returns the numbers of these labels; they outlive the backend's configuration."""
         found = self.uses.get((operation, model, asked))
         if found is None:
