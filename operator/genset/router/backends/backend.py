@@ -24,7 +24,7 @@ from genset.router.backends.outcomes import Failure, Mark, Outcome, met
 from genset.router.backends.pool import Pool
 from genset.router.backends.retry_budget import RetryBudget
 from genset.router.backends.standing import Standing
-from genset.router.backends.suspicion import SPEAKS_SECONDS, Refusals, Witness
+from genset.router.backends.suspicion import SPEAKS_SECONDS, ProvedRefusals, Witness
 from genset.router.backends.target import Target
 from genset.router.backends.use import BackendLabels, Uses
 
@@ -112,7 +112,7 @@ class Backend:
         return self.pool.line
 
     @property
-    def refusals(self) -> Refusals:
+    def refusals(self) -> ProvedRefusals:
         return self.standing.refusals
 
     # What the state machine asks

@@ -158,7 +158,7 @@ class Refusal:
 
 
 @final
-class Refusals:
+class ProvedRefusals:
     """Refusals are those that one backend was proved to make, by path. `known`: there is at least one."""
 
     __slots__ = ("_by_path", "known")
