@@ -1,6 +1,7 @@
-"""The size and the names of objects: what has many attributes is several things, and who sets them from outside owns them, too.
+"""The size and the names of objects: what has many attributes is several things, and who sets them from outside owns
+them, too.
 
-Both tables are exact, so that they cannot grow unseen, and become shorter when somebody tidies up.
+The tables are exact, so that they cannot grow unseen, and become shorter when somebody tidies up.
 """
 
 from __future__ import annotations
@@ -29,11 +30,7 @@ COUNTERS = {"Metrics"}
 
 #: How often a room sets an attribute of another room's objects. Each place wants a method of the object instead.
 FROM_OUTSIDE = {
-    "handlers": {"args": 1},
     "router.continuation": {"finished": 3, "special": 1, "tokens": 1},
-    "router.process": {"reload_failures": 1, "reloads": 1},
-    "router.telemetry": {"prompt_tokens": 1, "tokens": 1, "trace": 1},
-    "runtime": {"may_write": 1},
 }
 
 
