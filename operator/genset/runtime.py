@@ -143,7 +143,7 @@ class Operator:
             timings=Timings.of(options.lease_seconds),
             rng=self.rng,
         )
-        api.may_write = self._election.held
+        api.fence(self._election.held)
         await self._election.run(lead)
 
     async def _sessions(self, api: ApiServer, signals: _Signals) -> None:

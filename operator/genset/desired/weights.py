@@ -33,7 +33,7 @@ class Weights:
 
     model_path: str  # in the engine's container
     hash: str  # changes with the bytes that are asked for: rolls the pods
-    args: list[str]  # of the init container, after `genset`
+    puller_args: list[str]  # of the init container, after `genset`
     volumes: list[Object]
     engine_mounts: list[Object]
     init_mounts: list[Object]
@@ -77,7 +77,7 @@ def _downloaded(resource: ModelDeployment, download: Download) -> Weights:
     return Weights(
         model_path=spec.model_path,
         hash=spec.hash[:16],
-        args=spec.to_args(),
+        puller_args=spec.to_args(),
         volumes=volumes,
         engine_mounts=[{"name": VOLUME, "mountPath": spec.into, "readOnly": True}],
         init_mounts=init_mounts,
@@ -127,7 +127,7 @@ def _in_place(found: InPlace) -> Weights:
     return Weights(
         model_path=check.model_path,
         hash=hashlib.sha256(json.dumps(found.identity).encode()).hexdigest()[:16],
-        args=check.to_args(),
+        puller_args=check.to_args(),
         volumes=found.volumes,
         engine_mounts=found.mounts,
         init_mounts=found.mounts,

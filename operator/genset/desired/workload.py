@@ -139,7 +139,7 @@ def _weights_container(resource: ModelDeployment, source: Weights, settings: Set
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["genset"],
-        "args": source.args,
+        "args": source.puller_args,
         "env": [{"name": "HOME", "value": "/tmp"}],
         # As much as the engine: a pod's request is the larger of the two, and so it stays in the Guaranteed class.
         "resources": _resources(resource, None),

@@ -133,7 +133,11 @@ class ApiServer:
         self._rng = rng or random.Random()
         self._attempts = attempts
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self.may_write: Callable[[], bool] = lambda: True  # the fence of leader election
+        self._may_write: Callable[[], bool] = lambda: True
+
+    def fence(self, may_write: Callable[[], bool]) -> None:
+        """From now on nothing is written unless `may_write` says, before each attempt, that this operator leads."""
+        self._may_write = may_write
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -245,7 +249,7 @@ class ApiServer:
         attempt = 0
         while True:
             attempt += 1
-            if method in WRITES and not self.may_write():
+            if method in WRITES and not self._may_write():
                 raise LeadershipLost(f"{method} {path} not sent: the Lease is not held")
             error, retry_after = await self._attempt(method, path, query, body, headers, timeout)
             if not isinstance(error, ApiError):

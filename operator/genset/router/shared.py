@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import final
 
 from genset.router.backends.failures import FailureBook
@@ -27,26 +28,28 @@ from genset.router.routing.hops import new_site
 from genset.router.routing.shares import Shares
 
 
+@dataclass(frozen=True, slots=True)
+class Unrouted:
+    """An unrouted request is one that no route has seen: refused, broken off, or answered by the router itself."""
+
+    peer: str  # the address that has connected
+    headers: Mapping[bytes, bytes]
+    identity: bytes  # x-request-id
+    asked: str  # method and path
+    status: int
+    error: ErrorAnswer | None = None  # None: it was answered well
+
+
 class Observer(ABC):
     """An observer hears of requests for which no backend was asked, and of decisions about connections."""
 
     @abstractmethod
-    def refused(
-        self, peer: str, headers: Mapping[bytes, bytes], identity: bytes, asked: str, answer: ErrorAnswer
-    ) -> None:
-        """Hears that a request was refused before it was complete. `peer` is the address that has connected."""
+    def refused(self, request: Unrouted) -> None:
+        """Hears that a request was refused before it was complete."""
 
     @abstractmethod
-    def told(
-        self,
-        peer: str,
-        headers: Mapping[bytes, bytes],
-        identity: bytes,
-        asked: str,
-        status: int,
-        answer: ErrorAnswer | None,
-    ) -> None:
-        """Hears that the router itself has answered a whole request: with the error `answer`, or well if it is None."""
+    def answered(self, request: Unrouted) -> None:
+        """Hears that the router itself has answered a whole request."""
 
     @abstractmethod
     def made_way(self, what: str, count: int) -> None:

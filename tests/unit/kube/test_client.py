@@ -124,7 +124,7 @@ async def test_conflicts_of_a_patch_are_retried_and_those_of_a_put_are_not() -> 
 async def test_nothing_is_written_behind_the_fence() -> None:
     async with Connection() as connection:
         connection.server.objects["/api/v1/namespaces/n/services/x"] = LIVE
-        connection.api.may_write = lambda: False
+        connection.api.fence(lambda: False)
         assert await connection.api.get(kinds.SERVICE, "n", "x") == LIVE
         connection.server.requests.clear()
         for write in (
@@ -142,7 +142,7 @@ async def test_the_fence_falls_between_two_attempts_too() -> None:
     async with Connection() as connection:
 
         def refuse(*_: Any) -> web.Response:
-            connection.api.may_write = lambda: False
+            connection.api.fence(lambda: False)
             return refusal(500, "InternalError")
 
         connection.server.answer = refuse

@@ -84,7 +84,7 @@ def test_another_sites_loop_is_no_fault_of_its() -> None:
     body = b'{"error":{"message":"its way: a > b > a","type":"router_loop","code":"router_loop"}}'
     found = classify(508, {}, body, "m", wall=0.0, may_wait=0.0)
     assert found.outcome is Outcome.LOOP
-    assert (found.rule.mark, found.rule.next, found.rule.kind.word) == (Mark.NONE, Next.YES, "router_loop")
+    assert (found.row.mark, found.row.next, found.row.kind.word) == (Mark.NONE, Next.YES, "router_loop")
     other = classify(508, {}, b"Loop Detected", "m", wall=0.0, may_wait=0.0)
     assert other.outcome is Outcome.SERVER_ERROR
 

@@ -89,7 +89,7 @@ CALLERS_OWN: list[tuple[int, Any, Outcome]] = [
 def test_what_a_caller_did_marks_nobody(status: int, body: Any, outcome: Outcome) -> None:
     found = classified(status, body)
     assert found.outcome is outcome
-    assert found.rule.mark is Mark.NONE
+    assert found.row.mark is Mark.NONE
 
 
 #: Refusals of ability, as their servers word them: another candidate may do it.
@@ -210,4 +210,4 @@ def test_errors_inside_a_200_name_themselves(found: dict[str, Any], outcome: Out
 
 def test_the_callers_fault_behind_a_500_is_shown_as_his() -> None:
     found = classified(500, {"error": {"code": 500, "message": "image input is not supported - hint: mmproj"}})
-    assert found.status == 400 and found.rule.original
+    assert found.status == 400 and found.row.original

@@ -12,6 +12,7 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.errors import error
 from genset.router.exchange.record import Record
 from genset.router.machine.machine import RequestMachine
+from genset.router.shared import Unrouted
 from genset.router.telemetry import log_line
 from genset.router.telemetry.log_line import FIELDS, line_of, short_line
 from tests.support.router.machines import cloud, committed, house, machine
@@ -45,7 +46,9 @@ def test_whatever_is_in_it_stays_in_its_field(model: str, client: str, told: str
     assert (line["model"], line["client"]) == (model, client)
     assert told in line["detail"]
     assert (line["time"], line["seconds"], line["status"], line["error"]) == (1700000000.25, 2.5, 502, "provider_error")
-    short = parsed(short_line(b"id-2", client, told, 400, error("caller_bad_request", told), 5.0))
+    short = parsed(
+        short_line(Unrouted("10.0.0.8", {}, b"id-2", told, 400, error("caller_bad_request", told)), client, 5.0)
+    )
     assert (short["client"], short["request"], short["detail"], short["id"]) == (client, told, told, "id-2")
 
 

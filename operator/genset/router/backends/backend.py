@@ -24,7 +24,7 @@ from genset.router.backends.outcomes import Failure, Mark, Outcome, met
 from genset.router.backends.pool import Pool
 from genset.router.backends.retry_budget import RetryBudget
 from genset.router.backends.standing import Standing
-from genset.router.backends.suspicion import SPEAKS_SECONDS, Refusals, Witness
+from genset.router.backends.suspicion import SPEAKS_SECONDS, ProvedRefusals, Witness
 from genset.router.backends.target import Target
 from genset.router.backends.use import BackendLabels, Uses
 
@@ -112,7 +112,7 @@ class Backend:
         return self.pool.line
 
     @property
-    def refusals(self) -> Refusals:
+    def refusals(self) -> ProvedRefusals:
         return self.standing.refusals
 
     # What the state machine asks
@@ -215,7 +215,7 @@ class Backend:
             self.switch.unreachable(self.target.host, now, began, failure.detail)
         elif failure.status and self.switch.alarmed:
             self.switch.answered(now, began)
-        mark = failure.rule.mark
+        mark = failure.row.mark
         if mark is Mark.ENDPOINT or mark is Mark.BACKEND:
             endpoint_only = mark is Mark.ENDPOINT
             met_by = witness if reached else None
@@ -231,7 +231,7 @@ class Backend:
 
     def _refused(self, endpoint: Endpoint, failure: Failure, now: float, witness: Witness | None) -> None:
         """Takes a refusal of the key or the model for true if the router's own request met it, or if callers agree."""
-        cause = CAUSES[failure.rule.mark]
+        cause = CAUSES[failure.row.mark]
         path = witness.path if witness is not None else ""
         about = "" if cause is Cause.AUTH else path
         if witness is not None and not self.standing.proves(cause, about, witness, now):
@@ -307,7 +307,7 @@ class Backend:
         the failure is about this path.
         """
         self.standing.suspicion.asked(now)
-        mark = failure.rule.mark if failure is not None else Mark.NONE
+        mark = failure.row.mark if failure is not None else Mark.NONE
         if failure is None or (mark is Mark.NONE and failure.status):
             self.refusals.clear(path)
             self.standing.suspicion.answered(now)

@@ -50,7 +50,7 @@ class Cause(StrEnum):
 
 
 class Effect:
-    """A verdict is what a failure did to a breaker. Plain numbers: compiled, they cost nothing to compare."""
+    """An effect is what a failure did to a breaker. Plain numbers: compiled, they cost nothing to compare."""
 
     NOTHING: Final = 0
     OPENED: Final = 1

@@ -20,8 +20,8 @@ BUSY_SECONDS: Final = 10.0  # after an answered request, in which a late probe o
 
 
 @final
-class _ProbesInARow:
-    """_Probes counts the consecutive probes of one endpoint and judges its health by them."""
+class _ProbeCount:
+    """A probe count keeps the consecutive probes of one endpoint and judges its health by them."""
 
     __slots__ = ("_bad", "_good", "_late", "healthy", "last_good")
 
@@ -88,7 +88,7 @@ class Endpoint:
         self.known = KnownHeads()  # of its answers, for `http.upstream`
         self.gone = False  # no longer an address of the backend: it drains
         self.last_success = -BUSY_SECONDS
-        self._probes = _ProbesInARow()
+        self._probes = _ProbeCount()
 
     @property
     def healthy(self) -> bool | None:

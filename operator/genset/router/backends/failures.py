@@ -35,7 +35,7 @@ _SHOWN_BEGINNINGS: Final = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit
 
 @final
 class BookedFailure:
-    """A record is one failure as `/-/state` shows it. `times` counts it and the identical ones that followed at once."""
+    """A booked failure is one failure as `/-/state` shows it. `times` counts it and the identical ones that followed at once."""
 
     __slots__ = ("alike", "bytes", "shown", "times")
 

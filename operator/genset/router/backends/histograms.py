@@ -93,6 +93,14 @@ class BackendNumbers:
         self.affinity_hits = 0  # prompts sent to the endpoint whose cache holds their beginning
         self.affinity_misses = 0  # prompts sent to another endpoint, because that one was above its bound
 
+    def answered(self) -> None:
+        self.requests += 1
+
+    def used(self, prompt: int, completion: int) -> None:
+        """Counts tokens that the backend has read and written."""
+        self.prompt_tokens += prompt
+        self.tokens += completion
+
     def found_full(self) -> None:
         self.full += 1
 

@@ -64,7 +64,7 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A rule is one row of the table."""
+    """A row says what one outcome means: who is asked next, what the backend's state learns, what the client is told."""
 
     again: Again
     next: Next
@@ -73,30 +73,30 @@ class Row:
     original: bool = False  # the client gets the upstream's own body and status
 
 
-def _rule(again: Again, next_: Next, mark: Mark, word: str, original: bool = False) -> Row:
+def _row(again: Again, next_: Next, mark: Mark, word: str, original: bool = False) -> Row:
     return Row(again, next_, mark, VOCABULARY[word], original)
 
 
 ROWS: dict[Outcome, Row] = {
-    Outcome.UNREACHABLE: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_unreachable"),
-    Outcome.EXHAUSTED: _rule(Again.ONCE, Next.YES, Mark.NONE, "router_overloaded"),
-    Outcome.INTERRUPTED: _rule(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_interrupted"),
-    Outcome.TOO_LATE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_timeout"),
-    Outcome.OUT_OF_TIME: _rule(Again.NO, Next.NO, Mark.NONE, "router_deadline"),
-    Outcome.SERVER_ERROR: _rule(Again.ONCE, Next.YES, Mark.BACKEND, "provider_error"),
-    Outcome.UNAVAILABLE: _rule(Again.SIBLING_ELSE_ONCE, Next.YES, Mark.ENDPOINT, "provider_unavailable"),
-    Outcome.RATE_LIMITED_SHORT: _rule(Again.AFTER_WAIT, Next.YES, Mark.COOL, "provider_rate_limited"),
-    Outcome.RATE_LIMITED: _rule(Again.NO, Next.YES, Mark.COOL, "provider_rate_limited"),
-    Outcome.AUTH: _rule(Again.NO, Next.YES, Mark.AUTH, "provider_auth"),
-    Outcome.MODEL_NOT_FOUND: _rule(Again.NO, Next.YES, Mark.MODEL, "provider_model_not_found"),
-    Outcome.CONTEXT_EXCEEDED: _rule(Again.NO, Next.LARGER, Mark.NONE, "provider_context_exceeded", original=True),
-    Outcome.CONTENT_FILTER: _rule(Again.NO, Next.NO, Mark.NONE, "provider_content_filter", original=True),
-    Outcome.REJECTED: _rule(Again.NO, Next.NO, Mark.NONE, "provider_rejected", original=True),
-    Outcome.UNSUPPORTED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_unsupported", original=True),
-    Outcome.DENIED: _rule(Again.NO, Next.YES, Mark.NONE, "provider_denied", original=True),
-    Outcome.CONFLICT: _rule(Again.ONCE, Next.YES, Mark.NONE, "provider_conflict", original=True),
-    Outcome.LOOP: _rule(Again.NO, Next.YES, Mark.NONE, "router_loop"),
-    Outcome.INVALID_RESPONSE: _rule(Again.NO, Next.YES, Mark.BACKEND, "provider_invalid_response"),
+    Outcome.UNREACHABLE: _row(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_unreachable"),
+    Outcome.EXHAUSTED: _row(Again.ONCE, Next.YES, Mark.NONE, "router_overloaded"),
+    Outcome.INTERRUPTED: _row(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_interrupted"),
+    Outcome.TOO_LATE: _row(Again.NO, Next.YES, Mark.BACKEND, "provider_timeout"),
+    Outcome.OUT_OF_TIME: _row(Again.NO, Next.NO, Mark.NONE, "router_deadline"),
+    Outcome.SERVER_ERROR: _row(Again.ONCE, Next.YES, Mark.BACKEND, "provider_error"),
+    Outcome.UNAVAILABLE: _row(Again.SIBLING_ELSE_ONCE, Next.YES, Mark.ENDPOINT, "provider_unavailable"),
+    Outcome.RATE_LIMITED_SHORT: _row(Again.AFTER_WAIT, Next.YES, Mark.COOL, "provider_rate_limited"),
+    Outcome.RATE_LIMITED: _row(Again.NO, Next.YES, Mark.COOL, "provider_rate_limited"),
+    Outcome.AUTH: _row(Again.NO, Next.YES, Mark.AUTH, "provider_auth"),
+    Outcome.MODEL_NOT_FOUND: _row(Again.NO, Next.YES, Mark.MODEL, "provider_model_not_found"),
+    Outcome.CONTEXT_EXCEEDED: _row(Again.NO, Next.LARGER, Mark.NONE, "provider_context_exceeded", original=True),
+    Outcome.CONTENT_FILTER: _row(Again.NO, Next.NO, Mark.NONE, "provider_content_filter", original=True),
+    Outcome.REJECTED: _row(Again.NO, Next.NO, Mark.NONE, "provider_rejected", original=True),
+    Outcome.UNSUPPORTED: _row(Again.NO, Next.YES, Mark.NONE, "provider_unsupported", original=True),
+    Outcome.DENIED: _row(Again.NO, Next.YES, Mark.NONE, "provider_denied", original=True),
+    Outcome.CONFLICT: _row(Again.ONCE, Next.YES, Mark.NONE, "provider_conflict", original=True),
+    Outcome.LOOP: _row(Again.NO, Next.YES, Mark.NONE, "router_loop"),
+    Outcome.INVALID_RESPONSE: _row(Again.NO, Next.YES, Mark.BACKEND, "provider_invalid_response"),
 }
 
 
@@ -116,7 +116,7 @@ class Failure:
     words: str = field(default="", repr=False)
 
     @property
-    def rule(self) -> Row:
+    def row(self) -> Row:
         return ROWS[self.outcome]
 
 

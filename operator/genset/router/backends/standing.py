@@ -8,7 +8,7 @@ from typing import Final, final
 from genset.router.backends.breaker import HARD_DOWN_AUTH_SECONDS, HARD_DOWN_MODEL_SECONDS, PATH_DOWN_SECONDS, Cause
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure
-from genset.router.backends.suspicion import Refusal, Refusals, Suspicion, Witness
+from genset.router.backends.suspicion import ProvedRefusals, Refusal, Suspicion, Witness
 
 LIMITED_SECONDS: Final = 20.0  # pause of one path, if the server asks for one and does not say how long
 #: How long a refusal holds if nothing ends it earlier. A pause lasts as long as the server's answer says.
@@ -31,7 +31,7 @@ class Standing:
 
     def __init__(self) -> None:
         self.suspicion = Suspicion()
-        self.refusals = Refusals()
+        self.refusals = ProvedRefusals()
         self.broken_by = ""
         self.unreached = False
         self._ask: Callable[[Endpoint, str], None] | None = None

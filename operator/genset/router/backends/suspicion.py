@@ -38,7 +38,7 @@ class Witness:
 
 @final
 class _Hearsay:
-    """A testimony counts who has said one thing against the backend since its last answer."""
+    """Hearsay counts who has said one thing against the backend since its last answer."""
 
     __slots__ = ("_bodies", "_callers", "_since")
 
@@ -158,7 +158,7 @@ class Refusal:
 
 
 @final
-class Refusals:
+class ProvedRefusals:
     """Refusals are those that one backend was proved to make, by path. `known`: there is at least one."""
 
     __slots__ = ("_by_path", "known")

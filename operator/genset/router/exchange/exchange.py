@@ -151,7 +151,7 @@ class Exchange(ReplyHandler):
         self._drop()
         numbers = self.backend.numbers
         numbers.failed(failure.outcome.value)
-        numbers.tokens += sent.tokens - self.record.booked
+        numbers.used(0, sent.tokens - self.record.booked)
         self.record.booked = sent.tokens
         why_not = request.why_not_continued(sent)
         now = self.shared.now()

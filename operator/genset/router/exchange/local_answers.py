@@ -19,7 +19,7 @@ from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.request import Request, asked
 from genset.router.routing.catalogue import some_names
 from genset.router.routing.unserved import what_is_wrong
-from genset.router.shared import Shared
+from genset.router.shared import Shared, Unrouted
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9.:\[\]_-]{1,255}")
 _ABOUT: Final = (b"/", b"/v1", b"/v1/")
@@ -106,7 +106,8 @@ class LocalAnswer:
     def _tell(self, status: int, answer: ErrorAnswer | None) -> None:
         request = self._request
         shown = asked(request.method, request.path)
-        self._shared.observer.told(self._client.address, request.headers, self._identity, shown, status, answer)
+        told = Unrouted(self._client.address, request.headers, self._identity, shown, status, answer)
+        self._shared.observer.answered(told)
 
     def _write(self, status: int, body: bytes, more: bytes = b"", answer: ErrorAnswer | None = None) -> None:
         self._tell(status, answer)

@@ -88,6 +88,11 @@ class Record:
         self.status = 0
         self.word = ""
 
+    def traced(self, trace: bytes, span: Span | None) -> None:
+        """The request belongs to this trace; `span` is what is recorded of it there."""
+        self.trace = trace
+        self.span = span
+
     def sent(self, now: float) -> None:
         """An attempt was written. Only the first one counts."""
         if not self.sent_at:

@@ -12,7 +12,7 @@ from genset.router.http.pipeline import Pipeline
 from genset.router.http.request import BROKEN, asked
 from genset.router.http.request_id import request_id
 from genset.router.http.request_reader import SLICE_BYTES, RequestReader, Stage
-from genset.router.shared import Shared
+from genset.router.shared import Shared, Unrouted
 
 BROKEN_OFF: Final = error("caller_gone", "the connection ended before the request was answered")
 TOO_MUCH_SENT: Final = error("router_overloaded", "the router holds too many request bodies", retry_after=FULL_SECONDS)
@@ -70,5 +70,5 @@ class Refusals:
     def _tell(self, headers: Mapping[bytes, bytes], shown: str, answer: ErrorAnswer) -> bytes:
         """Tells the observer of one request. Returns its id."""
         identity = request_id(headers.get(b"x-request-id"))
-        self._shared.observer.refused(self._peer.address, headers, identity, shown, answer)
+        self._shared.observer.refused(Unrouted(self._peer.address, headers, identity, shown, answer.status, answer))
         return identity

@@ -119,7 +119,7 @@ class Candidates:
         slow = failure.outcome is Outcome.TOO_LATE and self._history.late_again(candidate.backend)
         if failure.outcome in _ENDPOINT_MAY_BE_AT_FAULT and not slow:
             self._spent.append((candidate, attempt.tried))
-        self._drop(candidate, failure.rule.next)
+        self._drop(candidate, failure.row.next)
         self._stay_in_the_house(failure)
         return self.select(now)
 
@@ -242,7 +242,7 @@ class Candidates:
         """Asks the same candidate once more, if the failure's rule says so: a sibling, or itself after a pause."""
         attempt = self.current()
         candidate, endpoint = attempt.candidate, attempt.endpoint
-        again = failure.rule.again
+        again = failure.row.again
         if again is Again.NO or attempt.again_used:
             return None
         backend = candidate.backend

@@ -1,7 +1,7 @@
 """Classification finds the row of the outcome table for an upstream's response.
 
-`outcomes.ROWS` is the table, row by row. The status, `error.code` and `error.type` decide. A message may quote the request, so
-it counts only if a known server says so (`known_messages`). Pure.
+`outcomes.ROWS` is the table, row by row. The status, `error.code` and `error.type` decide. A message may quote the
+request, so it counts only if a known server says so (`known_messages`). Pure.
 """
 
 from __future__ import annotations

@@ -93,11 +93,11 @@ def last_failed(
     advice = _advice(_those_of(trail, Outcome.AUTH), _those_of(trail, Outcome.MODEL_NOT_FOUND))
     if full:
         return error("router_backend_full", f"no place was free: {story}{advice}", retry_after=again)
-    kind = failure.rule.kind
+    kind = failure.row.kind
     hope = hope or any(step.word not in _HOPELESS for step in trail)
     if failure.outcome is Outcome.CONTEXT_EXCEEDED and not _says_too_long(failure):
         return ErrorAnswer(kind, failure.words or failure.detail)  # clients know the code; the words are the server's
-    if failure.rule.original:
+    if failure.row.original:
         return ErrorAnswer(
             kind,
             f"no backend could answer: {story}",

@@ -74,7 +74,7 @@ class History:
 
     def failed(self, failure: Failure) -> None:
         """Notes that an attempt has ended with this failure before the client got anything of it."""
-        kind, wait = failure.rule.kind, failure.retry_after
+        kind, wait = failure.row.kind, failure.retry_after
         self.last_failure = failure
         self.reason = self.reason or kind.word
         if wait is not None and (kind.status == 429 or failure.outcome is Outcome.UNAVAILABLE):

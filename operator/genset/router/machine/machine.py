@@ -186,7 +186,7 @@ class RequestMachine:
         else:
             backend.failed(attempt.endpoint, failure, now, attempt.began, permit, reached=reached)
         over = (
-            history.is_spent or now >= self.facts.deadline or (failure.rule.next is Next.NO and not history.continuing)
+            history.is_spent or now >= self.facts.deadline or (failure.row.next is Next.NO and not history.continuing)
         )
         return self._decided(now, self.candidates.give_up(now) if over else self.candidates.after_failure(now, failure))
 

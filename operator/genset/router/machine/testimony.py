@@ -58,7 +58,7 @@ class Testimony:
     ) -> None:
         """Tells a backend how an attempt that had reached it failed."""
         witness = self.witness()
-        if failure.rule.mark not in _TESTIMONY:
+        if failure.row.mark not in _TESTIMONY:
             backend.failed(endpoint, failure, now, began, permit, witness=witness)
             return
         met = self._met = self._met or []

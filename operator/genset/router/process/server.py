@@ -209,7 +209,7 @@ class Router:
             why = "the configuration could not be loaded; see the router's log"
             log.error("Failed to load the configuration", exc_info=problem)
         self.reception.reject(why)
-        self.parts.telemetry.metrics.reload_failures += 1
+        self.parts.telemetry.metrics.rejected()
         return False
 
     def _backends(self, loaded: LoadedConfig) -> tuple[dict[str, Backend], list[str]]:
@@ -268,7 +268,7 @@ class Router:
                 self._watchers.pop(name).stop()
         self._watchers.update(watchers)
         self.parts.taken(loaded.credentials.hash, rfc3339(self.shared.wall()))
-        self.parts.telemetry.metrics.reloads += 1
+        self.parts.telemetry.metrics.took()
         log.info("%s", taken(config, loaded.hash))
 
     async def _watch_source(self) -> None:

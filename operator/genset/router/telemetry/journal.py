@@ -1,18 +1,18 @@
 """The journal sees to it that every request leaves a line in the access log, if there is one.
 
 A request that named a model leaves everything (`ended`); one that was refused before, or that the router answered
-itself, leaves what is known of it (`told`).
+itself, leaves what is known of it (`unrouted`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from genset.contracts.router_config import RouterConfig
-from genset.router.errors import ErrorAnswer
 from genset.router.exchange.record import Record
 from genset.router.http.callers import Proxies, client_of
+from genset.router.shared import Unrouted
 from genset.router.telemetry.access_log import AccessLog
 from genset.router.telemetry.log_line import line_of, short_line
 
@@ -50,19 +50,11 @@ class Journal:
             client = client_of(self._proxies, record.peer, record.headers)
             self._log.add(line_of(record, client, now, self._wall()))
 
-    def told(
-        self,
-        peer: str,
-        headers: Mapping[bytes, bytes],
-        identity: bytes,
-        asked: str,
-        status: int,
-        answer: ErrorAnswer | None = None,
-    ) -> None:
-        """Writes the line of a request that the router itself has answered: well, if `answer` is None."""
+    def unrouted(self, request: Unrouted) -> None:
+        """Writes the line of a request that was refused, or that the router itself has answered."""
         if self._log is None:
             return
-        line = short_line(identity, client_of(self._proxies, peer, headers), asked, status, answer, self._wall())
+        line = short_line(request, client_of(self._proxies, request.peer, request.headers), self._wall())
         if self.unlogged and self._log.crowded:
             self._log.dropped += 1  # so that no line of a served request is lost for it
         else:

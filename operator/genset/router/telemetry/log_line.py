@@ -10,10 +10,10 @@ from typing import Any, Final
 import orjson
 
 from genset.router.dialects.tolerant import dumps
-from genset.router.errors import ErrorAnswer
 from genset.router.exchange.record import Record
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.final_error import detail_of
+from genset.router.shared import Unrouted
 
 #: The fields of a line, with the text of docs/observability.md. Times are seconds.
 FIELDS: Final = {
@@ -90,14 +90,13 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
     return _joined(numbers, record.identity, client, record.trace, asked, record.word, answered, attempts, detail)
 
 
-def short_line(
-    identity: bytes, client: str, request: str, status: int, answer: ErrorAnswer | None, wall: float
-) -> bytes:
-    """Returns the line of a request that no route has seen: refused, broken, or answered by the router itself."""
+def short_line(request: Unrouted, client: str, wall: float) -> bytes:
+    """Returns the line of a request that no route has seen. `client`: its address."""
+    error = request.error
     numbers: bytes = _numbers(
         {
             "time": wall,
-            "status": status,
+            "status": request.status,
             "continuations": 0,
             "seconds": 0.0,
             "queueSeconds": 0.0,
@@ -108,9 +107,9 @@ def short_line(
             "outputTokens": 0,
         }
     )
-    asked = b'"request":%b,"operation":"","route":"","model":"","stream":false' % dumps(request)
-    word, detail = (answer.kind.word, dumps(answer.message)) if answer is not None else ("", b'""')
-    return _joined(numbers, identity, client, b"", asked, word, _NOBODY, b"[]", detail)
+    asked = b'"request":%b,"operation":"","route":"","model":"","stream":false' % dumps(request.asked)
+    word, detail = (error.kind.word, dumps(error.message)) if error is not None else ("", b'""')
+    return _joined(numbers, request.identity, client, b"", asked, word, _NOBODY, b"[]", detail)
 
 
 def _joined(

@@ -65,6 +65,14 @@ class Metrics:
             found = self.uses[operation, model, asked] = Use(numbers)
         return found
 
+    def took(self) -> None:
+        """Counts a configuration that was taken."""
+        self.reloads += 1
+
+    def rejected(self) -> None:
+        """Counts a configuration that was refused."""
+        self.reload_failures += 1
+
     def answered(self, route: str, status: int, word: str) -> None:
         """Counts an answer; `route` is empty if none took the request."""
         key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart and rebuilds it for each use
@@ -84,8 +92,7 @@ class Metrics:
         else:
             backend = candidate.backend
             numbers = backend.numbers
-            numbers.prompt_tokens += prompt
-            numbers.tokens += max(0, completion - record.booked)
+            numbers.used(prompt, max(0, completion - record.booked))
             labels = record.operation, record.named
             uses = backend.uses
             found = uses.known.get(labels)
@@ -96,7 +103,7 @@ class Metrics:
                 if first:
                     numbers.first_token.observe(first)
             else:
-                numbers.requests += 1
+                numbers.answered()
                 if candidate.tier > 0 and machine is not None:
                     self.failovers[(record.route, backend.name, machine.reason)] += 1
             if record.sent_at:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import final
 
 from genset.router.backends.mask import Mask
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.reception import RequestObserver
 from genset.router.exchange.record import Record
+from genset.router.shared import Unrouted
 from genset.router.telemetry.journal import Journal
 from genset.router.telemetry.metrics import Metrics
 from genset.router.telemetry.wanted import Traces
@@ -40,29 +40,21 @@ class Telemetry(RequestObserver):
         if record.span is not None:
             record.span.end(record, now)
 
-    def refused(
-        self, peer: str, headers: Mapping[bytes, bytes], identity: bytes, asked: str, answer: ErrorAnswer
-    ) -> None:
-        self.metrics.refused[answer.kind.word] += 1
-        self.journal.told(peer, headers, identity, asked, answer.status, answer)
+    def refused(self, request: Unrouted) -> None:
+        if request.error is not None:
+            self.metrics.refused[request.error.kind.word] += 1
+        self.journal.unrouted(request)
 
-    def told(
-        self,
-        peer: str,
-        headers: Mapping[bytes, bytes],
-        identity: bytes,
-        asked: str,
-        status: int,
-        answer: ErrorAnswer | None,
-    ) -> None:
-        if answer is not None:
-            self.metrics.answered("", status, answer.kind.word)
-        self.journal.told(peer, headers, identity, asked, status, answer)
+    def answered(self, request: Unrouted) -> None:
+        if request.error is not None:
+            self.metrics.answered("", request.status, request.error.kind.word)
+        self.journal.unrouted(request)
 
     def failed(self, record: Record, answer: ErrorAnswer) -> None:
         """Books a request with which the router failed, and which it could not even end in the usual way."""
         self.metrics.answered(record.route, answer.status, answer.kind.word)
-        self.journal.told(record.peer, record.headers, record.identity, record.asked, answer.status, answer)
+        told = Unrouted(record.peer, record.headers, record.identity, record.asked, answer.status, answer)
+        self.journal.unrouted(told)
 
     def flush(self) -> None:
         """Hands lines to the access log; called ten times a second."""

@@ -119,10 +119,11 @@ class Tracing:
         own = span.get_span_context()
         if span.is_recording() or not record.trace:
             headers[TRACEPARENT] = b"00-%032x-%016x-%02x" % (own.trace_id, own.span_id, own.trace_flags)
-        record.trace = b"%032x" % own.trace_id
+        recorded = None
         if span.is_recording():
             self._open += 1
-            record.span = RequestSpan(self, span)
+            recorded = RequestSpan(self, span)
+        record.traced(b"%032x" % own.trace_id, recorded)
 
     def end(self, span: Span, record: Record, now: float) -> None:
         """Ends the span of a request that has ended at `now`, by the router's clock."""

@@ -72,7 +72,7 @@ async def _ask(
     """Asks on a new connection, so that a probe also shows whether one can be made."""
     connection: UpstreamConnection = await connector.open(target, endpoint)
     try:
-        reply = _OwnListener()
+        reply = _OwnReply()
         lines = (
             b"host: %b\r\nuser-agent: genset\r\naccept-encoding: identity\r\nconnection: close\r\n"
             % endpoint.name.encode()
@@ -87,8 +87,8 @@ async def _ask(
         connection.drop()
 
 
-class _OwnListener(Listener):
-    """Listens to the connection of one request, and sets `answer` when it has ended."""
+class _OwnReply(Listener):
+    """An own reply listens to the connection of one request, and sets `answer` when it has ended."""
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[OwnAnswer] = asyncio.get_running_loop().create_future()

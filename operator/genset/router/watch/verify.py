@@ -192,7 +192,7 @@ class Verifier:
             return
         backend.breaker.look_often()
         now = self._now()
-        if met is None or (met.status and met.rule.mark is not Mark.BACKEND and met.rule.mark is not Mark.ENDPOINT):
+        if met is None or (met.status and met.row.mark is not Mark.BACKEND and met.row.mark is not Mark.ENDPOINT):
             backend.breaker.hope(now)
         elif met.outcome is not Outcome.EXHAUSTED and not await self._answers_without_list(endpoint):
             backend.breaker.despair(self._now(), self._now() + LOOK_SECONDS)
