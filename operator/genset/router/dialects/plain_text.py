@@ -18,7 +18,7 @@ _PAGES: Final = (b"<!doctype", b"<html", b"<?xml")
 
 
 def is_page(text: bytes) -> bool:
-    """Whether a text begins as an HTML or XML page does, and as no answer would."""
+    """Returns whether a text begins as an HTML or XML page does, and as no answer would."""
     return text[:9].lower().startswith(_PAGES)
 
 

@@ -34,7 +34,7 @@ def loads_exactly(data: bytes) -> Any:
 
 
 def has_long_number(data: bytes) -> bool:
-    """Whether these bytes may hold an integer beyond 64 bits. A text of digits looks like one."""
+    """Returns whether these bytes may hold an integer beyond 64 bits. A text of digits looks like one."""
     return (
         data.translate(_DIGITS).find(_LONG_DIGITS) >= 0
     )  # `in` tries a number first, which takes as long as the search

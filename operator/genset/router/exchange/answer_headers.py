@@ -1,4 +1,6 @@
-"""Heads of answers to clients: status, evidence, those of the upstream's headers that clients get. Up to their framing.
+"""The heads of answers to clients hold a status, the evidence of who answered, and some of the upstream's headers.
+
+Whoever writes one adds what frames the body.
 
 Each forbids browsers to take its body for anything but what it says (nosniff): part of it is what a server made of a
 request.
@@ -27,7 +29,10 @@ def good_head(
     mask: Mask,
     connection: bytes,
 ) -> bytes:
-    """A 200 of the machine's candidate. `headers` are the upstream's; `connection` is a ready header line, or empty."""
+    """Returns the head of a 200 from the machine's candidate.
+
+    `headers` are the upstream's; `connection` is a header line, or empty.
+    """
     assert machine.candidate is not None
     candidate = machine.candidate
     if machine.attempts == 1 and candidate.tier == 0:
@@ -46,7 +51,7 @@ def good_head(
 
 
 def early_head(identity: bytes, connection: bytes) -> bytes:
-    """A stream's 200 while nobody answers yet: evidence follows as a comment."""
+    """Returns the head of a stream that nobody answers so far. The evidence follows as a comment."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%bx-request-id: %b\r\n%b"
     return head % (NOSNIFF, identity, connection)
 
@@ -54,7 +59,7 @@ def early_head(identity: bytes, connection: bytes) -> bytes:
 def error_head(
     machine: RequestMachine | None, identity: bytes, answer: ErrorAnswer, more: bytes, connection: bytes
 ) -> bytes:
-    """An error's status and evidence. `machine` is None where no route took the request; `more` are header lines."""
+    """Returns the head of an error. `machine` is None if no route took the request; `more` are header lines."""
     told = evidence("", 0, machine.reason, machine.trail) if machine is not None else b""
     return b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\n%b%bx-request-id: %b\r\n%b%b%b" % (
         answer.status,
@@ -88,7 +93,7 @@ _LOCAL_HEADERS: Final = frozenset(  # in nearly every answer: looked up before a
 
 
 def passed_response_headers(headers: dict[bytes, bytes], identity: bytes) -> bytes:
-    """The upstream's headers that clients get, and its own id of the request, ready for a head.
+    """Returns the header lines of the upstream that clients get, with its own id of the request.
 
     `identity`: ours, which many servers repeat.
     """
@@ -106,7 +111,7 @@ def passed_response_headers(headers: dict[bytes, bytes], identity: bytes) -> byt
 
 
 def upstream_id(headers: dict[bytes, bytes], identity: bytes) -> bytes:
-    """A header line with what the upstream calls the request, for asking its operator; empty if that is our own word."""
+    """Returns a header line with the upstream's id of the request, by which its operator finds it; empty if it is ours."""
     for name in REQUEST_ID_HEADERS:
         value = headers.get(name)
         if value is not None and value != identity and _REQUEST_ID.fullmatch(value):

@@ -1,4 +1,4 @@
-"""The answer to the client of one request: heads, events and comments, framed as the client's HTTP version wants them."""
+"""The answer to a client is a head and a body, or events and comments, framed as the client's HTTP version wants them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COPIED_BYTES: Final = 64 * 1024  # of a whole answer: one write is cheaper than 
 
 @final
 class ClientAnswer:
-    """What the client of a request gets. It is either one whole answer, or a stream that is opened, fed and closed.
+    """A client answer is either one whole answer, or a stream that is opened, fed and closed.
 
     `client` is the connection that it goes out on. `stream`: the client asked for a stream. `head_sent`: the client has
     the status and the headers of one, so that only its events can still say what goes wrong. `last_events`: what is sent
@@ -114,7 +114,7 @@ class ClientAnswer:
 
     @property
     def takes_raw_chunks(self) -> bool:
-        """Whether a chunk of an upstream's body may go out as it came, frame and all."""
+        """Returns whether a chunk of an upstream's body may go out as it came, frame and all."""
         return not self._request.version_10
 
     def keeps_alive(self) -> bool:

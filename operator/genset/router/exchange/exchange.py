@@ -1,4 +1,4 @@
-"""One request on its way: does what the state machine decides, and tells it what happened.
+"""An exchange is one request on its way: it does what the state machine decides, and tells it what happened.
 
 The only place where the answer to the client, the call to an upstream and the state machine meet. Everything here runs
 in callbacks; a task exists only while a new connection is opened.
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 @final
 class Exchange(ReplyHandler):
-    """A request that a route took, until its end, of which `finished` hears."""
+    """An exchange lasts from the moment when a route took the request until its end, of which `finished` hears."""
 
     __slots__ = (
         "_call",
@@ -80,7 +80,7 @@ class Exchange(ReplyHandler):
 
     @property
     def waits_for_waking(self) -> bool:
-        """Whether it waits for `machine.cold`."""
+        """Returns whether it waits for `machine.cold`."""
         return self._waiting is not None and self._waiting.reason == COLD and not self.ended
 
     # Decisions
@@ -92,7 +92,7 @@ class Exchange(ReplyHandler):
         self._do(self.machine.begin(now))
 
     def _wake_soon(self) -> None:
-        """Whoever frees a place is in the middle of something, so this waits for the loop's next turn."""
+        """Wakes the request in the loop's next turn: whoever frees a place is in the middle of something."""
         self.shared.loop.call_soon(self.wake)
 
     def wake(self) -> None:
@@ -178,7 +178,7 @@ class Exchange(ReplyHandler):
         return self._call.awaits(reply)
 
     def _noted(self, failure: Failure) -> Failure:
-        """The failure without our own keys; it stands in what `/-/state` shows of the backend."""
+        """Returns the failure without our own keys, and books it for what `/-/state` shows of the backend."""
         shared, machine, reply = self.shared, self.machine, self._call.reply
         endpoint, mask = machine.endpoint, shared.configured.mask
         failure = masked(failure, mask)
@@ -332,7 +332,7 @@ class Exchange(ReplyHandler):
             self.broke(failure, DEADLINE_OVER if late else STALLED, blame=not late)
 
     def _look_for_tokens(self, now: float) -> None:
-        """A stream without any token does not go on, however many events come of it."""
+        """Looks at times whether a stream brings tokens: without any it does not go on, however many events come."""
         machine, reply, progress = self.machine, self._call.reply, self._progress
         if progress is None:
             self._progress = Progress(now)
@@ -343,7 +343,7 @@ class Exchange(ReplyHandler):
                 machine.went_on(barren_since)
 
     def _is_bound(self) -> bool:
-        """Whether nobody else could write on the answer that stalls, and no setting says how long that may take.
+        """Returns whether nobody else could write on the answer that stalls, and no setting says how long that may take.
 
         Then it is waited for.
         """
@@ -357,7 +357,7 @@ class Exchange(ReplyHandler):
         return True
 
     def _keep_company(self, now: float) -> None:
-        """A sign of life to the client of a stream, if it is time for one. All that the client has so far are whole events."""
+        """Sends a sign of life to the client of a stream if one is due. All that the client has so far are whole events."""
         machine, answer, reply = self.machine, self.client_answer, self._call.reply
         if not self.record.stream or now - self._said < machine.facts.timeouts.comment:
             return
@@ -385,6 +385,6 @@ class Exchange(ReplyHandler):
         self._finished(self, now)
 
     def _drop(self) -> None:
-        """Whatever runs upstream ends, and what was collected of it is not held any more."""
+        """Ends whatever runs upstream, and gives back what was collected of it."""
         self.client_answer.client.drop_collected()
         self._call.drop()

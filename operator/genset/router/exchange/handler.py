@@ -1,4 +1,4 @@
-"""What the reply of one attempt knows of the request that it belongs to, and what it tells of itself."""
+"""A reply handler is what the reply of an attempt knows of its request, and whom it tells what has come."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genset.router.shared import Shared
 
 
 class ReplyHandler(Work):
-    """The exchange as its replies see it: who takes part in it, and whom to tell when a reply is good, bad or over.
+    """A reply handler is the exchange as its replies see it: its parts, and whom to tell when a reply is good, bad or over.
 
     Every method but `commit` ends the reply that calls it, which then does nothing more.
     """

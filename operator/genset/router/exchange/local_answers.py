@@ -1,5 +1,4 @@
-"""Answers that need no backend: the list of models, who this is, and what is wrong with a request that never becomes an
-exchange."""
+"""Local answers need no backend: the list of models, who this is, and what is wrong with a request that no route takes."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ _READ: Final = (b"GET", b"HEAD")
 
 @final
 class LocalAnswer:
-    """The answer to one whole request that no backend is asked for. One of its methods is called, once."""
+    """A local answer goes to one whole request that no backend is asked for. One of its methods is called, once."""
 
     __slots__ = ("_client", "_identity", "_request", "_shared")
 
@@ -87,7 +86,7 @@ class LocalAnswer:
         self.error(error("policy_model_not_found", told))
 
     def _preflight(self) -> None:
-        """A browser asks whether a page may call."""
+        """Answers a browser that asks whether a page may call."""
         cors, request = self._shared.configured.cors, self._request
         if cors is None:
             told = (
@@ -134,7 +133,7 @@ class LocalAnswer:
 
 
 def base_url(request: Request) -> str:
-    """The base URL that this client should have, as far as its own request tells how it came here."""
+    """Returns the base URL that this client should have, as far as its own request tells how it came here."""
     host = request.headers.get(b"host", b"")
     shown = host.decode("ascii") if _HOST.fullmatch(host) else "HOST"
     secure = request.headers.get(b"x-forwarded-proto", b"").strip().lower() == b"https"

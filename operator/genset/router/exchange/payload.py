@@ -1,4 +1,4 @@
-"""What goes upstream: the head and the body of one attempt.
+"""The payload of an attempt is the head and the body that go to the backend.
 
 The body is the client's own JSON with the backend's model name, the provider's names for fields, and usage asked for on
 streams. Unchanged bodies are sent as they came, and those that lack only the stream with that added.
@@ -87,7 +87,7 @@ def _form(
 
 
 def bound_names(target: Target, api: Api, request: dict[str, Any], refused: Collection[str]) -> dict[str, str]:
-    """Returns the names of the answer's bounds that the client has set -> as the backend takes them."""
+    """Returns the bounds of the answer that the client has set: their names -> those that the backend knows them by."""
     if not api.chat:
         return {}
     rename = target.provider.rename or {}
@@ -100,7 +100,7 @@ def bound_names(target: Target, api: Api, request: dict[str, Any], refused: Coll
 
 
 def _asking_for_stream(raw: bytes, request: dict[str, Any], usage: bool) -> bytes | None:
-    """The client's own bytes with what is missing before their last brace: writing a long prompt anew takes its time."""
+    """Returns the client's own bytes with what is missing before their last brace: writing a long prompt anew takes time."""
     asked = request.get("stream", _ABSENT)
     if asked is not True and asked is not _ABSENT:
         return None
@@ -122,7 +122,7 @@ def head_for(
     more: bytes = b"",
     path: str | None = None,
 ) -> bytes:
-    """The request head. The client's Authorization never passes: the backend's key stands there, or nothing.
+    """Returns the head. The client's Authorization never passes: the backend's key stands there, or nothing.
 
     `base_path`: another one than the backend's own. `more`: header lines, as those of a dialect, or with the sites that the
     request has passed. `path`: a dialect's own; None for that of the API.

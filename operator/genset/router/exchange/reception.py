@@ -1,4 +1,4 @@
-"""Takes whole requests: answers what needs no backend, finds the route of the others, and a place for each."""
+"""The reception takes whole requests: it answers what needs no backend, and finds a route and a place for the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from genset.router.shared import Observer, Shared
 
 
 class RequestObserver(Observer):
-    """What hears of all requests: metrics, the access log and traces stand behind it.
+    """A request observer hears of all requests; metrics, the access log and traces stand behind it.
 
     `unlogged` says why requests must be refused for want of a log; empty if they need not.
     """
@@ -45,12 +45,14 @@ class RequestObserver(Observer):
 
     @abstractmethod
     def finished(self, record: Record, now: float) -> None:
-        """Such a request has ended."""
+        """A request that names a model has ended."""
 
 
 @final
 class Reception:
-    """`table` is None until the first configuration was taken; `problem` says why the last one was not, if it was not.
+    """The reception knows the table of routes, the requests in work, and the gate that bounds their number.
+
+    `table` is None until the first configuration was taken; `problem` says why the last one was not, if it was not.
 
     `chance` is uniform in [0, 1).
     """
@@ -71,17 +73,17 @@ class Reception:
         self.gate: Gate[Exchange] = Gate(Exchange.begin, lambda then: shared.loop.call_soon(then), self._evict)
 
     def take(self, table: Table, limits: LimitsConfig) -> None:
-        """Follows a configuration."""
+        """Uses this configuration for the requests that come from here on."""
         self.table = table
         self.problem = None
         self.gate.set_limits(limits)
 
     def reject(self, problem: str) -> None:
-        """A configuration was not taken; the table in force stays."""
+        """Notes why a configuration was not taken. The table in force stays."""
         self.problem = problem
 
     def why_not_ready(self) -> str:
-        """Why requests cannot be served; empty if they can."""
+        """Returns why requests cannot be served; empty if they can."""
         if self._shared.draining:
             return "draining"
         if self.table is None:
@@ -89,7 +91,7 @@ class Reception:
         return self._observer.unlogged
 
     def receive(self, client: ClientConnection, request: Request) -> None:
-        """One whole request."""
+        """Takes one whole request."""
         identity = request_id(request.headers.get(b"x-request-id"))
         api = PATHS.get(request.path)
         table, unlogged = self.table, self._observer.unlogged
@@ -125,7 +127,7 @@ class Reception:
         model: str,
         table: Table,
     ) -> None:
-        """A request that names a model: from here on it has a record, and an answer of its exchange."""
+        """Begins a request that names a model: it has a record, and if a route takes it an exchange, from here on."""
         shared, headers = self._shared, request.headers
         configured = shared.configured
         now = shared.now()
@@ -179,19 +181,19 @@ class Reception:
         )
 
     def finished(self, exchange: Exchange, now: float) -> None:
-        """The exchange has ended: frees its place, and tells of it."""
+        """Frees the place of an exchange that has ended, and tells of it."""
         self.exchanges.discard(exchange)
         self._observer.finished(exchange.record, now)
         self._leave(exchange)
 
     def abandon(self, exchange: Exchange) -> None:
-        """The exchange could not be ended in any other way: its client is cut off."""
+        """Cuts off the client of an exchange that cannot be ended in any other way."""
         self.exchanges.discard(exchange)
         exchange.abandon()
         self._leave(exchange)
 
     def stood_still(self, seconds: float) -> None:
-        """The clock skipped them; how long a request took its client did not."""
+        """Adds the seconds that the clock has skipped to what requests took, because their clients have waited."""
         for exchange in self.exchanges:
             exchange.record.stood_still(seconds)
 

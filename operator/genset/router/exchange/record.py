@@ -8,14 +8,14 @@ from genset.router.machine.machine import RequestMachine
 
 
 class Span(Protocol):
-    """What traces keep of a request that is recorded."""
+    """A span is what traces keep of a request that is recorded."""
 
     def end(self, record: Record, now: float) -> None:
         """The request has ended, at `now` by the router's clock."""
 
 
 class Record:
-    """One request that named a model. Times are seconds of the router's clock; 0.0 means that it has not come so far.
+    """A record belongs to one request that named a model. Its times are seconds of the router's clock, 0.0 before they come.
 
     `peer` is the address of whoever has connected, `asked` method and path, `model` the name that the client gave, and
     `named` the same if a route names it, too (labels of metrics hold nothing that clients invent). `received`, `begun`
@@ -114,7 +114,7 @@ class Record:
         self.word = word
 
     def stood_still(self, seconds: float) -> None:
-        """The clock has skipped them, but the client has waited: they count as before what has happened already."""
+        """Adds seconds that the clock has skipped, because the client has waited: all that has happened is as much longer ago."""
         self.received -= seconds
         if self.begun:
             self.begun -= seconds

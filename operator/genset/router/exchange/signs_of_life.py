@@ -1,4 +1,4 @@
-"""What the client of a stream hears while its answer does not go on, and whether what goes on holds any token."""
+"""Signs of life are what a client hears while its stream does not go on. A stream goes on if it brings tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def words_for(machine: RequestMachine, waiting: Wait | None, since: float, *, be
 
 @final
 class Progress:
-    """Whether a running stream brings tokens: events without any do not keep it alive for ever."""
+    """Progress tells whether a running stream brings tokens: events without any do not keep it alive for ever."""
 
     __slots__ = ("_at", "_reply", "_tokens")
 

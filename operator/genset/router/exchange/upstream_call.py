@@ -1,4 +1,4 @@
-"""The call to one endpoint: a place there, a connection, the request on it, and the reply that is awaited."""
+"""A call to an endpoint is a place there, a connection, the request on it, and the reply that is awaited."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @final
 class UpstreamCall:
-    """One call after the other for one request; `handler`, whose request it is, is told what becomes of each.
+    """An upstream call makes one attempt after the other for one request, whose `handler` is told what becomes of each.
 
     `reply` is that of the last call, also after its end. A task exists only while a new connection is opened.
     """

@@ -1,4 +1,4 @@
-"""The client's request as each backend gets it. What one backend refuses of it, or has no room for, is asked otherwise."""
+"""An upstream request is the client's request as a backend gets it, and how it is asked otherwise after a refusal."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ class Unsendable(ValueError):
 
 @final
 class UpstreamRequest:
-    """`stream`: the client wants a stream. `sent`: what it had of it when that broke, None before a break."""
+    """An upstream request writes each attempt, and remembers what backends have refused of the earlier ones.
+
+    `stream`: the client wants a stream. `sent`: what it had of the stream when that broke, None before a break.
+    """
 
     __slots__ = (
         "_identity",
@@ -178,7 +181,7 @@ class UpstreamRequest:
         )
 
     def _rebuilds(self, parsed: dict[str, Any], left_out: Collection[str]) -> bool:
-        """Whether a whole answer is asked for as a stream."""
+        """Returns whether a whole answer is asked for as a stream."""
         if not self._machine.settings.rebuild_answers:
             return False
         return STREAM not in left_out and can_rebuild(self.api, parsed)
@@ -273,7 +276,7 @@ class UpstreamRequest:
         return request if fitting is None else with_limit(request, fitting)
 
     def _lowers_limit(self, backend: Backend, failure: Failure) -> bool:
-        """Whether only the limit of the answer was too much, so that the next attempt asks with a lower one."""
+        """Returns whether only the limit of the answer was too much, so that the next attempt asks with a lower one."""
         asked, before = limit_of(self._json), self._lowered
         if not asked:
             return False

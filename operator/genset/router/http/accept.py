@@ -125,7 +125,7 @@ class Acceptor:
             self._loop.add_reader(listening, self._accept, listening)
 
     def _is_full(self) -> bool:
-        """Says whether the next connection would get a descriptor that is kept back, or none."""
+        """Returns whether the next connection would get a descriptor that is kept back, or none."""
         try:
             free = os.dup(self._listening[0].fileno())
         except OSError:

@@ -30,7 +30,7 @@ class Answering:
 
     @property
     def held(self) -> int:
-        """Says how many bytes count in the budget."""
+        """Returns how many bytes count in the budget."""
         return self.unread + self.collected + (self._request.held if self._request is not None else 0)
 
     def begin(self, request: Request) -> None:

@@ -236,7 +236,7 @@ def _refuse_alike(parsed: dict[str, Any]) -> None:
 
 
 def _is_long(value: Any) -> bool:
-    """Says whether an expression would have much to read of a value. Empty ones are short."""
+    """Returns whether an expression would have much to read of a value. Empty ones are short."""
     kind = type(value)
     return len(value) > (_SHORT if kind is str else 0) if kind is str or kind is list or kind is dict else False
 

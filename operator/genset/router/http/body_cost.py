@@ -1,4 +1,4 @@
-"""Says what it costs to parse the JSON of a request, before it is parsed. Pure.
+"""Returns what it costs to parse the JSON of a request, before it is parsed. Pure.
 
 A tree of Python objects can be sixty times as large as its text (`[[],[],…]`), so a body out of proportion is refused. The
 cost is counted roughly first, and exactly only if it looks like too much.
@@ -32,7 +32,7 @@ class RefusedBody(Exception):
 
 
 def most_tree_bytes(size: int) -> int:
-    """Says how many bytes the tree of a body of `size` bytes may cost beside the text of its strings."""
+    """Returns how many bytes the tree of a body of `size` bytes may cost beside the text of its strings."""
     return min(TREE_MOST_BYTES, TREE_FREE_BYTES + TREE_BYTES_PER_BYTE * size)
 
 
@@ -46,7 +46,7 @@ def tree_bytes(body: bytes) -> int:
 
 
 def parsing_bytes(body: bytes) -> int:
-    """Says how many bytes parsing needs beside the body: for the parser's copy, and for the tree with its strings.
+    """Returns how many bytes parsing needs beside the body: for the parser's copy, and for the tree with its strings.
 
     Raises RefusedBody if the tree would be out of proportion.
     """
@@ -87,7 +87,7 @@ def _text_bytes(body: bytes) -> int:
 
 
 def _width(window: bytes) -> int:
-    """Says how many bytes a character takes in a string that holds this. Deleted bytes are found faster than searched ones."""
+    """Returns how many bytes a character takes in a string that holds this. Deleted bytes are found faster than searched ones."""
     escapes = b"\\u" in window
     if len(window.translate(None, _WIDE)) < len(window) or (escapes and (b"\\ud" in window or b"\\uD" in window)):
         return 4

@@ -1,4 +1,4 @@
-"""Says who a request comes from: the address of its connection, or what a proxy that the policy trusts says of it. Pure.
+"""Returns who a request comes from: the address of its connection, or what a proxy that the policy trusts says of it. Pure.
 
 X-Forwarded-For grows to the right: each proxy adds the address that it has seen. What a client itself wrote stands
 further left, so the last address that is no trusted proxy's is the only one that can be believed.

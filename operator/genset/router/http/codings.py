@@ -42,7 +42,7 @@ class TooLargeError(CodingError):
 
 
 def is_plain(header: bytes) -> bool:
-    """Says whether a Content-Encoding names no coding at all."""
+    """Returns whether a Content-Encoding names no coding at all."""
     return not _codings(header)
 
 

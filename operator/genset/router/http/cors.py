@@ -56,7 +56,7 @@ class Cors:
 
 
 def is_preflight(method: bytes, headers: Mapping[bytes, bytes]) -> bool:
-    """Says whether a browser asks on a page's behalf."""
+    """Returns whether a browser asks on a page's behalf."""
     return method == b"OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
 
 

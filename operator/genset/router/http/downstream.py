@@ -95,7 +95,7 @@ class ClientConnection(Holder, asyncio.Protocol):
 
     @property
     def paused(self) -> bool:
-        """Says whether the client reads more slowly than we write."""
+        """Returns whether the client reads more slowly than we write."""
         return self.answering.paused
 
     def write(self, data: bytes) -> None:
@@ -220,7 +220,7 @@ class ClientConnection(Holder, asyncio.Protocol):
         self.transport.close()
 
     def _waits(self) -> bool:
-        """Says whether something that the client has sent waits for its turn."""
+        """Returns whether something that the client has sent waits for its turn."""
         return bool(self.pipeline.requests or self.pipeline.pending)
 
     def _unsent_bytes(self) -> int:

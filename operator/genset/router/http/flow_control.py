@@ -1,4 +1,4 @@
-"""Says when an upstream connection is read: not while its client does not read, nor before its turn has come."""
+"""Returns when an upstream connection is read: not while its client does not read, nor before its turn has come."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Sender(Protocol):
 
     @property
     def origin(self) -> str:
-        """Says whose share the connection takes."""
+        """Returns whose share the connection takes."""
 
     def go_on(self) -> None:
         """Asks again: its turn has come."""
@@ -47,7 +47,7 @@ class HeavyLine:
         self._began = 0.0
 
     def admits(self, sender: Sender) -> bool:
-        """Says whether a sender's body may be read now. If not, it stands in line, where it may stand already."""
+        """Returns whether a sender's body may be read now. If not, it stands in line, where it may stand already."""
         if self._resting:
             self._waiting.add(sender, sender.origin)
             return False

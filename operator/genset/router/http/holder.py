@@ -1,4 +1,4 @@
-"""Says what the rest of the router sees of a client's connection, and what that sees of its request in work."""
+"""Returns what the rest of the router sees of a client's connection, and what that sees of its request in work."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ class Holder(ABC):
     @property
     @abstractmethod
     def origin(self) -> str:
-        """Says whose share the connection takes."""
+        """Returns whose share the connection takes."""
 
     @property
     @abstractmethod
     def held_bytes(self) -> int:
-        """Says how many bytes count in the budget."""
+        """Returns how many bytes count in the budget."""
 
     @property
     @abstractmethod
     def busy(self) -> bool:
-        """Says whether a request is arriving or in work, or an answer is still on its way."""
+        """Returns whether a request is arriving or in work, or an answer is still on its way."""
 
     @abstractmethod
     def gives(self, now: float) -> tuple[str, int, float] | None:
-        """Says what it would give if it made way: in whose share, of which kind (see Gives), and how soon within that kind.
+        """Returns what it would give if it made way: in whose share, of which kind (see Gives), and how soon within that kind.
 
         None if it has nothing to give.
         """
 
     @abstractmethod
     def worth(self, now: float) -> int:
-        """Says what closing it would cost, as Worth tells it."""
+        """Returns what closing it would cost, as Worth tells it."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Says whose a request is: the key by which what is scarce is shared among clients. Pure."""
+"""Returns whose a request is: the key by which what is scarce is shared among clients. Pure."""
 
 from __future__ import annotations
 

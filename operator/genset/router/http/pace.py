@@ -42,7 +42,7 @@ class Pace:
         return (body_bytes - self._swept_bytes) / max(now - self._swept_at, 0.1)
 
     def is_slow(self, size: int, least: int, now: float, timeouts: ClientTimeouts) -> bool:
-        """Says whether a body of which `size` bytes are here comes too slowly, after it has had its time to begin.
+        """Returns whether a body of which `size` bytes are here comes too slowly, after it has had its time to begin.
 
         `least` is in bytes per second. Asked about once a second.
         """

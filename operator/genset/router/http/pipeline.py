@@ -31,17 +31,17 @@ class Pipeline:
 
     @property
     def held(self) -> int:
-        """Says how many bytes count in the budget."""
+        """Returns how many bytes count in the budget."""
         return len(self.pending) + sum(request.held for request in self.requests)
 
     @property
     def unread(self) -> int:
-        """Says how many bytes, as they count, the client has sent of which nobody has made use."""
+        """Returns how many bytes, as they count, the client has sent of which nobody has made use."""
         return len(self.pending) + REQUEST_BYTES * len(self.requests)
 
     @property
     def is_full(self) -> bool:
-        """Says whether so much is pending that no more should be read."""
+        """Returns whether so much is pending that no more should be read."""
         return len(self.pending) > PENDING_BYTES
 
     def refuse(self, answer: ErrorAnswer) -> None:

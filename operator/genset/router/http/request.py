@@ -52,7 +52,7 @@ _OWN: Final = b"x-genset-"
 
 
 def decides(name: bytes, matched: frozenset[bytes]) -> bool:
-    """Says whether a header decides how a request is treated. `matched`: names that routes look at."""
+    """Returns whether a header decides how a request is treated. `matched`: names that routes look at."""
     return name in DECIDING or name in matched or name.startswith(_OWN)
 
 
@@ -74,7 +74,7 @@ DEADLINE_HEADER: Final = b"x-genset-timeout"  # seconds that the client is willi
 
 
 def patience(header: bytes | None, total: float) -> float:
-    """Says how many seconds a request may take: as many as the client names, but no more than the route's `total`."""
+    """Returns how many seconds a request may take: as many as the client names, but no more than the route's `total`."""
     if header is None:
         return total
     try:

@@ -26,7 +26,7 @@ class ArrivingBody:
 
     @property
     def pieces(self) -> int:
-        """Says how many objects hold the body."""
+        """Returns how many objects hold the body."""
         return len(self._pieces)
 
     def begin(self, announced: int, most: int) -> None:

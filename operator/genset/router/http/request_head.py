@@ -87,12 +87,12 @@ class ArrivingHead:
 
     @property
     def cost(self) -> int:
-        """Says how many bytes the request takes beside its body."""
+        """Returns how many bytes the request takes beside its body."""
         return REQUEST_BYTES + LINE_BYTES * len(self.headers) + self.size
 
     @property
     def is_small(self) -> bool:
-        """Says whether it costs too little to be counted."""
+        """Returns whether it costs too little to be counted."""
         return self.size <= SMALL_HEAD_BYTES and len(self.headers) <= SMALL_HEAD_LINES
 
     @property
@@ -154,7 +154,7 @@ class ArrivingHead:
         return None
 
     def _judged_coding(self, coding: bytes) -> ErrorAnswer | None:
-        """Says why a transfer-encoding is refused that is more than chunks (RFC 9112, 6.1)."""
+        """Returns why a transfer-encoding is refused that is more than chunks (RFC 9112, 6.1)."""
         if self.version_10:
             return error("caller_bad_request", "HTTP/1.0 knows no transfer-encoding (RFC 9112, 6.1)")
         if coding.strip().lower() == b"chunked":
@@ -164,6 +164,6 @@ class ArrivingHead:
         return ErrorAnswer(kind, told, status_override=501)
 
     def expects_continue(self, parser: Any) -> bool:
-        """Says whether the client waits for a word before it sends the body (RFC 9110, 10.1.1)."""
+        """Returns whether the client waits for a word before it sends the body (RFC 9110, 10.1.1)."""
         expected = self.headers.get(b"expect")
         return expected is not None and expected.lower() == b"100-continue" and parser.get_http_version() == "1.1"

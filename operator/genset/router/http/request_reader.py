@@ -79,22 +79,22 @@ class RequestReader:
 
     @property
     def held(self) -> int:
-        """Says how many bytes count in the budget."""
+        """Returns how many bytes count in the budget."""
         return self._body.size + self._head_held
 
     @property
     def arrives(self) -> bool:
-        """Says whether a part of a request is here that counts, and its end is not."""
+        """Returns whether a part of a request is here that counts, and its end is not."""
         return (self.stage == Stage.BODY or self.stage == Stage.HEAD) and self.held > 0
 
     @property
     def since(self) -> float:
-        """Says when the request began that is arriving, by the router's clock."""
+        """Returns when the request began that is arriving, by the router's clock."""
         return self._pace.since
 
     @property
     def pieces(self) -> int:
-        """Says how many objects hold the body that is arriving."""
+        """Returns how many objects hold the body that is arriving."""
         return self._body.pieces
 
     def pace(self, now: float) -> float:
@@ -102,7 +102,7 @@ class RequestReader:
         return self._pace.of_late(self._head_held, self._body.size, now)
 
     def late(self, now: float, age: float, timeouts: ClientTimeouts) -> ErrorAnswer | None:
-        """Says why the request that is arriving takes too long, if it does. `age`: seconds since it last got on.
+        """Returns why the request that is arriving takes too long, if it does. `age`: seconds since it last got on.
 
         Asked about once a second.
         """

@@ -70,7 +70,7 @@ class ResponseReader:
 
     @property
     def expects(self) -> bool:
-        """Says whether a byte that comes now belongs to a response."""
+        """Returns whether a byte that comes now belongs to a response."""
         return self._parser is not None and not self.complete
 
     def feed(self, data: bytes) -> str:
@@ -102,7 +102,7 @@ class ResponseReader:
             self._pieces.append(body)
 
     def take_head(self) -> bool:
-        """Says whether there is a head that was not taken yet. It is taken then."""
+        """Returns whether there is a head that was not taken yet. It is taken then."""
         new = self._head_is_new
         self._head_is_new = False
         return new
@@ -119,7 +119,7 @@ class ResponseReader:
         return data
 
     def is_between_chunks(self, data: bytes) -> bool:
-        """Says whether the parser stands between two chunks, after this read and before its body is taken.
+        """Returns whether the parser stands between two chunks, after this read and before its body is taken.
 
         It does if a piece of the body ended with its event, two bytes before the end of the read: these can only be the
         chunk's own line end. (A size line holds no LF before its CRLF.)
@@ -196,7 +196,7 @@ def add_transfer_codings(headers: dict[bytes, bytes]) -> bool:
 
 
 def is_end(data: bytes, body: bytes) -> bool:
-    """Says whether a read in which a message ended holds no line ends behind it, which the parser skips without a word.
+    """Returns whether a read in which a message ended holds no line ends behind it, which the parser skips without a word.
 
     `data`: the read, with what came before it if it is shorter than such an end. `body`: the last piece of a body with a
     content-length; empty if the message ended with an empty line.

@@ -36,5 +36,5 @@ def path_of(target: bytes) -> bytes | None:
 
 
 def is_host(value: bytes) -> bool:
-    """Says whether this can be the value of a Host header."""
+    """Returns whether this can be the value of a Host header."""
     return _HOST.fullmatch(value) is not None

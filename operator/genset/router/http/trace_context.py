@@ -1,4 +1,4 @@
-"""Says which `traceparent` is valid, by W3C Trace Context, and so may go upstream. Pure.
+"""Returns which `traceparent` is valid, by W3C Trace Context, and so may go upstream. Pure.
 
 Source: https://www.w3.org/TR/trace-context/, 3.2 and 3.3. A context that is not valid is dropped with its tracestate;
 the attempt then goes upstream without one, or with ours if spans are recorded.
@@ -46,5 +46,5 @@ def take(headers: dict[bytes, bytes]) -> bytes:
 
 
 def _is_state(value: bytes) -> bool:
-    """Says whether a tracestate has a size and characters that a header may have; the members are their vendors' own."""
+    """Returns whether a tracestate has a size and characters that a header may have; the members are their vendors' own."""
     return len(value) <= TRACESTATE_BYTES and all(0x20 <= byte < 0x7F or byte == 0x09 for byte in value)

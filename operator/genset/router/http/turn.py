@@ -45,7 +45,7 @@ class Turn:
         self.long = False
 
     def is_long(self) -> bool:
-        """Says exactly whether the turn is long: asked from time to time, and for every read while it is."""
+        """Returns exactly whether the turn is long: asked from time to time, and for every read while it is."""
         if self.long:
             return True
         now = _monotonic()

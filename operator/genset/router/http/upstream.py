@@ -100,7 +100,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def complete(self) -> bool:
-        """Says whether the response is at its end."""
+        """Returns whether the response is at its end."""
         return self.reader.complete
 
     def begin(self, listener: Listener, request: bytes, outbox: Outbox) -> None:
@@ -197,7 +197,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._between = between and self.direct is not None and not reader.complete
 
     def _is_known(self, data: bytes) -> bool:
-        """Says whether this is a whole answer under a head that the endpoint sent before. It has been told then."""
+        """Returns whether this is a whole answer under a head that the endpoint sent before. It has been told then."""
         listener = self.listener
         found = self.endpoint.known.find(data) if listener is not None else None
         if listener is None or found is None:

@@ -63,7 +63,7 @@ class CannotRebuildError(ValueError):
 
 
 def can_rebuild(api: Api, request: dict[str, Any]) -> bool:
-    """Whether a request that asks for no stream can get the same answer from a stream.
+    """Returns whether a request that asks for no stream can get the same answer from a stream.
 
     If not, it goes upstream as it is, without deadlines for first token and stall, and without continuation.
     """
@@ -90,7 +90,7 @@ def _streams_tell_all(request: dict[str, Any]) -> bool:
 
 
 def _differs_in_llama_cpp(request: dict[str, Any]) -> bool:
-    """Whether llama-server's stream would say something else than its whole answer (tests/data/answers shows how)."""
+    """Returns whether llama-server's stream would say something else than its whole answer (tests/data/answers shows how)."""
     if request.get("stop") and (request.get("logprobs") or request.get("n_probs")):
         return True  # streams give the probabilities of the stop word too
     # Builds before b11669: thinking stays in the content of streams (tools/server/server-task.cpp, reasoning_in_content).
@@ -98,7 +98,7 @@ def _differs_in_llama_cpp(request: dict[str, Any]) -> bool:
 
 
 def _continues_an_answer(request: dict[str, Any]) -> bool:
-    """Whether the last message is the beginning of the answer: llama-server's whole answers repeat it, streams do not."""
+    """Returns whether the last message is the beginning of the answer: llama-server's whole answers repeat it, streams do not."""
     messages = request.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else None
     return isinstance(last, dict) and last.get("role") == "assistant"
@@ -279,13 +279,13 @@ class _Choice:
 
 
 def _is_piece(entry: dict[str, Any]) -> bool:
-    """Whether the arguments in an entry of tool calls are text, of which more may come."""
+    """Returns whether the arguments in an entry of tool calls are text, of which more may come."""
     function = entry.get("function")
     return not isinstance(function, dict) or not isinstance(function.get("arguments"), dict)
 
 
 def _is_another(call: dict[str, Any], entry: dict[str, Any]) -> bool:
-    """Whether an entry without an id begins a call of its own: it names a function, and the call before it is whole."""
+    """Returns whether an entry without an id begins a call of its own: it names a function, and the call before it is whole."""
     function, known = entry.get("function"), call.get("function")
     if not isinstance(function, dict) or not isinstance(known, dict) or not function.get("name"):
         return False

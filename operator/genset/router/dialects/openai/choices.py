@@ -32,22 +32,22 @@ class Choices:
 
     @property
     def is_single(self) -> bool:
-        """Whether one choice was asked for."""
+        """Returns whether one choice was asked for."""
         return self._asked == 1
 
     @property
     def any_closed(self) -> bool:
-        """Whether a choice has had its finish_reason."""
+        """Returns whether a choice has had its finish_reason."""
         return bool(self._closed)
 
     @property
     def all_closed(self) -> bool:
-        """Whether each choice that has come has had a finish_reason, however many were asked for."""
+        """Returns whether each choice that has come has had a finish_reason, however many were asked for."""
         return bool(self._closed) and self._seen <= self._closed
 
     @property
     def all_at_rest(self) -> bool:
-        """Whether each choice that has come has had a finish_reason, and none has gone on behind it."""
+        """Returns whether each choice that has come has had a finish_reason, and none has gone on behind it."""
         return self.all_closed and not self._reopened
 
     def take(self, choices: list[Any]) -> tuple[bool, bool]:

@@ -57,7 +57,7 @@ def event_end(data: bytes, position: int) -> int:
 
 
 def is_suspicious(data: bytes, start: int, end: int) -> bool:
-    """Whether these bytes, one event, need a parse: they hold a finish_reason, an error, or no choice of an answer.
+    """Returns whether these bytes, one event, need a parse: they hold a finish_reason, an error, or no choice of an answer.
 
     None of these marks can come from text inside a JSON string, because every quote is escaped there. `""`, 0 and false are
     no finish_reason, as null is none: some servers write them into every event (`""`: SGLang 0.4.3, Ollama 0.1.37). Behind
@@ -79,14 +79,14 @@ def is_suspicious(data: bytes, start: int, end: int) -> bool:
 
 
 def _is_null(first: int, second: int) -> bool:
-    """Whether a value that begins with these bytes is `""`, 0 or false."""
+    """Returns whether a value that begins with these bytes is `""`, 0 or false."""
     if first == _QUOTE:
         return second == _QUOTE
     return first == _F or (first == _NOUGHT and second in (_COMMA, _CLOSE))
 
 
 def is_ordinary(event: bytes) -> bool:
-    """Whether these bytes are one event that may be JSON, neither the last of its choice nor an error."""
+    """Returns whether these bytes are one event that may be JSON, neither the last of its choice nor an error."""
     size = len(event)
     if not event.startswith(DATA) or not event.endswith(b"}\n\n"):
         return False
@@ -94,7 +94,7 @@ def is_ordinary(event: bytes) -> bool:
 
 
 def is_whole(event: bytes) -> bool:
-    """Whether these bytes, an event without its blank line, are a complete one; a cut one never parses."""
+    """Returns whether these bytes, an event without its blank line, are a complete one; a cut one never parses."""
     payload = b"\n".join(data_of(event)).strip()
     if payload == b"[DONE]":
         return True
@@ -133,7 +133,7 @@ def fields_of(event: bytes) -> tuple[bytes, bool]:
 
 
 def _is_damaged(line: bytes) -> bool:
-    """Whether a line that is no known field was one with data before its name was damaged on its way.
+    """Returns whether a line that is no known field was one with data before its name was damaged on its way.
 
     Any other line is ignored, whatever stands in it (WHATWG HTML, 9.2.6). One that holds what JSON is made of, under a
     name that nobody would choose, may have been a part of the answer.
@@ -147,7 +147,7 @@ def _is_damaged(line: bytes) -> bool:
 
 
 def begins_stream(data: bytes) -> bool | None:
-    """Whether a body that begins with these bytes is an event stream; None while they are too few to say."""
+    """Returns whether a body that begins with these bytes is an event stream; None while they are too few to say."""
     if data[: len(_USUAL)] == _USUAL:
         return True
     begun = data.removeprefix(BYTE_ORDER_MARK).lstrip(_BLANK)
@@ -175,7 +175,7 @@ def index_of(choice: dict[str, Any]) -> int | None:
 
 
 def has_token(choice: dict[str, Any]) -> bool:
-    """Whether a choice brings any part of the answer: whatever a delta holds that is not empty, known or not."""
+    """Returns whether a choice brings any part of the answer: whatever a delta holds that is not empty, known or not."""
     if choice.get("text"):
         return True
     delta = choice.get("delta")
@@ -191,7 +191,7 @@ def has_token(choice: dict[str, Any]) -> bool:
 
 
 def holds_content(choices: Any) -> bool:
-    """Whether any of these choices brings a part of the answer; an error beside it is then no error."""
+    """Returns whether any of these choices brings a part of the answer; an error beside it is then no error."""
     return isinstance(choices, list) and any(isinstance(choice, dict) and has_token(choice) for choice in choices)
 
 

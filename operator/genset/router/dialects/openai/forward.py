@@ -54,7 +54,7 @@ class Forward(StreamReader):
         self.told_usage = False
 
     def passes(self, data: bytes) -> bool:
-        """Whether these bytes are whole HTTP/1.1 chunks (RFC 9112, 7.1), each with one ordinary event and nothing else.
+        """Returns whether these bytes are whole HTTP/1.1 chunks (RFC 9112, 7.1), each with one ordinary event and nothing else.
 
         Then they may go on to the client as they are: no parse, no copy, no new chunk around them. False changes nothing, and the
         bytes take the way through the HTTP parser and `feed`, which decide the same with more care.
@@ -87,7 +87,7 @@ class Forward(StreamReader):
         return True
 
     def _several_pass(self, data: bytes) -> bool:
-        """Whether these bytes are several such chunks, all with events like the template."""
+        """Returns whether these bytes are several such chunks, all with events like the template."""
         template = self._template
         if template is None or not data:
             return False
@@ -219,7 +219,7 @@ class Forward(StreamReader):
         return super()._fail(fault, error)
 
     def _finished_late(self) -> bool:
-        """Whether the last event holds a finish_reason behind one that is none, which `is_suspicious` did not see."""
+        """Returns whether the last event holds a finish_reason behind one that is none, which `is_suspicious` did not see."""
         if not self.opened or not self._choices.is_single:
             return False
         return self._kept.finishes(texts_follow=self._texts_are_newest())

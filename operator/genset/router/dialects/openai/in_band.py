@@ -71,7 +71,7 @@ def _base(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_bad(said: dict[str, Any]) -> bool:
-    """Whether a `code` or `status` tells of an error: it is the HTTP status of one, or no success beside a message."""
+    """Returns whether a `code` or `status` tells of an error: it is the HTTP status of one, or no success beside a message."""
     for key in ("code", "status"):
         value = said.get(key)
         if not value or isinstance(value, bool) or not isinstance(value, int | str):

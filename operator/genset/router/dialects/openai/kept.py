@@ -60,7 +60,7 @@ class Kept:
         self._forget()
 
     def finishes(self, *, texts_follow: bool) -> bool:
-        """Whether the last event that went on holds a finish_reason, by an exact look at it.
+        """Returns whether the last event that went on holds a finish_reason, by an exact look at it.
 
         `texts_follow`: behind what is kept here came events that were like others, and those finished nothing.
         """

@@ -105,32 +105,32 @@ class StreamReader(ABC):
 
     @property
     def finished(self) -> bool:
-        """Whether every choice has its finish_reason, and nothing has come behind it: complete, if the stream ends here."""
+        """Returns whether every choice has its finish_reason and nothing came behind it: complete, if the stream ends here."""
         return self._choices.finished
 
     @property
     def wrote_on(self) -> bool:
-        """Whether something of the answer has come after a finish_reason."""
+        """Returns whether something of the answer has come after a finish_reason."""
         return self._choices.wrote_on
 
     @property
     def done(self) -> bool:
-        """Whether the stream has ended, and every choice that it brought has had its finish_reason."""
+        """Returns whether the stream has ended, and every choice that it brought has had its finish_reason."""
         return self._ending.done
 
     @property
     def marked(self) -> bool:
-        """Whether [DONE] came, and went on as it was sent."""
+        """Returns whether [DONE] came, and went on as it was sent."""
         return self._ending.marked
 
     @property
     def failed(self) -> bool:
-        """Whether the stream must not go on; `fault` says why."""
+        """Returns whether the stream must not go on; `fault` says why."""
         return self._ending.failed
 
     @property
     def fault(self) -> str:
-        """Why the stream must not go on, in words; "" while it may."""
+        """Returns why the stream must not go on, in words; "" while it may."""
         return self._ending.fault
 
     @property
@@ -140,7 +140,7 @@ class StreamReader(ABC):
 
     @property
     def is_cut(self) -> bool:
-        """Whether a finished answer ends inside an event that is more of it, as far as the server's ways tell."""
+        """Returns whether a finished answer ends inside an event that is more of it, as far as the server's ways tell."""
         return self._choices.wrote_on and self._buffer.size > 0
 
     def feed(self, data: bytes) -> bytes:
@@ -297,7 +297,7 @@ class StreamReader(ABC):
         """Takes events that go on, once the answer has begun."""
 
     def _finished_late(self) -> bool:
-        """Whether the last event holds a finish_reason that was overlooked."""
+        """Returns whether the last event holds a finish_reason that was overlooked."""
         return False
 
 

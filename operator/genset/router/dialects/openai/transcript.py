@@ -167,7 +167,7 @@ _PLAIN: Final = frozenset(
 
 
 def holds_more(delta: dict[str, Any]) -> bool:
-    """Whether a delta holds something that is neither text nor known here: images, annotations, what comes next year."""
+    """Returns whether a delta holds something that is neither text nor known here: images, annotations, what comes next year."""
     return any(value and key not in _PLAIN for key, value in delta.items())
 
 

@@ -100,12 +100,12 @@ def _given_up(text: bytes) -> dict[str, Any] | None:
 
 
 def _speaks_of_error(text: bytes) -> bool:
-    """Whether an error may stand beside the answer's list. An answer whose list holds nothing is short."""
+    """Returns whether an error may stand beside the answer's list. An answer whose list holds nothing is short."""
     return text.find(_ERROR, 0, len(text) if len(text) <= _SHORT_BYTES else _EDGE_BYTES) >= 0
 
 
 def _has(text: bytes, part: str) -> bool:
-    """Whether the outermost object has this list, with an object in it, as far as its beginning shows.
+    """Returns whether the outermost object has this list, with an object in it, as far as its beginning shows.
 
     What stands before the list's key is made a whole object: it can be read only if the key belongs to the outermost object. If
     nothing but that object was opened before the key, there is no other that the key could belong to; a key inside a string

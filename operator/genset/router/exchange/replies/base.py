@@ -47,7 +47,7 @@ class Reply(Listener):
 
     @property
     def streams(self) -> bool:
-        """Whether the upstream was asked for a stream."""
+        """Returns whether the upstream was asked for a stream."""
         return False
 
     def tokens(self) -> tuple[int, int]:
@@ -68,7 +68,7 @@ class Reply(Listener):
 
     @property
     def told_usage(self) -> bool:
-        """Whether the client got the event with the usage."""
+        """Returns whether the client got the event with the usage."""
         return False
 
     def finish_is_over(self) -> None:

@@ -78,7 +78,7 @@ class ReadingReply(Reply):
 
     @property
     def as_sent(self) -> bool:
-        """Whether the bytes of the body are those of its events."""
+        """Returns whether the bytes of the body are those of its events."""
         return not self.coded and self._translator is None
 
     def _read(self, data: bytes) -> None:

@@ -189,10 +189,10 @@ class Framed:
 
 
 def _is_id(value: bytes) -> bool:
-    """Whether these bytes are the inside of a JSON string that needs no escapes."""
+    """Returns whether these bytes are the inside of a JSON string that needs no escapes."""
     return value.replace(b"-", b"").isalnum() or (bool(value) and not value.translate(None, _IN_NAMES))
 
 
 def _is_time(value: bytes) -> bool:
-    """Whether these bytes are a whole number in JSON."""
+    """Returns whether these bytes are a whole number in JSON."""
     return len(value) <= _MOST_DIGITS and value.isdigit() and value[0] != _ZERO

@@ -131,7 +131,7 @@ def _learned(events: list[bytes], answer: bytes) -> Frame | None:
 
 
 def _is_bare(chunk: dict[str, Any], *, finishes: bool) -> bool:
-    """Whether an event says nothing but that the only choice begins, or ends."""
+    """Returns whether an event says nothing but that the only choice begins, or ends."""
     [choice] = chunk["choices"]
     reason = choice.get("finish_reason")
     if finishes != bool(reason) or (finishes and not isinstance(reason, str)):
@@ -172,7 +172,7 @@ def _form(answer: bytes, *parts: tuple[bytes, bytes]) -> AnswerForm:
 
 
 def _reproduces(frame: Frame, events: list[bytes], said: bytes, answer: bytes) -> bool:
-    """Whether a frame says of the answer from which it was learned what is known of that answer."""
+    """Returns whether a frame says of the answer from which it was learned what is known of that answer."""
     framed = frame.begin(events[0])
     if framed is None or [framed.part(event) for event in events[1:]] != [TEXT, FINISH, COUNTS]:
         return False

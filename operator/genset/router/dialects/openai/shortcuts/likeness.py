@@ -27,7 +27,7 @@ class Likeness:
         self.shortcuts = shortcuts
 
     def begins(self, event: bytes) -> bool:
-        """Whether an event is the first of its answer, and opens it as earlier ones were opened. Then `framed` is set."""
+        """Returns whether an event is the first of its answer, and opens it as earlier ones were opened. Then `framed` is set."""
         if self._begun:
             if self._sample is not None:
                 self._add(event)
@@ -63,7 +63,7 @@ class Likeness:
             self._frames.learn(self._sample, answer)
 
     def is_due(self) -> bool:
-        """Whether a template should be learned from the event that comes now: ever more rarely, as long as none was of use."""
+        """Returns whether to learn a template from the event that comes now: ever more rarely, as long as none was of use."""
         self._unlike += 1
         return self.shortcuts and self._unlike & (self._unlike - 1) == 0
 

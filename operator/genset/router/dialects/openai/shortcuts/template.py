@@ -133,7 +133,7 @@ def _around(event: bytes, index: int, key: str, text: str) -> Template | None:
 
 
 def is_plain(text: bytes) -> bool:
-    """Whether what stands between prefix and suffix can be the inside of one JSON string that is not empty."""
+    """Returns whether what stands between prefix and suffix can be the inside of one JSON string that is not empty."""
     return bool(text) and _QUOTE not in text and _NEWLINE not in text and _RETURN not in text and text[-1] != _BACKSLASH
 
 
@@ -148,7 +148,7 @@ def decode(texts: list[bytes]) -> str | None:
 
 
 def is_exact(texts: list[bytes]) -> bool:
-    """Whether the insides of JSON strings in a row are one string for every reader, the strictest one included."""
+    """Returns whether the insides of JSON strings in a row are one string for every reader, the strictest one included."""
     try:
         _loads(b'"' + b"".join(texts) + b'"')
     except orjson.JSONDecodeError:
