@@ -53,7 +53,7 @@ def lines(*texts: str, finish: str = "stop") -> list[bytes]:
 
 
 class NativeServer:
-    """A server of Ollama's native API that does what `play` says: `whole`, `error`, `garbage` or `cut`."""
+    """A server of Ollama's native API that does what `play` says: whole, error, page, inside, garbage or cut."""
 
     def __init__(self) -> None:
         self.play = "whole"
@@ -76,6 +76,8 @@ class NativeServer:
         if self.play == "error":
             body = b'{"error": "model \\"large\\" not found, try pulling it first"}'
             writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        elif self.play == "page":
+            writer.write(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 15\r\n\r\n<html>502</html")
         elif not stream:
             body = json.dumps(
                 {**json.loads(lines()[-1]), "message": {"role": "assistant", "content": "".join(TEXT)}}
@@ -83,7 +85,8 @@ class NativeServer:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
         else:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n")
-            parts = {"garbage": [b"no JSON\n"], "cut": lines(*TEXT)[:3]}.get(self.play, lines(*TEXT))
+            inside = [b'{"error": "an invalid request"}\n']
+            parts = {"garbage": [b"no JSON\n"], "inside": inside, "cut": lines(*TEXT)[:3]}.get(self.play, lines(*TEXT))
             for part in parts:
                 for piece in (part[:9], part[9:]):  # no line is a chunk
                     writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
@@ -134,7 +137,7 @@ async def test_an_error_is_told_in_the_servers_own_words(tmp_path: Path, native:
     assert "try pulling it first" in answer.json["error"]["message"], answer
 
 
-@pytest.mark.parametrize("play", ["error", "garbage", "cut"])
+@pytest.mark.parametrize("play", ["error", "page", "inside", "garbage", "cut"])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_what_fails_is_answered_or_written_on_by_the_next(
     tmp_path: Path, native: tuple[NativeServer, str], play: str, stream: bool
@@ -150,6 +153,18 @@ async def test_what_fails_is_answered_or_written_on_by_the_next(
             assert answer.status == 200 and (answer.done or not stream), answer
             assert answer.text == "".join(TEXT) or (answer.text and not (play == "cut" and stream))
         assert len(other.requests) == 1
+
+
+async def test_half_an_answer_never_ends_as_a_whole_one(tmp_path: Path, native: tuple[NativeServer, str]) -> None:
+    """A clean end after a break is what other gateways have been caught at (Portkey gateway 1797, bifrost 5546)."""
+    server, url = native
+    server.play = "cut"
+    async with RunningRouter(tmp_path, config(first(url), failover={"continueStreams": False})) as router:
+        answer = await router.ask(chat())
+        assert answer.text == "".join(TEXT[:3]) and not answer.done, answer
+        assert answer.error is not None and answer.error["code"] == "provider_interrupted"
+        whole = await router.ask(chat(stream=False))
+        assert whole.status >= 500 and "choices" not in whole.json, whole
 
 
 async def test_what_the_dialect_cannot_say_is_asked_elsewhere(tmp_path: Path, native: tuple[NativeServer, str]) -> None:
