@@ -199,7 +199,7 @@ async def test_a_reader_that_sleeps_costs_lines_and_no_request(tmp_path: Path, m
                 asked += len(answers)
                 assert all(answer.complete for answer in answers)
                 assert asked < 5000, "a full pipe was never noticed"
-            assert slowest < 2
+            assert slowest < 20, "whoever waits for a pipe that nobody reads waits for ever"
             text = (await router.admin("/metrics")).body.decode()
             assert f"genset_router_log_lines_dropped_total {float(router.metrics.log_lines_dropped)}" in text
             whole, _, rest = os.read(reader, 1_000_000).rpartition(b"\n")
