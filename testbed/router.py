@@ -13,13 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from genset.router.exchange.exchange import Exchange
-from genset.router.http import client_timeouts as clients
-from genset.router.http.client_timeouts import ClientTimeouts
 from genset.router.http.upstream import UpstreamConnection
-from genset.router.machine import patience
-from genset.router.machine.patience import Timeouts
 from genset.router.process.admin import AdminConnection
-from genset.router.process.options import AdminTimeouts
+from genset.router.process.options import DEFAULT, Bounds
 from genset.router.process.reload import FolderSource
 from genset.router.process.server import Router, ServerOptions
 from genset.router.routing.gate import Gate
@@ -92,9 +88,7 @@ class RunningRouter:
         drain_grace: float = 0.0,
         log: Path | None = None,
         environment: dict[str, str] | None = None,
-        timeouts: Timeouts = patience.DEFAULT,
-        client_timeouts: ClientTimeouts = clients.DEFAULT,
-        admin_timeouts: AdminTimeouts | None = None,
+        bounds: Bounds = DEFAULT,
         shortcuts: bool = True,
     ) -> None:
         self.config_dir = folder / "config"
@@ -111,9 +105,7 @@ class RunningRouter:
             drain_grace,
             descriptor,
             environment=environment or {},
-            timeouts=timeouts,
-            client_timeouts=client_timeouts,
-            admin_timeouts=admin_timeouts or AdminTimeouts(),
+            bounds=bounds,
             shortcuts=shortcuts,
         )
         self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)

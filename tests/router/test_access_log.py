@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from genset.router.telemetry import access_log as accesslog
+from genset.router.process.options import Bounds
+from genset.router.telemetry.access_log import LogBounds
 from genset.router.telemetry.log_line import FIELDS
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import client, steps
@@ -180,15 +181,15 @@ async def test_no_word_of_prompt_or_answer_gets_in(
         assert not any(leg in text for leg in LEGS), text
 
 
-async def test_a_reader_that_sleeps_costs_lines_and_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accesslog, "WAITING_BATCHES", 1)
+async def test_a_reader_that_sleeps_costs_lines_and_no_request(tmp_path: Path) -> None:
+    bounds = Bounds(log=LogBounds(batches=1))
     pipe = tmp_path / "log"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
         async with (
             ScriptedUpstream(default=Answer(words=1)) as local,
-            RunningRouter(tmp_path, config(house(local.base_url)), log=pipe) as router,
+            RunningRouter(tmp_path, config(house(local.base_url)), log=pipe, bounds=bounds) as router,
         ):
             loop = asyncio.get_running_loop()
             slowest, asked = 0.0, 0

@@ -10,7 +10,7 @@ from statistics import median
 import pytest
 
 from genset.router.process import admin
-from genset.router.process.options import AdminTimeouts
+from genset.router.process.options import AdminTimeouts, Bounds
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream import client
 from testbed.upstream.client import chat
@@ -29,7 +29,7 @@ def timeouts() -> AdminTimeouts:
 async def router(tmp_path: Path, timeouts: AdminTimeouts) -> AsyncIterator[RunningRouter]:
     async with (
         ScriptedUpstream() as local,
-        RunningRouter(tmp_path, config(house(local.base_url)), admin_timeouts=timeouts) as running,
+        RunningRouter(tmp_path, config(house(local.base_url)), bounds=Bounds(admin=timeouts)) as running,
     ):
         yield running
 

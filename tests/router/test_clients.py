@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from genset.router.http.client_timeouts import ClientTimeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream import client
 from testbed.upstream.client import chat, statuses
@@ -40,7 +41,7 @@ def timeouts() -> ClientTimeouts:
 async def router(tmp_path: Path, timeouts: ClientTimeouts) -> AsyncIterator[RunningRouter]:
     async with ScriptedUpstream() as local:
         content = config(house(local.base_url), limits={"maxBodyBytes": 100_000})
-        async with RunningRouter(tmp_path, content, client_timeouts=timeouts) as running:
+        async with RunningRouter(tmp_path, content, bounds=Bounds(clients=timeouts)) as running:
             yield running
 
 

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from genset.router.http import connect
 from genset.router.machine.patience import Timeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config, pods, until
 from testbed.upstream import client
 from testbed.upstream.client import Response, chat
@@ -145,7 +146,9 @@ async def test_the_house_is_used_again_as_soon_as_it_is_awake(tmp_path: Path, ho
 async def test_a_held_stream_hears_comments_and_then_its_whole_answer(tmp_path: Path, house: FakeHouse) -> None:
     async with (
         ScriptedUpstream() as other,
-        RunningRouter(tmp_path, routes(house, "Hold", cloud(other.base_url)), timeouts=QUICK_COMMENTS) as router,
+        RunningRouter(
+            tmp_path, routes(house, "Hold", cloud(other.base_url)), bounds=Bounds(attempts=QUICK_COMMENTS)
+        ) as router,
     ):
         async with client.stream(router.chat_url, chat()) as running:
             while len(comments(running.response)) < 3:
@@ -191,7 +194,9 @@ async def test_hold_goes_on_to_the_next_tier_when_its_time_is_over(tmp_path: Pat
 
 
 async def test_a_stream_that_waited_in_vain_is_told_inside_it(tmp_path: Path, house: FakeHouse) -> None:
-    async with RunningRouter(tmp_path, routes(house, "Bridge", seconds=1), timeouts=QUICK_COMMENTS) as router:
+    async with RunningRouter(
+        tmp_path, routes(house, "Bridge", seconds=1), bounds=Bounds(attempts=QUICK_COMMENTS)
+    ) as router:
         answer = await router.ask(chat())
         assert answer.status == 200 and answer.ended == "clean" and not answer.done and answer.finish_reason is None
         assert answer.error is not None and answer.error["code"] == "router_no_backend"

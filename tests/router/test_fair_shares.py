@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from genset.router.http.client_timeouts import ClientTimeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, config, house, spawn, until
 from testbed.upstream.client import chat, request
 from testbed.upstream.scripted import ScriptedUpstream
@@ -73,7 +74,7 @@ async def test_of_two_clients_the_one_that_holds_more_makes_way(tmp_path: Path, 
 async def test_a_body_that_came_fast_and_then_trickles_is_refused(tmp_path: Path, local: ScriptedUpstream) -> None:
     """Its pace on the whole would be good for hours."""
     times = ClientTimeouts(head=0.2, body=1.5, pace=1.0)
-    async with RunningRouter(tmp_path, config(house(local.base_url)), client_timeouts=times) as router:
+    async with RunningRouter(tmp_path, config(house(local.base_url)), bounds=Bounds(clients=times)) as router:
         client = await Client.connect(router)
         client.writer.write(HEAD % (10 * MB) + b"x" * 9 * MB)
         status = asyncio.ensure_future(client.status(within=15))

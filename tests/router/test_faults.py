@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from genset.router.machine.patience import Timeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import steps
 from testbed.upstream.client import Response, chat
@@ -203,12 +204,12 @@ FAULTS: dict[str, Fault] = {
 @pytest.mark.parametrize("name", FAULTS)
 async def test_what_a_client_sees_of_each_fault(tmp_path: Path, name: str, stream: bool) -> None:
     fault = FAULTS[name]
-    timeouts = Timeouts(usage=1.0)
+    bounds = Bounds(attempts=Timeouts(usage=1.0))
     log = tmp_path / "log"
     async with contextlib.AsyncExitStack() as stack:
         backends, files = await _backends(stack, fault)
         content = config(*backends, failover=fault.failover)
-        router = await stack.enter_async_context(RunningRouter(tmp_path, content, files, log=log, timeouts=timeouts))
+        router = await stack.enter_async_context(RunningRouter(tmp_path, content, files, log=log, bounds=bounds))
         for _ in range(fault.requests):
             async with asyncio.timeout(fault.seconds):
                 answer = await router.ask(chat(stream=stream, padding="x" * 200_000))

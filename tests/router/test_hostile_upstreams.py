@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from genset.router.machine.patience import Timeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import steps
 from testbed.upstream.client import Response, chat
@@ -220,7 +221,9 @@ def test_whatever_upstreams_send_clients_see_a_whole_answer_or_an_error(tmp_path
             good = await ScriptedUpstream(default=Answer(words=WORDS)).__aenter__()
             cut = Answer(words=WORDS, brk=Break("fin", after_chunks=2))
             ill = await ScriptedUpstream(default=cut).__aenter__()
-            router = await RunningRouter(tmp_path, config(house(hostile.base_url)), timeouts=QUICK).__aenter__()
+            router = await RunningRouter(
+                tmp_path, config(house(hostile.base_url)), bounds=Bounds(attempts=QUICK)
+            ).__aenter__()
             return router, Upstreams(hostile, good, ill)
 
         async def teardown() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from genset.router.http.client_timeouts import ClientTimeouts
-from genset.router.telemetry import access_log as accesslog
-from genset.router.telemetry.access_log import AccessLog
+from genset.router.process.options import Bounds
+from genset.router.telemetry.access_log import SLOW_FLUSHES, AccessLog, LogBounds
 from genset.router.telemetry.log_line import FIELDS
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream import client
@@ -92,7 +92,7 @@ async def test_timeouts_and_a_full_router_leave_lines_too(tmp_path: Path) -> Non
     async with ScriptedUpstream(default=Answer(first_delay=0.5)) as local:
         content = config(house(local.base_url), limits={"maxInFlight": 1, "maxQueued": 0})
         times = ClientTimeouts(head=0.2)
-        async with RunningRouter(tmp_path, content, log=log, client_timeouts=times) as router:
+        async with RunningRouter(tmp_path, content, log=log, bounds=Bounds(clients=times)) as router:
             await asyncio.gather(router.ask(chat()), router.ask(chat()))
             await client.raw("127.0.0.1", router.router.listen_port, b"POST /v1/chat/completions HTTP/1.1\r\nx: y", 4)
     assert sorted((line["status"], line["error"]) for line in lines(log)) == [
@@ -178,15 +178,10 @@ def filler(number: int) -> bytes:
     return json.dumps({"number": number, "text": "x" * 100}).encode() + b"\n"
 
 
-def test_a_full_disk_is_retried_counted_and_said_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(accesslog, "RETRY_LEAST_SECONDS", 0.01)
-    monkeypatch.setattr(accesslog, "RETRY_MOST_SECONDS", 0.02)
-    monkeypatch.setattr(accesslog, "WAITING_BATCHES", 10)
+def test_a_full_disk_is_retried_counted_and_said_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     caplog.set_level("INFO", "genset")
     descriptor = full_disk()
-    log = AccessLog(descriptor)
+    log = AccessLog(descriptor, LogBounds(batches=10, retry_least=0.01, retry_most=0.02))
     lost = 0
     for number in range(300):
         log.add(filler(number))
@@ -199,7 +194,7 @@ def test_a_full_disk_is_retried_counted_and_said_once(
     file = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     os.dup2(file, descriptor)  # there is room again
     wait(lambda: not log._problem)
-    for _ in range(accesslog.SLOW_FLUSHES + 1):
+    for _ in range(SLOW_FLUSHES + 1):
         log.flush()
     assert not log.failing
     log.add(filler(300))
@@ -216,9 +211,8 @@ def test_a_full_disk_is_retried_counted_and_said_once(
     assert f"{lost} lines were lost" in said[1]
 
 
-def test_lines_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accesslog, "WAITING_BYTES", 100_000)
-    log = AccessLog(full_disk())
+def test_lines_that_wait_are_bounded_in_bytes() -> None:
+    log = AccessLog(full_disk(), LogBounds(bytes=100_000))
     for batch in range(50):
         for number in range(100):
             log.add(filler(100 * batch + number))
@@ -287,16 +281,13 @@ async def test_a_router_without_a_log_refuses_a_policy_that_wants_one(tmp_path: 
         assert refused.status == 503 and "was started without one" in refused.json["error"]["message"]
 
 
-async def test_what_a_full_log_loses_last_are_the_lines_of_served_requests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_a_full_log_loses_last_are_the_lines_of_served_requests(tmp_path: Path) -> None:
     """Whoever hammers at a router that refuses service cannot push out what is still to be written."""
-    monkeypatch.setattr(accesslog, "WAITING_BATCHES", 6)
-    monkeypatch.setattr(accesslog, "RETRY_LEAST_SECONDS", 0.01)
+    bounds = Bounds(log=LogBounds(batches=6, retry_least=0.01))
     descriptor = full_disk()
     async with ScriptedUpstream() as local:
         content = {**config(house(local.base_url)), "log": {"required": True}}
-        running = RunningRouter(tmp_path, content, log=tmp_path / "log")
+        running = RunningRouter(tmp_path, content, log=tmp_path / "log", bounds=bounds)
         os.dup2(descriptor, running.router._options.access_log or -1)
         async with running as router:
             assert (await router.ask(chat(stream=False))).complete

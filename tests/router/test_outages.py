@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genset.router.backends import outage
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config, house, pods
 from testbed.upstream import steps
 from testbed.upstream.client import Response, chat
@@ -17,6 +17,7 @@ from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.tls import Authority
 
 HERE, THERE = "127.0.0.1", "127.0.0.2"  # two hosts, to the router
+PROBED_OFTEN, PROBED_LATER = Bounds(cloud_probe=0.1), Bounds(cloud_probe=600.0)
 
 
 async def outages(router: RunningRouter) -> list[dict[str, Any]]:
@@ -48,15 +49,12 @@ def asked(answer: Response) -> list[str]:
     return [attempt.split(":")[0] for attempt in answer.headers["x-genset-attempts"].split(", ")]
 
 
-async def test_two_hosts_open_the_whole_cloud_and_a_probe_closes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outage, "PROBE_SECONDS", 0.1)
+async def test_two_hosts_open_the_whole_cloud_and_a_probe_closes_it(tmp_path: Path) -> None:
     async with ScriptedUpstream() as one, ScriptedUpstream(host=THERE) as two, ScriptedUpstream() as local:
         await one.stop_listening()
         await two.stop_listening()
         clouds = [cloud(one.base_url, "one"), cloud(two.base_url, "two"), cloud(two.base_url, "more")]
-        async with RunningRouter(tmp_path, config(*clouds, house(local.base_url))) as router:
+        async with RunningRouter(tmp_path, config(*clouds, house(local.base_url)), bounds=PROBED_OFTEN) as router:
             first = await router.ask(chat())
             assert first.complete and asked(first) == ["one", "two", "house"], "the third is passed over already"
             second = await router.ask(chat())
@@ -76,14 +74,13 @@ async def test_two_hosts_open_the_whole_cloud_and_a_probe_closes_it(
             assert await metric(router, 'genset_router_outage_flips_total{scope="Cloud"}') == 2
 
 
-async def test_a_probe_proves_tls_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "PROBE_SECONDS", 0.1)
+async def test_a_probe_proves_tls_as_well(tmp_path: Path) -> None:
     trusted, portal = Authority(), Authority()  # a captive portal answers for everyone
     async with ScriptedUpstream(tls=portal) as one, ScriptedUpstream(tls=portal, host=THERE) as two:
         clouds = [cloud(one.base_url, "one", url={"caFile": "ca"}), cloud(two.base_url, "two", url={"caFile": "ca"})]
         async with ScriptedUpstream() as local:
             content = config(*clouds, house(local.base_url))
-            async with RunningRouter(tmp_path, content, {"ca": trusted.ca_pem}) as router:
+            async with RunningRouter(tmp_path, content, {"ca": trusted.ca_pem}, bounds=PROBED_OFTEN) as router:
                 assert asked(await router.ask(chat())) == ["one", "two", "house"]
                 await until_outages(router, "Cloud")
                 before = one.accepted + two.accepted
@@ -100,14 +97,12 @@ async def test_a_probe_proves_tls_as_well(tmp_path: Path, monkeypatch: pytest.Mo
                 assert not real.requests, "a probe asks for nothing"
 
 
-async def test_with_nothing_else_left_the_cloud_is_tried_and_its_answer_ends_the_outage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outage, "PROBE_SECONDS", 600.0)
+async def test_with_nothing_else_left_the_cloud_is_tried_and_its_answer_ends_the_outage(tmp_path: Path) -> None:
     async with ScriptedUpstream() as one, ScriptedUpstream(host=THERE) as two:
         await one.stop_listening()
         await two.stop_listening()
-        async with RunningRouter(tmp_path, config(cloud(one.base_url, "one"), cloud(two.base_url, "two"))) as router:
+        content = config(cloud(one.base_url, "one"), cloud(two.base_url, "two"))
+        async with RunningRouter(tmp_path, content, bounds=PROBED_LATER) as router:
             refused = await router.ask(chat())
             assert refused.status == 502 and len(await outages(router)) == 1
             two.listen()
@@ -194,14 +189,13 @@ async def test_a_backend_that_refuses_is_told_until_its_key_changes(
             assert asked(await router.ask(chat())) == ["cloud"]
 
 
-async def test_a_switch_outlives_a_new_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "PROBE_SECONDS", 600.0)
+async def test_a_switch_outlives_a_new_configuration(tmp_path: Path) -> None:
     async with ScriptedUpstream() as one, ScriptedUpstream(host=THERE) as two:
         await one.stop_listening()
         await two.stop_listening()
         async with ScriptedUpstream() as local:
             backends = [cloud(one.base_url, "one"), cloud(two.base_url, "two"), house(local.base_url)]
-            async with RunningRouter(tmp_path, config(*backends)) as router:
+            async with RunningRouter(tmp_path, config(*backends), bounds=PROBED_LATER) as router:
                 await router.ask(chat())
                 renamed = [cloud(one.base_url, "uno"), cloud(two.base_url, "due"), house(local.base_url)]
                 router.write(config(*renamed, generation=2))

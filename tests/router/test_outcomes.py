@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from genset.router.machine.patience import FINISH_SECONDS, USAGE_SECONDS, Timeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import steps
 from testbed.upstream.client import chat
@@ -300,7 +301,9 @@ async def test_silence_after_the_finish_reason_is_waited_for(tmp_path: Path) -> 
     finish = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     default = Answer(brk=Break("stall", after_chunks=10, send=finish))
     async with ScriptedUpstream(default=default) as local:
-        async with RunningRouter(tmp_path, config(house(local.base_url)), timeouts=Timeouts(usage=2.0)) as router:
+        async with RunningRouter(
+            tmp_path, config(house(local.base_url)), bounds=Bounds(attempts=Timeouts(usage=2.0))
+        ) as router:
             began = time.monotonic()
             answer = await router.ask(chat())
             assert 1.8 < time.monotonic() - began < 3.5

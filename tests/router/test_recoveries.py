@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genset.router.watch import verify
+from genset.router.process.options import Bounds
+from genset.router.watch.verify import VerifyTimeouts
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import Received, ScriptedUpstream
@@ -27,11 +28,8 @@ LISTS: dict[str, Step] = {
 
 @pytest.mark.parametrize("kind", LISTS)
 @pytest.mark.parametrize("asked", [True, False], ids=["with traffic", "without"])
-async def test_a_list_that_fails_keeps_no_cloud_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, asked: bool
-) -> None:
-    monkeypatch.setattr(verify, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(verify, "UNLISTED_SECONDS", 0.3)
+async def test_a_list_that_fails_keeps_no_cloud_away(tmp_path: Path, kind: str, asked: bool) -> None:
+    bounds = Bounds(verify=VerifyTimeouts(look=0.1, unlisted=0.3))
     down = True
 
     def choose(received: Received) -> Step | None:
@@ -41,7 +39,7 @@ async def test_a_list_that_fails_keeps_no_cloud_away(
 
     async with ScriptedUpstream(choose=choose) as far, ScriptedUpstream() as near:
         content = config(cloud(far.base_url, "cloud"), house(near.base_url, "house"))
-        async with RunningRouter(tmp_path, content) as router:
+        async with RunningRouter(tmp_path, content, bounds=bounds) as router:
             for number in range(6):
                 assert (await router.ask(chat(user=str(number)))).complete
             table = router.table

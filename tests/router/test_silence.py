@@ -7,13 +7,15 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from genset.router.backends import deadlines
+from genset.router.backends.deadlines import AnswerTimeouts
 from genset.router.machine.patience import Timeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config, house
 from testbed.upstream.client import chat, raw
 from testbed.upstream.counting import fault
@@ -21,20 +23,15 @@ from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Break, Silence
 from tests.support.router.pieces import DONE, HEAD, PING, FakeServer, chunk, event, text
 
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second lasts a thirtieth of one: first token 0.5 s, stall 0.33 or 0.5 s, signs of life after 0.33 s."""
-    monkeypatch.setattr(deadlines, "FIRST_TOKEN_SECONDS", 0.5)
-    monkeypatch.setattr(deadlines, "STALL_LOCAL_SECONDS", 0.33)
-    monkeypatch.setattr(deadlines, "STALL_CLOUD_SECONDS", 0.5)
+#: A second lasts a thirtieth of one: first token 0.5 s, stall 0.33 or 0.5 s, signs of life after 0.33 s.
+QUICK = AnswerTimeouts(first_token=0.5, stall_local=0.33, stall_cloud=0.5)
 
 
-pytestmark = pytest.mark.usefixtures("quick")
-
-
-def running(folder: Path, content: dict[str, Any], life_most: float = 4.0, **more: float) -> RunningRouter:
-    return RunningRouter(folder, content, timeouts=Timeouts(life_most=life_most, working=0.33, comment=0.16, **more))
+def running(
+    folder: Path, content: dict[str, Any], life_most: float = 4.0, answers: AnswerTimeouts = QUICK, **more: float
+) -> RunningRouter:
+    attempts = Timeouts(life_most=life_most, working=0.33, comment=0.16, **more)
+    return RunningRouter(folder, content, bounds=Bounds(attempts=attempts, answers=answers))
 
 
 async def bytes_of(router: RunningRouter, within: float = 10.0, **more: Any) -> tuple[bytes, bytes]:
@@ -135,12 +132,13 @@ async def test_events_without_a_token_do_not_keep_a_stream_for_ever(tmp_path: Pa
         )  # twice the 4 s, and a busy machine
 
 
-async def test_slow_tokens_are_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "STALL_LOCAL_SECONDS", 2.0)
+async def test_slow_tokens_are_tokens(tmp_path: Path) -> None:
+    patient = replace(QUICK, stall_local=2.0)
     slow = [part for _ in range(16) for part in (0.25, chunk(text("b")))]
     pieces = [HEAD, *slow, chunk(event({}, "stop")), chunk(DONE), b"0\r\n\r\n"]
     async with FakeServer(*pieces).running() as server, ScriptedUpstream() as other:
-        async with running(tmp_path, config(house(server.url), cloud(other.base_url)), life_most=1.0) as router:
+        content = config(house(server.url), cloud(other.base_url))
+        async with running(tmp_path, content, life_most=1.0, answers=patient) as router:
             answer = await router.ask(chat())
         assert answer.complete and answer.text == "b" * 16 and not other.requests
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from genset.router.http.client_timeouts import ClientTimeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream import client
 from testbed.upstream.client import chat
@@ -100,7 +101,7 @@ async def test_a_slow_download_is_not_cut_by_the_clocks_of_other_states(tmp_path
     times = ClientTimeouts(linger=0.2, idle=0.2)
     async with (
         ScriptedUpstream(default=BIG) as local,
-        RunningRouter(tmp_path, config(house(local.base_url)), client_timeouts=times) as router,
+        RunningRouter(tmp_path, config(house(local.base_url)), bounds=Bounds(clients=times)) as router,
     ):
         loop = asyncio.get_running_loop()
         with await slow_socket(router) as sock:
@@ -124,7 +125,7 @@ async def test_who_takes_nothing_of_a_whole_answer_is_dropped(tmp_path: Path) ->
     times = ClientTimeouts(write=1.0)
     async with (
         ScriptedUpstream(default=BIG) as local,
-        RunningRouter(tmp_path, config(house(local.base_url)), client_timeouts=times) as router,
+        RunningRouter(tmp_path, config(house(local.base_url)), bounds=Bounds(clients=times)) as router,
     ):
         with await slow_socket(router) as sock:
             await asyncio.get_running_loop().sock_sendall(sock, post(chat(stream=False)))
@@ -167,7 +168,7 @@ async def test_a_trickle_holds_nothing_for_long(tmp_path: Path, head: bytes, dro
     times = ClientTimeouts(head=0.3, body=0.5)
     async with (
         ScriptedUpstream() as local,
-        RunningRouter(tmp_path, config(house(local.base_url)), client_timeouts=times) as router,
+        RunningRouter(tmp_path, config(house(local.base_url)), bounds=Bounds(clients=times)) as router,
     ):
         got = await trickle(router, head, drop, 0.05, within=8)
         assert got.startswith(b"HTTP/1.1 408 ") and b"caller_timeout" in got, got

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from genset.router.machine.patience import DEFAULT, Timeouts
+from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config
 from testbed.upstream.client import Response, chat
 from testbed.upstream.scripted import ScriptedUpstream
@@ -61,7 +62,7 @@ async def ask(
     try:
         names = [cloud(upstream.base_url, f"c{number}") for number, upstream in enumerate(upstreams)]
         content = config(*names, failover={"maxAttempts": len(scripts)})
-        async with RunningRouter(tmp_path, content, timeouts=timeouts, shortcuts=shortcuts) as router:
+        async with RunningRouter(tmp_path, content, bounds=Bounds(attempts=timeouts), shortcuts=shortcuts) as router:
             return await router.ask(body, path)
     finally:
         for upstream in upstreams:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from genset.router.telemetry import tracing
+from genset.router.process.options import Bounds
+from genset.router.telemetry.wanted import TraceBounds
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import client, steps
 from testbed.upstream.client import chat
@@ -192,13 +193,12 @@ async def test_no_word_of_prompt_or_answer_is_in_a_span(tmp_path: Path) -> None:
     assert canary not in str(collector.spans)
 
 
-async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracing, "CLOSE_SECONDS", 0.5)
-    monkeypatch.setattr(tracing, "EXPORT_SECONDS", 0.3)
+async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path) -> None:
+    bounds = Bounds(traces=TraceBounds(export=0.3, close=0.5))
     async with (
         Collector(status=400) as collector,
         ScriptedUpstream() as local,
-        RunningRouter(tmp_path, config(house(local.base_url), telemetry=to(collector))) as router,
+        RunningRouter(tmp_path, config(house(local.base_url), telemetry=to(collector)), bounds=bounds) as router,
     ):
         answers = [await router.ask(chat()) for _ in range(20)]
         assert all(answer.complete for answer in answers)
@@ -207,18 +207,15 @@ async def test_a_collector_that_is_away_costs_no_request(tmp_path: Path, monkeyp
     assert 'genset_router_spans_total{result="lost"} 20.0' in text
 
 
-async def test_a_slow_collector_bounds_what_waits_and_how_long_the_router_stops(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracing, "WAITING_SPANS", 5)
+async def test_a_slow_collector_bounds_what_waits_and_how_long_the_router_stops(tmp_path: Path) -> None:
+    bounds = Bounds(traces=TraceBounds(waiting=5, close=0.5))
     async with Collector(delay=3) as collector, ScriptedUpstream() as local:
-        running = RunningRouter(tmp_path, config(house(local.base_url), telemetry=to(collector)))
+        running = RunningRouter(tmp_path, config(house(local.base_url), telemetry=to(collector)), bounds=bounds)
         await running.__aenter__()
         for _ in range(12):
             assert (await running.ask(chat(stream=False))).complete
         assert running.metrics.spans == {"exported": 0, "lost": 7}
         before = asyncio.get_running_loop().time()
-        monkeypatch.setattr(tracing.Tracing.close, "__defaults__", (0.5,))
         await running.__aexit__()
         assert asyncio.get_running_loop().time() - before < 2
 

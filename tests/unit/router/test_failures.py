@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from genset.router.backends import failures
 from genset.router.backends.failures import KEPT_FAILURES, FailureBook, masked
 from genset.router.backends.mask import Mask
 from genset.router.backends.outcomes import Failure, Outcome
@@ -57,9 +54,8 @@ def test_one_kind_of_failure_pushes_out_only_itself() -> None:
     assert words[-3:] == ["crash 2", "crash 1", "crash 0"] and words[0] == "mistake 999" and len(words) == KEPT_FAILURES
 
 
-def test_bytes_are_bounded_over_all_backends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "KEPT_BYTES", 10_000)
-    book = FailureBook()
+def test_bytes_are_bounded_over_all_backends() -> None:
+    book = FailureBook(most_bytes=10_000)
     for n in range(100):
         add(book, failure(f"{n}" + "x" * 400, body=b"y" * 100_000), backend=f"b{n % 7}")
         assert book.bytes <= 10_000

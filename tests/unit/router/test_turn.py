@@ -8,7 +8,6 @@ import pytest
 
 from genset.router.backends.breaker import Breaker
 from genset.router.backends.endpoint import Endpoint
-from genset.router.http import turn as turns
 from genset.router.http.outbox import Outbox
 from genset.router.http.turn import READ_AGAIN, READS_BETWEEN_LOOKS, Turn
 from genset.router.http.upstream import UpstreamConnection
@@ -29,9 +28,10 @@ class PausableTransport(FakeTransport):
         self.reads = True
 
 
-@pytest.fixture(autouse=True)
-def _every_turn_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "LONG_SECONDS", 0.0)
+def outbox_of(long_seconds: float = 0.0) -> Outbox:
+    """Every turn is long."""
+    loop = asyncio.get_running_loop()
+    return Outbox(loop, Turn(loop, long_seconds))
 
 
 def stream(outbox: Outbox) -> tuple[UpstreamConnection, FakeListener, PausableTransport]:
@@ -53,7 +53,7 @@ def lengthen(turn: Turn) -> None:
 
 
 async def test_in_a_long_turn_each_stream_is_read_once_and_then_again_in_its_order() -> None:
-    outbox = Outbox(asyncio.get_running_loop())
+    outbox = outbox_of()
     many = [stream(outbox) for _ in range(3 * READ_AGAIN)]
     lengthen(outbox.turn)
     for connection, listener, transport in many:
@@ -77,7 +77,7 @@ async def test_in_a_long_turn_each_stream_is_read_once_and_then_again_in_its_ord
 
 
 async def test_a_connection_that_is_done_with_does_not_rest() -> None:
-    outbox = Outbox(asyncio.get_running_loop())
+    outbox = outbox_of()
     connection, listener, transport = stream(outbox)
     lengthen(outbox.turn)
     connection.data_received(b"9\r\ndata: c\n\n\r\n0\r\n\r\n")
@@ -87,7 +87,7 @@ async def test_a_connection_that_is_done_with_does_not_rest() -> None:
 
 @pytest.mark.parametrize("how", ["drop", "lost"])
 async def test_a_connection_that_is_closed_is_not_read_again(how: str) -> None:
-    outbox = Outbox(asyncio.get_running_loop())
+    outbox = outbox_of()
     connection, _, transport = stream(outbox)
     lengthen(outbox.turn)
     connection.data_received(EVENT)
@@ -101,7 +101,7 @@ async def test_a_connection_that_is_closed_is_not_read_again(how: str) -> None:
 
 
 async def test_a_client_that_does_not_read_and_a_long_turn_do_not_undo_each_other() -> None:
-    outbox = Outbox(asyncio.get_running_loop())
+    outbox = outbox_of()
     connection, _, transport = stream(outbox)
     lengthen(outbox.turn)
     connection.data_received(EVENT)
@@ -122,7 +122,7 @@ async def test_a_client_that_does_not_read_and_a_long_turn_do_not_undo_each_othe
 
 
 async def test_under_tls_it_is_the_socket_that_rests() -> None:
-    outbox = Outbox(asyncio.get_running_loop())
+    outbox = outbox_of()
     connection, _, transport = stream(outbox)
     raw = PausableTransport()
     connection.made_over(raw)  # type: ignore[arg-type]
@@ -135,9 +135,8 @@ async def test_under_tls_it_is_the_socket_that_rests() -> None:
     assert (transport.reads, raw.reads) == (False, True)
 
 
-async def test_in_short_turns_nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "LONG_SECONDS", 3600.0)
-    outbox = Outbox(asyncio.get_running_loop())
+async def test_in_short_turns_nobody_rests() -> None:
+    outbox = outbox_of(3600.0)
     connection, listener, transport = stream(outbox)
     for _ in range(10 * READS_BETWEEN_LOOKS):
         connection.data_received(EVENT)

@@ -13,7 +13,7 @@ from typing import Final, final
 from genset.contracts.router_config import BackendConfig
 from genset.router.backends.breaker import Breaker, Cause, Effect, State
 from genset.router.backends.credentials import Credentials
-from genset.router.backends.deadlines import Deadlines
+from genset.router.backends.deadlines import DEFAULT, AnswerTimeouts, Deadlines
 from genset.router.backends.demand import Demand
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.histograms import BackendNumbers
@@ -74,6 +74,7 @@ class Backend:
         demand: Demand | None = None,
         *,
         shortcuts: bool = True,
+        timeouts: AnswerTimeouts = DEFAULT,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -86,7 +87,7 @@ class Backend:
         )
         self.switch = switch or Switch(Scope.BACKEND, "")
         self.learned = Learned(shortcuts=shortcuts)
-        self.deadlines = Deadlines(self.local)
+        self.deadlines = Deadlines(self.local, timeouts)
         probed = target.health_path is not None
         self.breaker = Breaker(random, probed=probed)
         self.retries = RetryBudget()

@@ -17,7 +17,7 @@ from genset.router.backends.mask import Mask
 from genset.router.backends.outcomes import Failure
 
 KEPT_FAILURES: Final = 16  # of one backend
-KEPT_BYTES = 1024 * 1024  # of all backends together; the oldest go first
+KEPT_BYTES: Final = 1024 * 1024  # of all backends together; the oldest go first
 BODY_EXCERPT_BYTES: Final = 500
 HEADER_VALUE_BYTES: Final = 200
 KEPT_HEADERS: Final = 24  # of one answer
@@ -57,9 +57,10 @@ class BookedFailure:
 class FailureBook:
     """The failure book holds the failures of all backends, newest last."""
 
-    __slots__ = ("_books", "bytes")
+    __slots__ = ("_books", "_most_bytes", "bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._most_bytes = most_bytes  # of all backends together
         self._books: dict[str, deque[BookedFailure]] = {}
         self.bytes = 0
 
@@ -104,7 +105,7 @@ class FailureBook:
         self.bytes += record.bytes
         if len(book) > KEPT_FAILURES:
             self._drop_one(book)
-        while self.bytes > KEPT_BYTES:
+        while self.bytes > self._most_bytes:
             self._drop_one(max(self._books.values(), key=len))
 
     def keep(self, backends: Iterable[str]) -> None:

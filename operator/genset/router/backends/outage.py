@@ -18,9 +18,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 HOSTS_DOWN: Final = 2  # distinct cloud hosts, failing ...
-WINDOW_SECONDS = 10.0  # ... within this time
-PROBE_SECONDS = 5.0  # between two probes of the cloud while it is down
-TRUST_SECONDS = 10.0  # after an answer from the house, for which its probes count less
+WINDOW_SECONDS: Final = 10.0  # ... within this time
+PROBE_SECONDS: Final = 5.0  # between two probes of the cloud while it is down
+TRUST_SECONDS: Final = 10.0  # after an answer from the house, for which its probes count less
 
 
 class Scope(StrEnum):
@@ -83,41 +83,72 @@ class Switch:
         self.news.append(Flip(self.scope, self.down, detail))
 
 
+class _Rotation:
+    """A rotation is the order in which the cloud's hosts are probed while it is down, one every `seconds`."""
+
+    __slots__ = ("_next", "_seconds", "_turn", "hosts")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = math.inf
+        self._turn: list[str] = []  # hosts still to probe in this rotation
+        self.hosts: tuple[str, ...] = ()
+
+    def take(self, hosts: Collection[str]) -> None:
+        """Takes the hosts of a new configuration."""
+        self.hosts = tuple(dict.fromkeys(hosts))
+        self._turn = [host for host in self._turn if host in self.hosts]
+
+    def begin(self, now: float, failed: Collection[str]) -> None:
+        """Begins with the hosts that have not failed."""
+        self._turn = [name for name in self.hosts if name not in failed]
+        # A host that nobody has asked may show at once that the uplink is not what is broken.
+        self._next = now if self._turn else now + self._seconds
+
+    def due(self, now: float) -> str | None:
+        """Returns the host to probe now, if it is time for a probe."""
+        if now < self._next:
+            return None
+        self._next = now + self._seconds
+        self._turn = self._turn or list(self.hosts)
+        return self._turn.pop(0)
+
+    def end(self) -> None:
+        self._turn.clear()
+        self._next = math.inf
+
+
 class CloudSwitch(Switch):
     """The cloud's switch opens if several cloud hosts cannot be reached.
 
-    `set_hosts` names the hosts, `due` says which one to probe now.
+    `set_hosts` names the hosts, `due` says which one to probe now, `probe_seconds` how often one is probed.
     """
 
-    __slots__ = ("_failed", "_hosts", "_next_probe", "_proven", "_turn")
+    __slots__ = ("_failed", "_probes", "_proven")
 
-    def __init__(self) -> None:
+    def __init__(self, probe_seconds: float = PROBE_SECONDS) -> None:
         super().__init__(Scope.CLOUD, "egress_down")
         self.known = True  # nothing probes the cloud: it counts as up until it fails
-        self._hosts: tuple[str, ...] = ()
+        self._probes = _Rotation(probe_seconds)
         self._failed: dict[str, tuple[float, str]] = {}  # by host: when it failed last, and how
         self._proven = -math.inf  # when the last request that was answered began
-        self._next_probe = math.inf
-        self._turn: list[str] = []  # hosts still to probe in this rotation
 
     def set_hosts(self, hosts: Collection[str]) -> None:
         """Takes the cloud hosts of the configuration in force."""
-        self._hosts = tuple(dict.fromkeys(hosts))
-        self._failed = {host: seen for host, seen in self._failed.items() if host in self._hosts}
-        self._turn = [host for host in self._turn if host in self._hosts]
-        if self.down and len(self._hosts) < HOSTS_DOWN:
-            self._end(f"the configuration has {len(self._hosts)} cloud hosts left")
+        self._probes.take(hosts)
+        known = self._probes.hosts
+        self._failed = {host: seen for host, seen in self._failed.items() if host in known}
+        if self.down and len(known) < HOSTS_DOWN:
+            self._end(f"the configuration has {len(known)} cloud hosts left")
 
     def unreachable(self, host: str, now: float, began: float, detail: str) -> None:
-        if self.down or host not in self._hosts or began < self._proven:
+        if self.down or host not in self._probes.hosts or began < self._proven:
             return
         self._failed[host] = (now, detail)
         recent = {name: what for name, (at, what) in self._failed.items() if now - at <= WINDOW_SECONDS}
         self.alarmed = True
         if len(recent) >= HOSTS_DOWN:
-            self._turn = [name for name in self._hosts if name not in recent]
-            # A host that nobody has asked may show at once that the uplink is not what is broken.
-            self._next_probe = now if self._turn else now + PROBE_SECONDS
+            self._probes.begin(now, recent)
             self._open(now, "; ".join(f"{name}: {what}" for name, what in sorted(recent.items())))
 
     def answered(self, now: float, began: float) -> None:
@@ -131,11 +162,7 @@ class CloudSwitch(Switch):
 
     def due(self, now: float) -> str | None:
         """Returns the host to probe now, in turn, if it is time for a probe."""
-        if not self.down or now < self._next_probe:
-            return None
-        self._next_probe = now + PROBE_SECONDS
-        self._turn = self._turn or list(self._hosts)
-        return self._turn.pop(0)
+        return self._probes.due(now) if self.down else None
 
     def probed(self, host: str, good: bool) -> None:
         """Takes the result of the probe of a `due` host."""
@@ -144,8 +171,7 @@ class CloudSwitch(Switch):
 
     def _end(self, detail: str) -> None:
         self._failed.clear()
-        self._turn.clear()
-        self._next_probe = math.inf
+        self._probes.end()
         self._close(detail)
 
 

@@ -31,12 +31,12 @@ class Outbox:
 
     __slots__ = ("_bytes", "_due", "_end_of_turn", "_loop", "_waiting", "flushes", "turn")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turn: Turn | None = None) -> None:
         self._loop = loop
         self._waiting: list[tuple[Any, bytes]] = []
         self._bytes = 0
         self.flushes = 0
-        self.turn = Turn(loop)
+        self.turn = turn or Turn(loop)
         self._due = False  # the loop will call `_turn_ended`
         self._end_of_turn = self._turn_ended
 

@@ -17,7 +17,7 @@ from collections import deque
 from typing import Final, Protocol
 
 READS_BETWEEN_LOOKS: Final = 64  # at the time; a read costs 10 to 20 µs
-LONG_SECONDS = 0.01  # of one turn, after which running streams rest
+LONG_SECONDS: Final = 0.01  # of one turn, after which running streams rest
 READ_AGAIN: Final = 256  # streams in one turn, while there are more
 
 _monotonic: Final = time.monotonic
@@ -33,10 +33,11 @@ class Resting(Protocol):
 class Turn:
     """A turn of an event loop, the present one. Whoever reads a running stream counts up `reads`; `long`: streams rest."""
 
-    __slots__ = ("_began", "_due", "_ended", "_loop", "_resting", "long", "reads")
+    __slots__ = ("_began", "_due", "_ended", "_long_seconds", "_loop", "_resting", "long", "reads")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, long_seconds: float = LONG_SECONDS) -> None:
         self._loop = loop
+        self._long_seconds = long_seconds
         self._resting: deque[Resting] = deque()
         self._began = 0.0
         self._due = False  # the loop will call `_turn_ended`
@@ -53,7 +54,7 @@ class Turn:
             self._due = True
             self._began = now
             self._loop.call_soon(self._ended)
-        elif now - self._began >= LONG_SECONDS:
+        elif now - self._began >= self._long_seconds:
             self.long = True
         return self.long
 

@@ -7,10 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from genset.router.backends import deadlines
+from genset.router.backends.deadlines import AnswerTimeouts
+from genset.router.backends.outage import PROBE_SECONDS
 from genset.router.http import client_timeouts
 from genset.router.http.client_timeouts import ClientTimeouts
 from genset.router.machine import patience
 from genset.router.machine.patience import Timeouts
+from genset.router.telemetry import access_log, wanted
+from genset.router.telemetry.access_log import LogBounds
+from genset.router.telemetry.wanted import TraceBounds
+from genset.router.watch import verify
+from genset.router.watch.verify import VerifyTimeouts
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +43,23 @@ class AdminTimeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """The bounds are deadlines and limits that no policy and no flag sets."""
+
+    attempts: Timeouts = patience.DEFAULT
+    answers: AnswerTimeouts = deadlines.DEFAULT
+    clients: ClientTimeouts = client_timeouts.DEFAULT
+    admin: AdminTimeouts = AdminTimeouts()
+    verify: VerifyTimeouts = verify.DEFAULT
+    cloud_probe: float = PROBE_SECONDS  # between two probes of the cloud while it is down
+    log: LogBounds = access_log.DEFAULT
+    traces: TraceBounds = wanted.DEFAULT
+
+
+DEFAULT: Final = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
 class ServerOptions:
     """Server options say how a router listens and stops."""
 
@@ -46,6 +71,4 @@ class ServerOptions:
     environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME
     shortcuts: bool = True  # streams may be read with frames and templates
     tell: Callable[[str], None] = _log  # takes what the router says of itself at its start, line by line
-    timeouts: Timeouts = patience.DEFAULT  # of attempts: those that no route sets
-    client_timeouts: ClientTimeouts = client_timeouts.DEFAULT
-    admin_timeouts: AdminTimeouts = AdminTimeouts()
+    bounds: Bounds = DEFAULT

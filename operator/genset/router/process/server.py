@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from genset.contracts.router_config import BackendConfig
 from genset.router.backends.backend import Backend
-from genset.router.backends.credentials import MissingCredential
+from genset.router.backends.credentials import Credentials, MissingCredential
 from genset.router.backends.mask import Mask, secrets_of
 from genset.router.clock import Clock
 from genset.router.errors import ConfigRejected, error
@@ -67,14 +68,17 @@ class Router:
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        loop, bounds = asyncio.get_running_loop(), options.bounds
         metrics = Metrics()
-        telemetry = Telemetry(metrics, Journal(wall), Traces(metrics.spans, options.environment, wall))
+        traces = Traces(metrics.spans, options.environment, wall, bounds.traces)
+        telemetry = Telemetry(metrics, Journal(wall, bounds.log), traces)
         connector = Connector(Resolver(), Outbox(loop))
         self.shared = Shared(loop, Clock(now, self._stood_still), wall, connector, telemetry)
-        self.reception = Reception(self.shared, telemetry, chance, options.timeouts)
-        self.parts = Parts(self.shared, self.reception, telemetry, OutageWatch(self.shared.now, wall))
-        self.admin = AdminPort(self.parts, exposition(self.parts), options.admin_timeouts)
+        self.reception = Reception(self.shared, telemetry, chance, bounds.attempts)
+        self.parts = Parts(
+            self.shared, self.reception, telemetry, OutageWatch(self.shared.now, wall, bounds.cloud_probe)
+        )
+        self.admin = AdminPort(self.parts, exposition(self.parts), bounds.admin)
         self._source = source
         self._fingerprint: object = None  # of the source, when it was last loaded
         self._options = options
@@ -82,7 +86,7 @@ class Router:
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
         self._acceptor = Acceptor(
-            lambda: ClientConnection(self.shared, self.reception.receive, options.client_timeouts),
+            lambda: ClientConnection(self.shared, self.reception.receive, bounds.clients),
             lambda: close_somebody(self.shared),
         )
         self._admin_acceptor = Acceptor(self.admin.connect, lambda: close_somebody(self.shared), keeps_back=False)
@@ -187,9 +191,7 @@ class Router:
             check(loaded.config, self._options.listen, self.listen_port, self._options.environment)
             backends, fresh = self._backends(loaded)
             await self.parts.telemetry.traces.take(loaded.config)
-            watchers = {
-                name: Watcher(backends[name], self.shared.connector, self.shared.now, self._chance) for name in fresh
-            }
+            watchers = {name: self._watcher(backends[name]) for name in fresh}
             await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
             self._swap(loaded, backends, watchers)
         except Exception as problem:
@@ -227,18 +229,29 @@ class Router:
             if kept is not None and kept.config == config and self._credentials_used.get(config.name) == used:
                 backends[config.name] = kept
             else:
-                numbers, switch = (
-                    self.parts.telemetry.metrics.backend(config.name),
-                    self.parts.outages.switch_of(config.kind),
-                )
-                wakes = config.local.wakes if config.local else None
-                demand = self.parts.demands.of(wakes) if wakes else None
-                shortcuts = self._options.shortcuts
-                backends[config.name] = Backend(
-                    config, loaded.credentials, self._chance, numbers, switch, demand, shortcuts=shortcuts
-                )
+                backends[config.name] = self._backend(config, loaded.credentials)
                 fresh.append(config.name)
         return backends, fresh
+
+    def _backend(self, config: BackendConfig, credentials: Credentials) -> Backend:
+        """Makes a backend; its numbers, its outage switch and its demand have outlived earlier ones of its name."""
+        parts, options = self.parts, self._options
+        numbers, switch = parts.telemetry.metrics.backend(config.name), parts.outages.switch_of(config.kind)
+        wakes = config.local.wakes if config.local else None
+        return Backend(
+            config,
+            credentials,
+            self._chance,
+            numbers,
+            switch,
+            parts.demands.of(wakes) if wakes else None,
+            shortcuts=options.shortcuts,
+            timeouts=options.bounds.answers,
+        )
+
+    def _watcher(self, backend: Backend) -> Watcher:
+        shared = self.shared
+        return Watcher(backend, shared.connector, shared.now, self._chance, self._options.bounds.verify)
 
     def _swap(self, loaded: LoadedConfig, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
         config, configured = loaded.config, self.shared.configured

@@ -12,18 +12,50 @@ import logging
 import os
 import threading
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, Final
 
-WAITING_BATCHES = 256  # at most ten a second: half a minute without a reader, or with a full disk
-WAITING_BYTES = 16 * 1024 * 1024  # of all batches together
+WAITING_BATCHES: Final = 256  # at most ten a second: half a minute without a reader, or with a full disk
+WAITING_BYTES: Final = 16 * 1024 * 1024  # of all batches together
 #: Few at a time, because thousands of objects would be allocated and freed all the time; not each, which costs twenty times more.
 GATHERED_LINES: Final = 64
-RETRY_LEAST_SECONDS = 0.1  # after a failed write; doubled each time
-RETRY_MOST_SECONDS = 5.0
+RETRY_LEAST_SECONDS: Final = 0.1  # after a failed write; doubled each time
+RETRY_MOST_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 1.0  # for what is left when the router stops
 SLOW_FLUSHES: Final = 50  # flushes after the last dropped lines, for which the reader counts as too slow
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """The bounds are for lines that cannot be written now: how many wait, and when writing is tried again, in seconds."""
+
+    batches: int = WAITING_BATCHES
+    bytes: int = WAITING_BYTES
+    retry_least: float = RETRY_LEAST_SECONDS
+    retry_most: float = RETRY_MOST_SECONDS
+
+
+DEFAULT: Final = LogBounds()
+
+
+class _Notice:
+    """A notice tells the process's own log once when the access log begins to fail, and once when it works again."""
+
+    def __init__(self) -> None:
+        self._told = ""  # what was told last
+        self._dropped_before = 0
+
+    def tell(self, failing: str, dropped: int) -> None:
+        if failing == self._told:
+            return
+        if not self._told:
+            self._dropped_before = dropped
+            log.error("Failed to write the access log: %s. Lines wait; if too many do, the oldest are dropped", failing)
+        elif not failing:
+            log.warning("Wrote the access log again; %d lines were lost meanwhile", dropped - self._dropped_before)
+        self._told = failing
 
 
 class AccessLog:
@@ -33,8 +65,9 @@ class AccessLog:
     thread; `_changed` guards what the two threads share.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, bounds: LogBounds = DEFAULT) -> None:
         self.dropped = 0
+        self._bounds = bounds
         self._descriptor = descriptor
         self._lines: list[bytes] = []  # that are not gathered yet
         self._gathered = bytearray()
@@ -45,8 +78,7 @@ class AccessLog:
         self._problem = ""  # why the last write failed
         self._slow = 0  # flushes for which the reader still counts as too slow
         self._closing = threading.Event()
-        self._told = ""  # what the process's own log was told last
-        self._dropped_before = 0
+        self._notice = _Notice()
         self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._writing.start()
 
@@ -70,14 +102,14 @@ class AccessLog:
             with self._changed:
                 self._batches.append((batch, lines))
                 self._bytes += len(batch)
-                while len(self._batches) > WAITING_BATCHES or self._bytes > WAITING_BYTES:
+                while len(self._batches) > self._bounds.batches or self._bytes > self._bounds.bytes:
                     oldest, count = self._batches.popleft()
                     self._bytes -= len(oldest)
                     lost += count
                     self._slow = SLOW_FLUSHES
                 self._changed.notify()
         self.dropped += lost
-        self._tell()
+        self._notice.tell(self.failing, self.dropped)
         return lost
 
     @property
@@ -88,7 +120,7 @@ class AccessLog:
     @property
     def crowded(self) -> bool:
         """The log is crowded if half of the room for waiting lines is taken."""
-        return len(self._batches) > WAITING_BATCHES // 2 or self._bytes > WAITING_BYTES // 2
+        return len(self._batches) > self._bounds.batches // 2 or self._bytes > self._bounds.bytes // 2
 
     def view(self) -> dict[str, Any]:
         """Returns the view for `/-/state`."""
@@ -113,22 +145,10 @@ class AccessLog:
         self._gathered += b"".join(self._lines)
         self._lines.clear()
 
-    def _tell(self) -> None:
-        """Tells the process's own log once when writing begins to fail, and once when it works again."""
-        failing = self.failing
-        if failing == self._told:
-            return
-        if not self._told:
-            self._dropped_before = self.dropped
-            log.error("Failed to write the access log: %s. Lines wait; if too many do, the oldest are dropped", failing)
-        elif not failing:
-            log.warning("Wrote the access log again; %d lines were lost meanwhile", self.dropped - self._dropped_before)
-        self._told = failing
-
     # In the thread
 
     def _write(self) -> None:
-        pause = RETRY_LEAST_SECONDS
+        pause = self._bounds.retry_least
         while True:
             with self._changed:
                 while not self._batches and not self._closing.is_set():
@@ -147,7 +167,7 @@ class AccessLog:
                     if self._closing.wait(pause):
                         self.dropped += lines
                         return
-                    pause = min(2 * pause, RETRY_MOST_SECONDS)
+                    pause = min(2 * pause, self._bounds.retry_most)
                 else:
-                    pause = RETRY_LEAST_SECONDS
+                    pause = self._bounds.retry_least
                     self._problem = ""

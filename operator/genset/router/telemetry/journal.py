@@ -13,7 +13,7 @@ from genset.contracts.router_config import RouterConfig
 from genset.router.exchange.record import Record
 from genset.router.http.callers import Proxies, client_of
 from genset.router.shared import Unrouted
-from genset.router.telemetry.access_log import AccessLog
+from genset.router.telemetry.access_log import DEFAULT, AccessLog, LogBounds
 from genset.router.telemetry.log_line import line_of, short_line
 
 
@@ -23,10 +23,11 @@ class Journal:
     `unlogged` is why requests have to be refused for want of a log (`log.required`); empty if they need not be.
     """
 
-    __slots__ = ("_log", "_lost", "_proxies", "_required", "_wall", "unlogged")
+    __slots__ = ("_bounds", "_log", "_lost", "_proxies", "_required", "_wall", "unlogged")
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    def __init__(self, wall: Callable[[], float], bounds: LogBounds = DEFAULT) -> None:
         self._wall = wall
+        self._bounds = bounds
         self._log: AccessLog | None = None
         self._lost = 0  # lines that were lost and reported
         self._proxies: Proxies | None = None  # proxies whose X-Forwarded-For is believed
@@ -36,7 +37,7 @@ class Journal:
     def open(self, descriptor: int | None) -> None:
         """Begins to write to this file descriptor; with None there is no log."""
         if descriptor is not None:
-            self._log = AccessLog(descriptor)
+            self._log = AccessLog(descriptor, self._bounds)
 
     def take(self, config: RouterConfig, proxies: Proxies | None) -> None:
         """Takes a configuration. `proxies` are those whose X-Forwarded-For it believes."""

@@ -36,14 +36,12 @@ from genset.contracts.router_config import PolicyRef, TelemetryConfig
 from genset.router.backends.mask import Mask
 from genset.router.exchange.record import Record
 from genset.router.http.trace_context import TRACEPARENT, TRACESTATE
+from genset.router.telemetry.wanted import DEFAULT, TraceBounds
 
 log = logging.getLogger(__name__)
 
 TRACES_PATH = "/v1/traces"  # OTLP over HTTP, appended to the base URL
-EXPORT_SECONDS = 5.0  # for one batch, which is lost after that
-WAITING_SPANS = 2048  # ended and not yet sent; later ones are lost, to bound memory
 BATCH_SPANS = 512  # spans that the SDK sends at once; it wants its queue to hold as many
-CLOSE_SECONDS = 4.0  # for what is left when the router stops
 NANOSECONDS = 1_000_000_000
 
 
@@ -73,20 +71,22 @@ class Tracing:
         instance: str,
         environment: Mapping[str, str],
         wall: Callable[[], float],
+        bounds: TraceBounds = DEFAULT,
     ) -> None:
         """Takes everything from the standard OTEL_* variables, which the SDK reads itself, if `config` is None."""
         self._counts = counts
         self._wall = wall
+        self._bounds = bounds
         self._open = 0
         self._ended = 0
         self._retired = False
         self._closing: threading.Thread | None = None
         exporter = OTLPSpanExporter(
             endpoint=config.otlp_endpoint.rstrip("/") + TRACES_PATH if config else None,
-            timeout=None if _named(environment, "TIMEOUT") else EXPORT_SECONDS,
+            timeout=None if _named(environment, "TIMEOUT") else bounds.export,
         )
         self._exporter = _Counting(exporter, counts)
-        self._most = int(environment.get("OTEL_BSP_MAX_QUEUE_SIZE") or WAITING_SPANS)
+        self._most = int(environment.get("OTEL_BSP_MAX_QUEUE_SIZE") or bounds.waiting)
         self._processor = BatchSpanProcessor(self._exporter, max_queue_size=self._most + BATCH_SPANS)
         self._provider = TracerProvider(
             sampler=ParentBasedTraceIdRatio(config.sample_percent / 100) if config else None,
@@ -155,9 +155,9 @@ class Tracing:
         if not self._open:
             self._close_later()
 
-    def close(self, within: float = CLOSE_SECONDS) -> None:
-        """Sends what is left; blocks for at most `within` seconds."""
-        thread = self._close_later()
+    def close(self) -> None:
+        """Sends what is left; blocks for as long as the bounds say at most."""
+        thread, within = self._close_later(), self._bounds.close
         thread.join(within)
         if thread.is_alive():
             log.warning("Lost the last spans: the collector did not answer within %g s", within)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Protocol
+from typing import Final, Protocol
 
 from genset.contracts.router_config import PolicyRef, RouterConfig, TelemetryConfig
 from genset.router.backends.mask import Mask
@@ -13,7 +14,22 @@ from genset.router.errors import ConfigRejected
 from genset.router.exchange.record import Record
 
 SPOKEN = "http/protobuf"
+EXPORT_SECONDS: Final = 5.0  # for one batch, which is lost after that
+WAITING_SPANS: Final = 2048  # ended and not yet sent; later ones are lost, to bound memory
+CLOSE_SECONDS: Final = 4.0  # for what is left when the router stops
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceBounds:
+    """The bounds are for spans that a collector does not take: seconds for a batch and for the end, spans that wait."""
+
+    export: float = EXPORT_SECONDS
+    close: float = CLOSE_SECONDS
+    waiting: int = WAITING_SPANS
+
+
+DEFAULT: Final = TraceBounds()
 
 
 def by_environment(environment: Mapping[str, str]) -> bool:
@@ -73,11 +89,18 @@ class Traces:
     `counts` of spans outlive configurations; `wall` is the time of day in seconds.
     """
 
-    def __init__(self, counts: dict[str, int], environment: Mapping[str, str], wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        counts: dict[str, int],
+        environment: Mapping[str, str],
+        wall: Callable[[], float],
+        bounds: TraceBounds = DEFAULT,
+    ) -> None:
         self.tracing: Tracer | None = None
         self._counts = counts
         self._environment = environment
         self._wall = wall
+        self._bounds = bounds
         self._made_of: tuple[bool, TelemetryConfig | None, PolicyRef | None] = (False, None, None)
 
     async def take(self, config: RouterConfig) -> None:
@@ -102,6 +125,7 @@ class Traces:
                 instance=self._environment.get("HOSTNAME", ""),
                 environment=self._environment,
                 wall=self._wall,
+                bounds=self._bounds,
             )
         except ValueError as problem:
             raise ConfigRejected(f"a variable OTEL_* cannot be used: {problem}; correct it") from problem

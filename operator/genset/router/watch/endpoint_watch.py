@@ -21,7 +21,7 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.http.connect import ConnectFailed, Connector, NothingLeft
 from genset.router.watch.own_request import get
-from genset.router.watch.verify import Verifier
+from genset.router.watch.verify import DEFAULT, Verifier, VerifyTimeouts
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,12 @@ class Watcher:
     """
 
     def __init__(
-        self, backend: Backend, connector: Connector, now: Callable[[], float], random: Callable[[], float]
+        self,
+        backend: Backend,
+        connector: Connector,
+        now: Callable[[], float],
+        random: Callable[[], float],
+        verify_timeouts: VerifyTimeouts = DEFAULT,
     ) -> None:
         self._backend = backend
         self._connector = connector
@@ -54,7 +59,7 @@ class Watcher:
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._first_looks: list[asyncio.Future[None]] = []
         self._dns_failing = False
-        self._verifier = Verifier(backend, connector, now, random)
+        self._verifier = Verifier(backend, connector, now, random, verify_timeouts)
 
     async def start(self) -> None:
         self._verifier.start()

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from genset.contracts.router_admin import OutageReport
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause
-from genset.router.backends.outage import CloudSwitch, HouseSwitch, Scope, Switch
+from genset.router.backends.outage import PROBE_SECONDS, CloudSwitch, HouseSwitch, Scope, Switch
 from genset.router.backends.suspicion import Refusal
 from genset.router.http.connect import ConnectFailed, Connector
 from genset.times import rfc3339
@@ -29,8 +29,10 @@ _OUTAGES = (Cause.AUTH, Cause.MODEL)  # refusals that only a person can end; oth
 class OutageWatch:
     """The two switches of one router are driven here. `now` is monotonic, `wall` the time of day; both in seconds."""
 
-    def __init__(self, now: Callable[[], float], wall: Callable[[], float]) -> None:
-        self.cloud = CloudSwitch()
+    def __init__(
+        self, now: Callable[[], float], wall: Callable[[], float], probe_seconds: float = PROBE_SECONDS
+    ) -> None:
+        self.cloud = CloudSwitch(probe_seconds)
         self.house = HouseSwitch()
         self._now = now
         self._wall = wall

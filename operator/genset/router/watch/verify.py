@@ -13,6 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
 
 from genset.router.backends.backend import Backend
@@ -31,13 +32,27 @@ from genset.router.watch.own_request import APIS, OwnAnswer, get, least_answer
 log = logging.getLogger(__name__)
 
 MODELS: Final = "/models"
-LOOK_SECONDS = 5.0  # between two free probes of a cloud whose breaker is open
-UNLISTED_SECONDS = 15.0  # of failing lists of models, after which the cloud is asked for the smallest answer
-LEAST_SECONDS = 3.0  # which a request of the router's own may always take, however fast the backend usually is
+LOOK_SECONDS: Final = 5.0  # between two free probes of a cloud whose breaker is open
+UNLISTED_SECONDS: Final = 15.0  # of failing lists of models, after which the cloud is asked for the smallest answer
+LEAST_SECONDS: Final = 3.0  # which a request of the router's own may always take, however fast the backend usually is
 USUAL_FACTOR: Final = 2.0  # times the 99th percentile of recent times to the first token
 _NO_LIST: Final = (404, 405, 501)  # the server has no list of models, so no probe is free
 #: A restricted key may ask for answers but not for the list (OpenAI: 401, "Missing scopes: api.model.read").
 _LACKS_SCOPE: Final = re.compile(r"scope|permission", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyTimeouts:
+    """The times are seconds between the router's own requests to a cloud whose breaker is open.
+
+    `look`: between two requests for the list of models. `unlisted`: of lists that fail, before it asks for an answer.
+    """
+
+    look: float = LOOK_SECONDS
+    unlisted: float = UNLISTED_SECONDS
+
+
+DEFAULT: Final = VerifyTimeouts()
 
 
 class Verifier:
@@ -47,7 +62,12 @@ class Verifier:
     """
 
     def __init__(
-        self, backend: Backend, connector: Connector, now: Callable[[], float], random: Callable[[], float]
+        self,
+        backend: Backend,
+        connector: Connector,
+        now: Callable[[], float],
+        random: Callable[[], float],
+        timeouts: VerifyTimeouts = DEFAULT,
     ) -> None:
         self._backend = backend
         self._connector = connector
@@ -56,7 +76,8 @@ class Verifier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovering = False
         self._lists_models = backend.config.url is not None
-        self._asked_at = -UNLISTED_SECONDS  # when it was last asked for an answer because its list of models failed
+        self._timeouts = timeouts
+        self._asked_at = -timeouts.unlisted  # when it was last asked for an answer because its list of models failed
 
     def start(self) -> None:
         self._backend.standing.attend(self._begin_verification, self._begin_recovery)
@@ -163,7 +184,7 @@ class Verifier:
         backend = self._backend
         try:
             while backend.breaker.view(self._now()) is not State.CLOSED or backend.refusals.known:
-                await asyncio.sleep(LOOK_SECONDS * (0.9 + 0.2 * self._random()))
+                await asyncio.sleep(self._timeouts.look * (0.9 + 0.2 * self._random()))
                 try:
                     await self._look()
                 except Exception:
@@ -195,7 +216,7 @@ class Verifier:
         if met is None or (met.status and met.row.mark is not Mark.BACKEND and met.row.mark is not Mark.ENDPOINT):
             backend.breaker.hope(now)
         elif met.outcome is not Outcome.EXHAUSTED and not await self._answers_without_list(endpoint):
-            backend.breaker.despair(self._now(), self._now() + LOOK_SECONDS)
+            backend.breaker.despair(self._now(), self._now() + self._timeouts.look)
 
     async def _answers_without_list(self, endpoint: Endpoint) -> bool:
         """Returns whether a backend answers although its list of models fails.
@@ -203,7 +224,7 @@ class Verifier:
         It is asked rarely, because an answer may cost money.
         """
         backend, now = self._backend, self._now()
-        if now - max(self._asked_at, backend.breaker.opened_at) < UNLISTED_SECONDS:
+        if now - max(self._asked_at, backend.breaker.opened_at) < self._timeouts.unlisted:
             return False
         self._asked_at = now
         path = backend.standing.suspicion.latest or Api.CHAT.path
