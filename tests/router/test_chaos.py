@@ -18,6 +18,8 @@ from testbed.upstream.steps import Answer, Break, Close, Raw, Reset, Step
 
 SEED = 20261121
 SECONDS = 6.0
+LEAST = 10  # answers that ended with an error, which a busy machine needs longer for
+PATIENCE = 60.0
 WORDS = 12
 
 
@@ -63,11 +65,12 @@ async def test_no_answer_is_lost_in_silence_and_nothing_is_left_behind(tmp_path:
         async with RunningRouter(tmp_path, content) as router:
             assert (await client.request(router.url + "/v1/models")).status == 200
             before = open_files()
-            end = asyncio.get_running_loop().time() + SECONDS
+            now = asyncio.get_running_loop().time
+            end = now() + SECONDS
 
             async def caller(number: int) -> None:
                 mine = random.Random(SEED + number)
-                while asyncio.get_running_loop().time() < end:
+                while now() < end or (seen["told"] + seen["refused"] <= LEAST and now() < end + PATIENCE):
                     stream = mine.random() < 0.7
                     if mine.random() < 0.1:
                         async with client.stream(router.chat_url, chat(stream=stream)) as exchange:
@@ -97,4 +100,4 @@ async def test_no_answer_is_lost_in_silence_and_nothing_is_left_behind(tmp_path:
                     connection.drop()
                 backend.endpoints[0].idle.clear()
             await until(lambda: open_files() <= before, what="the closing of all sockets")
-    assert seen["whole"] > 50 and seen["told"] + seen["refused"] > 10, seen
+    assert seen["whole"] > 50 and seen["told"] + seen["refused"] > LEAST, seen

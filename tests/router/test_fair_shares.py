@@ -240,7 +240,7 @@ async def test_idle_connections_lock_nobody_out(tmp_path: Path, local: ScriptedU
             await asyncio.sleep(0.005)
         for _ in range(3):
             other = Client(*await asyncio.open_connection("127.0.0.1", port, local_addr=(OTHER, 0)))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 assert await other.ask() == 200
             other.close()
         assert (await request(f"http://127.0.0.1:{admin}/-/ready")).status == 200
