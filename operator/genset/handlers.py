@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,9 +173,9 @@ class OneLine(logging.Filter):
         return began
 
 
-def silence(loggers: Sequence[str] = ("kopf", "kopf.objects")) -> None:
+def silence() -> None:
     """Kopf logs a line for each event and each attempt; only its warnings are kept, and one line of an outage."""
-    for name in loggers:
+    for name in ("kopf", "kopf.objects"):
         logging.getLogger(name).setLevel(logging.WARNING)
     watching = logging.getLogger("kopf._cogs.clients.watching")
     if not any(isinstance(known, OneLine) for known in watching.filters):

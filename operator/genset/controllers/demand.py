@@ -233,9 +233,7 @@ class DemandBook:
         )
 
 
-async def watch_demand(
-    book: DemandBook, prober: Prober, queue: WorkQueue[Key], *, period: float = PERIOD_SECONDS
-) -> None:
+async def watch_demand(book: DemandBook, prober: Prober, queue: WorkQueue[Key]) -> None:
     """Looks until cancelled. Each answer counts as it comes: a router that is slow to answer delays no other."""
     loop = asyncio.get_running_loop()
 
@@ -248,7 +246,7 @@ async def watch_demand(
         await asyncio.gather(*(ask(router, address) for router, address in book.routers()))
         for key in book.outdated():
             queue.add(key)
-        await asyncio.sleep(max(0.0, began + period - loop.time()))
+        await asyncio.sleep(max(0.0, began + PERIOD_SECONDS - loop.time()))
 
 
 def _available_since(pods: Iterable[PodView]) -> float | None:

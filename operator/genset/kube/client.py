@@ -205,24 +205,17 @@ class ApiServer:
             headers={"Content-Type": "application/merge-patch+json"},
         )
 
-    async def create(self, kind: Kind, body: Object, *, attempts: int | None = None) -> Object:
+    async def create(self, kind: Kind, body: Object) -> Object:
         """POST into the collection."""
-        return await self.request("POST", kind.path(body["metadata"]["namespace"]), body=body, attempts=attempts)
+        return await self.request("POST", kind.path(body["metadata"]["namespace"]), body=body)
 
-    async def replace(self, kind: Kind, body: Object, *, attempts: int | None = None) -> Object:
-        """PUT; the resourceVersion inside makes it fail if someone else wrote in between."""
-        metadata = body["metadata"]
-        return await self.request(
-            "PUT", kind.path(metadata["namespace"], metadata["name"]), body=body, attempts=attempts
-        )
-
-    async def delete(self, kind: Kind, live: Object, *, propagation: str = "Background") -> None:
+    async def delete(self, kind: Kind, live: Object) -> None:
         """Deletes exactly the object that was read: uid and resourceVersion must still hold. Gone already is fine."""
         metadata = live["metadata"]
         body: Object = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": propagation,
+            "propagationPolicy": "Background",
             "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
         }
         try:

@@ -55,16 +55,16 @@ class LeaderElection:
         namespace: str,
         name: str,
         identity: str,
-        timings: Timings | None = None,
-        rng: random.Random | None = None,
+        timings: Timings,
+        rng: random.Random,
     ) -> None:
         self._api = api
         self._metrics = metrics
         self._namespace = namespace
         self._name = name
         self._identity = identity
-        self._timings = timings or Timings()
-        self._rng = rng or random.Random()
+        self._timings = timings
+        self._rng = rng
         self._held_until = 0.0  # loop time
         self._record: tuple[Any, ...] | None = None  # holder, renewal and transitions as last seen
         self._record_seen = 0.0  # loop time of its last change
