@@ -1,4 +1,4 @@
-"""Kubernetes Events: what people see under `kubectl describe`.
+"""The recorder sends Kubernetes Events: what people see under `kubectl describe`.
 
 Recording never blocks and never fails a reconcile: events wait in a bounded queue, a few senders empty it. The same event
 again becomes a series (a count), written at most once a minute; each object has a budget, so that a resource that flaps
@@ -34,7 +34,7 @@ LONGEST_NOTE = 1024  # events.k8s.io/v1: note
 
 @dataclass(frozen=True)
 class _Happened:
-    """One thing that happened to one object."""
+    """This is one thing that happened to one object."""
 
     api_version: str
     kind: str
@@ -61,7 +61,7 @@ class _Budget:
 
 
 class Recorder:
-    """Sends Events in the background; `run` is its task."""
+    """The recorder sends Events in the background; `run` is its task."""
 
     def __init__(
         self,
