@@ -1,4 +1,5 @@
-"""Which URLs name a server that can be dialled: one expression for the CRDs' rules, the types and the router's own check.
+"""Says which URLs name a server that can be dialled: one expression for the CRDs' rules, the types and the router's own
+check.
 
 Here, because the API server, the operator and the router must give the same verdict, and the router knows no API types.
 Stricter than RFC 3986: what a resolver would choke on is no host. Valid for RE2 (CEL) and for Python alike; without
@@ -44,7 +45,9 @@ PROXY_REMEDY: Final = f"write http://HOST:PORT, where {HOST_AND_PORT}"
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is often wrong with a base URL. `pattern` finds it or, if it is `wanted`, finds what must be there.
+    """A mistake is what is often wrong with a base URL.
+
+    `pattern` finds it or, if it is `wanted`, finds what must be there.
 
     `remedy` is read behind the field's name. It never repeats what was given: that may hold a key.
     """
@@ -84,7 +87,7 @@ BASE_URL_MISTAKES: Final = (
 
 
 def base_url_mistake(value: str) -> str:
-    """What is wrong with a base URL and what to write, to be read behind its field's name; empty if it is good."""
+    """Says what is wrong with a base URL and what to write, to be read behind its field's name; empty if it is good."""
     for mistake in BASE_URL_MISTAKES:
         if is_made(mistake, value):
             return told(mistake, value)
@@ -92,14 +95,14 @@ def base_url_mistake(value: str) -> str:
 
 
 def is_made(mistake: Mistake, value: str) -> bool:
-    """Whether a base URL has this mistake."""
+    """Returns whether a base URL has this mistake."""
     if mistake.wanted:
         return re.match(mistake.pattern, value) is None
     return re.search(mistake.pattern, value) is not None
 
 
 def told(mistake: Mistake, value: str) -> str:
-    """Its remedy, with what is to be written instead of this value where that is known."""
+    """Returns its remedy, with what is to be written instead of this value if that is known."""
     if mistake is WITH_QUERY and (host := re.search(AZURE, value)):
         return mistake.remedy.replace(RESOURCE, host[0])
     if mistake is WITH_API_PATH and not is_made(WITH_USER, value):
@@ -113,7 +116,7 @@ ORIGIN_REMEDY: Final = (
 
 
 def origin_mistake(value: str) -> str:
-    """What to write instead of an origin that no browser sends; empty if it is good."""
+    """Says what to write instead of an origin that no browser sends; empty if it is good."""
     if re.fullmatch(ORIGIN, value) is not None:
         return f"browsers leave out the usual port: write {value.rpartition(':')[0]}" if names_usual_port(value) else ""
     found = re.fullmatch(r"\s*((?P<scheme>[A-Za-z][-A-Za-z0-9+.]*)://)?(?P<host>[^/?#@\s]+)([/?#\s][^@]*)?", value)
@@ -124,26 +127,27 @@ def origin_mistake(value: str) -> str:
 
 
 def names_usual_port(origin: str) -> bool:
-    """Whether it names the port that its scheme implies, which no browser does."""
+    """Returns whether it names the port that its scheme implies, which no browser does."""
     return (origin.startswith("https://") and origin.endswith(":443")) or (
         origin.startswith("http://") and origin.endswith(":80")
     )
 
 
 def is_collector(value: str) -> bool:
-    """Whether a path can be added to it, as for a collector of spans: an HTTP server's URL without query and fragment."""
+    """Returns whether a path can be added to it, as for a collector of spans: an HTTP server's URL without query and
+    fragment."""
     return is_url(value) and re.search(r"[\s?#]", value) is None
 
 
 def is_service(url: str, service: str, namespace: str) -> bool:
-    """Whether a URL names a Service, in one of the ways that resolve inside the cluster."""
+    """Returns whether a URL names a Service, in one of the ways that resolve inside the cluster."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     short = f"{service}.{namespace}"
     return host in (service, short, f"{short}.svc") or host.startswith(f"{short}.svc.")
 
 
 def host_and_port(text: str) -> tuple[str, int] | None:
-    """HOST:PORT or [V6]:PORT, where a program listens; HOST may be empty. None for anything else."""
+    """Reads HOST:PORT or [V6]:PORT, where a program listens; HOST may be empty. None for anything else."""
     host, separator, port = text.rpartition(":")
     if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
         return None
@@ -151,22 +155,22 @@ def host_and_port(text: str) -> tuple[str, int] | None:
 
 
 def is_host(value: str) -> bool:
-    """Whether it can be resolved, or is an address; of IPv6 in brackets."""
+    """Returns whether it can be resolved, or is an address; of IPv6 in brackets."""
     return re.fullmatch(HOST, value) is not None
 
 
 def is_url(value: str) -> bool:
-    """Whether it names an HTTP server, with or without port and path. Credentials in it are refused."""
+    """Returns whether it names an HTTP server, with or without port and path. Credentials in it are refused."""
     return re.fullmatch(URL, value) is not None
 
 
 def is_proxy_url(value: str) -> bool:
-    """Whether it names an HTTP proxy; the port must be there, as proxies have no common one."""
+    """Returns whether it names an HTTP proxy; the port must be there, as proxies have no common one."""
     return re.fullmatch(PROXY_URL, value) is not None
 
 
 def is_network(value: str) -> bool:
-    """Whether it names a network as ADDRESS/BITS. IPv4 inside IPv6 is refused, as the API server does."""
+    """Returns whether it names a network as ADDRESS/BITS. IPv4 inside IPv6 is refused, as the API server does."""
     try:
         network = ipaddress.ip_network(value, strict=False)
     except ValueError:

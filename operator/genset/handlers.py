@@ -1,4 +1,4 @@
-"""Every Kopf handler: bodies only hand the event to the inbox.
+"""Every Kopf handler stands here; its body only hands the event to the inbox.
 
 Kopf does the watching (reconnects, 410 re-lists, dead streams, re-login) and nothing else: `on.event` handlers write
 nothing to the objects, whereas its create, update, timer and daemon handlers would patch each of them. Exceptions in
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ _OWN = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):  # type: ignore[misc]
-    """Keeps no last-seen state of objects.
+    """This storage keeps no last-seen state of objects.
 
     Kopf would compute one for each event (a third of the operator's work in a burst) for handlers that we do not have.
     """
@@ -53,7 +53,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):  # type: ignore[misc]
 
 
 class _NoProgress(kopf.ProgressStorage):  # type: ignore[misc]
-    """Keeps no progress of handlers: there is nothing that could be written to an object."""
+    """This storage keeps no progress of handlers: there is nothing that could be written to an object."""
 
     def fetch(self, **_: Any) -> Any:
         return None
@@ -72,7 +72,10 @@ class _NoProgress(kopf.ProgressStorage):  # type: ignore[misc]
 
 
 def registry(inbox: Inbox, configuration: Configuration) -> kopf.OperatorRegistry:
-    """Handlers of one operator. A registry of its own, so that several operators may live in one process."""
+    """Returns the handlers of one operator.
+
+    The registry is of its own, so that several operators may live in one process.
+    """
     handlers = kopf.OperatorRegistry()
     for kind in RESOURCES:
         _watch_resource(handlers, inbox, kind)
@@ -99,7 +102,7 @@ def _watch_child(handlers: kopf.OperatorRegistry, inbox: Inbox, kind: Kind) -> N
 
 
 def settings() -> kopf.OperatorSettings:
-    """Kopf as a watcher: no Events, no peering, nothing persisted, no scanning of namespaces and CRDs."""
+    """Makes Kopf a watcher: no Events, no peering, nothing persisted, no scanning of namespaces and CRDs."""
     result = kopf.OperatorSettings()
     result.posting.enabled = False
     result.peering.standalone = True
@@ -123,7 +126,7 @@ def settings() -> kopf.OperatorSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class _Connection(kopf.ConnectionInfo):  # type: ignore[misc]
-    """Kopf's connection, reading certificates as our own client does."""
+    """This is Kopf's connection, which reads certificates as our own client does."""
 
     tls_server_name: str | None = None  # of the certificate, where it is not the host's name
 
@@ -133,7 +136,7 @@ class _Connection(kopf.ConnectionInfo):  # type: ignore[misc]
 
 
 async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
-    """Kopf's login with the very credentials of our own client; asked again whenever the API server says 401."""
+    """Logs Kopf in with the very credentials of our own client; asked again whenever the API server says 401."""
     header = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
     scheme, _, token = (header or "").partition(" ")
     return _Connection(
@@ -154,7 +157,8 @@ async def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
 
 
 class OneLine(logging.Filter):
-    """Makes one warning of an outage of the API server: Kopf logs an error at each attempt of each of its watches."""
+    """This filter makes one warning of an outage of the API server: Kopf logs an error at each attempt of each of its
+    watches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,9 +177,9 @@ class OneLine(logging.Filter):
         return began
 
 
-def silence(loggers: Sequence[str] = ("kopf", "kopf.objects")) -> None:
-    """Kopf logs a line for each event and each attempt; only its warnings are kept, and one line of an outage."""
-    for name in loggers:
+def silence() -> None:
+    """Quiets Kopf, which logs a line for each event and each attempt: its warnings are kept, and one line of an outage."""
+    for name in ("kopf", "kopf.objects"):
         logging.getLogger(name).setLevel(logging.WARNING)
     watching = logging.getLogger("kopf._cogs.clients.watching")
     if not any(isinstance(known, OneLine) for known in watching.filters):

@@ -1,4 +1,4 @@
-"""The kinds that the operator talks about, as paths of the API server.
+"""These are the kinds of objects that the operator talks about, as paths of the API server.
 
 A fixed table instead of discovery: the operator knows every kind it touches, needs no cache on a read-only disk, and
 starts without a round of requests. What it makes of them for a resource stands in `genset.desired`. Pure.
@@ -18,7 +18,7 @@ ObjectKey = tuple[str, str, str]  # apiVersion, kind, name: identity inside a na
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of namespaced object."""
+    """A kind is one kind of namespaced object."""
 
     api_version: str
     kind: str
@@ -30,15 +30,18 @@ class Kind:
 
     @property
     def group(self) -> str:
-        """Group of the API; "" for the core group."""
+        """Returns the group of the API; "" for the core group."""
         return self.api_version.rpartition("/")[0]
 
     def key(self, name: str) -> ObjectKey:
-        """Identity of the object of that name."""
+        """Returns the identity of the object of that name."""
         return self.api_version, self.kind, name
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """URL path. Without a namespace: the collection over all namespaces; without a name: the collection."""
+        """Returns the URL path.
+
+        Without a namespace: the collection over all namespaces; without a name: the collection.
+        """
         parts = [f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"]
         if namespace is not None:
             parts += ["namespaces", quote(namespace, safe="")]
@@ -69,7 +72,7 @@ _BY_KIND = {(kind.api_version, kind.kind): kind for kind in list(globals().value
 
 
 def kind_of(item: Mapping[str, Any]) -> Kind:
-    """The Kind of an object. KeyError names what is missing from the table."""
+    """Returns the Kind of an object. KeyError names what is missing from the table."""
     api_version, kind = str(item["apiVersion"]), str(item["kind"])
     try:
         return _BY_KIND[api_version, kind]
@@ -78,5 +81,5 @@ def kind_of(item: Mapping[str, Any]) -> Kind:
 
 
 def key_of(item: Mapping[str, Any]) -> ObjectKey:
-    """Identity of an object inside its namespace."""
+    """Returns the identity of an object inside its namespace."""
     return str(item["apiVersion"]), str(item["kind"]), str(item["metadata"]["name"])

@@ -1,4 +1,4 @@
-"""Every name that genset writes into a cluster, in one place, each with the reason for it.
+"""Every name that genset writes into a cluster stands here, with the reason for it.
 
 Pure constants: imported by every layer. Selector labels are immutable in Deployments, so a name here is
 changed only together with a migration.

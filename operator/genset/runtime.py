@@ -1,4 +1,4 @@
-"""Puts the operator together and runs it: connection, leader election, watches, queue, resync, health.
+"""The operator is put together and run here: connection, leader election, watches, queue, resync, health.
 
 Above handlers and controllers, which do not know each other's wiring; below the command line.
 
@@ -53,7 +53,7 @@ WATCH_STOP_SECONDS = 3.0  # that Kopf's tasks are given to end
 
 @dataclass(frozen=True)
 class Options:
-    """What `genset operator` was told."""
+    """The options are what `genset operator` was told."""
 
     settings: Settings
     namespaces: tuple[str, ...] = ()  # empty: the whole cluster
@@ -73,7 +73,7 @@ class Options:
 
 @dataclass
 class _Health:
-    """What the health checks look at."""
+    """This is what the health checks look at."""
 
     queue: WorkQueue[Key] | None = None  # of the session, while there is one
     ready: bool = False
@@ -83,7 +83,7 @@ class _Health:
 
 @dataclass
 class Operator:
-    """One operator process. `run` it once."""
+    """An operator is one operator process. `run` it once."""
 
     options: Options
     rng: random.Random = field(default_factory=random.Random)
@@ -99,7 +99,7 @@ class Operator:
         self.started = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set, or SIGTERM or SIGINT arrive. Raises what no restart of a session can heal."""
+        """Runs until `stop` is set, or SIGTERM or SIGINT arrive. Raises what no restart of a session can heal."""
         options = self.options
         configuration = await load_configuration(options.kubeconfig, options.context)
         api = ApiServer(configuration, self.meters, rng=self.rng)
@@ -120,7 +120,7 @@ class Operator:
 
     @property
     def queue(self) -> WorkQueue[Key] | None:
-        """The work queue of the running session; None while there is none."""
+        """Returns the work queue of the running session; None while there is none."""
         return self._state.queue
 
     # -- leading ------------------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class Operator:
         await self._election.run(lead)
 
     async def _sessions(self, api: ApiServer, signals: _Signals) -> None:
-        """One session after the other, until cancelled."""
+        """Runs one session after the other, until cancelled."""
         pause = RESTART_PAUSE
         while True:
             began = time.monotonic()
@@ -170,7 +170,7 @@ class Operator:
             pause = min(pause * 2, LONGEST_RESTART_PAUSE)
 
     async def _session(self, api: ApiServer, signals: _Signals) -> None:
-        """Everything that may write. Returns or raises when any part of it ends."""
+        """Runs everything that may write. Returns or raises when any part of it ends."""
         await self._served(api)
         options, meters = self.options, self.meters
         queue: WorkQueue[Key] = WorkQueue(meters, rng=self.rng)
@@ -226,7 +226,7 @@ class Operator:
             await prober.close()
 
     async def _watch(self, inbox: Inbox, api: ApiServer, signals: _Signals) -> None:
-        """Kopf, until cancelled. It ends only by failing.
+        """Runs Kopf until cancelled. It ends only by failing.
 
         Not `kopf.run_tasks`: when that ends, it cancels every task of the event loop that is younger than itself, ours
         among them.
@@ -266,7 +266,7 @@ class Operator:
     # -- health -------------------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        """Health and metrics share one listener if their addresses are the same."""
+        """Listens for health and metrics, with one listener if their addresses are the same."""
         by_address: dict[Address, HealthServer] = {}
         if self.options.health is not None:
             listener = by_address.setdefault(self.options.health, HealthServer(self.options.health))
@@ -284,7 +284,7 @@ class Operator:
                 self.metrics_port = listener.port
 
     def unhealthy(self) -> str | None:
-        """Why the process should be started anew."""
+        """Says why the process should be started anew."""
         state = self._state
         if state.queue is not None and (stalled := state.queue.stalled()):
             return f"work stalled: {stalled}"
@@ -293,7 +293,7 @@ class Operator:
         return None
 
     def unready(self) -> str | None:
-        """Why this replica does not do its part: leading, or waiting for the Lease within sight of the API server."""
+        """Says why this replica does not do its part: leading, or waiting for the Lease within sight of the API server."""
         if self._state.ready:
             return None
         if self._election is None:
@@ -305,7 +305,7 @@ class Operator:
 
 
 class Reconciler:
-    """Calls the controller of a key, and decides from the outcome when the key comes again."""
+    """The reconciler calls the controller of a key, and decides from the outcome when the key comes again."""
 
     def __init__(
         self,
@@ -337,7 +337,7 @@ class Reconciler:
 
 
 class _Signals:
-    """SIGTERM and SIGINT set the stop event. Only in the main thread, where signals arrive."""
+    """These signals, SIGTERM and SIGINT, set the stop event; only in the main thread, where signals arrive."""
 
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop

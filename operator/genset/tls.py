@@ -1,4 +1,4 @@
-"""Decisions for every TLS client of genset: how strictly a certificate is read, and under which name.
+"""Every TLS client of genset takes its decisions from here: how strictly a certificate is read, and under which name.
 
 Python 3.13 turned on OpenSSL's VERIFY_X509_STRICT by default, which refuses certificates without an Authority Key
 Identifier. Private CAs made with openssl's own defaults lack it, and so do some API servers. The chain, the host name and
@@ -11,13 +11,13 @@ import ssl
 
 
 def lenient(context: ssl.SSLContext) -> ssl.SSLContext:
-    """The same context, without VERIFY_X509_STRICT."""
+    """Returns the same context, without VERIFY_X509_STRICT."""
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
 
 def known_as(context: ssl.SSLContext, name: str) -> ssl.SSLContext:
-    """The same context, for a server that has another name in its certificate than the one it is dialled by.
+    """Returns the same context, for a server that has another name in its certificate than the one it is dialled by.
 
     For clients that give no way to say so: asyncio and uvloop make their SSL objects through `wrap_bio`.
     """
@@ -37,5 +37,8 @@ def known_as(context: ssl.SSLContext, name: str) -> ssl.SSLContext:
 
 
 def client_context(ca_pem: str | None = None) -> ssl.SSLContext:
-    """A verifying client context: trusts `ca_pem` (PEM) where given, else the system's authorities. Raises ssl.SSLError."""
+    """Returns a verifying client context, which trusts `ca_pem` (PEM) if given, else the system's authorities.
+
+    Raises ssl.SSLError.
+    """
     return lenient(ssl.create_default_context(cadata=ca_pem))

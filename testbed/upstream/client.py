@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import re
 import ssl
@@ -128,12 +127,6 @@ class Response:
             if (choice.get("delta") or {}).get("content") or choice.get("text"):
                 return event.at
         return None
-
-    @property
-    def longest_silence(self) -> float:
-        """Returns the longest time between two arrivals, counted from the request's start, in seconds."""
-        times = [self.started, *(event.at for event in self.events), self.ended_at or self.started]
-        return max(b - a for a, b in itertools.pairwise(times))
 
 
 class Exchange:

@@ -253,7 +253,6 @@ class Connection(asyncio.Protocol):
     async def _start(self, received: Received, code: int, headers: Mapping[str, str]) -> None:
         reason = HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else "Unknown"
         head = f"HTTP/1.1 {code} {reason}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        received.first_byte_at = asyncio.get_running_loop().time()
         self._chunked = False
         await self._write(head.encode("latin-1") + b"\r\n")
 

@@ -34,7 +34,6 @@ class Received:
     body: bytes
     at: float
     step: Step | None = None
-    first_byte_at: float | None = None
     finished_at: float | None = None
     client_left_at: float | None = None  # when the client's side closed before the answer was finished
     bytes_sent: int = 0  # of the body, without HTTP framing

@@ -1,1 +1,1 @@
-"""Work queue, resync and one reconcile function per kind."""
+"""Here are the work queue, the resync, and one reconcile function per kind."""

@@ -1,4 +1,4 @@
-"""Proof that an engine serves: real completions, asked when the pods are new and remembered afterwards.
+"""Completions prove that an engine serves: real ones are asked when the pods are new, and remembered afterwards.
 
 Ready=True means that every replica of the current pod template has answered a completion. Results live in memory, by
 resource and template: the same pods are not asked again, new pods are. A completion may take a minute on a busy CPU,
@@ -35,7 +35,7 @@ _ELSEWHERE: _Target = ("elsewhere", "")  # the one server that is not ours, at i
 
 @dataclass
 class _Proofs:
-    """What completions have proven of one resource's current template."""
+    """These are the proofs that completions have given of one resource's current template."""
 
     uid: str
     template: str
@@ -47,14 +47,14 @@ class _Proofs:
 
 
 class Completions:
-    """Asks and remembers."""
+    """Completions asks replicas for completions, and remembers which of them have answered."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._known: dict[Key, _Proofs] = {}
 
     def forget(self, key: Key) -> None:
-        """The resource is gone."""
+        """Forgets a resource that is gone."""
         known = self._known.pop(key, None)
         if known is not None and known.task is not None:
             known.task.cancel()
@@ -67,7 +67,7 @@ class Completions:
         pods: Sequence[PodView],
         secrets: Mapping[str, Mapping[str, bytes]],
     ) -> tuple[CompletionProbe | None, float | None]:
-        """The last outcome for the current template (None: none yet), and when to look again (None: no need)."""
+        """Returns the last outcome for the current template (None: none yet), and when to look again (None: no need)."""
         template = template_key(resource, deployment)
         if not template:
             self.forget(key)
@@ -135,7 +135,7 @@ class Completions:
     async def _one(
         self, resource: ModelDeployment, prefix: str, secrets: Mapping[str, Mapping[str, bytes]]
     ) -> str | None:
-        """Why one server did not complete; None: it did."""
+        """Returns why one server did not complete; None if it did."""
         engine = engine_of(resource)
         request, credentials = _at(engine.completion(resource), prefix), engine.credentials(resource)
         headers, tls = {}, None
@@ -160,7 +160,7 @@ class Completions:
 
     @staticmethod
     def _trusted(resource: ModelDeployment, template: str) -> CompletionProbe | None:
-        """While the first answer to a new operator is awaited, a Ready that the last one wrote is believed."""
+        """Believes a Ready that the last operator wrote, while the first answer to a new one is awaited."""
         status = resource.status
         if status is None or status.observed_generation != resource.metadata.generation:
             return None
@@ -176,7 +176,7 @@ class Completions:
 
 
 def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequence[PodView]) -> list[_Target] | None:
-    """The replicas to ask; None while they are not all there, or there are to be none."""
+    """Returns the replicas to ask; None while they are not all there, or there are to be none."""
     if managed_engine_of(resource) is None or deployment is None:
         return None
     wanted = int((deployment.get("spec") or {}).get("replicas") or 0)
@@ -190,13 +190,13 @@ def _replicas(resource: ModelDeployment, deployment: Object | None, pods: Sequen
 
 
 def _identity(pod: PodView) -> str:
-    """A pod whose engine was started again must prove itself again."""
+    """Names a pod and the starts of its engine: one whose engine was started again must prove itself again."""
     engine = pod.container(names.ENGINE_CONTAINER)
     return f"{pod.uid}/{engine.restarts if engine is not None else 0}"
 
 
 def _at(request: CompletionRequest, prefix: str) -> CompletionRequest:
-    """The request sent to one pod instead of the Service; as it is without a prefix."""
+    """Returns the request sent to one pod instead of the Service; as it is without a prefix."""
     if not prefix:
         return request
     base, url = urlsplit(prefix), urlsplit(request.url)

@@ -1,4 +1,5 @@
-"""Who asks for what: reads the routers' `/-/demand` once a second and enqueues what should be woken or put to rest.
+"""The demand book knows who asks for what: it reads the routers' `/-/demand` once a second and enqueues what should be
+woken or put to rest.
 
 No request to the API server: reconciles tell which routers run and which deployments are autoscaled, routers tell of
 requests over kept-alive HTTP, and `desired.autoscale` decides. All memory here is of this session; what must survive it
@@ -37,7 +38,7 @@ RouterKey = tuple[Key, str]  # RoutePolicy and pod name
 
 @dataclass(frozen=True)
 class DeploymentUse:
-    """What one router says of one deployment. `last_request` in seconds since 1970."""
+    """This is what one router says of one deployment. `last_request` is in seconds since 1970."""
 
     last_request: float | None = None
     busy: bool = False
@@ -45,7 +46,7 @@ class DeploymentUse:
 
 @dataclass(frozen=True)
 class Report:
-    """One router's answer. Times in seconds since 1970; `since` is when its memory begins."""
+    """A report is one router's answer. Times are seconds since 1970; `since` is when its memory begins."""
 
     at: float
     since: float
@@ -73,7 +74,7 @@ class _KnownRouter:
 
 @dataclass
 class _Deployment:
-    """An autoscaled deployment as its last reconcile left it."""
+    """This is an autoscaled deployment as its last reconcile left it."""
 
     resource: ModelDeployment
     decision: ScalingDecision
@@ -84,7 +85,7 @@ class _Deployment:
 
 
 class DemandBook:
-    """What this session knows. `now`: seconds since 1970."""
+    """The demand book is what this session knows of demand. `now` gives seconds since 1970."""
 
     def __init__(self, references: References, now: Callable[[], float], *, settle: float = SETTLE_SECONDS) -> None:
         self._references = references
@@ -97,7 +98,7 @@ class DemandBook:
     # -- what reconciles tell -----------------------------------------------------------------------------------------
 
     def set_routers(self, policy: Key, pods: Iterable[PodView]) -> None:
-        """The router pods of a policy, those that are going away among them."""
+        """Takes the router pods of a policy, those that are going away among them."""
         before, found = self._routers.get(policy, {}), {}
         for pod in pods:
             if not pod.address or not (pod.leaving or pod.running):
@@ -113,7 +114,7 @@ class DemandBook:
         self._routers.pop(policy, None)
 
     def decide(self, key: Key, resource: ModelDeployment) -> ScalingDecision:
-        """What a reconcile should bring about."""
+        """Returns what a reconcile should bring about."""
         scaling = resource.spec.autoscaling
         if scaling is None:
             return ScalingDecision(True)
@@ -123,7 +124,8 @@ class DemandBook:
     def watch(
         self, key: Key, resource: ModelDeployment, decision: ScalingDecision, pods: Iterable[PodView], told: str | None
     ) -> None:
-        """A reconcile has acted on `decision` and told lastActiveTime: a look tells when they are outdated."""
+        """Notes that a reconcile has acted on `decision` and told lastActiveTime, so that a look tells when they are
+        outdated."""
         if resource.spec.autoscaling is None:
             self.drop(key)
             return
@@ -138,7 +140,7 @@ class DemandBook:
         self._deployments[key] = entry
 
     def drop(self, key: Key) -> None:
-        """The deployment is gone, or no longer autoscaled."""
+        """Forgets a deployment that is gone, or no longer autoscaled."""
         self._deployments.pop(key, None)
 
     def last_request(self, key: Key) -> float | None:
@@ -148,7 +150,7 @@ class DemandBook:
     # -- what routers tell --------------------------------------------------------------------------------------------
 
     def routers(self) -> list[tuple[RouterKey, str]]:
-        """(router, address) of everyone who can tell of an autoscaled deployment."""
+        """Lists (router, address) of everyone who can tell of an autoscaled deployment."""
         policies = {policy for key in self._deployments for policy in self._policies(key)}
         return [
             ((policy, name), router.address)
@@ -157,7 +159,7 @@ class DemandBook:
         ]
 
     def take(self, router: RouterKey, answer: DemandReport | None) -> list[Key]:
-        """Notes a router's answer (None: it gave none). Deployments that should now be reconciled."""
+        """Notes a router's answer (None: it gave none). Returns the deployments that should now be reconciled."""
         policy, name = router
         known = self._routers.get(policy, {}).get(name)
         if known is None:
@@ -178,7 +180,7 @@ class DemandBook:
         return self.outdated(key for key in self._deployments if policy in self._policies(key))
 
     def outdated(self, keys: Iterable[Key] | None = None) -> list[Key]:
-        """Deployments for which another decision is due than the one acted on, or a later lastActiveTime."""
+        """Lists the deployments for which another decision is due than the one acted on, or a later lastActiveTime."""
         found = []
         for key in self._deployments if keys is None else keys:
             entry = self._deployments[key]
@@ -200,7 +202,7 @@ class DemandBook:
         return self._references.dependents(key.namespace, key.name)
 
     def _demand(self, key: Key, resource: ModelDeployment, awake: bool) -> TotalDemand:
-        """All that is known of one deployment, now."""
+        """Returns all that is known of one deployment, now."""
         now = self._now()
         policies = self._policies(key)
         entry = self._deployments.get(key)
@@ -233,9 +235,7 @@ class DemandBook:
         )
 
 
-async def watch_demand(
-    book: DemandBook, prober: Prober, queue: WorkQueue[Key], *, period: float = PERIOD_SECONDS
-) -> None:
+async def watch_demand(book: DemandBook, prober: Prober, queue: WorkQueue[Key]) -> None:
     """Looks until cancelled. Each answer counts as it comes: a router that is slow to answer delays no other."""
     loop = asyncio.get_running_loop()
 
@@ -248,10 +248,10 @@ async def watch_demand(
         await asyncio.gather(*(ask(router, address) for router, address in book.routers()))
         for key in book.outdated():
             queue.add(key)
-        await asyncio.sleep(max(0.0, began + period - loop.time()))
+        await asyncio.sleep(max(0.0, began + PERIOD_SECONDS - loop.time()))
 
 
 def _available_since(pods: Iterable[PodView]) -> float | None:
-    """When the first of the ready pods became ready; None: none is."""
+    """Returns when the first of the ready pods became ready; None if none is."""
     moments = (pod.ready_since for pod in pods)
     return min((seconds(moment) for moment in moments if moment), default=None)

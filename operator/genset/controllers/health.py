@@ -1,4 +1,4 @@
-"""What a kubelet and Prometheus ask of the operator: /healthz, /readyz and /metrics.
+"""The health server answers what a kubelet and Prometheus ask of the operator: /healthz, /readyz and /metrics.
 
 /healthz fails when work no longer flows, so that the kubelet restarts the process; an API server that is away is no
 reason. /readyz tells whether this replica does its part: it leads and its watches have listed everything, or it waits
@@ -23,14 +23,14 @@ Check = Callable[[], str | None]  # what is wrong; None: nothing
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen; port 0: any free one."""
+    """An address says where to listen; port 0 is any free one."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> Address | None:
-        """HOST:PORT, :PORT, [V6]:PORT; "" or "0" turns the listener off."""
+        """Reads HOST:PORT, :PORT or [V6]:PORT; "" and "0" turn the listener off."""
         if text in ("", "0"):
             return None
         found = host_and_port(text)
@@ -40,7 +40,7 @@ class Address:
 
 
 class HealthServer:
-    """One HTTP listener with a few GET paths."""
+    """A health server is one HTTP listener with a few GET paths."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -49,7 +49,7 @@ class HealthServer:
         self.port = 0
 
     def add_check(self, path: str, check: Check) -> None:
-        """200 `ok`, or 503 with what is wrong."""
+        """Adds a path that answers 200 `ok`, or 503 with what is wrong."""
 
         async def answer(_: web.Request) -> web.Response:
             wrong = check()
@@ -58,7 +58,7 @@ class HealthServer:
         self._app.router.add_get(path, answer)
 
     def add_metrics(self, path: str, registry: CollectorRegistry) -> None:
-        """The registry in Prometheus' text format."""
+        """Adds a path that answers the registry in Prometheus' text format."""
 
         async def answer(_: web.Request) -> web.Response:
             return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

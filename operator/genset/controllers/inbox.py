@@ -1,4 +1,4 @@
-"""From a watch event to the keys that it concerns.
+"""The inbox leads from a watch event to the keys that it concerns.
 
 Decides only who is to be reconciled and how soon; what is to be done is found out by the reconcile. An event may come
 twice, late or never (the resync covers that), so nothing here may matter for correctness.
@@ -28,7 +28,7 @@ _OWNER_LABELS = {
 
 
 class Inbox:
-    """Receives what the watches see."""
+    """The inbox receives what the watches see."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Inbox:
         self._generations: dict[str, tuple[int, bool]] = {}  # uid -> generation, being deleted
 
     def resource(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
-        """A ModelDeployment or RoutePolicy was listed (type None), added, modified or deleted."""
+        """Takes the event of a ModelDeployment or RoutePolicy: listed (type None), added, modified or deleted."""
         self._metrics.watch_events.labels(kind=kind).inc()
         metadata = body["metadata"]
         key = Key(kind, metadata["namespace"], metadata["name"])
@@ -60,7 +60,7 @@ class Inbox:
                 self._queue.add(dependent)
 
     def child(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
-        """Something that carries our label was listed, added, modified or deleted."""
+        """Takes the event of something that carries our label: listed, added, modified or deleted."""
         self._metrics.watch_events.labels(kind=kind).inc()
         metadata = body["metadata"]
         for label, owner in _OWNER_LABELS.items():
@@ -69,7 +69,7 @@ class Inbox:
                 self._settle(Key(owner, metadata["namespace"], name), metadata, background=event_type is None)
 
     def _changed(self, event_type: str | None, metadata: Mapping[str, Any]) -> bool:
-        """Whether the spec is new, or the resource comes or goes; status and metadata alone are not."""
+        """Returns whether the spec is new, or the resource comes or goes; status and metadata alone are not."""
         uid = str(metadata.get("uid"))
         if event_type == "DELETED":
             self._generations.pop(uid, None)

@@ -1,4 +1,4 @@
-"""What the queue holds: the identity of one resource."""
+"""The queue holds keys: a key is the identity of one resource."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KINDS: dict[str, Kind] = {names.MODEL_DEPLOYMENT: kinds.MODEL_DEPLOYMENT, names.
 
 
 class Key(NamedTuple):
-    """Kind, namespace and name of a ModelDeployment or a RoutePolicy."""
+    """A key is kind, namespace and name of a ModelDeployment or a RoutePolicy."""
 
     kind: str
     namespace: str

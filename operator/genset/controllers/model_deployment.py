@@ -1,4 +1,4 @@
-"""Reconcile of a ModelDeployment: observe, validate, desired, apply and prune, prove, status.
+"""A ModelDeployment is reconciled: observe, validate, desired, apply and prune, prove, status.
 
 Reads everything anew each time and writes only what differs. Returns when to come again without an event; raises
 ApiError for what another attempt can heal.
@@ -46,14 +46,14 @@ DOWNLOAD_SECONDS = 5.0  # between two looks at a download
 
 
 class ModelDeploymentController:
-    """Holds nothing but what completions have proven."""
+    """This controller holds nothing but what completions have proven."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._completions = Completions(session)
 
     async def reconcile(self, key: Key) -> float | None:
-        """One pass over one resource."""
+        """Makes one pass over one resource."""
         session = self._session
         live = await session.api.get(kinds.MODEL_DEPLOYMENT, key.namespace, key.name)
         if live is None or live["metadata"].get("deletionTimestamp"):
@@ -89,7 +89,7 @@ class ModelDeploymentController:
         return again
 
     async def _children(self, key: Key, live: Object) -> observe.Children:
-        """A resource that has no status yet has no children yet: what there may be is read by name on apply."""
+        """Reads the children. A resource without status has none yet: what there may be is read by name on apply."""
         if not live.get("status"):
             return {}
         labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
@@ -103,7 +103,7 @@ class ModelDeploymentController:
         context: ModelDeploymentContext,
         children: observe.Children,
     ) -> ApplyResult:
-        """Children as desired. What the API server cannot take for long is told before the next attempt."""
+        """Makes the children as desired. What the API server cannot take for long is told before the next attempt."""
         try:
             return await self._session.applier.reconcile(live, desired.model_deployment(resource, context), children)
         except ApiError as error:
@@ -152,7 +152,7 @@ class ModelDeploymentController:
         return observed, None if applied.namespace_terminating else again
 
     async def _weights(self, pods: Sequence[PodView]) -> dict[str, DownloadProgress]:
-        """Progress by pod name, of the pullers that run and answer."""
+        """Returns progress by pod name, of the pullers that run and answer."""
         asked = [pod for pod in pods if _pulls(pod)]
         answers = await asyncio.gather(*(self._session.prober.weights_progress(pod.address) for pod in asked))
         found = {}
@@ -188,6 +188,6 @@ class ModelDeploymentController:
 
 
 def _pulls(pod: PodView) -> bool:
-    """Whether the pod's weights container runs right now."""
+    """Returns whether the pod's weights container runs right now."""
     puller = pod.container(names.WEIGHTS_CONTAINER)
     return puller is not None and puller.running and bool(pod.address)

@@ -1,4 +1,5 @@
-"""Notices what routers see as down: asks each router every few seconds and enqueues the policy when one says news.
+"""The outage book notices what routers see as down: each router is asked every few seconds, and the policy enqueued
+when one says news.
 
 The reconcile asks the routers itself and writes what they say; here is only remembered what it heard, so that a look
 can tell whether anything is new. Plain HTTP over kept-alive connections, spread over the period; the API server is not
@@ -27,7 +28,7 @@ class _Heard:
 
 
 class OutageBook:
-    """Where the routers of each policy run, and what each of them said last."""
+    """The outage book knows where the routers of each policy run, and what each of them said last."""
 
     def __init__(self) -> None:
         self._routers: dict[Key, dict[str, _Heard]] = {}
@@ -35,7 +36,10 @@ class OutageBook:
     def heard(
         self, policy: Key, addresses: Mapping[str, str], said: Mapping[str, ConfigReport | None]
     ) -> dict[str, ConfigReport | None]:
-        """A reconcile has asked the routers at `addresses`, by pod name. What each says, or said when it last spoke."""
+        """Notes that a reconcile has asked the routers at `addresses`, by pod name.
+
+        Returns what each says, or said when it last spoke.
+        """
         before = self._routers.pop(policy, {})
         now = {}
         for name, address in addresses.items():
@@ -47,24 +51,27 @@ class OutageBook:
         return {name: router.said for name, router in now.items()}
 
     def drop(self, policy: Key) -> None:
-        """The policy is gone."""
+        """Forgets a policy that is gone."""
         self._routers.pop(policy, None)
 
     def policies(self) -> list[Key]:
         return list(self._routers)
 
     def addresses(self, policy: Key) -> dict[str, str]:
-        """Of the routers to ask, by pod name."""
+        """Returns the addresses of the routers to ask, by pod name."""
         return {name: router.address for name, router in self._routers.get(policy, {}).items()}
 
     def is_news(self, policy: Key, name: str, said: ConfigReport | None) -> bool:
-        """Whether a router says something else than a reconcile has heard. Silence is none: pods are watched."""
+        """Returns whether a router says something else than a reconcile has heard.
+
+        Silence is none: pods are watched.
+        """
         known = self._routers.get(policy, {}).get(name)
         return known is not None and said is not None and (known.said is None or _told(said) != _told(known.said))
 
 
 def _told(ack: ConfigReport) -> ConfigReport:
-    """Without times: a router works them out anew at each question, and a file that was only touched is no news."""
+    """Leaves the times out: a router works them out anew at each question, and a file that was only touched is no news."""
     return replace(ack, loaded_at="", outages=tuple(replace(outage, since="") for outage in ack.outages))
 
 
@@ -90,7 +97,7 @@ async def poll(book: OutageBook, prober: Prober, queue: WorkQueue[Key], *, perio
 
 
 def is_of(answer: ConfigReport | None, policy: Key) -> bool:
-    """Whether it is a router of this policy that answers: an address may have gone to another pod meanwhile."""
+    """Returns whether it is a router of this policy that answers: an address may have gone to another pod meanwhile."""
     return answer is not None and (answer.namespace or policy.namespace, answer.name or policy.name) == (
         policy.namespace,
         policy.name,

@@ -1,4 +1,4 @@
-"""The work queue: which key is reconciled next, and when a failed one comes again.
+"""The work queue decides which key is reconciled next, and when a failed one comes again.
 
 Owns what Kopf's `on.event` handlers do not: deduplication, never two workers on one key, retries with backoff, delays,
 and an answer to "does work still flow?". The rules are those of client-go's workqueue, written for one event loop.
@@ -33,7 +33,7 @@ class _Delay:
 
 @dataclass
 class WorkQueue(Generic[Key]):
-    """A keyed, deduplicating queue of one event loop.
+    """A work queue is a keyed, deduplicating queue of one event loop.
 
     A key is in at most one of the states waiting, running, running-and-dirty; besides, it may have one delayed add
     (the earliest wins). Of the waiting keys, those of a resync or a first listing come last: a person's change never
@@ -59,7 +59,7 @@ class WorkQueue(Generic[Key]):
     # -- adding -------------------------------------------------------------------------------------------------------
 
     def add(self, key: Key, delay: float = 0.0, *, background: bool = False) -> None:
-        """Reconcile the key, now or after a delay in seconds. Never forgotten, never doubled."""
+        """Has the key reconciled, now or after a delay in seconds. It is never forgotten, never doubled."""
         if self._closed:
             return
         if delay > 0:
@@ -85,11 +85,11 @@ class WorkQueue(Generic[Key]):
         return backoff
 
     def forget(self, key: Key) -> None:
-        """The key went well: its next failure starts from the shortest backoff."""
+        """Notes that the key went well: its next failure starts from the shortest backoff."""
         self._failures.pop(key, None)
 
     def failures(self, key: Key) -> int:
-        """Failures in a row."""
+        """Returns the failures in a row."""
         return self._failures.get(key, 0)
 
     def _add_later(self, key: Key, delay: float) -> None:
@@ -169,7 +169,7 @@ class WorkQueue(Generic[Key]):
                 return
 
     def close(self) -> None:
-        """No key is taken any more; workers end after the key that they work on."""
+        """Takes no key any more; workers end after the key that they work on."""
         self._closed = True
         for key in list(self._delays):
             self._cancel_delay(key)
@@ -183,21 +183,21 @@ class WorkQueue(Generic[Key]):
     # -- watching -----------------------------------------------------------------------------------------------------
 
     def outdated(self, key: Key) -> bool:
-        """Whether the key, while in work, was added again: what the worker has read is no longer all there is."""
+        """Returns whether the key, while in work, was added again: what the worker has read is no longer all there is."""
         return key in self._dirty
 
     @property
     def depth(self) -> int:
-        """Keys that wait for a worker."""
+        """Returns how many keys wait for a worker."""
         return len(self._waiting) + len(self._background)
 
     @property
     def idle(self) -> bool:
-        """Nothing waits and nothing runs; delayed keys may exist."""
+        """Returns whether nothing waits and nothing runs; delayed keys may exist."""
         return not self.depth and not self._running and not self._dirty
 
     def stalled(self) -> str | None:
-        """Why work no longer flows, naming the oldest key; None while it does."""
+        """Says why work no longer flows, naming the oldest key; None while it does."""
         now = self._now()
         for state, keys in (("in work", self._running), ("waiting", self._waiting)):
             if keys:

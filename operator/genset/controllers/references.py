@@ -1,4 +1,4 @@
-"""Who depends on what: filled by reconciles, asked by whoever notices a change.
+"""References tell who depends on what: reconciles fill them, and whoever notices a change asks them.
 
 Only an index for speed. What a resource really refers to is read from it at each reconcile.
 """
@@ -14,7 +14,7 @@ SecretKey = tuple[str, str]  # namespace, name
 
 
 class References:
-    """References of resources as of their last reconcile."""
+    """These are the references of resources as of their last reconcile."""
 
     def __init__(self) -> None:
         self._deployments: dict[Key, frozenset[str]] = {}
@@ -22,7 +22,7 @@ class References:
         self._secrets: dict[Key, dict[str, str | None]] = {}
 
     def set_deployments(self, key: Key, deployments: Iterable[str]) -> None:
-        """ModelDeployments, by name, that a RoutePolicy names."""
+        """Takes the ModelDeployments, by name, that a RoutePolicy names."""
         self._forget_deployments(key)
         wanted = frozenset(deployments)
         if wanted:
@@ -31,23 +31,23 @@ class References:
                 self._by_deployment[key.namespace, name].add(key)
 
     def set_secrets(self, key: Key, versions: Mapping[str, str | None]) -> None:
-        """Secrets that a resource reads, with the resourceVersion that it has read; None: there was none."""
+        """Takes the Secrets that a resource reads, with the resourceVersion that it has read; None: there was none."""
         if versions:
             self._secrets[key] = dict(versions)
         else:
             self._secrets.pop(key, None)
 
     def drop(self, key: Key) -> None:
-        """The resource is gone."""
+        """Forgets a resource that is gone."""
         self._forget_deployments(key)
         self._secrets.pop(key, None)
 
     def dependents(self, namespace: str, deployment: str) -> tuple[Key, ...]:
-        """RoutePolicies that name the ModelDeployment."""
+        """Returns the RoutePolicies that name the ModelDeployment."""
         return tuple(self._by_deployment.get((namespace, deployment), ()))
 
     def secrets(self) -> dict[SecretKey, list[tuple[Key, str | None]]]:
-        """Every Secret that is read, with its readers and the versions that they have read."""
+        """Returns every Secret that is read, with its readers and the versions that they have read."""
         readers: defaultdict[SecretKey, list[tuple[Key, str | None]]] = defaultdict(list)
         for key, versions in self._secrets.items():
             for name, version in versions.items():
@@ -55,7 +55,7 @@ class References:
         return dict(readers)
 
     def keys(self) -> frozenset[Key]:
-        """Every resource that refers to something."""
+        """Returns every resource that refers to something."""
         return frozenset(self._deployments) | frozenset(self._secrets)
 
     def _forget_deployments(self, key: Key) -> None:

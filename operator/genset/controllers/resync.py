@@ -1,4 +1,4 @@
-"""The periodic truth: LIST all resources and reconcile each, whatever the watches saw.
+"""The resync is the periodic truth: it LISTs all resources and has each reconciled, whatever the watches saw.
 
 Watches lose events (deletions during a 410 re-list, drops of handlers). Each reconcile LISTs its own children, so
 enqueueing every resource that exists, and every one that was known and is gone, covers all of them.
@@ -25,7 +25,7 @@ AFTER_FAILURE_SECONDS = 10.0
 async def resync(
     api: ApiServer, queue: WorkQueue[Key], references: References, namespaces: Sequence[str | None]
 ) -> int:
-    """One resync; returns how many resources exist. `namespaces` is (None,) for the whole cluster."""
+    """Resyncs once, and returns how many resources exist. `namespaces` is (None,) for the whole cluster."""
     found: set[Key] = set()
     for kind in KINDS.values():
         for namespace in namespaces:

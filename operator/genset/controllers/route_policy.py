@@ -1,4 +1,4 @@
-"""Reconcile of a RoutePolicy: observe, validate, desired, apply and prune, program the routers, status.
+"""A RoutePolicy is reconciled: observe, validate, desired, apply and prune, program the routers, status.
 
 Programming: the configuration reaches a running router as files of its mounted volumes. The kubelet refreshes them
 within a minute or so; an annotation on the pod makes it do so at once. Then each router is asked what it serves, until
@@ -55,7 +55,7 @@ Acks = dict[str, ConfigReport | None]
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What routers should serve."""
+    """This is what routers should serve."""
 
     config: str
     credentials: str
@@ -69,7 +69,7 @@ class _Wanted:
 
 
 class RoutePolicyController:
-    """Holds nothing but how often routers did not follow, and what they said last."""
+    """This controller holds nothing but how often routers did not follow, and what they said last."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -77,7 +77,7 @@ class RoutePolicyController:
         self._looks: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
-        """One pass over one resource."""
+        """Makes one pass over one resource."""
         session = self._session
         live = await session.api.get(kinds.ROUTE_POLICY, key.namespace, key.name)
         if live is None or live["metadata"].get("deletionTimestamp"):
@@ -122,8 +122,10 @@ class RoutePolicyController:
     # -- observe ------------------------------------------------------------------------------------------------------
 
     async def _children(self, key: Key, live: Object) -> dict[Any, Object]:
-        """Listed by label, and the credentials Secret by its name: Secrets may not be listed. A resource without status
-        has no children yet."""
+        """Lists the children by label, and reads the credentials Secret by its name: Secrets may not be listed.
+
+        A resource without status has no children yet.
+        """
         api = self._session.api
         found: dict[Any, Object] = {}
         if live.get("status"):
@@ -137,7 +139,7 @@ class RoutePolicyController:
     async def _context(
         self, key: Key, resource: RoutePolicy, live: Object, children: Mapping[Any, Object]
     ) -> tuple[RoutePolicyContext, dict[str, str | None]]:
-        """What the policy names, as far as it exists, and the versions of the Secrets that were read."""
+        """Returns what the policy names, as far as it exists, and the versions of the Secrets that were read."""
         session = self._session
         named = {backend.deployment.name for backend in resource.spec.backends if backend.deployment is not None}
         deployments = await self._deployments(key, named)
@@ -154,7 +156,7 @@ class RoutePolicyController:
         return context, versions
 
     async def _deployments(self, key: Key, named: Collection[str]) -> dict[str, ModelDeployment]:
-        """Those that exist. From now on their changes are the policy's, too."""
+        """Returns those that exist. From now on their changes are the policy's, too."""
         session, ordered = self._session, sorted(named)
         session.references.set_deployments(key, named)
         found = await asyncio.gather(
@@ -174,7 +176,7 @@ class RoutePolicyController:
     async def _program(
         self, key: Key, deployment: Object | None, wanted: _Wanted, applied: ApplyResult
     ) -> tuple[tuple[PodView, ...], Acks, float | None]:
-        """Pods, what they serve, and when to look again (None: all of them follow)."""
+        """Returns the pods, what they serve, and when to look again (None: all of them follow)."""
         if deployment is None or not deployment.get("status"):
             return (), {}, None
         labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)
@@ -220,7 +222,7 @@ class RoutePolicyController:
         await asyncio.gather(*(self._annotate(pod, value) for pod in pods))
 
     async def _annotate(self, pod: PodView, value: str) -> None:
-        """A changed annotation makes the kubelet sync the pod, and with it the mounted volumes, at once."""
+        """Changes an annotation, which makes the kubelet sync the pod, and with it the mounted volumes, at once."""
         if pod.annotations.get(names.ANNOTATION_CONFIG_HASH) == value:
             return
         body: Object = {"metadata": {"uid": pod.uid, "annotations": {names.ANNOTATION_CONFIG_HASH: value}}}
@@ -272,12 +274,15 @@ class RoutePolicyController:
         await session.tell(kinds.ROUTE_POLICY, live, new, status.events(resource, new))
 
     def _heard(self, key: Key, pods: Iterable[PodView], acks: Acks) -> Acks:
-        """What each router that runs says, or said when it last spoke."""
+        """Returns what each router that runs says, or said when it last spoke."""
         addresses = {pod.name: pod.address for pod in pods if pod.running}
         return self.outages.heard(key, addresses, acks)
 
     async def _refuse(self, key: Key, live: Object, error: ValidationError) -> None:
-        """The routers of a refused policy serve on as they did: what they ask to be woken and see as down counts."""
+        """Tells that the policy is refused.
+
+        Its routers serve on as they did: what they ask to be woken and see as down counts.
+        """
         session, policy, before = self._session, Outline.of_refused(live), live.get("status") or {}
         deployments = await self._deployments(key, policy.deployments)
         labels = observe.selector(names.LABEL_ROUTE_POLICY, key.name)

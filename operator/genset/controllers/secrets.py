@@ -1,4 +1,4 @@
-"""Notices changed Secrets without the right to list or watch them.
+"""Changed Secrets are noticed here, without the right to list or watch them.
 
 The operator may only `get` Secrets, so those that resources name (and the routers' own credentials) are read by name,
 every few seconds, metadata only. A reader whose last reconcile saw another version is enqueued.
@@ -33,7 +33,7 @@ async def poll(
 
 
 async def look(api: ApiServer, references: References, queue: WorkQueue[Key]) -> None:
-    """One round: reads each Secret once and enqueues the readers that know another version."""
+    """Makes one round: reads each Secret once and enqueues the readers that know another version."""
     slots = asyncio.Semaphore(_PARALLEL)
 
     async def read(secret: SecretKey) -> None:

@@ -1,4 +1,4 @@
-"""What the controllers of one session work with, and the steps that they share."""
+"""A session is what the controllers work with; the steps that they share stand beside it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CONDITION_TYPES: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Session:
-    """What everything that reconciles works with, from the begin of the watches to their end."""
+    """A session holds what everything that reconciles works with, from the begin of the watches to their end."""
 
     api: ApiServer
     settings: Settings
@@ -66,7 +66,7 @@ class Session:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def background(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Runs beside the workers until it ends or the session does."""
+        """Runs the work beside the workers until it ends or the session does."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -107,7 +107,7 @@ class Session:
     async def read_secrets(
         self, key: Key, wanted: Iterable[str]
     ) -> tuple[dict[str, dict[str, bytes]], dict[str, str | None]]:
-        """Decoded data of the Secrets that exist, and the version of each that was asked for."""
+        """Returns the decoded data of the Secrets that exist, and the version of each that was asked for."""
         ordered = sorted(set(wanted))
         found = await asyncio.gather(*(self.api.get(kinds.SECRET, key.namespace, name) for name in ordered))
         data = {name: decoded(secret) for name, secret in zip(ordered, found, strict=True) if secret is not None}
@@ -115,7 +115,7 @@ class Session:
 
 
 def unapplied(error: ApiError, live: Object, children: Children) -> ApplyResult:
-    """Children as they are, because the API server has not taken new ones for several attempts."""
+    """Returns the children as they are, because the API server has not taken new ones for several attempts."""
     message = f"The API server could not take the children: {error.message}. It is tried again."
     return ApplyResult(
         objects={key: item for key, item in children.items() if is_owned(item, live)},
@@ -124,12 +124,12 @@ def unapplied(error: ApiError, live: Object, children: Children) -> ApplyResult:
 
 
 def version_of(live: Object | None) -> str | None:
-    """resourceVersion of an object; None: there is none."""
+    """Returns the resourceVersion of an object; None if there is none."""
     return str(live["metadata"]["resourceVersion"]) if live is not None else None
 
 
 def now() -> str:
-    """This moment, as Kubernetes writes it."""
+    """Returns this moment, as Kubernetes writes it."""
     return rfc3339(time.time())
 
 
@@ -137,7 +137,7 @@ Resource = TypeVar("Resource", bound=BaseModel)
 
 
 def parse(model: type[Resource], live: Object) -> Resource:
-    """A resource from the API server. A status that it cannot read, e.g. of a later version, is none."""
+    """Reads a resource from the API server. A status that it cannot read, e.g. of a later version, is none."""
     try:
         return model.model_validate(live)
     except ValidationError as error:
@@ -147,7 +147,7 @@ def parse(model: type[Resource], live: Object) -> Resource:
 
 
 def _invalid_conditions(kind: str, live: Object, error: ValidationError, now: str) -> list[Condition]:
-    """Accepted and Ready are False because today's rules refuse the stored spec."""
+    """Makes Accepted and Ready False because today's rules refuse the stored spec."""
     message = f"The spec is refused: {describe(error, _TYPES[kind], live, most=TOLD_MISTAKES)}. Correct it and apply it again."
     before = {item.get("type"): item for item in (live.get("status") or {}).get("conditions") or ()}
     return [
@@ -168,6 +168,6 @@ def _since(before: dict[str, str] | None, status: str, now: str) -> str:
 
 
 def soonest(*delays: float | None) -> float | None:
-    """The least of the delays that are given."""
+    """Returns the least of the delays that are given."""
     given = [delay for delay in delays if delay is not None]
     return min(given) if given else None

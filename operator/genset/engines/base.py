@@ -26,6 +26,7 @@ Object = dict[str, Any]  # a Kubernetes object or a part of one: dicts live only
 ENDPOINT_REMOVAL_SECONDS = 5  # a leaving pod stays up this long, so that routers and kube-proxy stop choosing it
 STOP_SECONDS = 15  # between the end of draining and SIGKILL: the server closes, the kubelet notices
 COMPLETION_TIMEOUT_SECONDS = 60.0  # one short answer, also on a busy CPU
+SHOWN_CHARACTERS = 200  # of an answer, in the message of a condition
 PROBE_PERIOD_SECONDS = 5
 WAKING_PERIOD_SECONDS = 1  # of the startup probe where somebody may be waiting for the model to wake
 
@@ -260,6 +261,6 @@ def _error_text(parsed: Any, body: bytes) -> str:
     return _clip(body)
 
 
-def _clip(body: bytes, limit: int = 200) -> str:
-    text = " ".join(body[: limit * 4].decode("utf-8", "replace").split())
-    return (text[: limit - 1] + "…" if len(text) > limit else text) or "empty body"
+def _clip(body: bytes) -> str:
+    text = " ".join(body[: SHOWN_CHARACTERS * 4].decode("utf-8", "replace").split())
+    return (text[: SHOWN_CHARACTERS - 1] + "…" if len(text) > SHOWN_CHARACTERS else text) or "empty body"

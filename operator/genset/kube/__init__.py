@@ -1,1 +1,1 @@
-"""The only code that talks to the API server."""
+"""This package is the only code that talks to the API server."""

@@ -30,7 +30,7 @@ Children = Mapping[ObjectKey, Object]
 
 @dataclass
 class ApplyResult:
-    """What came of one pass over the children."""
+    """The result is what came of one pass over the children."""
 
     objects: dict[ObjectKey, Object] = field(default_factory=dict)  # live, ours, as after the pass
     problems: list[Problem] = field(default_factory=list)  # what the API server refused, and foreign objects
@@ -40,7 +40,7 @@ class ApplyResult:
 
 
 class Applier:
-    """Writes children of one owner at a time; holds no state of its own."""
+    """The applier writes children of one owner at a time, and holds no state of its own."""
 
     def __init__(self, api: ApiServer, metrics: Metrics, echoes: Echoes) -> None:
         self._api = api
@@ -100,7 +100,7 @@ class Applier:
         log.info("Applied %s%s", where, f" ({', '.join(changed[:5])})" if changed else "")
 
     async def _write(self, kind: Kind, body: Object, live: Object | None) -> Object:
-        """Creation never forces: an object that came into being since the read wins with a conflict.
+        """Writes the object. Creation never forces: an object that came into being since the read wins with a conflict.
 
         An update is bound to the uid that was read, and takes over every field that genset wants.
         """
@@ -133,20 +133,23 @@ class Applier:
 
 
 def is_owned(live: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
-    """Whether the object's controller is our resource, by uid: a namesake of a deleted resource is not."""
+    """Returns whether the object's controller is our resource, by uid: a namesake of a deleted resource is not."""
     references = live["metadata"].get("ownerReferences") or ()
     return any(item.get("controller") and item.get("uid") == owner["metadata"]["uid"] for item in references)
 
 
 def with_hash(desired: Mapping[str, Any]) -> Object:
-    """The desired object with its hash: a field that is no longer wanted changes it. Its metadata is a copy."""
+    """Returns the desired object with its hash, which a field that is no longer wanted changes.
+
+    Its metadata is a copy.
+    """
     metadata = dict(desired["metadata"])
     annotations = {**(metadata.get("annotations") or {}), names.ANNOTATION_DESIRED_HASH: desired_hash(desired)}
     return {**desired, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _conflict(kind: Kind, metadata: Mapping[str, Any], live: Mapping[str, Any], owner: Object) -> Problem:
-    """Why an object that is not the owner's keeps a child from being made: for good, or until it is collected."""
+    """Says why an object that is not the owner's keeps a child from being made: for good, or until it is collected."""
     references = live["metadata"].get("ownerReferences") or ()
     controllers = [f"{item.get('kind')} {item.get('name')}" for item in references if item.get("controller")]
     name, own = f"{kind.kind} {metadata['name']}", f"{owner['kind']} {owner['metadata']['name']}"

@@ -1,4 +1,4 @@
-"""One connection to the API server: plain dicts in, plain dicts out.
+"""ApiServer is one connection to the API server: plain dicts go in, plain dicts come out.
 
 Everything that crosses the wire goes through `ApiServer.request`, so that time limits, retries, the cap on parallel requests
 and the fence of leader election hold everywhere. Configuration and credentials (kubeconfig, service account, exec
@@ -42,7 +42,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 
 
 class ApiError(Exception):
-    """A request that failed for good, with the API server's own words."""
+    """An ApiError is a request that failed for good, with the API server's own words."""
 
     def __init__(self, status: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -72,7 +72,7 @@ class ApiError(Exception):
 
     @property
     def field_conflict(self) -> bool:
-        """A server-side apply without force met fields of another owner."""
+        """A server-side apply without force has met fields of another owner."""
         return self.status == 409 and self._caused_by("FieldManagerConflict")
 
     @property
@@ -82,7 +82,7 @@ class ApiError(Exception):
 
     @property
     def transient(self) -> bool:
-        """Worth another attempt later with the same content."""
+        """The same content is worth another attempt later."""
         return self.unreachable or self.status in RETRIED or (self.conflict and not self.already_exists)
 
 
@@ -91,7 +91,7 @@ class LeadershipLost(Exception):
 
 
 async def load_configuration(kubeconfig: Path | None, context: str | None) -> Configuration:
-    """A file that is named, else the pod's service account, else KUBECONFIG or ~/.kube/config."""
+    """Reads the file that is named, else the pod's service account, else KUBECONFIG or ~/.kube/config."""
     configuration = Configuration()
     if kubeconfig is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
         kubernetes_config.load_incluster_config(configuration)
@@ -106,7 +106,7 @@ async def load_configuration(kubeconfig: Path | None, context: str | None) -> Co
 
 
 def uses_proxy(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment names a proxy.
+    """Returns whether the environment names a proxy.
 
     If not, aiohttp must not look: it would search for a proxy and for ~/.netrc in a thread at each request, and could
     send what it finds there to the API server.
@@ -115,7 +115,7 @@ def uses_proxy(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 class ApiServer:
-    """Requests to one API server. Safe to share between tasks of one event loop; `close` it in the end."""
+    """An ApiServer sends requests to one API server. Tasks of one event loop may share it; `close` it in the end."""
 
     def __init__(
         self,
@@ -136,7 +136,8 @@ class ApiServer:
         self._may_write: Callable[[], bool] = lambda: True
 
     def fence(self, may_write: Callable[[], bool]) -> None:
-        """From now on nothing is written unless `may_write` says, before each attempt, that this operator leads."""
+        """Sets the fence: from now on nothing is written unless `may_write` says, before each attempt, that this
+        operator leads."""
         self._may_write = may_write
 
     async def close(self) -> None:
@@ -146,11 +147,11 @@ class ApiServer:
     # -- verbs --------------------------------------------------------------------------------------------------------
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """The object, or None when there is none."""
+        """Returns the object, or None if there is none."""
         return await self._get(kind, namespace, name, "application/json")
 
     async def get_metadata(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """Only the object's metadata: content, such as a Secret's data, stays on the server."""
+        """Returns only the object's metadata: content, such as a Secret's data, stays on the server."""
         return await self._get(kind, namespace, name, METADATA_ONLY)
 
     async def _get(self, kind: Kind, namespace: str, name: str, accept: str) -> Object | None:
@@ -164,7 +165,10 @@ class ApiServer:
     async def list(
         self, kind: Kind, namespace: str | None, selector: str = "", *, metadata_only: bool = False
     ) -> list[Object]:
-        """All objects of the kind, in one namespace or in all, that a label selector matches. Read page by page."""
+        """Returns all objects of the kind, in one namespace or in all, that a label selector matches.
+
+        It is read page by page.
+        """
         items: list[Object] = []
         query = {"limit": "500"}
         headers = {"Accept": METADATA_LIST} if metadata_only else None
@@ -184,7 +188,7 @@ class ApiServer:
     async def apply(
         self, kind: Kind, body: Object, *, field_manager: str, force: bool, subresource: str | None = None
     ) -> Object:
-        """Server-side apply at the object's own name."""
+        """Applies the object on the server's side, at its own name."""
         metadata = body["metadata"]
         query = {"fieldManager": field_manager, "force": "true" if force else "false"}
         return await self.request(
@@ -196,7 +200,7 @@ class ApiServer:
         )
 
     async def merge_patch(self, kind: Kind, namespace: str, name: str, body: Object, *, field_manager: str) -> Object:
-        """JSON merge patch of a few fields."""
+        """Changes a few fields by a JSON merge patch."""
         return await self.request(
             "PATCH",
             kind.path(namespace, name),
@@ -205,24 +209,20 @@ class ApiServer:
             headers={"Content-Type": "application/merge-patch+json"},
         )
 
-    async def create(self, kind: Kind, body: Object, *, attempts: int | None = None) -> Object:
-        """POST into the collection."""
-        return await self.request("POST", kind.path(body["metadata"]["namespace"]), body=body, attempts=attempts)
+    async def create(self, kind: Kind, body: Object) -> Object:
+        """Creates the object by a POST into its collection."""
+        return await self.request("POST", kind.path(body["metadata"]["namespace"]), body=body)
 
-    async def replace(self, kind: Kind, body: Object, *, attempts: int | None = None) -> Object:
-        """PUT; the resourceVersion inside makes it fail if someone else wrote in between."""
-        metadata = body["metadata"]
-        return await self.request(
-            "PUT", kind.path(metadata["namespace"], metadata["name"]), body=body, attempts=attempts
-        )
+    async def delete(self, kind: Kind, live: Object) -> None:
+        """Deletes exactly the object that was read: uid and resourceVersion must still hold.
 
-    async def delete(self, kind: Kind, live: Object, *, propagation: str = "Background") -> None:
-        """Deletes exactly the object that was read: uid and resourceVersion must still hold. Gone already is fine."""
+        One that is gone already is fine.
+        """
         metadata = live["metadata"]
         body: Object = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": propagation,
+            "propagationPolicy": "Background",
             "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
         }
         try:
@@ -244,7 +244,10 @@ class ApiServer:
         attempts: int | None = None,
         timeout: aiohttp.ClientTimeout = REQUEST_TIMEOUT,
     ) -> Object:
-        """One request with retries. ApiError when it failed for good; LeadershipLost for writes behind the fence."""
+        """Sends one request, with retries.
+
+        Raises ApiError if it has failed for good, LeadershipLost for writes behind the fence.
+        """
         last = attempts or self._attempts
         attempt = 0
         while True:
@@ -276,7 +279,7 @@ class ApiServer:
         headers: Mapping[str, str] | None,
         timeout: aiohttp.ClientTimeout,
     ) -> tuple[Object | ApiError, float]:
-        """The answer, or the error with the seconds that the server asked to wait."""
+        """Returns the answer, or the error with the seconds that the server asked to wait."""
         sent = {**self._client.default_headers, "Accept": "application/json", **(headers or {})}
         url = self.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         status = 0
@@ -305,7 +308,7 @@ def _error(status: int, content: bytes) -> ApiError:
 
 
 def _seconds(retry_after: str | None) -> float:
-    """Retry-After in its number form; dates are not used by API servers."""
+    """Reads Retry-After in its number form; API servers use no dates."""
     try:
         return max(0.0, float(retry_after or 0))
     except ValueError:

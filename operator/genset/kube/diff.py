@@ -1,4 +1,4 @@
-"""Whether what is wanted is already there: desired is compared as a subset of live.
+"""Decides whether what is wanted is already there: desired is compared as a subset of live.
 
 The API server adds defaults, other controllers own other fields: both are fine. What counts is that every field that
 genset wants has the value that genset wants. Fields that are no longer wanted are found by the desired-hash
@@ -36,13 +36,16 @@ _QUANTITY_FIELDS = frozenset({"sizeLimit", "divisor"})
 
 
 def desired_hash(desired: Mapping[str, Any]) -> str:
-    """Hash over the whole desired object, the annotation that carries it left out: 32 hexadecimal digits."""
+    """Returns the hash over the whole desired object, but for the annotation that carries it: 32 hexadecimal digits."""
     text = json.dumps(desired, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def differences(desired: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
-    """Paths of the fields whose live value is not the desired one, e.g. `spec.replicas`. Empty: nothing to do."""
+    """Lists the paths of fields whose live value is not the desired one, e.g. `spec.replicas`.
+
+    If it is empty, nothing is to do.
+    """
     merge = desired.get("kind") != "NetworkPolicy"  # all lists of a NetworkPolicy's spec are atomic
     return list(_compare(desired, live, (), merge))
 

@@ -1,4 +1,4 @@
-"""Our own writes, remembered for a moment, so that the watch event that each one causes starts no reconcile.
+"""Echoes are our own writes, remembered for a moment, so that the watch event that each one causes starts no reconcile.
 
 An optimisation only: an event that slips through costs one reconcile that writes nothing.
 """
@@ -13,7 +13,7 @@ REMEMBERED = 8192  # writes; a burst of 600 resources makes about 5,000
 
 
 class Echoes:
-    """A bounded set of (uid, resourceVersion)."""
+    """The echoes are a bounded set of (uid, resourceVersion)."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self._size = size
@@ -27,5 +27,5 @@ class Echoes:
             self._seen.popitem(last=False)
 
     def is_own(self, metadata: Mapping[str, Any]) -> bool:
-        """Whether this very version of the object came from our write."""
+        """Returns whether this very version of the object came from our write."""
         return (str(metadata.get("uid")), str(metadata.get("resourceVersion"))) in self._seen

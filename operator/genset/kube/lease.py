@@ -1,4 +1,4 @@
-"""Leader election on a Lease: at most one operator writes.
+"""Leader election on a Lease sees to it that at most one operator writes.
 
 The rules are client-go's (tools/leaderelection/leaderelection.go): a candidate trusts its own clock only,
 counting from when it last saw the record change; a leader that could not renew for `renew_deadline` stops by itself,
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds."""
+    """The timings are seconds."""
 
     lease_duration: float = 15.0  # after this long without renewal another candidate takes over
     renew_deadline: float = 10.0  # after this long without renewal the leader stops by itself
@@ -40,12 +40,15 @@ class Timings:
 
     @classmethod
     def of(cls, lease_duration: float) -> Timings:
-        """client-go's proportions: 15, 10 and 2 seconds."""
+        """Returns client-go's proportions: 15, 10 and 2 seconds."""
         return cls(lease_duration, lease_duration * 2 / 3, lease_duration * 2 / 15, min(4.0, lease_duration * 4 / 15))
 
 
 class LeaderElection:
-    """One candidate. `api` must be one of its own, so that renewals wait for nobody, and without a fence."""
+    """A leader election is one candidate.
+
+    `api` must be one of its own, so that renewals wait for nobody, and without a fence.
+    """
 
     def __init__(
         self,
@@ -55,16 +58,16 @@ class LeaderElection:
         namespace: str,
         name: str,
         identity: str,
-        timings: Timings | None = None,
-        rng: random.Random | None = None,
+        timings: Timings,
+        rng: random.Random,
     ) -> None:
         self._api = api
         self._metrics = metrics
         self._namespace = namespace
         self._name = name
         self._identity = identity
-        self._timings = timings or Timings()
-        self._rng = rng or random.Random()
+        self._timings = timings
+        self._rng = rng
         self._held_until = 0.0  # loop time
         self._record: tuple[Any, ...] | None = None  # holder, renewal and transitions as last seen
         self._record_seen = 0.0  # loop time of its last change
@@ -72,11 +75,11 @@ class LeaderElection:
         self.last_answer = float("-inf")  # loop time of the API server's last answer
 
     def held(self) -> bool:
-        """Whether this process may write: renewed recently enough that nobody else can have taken over."""
+        """Returns whether this process may write: it has renewed recently enough that nobody else can have taken over."""
         return self._now() < self._held_until
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        """Campaigns, runs `lead` while leading, campaigns again after a loss.
+        """Campaigns, runs `lead` while it leads, and campaigns again after a loss.
 
         Cancel it to stop: the Lease is given back once `lead` has ended.
         """
@@ -107,7 +110,7 @@ class LeaderElection:
             work.result()  # the work ended by itself: its failure is ours
 
     async def _renew_while(self, work: asyncio.Future[None]) -> None:
-        """Returns when the Lease is lost or the work has ended."""
+        """Renews while the work runs. Returns when the Lease is lost or the work has ended."""
         while not work.done():
             await asyncio.wait({work}, timeout=self._timings.retry_period)
             if work.done():
@@ -121,7 +124,7 @@ class LeaderElection:
                 return
 
     async def _try(self) -> bool:
-        """One attempt to take or renew. Never raises for what the API server does."""
+        """Tries once to take or renew the Lease. Never raises for what the API server does."""
         started = self._now()
         try:
             won = await self._take(started)
@@ -183,7 +186,7 @@ class LeaderElection:
         return await self._api.request(method, path, body=body, attempts=1, timeout=self._limit)
 
     async def _release(self) -> None:
-        """Gives the Lease back, so that the next one needs not wait; best effort."""
+        """Gives the Lease back as well as it can, so that the next one need not wait."""
         lease, held = self._lease, self.held()
         self._held_until, self._lease = 0.0, None
         if lease is None or not held:
@@ -210,5 +213,5 @@ class LeaderElection:
 
 
 def _micro_time() -> str:
-    """metav1.MicroTime; other processes show it, none computes with it."""
+    """Writes a metav1.MicroTime; other processes show it, none computes with it."""
     return micro_time(datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""Every metric of the operator, in one registry per process.
+"""Every metric of the operator stands here, in one registry per process.
 
 A value object without behaviour: the layers count what they do, the scrape endpoint reads.
 """
@@ -14,7 +14,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """Names and labels are part of the product: dashboards and alerts depend on them."""
+    """The metrics' names and labels are part of the product: dashboards and alerts depend on them."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -22,25 +22,25 @@ __all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector"]
 
 
 def selector(owner_label: str, name: str) -> str:
-    """Label selector of everything that genset made for one resource."""
+    """Returns the label selector of everything that genset made for one resource."""
     return f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{owner_label}={name}"
 
 
 async def children(api: ApiServer, namespace: str, owned_kinds: Iterable[Kind], label_selector: str) -> Children:
-    """Live objects by (apiVersion, kind, name), one LIST per kind."""
+    """Returns live objects by (apiVersion, kind, name), from one LIST per kind."""
     lists = await asyncio.gather(*(api.list(kind, namespace, label_selector) for kind in owned_kinds))
     return {key_of(item): item for items in lists for item in items}
 
 
 async def pods(api: ApiServer, namespace: str, label_selector: str) -> tuple[PodView, ...]:
-    """Pods, oldest first."""
+    """Returns the pods, oldest first."""
     items = await api.list(kinds.POD, namespace, label_selector)
     items.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
     return tuple(map(PodView.of, items))
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
-    """Data of a Secret; a value that is no base64 cannot come from an API server."""
+    """Returns the data of a Secret; a value that is no base64 cannot come from an API server."""
     data = secret.get("data") or {}
     try:
         return {key: base64.b64decode(value) for key, value in data.items()}

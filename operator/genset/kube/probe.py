@@ -1,4 +1,4 @@
-"""HTTP to our own pods: does an engine complete, what does a router serve, how far is a download.
+"""The prober asks our own pods over HTTP: does an engine complete, what does a router serve, how far is a download.
 
 Short time limits and a cap on parallel requests, because a probe holds up a worker. An answer that cannot be had is a
 value here, never an exception: what it means is decided in `status`. On aiohttp, because routers are asked all the time:
@@ -33,7 +33,7 @@ _UNTIMED = aiohttp.ClientTimeout(total=None)  # `asyncio.timeout` covers all of 
 
 @dataclass(frozen=True)
 class ProbeAnswer:
-    """Status and body of an HTTP answer, or why there is none (`status` 0)."""
+    """An answer is status and body of HTTP, or why there is none (`status` 0)."""
 
     status: int
     body: bytes = b""
@@ -41,7 +41,7 @@ class ProbeAnswer:
 
 
 class Prober:
-    """One pool of connections for all probes. `close` it in the end."""
+    """A prober has one pool of connections for all probes. `close` it in the end."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -61,7 +61,7 @@ class Prober:
     async def completion(
         self, request: CompletionRequest, headers: Mapping[str, str], tls: ssl.SSLContext | None = None
     ) -> ProbeAnswer:
-        """POSTs the engine's own small request. `tls`: for a server under a private CA."""
+        """POSTs the engine's own small request. `tls` is for a server under a private CA."""
         sent = {"Content-Type": "application/json", **headers}
         async with self._completions:
             return await self._ask(
@@ -69,19 +69,19 @@ class Prober:
             )
 
     async def router_config(self, pod_ip: str) -> ConfigReport | None:
-        """What a router serves; None: it did not answer, or with something else."""
+        """Returns what a router serves; None if it did not answer, or with something else."""
         url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}{CONFIG_PATH}"
         answer = await self._ask("router_config", "GET", url, QUICK_SECONDS)
         return ConfigReport.from_json(answer.body) if answer.status == 200 else None
 
     async def router_demand(self, pod_ip: str) -> DemandReport | None:
-        """Who asks a router for deployments that can rest; None: it did not answer, or with something else."""
+        """Returns who asks a router for deployments that can rest; None if it did not answer, or with something else."""
         url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}{DEMAND_PATH}"
         answer = await self._ask("router_demand", "GET", url, QUICK_SECONDS)
         return DemandReport.from_json(answer.body) if answer.status == 200 else None
 
     async def weights_progress(self, pod_ip: str) -> DownloadProgress | None:
-        """How far a puller is; None: it did not answer, or with something else."""
+        """Returns how far a puller is; None if it did not answer, or with something else."""
         url = f"http://{host(pod_ip)}:{names.WEIGHTS_PORT}{PROGRESS_PATH}"
         answer = await self._ask("weights", "GET", url, QUICK_SECONDS)
         return DownloadProgress.from_json(answer.body) if answer.status == 200 else None
@@ -111,7 +111,7 @@ class Prober:
 
 
 async def _beginning(content: aiohttp.StreamReader) -> bytes:
-    """A body, or as much of it as we are willing to hold."""
+    """Returns a body, or as much of it as we are willing to hold."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in content.iter_any():
@@ -123,7 +123,7 @@ async def _beginning(content: aiohttp.StreamReader) -> bytes:
 
 
 def host(address: str) -> str:
-    """An IP address as it stands in a URL."""
+    """Returns an IP address as it stands in a URL."""
     return f"[{address}]" if ":" in address else address
 
 
@@ -140,6 +140,6 @@ def _words(failure: Exception, seconds: float) -> str:
 
 
 def _reason(error: OSError) -> str:
-    """The system's own words: asyncio's repeat the address instead."""
+    """Returns the system's own words: asyncio's repeat the address instead."""
     plain = not isinstance(error, ssl.SSLError) and error.errno is not None and error.errno > 0  # DNS counts below zero
     return os.strerror(error.errno) if plain and error.errno else error.strerror or str(error)

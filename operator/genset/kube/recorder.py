@@ -1,4 +1,4 @@
-"""Kubernetes Events: what people see under `kubectl describe`.
+"""The recorder sends Kubernetes Events: what people see under `kubectl describe`.
 
 Recording never blocks and never fails a reconcile: events wait in a bounded queue, a few senders empty it. The same event
 again becomes a series (a count), written at most once a minute; each object has a budget, so that a resource that flaps
@@ -34,7 +34,7 @@ LONGEST_NOTE = 1024  # events.k8s.io/v1: note
 
 @dataclass(frozen=True)
 class _Happened:
-    """One thing that happened to one object."""
+    """This is one thing that happened to one object."""
 
     api_version: str
     kind: str
@@ -61,7 +61,7 @@ class _Budget:
 
 
 class Recorder:
-    """Sends Events in the background; `run` is its task."""
+    """The recorder sends Events in the background; `run` is its task."""
 
     def __init__(
         self,
@@ -70,13 +70,11 @@ class Recorder:
         instance: str,
         *,
         monotonic: Callable[[], float],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api = api
         self._metrics = metrics
         self._instance = instance[:128]
         self._monotonic = monotonic
-        self._now = now
         self._queue: asyncio.Queue[_Happened] = asyncio.Queue(QUEUED)
         self._series: OrderedDict[_Happened, _Series] = OrderedDict()
         self._budgets: OrderedDict[str, _Budget] = OrderedDict()
@@ -116,7 +114,7 @@ class Recorder:
             return await self._continue(happened, series, now)
         if not self._spend(happened.uid, now):
             return "limited"
-        name = f"{happened.name}.{int(self._now().timestamp() * 1e9):x}"
+        name = f"{happened.name}.{int(datetime.now(UTC).timestamp() * 1e9):x}"
         self._remember(happened, _Series(name, 1, now, now))  # before the request: the other senders see it
         try:
             await self._api.create(EVENT, self._body(happened, name))
@@ -180,4 +178,4 @@ class Recorder:
         }
 
     def _stamp(self) -> str:
-        return micro_time(self._now())
+        return micro_time(datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""Writes status: by server-side apply under its own field manager, and only if it differs.
+"""The status writer applies status on the server's side, under its own field manager, and only if it differs.
 
 Apply needs no resourceVersion, so it cannot lose against a concurrent change of the spec; a condition that is no longer
 reported goes away because genset-status alone owned it.
@@ -19,7 +19,7 @@ from genset.kube.metrics import Metrics
 
 
 class StatusWriter:
-    """Writes the status of both resources."""
+    """The status writer writes the status of both resources."""
 
     def __init__(self, api: ApiServer, metrics: Metrics, echoes: Echoes) -> None:
         self._api = api
@@ -27,7 +27,10 @@ class StatusWriter:
         self._echoes = echoes
 
     async def write(self, kind: Kind, live: Object, status: BaseModel, condition_types: Collection[str]) -> bool:
-        """Whether something was written. A resource that is gone, or is another one of the same name, is left alone."""
+        """Returns whether something was written.
+
+        A resource that is gone, or another one of the same name, is left alone.
+        """
         if not differs(live.get("status"), status, condition_types):
             return False
         metadata = live["metadata"]
@@ -51,12 +54,12 @@ class StatusWriter:
 
 
 def as_dict(status: BaseModel) -> dict[str, Any]:
-    """A status as it goes over the wire."""
+    """Returns a status as it goes over the wire."""
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def differs(live: Any, status: BaseModel, condition_types: Collection[str]) -> bool:
-    """Whether the live status says something else. Conditions of types that others added are theirs."""
+    """Returns whether the live status says something else. Conditions of types that others added are theirs."""
     if not isinstance(live, dict):
         return True
     conditions = [item for item in live.get("conditions") or () if item.get("type") in condition_types]

@@ -45,7 +45,7 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-def make_client(ca_file: str = "") -> httpx.Client:
+def make_client(ca_file: str) -> httpx.Client:
     return httpx.Client(
         transport=transport(httpx, tls_context(ca_file), os.environ),
         timeout=_TIMEOUT,

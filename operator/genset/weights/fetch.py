@@ -43,11 +43,9 @@ class Fetched:
     warning: str = ""
 
 
-def fetch(
-    spec: FetchSpec, progress: ProgressLog, *, retry: Retry | None = None, volume: Volume | None = None
-) -> Fetched:
+def fetch(spec: FetchSpec, progress: ProgressLog, *, retry: Retry | None = None) -> Fetched:
     """Makes `spec.model_path` a complete, verified model, or raises WeightsFailure."""
-    volume = volume or Volume(spec)
+    volume = Volume(spec)
     retry = retry or Retry()
     there = volume.complete()
     if there and (spec.settled or _is_fixed(spec)):

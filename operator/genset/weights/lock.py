@@ -19,7 +19,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,15 +49,13 @@ def exclusive(
     *,
     name: str,
     progress: ProgressLog,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
     stale_seconds: float = STALE_SECONDS,
 ) -> Iterator[None]:
     """Waits until no other pod downloads into `folder`, then holds it."""
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     try:
-        _acquire(descriptor, folder, name, progress, sleep, clock, stale_seconds)
+        _acquire(descriptor, folder, name, progress, stale_seconds)
         with _heartbeat(folder, name, progress, heartbeat_seconds):
             yield
     finally:
@@ -88,12 +86,10 @@ def _acquire(
     folder: Path,
     name: str,
     progress: ProgressLog,
-    sleep: Callable[[float], None],
-    clock: Callable[[], float],
     stale_seconds: float,
 ) -> None:
     seen: LockHolder | None = None
-    seen_at = clock()
+    seen_at = time.monotonic()
     announced = False
     while True:
         free = _flock(descriptor)
@@ -101,8 +97,8 @@ def _acquire(
         if free and (holder is None or holder.name == name):
             return  # a holder of our own name is an earlier run in this pod, which is over
         if holder is None or seen is None or (holder.name, holder.beat) != (seen.name, seen.beat):
-            seen, seen_at = holder, clock()
-        if free and clock() - seen_at >= stale_seconds:
+            seen, seen_at = holder, time.monotonic()
+        if free and time.monotonic() - seen_at >= stale_seconds:
             _log.warning("Took over from %s, which did not move for %.0f s", seen.name if seen else "?", stale_seconds)
             return
         if free:
@@ -116,7 +112,7 @@ def _acquire(
             total_bytes=holder.total_bytes if holder else None,
             message=f"Waits for {who}, which downloads the same model to this volume.",
         )
-        sleep(min(0.5, stale_seconds / 4))
+        time.sleep(min(0.5, stale_seconds / 4))
 
 
 def _flock(descriptor: int) -> bool:

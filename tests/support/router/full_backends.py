@@ -10,6 +10,7 @@ from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.line import Line
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import INTERRUPTED, Answer, Candidate, Interrupt, Try, Wait
+from genset.router.machine.facts import Facts
 from genset.router.machine.machine import RequestMachine
 from testbed.router_config import made
 from tests.support.router import machines
@@ -38,11 +39,11 @@ class FakeWire:
     ) -> None:
         placed = zip(backends, tiers or range(len(backends)), strict=True)
         candidates = [Candidate(backend, tier, b"") for backend, tier in placed]
-        self.machine = RequestMachine(
+        facts = Facts(
             candidates,
             made(FailoverConfig, **more),
             deadline,
-            stream=True,
+            streams=True,
             input_tokens=10,
             random=lambda: 0.5,
             cold_start=made(ColdStartConfig),
@@ -50,6 +51,7 @@ class FakeWire:
             prompt=prompt,
             wait_when_full=wait,
         )
+        self.machine = RequestMachine(facts)
         self.machine.when_free(self._woken)
         self.endpoint: Endpoint | None = None
         self.woken = False

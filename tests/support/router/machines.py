@@ -17,6 +17,7 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import Candidate, Try
+from genset.router.machine.facts import Facts
 from genset.router.machine.machine import RequestMachine
 from genset.router.machine.trail import Step
 from testbed.router_config import made
@@ -66,11 +67,11 @@ def machine(
     body: bytes = b"",
     **more: Any,
 ) -> RequestMachine:
-    return RequestMachine(
+    facts = Facts(
         [Candidate(backend, tier, b"") for tier, backend in enumerate(backends)],
         made(FailoverConfig, **more),
         deadline,
-        stream=stream,
+        streams=stream,
         input_tokens=tokens,
         random=lambda: 0.5,
         cold_start=made(ColdStartConfig),
@@ -78,6 +79,7 @@ def machine(
         path=path,
         body=body,
     )
+    return RequestMachine(facts)
 
 
 def fail(outcome: Outcome, **more: Any) -> Failure:

@@ -36,7 +36,7 @@ def test_verdict(case: cases.Case) -> None:
 @pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.message[:60])
 def test_every_rule_has_an_example_that_it_refuses(rule: CelRule) -> None:
     assert any(case.refused and rule.message.startswith(case.refused) for case in cases.CASES), (
-        f"no case in tests/crds/cases.py shows: {rule.message}"
+        f"no case in tests/crds/cases shows: {rule.message}"
     )
 
 

@@ -117,7 +117,7 @@ async def test_conflicts_of_a_patch_are_retried_and_those_of_a_put_are_not() -> 
         assert len(connection.server.requests) == 2
         connection.server.answer = lambda *_: refusal(409, "Conflict")
         with pytest.raises(ApiError):
-            await connection.api.replace(kinds.SERVICE, LIVE)
+            await connection.api.request("PUT", kinds.SERVICE.path("n", "x"), body=LIVE)
         assert len(connection.server.requests) == 3
 
 
@@ -130,7 +130,7 @@ async def test_nothing_is_written_behind_the_fence() -> None:
         for write in (
             connection.api.delete(kinds.SERVICE, LIVE),
             connection.api.create(kinds.SERVICE, LIVE),
-            connection.api.replace(kinds.SERVICE, LIVE),
+            connection.api.request("PUT", kinds.SERVICE.path("n", "x"), body=LIVE),
             connection.api.apply(kinds.SERVICE, LIVE, field_manager="f", force=True),
         ):
             with pytest.raises(LeadershipLost):

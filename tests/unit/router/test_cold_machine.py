@@ -21,6 +21,7 @@ from genset.router.backends.credentials import Credentials
 from genset.router.backends.demand import Demands
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import COLD, INTERRUPTED, Answer, Candidate, Decision, Interrupt, Try, Wait
+from genset.router.machine.facts import Facts
 from genset.router.machine.machine import RequestMachine
 from testbed.router_config import made
 
@@ -67,15 +68,16 @@ def machine(
         for tier, members in enumerate(tiers)
         for backend in (members if isinstance(members, list) else [members])
     ]
-    return RequestMachine(
+    facts = Facts(
         candidates,
         made(FailoverConfig, max_attempts=attempts),
         deadline,
-        stream=stream,
+        streams=stream,
         input_tokens=10,
         random=lambda: 0.5,
         cold_start=made(ColdStartConfig, mode=mode, seconds=seconds),
     )
+    return RequestMachine(facts)
 
 
 def said(decision: Decision) -> str:

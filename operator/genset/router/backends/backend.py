@@ -151,7 +151,7 @@ class Backend:
             return "breaker_" + state.replace("-", "_")
         return str(self.breaker.cause)
 
-    def is_last_resort(self, now: float, path: str = "") -> bool:
+    def is_last_resort(self, now: float, path: str) -> bool:
         """Returns whether a request may be tried here although `admits` says no.
 
         That is so if the backend may be broken, but neither refuses the router nor asked for a pause, and has a place.

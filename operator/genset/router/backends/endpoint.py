@@ -113,7 +113,7 @@ class Endpoint:
         """Makes the endpoint unhealthy until probes say otherwise, because a request was lost there."""
         self._probes.doubt()
 
-    def probe(self, good: bool, now: float, *, late: bool = False) -> None:
+    def probe(self, good: bool, now: float, *, late: bool) -> None:
         """Books the result of one probe."""
         if good:
             self._probes.good(now)

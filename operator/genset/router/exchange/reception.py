@@ -21,6 +21,7 @@ from genset.router.http import trace_context as context
 from genset.router.http.downstream import ClientConnection
 from genset.router.http.request import DEADLINE_HEADER, Request, patience
 from genset.router.http.request_id import request_id
+from genset.router.machine.facts import Facts
 from genset.router.machine.machine import RequestMachine
 from genset.router.machine.patience import DEFAULT, Timeouts
 from genset.router.routing.gate import ROUTER_FULL, Gate
@@ -163,14 +164,13 @@ class Reception:
         self, plan: Plan, record: Record, request: Request, api: Api, parsed: dict[str, Any], tokens: int
     ) -> RequestMachine:
         route = plan.route
-        return RequestMachine(
+        facts = Facts(
             plan.candidates,
             route.failover,
             record.received + patience(request.headers.get(DEADLINE_HEADER), route.total_seconds),
-            stream=record.stream,
+            streams=record.stream,
             input_tokens=tokens,
             random=self._chance,
-            skipped=plan.skipped,
             cold_start=route.cold_start,
             origin=request.payer,
             path=api.path,
@@ -179,6 +179,7 @@ class Reception:
             wait_when_full=route.wait_when_full,
             timeouts=self._timeouts,
         )
+        return RequestMachine(facts, plan.skipped)
 
     def finished(self, exchange: Exchange, now: float) -> None:
         """Frees the place of an exchange that has ended, and tells of it."""

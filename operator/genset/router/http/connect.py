@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 30.0  # an address is looked up again after this
 PROXY_HEAD_BYTES = 16 * 1024
+THREADS = 8  # that ask DNS
 ADDRESS_SECONDS = 1.0  # one address of several before the next is tried
 
 
@@ -46,8 +47,8 @@ class Resolver:
     `addresses` answers from the last good lookup if a fresh one fails or takes long.
     """
 
-    def __init__(self, threads: int = 8) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dns")
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="dns")
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._running: dict[str, asyncio.Task[tuple[str, ...]]] = {}
 

@@ -88,7 +88,7 @@ _BY_NAME: Final = {outcome.value: outcome for outcome in Outcome}
 
 
 def classify(
-    status: int, headers: dict[bytes, bytes], body: bytes, model: str = "", *, wall: float, may_wait: float
+    status: int, headers: dict[bytes, bytes], body: bytes, model: str, *, wall: float, may_wait: float
 ) -> Failure:
     """Returns the failure that a response other than a 2xx means.
 

@@ -7,7 +7,7 @@ from typing import Any, Final, final
 
 from genset.contracts.router_config import ColdStartConfig, FailoverConfig
 from genset.router.machine.decisions import Candidate
-from genset.router.machine.patience import Timeouts
+from genset.router.machine.patience import DEFAULT, Timeouts
 
 
 @final
@@ -47,12 +47,12 @@ class Facts:
         input_tokens: int,
         random: Callable[[], float],
         cold_start: ColdStartConfig,
-        origin: str,
-        path: str,
-        body: bytes,
-        prompt: Mapping[str, Any] | None,
-        wait_when_full: bool,
-        timeouts: Timeouts,
+        origin: str = "",
+        path: str = "",
+        body: bytes = b"",
+        prompt: Mapping[str, Any] | None = None,
+        wait_when_full: bool = False,
+        timeouts: Timeouts = DEFAULT,
     ) -> None:
         self.candidates: Final = candidates
         self.settings: Final = settings

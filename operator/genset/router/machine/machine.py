@@ -18,10 +18,10 @@ of a stream; the exchange writes `last`, and the sweep asks `expired`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Final, final
+from collections.abc import Callable
+from typing import Final, final
 
-from genset.contracts.router_config import ColdStartConfig, FailoverConfig
+from genset.contracts.router_config import FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import SHORT_RETRY_AFTER_SECONDS
 from genset.router.backends.endpoint import Endpoint
@@ -41,7 +41,7 @@ from genset.router.machine.decisions import (
 )
 from genset.router.machine.facts import Facts
 from genset.router.machine.history import History
-from genset.router.machine.patience import DEFAULT, Patience, Timeouts
+from genset.router.machine.patience import Patience
 from genset.router.machine.testimony import Testimony
 from genset.router.machine.trail import Step
 
@@ -50,7 +50,7 @@ PATIENCE_SHARE: Final = 0.5  # of a route's time, after which a backend should h
 
 @final
 class RequestMachine:
-    """This machine leads one request from SELECT to DONE. Arguments are those of Facts; `stream` is its `streams`.
+    """This machine leads one request from SELECT to DONE.
 
     `skipped` says why better backends are not among the candidates, for answer headers. `last` is when the upstream
     last sent an event; the exchange writes it.
@@ -58,45 +58,14 @@ class RequestMachine:
 
     __slots__ = ("_testimony", "candidates", "facts", "history", "last", "patience", "phase", "streams")
 
-    def __init__(
-        self,
-        candidates: list[Candidate],
-        settings: FailoverConfig,
-        deadline: float,
-        *,
-        stream: bool,
-        input_tokens: int,
-        random: Callable[[], float],
-        cold_start: ColdStartConfig,
-        skipped: str = "",
-        origin: str = "",
-        path: str = "",
-        body: bytes = b"",
-        prompt: Mapping[str, Any] | None = None,
-        wait_when_full: bool = False,
-        timeouts: Timeouts = DEFAULT,
-    ) -> None:
-        self.facts = Facts(
-            candidates,
-            settings,
-            deadline,
-            streams=stream,
-            input_tokens=input_tokens,
-            random=random,
-            cold_start=cold_start,
-            origin=origin,
-            path=path,
-            body=body,
-            prompt=prompt,
-            wait_when_full=wait_when_full,
-            timeouts=timeouts,
-        )
-        self.history = History(settings, skipped)
-        self.candidates = Candidates(self.facts, self.history)
-        self.patience = Patience(timeouts)
+    def __init__(self, facts: Facts, skipped: str = "") -> None:
+        self.facts = facts
+        self.history = History(facts.settings, skipped)
+        self.candidates = Candidates(facts, self.history)
+        self.patience = Patience(facts.timeouts)
         self.phase = Phase.SELECT
         self.last = 0.0
-        self.streams = stream  # what the upstream sends; the client may get something else
+        self.streams = facts.streams  # what the upstream sends; the client may get something else
         self._testimony: Testimony | None = None  # None for most requests, which meet no failure
 
     # Read by others

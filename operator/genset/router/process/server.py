@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
 from typing import Final
 
 from genset.contracts.router_config import BackendConfig
@@ -63,18 +62,14 @@ class Router:
         self,
         source: ConfigSource,
         options: ServerOptions,
-        *,
-        now: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
     ) -> None:
-        loop, bounds = asyncio.get_running_loop(), options.bounds
+        loop, bounds, wall = asyncio.get_running_loop(), options.bounds, time.time
         metrics = Metrics()
         traces = Traces(metrics.spans, options.environment, wall, bounds.traces)
         telemetry = Telemetry(metrics, Journal(wall, bounds.log), traces)
         connector = Connector(Resolver(), Outbox(loop))
-        self.shared = Shared(loop, Clock(now, self._stood_still), wall, connector, telemetry)
-        self.reception = Reception(self.shared, telemetry, chance, bounds.attempts)
+        self.shared = Shared(loop, Clock(time.monotonic, self._stood_still), wall, connector, telemetry)
+        self.reception = Reception(self.shared, telemetry, random.random, bounds.attempts)
         self.parts = Parts(
             self.shared, self.reception, telemetry, OutageWatch(self.shared.now, wall, bounds.cloud_probe)
         )
@@ -82,7 +77,6 @@ class Router:
         self._source = source
         self._fingerprint: object = None  # of the source, when it was last loaded
         self._options = options
-        self._chance = chance
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
         self._acceptor = Acceptor(
@@ -241,7 +235,7 @@ class Router:
         return Backend(
             config,
             credentials,
-            self._chance,
+            random.random,
             numbers,
             switch,
             parts.demands.of(wakes) if wakes else None,
@@ -251,7 +245,7 @@ class Router:
 
     def _watcher(self, backend: Backend) -> Watcher:
         shared = self.shared
-        return Watcher(backend, shared.connector, shared.now, self._chance, self._options.bounds.verify)
+        return Watcher(backend, shared.connector, shared.now, random.random, self._options.bounds.verify)
 
     def _swap(self, loaded: LoadedConfig, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
         config, configured = loaded.config, self.shared.configured

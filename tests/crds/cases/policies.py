@@ -1,0 +1,37 @@
+"""RoutePolicies as a whole, and their names."""
+
+from __future__ import annotations
+
+from tests.crds.cases.case import RP, SECRET, Case, cloud, policy
+
+_MODEL_NAME = (
+    "metadata.name must be at most 52 characters of a-z, 0-9 and -, beginning with a letter: Services take it as their "
+    "name (spec.model may hold any name)"
+)
+_POLICY_NAME = _MODEL_NAME.removesuffix(" (spec.model may hold any name)")
+
+POLICIES = [
+    Case("house first", RP, policy()),
+    Case("everything", RP, policy(
+        cloud(provider="openAICompatible", baseURL="https://gateway.corp/v1", caSecretRef=SECRET,
+              proxy={"url": "http://proxy.corp:3128", "credentialsSecretRef": SECRET}),
+        routes=[{
+            "name": "hard",
+            "match": {"models": ["a", "team-*"], "maxInputTokens": 6000, "headers": [{"name": "x-a", "value": ""}]},
+            "tiers": [{"backends": [{"name": "frontier", "weight": 3}, {"name": "house", "weight": 0}]}],
+            "failover": {"firstTokenSeconds": 15, "stallSeconds": 10, "totalSeconds": 600, "maxAttempts": 4},
+        }],
+        router={
+            "replicas": 3, "image": "registry.corp/genset:1", "resources": {"cpu": 1, "memory": "512Mi"},
+            "limits": {"maxBody": "64Mi", "maxInFlight": 10, "maxQueued": 0, "queueSeconds": 5},
+            "service": {"type": "LoadBalancer", "annotations": {"lb": "internal"}}, "drainSeconds": 30,
+            "allowedClients": [{"namespaceSelector": {"matchLabels": {"team": "a"}}}],
+            "telemetry": {"otlpEndpoint": "https://collector.observability.svc:4318/otlp", "samplePercent": 0},
+            "cors": {"allowedOrigins": ["https://chat.example.org", "http://localhost:3000", "app://obsidian.md"]},
+            "trustedProxies": ["10.0.0.0/8", "fd00::/8", "192.0.2.7/32"], "log": {"required": True},
+        },
+    )),
+    Case("the longest name", RP, policy(), name="p" * 52),
+    Case("a name that is too long", RP, policy(), _POLICY_NAME, name="p" * 53),
+    Case("a name with a dot", RP, policy(), _POLICY_NAME, name="v1.assistant"),
+]  # fmt: skip

@@ -1,0 +1,53 @@
+"""RoutePolicies by their routes."""
+
+from __future__ import annotations
+
+from tests.crds.cases.case import RP, Case, balanced, policy, route, tier
+
+_NOTHING_FULL = (
+    "whenFull Wait needs balancing.maxInFlightPerEndpoint on a backend of the route: without a bound none is full"
+)
+
+ROUTES = [
+    Case("a route that holds", RP, route(coldStart={"mode": "Hold", "seconds": 120})),
+    Case("a route that bridges, as it comes", RP, route(coldStart={})),
+    Case("a cold start of no known kind", RP, route(coldStart={"mode": "Wait"}),
+         'Unsupported value: "Wait": supported values: "Bridge", "Hold"', "Input should be 'Bridge' or 'Hold'"),
+    Case("a cold start without time", RP, route(coldStart={"seconds": 0}),
+         "coldStart.seconds in body should be greater than or equal to 1", "greater than or equal to 1"),
+    Case("a route for the rest", RP, policy(routes=[
+        {"name": "a", "match": {"models": ["a"]}, "tiers": [tier("house")]}, {"name": "b", "tiers": [tier("frontier")]},
+    ])),
+    Case("no routes", RP, policy(routes=[]), "spec.routes in body should have at least 1 items", "at least 1 item"),
+    Case("no tiers", RP, route(tiers=[]),
+         "spec.routes[0].tiers in body should have at least 1 items", "at least 1 item"),
+    Case("a star in the middle of a name", RP, route(match={"models": ["a*b"]}),
+         "spec.routes[0].match.models[0] in body should match", "String should match pattern"),
+    Case("no attempts", RP, route(failover={"maxAttempts": 0}),
+         "maxAttempts in body should be greater than or equal to 1", "greater than or equal to 1"),
+    Case("two routes of one name", RP, policy(routes=[
+        {"name": "a", "tiers": [tier("house")]}, {"name": "a", "tiers": [tier("frontier")]},
+    ]), 'spec.routes[1]: Duplicate value: {"name":"a"}', "routes holds 'a' twice"),
+    Case("a backend twice in a tier", RP, route(tiers=[tier("house", "house")]),
+         'spec.routes[0].tiers[0].backends[1]: Duplicate value: {"name":"house"}', "backends holds 'house' twice"),
+    Case("a header twice in letters of another size", RP,
+         route(match={"headers": [{"name": "x-a", "value": "1"}, {"name": "X-A", "value": "2"}]}),
+         "match.headers: a name stands there twice"),
+    Case("a header with a blank behind it", RP, route(match={"headers": [{"name": "a", "value": "gold "}]}),
+         "spec.routes[0].match.headers[0].value in body should match", "String should match pattern"),
+    Case("a header twice", RP, route(match={"headers": [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]}),
+         'spec.routes[0].match.headers[1]: Duplicate value: {"name":"a"}', "headers holds 'a' twice"),
+    Case("a model twice", RP, route(match={"models": ["a", "a"]}),
+         'spec.routes[0].match.models[1]: Duplicate value: "a"', "models holds 'a' twice"),
+    Case("a tier that names an unknown backend", RP, route(tiers=[tier("hose")]),
+         "every backend of a tier must be one of spec.backends: correct the name, or add the backend"),
+    Case("a first token after the end", RP, route(failover={"firstTokenSeconds": 20, "totalSeconds": 10}),
+         "failover.firstTokenSeconds cannot exceed totalSeconds"),
+    Case("a first token after the end by default", RP, route(failover={"firstTokenSeconds": 601}),
+         "failover.firstTokenSeconds cannot exceed totalSeconds"),
+    Case("a stall after the end", RP, route(failover={"stallSeconds": 20, "totalSeconds": 10}),
+         "failover.stallSeconds cannot exceed totalSeconds"),
+    Case("a route that waits for what is never full", RP, balanced("Wait"), _NOTHING_FULL),
+    Case("an unknown word for full", RP, balanced("Refuse", maxInFlightPerEndpoint=1),
+         'supported values: "NextTier", "Wait"', "Input should be 'NextTier' or 'Wait'"),
+]  # fmt: skip
