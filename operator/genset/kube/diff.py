@@ -92,12 +92,15 @@ def _keys(field: str, items: Sequence[Any]) -> tuple[str, ...] | None:
     if not items or not all(isinstance(item, Mapping) for item in items):
         return None
     if field == _PORTS:
-        return ("containerPort", "protocol") if "containerPort" in items[0] else ("port", "protocol")
-    return _MERGE_KEYS.get(field)
+        keys: tuple[str, ...] | None = ("containerPort" if "containerPort" in items[0] else "port", "protocol")
+    else:
+        keys = _MERGE_KEYS.get(field)
+    # Keys that tell the items apart: what has the field's name only, as in a resource of another kind, is compared in order.
+    return keys if keys is not None and len({_key(item, keys) for item in items}) == len(items) else None
 
 
-def _key(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple(item.get(key, "TCP" if key == "protocol" else "") for key in keys)
+def _key(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(item.get(key, "TCP" if key == "protocol" else "")) for key in keys)
 
 
 def _same_scalar(desired: Any, live: Any, path: tuple[str, ...]) -> bool:

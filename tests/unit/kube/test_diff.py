@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genset.kube.diff import desired_hash, differences
@@ -73,6 +73,8 @@ trees = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["spec", "data", "metadata"]), trees, max_size=3))
+@example({"spec": {"env": [{"a": False}, {}]}})
+@example({"spec": {"env": [{"name": []}]}})
 def test_anything_is_a_subset_of_itself(tree: dict[str, Any]) -> None:
     assert differences(tree, tree) == []
 
