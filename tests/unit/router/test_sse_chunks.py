@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from genset.router.dialects.openai.events import DONE
 from genset.router.dialects.openai.forward import Forward
 
 FIRST = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
@@ -114,6 +115,8 @@ def test_nothing_passes_before_the_first_token_after_the_finish_or_inside_an_eve
 
 
 @given(st.lists(st.sampled_from([NEXT, SPACED, LAST, ERROR, NEXT[:20], *ODD]) | st.binary(max_size=40), max_size=20))
+@example([LAST, NEXT, DONE, NEXT])
+@example([NEXT, LAST, NEXT, SPACED, DONE, NEXT + NEXT])
 def test_both_ways_let_the_same_bytes_through(payloads: list[bytes]) -> None:
     short, long = running(), running()
     by_short = b"".join(p if short.passes(frame(p)) else short.feed(p) for p in payloads) + short.end()

@@ -211,6 +211,9 @@ class Forward(StreamReader):
     def _end_mark(self, event: bytes) -> bytes:
         out = super()._end_mark(event)
         if self._ending.done:
+            self._fast = (
+                False  # nothing passes behind the end, also of a server that has written on behind a finish_reason
+            )
             self._likeness.learn(b"")
         return out
 
