@@ -121,6 +121,8 @@ async def test_the_house_is_down_and_comes_back(world: World) -> None:
     """No node takes the model's pod, so that it does not come back before anybody looks."""
     house = world.house
     async with policy(world) as url:
+        # The address may have been another Service's, whose pods still answer there.
+        await asyncio.to_thread(world.until_services_follow, 90)
         await answered_by(url, "frontier")
         house.kubectl("cordon", NODE_NAME)
         try:
