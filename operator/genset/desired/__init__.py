@@ -1,4 +1,4 @@
-"""Desired state: (resource, context) -> Kubernetes objects as dicts. Pure; one file per family of objects.
+"""Desired state goes from (resource, context) to Kubernetes objects as dicts. Pure; one file per family of objects.
 
 Objects come in the order in which they are worth applying. Every object has name, namespace, labels and the owner
 reference of its resource, and values as the API server gives them back, so that in steady state nothing differs.
@@ -44,12 +44,12 @@ CHILD_KINDS: tuple[Kind, ...] = tuple(dict.fromkeys((*MODEL_DEPLOYMENT.kinds, *R
 
 
 def model_deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> list[Object]:
-    """Children of a ModelDeployment; none if its engine runs elsewhere."""
+    """Returns the children of a ModelDeployment; none if its engine runs elsewhere."""
     return MODEL_DEPLOYMENT.build(resource, context) if managed_engine_of(resource) is not None else []
 
 
 def route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> list[Object]:
-    """Children of a RoutePolicy."""
+    """Returns the children of a RoutePolicy."""
     return ROUTE_POLICY.build(resource, context)
 
 

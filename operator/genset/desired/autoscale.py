@@ -1,4 +1,6 @@
-"""How many replicas there should be now: fixed, or by demand. Pure; the clock and what routers say come in.
+"""Autoscaling decides how many replicas there should be now: fixed, or by demand.
+
+Pure; the clock and what routers say come in.
 
 A deployment with `autoscaling` is awake (`max` replicas) or at rest (`min`). Any sign of a request wakes it. It is put to
 rest only when silence is *known*: every router has spoken, none has a request in work, and nobody has asked for
@@ -18,7 +20,10 @@ TOLD_SECONDS = 60.0  # status.lastActiveTime follows the truth by no more than t
 
 @dataclass(frozen=True)
 class TotalDemand:
-    """What all routers together say of one deployment. Times in seconds since 1970; None: never, as far as known."""
+    """The total demand is what all routers together say of one deployment.
+
+    Times are seconds since 1970; None: never, as far as known.
+    """
 
     busy: bool = False  # a request is in work, or waits for the deployment to wake
     last_request: float | None = None
@@ -29,14 +34,17 @@ class TotalDemand:
 
 @dataclass(frozen=True)
 class ScalingDecision:
-    """`note`: why it stays awake although nobody asks; "" if somebody does, or it rests."""
+    """A decision says whether a deployment is awake.
+
+    `note`: why it stays awake although nobody asks; "" if somebody does, or it rests.
+    """
 
     awake: bool
     note: str = ""
 
 
 def decide(scaling: Autoscaling, demand: TotalDemand, *, awake: bool, now: float) -> ScalingDecision:
-    """Whether the deployment should be awake, given whether it is."""
+    """Decides whether the deployment should be awake, given whether it is."""
     idle = scaling.idle_seconds
     if demand.busy or (demand.last_request is not None and now - demand.last_request < idle):
         return ScalingDecision(True)
@@ -50,7 +58,7 @@ def decide(scaling: Autoscaling, demand: TotalDemand, *, awake: bool, now: float
 
 
 def was_awake(resource: ModelDeployment) -> bool:
-    """What was decided last, as the status tells it. A deployment that has none yet begins awake."""
+    """Returns what was decided last, as the status tells it. A deployment that has none yet begins awake."""
     scaling, status = resource.spec.autoscaling, resource.status
     if scaling is None or status is None or status.desired_replicas is None:
         return True
@@ -58,13 +66,14 @@ def was_awake(resource: ModelDeployment) -> bool:
 
 
 def replicas(resource: ModelDeployment, *, awake: bool) -> int:
-    """Pods that there should be now."""
+    """Returns how many pods there should be now."""
     scaling = resource.spec.autoscaling
     return resource.spec.most_replicas if scaling is None or awake else scaling.min
 
 
 def told_active(resource: ModelDeployment, last_request: float | None, *, awake: bool) -> str | None:
-    """status.lastActiveTime: at most once a minute while awake, exactly when put to rest, and not at all at rest."""
+    """Returns status.lastActiveTime: at most once a minute while awake, exactly when put to rest, and not at all at
+    rest."""
     if resource.spec.autoscaling is None:
         return None
     old = resource.status.last_active_time if resource.status else None

@@ -1,4 +1,4 @@
-"""Values as the API server gives them back, so that what is wanted equals what is there.
+"""Values are made here as the API server gives them back, so that what is wanted equals what is there.
 
 The API server rewrites some quantities ("1000m" becomes "1", "1.5Gi" becomes "1536Mi") and keeps the spelling of others
 ("1.5G"). The canonical form is what it never changes; with the user's own spelling an object could look different for
@@ -18,7 +18,8 @@ _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 
 def quantity(text: str) -> str:
-    """The canonical form of a quantity inside a resource list: no fraction, the largest unit that loses nothing."""
+    """Returns the canonical form of a quantity inside a resource list: no fraction, the largest unit that loses
+    nothing."""
     binary = text.endswith("i")
     amount = min(parse_quantity(text), _MOST) if binary else parse_quantity(text)
     thousandths = int((amount * 1000).to_integral_value(ROUND_CEILING))
@@ -32,7 +33,7 @@ def quantity(text: str) -> str:
 
 
 def _reduced(number: int, base: int, most: int) -> tuple[int, int]:
-    """`number` as n x base^power with the greatest power up to `most`."""
+    """Returns `number` as n x base^power with the greatest power up to `most`."""
     power = 0
     while power < most and number % base == 0:
         number //= base

@@ -1,4 +1,5 @@
-"""What a builder may know besides the resource: settings of the operator and facts that the shell has read.
+"""A context is what a builder may know besides the resource: settings of the operator and facts that the shell has
+read.
 
 The shell fills these values (from flags, from Secrets, from other resources) so that builders stay pure.
 """
@@ -16,7 +17,7 @@ __all__ = ["ModelDeploymentContext", "Object", "RoutePolicyContext", "Settings"]
 
 @dataclass(frozen=True)
 class Settings:
-    """The operator's own settings that shape children. Values come from the chart; see `genset operator --help`."""
+    """The operator's own settings shape children. Values come from the chart; see `genset operator --help`."""
 
     image: str  # the project's own image: weights puller and default router image
     image_pull_policy: str = "IfNotPresent"
@@ -35,7 +36,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RoutePolicyContext:
-    """Facts about what a RoutePolicy names. Missing names are absent from the mappings."""
+    """These are facts about what a RoutePolicy names. Missing names are absent from the mappings."""
 
     settings: Settings
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class RoutePolicyContext:
 
 @dataclass(frozen=True)
 class ModelDeploymentContext:
-    """Facts about what a ModelDeployment names."""
+    """These are facts about what a ModelDeployment names."""
 
     settings: Settings
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)

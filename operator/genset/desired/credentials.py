@@ -1,4 +1,4 @@
-"""What a credential must look like before a router is given it: the router's own demands, checked where a condition can tell.
+"""A credential is judged here by the router's own demands, before a router is given it: where a condition can tell.
 
 A backend whose credential cannot be used is left out like one whose Secret is missing, so that the others go on serving.
 """
@@ -14,7 +14,7 @@ HEADERS = "headers"  # request headers for the weights puller, which judges them
 
 
 def credential_fault(use: str, content: bytes) -> str:
-    """Why the content cannot serve its use, with the remedy; "" when it can."""
+    """Says why the content cannot serve its use, with the remedy; "" if it can."""
     if not content.strip():
         return "is empty: fill it"
     if use == HEADERS:

@@ -1,4 +1,4 @@
-"""PodDisruptionBudgets: a node drain takes one replica at a time.
+"""PodDisruptionBudgets let a node drain take one replica at a time.
 
 `maxUnavailable: 1` and not `minAvailable`: with a single replica the latter would block every node drain for ever,
 while the former lets it go (a router then uses the next tier). Pods that are broken anyway never stand in the way.
@@ -16,13 +16,13 @@ from genset.engines.base import Object
 
 
 def for_engine(resource: ModelDeployment, _: ModelDeploymentContext) -> Object:
-    """The budget of a ModelDeployment's pods."""
+    """Makes the budget of a ModelDeployment's pods."""
     name = resource.metadata.name
     return metadata.engine_child(resource, kinds.DISRUPTION_BUDGET, name, spec=_spec(metadata.engine_selector(name)))
 
 
 def for_router(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
-    """The budget of a RoutePolicy's router pods."""
+    """Makes the budget of a RoutePolicy's router pods."""
     name = resource.metadata.name
     return metadata.router_child(
         resource, kinds.DISRUPTION_BUDGET, metadata.router(name), spec=_spec(metadata.router_selector(name))

@@ -1,4 +1,5 @@
-"""Names, labels and owner references of children: one place, because a child is found, selected and removed by them.
+"""Names, labels and owner references of children are made in one place, because a child is found, selected and removed
+by them.
 
 Names are derived, never stored. They cannot collide between resources of genset: a ModelDeployment's name may end
 neither in -router nor in -endpoints, and neither kind's name is longer than what its Services can carry (rules of
@@ -22,52 +23,52 @@ ROUTER_APP = "genset-router"  # app.kubernetes.io/name of router children
 
 
 def endpoints_service(deployment: str) -> str:
-    """Headless Service of a ModelDeployment: its A records are the replicas that are ready."""
+    """Names the headless Service of a ModelDeployment: its A records are the replicas that are ready."""
     return f"{deployment}-endpoints"
 
 
 def weights_claim(deployment: str) -> str:
-    """PersistentVolumeClaim of a ModelDeployment's cache."""
+    """Names the PersistentVolumeClaim of a ModelDeployment's cache."""
     return f"{deployment}-weights"
 
 
 def router(policy: str) -> str:
-    """Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of a RoutePolicy."""
+    """Names the Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of a RoutePolicy."""
     return f"{policy}{names.ROUTER_SUFFIX}"
 
 
 def is_router(url: str, policy: str, namespace: str) -> bool:
-    """Whether a URL names the Service of a policy's routers."""
+    """Returns whether a URL names the Service of a policy's routers."""
     return is_service(url, router(policy), namespace)
 
 
 def router_config(policy: str) -> str:
-    """ConfigMap with the RouterConfig."""
+    """Names the ConfigMap with the RouterConfig."""
     return f"{policy}-router-config"
 
 
 def router_credentials(policy: str) -> str:
-    """Secret with the copies of the keys that a policy names."""
+    """Names the Secret with the copies of the keys that a policy names."""
     return f"{policy}-router-credentials"
 
 
 def engine_selector(deployment: str) -> dict[str, str]:
-    """Labels that select a ModelDeployment's pods. Immutable in the Deployment."""
+    """Returns the labels that select a ModelDeployment's pods. They are immutable in the Deployment."""
     return {names.LABEL_COMPONENT: names.COMPONENT_ENGINE, names.LABEL_MODEL_DEPLOYMENT: deployment}
 
 
 def router_selector(policy: str) -> dict[str, str]:
-    """Labels that select a RoutePolicy's router pods. Immutable in the Deployment."""
+    """Returns the labels that select a RoutePolicy's router pods. They are immutable in the Deployment."""
     return {names.LABEL_COMPONENT: names.COMPONENT_ROUTER, names.LABEL_ROUTE_POLICY: policy}
 
 
 def engine_labels(resource: ModelDeployment) -> dict[str, str]:
-    """Labels of every child of a ModelDeployment, and of its pods."""
+    """Returns the labels of every child of a ModelDeployment, and of its pods."""
     return _labels(resource.spec.engine, resource.metadata.name, engine_selector(resource.metadata.name))
 
 
 def router_labels(resource: RoutePolicy) -> dict[str, str]:
-    """Labels of every child of a RoutePolicy, and of its pods."""
+    """Returns the labels of every child of a RoutePolicy, and of its pods."""
     return _labels(ROUTER_APP, resource.metadata.name, router_selector(resource.metadata.name))
 
 
@@ -82,12 +83,12 @@ def _labels(app: str, instance: str, selector: Mapping[str, str]) -> dict[str, s
 
 
 def engine_child(resource: ModelDeployment, kind: Kind, name: str, **content: object) -> Object:
-    """An object that belongs to a ModelDeployment. `content` is everything beside metadata."""
+    """Makes an object that belongs to a ModelDeployment. `content` is everything beside metadata."""
     return _child(resource.kind, resource.metadata, engine_labels(resource), kind, name, content)
 
 
 def router_child(resource: RoutePolicy, kind: Kind, name: str, **content: object) -> Object:
-    """An object that belongs to a RoutePolicy. `content` is everything beside metadata."""
+    """Makes an object that belongs to a RoutePolicy. `content` is everything beside metadata."""
     return _child(resource.kind, resource.metadata, router_labels(resource), kind, name, content)
 
 
@@ -113,7 +114,7 @@ def _child(
 
 
 def owner_reference(kind: str, owner: ObjectMeta) -> Object:
-    """The reference by which a child goes with its resource."""
+    """Returns the reference by which a child goes with its resource."""
     return {
         "apiVersion": names.API_VERSION,
         "kind": kind,

@@ -1,4 +1,4 @@
-"""NetworkPolicies: who may talk to engines and routers, and whom they may talk to.
+"""NetworkPolicies say who may talk to engines and routers, and whom they may talk to.
 
 An engine's port carries its whole API without a key, so only routers of the namespace, the operator's completion and,
 where named, monitoring get in. Engines that download nothing may talk to nobody: a model cannot phone home. Where a
@@ -23,7 +23,7 @@ _ALL: Object = {}  # a rule without peers and ports
 
 
 def for_engine(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
-    """Policy of a ModelDeployment's pods; None if somebody else writes the cluster's policies."""
+    """Makes the policy of a ModelDeployment's pods; None if somebody else writes the cluster's policies."""
     settings = context.settings
     if not settings.network_policies:
         return None
@@ -47,7 +47,7 @@ def for_engine(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
 
 
 def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:
-    """Policy of a RoutePolicy's router pods; None if somebody else writes the cluster's policies."""
+    """Makes the policy of a RoutePolicy's router pods; None if somebody else writes the cluster's policies."""
     settings = context.settings
     if not settings.network_policies:
         return None
@@ -76,7 +76,7 @@ def _downloads(resource: ModelDeployment) -> bool:
 
 
 def _leaves_cluster(resource: RoutePolicy, context: RoutePolicyContext) -> bool:
-    """Whether a backend is a cloud or a server elsewhere: hosts by name, which no policy can select."""
+    """Returns whether a backend is a cloud or a server elsewhere: hosts by name, which no policy can select."""
     for backend in resource.spec.backends:
         if backend.cloud is not None:
             return True
@@ -96,7 +96,7 @@ def _inside(settings: Settings) -> list[Object]:
 
 
 def _collector(resource: RoutePolicy) -> list[Object]:
-    """The way to the traces' collector.
+    """Lets pods reach the traces' collector.
 
     A Service is known by its name, COLLECTOR or COLLECTOR.NAMESPACE.svc: its pods are somewhere in that namespace, on a
     port that only its translation knows. Any other host is known by its address, or by its port alone.

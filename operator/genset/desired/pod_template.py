@@ -1,4 +1,4 @@
-"""The podTemplate escape hatch: what a user adds to a pod, merged last.
+"""The podTemplate is an escape hatch: what a user adds to a pod is merged last.
 
 Works as `kubectl patch --type strategic` on the pod that genset made: maps are merged, lists of named things by their
 Kubernetes merge keys (k8s.io/api core/v1 types.go, patchMergeKey), other lists replaced; null removes a field, and an
@@ -36,7 +36,7 @@ _QUANTITY_MAPS = frozenset({"requests", "limits", "overhead"})
 
 
 def merge(template: Object, patch: PodTemplate | None) -> Object:
-    """The pod template {metadata, spec} with the user's parts. Neither argument is changed."""
+    """Returns the pod template {metadata, spec} with the user's parts. Neither argument is changed."""
     if patch is None:
         return template
     own = template["metadata"]
@@ -75,7 +75,7 @@ def _merge_value(key: str, base: Any, patch: Any) -> Any:
 
 
 def _merge_list(base: Sequence[Any], patch: Sequence[Any], key: str) -> list[Any]:
-    """Elements of `base` in their order, patched, then new ones in the order of `patch`."""
+    """Returns the elements of `base` in their order, patched, then new ones in the order of `patch`."""
     out = list(base)
     for item in patch:
         if not isinstance(item, Mapping):  # not this list's kind: the API server will say so
@@ -97,7 +97,7 @@ def _same(own: Any, item: Mapping[str, Any], key: str) -> bool:
 
 
 def _canonical(value: Any, in_quantities: bool = False) -> Any:
-    """Quantities as the API server gives them back."""
+    """Returns quantities as the API server gives them back."""
     if isinstance(value, Mapping):
         return {
             key: _canonical(child, in_quantities=key in _QUANTITY_MAPS and isinstance(child, Mapping))

@@ -1,4 +1,4 @@
-"""The children of a RoutePolicy: the router's pods, their configuration and the Service that clients dial.
+"""The children of a RoutePolicy are the router's pods, their configuration and the Service that clients dial.
 
 A changed policy or key must reach running routers without a restart, so neither shapes the pod template: the
 ConfigMap and the Secret are mounted whole, and the kubelet refreshes them. Only what a running process cannot change
@@ -23,7 +23,7 @@ _SECRET_MODE = 0o440
 
 
 def service_account(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
-    """An identity with no rights and no token: the router never talks to Kubernetes."""
+    """Makes an identity with no rights and no token: the router never talks to Kubernetes."""
     return metadata.router_child(
         resource,
         kinds.SERVICE_ACCOUNT,
@@ -33,14 +33,17 @@ def service_account(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
 
 
 def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
-    """The RouterConfig as canonical JSON: same policy, same bytes, same hash."""
+    """Makes the ConfigMap of the RouterConfig in canonical JSON: same policy, same bytes, same hash."""
     text = router_config.build(resource, context).canonical_json()
     name = metadata.router_config(resource.metadata.name)
     return metadata.router_child(resource, kinds.CONFIG_MAP, name, data={names.ROUTER_CONFIG_FILE: text})
 
 
 def credentials(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
-    """Copies of the keys that the policy names. It exists without any, too, because it is mounted."""
+    """Makes the Secret with copies of the keys that the policy names.
+
+    It exists without any, too, because it is mounted.
+    """
     files = router_config.credential_files(resource, context)
     data = {name: base64.b64encode(files[name]).decode() for name in sorted(files)}
     name = metadata.router_credentials(resource.metadata.name)
@@ -48,7 +51,7 @@ def credentials(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
 
 
 def service(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
-    """What clients dial. The admin port is not on it."""
+    """Makes the Service that clients dial. The admin port is not on it."""
     wanted = resource.spec.router.service
     name = resource.metadata.name
     child = metadata.router_child(
@@ -74,7 +77,7 @@ def service(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
 
 
 def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
-    """The router's pods. A roll-out starts a new one before an old one goes: the Service never has fewer."""
+    """Makes the router's pods. A roll-out starts a new one before an old one goes: the Service never has fewer."""
     name = resource.metadata.name
     selector = metadata.router_selector(name)
     return metadata.router_child(

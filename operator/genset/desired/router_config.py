@@ -1,4 +1,5 @@
-"""RoutePolicy -> RouterConfig and its credential files: the only builder of the router's wire contract.
+"""The RouterConfig and its credential files are built here from a RoutePolicy: nothing else builds the router's wire
+contract.
 
 The same for the operator and for `genset router -f`. A backend that cannot be resolved (unknown deployment, missing
 Secret or key) is left out, so that the others go on serving; conditions say what is missing. A route whose tiers are
@@ -49,7 +50,7 @@ from genset.router.routing.hops import site_of
 
 
 def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
-    """The configuration of a policy's routers. No secret is in it."""
+    """Builds the configuration of a policy's routers. No secret is in it."""
     built = [_backend(resource, backend, context) for backend in resource.spec.backends]
     backends = tuple(backend for backend in built if backend is not None)
     known = {backend.name for backend in backends}
@@ -80,7 +81,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
 
 
 def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
-    """Where a cloud or a server elsewhere answers; None for models that genset runs, and what is not there."""
+    """Returns where a cloud or a server elsewhere answers; None for models that genset runs, and what is not there."""
     if backend.cloud is not None:
         return _cloud_url(backend.cloud)
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
@@ -90,7 +91,7 @@ def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
 
 
 def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, bytes]:
-    """File name -> content, of everything that `build` names: the data of the credentials Secret."""
+    """Returns file name -> content of everything that `build` names: the data of the credentials Secret."""
     files: dict[str, bytes] = {}
     for backend in resource.spec.backends:
         for name, ref in _credentials(backend, context):
@@ -101,7 +102,10 @@ def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict
 
 
 def _content(name: str, ref: SecretKeyRef, context: RoutePolicyContext) -> bytes | None:
-    """The key as it is, or as it was last while it is missing or of no use. Surrounding white space is never meant."""
+    """Returns the key as it is, or as it was last while it is missing or of no use.
+
+    Surrounding white space is never meant.
+    """
     current = context.secrets.get(ref.name, {}).get(ref.key)
     if current is None or credential_fault(name.partition(".")[2], current):
         return context.applied_credentials.get(name)
@@ -200,7 +204,7 @@ def _cors(cors: RouterCors | None) -> CorsConfig | None:
 
 
 def _credentials(backend: Backend, context: RoutePolicyContext) -> list[tuple[str, SecretKeyRef]]:
-    """(file name, reference) of everything secret that a backend needs."""
+    """Yields (file name, reference) of everything secret that a backend needs."""
     wanted: list[tuple[str, SecretKeyRef | None, str]] = []
     if (cloud := backend.cloud) is not None:
         url = _cloud_url(cloud)
@@ -216,7 +220,7 @@ def _credentials(backend: Backend, context: RoutePolicyContext) -> list[tuple[st
 
 
 def _file(backend: Backend, use: str, ref: SecretKeyRef | None, url: str) -> str | None:
-    """Name of a credential file, e.g. `frontier-3f2a9c01.key`."""
+    """Names a credential file, e.g. `frontier-3f2a9c01.key`."""
     if ref is None:
         return None
     identity = json.dumps([ref.name, ref.key, url])

@@ -1,4 +1,4 @@
-"""Services of a ModelDeployment: one address for clients, and one headless Service for routers.
+"""A ModelDeployment has two Services: one address for clients, and a headless one for routers.
 
 Routers balance, probe and drain by endpoint, so they resolve the headless Service to the ready replicas themselves;
 the other one is for the operator's completion and for whoever is let in.
@@ -14,12 +14,12 @@ from genset.engines.base import Object
 
 
 def of_model(resource: ModelDeployment, _: ModelDeploymentContext) -> Object:
-    """The Service that clients dial."""
+    """Makes the Service that clients dial."""
     return _service(resource, resource.metadata.name, names.SERVICE_PORT)
 
 
 def endpoints(resource: ModelDeployment, _: ModelDeploymentContext) -> Object:
-    """The headless Service, whose name resolves to the replicas that are ready."""
+    """Makes the headless Service, whose name resolves to the replicas that are ready."""
     name = metadata.endpoints_service(resource.metadata.name)
     return _service(resource, name, names.ENGINE_PORT, clusterIP="None")
 

@@ -1,4 +1,4 @@
-"""How weights get into an engine's pod: the volume, and the init container that fills or checks it.
+"""Weights get into an engine's pod by a volume, and by the init container that fills or checks it.
 
 Downloads (huggingFace, http) go into a PersistentVolumeClaim where spec.cache asks for one, else into the pod's
 scratch space. Files that others put in place (pvc, hostPath) are mounted read-only and only looked at. Either way the
@@ -29,7 +29,7 @@ _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
 
 @dataclass(frozen=True)
 class Weights:
-    """What a pod needs for its weights."""
+    """The weights are what a pod needs for them."""
 
     model_path: str  # in the engine's container
     hash: str  # changes with the bytes that are asked for: rolls the pods
@@ -41,7 +41,7 @@ class Weights:
 
 
 def weights(resource: ModelDeployment, settings: Settings) -> Weights:
-    """The weights of a ModelDeployment whose pods are ours. Its rules guarantee a source."""
+    """Returns the weights of a ModelDeployment whose pods are ours. Its rules guarantee a source."""
     source = resource.spec.source
     if source is None:
         raise ValueError(f"ModelDeployment {resource.metadata.name} has no source")
@@ -50,7 +50,7 @@ def weights(resource: ModelDeployment, settings: Settings) -> Weights:
 
 
 def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None:
-    """The PersistentVolumeClaim of spec.cache. It goes with the resource, and not before: scaling keeps it."""
+    """Makes the PersistentVolumeClaim of spec.cache. It goes with the resource, and not before: scaling keeps it."""
     cache = resource.spec.cache
     if cache is None:
         return None
@@ -86,7 +86,7 @@ def _downloaded(resource: ModelDeployment, download: Download) -> Weights:
 
 
 def fetch_spec(download: Download, *, exclusive: bool, settled: bool) -> FetchSpec:
-    """The puller's arguments. A credential's file is named if and only if the source names its Secret."""
+    """Makes the puller's arguments. A credential's file is named if and only if the source names its Secret."""
     return FetchSpec(
         source=download.source,
         into=names.MODELS_DIR,
@@ -99,7 +99,7 @@ def fetch_spec(download: Download, *, exclusive: bool, settled: bool) -> FetchSp
 
 
 def _exclusive(cache: Cache | None) -> bool:
-    """Whether no other pod can see the volume, so that the puller may remove other models from it."""
+    """Returns whether no other pod can see the volume, so that the puller may remove other models from it."""
     return cache is None or cache.access_mode == "ReadWriteOncePod"
 
 
@@ -110,7 +110,7 @@ def _place(name: str, cache: Cache | None) -> Object:
 
 
 def _credentials(download: Download) -> list[Object]:
-    """Sources of the projected volume: each named key under the file name that the puller expects."""
+    """Returns the sources of the projected volume: each named key under the file name that the puller expects."""
     return [
         {
             "secret": {

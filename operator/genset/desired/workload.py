@@ -1,4 +1,4 @@
-"""The Deployment of a ModelDeployment: pods of one engine.
+"""The Deployment of a ModelDeployment has the pods of one engine.
 
 Decides everything about the pod that is the same for all engines: security (the *restricted* Pod Security Standard),
 resources, accelerators, the order of weights before engine, roll-out and spreading. What differs comes from the
@@ -35,8 +35,10 @@ _CLOSED: Object = {
 
 
 def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
-    """The Deployment; None if the engine runs elsewhere. `replicas` is always said: scaling is the resource's business
-    alone."""
+    """Makes the Deployment; None if the engine runs elsewhere.
+
+    `replicas` is always said: scaling is the resource's business alone.
+    """
     engine = managed_engine_of(resource)
     if engine is None:
         return None
@@ -57,7 +59,7 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
 
 
 def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
-    """Metadata and spec of the engine's pods."""
+    """Makes metadata and spec of the engine's pods."""
     source = weights(resource, settings)
     template: Object = {
         "metadata": {
@@ -70,8 +72,8 @@ def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings
 
 
 def _rolling_update(resource: ModelDeployment) -> Object:
-    """As the user says; else new before old, unless the new one could hardly start beside it: a GPU is seldom spare, and
-    some volumes are for one pod only."""
+    """Replaces replicas as the user says; else new before old, unless the new one could hardly start beside it: a GPU
+    is seldom spare, and some volumes are for one pod only."""
     cache = resource.spec.cache
     alone = cache is not None and cache.access_mode == "ReadWriteOncePod"
     usual = Strategy.REPLACE if resource.spec.resources.accelerator is not None or alone else Strategy.SURGE
@@ -160,7 +162,7 @@ def _resources(resource: ModelDeployment, accelerator: Accelerator | None) -> Ob
 
 
 def spread(selector: dict[str, str]) -> Object:
-    """Over nodes where possible, so that one node takes one replica along."""
+    """Spreads pods over nodes if possible, so that one node takes one replica along."""
     return {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
@@ -170,7 +172,7 @@ def spread(selector: dict[str, str]) -> Object:
 
 
 def _placement(resource: ModelDeployment) -> Object:
-    """Replicas apart; but together, where they fit, if they share a ReadWriteOnce volume: one node has it at a time."""
+    """Keeps replicas apart; but together, if they fit, if they share a ReadWriteOnce volume: one node has it at a time."""
     selector = metadata.engine_selector(resource.metadata.name)
     cache = resource.spec.cache
     if cache is None or cache.access_mode != "ReadWriteOnce":

@@ -1,4 +1,4 @@
-"""Engines: what each model server wants on its command line, and how one knows that it is well. Pure.
+"""An engine says what its model server wants on its command line, and how one knows that it is well. Pure.
 
 One file per engine; the registry below is the only place that lists them.
 """
@@ -23,12 +23,12 @@ MANAGED: dict[str, ManagedEngine[Any]] = {
 
 
 def engine_of(resource: ModelDeployment) -> Engine[Any]:
-    """The engine that a ModelDeployment names."""
+    """Returns the engine that a ModelDeployment names."""
     return ENGINES[resource.spec.engine]
 
 
 def managed_engine_of(resource: ModelDeployment) -> ManagedEngine[Any] | None:
-    """The engine if genset runs its pods; None for one that runs elsewhere."""
+    """Returns the engine if genset runs its pods; None for one that runs elsewhere."""
     return MANAGED.get(resource.spec.engine)
 
 

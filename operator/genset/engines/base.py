@@ -1,4 +1,4 @@
-"""What every engine answers: how it is started, how one knows that it is well, how it goes away.
+"""Every engine answers how it is started, how one knows that it is well, and how it goes away.
 
 Two types, because not every engine is ours to run: `Engine` is what a server that merely exists can be asked (does it
 complete?), `ManagedEngine` adds what its pods need. Both speak in plain values, so that the layers above turn them into
@@ -32,7 +32,7 @@ WAKING_PERIOD_SECONDS = 1  # of the startup probe where somebody may be waiting 
 
 
 class Capability(StrEnum):
-    """What a server can be asked for."""
+    """A capability is what a server can be asked for."""
 
     CHAT = "chat"
     EMBEDDINGS = "embeddings"
@@ -41,7 +41,7 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True)
 class Probes:
-    """The three probes of a container, as Kubernetes writes them."""
+    """These are the three probes of a container, as Kubernetes writes them."""
 
     startup: Object
     readiness: Object
@@ -50,14 +50,15 @@ class Probes:
 
 @dataclass(frozen=True)
 class Drain:
-    """How a replica leaves. `pre_stop` is a lifecycle handler; `grace_seconds` covers it and the stop."""
+    """A drain is how a replica leaves. `pre_stop` is a lifecycle handler; `grace_seconds` covers it and the stop."""
 
     pre_stop: Object
     grace_seconds: int
 
 
 class EngineProblem(NamedTuple):
-    """Something in a resource that its engine cannot take: the field, and what is wrong with it, with the remedy."""
+    """A problem is something in a resource that its engine cannot take: the field, and what is wrong with it, with the
+    remedy."""
 
     field: str
     message: str
@@ -65,7 +66,8 @@ class EngineProblem(NamedTuple):
 
 @dataclass(frozen=True)
 class ServerCredentials:
-    """What a server elsewhere asks for (`api_key`, a bearer token) and is known by (`ca`, certificates in PEM)."""
+    """The credentials are what a server elsewhere asks for (`api_key`, a bearer token) and is known by (`ca`,
+    certificates in PEM)."""
 
     api_key: SecretKeyRef | None = None
     ca: SecretKeyRef | None = None
@@ -73,7 +75,7 @@ class ServerCredentials:
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """A small real request that proves the whole engine: POST `url` with the JSON `body`."""
+    """This is a small real request that proves the whole engine: POST `url` with the JSON `body`."""
 
     url: str
     body: bytes
@@ -85,39 +87,39 @@ OwnSettings = TypeVar("OwnSettings", bound=ManagedEngineSettings)
 
 
 class Engine(ABC, Generic[AnySettings]):
-    """What any model server can be asked, whoever runs it."""
+    """An engine is any model server, whoever runs it, by what it can be asked."""
 
     settings: type[AnySettings]
     continuation: str  # rule of genset.router.continuation by which it writes on another's partial answer
 
     @property
     def name(self) -> str:
-        """Value of spec.engine."""
+        """Returns the value of spec.engine."""
         return self.settings.engine
 
     def own(self, resource: ModelDeployment) -> AnySettings:
-        """Its settings in a resource; the defaults where there are none."""
+        """Returns its settings in a resource; the defaults if there are none."""
         found = resource.spec.engine_settings
         return found if isinstance(found, self.settings) else self.settings()
 
     def field(self, name: str) -> str:
-        """One of its settings as messages and conditions name it, e.g. spec.llamaCpp.image."""
+        """Returns one of its settings as messages and conditions name it, e.g. spec.llamaCpp.image."""
         return f"spec.{block_name(self.name)}.{name}"
 
     @abstractmethod
     def base_url(self, resource: ModelDeployment) -> str:
-        """Base URL of its OpenAI API, up to and with /v1, as pods of the cluster reach it."""
+        """Returns the base URL of its OpenAI API, up to and with /v1, as pods of the cluster reach it."""
 
     @abstractmethod
     def health_path(self, resource: ModelDeployment) -> str:
-        """Path on its host that answers 200 when it can serve."""
+        """Returns the path on its host that answers 200 when it can serve."""
 
     def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
-        """What it serves of this resource."""
+        """Returns what it serves of this resource."""
         return frozenset({Capability.CHAT})
 
     def completion(self, resource: ModelDeployment) -> CompletionRequest:
-        """The request that proves that it serves its model: one token of chat, where it can chat."""
+        """Returns the request that proves that it serves its model: one token of chat, if it can chat."""
         base, model, can = self.base_url(resource), resource.served_model, self.capabilities(resource)
         if Capability.CHAT in can:
             return chat_request(base, model)
@@ -126,20 +128,23 @@ class Engine(ABC, Generic[AnySettings]):
         return CompletionRequest(f"{base}/embeddings", json_body(model=model, input="ping"))
 
     def completion_failure(self, status: int, body: bytes) -> str | None:
-        """What is wrong with the answer to `completion`, in words for a condition; None: it is a real answer."""
+        """Says what is wrong with the answer to `completion`, for a condition; None if it is a real answer."""
         return answer_failure(status, body)
 
     def credentials(self, resource: ModelDeployment) -> ServerCredentials:
-        """What its server asks for and is known by."""
+        """Returns what its server asks for and is known by."""
         return ServerCredentials()
 
     def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
-        """What it cannot take and no schema can tell; `images` as for `ManagedEngine.image`."""
+        """Yields what it cannot take and no schema can tell; `images` as for `ManagedEngine.image`."""
         yield from ()
 
 
 class ManagedEngine(Engine[OwnSettings]):
-    """An engine whose pods genset makes. Its server listens on `names.ENGINE_PORT`, on every address of the pod."""
+    """A managed engine is one whose pods genset makes.
+
+    Its server listens on `names.ENGINE_PORT`, on every address of the pod.
+    """
 
     images: Mapping[str, str]  # by vendor, where neither the resource nor the operator names one
 
@@ -147,16 +152,19 @@ class ManagedEngine(Engine[OwnSettings]):
         return f"http://{resource.metadata.name}.{resource.metadata.namespace}.svc/v1"
 
     def image(self, resource: ModelDeployment, images: Mapping[str, str]) -> str:
-        """Image of the server; `images` is the operator's setting by vendor. "": there is none (see `problems`)."""
+        """Returns the image of the server; `images` is the operator's setting by vendor.
+
+        "": there is none (see `problems`).
+        """
         vendor = resource.spec.resources.vendor
         return self.own(resource).image or images.get(vendor) or self.images.get(vendor) or ""
 
     @abstractmethod
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
-        """Arguments of the container, the user's extra ones last."""
+        """Returns the arguments of the container, the user's extra ones last."""
 
     def env(self, resource: ModelDeployment) -> list[Object]:
-        """Environment of the container."""
+        """Returns the environment of the container."""
         env: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # CUDA's and Mesa's caches want a writable home
         if resource.spec.resources.vendor != "nvidia":
             # Where nvidia is the default runtime, an image that says "all" would see every GPU of the node.
@@ -164,7 +172,7 @@ class ManagedEngine(Engine[OwnSettings]):
         return env
 
     def probes(self, resource: ModelDeployment) -> Probes:
-        """Probes of the container, by its health path."""
+        """Returns the probes of the container, by its health path."""
         get: Object = {"path": self.health_path(resource), "port": names.ENGINE_PORT_NAME}
         period = PROBE_PERIOD_SECONDS if resource.spec.autoscaling is None else WAKING_PERIOD_SECONDS
         startup_failures = -(-resource.spec.rollout.startup_seconds // period)
@@ -185,14 +193,15 @@ class ManagedEngine(Engine[OwnSettings]):
         )
 
     def drain(self, resource: ModelDeployment) -> Drain:
-        """How a replica leaves: out of the Services first, then its running answers, then the stop."""
+        """Returns how a replica leaves: out of the Services first, then its running answers, then the stop."""
         seconds = resource.spec.rollout.drain_seconds
         hook = self.wait_until_idle(seconds) if seconds else None  # 0: running answers may be cut
         pre_stop: Object = hook or {"sleep": {"seconds": ENDPOINT_REMOVAL_SECONDS}}
         return Drain(pre_stop, ENDPOINT_REMOVAL_SECONDS + seconds + STOP_SECONDS)
 
     def wait_until_idle(self, seconds: int) -> Object | None:
-        """Lifecycle handler that waits out the endpoint's removal and then, at most `seconds`, running answers.
+        """Returns the lifecycle handler that waits out the endpoint's removal and then, at most `seconds`, running
+        answers.
 
         None: the server finishes them itself when it is told to stop.
         """
@@ -209,7 +218,7 @@ class ManagedEngine(Engine[OwnSettings]):
 
 
 def chat_request(base_url: str, model: str) -> CompletionRequest:
-    """One token of chat: the cheapest request that runs tokeniser, template, prompt and generation."""
+    """Returns a request for one token of chat: the cheapest that runs tokeniser, template, prompt and generation."""
     return CompletionRequest(
         f"{base_url}/chat/completions",
         json_body(
@@ -223,12 +232,15 @@ def chat_request(base_url: str, model: str) -> CompletionRequest:
 
 
 def json_body(**fields: object) -> bytes:
-    """Compact JSON, keys in the order given."""
+    """Writes compact JSON, keys in the order given."""
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def answer_failure(status: int, body: bytes) -> str | None:
-    """Why an OpenAI API's answer is no real answer; None if it is. Reads chat, completions, embeddings and rerank."""
+    """Says why an OpenAI API's answer is no real answer; None if it is.
+
+    Reads chat, completions, embeddings and rerank.
+    """
     parsed = _parsed(body)
     if status != 200:
         return f"the server answered {status}: {_error_text(parsed, body)}"

@@ -1,4 +1,4 @@
-"""External: a model server that someone else runs (LM Studio on a desk, an appliance, another site).
+"""The engine external is a model server that someone else runs (LM Studio on a desk, an appliance, another site).
 
 genset makes no pods for it. It is asked for a completion like any other, and routers send requests to its URL.
 """
@@ -14,7 +14,7 @@ from genset.engines.base import Engine, ServerCredentials
 
 
 class ExternalEngine(Engine[External]):
-    """A server at a URL."""
+    """This engine is a server at a URL."""
 
     settings = External
     continuation = "Anchor"  # nobody knows what it is; a policy may say it of its backend
@@ -33,7 +33,8 @@ class ExternalEngine(Engine[External]):
 
 
 def spec_at(url: str, found: ModelDeployment | None) -> dict[str, Any]:
-    """The spec of a ModelDeployment that answers at `url`: the given one's model and context, run by somebody else."""
+    """Returns the spec of a ModelDeployment that answers at `url`: the given one's model and context, run by somebody
+    else."""
     external: dict[str, Any] = {}
     spec: dict[str, Any] = {"engine": External.engine}
     if found is not None:

@@ -1,4 +1,4 @@
-"""llama.cpp: llama-server, one model a pod, on CPU cores or GPUs.
+"""The engine llama.cpp is llama-server, one model a pod, on CPU cores or GPUs.
 
 Decides its command line. Every flag below was tried against build 11669 (Debian's llama.cpp-tools); names and
 behaviour are from llama.cpp's tools/server/README.md and common/arg.cpp. What shapes the choices:
@@ -67,7 +67,7 @@ _RERANK_FLAGS = frozenset({"--rerank", "--reranking"})
 
 
 class LlamaCppEngine(ManagedEngine[LlamaCpp]):
-    """llama-server with a local GGUF file."""
+    """This engine is llama-server with a local GGUF file."""
 
     settings = LlamaCpp
     # tools/server/server-common.cpp. A bare last message of role assistant would do, but a server started with
@@ -85,7 +85,7 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         return "/health"  # 503 while loading, 200 when ready; it answers from HTTP threads, apart from the model's
 
     def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
-        """Chat; what the server is restricted to, where extra arguments restrict it."""
+        """Returns chat, or what the server is restricted to by extra arguments."""
         flags = _extra_flags(self.own(resource))
         if flags & _RERANK_FLAGS:
             return frozenset({Capability.RERANK})
@@ -139,19 +139,22 @@ def _extra_flags(own: LlamaCpp) -> set[str]:
 
 
 def _gpu_layers(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
-    """All layers, said explicitly. None on CPU nodes: a build without GPUs would warn of the flag."""
+    """Puts all layers on GPUs, said explicitly.
+
+    On CPU nodes it says nothing: a build without GPUs would warn of the flag.
+    """
     said = _extra_flags(own) & _GPU_LAYER_FLAGS
     return ["-ngl", "all"] if resource.spec.resources.accelerator and not said else []
 
 
 def _flag(argument: str) -> str:
-    """The flag as llama.cpp reads it: `--no_ui` is `--no-ui` (common/arg.cpp). `--a=b` is cut."""
+    """Returns the flag as llama.cpp reads it: `--no_ui` is `--no-ui` (common/arg.cpp). `--a=b` is cut."""
     flag = argument.strip().partition("=")[0]
     return flag.replace("_", "-") if flag.startswith("--") else flag
 
 
 def drain_script(port: int, seconds: int) -> str:
-    """Bash that waits until llama-server is idle, at most `seconds` after the pod has left its Services.
+    """Returns Bash that waits until llama-server is idle, at most `seconds` after the pod has left its Services.
 
     Bash's own /dev/tcp, because images of llama-server need not hold curl (Debian's does not; both it and
     llama.cpp's have bash). Idle: /metrics shows neither running nor waiting requests. A server that is gone or still

@@ -1,1 +1,1 @@
-"""Status: observed objects -> conditions and status fields. Pure; small checks in chains."""
+"""Status goes from observed objects to conditions and status fields. Pure; small checks in chains."""

@@ -1,4 +1,4 @@
-"""Conditions: from verdicts to metav1.Condition lists, without churn, and from two lists to Events.
+"""Conditions are made here from verdicts, without churn, and Events from two lists of conditions.
 
 A verdict is what a chain of checks says of one condition. `lastTransitionTime` moves only when the status flips, and
 equal verdicts give equal conditions, so a steady world is never written.
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a condition should say. `needs_person`: nothing will change unless a person does something."""
+    """A verdict is what a condition should say. `needs_person`: nothing will change unless a person does something."""
 
     status: ConditionStatus
     reason: str
@@ -34,13 +34,13 @@ class Verdict:
 
 
 def refused(problems: tuple[Problem, ...]) -> Verdict:
-    """False for the first problem's reason, with all of them in words."""
+    """Returns the verdict False for the first problem's reason, with all of them in words."""
     words = "; ".join(dict.fromkeys(problem.message for problem in problems))
     return Verdict("False", problems[0].reason, words, needs_person=problems[0].reason not in PASSING)
 
 
 def first(checks: Iterable[Callable[[T], Verdict | None]], given: T, otherwise: Verdict) -> Verdict:
-    """The first check that has something to say decides; `otherwise` if none has."""
+    """Returns what the first check that has something to say decides; `otherwise` if none has."""
     for check in checks:
         verdict = check(given)
         if verdict is not None:
@@ -51,7 +51,7 @@ def first(checks: Iterable[Callable[[T], Verdict | None]], given: T, otherwise: 
 def merged(
     old: Sequence[Condition], verdicts: Iterable[tuple[str, Verdict]], generation: int, now: str
 ) -> list[Condition]:
-    """Conditions in the order of the verdicts. `now` (RFC 3339) marks those whose status flips."""
+    """Returns conditions in the order of the verdicts. `now` (RFC 3339) marks those whose status flips."""
     before = {condition.type: condition for condition in old}
     out = []
     for kind, verdict in verdicts:
@@ -71,7 +71,7 @@ def merged(
 
 
 def events_of(old: Sequence[Condition], new: Sequence[Condition], alarming: frozenset[str]) -> list[Event]:
-    """Events for conditions that flipped or changed their reason. `alarming` reasons are Warnings.
+    """Returns Events for conditions that flipped or changed their reason. `alarming` reasons are Warnings.
 
     Several conditions often have the same reason (Available, Ready, Stalled): it is told once, in the words of the
     last one, which knows most.
@@ -88,5 +88,5 @@ def events_of(old: Sequence[Condition], new: Sequence[Condition], alarming: froz
 
 
 def clip(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """At most `limit` characters, with an ellipsis where it was cut."""
+    """Returns at most `limit` characters, with an ellipsis if it was cut."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""Status of a ModelDeployment: four conditions, each a chain of small checks, and the counts beside them.
+"""The status of a ModelDeployment is four conditions, each a chain of small checks, and the counts beside them.
 
 Accepted     the spec makes sense, references resolve, children could be applied
 WeightsReady the weights are complete and verified where the engine reads them
@@ -48,7 +48,7 @@ _ALARMING = frozenset(
 
 @dataclass(frozen=True)
 class _View:
-    """What the checks look at."""
+    """The view is what the checks look at."""
 
     resource: ModelDeployment
     observed: ModelDeploymentObserved
@@ -72,7 +72,10 @@ class _View:
 
 
 def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: str) -> ModelDeploymentStatus:
-    """The whole new status. Equal inputs give an equal status; `now` (RFC 3339) is used only where a status flips."""
+    """Returns the whole new status.
+
+    Equal inputs give an equal status; `now` (RFC 3339) is used only if a status flips.
+    """
     view = _view(resource, observed)
     old = resource.status or ModelDeploymentStatus()
     starting = Verdict("False", Reason.STARTING, "No replica is ready yet")
@@ -102,13 +105,13 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
 
 
 def events(old: ModelDeploymentStatus | None, new: ModelDeploymentStatus) -> list[Event]:
-    """(type, reason, message) of what has changed between two statuses."""
+    """Returns (type, reason, message) of what has changed between two statuses."""
     told = events_of(old.conditions if old else (), new.conditions, _ALARMING)
     return [event for event in told if event[1] != Reason.AT_REST]  # `scaled` tells it
 
 
 def scaled(resource: ModelDeployment, new: ModelDeploymentStatus) -> list[Event]:
-    """The Event of a deployment that autoscaling has just woken or put to rest."""
+    """Returns the Event of a deployment that autoscaling has just woken or put to rest."""
     scaling, old = resource.spec.autoscaling, resource.status
     before, after = old.desired_replicas if old else None, new.desired_replicas
     if scaling is None or before is None or after is None or before == after:
@@ -163,7 +166,7 @@ def _accepted_message(resource: ModelDeployment) -> str:
 
 
 def _without_effect(resource: ModelDeployment) -> list[str]:
-    """Fields that say something about pods, where there are none of ours. Defaults do not count as said."""
+    """Lists the fields that say something about pods if there are none of ours. Defaults do not count as said."""
     if managed_engine_of(resource) is not None:
         return []
     spec = resource.spec
@@ -195,7 +198,7 @@ def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Ve
 
 
 def _keeps_weights(resource: ModelDeployment) -> bool:
-    """Whether the weights are still there when no pod is."""
+    """Returns whether the weights are still there when no pod is."""
     source = resource.spec.source
     in_place = source is not None and not source.block.downloaded
     return in_place or resource.spec.cache is not None
@@ -296,7 +299,8 @@ def _rest_message(view: _View) -> str:
 
 
 def _as_before(view: _View, kind: ConditionType) -> Verdict | None:
-    """What was said before, if it was True of this generation: an operator that restarts has nothing new to say."""
+    """Returns what was said before, if it was True of this generation: an operator that restarts has nothing new to
+    say."""
     known = _known(view.resource, kind)
     if known is None or known.status != "True" or known.reason in (Reason.SCALED_TO_ZERO, Reason.AT_REST):
         return None
@@ -304,7 +308,7 @@ def _as_before(view: _View, kind: ConditionType) -> Verdict | None:
 
 
 def _known(resource: ModelDeployment, kind: ConditionType) -> Condition | None:
-    """The condition as it was told last, of this generation."""
+    """Returns the condition as it was told last, of this generation."""
     for known in resource.status.conditions if resource.status else ():
         if known.type == kind and known.observed_generation == resource.metadata.generation:
             return known

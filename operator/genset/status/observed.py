@@ -1,4 +1,4 @@
-"""What the shell has seen, as values: the input of every check in this package.
+"""What the shell has seen is kept as values: the input of every check in this package.
 
 The shell fills these from the API server, from the puller's progress, from the routers' admin ports and from its own
 completion requests; nothing here knows how. Absent means not seen, which is never the same as false.
@@ -22,7 +22,7 @@ from genset.status.pod import PodView
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that keeps a resource from being what it says: a constant reason, words for a person, the field."""
+    """A problem keeps a resource from being what it says: a constant reason, words for a person, the field."""
 
     reason: str
     message: str
@@ -31,7 +31,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class CompletionProbe:
-    """The outcome of a real completion, and of which pods: `for_template` is `template_key` at the time."""
+    """A probe is the outcome of a real completion, and of which pods: `for_template` is `template_key` at the time."""
 
     ok: bool
     message: str  # why it failed; "" if it did not
@@ -41,7 +41,7 @@ class CompletionProbe:
 
 @dataclass(frozen=True)
 class ModelDeploymentObserved:
-    """The world as far as one ModelDeployment goes."""
+    """This is the world as far as one ModelDeployment goes."""
 
     deployment: Object | None = None
     pods: tuple[PodView, ...] = ()
@@ -58,7 +58,7 @@ class ModelDeploymentObserved:
 
 @dataclass(frozen=True)
 class RoutePolicyObserved:
-    """The world as far as one RoutePolicy goes."""
+    """This is the world as far as one RoutePolicy goes."""
 
     deployment: Object | None = None
     pods: tuple[PodView, ...] = ()
@@ -73,7 +73,8 @@ class RoutePolicyObserved:
 
 
 def template_key(resource: ModelDeployment, deployment: Object | None) -> str:
-    """Identity of what a completion proves: the pod template as it is in the cluster, or the server elsewhere.
+    """Returns the identity of what a completion proves: the pod template as it is in the cluster, or the server
+    elsewhere.
 
     A completion counts for as long as this stays the same. "" while there is nothing to ask.
     """

@@ -1,4 +1,4 @@
-"""RoutePolicy status.outages: from what each router sees to one list for people, and the Events of its changes.
+"""RoutePolicy status.outages goes from what each router sees to one list for people, and to the Events of its changes.
 
 An outage is there as soon as one router sees it. It keeps the `since` that it was first written with: routers notice at
 different moments, and those that start later notice later still. A side that no router can tell of (all of them have
@@ -31,7 +31,7 @@ def evaluate(
     deployments: Mapping[str, ModelDeployment],
     now: str,
 ) -> list[Outage]:
-    """Cloud, House, then backends in the order of the spec.
+    """Returns what is down: Cloud, House, then backends in the order of the spec.
 
     `routers` by pod name: what each that runs said when it last spoke; None: nothing yet. `deployments`: those that the
     policy names and that exist. `now` (RFC 3339) is for what has no time of its own.
@@ -71,7 +71,7 @@ def evaluate(
 
 
 def events(policy: Outline, new: Iterable[Outage]) -> list[Event]:
-    """What has begun and what is over since the policy's own status."""
+    """Returns Events of what has begun and what is over since the policy's own status."""
     before = {_identity(outage): outage for outage in policy.known}
     after = {_identity(outage): outage for outage in new}
     begun: list[Event] = [
@@ -90,7 +90,7 @@ def _identity(outage: Outage) -> _Identity:
 
 
 def _of_router(outage: OutageReport) -> _Identity | None:
-    """None: of a later version, which knows scopes or causes that we do not."""
+    """Returns what a router's outage is; None if it is of a later version, which knows scopes or causes that we do not."""
     if outage.scope == OutageScope.CLOUD:
         return OutageScope.CLOUD, "", OutageReason.EGRESS_DOWN
     if outage.scope == OutageScope.HOUSE:
@@ -100,17 +100,17 @@ def _of_router(outage: OutageReport) -> _Identity | None:
 
 
 def _untold(identity: _Identity, heard: Iterable[ConfigReport]) -> bool:
-    """Whether no router can tell if the side is still down."""
+    """Returns whether no router can tell if the side is still down."""
     return all(identity[0] in ack.unknown for ack in heard)
 
 
 def _rests(deployments: Mapping[str, ModelDeployment]) -> bool:
-    """Whether the whole house is at zero because someone set it so."""
+    """Returns whether the whole house is at zero because someone set it so."""
     return bool(deployments) and all(found.spec.replicas == 0 for found in deployments.values())
 
 
 def _affected(policy: Outline, identity: _Identity) -> list[str]:
-    """Backends that are passed over because of one outage."""
+    """Lists the backends that are passed over because of one outage."""
     scope, name, _ = identity
     if scope is OutageScope.BACKEND:
         return [name]
@@ -120,7 +120,7 @@ def _affected(policy: Outline, identity: _Identity) -> list[str]:
 def _message(
     policy: Outline, reason: OutageReason, backend: BackendOutline | None, detail: str, seen_by: str, effect: str
 ) -> str:
-    """What is down, what it means for requests, what to do. Nothing in it changes by itself."""
+    """Says what is down, what it means for requests, what to do. Nothing in it changes by itself."""
     if reason is OutageReason.EGRESS_DOWN:
         clouds = _affected(policy, (OutageScope.CLOUD, "", reason))
         return (
@@ -160,7 +160,7 @@ def _key_of(backend: BackendOutline) -> str:
 
 
 def _effect(policy: Outline, affected: Collection[str], down: Collection[str]) -> str:
-    """What it means for requests: which of the routes that use `affected` have no backend left that is not `down`."""
+    """Says what it means for requests: which of the routes that use `affected` have no backend left that is not `down`."""
     used = policy.routes
     touched = [name for name, backends in used.items() if not backends.isdisjoint(affected)]
     stranded = [name for name in touched if used[name].issubset(down)]
@@ -180,5 +180,5 @@ def _restored(policy: Outline, outage: Outage) -> str:
 
 
 def _list(word: str, names: Sequence[str]) -> str:
-    """E.g. `backends a, b`."""
+    """Enumerates, e.g. `backends a, b`."""
     return f"{word}{'s' if len(names) != 1 else ''} {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""What outages tell of a policy: its backends, and which route uses which.
+"""An outline is what outages tell of a policy: its backends, and which route uses which.
 
 Read from the spec as it is stored, not from the types: a policy that today's rules refuse, e.g. from before an upgrade,
 is still served by its routers, and what they see as down must be told all the same. What cannot be read is left out.
@@ -19,7 +19,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class BackendOutline:
-    """A backend: a model of the house, or of a provider."""
+    """This is one backend: a model of the house, or of a provider."""
 
     name: str
     cloud: bool = False
@@ -30,7 +30,10 @@ class BackendOutline:
 
 @dataclass(frozen=True)
 class Outline:
-    """One policy. `routes`: the backends of all tiers by name of the route; `known`: the outages of its status."""
+    """An outline is of one policy.
+
+    `routes`: the backends of all tiers by name of the route; `known`: the outages of its status.
+    """
 
     backends: tuple[BackendOutline, ...]
     routes: Mapping[str, frozenset[str]]
@@ -39,13 +42,13 @@ class Outline:
 
     @classmethod
     def of(cls, resource: RoutePolicy) -> Outline:
-        """Of a policy that is accepted."""
+        """Returns the outline of a policy that is accepted."""
         known = tuple(resource.status.outages) if resource.status else ()
         return cls._read(resource.spec.model_dump(mode="json", by_alias=True, exclude_none=True), known)
 
     @classmethod
     def of_refused(cls, live: Json) -> Outline:
-        """Of an object from the API server whose spec the types refuse."""
+        """Returns the outline of an object from the API server whose spec the types refuse."""
         return cls._read(_object(live, "spec"), tuple(_outages(_object(live, "status"))))
 
     @classmethod
@@ -60,12 +63,12 @@ class Outline:
         return cls(tuple(_target(item) for item in _items(spec, "backends")), routes, wants_routers, known)
 
     def named(self, side_is_cloud: bool) -> list[str]:
-        """Backends of one side."""
+        """Returns the backends of one side."""
         return [target.name for target in self.backends if target.cloud is side_is_cloud]
 
     @property
     def deployments(self) -> list[str]:
-        """ModelDeployments that the backends name, each once."""
+        """Returns the ModelDeployments that the backends name, each once."""
         return sorted({target.deployment for target in self.backends if target.deployment})
 
 

@@ -1,4 +1,4 @@
-"""A pod as far as genset looks at it: read once from the API server's object, asked by everyone.
+"""A PodView is a pod as far as genset looks at it: read once from the API server's object, asked by everyone.
 
 `ready`, `running` and `counts` are three things. A pod that drains still passes its readiness probe, so that readiness
 alone says nothing of one that is leaving; a router answers its admin port before it is ready; and what is stuck counts,
@@ -18,7 +18,7 @@ _OVER = frozenset({"Succeeded", "Failed"})
 
 @dataclass(frozen=True)
 class ContainerState:
-    """One container of a pod, as far as its status tells."""
+    """This is one container of a pod, as far as its status tells."""
 
     pod: str
     name: str
@@ -53,7 +53,7 @@ class ContainerState:
 
 @dataclass(frozen=True)
 class PodView:
-    """What the API server said of one pod at one moment. What it did not say is empty."""
+    """A view is what the API server said of one pod at one moment. What it did not say is empty."""
 
     name: str
     namespace: str = ""
@@ -88,26 +88,27 @@ class PodView:
 
     @property
     def ready(self) -> bool:
-        """Whether it passes its readiness probe and is not leaving: whether anybody should count on it."""
+        """Returns whether it passes its readiness probe and is not leaving: whether anybody should count on it."""
         return not self.leaving and self.conditions.get("Ready", {}).get("status") == "True"
 
     @property
     def ready_since(self) -> str | None:
-        """RFC 3339; None: it is not ready, or nobody said since when."""
+        """Returns when it became ready (RFC 3339); None if it is not, or nobody said since when."""
         return self.conditions["Ready"].get("lastTransitionTime") if self.ready else None
 
     @property
     def running(self) -> bool:
-        """Whether its containers run at an address and it is not leaving: whether it can be asked, ready or not."""
+        """Returns whether its containers run at an address and it is not leaving: whether it can be asked, ready or
+        not."""
         return not self.leaving and self.phase == "Running" and bool(self.address)
 
     @property
     def counts(self) -> bool:
-        """Whether it is one of those that there should be: neither leaving nor over."""
+        """Returns whether it is one of those that there should be: neither leaving nor over."""
         return not self.leaving and self.phase not in _OVER
 
     def container(self, name: str) -> ContainerState | None:
-        """The container of that name, if it has a status."""
+        """Returns the container of that name, if it has a status."""
         return next((state for state in self.containers if state.name == name), None)
 
 

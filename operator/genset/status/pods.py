@@ -1,4 +1,4 @@
-"""What pods say when they do not come up: image, crash, scheduling, volumes, eviction.
+"""Pods say here why they do not come up: image, crash, scheduling, volumes, eviction.
 
 Messages name the pod, the cause in the component's own words, and
 the remedy; they hold nothing that changes by itself (no counters, no back-off times), so that a stuck pod is not
@@ -33,7 +33,7 @@ _PREEMPTION = re.compile(r"[.,]? ?(?:no new claims to deallocate, )?preemption: 
 
 
 def live(pods: Iterable[PodView]) -> list[PodView]:
-    """Pods that count, by name, so that the same pods give the same words."""
+    """Returns the pods that count, by name, so that the same pods give the same words."""
     return sorted((pod for pod in pods if pod.counts), key=_name)
 
 
@@ -42,8 +42,10 @@ def _name(pod: PodView) -> str:
 
 
 def trouble(pods: Iterable[PodView], quiet: frozenset[str] = frozenset()) -> Verdict | None:
-    """The first thing that keeps pods from coming up, worst kind first. Containers named in `quiet` are judged
-    elsewhere, apart from their image and their start."""
+    """Returns the first thing that keeps pods from coming up, worst kind first.
+
+    Containers named in `quiet` are judged elsewhere, apart from their image and their start.
+    """
     every = list(pods)
     alive = live(every)
     for check in (_image_trouble, _start_trouble):
@@ -95,7 +97,7 @@ def _crash_trouble(state: ContainerState) -> Verdict | None:
 
 
 def crash_message(state: ContainerState) -> str:
-    """Why a container ended, in words."""
+    """Says why a container ended."""
     if state.out_of_memory:
         limit = f" ({state.memory_limit})" if state.memory_limit else ""
         return (
@@ -109,7 +111,7 @@ def crash_message(state: ContainerState) -> str:
 
 
 def last_words(log: str) -> str:
-    """The lines at the end of a log that tell most: the last few that speak of an error, or the very last one."""
+    """Returns the lines at the end of a log that tell most: the last few that speak of an error, or the very last one."""
     lines = [" ".join(line.split()) for line in log.splitlines() if line.strip()]
     telling = [line for line in lines if _TELLING.search(line)]
     return " / ".join(telling[-3:] or lines[-1:])[-_WORDS:]

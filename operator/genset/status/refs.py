@@ -1,4 +1,5 @@
-"""References and other claims that no schema can check: do the Secrets and deployments exist, is the source allowed.
+"""References and other claims that no schema can check are checked here: do the Secrets and deployments exist, is the
+source allowed.
 
 Pure: the shell has read what the resource names into the context. Each problem says which object, which field and
 what to do. An unresolved reference never takes away what runs; it keeps the resource from being Accepted or
@@ -26,7 +27,7 @@ Secrets = Mapping[str, Mapping[str, bytes]]
 
 
 class _Reasons(NamedTuple):
-    """One kind's words for what can be wrong with a referenced Secret."""
+    """These are one kind's words for what can be wrong with a referenced Secret."""
 
     no_secret: str
     no_key: str
@@ -38,7 +39,7 @@ class _Reasons(NamedTuple):
 
 
 def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
-    """(field, reference) of every Secret that a ModelDeployment names: what the shell has to read."""
+    """Returns (field, reference) of every Secret that a ModelDeployment names: what the shell has to read."""
     source, own = resource.spec.source, resource.spec.engine_settings
     named: list[tuple[str, SecretKeyRef]] = []
     if source is not None:
@@ -51,7 +52,7 @@ def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
 def policy_secret_refs(
     resource: RoutePolicy, deployments: Mapping[str, ModelDeployment]
 ) -> list[tuple[str, SecretKeyRef]]:
-    """(field, reference) of every Secret that a RoutePolicy needs, those of its servers elsewhere among them."""
+    """Returns (field, reference) of every Secret that a RoutePolicy needs, those of its servers elsewhere among them."""
     named: list[tuple[str, SecretKeyRef | None]] = []
     for backend in resource.spec.backends:
         at = f"spec.backends[{backend.name}]"
@@ -68,7 +69,7 @@ def policy_secret_refs(
 
 
 def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> list[Problem]:
-    """Everything that keeps a ModelDeployment from being Accepted."""
+    """Returns everything that keeps a ModelDeployment from being Accepted."""
     return [
         *_source_problems(resource, context),
         *_engine_problems(resource, context),
@@ -83,7 +84,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
 
 
 def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
-    """Everything that keeps a RoutePolicy's references from being resolved."""
+    """Returns everything that keeps a RoutePolicy's references from being resolved."""
     return [
         *_own_routers(resource, context),
         *_missing_deployments(resource, context),
@@ -123,7 +124,7 @@ def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
 
 
 def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
-    """Backends that are the policy's own routers: whatever they are asked comes back."""
+    """Yields a problem for backends that are the policy's own routers: whatever they are asked comes back."""
     for backend in resource.spec.backends:
         url = backend_url(backend, context)
         if url is None or not metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
@@ -176,7 +177,7 @@ def _missing_secrets(
 
 
 def _use(field: str) -> str:
-    """What the content of a referenced key is for, by the field's name."""
+    """Returns what the content of a referenced key is for, by the field's name."""
     if "caSecretRef" in field:
         return credentials.CA
     if "proxy.credentialsSecretRef" in field:

@@ -1,4 +1,5 @@
-"""How far a Deployment is, for both resources: counts from its status, and what is still missing.
+"""A roll-out's state says how far a Deployment is, for both resources: counts from its status, and what is still
+missing.
 
 A count is believed only for the spec that its controller has seen (status.observedGeneration).
 """
@@ -18,7 +19,10 @@ _POD_NAME = re.compile(r'^(?:Error creating: )?pods "[^"]*" is ')  # random, so 
 
 @dataclass(frozen=True)
 class RolloutState:
-    """Pods of one Deployment. `current`: the Deployment asks for what the resource wants, and its controller knows."""
+    """These are the pods of one Deployment.
+
+    `current`: the Deployment asks for what the resource wants, and its controller knows.
+    """
 
     wanted: int
     exists: bool = False
@@ -35,7 +39,7 @@ class RolloutState:
 
 
 def rollout(deployment: Object | None, wanted: int) -> RolloutState:
-    """Counts of a Deployment, or of none."""
+    """Returns the counts of a Deployment, or of none."""
     if deployment is None:
         return RolloutState(wanted)
     status: dict[str, Any] = deployment.get("status") or {}
@@ -61,7 +65,7 @@ def _refusal(status: dict[str, Any]) -> str:
 
 
 def incomplete(state: RolloutState, noun: str) -> Verdict | None:
-    """What is missing from a roll-out, in words; None when it is complete. `noun`: plural of what the pods are."""
+    """Says what is missing from a roll-out; None if it is complete. `noun`: plural of what the pods are."""
     if state.complete:
         return None
     if state.refusal:

@@ -1,4 +1,4 @@
-"""Status of a RoutePolicy: four conditions, each a chain of small checks, and the counts beside them.
+"""The status of a RoutePolicy is four conditions, each a chain of small checks, and the counts beside them.
 
 Accepted     the spec makes sense and children could be applied
 ResolvedRefs every deployment, Secret and key that it names exists
@@ -42,7 +42,7 @@ _ALARMING = _UNRESOLVED | {
 
 @dataclass(frozen=True)
 class _View:
-    """What the checks look at."""
+    """The view is what the checks look at."""
 
     resource: RoutePolicy
     observed: RoutePolicyObserved
@@ -65,7 +65,10 @@ class _View:
 
 
 def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> RoutePolicyStatus:
-    """The whole new status. Equal inputs give an equal status; `now` (RFC 3339) is used only where a status flips."""
+    """Returns the whole new status.
+
+    Equal inputs give an equal status; `now` (RFC 3339) is used only if a status flips.
+    """
     view = _view(resource, observed)
     old = resource.status or RoutePolicyStatus()
     programmed = first(_PROGRAMMED, view, Verdict("True", Reason.PROGRAMMED, _programmed_message(view)))
@@ -95,7 +98,7 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
 
 
 def events(resource: RoutePolicy, new: RoutePolicyStatus) -> list[Event]:
-    """(type, reason, message) of what has changed since the resource's own status."""
+    """Returns (type, reason, message) of what has changed since the resource's own status."""
     old = resource.status
     changed = events_of(old.conditions if old else (), new.conditions, _ALARMING)
     return changed + outages.events(Outline.of(resource), new.outages)

@@ -1,4 +1,4 @@
-"""WeightsReady and status.weights: from init containers and pullers' progress to one verdict and one number.
+"""WeightsReady and status.weights go from init containers and pullers' progress to one verdict and one number.
 
 The replica that is furthest behind speaks. Percentages move in steps of 5 and bytes with them, so that a download
 writes the status twenty times and not each second. A permanent failure stays said while the kubelet tries again.
@@ -32,7 +32,7 @@ _REASONS = frozenset(reason.value for reason in Reason)
 
 @dataclass(frozen=True)
 class _Replica:
-    """One live pod's weights."""
+    """This is one live pod's weights."""
 
     pod: PodView
     done: bool
@@ -41,7 +41,7 @@ class _Replica:
 
 
 def verdict(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
-    """What WeightsReady says of a ModelDeployment whose pods are ours and wanted."""
+    """Returns what WeightsReady says of a ModelDeployment whose pods are ours and wanted."""
     replicas = _replicas(observed)
     for replica in replicas:
         if (failure := _failure(replica)) is not None:
@@ -67,7 +67,7 @@ def _replicas(observed: ModelDeploymentObserved) -> list[_Replica]:
 
 
 def _failure(replica: _Replica) -> Verdict | None:
-    """The puller's own words if it has failed. One that is trying again after a passing failure has not."""
+    """Returns the puller's own words if it has failed. One that is trying again after a passing failure has not."""
     puller, progress = replica.puller, replica.progress
     if replica.done:
         return None
@@ -93,7 +93,10 @@ def _failed(reason: str, message: str, *, permanent: bool) -> Verdict:
 
 
 def _ready_message(replicas: Sequence[_Replica]) -> str:
-    """A puller that ended well may still have something to say: that it serves an earlier download."""
+    """Says that the weights are ready.
+
+    A puller that ended well may have something to add: that it serves an earlier download.
+    """
     told = (_last_words(replica.puller).message for replica in replicas)
     return next(filter(None, told), "The weights are complete and verified")
 
@@ -134,7 +137,7 @@ def _waiting(resource: ModelDeployment, observed: ModelDeploymentObserved, behin
 
 
 def _has_volume(resource: ModelDeployment) -> bool:
-    """Whether something has to be mounted that may not be there; scratch space always is."""
+    """Returns whether something has to be mounted that may not be there; scratch space always is."""
     source = resource.spec.source
     in_place = source is not None and not source.block.downloaded
     return in_place or resource.spec.cache is not None
@@ -147,7 +150,7 @@ def _claim_phase(claim: Object) -> str:
 def status(
     resource: ModelDeployment, observed: ModelDeploymentObserved, old: WeightsStatus | None
 ) -> WeightsStatus | None:
-    """status.weights: how far the replica is that is furthest behind. None where nothing is downloaded."""
+    """Returns status.weights: how far the replica is that is furthest behind. None if nothing is downloaded."""
     source = resource.spec.source
     if source is None or not source.block.downloaded:
         return None
@@ -162,7 +165,7 @@ def status(
 
 
 def _finished(replicas: Sequence[_Replica], old: WeightsStatus | None) -> WeightsStatus:
-    """All pullers have ended, and their servers with them: size and revision are in their termination messages."""
+    """Reads size and revision from the termination messages: all pullers have ended, and their servers with them."""
     for words in (_last_words(replica.puller) for replica in replicas):
         if size := words.total_bytes:
             return WeightsStatus(bytes=size, total_bytes=size, percent=100, revision=words.revision)

@@ -1,4 +1,4 @@
-"""Which sources of weights there are, with what each comes to in a pod."""
+"""This registry says which sources of weights there are, with what each comes to in a pod."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _KINDS: dict[type[Any], SourceKind[Any]] = {
 
 
 def wanted(source: Source, settings: Settings) -> Download | InPlace:
-    """What the source comes to."""
+    """Returns what the source comes to."""
     return _KINDS[type(source.block)].wanted(source.block, settings)
 
 
 def problems(source: Source, settings: Settings) -> Iterator[SourceProblem]:
-    """What is wrong with the source and no schema can tell."""
+    """Yields what is wrong with the source and no schema can tell."""
     return _KINDS[type(source.block)].problems(source.block, settings)

@@ -1,4 +1,4 @@
-"""What a source comes to: a download by the puller, or files that lie somewhere already."""
+"""A source comes to a download by the puller, or to files that lie somewhere already."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ Block = TypeVar("Block", bound=SourceBlock)
 
 @dataclass(frozen=True)
 class Download:
-    """What the puller is asked for, and the Secrets that it is given, by the field of `FetchSpec` that names their file."""
+    """A download is what the puller is asked for, and the Secrets that it is given, by the field of `FetchSpec` that
+    names their file."""
 
     source: RemoteSource
     secrets: Mapping[str, SecretKeyRef] = field(default_factory=dict)
@@ -28,7 +29,7 @@ class Download:
 
 @dataclass(frozen=True)
 class InPlace:
-    """Files that are mounted read-only and only looked at."""
+    """These files are mounted read-only and only looked at."""
 
     file: str  # the model, or its first shard, in the folder of models
     identity: list[str]  # what tells these files from others
@@ -38,7 +39,7 @@ class InPlace:
 
 @dataclass(frozen=True)
 class SourceProblem:
-    """What no schema can tell about a source. `field` is its path in the resource."""
+    """A problem is what no schema can tell about a source. `field` is its path in the resource."""
 
     reason: Reason
     field: str
@@ -51,7 +52,7 @@ def _no_problems(_block: SourceBlock, _settings: Settings) -> Iterator[SourcePro
 
 @dataclass(frozen=True)
 class SourceKind(Generic[Block]):
-    """One kind of source: its block in the spec, what that comes to, and what is wrong with it."""
+    """A kind of source has a block in the spec, comes to something, and may be wrong."""
 
     block: type[Block]
     wanted: Callable[[Block, Settings], Download | InPlace]
@@ -59,11 +60,11 @@ class SourceKind(Generic[Block]):
 
 
 def secrets(**named: SecretKeyRef | None) -> dict[str, SecretKeyRef]:
-    """Those that the block names."""
+    """Returns those that the block names."""
     return {file: ref for file, ref in named.items() if ref is not None}
 
 
 def climbs(path: str, field: str) -> Iterator[SourceProblem]:
-    """The problem of a path that climbs out of its volume or folder."""
+    """Yields the problem of a path that climbs out of its volume or folder."""
     if ".." in path.split("/"):
         yield SourceProblem(Reason.INVALID_SPEC, field, f"{field} must not contain '..': name the file directly")

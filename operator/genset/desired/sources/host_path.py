@@ -1,4 +1,4 @@
-"""Source `hostPath`: a file that lies on each node, where the operator allows to read it."""
+"""Source `hostPath` is a file that lies on each node, if the operator allows to read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genset.engines.base import Object
 
 
 def files(source: HostPathSource, _: Settings) -> InPlace:
-    """Only the model's own files are mounted, shard by shard, not the folder that they lie in."""
+    """Mounts only the model's own files, shard by shard, not the folder that they lie in."""
     folder, file_name = posixpath.split(source.path)
     named = Shard.of(file_name)
     shards = shard_names(named.stem, named.count)
@@ -29,7 +29,7 @@ def files(source: HostPathSource, _: Settings) -> InPlace:
 
 
 def problems(source: HostPathSource, settings: Settings) -> Iterator[SourceProblem]:
-    """An operator without the opt-in, and a path that climbs out of its folder."""
+    """Yields problems of an operator without the opt-in, and of a path that climbs out of its folder."""
     if not settings.allow_host_path:
         yield SourceProblem(
             Reason.HOST_PATH_NOT_ALLOWED,

@@ -1,4 +1,4 @@
-"""Source `http`: the puller fetches one file from a web server."""
+"""Source `http` has the puller fetch one file from a web server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genset.desired.sources.base import Download, SourceKind, secrets
 
 
 def download(web: HttpSource, _: Settings) -> Download:
-    """The file by its checksum, whatever the URL."""
+    """Asks for the file by its checksum, whatever the URL."""
     return Download(
         Http(web.url, web.sha256),
         secrets(headers_file=web.headers_secret_ref, ca_file=web.ca_secret_ref),

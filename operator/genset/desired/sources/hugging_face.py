@@ -1,4 +1,4 @@
-"""Source `huggingFace`: the puller asks the hub, or a mirror, for the files of one model."""
+"""Source `huggingFace` has the puller ask the hub, or a mirror, for the files of one model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genset.desired.sources.base import Download, SourceKind, secrets
 
 
 def download(hub: HuggingFaceSource, settings: Settings) -> Download:
-    """The operator's mirror serves a resource that names none."""
+    """Asks the operator's mirror if the resource names none."""
     return Download(
         HuggingFace(hub.repo, hub.revision, hub.file, hub.endpoint or settings.hugging_face_endpoint),
         secrets(token_file=hub.token_secret_ref, ca_file=hub.ca_secret_ref),

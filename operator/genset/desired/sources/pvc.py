@@ -1,4 +1,4 @@
-"""Source `pvc`: a file on a PersistentVolumeClaim of somebody else."""
+"""Source `pvc` is a file on a PersistentVolumeClaim of somebody else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genset.desired.sources.base import VOLUME, InPlace, SourceKind, SourceProbl
 
 
 def files(source: PvcSource, _: Settings) -> InPlace:
-    """The whole volume is mounted, so that the shards of a split model are found beside the first."""
+    """Mounts the whole volume, so that the shards of a split model are found beside the first."""
     return InPlace(
         file=source.path,
         identity=["pvc", source.claim_name, source.path],
@@ -21,7 +21,7 @@ def files(source: PvcSource, _: Settings) -> InPlace:
 
 
 def problems(source: PvcSource, _: Settings) -> Iterator[SourceProblem]:
-    """A path that climbs out of the volume."""
+    """Yields the problem of a path that climbs out of the volume."""
     yield from climbs(source.path, "spec.source.pvc.path")
 
 
