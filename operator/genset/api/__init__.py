@@ -1,1 +1,1 @@
-"""The two resources as types: the source of the CRDs, of the reference pages and of every default."""
+"""The two resources are types here: the source of the CRDs, of the reference pages and of every default."""

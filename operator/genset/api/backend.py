@@ -1,4 +1,4 @@
-"""Backends: the targets that the routes of a RoutePolicy name, models of the house and of providers."""
+"""Backends are the targets that the routes of a RoutePolicy name, models of the house and of providers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both resources share: the strict base type, Kubernetes scalars, references and conditions.
+"""Both resources share the strict base type, Kubernetes scalars, references and conditions.
 
 The types are the single source of the CRDs (see `crd`), of the reference pages and of every default. A field that is
 not declared here is refused by the API server (structural schema, strict field validation) and by `genset router -f`.
@@ -35,7 +35,8 @@ def is_resource_name(name: str) -> bool:
 
 @dataclass(frozen=True)
 class CelRule:
-    """One CEL rule of a type (`x-kubernetes-validations`), checked by the API server and, with `check`, by us.
+    """A rule is one CEL rule of a type (`x-kubernetes-validations`), checked by the API server and, with `check`, by
+    us.
 
     `expression` is what the API server evaluates; `check` says the same in Python for files that never meet an API
     server (`genset router -f`). `check` is None only for transition rules (they compare with `oldSelf`). Where a message can
@@ -50,7 +51,7 @@ class CelRule:
 
 
 class ApiModel(BaseModel):
-    """Base of every type: camelCase on the wire, unknown fields refused, immutable, rules checked.
+    """This is the base of every type: camelCase on the wire, unknown fields refused, immutable, rules checked.
 
     It gives the verdicts that the API server gives by the CRD: no conversions ("3" is no number), null means absent,
     lists with keys hold each key once.
@@ -69,7 +70,7 @@ class ApiModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, value: Any) -> Any:
-        """The API server prunes nulls before it defaults and validates; templates make them easily."""
+        """Drops nulls, as the API server prunes them before it defaults and validates; templates make them easily."""
         return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
     def model_post_init(self, _context: Any) -> None:
@@ -81,7 +82,7 @@ class ApiModel(BaseModel):
 
 
 def _refuse_duplicates(field: FieldInfo, value: Any) -> None:
-    """What `x-kubernetes-list-type: map` and `set` make the API server refuse."""
+    """Refuses what `x-kubernetes-list-type: map` and `set` make the API server refuse."""
     extra = field.json_schema_extra
     if not isinstance(extra, dict) or not isinstance(value, list):
         return
@@ -98,7 +99,7 @@ def _refuse_duplicates(field: FieldInfo, value: Any) -> None:
 
 
 def rules(*items: CelRule) -> Callable[[type[ApiModel]], type[ApiModel]]:
-    """Class decorator: attaches CEL rules to a type."""
+    """Attaches CEL rules to a type, as its decorator."""
 
     def attach(cls: type[ApiModel]) -> type[ApiModel]:
         cls.__genset_rules__ = (*rules_of(cls), *items)  # type: ignore[attr-defined]
@@ -154,7 +155,8 @@ class SecretKeyRef(ApiModel):
 
 
 def secret_refs(block: ApiModel) -> list[tuple[str, SecretKeyRef]]:
-    """(field, reference) of every Secret that a block names itself; those of blocks inside it are not among them."""
+    """Returns (field, reference) of every Secret that a block names itself; those of blocks inside it are not among
+    them."""
     found = ((str(field.alias), getattr(block, name)) for name, field in type(block).model_fields.items())
     return [(alias, value) for alias, value in found if isinstance(value, SecretKeyRef)]
 
@@ -180,7 +182,10 @@ class Condition(ApiModel):
 
 
 class ObjectMeta(BaseModel):
-    """The part of Kubernetes' ObjectMeta that the pure core reads. Unknown fields are Kubernetes' own and kept out."""
+    """This is the part of Kubernetes' ObjectMeta that the pure core reads.
+
+    Unknown fields are Kubernetes' own and kept out.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, validate_by_name=True)
 

@@ -1,4 +1,4 @@
-"""Rules of fields that hold a base URL: what people paste into one is refused with what to write instead."""
+"""These are rules of fields that hold a base URL: what people paste into one is refused with what to write instead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from genset.api.base import CelRule
 
 
 def base_url_rules(shown: str, *, optional: bool = False) -> tuple[CelRule, ...]:
-    """Rules for a field, `shown` as OBJECT.FIELD: one for each mistake."""
+    """Returns rules for a field, `shown` as OBJECT.FIELD: one for each mistake."""
     return tuple(_rule(shown, mistake, optional) for mistake in BASE_URL_MISTAKES)
 
 
@@ -45,7 +45,7 @@ def _value(model: Any, name: str) -> str | None:
 
 
 def _telling(shown: str, mistake: Mistake, here: str) -> str:
-    """The message in CEL, as `addresses.told` makes it; empty where no value changes it."""
+    """Returns the message in CEL, as `addresses.told` makes it; empty if no value changes it."""
     if mistake is WITH_QUERY:
         before, after = mistake.remedy.split(RESOURCE)
         host = f"{here}.matches(r'{AZURE}') ? {here}.find(r'{AZURE}') : '{RESOURCE}'"

@@ -1,4 +1,4 @@
-"""The volume that keeps downloaded weights."""
+"""The cache is the volume that keeps downloaded weights."""
 
 from __future__ import annotations
 

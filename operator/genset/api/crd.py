@@ -1,4 +1,5 @@
-"""CustomResourceDefinitions from the types: what the API server enforces, from the same source as what we check.
+"""The CustomResourceDefinitions are made from the types: what the API server enforces comes from the same source as
+what we check.
 
 Pure: types in, dicts out. Pydantic writes JSON Schema; this module turns it into Kubernetes' structural schema
 (apiextensions-apiserver pkg/apiserver/schema): no references, no nulls, no `additionalProperties: false` (unknown
@@ -88,7 +89,7 @@ _SUBRESOURCES: dict[str, Schema] = {
 
 
 def definitions() -> dict[str, Schema]:
-    """File name -> CustomResourceDefinition, of both kinds."""
+    """Returns file name -> CustomResourceDefinition, of both kinds."""
     kinds: dict[str, type[BaseModel]] = {names.MODEL_DEPLOYMENT: ModelDeployment, names.ROUTE_POLICY: RoutePolicy}
     return {f"{names.GROUP}_{names.PLURALS[kind]}.yaml": _definition(kind, cls) for kind, cls in kinds.items()}
 
@@ -125,7 +126,7 @@ def _definition(kind: str, cls: type[BaseModel]) -> Schema:
 
 
 def structural_schema(cls: type[BaseModel]) -> Schema:
-    """The structural schema of a resource: spec and status, with metadata left to Kubernetes."""
+    """Returns the structural schema of a resource: spec and status, with metadata left to Kubernetes."""
     raw = cls.model_json_schema(by_alias=True, schema_generator=_WithRules)
     spec, status = (_structural(raw["properties"][name], raw["$defs"]) for name in ("spec", "status"))
     root: Schema = {
@@ -144,7 +145,7 @@ def structural_schema(cls: type[BaseModel]) -> Schema:
 
 
 class _WithRules(GenerateJsonSchema):
-    """Pydantic's generator, with each type's CEL rules, and a mark (`default: {}`) where a type is the default."""
+    """This is Pydantic's generator, with each type's CEL rules, and a mark (`default: {}`) if a type is the default."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         out = super().default_schema(schema)
@@ -167,7 +168,7 @@ def _validation(rule: CelRule) -> Schema:
 
 
 def _structural(node: Schema, defs: Schema) -> Schema:
-    """One node of the JSON Schema as Kubernetes wants it."""
+    """Returns one node of the JSON Schema as Kubernetes wants it."""
     node = _resolved(node, defs)
     if node.get("x-genset-quantity"):
         return _quantity(node)
@@ -190,7 +191,10 @@ def _structural(node: Schema, defs: Schema) -> Schema:
 
 
 def _resolved(node: Schema, defs: Schema) -> Schema:
-    """The node without references and `X | None`, which means "may be absent". The field's words beat the type's."""
+    """Returns the node without references and `X | None`, which means "may be absent".
+
+    The field's words beat the type's.
+    """
     if "anyOf" in node:
         (kind,) = [item for item in node["anyOf"] if item.get("type") != "null"]
         node = {**kind, **{key: value for key, value in node.items() if key not in ("anyOf", "default")}}
@@ -204,7 +208,7 @@ def _resolved(node: Schema, defs: Schema) -> Schema:
 
 
 def _quantity(node: Schema) -> Schema:
-    """A quantity: a number or a string, as in Kubernetes' own types; never below zero."""
+    """Returns the schema of a quantity: a number or a string, as in Kubernetes' own types; never below zero."""
     out: Schema = {
         "description": node["description"],
         "x-kubernetes-int-or-string": True,
@@ -219,7 +223,7 @@ def _quantity(node: Schema) -> Schema:
 
 
 def _without_defaults(node: Schema, *, told: bool = False) -> Schema:
-    """The node with no default in it. `told`: the description says what absent means instead."""
+    """Returns the node with no default in it. `told`: the description says what absent means instead."""
     out = {key: value for key, value in node.items() if key != "default"}
     if told and "default" in node and not isinstance(node["default"], dict):
         out["description"] = f"{node['description']} Default: {node['default']}."

@@ -1,4 +1,4 @@
-"""What each condition and each reason means, and what to do about it: for the reference pages and for people.
+"""Each condition and each reason has its meaning here, and what to do about it: for the reference pages and for people.
 
 It lives beside the types because a reason without its explanation is only half of the API; a test demands an entry for
 every constant. Pure.
@@ -18,7 +18,8 @@ from genset.api.routepolicy import Reason as RR
 
 @dataclass(frozen=True)
 class Meaning:
-    """`tells` is one sentence about the state; `remedy` what a person does, empty when nothing is needed."""
+    """A meaning has `tells`, one sentence about the state, and `remedy`, what a person does, empty if nothing is
+    needed."""
 
     tells: str
     remedy: str = ""

@@ -1,4 +1,4 @@
-"""ModelDeployment: one model, served in the house by pods of one engine, or by a server that runs elsewhere."""
+"""A ModelDeployment is one model, served in the house by pods of one engine, or by a server that runs elsewhere."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Resources(ApiModel):
 
     @property
     def vendor(self) -> str:
-        """One of `VENDORS`."""
+        """Names one of `VENDORS`."""
         return self.accelerator.vendor if self.accelerator is not None else "cpu"
 
 
@@ -243,13 +243,13 @@ class ModelDeploymentSpec(EngineBlocks):
 
     @property
     def engine_settings(self) -> EngineSettings | None:
-        """The block of its engine, if it has one."""
+        """Returns the block of its engine, if it has one."""
         found: EngineSettings | None = getattr(self, FIELDS[self.engine])
         return found
 
     @property
     def most_replicas(self) -> int:
-        """Copies that there are when all of them run."""
+        """Returns how many copies there are when all of them run."""
         if self.autoscaling is not None:
             return self.autoscaling.max
         return 1 if self.replicas is None else self.replicas
@@ -316,5 +316,5 @@ class ModelDeployment(ApiModel):
 
     @property
     def served_model(self) -> str:
-        """The name that clients of the engine use."""
+        """Returns the name that clients of the engine use."""
         return self.spec.model or self.metadata.name

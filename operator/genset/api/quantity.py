@@ -1,4 +1,4 @@
-"""Kubernetes quantities: "500m", "2Gi", "1e3".
+"""Kubernetes quantities are read here: "500m", "2Gi", "1e3".
 
 Source: apimachinery pkg/api/resource/quantity.go (grammar in the type's comment). Pure.
 """
@@ -24,7 +24,7 @@ QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([eE][+-]?[0-9]{1,2})|(n|u|m|
 
 
 def parse_quantity(text: str) -> Decimal:
-    """The value of a quantity: cores for CPU, bytes for memory. ValueError with an example if it is none."""
+    """Returns the value of a quantity: cores for CPU, bytes for memory. ValueError with an example if it is none."""
     match = _GRAMMAR.match(text)
     if match is None:
         raise ValueError(f"{text!r} is no quantity; write a number with an optional unit such as 500m, 2 or 12Gi")
@@ -33,5 +33,5 @@ def parse_quantity(text: str) -> Decimal:
 
 
 def whole(text: str) -> int:
-    """The value rounded up to a whole number, e.g. bytes, or cores for a thread count."""
+    """Returns the value rounded up to a whole number, e.g. bytes, or cores for a thread count."""
     return int(parse_quantity(text).to_integral_value(ROUND_CEILING))

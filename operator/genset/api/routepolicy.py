@@ -1,4 +1,4 @@
-"""RoutePolicy: a router that speaks the OpenAI API, and where it sends each request."""
+"""A RoutePolicy is a router that speaks the OpenAI API, and says where it sends each request."""
 
 from __future__ import annotations
 

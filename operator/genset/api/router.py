@@ -1,4 +1,4 @@
-"""The pods of a policy's router: how many, how large, how they are reached, what they tell."""
+"""The pods of a policy's router are described here: how many, how large, how they are reached, what they tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`genset`: one command, one module per verb. Verbs import what they need when they run, so that each starts fast."""
+"""`genset` is one command with one module per verb.
+
+Verbs import what they need when they run, so that each starts fast.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _VERBS = {
 
 
 class _Verbs(click.Group):
-    """Loads `genset.cli.<verb>` only when the verb runs: the router never imports the operator's libraries."""
+    """This group loads `genset.cli.<verb>` only when the verb runs: the router never imports the operator's libraries."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_VERBS)

@@ -1,4 +1,4 @@
-"""`genset completion SHELL`: the completion script, from click."""
+"""`genset completion SHELL` prints the completion script, from click."""
 
 from __future__ import annotations
 

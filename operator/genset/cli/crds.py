@@ -1,4 +1,4 @@
-"""`genset crds`: the CustomResourceDefinitions as YAML, for pipes and for files that are committed."""
+"""`genset crds` prints the CustomResourceDefinitions as YAML, for pipes and for files that are committed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEADER = "# Generated from operator/genset/api by `make crds`. Do not edit.\n"
 
 
 class Dumper(yaml.SafeDumper):
-    """Lists indented under their key, no aliases: what people write by hand."""
+    """This dumper indents lists under their key and writes no aliases: what people write by hand."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
@@ -22,7 +22,7 @@ class Dumper(yaml.SafeDumper):
 
 
 def render(definition: dict[str, Any]) -> str:
-    """One definition as a YAML document, fields in the order of the types."""
+    """Returns one definition as a YAML document, fields in the order of the types."""
     return _HEADER + yaml.dump(definition, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 

@@ -1,4 +1,4 @@
-"""Log lines of the long-running verbs: text for people, JSON for collectors."""
+"""The long-running verbs write their log lines so: text for people, JSON for collectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the traceback of an exception."""
+    """This formatter writes one JSON object a line: time, level, logger, message, and the traceback of an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {

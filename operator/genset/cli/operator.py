@@ -1,4 +1,4 @@
-"""`genset operator`: flags and environment to Options, then runs until SIGTERM."""
+"""`genset operator` makes Options of flags and environment, then runs until SIGTERM."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount
 
 
 def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE, repeated or separated by commas."""
+    """Reads KEY=VALUE, repeated or separated by commas."""
     result = {}
     for item in (part for value in values for part in value.split(",") if part):
         key, separator, value = item.partition("=")
@@ -34,7 +34,7 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 def _engine_images(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, dict[str, str]]:
-    """ENGINE/VENDOR=IMAGE, repeated or separated by commas, as engine -> vendor -> image."""
+    """Reads ENGINE/VENDOR=IMAGE, repeated or separated by commas, as engine -> vendor -> image."""
     from genset.api.modeldeployment import VENDORS
     from genset.engines import MANAGED
 
@@ -56,7 +56,7 @@ def _engine_images(
 
 
 def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Repeated or separated by commas; duplicates go."""
+    """Reads words, repeated or separated by commas; duplicates go."""
     return tuple(dict.fromkeys(word.strip() for value in values for word in value.split(",") if word.strip()))
 
 
@@ -70,7 +70,7 @@ def _address(_: click.Context, parameter: click.Parameter, value: str) -> Any:
 
 
 def _own_namespace() -> str:
-    """Namespace of the pod, for the default; outside a cluster the chart's."""
+    """Returns the namespace of the pod, for the default; outside a cluster the chart's."""
     try:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() or "genset-system"
     except OSError:
@@ -78,7 +78,7 @@ def _own_namespace() -> str:
 
 
 def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
-    """An option whose environment variable is GENSET_ and its name."""
+    """Makes an option whose environment variable is GENSET_ and its name."""
     name = declarations[0].split("/")[0].removeprefix("--")
     return click.option(
         *declarations,

@@ -1,4 +1,4 @@
-"""`genset weights fetch|check`: the init container of engine pods.
+"""`genset weights fetch|check` is the init container of engine pods.
 
 Exit codes: 0 the model is there; 1 a later try may succeed; 2 wrong arguments; 3 a person must change something.
 The reason and the remedy are the last log line and, as JSON, the container's termination message.

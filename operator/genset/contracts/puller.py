@@ -1,4 +1,4 @@
-"""What the weights puller is asked for and what it answers: arguments, progress, last words and exit codes.
+"""The puller's contract is what it is asked for and what it answers: arguments, progress, last words and exit codes.
 
 The operator writes the arguments of the init container, and the puller reads them; the puller tells how far it is and how
 it ended, and the operator reads that. Three things more are decided here, on which both must agree:
@@ -44,7 +44,7 @@ _LAST_WORDS_BYTES = 4_096  # of a termination message that the kubelet keeps
 
 
 class ExitCode(IntEnum):
-    """How a puller fails. Wrong arguments are 2, as everywhere."""
+    """An exit code says how a puller fails. Wrong arguments are 2, as everywhere."""
 
     RETRY = 1  # a later try may succeed: network, server, disk pressure
     PERSON = 3  # the same try would fail again: a person must change something
@@ -64,7 +64,7 @@ SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this
 
 @dataclass(frozen=True)
 class FetchSpec:
-    """One download: source, place, credentials (as paths of files) and how to report."""
+    """A fetch spec is one download: source, place, credentials (as paths of files) and how to report."""
 
     source: RemoteSource
     into: str  # folder of the volume
@@ -78,21 +78,21 @@ class FetchSpec:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over what identifies the bytes."""
+        """Returns the SHA-256 over what identifies the bytes."""
         return hashlib.sha256(json.dumps(dict(self.source.identity), sort_keys=True).encode()).hexdigest()
 
     @property
     def folder(self) -> str:
-        """Everything of this spec on the volume: finished models, partial downloads, the lock."""
+        """Returns the folder of everything of this spec on the volume: finished models, partial downloads, the lock."""
         return f"{self.into}/{self.hash[:_HASH_LENGTH]}"
 
     @property
     def model_path(self) -> str:
-        """Path for the engine's `-m`: the model, or its first shard. Known before the download."""
+        """Returns the path for the engine's `-m`: the model, or its first shard. It is known before the download."""
         return f"{self.folder}/current/{model_file_names(self.source.shards)[0]}"
 
     def to_args(self) -> list[str]:
-        """Arguments of the `genset` command, without secrets."""
+        """Returns the arguments of the `genset` command, without secrets."""
         args = list(_VERB)
         for owner, flags in ((self.source, self.source.FLAGS), (self, COMMON_FLAGS)):
             for name, flag in flags.items():
@@ -103,7 +103,8 @@ class FetchSpec:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> FetchSpec:
-        """What a command line says, by the names of the fields; None for a field of the source whose flag is not there.
+        """Reads what a command line says, by the names of the fields; None for a field of the source whose flag is not
+        there.
 
         Exactly one kind of source must be named, and completely. Raises ValueError.
         """
@@ -114,25 +115,25 @@ class FetchSpec:
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """A file that someone else put in place (pvc, hostPath): nothing is downloaded, it is only looked at."""
+    """A check is of a file that someone else put in place (pvc, hostPath): nothing is downloaded, it is only looked at."""
 
     path: str  # absolute, as the puller and the engine see it
     termination_log: str = ""
 
     @property
     def model_path(self) -> str:
-        """Path for the engine's `-m`."""
+        """Returns the path for the engine's `-m`."""
         return self.path
 
     def to_args(self) -> list[str]:
-        """Arguments of the `genset` command."""
+        """Returns the arguments of the `genset` command."""
         args = ["weights", "check", self.path]
         return [*args, "--termination-log", self.termination_log] if self.termination_log else args
 
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """How far a download is. `state`: downloading, verifying, done, failed."""
+    """Progress says how far a download is. `state`: downloading, verifying, done, failed."""
 
     state: str
     received: int = 0  # bytes on disk
@@ -156,7 +157,7 @@ class DownloadProgress:
 
     @classmethod
     def from_json(cls, body: bytes) -> DownloadProgress | None:
-        """None for anything else, e.g. an answer cut short."""
+        """Reads progress; None for anything else, e.g. an answer cut short."""
         document = parsed(body)
         if not isinstance(document.get("state"), str):
             return None
@@ -173,7 +174,8 @@ class DownloadProgress:
 
 @dataclass(frozen=True)
 class LastWords:
-    """The termination message of a puller's container: why it failed, or what stays readable when its server has ended."""
+    """The last words are the termination message of a puller's container: why it failed, or what stays readable when
+    its server has ended."""
 
     reason: str = ""
     message: str = ""
@@ -181,7 +183,7 @@ class LastWords:
     revision: str = ""
 
     def to_json(self) -> str:
-        """Short enough to survive the kubelet's limit as a whole."""
+        """Writes them short enough to survive the kubelet's limit as a whole."""
         facts = {"totalBytes": self.total_bytes, "revision": self.revision} if self.total_bytes else {}
         message = self.message
         while True:
@@ -192,7 +194,7 @@ class LastWords:
 
     @classmethod
     def from_json(cls, words: str) -> LastWords:
-        """Empty if nothing was left: it was killed, or only looked at a file."""
+        """Reads them. They are empty if nothing was left: it was killed, or only looked at a file."""
         document = parsed(words)
         return cls(
             reason=text(document.get("reason")),

@@ -1,4 +1,5 @@
-"""Tolerant reading of JSON that another release may have written: what is absent or of another type counts as not told."""
+"""Reading is tolerant of JSON that another release may have written: what is absent or of another type counts as not
+told."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import orjson
 
 
 def parsed(body: bytes | str) -> Mapping[str, Any]:
-    """The object that a document holds; empty if it holds none."""
+    """Returns the object that a document holds; empty if it holds none."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,4 +1,5 @@
-"""What the operator asks routers on their admin port: what they serve and see (`/-/config`), who asks for what (`/-/demand`).
+"""The routers' contract is what the operator asks on their admin port: what they serve and see (`/-/config`), who asks
+for what (`/-/demand`).
 
 A router renders these types and the operator reads them. Reading is tolerant: what is unknown is ignored, what is absent
 or of another type counts as not told, and a page without its first fields is of no use. See docs/adr/0012.
@@ -20,7 +21,10 @@ DEMAND_PATH: Final = "/-/demand"
 
 @dataclass(frozen=True)
 class OutageReport:
-    """Something that one router sees as down. `scope`: Cloud, House or Backend, with its name and the breaker's cause."""
+    """An outage is something that one router sees as down.
+
+    `scope`: Cloud, House or Backend, with its name and the breaker's cause.
+    """
 
     scope: str
     since: str = ""  # RFC 3339
@@ -39,7 +43,10 @@ class OutageReport:
 
 @dataclass(frozen=True)
 class ConfigReport:
-    """What a router serves and of which policy, and what it sees as down. `error`: why it refused a newer configuration."""
+    """A report is what a router serves and of which policy, and what it sees as down.
+
+    `error`: why it refused a newer configuration.
+    """
 
     hash: str
     credentials_hash: str = ""
@@ -70,7 +77,7 @@ class ConfigReport:
 
     @classmethod
     def from_json(cls, body: bytes) -> ConfigReport | None:
-        """None for anything else."""
+        """Reads a report; None for anything else."""
         document = parsed(body)
         if not isinstance(document.get("hash"), str):
             return None
@@ -91,7 +98,7 @@ class ConfigReport:
 
 @dataclass(frozen=True)
 class DeploymentDemand:
-    """Requests for one deployment. `last_request_seconds`: how long ago; None: never."""
+    """This is the demand for one deployment. `last_request_seconds`: how long ago; None: never."""
 
     last_request_seconds: float | None = None
     in_flight: int = 0
@@ -100,7 +107,10 @@ class DeploymentDemand:
 
 @dataclass(frozen=True)
 class DemandReport:
-    """Who asks a router for deployments that can rest, by their names. `up_seconds`: how far back its memory reaches."""
+    """A report is who asks a router for deployments that can rest, by their names.
+
+    `up_seconds`: how far back its memory reaches.
+    """
 
     up_seconds: float
     deployments: Mapping[str, DeploymentDemand] = field(default_factory=dict)
@@ -118,7 +128,8 @@ class DemandReport:
 
     @classmethod
     def from_json(cls, body: bytes) -> DemandReport | None:
-        """None for anything else: a router that cannot be understood must not be taken for one that nobody asks."""
+        """Reads a report; None for anything else: a router that cannot be understood must not be taken for one that
+        nobody asks."""
         document = parsed(body)
         up, told = duration(document.get("upSeconds")), document.get("deployments")
         if up is None or not isinstance(told, dict) or not all(isinstance(item, dict) for item in told.values()):

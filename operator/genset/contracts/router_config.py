@@ -93,7 +93,7 @@ class _Part(BaseModel):
 
 
 class PolicyRef(_Part):
-    """The RoutePolicy that the configuration was built from, for logs and for `/-/config`."""
+    """This is the RoutePolicy that the configuration was built from, for logs and for `/-/config`."""
 
     namespace: str
     name: str
@@ -101,14 +101,17 @@ class PolicyRef(_Part):
 
 
 class DnsEndpoints(_Part):
-    """Endpoints found by name: every A/AAAA record of `host` is one. `host` is tried with the search domains."""
+    """These endpoints are found by name: every A/AAAA record of `host` is one.
+
+    `host` is tried with the search domains.
+    """
 
     host: Host
     port: int = Field(ge=1, le=65535)
 
 
 class LocalTarget(_Part):
-    """A model of the house: many endpoints, plain HTTP, probed by the router."""
+    """A local target is a model of the house: many endpoints, plain HTTP, probed by the router."""
 
     dns: DnsEndpoints
     health_path: HttpPath
@@ -120,7 +123,7 @@ class LocalTarget(_Part):
 
 
 class UrlTarget(_Part):
-    """A server at one base URL: a cloud provider, a gateway, or an external model server.
+    """A target by URL is a server at one base URL: a cloud provider, a gateway, or an external model server.
 
     `base_url` goes up to and with the version segment (https://api.example.com/v1); request paths are appended without
     theirs. The `*_file` names are files in the credentials folder.
@@ -149,7 +152,10 @@ class UrlTarget(_Part):
 
 
 class BalancingConfig(_Part):
-    """How a backend's endpoints share requests. `max_in_flight_per_endpoint` None: no bound, and nothing waits."""
+    """Balancing is how a backend's endpoints share requests.
+
+    `max_in_flight_per_endpoint` None: no bound, and nothing waits.
+    """
 
     strategy: Literal["LeastInFlight", "PrefixAffinity"]
     prefix_tokens: int = Field(ge=1)
@@ -159,7 +165,7 @@ class BalancingConfig(_Part):
 
 
 class BackendConfig(_Part):
-    """One backend. `kind` decides default deadlines and which outage switch it belongs to."""
+    """This is one backend. `kind` decides default deadlines and which outage switch it belongs to."""
 
     name: Label
     kind: Literal["local", "cloud"]
@@ -208,7 +214,7 @@ ToCloudOn = Literal["Unreachable", "Cold", "Full", "TooLate", "ServerError", "To
 
 
 class FailoverConfig(_Part):
-    """Seconds; None means the router's own default for the kind of backend."""
+    """The times of failover are seconds; None means the router's own default for the kind of backend."""
 
     first_token_seconds: Seconds | None = None
     stall_seconds: Seconds | None = None
@@ -220,7 +226,7 @@ class FailoverConfig(_Part):
 
 
 class ColdStartConfig(_Part):
-    """What a request does while a backend is at rest. Seconds."""
+    """A cold start is what a request does while a backend is at rest. Times are seconds."""
 
     mode: Literal["Hold", "Bridge"]
     seconds: Seconds
@@ -242,7 +248,7 @@ class RouteConfig(_Part):
 
 
 class LimitsConfig(_Part):
-    """Bytes, counts, seconds."""
+    """The limits are bytes, counts and seconds."""
 
     max_body_bytes: int = Field(ge=1)
     max_in_flight: int = Field(ge=1)
@@ -253,14 +259,15 @@ class LimitsConfig(_Part):
 
 
 class TelemetryConfig(_Part):
-    """Where spans go (the base URL of an OTLP/HTTP collector), and how many of those that no caller has decided on."""
+    """Telemetry says where spans go (the base URL of an OTLP/HTTP collector), and how many of those that no caller has
+    decided on."""
 
     otlp_endpoint: Collector
     sample_percent: float = Field(ge=0, le=100)
 
 
 class CorsConfig(_Part):
-    """Origins of web pages that may use the router from a browser; "*" alone means every one."""
+    """These are the origins of web pages that may use the router from a browser; "*" alone means every one."""
 
     allowed_origins: tuple[Origin, ...] = Field(min_length=1)
 
@@ -272,13 +279,13 @@ class CorsConfig(_Part):
 
 
 class LogConfig(_Part):
-    """`required`: requests are refused while their lines cannot be written."""
+    """The log may be `required`: then requests are refused while their lines cannot be written."""
 
     required: bool
 
 
 class RouterConfig(_Part):
-    """Everything that a router serves."""
+    """A router's configuration is everything that it serves."""
 
     version: Literal[1]
     policy: PolicyRef
@@ -315,18 +322,18 @@ class RouterConfig(_Part):
         return cls.model_validate_json(text, by_alias=True, by_name=False, context=known)
 
     def canonical_json(self) -> str:
-        """Same content, same bytes: sorted keys, no white space, no nulls."""
+        """Writes the document so that the same content has the same bytes: sorted keys, no white space, no nulls."""
         body = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def config_hash(canonical_json: str) -> str:
-    """First 16 hexadecimal digits of the SHA-256: what `/-/config` reports and RoutePolicy status compares."""
+    """Returns the first 16 hexadecimal digits of the SHA-256: what `/-/config` reports and RoutePolicy status compares."""
     return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
 
 
 def credentials_hash(files: Mapping[str, bytes]) -> str:
-    """Hash over names and contents of the credential files; "" when there are none. Reported by `/-/config`."""
+    """Returns a hash over names and contents of the credential files; "" if there are none. `/-/config` reports it."""
     if not files:
         return ""
     digest = hashlib.sha256()

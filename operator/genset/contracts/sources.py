@@ -1,4 +1,4 @@
-"""Where the puller downloads from: each source with its flags, and what identifies the bytes that it gives."""
+"""A source is where the puller downloads from, with its flags, and with what identifies the bytes that it gives."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from genset.contracts.shards import shards_of
 
 @dataclass(frozen=True)
 class RemoteSource(ABC):
-    """One source on a network."""
+    """This is one source on a network."""
 
     FLAGS: ClassVar[Mapping[str, str]]  # flag of each field, in the order of the arguments
 
     @property
     @abstractmethod
     def identity(self) -> Mapping[str, str]:
-        """What identifies the bytes; neither a mirror nor a URL does."""
+        """Returns what identifies the bytes; neither a mirror nor a URL does."""
 
     @property
     def shards(self) -> int:
-        """Number of files that the model is split into, as the source says it; 1 for a model in one file."""
+        """Returns the number of files that the model is split into, as the source says it; 1 for a model in one file."""
         return 1
 
 
 @dataclass(frozen=True)
 class HuggingFace(RemoteSource):
-    """Files of a repository on the Hugging Face hub or a mirror. `file` is a glob that must match one model."""
+    """These are files of a repository on the Hugging Face hub or a mirror.
+
+    `file` is a glob that must match one model.
+    """
 
     FLAGS: ClassVar[Mapping[str, str]] = {
         "repo": "--repo", "revision": "--revision", "file": "--file", "endpoint": "--endpoint",
@@ -51,7 +54,7 @@ class HuggingFace(RemoteSource):
 
 @dataclass(frozen=True)
 class Http(RemoteSource):
-    """One file by URL and checksum (lower-case hexadecimal SHA-256)."""
+    """This is one file by URL and checksum (lower-case hexadecimal SHA-256)."""
 
     FLAGS: ClassVar[Mapping[str, str]] = {"url": "--url", "sha256": "--sha256"}
 
@@ -67,7 +70,10 @@ SOURCES: tuple[type[RemoteSource], ...] = (HuggingFace, Http)
 
 
 def source_of(given: Mapping[str, str]) -> RemoteSource:
-    """The one source that arguments name, by its fields. Raises ValueError if they name none, several, or a part of one."""
+    """Returns the one source that arguments name, by its fields.
+
+    Raises ValueError if they name none, several, or a part of one.
+    """
     for kind in SOURCES:
         flags = kind.FLAGS
         if given.keys() & flags.keys():

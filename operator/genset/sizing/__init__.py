@@ -1,1 +1,1 @@
-"""Pure arithmetic about models: file headers, weights, caches, what fits where."""
+"""Sizing is pure arithmetic about models: file headers, weights, caches, what fits where."""

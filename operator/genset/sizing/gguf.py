@@ -1,4 +1,4 @@
-"""A bounded reader of the GGUF header: proves that a file is GGUF, and tells what the file says about itself.
+"""This bounded reader of the GGUF header proves that a file is GGUF, and tells what the file says about itself.
 
 Pure: it reads from a stream that the caller opened. The input is hostile until proven otherwise, so every count and
 length is capped before it is used, no value is allocated from a length that the file claims (arrays are skipped in
@@ -40,7 +40,7 @@ class GgufError(ValueError):
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What the header says. Sizes in bytes."""
+    """This is what the header says. Sizes are in bytes."""
 
     version: int
     tensor_count: int
@@ -51,18 +51,18 @@ class GgufHeader:
 
     @property
     def architecture(self) -> str:
-        """E.g. "llama"; empty when missing, as in all shards but the first."""
+        """Returns e.g. "llama"; empty if it is missing, as in all shards but the first."""
         value = self.metadata.get("general.architecture", "")
         return value if isinstance(value, str) else ""
 
     @property
     def split_count(self) -> int:
-        """Number of files of this model; 1 when it is not split."""
+        """Returns the number of files of this model; 1 if it is not split."""
         return max(1, self._integer("split.count"))
 
     @property
     def split_number(self) -> int:
-        """Number of this file, counted from 1."""
+        """Returns the number of this file, counted from 1."""
         return self._integer("split.no") + 1
 
     def _integer(self, key: str) -> int:
@@ -100,7 +100,7 @@ def read_header(stream: BinaryIO, *, limit: int = HEADER_LIMIT) -> GgufHeader:
 
 
 def looks_like(head: bytes) -> str:
-    """Words for what the first bytes of a file are, for people who expected a model."""
+    """Says what the first bytes of a file are, for people who expected a model."""
     if not head:
         return "empty"
     text = head.lstrip().lower()
@@ -132,7 +132,7 @@ _FAMILIAR = (
 
 
 class _Cursor:
-    """Reads forward through a stream in blocks, and refuses to go past the limit."""
+    """A cursor reads forward through a stream in blocks, and refuses to go past the limit."""
 
     def __init__(self, stream: BinaryIO, limit: int) -> None:
         self._stream = stream
@@ -146,7 +146,7 @@ class _Cursor:
         return self._before + self._at
 
     def head(self, length: int) -> bytes:
-        """Up to `length` bytes from here, without moving."""
+        """Returns up to `length` bytes from here, without moving."""
         self._fill(length)
         return self._buffer[self._at : self._at + length]
 

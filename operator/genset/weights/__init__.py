@@ -1,1 +1,1 @@
-"""The weights puller that runs in engine pods: one file per kind of source."""
+"""The weights puller runs in engine pods; it has one file per kind of source."""

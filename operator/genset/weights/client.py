@@ -1,4 +1,4 @@
-"""HTTP for downloads: TLS, proxies, redirects and what a status code means to a user.
+"""Downloads have their HTTP here: TLS, proxies, redirects and what a status code means to a user.
 
 Redirects are followed here, not by httpx, because hubs redirect to content networks: the token and all headers of the
 user's Secret go to the origin that the user named and to no other (httpx would drop Authorization only).
@@ -57,7 +57,7 @@ def make_client(ca_file: str) -> httpx.Client:
 
 @contextmanager
 def get(client: httpx.Client, url: str, own: Mapping[str, str], extra: Mapping[str, str]) -> Iterator[httpx.Response]:
-    """GET with a streamed body. `own` headers (credentials) stay at the origin of `url`; `extra` go everywhere."""
+    """GETs with a streamed body. `own` headers (credentials) stay at the origin of `url`; `extra` go everywhere."""
     target = url
     with transport_errors(url):
         for _ in range(_MAX_REDIRECTS + 1):
@@ -84,7 +84,8 @@ def get(client: httpx.Client, url: str, own: Mapping[str, str], extra: Mapping[s
 
 
 def _same_origin(first: str, second: str) -> bool:
-    """Same scheme, host and port; the step from http to https on the default ports counts as the same."""
+    """Returns whether scheme, host and port are the same; the step from http to https on the default ports counts as
+    the same."""
     a, b = httpx.URL(first), httpx.URL(second)
     if a.host != b.host:
         return False
@@ -106,7 +107,7 @@ def transport_errors(url: str) -> Iterator[None]:
 
 
 def trouble_of(error: BaseException, shown: str) -> WeightsFailure | Transient:
-    """What an error of the network means. A certificate that is not trusted does not pass by waiting."""
+    """Returns what an error of the network means. A certificate that is not trusted does not pass by waiting."""
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return WeightsFailure(

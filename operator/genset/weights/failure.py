@@ -1,4 +1,5 @@
-"""How a download ends badly: one exception with the condition reason that users see and what they can do about it."""
+"""A download ends badly in one way: with an exception that has the condition reason that users see and what they can do
+about it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from genset.contracts.puller import ExitCode
 
 
 class WeightsFailure(Exception):
-    """The weights can't be had. `permanent` means that trying again without a change is pointless."""
+    """A failure means that the weights can't be had. `permanent`: trying again without a change is pointless."""
 
     def __init__(self, reason: Reason, message: str, *, permanent: bool = True) -> None:
         super().__init__(message)
@@ -25,7 +26,7 @@ def unreachable(message: str) -> WeightsFailure:
 
 
 def size_text(count: float) -> str:
-    """Bytes for people: 1.2 GB (10^9, as hubs and disks count)."""
+    """Writes bytes for people: 1.2 GB (10^9, as hubs and disks count)."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"

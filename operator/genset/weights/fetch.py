@@ -1,4 +1,4 @@
-"""One run of the puller: what is there already, what the source has, download, publish.
+"""One run of the puller looks what is there already, asks what the source has, downloads and publishes.
 
 Order of preference, so that a pod that restarts in an air-gapped moment comes up:
 1. The content can't change (http with sha256, a hub's commit), or may not (`settled`: a model that wakes while somebody
@@ -37,7 +37,7 @@ _PATIENCE_WITH_MODEL = 10.0  # seconds to try a hub for when there is a model to
 
 @dataclass(frozen=True)
 class Fetched:
-    """A complete model; `warning` when it is an earlier one because the source failed."""
+    """This is a complete model; `warning` if it is an earlier one because the source failed."""
 
     model: Model
     warning: str = ""

@@ -1,4 +1,4 @@
-"""Source `http`: one file by URL and SHA-256."""
+"""Source `http` is one file by URL and SHA-256."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _OURS = {"range", "if-range", "accept-encoding", "connection", "transfer-encodin
 
 
 def resolve(source: Http, spec: FetchSpec) -> Resolved:
-    """No network: everything about the file is known but its size."""
+    """Resolves without network: everything about the file is known but its size."""
     headers = read_headers(spec.headers_file)
     name = source.url.split("?")[0].split("#")[0].rstrip("/").rpartition("/")[2] or source.url
     return Resolved((RemoteFile(source.url, name, Checksum("sha256", source.sha256), headers=headers),))
 
 
 def read_headers(path: str) -> dict[str, str]:
-    """Request headers from the mounted Secret: one `Name: value` per line, empty lines and #-comments apart."""
+    """Reads request headers from the mounted Secret: one `Name: value` per line, empty lines and #-comments apart."""
     if not path:
         return {}
     try:

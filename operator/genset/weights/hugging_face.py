@@ -1,4 +1,4 @@
-"""Source `huggingFace`: a revision of a repository, resolved to a commit, and in it the files of exactly one model.
+"""Source `huggingFace` is a revision of a repository, resolved to a commit, and in it the files of exactly one model.
 
 One request of the hub's own client lists the commit with sizes and checksums; the bytes then come through our reader,
 so that progress, resuming and verification are the same for every source. The client writes nothing: no cache, no
@@ -43,7 +43,7 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a commit, as the hub lists it."""
+    """This is one file of a commit, as the hub lists it."""
 
     name: str
     size: int | None = None
@@ -52,12 +52,12 @@ class HubFile:
 
 
 def is_commit(revision: str) -> bool:
-    """A full commit can't move; a branch or tag can."""
+    """Returns whether it is a full commit, which can't move; a branch or tag can."""
     return bool(_COMMIT.match(revision))
 
 
 def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
-    """The files of the one model that the pattern means, in the order of their shards. Pure."""
+    """Returns the files of the one model that the pattern means, in the order of their shards. Pure."""
     by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf")}
     matching = [name for name in by_name if fnmatch.fnmatchcase(name, source.file) and _wanted(name, source.file)]
     models = sorted({(shard.stem, shard.count) for shard in map(Shard.of, matching)})
@@ -115,7 +115,7 @@ def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
 
 
 def read_token(path: str) -> str:
-    """The token from the mounted Secret; empty without a path."""
+    """Reads the token from the mounted Secret; empty without a path."""
     if not path:
         return ""
     try:
@@ -133,7 +133,7 @@ def read_token(path: str) -> str:
 
 
 def _import_hub(tls: ssl.SSLContext | bool) -> Any:
-    """The hub's client, told to leave no trace. It reads these settings once, when it is imported."""
+    """Imports the hub's client, told to leave no trace. It reads these settings once, when it is imported."""
     for name in (
         "HF_HUB_DISABLE_TELEMETRY",
         "HF_HUB_DISABLE_IMPLICIT_TOKEN",

@@ -1,4 +1,4 @@
-"""Sources `pvc` and `hostPath`: the file is where someone put it; and the last look at every downloaded file.
+"""Sources `pvc` and `hostPath` are files where someone put them; every downloaded file gets its last look here, too.
 
 Nothing is hashed here, because nobody promised a checksum; a file that is cut off is still noticed, since a GGUF
 header says where the last tensor begins.
@@ -19,7 +19,10 @@ _SHOWN = 10  # names in a message
 
 
 def check(path: Path) -> gguf.GgufHeader:
-    """Is there, can be read, is a whole GGUF model with all its shards. Returns the header of the first file."""
+    """Checks that the file is there, can be read, and is a whole GGUF model with all its shards.
+
+    Returns the header of the first file.
+    """
     header = check_file(path, str(path))
     if header.split_number != 1:
         raise WeightsFailure(
@@ -32,7 +35,7 @@ def check(path: Path) -> gguf.GgufHeader:
 
 
 def check_file(path: Path, shown: str) -> gguf.GgufHeader:
-    """One file. `shown` is its name in messages."""
+    """Checks one file. `shown` is its name in messages."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -65,7 +68,8 @@ def check_file(path: Path, shown: str) -> gguf.GgufHeader:
 
 
 def check_shard(header: gguf.GgufHeader, shown: str, number: int, count: int) -> None:
-    """The header must say the place that the file's name says: llama.cpp goes by the header and then by the name."""
+    """Checks that the header says the place that the file's name says: llama.cpp goes by the header and then by the
+    name."""
     if (header.split_number, header.split_count) != (number, count):
         found = (
             f"file {header.split_number} of {header.split_count}" if header.split_count > 1 else "a model in one file"
@@ -79,7 +83,7 @@ def check_shard(header: gguf.GgufHeader, shown: str, number: int, count: int) ->
 
 
 def _shards(path: Path, count: int) -> list[Path]:
-    """The files of a split model, by llama.cpp's naming."""
+    """Returns the files of a split model, by llama.cpp's naming."""
     if count == 1:
         return [path]
     first = Shard.of(path.name)
@@ -93,7 +97,7 @@ def _shards(path: Path, count: int) -> list[Path]:
 
 
 def _beside(folder: Path) -> str:
-    """What is there instead, for messages."""
+    """Says what is there instead, for messages."""
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""One download per volume and model, however many pods share the volume.
+"""The lock sees to one download per volume and model, however many pods share the volume.
 
 Two guards, because network file systems differ:
 
@@ -35,7 +35,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Who downloads, and how far it is."""
+    """The holder is who downloads, and how far it is."""
 
     name: str  # pod name: the host name inside a pod
     beat: int
@@ -63,7 +63,10 @@ def exclusive(
 
 
 def try_lock(folder: Path) -> int | None:
-    """A descriptor that holds the lock of a folder, or None when somebody is at work there. Close it to release."""
+    """Returns a descriptor that holds the lock of a folder, or None if somebody is at work there.
+
+    Close it to release.
+    """
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     except OSError:
@@ -116,7 +119,7 @@ def _acquire(
 
 
 def _flock(descriptor: int) -> bool:
-    """True when the lock is ours, or when the file system has no locks and the heartbeat must do."""
+    """Returns True if the lock is ours, or if the file system has no locks and the heartbeat must do."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a source resolves to: files with URL, size and checksum, before a byte of them is read."""
+"""A source resolves to files with URL, size and checksum, before a byte of them is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AnySource = TypeVar("AnySource", bound=RemoteSource)
 
 
 class Hasher(Protocol):
-    """The part of hashlib objects that is used."""
+    """A hasher is the part of hashlib objects that is used."""
 
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -22,13 +22,13 @@ class Hasher(Protocol):
 
 @dataclass(frozen=True)
 class Checksum:
-    """`sha256` for almost everything; `gitSha1` for the few hub files that are not in large-file storage."""
+    """A checksum is `sha256` for almost everything; `gitSha1` for the few hub files that are not in large-file storage."""
 
     algorithm: str
     value: str
 
     def hasher(self, size: int | None) -> Hasher:
-        """A fresh hash object. Git hashes "blob <size>", a zero byte and the content, so it needs the size."""
+        """Returns a fresh hash object. Git hashes "blob <size>", a zero byte and the content, so it needs the size."""
         if self.algorithm == "sha256":
             return hashlib.sha256()
         digest = hashlib.sha1(usedforsecurity=False)
@@ -38,7 +38,7 @@ class Checksum:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file at its source."""
+    """This is one file at its source."""
 
     url: str
     name: str  # at the source, for people; never used as a path
@@ -49,27 +49,27 @@ class RemoteFile:
 
     @property
     def shown(self) -> str:
-        """The URL for messages: without user, query and fragment, where credentials hide."""
+        """Returns the URL for messages: without user, query and fragment, where credentials hide."""
         return without_secrets(self.url)
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """The files of one model, in the order of its shards."""
+    """These are the files of one model, in the order of its shards."""
 
     files: tuple[RemoteFile, ...]
     revision: str = ""  # commit, for a hub
 
     @property
     def content(self) -> str:
-        """Name of this content on the volume: the same bytes have the same name, whatever the commit."""
+        """Names this content on the volume: the same bytes have the same name, whatever the commit."""
         text = "\n".join(f"{file.checksum.algorithm}:{file.checksum.value}" for file in self.files)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Lookup(Generic[AnySource]):
-    """How the puller asks one kind of source."""
+    """A lookup is how the puller asks one kind of source."""
 
     source: type[AnySource]
     login: str  # what a person does about a refusal

@@ -1,4 +1,4 @@
-"""How far a download is: one thread-safe state, log lines for people, JSON over HTTP for the operator.
+"""Progress says how far a download is: one thread-safe state, log lines for people, JSON over HTTP for the operator.
 
 The server is a single thread with a short timeout per connection. A slow or hostile client can delay other readers by
 that timeout and can't do anything else: nothing is read from the request but its first line.
@@ -25,7 +25,7 @@ _REQUEST_TIMEOUT = 2.0  # seconds that one connection may take
 
 
 class ProgressLog:
-    """How far the download is: a snapshot for whoever asks, and a line of the log now and then.
+    """The progress log knows how far the download is: a snapshot for whoever asks, and a line of the log now and then.
 
     `clock` gives seconds that only grow.
     """
@@ -52,7 +52,7 @@ class ProgressLog:
         reason: str | None = None,
         message: str | None = None,
     ) -> None:
-        """Changes the given fields; writes a log line when the last one is some seconds old."""
+        """Changes the given fields, and writes a log line if the last one is some seconds old."""
         given = {key: value for key, value in locals().items() if key != "self" and value is not None}
         with self._lock:
             self._snapshot = replace(self._snapshot, **given)
@@ -86,7 +86,7 @@ def _duration(seconds: float) -> str:
 
 
 class ProgressServer:
-    """Serves the snapshot at `/-/progress` until closed."""
+    """The progress server serves the snapshot at `/-/progress` until closed."""
 
     def __init__(self, listen: str, progress: ProgressLog) -> None:
         address = host_and_port(listen)
@@ -111,7 +111,7 @@ def _server(host: str) -> type[HTTPServer]:
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         def server_bind(self) -> None:
-            """Without HTTPServer's reverse look-up of its own name, which blocks where DNS does not answer."""
+            """Binds without HTTPServer's reverse look-up of its own name, which blocks if DNS does not answer."""
             TCPServer.server_bind(self)
             self.server_name, self.server_port = host, self.server_address[1]
 

@@ -1,4 +1,4 @@
-"""Which proxy a URL goes through: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY as clusters write them.
+"""Decides which proxy a URL goes through: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY as clusters write them.
 
 httpx's own reading of NO_PROXY knows no address ranges, and an IPv6 range in it makes every client fail, while
 clusters put their pod and service ranges there. So the choice is made here, per request (redirects change hosts),
@@ -19,7 +19,7 @@ from genset.weights.origin import without_secrets
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
-    """URL of the proxy, or None for a direct connection."""
+    """Returns the URL of the proxy, or None for a direct connection."""
     parts = urlsplit(url)
     proxy = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
     if not proxy or bypasses(parts.hostname or "", parts.port, _variable(environ, "no_proxy")):
@@ -34,7 +34,8 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
 
 
 def bypasses(host: str, port: int | None, no_proxy: str) -> bool:
-    """Whether NO_PROXY names a host: `*`, names with their subdomains, addresses, ranges, each with or without port."""
+    """Returns whether NO_PROXY names a host: `*`, names with their subdomains, addresses, ranges, each with or without
+    port."""
     host = host.rstrip(".").lower()
     entries = [entry for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry]
     return any(entry == "*" or _names(entry, host, port) for entry in entries)
@@ -57,12 +58,12 @@ def _names(entry: str, host: str, port: int | None) -> bool:
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
-    """Lower case wins, as in curl."""
+    """Reads a variable; lower case wins, as in curl."""
     return (environ.get(name) or environ.get(name.upper()) or "").strip()
 
 
 def transport(library: Any, verify: Any, environ: Mapping[str, str]) -> Any:
-    """A transport of httpx or httpx2 that chooses the proxy for each request."""
+    """Returns a transport of httpx or httpx2 that chooses the proxy for each request."""
 
     class Routed(library.BaseTransport):  # type: ignore[misc]
         def __init__(self) -> None:

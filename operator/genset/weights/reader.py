@@ -1,4 +1,4 @@
-"""Downloads one file: resumable, verified, synced. The same reader for every kind of source.
+"""The reader downloads one file: resumable, verified, synced. It is the same for every kind of source.
 
 * Bytes go to `NAME.partial`; the hash is computed while they stream. A partial file of an earlier run is hashed first
   and continued with Range. If-Range with the strong ETag of the first part keeps two versions from being mixed; a URL
@@ -40,11 +40,11 @@ _UNSATISFIED = re.compile(r"^bytes \*/(\d+)$")
 
 
 class Mismatch(Exception):
-    """The bytes are not those that the checksum promises."""
+    """A mismatch means that the bytes are not those that the checksum promises."""
 
 
 class Reader:
-    """Fetches files over one HTTP client. `login` tells people where credentials are given."""
+    """A reader fetches files over one HTTP client. `login` tells people where credentials are given."""
 
     def __init__(
         self, client: httpx.Client, volume: Volume, progress: ProgressLog, retry: Retry, *, login: str
@@ -91,7 +91,7 @@ class Reader:
                 partial.discard()
 
     def _attempt(self, partial: _Partial, attempts: Attempts) -> None:
-        """One request, as far as it goes."""
+        """Makes one request, as far as it goes."""
         remote = partial.remote
         with get(self._client, remote.url, remote.headers, partial.range_headers()) as response:
             if response.status_code == 416:
@@ -115,7 +115,8 @@ class Reader:
         partial.ended = True
 
     def _refuse_known(self, partial: _Partial) -> None:
-        """A file that was downloaded whole and was wrong, and that the server still has, is not downloaded again."""
+        """Refuses a file that was downloaded whole and was wrong, and that the server still has: it is not downloaded
+        again."""
         etag = partial.rejected_etag()
         if not etag:
             return
@@ -139,7 +140,7 @@ def _mismatch_text(remote: RemoteFile, detail: object) -> str:
 
 
 class _Partial:
-    """The file in work: `NAME.partial` and, beside it, the validator of the version that its bytes come from."""
+    """This is the file in work: `NAME.partial` and, beside it, the validator of the version that its bytes come from."""
 
     def __init__(self, remote: RemoteFile, target: Path, progress: ProgressLog, before: int) -> None:
         self.remote = remote
@@ -170,7 +171,7 @@ class _Partial:
 
     @property
     def complete(self) -> bool:
-        """Every byte is there and the checksum agreed."""
+        """Returns whether every byte is there and the checksum agreed."""
         return self.ended
 
     def _resume(self) -> None:
@@ -240,7 +241,7 @@ class _Partial:
         self._take(chunk)
 
     def unsatisfied(self, content_range: str) -> None:
-        """416: either everything is there already, or the file at the source is another one."""
+        """Takes a 416: either everything is there already, or the file at the source is another one."""
         match = _UNSATISFIED.match(content_range)
         if match and int(match[1]) == self.offset:
             self.total = self.offset

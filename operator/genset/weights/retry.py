@@ -1,4 +1,4 @@
-"""When to try again, and when to stop: trouble of networks and servers passes, everything else does not.
+"""Decides when to try again, and when to stop: trouble of networks and servers passes, everything else does not.
 
 A run gives up after `patience` seconds without any progress; every byte that arrives starts the count anew. The
 kubelet then restarts the container with a back-off of its own, and the download resumes.
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Transient(Exception):
-    """Trouble that may pass. `failure` is what it becomes when patience ends; `wait` is what the server asked for."""
+    """This trouble may pass. `failure` is what it becomes when patience ends; `wait` is what the server asked for."""
 
     def __init__(self, failure: WeightsFailure, *, wait: float | None = None) -> None:
         super().__init__(failure.message)
@@ -29,7 +29,7 @@ class Transient(Exception):
 
 @dataclass(frozen=True)
 class Retry:
-    """Limits in seconds, and what makes tests fast and repeatable."""
+    """A retry has its limits in seconds, and what makes tests fast and repeatable."""
 
     patience: float = 120.0
     first: float = 1.0
@@ -40,7 +40,7 @@ class Retry:
 
 
 class Attempts:
-    """Waits between the attempts of one piece of work."""
+    """The attempts of one piece of work have waits between them."""
 
     def __init__(self, retry: Retry, progress: ProgressLog) -> None:
         self._retry = retry
@@ -49,14 +49,14 @@ class Attempts:
         self._since = retry.clock()
 
     def succeeded(self) -> None:
-        """Progress was made: the next trouble is the first."""
+        """Notes that progress was made: the next trouble is the first."""
         self._failed = 0
         self._since = self._retry.clock()
         if self._progress.snapshot().reason:
             self._progress.update(reason="", message="")
 
     def wait(self, trouble: Transient) -> None:
-        """Sleeps before the next attempt, or raises the failure when patience is over."""
+        """Sleeps before the next attempt, or raises the failure if patience is over."""
         retry = self._retry
         backoff = min(retry.longest, retry.first * 2**self._failed) * (0.5 + retry.jitter() / 2)
         self._failed += 1

@@ -1,4 +1,4 @@
-"""Where the weights lie on the volume, and what makes them complete.
+"""The volume says where the weights lie, and what makes them complete.
 
     INTO/<hash>/                     one FetchSpec (see `spec`)
         lock, holder.json            see `lock`
@@ -50,7 +50,10 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class PlacedFile:
-    """One verified file. Size and mtime (nanoseconds) prove later, without reading it, that nobody changed it."""
+    """This is one verified file.
+
+    Size and mtime (nanoseconds) prove later, without reading it, that nobody changed it.
+    """
 
     name: str
     size: int
@@ -62,7 +65,7 @@ class PlacedFile:
 
 @dataclass(frozen=True)
 class Model:
-    """A complete, verified model on the volume: the content of complete.json."""
+    """A model is complete and verified on the volume: this is the content of complete.json."""
 
     content: str
     revision: str
@@ -77,13 +80,13 @@ FreeBytes = Callable[[Path], int]
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes that an unprivileged user may still write."""
+    """Returns the bytes that an unprivileged user may still write."""
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize
 
 
 class Volume:
-    """The folder of one spec, and its neighbours when space is short."""
+    """A volume is the folder of one spec, and its neighbours when space is short."""
 
     def __init__(self, spec: FetchSpec, *, free: FreeBytes = free_bytes, now: Callable[[], float] = time.time) -> None:
         self.folder = Path(spec.folder)
@@ -99,11 +102,14 @@ class Volume:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def complete(self) -> Model | None:
-        """The model in `current` if it is as it was when it was verified. Takes milliseconds and needs no lock."""
+        """Returns the model in `current` if it is as it was when it was verified.
+
+        Takes milliseconds and needs no lock.
+        """
         return self._intact(self.current)
 
     def restored(self) -> Model | None:
-        """`complete`, after putting the newest complete model back if a crash came between two renames.
+        """Returns `complete`, after putting the newest complete model back if a crash came between two renames.
 
         Only for the holder of the lock: to anybody else, a model that is being replaced looks the same.
         """
@@ -143,7 +149,7 @@ class Volume:
         return model
 
     def incoming(self, resolved: Resolved) -> Path:
-        """The folder for this download; leftovers of others for the same spec go."""
+        """Returns the folder for this download; leftovers of others for the same spec go."""
         folder = self.folder / f"{_INCOMING}{resolved.content}"
         for other in self.folder.glob(f"{_INCOMING}*"):
             if other != folder:
@@ -154,7 +160,7 @@ class Volume:
         return folder
 
     def earlier(self, resolved: Resolved) -> Model | None:
-        """The same content from before, put back in place without a download."""
+        """Returns the same content from before, put back in place without a download."""
         folder = self.folder / resolved.content
         if self._intact(folder) is None:
             return None
@@ -245,7 +251,7 @@ class Volume:
                 yield folder
 
     def _contents(self, folder: Path) -> Iterator[Path]:
-        """Folders of earlier complete models of a spec."""
+        """Returns the folders of earlier complete models of a spec."""
         if folder.is_dir():
             yield from (entry for entry in folder.iterdir() if _FOLDER.match(entry.name) and entry.is_dir())
 

@@ -1,4 +1,4 @@
-"""Which engines there are, with the settings of each: the registry of a ModelDeployment's spec."""
+"""This registry of a ModelDeployment's spec says which engines there are, with the settings of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genset.api.engines.llama_cpp import LlamaCpp
 
 
 class EngineBlocks(ApiModel):
-    """One field for each engine. An engine is known by its line here; the first one is the default."""
+    """The spec has one field for each engine. An engine is known by its line here; the first one is the default."""
 
     llama_cpp: LlamaCpp | None = None
     external: External | None = None
@@ -39,12 +39,12 @@ EngineName: TypeAlias = Annotated[str, GetPydanticSchema(lambda *_: core_schema.
 
 
 def block_name(engine: str) -> str:
-    """The engine's block as the spec has it, e.g. llamaCpp."""
+    """Returns the engine's block as the spec has it, e.g. llamaCpp."""
     return str(EngineBlocks.model_fields[FIELDS[engine]].alias)
 
 
 def _rules() -> Iterator[CelRule]:
-    """Rules over the spec: no block without its engine, what each engine refuses, weights where they are wanted."""
+    """Yields rules over the spec: no block without its engine, what each engine refuses, weights if they are wanted."""
     for name, settings in _TYPES.items():
         yield _only_with(name, settings.engine)
         yield from settings.spec_rules

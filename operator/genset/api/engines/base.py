@@ -1,4 +1,4 @@
-"""What the settings of every engine share: which engine they belong to, and what it wants of the rest of a spec."""
+"""The settings of all engines share which engine they belong to, and what it wants of the rest of a spec."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from genset.api.base import ApiModel, CelRule, SecretKeyRef, secret_refs
 
 
 class WeightsForm(StrEnum):
-    """What an engine loads."""
+    """The form of weights is what an engine loads."""
 
     GGUF = "GGUF"  # one file, or the shards of one
     NONE = "none"  # its weights are not ours
 
 
 class EngineSettings(ApiModel):
-    """The settings of one engine: a block of a ModelDeployment's spec that no other engine reads."""
+    """The settings of one engine are a block of a ModelDeployment's spec that no other engine reads."""
 
     engine: ClassVar[str]  # value of spec.engine
     shown: ClassVar[str] = ""  # in the description of spec.engine; "": the engine's name
@@ -26,12 +26,12 @@ class EngineSettings(ApiModel):
     spec_rules: ClassVar[tuple[CelRule, ...]] = ()  # over the whole spec, beside those that every engine has
 
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
-        """(field, reference) of every Secret that the block names."""
+        """Returns (field, reference) of every Secret that the block names."""
         return secret_refs(self)
 
 
 class ManagedEngineSettings(EngineSettings):
-    """The settings of an engine whose pods genset makes."""
+    """These are the settings of an engine whose pods genset makes."""
 
     image: str | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Settings of engine external: where a model server answers that genset does not run."""
+"""The settings of engine external say where a model server answers that genset does not run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of llama.cpp: llama-server with one model a pod."""
+"""The settings of llama.cpp are those of llama-server with one model a pod."""
 
 from __future__ import annotations
 

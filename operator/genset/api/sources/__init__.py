@@ -1,4 +1,4 @@
-"""Which sources of weights there are, with the block of each: the registry of a ModelDeployment's `spec.source`."""
+"""This registry of a ModelDeployment's `spec.source` says which sources of weights there are, with the block of each."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Source(ApiModel):
 
     @property
     def block(self) -> SourceBlock:
-        """The one block that is there."""
+        """Returns the one block that is there."""
         blocks: list[SourceBlock | None] = [getattr(self, name) for name in TYPES]
         return next(block for block in blocks if block is not None)
 
     @property
     def block_name(self) -> str:
-        """The block's name as the spec has it, e.g. huggingFace."""
+        """Returns the block's name as the spec has it, e.g. huggingFace."""
         return next(alias(name) for name in TYPES if getattr(self, name) is not None)
 
 
@@ -47,7 +47,7 @@ TYPES: Mapping[str, type[SourceBlock]] = {
 
 
 def alias(name: str) -> str:
-    """A source's block as the spec has it, e.g. huggingFace."""
+    """Returns a source's block as the spec has it, e.g. huggingFace."""
     return str(Source.model_fields[name].alias)
 
 

@@ -1,4 +1,4 @@
-"""What the blocks of all sources share: whether it is downloaded, and which Secrets it names."""
+"""The blocks of all sources share whether they are downloaded, and which Secrets they name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from genset.api.base import ApiModel, SecretKeyRef, secret_refs
 
 
 class SourceBlock(ApiModel):
-    """One source: a block of a ModelDeployment's `spec.source`."""
+    """A block is one source of a ModelDeployment's `spec.source`."""
 
     downloaded: ClassVar[bool]  # the puller fetches it; if not, it is read where it lies
 
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
-        """(field, reference) of every Secret that the block names."""
+        """Returns (field, reference) of every Secret that the block names."""
         return secret_refs(self)

@@ -1,4 +1,4 @@
-"""Source `hostPath`: a file on each node's disk."""
+"""Source `hostPath` is a file on each node's disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source `http`: one file by URL and checksum."""
+"""Source `http` is one file by URL and checksum."""
 
 from __future__ import annotations
 

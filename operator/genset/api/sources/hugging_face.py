@@ -1,4 +1,4 @@
-"""Source `huggingFace`: a repository on the Hugging Face hub or a mirror of it."""
+"""Source `huggingFace` is a repository on the Hugging Face hub or a mirror of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source `pvc`: a file on somebody's volume."""
+"""Source `pvc` is a file on somebody's volume."""
 
 from __future__ import annotations
 
