@@ -60,7 +60,7 @@ class Mistake:
 #: Paths of the API that people paste with the base URL; requests bring them along.
 API_PATH: Final = "/(chat/completions|completions|embeddings|messages|models|responses)/*$"
 AZURE: Final = "[-A-Za-z0-9]+[.](openai|services[.]ai|cognitiveservices)[.]azure[.]com"
-RESOURCE: Final = "RESOURCE.openai.azure.com"  # where the given URL names no host of AZURE
+RESOURCE: Final = "RESOURCE.openai.azure.com"  # if the given URL names no host of AZURE
 
 WITH_USER: Final = Mistake(
     "^[^/]*//[^/?#]*@",

@@ -128,7 +128,7 @@ def settings() -> kopf.OperatorSettings:
 class _Connection(kopf.ConnectionInfo):  # type: ignore[misc]
     """This is Kopf's connection, which reads certificates as our own client does."""
 
-    tls_server_name: str | None = None  # of the certificate, where it is not the host's name
+    tls_server_name: str | None = None  # of the certificate, if it is not the host's name
 
     def as_ssl_context(self) -> ssl.SSLContext:
         context = lenient(super().as_ssl_context())

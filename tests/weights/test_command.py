@@ -230,11 +230,11 @@ def test_a_quick_start_when_everything_is_there(origin: FakeOrigin, tmp_path: Pa
     ("content", "name", "code", "words"),
     [
         (MODEL, "m.gguf", 0, ""),
-        (None, "m.gguf", 3, "m.gguf does not exist."),
+        (None, "m.gguf", 3, "m.gguf does not exist; "),
         (b"", "m.gguf", 3, "the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1", "m.gguf", 3, "Git LFS pointer"),
         (MODEL[:60], "m.gguf", 3, "ends inside its header"),
-        (tiny_gguf(100, split=(2, 3)), "m.gguf", 3, "is file 2 of a model split into 3. Name the first one"),
+        (tiny_gguf(100, split=(2, 3)), "m.gguf", 3, "is file 2 of a model split into 3; name the first one"),
         (tiny_gguf(100, split=(1, 3)), "m.gguf", 3, "NAME-00001-of-00003.gguf"),
         (tiny_gguf(100, split=(1, 3)), "m-00001-of-00003.gguf", 3, "m-00002-of-00003.gguf does not exist"),
     ],
@@ -289,7 +289,7 @@ def test_check_names_what_lies_beside(tmp_path: Path) -> None:
     done = finish(["weights", "check", str(tmp_path / "typo.gguf")])
     assert f"{tmp_path} has: real.gguf" in done.stderr
     done = finish(["weights", "check", str(tmp_path)])
-    assert "is a folder. Name the file." in done.stderr
+    assert "is a folder; name the file;" in done.stderr
 
 
 def test_a_slow_or_silent_reader_of_progress_blocks_nobody(progress: ProgressLog) -> None:

@@ -205,7 +205,7 @@ def test_a_wrong_checksum_leaves_nothing(origin: FakeOrigin, tmp_path: Path, run
     assert failed.value.permanent
     assert sha256(MODEL) in failed.value.message
     assert sha256(tiny_gguf(600_000, seed=9)) in failed.value.message
-    assert "Correct the checksum" in failed.value.message
+    assert "correct the checksum" in failed.value.message
     assert servable(tmp_path) == []
     assert list(tmp_path.rglob("*.partial")) == []
     assert origin.sent == len(MODEL), "one download, not several"

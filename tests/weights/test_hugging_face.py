@@ -178,8 +178,8 @@ def test_a_file_in_plain_git_is_verified_too(hub: FakeHub, tmp_path: Path, run: 
     [
         ({"repo": "org/other"}, Reason.SOURCE_NOT_FOUND, "org/name at http://127.0.0.1"),
         ({"branches": {}}, Reason.SOURCE_NOT_FOUND, "has no revision 'main'"),
-        ({"token": "needed"}, Reason.SOURCE_UNAUTHORIZED, "does not exist, or is not public. Gated and private"),
-        ({"token": "needed", "gated": True}, Reason.SOURCE_UNAUTHORIZED, "is gated. Gated and private"),
+        ({"token": "needed"}, Reason.SOURCE_UNAUTHORIZED, "does not exist, or is not public; gated and private"),
+        ({"token": "needed", "gated": True}, Reason.SOURCE_UNAUTHORIZED, "is gated; gated and private"),
         ({"gated": True}, Reason.SOURCE_UNAUTHORIZED, "terms must be accepted"),
         ({"without_checksums": True}, Reason.SOURCE_UNREACHABLE, "gives no checksum for m.gguf"),
         ({"commits": {}}, Reason.SOURCE_NOT_FOUND, "has no revision 'main'"),
@@ -288,8 +288,8 @@ def test_a_pattern_means_one_model(pattern: str, chosen: list[str]) -> None:
             "matches 5 models of o/n: Q8/a-Q8-00001-of-00002.gguf (9 B), a-Q4_K_M.gguf",
         ),
         ("*Q?_K_M*", Reason.SOURCE_AMBIGUOUS, "a-Q4_K_M.gguf (4.0 GB), a-Q5_K_M.gguf (5.0 GB)"),
-        ("*Q8*", Reason.SOURCE_AMBIGUOUS, 'Write source.huggingFace.file: "Q8/a-Q8-00001-of-00002.gguf"'),
-        ("*q4*", Reason.SOURCE_NOT_FOUND, "It has: Q8/a-Q8-00001-of-00002.gguf"),
+        ("*Q8*", Reason.SOURCE_AMBIGUOUS, 'write source.huggingFace.file: "Q8/a-Q8-00001-of-00002.gguf"'),
+        ("*q4*", Reason.SOURCE_NOT_FOUND, "it has: Q8/a-Q8-00001-of-00002.gguf"),
         ("broken-*", Reason.SOURCE_NOT_FOUND, "lacks broken-00001-of-00003.gguf, broken-00003-of-00003.gguf"),
         ("README.md", Reason.SOURCE_NOT_FOUND, "matches 'README.md'"),
     ],
@@ -301,7 +301,7 @@ def test_a_pattern_that_means_none_or_several_is_explained(pattern: str, reason:
 
 
 def test_a_repository_without_models_says_so() -> None:
-    with pytest.raises(WeightsFailure, match=r"It has no \.gguf file at all"):
+    with pytest.raises(WeightsFailure, match=r"it has no \.gguf file at all"):
         hugging_face.choose(HuggingFace("o/n"), [HubFile("model.safetensors", 1)])
 
 

@@ -75,7 +75,7 @@ def test_other_models_are_named_when_the_disk_is_full_and_never_deleted(
     origin.put("/second.gguf", second)
     kept = web_spec(origin, "/first.gguf", first, small_disk)
     run(kept)
-    with pytest.raises(WeightsFailure, match=r"Models already there: first\.gguf \(1\.2 MB\)"):
+    with pytest.raises(WeightsFailure, match=r"models already there: first\.gguf \(1\.2 MB\)"):
         run(web_spec(origin, "/second.gguf", second, small_disk))
     assert model_bytes(kept) == first
 

@@ -104,7 +104,7 @@ class Cloud(ApiModel):
         default=None, description="API key, sent as a bearer token. Only the router sees it."
     )
     ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the server, where a private CA does."
+        default=None, description="Certificates (PEM) that sign the server, if a private CA does."
     )
     proxy: Proxy | None = Field(default=None, description="Egress proxy on the way to the provider.")
     forward_headers: list[Annotated[ForwardedHeaders, Field(strict=False)]] = Field(

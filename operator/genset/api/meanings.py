@@ -177,7 +177,7 @@ ROUTE_POLICY_OUTAGES: Mapping[RO, Meaning] = {
         "Look at the way out: DNS, firewall, egress proxy, NetworkPolicies.",
     ),
     RO.HOUSE_DOWN: Meaning(
-        "No model of the house that should run can answer. Requests go to the cloud where the routes let them.",
+        "No model of the house that should run can answer. Requests go to the cloud if the routes let them.",
         "Look at the conditions of the ModelDeployments that the message names.",
     ),
     RO.BACKEND_AUTH_FAILED: Meaning(

@@ -89,7 +89,7 @@ class TelemetrySpec(ApiModel):
         default=100,
         ge=0,
         le=100,
-        description="Share of the requests that are recorded, where the caller's traceparent does not decide it.",
+        description="Share of the requests that are recorded, if the caller's traceparent does not decide it.",
     )
 
 

@@ -118,7 +118,7 @@ class LocalTarget(_Part):
     wakes: str | None = Field(
         default=None,
         min_length=1,
-        description="Deployment that a request wakes where it is at rest, as `/-/demand` names it; None: never.",
+        description="Deployment that a request wakes if it is at rest, as `/-/demand` names it; None: never.",
     )
 
 

@@ -116,7 +116,7 @@ class Session:
 
 def unapplied(error: ApiError, live: Object, children: Children) -> ApplyResult:
     """Returns the children as they are, because the API server has not taken new ones for several attempts."""
-    message = f"The API server could not take the children: {error.message}. It is tried again."
+    message = f"The API server could not take the children, and is asked again: {error.message}"
     return ApplyResult(
         objects={key: item for key, item in children.items() if is_owned(item, live)},
         problems=[Problem(Reason.APPLY_REJECTED, message)],
@@ -148,7 +148,9 @@ def parse(model: type[Resource], live: Object) -> Resource:
 
 def _invalid_conditions(kind: str, live: Object, error: ValidationError, now: str) -> list[Condition]:
     """Makes Accepted and Ready False because today's rules refuse the stored spec."""
-    message = f"The spec is refused: {describe(error, _TYPES[kind], live, most=TOLD_MISTAKES)}. Correct it and apply it again."
+    message = (
+        f"The spec is refused: {describe(error, _TYPES[kind], live, most=TOLD_MISTAKES)}; correct it and apply it again"
+    )
     before = {item.get("type"): item for item in (live.get("status") or {}).get("conditions") or ()}
     return [
         Condition(

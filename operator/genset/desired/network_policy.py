@@ -1,7 +1,7 @@
 """NetworkPolicies say who may talk to engines and routers, and whom they may talk to.
 
 An engine's port carries its whole API without a key, so only routers of the namespace, the operator's completion and,
-where named, monitoring get in. Engines that download nothing may talk to nobody: a model cannot phone home. Where a
+if it is named, monitoring get in. Engines that download nothing may talk to nobody: a model cannot phone home. If a
 source is downloaded, egress is open, because policies see ports after translation and hubs redirect to other hosts.
 Policies add up: whoever needs more writes one beside ours.
 """

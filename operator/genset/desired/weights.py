@@ -1,6 +1,6 @@
 """Weights get into an engine's pod by a volume, and by the init container that fills or checks it.
 
-Downloads (huggingFace, http) go into a PersistentVolumeClaim where spec.cache asks for one, else into the pod's
+Downloads (huggingFace, http) go into a PersistentVolumeClaim if spec.cache asks for one, else into the pod's
 scratch space. Files that others put in place (pvc, hostPath) are mounted read-only and only looked at. Either way the
 engine's path is known before anything runs, and Secrets are seen by the puller alone.
 """

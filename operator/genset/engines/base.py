@@ -28,7 +28,7 @@ STOP_SECONDS = 15  # between the end of draining and SIGKILL: the server closes,
 COMPLETION_TIMEOUT_SECONDS = 60.0  # one short answer, also on a busy CPU
 SHOWN_CHARACTERS = 200  # of an answer, in the message of a condition
 PROBE_PERIOD_SECONDS = 5
-WAKING_PERIOD_SECONDS = 1  # of the startup probe where somebody may be waiting for the model to wake
+WAKING_PERIOD_SECONDS = 1  # of the startup probe if somebody may be waiting for the model to wake
 
 
 class Capability(StrEnum):
@@ -146,7 +146,7 @@ class ManagedEngine(Engine[OwnSettings]):
     Its server listens on `names.ENGINE_PORT`, on every address of the pod.
     """
 
-    images: Mapping[str, str]  # by vendor, where neither the resource nor the operator names one
+    images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
 
     def base_url(self, resource: ModelDeployment) -> str:
         return f"http://{resource.metadata.name}.{resource.metadata.namespace}.svc/v1"

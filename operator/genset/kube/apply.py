@@ -162,7 +162,7 @@ def _conflict(kind: Kind, metadata: Mapping[str, Any], live: Mapping[str, Any], 
     whose = f"belongs to {controllers[0]}" if controllers else "was not made by genset"
     return Problem(
         Reason.NAME_CONFLICT,
-        f"{name} exists and {whose}; genset leaves it alone. Delete or rename it, or give this resource another name.",
+        f"{name} exists and {whose}; genset leaves it alone: delete or rename it, or give this resource another name",
         "metadata.name",
     )
 

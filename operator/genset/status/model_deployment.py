@@ -6,7 +6,7 @@ Available    at least one replica passes the engine's readiness probe
 Ready        all wanted replicas run the current template and are available, and a real completion succeeded
 Stalled      present, and True, only when nothing will change unless a person does something
 
-A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero, or AtRest where a request wakes it,
+A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero, or AtRest if a request wakes it,
 and Available=False: what was asked for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait
 for ever nor call it broken.
 A completion that has not been tried since the operator started leaves a Ready=True of the same generation as it is.

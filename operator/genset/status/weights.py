@@ -20,7 +20,7 @@ from genset.status.pod import ContainerState, PodView
 from genset.weights.failure import size_text
 
 STEP = 5  # percent
-_UNKNOWN_STEP = 2**30  # bytes, where the total is not known
+_UNKNOWN_STEP = 2**30  # bytes, if the total is not known
 _PERSON = frozenset(
     {
         Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,

@@ -40,7 +40,7 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
-            f"The certificates in {ca_file} can't be used: {error}. caSecretRef must name a key with PEM certificates.",
+            f"The certificates in {ca_file} can't be used: {error}; caSecretRef must name a key with PEM certificates",
         ) from error
     return context
 
@@ -71,7 +71,7 @@ def get(client: httpx.Client, url: str, own: Mapping[str, str], extra: Mapping[s
                     if urlsplit(target).scheme not in ("http", "https"):
                         raise WeightsFailure(
                             Reason.SOURCE_NOT_FOUND,
-                            f"{without_secrets(url)} redirects to {without_secrets(target)}, which is not HTTP.",
+                            f"{without_secrets(url)} redirects to {without_secrets(target)}, which is not HTTP",
                         )
                     continue
                 yield response
@@ -79,7 +79,7 @@ def get(client: httpx.Client, url: str, own: Mapping[str, str], extra: Mapping[s
             finally:
                 response.close()
     raise WeightsFailure(
-        Reason.SOURCE_NOT_FOUND, f"{without_secrets(url)} redirects in circles, last to {without_secrets(target)}."
+        Reason.SOURCE_NOT_FOUND, f"{without_secrets(url)} redirects in circles, last to {without_secrets(target)}"
     )
 
 
@@ -101,7 +101,7 @@ def transport_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is no usable URL: {error}.") from error
+        raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is no usable URL: {error}") from error
     except httpx.TransportError as error:
         raise trouble_of(error, shown) from error
 
@@ -112,14 +112,14 @@ def trouble_of(error: BaseException, shown: str) -> WeightsFailure | Transient:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
-            f"The certificate of {shown} is not trusted: {text}. Give the authority that signs it in the "
-            "source's caSecretRef.",
+            f"The certificate of {shown} is not trusted: {text}; give the authority that signs it in the "
+            "source's caSecretRef",
         )
     if "407" in text and "ProxyError" in type(error).__name__:
         return WeightsFailure(
-            Reason.SOURCE_UNREACHABLE, f"The proxy on the way to {shown} asks for credentials: {text}."
+            Reason.SOURCE_UNREACHABLE, f"The proxy on the way to {shown} asks for credentials: {text}"
         )
-    return Transient(unreachable(f"{shown} can't be reached: {text}."))
+    return Transient(unreachable(f"{shown} can't be reached: {text}"))
 
 
 def check_status(response: httpx.Response, shown: str, *, login: str) -> None:
@@ -130,12 +130,12 @@ def check_status(response: httpx.Response, shown: str, *, login: str) -> None:
     final = without_secrets(str(response.url))
     where = shown if final == shown else f"{shown} (redirected to {final})"
     if status in (401, 403, 407):
-        raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} answered {status}. {login}")
+        raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} answered {status}; {login}")
     if status in (404, 410):
         raise WeightsFailure(
-            Reason.SOURCE_NOT_FOUND, f"{where} answered {status}: there is no such file. Check the URL."
+            Reason.SOURCE_NOT_FOUND, f"{where} answered {status}: there is no such file; check the URL"
         )
-    failure = unreachable(f"{where} answered {status}.")
+    failure = unreachable(f"{where} answered {status}")
     if status in (408, 425, 429) or status >= 500:
         raise Transient(failure, wait=retry_after(response.headers.get("retry-after", ""), time.time()))
-    raise WeightsFailure(Reason.SOURCE_UNREACHABLE, f"{where} answered {status}, which is no file. Check the URL.")
+    raise WeightsFailure(Reason.SOURCE_UNREACHABLE, f"{where} answered {status}, which is no file; check the URL")

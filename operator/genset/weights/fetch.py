@@ -70,7 +70,7 @@ def _fetch_locked(spec: FetchSpec, volume: Volume, progress: ProgressLog, retry:
     if there and (spec.settled or _is_fixed(spec)):
         return there
     patience = min(retry.patience, _PATIENCE_WITH_MODEL) if there else retry.patience
-    progress.update(message="Asks the source.")
+    progress.update(message="Asks the source")
     resolved = _persistently(
         lambda: _lookup(spec).resolve(spec.source, spec), replace(retry, patience=patience), progress
     )

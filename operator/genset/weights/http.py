@@ -11,7 +11,7 @@ from genset.contracts.sources import Http
 from genset.weights.failure import WeightsFailure
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 
-LOGIN = "Give the headers that the server asks for in source.http.headersSecretRef."
+LOGIN = "give the headers that the server asks for in source.http.headersSecretRef"
 
 _NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110 §5.6.2 token
 _OURS = {"range", "if-range", "accept-encoding", "connection", "transfer-encoding", "content-length", "host"}
@@ -51,7 +51,7 @@ def read_headers(path: str) -> dict[str, str]:
 def _broken(what: str) -> WeightsFailure:
     return WeightsFailure(
         Reason.SOURCE_UNAUTHORIZED,
-        f"The headers of source.http.headersSecretRef are not usable: {what}. Write one `Name: value` per line.",
+        f"The headers of source.http.headersSecretRef are not usable: {what}; write one `Name: value` per line",
     )
 
 

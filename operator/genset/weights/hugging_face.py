@@ -33,8 +33,8 @@ from genset.weights.retry import Transient
 
 PUBLIC_HUB = "https://huggingface.co"
 LOGIN = (
-    "Gated and private repositories need source.huggingFace.tokenSecretRef with a token that may read them; for a "
-    "gated one, its owner's terms must be accepted on the hub, too."
+    "gated and private repositories need source.huggingFace.tokenSecretRef with a token that may read them; for a "
+    "gated one, its owner's terms must be accepted on the hub, too"
 )
 _COMPANIONS = ("mmproj", "imatrix")  # parts of file names
 _SHOWN = 10  # names in a message
@@ -64,15 +64,15 @@ def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
     if not models:
         raise WeightsFailure(
             Reason.SOURCE_NOT_FOUND,
-            f"No file of {source.repo} at {source.revision} matches {source.file!r} (source.huggingFace.file). "
-            + (f"It has: {_listed(sorted(by_name), by_name)}." if by_name else "It has no .gguf file at all."),
+            f"No file of {source.repo} at {source.revision} matches {source.file!r} (source.huggingFace.file); "
+            + (f"it has: {_listed(sorted(by_name), by_name)}" if by_name else "it has no .gguf file at all"),
         )
     if len(models) > 1:
         names = [shard_names(stem, count)[0] for stem, count in models]
         raise WeightsFailure(
             Reason.SOURCE_AMBIGUOUS,
-            f"{source.file!r} matches {len(models)} models of {source.repo}: {_listed(names, by_name)}. Make "
-            "source.huggingFace.file match one.",
+            f"{source.file!r} matches {len(models)} models of {source.repo}: {_listed(names, by_name)}; make "
+            "source.huggingFace.file match one",
         )
     names = shard_names(*models[0])
     missing = [name for name in names if name not in by_name]
@@ -80,13 +80,13 @@ def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
         raise WeightsFailure(
             Reason.SOURCE_NOT_FOUND,
             f"The model is split into {len(names)} files, and {source.repo} at {source.revision} lacks "
-            f"{', '.join(missing[:_SHOWN])}.",
+            f"{', '.join(missing[:_SHOWN])}",
         )
     if len(names) != shards_of(source.file):
         raise WeightsFailure(
             Reason.SOURCE_AMBIGUOUS,
             f"{source.file!r} matches a model that is split into {len(names)} files; engines need the number in the "
-            f'name of the first. Write source.huggingFace.file: "{names[0]}".',
+            f'name of the first: write source.huggingFace.file: "{names[0]}"',
         )
     return [by_name[name] for name in names]
 
@@ -106,7 +106,7 @@ def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     commit = info.sha
     if not commit:
         raise WeightsFailure(
-            Reason.SOURCE_UNREACHABLE, f"{endpoint} did not say which commit {source.revision} of {source.repo} is."
+            Reason.SOURCE_UNREACHABLE, f"{endpoint} did not say which commit {source.revision} of {source.repo} is"
         )
     chosen = choose(source, [_hub_file(sibling) for sibling in info.siblings or []])
     headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -127,7 +127,7 @@ def read_token(path: str) -> str:
     if not token or not token.isascii() or not token.isprintable():
         problem = "is no token" if token else problem
         raise WeightsFailure(
-            Reason.SOURCE_UNAUTHORIZED, f"The token of source.huggingFace.tokenSecretRef ({path}) {problem}."
+            Reason.SOURCE_UNAUTHORIZED, f"The token of source.huggingFace.tokenSecretRef ({path}) {problem}"
         )
     return token
 
@@ -162,14 +162,14 @@ def _ask(source: HuggingFace, endpoint: str, question: Callable[[], Any]) -> Any
         return question()
     except errors.RevisionNotFoundError as error:
         raise WeightsFailure(
-            Reason.SOURCE_NOT_FOUND, f"{where} has no revision {source.revision!r} (source.huggingFace.revision)."
+            Reason.SOURCE_NOT_FOUND, f"{where} has no revision {source.revision!r} (source.huggingFace.revision)"
         ) from error
     except errors.GatedRepoError as error:
-        raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} is gated. {LOGIN}") from error
+        raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} is gated; {LOGIN}") from error
     except errors.HfHubHTTPError as error:
         raise _status_failure(where, error.response.status_code, error.response.headers) from error
     except errors.OfflineModeIsEnabled as error:
-        raise unreachable(f"{where} was not asked: HF_HUB_OFFLINE is set.") from error
+        raise unreachable(f"{where} was not asked: HF_HUB_OFFLINE is set") from error
     except httpx2.TransportError as error:
         raise trouble_of(error, endpoint) from error
     except (errors.HFValidationError, httpx2.InvalidURL) as error:
@@ -177,23 +177,23 @@ def _ask(source: HuggingFace, endpoint: str, question: Callable[[], Any]) -> Any
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # what the client does with a foreign answer
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
-            f"{endpoint} did not answer as a hub does ({type(error).__name__}). Check source.huggingFace.endpoint.",
+            f"{endpoint} did not answer as a hub does ({type(error).__name__}); check source.huggingFace.endpoint",
         ) from error
 
 
 def _status_failure(where: str, status: int, headers: Mapping[str, str]) -> WeightsFailure | Transient:
     if status == 401:
         # The hub answers 401 for repositories that don't exist, too, so as not to tell who has what.
-        return WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} does not exist, or is not public. {LOGIN}")
+        return WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} does not exist, or is not public; {LOGIN}")
     if status == 403:
-        return WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} is not for this token. {LOGIN}")
+        return WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{where} is not for this token; {LOGIN}")
     if status in (404, 410):
-        return WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{where} does not exist (source.huggingFace.repo).")
+        return WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{where} does not exist (source.huggingFace.repo)")
     if status in (408, 425, 429) or status >= 500:
         return Transient(
-            unreachable(f"{where} answered {status}."), wait=retry_after(headers.get("retry-after", ""), time.time())
+            unreachable(f"{where} answered {status}"), wait=retry_after(headers.get("retry-after", ""), time.time())
         )
-    return WeightsFailure(Reason.SOURCE_UNREACHABLE, f"{where} answered {status}.")
+    return WeightsFailure(Reason.SOURCE_UNREACHABLE, f"{where} answered {status}")
 
 
 def _hub_file(sibling: Any) -> HubFile:
@@ -213,8 +213,8 @@ def _remote(
     else:
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
-            f"{endpoint} gives no checksum for {file.name}, so it could not be verified. Use a mirror that passes the "
-            "hub's file metadata on, or an http source with sha256.",
+            f"{endpoint} gives no checksum for {file.name}, so it could not be verified: use a mirror that passes the "
+            "hub's file metadata on, or an http source with sha256",
         )
     return RemoteFile(
         url(source.repo, file.name, revision=commit, endpoint=endpoint),

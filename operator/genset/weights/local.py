@@ -27,7 +27,7 @@ def check(path: Path) -> gguf.GgufHeader:
     if header.split_number != 1:
         raise WeightsFailure(
             Reason.NOT_GGUF,
-            f"{path} is file {header.split_number} of a model split into {header.split_count}. Name the first one.",
+            f"{path} is file {header.split_number} of a model split into {header.split_count}; name the first one",
         )
     for number, shard in enumerate(_shards(path, header.split_count)[1:], 2):
         check_shard(check_file(shard, str(shard)), str(shard), number, header.split_count)
@@ -39,30 +39,30 @@ def check_file(path: Path, shown: str) -> gguf.GgufHeader:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is a folder. Name the file.{_beside(path)}")
+            raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is a folder; name the file{_beside(path)}")
         if not stat.S_ISREG(status.st_mode):
-            raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is not a regular file.")
+            raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} is not a regular file")
         with path.open("rb") as stream:
             header = gguf.read_header(stream)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} does not exist.{_beside(path.parent)}") from error
+        raise WeightsFailure(Reason.SOURCE_NOT_FOUND, f"{shown} does not exist{_beside(path.parent)}") from error
     except PermissionError as error:
         raise WeightsFailure(
             Reason.SOURCE_UNAUTHORIZED,
-            f"{shown} can't be read by user {os.getuid()}: {error.strerror}. Let everybody read the file and enter its "
-            "folders (chmod o+r, o+x), or set a fitting fsGroup with spec.podTemplate.",
+            f"{shown} can't be read by user {os.getuid()}: {error.strerror}; let everybody read the file and enter its "
+            "folders (chmod o+r, o+x), or set a fitting fsGroup with spec.podTemplate",
         ) from error
     except OSError as error:
         raise WeightsFailure(
-            Reason.SOURCE_UNREACHABLE, f"{shown}: {error.strerror or error}. Check the volume.", permanent=False
+            Reason.SOURCE_UNREACHABLE, f"{shown}: {error.strerror or error}; check the volume", permanent=False
         ) from error
     except gguf.GgufError as error:
-        raise WeightsFailure(Reason.NOT_GGUF, f"{shown}: {error}.") from error
+        raise WeightsFailure(Reason.NOT_GGUF, f"{shown}: {error}") from error
     if status.st_size < header.minimum_file_size:
         raise WeightsFailure(
             Reason.NOT_GGUF,
             f"{shown} is cut off: it has {status.st_size} bytes, and its header speaks of more than "
-            f"{header.minimum_file_size}. Copy it again.",
+            f"{header.minimum_file_size}; copy it again",
         )
     return header
 
@@ -77,8 +77,8 @@ def check_shard(header: gguf.GgufHeader, shown: str, number: int, count: int) ->
         wanted = f"file {number} of {count}" if count > 1 else "a model in one file"
         raise WeightsFailure(
             Reason.NOT_GGUF,
-            f"{shown} says that it is {found}, where {wanted} belongs. A split model is fetched with a huggingFace "
-            "source that names its first file, or put on a pvc; or join it with llama-gguf-split --merge.",
+            f"{shown} says that it is {found}, where {wanted} belongs; fetch a split model with a huggingFace "
+            "source that names its first file, put it on a pvc, or join it with llama-gguf-split --merge",
         )
 
 
@@ -91,7 +91,7 @@ def _shards(path: Path, count: int) -> list[Path]:
         raise WeightsFailure(
             Reason.NOT_GGUF,
             f"{path} is the first of {count} files of a split model; engines find the others only if it is called "
-            f"{shard_names('NAME', count)[0]}. Rename the files.",
+            f"{shard_names('NAME', count)[0]}: rename the files",
         )
     return [path.with_name(name) for name in shard_names(first.stem, count)]
 
@@ -103,7 +103,7 @@ def _beside(folder: Path) -> str:
     except OSError:
         return ""
     if not names:
-        return f" {folder} is empty."
+        return f"; {folder} is empty"
     models = [name for name in names if name.lower().endswith(".gguf")] or names
     more = ", …" if len(models) > _SHOWN else ""
-    return f" {folder} has: {', '.join(models[:_SHOWN])}{more}."
+    return f"; {folder} has: {', '.join(models[:_SHOWN])}{more}"

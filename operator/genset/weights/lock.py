@@ -113,7 +113,7 @@ def _acquire(
         progress.update(
             received=holder.bytes if holder else None,
             total_bytes=holder.total_bytes if holder else None,
-            message=f"Waits for {who}, which downloads the same model to this volume.",
+            message=f"Waits for {who}, which downloads the same model to this volume",
         )
         time.sleep(min(0.5, stale_seconds / 4))
 

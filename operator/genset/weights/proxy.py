@@ -28,7 +28,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     if not proxy.startswith(("http://", "https://")):
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
-            f"The proxy {without_secrets(proxy)} can't be used: only http:// and https:// proxies are.",
+            f"The proxy {without_secrets(proxy)} can't be used: only http:// and https:// proxies are",
         )
     return proxy
 

@@ -102,7 +102,7 @@ class Reader:
             if encoding != "identity":
                 raise WeightsFailure(
                     Reason.DOWNLOAD_FAILED,
-                    f"{remote.shown} came compressed ({encoding}) although that was declined; serve the file as it is.",
+                    f"{remote.shown} came compressed ({encoding}) although that was declined; serve the file as it is",
                 )
             partial.begin(response)
             if partial.total is not None:
@@ -111,7 +111,7 @@ class Reader:
                 partial.write(chunk)
                 attempts.succeeded()
         if partial.total is not None and partial.offset < partial.total:
-            raise Transient(unreachable(f"{remote.shown} ended after {partial.offset} of {partial.total} bytes."))
+            raise Transient(unreachable(f"{remote.shown} ended after {partial.offset} of {partial.total} bytes"))
         partial.ended = True
 
     def _refuse_known(self, partial: _Partial) -> None:
@@ -134,8 +134,8 @@ class Reader:
 
 def _mismatch_text(remote: RemoteFile, detail: object) -> str:
     return (
-        f"{remote.shown} is not the file that was asked for: {detail}. Nothing of it was kept. Correct the checksum, "
-        "or have the file replaced at its source."
+        f"{remote.shown} is not the file that was asked for: {detail}; nothing of it was kept: correct the checksum, "
+        "or have the file replaced at its source"
     )
 
 
@@ -303,7 +303,7 @@ class _Partial:
                 self.discard()
                 raise WeightsFailure(
                     Reason.NOT_GGUF,
-                    f"{self.remote.shown} is not a GGUF model: it is {gguf.looks_like(head)}. Check the source.",
+                    f"{self.remote.shown} is not a GGUF model: it is {gguf.looks_like(head)}; check the source",
                 )
         self._hasher.update(chunk)
         self.offset += len(chunk)

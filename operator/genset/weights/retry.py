@@ -65,7 +65,7 @@ class Attempts:
         if seconds > left:
             raise trouble.failure from trouble
         self._progress.update(
-            reason=trouble.failure.reason.value, message=f"{trouble.failure.message} Tries again in {seconds:.0f} s."
+            reason=trouble.failure.reason.value, message=f"{trouble.failure.message}; tries again in {seconds:.0f} s"
         )
         _log.warning("Failed attempt %d, tries again in %.1f s: %s", self._failed, seconds, trouble.failure.message)
         retry.sleep(seconds)

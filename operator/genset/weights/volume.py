@@ -202,7 +202,7 @@ class Volume:
             return
         raise disk_full(
             f"{what} needs {size_text(needed)} ({needed} bytes) more and a little room beside it, the volume has "
-            f"{size_text(free)} ({free} bytes) free.{self._others_text()}"
+            f"{size_text(free)} ({free} bytes) free{self._others_text()}"
         )
 
     def sweep(self, *, now: bool = False) -> None:
@@ -283,7 +283,7 @@ class Volume:
         if not others:
             return ""
         names = ", ".join(f"{model.files[0].origin} ({size_text(model.size)})" for model in others[:5])
-        return f" Models already there: {names}."
+        return f"; models already there: {names}"
 
 
 def _read_marker(folder: Path) -> Model | None:
@@ -305,7 +305,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames inside a folder durable, where the file system can."""
+    """Makes renames inside a folder durable, if the file system can."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
@@ -321,7 +321,7 @@ def sync_folder(folder: Path) -> None:
 def disk_full(message: str) -> WeightsFailure:
     return WeightsFailure(
         Reason.DISK_FULL,
-        f"{message} Enlarge spec.cache.size, or give the pod a volume (spec.cache) if it has none.",
+        f"{message}; enlarge spec.cache.size, or give the pod a volume (spec.cache) if it has none",
         permanent=False,  # volumes grow and neighbours leave without a change to the pod
     )
 
@@ -333,13 +333,13 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise disk_full(f"The volume was full while {path} was written.") from error
+            raise disk_full(f"The volume was full while {path} was written") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise WeightsFailure(
                 Reason.DOWNLOAD_FAILED,
-                f"{path} can't be written by user {os.getuid()}: {error.strerror}. The volume must be writable for the "
-                "pod's fsGroup; check its storage class, or set fsGroup with spec.podTemplate.",
+                f"{path} can't be written by user {os.getuid()}: {error.strerror}; the volume must be writable for the "
+                "pod's fsGroup: check its storage class, or set fsGroup with spec.podTemplate",
             ) from error
         raise WeightsFailure(
-            Reason.DOWNLOAD_FAILED, f"{path}: {error.strerror or error}. Check the volume.", permanent=False
+            Reason.DOWNLOAD_FAILED, f"{path}: {error.strerror or error}; check the volume", permanent=False
         ) from error

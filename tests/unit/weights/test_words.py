@@ -91,9 +91,9 @@ def test_trouble_shows_in_the_progress_until_it_is_over() -> None:
     clock = FakeClock()
     progress = ProgressLog(lambda: clock.now)
     tries = Attempts(Retry(sleep=clock.sleep, clock=lambda: clock.now, jitter=lambda: 1.0), progress)
-    tries.wait(Transient(WeightsFailure(Reason.SOURCE_UNREACHABLE, "No route.", permanent=False)))
+    tries.wait(Transient(WeightsFailure(Reason.SOURCE_UNREACHABLE, "No route", permanent=False)))
     assert (progress.snapshot().reason, progress.snapshot().message) == (
-        "SourceUnreachable", "No route. Tries again in 1 s.",
+        "SourceUnreachable", "No route; tries again in 1 s",
     )  # fmt: skip
     tries.succeeded()
     assert (progress.snapshot().reason, progress.snapshot().message) == ("", "")

@@ -46,5 +46,5 @@ class External(EngineSettings):
     )
     api_key_secret_ref: SecretKeyRef | None = Field(default=None, description="Key sent as a bearer token.")
     ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the server, where a private CA does."
+        default=None, description="Certificates (PEM) that sign the server, if a private CA does."
     )

@@ -40,5 +40,5 @@ class HttpSource(SourceBlock):
         "ask for credentials.",
     )
     ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the server, where a private CA does."
+        default=None, description="Certificates (PEM) that sign the server, if a private CA does."
     )

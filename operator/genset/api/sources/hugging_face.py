@@ -54,5 +54,5 @@ class HuggingFaceSource(SourceBlock):
         "public hub.",
     )
     ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the mirror, where a private CA does."
+        default=None, description="Certificates (PEM) that sign the mirror, if a private CA does."
     )
