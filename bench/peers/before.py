@@ -13,8 +13,22 @@ import click
 
 from bench.install import ROOT
 from bench.interpreter import Interpreter, interpreter, unpacked
+from bench.peers import Place
 from bench.peers.genset import Genset
+from genset.contracts.router_config import RouterConfig
 from testbed.cluster.store import build_once
+
+# Its own bench knows its own fields: a router refuses a field that came after it.
+_CONFIGURATION = """
+import sys
+from pathlib import Path
+
+from bench.peers import Place
+from bench.peers.genset import config
+
+made = config(Place(Path(sys.argv[1]), *map(int, sys.argv[2:])))
+print(made.canonical_json() if hasattr(made, "canonical_json") else made.model_dump_json(exclude_defaults=True))
+"""
 
 
 class Before(Genset):
@@ -38,6 +52,22 @@ class Before(Genset):
             self._python = self._of_its_own()
         return self._python
 
+    def configuration(self, place: Place, content: RouterConfig | None) -> str:
+        """As its own commit writes it. Raises ValueError for `content`, which is of today."""
+        if content is not None:
+            raise ValueError(f"{self.name} runs with its own configuration only")
+        ports = map(str, (place.port, place.spare_port, place.upstream_port))
+        return self._run("-c", _CONFIGURATION, str(place.folder), *ports)
+
+    def _run(self, *arguments: str) -> str:
+        """What this Python prints with the commit's source."""
+        source = self._source()
+        environment = {**os.environ, "PYTHONPATH": f"{source / 'operator'}:{source}"}
+        command = [sys.executable, *arguments]
+        return subprocess.run(
+            command, cwd=source, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+
     def _of_its_own(self) -> Interpreter:
         now = interpreter()
         source = self._source()
@@ -45,10 +75,8 @@ class Before(Genset):
             return Interpreter(None, now.version, source)
         # Images are built by the commit's own recipe, which stood in e2e/ before there was a testbed/.
         images = "testbed.images" if (source / "testbed").is_dir() else "e2e.images"
-        command = [sys.executable, "-m", images, "build", "genset"]
-        environment = {**os.environ, "PYTHONPATH": f"{source / 'operator'}:{source}"}
-        done = subprocess.run(command, cwd=source, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        return Interpreter(unpacked(Path(done.stdout.split()[-1])), now.version)
+        printed = self._run("-m", images, "build", "genset")
+        return Interpreter(unpacked(Path(printed.split()[-1])), now.version)
 
     def _source(self) -> Path:
         def build(draft: Path) -> None:

@@ -43,13 +43,16 @@ class Genset:
     def command(self, place: Place, content: RouterConfig | None = None) -> list[str]:
         folder = place.folder / "config"
         folder.mkdir()
-        wanted = content or config(place)
-        (folder / names.ROUTER_CONFIG_FILE).write_text(wanted.canonical_json())
+        (folder / names.ROUTER_CONFIG_FILE).write_text(self.configuration(place, content))
         python = self.python()
         seen = python.place(place.folder)
         options = ["--listen", f"127.0.0.1:{place.port}", "--admin", f"127.0.0.1:{place.spare_port}"]
         log = ["--access-log", f"{seen}/access.log", "--drain-grace", "0"]
         return python.genset(place.folder, ["router", "--config-dir", f"{seen}/config", *options, *log])
+
+    def configuration(self, place: Place, content: RouterConfig | None) -> str:
+        """What router.json says: `content`, or a house with a cloud behind it."""
+        return (content or config(place)).canonical_json()
 
     def environment(self) -> Mapping[str, str]:
         return self.python().environment()
