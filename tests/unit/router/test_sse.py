@@ -202,6 +202,7 @@ CUTS = st.lists(st.integers(min_value=0, max_value=5_000), max_size=30)
 @example(stream=chunk("a") + b"\n" + b'data: {"broken": oops}\n\n', cuts=[len(chunk("a")) + 1])
 @example(stream=chunk("a") + b"\r\n\r\n" + FINISH, cuts=[len(chunk("a")) + 1])
 @example(stream=b"data: {\n\r\x00", cuts=[])
+@example(stream=b"data: {\n\x00\r\n\x00\r\n", cuts=[10, 10])
 def test_cutting_never_changes_what_comes_out(shortcuts: bool, stream: bytes, cuts: list[int]) -> None:
     whole, one = run(stream, shortcuts=shortcuts)
     pieces, many = run(stream, cuts)

@@ -33,7 +33,7 @@ class EventBuffer:
 
     def take(self, data: bytes) -> bytes:
         """Returns the events that are whole now, each with its blank line; b"" if none is."""
-        if self._after_return:
+        if self._after_return and data:
             self._after_return = False
             data = data.removeprefix(b"\n")
         if _RETURN in data:

@@ -102,23 +102,25 @@ def learn(event: bytes, chunk: Any) -> Template | None:
 
 
 def _only_text(choice: dict[str, Any]) -> tuple[str, str] | None:
+    """Returns the key and the text of a choice that brings nothing else; None if it brings more, or no text."""
     delta = choice.get("delta")
-    if delta is None:
-        found = {"text": choice.get("text")}
-    elif isinstance(delta, dict) and not choice.get("text"):
-        found = {key: value for key, value in delta.items() if value and key != "role"}
-    else:
+    key, text = "text", choice.get("text")
+    if isinstance(delta, dict) and not text:
+        key = ""
+        for name, value in delta.items():
+            if value and name != "role":
+                if key or name not in _KEYS:
+                    return None
+                key, text = name, value
+    elif delta is not None:
         return None
-    if len(found) != 1:
-        return None
-    key, text = found.popitem()
     return (key, text) if key in _KEYS and isinstance(text, str) and text else None
 
 
 def _around(event: bytes, index: int, key: str, text: str) -> Template | None:
     mark = _KEYS[key]
     start = event.find(mark)
-    if start < 0 or event.find(mark, start + 1) >= 0:
+    if start < 0 or event.rfind(mark) != start:
         return None
     start += len(mark)
     if event[start] != _QUOTE:  # a space, as Python's json writes it
@@ -126,10 +128,19 @@ def _around(event: bytes, index: int, key: str, text: str) -> Template | None:
     end = event.find(b'"', start + 1)
     if event[start] != _QUOTE or end < 0:
         return None
-    inside = event[start + 1 : end]
-    if inside != text.encode("utf-8", "surrogatepass") and decode([inside]) != text:
+    if not _is_written(text, event[start + 1 : end]):
         return None  # an escaped quote inside: wait for an event without
     return Template(key, event[: start + 1], event[end:], index)
+
+
+def _is_written(text: str, inside: bytes) -> bool:
+    """Whether the inside of a JSON string says this text."""
+    try:
+        if text.encode() == inside:
+            return True
+    except UnicodeEncodeError:  # half a character, which only an escape can say
+        pass
+    return decode([inside]) == text
 
 
 def is_plain(text: bytes) -> bool:
