@@ -19,10 +19,6 @@ from genset.api.quantity import parse_quantity
         "ModelDeployment, or remove cache first and add it again",
     ),
     CelRule(
-        "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
-        "cache.size cannot shrink: volumes only grow; remove cache first and add it again",
-    ),
-    CelRule(
         "quantity(string(self.size)).isGreaterThan(quantity('0'))",
         "cache.size must be above zero",
         lambda cache: parse_quantity(cache.size) > 0,

@@ -74,6 +74,16 @@ _UNSCHEDULABLE = Meaning(
 _IMAGE = Meaning(
     "An image cannot be pulled.", "Correct the image's name, or its registry credentials (imagePullSecrets)."
 )
+_CONTESTED = Meaning(
+    "Somebody else changes a child each time after the operator, e.g. a second operator that serves the same namespace. The "
+    "child is left alone for minutes at a time.",
+    "Let one operator alone serve the namespace (chart value watchNamespaces); change children through this resource only.",
+)
+_SANDBOX = Meaning(
+    "A node cannot make the sandbox of a pod, so that no container starts: a runtime class that the node lacks, too little "
+    "memory, a fault of its network.",
+    "Read the node's words in the message.",
+)
 _CRASHING = Meaning(
     "A container keeps ending.", "Read the end of its log in the message, then kubectl logs --previous."
 )
@@ -93,6 +103,7 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.NAME_CONFLICT: _CONFLICT,
     MR.PREDECESSOR_LEAVING: _LEAVING,
     MR.APPLY_REJECTED: _REJECTED,
+    MR.CONTESTED: _CONTESTED,
     MR.NAMESPACE_TERMINATING: _TERMINATING,
     MR.WEIGHTS_READY: Meaning("The weights are complete and verified."),
     MR.DOWNLOADING: Meaning("The puller is at work; status.weights tells how far it is."),
@@ -128,6 +139,11 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.AT_REST: Meaning("No request came for autoscaling.idleSeconds; the next one at a router wakes the model."),
     MR.UNSCHEDULABLE: _UNSCHEDULABLE,
     MR.IMAGE_PULL_FAILED: _IMAGE,
+    MR.SANDBOX_FAILED: _SANDBOX,
+    MR.STARTUP_TIMEOUT: Meaning(
+        "The engine was ended and started again because it had not loaded the model within rollout.startupSeconds.",
+        "Raise rollout.startupSeconds; give it more cpu.",
+    ),
     MR.CRASH_LOOP: _CRASHING,
     MR.REPLICAS_MISSING: _MISSING,
     MR.ROLLING_OUT: _ROLLING,
@@ -143,6 +159,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.NAME_CONFLICT: _CONFLICT,
     RR.PREDECESSOR_LEAVING: _LEAVING,
     RR.APPLY_REJECTED: _REJECTED,
+    RR.CONTESTED: _CONTESTED,
     RR.NAMESPACE_TERMINATING: _TERMINATING,
     RR.RESOLVED_REFS: Meaning("Everything that the policy names exists."),
     RR.DEPLOYMENT_NOT_FOUND: Meaning(
@@ -166,6 +183,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.STARTING: _STARTING,
     RR.UNSCHEDULABLE: _UNSCHEDULABLE,
     RR.IMAGE_PULL_FAILED: _IMAGE,
+    RR.SANDBOX_FAILED: _SANDBOX,
     RR.CRASH_LOOP: _CRASHING,
     RR.REPLICAS_MISSING: _MISSING,
     RR.ROLLING_OUT: _ROLLING,

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"  # an object of the child's name exists and is not ours
     PREDECESSOR_LEAVING = "PredecessorLeaving"  # the child's name is still taken by a deleted namesake's
     APPLY_REJECTED = "ApplyRejected"  # the API server refused a child, e.g. because of podTemplate
+    CONTESTED = "Contested"  # somebody else keeps on changing a child
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     # WeightsReady
     WEIGHTS_READY = "WeightsReady"
@@ -77,6 +78,8 @@ class Reason(StrEnum):
     AT_REST = "AtRest"  # autoscaling: no request came for idleSeconds; the next one wakes it
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
+    SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
+    STARTUP_TIMEOUT = "StartupTimeout"  # the engine was ended because it had not become ready in time
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"
@@ -88,6 +91,7 @@ class EventReason(StrEnum):
     """Reasons of Events that tell of no condition."""
 
     WOKEN = "Woken"  # autoscaling: a request came, min -> max replicas
+    FIELD_OVERRULED = "FieldOverruled"  # a child's field does not become what is wanted of it; also of a RoutePolicy
     PUT_TO_REST = "PutToRest"  # autoscaling: no request came for idleSeconds, max -> min replicas
 
 

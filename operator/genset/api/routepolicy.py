@@ -42,6 +42,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"
     PREDECESSOR_LEAVING = "PredecessorLeaving"
     APPLY_REJECTED = "ApplyRejected"
+    CONTESTED = "Contested"  # somebody else keeps on changing a child
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     RESOLVED_REFS = "ResolvedRefs"
     DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
@@ -57,6 +58,7 @@ class Reason(StrEnum):
     STARTING = "Starting"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
+    SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"

@@ -25,6 +25,7 @@ from genset.controllers.session import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
     PATIENCE,
+    SANDBOX_SECONDS,
     Session,
     parse,
     soonest,
@@ -98,25 +99,28 @@ class RoutePolicyController:
             config_hash(router_config.build(resource, context).canonical_json()),
             credentials_hash(router_config.credential_files(resource, context)),
         )
-        try:
-            applied = await session.applier.reconcile(
-                live, desired.route_policy(resource, context), children, prune=not problems
-            )
-        except ApiError as error:
-            if session.queue.failures(key) >= PATIENCE:
-                stuck = unapplied(error, live, children)
-                deployment = stuck.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
-                await self._report(live, resource, context, wanted, deployment, (), {}, problems, stuck)
-            raise
+        applied = await session.applier.reconcile(
+            live, desired.route_policy(resource, context), children, prune=not problems
+        )
+        if applied.failed is not None:
+            if session.queue.failures(key) < PATIENCE:
+                raise applied.failed
+            applied.problems.append(unapplied(applied.failed))
         own = applied.objects.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         session.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
         deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
+        session.note(live, applied.notes)
+        if applied.failed is not None:
+            raise applied.failed
         if applied.namespace_terminating:
             return None
         return soonest(
-            look, DELETING_SECONDS if applied.deleting else None, BLOCKED_SECONDS if applied.problems else None
+            look,
+            DELETING_SECONDS if applied.deleting else None,
+            BLOCKED_SECONDS if applied.problems else None,
+            SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
 
     # -- observe ------------------------------------------------------------------------------------------------------
@@ -184,8 +188,9 @@ class RoutePolicyController:
         self._session.demand.set_routers(key, pods)
         running = {pod.name: pod for pod in pods if pod.running}
         acks = await self._ask(key, running.values())
-        if applied.problems or applied.namespace_terminating:
-            return pods, acks, None  # the configuration that they should follow may not be there
+        mounted = (child_names.router_config(key.name), child_names.router_credentials(key.name))
+        if applied.namespace_terminating or any(name in mounted for _, _, name in applied.behind):
+            return pods, acks, None  # the configuration that they should follow is not there
         stale = [name for name, ack in acks.items() if not wanted.is_served(ack)]
         if stale:
             await self._follow(key, running, stale, acks, wanted)

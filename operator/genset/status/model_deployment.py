@@ -38,7 +38,8 @@ _ALARMING = frozenset(
     {
         Reason.INVALID_SPEC, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID,
         Reason.HOST_PATH_NOT_ALLOWED,
-        Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
+        Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.CONTESTED, Reason.SANDBOX_FAILED, Reason.STARTUP_TIMEOUT,
+        Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
         Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
         Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE,
@@ -222,13 +223,18 @@ def _rests(view: _View) -> Verdict | None:
         return None
     if view.wakes:
         return Verdict("False", Reason.AT_REST, _rest_message(view))
+    if view.state.exists and not view.state.asked and view.state.available:
+        return None  # the Deployment could not be scaled
     return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing is served until it is raised")
 
 
 def _some_available(view: _View) -> Verdict | None:
     if view.state.available == 0:
         return None
-    return Verdict("True", Reason.AVAILABLE, f"{view.state.available} of {view.state.wanted} replicas are available")
+    counts = f"{view.state.available} of {view.state.wanted} replicas are available"
+    if not view.state.wanted:
+        counts = f"{view.state.available} replicas are still available; none is wanted"
+    return Verdict("True", Reason.AVAILABLE, counts)
 
 
 def _trouble(view: _View) -> Verdict | None:
@@ -268,7 +274,8 @@ def _at_rest(view: _View) -> Verdict | None:
 
 
 def _not_complete(view: _View) -> Verdict | None:
-    missing = incomplete(view.state, "replicas") if view.managed else None
+    coming = sum(pod.coming for pod in view.observed.pods)
+    missing = incomplete(view.state, "replicas", coming) if view.managed else None
     if missing is None:
         return None
     return view.trouble or (missing if missing.needs_person else _weights_missing(view)) or missing

@@ -31,6 +31,8 @@ _ALARMING = _UNRESOLVED | {
     Reason.INVALID_SPEC,
     Reason.NAME_CONFLICT,
     Reason.APPLY_REJECTED,
+    Reason.CONTESTED,
+    Reason.SANDBOX_FAILED,
     Reason.ROUTER_UNREACHABLE,
     Reason.CONFIG_REJECTED,
     Reason.UNSCHEDULABLE,
@@ -203,7 +205,7 @@ def _at_rest(view: _View) -> Verdict | None:
 
 
 def _not_complete(view: _View) -> Verdict | None:
-    missing = incomplete(view.state, "routers")
+    missing = incomplete(view.state, "routers", sum(pod.coming for pod in view.observed.pods))
     return (view.trouble or missing) if missing is not None else None
 
 
