@@ -164,3 +164,34 @@ async def test_a_sandbox_that_cannot_be_made_is_told_in_the_nodes_words(world: W
     await world.patch(kinds.MODEL_DEPLOYMENT, "house", {"metadata": {"labels": {"x": "y"}}})
     available = await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Available", "False", "SandboxFailed")
     assert words in available["message"]
+
+
+async def test_an_upgrade_of_the_operator_alone_makes_no_engine_new(world: World) -> None:
+    """The next change of the model takes the new puller along."""
+    operator = await world.start(settings=replace(SETTINGS, image="genset:1", image_pull_policy="Always"))
+    await world.apply(samples.model_deployment(world.namespace, "house"))
+    await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True")
+    await world.stop(operator)
+    before = await world.get(kinds.DEPLOYMENT, "house")
+    since = world.plane.audit_position()
+    operator = await world.start(settings=replace(SETTINGS, image="genset:2", image_pull_policy="Never"))
+    await world.quiet(operator)
+    assert await world.get(kinds.DEPLOYMENT, "house") == before and world.writes(since) == []
+    await world.patch(kinds.MODEL_DEPLOYMENT, "house", {"spec": {"replicas": 2}})
+
+    async def scaled() -> bool:
+        deployment = await world.get(kinds.DEPLOYMENT, "house")
+        return deployment is not None and deployment["spec"]["replicas"] == 2
+
+    await world.until("it is scaled", scaled)
+    after = await world.get(kinds.DEPLOYMENT, "house")
+    assert before is not None and after is not None
+    assert after["spec"]["template"] == before["spec"]["template"], "scaling makes no pod new"
+    await world.patch(kinds.MODEL_DEPLOYMENT, "house", {"spec": {"context": {"parallel": 3}}})
+
+    async def follows() -> bool:
+        deployment = await world.get(kinds.DEPLOYMENT, "house")
+        puller = deployment["spec"]["template"]["spec"]["initContainers"][0] if deployment is not None else {}
+        return (puller.get("image"), puller.get("imagePullPolicy")) == ("genset:2", "Never")
+
+    await world.until("the new pods have the new puller", follows)

@@ -76,9 +76,15 @@ class ModelDeploymentController:
         secrets, versions = await session.read_secrets(key, named)
         session.references.set_secrets(key, versions)
         decision = session.demand.decide(key, resource)
-        context = ModelDeploymentContext(settings=session.settings, secrets=secrets, awake=decision.awake)
-        problems = refs.check_model_deployment(resource, context)
         children = await self._children(key, live)
+        running = children.get(kinds.DEPLOYMENT.key(key.name))
+        context = ModelDeploymentContext(
+            settings=session.settings,
+            secrets=secrets,
+            awake=decision.awake,
+            running=running if running is not None and observe.is_owned(running, live) else None,
+        )
+        problems = refs.check_model_deployment(resource, context)
         if problems:
             applied = ApplyResult(objects={k: v for k, v in children.items() if observe.is_owned(v, live)})
         else:

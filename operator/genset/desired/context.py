@@ -52,4 +52,5 @@ class ModelDeploymentContext:
 
     settings: Settings
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    running: Object | None = None  # the Deployment as it is in the cluster
     awake: bool = True  # what `autoscale.decide` says; only `spec.autoscaling` asks

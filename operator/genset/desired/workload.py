@@ -16,6 +16,7 @@ from genset.desired import metadata
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
+from genset.desired.kept import as_running, template_hash
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
@@ -43,7 +44,9 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
     if engine is None:
         return None
     name = resource.metadata.name
-    return metadata.engine_child(
+    template = pod_template(resource, engine, context.settings)
+    digest = template_hash(template, resource.spec.pod_template)
+    made = metadata.engine_child(
         resource,
         kinds.DEPLOYMENT,
         name,
@@ -53,9 +56,11 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
             "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(resource)},
             "progressDeadlineSeconds": resource.spec.rollout.startup_seconds + DOWNLOAD_SECONDS,
             "revisionHistoryLimit": 2,
-            "template": pod_template(resource, engine, context.settings),
+            "template": as_running(template, digest, context.running),
         },
     )
+    made["metadata"]["annotations"] = {names.ANNOTATION_TEMPLATE_HASH: digest}
+    return made
 
 
 def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
