@@ -18,10 +18,10 @@ from genset.api.base import (
     is_resource_name,
     rules,
 )
+from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.cache import Cache
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
 from genset.api.engines.base import EngineSettings
-from genset.api.quantity import parse_quantity
 from genset.api.sources import CACHE_RULE, Source
 
 
@@ -113,16 +113,8 @@ class Accelerator(ApiModel):
 
 
 @rules(
-    CelRule(
-        "quantity(string(self.cpu)).isGreaterThan(quantity('0'))",
-        "resources.cpu must be above zero: it decides the engine's threads",
-        lambda resources: parse_quantity(resources.cpu) > 0,
-    ),
-    CelRule(
-        "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
-        "resources.memory must be above zero: weights and context live there",
-        lambda resources: parse_quantity(resources.memory) > 0,
-    ),
+    cores("resources.cpu"),
+    at_least("resources.memory", MEMORY_LEAST, gibi_below=64),
 )
 class Resources(ApiModel):
     """What one replica may use. Requests equal limits, so that a model never competes with its neighbours."""

@@ -20,15 +20,15 @@ from genset.addresses import (
     origin_mistake,
 )
 from genset.api.base import ApiModel, CelRule, Quantity, rules
+from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.quantity import parse_quantity
+
+BODY_LEAST = "1Ki"  # hardly a chat is smaller
 
 
 @rules(
-    CelRule(
-        "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
-        "router.resources.memory must be above zero: it is the pod's limit",
-        lambda resources: parse_quantity(resources.memory) > 0,
-    ),
+    cores("router.resources.cpu"),
+    at_least("router.resources.memory", MEMORY_LEAST, gibi_below=64),
 )
 class RouterResources(ApiModel):
     """What one router pod may use."""
@@ -38,11 +38,7 @@ class RouterResources(ApiModel):
 
 
 @rules(
-    CelRule(
-        "quantity(string(self.maxBody)).isGreaterThan(quantity('0'))",
-        "router.limits.maxBody must be above zero",
-        lambda limits: parse_quantity(limits.max_body) > 0,
-    ),
+    at_least("router.limits.maxBody", BODY_LEAST),
 )
 class RouterLimits(ApiModel):
     """What one router pod takes on before it says 413 or 429."""

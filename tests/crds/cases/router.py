@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.crds.base_urls import NO_SERVER
+from tests.crds.cases.bounds import BOUNDS_OF_ROUTERS
 from tests.crds.cases.case import RP, Case, policy
 
 _NO_ORIGIN = (
@@ -48,12 +49,9 @@ ROUTER = [
          "router.trustedProxies must hold networks, e.g. 10.0.0.0/8"),
     Case("a proxy that is no address", RP, policy(router={"trustedProxies": ["10.0.0.256/8"]}),
          "router.trustedProxies must hold networks, e.g. 10.0.0.0/8"),
-    Case("a router without memory", RP, policy(router={"resources": {"memory": "0"}}),
-         "router.resources.memory must be above zero: it is the pod's limit"),
-    Case("a router that takes no bodies", RP, policy(router={"limits": {"maxBody": 0}}),
-         "router.limits.maxBody must be above zero"),
     Case("bodies too large for the pod", RP, policy(router={"limits": {"maxBody": "65Mi"}}),
          "router.limits.maxBody must be at most a quarter of router.resources.memory"),
     Case("a pod too small for its bodies", RP, policy(router={"resources": {"memory": "100Mi"}}),
          "router.limits.maxBody must be at most a quarter of router.resources.memory"),
+    *BOUNDS_OF_ROUTERS,
 ]  # fmt: skip
