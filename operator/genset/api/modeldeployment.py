@@ -40,6 +40,7 @@ class ConditionType(StrEnum):
     AVAILABLE = "Available"  # at least one replica passes the engine's own readiness probe
     READY = "Ready"  # all wanted replicas are available and a real completion succeeded
     STALLED = "Stalled"  # only a person can help; absent otherwise
+    WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
 
 
 class Reason(StrEnum):
@@ -82,6 +83,8 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut"
     COMPLETION_FAILED = "CompletionFailed"
     UNREACHABLE = "Unreachable"
+    # Warnings
+    WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
 
 
 class EventReason(StrEnum):
@@ -265,7 +268,8 @@ class ModelDeploymentStatus(ApiModel):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Accepted, WeightsReady, Available, Ready; Stalled when only a person can help.",
+        description="Accepted, WeightsReady, Available, Ready; Stalled when only a person can help; Warnings when "
+        "something in the spec does nothing.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     model: str = Field(default="", description="Name of the model as served.")

@@ -32,6 +32,7 @@ class ConditionType(StrEnum):
     PROGRAMMED = "Programmed"  # every running router serves this generation
     READY = "Ready"  # programmed, and all wanted routers are available
     STALLED = "Stalled"  # only a person can help; absent otherwise
+    WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
 
 
 class Reason(StrEnum):
@@ -60,6 +61,10 @@ class Reason(StrEnum):
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"
+    # Warnings
+    UNREACHABLE_ROUTE = "UnreachableRoute"  # an earlier one takes every request
+    DUPLICATE_BACKEND = "DuplicateBackend"  # in two tiers of one route
+    UNUSED_BACKEND = "UnusedBackend"  # named by no route
 
 
 class OutageScope(StrEnum):
@@ -119,10 +124,10 @@ class HeaderMatch(ApiModel):
         description="Name, in any case.",
     )
     value: str = Field(
-        pattern=r"^([^ \t\r\n]([^\r\n]*[^ \t\r\n])?)?$",
+        pattern=r"^([^\x00-\x20\x7f]([^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?$",
         max_length=512,
         examples=["gold"],
-        description="Exact value; blanks around one never arrive.",
+        description="Exact value; blanks around one and control characters never arrive.",
     )
 
 
@@ -360,7 +365,8 @@ class RoutePolicyStatus(ApiModel):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help.",
+        description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
+        "something in the spec does nothing.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")

@@ -265,13 +265,15 @@ class RoutePolicyController:
             heard=self._heard(key, pods, acks),
             deployments=context.deployments,
             problems=tuple(problems),
+            unused_problems=tuple(refs.check_unused_backends(resource, context)),
             apply_errors=tuple(applied.problems),
             config_hash=wanted.config,
             credentials_hash=wanted.credentials,
             namespace_terminating=applied.namespace_terminating,
         )
         new = status.evaluate(resource, observed, session.now())
-        await session.tell(kinds.ROUTE_POLICY, live, new, status.events(resource, new))
+        events = status.events(resource, new, observed.unused_problems)
+        await session.tell(kinds.ROUTE_POLICY, live, new, events)
 
     def _heard(self, key: Key, pods: Iterable[PodView], acks: Acks) -> Acks:
         """Returns what each router that runs says, or said when it last spoke."""

@@ -5,6 +5,7 @@ WeightsReady the weights are complete and verified where the engine reads them
 Available    at least one replica passes the engine's readiness probe
 Ready        all wanted replicas run the current template and are available, and a real completion succeeded
 Stalled      present, and True, only when nothing will change unless a person does something
+Warnings     present, and True, only when something in the spec does nothing
 
 A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero, or AtRest if a request wakes it,
 and Available=False: what was asked for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait
@@ -41,7 +42,7 @@ _ALARMING = frozenset(
         Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
         Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
-        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE,
+        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT,
     }
 )  # fmt: skip
 
@@ -88,6 +89,11 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
     stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
+    if ignored := _without_effect(resource):
+        words = (
+            f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
+        )
+        verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.WITHOUT_EFFECT, words)))
     name = resource.metadata.name
     selector = metadata.engine_selector(name) if view.managed else {}
     return ModelDeploymentStatus(
@@ -157,12 +163,9 @@ def _accepted(resource: ModelDeployment, observed: ModelDeploymentObserved) -> V
 
 
 def _accepted_message(resource: ModelDeployment) -> str:
-    ignored = _without_effect(resource)
-    if not ignored:
-        valid = "The spec is valid and every reference resolves"
-        forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
-        return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
-    return f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
+    valid = "The spec is valid and every reference resolves"
+    forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
+    return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
 
 
 def _without_effect(resource: ModelDeployment) -> list[str]:

@@ -115,7 +115,7 @@ def test_model_deployment(spec: dict[str, Any], given: dict[str, Any], expected:
 
 
 def policy(*backends: dict[str, Any]) -> RoutePolicy:
-    routes = [{"name": "r", "tiers": [{"backends": [{"name": backends[0]["name"]}]}]}]
+    routes = [{"name": "r", "tiers": [{"backends": [{"name": backend["name"]}]} for backend in backends]}]
     return RoutePolicy.model_validate(
         {
             "metadata": {"name": "assistant", "namespace": "models"},
