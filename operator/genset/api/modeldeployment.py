@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.cache import Cache
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
 from genset.api.engines.base import EngineSettings
+from genset.api.pod_template import PodTemplate
 from genset.api.sources import CACHE_RULE, Source
 
 
@@ -168,27 +169,6 @@ class Rollout(ApiModel):
     )
     startup_seconds: int = Field(
         default=900, ge=10, le=86_400, description="How long loading the weights into the engine may take."
-    )
-
-
-class PodTemplateMetadata(ApiModel):
-    """Labels and annotations added to engine pods."""
-
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels; genset's own win.")
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations; genset's own win.")
-
-
-class PodTemplate(ApiModel):
-    """Escape hatch: merged last over the pod that genset makes, lists by their Kubernetes merge keys."""
-
-    metadata: PodTemplateMetadata = Field(
-        default_factory=PodTemplateMetadata, description="Labels and annotations of the pods."
-    )
-    spec: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Part of a PodSpec, e.g. nodeSelector, tolerations, imagePullSecrets, a sidecar. The API server "
-        "checks it when the Deployment is applied; what it refuses shows in the Accepted condition.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
 
 

@@ -60,15 +60,19 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
 
 def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
     """Makes metadata and spec of the engine's pods."""
+    return merge(own_template(resource, engine, settings), resource.spec.pod_template)
+
+
+def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
+    """Makes metadata and spec of the engine's pods before the user's podTemplate."""
     source = weights(resource, settings)
-    template: Object = {
+    return {
         "metadata": {
             "labels": metadata.engine_labels(resource),
             "annotations": {names.ANNOTATION_WEIGHTS_HASH: source.hash},
         },
         "spec": _pod_spec(resource, engine, source, settings),
     }
-    return merge(template, resource.spec.pod_template)
 
 
 def _rolling_update(resource: ModelDeployment) -> Object:

@@ -15,11 +15,12 @@ from genset.api import modeldeployment, routepolicy
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import credentials, metadata
+from genset.desired import credentials, metadata, pod_rules
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
 from genset.desired.router_config import backend_url
 from genset.desired.sources import problems as source_problems
+from genset.desired.workload import own_template
 from genset.engines import engine_of, managed_engine_of
 from genset.status.observed import Problem
 from genset.status.warnings import used_backends
@@ -75,6 +76,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
         *_source_problems(resource, context),
         *_engine_problems(resource, context),
         *_cache_problems(resource),
+        *_pod_problems(resource, context),
         *_missing_secrets(
             secret_refs(resource),
             context.secrets,
@@ -144,6 +146,14 @@ def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
             "ReadWriteMany, or one replica",
             "spec.cache.accessMode",
         )
+
+
+def _pod_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
+    engine = managed_engine_of(resource)
+    if engine is not None and resource.spec.pod_template is not None:
+        own = own_template(resource, engine, context.settings)
+        for field, message in pod_rules.faults(own, resource.spec.pod_template, "spec.podTemplate"):
+            yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
 
 
 def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:

@@ -144,4 +144,14 @@ MODEL_DEPLOYMENTS = [
     Case("a cache that gets a storage class", MDEP, cached(storageClassName="b"), _CACHE_FIXED, old=cached()),
     Case("a cache of another access mode", MDEP, cached(accessMode="ReadWriteMany"), _CACHE_FIXED, old=cached()),
     *BOUNDS_OF_MODELS,
+    Case("fields to leave out", MDEP, house(podTemplate={"remove": [
+        "spec.securityContext.runAsUser", "spec.containers[engine].resources.limits[nvidia.com/gpu]",
+        "spec.containers[engine].volumeMounts[/models]",
+    ]})),
+    Case("a field to leave out, twice", MDEP, house(podTemplate={"remove": ["spec.a", "spec.a"]}),
+         'spec.podTemplate.remove[1]: Duplicate value: "spec.a"', "remove holds 'spec.a' twice"),
+    Case("a field to leave out that is no path", MDEP, house(podTemplate={"remove": ["/spec/securityContext"]}),
+         "spec.podTemplate.remove[0] in body should match", "String should match pattern"),
+    Case("a field to leave out by its number", MDEP, house(podTemplate={"remove": ["spec.containers[0][1]"]}),
+         "spec.podTemplate.remove[0] in body should match", "String should match pattern"),
 ]  # fmt: skip

@@ -83,6 +83,12 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
         [("InvalidSpec", ["--tools is refused", "run code"]), ("InvalidSpec", ["--port=1 is refused"])],
     ),
     (
+        "a field to leave out that is not there",
+        {"source": PLAIN, "podTemplate": {"remove": ["spec.securityContext.runAsUser", "spec.securityContext.runAs"]}},
+        {},
+        [("InvalidSpec", ["spec.podTemplate.remove[1]", "spec.securityContext.runAs names nothing", "runAsUser"])],
+    ),
+    (
         "cacheRAM fills memory",
         {"source": PLAIN, "resources": {"memory": "1Gi"}, "llamaCpp": {"cacheRAM": "1024Mi"}},
         {},
