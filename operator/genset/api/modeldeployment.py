@@ -20,6 +20,7 @@ from genset.api.base import (
 )
 from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.cache import Cache
+from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget, MetadataTemplate
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
 from genset.api.engines.base import EngineSettings
 from genset.api.pod_template import PodTemplate
@@ -215,6 +216,10 @@ class ModelDeploymentSpec(EngineBlocks):
     )
     rollout: Rollout = Field(default_factory=Rollout, description="How replicas come and go.")
     pod_template: PodTemplate | None = Field(default=None, description="Escape hatch, merged last into engine pods.")
+    metadata_template: MetadataTemplate | None = Field(
+        default=None, description="Labels and annotations of every object of the deployment."
+    )
+    disruption_budget: DisruptionBudget | None = Field(default=None, strict=False, description=DISRUPTION_BUDGET)
 
     @property
     def engine_settings(self) -> EngineSettings | None:

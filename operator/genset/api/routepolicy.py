@@ -18,6 +18,7 @@ from genset.api.base import (
     is_resource_name,
     rules,
 )
+from genset.api.children import MetadataTemplate
 from genset.api.router import RouterSpec
 
 #: Default of failover.toCloudOn. Repeated in the router's contract, which imports nothing of the API.
@@ -344,6 +345,9 @@ class RoutePolicySpec(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     router: RouterSpec = Field(default_factory=RouterSpec, description="The router's pods.")
+    metadata_template: MetadataTemplate | None = Field(
+        default=None, description="Labels and annotations of every object of the policy."
+    )
 
 
 class Outage(ApiModel):
@@ -374,6 +378,7 @@ class RoutePolicyStatus(ApiModel):
     programmed_routers: int = Field(default=0, ge=0, description="Routers that serve it.")
     replicas: int = Field(default=0, ge=0, description="Router pods that exist.")
     ready_replicas: int = Field(default=0, ge=0, description="Router pods that are ready.")
+    selector: str = Field(default="", description="Label selector of the router pods, for autoscalers.")
     outages: list[Outage] = Field(
         default_factory=list,
         max_length=MOST_BACKENDS + 2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -21,7 +21,10 @@ from genset.addresses import (
 )
 from genset.api.base import ApiModel, CelRule, Quantity, rules
 from genset.api.bounds import MEMORY_LEAST, at_least, cores
+from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget
+from genset.api.pod_template import PodTemplate
 from genset.api.quantity import parse_quantity
+from genset.api.router_service import RouterService
 
 BODY_LEAST = "1Ki"  # hardly a chat is smaller
 
@@ -29,11 +32,23 @@ BODY_LEAST = "1Ki"  # hardly a chat is smaller
 @rules(
     cores("router.resources.cpu"),
     at_least("router.resources.memory", MEMORY_LEAST, gibi_below=64),
+    cores("router.resources.cpuLimit", optional=True),
+    CelRule(
+        "!has(self.cpuLimit) || quantity(string(self.cpuLimit)).compareTo(quantity(string(self.cpu))) >= 0",
+        "router.resources.cpuLimit must be at least router.resources.cpu: no pod may be promised more than it may use",
+        lambda resources: (
+            resources.cpu_limit is None or parse_quantity(resources.cpu_limit) >= parse_quantity(resources.cpu)
+        ),
+    ),
 )
 class RouterResources(ApiModel):
     """What one router pod may use."""
 
-    cpu: Quantity = Field(default="500m", description="CPU request. No limit: a throttled router adds latency.")
+    cpu: Quantity = Field(default="500m", description="CPU request.")
+    cpu_limit: Quantity | None = Field(
+        default=None,
+        description="CPU limit, for namespaces whose quota asks for one. Default: none, because a throttled router adds latency.",
+    )
     memory: Quantity = Field(default="256Mi", description="Memory request and limit.")
 
 
@@ -53,15 +68,6 @@ class RouterLimits(ApiModel):
         default=1000, ge=0, le=100_000, description="Requests that may wait; more get 429 with Retry-After."
     )
     queue_seconds: int = Field(default=30, ge=1, le=600, description="Longest wait in the queue, then 429.")
-
-
-class RouterService(ApiModel):
-    """The Service that clients dial."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
-        default="ClusterIP", description="How the router is reached."
-    )
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations, e.g. for a load balancer.")
 
 
 @rules(
@@ -152,6 +158,8 @@ class RouterSpec(ApiModel):
     resources: RouterResources = Field(default_factory=RouterResources, description="CPU and memory of one pod.")
     limits: RouterLimits = Field(default_factory=RouterLimits, description="Bounds of one pod.")
     service: RouterService = Field(default_factory=RouterService, description="The Service that clients dial.")
+    pod_template: PodTemplate | None = Field(default=None, description="Escape hatch, merged last into router pods.")
+    disruption_budget: DisruptionBudget | None = Field(default=None, strict=False, description=DISRUPTION_BUDGET)
     drain_seconds: int = Field(
         default=120, ge=0, le=3600, description="How long a router that is going away may finish running answers."
     )

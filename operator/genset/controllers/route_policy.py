@@ -302,6 +302,7 @@ class RoutePolicyController:
             outages=down,
             url=str(before.get("url") or ""),
             config_hash=served,
+            selector=str(before.get("selector") or ""),
             programmed_routers=sum(ack is not None and ack.hash == served for ack in acks.values()),
             replicas=len(there),
             ready_replicas=sum(pod.ready for pod in there),

@@ -31,7 +31,8 @@ def is_there(spec: Object, path: str) -> bool:
 
 def without(spec: Object, path: str) -> Object | None:
     """Returns the pod's spec without what the path names; None if it names nothing. The argument is not changed."""
-    return _without(spec, list(_parts(path)))
+    left: Object | None = _without(spec, list(_parts(path)))
+    return left
 
 
 def there_instead(spec: Object, path: str) -> tuple[str, list[str]]:

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic.alias_generators import to_camel
+
 from genset.api.base import Condition
 from genset.api.modeldeployment import (
     ConditionType,
@@ -175,12 +177,12 @@ def _without_effect(resource: ModelDeployment) -> list[str]:
     spec = resource.spec
     said = [
         field
-        for field in ("resources", "replicas", "rollout", "pod_template")
+        for field in ("resources", "replicas", "rollout", "pod_template", "metadata_template", "disruption_budget")
         if getattr(spec, field) != ModelDeploymentSpec.model_fields[field].get_default(call_default_factory=True)
     ]
     if spec.context.parallel != Context().parallel:
         said.append("context.parallel")
-    return [f"spec.{'podTemplate' if field == 'pod_template' else field}" for field in said]
+    return [f"spec.{field if '.' in field else to_camel(field)}" for field in said]
 
 
 # WeightsReady

@@ -18,6 +18,7 @@ from genset.api.routepolicy import RoutePolicy
 from genset.desired import credentials, metadata, pod_rules
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
+from genset.desired.router import own_template as own_router
 from genset.desired.router_config import backend_url
 from genset.desired.sources import problems as source_problems
 from genset.desired.workload import own_template
@@ -94,6 +95,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
     used = used_backends(resource)
     return [
         *_own_routers(resource, context),
+        *_router_pod_problems(resource, context),
         *_unresolved(_with_backends(resource, lambda name: name in used), context),
     ]
 
@@ -146,6 +148,15 @@ def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
             "ReadWriteMany, or one replica",
             "spec.cache.accessMode",
         )
+
+
+def _router_pod_problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    template = resource.spec.router.pod_template
+    if template is not None:
+        for field, message in pod_rules.faults(
+            own_router(resource, context.settings), template, "spec.router.podTemplate"
+        ):
+            yield Problem(routepolicy.Reason.INVALID_SPEC, message, field)
 
 
 def _pod_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:

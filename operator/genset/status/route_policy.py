@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
 from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
+from genset.names import SERVICE_PORT
 from genset.status import outages, pods, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import Problem, RoutePolicyObserved
@@ -91,13 +92,20 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
     return RoutePolicyStatus(
         observed_generation=resource.metadata.generation,
         conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),
-        url=f"http://{metadata.router(resource.metadata.name)}.{resource.metadata.namespace}.svc/v1",
+        url=_url(resource),
         config_hash=observed.config_hash,
         programmed_routers=sum(view.serves(pod) for pod in view.routers),
         replicas=view.state.replicas,
         ready_replicas=view.state.ready,
+        selector=",".join(f"{key}={value}" for key, value in metadata.router_selector(resource.metadata.name).items()),
         outages=outages.evaluate(Outline.of(resource), observed.heard, observed.deployments, now),
     )
+
+
+def _url(resource: RoutePolicy) -> str:
+    port = resource.spec.router.service.port or SERVICE_PORT
+    host = f"{metadata.router(resource.metadata.name)}.{resource.metadata.namespace}.svc"
+    return f"http://{host}/v1" if port == SERVICE_PORT else f"http://{host}:{port}/v1"
 
 
 def events(resource: RoutePolicy, new: RoutePolicyStatus, unused_problems: tuple[Problem, ...] = ()) -> list[Event]:

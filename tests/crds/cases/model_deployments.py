@@ -144,6 +144,8 @@ MODEL_DEPLOYMENTS = [
     Case("a cache that gets a storage class", MDEP, cached(storageClassName="b"), _CACHE_FIXED, old=cached()),
     Case("a cache of another access mode", MDEP, cached(accessMode="ReadWriteMany"), _CACHE_FIXED, old=cached()),
     *BOUNDS_OF_MODELS,
+    Case("labels for all children, and no budget", MDEP, house(
+        metadataTemplate={"labels": {"team": "a"}}, disruptionBudget="None")),
     Case("fields to leave out", MDEP, house(podTemplate={"remove": [
         "spec.securityContext.runAsUser", "spec.containers[engine].resources.limits[nvidia.com/gpu]",
         "spec.containers[engine].volumeMounts[/models]",
