@@ -76,7 +76,7 @@ class FilesSource:
         path, policy = self._chosen(documents)
         policy = self._by_engine(documents, policy)
         context = RoutePolicyContext(
-            settings=Settings(image="none"),
+            settings=Settings(image="none", pod_template="Full"),  # nobody makes pods here
             deployments=self._deployments(documents, policy),
             secrets={**self._folder_secrets(), **documents.secrets},
         )

@@ -27,6 +27,8 @@ COMBINATIONS: dict[str, Object] = {
     },
     "registry credentials": {"imagePullSecrets": [{"name": "a"}, {"name": "b"}]},
     "host paths": {"allowHostPath": True},
+    "pods as users like": {"podTemplate": "Full"},
+    "images of the house": {"allowedImages": ["registry.corp/models/*", "ghcr.io/ggml-org/llama.cpp:*"]},
     "a mirror": {"huggingFaceEndpoint": "https://hub.corp/hf"},
     "two namespaces": {"watchNamespaces": ["models", "team-a"]},
     "no policies": {"networkPolicies": {"enabled": False}},
@@ -62,7 +64,9 @@ def test_a_real_api_server_takes_it(plane: ControlPlane, values: Object) -> None
     assert "serverside-applied (server dry run)" in answer
 
 
-@pytest.mark.parametrize("values", [{}, MONITOR, PODS, *COMBINATIONS.values()], ids=["", "monitor", "pod monitors", *COMBINATIONS])
+@pytest.mark.parametrize(
+    "values", [{}, MONITOR, PODS, *COMBINATIONS.values()], ids=["", "monitor", "pod monitors", *COMBINATIONS]
+)
 def test_helm_lint(tmp_path: Path, values: Object) -> None:
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), "--values", str(tmp_path / "values.yaml"))
@@ -279,7 +283,6 @@ def test_namespaced_mode_has_no_right_outside_its_namespaces() -> None:
     }  # fmt: skip
     for binding in (o for o in objects if o["kind"] == "RoleBinding"):
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "genset-operator", "namespace": NAMESPACE}]
-
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,8 @@ class RoutePolicyController:
             raise
         own = applied.objects.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         session.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
-        deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
+        place = kinds.DEPLOYMENT.key(child_names.router(key.name))
+        deployment = applied.objects.get(place) or _unchanged(children.get(place), live)
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
         if applied.namespace_terminating:
@@ -307,3 +308,8 @@ class RoutePolicyController:
             replicas=len(there),
             ready_replicas=sum(pod.ready for pod in there),
         )
+
+
+def _unchanged(child: Object | None, live: Object) -> Object | None:
+    """Returns a child that the pass has left as it was because the policy may not have it so: what runs is still told."""
+    return child if child is not None and observe.is_owned(child, live) else None

@@ -8,14 +8,16 @@ ConfigMap and the Secret are mounted whole, and the kubelet refreshes them. Only
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 
 from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
 from genset.api.router import RouterResources
 from genset.api.router_service import RouterService
-from genset.desired import metadata, router_config
+from genset.desired import images, metadata, pod_rules, router_config
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.pod_rules import PodFault
 from genset.desired.pod_template import merge
 from genset.desired.workload import spread
 from genset.engines.base import Object
@@ -92,8 +94,13 @@ def _options(wanted: RouterService) -> Object:
     return {field: value for field, value in said.items() if value}
 
 
-def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
-    """Makes the router's pods. A roll-out starts a new one before an old one goes: the Service never has fewer."""
+def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:
+    """Makes the router's pods. A roll-out starts a new one before an old one goes: the Service never has fewer.
+
+    None if the policy says of its pods what it may not; those that run stay as they are.
+    """
+    if any(faults(resource, context.settings)):
+        return None
     name = resource.metadata.name
     selector = metadata.router_selector(name)
     return metadata.router_child(
@@ -113,6 +120,16 @@ def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
 def own_template(resource: RoutePolicy, settings: Settings) -> Object:
     """Makes metadata and spec of the router's pods before the user's podTemplate."""
     return {"metadata": {"labels": metadata.router_labels(resource)}, "spec": _pod_spec(resource, settings)}
+
+
+def faults(resource: RoutePolicy, settings: Settings) -> Iterator[PodFault]:
+    """Yields what the policy says of its pods and may not."""
+    router, field = resource.spec.router, "spec.router.image"
+    if message := images.fault(router.image, field, settings):
+        yield PodFault(field, message)
+    if router.pod_template is not None:
+        own, full = own_template(resource, settings), images.is_full(settings)
+        yield from pod_rules.faults(own, router.pod_template, "spec.router.podTemplate", full=full)
 
 
 def _pod_spec(resource: RoutePolicy, settings: Settings) -> Object:

@@ -15,13 +15,13 @@ from genset.api import modeldeployment, routepolicy
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import credentials, metadata, pod_rules
+from genset.desired import credentials, metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
-from genset.desired.router import own_template as own_router
+from genset.desired.router import faults as router_faults
 from genset.desired.router_config import backend_url
 from genset.desired.sources import problems as source_problems
-from genset.desired.workload import own_template
+from genset.desired.workload import faults as engine_faults
 from genset.engines import engine_of, managed_engine_of
 from genset.status.observed import Problem
 from genset.status.warnings import used_backends
@@ -151,20 +151,13 @@ def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
 
 
 def _router_pod_problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
-    template = resource.spec.router.pod_template
-    if template is not None:
-        for field, message in pod_rules.faults(
-            own_router(resource, context.settings), template, "spec.router.podTemplate"
-        ):
-            yield Problem(routepolicy.Reason.INVALID_SPEC, message, field)
+    for field, message in router_faults(resource, context.settings):
+        yield Problem(routepolicy.Reason.INVALID_SPEC, message, field)
 
 
 def _pod_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
-    engine = managed_engine_of(resource)
-    if engine is not None and resource.spec.pod_template is not None:
-        own = own_template(resource, engine, context.settings)
-        for field, message in pod_rules.faults(own, resource.spec.pod_template, "spec.podTemplate"):
-            yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
+    for field, message in engine_faults(resource, context.settings):
+        yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
 
 
 def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:

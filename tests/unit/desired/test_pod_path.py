@@ -79,7 +79,7 @@ def test_a_path_that_names_nothing_is_told_what_there_is(path: str, known: str, 
 def test_a_wrong_path_says_where_it_stands_and_what_to_do() -> None:
     own = {"metadata": {"labels": {}}, "spec": SPEC}
     patch = PodTemplate.model_validate({"remove": ["spec.securityContext", "spec.containers[engine].env[home]"]})
-    (fault,) = faults(own, patch, "spec.router.podTemplate")
+    (fault,) = faults(own, patch, "spec.router.podTemplate", full=True)
     assert fault.field == "spec.router.podTemplate.remove[1]"
     assert fault.message == (
         "spec.router.podTemplate.remove[1]: spec.containers[engine].env[home] names nothing that genset sets in these pods "
