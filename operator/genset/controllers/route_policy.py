@@ -108,7 +108,8 @@ class RoutePolicyController:
             applied.problems.append(unapplied(applied.failed))
         own = applied.objects.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         session.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
-        deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
+        place = kinds.DEPLOYMENT.key(child_names.router(key.name))
+        deployment = applied.objects.get(place) or _unchanged(children.get(place), live)
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
         session.note(live, applied.notes)
@@ -270,13 +271,15 @@ class RoutePolicyController:
             heard=self._heard(key, pods, acks),
             deployments=context.deployments,
             problems=tuple(problems),
+            unused_problems=tuple(refs.check_unused_backends(resource, context)),
             apply_errors=tuple(applied.problems),
             config_hash=wanted.config,
             credentials_hash=wanted.credentials,
             namespace_terminating=applied.namespace_terminating,
         )
         new = status.evaluate(resource, observed, session.now())
-        await session.tell(kinds.ROUTE_POLICY, live, new, status.events(resource, new))
+        events = status.events(resource, new, observed.unused_problems)
+        await session.tell(kinds.ROUTE_POLICY, live, new, events)
 
     def _heard(self, key: Key, pods: Iterable[PodView], acks: Acks) -> Acks:
         """Returns what each router that runs says, or said when it last spoke."""
@@ -305,7 +308,13 @@ class RoutePolicyController:
             outages=down,
             url=str(before.get("url") or ""),
             config_hash=served,
+            selector=str(before.get("selector") or ""),
             programmed_routers=sum(ack is not None and ack.hash == served for ack in acks.values()),
             replicas=len(there),
             ready_replicas=sum(pod.ready for pod in there),
         )
+
+
+def _unchanged(child: Object | None, live: Object) -> Object | None:
+    """Returns a child that the pass has left as it was because the policy may not have it so: what runs is still told."""
+    return child if child is not None and observe.is_owned(child, live) else None

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from genset import names
-from genset.api.modeldeployment import PodTemplate
+from genset.api.pod_template import PodTemplate
 from genset.engines.base import Object
 
 _LISTS = ("initContainers", "containers")

@@ -17,7 +17,7 @@ _ORIGINS = (
     (names.ROUTE_POLICY, "Service", "metadata.annotations", "spec.router.service.annotations"),
     (names.ROUTE_POLICY, "Service", "spec.", "spec.router.service."),
     (names.ROUTE_POLICY, "Deployment", "spec.replicas", "spec.router.replicas"),
-    (names.ROUTE_POLICY, "Deployment", "spec.template.", "spec.router."),
+    (names.ROUTE_POLICY, "Deployment", "spec.template.", "spec.router.podTemplate."),
 )
 #: What the API server says of a field that does not fit its schema (sigs.k8s.io/structured-merge-diff, typed/validate.go).
 _MISFIT = re.compile(r"\.([A-Za-z][^\s:]*): (field not declared in schema|expected [^\n;]*)")

@@ -5,6 +5,7 @@ WeightsReady the weights are complete and verified where the engine reads them
 Available    at least one replica passes the engine's readiness probe
 Ready        all wanted replicas run the current template and are available, and a real completion succeeded
 Stalled      present, and True, only when nothing will change unless a person does something
+Warnings     present, and True, only when something in the spec does nothing
 
 A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero, or AtRest if a request wakes it,
 and Available=False: what was asked for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait
@@ -15,6 +16,8 @@ A completion that has not been tried since the operator started leaves a Ready=T
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from pydantic.alias_generators import to_camel
 
 from genset.api.base import Condition
 from genset.api.modeldeployment import (
@@ -42,7 +45,7 @@ _ALARMING = frozenset(
         Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
         Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
-        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE,
+        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT,
     }
 )  # fmt: skip
 
@@ -89,6 +92,11 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
     stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
+    if ignored := _without_effect(resource):
+        words = (
+            f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
+        )
+        verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.WITHOUT_EFFECT, words)))
     name = resource.metadata.name
     selector = metadata.engine_selector(name) if view.managed else {}
     return ModelDeploymentStatus(
@@ -158,12 +166,9 @@ def _accepted(resource: ModelDeployment, observed: ModelDeploymentObserved) -> V
 
 
 def _accepted_message(resource: ModelDeployment) -> str:
-    ignored = _without_effect(resource)
-    if not ignored:
-        valid = "The spec is valid and every reference resolves"
-        forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
-        return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
-    return f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
+    valid = "The spec is valid and every reference resolves"
+    forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
+    return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
 
 
 def _without_effect(resource: ModelDeployment) -> list[str]:
@@ -173,12 +178,12 @@ def _without_effect(resource: ModelDeployment) -> list[str]:
     spec = resource.spec
     said = [
         field
-        for field in ("resources", "replicas", "rollout", "pod_template")
+        for field in ("resources", "replicas", "rollout", "pod_template", "metadata_template", "disruption_budget")
         if getattr(spec, field) != ModelDeploymentSpec.model_fields[field].get_default(call_default_factory=True)
     ]
     if spec.context.parallel != Context().parallel:
         said.append("context.parallel")
-    return [f"spec.{'podTemplate' if field == 'pod_template' else field}" for field in said]
+    return [f"spec.{field if '.' in field else to_camel(field)}" for field in said]
 
 
 # WeightsReady
