@@ -99,7 +99,8 @@ async def test_the_line_is_cut_and_comes_back(world: World) -> None:
 
 async def test_a_refused_key_is_told_until_it_is_renewed(world: World) -> None:
     house = world.house
-    wrong = {**world.sample("Secret", "cloud"), "metadata": {"name": "wrong", "namespace": story.NAMESPACE}}
+    wrong = world.sample("Secret", "cloud")
+    wrong["metadata"]["name"] = "wrong"
     wrong["stringData"] = {**wrong["stringData"], "apiKey": "sk-wrong"}
     house.apply(wrong)
     try:

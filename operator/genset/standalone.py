@@ -23,6 +23,7 @@ from genset.api.routepolicy import RoutePolicy
 from genset.contracts.router_config import config_hash
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.secrets import EVERY_HOST, UserSecret
 from genset.engines import engine_of, managed_engine_of, spec_at
 from genset.router.backends.credentials import Credentials
 from genset.router.errors import ConfigRejected
@@ -40,7 +41,7 @@ class Documents:
 
     policies: dict[str, tuple[Path, RoutePolicy]] = field(default_factory=dict)
     deployments: dict[str, tuple[Path, ModelDeployment]] = field(default_factory=dict)
-    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    secrets: dict[str, UserSecret] = field(default_factory=dict)
 
 
 class FilesSource:
@@ -145,18 +146,20 @@ class FilesSource:
                     f"answers with --endpoint {name}=http://HOST:PORT"
                 )
 
-    def _folder_secrets(self) -> dict[str, dict[str, bytes]]:
+    def _folder_secrets(self) -> dict[str, UserSecret]:
         folder = self._secrets_dir
         if folder is None:
             return {}
         if not folder.is_dir():
             raise ConfigRejected(f"--credentials {folder}: no such folder")
         return {
-            secret.name: {
-                key.name: key.read_bytes()
-                for key in secret.iterdir()
-                if key.is_file() and not key.name.startswith("..")
-            }
+            secret.name: _own(
+                {
+                    key.name: key.read_bytes()
+                    for key in secret.iterdir()
+                    if key.is_file() and not key.name.startswith("..")
+                }
+            )
             for secret in folder.iterdir()
             if secret.is_dir()
         }
@@ -220,7 +223,12 @@ def add(documents: Documents, path: Path, place: str, document: dict[str, Any]) 
         documents.deployments[name] = (path, resource)
 
 
-def _secret(what: str, document: dict[str, Any]) -> dict[str, bytes]:
+def _own(data: dict[str, bytes], type: str = "Opaque") -> UserSecret:
+    """Returns a Secret whose values may go anywhere: here one person owns the keys and writes the policy."""
+    return UserSecret(data, EVERY_HOST, type)
+
+
+def _secret(what: str, document: dict[str, Any]) -> UserSecret:
     unknown = set(document) - _SECRET_FIELDS
     if unknown:
         raise ConfigRejected(f"{what}: unknown field {', '.join(sorted(unknown))}; a Secret has data and stringData")
@@ -233,7 +241,7 @@ def _secret(what: str, document: dict[str, Any]) -> dict[str, bytes]:
                 f"{what}: data.{key} is not base64; encode it, or write it as text under stringData"
             ) from problem
     content.update((key, value.encode()) for key, value in _mapping(what, document, "stringData").items())
-    return content
+    return _own(content, str(document.get("type") or "Opaque"))
 
 
 def _mapping(what: str, document: dict[str, Any], name: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from genset import names
 from genset.api.modeldeployment import ConditionType, ModelDeployment, Reason
 from genset.controllers.keys import Key
 from genset.controllers.session import Session
+from genset.desired.secrets import UserSecret
 from genset.engines import CompletionRequest, engine_of, managed_engine_of
 from genset.kube.client import Object
 from genset.kube.probe import ProbeAnswer, host
@@ -65,7 +66,7 @@ class Completions:
         resource: ModelDeployment,
         deployment: Object | None,
         pods: Sequence[PodView],
-        secrets: Mapping[str, Mapping[str, bytes]],
+        secrets: Mapping[str, UserSecret],
     ) -> tuple[CompletionProbe | None, float | None]:
         """Returns the last outcome for the current template (None: none yet), and when to look again (None: no need)."""
         template = template_key(resource, deployment)
@@ -95,7 +96,7 @@ class Completions:
         known: _Proofs,
         resource: ModelDeployment,
         targets: Sequence[_Target],
-        secrets: Mapping[str, Mapping[str, bytes]],
+        secrets: Mapping[str, UserSecret],
     ) -> None:
         """Starts the completions and waits a moment for them."""
         task = self._session.background(
@@ -114,7 +115,7 @@ class Completions:
         known: _Proofs,
         resource: ModelDeployment,
         targets: Sequence[_Target],
-        secrets: Mapping[str, Mapping[str, bytes]],
+        secrets: Mapping[str, UserSecret],
     ) -> None:
         try:
             failures = await asyncio.gather(*(self._one(resource, url, secrets) for _, url in targets))
@@ -132,14 +133,15 @@ class Completions:
         finally:
             known.task = None
 
-    async def _one(
-        self, resource: ModelDeployment, prefix: str, secrets: Mapping[str, Mapping[str, bytes]]
-    ) -> str | None:
+    async def _one(self, resource: ModelDeployment, prefix: str, secrets: Mapping[str, UserSecret]) -> str | None:
         """Returns why one server did not complete; None if it did."""
         engine = engine_of(resource)
         request, credentials = _at(engine.completion(resource), prefix), engine.credentials(resource)
         headers, tls = {}, None
         if (ref := credentials.api_key) is not None:
+            secret = secrets.get(ref.name)
+            if secret is None or secret.why_not(request.url, resource.metadata.namespace, ref.name):
+                return f"{engine.field('apiKeySecretRef')} names a Secret that may not be used"
             headers["Authorization"] = f"Bearer {_text(secrets, ref.name, ref.key)}"
         if (ref := credentials.ca) is not None:
             try:
@@ -203,5 +205,6 @@ def _at(request: CompletionRequest, prefix: str) -> CompletionRequest:
     return replace(request, url=urlunsplit((base.scheme, base.netloc, url.path, url.query, "")))
 
 
-def _text(secrets: Mapping[str, Mapping[str, bytes]], name: str, key: str) -> str:
-    return secrets.get(name, {}).get(key, b"").decode(errors="replace").strip()
+def _text(secrets: Mapping[str, UserSecret], name: str, key: str) -> str:
+    found = secrets.get(name)
+    return found.data.get(key, b"").decode(errors="replace").strip() if found is not None else ""

@@ -32,6 +32,7 @@ from genset.desired import autoscale
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
+from genset.desired.secrets import UserSecret
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
@@ -72,7 +73,7 @@ class ModelDeploymentController:
             await session.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
             session.demand.drop(key)
             return None
-        named = [ref.name for _, ref in refs.secret_refs(resource)]
+        named = [use.ref.name for use in refs.secret_uses(resource, session.settings)]
         secrets, versions = await session.read_secrets(key, named)
         session.references.set_secrets(key, versions)
         decision = session.demand.decide(key, resource)
@@ -120,7 +121,7 @@ class ModelDeploymentController:
         key: Key,
         resource: ModelDeployment,
         applied: ApplyResult,
-        secrets: Mapping[str, Mapping[str, bytes]],
+        secrets: Mapping[str, UserSecret],
         decision: ScalingDecision,
     ) -> tuple[ModelDeploymentObserved, float | None]:
         session = self._session

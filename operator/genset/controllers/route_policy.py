@@ -144,7 +144,7 @@ class RoutePolicyController:
         named = {backend.deployment.name for backend in resource.spec.backends if backend.deployment is not None}
         deployments = await self._deployments(key, named)
         secrets, versions = await session.read_secrets(
-            key, [ref.name for _, ref in refs.policy_secret_refs(resource, deployments)]
+            key, [use.ref.name for use in refs.policy_secret_uses(resource, deployments, session.settings)]
         )
         own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         context = RoutePolicyContext(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.desired.secrets import UserSecret
 from genset.engines.base import Object
 
 __all__ = ["ModelDeploymentContext", "Object", "RoutePolicyContext", "Settings"]
@@ -40,7 +41,7 @@ class RoutePolicyContext:
 
     settings: Settings
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)
-    secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)  # name -> data, decoded
+    secrets: Mapping[str, UserSecret] = field(default_factory=dict)  # by name
     # Data of our own credentials Secret as it is in the cluster. While a user's Secret is missing, the backends that
     # need it keep what they were given last: a slip of the hand takes no running backend away.
     applied_credentials: Mapping[str, bytes] = field(default_factory=dict)
@@ -51,5 +52,5 @@ class ModelDeploymentContext:
     """These are facts about what a ModelDeployment names."""
 
     settings: Settings
-    secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    secrets: Mapping[str, UserSecret] = field(default_factory=dict)  # by name
     awake: bool = True  # what `autoscale.decide` says; only `spec.autoscaling` asks

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genset import kinds, names
+from genset.desired.secrets import UserSecret
 from genset.kinds import Kind, key_of
 from genset.kube.apply import Children, is_owned
 from genset.kube.client import ApiServer
 from genset.status.pod import PodView
 
-__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector"]
+__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector", "user_secret"]
 
 
 def selector(owner_label: str, name: str) -> str:
@@ -46,3 +47,11 @@ def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
         return {key: base64.b64decode(value) for key, value in data.items()}
     except (binascii.Error, TypeError):
         return {}
+
+
+def user_secret(secret: Mapping[str, Any]) -> UserSecret:
+    """Returns a user's Secret with what its owner says about it."""
+    annotations = secret["metadata"].get("annotations") or {}
+    return UserSecret(
+        decoded(secret), annotations.get(names.ANNOTATION_ALLOW_HOSTS), str(secret.get("type") or "Opaque")
+    )

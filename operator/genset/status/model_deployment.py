@@ -37,7 +37,7 @@ from genset.status.rollout import RolloutState, incomplete, rollout
 _ALARMING = frozenset(
     {
         Reason.INVALID_SPEC, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID,
-        Reason.HOST_PATH_NOT_ALLOWED,
+        Reason.SECRET_NOT_ALLOWED, Reason.HOST_PATH_NOT_ALLOWED,
         Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
         Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,

@@ -23,7 +23,7 @@ from typing import Any
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import Shard, shard_names, shards_of
-from genset.contracts.sources import HuggingFace
+from genset.contracts.sources import PUBLIC_HUB, HuggingFace
 from genset.times import retry_after
 from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
@@ -31,7 +31,6 @@ from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient
 
-PUBLIC_HUB = "https://huggingface.co"
 LOGIN = (
     "gated and private repositories need source.huggingFace.tokenSecretRef with a token that may read them; for a "
     "gated one, its owner's terms must be accepted on the hub, too"

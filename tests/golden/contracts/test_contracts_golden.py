@@ -25,6 +25,7 @@ from genset.contracts.router_config import VERSION, RouterConfig
 from genset.contracts.sources import SOURCES
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.secrets import UserSecret
 from genset.router.continuation import OFF, RULES
 from genset.router.providers import PROVIDERS
 from tests.golden import cases
@@ -64,7 +65,10 @@ def written() -> RouterConfig:
     """What the operator writes today for the policy of version 1."""
     case = cases.load(CONFIG, "policy")
     deployments = [ModelDeployment.model_validate(item) for item in case["deployments"]]
-    secrets = {name: {key: value.encode() for key, value in data.items()} for name, data in case["secrets"].items()}
+    secrets = {
+        name: UserSecret({key: value.encode() for key, value in data.items()}, "*")
+        for name, data in case["secrets"].items()
+    }
     known = {item.metadata.name: item for item in deployments}
     context = RoutePolicyContext(Settings(image="none"), known, secrets)
     return router_config.build(RoutePolicy.model_validate(case["resource"]), context)
