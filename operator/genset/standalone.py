@@ -58,8 +58,24 @@ class FilesSource:
         self._policy = policy
         self._endpoints = dict(endpoints)
         self._secrets_dir = secrets_dir
+        self._taken: object = None  # the stamps that `fingerprint` told last
+        self._seen: object = None  # stamps and contents at the last look, while they differ from those
+        self._texts: dict[Path, bytes] = {}  # what read the same twice, until `load` takes it
 
     def fingerprint(self) -> object:
+        """Tells of a change once it has read the same in two looks: a file that is being written has no verdict yet."""
+        stamps = self._stamps()
+        if self._taken is None or stamps == self._taken:
+            self._taken, self._seen = stamps, None
+            return self._taken
+        texts = {path: text for path in self._files if (text := _bytes(path)) is not None}
+        if self._seen == (stamps, texts):
+            self._taken, self._seen, self._texts = stamps, None, texts
+        else:
+            self._seen = (stamps, texts)
+        return self._taken
+
+    def _stamps(self) -> object:
         folders: object = None
         if self._secrets_dir is not None and self._secrets_dir.is_dir():
             folders = [folder_stamp(folder) for folder in sorted(self._secrets_dir.iterdir()) if folder.is_dir()]
@@ -67,8 +83,9 @@ class FilesSource:
 
     def load(self) -> LoadedConfig:
         documents = Documents()
+        texts, self._texts = self._texts, {}
         for path in self._files:
-            for place, document in read_documents(path):
+            for place, document in read_documents(path, texts.get(path)):
                 add(documents, path, place, document)
         path, policy = self._chosen(documents)
         policy = self._by_engine(documents, policy)
@@ -76,6 +93,7 @@ class FilesSource:
             settings=Settings(image="none"),
             deployments=self._deployments(documents, policy),
             secrets={**self._folder_secrets(), **documents.secrets},
+            from_files=True,
         )
         problems = [problem.message for problem in check_route_policy(policy, context)]
         problems += self._unplaced(policy, context)
@@ -165,13 +183,20 @@ class FilesSource:
         }
 
 
-def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields each document of a YAML file with its place; List objects are opened.
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def read_documents(path: Path, text: bytes | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each document of a YAML file with its place; List objects are opened. `text` is its content, if that is known.
 
     Raises ConfigRejected for anything that is not a resource.
     """
     try:
-        documents = list(yaml.safe_load_all(path.read_text()))
+        documents = list(yaml.safe_load_all((path.read_bytes() if text is None else text).decode()))
     except OSError as problem:
         raise ConfigRejected(f"{path}: {problem.strerror}") from problem
     except (yaml.YAMLError, UnicodeDecodeError) as problem:

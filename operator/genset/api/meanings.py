@@ -139,7 +139,14 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.COMPLETION_FAILED: Meaning(
         "The engine is up and did not answer a real completion.", "Read the engine's answer in the message and its log."
     ),
-    MR.UNREACHABLE: Meaning("The external server does not answer.", "Check its address, key and network path."),
+    MR.UNREACHABLE: Meaning(
+        "No server with an OpenAI-compatible API answers at the external server's address, as its routers see it.",
+        "Check address, key and network path; /-/state of a router has more.",
+    ),
+    MR.NOT_PROBED: Meaning(
+        "An external server is asked by the routers of its namespace, and none routes to it: nothing is known of it.",
+        "Create a RoutePolicy whose routes use it.",
+    ),
 }
 
 ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {

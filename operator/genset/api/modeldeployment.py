@@ -83,6 +83,7 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut"
     COMPLETION_FAILED = "CompletionFailed"
     UNREACHABLE = "Unreachable"
+    NOT_PROBED = "NotProbed"  # a server elsewhere is asked by routers, and none has reason to
 
 
 class EventReason(StrEnum):

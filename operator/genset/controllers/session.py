@@ -18,6 +18,7 @@ from genset.controllers.demand import DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
+from genset.controllers.servers import ServerBook
 from genset.desired.context import Settings
 from genset.desired.secrets import UserSecret
 from genset.kinds import Kind
@@ -62,6 +63,7 @@ class Session:
     recorder: Recorder
     prober: Prober
     demand: DemandBook
+    servers: ServerBook
     metrics: Metrics
     now: Callable[[], str]
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -33,6 +33,8 @@ class Settings:
     monitoring_namespace_labels: Mapping[str, str] = field(default_factory=dict)
     # Ports where DNS servers listen, behind their Service (policies see traffic after translation); 5353: OpenShift.
     dns_ports: tuple[int, ...] = (53, 5353)
+    api_server: tuple[str, ...] = ()  # its addresses, as far as the operator knows them: no router may dial them
+    forbidden_networks: tuple[str, ...] = ()  # further ones that no router may dial for a host that a resource names
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class RoutePolicyContext:
     # Data of our own credentials Secret as it is in the cluster. While a user's Secret is missing, the backends that
     # need it keep what they were given last: a slip of the hand takes no running backend away.
     applied_credentials: Mapping[str, bytes] = field(default_factory=dict)
+    router_addresses: tuple[str, ...] = ()  # of the Service of the policy's own routers, once it has some
+    from_files: bool = False  # one person writes the policy and runs the router, on a machine of his own
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ from genset.contracts.router_config import (
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext
 from genset.desired.credentials import CA, KEY, PROXY, credential_fault
+from genset.desired.servers import backend_faults, cloud_url, telemetry_faults
 from genset.engines import engine_of, managed_engine_of
 from genset.router.providers import PROVIDERS
 from genset.router.routing.hops import site_of
@@ -74,21 +75,12 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
             drain_seconds=resource.spec.router.drain_seconds,
             memory_bytes=whole(resource.spec.router.resources.memory),
         ),
-        telemetry=_telemetry(resource.spec.router.telemetry),
+        telemetry=_telemetry(resource.spec.router.telemetry) if not any(telemetry_faults(resource, context)) else None,
         cors=_cors(resource.spec.router.cors),
         trusted_proxies=tuple(resource.spec.router.trusted_proxies) or None,
         log=LogConfig(required=True) if resource.spec.router.log.required else None,
+        forbidden_networks=context.settings.forbidden_networks or None,
     )
-
-
-def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
-    """Returns where a cloud or a server elsewhere answers; None for models that genset runs, and what is not there."""
-    if backend.cloud is not None:
-        return cloud_url(backend.cloud)
-    found = context.deployments.get(backend.deployment.name) if backend.deployment else None
-    if found is None or managed_engine_of(found) is not None:
-        return None
-    return engine_of(found).base_url(found)
 
 
 def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, bytes]:
@@ -130,9 +122,8 @@ def _backend(resource: RoutePolicy, backend: Backend, context: RoutePolicyContex
     namespace = resource.metadata.namespace
     if any(_content(item, namespace, context) is None for item in _credentials(backend, context)):
         return None
-    url = backend_url(backend, context)
-    if url is not None and metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
-        return None  # itself: a condition says so
+    if any(backend_faults(backend, resource, context)):
+        return None  # a condition says why
     if backend.cloud is not None:
         return _cloud(backend, backend.cloud)
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
@@ -243,14 +234,6 @@ def _file(backend: Backend, use: str, ref: SecretKeyRef | None, url: str) -> str
         return None
     identity = json.dumps([ref.name, ref.key, url])
     return f"{backend.name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}.{use}"
-
-
-def cloud_url(cloud: Cloud) -> str:
-    """Returns the base URL of a cloud: its own, or the provider's."""
-    url = cloud.base_url or PROVIDERS[cloud.provider].base_url
-    if url is None:
-        raise ValueError(f"provider {cloud.provider} needs baseURL")  # the resource's rules refuse it
-    return url.rstrip("/")
 
 
 def _route(route: Route, known: set[str]) -> RouteConfig:

@@ -19,7 +19,7 @@ from genset.kube.apply import Children, is_owned
 from genset.kube.client import ApiServer
 from genset.status.pod import PodView
 
-__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector", "user_secret"]
+__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector", "service_addresses", "user_secret"]
 
 
 def selector(owner_label: str, name: str) -> str:
@@ -55,3 +55,16 @@ def user_secret(secret: Mapping[str, Any]) -> UserSecret:
     return UserSecret(
         decoded(secret), annotations.get(names.ANNOTATION_ALLOW_HOSTS), str(secret.get("type") or "Opaque")
     )
+
+
+def service_addresses(service: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Returns the addresses and names that lead to a Service without DNS of the cluster."""
+    if service is None:
+        return ()
+    spec, status = service.get("spec") or {}, service.get("status") or {}
+    ingress = (status.get("loadBalancer") or {}).get("ingress") or ()
+    found = [
+        *(spec.get("clusterIPs") or ()), *(spec.get("externalIPs") or ()),
+        *(item.get(name) for item in ingress for name in ("ip", "hostname")),
+    ]  # fmt: skip
+    return tuple(address for address in found if address and address != "None")

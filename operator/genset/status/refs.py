@@ -15,11 +15,11 @@ from genset.api import modeldeployment, routepolicy
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import credentials, metadata
+from genset.desired import credentials
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.credentials import credential_fault
-from genset.desired.router_config import backend_url, cloud_url
 from genset.desired.secrets import SecretUse, UserSecret
+from genset.desired.servers import backend_faults, cloud_url, external_faults, telemetry_faults
 from genset.desired.sources import problems as source_problems
 from genset.desired.sources import wanted
 from genset.desired.sources.base import Download
@@ -91,6 +91,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
         *_source_problems(resource, context),
         *_engine_problems(resource, context),
         *_cache_problems(resource),
+        *_external_problems(resource, context),
         *_secret_problems(
             secret_uses(resource, context.settings),
             context.secrets,
@@ -103,7 +104,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
 def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
     """Returns everything that keeps a RoutePolicy's references from being resolved."""
     return [
-        *_own_routers(resource, context),
+        *_server_problems(resource, context),
         *_missing_deployments(resource, context),
         *_secret_problems(
             policy_secret_uses(resource, context.deployments, context.settings),
@@ -140,23 +141,16 @@ def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
         )
 
 
-def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
-    """Yields a problem for backends that are the policy's own routers: whatever they are asked comes back."""
-    for backend in resource.spec.backends:
-        url = backend_url(backend, context)
-        if url is None or not metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
-            continue
-        at, field = f"spec.backends[{backend.name}]", "cloud.baseURL"
-        remedy = "name the server that is meant, or remove the backend"
-        if backend.deployment is not None:
-            field = "deployment.name"
-            where = engine_of(context.deployments[backend.deployment.name]).field("url")
-            remedy = f"correct {where} of ModelDeployment {backend.deployment.name}, or remove the backend"
-        yield Problem(
-            routepolicy.Reason.INVALID_SPEC,
-            f"{at}: {url} is the Service of this policy's own routers, so every request would come back: {remedy}",
-            f"{at}.{field}",
-        )
+def _external_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
+    for field, message in external_faults(resource, context.settings):
+        yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
+
+
+def _server_problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    """Yields a problem for each server that the routers may not dial, or may not send a key to."""
+    faults = [fault for backend in resource.spec.backends for fault in backend_faults(backend, resource, context)]
+    for field, message in (*faults, *telemetry_faults(resource, context)):
+        yield Problem(routepolicy.Reason.INVALID_SPEC, message, field)
 
 
 def _missing_deployments(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:

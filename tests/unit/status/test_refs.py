@@ -101,7 +101,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
     ),
     (
         "external secrets",
-        {"engine": "external", "external": {"url": "http://a", "apiKeySecretRef": {"name": "k", "key": "x"}}},
+        {"engine": "external", "external": {"url": "https://a", "apiKeySecretRef": {"name": "k", "key": "x"}}},
         {},
         [("SecretNotFound", ["spec.external.apiKeySecretRef", "Secret k"])],
     ),
@@ -129,7 +129,7 @@ def policy(*backends: dict[str, Any]) -> RoutePolicy:
     )
 
 
-DESK = model(engine="external", external={"url": "http://a", "apiKeySecretRef": {"name": "desk", "key": "key"}})
+DESK = model(engine="external", external={"url": "https://a", "apiKeySecretRef": {"name": "desk", "key": "key"}})
 CLOUD = {
     "name": "cloud",
     "cloud": {
@@ -199,7 +199,7 @@ def test_what_has_to_be_read_is_what_is_named() -> None:
     resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
     uses = policy_secret_uses(resource, {"desk": DESK}, settings())
     assert [(use.ref.name, use.url) for use in uses] == [
-        ("key", "https://a/v1"), ("ca", ""), ("proxy", "http://p:3128"), ("desk", "http://a/v1"),
+        ("key", "https://a/v1"), ("ca", ""), ("proxy", "http://p:3128"), ("desk", "https://a/v1"),
     ]  # fmt: skip
 
 

@@ -45,6 +45,11 @@ class External(EngineSettings):
         description="Base URL of its OpenAI API, up to and without /v1, e.g. http://10.0.0.7:1234.",
     )
     api_key_secret_ref: SecretKeyRef | None = Field(default=None, description="Key sent as a bearer token.")
+    allow_plain_http: bool = Field(
+        default=False,
+        alias="allowPlainHTTP",
+        description="Send the key to a url with http://, where everybody on the way can read it.",
+    )
     ca_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Certificates (PEM) that sign the server, if a private CA does."
     )
