@@ -43,12 +43,20 @@ _NUMBER: Final = re.compile(r"0[xX][0-9A-Fa-f]{1,8}|0[0-7]*|[1-9][0-9]{0,9}")
 
 
 class OffLimits:
-    """These are the networks in which no server that a resource names may be."""
+    """These are the networks in which no server that a resource names may be, and hosts that no server may be.
 
-    __slots__ = ("_networks",)
+    `hosts` are names or addresses of the API server.
+    """
 
-    def __init__(self, networks: Iterable[str] = NETWORKS) -> None:
-        self._networks = tuple(ipaddress.ip_network(network, strict=False) for network in networks)
+    __slots__ = ("_hosts", "_networks")
+
+    def __init__(self, networks: Iterable[str] = NETWORKS, hosts: Iterable[str] = ()) -> None:
+        named = {host: address_of(host) for host in hosts}
+        self._hosts = frozenset(host.lower().rstrip(".") for host, address in named.items() if address is None)
+        self._networks = (
+            *(ipaddress.ip_network(network, strict=False) for network in networks),
+            *(ipaddress.ip_network(address) for address in named.values() if address is not None),
+        )
 
     def holds(self, address: str) -> bool:
         """Returns whether an address, as DNS gives it, lies in one of them; also one of IPv4 inside one of IPv6."""
@@ -56,9 +64,9 @@ class OffLimits:
         return found is not None and any(self._covers(one) for one in _meant(found))
 
     def names(self, host: str) -> bool:
-        """Returns whether a host is such an address in any spelling, or a name that always means the machine itself."""
+        """Returns whether a host is such an address in any spelling, or a name that may not be used."""
         name = host.lower().rstrip(".")
-        return (is_loopback(name) and self.holds("127.0.0.1")) or self.holds(name)
+        return name in self._hosts or (is_loopback(name) and self.holds("127.0.0.1")) or self.holds(name)
 
     def _covers(self, address: IPAddress) -> bool:
         return any(address.version == network.version and address in network for network in self._networks)

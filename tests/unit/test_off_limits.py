@@ -37,6 +37,12 @@ def test_an_administrator_adds_networks() -> None:
     assert more.holds("127.0.0.1") and not more.holds("10.96.0.2")
 
 
+def test_the_api_server_by_name_or_address() -> None:
+    own = OffLimits(hosts=("10.96.0.1", "fd00:10::1", "Cluster-1.corp.example."))
+    assert own.names("cluster-1.corp.example") and own.names("10.96.0.1") and own.names("[fd00:10:0::1]")
+    assert not own.names("cluster-2.corp.example") and not own.names("10.96.0.2")
+
+
 @pytest.mark.parametrize(
     ("host", "own"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False)]
 )

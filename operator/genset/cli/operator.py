@@ -69,14 +69,6 @@ def _networks(_: click.Context, parameter: click.Parameter, values: tuple[str, .
     return found
 
 
-def _addresses(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(word for value in values for word in value.split(",") if word))
-    for word in found:
-        if "/" in word or not is_network(f"{word}/0"):
-            raise click.BadParameter(f"{word!r} is no IP address; write e.g. 10.96.0.1", param=parameter)
-    return found
-
-
 def _address(_: click.Context, parameter: click.Parameter, value: str) -> Any:
     from genset.controllers.health import Address
 
@@ -178,10 +170,10 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--api-server-address",
     "api_server",
     multiple=True,
-    callback=_addresses,
+    callback=_words,
     default=lambda: tuple(filter(None, (os.environ.get("KUBERNETES_SERVICE_HOST"),))),
-    metavar="ADDRESS",
-    help="Address of the API server, which no router dials for a host that a resource names; repeat for more. "
+    metavar="HOST",
+    help="Name or address of the API server, which no router dials for a host that a resource names; repeat for more. "
     "Default: the address of its Service.",
 )
 @_option(

@@ -33,7 +33,7 @@ class Settings:
     monitoring_namespace_labels: Mapping[str, str] = field(default_factory=dict)
     # Ports where DNS servers listen, behind their Service (policies see traffic after translation); 5353: OpenShift.
     dns_ports: tuple[int, ...] = (53, 5353)
-    api_server: tuple[str, ...] = ()  # its addresses, as far as the operator knows them: no router may dial them
+    api_server: tuple[str, ...] = ()  # its names and addresses, as far as they are known: no router may dial them
     forbidden_networks: tuple[str, ...] = ()  # further ones that no router may dial for a host that a resource names
 
 

@@ -78,8 +78,7 @@ def telemetry_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iter
 def is_off_limits(url: str, namespace: str, settings: Settings) -> bool:
     """Returns whether a URL names a server that no router may dial, as far as can be told without DNS."""
     host = server_of(url).host
-    own = tuple(f"{address}/{128 if ':' in address else 32}" for address in settings.api_server)
-    if OffLimits((*NETWORKS, *own, *settings.forbidden_networks)).names(host):
+    if OffLimits((*NETWORKS, *settings.forbidden_networks), settings.api_server).names(host):
         return True
     name, home = _API_SERVICE
     return is_service(url, name, home) and (host != name or namespace == home)

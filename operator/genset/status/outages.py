@@ -126,9 +126,9 @@ def _message(
     """Says what is down, what it means for requests, what to do. Nothing in it changes by itself."""
     if reason is OutageReason.EGRESS_DOWN:
         clouds = _affected(policy, (OutageScope.CLOUD, "", reason))
-        hosts = clip(_told(detail), 300)
+        hosts = f" ({clip(told, 300)})" if (told := _told(detail)) else ""
         return (
-            f"No cloud can be reached, {seen_by} ({hosts}). Until a probe gets through, {_list('backend', clouds)} "
+            f"No cloud can be reached, {seen_by}{hosts}. Until a probe gets through, {_list('backend', clouds)} "
             f"{'is' if len(clouds) == 1 else 'are'} passed over. {effect} "
             "Look at the way out: DNS, firewall, egress proxy, NetworkPolicies"
         )

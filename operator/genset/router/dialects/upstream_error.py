@@ -55,9 +55,9 @@ def refusal_words(body: bytes) -> str:
     except ValueError:
         return ""
     error = said.get("error") if isinstance(said, dict) else None
-    if not isinstance(error, dict) or not {"message", "type"} <= error.keys():
+    if not isinstance(error, dict):
         return ""
-    message, kind = error["message"], error["type"]
+    message, kind = error.get("message"), error.get("type")
     if not isinstance(message, str) or not isinstance(kind, str):
         return ""
     text = " ".join(message.split())

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from genset import __version__, names
 from genset.contracts.router_config import RouterConfig, config_hash
-from genset.off_limits import NETWORKS, OffLimits, address_of
+from genset.off_limits import NETWORKS, OffLimits
 from genset.router.backends.credentials import Credentials
 from genset.router.continuation import OFF, RULES
 from genset.router.errors import ConfigRejected
@@ -131,5 +131,4 @@ def off_limits(config: RouterConfig, by_operator: bool, environment: Mapping[str
     api_server = environment.get(IN_CLUSTER, "")
     if not is_in_pod(by_operator, environment):
         return OffLimits(config.forbidden_networks) if config.forbidden_networks else None
-    more = [*(config.forbidden_networks or ()), *([api_server] if address_of(api_server) is not None else [])]
-    return OffLimits((*NETWORKS, *more))
+    return OffLimits((*NETWORKS, *(config.forbidden_networks or ())), (api_server,))
