@@ -44,10 +44,12 @@ def namespace(name: str) -> Object:
 
 
 def secret(namespace: str, name: str, **data: str) -> Object:
+    """Makes a Secret whose values genset may send anywhere."""
+    annotations = {"genset.dev/allow-hosts": "*"}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"namespace": namespace, "name": name},
+        "metadata": {"namespace": namespace, "name": name, "annotations": annotations},
         "stringData": data,
     }
 

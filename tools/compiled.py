@@ -18,7 +18,7 @@ from pathlib import Path
 #: subclasses; `compiled` is for what is not compiled; the others are start-up, administration and tasks, which only wait.
 LEFT = {
     "accept", "admin", "advice", "compiled", "connect", "credentials", "exposition", "outage_watch", "reload", "run",
-    "standalone", "tracing", "wanted",
+    "server_watch", "standalone", "tracing", "guarded", "wanted",
 }  # fmt: skip
 OPTIONS = """\
 [mypy]

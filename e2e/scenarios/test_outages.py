@@ -18,7 +18,7 @@ from testbed.resources import route_policy
 pytestmark = pytest.mark.timeout(300)
 POLICY = "outages"
 ROUTER_PODS = f"genset.dev/routepolicy={POLICY}"
-DEAD = {"provider": "openAICompatible", "model": "none", "baseURL": "http://127.0.0.1:9/v1"}  # the router's own pod
+DEAD = {"provider": "openAICompatible", "model": "none", "baseURL": "http://203.0.113.1:9/v1"}  # nobody
 
 
 def reasons(house: House) -> list[str]:
@@ -89,7 +89,7 @@ async def test_the_line_is_cut_and_comes_back(world: World) -> None:
             await answered_by(url, "house")
             await until_outages(house, "EgressDown")
             note = await until_event(house, "EgressDown")
-            assert "127.0.0.1" in note and "Every route has another backend" in note
+            assert "203.0.113.1" in note and "Every route has another backend" in note
         finally:
             world.cloud.start()
         await until_outages(house)
@@ -99,7 +99,8 @@ async def test_the_line_is_cut_and_comes_back(world: World) -> None:
 
 async def test_a_refused_key_is_told_until_it_is_renewed(world: World) -> None:
     house = world.house
-    wrong = {**world.sample("Secret", "cloud"), "metadata": {"name": "wrong", "namespace": story.NAMESPACE}}
+    wrong = world.sample("Secret", "cloud")
+    wrong["metadata"]["name"] = "wrong"
     wrong["stringData"] = {**wrong["stringData"], "apiKey": "sk-wrong"}
     house.apply(wrong)
     try:

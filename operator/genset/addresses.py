@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 PORT: Final = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -144,6 +144,32 @@ def is_service(url: str, service: str, namespace: str) -> bool:
     host = (urlsplit(url).hostname or "").rstrip(".")
     short = f"{service}.{namespace}"
     return host in (service, short, f"{short}.svc") or host.startswith(f"{short}.svc.")
+
+
+class ServerName(NamedTuple):
+    """A server is a host, in the one spelling by which two of them can be compared, and a port."""
+
+    host: str  # small letters, without a dot at its end; IPv6 without brackets, in its shortest form
+    port: int
+
+    @classmethod
+    def of(cls, host: str, port: int) -> ServerName:
+        name = host.lower().rstrip(".")
+        try:
+            return cls(str(ipaddress.ip_address(name)), port)
+        except ValueError:
+            return cls(name, port)
+
+    def shown(self, *, with_port: bool) -> str:
+        """Returns it as it stands in a URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if with_port else host
+
+
+def server_of(url: str) -> ServerName:
+    """Returns the server that a good URL names; the port is the scheme's own if it names none."""
+    parts = urlsplit(url)
+    return ServerName.of(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def host_and_port(text: str) -> tuple[str, int] | None:

@@ -41,6 +41,7 @@ ANNOTATION_CONFIG_HASH = (
     f"{GROUP}/config-hash"  # on running router pods: makes the kubelet refresh the mounted volume at once
 )
 ANNOTATION_WEIGHTS_HASH = f"{GROUP}/weights-hash"  # on engine pod templates: a changed source rolls the pods
+ANNOTATION_ALLOW_HOSTS = f"{GROUP}/allow-hosts"  # on users' Secrets: where their values may be sent
 
 # Ports. Containers listen above 1024 because they run as a non-root user.
 ENGINE_PORT = 8080  # engine's HTTP API in its pod

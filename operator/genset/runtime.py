@@ -31,6 +31,7 @@ from genset.controllers.model_deployment import ModelDeploymentController
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.controllers.route_policy import RoutePolicyController
+from genset.controllers.servers import ServerBook
 from genset.controllers.session import Session, now
 from genset.desired.context import Settings
 from genset.kube.apply import Applier
@@ -188,6 +189,7 @@ class Operator:
             echoes=echoes,
             recorder=recorder,
             prober=prober,
+            servers=ServerBook(),
             demand=DemandBook(references, time.time, settle=self.demand_settle),
             metrics=meters,
             now=now,

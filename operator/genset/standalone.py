@@ -24,6 +24,7 @@ from genset.api.routepolicy import RoutePolicy
 from genset.contracts.router_config import config_hash
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.secrets import EVERY_HOST, UserSecret
 from genset.engines import engine_of, managed_engine_of, spec_at
 from genset.router.backends.credentials import Credentials
 from genset.router.errors import ConfigRejected
@@ -44,7 +45,7 @@ class Documents:
 
     policies: dict[str, tuple[Path, RoutePolicy]] = field(default_factory=dict)
     deployments: dict[str, tuple[Path, ModelDeployment]] = field(default_factory=dict)
-    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    secrets: dict[str, UserSecret] = field(default_factory=dict)
 
 
 class FilesSource:
@@ -61,8 +62,24 @@ class FilesSource:
         self._policy = policy
         self._endpoints = dict(endpoints)
         self._secrets_dir = secrets_dir
+        self._taken: object = None  # the stamps that `fingerprint` told last
+        self._seen: object = None  # stamps and contents at the last look, while they differ from those
+        self._texts: dict[Path, bytes] = {}  # what read the same twice, until `load` takes it
 
     def fingerprint(self) -> object:
+        """Tells of a change once it has read the same in two looks: a file that is being written has no verdict yet."""
+        stamps = self._stamps()
+        if self._taken is None or stamps == self._taken:
+            self._taken, self._seen = stamps, None
+            return self._taken
+        texts = {path: text for path in self._files if (text := _bytes(path)) is not None}
+        if self._seen == (stamps, texts):
+            self._taken, self._seen, self._texts = stamps, None, texts
+        else:
+            self._seen = (stamps, texts)
+        return self._taken
+
+    def _stamps(self) -> object:
         folders: object = None
         if self._secrets_dir is not None and self._secrets_dir.is_dir():
             folders = [folder_stamp(folder) for folder in sorted(self._secrets_dir.iterdir()) if folder.is_dir()]
@@ -70,8 +87,9 @@ class FilesSource:
 
     def load(self) -> LoadedConfig:
         documents = Documents()
+        texts, self._texts = self._texts, {}
         for path in self._files:
-            for place, document in read_documents(path):
+            for place, document in read_documents(path, texts.get(path)):
                 add(documents, path, place, document)
         path, policy = self._chosen(documents)
         policy = self._by_engine(documents, policy)
@@ -79,6 +97,7 @@ class FilesSource:
             settings=Settings(image="none", pod_template="Full"),  # nobody makes pods here
             deployments=self._deployments(documents, policy),
             secrets={**self._folder_secrets(), **documents.secrets},
+            from_files=True,
         )
         problems = [problem.message for problem in check_route_policy(policy, context)]
         problems += self._unplaced(policy, context)
@@ -161,30 +180,39 @@ class FilesSource:
                     f"answers with --endpoint {name}=http://HOST:PORT"
                 )
 
-    def _folder_secrets(self) -> dict[str, dict[str, bytes]]:
+    def _folder_secrets(self) -> dict[str, UserSecret]:
         folder = self._secrets_dir
         if folder is None:
             return {}
         if not folder.is_dir():
             raise ConfigRejected(f"--credentials {folder}: no such folder")
         return {
-            secret.name: {
-                key.name: key.read_bytes()
-                for key in secret.iterdir()
-                if key.is_file() and not key.name.startswith("..")
-            }
+            secret.name: _own(
+                {
+                    key.name: key.read_bytes()
+                    for key in secret.iterdir()
+                    if key.is_file() and not key.name.startswith("..")
+                }
+            )
             for secret in folder.iterdir()
             if secret.is_dir()
         }
 
 
-def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields each document of a YAML file with its place; List objects are opened.
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def read_documents(path: Path, text: bytes | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each document of a YAML file with its place; List objects are opened. `text` is its content, if that is known.
 
     Raises ConfigRejected for anything that is not a resource.
     """
     try:
-        documents = list(yaml.safe_load_all(path.read_text()))
+        documents = list(yaml.safe_load_all((path.read_bytes() if text is None else text).decode()))
     except OSError as problem:
         raise ConfigRejected(f"{path}: {problem.strerror}") from problem
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
@@ -236,7 +264,12 @@ def add(documents: Documents, path: Path, place: str, document: dict[str, Any]) 
         documents.deployments[name] = (path, resource)
 
 
-def _secret(what: str, document: dict[str, Any]) -> dict[str, bytes]:
+def _own(data: dict[str, bytes], type: str = "Opaque") -> UserSecret:
+    """Returns a Secret whose values may go anywhere: here one person owns the keys and writes the policy."""
+    return UserSecret(data, EVERY_HOST, type)
+
+
+def _secret(what: str, document: dict[str, Any]) -> UserSecret:
     unknown = set(document) - _SECRET_FIELDS
     if unknown:
         raise ConfigRejected(f"{what}: unknown field {', '.join(sorted(unknown))}; a Secret has data and stringData")
@@ -249,7 +282,7 @@ def _secret(what: str, document: dict[str, Any]) -> dict[str, bytes]:
                 f"{what}: data.{key} is not base64; encode it, or write it as text under stringData"
             ) from problem
     content.update((key, value.encode()) for key, value in _mapping(what, document, "stringData").items())
-    return content
+    return _own(content, str(document.get("type") or "Opaque"))
 
 
 def _mapping(what: str, document: dict[str, Any], name: str) -> dict[str, str]:

@@ -29,6 +29,7 @@ COMBINATIONS: dict[str, Object] = {
     "host paths": {"allowHostPath": True},
     "pods as users like": {"podTemplate": "Full"},
     "images of the house": {"allowedImages": ["registry.corp/models/*", "ghcr.io/ggml-org/llama.cpp:*"]},
+    "networks for nobody": {"forbiddenNetworks": ["192.0.2.0/28"]},
     "a mirror": {"huggingFaceEndpoint": "https://hub.corp/hf"},
     "two namespaces": {"watchNamespaces": ["models", "team-a"]},
     "no policies": {"networkPolicies": {"enabled": False}},
@@ -202,6 +203,7 @@ def test_settings_reach_the_operator() -> None:
         render(
             {
                 "allowHostPath": True,
+                "forbiddenNetworks": ["192.0.2.0/28", "2001:db8::/64"],
                 "engines": {"llama.cpp": {"images": {"cpu": "c:1", "amd": "a:1", "intel": ""}}},
                 "huggingFaceEndpoint": "https://hub.corp",
                 "imagePullSecrets": [{"name": "x"}, {"name": "y"}],
@@ -219,6 +221,7 @@ def test_settings_reach_the_operator() -> None:
         )
     )
     assert found["allow_host_path"] is True
+    assert found["forbidden_networks"] == ("192.0.2.0/28", "2001:db8::/64")
     assert found["engine_images"] == {"llama.cpp": {"cpu": "c:1", "amd": "a:1"}}
     assert found["hugging_face_endpoint"] == "https://hub.corp"
     assert found["image_pull_secrets"] == ("x", "y")

@@ -57,7 +57,8 @@ async def test_an_outage_begins_and_ends(world: World) -> None:
         tell(one, CLOUD)
         (told,) = await until_reasons(world, "EgressDown")
         assert told["since"] == CLOUD["since"] and "1 of 2 routers" in told["message"]
-        assert "one.test: refused" in await until_event(world, "EgressDown", "Warning")
+        note = await until_event(world, "EgressDown", "Warning")
+        assert "(one.test; two.test)" in note and "refused" not in note, "no port can be told from another"
         tell(two, {**CLOUD, "since": "2026-11-21T09:58:09Z"}, REFUSED)
         cloud, refused = await until_reasons(world, "EgressDown", "BackendAuthFailed")
         assert cloud["since"] == CLOUD["since"], "the first to see it says since when"

@@ -61,22 +61,6 @@ async def test_scaled_to_zero_is_told(world: World) -> None:
     assert ready["message"]
 
 
-async def test_an_external_server(world: World) -> None:
-    """No children; asked at its URL, again and again, because no watch tells when it goes."""
-    await world.start()
-    async with FakePod("127.77.1.4").listening(1234) as server:
-        external = {"engine": "external", "source": None, "external": {"url": "http://127.77.1.4:1234"}}
-        await world.apply(samples.model_deployment(world.namespace, "desk", **external))
-        await world.until_condition(kinds.MODEL_DEPLOYMENT, "desk", "Ready", "True")
-        assert server.completions == 1
-        assert await world.list(kinds.DEPLOYMENT) == []
-    await world.apply(
-        samples.model_deployment(world.namespace, "gone", **{**external, "external": {"url": "http://127.77.1.5:1234"}})
-    )
-    ready = await world.until_condition(kinds.MODEL_DEPLOYMENT, "gone", "Ready", "False")
-    assert "127.77.1.5:1234" in ready["message"]
-
-
 async def test_events_tell_what_happened(world: World) -> None:
     await world.start()
     await started(world)

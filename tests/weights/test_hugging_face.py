@@ -162,6 +162,31 @@ def test_the_token_goes_to_the_hub_and_not_to_its_content_network(tmp_path: Path
         assert network.sent == len(MODEL), "the download continued after the cut"
 
 
+def test_a_hub_that_sends_its_questions_elsewhere_sends_no_token_there(tmp_path: Path, run: Run) -> None:
+    token = tmp_path / "token"
+    token.write_text("hf_secret\n")
+    with serving(FakeOrigin("127.0.0.3")) as other, serving(FakeHub()) as hub:
+        hub.commit({"m.gguf": MODEL})
+        path = f"/api/models/{hub.repo}/revision/main"
+        hub.redirects[path] = f"{other.url}{path}"
+        with pytest.raises(WeightsFailure):
+            run(hub_spec(hub, tmp_path / "v", token_file=str(token)))
+        assert hub.asked[0].headers.get("authorization") == "Bearer hf_secret"
+        assert other.asked and all("authorization" not in asked.headers for asked in other.asked)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../../evil/x/resolve/main/m.gguf", "../m.gguf", "/m.gguf", "a//m.gguf", "./m.gguf", "a/../m.gguf",
+        "..\\m.gguf", "a\nb.gguf", "a/./m.gguf",
+    ],
+)  # fmt: skip
+def test_a_listing_never_leaves_its_repository(name: str) -> None:
+    with pytest.raises(WeightsFailure, match=r"it has no \.gguf file at all"):
+        hugging_face.choose(HuggingFace("o/n", file="*"), [HubFile(name, 1)])
+
+
 def test_a_file_in_plain_git_is_verified_too(hub: FakeHub, tmp_path: Path, run: Run) -> None:
     hub.commit({"m.gguf": MODEL})
     hub.without_lfs = {"m.gguf"}

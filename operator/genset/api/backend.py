@@ -103,6 +103,11 @@ class Cloud(ApiModel):
     credentials_secret_ref: SecretKeyRef | None = Field(
         default=None, description="API key, sent as a bearer token. Only the router sees it."
     )
+    allow_plain_http: bool = Field(
+        default=False,
+        alias="allowPlainHTTP",
+        description="Send the key to a baseURL with http://, where everybody on the way can read it.",
+    )
     ca_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Certificates (PEM) that sign the server, if a private CA does."
     )

@@ -71,6 +71,10 @@ _NO_KEY = Meaning(
     "A Secret lacks the key that the spec names. What already runs keeps running.",
     "Add the key to the Secret, or correct the name of the key.",
 )
+_NOT_ALLOWED = Meaning(
+    "A Secret does not name the server that its value would be sent to, or is a token of the cluster: it is not sent.",
+    "If the server is meant, have the Secret's owner annotate it with genset.dev/allow-hosts; the message has the command.",
+)
 _STARTING = Meaning("Pods exist and have not passed their readiness probe yet.")
 _UNSCHEDULABLE = Meaning(
     "No node can take a pod.", "Read the scheduler's words in the message; add nodes or ask for less."
@@ -100,6 +104,7 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.SECRET_NOT_FOUND: _NO_SECRET,
     MR.SECRET_KEY_NOT_FOUND: _NO_KEY,
     MR.SECRET_KEY_INVALID: _BAD_KEY,
+    MR.SECRET_NOT_ALLOWED: _NOT_ALLOWED,
     MR.HOST_PATH_NOT_ALLOWED: Meaning(
         "The operator does not allow weights on the nodes' disks.",
         "Use another source, or let an administrator set allowHostPath in the chart.",
@@ -154,7 +159,14 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.COMPLETION_FAILED: Meaning(
         "The engine is up and did not answer a real completion.", "Read the engine's answer in the message and its log."
     ),
-    MR.UNREACHABLE: Meaning("The external server does not answer.", "Check its address, key and network path."),
+    MR.UNREACHABLE: Meaning(
+        "No server with an OpenAI-compatible API answers at the external server's address, as its routers see it.",
+        "Check address, key and network path; /-/state of a router has more.",
+    ),
+    MR.NOT_PROBED: Meaning(
+        "An external server is asked by the routers of its namespace, and none routes to it: nothing is known of it.",
+        "Create a RoutePolicy whose routes use it.",
+    ),
     MR.WITHOUT_EFFECT: Meaning(
         "Fields that shape pods stand in the spec of a server that genset does not run.", "Take them out."
     ),
@@ -176,6 +188,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.SECRET_NOT_FOUND: _NO_SECRET,
     RR.SECRET_KEY_NOT_FOUND: _NO_KEY,
     RR.SECRET_KEY_INVALID: _BAD_KEY,
+    RR.SECRET_NOT_ALLOWED: _NOT_ALLOWED,
     RR.PROGRAMMED: Meaning("Every running router serves this generation."),
     RR.PENDING: Meaning("Not every router has acknowledged the new configuration yet; they serve the last one."),
     RR.ROUTER_UNREACHABLE: Meaning(

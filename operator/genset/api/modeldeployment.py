@@ -54,6 +54,7 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
     SECRET_KEY_INVALID = "SecretKeyInvalid"  # the key's content cannot serve its use, e.g. a CA that is no PEM
+    SECRET_NOT_ALLOWED = "SecretNotAllowed"  # its owner does not let its values go to this server
     HOST_PATH_NOT_ALLOWED = "HostPathNotAllowed"
     NAME_CONFLICT = "NameConflict"  # an object of the child's name exists and is not ours
     PREDECESSOR_LEAVING = "PredecessorLeaving"  # the child's name is still taken by a deleted namesake's
@@ -88,6 +89,7 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut"
     COMPLETION_FAILED = "CompletionFailed"
     UNREACHABLE = "Unreachable"
+    NOT_PROBED = "NotProbed"  # a server elsewhere is asked by routers, and none has reason to
     # Warnings
     WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
 

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
     SECRET_KEY_INVALID = "SecretKeyInvalid"  # the key's content cannot serve its use, e.g. a CA that is no PEM
+    SECRET_NOT_ALLOWED = "SecretNotAllowed"  # its owner does not let its values go to this server
     PROGRAMMED = "Programmed"
     PENDING = "Pending"  # routers have not all acknowledged yet
     ROUTER_UNREACHABLE = "RouterUnreachable"

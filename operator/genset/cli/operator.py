@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from genset import names
+from genset.addresses import is_network
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -58,6 +59,14 @@ def _engine_images(
 def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Reads words, repeated or separated by commas; duplicates go."""
     return tuple(dict.fromkeys(word.strip() for value in values for word in value.split(",") if word.strip()))
+
+
+def _networks(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(word for value in values for word in value.split(",") if word))
+    for word in found:
+        if not is_network(word):
+            raise click.BadParameter(f"{word!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8", param=parameter)
+    return found
 
 
 def _address(_: click.Context, parameter: click.Parameter, value: str) -> Any:
@@ -170,6 +179,25 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     type=click.IntRange(1, 65535),
     default=(53, 5353),
     help="Port of the cluster's DNS servers behind their Service, which routers may reach; repeat for more.",
+)
+@_option(
+    "--api-server-address",
+    "api_server",
+    multiple=True,
+    callback=_words,
+    default=lambda: tuple(filter(None, (os.environ.get("KUBERNETES_SERVICE_HOST"),))),
+    metavar="HOST",
+    help="Name or address of the API server, which no router dials for a host that a resource names; repeat for more. "
+    "Default: the address of its Service.",
+)
+@_option(
+    "--forbidden-network",
+    "forbidden_networks",
+    multiple=True,
+    callback=_networks,
+    metavar="ADDRESS/BITS",
+    help="Further network that no router dials for a host that a resource names, beside loopback, link-local and the "
+    "clouds' metadata services; repeat for more.",
 )
 @_option("--resync-seconds", type=click.FloatRange(min=1), default=300.0, help="Pause between two full resyncs.")
 @_option(

@@ -42,6 +42,28 @@ class OutageReport:
 
 
 @dataclass(frozen=True)
+class ServerReport:
+    """A report is what one router knows of a server elsewhere, by its backend: does it complete?
+
+    `status` and `words` are what it said if it refused as an OpenAI API does. 0 and "": no such API has answered, and why
+    is not told, so that nobody can look around the network through a resource.
+    """
+
+    backend: str
+    answers: bool
+    status: int = 0
+    words: str = ""
+
+    def to_document(self) -> dict[str, Any]:
+        return {"backend": self.backend, "answers": self.answers, "status": self.status, "words": self.words}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> ServerReport:
+        said = count(document.get("status")), text(document.get("words"))
+        return cls(text(document.get("backend")), document.get("answers") is True, *said)
+
+
+@dataclass(frozen=True)
 class ConfigReport:
     """A report is what a router serves and of which policy, and what it sees as down.
 
@@ -58,6 +80,7 @@ class ConfigReport:
     error: str | None = None
     outages: tuple[OutageReport, ...] = ()
     unknown: frozenset[str] = frozenset()  # scopes of which it cannot tell: never seen up since it started
+    servers: tuple[ServerReport, ...] = ()  # elsewhere, that it has asked
 
     def to_json(self) -> bytes:
         return orjson.dumps(
@@ -72,6 +95,7 @@ class ConfigReport:
                 "error": self.error,
                 "outages": [outage.to_document() for outage in self.outages],
                 "unknown": sorted(self.unknown),
+                "servers": [server.to_document() for server in self.servers],
             }
         )
 
@@ -93,6 +117,9 @@ class ConfigReport:
             error=text(document.get("error")) or None,
             outages=tuple(OutageReport.from_document(item) for item in outages if isinstance(item, dict)),
             unknown=frozenset(item for item in unknown if isinstance(item, str)),
+            servers=tuple(
+                ServerReport.from_document(item) for item in items(document.get("servers")) if isinstance(item, dict)
+            ),
         )
 
 

@@ -302,6 +302,10 @@ class RouterConfig(_Part):
     cors: CorsConfig | None = None
     trusted_proxies: tuple[Network, ...] | None = None
     log: LogConfig | None = None
+    forbidden_networks: tuple[Network, ...] | None = Field(
+        default=None,
+        description="Networks in which no server at a URL may be, beside those that a router in a cluster never dials.",
+    )
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from genset.contracts.shards import shards_of
+
+PUBLIC_HUB: Final = "https://huggingface.co"  # the base URL of sources that name no mirror
 
 
 @dataclass(frozen=True)

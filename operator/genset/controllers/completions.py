@@ -2,14 +2,14 @@
 
 Ready=True means that every replica of the current pod template has answered a completion. Results live in memory, by
 resource and template: the same pods are not asked again, new pods are. A completion may take a minute on a busy CPU,
-so it runs beside the workers; a reconcile waits for it a moment only.
+so it runs beside the workers; a reconcile waits for it a moment only. Only pods of ours are asked: a server elsewhere is
+at an address that a user has chosen, so routers of the user's namespace ask it (`controllers.servers`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,15 +22,12 @@ from genset.kube.client import Object
 from genset.kube.probe import ProbeAnswer, host
 from genset.status.observed import CompletionProbe, template_key
 from genset.status.pod import PodView
-from genset.tls import client_context
 
 WAIT_SECONDS = 3.0  # that a reconcile waits for a completion in its own time
 FIRST_RETRY = 2.0  # seconds after the first failure; doubles up to ...
 LONGEST_RETRY = 60.0
-ELSEWHERE_SECONDS = 60.0  # between two looks at a server that runs elsewhere: no watch tells when it goes
 
 _Target = tuple[str, str]  # identity of what answers (pod uid and restarts), URL prefix
-_ELSEWHERE: _Target = ("elsewhere", "")  # the one server that is not ours, at its own URL
 
 
 @dataclass
@@ -65,27 +62,22 @@ class Completions:
         resource: ModelDeployment,
         deployment: Object | None,
         pods: Sequence[PodView],
-        secrets: Mapping[str, Mapping[str, bytes]],
     ) -> tuple[CompletionProbe | None, float | None]:
         """Returns the last outcome for the current template (None: none yet), and when to look again (None: no need)."""
         template = template_key(resource, deployment)
-        if not template:
+        if not template or managed_engine_of(resource) is None:
             self.forget(key)
             return None, None
         known = self._of(key, resource, template)
-        elsewhere = managed_engine_of(resource) is None
-        targets = [_ELSEWHERE] if elsewhere else _replicas(resource, deployment, pods)
+        targets = _replicas(resource, deployment, pods)
         if targets is None:
             return known.probe, None  # still rolling out: the pods' next event comes by itself
         unproven = [target for target in targets if target[0] not in known.proven]
         if unproven and known.task is None and self._now() >= known.due:
-            await self._ask(key, known, resource, unproven, secrets)
+            await self._ask(key, known, resource, unproven)
         if known.task is not None:
             return known.probe or self._trusted(resource, template), None  # its end enqueues the key
         if known.failures:
-            return known.probe, max(0.1, known.due - self._now())
-        if elsewhere:
-            known.proven = frozenset()  # asked again at the next look
             return known.probe, max(0.1, known.due - self._now())
         return known.probe, None
 
@@ -95,12 +87,9 @@ class Completions:
         known: _Proofs,
         resource: ModelDeployment,
         targets: Sequence[_Target],
-        secrets: Mapping[str, Mapping[str, bytes]],
     ) -> None:
         """Starts the completions and waits a moment for them."""
-        task = self._session.background(
-            self._prove(key, known, resource, targets, secrets), name=f"completion of {key}"
-        )
+        task = self._session.background(self._prove(key, known, resource, targets), name=f"completion of {key}")
         known.task = task
         done, _ = await asyncio.wait({task}, timeout=WAIT_SECONDS)
         for ended in done:
@@ -114,39 +103,26 @@ class Completions:
         known: _Proofs,
         resource: ModelDeployment,
         targets: Sequence[_Target],
-        secrets: Mapping[str, Mapping[str, bytes]],
     ) -> None:
         try:
-            failures = await asyncio.gather(*(self._one(resource, url, secrets) for _, url in targets))
+            failures = await asyncio.gather(*(self._one(resource, url) for _, url in targets))
             proven = {identity for (identity, _), failure in zip(targets, failures, strict=True) if failure is None}
             known.proven |= proven
             failure = next((failure for failure in failures if failure is not None), None)
             known.probe = CompletionProbe(failure is None, failure or "", known.template)
-            now = self._now()
             if failure is None:
-                pause = ELSEWHERE_SECONDS if managed_engine_of(resource) is None else 0.0  # new pods are asked at once
-                known.failures, known.due = 0, now + pause
+                known.failures, known.due = 0, self._now()  # new pods are asked at once
             else:
                 known.failures += 1
-                known.due = now + min(FIRST_RETRY * 2 ** (known.failures - 1), LONGEST_RETRY)
+                known.due = self._now() + min(FIRST_RETRY * 2 ** (known.failures - 1), LONGEST_RETRY)
         finally:
             known.task = None
 
-    async def _one(
-        self, resource: ModelDeployment, prefix: str, secrets: Mapping[str, Mapping[str, bytes]]
-    ) -> str | None:
+    async def _one(self, resource: ModelDeployment, prefix: str) -> str | None:
         """Returns why one server did not complete; None if it did."""
         engine = engine_of(resource)
-        request, credentials = _at(engine.completion(resource), prefix), engine.credentials(resource)
-        headers, tls = {}, None
-        if (ref := credentials.api_key) is not None:
-            headers["Authorization"] = f"Bearer {_text(secrets, ref.name, ref.key)}"
-        if (ref := credentials.ca) is not None:
-            try:
-                tls = client_context(_text(secrets, ref.name, ref.key))
-            except ssl.SSLError as error:
-                return f"{engine.field('caSecretRef')} holds no certificates in PEM: {error.reason}"
-        answer: ProbeAnswer = await self._session.prober.completion(request, headers, tls)
+        request = _at(engine.completion(resource), prefix)
+        answer: ProbeAnswer = await self._session.prober.completion(request)
         if answer.status == 0:
             return f"POST {request.url}: {answer.failure}"
         return engine.completion_failure(answer.status, answer.body)
@@ -196,12 +172,6 @@ def _identity(pod: PodView) -> str:
 
 
 def _at(request: CompletionRequest, prefix: str) -> CompletionRequest:
-    """Returns the request sent to one pod instead of the Service; as it is without a prefix."""
-    if not prefix:
-        return request
+    """Returns the request sent to one pod instead of the Service."""
     base, url = urlsplit(prefix), urlsplit(request.url)
     return replace(request, url=urlunsplit((base.scheme, base.netloc, url.path, url.query, "")))
-
-
-def _text(secrets: Mapping[str, Mapping[str, bytes]], name: str, key: str) -> str:
-    return secrets.get(name, {}).get(key, b"").decode(errors="replace").strip()

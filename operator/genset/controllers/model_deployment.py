@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,11 +32,12 @@ from genset.controllers.session import (
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
+from genset.engines import managed_engine_of
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import Object
 from genset.status import model_deployment as status
-from genset.status import refs
+from genset.status import refs, servers
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
 
@@ -72,7 +73,7 @@ class ModelDeploymentController:
             await session.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
             session.demand.drop(key)
             return None
-        named = [ref.name for _, ref in refs.secret_refs(resource)]
+        named = [use.ref.name for use in refs.secret_uses(resource, session.settings)]
         secrets, versions = await session.read_secrets(key, named)
         session.references.set_secrets(key, versions)
         decision = session.demand.decide(key, resource)
@@ -93,7 +94,7 @@ class ModelDeploymentController:
             if session.queue.failures(key) < PATIENCE:
                 raise applied.failed
             applied.problems.append(unapplied(applied.failed))
-        observed, again = await self._observe(key, resource, applied, secrets, decision)
+        observed, again = await self._observe(key, resource, applied, decision)
         told = await self._report(live, resource, observed, tuple(problems), applied)
         session.note(live, applied.notes)
         session.demand.watch(key, resource, decision, observed.pods, told.last_active_time)
@@ -113,7 +114,6 @@ class ModelDeploymentController:
         key: Key,
         resource: ModelDeployment,
         applied: ApplyResult,
-        secrets: Mapping[str, Mapping[str, bytes]],
         decision: ScalingDecision,
     ) -> tuple[ModelDeploymentObserved, float | None]:
         session = self._session
@@ -123,7 +123,10 @@ class ModelDeploymentController:
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
             pods = await observe.pods(session.api, key.namespace, labels)
         weights = await self._weights(pods)
-        completion, look = await self._completions.check(key, resource, deployment, pods, secrets)
+        completion, look = await self._completions.check(key, resource, deployment, pods)
+        asked_by = await self._asked_by(key, resource)
+        if asked_by is not None:
+            completion = session.servers.known(key.namespace, key.name, asked_by)
         downloading = any(progress.state != "done" for progress in weights.values())
         again = soonest(
             look,
@@ -142,8 +145,18 @@ class ModelDeploymentController:
             awake=decision.awake,
             awake_note=decision.note,
             last_request=session.demand.last_request(key),
+            asked_by=asked_by,
         )
         return observed, None if applied.namespace_terminating else again
+
+    async def _asked_by(self, key: Key, resource: ModelDeployment) -> tuple[str, ...] | None:
+        """Returns the policies whose routers ask a server elsewhere; None if its pods are ours.
+
+        Read from the API server: what the book has of policies is not complete when an operator has just started.
+        """
+        if managed_engine_of(resource) is not None:
+            return None
+        return servers.routed_by(key.name, await self._session.api.list(kinds.ROUTE_POLICY, key.namespace))
 
     async def _weights(self, pods: Sequence[PodView]) -> dict[str, DownloadProgress]:
         """Returns progress by pod name, of the pullers that run and answer."""

@@ -38,7 +38,7 @@ from genset.desired.context import RoutePolicyContext
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
-from genset.status import outages, refs
+from genset.status import outages, refs, servers
 from genset.status import route_policy as status
 from genset.status.observed import Problem, RoutePolicyObserved
 from genset.status.outline import Outline
@@ -86,6 +86,7 @@ class RoutePolicyController:
             session.demand.drop_policy(key)
             self.outages.drop(key)
             self._looks.pop(key, None)
+            self._tell_servers(key, session.servers.drop(key))
             return None
         try:
             resource = parse(RoutePolicy, live)
@@ -149,7 +150,7 @@ class RoutePolicyController:
         named = {backend.deployment.name for backend in resource.spec.backends if backend.deployment is not None}
         deployments = await self._deployments(key, named)
         secrets, versions = await session.read_secrets(
-            key, [ref.name for _, ref in refs.policy_secret_refs(resource, deployments)]
+            key, [use.ref.name for use in refs.policy_secret_uses(resource, deployments, session.settings)]
         )
         own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         context = RoutePolicyContext(
@@ -157,6 +158,7 @@ class RoutePolicyController:
             deployments=deployments,
             secrets=secrets,
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},
+            router_addresses=observe.service_addresses(children.get(kinds.SERVICE.key(child_names.router(key.name)))),
         )
         return context, versions
 
@@ -264,11 +266,14 @@ class RoutePolicyController:
     ) -> None:
         session, metadata = self._session, resource.metadata
         key = Key(names.ROUTE_POLICY, metadata.namespace, metadata.name)
+        heard = self._heard(key, pods, acks)
+        known = servers.probes(resource, context.deployments, heard.values(), wanted.config)
+        self._tell_servers(key, session.servers.heard(key, known))
         observed = RoutePolicyObserved(
             deployment=deployment,
             pods=pods,
             acknowledgements=acks,
-            heard=self._heard(key, pods, acks),
+            heard=heard,
             deployments=context.deployments,
             problems=tuple(problems),
             unused_problems=tuple(refs.check_unused_backends(resource, context)),
@@ -280,6 +285,11 @@ class RoutePolicyController:
         new = status.evaluate(resource, observed, session.now())
         events = status.events(resource, new, observed.unused_problems)
         await session.tell(kinds.ROUTE_POLICY, live, new, events)
+
+    def _tell_servers(self, key: Key, deployments: Iterable[str]) -> None:
+        """Has ModelDeployments reconciled whose server routers have news of."""
+        for name in deployments:
+            self._session.queue.add(Key(names.MODEL_DEPLOYMENT, key.namespace, name))
 
     def _heard(self, key: Key, pods: Iterable[PodView], acks: Acks) -> Acks:
         """Returns what each router that runs says, or said when it last spoke."""

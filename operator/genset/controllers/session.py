@@ -18,13 +18,15 @@ from genset.controllers.demand import DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
+from genset.controllers.servers import ServerBook
 from genset.desired.context import Settings
+from genset.desired.secrets import UserSecret
 from genset.kinds import Kind
 from genset.kube.apply import Applier
 from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
-from genset.kube.observe import decoded
+from genset.kube.observe import user_secret
 from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
 from genset.kube.status import StatusWriter
@@ -62,6 +64,7 @@ class Session:
     recorder: Recorder
     prober: Prober
     demand: DemandBook
+    servers: ServerBook
     metrics: Metrics
     now: Callable[[], str]
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -112,11 +115,11 @@ class Session:
 
     async def read_secrets(
         self, key: Key, wanted: Iterable[str]
-    ) -> tuple[dict[str, dict[str, bytes]], dict[str, str | None]]:
-        """Returns the decoded data of the Secrets that exist, and the version of each that was asked for."""
+    ) -> tuple[dict[str, UserSecret], dict[str, str | None]]:
+        """Returns the Secrets that exist, and the version of each that was asked for."""
         ordered = sorted(set(wanted))
         found = await asyncio.gather(*(self.api.get(kinds.SECRET, key.namespace, name) for name in ordered))
-        data = {name: decoded(secret) for name, secret in zip(ordered, found, strict=True) if secret is not None}
+        data = {name: user_secret(secret) for name, secret in zip(ordered, found, strict=True) if secret is not None}
         return data, {name: version_of(secret) for name, secret in zip(ordered, found, strict=True)}
 
 

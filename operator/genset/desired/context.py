@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.desired.secrets import UserSecret
 from genset.engines.base import Object
 
 __all__ = ["ModelDeploymentContext", "Object", "RoutePolicyContext", "Settings"]
@@ -35,6 +36,8 @@ class Settings:
     monitoring_namespace_labels: Mapping[str, str] = field(default_factory=dict)
     # Ports where DNS servers listen, behind their Service (policies see traffic after translation); 5353: OpenShift.
     dns_ports: tuple[int, ...] = (53, 5353)
+    api_server: tuple[str, ...] = ()  # its names and addresses, as far as they are known: no router may dial them
+    forbidden_networks: tuple[str, ...] = ()  # further ones that no router may dial for a host that a resource names
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,12 @@ class RoutePolicyContext:
 
     settings: Settings
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)
-    secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)  # name -> data, decoded
+    secrets: Mapping[str, UserSecret] = field(default_factory=dict)  # by name
     # Data of our own credentials Secret as it is in the cluster. While a user's Secret is missing, the backends that
     # need it keep what they were given last: a slip of the hand takes no running backend away.
     applied_credentials: Mapping[str, bytes] = field(default_factory=dict)
+    router_addresses: tuple[str, ...] = ()  # of the Service of the policy's own routers, once it has some
+    from_files: bool = False  # one person writes the policy and runs the router, on a machine of his own
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,6 @@ class ModelDeploymentContext:
     """These are facts about what a ModelDeployment names."""
 
     settings: Settings
-    secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    secrets: Mapping[str, UserSecret] = field(default_factory=dict)  # by name
     running: Object | None = None  # the Deployment as it is in the cluster
     awake: bool = True  # what `autoscale.decide` says; only `spec.autoscaling` asks

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import NamedTuple
 
 from genset import names
 from genset.api.backend import COMPATIBLE, MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend, Balancing, Cloud
@@ -44,6 +45,7 @@ from genset.contracts.router_config import (
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext
 from genset.desired.credentials import CA, KEY, PROXY, credential_fault
+from genset.desired.servers import backend_faults, cloud_url, telemetry_faults
 from genset.engines import engine_of, managed_engine_of
 from genset.router.providers import PROVIDERS
 from genset.router.routing.hops import site_of
@@ -73,51 +75,55 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
             drain_seconds=resource.spec.router.drain_seconds,
             memory_bytes=whole(resource.spec.router.resources.memory),
         ),
-        telemetry=_telemetry(resource.spec.router.telemetry),
+        telemetry=_telemetry(resource.spec.router.telemetry) if not any(telemetry_faults(resource, context)) else None,
         cors=_cors(resource.spec.router.cors),
         trusted_proxies=tuple(resource.spec.router.trusted_proxies) or None,
         log=LogConfig(required=True) if resource.spec.router.log.required else None,
+        forbidden_networks=context.settings.forbidden_networks or None,
     )
-
-
-def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
-    """Returns where a cloud or a server elsewhere answers; None for models that genset runs, and what is not there."""
-    if backend.cloud is not None:
-        return _cloud_url(backend.cloud)
-    found = context.deployments.get(backend.deployment.name) if backend.deployment else None
-    if found is None or managed_engine_of(found) is not None:
-        return None
-    return engine_of(found).base_url(found)
 
 
 def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, bytes]:
     """Returns file name -> content of everything that `build` names: the data of the credentials Secret."""
     files: dict[str, bytes] = {}
     for backend in resource.spec.backends:
-        for name, ref in _credentials(backend, context):
-            content = _content(name, ref, context)
+        for credential in _credentials(backend, context):
+            content = _content(credential, resource.metadata.namespace, context)
             if content is not None:
-                files[name] = content
+                files[credential.file] = content
     return files
 
 
-def _content(name: str, ref: SecretKeyRef, context: RoutePolicyContext) -> bytes | None:
+class _Credential(NamedTuple):
+    """A credential is a file for the router, the key that it is copied from, and where the router sends it; "": nowhere."""
+
+    file: str
+    use: str
+    ref: SecretKeyRef
+    sent_to: str
+
+
+def _content(credential: _Credential, namespace: str, context: RoutePolicyContext) -> bytes | None:
     """Returns the key as it is, or as it was last while it is missing or of no use.
 
-    Surrounding white space is never meant.
+    A Secret that does not let the key go to its server takes it back. Surrounding white space is never meant.
     """
-    current = context.secrets.get(ref.name, {}).get(ref.key)
-    if current is None or credential_fault(name.partition(".")[2], current):
-        return context.applied_credentials.get(name)
+    ref = credential.ref
+    secret = context.secrets.get(ref.name)
+    if secret is not None and secret.why_not(credential.sent_to, namespace, ref.name):
+        return None
+    current = secret.data.get(ref.key) if secret is not None else None
+    if current is None or credential_fault(credential.use, current):
+        return context.applied_credentials.get(credential.file)
     return current.strip()
 
 
 def _backend(resource: RoutePolicy, backend: Backend, context: RoutePolicyContext) -> BackendConfig | None:
-    if any(_content(name, ref, context) is None for name, ref in _credentials(backend, context)):
+    namespace = resource.metadata.namespace
+    if any(_content(item, namespace, context) is None for item in _credentials(backend, context)):
         return None
-    url = backend_url(backend, context)
-    if url is not None and metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
-        return None  # itself: a condition says so
+    if any(backend_faults(backend, resource, context)):
+        return None  # a condition says why
     if backend.cloud is not None:
         return _cloud(backend, backend.cloud)
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
@@ -134,10 +140,10 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
         continuation=backend.continuation or PROVIDERS[cloud.provider].continuation,
         balancing=_balancing(backend.balancing),
         url=UrlTarget(
-            base_url=_cloud_url(cloud),
+            base_url=cloud_url(cloud),
             provider=cloud.provider,
-            key_file=_file(backend, KEY, cloud.credentials_secret_ref, _cloud_url(cloud)),
-            ca_file=_file(backend, CA, cloud.ca_secret_ref, _cloud_url(cloud)),
+            key_file=_file(backend, KEY, cloud.credentials_secret_ref, cloud_url(cloud)),
+            ca_file=_file(backend, CA, cloud.ca_secret_ref, cloud_url(cloud)),
             proxy_url=proxy.url.rstrip("/") if proxy else None,
             proxy_credentials_file=_file(backend, PROXY, proxy.credentials_secret_ref, proxy.url) if proxy else None,
             forward_headers=tuple(sorted(group.value for group in cloud.forward_headers)) or None,
@@ -203,11 +209,11 @@ def _cors(cors: RouterCors | None) -> CorsConfig | None:
     return CorsConfig(allowed_origins=tuple(cors.allowed_origins)) if cors is not None else None
 
 
-def _credentials(backend: Backend, context: RoutePolicyContext) -> list[tuple[str, SecretKeyRef]]:
-    """Yields (file name, reference) of everything secret that a backend needs."""
+def _credentials(backend: Backend, context: RoutePolicyContext) -> list[_Credential]:
+    """Returns everything secret that a backend needs."""
     wanted: list[tuple[str, SecretKeyRef | None, str]] = []
     if (cloud := backend.cloud) is not None:
-        url = _cloud_url(cloud)
+        url = cloud_url(cloud)
         wanted = [(KEY, cloud.credentials_secret_ref, url), (CA, cloud.ca_secret_ref, url)]
         if cloud.proxy is not None:
             wanted.append((PROXY, cloud.proxy.credentials_secret_ref, cloud.proxy.url))
@@ -215,8 +221,11 @@ def _credentials(backend: Backend, context: RoutePolicyContext) -> list[tuple[st
     if found is not None:
         url, credentials = engine_of(found).base_url(found), engine_of(found).credentials(found)
         wanted = [(KEY, credentials.api_key, url), (CA, credentials.ca, url)]
-    named = ((_file(backend, use, ref, url), ref) for use, ref, url in wanted)
-    return [(name, ref) for name, ref in named if name is not None and ref is not None]
+    return [
+        _Credential(file, use, ref, "" if use == CA else url)
+        for use, ref, url in wanted
+        if ref is not None and (file := _file(backend, use, ref, url)) is not None
+    ]
 
 
 def _file(backend: Backend, use: str, ref: SecretKeyRef | None, url: str) -> str | None:
@@ -225,13 +234,6 @@ def _file(backend: Backend, use: str, ref: SecretKeyRef | None, url: str) -> str
         return None
     identity = json.dumps([ref.name, ref.key, url])
     return f"{backend.name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}.{use}"
-
-
-def _cloud_url(cloud: Cloud) -> str:
-    url = cloud.base_url or PROVIDERS[cloud.provider].base_url
-    if url is None:
-        raise ValueError(f"provider {cloud.provider} needs baseURL")  # the resource's rules refuse it
-    return url.rstrip("/")
 
 
 def _route(route: Route, known: set[str]) -> RouteConfig:

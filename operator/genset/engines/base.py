@@ -67,10 +67,11 @@ class EngineProblem(NamedTuple):
 @dataclass(frozen=True)
 class ServerCredentials:
     """The credentials are what a server elsewhere asks for (`api_key`, a bearer token) and is known by (`ca`,
-    certificates in PEM)."""
+    certificates in PEM). `plain`: the key may go over plain HTTP."""
 
     api_key: SecretKeyRef | None = None
     ca: SecretKeyRef | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True)

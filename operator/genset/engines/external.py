@@ -29,7 +29,7 @@ class ExternalEngine(Engine[External]):
 
     def credentials(self, resource: ModelDeployment) -> ServerCredentials:
         own = self.own(resource)
-        return ServerCredentials(own.api_key_secret_ref, own.ca_secret_ref)
+        return ServerCredentials(own.api_key_secret_ref, own.ca_secret_ref, own.allow_plain_http)
 
 
 def spec_at(url: str, found: ModelDeployment | None) -> dict[str, Any]:

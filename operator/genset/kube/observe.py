@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from genset import kinds, names
+from genset.desired.secrets import UserSecret
 from genset.kinds import Kind, key_of
 from genset.kube.apply import Children, is_owned
 from genset.kube.client import ApiError, ApiServer
@@ -21,7 +22,7 @@ from genset.status.pod import PodView
 
 _FORBIDDEN = 403
 
-__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector"]
+__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector", "service_addresses", "user_secret"]
 
 
 def selector(owner_label: str, name: str) -> str:
@@ -64,3 +65,24 @@ def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
         return {key: base64.b64decode(value) for key, value in data.items()}
     except (binascii.Error, TypeError):
         return {}
+
+
+def user_secret(secret: Mapping[str, Any]) -> UserSecret:
+    """Returns a user's Secret with what its owner says about it."""
+    annotations = secret["metadata"].get("annotations") or {}
+    return UserSecret(
+        decoded(secret), annotations.get(names.ANNOTATION_ALLOW_HOSTS), str(secret.get("type") or "Opaque")
+    )
+
+
+def service_addresses(service: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Returns the addresses and names that lead to a Service without DNS of the cluster."""
+    if service is None:
+        return ()
+    spec, status = service.get("spec") or {}, service.get("status") or {}
+    ingress = (status.get("loadBalancer") or {}).get("ingress") or ()
+    found = [
+        *(spec.get("clusterIPs") or ()), *(spec.get("externalIPs") or ()),
+        *(item.get(name) for item in ingress for name in ("ip", "hostname")),
+    ]  # fmt: skip
+    return tuple(address for address in found if address and address != "None")

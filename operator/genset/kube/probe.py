@@ -21,7 +21,6 @@ from genset.contracts.puller import PROGRESS_PATH, DownloadProgress
 from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH, ConfigReport, DemandReport
 from genset.engines import CompletionRequest
 from genset.kube.metrics import Metrics
-from genset.tls import client_context
 
 QUICK_SECONDS = 1.0  # routers and pullers answer from memory
 PARALLEL = 64
@@ -45,7 +44,6 @@ class Prober:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._tls = client_context()
         # Pods are reached directly: a proxy for the internet must not see, or break, what stays in the house.
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=PARALLEL, keepalive_timeout=KEPT_SECONDS, use_dns_cache=False),
@@ -58,15 +56,11 @@ class Prober:
         """Closes all connections."""
         await self._client.close()
 
-    async def completion(
-        self, request: CompletionRequest, headers: Mapping[str, str], tls: ssl.SSLContext | None = None
-    ) -> ProbeAnswer:
-        """POSTs the engine's own small request. `tls` is for a server under a private CA."""
-        sent = {"Content-Type": "application/json", **headers}
+    async def completion(self, request: CompletionRequest) -> ProbeAnswer:
+        """POSTs the engine's own small request to one of our pods."""
+        sent = {"Content-Type": "application/json"}
         async with self._completions:
-            return await self._ask(
-                "completion", "POST", request.url, request.timeout_seconds, request.body, sent, tls or self._tls
-            )
+            return await self._ask("completion", "POST", request.url, request.timeout_seconds, request.body, sent)
 
     async def router_config(self, pod_ip: str) -> ConfigReport | None:
         """Returns what a router serves; None if it did not answer, or with something else."""
@@ -94,9 +88,8 @@ class Prober:
         seconds: float,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        tls: ssl.SSLContext | None = None,
     ) -> ProbeAnswer:
-        options: dict[str, Any] = {"data": body, "headers": headers, "allow_redirects": False, "ssl": tls or self._tls}
+        options: dict[str, Any] = {"data": body, "headers": headers, "allow_redirects": False}
         try:
             async with (
                 asyncio.timeout(seconds),

@@ -40,7 +40,7 @@ from genset.status.rollout import RolloutState, incomplete, rollout
 _ALARMING = frozenset(
     {
         Reason.INVALID_SPEC, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID,
-        Reason.HOST_PATH_NOT_ALLOWED,
+        Reason.SECRET_NOT_ALLOWED, Reason.HOST_PATH_NOT_ALLOWED,
         Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.CONTESTED, Reason.SANDBOX_FAILED, Reason.STARTUP_TIMEOUT,
         Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
@@ -216,9 +216,11 @@ def _keeps_weights(resource: ModelDeployment) -> bool:
 def _elsewhere_available(view: _View) -> Verdict | None:
     if view.managed:
         return None
+    if (unasked := _not_probed(view)) is not None:
+        return unasked
     if view.completion is None:
         return _as_before(view, ConditionType.AVAILABLE) or _not_asked()
-    if not view.completion.ok:
+    if not view.completion.ok and not view.completion.partly:
         return _completion_failed(view.completion)
     return Verdict("True", Reason.AVAILABLE, f"{engine_of(view.resource).base_url(view.resource)} answers")
 
@@ -261,7 +263,11 @@ def _not_accepted(view: _View) -> Verdict | None:
 
 
 def _elsewhere_ready(view: _View) -> Verdict | None:
-    if view.managed or (view.completion is not None and view.completion.ok):
+    if view.managed:
+        return None
+    if (unasked := _not_probed(view)) is not None:
+        return unasked
+    if view.completion is not None and view.completion.ok:
         return None
     if view.completion is None:
         return _as_before(view, ConditionType.READY) or _not_asked()
@@ -298,6 +304,12 @@ _READY = (_not_accepted, _elsewhere_ready, _at_rest, _not_complete, _no_completi
 def _completion_failed(probe: CompletionProbe) -> Verdict:
     reason = Reason.COMPLETION_FAILED if probe.reached else Reason.UNREACHABLE
     return Verdict("False", reason, f"A completion failed: {probe.message}")
+
+
+def _not_probed(view: _View) -> Verdict | None:
+    if view.observed.asked_by != ():
+        return None
+    return Verdict("Unknown", Reason.NOT_PROBED, "No RoutePolicy routes to it; it is asked once one does")
 
 
 def _not_asked() -> Verdict:

@@ -36,7 +36,8 @@ class CompletionProbe:
     ok: bool
     message: str  # why it failed; "" if it did not
     for_template: str
-    reached: bool = True  # False: no answer at all (refused, timed out, TLS)
+    reached: bool = True  # False: no answer of an OpenAI API, whatever came instead
+    partly: bool = False  # some of those that were asked did answer
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class ModelDeploymentObserved:
     awake: bool = True  # what desired.autoscale has decided
     awake_note: str = ""  # why it stays awake although nobody asks
     last_request: float | None = None  # at any router, seconds since 1970; None: not known
+    asked_by: tuple[str, ...] | None = None  # policies whose routers ask a server elsewhere; None: it is one of ours
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from genset.addresses import server_of
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import Outage, OutageReason, OutageScope
 from genset.contracts.router_admin import ConfigReport, OutageReport
+from genset.router.providers import PROVIDERS
 from genset.status.conditions import Event, clip
 from genset.status.outline import BackendOutline, Outline
 
@@ -22,6 +24,7 @@ _RESTORED = {
     OutageReason.BACKEND_AUTH_FAILED: "BackendRestored",
     OutageReason.BACKEND_MODEL_NOT_FOUND: "BackendRestored",
 }
+_PROVIDER_HOSTS = {server_of(found.base_url).host for found in PROVIDERS.values() if found.base_url}
 _Identity = tuple[OutageScope, str, OutageReason]
 
 
@@ -123,8 +126,9 @@ def _message(
     """Says what is down, what it means for requests, what to do. Nothing in it changes by itself."""
     if reason is OutageReason.EGRESS_DOWN:
         clouds = _affected(policy, (OutageScope.CLOUD, "", reason))
+        hosts = f" ({clip(told, 300)})" if (told := _told(detail)) else ""
         return (
-            f"No cloud can be reached, {seen_by} ({clip(detail, 300)}). Until a probe gets through, {_list('backend', clouds)} "
+            f"No cloud can be reached, {seen_by}{hosts}. Until a probe gets through, {_list('backend', clouds)} "
             f"{'is' if len(clouds) == 1 else 'are'} passed over. {effect} "
             "Look at the way out: DNS, firewall, egress proxy, NetworkPolicies"
         )
@@ -148,6 +152,15 @@ def _message(
         f"Backend {backend.name} does not know its model: {said} Correct spec.model of ModelDeployment "
         f"{backend.deployment}"
     )
+
+
+def _told(detail: str) -> str:
+    """Returns what may be told of hosts that cannot be reached: what was met only if the host is a provider's own.
+
+    Others are at addresses that a user has chosen, and how they fail would tell which ports are open.
+    """
+    parts = [part.partition(": ") for part in detail.split("; ")]
+    return "; ".join(f"{host}: {words}" if host in _PROVIDER_HOSTS else host for host, said, words in parts if said)
 
 
 def _key_of(backend: BackendOutline) -> str:

@@ -15,18 +15,21 @@ from genset.api import modeldeployment, routepolicy
 from genset.api.base import SecretKeyRef
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import credentials, metadata
-from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
+from genset.desired import credentials
+from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.credentials import credential_fault
 from genset.desired.router import faults as router_faults
-from genset.desired.router_config import backend_url
+from genset.desired.secrets import SecretUse, UserSecret
+from genset.desired.servers import backend_faults, cloud_url, external_faults, telemetry_faults
 from genset.desired.sources import problems as source_problems
+from genset.desired.sources import wanted
+from genset.desired.sources.base import Download
 from genset.desired.workload import faults as engine_faults
 from genset.engines import engine_of, managed_engine_of
 from genset.status.observed import Problem
 from genset.status.warnings import used_backends
 
-Secrets = Mapping[str, Mapping[str, bytes]]
+Secrets = Mapping[str, UserSecret]
 
 
 class _Reasons(NamedTuple):
@@ -35,40 +38,54 @@ class _Reasons(NamedTuple):
     no_secret: str
     no_key: str
     bad_key: str
+    not_allowed: str
 
     @classmethod
     def of(cls, reason: type[modeldeployment.Reason] | type[routepolicy.Reason]) -> _Reasons:
-        return cls(reason.SECRET_NOT_FOUND, reason.SECRET_KEY_NOT_FOUND, reason.SECRET_KEY_INVALID)
+        return cls(
+            reason.SECRET_NOT_FOUND, reason.SECRET_KEY_NOT_FOUND, reason.SECRET_KEY_INVALID, reason.SECRET_NOT_ALLOWED
+        )
 
 
-def secret_refs(resource: ModelDeployment) -> list[tuple[str, SecretKeyRef]]:
-    """Returns (field, reference) of every Secret that a ModelDeployment names: what the shell has to read."""
+def secret_uses(resource: ModelDeployment, settings: Settings) -> list[SecretUse]:
+    """Returns every use of a Secret that a ModelDeployment names: what the shell has to read."""
     source, own = resource.spec.source, resource.spec.engine_settings
-    named: list[tuple[str, SecretKeyRef]] = []
-    if source is not None:
-        named += [(f"spec.source.{source.block_name}.{field}", ref) for field, ref in source.block.secret_refs()]
+    uses: list[SecretUse] = []
+    if source is not None and (named := source.block.secret_refs()):
+        found = wanted(source, settings)
+        url = found.url if isinstance(found, Download) else ""
+        uses += [_used(f"spec.source.{source.block_name}.{field}", ref, url) for field, ref in named]
     if own is not None:
-        named += [(engine_of(resource).field(field), ref) for field, ref in own.secret_refs()]
-    return named
+        engine = engine_of(resource)
+        uses += [_used(engine.field(field), ref, engine.base_url(resource)) for field, ref in own.secret_refs()]
+    return uses
 
 
-def policy_secret_refs(
-    resource: RoutePolicy, deployments: Mapping[str, ModelDeployment]
-) -> list[tuple[str, SecretKeyRef]]:
-    """Returns (field, reference) of every Secret that a RoutePolicy needs, those of its servers elsewhere among them."""
-    named: list[tuple[str, SecretKeyRef | None]] = []
+def policy_secret_uses(
+    resource: RoutePolicy, deployments: Mapping[str, ModelDeployment], settings: Settings
+) -> list[SecretUse]:
+    """Returns every use of a Secret that a RoutePolicy needs, those of its servers elsewhere among them."""
+    uses: list[SecretUse] = []
     for backend in resource.spec.backends:
         at = f"spec.backends[{backend.name}]"
         if (cloud := backend.cloud) is not None:
-            named.append((f"{at}.cloud.credentialsSecretRef", cloud.credentials_secret_ref))
-            named.append((f"{at}.cloud.caSecretRef", cloud.ca_secret_ref))
-            if cloud.proxy is not None:
-                named.append((f"{at}.cloud.proxy.credentialsSecretRef", cloud.proxy.credentials_secret_ref))
+            url, proxy = cloud_url(cloud), cloud.proxy
+            named = [
+                (f"{at}.cloud.credentialsSecretRef", cloud.credentials_secret_ref, url),
+                (f"{at}.cloud.caSecretRef", cloud.ca_secret_ref, url),
+            ]
+            if proxy is not None:
+                named.append((f"{at}.cloud.proxy.credentialsSecretRef", proxy.credentials_secret_ref, proxy.url))
+            uses += [_used(field, ref, sent_to) for field, ref, sent_to in named if ref is not None]
         found = deployments.get(backend.deployment.name) if backend.deployment else None
         if found is not None and managed_engine_of(found) is None:
             at = f"{at}.deployment ({found.metadata.name}"
-            named += [(f"{at}: {field})", ref) for field, ref in secret_refs(found)]
-    return [(field, ref) for field, ref in named if ref is not None]
+            uses += [use._replace(field=f"{at}: {use.field})") for use in secret_uses(found, settings)]
+    return uses
+
+
+def _used(field: str, ref: SecretKeyRef, url: str) -> SecretUse:
+    return SecretUse(field, ref, "" if _use(field) == credentials.CA else url)
 
 
 def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> list[Problem]:
@@ -78,8 +95,9 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
         *_engine_problems(resource, context),
         *_cache_problems(resource),
         *_pod_problems(resource, context),
-        *_missing_secrets(
-            secret_refs(resource),
+        *_external_problems(resource, context),
+        *_secret_problems(
+            secret_uses(resource, context.settings),
             context.secrets,
             _Reasons.of(modeldeployment.Reason),
             resource.metadata.namespace,
@@ -94,7 +112,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
     """
     used = used_backends(resource)
     return [
-        *_own_routers(resource, context),
+        *_server_problems(resource, context),
         *_router_pod_problems(resource, context),
         *_unresolved(_with_backends(resource, lambda name: name in used), context),
     ]
@@ -109,8 +127,8 @@ def check_unused_backends(resource: RoutePolicy, context: RoutePolicyContext) ->
 def _unresolved(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
     return [
         *_missing_deployments(resource, context),
-        *_missing_secrets(
-            policy_secret_refs(resource, context.deployments),
+        *_secret_problems(
+            policy_secret_uses(resource, context.deployments, context.settings),
             context.secrets,
             _Reasons.of(routepolicy.Reason),
             resource.metadata.namespace,
@@ -160,23 +178,16 @@ def _pod_problems(resource: ModelDeployment, context: ModelDeploymentContext) ->
         yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
 
 
-def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
-    """Yields a problem for backends that are the policy's own routers: whatever they are asked comes back."""
-    for backend in resource.spec.backends:
-        url = backend_url(backend, context)
-        if url is None or not metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
-            continue
-        at, field = f"spec.backends[{backend.name}]", "cloud.baseURL"
-        remedy = "name the server that is meant, or remove the backend"
-        if backend.deployment is not None:
-            field = "deployment.name"
-            where = engine_of(context.deployments[backend.deployment.name]).field("url")
-            remedy = f"correct {where} of ModelDeployment {backend.deployment.name}, or remove the backend"
-        yield Problem(
-            routepolicy.Reason.INVALID_SPEC,
-            f"{at}: {url} is the Service of this policy's own routers, so every request would come back: {remedy}",
-            f"{at}.{field}",
-        )
+def _external_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
+    for field, message in external_faults(resource, context.settings):
+        yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
+
+
+def _server_problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    """Yields a problem for each server that the routers may not dial, or may not send a key to."""
+    faults = [fault for backend in resource.spec.backends for fault in backend_faults(backend, resource, context)]
+    for field, message in (*faults, *telemetry_faults(resource, context)):
+        yield Problem(routepolicy.Reason.INVALID_SPEC, message, field)
 
 
 def _missing_deployments(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
@@ -190,26 +201,24 @@ def _missing_deployments(resource: RoutePolicy, context: RoutePolicyContext) -> 
             )
 
 
-def _missing_secrets(
-    refs: list[tuple[str, SecretKeyRef]], secrets: Secrets, reasons: _Reasons, namespace: str
-) -> Iterator[Problem]:
-    for field, ref in refs:
-        data = secrets.get(ref.name)
-        if data is None:
+def _secret_problems(uses: list[SecretUse], secrets: Secrets, reasons: _Reasons, namespace: str) -> Iterator[Problem]:
+    """Yields what is wrong with Secrets. No message tells which keys one has, or anything of one that is not allowed."""
+    for field, ref, url in uses:
+        secret = secrets.get(ref.name)
+        if secret is None:
             yield Problem(
                 reasons.no_secret,
                 f"{field} names Secret {ref.name}, which is not in namespace {namespace}: create it with key {ref.key}",
                 field,
             )
-        elif not data.get(ref.key, b"").strip():
-            has = ", ".join(sorted(data)) or "none"
-            what = "has an empty" if ref.key in data else "has no"
+        elif why_not := secret.why_not(url, namespace, ref.name):
+            yield Problem(reasons.not_allowed, f"{field}: Secret {ref.name} {why_not}", field)
+        elif not secret.data.get(ref.key, b"").strip():
+            what = "has an empty" if ref.key in secret.data else "has no"
             yield Problem(
-                reasons.no_key,
-                f"{field}: Secret {ref.name} {what} key {ref.key} (it has: {has}): add it, or correct the key",
-                field,
+                reasons.no_key, f"{field}: Secret {ref.name} {what} key {ref.key}: fill it, or correct the key", field
             )
-        elif fault := credential_fault(_use(field), data[ref.key]):
+        elif fault := credential_fault(_use(field), secret.data[ref.key]):
             yield Problem(reasons.bad_key, f"{field}: key {ref.key} of Secret {ref.name} {fault}", field)
 
 

@@ -27,7 +27,13 @@ from genset.status.pod import PodView
 from genset.status.rollout import RolloutState, incomplete, rollout
 
 _UNRESOLVED = frozenset(
-    {Reason.DEPLOYMENT_NOT_FOUND, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID}
+    {
+        Reason.DEPLOYMENT_NOT_FOUND,
+        Reason.SECRET_NOT_FOUND,
+        Reason.SECRET_KEY_NOT_FOUND,
+        Reason.SECRET_KEY_INVALID,
+        Reason.SECRET_NOT_ALLOWED,
+    }
 )
 _ALARMING = _UNRESOLVED | {
     Reason.INVALID_SPEC,

@@ -23,7 +23,7 @@ from typing import Any
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import Shard, shard_names, shards_of
-from genset.contracts.sources import HuggingFace
+from genset.contracts.sources import PUBLIC_HUB, HuggingFace
 from genset.times import retry_after
 from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
@@ -31,7 +31,6 @@ from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient
 
-PUBLIC_HUB = "https://huggingface.co"
 LOGIN = (
     "gated and private repositories need source.huggingFace.tokenSecretRef with a token that may read them; for a "
     "gated one, its owner's terms must be accepted on the hub, too"
@@ -39,6 +38,7 @@ LOGIN = (
 _COMPANIONS = ("mmproj", "imatrix")  # parts of file names
 _SHOWN = 10  # names in a message
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*\Z")  # of a hub or mirror, which may count commits in its own way
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,15 @@ def is_commit(revision: str) -> bool:
     return bool(_COMMIT.match(revision))
 
 
+def stays_inside(name: str) -> bool:
+    """Returns whether a name in a listing is a file of its repository: a mirror may list what leads out of it."""
+    parts = name.split("/")
+    return name.isprintable() and "\\" not in name and all(part not in ("", ".", "..") for part in parts)
+
+
 def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
     """Returns the files of the one model that the pattern means, in the order of their shards. Pure."""
-    by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf")}
+    by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf") and stays_inside(file.name)}
     matching = [name for name in by_name if fnmatch.fnmatchcase(name, source.file) and _wanted(name, source.file)]
     models = sorted({(shard.stem, shard.count) for shard in map(Shard.of, matching)})
     if not models:
@@ -107,6 +113,11 @@ def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     if not commit:
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE, f"{endpoint} did not say which commit {source.revision} of {source.repo} is"
+        )
+    if not _REVISION.match(commit):
+        raise WeightsFailure(
+            Reason.SOURCE_UNREACHABLE,
+            f"{endpoint} names no commit of {source.repo} that a URL could hold; check source.huggingFace.endpoint",
         )
     chosen = choose(source, [_hub_file(sibling) for sibling in info.siblings or []])
     headers = {"authorization": f"Bearer {token}"} if token else {}

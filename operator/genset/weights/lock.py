@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from genset.weights.own_file import open_own
 from genset.weights.progress import ProgressLog
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def exclusive(
     stale_seconds: float = STALE_SECONDS,
 ) -> Iterator[None]:
     """Waits until no other pod downloads into `folder`, then holds it."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    descriptor = open_own(folder / "lock", os.O_RDWR | os.O_CREAT, 0o664)
     try:
         _acquire(descriptor, folder, name, progress, stale_seconds)
         with _heartbeat(folder, name, progress, heartbeat_seconds):
@@ -68,7 +69,7 @@ def try_lock(folder: Path) -> int | None:
     Close it to release.
     """
     try:
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+        descriptor = open_own(folder / "lock", os.O_RDWR | os.O_CREAT, 0o664)
     except OSError:
         return None
     if _flock(descriptor) and read_holder(folder) is None:

@@ -27,6 +27,7 @@ from genset.sizing import gguf
 from genset.weights.client import check_status, get
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Hasher, RemoteFile
+from genset.weights.own_file import open_own
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Attempts, Retry, Transient
 from genset.weights.volume import Volume, disk_errors, write_synced
@@ -160,7 +161,7 @@ class _Partial:
         self._stream: BinaryIO
 
     def __enter__(self) -> _Partial:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = open_own(self.path, os.O_RDWR | os.O_CREAT)
         self._stream = os.fdopen(descriptor, "r+b", buffering=0)
         self._progress.update(file=self.remote.name)
         self._resume()

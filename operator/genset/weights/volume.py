@@ -36,6 +36,7 @@ from genset.contracts.shards import model_file_names
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import try_lock
 from genset.weights.origin import Checksum, Resolved
+from genset.weights.own_file import open_own
 
 _log = logging.getLogger(__name__)
 
@@ -297,7 +298,7 @@ def _read_marker(folder: Path) -> Model | None:
 def write_synced(path: Path, content: bytes) -> None:
     """Writes a small file so that after a crash it is there as a whole or not at all."""
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as stream:
+    with os.fdopen(open_own(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

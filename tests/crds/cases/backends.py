@@ -19,6 +19,9 @@ BACKENDS = [
     Case("a bounded cloud", RP, balanced("NextTier", cloud(), strategy="LeastInFlight", maxInFlightPerEndpoint=100)),
     Case("a balancing that says nothing", RP, balanced()),
     Case("a gateway without a key", RP, policy({"provider": "openAICompatible", "model": "m", "baseURL": "http://g/v1"})),
+    Case("a key over plain HTTP, if it must be", RP, policy(cloud(
+        provider="openAICompatible", baseURL="http://gateway.corp/v1", allowPlainHTTP=True,
+    ))),
     Case("an unknown provider", RP, policy(cloud(provider="openAi")),
          'spec.backends[1].cloud.provider: Unsupported value: "openAi"', "Input should be 'openai'"),
     Case("no backends", RP, policy(backends=[]),

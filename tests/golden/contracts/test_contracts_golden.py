@@ -25,6 +25,7 @@ from genset.contracts.router_config import VERSION, RouterConfig
 from genset.contracts.sources import SOURCES
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.secrets import UserSecret
 from genset.router.continuation import OFF, RULES
 from genset.router.providers import PROVIDERS
 from tests.golden import cases
@@ -64,7 +65,10 @@ def written() -> RouterConfig:
     """What the operator writes today for the policy of version 1."""
     case = cases.load(CONFIG, "policy")
     deployments = [ModelDeployment.model_validate(item) for item in case["deployments"]]
-    secrets = {name: {key: value.encode() for key, value in data.items()} for name, data in case["secrets"].items()}
+    secrets = {
+        name: UserSecret({key: value.encode() for key, value in data.items()}, "*")
+        for name, data in case["secrets"].items()
+    }
     known = {item.metadata.name: item for item in deployments}
     context = RoutePolicyContext(Settings(image="none"), known, secrets)
     return router_config.build(RoutePolicy.model_validate(case["resource"]), context)
@@ -94,8 +98,18 @@ def test_fields_of_a_configuration_change_only_by_additions() -> None:
     assert path.read_text() == text, "something is added that earlier routers refuse: if it should, make golden"
 
 
-def test_the_kept_configuration_has_every_field_of_version_1() -> None:
-    names = {name for name, _ in paths(json.loads((CONFIG / "v1.json").read_text()))}
+ADDED = sorted(path for path in CONFIG.glob("v1.*.json") if path.name != "v1.fields.json")
+
+
+@pytest.mark.parametrize("path", ADDED, ids=lambda path: path.name)
+def test_a_router_reads_what_was_added_to_version_1(path: Path) -> None:
+    read = RouterConfig.from_json(path.read_bytes(), providers=PROVIDERS, continuations=(*RULES, OFF))
+    assert read.canonical_json() == canonical(json.loads(path.read_text()))
+
+
+def test_the_kept_configurations_have_every_field_of_version_1() -> None:
+    """The first one as it was, and one for each later addition."""
+    names = {name for path in (CONFIG / "v1.json", *ADDED) for name, _ in paths(json.loads(path.read_text()))}
     assert {name.replace("[]", "") for name in json.loads((CONFIG / "v1.fields.json").read_text())} == {
         name.replace("[]", "") for name in names
     }

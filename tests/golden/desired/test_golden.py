@@ -11,6 +11,7 @@ from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
+from genset.desired.secrets import UserSecret
 from genset.kinds import kind_of
 from tests.golden import cases
 
@@ -21,8 +22,9 @@ def settings(given: dict[str, Any]) -> Settings:
     return Settings(**{"image": "registry.example/genset:0.1.0", **given})
 
 
-def secrets(given: dict[str, dict[str, str]]) -> dict[str, dict[str, bytes]]:
-    return {name: {key: value.encode() for key, value in data.items()} for name, data in given.items()}
+def secrets(given: dict[str, dict[str, str]]) -> dict[str, UserSecret]:
+    """Secrets whose owner lets their values go anywhere."""
+    return {name: UserSecret({key: value.encode() for key, value in data.items()}, "*") for name, data in given.items()}
 
 
 def objects(case: dict[str, Any]) -> list[dict[str, Any]]:

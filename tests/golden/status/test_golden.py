@@ -54,6 +54,7 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
         awake=given.get("awake", True),
         awake_note=given.get("awake_note", ""),
         last_request=seconds(given["last_request"]) if "last_request" in given else None,
+        asked_by=tuple(given["asked_by"]) if "asked_by" in given else None,
     )
 
 

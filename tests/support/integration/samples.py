@@ -55,13 +55,16 @@ def route_policy(namespace: str, name: str, deployment: str = "house", secret: s
     }
 
 
-def secret(namespace: str, name: str = "cloud", **data: str) -> Object:
-    """Makes a user's Secret; by default with the key that `route_policy` names."""
+def secret(namespace: str, name: str = "cloud", allow: str | None = "*", **data: str) -> Object:
+    """Makes a user's Secret; by default with the key that `route_policy` names. `allow`: where its values may go."""
     content = data or {"apiKey": "sk-test"}
+    metadata: Object = {"name": name, "namespace": namespace}
+    if allow is not None:
+        metadata["annotations"] = {"genset.dev/allow-hosts": allow}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": metadata,
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in content.items()},
     }
 

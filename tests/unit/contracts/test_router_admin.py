@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.contracts.router_admin import ConfigReport, DemandReport, DeploymentDemand, OutageReport
+from genset.contracts.router_admin import ConfigReport, DemandReport, DeploymentDemand, OutageReport, ServerReport
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 COUNT = st.integers(0, 2**53)
@@ -21,6 +21,7 @@ OUTAGES = st.one_of(
 CONFIGS = st.builds(
     ConfigReport, TEXT, TEXT, COUNT, TEXT, TEXT, TEXT, TEXT, st.one_of(st.none(), TEXT.filter(bool)),
     st.lists(OUTAGES, max_size=3).map(tuple), st.frozensets(TEXT, max_size=3),
+    st.lists(st.builds(ServerReport, TEXT, st.booleans(), COUNT, TEXT), max_size=3).map(tuple),
 )  # fmt: skip
 DEMANDS = st.builds(
     DemandReport,

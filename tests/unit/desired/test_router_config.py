@@ -11,6 +11,7 @@ from genset.api.backend import COMPATIBLE
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.secrets import UserSecret
 from genset.router.providers import PROVIDERS
 
 CA = (Path(__file__).parents[2] / "data" / "ca.crt").read_bytes()
@@ -31,8 +32,11 @@ def policy(**cloud: Any) -> RoutePolicy:
     )
 
 
-def context(secrets: dict[str, dict[str, bytes]], applied: dict[str, bytes] | None = None) -> RoutePolicyContext:
-    return RoutePolicyContext(SETTINGS, {}, secrets, applied or {})
+def context(
+    secrets: dict[str, dict[str, bytes]], applied: dict[str, bytes] | None = None, allow: str | None = "*"
+) -> RoutePolicyContext:
+    known = {name: UserSecret(data, allow) for name, data in secrets.items()}
+    return RoutePolicyContext(SETTINGS, {}, known, applied or {})
 
 
 def test_a_key_stays_in_use_while_its_secret_is_missing() -> None:
@@ -62,6 +66,15 @@ def test_a_kept_key_is_never_sent_to_another_host_or_taken_for_another_secret(ch
     changed = policy(**change)
     assert router_config.credential_files(changed, context({}, given)) == {}
     assert router_config.build(changed, context({}, given)).backends == ()
+
+
+@pytest.mark.parametrize("allow", [None, "", "other.example", "https://api.mistral.ai", "api.mistral.ai:80"])
+def test_a_key_goes_when_its_secret_no_longer_lets_it_go_there(allow: str | None) -> None:
+    given = router_config.credential_files(policy(), context({"s": {"k": b"old"}}, allow="api.mistral.ai"))
+    assert list(given.values()) == [b"old"]
+    taken_back = context({"s": {"k": b"old"}}, given, allow)
+    assert router_config.credential_files(policy(), taken_back) == {}
+    assert router_config.build(policy(), taken_back).backends == ()
 
 
 def test_a_key_that_no_backend_needs_any_more_goes() -> None:

@@ -328,3 +328,35 @@ def test_a_rejected_policy_is_told_once(tmp_path: Path, caplog: pytest.LogCaptur
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
     assert (result.output + caplog.text).count("https://api.anthropic.com/v1") == 1, result.output + caplog.text
+
+
+def test_a_change_is_told_once_it_has_read_the_same_twice(tmp_path: Path) -> None:
+    """A file that is being written, or is gone for a moment, never reaches the parser."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY + SECRET + EXTERNAL)
+    source = FilesSource([path], None, {}, None)
+    first = source.fingerprint()
+    assert source.fingerprint() == first and source.load().config.policy.name == "assistant"
+    changed = (POLICY + SECRET + EXTERNAL).replace("{name: assistant,", "{name: second,")
+    for part in (changed[:40], changed[:400], None, changed[:500], changed):
+        if part is None:
+            path.unlink()
+        else:
+            path.write_text(part)
+        assert source.fingerprint() == first
+    second = source.fingerprint()
+    assert second != first and source.fingerprint() == second
+    path.write_text(changed[:40])
+    assert source.load().config.policy.name == "second", "what read the same twice is what is taken"
+
+
+def test_a_change_that_was_taken_back_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    source = FilesSource([path], None, {}, None)
+    first = source.fingerprint()
+    path.write_text("half")
+    assert source.fingerprint() == first
+    path.write_text(POLICY)
+    source.fingerprint()
+    assert source.fingerprint() != first, "another file: it is looked at again"

@@ -11,7 +11,8 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
-from genset.status.refs import check_model_deployment, check_route_policy, policy_secret_refs, secret_refs
+from genset.desired.secrets import UserSecret
+from genset.status.refs import check_model_deployment, check_route_policy, policy_secret_uses, secret_uses
 
 CA = (Path(__file__).parents[2] / "data" / "ca.crt").read_bytes()
 
@@ -31,6 +32,10 @@ def model(**spec: Any) -> ModelDeployment:
     return ModelDeployment.model_validate({"metadata": {"name": "house", "namespace": "models"}, "spec": spec})
 
 
+def known(data: dict[str, dict[str, bytes]], allow: str | None = "*", kind: str = "Opaque") -> dict[str, UserSecret]:
+    return {name: UserSecret(content, allow, kind) for name, content in data.items()}
+
+
 def settings(**changes: Any) -> Settings:
     return Settings(image="genset:test", **changes)
 
@@ -48,7 +53,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
         "key missing",
         {"source": HUB},
         {"secrets": {"hub": {"tok": b"t"}}},
-        [("SecretKeyNotFound", ["Secret hub", "no key token", "tok"])],
+        [("SecretKeyNotFound", ["Secret hub has no key token: fill it, or correct the key"])],
     ),
     (
         "key empty",
@@ -102,7 +107,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
     ),
     (
         "external secrets",
-        {"engine": "external", "external": {"url": "http://a", "apiKeySecretRef": {"name": "k", "key": "x"}}},
+        {"engine": "external", "external": {"url": "https://a", "apiKeySecretRef": {"name": "k", "key": "x"}}},
         {},
         [("SecretNotFound", ["spec.external.apiKeySecretRef", "Secret k"])],
     ),
@@ -111,7 +116,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
 
 @pytest.mark.parametrize(("spec", "given", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_model_deployment(spec: dict[str, Any], given: dict[str, Any], expected: list[tuple[str, list[str]]]) -> None:
-    context = ModelDeploymentContext(settings(**given.get("settings", {})), given.get("secrets", {}))
+    context = ModelDeploymentContext(settings(**given.get("settings", {})), known(given.get("secrets", {})))
     found = check_model_deployment(model(**spec), context)
     assert [problem.reason for problem in found] == [reason for reason, _ in expected]
     for problem, (_, words) in zip(found, expected, strict=True):
@@ -130,7 +135,7 @@ def policy(*backends: dict[str, Any]) -> RoutePolicy:
     )
 
 
-DESK = model(engine="external", external={"url": "http://a", "apiKeySecretRef": {"name": "desk", "key": "key"}})
+DESK = model(engine="external", external={"url": "https://a", "apiKeySecretRef": {"name": "desk", "key": "key"}})
 CLOUD = {
     "name": "cloud",
     "cloud": {
@@ -145,7 +150,7 @@ def test_a_policy_says_everything_that_is_missing_at_once() -> None:
     resource = policy(
         CLOUD, {"name": "typo", "deployment": {"name": "hous"}}, {"name": "desk", "deployment": {"name": "desk"}}
     )
-    context = RoutePolicyContext(settings(), {"desk": DESK}, {"ca": {}})
+    context = RoutePolicyContext(settings(), {"desk": DESK}, known({"ca": {}}))
     found = check_route_policy(resource, context)
     assert [problem.reason for problem in found] == [
         "DeploymentNotFound", "SecretNotFound", "SecretKeyNotFound", "SecretNotFound", "SecretNotFound",
@@ -159,7 +164,7 @@ def test_a_policy_says_everything_that_is_missing_at_once() -> None:
 def test_a_policy_whose_references_resolve_has_no_problem() -> None:
     secrets = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": CA}, "proxy": {"basic": b"u:p"}, "desk": {"key": b"4"}}
     resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
-    assert check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, secrets)) == []
+    assert check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, known(secrets))) == []
 
 
 @pytest.mark.parametrize(
@@ -195,9 +200,13 @@ def test_a_policy_whose_backend_is_its_own_router_is_refused(url: str, own: bool
 
 
 def test_what_has_to_be_read_is_what_is_named() -> None:
-    assert [ref.name for _, ref in secret_refs(model(source=WEB))] == ["web", "web-ca"]
+    uses = secret_uses(model(source=WEB), settings())
+    assert [(use.ref.name, use.url) for use in uses] == [("web", "https://a.example/m.gguf"), ("web-ca", "")]
     resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
-    assert [ref.name for _, ref in policy_secret_refs(resource, {"desk": DESK})] == ["key", "ca", "proxy", "desk"]
+    uses = policy_secret_uses(resource, {"desk": DESK}, settings())
+    assert [(use.ref.name, use.url) for use in uses] == [
+        ("key", "https://a/v1"), ("ca", ""), ("proxy", "http://p:3128"), ("desk", "https://a/v1"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -215,6 +224,55 @@ def test_a_key_that_cannot_serve_its_use_says_why(
     secrets = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": CA}, "proxy": {"basic": b"u:p"}, "desk": {"key": b"4"}}
     secrets[secret] = {key: content}
     resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
-    problems = check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, secrets))
+    problems = check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, known(secrets)))
     assert [(p.reason, p.field) for p in problems] == [("SecretKeyInvalid", field)]
     assert f"key {key} of Secret {secret}" in problems[0].message and words in problems[0].message
+
+
+ANYWHERE = "kubectl annotate secret {} -n models genset.dev/allow-hosts="
+#: A ModelDeployment's spec, the Secret and what its owner allows, and the words of the refusal; none if it is allowed.
+CONSENT: list[tuple[dict[str, Any], dict[str, dict[str, bytes]], str | None, list[str]]] = [
+    ({"source": HUB}, {"hub": {"token": b"t"}}, "huggingface.co", []),
+    ({"source": HUB}, {"hub": {"token": b"t"}}, None, [ANYWHERE.format("hub") + "huggingface.co", "huggingFace"]),
+    ({"source": HUB}, {"hub": {"token": b"t"}}, "a.corp", ["=HOSTS,huggingface.co --overwrite"]),
+    ({"source": HUB}, {"hub": {"other": b"t"}}, None, ["is not meant for huggingface.co"]),
+    ({"source": WEB}, {"web": {"headers": b"a: b"}, "web-ca": {"ca.crt": CA}}, "*.example", []),
+    ({"source": WEB}, {"web": {"headers": b"a: b"}, "web-ca": {"ca.crt": CA}}, None, ["headersSecretRef", "a.example"]),
+]
+
+
+@pytest.mark.parametrize(("spec", "secrets", "allow", "words"), CONSENT)
+def test_a_secret_says_where_its_values_may_go(
+    spec: dict[str, Any], secrets: dict[str, dict[str, bytes]], allow: str | None, words: list[str]
+) -> None:
+    found = check_model_deployment(model(**spec), ModelDeploymentContext(settings(), known(secrets, allow)))
+    assert [problem.reason for problem in found] == (["SecretNotAllowed"] if words else [])
+    for word in words:
+        assert word in found[0].message
+    assert "token" not in "".join(problem.message.replace("tokenSecretRef", "") for problem in found), "no key is told"
+
+
+def test_the_operators_own_mirror_is_where_the_token_goes() -> None:
+    given = known({"hub": {"token": b"t"}}, "huggingface.co")
+    found = check_model_deployment(
+        model(source=HUB), ModelDeploymentContext(settings(hugging_face_endpoint="https://mirror.corp/hub"), given)
+    )
+    assert [problem.reason for problem in found] == ["SecretNotAllowed"] and "mirror.corp" in found[0].message
+
+
+def test_every_use_of_a_policy_needs_consent_for_its_own_server() -> None:
+    resource = policy(CLOUD, {"name": "desk", "deployment": {"name": "desk"}})
+    data = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": CA}, "proxy": {"basic": b"u:p"}, "desk": {"key": b"4"}}
+    found = check_route_policy(resource, RoutePolicyContext(settings(), {"desk": DESK}, known(data, None)))
+    assert [problem.reason for problem in found] == ["SecretNotAllowed"] * 3, "certificates are not sent"
+    told = [problem.message.rpartition("=")[2] for problem in found]
+    assert told == ["a", "p:3128", "a"]
+
+
+@pytest.mark.parametrize("kind", ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"])
+def test_a_token_of_the_cluster_is_sent_nowhere(kind: str) -> None:
+    data = {"key": {"apiKey": b"1"}, "ca": {"ca.crt": CA}, "proxy": {"basic": b"u:p"}}
+    context = RoutePolicyContext(settings(), {}, known(data, "*", kind))
+    found = check_route_policy(policy(CLOUD), context)
+    assert [problem.reason for problem in found] == ["SecretNotAllowed"] * 3
+    assert router_config.credential_files(policy(CLOUD), context) == {}

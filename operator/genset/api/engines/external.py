@@ -42,9 +42,16 @@ class External(EngineSettings):
 
     url: str = Field(
         max_length=2048,
-        description="Base URL of its OpenAI API, up to and without /v1, e.g. http://10.0.0.7:1234.",
+        description="Base URL of its OpenAI API, up to and without /v1, e.g. http://10.0.0.7:1234. Only routers ask it: until "
+        "a RoutePolicy routes to it, Available and Ready are Unknown (NotProbed). Loopback, link-local and metadata addresses "
+        "and the API server are refused.",
     )
     api_key_secret_ref: SecretKeyRef | None = Field(default=None, description="Key sent as a bearer token.")
+    allow_plain_http: bool = Field(
+        default=False,
+        alias="allowPlainHTTP",
+        description="Send the key to a url with http://, where everybody on the way can read it.",
+    )
     ca_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Certificates (PEM) that sign the server, if a private CA does."
     )

@@ -131,18 +131,23 @@ class Suspicion:
 class Refusal:
     """A refusal is proved: of the key, as a rule on every path; of the model, or of any work, on one path.
 
+    `in_form`: it was an error as OpenAI's API has them, so that the server is one that may be spoken of.
+
     `met_on` is the path where it was met, and which is asked again. `path` is where it holds; "" stands for every path.
     """
 
-    __slots__ = ("cause", "detail", "met_on", "path", "probe_at", "since", "until")
+    __slots__ = ("cause", "detail", "in_form", "met_on", "path", "probe_at", "since", "until")
 
-    def __init__(self, cause: Cause, met_on: str, path: str, since: float, until: float, detail: str) -> None:
+    def __init__(
+        self, cause: Cause, met_on: str, path: str, since: float, until: float, detail: str, *, in_form: bool = True
+    ) -> None:
         self.cause = cause
         self.met_on = met_on
         self.path = path
         self.since = since
         self.until = until
         self.detail = detail
+        self.in_form = in_form
         self.probe_at = since + self.probe_seconds
 
     def probed(self, now: float) -> None:

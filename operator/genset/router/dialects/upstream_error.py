@@ -16,6 +16,7 @@ from genset.router.dialects.tolerant import loads
 from genset.times import retry_after, wait
 
 MESSAGE_BYTES: Final = 2048  # of an upstream's message that are looked at
+REFUSAL_CHARACTERS: Final = 200  # of a refusal in OpenAI's form, as the operator is told it
 
 _DEPTH: Final = 6  # objects inside one another, of which the innermost names the reason
 #: Members that hold the error itself, or a list of them, and those that name the reason.
@@ -42,6 +43,25 @@ def error_of(body: bytes) -> dict[str, Any]:
         return {"message": plain_text(body)}
     found = first_object(parsed)
     return {"message": words_in(parsed)} if found is None else error_in(found)
+
+
+def refusal_words(body: bytes) -> str:
+    """Returns the message of an error in the form of OpenAI's API; "" for whatever else a server may say.
+
+    Source: the API reference, chapter Errors: {"error": {"message": TEXT, "type": TEXT, "param": ..., "code": ...}}.
+    """
+    try:
+        said: Any = loads(body)
+    except ValueError:
+        return ""
+    error = said.get("error") if isinstance(said, dict) else None
+    if not isinstance(error, dict):
+        return ""
+    message, kind = error.get("message"), error.get("type")
+    if not isinstance(message, str) or not isinstance(kind, str):
+        return ""
+    text = " ".join(message.split())
+    return text if len(text) <= REFUSAL_CHARACTERS else text[: REFUSAL_CHARACTERS - 1] + "…"
 
 
 def first_object(parsed: Any) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from genset.off_limits import OffLimits
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.target import Target
 from genset.router.http.accept import FULL
@@ -103,6 +104,11 @@ class Connector:
     def __init__(self, resolver: Resolver, outbox: Outbox) -> None:
         self.resolver = resolver
         self.outbox = outbox
+        self.off_limits: OffLimits | None = None
+
+    def guard(self, off_limits: OffLimits | None) -> None:
+        """Takes the networks in which no server at a URL may be; None: it may be anywhere."""
+        self.off_limits = off_limits
 
     async def open(self, target: Target, endpoint: Endpoint) -> UpstreamConnection:
         """Opens a connection, which is ready for its first request. Raises ConnectFailed."""
@@ -117,10 +123,13 @@ class Connector:
     async def _open(self, target: Target, endpoint: Endpoint, connection: UpstreamConnection) -> None:
         loop = asyncio.get_running_loop()
         proxy, tls = target.proxy, target.tls
+        off_limits = self.off_limits if target.host else None  # what DNS gives for a house of ours is ours
+        if off_limits is not None and off_limits.names(endpoint.host):
+            raise _forbidden(endpoint.name)  # behind a proxy nobody else would look
         if proxy is not None:
             tunnel = _Tunnel(endpoint.name, proxy.credentials)
             try:
-                transport = await self._dial(proxy.host, proxy.port, tunnel, "the proxy")
+                transport = await self._dial(proxy.host, proxy.port, tunnel, "the proxy", off_limits)
                 await tunnel.opened
             except BaseException:
                 tunnel.close()
@@ -128,7 +137,7 @@ class Connector:
             transport.set_protocol(connection)
             connection.transport = transport  # so that dropping the connection closes it
         else:
-            transport = await self._dial(endpoint.host, endpoint.port, connection, endpoint.name)
+            transport = await self._dial(endpoint.host, endpoint.port, connection, endpoint.name, off_limits)
         if tls is None:
             connection.connection_made(transport)
             return
@@ -143,12 +152,18 @@ class Connector:
             raise ConnectFailed(f"TLS with {target.host} failed: the connection was closed")
         connection.connection_made(secure)
 
-    async def _dial(self, host: str, port: int, protocol: asyncio.Protocol, name: str) -> Any:
+    async def _dial(
+        self, host: str, port: int, protocol: asyncio.Protocol, name: str, off_limits: OffLimits | None
+    ) -> Any:
         loop = asyncio.get_running_loop()
         try:
             addresses = await self.resolver.addresses(host)
         except OSError as problem:
             raise ConnectFailed(f"DNS has no address for {host}: {_reason(problem)}") from problem
+        if off_limits is not None:  # what is dialled is what was looked at: no name is resolved again
+            addresses = tuple(address for address in addresses if not off_limits.holds(address))
+            if not addresses:
+                raise _forbidden(name)
         problem_seen: OSError | None = None
         for index, address in enumerate(addresses):
             last = index == len(addresses) - 1
@@ -213,6 +228,12 @@ def remember_session(target: Target, connection: UpstreamConnection) -> None:
     ssl_object = connection.transport.get_extra_info("ssl_object")
     if ssl_object is not None and target.tls is not None:
         target.tls.remember(target.host, ssl_object)
+
+
+def _forbidden(name: str) -> ConnectFailed:
+    return ConnectFailed(
+        f"{name} is at an address that no router may dial (loopback, link-local, metadata, API server)"
+    )
 
 
 def _reason(problem: BaseException | None) -> str:

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from genset import names
+from genset import names, off_limits
 from genset.addresses import is_service
 from genset.contracts.router_config import PolicyRef
+from genset.off_limits import IPAddress
 from genset.router.http.callers import plain
 
-_LOOPBACK_NAMES: Final = frozenset(("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"))
-_IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"  # set in every pod
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"  # set in every pod
 
 
 def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, environment: Mapping[str, str]) -> bool:
@@ -30,7 +29,7 @@ def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, envi
     host = (parts.hostname or "").rstrip(".").lower()
     at = parts.port or (443 if parts.scheme == "https" else 80)
     service = f"{policy.name}{names.ROUTER_SUFFIX}"
-    if at == names.SERVICE_PORT and _IN_CLUSTER in environment and is_service(url, service, policy.namespace):
+    if at == names.SERVICE_PORT and IN_CLUSTER in environment and is_service(url, service, policy.namespace):
         return True
     return at in (port, listen[1]) and _is_here(host, listen[0], environment)
 
@@ -40,14 +39,7 @@ def address_of(host: str) -> IPAddress | None:
 
     IPv4 may be one number, hexadecimal, octal or short, as the system's resolver reads it (inet_aton(3)).
     """
-    try:
-        return ipaddress.ip_address(plain(host))
-    except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except (OSError, ValueError):
-        return None
+    return off_limits.address_of(plain(host))
 
 
 def _is_here(host: str, listening: str, environment: Mapping[str, str]) -> bool:
@@ -56,10 +48,10 @@ def _is_here(host: str, listening: str, environment: Mapping[str, str]) -> bool:
         return True
     listens = address_of(listening) if listening else ipaddress.IPv4Address(0)
     everywhere = listens is not None and listens.is_unspecified
-    locally = everywhere or listening in _LOOPBACK_NAMES or (listens is not None and listens.is_loopback)
+    locally = everywhere or listening in off_limits.LOOPBACK_NAMES or (listens is not None and listens.is_loopback)
     address = _mapped(address_of(host))
     if address is None:
-        if host in _LOOPBACK_NAMES or host.endswith(".localhost"):
+        if host in off_limits.LOOPBACK_NAMES or host.endswith(".localhost"):
             return locally
         return everywhere and host in {name.lower() for name in (socket.gethostname(), environment.get("HOSTNAME", ""))}
     if address.is_unspecified or address.is_loopback:  # a connection to 0.0.0.0 reaches 127.0.0.1

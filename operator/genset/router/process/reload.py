@@ -17,11 +17,12 @@ from pydantic import ValidationError
 
 from genset import __version__, names
 from genset.contracts.router_config import RouterConfig, config_hash
+from genset.off_limits import NETWORKS, OffLimits
 from genset.router.backends.credentials import Credentials
 from genset.router.continuation import OFF, RULES
 from genset.router.errors import ConfigRejected
 from genset.router.process.advice import describe
-from genset.router.process.own_address import is_own
+from genset.router.process.own_address import IN_CLUSTER, is_own
 from genset.router.providers import PROVIDERS
 
 POLL_SECONDS = 0.2  # between two looks for a change
@@ -114,3 +115,20 @@ def check(config: RouterConfig, listen: tuple[str, int], port: int, environment:
                 f"{listen[0]}:{port or listen[1]}), so every request would come back; name the server that is meant, or let "
                 "one of them listen elsewhere"
             )
+
+
+def is_in_pod(by_operator: bool, environment: Mapping[str, str]) -> bool:
+    """Returns whether an operator's files are served in a cluster. `by_operator`: they are in its form."""
+    return by_operator and IN_CLUSTER in environment
+
+
+def off_limits(config: RouterConfig, by_operator: bool, environment: Mapping[str, str]) -> OffLimits | None:
+    """Returns the networks in which no server at a URL may be; None: it may be anywhere, as on a laptop.
+
+    `by_operator`: its files are served, behind which stand resources of a cluster's users. Absent from a configuration, because
+    routers of every release know these by themselves; it names only what an administrator adds.
+    """
+    api_server = environment.get(IN_CLUSTER, "")
+    if not is_in_pod(by_operator, environment):
+        return OffLimits(config.forbidden_networks) if config.forbidden_networks else None
+    return OffLimits((*NETWORKS, *(config.forbidden_networks or ())), (api_server,))

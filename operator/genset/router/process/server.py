@@ -30,7 +30,7 @@ from genset.router.process.announce import introduction, taken
 from genset.router.process.exposition import exposition
 from genset.router.process.options import ServerOptions as ServerOptions
 from genset.router.process.parts import Parts
-from genset.router.process.reload import POLL_SECONDS, ConfigSource, LoadedConfig, check
+from genset.router.process.reload import POLL_SECONDS, ConfigSource, LoadedConfig, check, is_in_pod, off_limits
 from genset.router.process.sweep import sweep_forever
 from genset.router.routing.gate import most_body_bytes, room_bytes
 from genset.router.routing.table import Table
@@ -180,15 +180,20 @@ class Router:
 
     async def reload(self) -> bool:
         """Takes the source's configuration if all of it can be served; otherwise the last good one stays."""
+        connector, options = self.shared.connector, self._options
+        guarded = connector.off_limits
         try:
             loaded = self._source.load()
-            check(loaded.config, self._options.listen, self.listen_port, self._options.environment)
+            check(loaded.config, options.listen, self.listen_port, options.environment)
+            forbidden = off_limits(loaded.config, not options.must_load, options.environment)
+            connector.guard(forbidden)  # before the watchers of new backends dial
             backends, fresh = self._backends(loaded)
-            await self.parts.telemetry.traces.take(loaded.config)
+            await self.parts.telemetry.traces.take(loaded.config, forbidden)
             watchers = {name: self._watcher(backends[name]) for name in fresh}
             await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
             self._swap(loaded, backends, watchers)
         except Exception as problem:
+            connector.guard(guarded)
             return self._reject(problem)
         return True
 
@@ -245,7 +250,9 @@ class Router:
 
     def _watcher(self, backend: Backend) -> Watcher:
         shared = self.shared
-        return Watcher(backend, shared.connector, shared.now, random.random, self._options.bounds.verify)
+        options = self._options
+        asks = is_in_pod(not options.must_load, options.environment)
+        return Watcher(backend, shared.connector, shared.now, random.random, options.bounds.verify, asks=asks)
 
     def _swap(self, loaded: LoadedConfig, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
         config, configured = loaded.config, self.shared.configured

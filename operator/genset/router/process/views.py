@@ -27,8 +27,9 @@ def config_report(parts: Parts) -> ConfigReport:
         site=parts.shared.configured.site.decode(),
         loaded_at=parts.loaded_at,
         error=parts.reception.problem,
-        outages=tuple(parts.outages.down()),
+        outages=tuple(parts.outages.told()),
         unknown=frozenset(parts.outages.unknown()),
+        servers=tuple(server for backend in _backends(parts) if (server := backend.standing.server) is not None),
     )
 
 

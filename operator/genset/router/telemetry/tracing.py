@@ -33,9 +33,11 @@ from opentelemetry.trace import (
 
 from genset import __version__
 from genset.contracts.router_config import PolicyRef, TelemetryConfig
+from genset.off_limits import OffLimits
 from genset.router.backends.mask import Mask
 from genset.router.exchange.record import Record
 from genset.router.http.trace_context import TRACEPARENT, TRACESTATE
+from genset.router.telemetry.guarded import guarded_session
 from genset.router.telemetry.wanted import DEFAULT, TraceBounds
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class Tracing:
         environment: Mapping[str, str],
         wall: Callable[[], float],
         bounds: TraceBounds = DEFAULT,
+        off_limits: OffLimits | None = None,
     ) -> None:
         """Takes everything from the standard OTEL_* variables, which the SDK reads itself, if `config` is None."""
         self._counts = counts
@@ -84,6 +87,7 @@ class Tracing:
         exporter = OTLPSpanExporter(
             endpoint=config.otlp_endpoint.rstrip("/") + TRACES_PATH if config else None,
             timeout=None if _named(environment, "TIMEOUT") else bounds.export,
+            session=guarded_session(off_limits) if off_limits is not None else None,
         )
         self._exporter = _Counting(exporter, counts)
         self._most = int(environment.get("OTEL_BSP_MAX_QUEUE_SIZE") or bounds.waiting)

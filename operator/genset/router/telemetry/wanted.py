@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Final, Protocol
 
 from genset.contracts.router_config import PolicyRef, RouterConfig, TelemetryConfig
+from genset.off_limits import OffLimits
 from genset.router.backends.mask import Mask
 from genset.router.errors import ConfigRejected
 from genset.router.exchange.record import Record
@@ -101,17 +102,28 @@ class Traces:
         self._environment = environment
         self._wall = wall
         self._bounds = bounds
-        self._made_of: tuple[bool, TelemetryConfig | None, PolicyRef | None] = (False, None, None)
+        self._made_of: tuple[bool, TelemetryConfig | None, PolicyRef | None, tuple[str, ...] | None] = (
+            False,
+            None,
+            None,
+            None,
+        )
+        self._off_limits: OffLimits | None = None
 
-    async def take(self, config: RouterConfig) -> None:
-        """Takes a configuration. Raises ConfigRejected if its traces cannot be made; those in force then stay."""
+    async def take(self, config: RouterConfig, off_limits: OffLimits | None = None) -> None:
+        """Takes a configuration; a collector that it names may not be `off_limits`.
+
+        Raises ConfigRejected if its traces cannot be made; those in force then stay.
+        """
         policy = config.policy.model_copy(update={"generation": 0})
         on, settings = settings_of(config, self._environment)
-        if self._made_of == (on, settings, policy):
+        self._off_limits = off_limits if settings is not None else None  # an administrator wrote the environment
+        made_of = on, settings, policy, config.forbidden_networks
+        if self._made_of == made_of:
             return
         fresh = await self._make(settings, policy) if on else None
         old, self.tracing = self.tracing, fresh
-        self._made_of = (on, settings, policy)
+        self._made_of = made_of
         if old is not None:
             old.retire()
 
@@ -126,6 +138,7 @@ class Traces:
                 environment=self._environment,
                 wall=self._wall,
                 bounds=self._bounds,
+                off_limits=self._off_limits,
             )
         except ValueError as problem:
             raise ConfigRejected(f"a variable OTEL_* cannot be used: {problem}; correct it") from problem

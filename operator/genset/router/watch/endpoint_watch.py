@@ -21,6 +21,7 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.http.connect import ConnectFailed, Connector, NothingLeft
 from genset.router.watch.own_request import get
+from genset.router.watch.server_watch import ServerWatch
 from genset.router.watch.verify import DEFAULT, Verifier, VerifyTimeouts
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,10 @@ class Watcher:
         now: Callable[[], float],
         random: Callable[[], float],
         verify_timeouts: VerifyTimeouts = DEFAULT,
+        *,
+        asks: bool = False,
     ) -> None:
+        """Takes whether a server elsewhere is asked for completions: only an operator wants to know."""
         self._backend = backend
         self._connector = connector
         self._now = now
@@ -60,6 +64,8 @@ class Watcher:
         self._first_looks: list[asyncio.Future[None]] = []
         self._dns_failing = False
         self._verifier = Verifier(backend, connector, now, random, verify_timeouts)
+        elsewhere = backend.local and backend.config.url is not None
+        self._server = ServerWatch(backend, connector, now) if asks and elsewhere else None
 
     async def start(self) -> None:
         self._verifier.start()
@@ -72,9 +78,13 @@ class Watcher:
         if self._probes:
             await asyncio.wait(self._first_looks, timeout=FIRST_LOOK_SECONDS)
         self._first_looks.clear()
+        if self._server is not None:
+            self._server.start()
 
     def stop(self) -> None:
         self._verifier.stop()
+        if self._server is not None:
+            self._server.stop()
         for task in (*self._tasks, *self._probes.values()):
             task.cancel()
         for endpoint in self._backend.endpoints:

@@ -103,6 +103,18 @@ class OutageWatch:
             since = self._since(refusal.since)
             yield OutageReport(Scope.BACKEND, since, refusal.detail, backend.name, refusal.cause)
 
+    def told(self) -> Iterator[OutageReport]:
+        """Yields what of it the operator is told: of a server that a user chose, no refusal that is not in OpenAI's form.
+
+        What listens where is no business of whoever can read a resource's status.
+        """
+        silent = {
+            backend.name
+            for backend, refusal in self._refused()
+            if not refusal.in_form and not _is_providers_own(backend)
+        }
+        return (outage for outage in self.down() if outage.backend not in silent)
+
     def unknown(self) -> list[str]:
         """Lists the sides that may be down or up, because this process has never seen them up."""
         return [switch.scope for switch in (self.cloud, self.house) if not switch.known]
@@ -133,3 +145,9 @@ class OutageWatch:
 
     def _since(self, at: float) -> str:
         return rfc3339(self._wall() - (self._now() - at))
+
+
+def _is_providers_own(backend: Backend) -> bool:
+    """Returns whether its URL is the provider's, and nobody's choice."""
+    url = backend.config.url
+    return url is not None and url.base_url == backend.target.provider.base_url

@@ -1,0 +1,134 @@
+"""A resource names servers; not every server may be dialled for it, and not every one may be sent a key.
+
+One judgement for the builder of configurations, which leaves such a backend out, and for the conditions, which say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from genset.addresses import ServerName, is_service, server_of
+from genset.api.backend import Backend, Cloud
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.routepolicy import RoutePolicy
+from genset.desired import metadata
+from genset.desired.context import RoutePolicyContext, Settings
+from genset.engines import engine_of, managed_engine_of
+from genset.off_limits import NETWORKS, OffLimits, is_loopback
+from genset.router.providers import PROVIDERS
+
+_API_SERVICE = ("kubernetes", "default")  # name and namespace
+
+
+class ServerFault(NamedTuple):
+    """A fault is why a server is not used: the field that names it, and what is wrong with it, with the remedy."""
+
+    field: str
+    message: str
+
+
+def cloud_url(cloud: Cloud) -> str:
+    """Returns the base URL of a cloud: its own, or the provider's."""
+    url = cloud.base_url or PROVIDERS[cloud.provider].base_url
+    if url is None:
+        raise ValueError(f"provider {cloud.provider} needs baseURL")  # the resource's rules refuse it
+    return url.rstrip("/")
+
+
+def external_faults(
+    resource: ModelDeployment, settings: Settings, *, from_files: bool = False
+) -> Iterator[ServerFault]:
+    """Yields why a server elsewhere is not used; nothing if the resource's server is one of ours."""
+    if managed_engine_of(resource) is not None:
+        return
+    engine = engine_of(resource)
+    url, field = engine.base_url(resource), engine.field("url")
+    if not from_files and is_off_limits(url, resource.metadata.namespace, settings):
+        yield ServerFault(field, f"{field}: {_off_limits(url)}")
+    credentials = engine.credentials(resource)
+    if credentials.api_key is not None and not credentials.plain and _is_plain(url, from_files=from_files):
+        yield ServerFault(field, f"{field}: {_plain(engine.field('allowPlainHTTP'))}")
+
+
+def backend_faults(backend: Backend, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[ServerFault]:
+    """Yields why a backend is not used; nothing about what it names that is not there."""
+    at = f"spec.backends[{backend.name}]"
+    if (cloud := backend.cloud) is not None:
+        yield from _cloud_faults(f"{at}.cloud", cloud, resource, context)
+    name = backend.deployment.name if backend.deployment else ""
+    found = context.deployments.get(name)
+    if found is None or managed_engine_of(found) is not None:
+        return
+    field, where = f"{at}.deployment.name", engine_of(found).field("url")
+    if _is_own(url := engine_of(found).base_url(found), resource, context):
+        remedy = f"correct {where} of ModelDeployment {name}, or remove the backend"
+        yield ServerFault(field, f"{at}: {_own(url)}: {remedy}")
+    for fault in external_faults(found, context.settings, from_files=context.from_files):
+        yield ServerFault(field, f"{at}: ModelDeployment {name}: {fault.message}")
+
+
+def telemetry_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[ServerFault]:
+    """Yields why spans are not sent."""
+    telemetry, field = resource.spec.router.telemetry, "spec.router.telemetry.otlpEndpoint"
+    if telemetry is not None and _is_refused(telemetry.otlp_endpoint, resource, context):
+        yield ServerFault(field, f"{field}: {_off_limits(telemetry.otlp_endpoint)}")
+
+
+def is_off_limits(url: str, namespace: str, settings: Settings) -> bool:
+    """Returns whether a URL names a server that no router may dial, as far as can be told without DNS."""
+    host = server_of(url).host
+    if OffLimits((*NETWORKS, *settings.forbidden_networks), settings.api_server).names(host):
+        return True
+    name, home = _API_SERVICE
+    return is_service(url, name, home) and (host != name or namespace == home)
+
+
+def _cloud_faults(at: str, cloud: Cloud, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[ServerFault]:
+    url = cloud_url(cloud)
+    if _is_own(url, resource, context):
+        yield ServerFault(
+            f"{at}.baseURL", f"{at}.baseURL: {_own(url)}: name the server that is meant, or remove the backend"
+        )
+    elif _is_refused(url, resource, context):
+        yield ServerFault(f"{at}.baseURL", f"{at}.baseURL: {_off_limits(url)}")
+    if cloud.proxy is not None and _is_refused(cloud.proxy.url, resource, context):
+        yield ServerFault(f"{at}.proxy.url", f"{at}.proxy.url: {_off_limits(cloud.proxy.url)}")
+    has_key = cloud.credentials_secret_ref is not None
+    if has_key and not cloud.allow_plain_http and _is_plain(url, from_files=context.from_files):
+        yield ServerFault(f"{at}.baseURL", f"{at}.baseURL: {_plain(f'{at}.allowPlainHTTP')}")
+
+
+def _is_refused(url: str, resource: RoutePolicy, context: RoutePolicyContext) -> bool:
+    return not context.from_files and is_off_limits(url, resource.metadata.namespace, context.settings)
+
+
+def _is_own(url: str, resource: RoutePolicy, context: RoutePolicyContext) -> bool:
+    """Returns whether a URL leads to the policy's own routers, by a name or an address of their Service."""
+    if metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
+        return True
+    host = server_of(url).host
+    return any(ServerName.of(address, 0).host == host for address in context.router_addresses)
+
+
+def _is_plain(url: str, *, from_files: bool) -> bool:
+    return url.startswith("http://") and not (from_files and is_loopback(server_of(url).host))
+
+
+def _own(url: str) -> str:
+    return f"{url} is the Service of this policy's own routers, so every request would come back"
+
+
+def _off_limits(url: str) -> str:
+    host = server_of(url).shown(with_port=False)
+    return (
+        f"{host} is no address that routers may dial (loopback, link-local, metadata of the cloud, API server): name a server "
+        "that is meant for clients"
+    )
+
+
+def _plain(switch: str) -> str:
+    return (
+        f"the key would be sent over plain HTTP, where everybody on the way can read it: write https://, or set {switch}: "
+        "true"
+    )
