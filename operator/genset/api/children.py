@@ -21,6 +21,8 @@ _OUR_LABELS = (
     names.LABEL_PART_OF,
     names.LABEL_MANAGED_BY,
 )
+#: Where the controllers of Kubernetes write annotations of their own: both would change them for ever.
+_THEIRS = r"^([^/]*\.)?(kubernetes|k8s)\.io/"
 _KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 _MOST = 32  # labels, and annotations
@@ -68,9 +70,12 @@ def _are_free(found: Mapping[str, str]) -> bool:
         lambda template: _are_free(template.labels) and not set(_OUR_LABELS) & set(template.labels),
     ),
     CelRule(
-        _all_keys("annotations", f"!k.startsWith('{_OURS}')"),
-        f"metadataTemplate.annotations: all under {_OURS} are genset's own; choose other keys",
-        lambda template: _are_free(template.annotations),
+        _all_keys("annotations", f"!k.startsWith('{_OURS}') && !k.matches(r'{_THEIRS}')"),
+        f"metadataTemplate.annotations: all under {_OURS} are genset's own, and those under kubernetes.io and k8s.io belong to "
+        "Kubernetes' controllers; choose other keys (a load balancer's belong into router.service.annotations)",
+        lambda template: (
+            _are_free(template.annotations) and not any(re.match(_THEIRS, key) for key in template.annotations)
+        ),
     ),
 )
 class MetadataTemplate(ApiModel):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from genset.api.base import ApiModel
+from genset.api.base import ApiModel, Fragment
 
 #: `spec`, then `.FIELD` or `.FIELD[KEY]`, once or more.
 REMOVED_PATH = r"^spec(\.[A-Za-z][A-Za-z0-9]*(\[[^\[\]]+\])?)+$"
@@ -40,7 +40,7 @@ class PodTemplate(ApiModel):
         "nothing is refused in a condition.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    spec: dict[str, Any] = Field(
+    spec: Fragment = Field(
         default_factory=dict,
         description="Part of a PodSpec, e.g. nodeSelector, tolerations, imagePullSecrets, env of a container. The API server "
         "checks it when the Deployment is applied; what it refuses shows in the Accepted condition. null cannot take a field "

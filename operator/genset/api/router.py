@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from genset.addresses import (
     names_usual_port,
     origin_mistake,
 )
-from genset.api.base import ApiModel, CelRule, Quantity, rules
+from genset.api.base import ApiModel, CelRule, Fragment, Quantity, rules
 from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget
 from genset.api.pod_template import PodTemplate
@@ -175,7 +175,7 @@ class RouterSpec(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     log: RouterLog = Field(default_factory=RouterLog, description="The access log.")
-    allowed_clients: list[dict[str, Any]] = Field(
+    allowed_clients: list[Fragment] = Field(
         default_factory=list,
         max_length=32,
         description="NetworkPolicy peers that may reach the router. Empty: anyone who can reach the cluster's pods.",

@@ -71,11 +71,13 @@ class _Judged:
 def faults(own: Object, patch: PodTemplate | None, at: str, *, full: bool) -> Iterator[PodFault]:
     """Yields what of a podTemplate cannot be taken. `own` is the pod before it, `at` the podTemplate's own path.
 
-    With `full` only paths that name nothing are among it: everything else is between the user and the API server.
+    With `full` only genset's own keys and paths that name nothing are among it: everything else is between the user and the
+    API server.
     """
     if patch is None:
         return
     judged = _Judged(own, patch, at)
+    yield from _ours(judged)
     if not full:
         yield from _metadata(judged)
         yield from _spec(judged)
@@ -89,13 +91,17 @@ def faults(own: Object, patch: PodTemplate | None, at: str, *, full: bool) -> It
             )
 
 
-def _metadata(judged: _Judged) -> Iterator[PodFault]:
+def _ours(judged: _Judged) -> Iterator[PodFault]:
     own, added = judged.own["metadata"], judged.patch.metadata
     for name, given in (("labels", added.labels), ("annotations", added.annotations)):
         for key in given:
             if key.startswith(_OURS) and key not in own.get(name, {}):
-                yield judged.fault(f"metadata.{name}[{key}]", "is genset's own")
-    for key in added.annotations:
+                field = f"{judged.at}.metadata.{name}[{key}]"
+                yield PodFault(field, f"{field} is under {_OURS}, where genset alone writes: take it out")
+
+
+def _metadata(judged: _Judged) -> Iterator[PodFault]:
+    for key in judged.patch.metadata.annotations:
         if key.startswith(REFUSED_ANNOTATIONS):
             yield judged.fault(f"metadata.annotations[{key}]", "changes the pod's sandbox or networks")
 

@@ -9,7 +9,7 @@ neither hides alone, but for different patterns of one match.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from genset.api.routepolicy import Match, Route
@@ -33,26 +33,30 @@ def covers(wide: Match, narrow: Match) -> bool:
     """Returns whether every request that `narrow` takes is taken by `wide`."""
     patterns = set(_patterns(wide))
     return _rest_covers(wide, narrow) and all(
-        any(wider in patterns for wider in _wider(pattern)) for pattern in _patterns(narrow)
+        any(wider in patterns for wider in _wider(pattern, range(len(pattern), -1, -1)))
+        for pattern in _patterns(narrow)
     )
 
 
 def hidden(routes: Sequence[Route]) -> Iterator[Hidden]:
     """Yields what no request reaches, in the order of the routes."""
     earlier: dict[str, list[Route]] = {}
+    lengths: set[int] = set()  # of the patterns with a * among them: a policy may have 16,384 patterns
     for route in routes:
         patterns = _patterns(route.match)
-        hiders = {pattern: by for pattern in patterns if (by := _hider(route.match, pattern, earlier))}
+        hiders = {pattern: by for pattern in patterns if (by := _hider(route.match, pattern, earlier, lengths))}
         if hiders:
             whole = len(hiders) == len(patterns)
             yield Hidden(route.name, () if whole else tuple(hiders), tuple(dict.fromkeys(hiders.values())))
         for pattern in patterns:
             earlier.setdefault(pattern, []).append(route)
+            if pattern.endswith(_ANY):
+                lengths.add(len(pattern) - 1)
 
 
-def _hider(match: Match, pattern: str, earlier: Mapping[str, Sequence[Route]]) -> str | None:
+def _hider(match: Match, pattern: str, earlier: Mapping[str, Sequence[Route]], lengths: Iterable[int]) -> str | None:
     """Names an earlier route that takes whatever the pattern brings."""
-    for wider in _wider(pattern):
+    for wider in _wider(pattern, sorted(lengths, reverse=True)):
         for route in earlier.get(wider, ()):
             if _rest_covers(route.match, match):
                 return route.name
@@ -64,12 +68,13 @@ def _patterns(match: Match) -> list[str]:
     return list(match.models) or [_ANY]
 
 
-def _wider(pattern: str) -> Iterator[str]:
-    """Yields every pattern that takes all models that this one takes: itself, and each of its beginnings with a *."""
+def _wider(pattern: str, lengths: Iterable[int]) -> Iterator[str]:
+    """Yields the patterns that take all models that this one takes: itself, and its beginnings of these lengths with a *."""
     yield pattern
     stem = pattern.removesuffix(_ANY)
-    for length in range(len(stem), -1, -1):
-        yield stem[:length] + _ANY
+    for length in lengths:
+        if length <= len(stem):
+            yield stem[:length] + _ANY
 
 
 def _rest_covers(wide: Match, narrow: Match) -> bool:

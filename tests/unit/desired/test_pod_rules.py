@@ -94,7 +94,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (engine(env=[{"value": "x"}]), "spec.containers[engine].env"),
     (engine(env={"A": "b"}), "spec.containers[engine].env"),
     (engine(resources={"claims": [{"name": "a"}]}), "spec.containers[engine].resources.claims"),
-    ({"metadata": {"labels": {"genset.dev/routepolicy": "other"}}}, "metadata.labels[genset.dev/routepolicy]"),
     ({"metadata": {"annotations": {"container.apparmor.security.beta.kubernetes.io/engine": "unconfined"}}},
      "metadata.annotations[container.apparmor.security.beta.kubernetes.io/engine]"),
     ({"metadata": {"annotations": {"k8s.v1.cni.cncf.io/networks": "storage"}}},
@@ -128,6 +127,16 @@ def test_every_field_is_told_at_once() -> None:
 def test_a_path_that_names_nothing_is_refused_whatever_the_setting() -> None:
     (fault,) = workload.faults(model({"remove": ["spec.hostNetwork"]}), FULL)
     assert "names nothing" in fault.message
+
+
+@pytest.mark.parametrize("settings", [ALLOW_LIST, FULL], ids=["allow-list", "full"])
+def test_nobody_may_take_gensets_own_keys(settings: Settings) -> None:
+    keys = {"labels": {"genset.dev/routepolicy": "other"}, "annotations": {"genset.dev/config-hash": "0"}}
+    found = list(workload.faults(model({"metadata": keys}), settings))
+    assert [fault.field for fault in found] == [
+        "spec.podTemplate.metadata.labels[genset.dev/routepolicy]",
+        "spec.podTemplate.metadata.annotations[genset.dev/config-hash]",
+    ]
 
 
 def test_a_servers_pods_that_are_not_ours_have_no_template_to_judge() -> None:
