@@ -10,7 +10,7 @@ import base64
 import binascii
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,10 @@ class FilesSource:
         if warned is not None:
             log.warning("%s: RoutePolicy %s: %s", path, policy.metadata.name, warned.message)
         # A uid in a file belongs to another router: it was read from a cluster.
+        elsewhere = {n: found for n, found in context.deployments.items() if managed_engine_of(found) is None}
+        context = replace(
+            context, deployments=elsewhere
+        )  # what only a cluster could find, and no route needs, is left out
         config = router_config.build(policy, context).model_copy(update={"site": None})
         files = router_config.credential_files(policy, context)
         return LoadedConfig(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))

@@ -46,7 +46,8 @@ ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
 }
 
 _INVALID = Meaning(
-    "The spec contradicts itself in a way that the schema cannot see.", "Correct the field in the message."
+    "The spec contradicts itself in a way that the schema cannot see, or asks for more than the operator allows.",
+    "Correct the field in the message, or have an administrator allow it.",
 )
 _CONFLICT = Meaning(
     "An object of a child's name exists and belongs to someone else; it was not touched.",

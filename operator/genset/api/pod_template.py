@@ -42,8 +42,10 @@ class PodTemplate(ApiModel):
     )
     spec: Fragment = Field(
         default_factory=dict,
-        description="Part of a PodSpec, e.g. nodeSelector, tolerations, imagePullSecrets, env of a container. The API server "
-        "checks it when the Deployment is applied; what it refuses shows in the Accepted condition. null cannot take a field "
-        "away, because kubectl apply drops it: see remove.",
+        description="Part of a PodSpec: nodeSelector, tolerations, affinity, topologySpreadConstraints, priorityClassName, "
+        "runtimeClassName, imagePullSecrets, env and resources of genset's own containers; everything else needs the "
+        "operator's setting podTemplate: Full, and is refused in a condition without it. The API server checks it when the "
+        "Deployment is applied; what it refuses shows in the Accepted condition. null cannot take a field away, because "
+        "kubectl apply drops it: see remove.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )

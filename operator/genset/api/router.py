@@ -153,7 +153,10 @@ class RouterSpec(ApiModel):
 
     replicas: int = Field(default=2, ge=0, le=100, description="Router pods.")
     image: str | None = Field(
-        default=None, min_length=1, max_length=512, description="Image of the router. Default: the operator's own."
+        default=None,
+        min_length=1,
+        max_length=512,
+        description="Image of the router: one that the operator or its allowedImages name. Default: the operator's own.",
     )
     resources: RouterResources = Field(default_factory=RouterResources, description="CPU and memory of one pod.")
     limits: RouterLimits = Field(default_factory=RouterLimits, description="Bounds of one pod.")
