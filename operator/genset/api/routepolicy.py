@@ -65,6 +65,7 @@ class Reason(StrEnum):
     # Warnings
     UNREACHABLE_ROUTE = "UnreachableRoute"  # an earlier one takes every request
     DUPLICATE_BACKEND = "DuplicateBackend"  # in two tiers of one route
+    WITHOUT_EFFECT = "WithoutEffect"  # a route's setting for what its tiers do not have
     UNUSED_BACKEND = "UnusedBackend"  # named by no route
 
 
