@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from genset import kinds, names
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakeKubelet, FakePod
@@ -14,8 +16,13 @@ from tests.support.integration.world import SETTINGS, World
 TYPO = {"spec": {"nodeSelectors": {"disk": "ssd"}}}
 
 
-async def test_a_typo_in_the_pod_template_is_named_and_what_runs_is_told(world: World) -> None:
-    await world.start()
+@pytest.mark.parametrize(
+    ("pods", "told"),
+    [("AllowList", "spec.podTemplate.spec.nodeSelectors is not among"), ("Full", "nodeSelectors: no such field")],
+)
+async def test_a_typo_in_the_pod_template_is_named_and_what_runs_is_told(world: World, pods: str, told: str) -> None:
+    """Refused by the operator itself, or by the API server's schema."""
+    await world.start(settings=replace(SETTINGS, pod_template=pods))
     await world.apply(samples.model_deployment(world.namespace, "house"))
     await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True")
     async with FakePod("127.77.9.1").listening(names.ENGINE_PORT) as engine:
@@ -24,7 +31,7 @@ async def test_a_typo_in_the_pod_template_is_named_and_what_runs_is_told(world: 
         await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Ready", "True")
         await world.patch(kinds.MODEL_DEPLOYMENT, "house", {"spec": {"podTemplate": TYPO}})
         accepted = await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "False", "InvalidSpec")
-        assert "spec.podTemplate.spec.nodeSelectors: no such field" in accepted["message"], accepted
+        assert told in accepted["message"], accepted
         available = await world.condition(kinds.MODEL_DEPLOYMENT, "house", "Available")
         weights = await world.condition(kinds.MODEL_DEPLOYMENT, "house", "WeightsReady")
         assert available["status"] == "True" and weights["status"] == "True", (available, weights)
@@ -87,7 +94,7 @@ async def test_two_operators_of_one_namespace_stop_and_say_so(world: World) -> N
     await world.apply(samples.model_deployment(world.namespace, "house"))
     await world.start(lease_name="first")
     await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True")
-    await world.start(lease_name="second", settings=replace(SETTINGS, image_pull_policy="Never"))
+    await world.start(lease_name="second", settings=replace(SETTINGS, image_pull_secrets=("another",)))
     accepted = await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "False", "Contested", 60)
     assert "genset-system/first and genset-system/second" in accepted["message"], accepted
 

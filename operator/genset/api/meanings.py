@@ -214,6 +214,10 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.DUPLICATE_BACKEND: Meaning(
         "A route names a backend in two tiers, so one that has failed is asked again.", "Take it out of one of them."
     ),
+    RR.WITHOUT_EFFECT: Meaning(
+        "A route sets toCloudOn or coldStart, and its tiers have nothing that it is about.",
+        "Take it out, or add the tier.",
+    ),
     RR.UNUSED_BACKEND: Meaning(
         "No route names a backend. What it names need not exist; it is left out as long as that is missing.",
         "Name it in a tier, or remove it.",

@@ -19,6 +19,7 @@ from genset.api.base import (
     rules,
 )
 from genset.api.children import MetadataTemplate
+from genset.api.match import Match
 from genset.api.router import RouterSpec
 
 #: Default of failover.toCloudOn. Repeated in the router's contract, which imports nothing of the API.
@@ -68,6 +69,7 @@ class Reason(StrEnum):
     # Warnings
     UNREACHABLE_ROUTE = "UnreachableRoute"  # an earlier one takes every request
     DUPLICATE_BACKEND = "DuplicateBackend"  # in two tiers of one route
+    WITHOUT_EFFECT = "WithoutEffect"  # a route's setting for what its tiers do not have
     UNUSED_BACKEND = "UnusedBackend"  # named by no route
 
 
@@ -112,57 +114,6 @@ class ToCloudOn(StrEnum):
     SERVER_ERROR = "ServerError"
     TOO_LONG = "TooLong"
     UNSUPPORTED = "Unsupported"
-
-
-ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, max_length=128, examples=["team-*"])]
-
-
-class HeaderMatch(ApiModel):
-    """A header that the request must carry."""
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$",
-        min_length=1,
-        max_length=128,
-        examples=["x-team"],
-        description="Name, in any case.",
-    )
-    value: str = Field(
-        pattern=r"^([^\x00-\x20\x7f]([^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?$",
-        max_length=512,
-        examples=["gold"],
-        description="Exact value; blanks around one and control characters never arrive.",
-    )
-
-
-@rules(
-    CelRule(
-        "!has(self.headers) || [self.headers.map(h, h.name.lowerAscii())].all(n, n.all(x, n.exists_one(y, y == x)))",
-        "match.headers: a name stands there twice, in small letters and capitals: headers have no case; take one out",
-        lambda match: len({header.name.lower() for header in match.headers}) == len(match.headers),
-    ),
-)
-class Match(ApiModel):
-    """Which requests a route takes. All given conditions must hold; an empty match takes everything."""
-
-    models: list[ModelPattern] = Field(
-        default_factory=list,
-        max_length=64,
-        description="Names in the request's model field, exact, or with a * at the end. Empty: any.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
-    )
-    max_input_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        le=100_000_000,
-        description="Largest prompt, in tokens as the router estimates them (four bytes of text a token).",
-    )
-    headers: list[HeaderMatch] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Headers that the request must carry, all of them.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
 
 
 MOST_BACKENDS = 128  # of a policy

@@ -29,6 +29,7 @@ from genset.controllers.session import (
     soonest,
     unapplied,
 )
+from genset.desired import autoscale
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
@@ -87,7 +88,7 @@ class ModelDeploymentController:
         )
         problems = refs.check_model_deployment(resource, context)
         if problems:
-            applied = ApplyResult(objects={k: v for k, v in children.items() if observe.is_owned(v, live)})
+            applied = await self._scaled(key, live, resource, children, awake=decision.awake)
         else:
             applied = await session.applier.reconcile(live, desired.model_deployment(resource, context), children)
         if applied.failed is not None:
@@ -108,6 +109,18 @@ class ModelDeploymentController:
             return {}
         labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
         return await observe.children(self._session.api, key.namespace, desired.MODEL_DEPLOYMENT.listed, labels)
+
+    async def _scaled(
+        self, key: Key, live: Object, resource: ModelDeployment, children: observe.Children, *, awake: bool
+    ) -> ApplyResult:
+        """Leaves the children of a refused spec as they are, but for the number of pods: what runs can always be scaled."""
+        applied = ApplyResult(objects={k: v for k, v in children.items() if observe.is_owned(v, live)})
+        place = kinds.DEPLOYMENT.key(key.name)
+        if place in applied.objects and managed_engine_of(resource) is not None:
+            wanted = autoscale.replicas(resource, awake=awake)
+            deployment = applied.objects[place]
+            applied.objects[place] = await self._session.applier.scale(kinds.DEPLOYMENT, deployment, wanted, applied)
+        return applied
 
     async def _observe(
         self,

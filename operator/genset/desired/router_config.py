@@ -18,9 +18,10 @@ from typing import NamedTuple
 from genset import names
 from genset.api.backend import COMPATIBLE, MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend, Balancing, Cloud
 from genset.api.base import SecretKeyRef
+from genset.api.match import Match
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
-from genset.api.routepolicy import TO_CLOUD_ON, Match, Route, RoutePolicy
+from genset.api.routepolicy import TO_CLOUD_ON, Route, RoutePolicy
 from genset.api.router import RouterCors, TelemetrySpec
 from genset.contracts.router_config import (
     VERSION,

@@ -192,13 +192,13 @@ class Applier:
             log.warning("Could not apply %s: %s", _where(desired), error.message)
             result.problems.append(refusal(desired, owner, error))
             if live is not None and ours and kind.makes_pods:
-                return await self._scaled(kind, desired, live, result)
+                return await self.scale(kind, live, desired["spec"]["replicas"], result)
         return live if ours else None
 
-    async def _scaled(self, kind: Kind, desired: Mapping[str, Any], live: Object, result: ApplyResult) -> Object:
-        """Gives an object its wanted number of pods, and changes nothing else of it."""
-        wanted, metadata = desired["spec"].get("replicas"), live["metadata"]
-        if wanted is None or live["spec"].get("replicas") == wanted:
+    async def scale(self, kind: Kind, live: Object, wanted: int, result: ApplyResult) -> Object:
+        """Gives an object its wanted number of pods, and changes nothing else of it. Returns it as it is then."""
+        metadata = live["metadata"]
+        if live["spec"].get("replicas") == wanted or metadata.get("deletionTimestamp"):
             return live
         body: Object = {"metadata": {"uid": metadata["uid"]}, "spec": {"replicas": wanted}}
         try:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from genset.api.routepolicy import Match, Route
+from genset.api.match import Match
+from genset.api.routepolicy import Route
 
 _ANY = "*"
 

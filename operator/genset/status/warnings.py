@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from genset.api.base import Condition
-from genset.api.routepolicy import Reason, Route, RoutePolicy
+from genset.api.routepolicy import ColdStart, Reason, Route, RoutePolicy
 from genset.status.conditions import MESSAGE_LIMIT, Event, Verdict, clip
 from genset.status.observed import Problem
 from genset.status.reach import Hidden, hidden
@@ -32,6 +32,7 @@ def of_route_policy(resource: RoutePolicy, unresolved: Iterable[Problem]) -> lis
         *(_unreachable(item) for item in hidden(resource.spec.routes)),
         *_too_long(resource.spec.routes),
         *_twice(resource.spec.routes),
+        *_without_effect(resource),
         *_unused(resource),
         *(Problem(Reason.UNUSED_BACKEND, f"{p.message} (no route needs it)", p.field) for p in unresolved),
     ]
@@ -107,6 +108,31 @@ def _twice(routes: Iterable[Route]) -> Iterator[Problem]:
                     "that has failed once is asked the same again; take it out of all but one",
                     field,
                 )
+
+
+def _without_effect(resource: RoutePolicy) -> Iterator[Problem]:
+    """Yields settings of routes that ask for what their tiers do not have."""
+    clouds = {backend.name for backend in resource.spec.backends if backend.cloud is not None}
+    for route in resource.spec.routes:
+        sides = [(number, b.name in clouds) for number, tier in enumerate(route.tiers) for b in tier.backends]
+        last_cloud = max((number for number, is_cloud in sides if is_cloud), default=-1)
+        first_house = min((number for number, is_cloud in sides if not is_cloud), default=len(route.tiers))
+        at = f"spec.routes[{route.name}]"
+        if route.failover.to_cloud_on is not None and last_cloud < first_house:
+            field = f"{at}.failover.toCloudOn"
+            yield Problem(
+                Reason.WITHOUT_EFFECT,
+                f"{field} has no effect, because no cloud of the route stands behind a model of the house: take it out, or "
+                "add such a tier",
+                field,
+            )
+        if first_house == len(route.tiers) and route.cold_start != ColdStart():
+            field = f"{at}.coldStart"
+            yield Problem(
+                Reason.WITHOUT_EFFECT,
+                f"{field} has no effect, because the route has clouds alone, which never rest: take it out",
+                field,
+            )
 
 
 def _unused(resource: RoutePolicy) -> Iterator[Problem]:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.api.routepolicy import Match, Route, RoutePolicy
+from genset.api.match import Match
+from genset.api.routepolicy import Route, RoutePolicy
 from genset.contracts.router_config import MatchConfig, RouteConfig
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from genset.api.base import Condition
 from genset.api.routepolicy import RoutePolicy, RoutePolicyStatus
 from genset.desired.context import RoutePolicyContext, Settings
@@ -11,6 +13,7 @@ from genset.status import route_policy
 from genset.status.conditions import MESSAGE_LIMIT
 from genset.status.observed import RoutePolicyObserved
 from genset.status.refs import check_route_policy, check_unused_backends
+from genset.status.warnings import of_route_policy
 
 NOW = "2026-11-21T10:00:00Z"
 
@@ -56,6 +59,41 @@ def test_a_name_that_no_router_looks_up() -> None:
     status = route_policy.evaluate(policy([route("all", "\u6a21" * 100)]), RoutePolicyObserved(), NOW)
     told = warning(status)
     assert told is not None and "spec.routes[all].match.models" in told.message and "256 bytes" in told.message
+
+
+@pytest.mark.parametrize(
+    ("tiers", "fields", "told"),
+    [
+        (["house", "cloud"], {"failover": {"toCloudOn": ["Full"]}}, ""),
+        (["house", "cloud"], {"failover": {"toCloudOn": []}}, ""),
+        (["house cloud"], {"failover": {"toCloudOn": ["Full"]}}, ""),
+        (["cloud", "house", "cloud"], {"failover": {"toCloudOn": ["Full"]}}, ""),
+        (
+            ["cloud", "house"],
+            {"failover": {"toCloudOn": ["Full"]}},
+            "spec.routes[all].failover.toCloudOn has no effect",
+        ),
+        (["house"], {"failover": {"toCloudOn": []}}, "spec.routes[all].failover.toCloudOn has no effect"),
+        (["cloud"], {"failover": {"toCloudOn": ["Full"]}}, "spec.routes[all].failover.toCloudOn has no effect"),
+        (["cloud"], {"coldStart": {"mode": "Hold"}}, "spec.routes[all].coldStart has no effect"),
+        (["cloud"], {"coldStart": {}}, ""),
+        (["cloud", "house"], {"coldStart": {"mode": "Hold"}}, ""),
+        (["cloud"], {}, ""),
+    ],
+)
+def test_settings_for_what_the_tiers_do_not_have(tiers: list[str], fields: dict[str, Any], told: str) -> None:
+    gateway = {"provider": "openAICompatible", "model": "m", "baseURL": "https://gateway.corp/v1"}
+    backends = [{"name": "house", "deployment": {"name": "house"}}, {"name": "cloud", "cloud": gateway}]
+    made = [{"backends": [{"name": name} for name in tier.split()]} for tier in tiers]
+    used = {name for tier in tiers for name in tier.split()}
+    spec = {
+        "backends": [backend for backend in backends if backend["name"] in used],
+        "routes": [{"name": "all", "tiers": made, **fields}],
+    }
+    resource = RoutePolicy.model_validate({"metadata": {"name": "p"}, "spec": spec})
+    found = [w.message for w in of_route_policy(resource, ()) if w.reason == "WithoutEffect"]
+    assert len(found) == (1 if told else 0)
+    assert all(message.startswith(told) for message in found)
 
 
 def test_what_no_route_needs_may_be_missing() -> None:
