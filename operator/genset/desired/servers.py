@@ -6,6 +6,7 @@ One judgement for the builder of configurations, which leaves such a backend out
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from genset.addresses import ServerName, is_service, server_of
@@ -78,10 +79,15 @@ def telemetry_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iter
 def is_off_limits(url: str, namespace: str, settings: Settings) -> bool:
     """Returns whether a URL names a server that no router may dial, as far as can be told without DNS."""
     host = server_of(url).host
-    if OffLimits((*NETWORKS, *settings.forbidden_networks), settings.api_server).names(host):
+    if _off_limits_of(tuple(settings.forbidden_networks), tuple(settings.api_server)).names(host):
         return True
     name, home = _API_SERVICE
     return is_service(url, name, home) and (host != name or namespace == home)
+
+
+@lru_cache(maxsize=8)  # the operator's settings do not change, and a policy may name a hundred servers
+def _off_limits_of(networks: tuple[str, ...], api_server: tuple[str, ...]) -> OffLimits:
+    return OffLimits((*NETWORKS, *networks), api_server)
 
 
 def _cloud_faults(at: str, cloud: Cloud, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[ServerFault]:
