@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from genset.addresses import (
     CIDR,
+    CLOSED,
     ORIGIN,
     ORIGIN_REMEDY,
     PORT,
@@ -57,6 +59,47 @@ class RouterLimits(ApiModel):
         default=1000, ge=0, le=100_000, description="Requests that may wait; more get 429 with Retry-After."
     )
     queue_seconds: int = Field(default=30, ge=1, le=600, description="Longest wait in the queue, then 429.")
+
+
+def _is_open(cidr: str) -> bool:
+    """Returns whether a network is one that routers may reach: neither link-local nor loopback."""
+    return is_network(cidr) and not any(
+        network.version == (one := ip_network(cidr, strict=False)).version and one.subnet_of(network)  # type: ignore[arg-type]
+        for network in map(ip_network, CLOSED)
+    )
+
+
+@rules(
+    CelRule(
+        "(has(self.cidrs) && self.cidrs.size() > 0) || (has(self.ports) && self.ports.size() > 0)",
+        "router.egress is empty: name cidrs, ports or both, or leave it out",
+        lambda egress: bool(egress.cidrs or egress.ports),
+    ),
+    CelRule(
+        "!has(self.cidrs) || self.cidrs.all(c, isCIDR(c) && !["
+        + ", ".join(f"'{network}'" for network in CLOSED)
+        + "].exists(n, cidr(n).containsCIDR(c)))",
+        "router.egress.cidrs must hold networks, e.g. 203.0.113.0/24 or one address as 203.0.113.7/32; neither link-local "
+        "nor loopback ones",
+        lambda egress: all(_is_open(cidr) for cidr in egress.cidrs),
+    ),
+)
+class RouterEgress(ApiModel):
+    """Where routers may go outside the cluster."""
+
+    cidrs: list[Annotated[str, Field(pattern=CIDR, max_length=43, examples=["203.0.113.0/24"])]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Networks of clouds, servers elsewhere, their proxies and the traces' collector. Default: every address "
+        "but link-local, loopback and the cluster's own.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Ports of them. Default: those that the URLs name.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
 
 class RouterService(ApiModel):
@@ -171,6 +214,11 @@ class RouterSpec(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     log: RouterLog = Field(default_factory=RouterLog, description="The access log.")
+    egress: RouterEgress | None = Field(
+        default=None,
+        description="Bounds of where routers may go outside the cluster, as a NetworkPolicy. Default: wherever their backends "
+        "and the collector are, at the ports that the URLs name.",
+    )
     allowed_clients: list[dict[str, Any]] = Field(
         default_factory=list,
         max_length=32,

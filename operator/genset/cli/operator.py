@@ -60,6 +60,17 @@ def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     return tuple(dict.fromkeys(word.strip() for value in values for word in value.split(",") if word.strip()))
 
 
+def _networks(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Reads networks, repeated or separated by commas."""
+    from genset.addresses import is_network
+
+    found = _words(context, parameter, values)
+    for value in found:
+        if not is_network(value):
+            raise click.BadParameter(f"{value} is no network: write ADDRESS/BITS, e.g. 10.0.0.0/8", param=parameter)
+    return found
+
+
 def _address(_: click.Context, parameter: click.Parameter, value: str) -> Any:
     from genset.controllers.health import Address
 
@@ -156,6 +167,14 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     type=click.IntRange(1, 65535),
     default=(53, 5353),
     help="Port of the cluster's DNS servers behind their Service, which routers may reach; repeat for more.",
+)
+@_option(
+    "--cluster-cidr",
+    "cluster_cidrs",
+    multiple=True,
+    callback=_networks,
+    metavar="CIDR",
+    help="Network of the cluster's own nodes, pods and Services, which clouds are never in; repeat for more.",
 )
 @_option("--resync-seconds", type=click.FloatRange(min=1), default=300.0, help="Pause between two full resyncs.")
 @_option(

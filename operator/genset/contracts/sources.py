@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from genset.contracts.shards import shards_of
 
+PUBLIC_HUB = "https://huggingface.co"
+
 
 @dataclass(frozen=True)
 class RemoteSource(ABC):
@@ -20,6 +22,11 @@ class RemoteSource(ABC):
     @abstractmethod
     def identity(self) -> Mapping[str, str]:
         """Returns what identifies the bytes; neither a mirror nor a URL does."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Returns the URL of the server that is asked first."""
 
     @property
     def shards(self) -> int:
@@ -48,6 +55,10 @@ class HuggingFace(RemoteSource):
         return {"kind": "huggingFace", "repo": self.repo, "revision": self.revision, "file": self.file}
 
     @property
+    def address(self) -> str:
+        return self.endpoint or PUBLIC_HUB
+
+    @property
     def shards(self) -> int:
         return shards_of(self.file)
 
@@ -64,6 +75,10 @@ class Http(RemoteSource):
     @property
     def identity(self) -> Mapping[str, str]:
         return {"kind": "http", "sha256": self.sha256}
+
+    @property
+    def address(self) -> str:
+        return self.url
 
 
 SOURCES: tuple[type[RemoteSource], ...] = (HuggingFace, Http)

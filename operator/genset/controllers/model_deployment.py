@@ -18,6 +18,7 @@ from genset import desired, kinds, names
 from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
 from genset.contracts.puller import DownloadProgress
 from genset.controllers.completions import Completions
+from genset.controllers.downloads import bound_to_downloads
 from genset.controllers.keys import Key
 from genset.controllers.session import (
     BLOCKED_SECONDS,
@@ -32,6 +33,7 @@ from genset.desired import autoscale
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
+from genset.engines import managed_engine_of
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
@@ -129,6 +131,8 @@ class ModelDeploymentController:
         if deployment is not None and deployment.get("status"):
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
             pods = await observe.pods(session.api, key.namespace, labels)
+        if session.settings.network_policies and _is_downloaded(resource):
+            await bound_to_downloads(session, pods)
         weights = await self._weights(pods)
         completion, look = await self._completions.check(key, resource, deployment, pods, secrets)
         downloading = any(progress.state != "done" for progress in weights.values())
@@ -185,6 +189,11 @@ class ModelDeploymentController:
             )
             session.metrics.scalings.labels(event=reason).inc()
         return new
+
+
+def _is_downloaded(resource: ModelDeployment) -> bool:
+    source = resource.spec.source
+    return managed_engine_of(resource) is not None and source is not None and source.block.downloaded
 
 
 def _pulls(pod: PodView) -> bool:

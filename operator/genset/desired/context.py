@@ -32,6 +32,8 @@ class Settings:
     monitoring_namespace_labels: Mapping[str, str] = field(default_factory=dict)
     # Ports where DNS servers listen, behind their Service (policies see traffic after translation); 5353: OpenShift.
     dns_ports: tuple[int, ...] = (53, 5353)
+    # Networks of the cluster's own nodes, pods and Services: what leaves the cluster never goes there.
+    cluster_cidrs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

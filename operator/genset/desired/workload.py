@@ -61,9 +61,14 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
 def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
     """Makes metadata and spec of the engine's pods."""
     source = weights(resource, settings)
+    labels = metadata.engine_labels(resource)
+    if source.address:
+        labels[names.LABEL_DOWNLOADING] = (
+            names.DOWNLOADING
+        )  # the operator takes it off each pod whose weights are there
     template: Object = {
         "metadata": {
-            "labels": metadata.engine_labels(resource),
+            "labels": labels,
             "annotations": {names.ANNOTATION_WEIGHTS_HASH: source.hash},
         },
         "spec": _pod_spec(resource, engine, source, settings),

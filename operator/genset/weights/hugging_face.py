@@ -31,7 +31,6 @@ from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient
 
-PUBLIC_HUB = "https://huggingface.co"
 LOGIN = (
     "gated and private repositories need source.huggingFace.tokenSecretRef with a token that may read them; for a "
     "gated one, its owner's terms must be accepted on the hub, too"
@@ -95,7 +94,7 @@ def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     """Asks the hub. Raises WeightsFailure, or Transient for what may pass."""
     token = read_token(spec.token_file)
     hub = _import_hub(tls_context(spec.ca_file))
-    endpoint = (source.endpoint or PUBLIC_HUB).rstrip("/")
+    endpoint = source.address.rstrip("/")
     info = _ask(
         source,
         endpoint,
