@@ -56,6 +56,7 @@ class Reason(StrEnum):
     PREDECESSOR_LEAVING = "PredecessorLeaving"  # the child's name is still taken by a deleted namesake's
     APPLY_REJECTED = "ApplyRejected"  # the API server refused a child, e.g. because of podTemplate
     NAMESPACE_TERMINATING = "NamespaceTerminating"
+    NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"  # the operator may not write here: its administrator labels it
     # WeightsReady
     WEIGHTS_READY = "WeightsReady"
     DOWNLOADING = "Downloading"

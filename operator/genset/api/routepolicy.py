@@ -43,6 +43,7 @@ class Reason(StrEnum):
     PREDECESSOR_LEAVING = "PredecessorLeaving"
     APPLY_REJECTED = "ApplyRejected"
     NAMESPACE_TERMINATING = "NamespaceTerminating"
+    NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"  # the operator may not write here: its administrator labels it
     RESOLVED_REFS = "ResolvedRefs"
     DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"

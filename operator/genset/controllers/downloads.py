@@ -45,8 +45,8 @@ async def _label(session: Session, pod: PodView) -> None:
             kinds.POD, pod.namespace, pod.name, body, field_manager=names.FIELD_MANAGER
         )
     except ApiError as error:
-        if error.not_found or error.conflict:
-            return  # the pod went away meanwhile
+        if error.not_found or error.conflict or error.namespace_not_managed:
+            return  # the pod went away meanwhile; or the children's refusal has told it
         raise
     session.echoes.wrote(stored)
     session.metrics.applies.labels(kind="Pod", verb="label").inc()

@@ -117,6 +117,8 @@ class Applier:
             result.namespace_terminating = True
         elif error.transient:
             raise error
+        elif error.namespace_not_managed:
+            result.problems.append(unmanaged(metadata["namespace"]))
         else:
             log.warning("Could not apply %s: %s", where, error.message)
             message = f"The API server refused {kind.kind} {metadata['name']}: {error.message}"
@@ -126,10 +128,25 @@ class Applier:
         if not is_owned(live, owner) or live["metadata"].get("deletionTimestamp"):
             return
         kind = kind_of(live)
-        await self._api.delete(kind, live)
+        try:
+            await self._api.delete(kind, live)
+        except ApiError as error:
+            if not error.namespace_not_managed:
+                raise
+            result.problems.append(unmanaged(live["metadata"]["namespace"]))
+            return
         result.written += 1
         self._metrics.applies.labels(kind=kind.kind, verb="delete").inc()
         log.info("Pruned %s %s/%s", kind.kind, live["metadata"]["namespace"], live["metadata"]["name"])
+
+
+def unmanaged(namespace: str) -> Problem:
+    """Says that an administrator has to let the operator into a namespace."""
+    return Problem(
+        Reason.NAMESPACE_NOT_MANAGED,
+        f"genset may not write in namespace {namespace}: its administrator lets it in by kubectl label namespace "
+        f"{namespace} {names.LABEL_MANAGED_NAMESPACE}={names.MANAGED_NAMESPACE}",
+    )
 
 
 def is_owned(live: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:

@@ -81,6 +81,11 @@ class ApiError(Exception):
         return self.status == 403 and self._caused_by("NamespaceTerminating")
 
     @property
+    def namespace_not_managed(self) -> bool:
+        """The admission policy of the chart keeps the operator from writing in a namespace without its label."""
+        return self.status == 403 and "genset.dev/managed" in self.message
+
+    @property
     def transient(self) -> bool:
         """The same content is worth another attempt later."""
         return self.unreachable or self.status in RETRIED or (self.conflict and not self.already_exists)
