@@ -65,8 +65,8 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server is what a URL says of where its requests go: one of address, namespaces and outside is given."""
+class Destination:
+    """A destination is what a URL says of where its requests go: one of address, namespaces and outside is given."""
 
     host: str
     port: int
@@ -75,7 +75,7 @@ class Server:
     outside: bool = False
 
     @classmethod
-    def of(cls, url: str) -> Server:
+    def of(cls, url: str) -> Destination:
         """Reads a URL. A name of two parts may be a Service and its namespace, or a host: without TLS it counts as both."""
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
@@ -93,7 +93,7 @@ class Server:
         return cls(host, port, address=network(f"{address}/{address.max_prefixlen}"))
 
 
-def rules(servers: Iterable[Server], outside: Outside) -> list[Object]:
+def rules(servers: Iterable[Destination], outside: Outside) -> list[Object]:
     """Returns the rules that let pods reach the servers: equal servers, in whichever order, give equal rules."""
     addresses: set[tuple[str, int]] = set()
     namespaces: set[str] = set()

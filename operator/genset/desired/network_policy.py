@@ -18,7 +18,7 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
-from genset.desired.egress import Outside, Server, dns, rules, tcp
+from genset.desired.egress import Destination, Outside, dns, rules, tcp
 from genset.desired.router_config import backend_url
 from genset.desired.weights import weights
 from genset.desired.workload import pod_template
@@ -58,10 +58,10 @@ def for_download(resource: ModelDeployment, context: ModelDeploymentContext) -> 
     name, address = resource.metadata.name, weights(resource, settings).address
     if not address:
         return None
-    source = Server.of(address)
-    servers = [source, *(Server.of(url) for url in _proxies(resource, settings))]
+    source = Destination.of(address)
+    servers = [source, *(Destination.of(url) for url in _proxies(resource, settings))]
     if source.outside:
-        servers.append(Server("", _HTTPS, outside=True))
+        servers.append(Destination("", _HTTPS, outside=True))
     selector = {**metadata.engine_selector(name), names.LABEL_DOWNLOADING: names.DOWNLOADING}
     spec: Object = {
         "podSelector": {"matchLabels": selector},
@@ -86,7 +86,7 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
         "to": [_made_for(names.COMPONENT_ENGINE, names.LABEL_MODEL_DEPLOYMENT)],
         "ports": tcp(names.ENGINE_PORT),
     }
-    servers = [Server.of(url) for _, url in servers_of(resource, context)]
+    servers = [Destination.of(url) for _, url in servers_of(resource, context)]
     return metadata.router_child(
         resource,
         kinds.NETWORK_POLICY,

@@ -18,7 +18,7 @@ from genset.api.routepolicy import RoutePolicy
 from genset.desired import credentials, metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
-from genset.desired.egress import Outside, Server
+from genset.desired.egress import Destination, Outside
 from genset.desired.network_policy import servers_of
 from genset.desired.router_config import backend_url
 from genset.desired.sources import problems as source_problems
@@ -152,7 +152,7 @@ def _out_of_reach(resource: RoutePolicy, context: RoutePolicyContext) -> Iterato
         return
     outside = Outside.of(settings, egress)
     for field, url in servers_of(resource, context):
-        server, fault = Server.of(url), ""
+        server, fault = Destination.of(url), ""
         if server.namespaces and not server.outside:
             continue
         if not outside.open_at(server.port):
