@@ -80,6 +80,8 @@ class Destination:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         port = parts.port or (443 if parts.scheme == "https" else 80)
+        if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
+            host = "127.0.0.1"
         try:
             address = ip_address(host)
         except ValueError:
@@ -90,6 +92,7 @@ class Destination:
                 return cls(host, port, namespaces=(labels[1],))
             mixed = len(labels) == 2 and parts.scheme != "https"
             return cls(host, port, namespaces=labels[1:] if mixed else (), outside=True)
+        address = getattr(address, "ipv4_mapped", None) or address  # policies take the address that is really dialled
         return cls(host, port, address=network(f"{address}/{address.max_prefixlen}"))
 
 

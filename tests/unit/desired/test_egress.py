@@ -74,6 +74,12 @@ NAMED = [
     ("http://169.254.169.254", []),
     ("http://169.254.169.254:80/latest", []),
     ("http://[fe80::1]:80", []),
+    ("http://[::ffff:a9fe:a9fe]", []),
+    ("http://[::ffff:a01:203]:81", [at("10.1.2.3/32", 81)]),
+    ("http://localhost:11434/v1", []),
+    ("http://sub.localhost:11434/v1", []),
+    ("http://2852039166/v1", [OWN]),
+    ("https://GATEWAY.tools.SVC/v1", [service("tools")]),
     ("http://127.0.0.1:9/v1", []),
 ]
 
