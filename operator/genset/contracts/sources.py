@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from genset.contracts.shards import shards_of
 
-PUBLIC_HUB = "https://huggingface.co"
+PUBLIC_HUB: Final = "https://huggingface.co"  # the base URL of sources that name no mirror
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,6 @@ class RemoteSource(ABC):
     @abstractmethod
     def identity(self) -> Mapping[str, str]:
         """Returns what identifies the bytes; neither a mirror nor a URL does."""
-
-    @property
-    @abstractmethod
-    def address(self) -> str:
-        """Returns the URL of the server that is asked first."""
 
     @property
     def shards(self) -> int:
@@ -55,10 +50,6 @@ class HuggingFace(RemoteSource):
         return {"kind": "huggingFace", "repo": self.repo, "revision": self.revision, "file": self.file}
 
     @property
-    def address(self) -> str:
-        return self.endpoint or PUBLIC_HUB
-
-    @property
     def shards(self) -> int:
         return shards_of(self.file)
 
@@ -75,10 +66,6 @@ class Http(RemoteSource):
     @property
     def identity(self) -> Mapping[str, str]:
         return {"kind": "http", "sha256": self.sha256}
-
-    @property
-    def address(self) -> str:
-        return self.url
 
 
 SOURCES: tuple[type[RemoteSource], ...] = (HuggingFace, Http)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable
 
 from genset import kinds, names
+from genset.api.modeldeployment import ModelDeployment
 from genset.controllers.session import Session
 from genset.kube.client import ApiError, Object
 from genset.status.pod import PodView
@@ -19,8 +20,11 @@ from genset.status.pod import PodView
 log = logging.getLogger(__name__)
 
 
-async def bound_to_downloads(session: Session, pods: Iterable[PodView]) -> None:
+async def bound_to_downloads(session: Session, resource: ModelDeployment, pods: Iterable[PodView]) -> None:
     """Makes each pod of a downloaded model carry the label if and only if its weights container has work to do."""
+    source = resource.spec.source
+    if not session.settings.network_policies or source is None or not source.block.downloaded:
+        return
     wrong = [pod for pod in pods if pod.counts and needs_way_out(pod) != _has_way_out(pod)]
     await asyncio.gather(*(_label(session, pod) for pod in wrong))
 

@@ -33,7 +33,6 @@ from genset.desired import autoscale
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
-from genset.engines import managed_engine_of
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiError, Object
@@ -131,8 +130,7 @@ class ModelDeploymentController:
         if deployment is not None and deployment.get("status"):
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
             pods = await observe.pods(session.api, key.namespace, labels)
-        if session.settings.network_policies and _is_downloaded(resource):
-            await bound_to_downloads(session, pods)
+        await bound_to_downloads(session, resource, pods)
         weights = await self._weights(pods)
         completion, look = await self._completions.check(key, resource, deployment, pods, secrets)
         downloading = any(progress.state != "done" for progress in weights.values())
@@ -189,11 +187,6 @@ class ModelDeploymentController:
             )
             session.metrics.scalings.labels(event=reason).inc()
         return new
-
-
-def _is_downloaded(resource: ModelDeployment) -> bool:
-    source = resource.spec.source
-    return managed_engine_of(resource) is not None and source is not None and source.block.downloaded
 
 
 def _pulls(pod: PodView) -> bool:

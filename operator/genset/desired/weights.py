@@ -83,7 +83,7 @@ def _downloaded(resource: ModelDeployment, download: Download) -> Weights:
         engine_mounts=[{"name": VOLUME, "mountPath": spec.into, "readOnly": True}],
         init_mounts=init_mounts,
         listens=True,
-        address=download.source.address,
+        address=download.url,
     )
 
 

@@ -18,11 +18,10 @@ from genset.api.routepolicy import RoutePolicy
 from genset.desired import credentials, metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
-from genset.desired.egress import Destination, Outside
-from genset.desired.network_policy import servers_of
 from genset.desired.router_config import backend_url
 from genset.desired.sources import problems as source_problems
 from genset.engines import engine_of, managed_engine_of
+from genset.status import ways_out
 from genset.status.observed import Problem
 
 Secrets = Mapping[str, Mapping[str, bytes]]
@@ -89,7 +88,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
     """Returns everything that keeps a RoutePolicy's references from being resolved."""
     return [
         *_own_routers(resource, context),
-        *_out_of_reach(resource, context),
+        *ways_out.problems(resource, context),
         *_missing_deployments(resource, context),
         *_missing_secrets(
             policy_secret_refs(resource, context.deployments),
@@ -143,29 +142,6 @@ def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator
             f"{at}: {url} is the Service of this policy's own routers, so every request would come back: {remedy}",
             f"{at}.{field}",
         )
-
-
-def _out_of_reach(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
-    """Yields a problem for each server that the routers' NetworkPolicy keeps them from."""
-    settings, egress = context.settings, resource.spec.router.egress
-    if not settings.network_policies:
-        return
-    outside = Outside.of(settings, egress)
-    for field, url in servers_of(resource, context):
-        server, fault = Destination.of(url), ""
-        if server.namespaces and not server.outside:
-            continue
-        if not outside.open_at(server.port):
-            fault = f"port {server.port} is none of spec.router.egress.ports: add it"
-        elif server.address is not None and egress is not None and egress.cidrs and not outside.holds(server.address):
-            fault = f"{server.host} is in none of spec.router.egress.cidrs: add its network"
-        elif server.address is not None and outside.is_cluster(server.address):
-            fault = (
-                f"{server.host} is one of the cluster's own addresses (networkPolicies.clusterCIDRs), which routers may "
-                "not reach by address: name a Service, as http://NAME.NAMESPACE.svc:PORT"
-            )
-        if fault:
-            yield Problem(routepolicy.Reason.INVALID_SPEC, f"{field}: {fault}", field)
 
 
 def _missing_deployments(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:

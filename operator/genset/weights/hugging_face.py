@@ -23,7 +23,7 @@ from typing import Any
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import Shard, shard_names, shards_of
-from genset.contracts.sources import HuggingFace
+from genset.contracts.sources import PUBLIC_HUB, HuggingFace
 from genset.times import retry_after
 from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
@@ -94,7 +94,7 @@ def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     """Asks the hub. Raises WeightsFailure, or Transient for what may pass."""
     token = read_token(spec.token_file)
     hub = _import_hub(tls_context(spec.ca_file))
-    endpoint = source.address.rstrip("/")
+    endpoint = (source.endpoint or PUBLIC_HUB).rstrip("/")
     info = _ask(
         source,
         endpoint,

@@ -21,9 +21,10 @@ Block = TypeVar("Block", bound=SourceBlock)
 @dataclass(frozen=True)
 class Download:
     """A download is what the puller is asked for, and the Secrets that it is given, by the field of `FetchSpec` that
-    names their file."""
+    names their file. `url` names the server that is told them."""
 
     source: RemoteSource
+    url: str
     secrets: Mapping[str, SecretKeyRef] = field(default_factory=dict)
 
 

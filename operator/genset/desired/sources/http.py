@@ -12,6 +12,7 @@ def download(web: HttpSource, _: Settings) -> Download:
     """Asks for the file by its checksum, whatever the URL."""
     return Download(
         Http(web.url, web.sha256),
+        web.url,
         secrets(headers_file=web.headers_secret_ref, ca_file=web.ca_secret_ref),
     )
 
