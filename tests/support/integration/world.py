@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from genset import kinds
 from genset.controllers.demand import SETTLE_SECONDS
 from genset.desired.context import Settings
 from genset.kinds import Kind, kind_of
@@ -211,4 +212,9 @@ async def make_world(plane: ControlPlane) -> AsyncIterator[World]:
     finally:
         for operator, _, _ in list(world.operators):
             await world.stop(operator)
+        for kind in (
+            kinds.MODEL_DEPLOYMENT,
+            kinds.ROUTE_POLICY,
+        ):  # a later test's cluster-wide operator would serve them
+            await api.request("DELETE", kind.path(namespace))
         await api.close()
