@@ -16,6 +16,7 @@ def problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Pro
     """Yields a problem for each server that the routers' NetworkPolicy keeps them from."""
     settings, egress = context.settings, resource.spec.router.egress
     if not settings.network_policies:
+        yield from _not_enforced(resource)
         return
     outside = Outside.of(settings, egress)
     for field, url in servers_of(resource, context):
@@ -31,5 +32,21 @@ def problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Pro
                 f"{server.host} is one of the cluster's own addresses (networkPolicies.clusterCIDRs), which routers may "
                 "not reach by address: name a Service, as http://NAME.NAMESPACE.svc:PORT"
             )
+        elif server.address is not None and server.address.is_link_local:
+            fault = f"{server.host} is a link-local address, which routers may not reach: name the server that is meant"
         if fault:
             yield Problem(routepolicy.Reason.INVALID_SPEC, f"{field}: {fault}", field)
+
+
+def _not_enforced(resource: RoutePolicy) -> Iterator[Problem]:
+    """Yields a problem for each bound that nobody would keep: who writes it relies on it."""
+    router = resource.spec.router
+    for name, given in (("allowedClients", router.allowed_clients), ("egress", router.egress)):
+        if given:
+            field = f"spec.router.{name}"
+            yield Problem(
+                routepolicy.Reason.INVALID_SPEC,
+                f"{field} has no effect, because this operator makes no NetworkPolicies (networkPolicies.enabled of the "
+                "chart): remove it and write a policy of your own, or have them turned on",
+                field,
+            )

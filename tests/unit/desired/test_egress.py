@@ -126,6 +126,8 @@ def test_a_policy_may_say_less() -> None:
     [
         ("http://a.example.com/v1", {"ports": [443]}, "port 80 is none of spec.router.egress.ports: add it"),
         ("https://10.1.1.1/v1", {"cidrs": ["10.2.0.0/16"]}, "10.1.1.1 is in none of spec.router.egress.cidrs: add its"),
+        ("http://169.254.169.254/v1", None, "169.254.169.254 is a link-local address, which routers may not reach"),
+        ("http://[::ffff:a9fe:a9fe]/v1", None, "::ffff:a9fe:a9fe is a link-local address"),
         ("https://10.244.0.9/v1", None, "10.244.0.9 is one of the cluster's own addresses"),
         ("https://[2001:db8::1]/v1", {"cidrs": ["10.0.0.0/8"]}, "2001:db8::1 is in none of spec.router.egress.cidrs"),
     ],
@@ -134,8 +136,21 @@ def test_what_the_policy_keeps_from_its_routers_is_told(url: str, egress: Object
     context = RoutePolicyContext(Settings(image="i", cluster_cidrs=("10.244.0.0/16",)))
     told = [problem.message for problem in refs.check_route_policy(policy(url, egress=egress), context)]
     assert len(told) == 1 and told[0].startswith(f"spec.backends[b0].cloud.baseURL: {said}"), told
-    unenforced = RoutePolicyContext(Settings(image="i", network_policies=False))
-    assert refs.check_route_policy(policy(url, egress=egress), unenforced) == []
+
+
+@pytest.mark.parametrize(
+    ("router", "fields"),
+    [
+        ({}, []),
+        ({"egress": {"ports": [443]}}, ["spec.router.egress"]),
+        ({"allowedClients": [{"podSelector": {}}]}, ["spec.router.allowedClients"]),
+    ],
+)
+def test_bounds_that_nobody_keeps_are_told(router: Object, fields: list[str]) -> None:
+    context = RoutePolicyContext(Settings(image="i", network_policies=False))
+    told = refs.check_route_policy(policy("http://10.244.0.9/v1", **router), context)
+    assert [problem.field for problem in told] == fields
+    assert all("has no effect" in problem.message and "networkPolicies.enabled" in problem.message for problem in told)
 
 
 def test_a_cloud_behind_a_proxy_needs_no_other_way() -> None:
