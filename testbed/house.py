@@ -75,6 +75,7 @@ class House:
             "upgrade", "--install", "genset", str(ROOT / "charts" / "genset"),
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "150s",
             "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
+            "--set", "allowedImages={registry.invalid/*}",  # a scenario names one that nobody has
             "--set", rf"engines.llama\.cpp.images.cpu={self.llama_cpp_image}",
             "--set", f"networkPolicies.dnsPorts={{{dns}}}",
             *extra,

@@ -61,7 +61,7 @@ def _content(definition: Schema) -> Mapping[str, Any]:
         "short_name": definition["spec"]["names"]["shortNames"][0],
         "spec": list(_rows(schema["properties"]["spec"], "")),
         "status": list(_rows(schema["properties"]["status"], "")),
-        "rules": list(_rules(schema, "")),
+        "rules": list(dict.fromkeys(_rules(schema, ""))),  # one sentence may be several rules
         "conditions": list(conditions.items()),
         "reasons": list(reasons.items()),
         "outages": [] if ours else list(meanings.ROUTE_POLICY_OUTAGES.items()),

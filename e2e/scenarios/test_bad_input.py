@@ -74,12 +74,22 @@ async def test_a_node_path_needs_the_operators_consent(world: World, scratch: st
 
 
 async def test_a_pod_template_that_the_api_server_refuses(world: World, scratch: str) -> None:
-    template = {"spec": {"restartPolicy": "Sometimes"}}
+    template = {"spec": {"nodeSelector": {"pool": "no value of a label!"}}}
     world.house.apply(
         model_deployment(scratch, "bad-template", world.weights.source("counting.gguf"), podTemplate=template)
     )
     message = await condition(world, scratch, "bad-template", "Accepted", "ApplyRejected")
-    assert "restartPolicy" in message or "Sometimes" in message
+    assert "nodeSelector" in message
+
+
+async def test_a_pod_template_that_asks_for_a_creators_rights(world: World, scratch: str) -> None:
+    template = {"spec": {"hostNetwork": True}}
+    world.house.apply(
+        model_deployment(scratch, "wide-template", world.weights.source("counting.gguf"), podTemplate=template)
+    )
+    message = await condition(world, scratch, "wide-template", "Accepted", "InvalidSpec")
+    assert "spec.podTemplate.spec.hostNetwork" in message and "podTemplate: Full" in message
+    assert not world.house.list("pods", scratch)
 
 
 async def test_a_namespace_that_is_being_deleted_goes_quietly(world: World, scratch: str) -> None:

@@ -25,6 +25,8 @@ class Kind:
     plural: str
     #: Pods mount it or run as it, so it exists before what makes pods: no pod starts into a missing volume.
     before_pods: bool = False
+    #: The controller of this kind makes pods.
+    makes_pods: bool = False
     #: The operator may list, watch and delete it. If not, it is read by name, and only created and changed.
     listed: bool = True
 
@@ -62,9 +64,10 @@ POD = Kind("v1", "Pod", "pods")
 SECRET = Kind("v1", "Secret", "secrets", before_pods=True, listed=False)
 SERVICE = Kind("v1", "Service", "services")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts", before_pods=True)
-DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments", makes_pods=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+POD_EVENT = Kind("v1", "Event", "events")  # as the kubelet writes them
 EVENT = Kind("events.k8s.io/v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 

@@ -181,7 +181,9 @@ class Operator:
             settings=options.settings,
             queue=queue,
             references=references,
-            applier=Applier(api, meters, echoes),
+            applier=Applier(
+                api, meters, echoes, identity=f"{options.settings.operator_namespace}/{options.lease_name}"
+            ),
             status=StatusWriter(api, meters, echoes),
             echoes=echoes,
             recorder=recorder,

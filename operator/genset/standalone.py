@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ from genset.router.backends.credentials import Credentials
 from genset.router.errors import ConfigRejected
 from genset.router.process.advice import describe
 from genset.router.process.reload import LoadedConfig, folder_stamp, stamp
-from genset.status.refs import check_route_policy
+from genset.status.refs import check_route_policy, check_unused_backends
+from genset.status.warnings import of_route_policy, used_backends, verdict
+
+log = logging.getLogger(__name__)
 
 KINDS = (names.ROUTE_POLICY, names.MODEL_DEPLOYMENT, "Secret")
 _SECRET_FIELDS = {"apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"}
@@ -72,19 +76,30 @@ class FilesSource:
         path, policy = self._chosen(documents)
         policy = self._by_engine(documents, policy)
         context = RoutePolicyContext(
-            settings=Settings(image="none"),
+            settings=Settings(image="none", pod_template="Full"),  # nobody makes pods here
             deployments=self._deployments(documents, policy),
             secrets={**self._folder_secrets(), **documents.secrets},
         )
         problems = [problem.message for problem in check_route_policy(policy, context)]
         problems += self._unplaced(policy, context)
-        missing = [b for b in policy.spec.backends if b.deployment and b.deployment.name not in context.deployments]
+        missing = [
+            b
+            for b in policy.spec.backends
+            if b.deployment and b.deployment.name not in context.deployments and b.name in used_backends(policy)
+        ]
         if missing and missing[0].deployment:
             name = missing[0].deployment.name
             problems.append(f"without a cluster, --endpoint {name}=http://HOST:PORT says where a deployment answers")
         if problems:
             raise ConfigRejected(f"{path}: RoutePolicy {policy.metadata.name}: {'; '.join(problems)}")
+        warned = verdict(of_route_policy(policy, check_unused_backends(policy, context)))
+        if warned is not None:
+            log.warning("%s: RoutePolicy %s: %s", path, policy.metadata.name, warned.message)
         # A uid in a file belongs to another router: it was read from a cluster.
+        elsewhere = {n: found for n, found in context.deployments.items() if managed_engine_of(found) is None}
+        context = replace(
+            context, deployments=elsewhere
+        )  # what only a cluster could find, and no route needs, is left out
         config = router_config.build(policy, context).model_copy(update={"site": None})
         files = router_config.credential_files(policy, context)
         return LoadedConfig(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))
@@ -136,9 +151,10 @@ class FilesSource:
 
     def _unplaced(self, policy: RoutePolicy, context: RoutePolicyContext) -> Iterator[str]:
         """Yields a problem for each deployment whose pods only a cluster could find."""
+        used = used_backends(policy)
         for backend in policy.spec.backends:
             found = context.deployments.get(backend.deployment.name) if backend.deployment else None
-            if found is not None and managed_engine_of(found) is not None:
+            if backend.name in used and found is not None and managed_engine_of(found) is not None:
                 name = found.metadata.name
                 yield (
                     f"spec.backends[{backend.name}].deployment: ModelDeployment {name} runs in a cluster; say where it "

@@ -32,10 +32,16 @@ class Api:
         self._tls.load_cert_chain(pair.certificate, pair.key)
 
     def request(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float = REQUEST_SECONDS,
     ) -> tuple[int, bytes]:
         """Returns status and body. Raises OSError or HTTPException if no answer comes."""
-        connection = http.client.HTTPSConnection(self._address, self._port, timeout=REQUEST_SECONDS, context=self._tls)
+        connection = http.client.HTTPSConnection(self._address, self._port, timeout=seconds, context=self._tls)
         try:
             connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()

@@ -27,6 +27,8 @@ COMBINATIONS: dict[str, Object] = {
     },
     "registry credentials": {"imagePullSecrets": [{"name": "a"}, {"name": "b"}]},
     "host paths": {"allowHostPath": True},
+    "pods as users like": {"podTemplate": "Full"},
+    "images of the house": {"allowedImages": ["registry.corp/models/*", "ghcr.io/ggml-org/llama.cpp:*"]},
     "a mirror": {"huggingFaceEndpoint": "https://hub.corp/hf"},
     "two namespaces": {"watchNamespaces": ["models", "team-a"]},
     "no policies": {"networkPolicies": {"enabled": False}},
@@ -53,6 +55,7 @@ COMBINATIONS: dict[str, Object] = {
     },
 }  # fmt: skip
 MONITOR = {"metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}}
+PODS = {"metrics": {"podMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}}}
 
 
 @pytest.mark.parametrize("values", COMBINATIONS.values(), ids=COMBINATIONS)
@@ -63,7 +66,9 @@ def test_a_real_api_server_takes_it(plane: ControlPlane, values: Object) -> None
     assert "serverside-applied (server dry run)" in answer
 
 
-@pytest.mark.parametrize("values", [{}, MONITOR, *COMBINATIONS.values()], ids=["", "monitor", *COMBINATIONS])
+@pytest.mark.parametrize(
+    "values", [{}, MONITOR, PODS, *COMBINATIONS.values()], ids=["", "monitor", "pod monitors", *COMBINATIONS]
+)
 def test_helm_lint(tmp_path: Path, values: Object) -> None:
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
     assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), "--values", str(tmp_path / "values.yaml"))
@@ -306,6 +311,28 @@ def test_policies_let_the_operator_in_by_a_label_of_its_own() -> None:
 
 def test_networks_of_the_cluster() -> None:
     assert options(render(COMBINATIONS["networks of its own"]))["cluster_cidrs"] == ("10.244.0.0/16", "fd00::/8")
+
+
+@pytest.mark.parametrize(
+    ("values", "namespaces"),
+    [(PODS, {"any": True}), ({**PODS, "watchNamespaces": ["a", "b"]}, {"matchNames": ["a", "b"]})],
+    ids=["everywhere", "named"],
+)
+def test_pod_monitors_find_what_the_operator_makes(values: Object, namespaces: Object) -> None:
+    """Labels, ports and paths are those of the pods that the builders make."""
+    monitors = {item["metadata"]["name"]: item for item in render(values) if item["kind"] == "PodMonitor"}
+    for part, case in (("routers", "policy-minimal"), ("engines", "minimal")):
+        monitor = monitors[f"genset-{part}"]
+        objects = yaml.safe_load_all((ROOT / "tests" / "golden" / "desired" / f"{case}.out.yaml").read_text())
+        template = next(item for item in objects if item["kind"] == "Deployment")["spec"]["template"]
+        assert monitor["metadata"]["labels"]["release"] == "prometheus"
+        assert monitor["spec"]["namespaceSelector"] == namespaces
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        assert set(monitor["spec"]["podTargetLabels"]) <= set(template["metadata"]["labels"])
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert endpoint["port"] in {port["name"] for c in template["spec"]["containers"] for port in c["ports"]}
+        assert (endpoint["path"], endpoint["interval"]) == ("/metrics", "15s")
+    assert not [item for item in render() if item["kind"] == "PodMonitor"]
 
 
 def test_scrapers() -> None:

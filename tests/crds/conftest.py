@@ -16,6 +16,7 @@ from testbed.cluster.controlplane import ControlPlane
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
+LONGEST_SECONDS = 60.0  # the largest policy has a megabyte of rules to be checked
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Server:
     def _send(self, method: str, path: str, document: dict[str, Any], dry_run: bool) -> tuple[int, dict[str, Any]]:
         query = "?fieldValidation=Strict" + ("&dryRun=All" if dry_run else "")
         headers = {"Content-Type": "application/json"}
-        status, body = self.plane.api.request(method, path + query, json.dumps(document).encode(), headers)
+        content = json.dumps(document).encode()
+        status, body = self.plane.api.request(method, path + query, content, headers, seconds=LONGEST_SECONDS)
         return status, json.loads(body)
 
 

@@ -86,9 +86,10 @@ def status_of(kind: str) -> dict[str, Any]:
         "url": "http://house.default.svc/v1",
         "readyReplicas": 2,
         "replicas": 2,
+        "selector": "a=b",
     }
     if kind == cases.MDEP:
-        return {**status, "model": "qwen", "selector": "a=b", "desiredReplicas": 3}
+        return {**status, "model": "qwen", "desiredReplicas": 3}
     since = {"since": "2026-11-21T09:00:00Z"}
     refused = {"scope": "Backend", "backend": "frontier", "reason": "BackendAuthFailed", **since}
     return {**status, "outages": [{"scope": "Cloud", "reason": "EgressDown", **since}, refused]}
@@ -141,6 +142,17 @@ def test_scale(server: Server) -> None:
     assert scale["status"] == {"replicas": 2, "selector": "a=b"}
     assert resource["spec"]["replicas"] == 5
     assert resource["status"]["readyReplicas"] == 2, "a change of the spec must not touch the status"
+
+
+@pytest.mark.usefixtures("existing")
+def test_scale_of_routers(server: Server) -> None:
+    server.plane.kubectl("scale", "rp/assistant", "--replicas=3")
+    path = f"/apis/{names.API_VERSION}/namespaces/default/routepolicies/assistant"
+    scale, resource = server.plane.api.get(f"{path}/scale"), server.plane.api.get(path)
+    assert scale is not None and resource is not None
+    assert scale["spec"] == {"replicas": 3}
+    assert scale["status"] == {"replicas": 2, "selector": "a=b"}, "an autoscaler finds the pods by it"
+    assert resource["spec"]["router"]["replicas"] == 3
 
 
 @pytest.fixture

@@ -130,3 +130,84 @@ async def test_a_namespace_that_is_being_deleted(world: World) -> None:
     assert await world.list(kinds.DEPLOYMENT) == []
     assert len(world.writes(since)) < 40, world.writes(since)
     assert operator.meters.registry.get_sample_value("genset_workqueue_retries_total") == 0
+
+
+async def test_a_pod_template_gives_nobody_a_right_that_he_lacks(world: World) -> None:
+    """Whoever may create a ModelDeployment need not be allowed to create pods. Nothing is made of what says too much."""
+    await world.start()
+    wide = {
+        "spec": {
+            "hostNetwork": True,
+            "serviceAccountName": "admin",
+            "volumes": [{"name": "keys", "secret": {"secretName": "cloud"}}],
+            "containers": [{"name": "engine", "image": "registry.invalid/other:1"}],
+        }
+    }
+    await world.apply(samples.model_deployment(world.namespace, "house", podTemplate=wide))
+    accepted = await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "False", "InvalidSpec")
+    for field in ("hostNetwork", "serviceAccountName", "volumes", "containers[engine].image"):
+        assert f"spec.podTemplate.spec.{field}" in accepted["message"]
+    assert "podTemplate: Full" in accepted["message"]
+    assert await world.list(kinds.DEPLOYMENT) == []
+    await world.patch(kinds.MODEL_DEPLOYMENT, "house", {"spec": {"podTemplate": None}})
+    await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True")
+
+
+async def test_an_image_outside_the_operators_list_is_refused(world: World) -> None:
+    await world.start()
+    image = {"image": "registry.elsewhere.example/llama:1"}
+    await world.apply(samples.model_deployment(world.namespace, "house", llamaCpp=image))
+    accepted = await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "False", "InvalidSpec")
+    assert "spec.llamaCpp.image registry.elsewhere.example/llama:1" in accepted["message"]
+    assert await world.list(kinds.DEPLOYMENT) == []
+
+
+async def test_a_policy_that_says_too_much_of_its_routers_leaves_those_that_run(world: World) -> None:
+    """Its routes reach the running routers all the same: only the Deployment stays as it is."""
+    await world.start()
+    good = samples.route_policy(world.namespace, "assistant")
+    await world.apply(samples.secret(world.namespace), samples.model_deployment(world.namespace, "house"), good)
+    await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "True")
+    before = await world.get(kinds.DEPLOYMENT, "assistant-router")
+    wide = copy.deepcopy(good)
+    wide["spec"]["router"] = {"podTemplate": {"spec": {"hostPID": True}}}
+    wide["spec"]["routes"][0]["name"] = "renamed"
+    await world.apply(wide)
+    accepted = await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "False", "InvalidSpec")
+    assert "spec.router.podTemplate.spec.hostPID" in accepted["message"]
+    after = await world.get(kinds.DEPLOYMENT, "assistant-router")
+    assert before is not None and after is not None and after["spec"] == before["spec"]
+    config = await world.get(kinds.CONFIG_MAP, "assistant-router-config")
+    assert config is not None and "renamed" in config["data"]["router.json"]
+
+
+async def test_routers_are_shaped_scaled_and_labelled(world: World) -> None:
+    """A quota that asks for CPU limits, an autoscaler's scale, labels for whoever pays, no budget."""
+    await world.start()
+    body = samples.route_policy(world.namespace, "assistant", metadataTemplate={"labels": {"cost-center": "42"}})
+    body["spec"]["router"] = {
+        "resources": {"cpuLimit": "1"},
+        "podTemplate": {"remove": ["spec.securityContext.runAsUser"], "spec": {"nodeSelector": {"pool": "edge"}}},
+        "service": {"type": "NodePort", "port": 8000, "externalTrafficPolicy": "Local"},
+        "disruptionBudget": "None",
+    }
+    await world.apply(samples.secret(world.namespace), samples.model_deployment(world.namespace, "house"), body)
+    await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "True")
+    deployment = await world.get(kinds.DEPLOYMENT, "assistant-router")
+    assert deployment is not None
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"pool": "edge"} and "runAsUser" not in pod["securityContext"]
+    assert pod["containers"][0]["resources"]["limits"]["cpu"] == "1"
+    service = await world.get(kinds.SERVICE, "assistant-router")
+    assert service is not None and service["spec"]["ports"][0]["port"] == 8000
+    for child in (deployment, service):
+        assert child["metadata"]["labels"]["cost-center"] == "42"
+    assert [item["metadata"]["name"] for item in await world.list(kinds.DISRUPTION_BUDGET)] == ["house"]
+    live = await world.get(kinds.ROUTE_POLICY, "assistant")
+    assert live is not None and live["status"]["url"].endswith(".svc:8000/v1")
+    await asyncio.to_thread(world.plane.kubectl, "-n", world.namespace, "scale", "rp/assistant", "--replicas=3")
+
+    async def scaled() -> bool:
+        return ((await world.get(kinds.DEPLOYMENT, "assistant-router")) or {})["spec"]["replicas"] == 3
+
+    await world.until("three routers wanted", scaled)

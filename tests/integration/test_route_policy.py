@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -196,3 +197,35 @@ async def test_no_polling_at_rest(world: World) -> None:
         await asyncio.sleep(2)
         assert [pod.asked for pod in made.pods] == asked
         assert world.writes(since) == []
+
+
+async def test_what_no_route_needs_may_be_missing_and_a_hidden_route_is_told(world: World) -> None:
+    """The policy's references count as resolved; a condition and Events tell what does nothing."""
+    await world.start()
+    body = samples.route_policy(world.namespace, "assistant")
+    body["spec"]["backends"].append({"name": "spare", "deployment": {"name": "gone"}})
+    every, some = copy.deepcopy(body["spec"]["routes"][0]), copy.deepcopy(body["spec"]["routes"][0])
+    every.pop("match")
+    body["spec"]["routes"] = [{**every, "name": "first"}, {**some, "name": "second"}]
+    await world.apply(samples.secret(world.namespace), samples.model_deployment(world.namespace, "house"), body)
+    warned = await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Warnings", "True", "UnreachableRoute")
+    assert "spec.routes[second] gets no request, because spec.routes[first]" in warned["message"]
+    assert "spec.backends[spare] is named by no route" in warned["message"]
+    assert "ModelDeployment gone" in warned["message"]
+    await world.until_condition(kinds.ROUTE_POLICY, "assistant", "ResolvedRefs", "True")
+
+    async def told() -> bool:
+        events = [e for e in await world.list(kinds.EVENT) if e["regarding"]["name"] == "assistant"]
+        hidden = [e for e in events if e["reason"] == "UnreachableRoute"]
+        return len(hidden) == 1 and "spec.routes[first]" in hidden[0]["note"]
+
+    await world.until("an Event that names the hiding route", told)
+    body["spec"]["routes"].reverse()
+    body["spec"]["backends"].pop()
+    await world.apply(body)
+
+    async def silent() -> bool:
+        live = await world.get(kinds.ROUTE_POLICY, "assistant")
+        return live is not None and all(item["type"] != "Warnings" for item in live["status"]["conditions"])
+
+    await world.until("no warning any more", silent)

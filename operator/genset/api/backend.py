@@ -97,7 +97,7 @@ class Cloud(ApiModel):
     base_url: str | None = Field(
         default=None,
         alias="baseURL",
-        max_length=2048,
+        max_length=1024,
         description="Base URL of the API, with its version, e.g. https://gateway.corp/v1. Default: the provider's own.",
     )
     credentials_secret_ref: SecretKeyRef | None = Field(

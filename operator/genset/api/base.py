@@ -122,6 +122,26 @@ def _quantity(value: Any) -> Any:
     return value
 
 
+NESTING = 32  # maps and lists inside one another; no type of Kubernetes has half of it
+
+
+def _shallow(value: Any) -> Any:
+    """Refuses a part of somebody else's object that nests deeper than any: nothing could walk it."""
+    level = [value]
+    for _ in range(NESTING):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+        ]
+        if not level:
+            return value
+    raise ValueError(f"it nests deeper than {NESTING} maps and lists: no object of Kubernetes does; correct it")
+
+
+#: A part of an object of Kubernetes that the API server alone knows the fields of.
+Fragment = Annotated[dict[str, Any], BeforeValidator(_shallow)]
+
 #: A Kubernetes quantity ("500m", "2Gi", 4). Kept as written; `quantity.parse_quantity` gives its value.
 Quantity = Annotated[
     str,

@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from genset.api.base import ApiModel, CelRule, Quantity, rules
-from genset.api.quantity import parse_quantity
+from genset.api.bounds import at_least
+
+SIZE_LEAST = "1Mi"  # no model is smaller
 
 
 @rules(
@@ -18,15 +20,7 @@ from genset.api.quantity import parse_quantity
         "cache.storageClassName and cache.accessMode cannot change once set: a volume keeps them for life; make a new "
         "ModelDeployment, or remove cache first and add it again",
     ),
-    CelRule(
-        "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
-        "cache.size cannot shrink: volumes only grow; remove cache first and add it again",
-    ),
-    CelRule(
-        "quantity(string(self.size)).isGreaterThan(quantity('0'))",
-        "cache.size must be above zero",
-        lambda cache: parse_quantity(cache.size) > 0,
-    ),
+    at_least("cache.size", SIZE_LEAST, gibi_below=1000),
 )
 class Cache(ApiModel):
     """A PersistentVolumeClaim for downloaded weights. Without it each pod downloads into its own scratch space."""

@@ -84,7 +84,14 @@ _SUBRESOURCES: dict[str, Schema] = {
             "labelSelectorPath": ".status.selector",
         },
     },
-    names.ROUTE_POLICY: {"status": {}},
+    names.ROUTE_POLICY: {
+        "status": {},
+        "scale": {
+            "specReplicasPath": ".spec.router.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        },
+    },
 }
 
 

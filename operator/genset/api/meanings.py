@@ -25,6 +25,7 @@ class Meaning:
     remedy: str = ""
 
 
+_DOES_NOTHING = "Something in the spec is valid and does nothing; the rest serves. The condition is absent otherwise."
 MODEL_DEPLOYMENT_CONDITIONS: Mapping[MC, str] = {
     MC.ACCEPTED: "The spec makes sense, everything that it names exists, and its children could be applied.",
     MC.WEIGHTS_READY: "The weights are complete and verified where the engine reads them.",
@@ -32,6 +33,7 @@ MODEL_DEPLOYMENT_CONDITIONS: Mapping[MC, str] = {
     MC.READY: "All wanted replicas are available, and a real completion through the engine succeeded; or none is "
     "wanted.",
     MC.STALLED: "Only a person can help. The condition is absent otherwise.",
+    MC.WARNINGS: _DOES_NOTHING,
 }
 
 ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
@@ -40,10 +42,12 @@ ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
     RC.PROGRAMMED: "Every running router has acknowledged this generation's configuration and credentials.",
     RC.READY: "Programmed, every reference resolved, and all wanted routers are available; or none is wanted.",
     RC.STALLED: "Only a person can help. The condition is absent otherwise.",
+    RC.WARNINGS: _DOES_NOTHING,
 }
 
 _INVALID = Meaning(
-    "The spec contradicts itself in a way that the schema cannot see.", "Correct the field in the message."
+    "The spec contradicts itself in a way that the schema cannot see, or asks for more than the operator allows.",
+    "Correct the field in the message, or have an administrator allow it.",
 )
 _CONFLICT = Meaning(
     "An object of a child's name exists and belongs to someone else; it was not touched.",
@@ -78,6 +82,16 @@ _UNSCHEDULABLE = Meaning(
 _IMAGE = Meaning(
     "An image cannot be pulled.", "Correct the image's name, or its registry credentials (imagePullSecrets)."
 )
+_CONTESTED = Meaning(
+    "Somebody else changes a child each time after the operator, e.g. a second operator that serves the same namespace. The "
+    "child is left alone for minutes at a time.",
+    "Let one operator alone serve the namespace (chart value watchNamespaces); change children through this resource only.",
+)
+_SANDBOX = Meaning(
+    "A node cannot make the sandbox of a pod, so that no container starts: a runtime class that the node lacks, too little "
+    "memory, a fault of its network.",
+    "Read the node's words in the message.",
+)
 _CRASHING = Meaning(
     "A container keeps ending.", "Read the end of its log in the message, then kubectl logs --previous."
 )
@@ -97,6 +111,7 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.NAME_CONFLICT: _CONFLICT,
     MR.PREDECESSOR_LEAVING: _LEAVING,
     MR.APPLY_REJECTED: _REJECTED,
+    MR.CONTESTED: _CONTESTED,
     MR.NAMESPACE_TERMINATING: _TERMINATING,
     MR.NAMESPACE_NOT_MANAGED: _UNMANAGED,
     MR.WEIGHTS_READY: Meaning("The weights are complete and verified."),
@@ -133,6 +148,11 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.AT_REST: Meaning("No request came for autoscaling.idleSeconds; the next one at a router wakes the model."),
     MR.UNSCHEDULABLE: _UNSCHEDULABLE,
     MR.IMAGE_PULL_FAILED: _IMAGE,
+    MR.SANDBOX_FAILED: _SANDBOX,
+    MR.STARTUP_TIMEOUT: Meaning(
+        "The engine was ended and started again because it had not loaded the model within rollout.startupSeconds.",
+        "Raise rollout.startupSeconds; give it more cpu.",
+    ),
     MR.CRASH_LOOP: _CRASHING,
     MR.REPLICAS_MISSING: _MISSING,
     MR.ROLLING_OUT: _ROLLING,
@@ -140,6 +160,9 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
         "The engine is up and did not answer a real completion.", "Read the engine's answer in the message and its log."
     ),
     MR.UNREACHABLE: Meaning("The external server does not answer.", "Check its address, key and network path."),
+    MR.WITHOUT_EFFECT: Meaning(
+        "Fields that shape pods stand in the spec of a server that genset does not run.", "Take them out."
+    ),
 }
 
 ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
@@ -148,6 +171,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.NAME_CONFLICT: _CONFLICT,
     RR.PREDECESSOR_LEAVING: _LEAVING,
     RR.APPLY_REJECTED: _REJECTED,
+    RR.CONTESTED: _CONTESTED,
     RR.NAMESPACE_TERMINATING: _TERMINATING,
     RR.NAMESPACE_NOT_MANAGED: _UNMANAGED,
     RR.RESOLVED_REFS: Meaning("Everything that the policy names exists."),
@@ -172,9 +196,21 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.STARTING: _STARTING,
     RR.UNSCHEDULABLE: _UNSCHEDULABLE,
     RR.IMAGE_PULL_FAILED: _IMAGE,
+    RR.SANDBOX_FAILED: _SANDBOX,
     RR.CRASH_LOOP: _CRASHING,
     RR.REPLICAS_MISSING: _MISSING,
     RR.ROLLING_OUT: _ROLLING,
+    RR.UNREACHABLE_ROUTE: Meaning(
+        "No request reaches a route, or some of the models that it names, because an earlier route takes all of them.",
+        "Move the route before the one that the message names, or narrow that one's match.",
+    ),
+    RR.DUPLICATE_BACKEND: Meaning(
+        "A route names a backend in two tiers, so one that has failed is asked again.", "Take it out of one of them."
+    ),
+    RR.UNUSED_BACKEND: Meaning(
+        "No route names a backend. What it names need not exist; it is left out as long as that is missing.",
+        "Name it in a tier, or remove it.",
+    ),
 }
 
 ROUTE_POLICY_OUTAGES: Mapping[RO, Meaning] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -18,10 +18,12 @@ from genset.api.base import (
     is_resource_name,
     rules,
 )
+from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.cache import Cache
+from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget, MetadataTemplate
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
 from genset.api.engines.base import EngineSettings
-from genset.api.quantity import parse_quantity
+from genset.api.pod_template import PodTemplate
 from genset.api.sources import CACHE_RULE, Source
 
 
@@ -40,6 +42,7 @@ class ConditionType(StrEnum):
     AVAILABLE = "Available"  # at least one replica passes the engine's own readiness probe
     READY = "Ready"  # all wanted replicas are available and a real completion succeeded
     STALLED = "Stalled"  # only a person can help; absent otherwise
+    WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
 
 
 class Reason(StrEnum):
@@ -55,6 +58,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"  # an object of the child's name exists and is not ours
     PREDECESSOR_LEAVING = "PredecessorLeaving"  # the child's name is still taken by a deleted namesake's
     APPLY_REJECTED = "ApplyRejected"  # the API server refused a child, e.g. because of podTemplate
+    CONTESTED = "Contested"  # somebody else keeps on changing a child
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"  # the operator may not write here: its administrator labels it
     # WeightsReady
@@ -78,17 +82,22 @@ class Reason(StrEnum):
     AT_REST = "AtRest"  # autoscaling: no request came for idleSeconds; the next one wakes it
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
+    SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
+    STARTUP_TIMEOUT = "StartupTimeout"  # the engine was ended because it had not become ready in time
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"
     COMPLETION_FAILED = "CompletionFailed"
     UNREACHABLE = "Unreachable"
+    # Warnings
+    WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
 
 
 class EventReason(StrEnum):
     """Reasons of Events that tell of no condition."""
 
     WOKEN = "Woken"  # autoscaling: a request came, min -> max replicas
+    FIELD_OVERRULED = "FieldOverruled"  # a child's field does not become what is wanted of it; also of a RoutePolicy
     PUT_TO_REST = "PutToRest"  # autoscaling: no request came for idleSeconds, max -> min replicas
 
 
@@ -114,16 +123,8 @@ class Accelerator(ApiModel):
 
 
 @rules(
-    CelRule(
-        "quantity(string(self.cpu)).isGreaterThan(quantity('0'))",
-        "resources.cpu must be above zero: it decides the engine's threads",
-        lambda resources: parse_quantity(resources.cpu) > 0,
-    ),
-    CelRule(
-        "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
-        "resources.memory must be above zero: weights and context live there",
-        lambda resources: parse_quantity(resources.memory) > 0,
-    ),
+    cores("resources.cpu"),
+    at_least("resources.memory", MEMORY_LEAST, gibi_below=64),
 )
 class Resources(ApiModel):
     """What one replica may use. Requests equal limits, so that a model never competes with its neighbours."""
@@ -177,27 +178,6 @@ class Rollout(ApiModel):
     )
 
 
-class PodTemplateMetadata(ApiModel):
-    """Labels and annotations added to engine pods."""
-
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels; genset's own win.")
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations; genset's own win.")
-
-
-class PodTemplate(ApiModel):
-    """Escape hatch: merged last over the pod that genset makes, lists by their Kubernetes merge keys."""
-
-    metadata: PodTemplateMetadata = Field(
-        default_factory=PodTemplateMetadata, description="Labels and annotations of the pods."
-    )
-    spec: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Part of a PodSpec, e.g. nodeSelector, tolerations, imagePullSecrets, a sidecar. The API server "
-        "checks it when the Deployment is applied; what it refuses shows in the Accepted condition.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
-    )
-
-
 @rules(
     CelRule(
         "!has(self.replicas) || !has(self.autoscaling)",
@@ -241,6 +221,10 @@ class ModelDeploymentSpec(EngineBlocks):
     )
     rollout: Rollout = Field(default_factory=Rollout, description="How replicas come and go.")
     pod_template: PodTemplate | None = Field(default=None, description="Escape hatch, merged last into engine pods.")
+    metadata_template: MetadataTemplate | None = Field(
+        default=None, description="Labels and annotations of every object of the deployment."
+    )
+    disruption_budget: DisruptionBudget | None = Field(default=None, strict=False, description=DISRUPTION_BUDGET)
 
     @property
     def engine_settings(self) -> EngineSettings | None:
@@ -274,7 +258,8 @@ class ModelDeploymentStatus(ApiModel):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Accepted, WeightsReady, Available, Ready; Stalled when only a person can help.",
+        description="Accepted, WeightsReady, Available, Ready; Stalled when only a person can help; Warnings when "
+        "something in the spec does nothing.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     model: str = Field(default="", description="Name of the model as served.")

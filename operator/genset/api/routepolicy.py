@@ -18,6 +18,7 @@ from genset.api.base import (
     is_resource_name,
     rules,
 )
+from genset.api.children import MetadataTemplate
 from genset.api.router import RouterSpec
 
 #: Default of failover.toCloudOn. Repeated in the router's contract, which imports nothing of the API.
@@ -32,6 +33,7 @@ class ConditionType(StrEnum):
     PROGRAMMED = "Programmed"  # every running router serves this generation
     READY = "Ready"  # programmed, and all wanted routers are available
     STALLED = "Stalled"  # only a person can help; absent otherwise
+    WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
 
 
 class Reason(StrEnum):
@@ -42,6 +44,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"
     PREDECESSOR_LEAVING = "PredecessorLeaving"
     APPLY_REJECTED = "ApplyRejected"
+    CONTESTED = "Contested"  # somebody else keeps on changing a child
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"  # the operator may not write here: its administrator labels it
     RESOLVED_REFS = "ResolvedRefs"
@@ -58,9 +61,14 @@ class Reason(StrEnum):
     STARTING = "Starting"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
+    SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"
+    # Warnings
+    UNREACHABLE_ROUTE = "UnreachableRoute"  # an earlier one takes every request
+    DUPLICATE_BACKEND = "DuplicateBackend"  # in two tiers of one route
+    UNUSED_BACKEND = "UnusedBackend"  # named by no route
 
 
 class OutageScope(StrEnum):
@@ -120,16 +128,16 @@ class HeaderMatch(ApiModel):
         description="Name, in any case.",
     )
     value: str = Field(
-        pattern=r"^([^ \t\r\n]([^\r\n]*[^ \t\r\n])?)?$",
+        pattern=r"^([^\x00-\x20\x7f]([^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?$",
         max_length=512,
         examples=["gold"],
-        description="Exact value; blanks around one never arrive.",
+        description="Exact value; blanks around one and control characters never arrive.",
     )
 
 
 @rules(
     CelRule(
-        "!has(self.headers) || self.headers.all(h, self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",
+        "!has(self.headers) || [self.headers.map(h, h.name.lowerAscii())].all(n, n.all(x, n.exists_one(y, y == x)))",
         "match.headers: a name stands there twice, in small letters and capitals: headers have no case; take one out",
         lambda match: len({header.name.lower() for header in match.headers}) == len(match.headers),
     ),
@@ -155,6 +163,11 @@ class Match(ApiModel):
         description="Headers that the request must carry, all of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+
+
+MOST_BACKENDS = 128  # of a policy
+MOST_ROUTES = 256  # of a policy
+_TIERS = 8  # of a route
 
 
 class TierBackend(ApiModel):
@@ -264,7 +277,7 @@ class Route(ApiModel):
     match: Match = Field(default_factory=Match, description="Which requests. Default: all.")
     tiers: list[Tier] = Field(
         min_length=1,
-        max_length=8,
+        max_length=_TIERS,
         description="Order of preference: a later tier answers when no earlier one can.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
@@ -292,15 +305,29 @@ def _backends_known(spec: RoutePolicySpec) -> bool:
     return all(b.name in known for route in spec.routes for tier in route.tiers for b in tier.backends)
 
 
-@rules(
-    CelRule(
-        "self.routes.all(r, r.tiers.all(t, t.backends.all(b, self.backends.exists(x, x.name == b.name))))",
+# A list of names is made once, by wrapping it into a list of one: what stands inside a comprehension is computed for each
+# of its elements. An API server spends a million units on one rule, which the tiers of 256 routes exceed: hence
+# one rule for each two tiers.
+_TIERS_A_RULE = 2
+_BOUNDED = 40  # backends with a bound up to which the API server itself looks; with more a condition tells
+
+
+def _tiers_name_backends(first: int) -> CelRule:
+    indices = list(range(first, first + _TIERS_A_RULE))
+    return CelRule(
+        f"[self.backends.map(x, x.name)].all(n, self.routes.all(r, {indices}.all(i, r.tiers.size() <= i || "
+        "r.tiers[i].backends.all(b, b.name in n))))",
         "every backend of a tier must be one of spec.backends: correct the name, or add the backend",
         _backends_known,
-    ),
+    )
+
+
+@rules(
+    *map(_tiers_name_backends, range(0, _TIERS, _TIERS_A_RULE)),
     CelRule(
-        "self.routes.all(r, !has(r.whenFull) || r.whenFull != 'Wait' || r.tiers.exists(t, t.backends.exists(b, "
-        "self.backends.exists(x, has(x.balancing) && has(x.balancing.maxInFlightPerEndpoint) && x.name == b.name))))",
+        "[self.backends.filter(x, has(x.balancing) && has(x.balancing.maxInFlightPerEndpoint)).map(x, x.name)].all(n, "
+        f"n.size() > {_BOUNDED} || self.routes.all(r, !has(r.whenFull) || r.whenFull != 'Wait' || "
+        "r.tiers.exists(t, t.backends.exists(b, b.name in n))))",
         "whenFull Wait needs balancing.maxInFlightPerEndpoint on a backend of the route: without a bound none is full",
         _waits_have_bounds,
     ),
@@ -310,17 +337,21 @@ class RoutePolicySpec(ApiModel):
 
     backends: list[Backend] = Field(
         min_length=1,
-        max_length=32,
+        max_length=MOST_BACKENDS,
         description="Targets that the routes name.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     routes: list[Route] = Field(
         min_length=1,
-        max_length=64,
-        description="Rules, in order: the first that matches a request wins.",
+        max_length=MOST_ROUTES,
+        description="Rules, in order: the first that matches a request wins. With the backends they make a configuration of at "
+        "most 1 MiB, which a ConfigMap holds.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     router: RouterSpec = Field(default_factory=RouterSpec, description="The router's pods.")
+    metadata_template: MetadataTemplate | None = Field(
+        default=None, description="Labels and annotations of every object of the policy."
+    )
 
 
 class Outage(ApiModel):
@@ -342,7 +373,8 @@ class RoutePolicyStatus(ApiModel):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help.",
+        description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
+        "something in the spec does nothing.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")
@@ -350,9 +382,10 @@ class RoutePolicyStatus(ApiModel):
     programmed_routers: int = Field(default=0, ge=0, description="Routers that serve it.")
     replicas: int = Field(default=0, ge=0, description="Router pods that exist.")
     ready_replicas: int = Field(default=0, ge=0, description="Router pods that are ready.")
+    selector: str = Field(default="", description="Label selector of the router pods, for autoscalers.")
     outages: list[Outage] = Field(
         default_factory=list,
-        max_length=34,
+        max_length=MOST_BACKENDS + 2,
         description="What routers see as down now: the cloud, the house, backends that refuse them.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )

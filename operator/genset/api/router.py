@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from genset.addresses import (
     CIDR,
-    CLOSED,
     ORIGIN,
     ORIGIN_REMEDY,
     PORT,
@@ -21,30 +19,42 @@ from genset.addresses import (
     names_usual_port,
     origin_mistake,
 )
-from genset.api.base import ApiModel, CelRule, Quantity, rules
+from genset.api.base import ApiModel, CelRule, Fragment, Quantity, rules
+from genset.api.bounds import MEMORY_LEAST, at_least, cores
+from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget
+from genset.api.egress import RouterEgress
+from genset.api.pod_template import PodTemplate
 from genset.api.quantity import parse_quantity
+from genset.api.router_service import RouterService
+
+BODY_LEAST = "1Ki"  # hardly a chat is smaller
 
 
 @rules(
+    cores("router.resources.cpu"),
+    at_least("router.resources.memory", MEMORY_LEAST, gibi_below=64),
+    cores("router.resources.cpuLimit", optional=True),
     CelRule(
-        "quantity(string(self.memory)).isGreaterThan(quantity('0'))",
-        "router.resources.memory must be above zero: it is the pod's limit",
-        lambda resources: parse_quantity(resources.memory) > 0,
+        "!has(self.cpuLimit) || quantity(string(self.cpuLimit)).compareTo(quantity(string(self.cpu))) >= 0",
+        "router.resources.cpuLimit must be at least router.resources.cpu: no pod may be promised more than it may use",
+        lambda resources: (
+            resources.cpu_limit is None or parse_quantity(resources.cpu_limit) >= parse_quantity(resources.cpu)
+        ),
     ),
 )
 class RouterResources(ApiModel):
     """What one router pod may use."""
 
-    cpu: Quantity = Field(default="500m", description="CPU request. No limit: a throttled router adds latency.")
+    cpu: Quantity = Field(default="500m", description="CPU request.")
+    cpu_limit: Quantity | None = Field(
+        default=None,
+        description="CPU limit, for namespaces whose quota asks for one. Default: none, because a throttled router adds latency.",
+    )
     memory: Quantity = Field(default="256Mi", description="Memory request and limit.")
 
 
 @rules(
-    CelRule(
-        "quantity(string(self.maxBody)).isGreaterThan(quantity('0'))",
-        "router.limits.maxBody must be above zero",
-        lambda limits: parse_quantity(limits.max_body) > 0,
-    ),
+    at_least("router.limits.maxBody", BODY_LEAST),
 )
 class RouterLimits(ApiModel):
     """What one router pod takes on before it says 413 or 429."""
@@ -59,56 +69,6 @@ class RouterLimits(ApiModel):
         default=1000, ge=0, le=100_000, description="Requests that may wait; more get 429 with Retry-After."
     )
     queue_seconds: int = Field(default=30, ge=1, le=600, description="Longest wait in the queue, then 429.")
-
-
-def _is_open(cidr: str) -> bool:
-    """Returns whether a network is one that routers may reach: neither link-local nor loopback."""
-    return is_network(cidr) and not any(
-        network.version == (one := ip_network(cidr, strict=False)).version and one.subnet_of(network)  # type: ignore[arg-type]
-        for network in map(ip_network, CLOSED)
-    )
-
-
-@rules(
-    CelRule(
-        "(has(self.cidrs) && self.cidrs.size() > 0) || (has(self.ports) && self.ports.size() > 0)",
-        "router.egress is empty: name cidrs, ports or both, or leave it out",
-        lambda egress: bool(egress.cidrs or egress.ports),
-    ),
-    CelRule(
-        "!has(self.cidrs) || self.cidrs.all(c, isCIDR(c) && !["
-        + ", ".join(f"'{network}'" for network in CLOSED)
-        + "].exists(n, cidr(n).containsCIDR(c)))",
-        "router.egress.cidrs must hold networks, e.g. 203.0.113.0/24 or one address as 203.0.113.7/32; neither link-local "
-        "nor loopback ones",
-        lambda egress: all(_is_open(cidr) for cidr in egress.cidrs),
-    ),
-)
-class RouterEgress(ApiModel):
-    """Where routers may go outside the cluster."""
-
-    cidrs: list[Annotated[str, Field(pattern=CIDR, max_length=43, examples=["203.0.113.0/24"])]] = Field(
-        default_factory=list,
-        max_length=64,
-        description="Networks of clouds, servers elsewhere, their proxies and the traces' collector. Default: every address "
-        "but link-local, loopback and the cluster's own.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
-    )
-    ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field(
-        default_factory=list,
-        max_length=32,
-        description="Ports of them. Default: those that the URLs name.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
-    )
-
-
-class RouterService(ApiModel):
-    """The Service that clients dial."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
-        default="ClusterIP", description="How the router is reached."
-    )
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations, e.g. for a load balancer.")
 
 
 @rules(
@@ -194,11 +154,16 @@ class RouterSpec(ApiModel):
 
     replicas: int = Field(default=2, ge=0, le=100, description="Router pods.")
     image: str | None = Field(
-        default=None, min_length=1, max_length=512, description="Image of the router. Default: the operator's own."
+        default=None,
+        min_length=1,
+        max_length=512,
+        description="Image of the router: one that the operator or its allowedImages name. Default: the operator's own.",
     )
     resources: RouterResources = Field(default_factory=RouterResources, description="CPU and memory of one pod.")
     limits: RouterLimits = Field(default_factory=RouterLimits, description="Bounds of one pod.")
     service: RouterService = Field(default_factory=RouterService, description="The Service that clients dial.")
+    pod_template: PodTemplate | None = Field(default=None, description="Escape hatch, merged last into router pods.")
+    disruption_budget: DisruptionBudget | None = Field(default=None, strict=False, description=DISRUPTION_BUDGET)
     drain_seconds: int = Field(
         default=120, ge=0, le=3600, description="How long a router that is going away may finish running answers."
     )
@@ -219,7 +184,7 @@ class RouterSpec(ApiModel):
         description="Bounds of where routers may go outside the cluster, as a NetworkPolicy. Default: wherever their backends "
         "and the collector are, at the ports that the URLs name.",
     )
-    allowed_clients: list[dict[str, Any]] = Field(
+    allowed_clients: list[Fragment] = Field(
         default_factory=list,
         max_length=32,
         description="NetworkPolicy peers that may reach the router. Empty: anyone who can reach the cluster's pods.",

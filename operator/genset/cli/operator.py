@@ -145,6 +145,20 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--allow-host-path/--no-allow-host-path", default=False, help="Allow source.hostPath, which reads the nodes' disks."
 )
 @_option(
+    "--pod-template",
+    type=click.Choice(["AllowList", "Full"]),
+    default="AllowList",
+    help="What podTemplates may say: where pods run and how large they are, or everything that a creator of pods may.",
+)
+@_option(
+    "--allowed-image",
+    "allowed_images",
+    multiple=True,
+    callback=_words,
+    metavar="PATTERN",
+    help="Image that resources may name beside the operator's own and those of engines, * for any text; repeat for more.",
+)
+@_option(
     "--hugging-face-endpoint",
     default="",
     help="Mirror for huggingFace sources without an endpoint. Default: the public hub.",

@@ -24,18 +24,18 @@ from genset.controllers.session import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
     PATIENCE,
+    SANDBOX_SECONDS,
     Session,
     parse,
     soonest,
     unapplied,
 )
-from genset.desired import autoscale
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
-from genset.kube.client import ApiError, Object
+from genset.kube.client import Object
 from genset.status import model_deployment as status
 from genset.status import refs
 from genset.status.observed import ModelDeploymentObserved
@@ -77,16 +77,29 @@ class ModelDeploymentController:
         secrets, versions = await session.read_secrets(key, named)
         session.references.set_secrets(key, versions)
         decision = session.demand.decide(key, resource)
-        context = ModelDeploymentContext(settings=session.settings, secrets=secrets, awake=decision.awake)
-        problems = refs.check_model_deployment(resource, context)
         children = await self._children(key, live)
+        running = children.get(kinds.DEPLOYMENT.key(key.name))
+        context = ModelDeploymentContext(
+            settings=session.settings,
+            secrets=secrets,
+            awake=decision.awake,
+            running=running if running is not None and observe.is_owned(running, live) else None,
+        )
+        problems = refs.check_model_deployment(resource, context)
         if problems:
             applied = ApplyResult(objects={k: v for k, v in children.items() if observe.is_owned(v, live)})
         else:
-            applied = await self._apply(key, live, resource, context, children)
+            applied = await session.applier.reconcile(live, desired.model_deployment(resource, context), children)
+        if applied.failed is not None:
+            if session.queue.failures(key) < PATIENCE:
+                raise applied.failed
+            applied.problems.append(unapplied(applied.failed))
         observed, again = await self._observe(key, resource, applied, secrets, decision)
         told = await self._report(live, resource, observed, tuple(problems), applied)
+        session.note(live, applied.notes)
         session.demand.watch(key, resource, decision, observed.pods, told.last_active_time)
+        if applied.failed is not None:
+            raise applied.failed
         return again
 
     async def _children(self, key: Key, live: Object) -> observe.Children:
@@ -95,26 +108,6 @@ class ModelDeploymentController:
             return {}
         labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
         return await observe.children(self._session.api, key.namespace, desired.MODEL_DEPLOYMENT.listed, labels)
-
-    async def _apply(
-        self,
-        key: Key,
-        live: Object,
-        resource: ModelDeployment,
-        context: ModelDeploymentContext,
-        children: observe.Children,
-    ) -> ApplyResult:
-        """Makes the children as desired. What the API server cannot take for long is told before the next attempt."""
-        try:
-            return await self._session.applier.reconcile(live, desired.model_deployment(resource, context), children)
-        except ApiError as error:
-            if self._session.queue.failures(key) >= PATIENCE:
-                stuck = unapplied(error, live, children)
-                deployment = stuck.objects.get(kinds.DEPLOYMENT.key(key.name))
-                awake = autoscale.was_awake(resource)
-                unchanged = ModelDeploymentObserved(deployment=deployment, awake=awake)
-                await self._report(live, resource, unchanged, (), stuck)
-            raise
 
     async def _observe(
         self,
@@ -139,6 +132,7 @@ class ModelDeploymentController:
             DOWNLOAD_SECONDS if downloading else None,
             DELETING_SECONDS if applied.deleting else None,
             BLOCKED_SECONDS if applied.problems else None,
+            SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
         claim = applied.objects.get(kinds.PVC.key(child_names.weights_claim(key.name)))
         observed = ModelDeploymentObserved(

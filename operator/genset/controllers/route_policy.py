@@ -25,6 +25,7 @@ from genset.controllers.session import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
     PATIENCE,
+    SANDBOX_SECONDS,
     Session,
     parse,
     soonest,
@@ -98,25 +99,29 @@ class RoutePolicyController:
             config_hash(router_config.build(resource, context).canonical_json()),
             credentials_hash(router_config.credential_files(resource, context)),
         )
-        try:
-            applied = await session.applier.reconcile(
-                live, desired.route_policy(resource, context), children, prune=not problems
-            )
-        except ApiError as error:
-            if session.queue.failures(key) >= PATIENCE:
-                stuck = unapplied(error, live, children)
-                deployment = stuck.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
-                await self._report(live, resource, context, wanted, deployment, (), {}, problems, stuck)
-            raise
+        applied = await session.applier.reconcile(
+            live, desired.route_policy(resource, context), children, prune=not problems
+        )
+        if applied.failed is not None:
+            if session.queue.failures(key) < PATIENCE:
+                raise applied.failed
+            applied.problems.append(unapplied(applied.failed))
         own = applied.objects.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         session.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
-        deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
+        place = kinds.DEPLOYMENT.key(child_names.router(key.name))
+        deployment = applied.objects.get(place) or _unchanged(children.get(place), live)
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
+        session.note(live, applied.notes)
+        if applied.failed is not None:
+            raise applied.failed
         if applied.namespace_terminating:
             return None
         return soonest(
-            look, DELETING_SECONDS if applied.deleting else None, BLOCKED_SECONDS if applied.problems else None
+            look,
+            DELETING_SECONDS if applied.deleting else None,
+            BLOCKED_SECONDS if applied.problems else None,
+            SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
 
     # -- observe ------------------------------------------------------------------------------------------------------
@@ -184,8 +189,9 @@ class RoutePolicyController:
         self._session.demand.set_routers(key, pods)
         running = {pod.name: pod for pod in pods if pod.running}
         acks = await self._ask(key, running.values())
-        if applied.problems or applied.namespace_terminating:
-            return pods, acks, None  # the configuration that they should follow may not be there
+        mounted = (child_names.router_config(key.name), child_names.router_credentials(key.name))
+        if applied.namespace_terminating or any(name in mounted for _, _, name in applied.behind):
+            return pods, acks, None  # the configuration that they should follow is not there
         stale = [name for name, ack in acks.items() if not wanted.is_served(ack)]
         if stale:
             await self._follow(key, running, stale, acks, wanted)
@@ -265,13 +271,15 @@ class RoutePolicyController:
             heard=self._heard(key, pods, acks),
             deployments=context.deployments,
             problems=tuple(problems),
+            unused_problems=tuple(refs.check_unused_backends(resource, context)),
             apply_errors=tuple(applied.problems),
             config_hash=wanted.config,
             credentials_hash=wanted.credentials,
             namespace_terminating=applied.namespace_terminating,
         )
         new = status.evaluate(resource, observed, session.now())
-        await session.tell(kinds.ROUTE_POLICY, live, new, status.events(resource, new))
+        events = status.events(resource, new, observed.unused_problems)
+        await session.tell(kinds.ROUTE_POLICY, live, new, events)
 
     def _heard(self, key: Key, pods: Iterable[PodView], acks: Acks) -> Acks:
         """Returns what each router that runs says, or said when it last spoke."""
@@ -300,7 +308,13 @@ class RoutePolicyController:
             outages=down,
             url=str(before.get("url") or ""),
             config_hash=served,
+            selector=str(before.get("selector") or ""),
             programmed_routers=sum(ack is not None and ack.hash == served for ack in acks.values()),
             replicas=len(there),
             ready_replicas=sum(pod.ready for pod in there),
         )
+
+
+def _unchanged(child: Object | None, live: Object) -> Object | None:
+    """Returns a child that the pass has left as it was because the policy may not have it so: what runs is still told."""
+    return child if child is not None and observe.is_owned(child, live) else None

@@ -13,14 +13,14 @@ from pydantic import BaseModel, ValidationError
 from genset import kinds, names
 from genset.api import modeldeployment, routepolicy
 from genset.api.base import Condition
-from genset.api.modeldeployment import Reason
+from genset.api.modeldeployment import EventReason, Reason
 from genset.controllers.demand import DemandBook
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.desired.context import Settings
 from genset.kinds import Kind
-from genset.kube.apply import Applier, ApplyResult, Children, is_owned
+from genset.kube.apply import Applier
 from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
@@ -35,6 +35,7 @@ from genset.times import rfc3339
 
 BLOCKED_SECONDS = 60.0  # before a look at what only a person can change and no watch shows, e.g. a foreign object
 PATIENCE = 3  # failed attempts in a row after which status tells why
+SANDBOX_SECONDS = 10.0  # before a look at a pod whose containers cannot be begun: no watch shows why
 DELETING_SECONDS = 3.0  # before a look at a child that is being deleted and wanted again
 TOLD_MISTAKES = 5  # of a spec, in a condition
 _TYPES: dict[str, type[BaseModel]] = {
@@ -83,6 +84,11 @@ class Session:
             for event_type, reason, message in events:
                 self.recorder.record(live, event_type, reason, message)
 
+    def note(self, live: Object, notes: Iterable[str]) -> None:
+        """Tells news of children as Events that say nothing of a condition."""
+        for note in notes:
+            self.recorder.record(live, "Normal", EventReason.FIELD_OVERRULED, note)
+
     async def refuse(
         self,
         kind: Kind,
@@ -114,12 +120,10 @@ class Session:
         return data, {name: version_of(secret) for name, secret in zip(ordered, found, strict=True)}
 
 
-def unapplied(error: ApiError, live: Object, children: Children) -> ApplyResult:
-    """Returns the children as they are, because the API server has not taken new ones for several attempts."""
-    message = f"The API server could not take the children, and is asked again: {error.message}"
-    return ApplyResult(
-        objects={key: item for key, item in children.items() if is_owned(item, live)},
-        problems=[Problem(Reason.APPLY_REJECTED, message)],
+def unapplied(error: ApiError) -> Problem:
+    """Returns the problem that the API server has not taken a child for several attempts."""
+    return Problem(
+        Reason.APPLY_REJECTED, f"The API server could not take the children: {error.message}. It is tried again."
     )
 
 

@@ -25,6 +25,9 @@ class Settings:
     engine_images: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     operator_namespace: str = "genset-system"  # NetworkPolicies let the operator's probe in from here
     allow_host_path: bool = False  # opt-in for source.hostPath
+    pod_template: str = "AllowList"  # what podTemplates may say: `pod_rules`, or "Full": everything
+    # Images that resources may name beside the operator's own and those of engines; * stands for any text.
+    allowed_images: tuple[str, ...] = ()
     hugging_face_endpoint: str = ""  # default mirror; empty: the public hub
     image_pull_secrets: tuple[str, ...] = ()  # names of Secrets in the namespaces of the resources
     network_policies: bool = True  # off for clusters whose policies are written by someone else
@@ -54,4 +57,5 @@ class ModelDeploymentContext:
 
     settings: Settings
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    running: Object | None = None  # the Deployment as it is in the cluster
     awake: bool = True  # what `autoscale.decide` says; only `spec.autoscaling` asks

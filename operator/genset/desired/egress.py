@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from genset.addresses import CLOSED
-from genset.api.router import RouterEgress
+from genset.api.egress import RouterEgress
 from genset.desired.context import Settings
 from genset.engines.base import Object
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from genset import names
 from genset.addresses import is_service
 from genset.api.base import ObjectMeta
+from genset.api.children import MetadataTemplate
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.engines.base import Object
@@ -89,33 +90,31 @@ def _labels(app: str, instance: str, selector: Mapping[str, str]) -> dict[str, s
 
 def engine_child(resource: ModelDeployment, kind: Kind, name: str, **content: object) -> Object:
     """Makes an object that belongs to a ModelDeployment. `content` is everything beside metadata."""
-    return _child(resource.kind, resource.metadata, engine_labels(resource), kind, name, content)
+    return _child(resource, engine_labels(resource), kind, name, content)
 
 
 def router_child(resource: RoutePolicy, kind: Kind, name: str, **content: object) -> Object:
     """Makes an object that belongs to a RoutePolicy. `content` is everything beside metadata."""
-    return _child(resource.kind, resource.metadata, router_labels(resource), kind, name, content)
+    return _child(resource, router_labels(resource), kind, name, content)
 
 
 def _child(
-    owner_kind: str,
-    owner: ObjectMeta,
+    resource: ModelDeployment | RoutePolicy,
     labels: Mapping[str, str],
     kind: Kind,
     name: str,
     content: Mapping[str, object],
 ) -> Object:
-    return {
-        "apiVersion": kind.api_version,
-        "kind": kind.kind,
-        "metadata": {
-            "name": name,
-            "namespace": owner.namespace,
-            "labels": dict(labels),
-            "ownerReferences": [owner_reference(owner_kind, owner)],
-        },
-        **content,
+    owner, added = resource.metadata, resource.spec.metadata_template or MetadataTemplate()
+    metadata: Object = {
+        "name": name,
+        "namespace": owner.namespace,
+        "labels": {**added.labels, **labels},
+        "ownerReferences": [owner_reference(resource.kind, owner)],
     }
+    if added.annotations:
+        metadata["annotations"] = dict(added.annotations)
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content}
 
 
 def owner_reference(kind: str, owner: ObjectMeta) -> Object:

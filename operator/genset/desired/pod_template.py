@@ -1,4 +1,4 @@
-"""The podTemplate is an escape hatch: what a user adds to a pod is merged last.
+"""The podTemplate is an escape hatch: what a user takes away from a pod goes first, and what he adds is merged last.
 
 Works as `kubectl patch --type strategic` on the pod that genset made: maps are merged, lists of named things by their
 Kubernetes merge keys (k8s.io/api core/v1 types.go, patchMergeKey), other lists replaced; null removes a field, and an
@@ -11,26 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genset.api.modeldeployment import PodTemplate
+from genset.api.pod_template import PodTemplate
+from genset.desired import pod_path
 from genset.desired.canonical import quantity
+from genset.desired.merge_keys import MERGE_KEYS
 from genset.engines.base import Object
 
 _PATCH = "$patch"
-_MERGE_KEYS: Mapping[str, str] = {
-    "containers": "name",
-    "initContainers": "name",
-    "volumes": "name",
-    "env": "name",
-    "imagePullSecrets": "name",
-    "resourceClaims": "name",
-    "claims": "name",
-    "schedulingGates": "name",
-    "ports": "containerPort",
-    "volumeMounts": "mountPath",
-    "volumeDevices": "devicePath",
-    "hostAliases": "ip",
-    "topologySpreadConstraints": "topologyKey",
-}
 _UNIONS = frozenset({"tolerations"})
 _QUANTITY_MAPS = frozenset({"requests", "limits", "overhead"})
 
@@ -45,7 +32,10 @@ def merge(template: Object, patch: PodTemplate | None) -> Object:
         merged = {**added, **own.get(field, {})}
         if merged:
             metadata[field] = merged
-    return {"metadata": metadata, "spec": _canonical(_merge_map(template["spec"], patch.spec))}
+    spec = template["spec"]
+    for path in patch.remove:
+        spec = pod_path.without(spec, path) or spec  # what names nothing is told in a condition
+    return {"metadata": metadata, "spec": _canonical(_merge_map(spec, patch.spec))}
 
 
 def _merge_map(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,8 +58,8 @@ def _merge_value(key: str, base: Any, patch: Any) -> Any:
         current = base if isinstance(base, list) else []
         if key in _UNIONS:
             return [*current, *(item for item in patch if item not in current)]
-        if key in _MERGE_KEYS:
-            return _merge_list(current, patch, _MERGE_KEYS[key])
+        if key in MERGE_KEYS:
+            return _merge_list(current, patch, MERGE_KEYS[key])
         return [_merge_value("", None, item) for item in patch]
     return patch
 

@@ -8,12 +8,17 @@ ConfigMap and the Secret are mounted whole, and the kubelet refreshes them. Only
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 
 from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import metadata, router_config
+from genset.api.router import RouterResources
+from genset.api.router_service import RouterService
+from genset.desired import images, metadata, pod_rules, router_config
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.pod_rules import PodFault
+from genset.desired.pod_template import merge
 from genset.desired.workload import spread
 from genset.engines.base import Object
 
@@ -54,30 +59,48 @@ def service(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
     """Makes the Service that clients dial. The admin port is not on it."""
     wanted = resource.spec.router.service
     name = resource.metadata.name
-    child = metadata.router_child(
-        resource,
-        kinds.SERVICE,
-        metadata.router(name),
-        spec={
-            "type": wanted.type,
-            "selector": metadata.router_selector(name),
-            "ports": [
-                {
-                    "name": names.ROUTER_PORT_NAME,
-                    "port": names.SERVICE_PORT,
-                    "protocol": "TCP",
-                    "targetPort": names.ROUTER_PORT_NAME,
-                }
-            ],
-        },
-    )
+    spec = {
+        "type": wanted.type,
+        "selector": metadata.router_selector(name),
+        "ports": [_port(wanted)],
+        **_options(wanted),
+    }
+    child = metadata.router_child(resource, kinds.SERVICE, metadata.router(name), spec=spec)
     if wanted.annotations:
-        child["metadata"]["annotations"] = dict(wanted.annotations)
+        child["metadata"]["annotations"] = {**child["metadata"].get("annotations", {}), **wanted.annotations}
     return child
 
 
-def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
-    """Makes the router's pods. A roll-out starts a new one before an old one goes: the Service never has fewer."""
+def _port(wanted: RouterService) -> Object:
+    on_nodes = {} if wanted.node_port is None else {"nodePort": wanted.node_port}
+    return {
+        "name": names.ROUTER_PORT_NAME,
+        "port": wanted.port or names.SERVICE_PORT,
+        "protocol": "TCP",
+        "targetPort": names.ROUTER_PORT_NAME,
+        **on_nodes,
+    }
+
+
+def _options(wanted: RouterService) -> Object:
+    """Returns what is said of a Service beside its type; what is not said is the cluster's to choose."""
+    said: Object = {
+        "loadBalancerClass": wanted.load_balancer_class,
+        "loadBalancerSourceRanges": list(wanted.load_balancer_source_ranges),
+        "externalTrafficPolicy": wanted.external_traffic_policy,
+        "ipFamilyPolicy": wanted.ip_family_policy,
+        "ipFamilies": list(wanted.ip_families),
+    }
+    return {field: value for field, value in said.items() if value}
+
+
+def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:
+    """Makes the router's pods. A roll-out starts a new one before an old one goes: the Service never has fewer.
+
+    None if the policy says of its pods what it may not; those that run stay as they are.
+    """
+    if any(faults(resource, context.settings)):
+        return None
     name = resource.metadata.name
     selector = metadata.router_selector(name)
     return metadata.router_child(
@@ -89,15 +112,27 @@ def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "revisionHistoryLimit": 2,
-            "template": {
-                "metadata": {"labels": metadata.router_labels(resource)},
-                "spec": _pod_spec(resource, context.settings, selector),
-            },
+            "template": merge(own_template(resource, context.settings), resource.spec.router.pod_template),
         },
     )
 
 
-def _pod_spec(resource: RoutePolicy, settings: Settings, selector: dict[str, str]) -> Object:
+def own_template(resource: RoutePolicy, settings: Settings) -> Object:
+    """Makes metadata and spec of the router's pods before the user's podTemplate."""
+    return {"metadata": {"labels": metadata.router_labels(resource)}, "spec": _pod_spec(resource, settings)}
+
+
+def faults(resource: RoutePolicy, settings: Settings) -> Iterator[PodFault]:
+    """Yields what the policy says of its pods and may not."""
+    router, field = resource.spec.router, "spec.router.image"
+    if message := images.fault(router.image, field, settings):
+        yield PodFault(field, message)
+    if router.pod_template is not None:
+        own, full = own_template(resource, settings), images.is_full(settings)
+        yield from pod_rules.faults(own, router.pod_template, "spec.router.podTemplate", full=full)
+
+
+def _pod_spec(resource: RoutePolicy, settings: Settings) -> Object:
     name = resource.metadata.name
     config = {"name": "config", "configMap": {"name": metadata.router_config(name)}}
     secret = {
@@ -118,7 +153,7 @@ def _pod_spec(resource: RoutePolicy, settings: Settings, selector: dict[str, str
         },
         "containers": [_container(resource, settings)],
         "volumes": [config, secret, {"name": "tmp", "emptyDir": {}}],
-        "topologySpreadConstraints": [spread(selector)],
+        "topologySpreadConstraints": [spread(metadata.router_selector(name))],
     }
     if settings.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
@@ -149,10 +184,9 @@ def _container(resource: RoutePolicy, settings: Settings) -> Object:
         "readinessProbe": {**_probe("/-/ready"), "periodSeconds": 5, "failureThreshold": 2, "timeoutSeconds": 3},
         "livenessProbe": {**_probe("/-/healthy"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"sleep": {"seconds": ENDPOINT_REMOVAL_SECONDS}}},
-        # No CPU limit: a throttled router adds latency to every request.
         "resources": {
             "requests": {"cpu": quantity(router.resources.cpu), "memory": memory},
-            "limits": {"memory": memory},
+            "limits": {**_cpu_limit(router.resources), "memory": memory},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -166,6 +200,10 @@ def _container(resource: RoutePolicy, settings: Settings) -> Object:
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }  # fmt: skip
+
+
+def _cpu_limit(resources: RouterResources) -> Object:
+    return {} if resources.cpu_limit is None else {"cpu": quantity(resources.cpu_limit)}
 
 
 def _probe(path: str) -> Object:

@@ -7,15 +7,18 @@ engine (genset.engines) and from the weights (desired.weights); the user's podTe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from genset import kinds, names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
-from genset.desired import metadata
+from genset.desired import images, metadata, pod_rules
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
+from genset.desired.kept import as_running, template_hash
+from genset.desired.pod_rules import PodFault
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
@@ -43,7 +46,9 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
     if engine is None:
         return None
     name = resource.metadata.name
-    return metadata.engine_child(
+    template = pod_template(resource, engine, context.settings)
+    digest = template_hash(template, resource.spec.pod_template)
+    made = metadata.engine_child(
         resource,
         kinds.DEPLOYMENT,
         name,
@@ -53,27 +58,44 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
             "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(resource)},
             "progressDeadlineSeconds": resource.spec.rollout.startup_seconds + DOWNLOAD_SECONDS,
             "revisionHistoryLimit": 2,
-            "template": pod_template(resource, engine, context.settings),
+            "template": as_running(template, digest, context.running),
         },
     )
+    made["metadata"].setdefault("annotations", {})[names.ANNOTATION_TEMPLATE_HASH] = digest
+    return made
 
 
 def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
     """Makes metadata and spec of the engine's pods."""
+    return merge(own_template(resource, engine, settings), resource.spec.pod_template)
+
+
+def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
+    """Makes metadata and spec of the engine's pods before the user's podTemplate."""
     source = weights(resource, settings)
     labels = metadata.engine_labels(resource)
-    if source.address:
-        labels[names.LABEL_DOWNLOADING] = (
-            names.DOWNLOADING
-        )  # the operator takes it off each pod whose weights are there
-    template: Object = {
+    if source.address:  # the operator takes it off each pod whose weights are there
+        labels[names.LABEL_DOWNLOADING] = names.DOWNLOADING
+    return {
         "metadata": {
             "labels": labels,
             "annotations": {names.ANNOTATION_WEIGHTS_HASH: source.hash},
         },
         "spec": _pod_spec(resource, engine, source, settings),
     }
-    return merge(template, resource.spec.pod_template)
+
+
+def faults(resource: ModelDeployment, settings: Settings) -> Iterator[PodFault]:
+    """Yields what the resource says of its pods and may not."""
+    engine = managed_engine_of(resource)
+    if engine is None:
+        return
+    field = engine.field("image")
+    if message := images.fault(engine.own(resource).image, field, settings):
+        yield PodFault(field, message)
+    if resource.spec.pod_template is not None:
+        own, full = own_template(resource, engine, settings), images.is_full(settings)
+        yield from pod_rules.faults(own, resource.spec.pod_template, "spec.podTemplate", full=full)
 
 
 def _rolling_update(resource: ModelDeployment) -> Object:

@@ -2,15 +2,18 @@
 
 An object is applied (server-side, field manager `genset`) when its desired-hash annotation tells of another desired
 state, or when a desired field has another value in the live object. An object that is not ours, i.e. that has no
-controller reference to our resource, is never touched: it becomes a NameConflict problem. Nothing is written when
-nothing differs.
+controller reference to our resource, is never touched: it becomes a NameConflict problem. One that a deleted resource of
+the name has left behind (`--cascade=orphan`) has no owner and our marks: it is adopted. Nothing is written when nothing
+differs, nor what would end as it did the last time (`genset.kube.settled`). What is refused, or fails, holds back nothing
+but itself, and pods that would miss it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +24,8 @@ from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.diff import desired_hash, differences
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
+from genset.kube.problems import conflict, contest, is_left_behind, overruled, refusal, shared
+from genset.kube.settled import Settled
 from genset.status.observed import Problem
 
 log = logging.getLogger(__name__)
@@ -34,35 +39,54 @@ class ApplyResult:
 
     objects: dict[ObjectKey, Object] = field(default_factory=dict)  # live, ours, as after the pass
     problems: list[Problem] = field(default_factory=list)  # what the API server refused, and foreign objects
+    notes: list[str] = field(default_factory=list)  # news for a person that keep nothing from working
+    behind: set[ObjectKey] = field(default_factory=set)  # children that are not as desired
+    failed: ApiError | None = None  # the first failure that another attempt can heal
     namespace_terminating: bool = False
     deleting: bool = False  # a child that is wanted is still being deleted: come again soon
     written: int = 0  # writes sent
 
 
 class Applier:
-    """The applier writes children of one owner at a time, and holds no state of its own."""
+    """The applier writes children of one owner at a time. It remembers only what came of its writes.
 
-    def __init__(self, api: ApiServer, metrics: Metrics, echoes: Echoes) -> None:
+    `identity` names this operator to others: NAMESPACE/NAME of its Lease.
+    """
+
+    def __init__(
+        self,
+        api: ApiServer,
+        metrics: Metrics,
+        echoes: Echoes,
+        *,
+        identity: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._metrics = metrics
         self._echoes = echoes
+        self._identity = identity
+        self._settled = Settled(clock)
 
     async def reconcile(
         self, owner: Object, desired: Sequence[Mapping[str, Any]], children: Children, *, prune: bool = True
     ) -> ApplyResult:
-        """Applies `desired` over `children` (what a LIST by label returned) and deletes the rest.
-
-        Raises ApiError only for what another attempt can heal.
-        """
-        result = ApplyResult()
-        wanted = {key_of(item) for item in desired}
+        """Applies `desired` over `children` (what a LIST by label returned) and deletes the rest."""
+        result = ApplyResult(objects={key: item for key, item in children.items() if is_owned(item, owner)})
         first = [item for item in desired if kind_of(item).before_pods]
         rest = [item for item in desired if not kind_of(item).before_pods]
         await _all(self._apply_one(owner, item, children, result) for item in first)
-        if result.problems or result.namespace_terminating:
-            return result  # no pod may mount, or run as, what is not ours or not there
+        if result.namespace_terminating:
+            return result
+        if any(key_of(item) not in result.objects for item in first):
+            # No pod may mount, or run as, what is not ours or not there; but those that run may go.
+            rest = [item for item in rest if not kind_of(item).makes_pods or item["spec"].get("replicas") == 0]
+            prune = False
         await _all(self._apply_one(owner, item, children, result) for item in rest)
+        if any(kind_of(item).makes_pods and key_of(item) in result.behind for item in rest):
+            prune = False  # its pods, as they are, may need what is no longer wanted
         if prune and not result.namespace_terminating:
+            wanted = {key_of(item) for item in desired}
             unwanted = [item for key, item in children.items() if key not in wanted]
             await _all(self._prune_one(owner, item, result) for item in unwanted)
         return result
@@ -70,74 +94,145 @@ class Applier:
     async def _apply_one(
         self, owner: Object, desired: Mapping[str, Any], children: Children, result: ApplyResult
     ) -> None:
-        key = key_of(desired)
-        kind = kind_of(desired)
-        metadata = desired["metadata"]
-        live = children.get(key) or await self._api.get(kind, metadata["namespace"], metadata["name"])
-        if live is not None and not is_owned(live, owner):
-            problem = _conflict(kind, metadata, live, owner)
+        key, kind, metadata = key_of(desired), kind_of(desired), desired["metadata"]
+        live: Object | None = children.get(key)
+        try:
+            if live is None:
+                live = await self._api.get(kind, metadata["namespace"], metadata["name"])
+            if live is not None and not self._may_take(owner, desired, live, result):
+                result.behind.add(key)
+                return
+            stored: Object | None = await self._made(owner, kind, desired, live, result)
+        except ApiError as error:
+            result.behind.add(key)
+            stored = await self._refused(owner, kind, desired, live, error, result)
+        if stored is not None:
+            result.objects[key] = stored
+
+    def _may_take(self, owner: Object, desired: Mapping[str, Any], live: Object, result: ApplyResult) -> bool:
+        """Returns whether an object of the wanted name is ours to write, and stays."""
+        if not is_owned(live, owner):
+            if is_left_behind(live, desired):
+                log.info("Adopted %s, which a deleted resource had left behind", _where(desired))
+                return True
+            problem = conflict(desired, live, owner)
             result.problems.append(problem)
             # No watch tells of every kind's end: not of a Secret's.
             result.deleting |= problem.reason == Reason.PREDECESSOR_LEAVING
-            return
-        if live is not None and live["metadata"].get("deletionTimestamp"):
+            return False
+        if live["metadata"].get("deletionTimestamp"):
+            result.objects.pop(key_of(desired), None)
             result.deleting = True
-            return
-        body = with_hash(desired)
-        changed = differences(body, live) if live is not None else []
-        if live is not None and not changed:
-            result.objects[key] = live
-            return
-        try:
-            result.objects[key] = await self._write(kind, body, live)
-            result.written += 1
-        except ApiError as error:
-            self._refused(kind, metadata, error, result)
-            if live is not None:
-                result.objects[key] = live
-            return
-        where = f"{kind.kind} {metadata['namespace']}/{metadata['name']}"
-        log.info("Applied %s%s", where, f" ({', '.join(changed[:5])})" if changed else "")
+            return False
+        return True
 
-    async def _write(self, kind: Kind, body: Object, live: Object | None) -> Object:
+    async def _made(
+        self, owner: Object, kind: Kind, desired: Mapping[str, Any], live: Object | None, result: ApplyResult
+    ) -> Object:
+        """Returns the object as it is after the pass: written, if that changes anything."""
+        body = with_hash(desired)
+        changed = differences(body, live) if live is not None else {}
+        if live is not None:
+            self._look_for_others(desired, live, bool(changed), result)
+            if not changed or self._settled.rests(body, live, changed):
+                return live
+            if self._settled.contested(body, live):
+                result.behind.add(key_of(desired))
+                if not self._settled.shared_with(live):
+                    result.problems.append(contest(desired, live, list(changed)))
+                return live
+        stored = await self._write(kind, body, live, result)
+        remaining = differences(body, stored)
+        if self._settled.wrote(body, stored, remaining):
+            result.notes.append(overruled(desired, owner, list(remaining)))
+        log.info("Applied %s%s", _where(desired), f" ({', '.join(list(changed)[:5])})" if changed else "")
+        return stored
+
+    def _look_for_others(self, desired: Mapping[str, Any], live: Object, changed: bool, result: ApplyResult) -> None:
+        """Tells of another operator that writes the object in turn with this one, whichever of them gives way."""
+        writer = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPERATOR)
+        if changed and writer and writer != self._identity:
+            self._settled.saw(live, writer)
+        if other := self._settled.shared_with(live):
+            result.problems.append(shared(desired, self._identity, other))
+
+    async def _write(self, kind: Kind, body: Object, live: Object | None, result: ApplyResult) -> Object:
         """Writes the object. Creation never forces: an object that came into being since the read wins with a conflict.
 
         An update is bound to the uid that was read, and takes over every field that genset wants.
         """
+        metadata = {**body["metadata"]}
         if live is not None:
-            body["metadata"]["uid"] = live["metadata"]["uid"]
-        stored = await self._api.apply(kind, body, field_manager=names.FIELD_MANAGER, force=live is not None)
+            metadata["uid"] = live["metadata"]["uid"]
+        if self._identity:
+            metadata["annotations"] = {**metadata["annotations"], names.ANNOTATION_OPERATOR: self._identity}
+        sent = {**body, "metadata": metadata}
+        stored = await self._api.apply(kind, sent, field_manager=names.FIELD_MANAGER, force=live is not None)
         self._echoes.wrote(stored)
         self._metrics.applies.labels(kind=kind.kind, verb="create" if live is None else "update").inc()
+        result.written += 1
         return stored
 
-    def _refused(self, kind: Kind, metadata: Mapping[str, Any], error: ApiError, result: ApplyResult) -> None:
-        where = f"{kind.kind} {metadata['namespace']}/{metadata['name']}"
+    async def _refused(
+        self,
+        owner: Object,
+        kind: Kind,
+        desired: Mapping[str, Any],
+        live: Object | None,
+        error: ApiError,
+        result: ApplyResult,
+    ) -> Object | None:
+        """Notes why a child is not as desired. Returns it as it is; pods of a refused template can still be scaled."""
+        ours = live is not None and is_owned(live, owner)
         if error.namespace_terminating or (error.not_found and "namespaces" in error.message):
             result.namespace_terminating = True
         elif error.transient:
-            raise error
+            result.failed = result.failed or error
         elif error.namespace_not_managed:
-            result.problems.append(unmanaged(metadata["namespace"]))
+            result.problems.append(unmanaged(desired["metadata"]["namespace"]))
         else:
-            log.warning("Could not apply %s: %s", where, error.message)
-            message = f"The API server refused {kind.kind} {metadata['name']}: {error.message}"
-            result.problems.append(Problem(Reason.APPLY_REJECTED, message, ""))
+            log.warning("Could not apply %s: %s", _where(desired), error.message)
+            result.problems.append(refusal(desired, owner, error))
+            if live is not None and ours and kind.makes_pods:
+                return await self._scaled(kind, desired, live, result)
+        return live if ours else None
+
+    async def _scaled(self, kind: Kind, desired: Mapping[str, Any], live: Object, result: ApplyResult) -> Object:
+        """Gives an object its wanted number of pods, and changes nothing else of it."""
+        wanted, metadata = desired["spec"].get("replicas"), live["metadata"]
+        if wanted is None or live["spec"].get("replicas") == wanted:
+            return live
+        body: Object = {"metadata": {"uid": metadata["uid"]}, "spec": {"replicas": wanted}}
+        try:
+            stored = await self._api.merge_patch(
+                kind, metadata["namespace"], metadata["name"], body, field_manager=names.FIELD_MANAGER
+            )
+        except ApiError as error:
+            result.failed = result.failed or (error if error.transient else None)
+            return live
+        self._echoes.wrote(stored)
+        self._metrics.applies.labels(kind=kind.kind, verb="update").inc()
+        result.written += 1
+        return stored
 
     async def _prune_one(self, owner: Object, live: Object, result: ApplyResult) -> None:
-        if not is_owned(live, owner) or live["metadata"].get("deletionTimestamp"):
+        if not is_owned(live, owner):
+            return
+        result.objects.pop(key_of(live), None)
+        if live["metadata"].get("deletionTimestamp"):
             return
         kind = kind_of(live)
         try:
             await self._api.delete(kind, live)
         except ApiError as error:
-            if not error.namespace_not_managed:
-                raise
-            result.problems.append(unmanaged(live["metadata"]["namespace"]))
+            if error.namespace_not_managed:
+                result.problems.append(unmanaged(live["metadata"]["namespace"]))
+            else:
+                result.failed = result.failed or error
             return
         result.written += 1
         self._metrics.applies.labels(kind=kind.kind, verb="delete").inc()
-        log.info("Pruned %s %s/%s", kind.kind, live["metadata"]["namespace"], live["metadata"]["name"])
+        log.info("Pruned %s", _where(live))
 
 
 def unmanaged(namespace: str) -> Problem:
@@ -165,28 +260,13 @@ def with_hash(desired: Mapping[str, Any]) -> Object:
     return {**desired, "metadata": {**metadata, "annotations": annotations}}
 
 
-def _conflict(kind: Kind, metadata: Mapping[str, Any], live: Mapping[str, Any], owner: Object) -> Problem:
-    """Says why an object that is not the owner's keeps a child from being made: for good, or until it is collected."""
-    references = live["metadata"].get("ownerReferences") or ()
-    controllers = [f"{item.get('kind')} {item.get('name')}" for item in references if item.get("controller")]
-    name, own = f"{kind.kind} {metadata['name']}", f"{owner['kind']} {owner['metadata']['name']}"
-    if own in controllers:  # of another uid, so its owner is gone: the garbage collector's
-        return Problem(
-            Reason.PREDECESSOR_LEAVING,
-            f"{name} of a deleted {own} is still being removed; a new one is made then",
-            "metadata.name",
-        )
-    whose = f"belongs to {controllers[0]}" if controllers else "was not made by genset"
-    return Problem(
-        Reason.NAME_CONFLICT,
-        f"{name} exists and {whose}; genset leaves it alone: delete or rename it, or give this resource another name",
-        "metadata.name",
-    )
+def _where(item: Mapping[str, Any]) -> str:
+    return f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}"
 
 
-async def _all(writes: Iterable[Any]) -> None:
+async def _all(passes: Iterable[Any]) -> None:
     """Runs all to their end, then raises the first failure: no write is cut off by its neighbour's error."""
-    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    outcomes = await asyncio.gather(*passes, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome

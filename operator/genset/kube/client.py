@@ -5,7 +5,7 @@ and the fence of leader election hold everywhere. Configuration and credentials 
 plugins, token rotation) and TLS come from `kubernetes.aio`; its generated models and its discovery are not used.
 
     ApiError                 the API server said no, or nothing
-      .not_found .conflict .already_exists .field_conflict .namespace_terminating .unreachable
+      .not_found .conflict .already_exists .field_conflict .namespace_terminating .unreachable .misfit
     LeadershipLost           a write was refused here, because another operator may be leading
 """
 
@@ -86,8 +86,18 @@ class ApiError(Exception):
         return self.status == 403 and "genset.dev/managed" in self.message
 
     @property
+    def misfit(self) -> bool:
+        """The content does not fit the kind's schema: a field that is not in it, or a value of another type.
+
+        A server-side apply answers that with 500 (apimachinery, managedfields/internal/structuredmerge.go).
+        """
+        return self.status == 500 and self.message.startswith("failed to create typed patch object")
+
+    @property
     def transient(self) -> bool:
         """The same content is worth another attempt later."""
+        if self.misfit:
+            return False
         return self.unreachable or self.status in RETRIED or (self.conflict and not self.already_exists)
 
 
@@ -168,9 +178,9 @@ class ApiServer:
             raise
 
     async def list(
-        self, kind: Kind, namespace: str | None, selector: str = "", *, metadata_only: bool = False
+        self, kind: Kind, namespace: str | None, selector: str = "", *, fields: str = "", metadata_only: bool = False
     ) -> list[Object]:
-        """Returns all objects of the kind, in one namespace or in all, that a label selector matches.
+        """Returns all objects of the kind, in one namespace or in all, that a label selector and a field selector match.
 
         It is read page by page.
         """
@@ -179,6 +189,8 @@ class ApiServer:
         headers = {"Accept": METADATA_LIST} if metadata_only else None
         if selector:
             query["labelSelector"] = selector
+        if fields:
+            query["fieldSelector"] = fields
         while True:
             page = await self.request("GET", kind.path(namespace), query=query, headers=headers)
             for item in page.get("items") or ():
@@ -273,7 +285,7 @@ class ApiServer:
             error.conflict
         ):  # a concurrent write of the same object; a PUT carries its resourceVersion and never recovers
             return method == "PATCH" and not error.field_conflict and "uid" not in error.message.lower()
-        return error.unreachable or error.status in RETRIED
+        return error.transient
 
     async def _attempt(
         self,

@@ -41,42 +41,44 @@ def desired_hash(desired: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def differences(desired: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
-    """Lists the paths of fields whose live value is not the desired one, e.g. `spec.replicas`.
+def differences(desired: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields whose live value is not the desired one, by path, e.g. `spec.replicas`, with that live value.
 
     If it is empty, nothing is to do.
     """
     merge = desired.get("kind") != "NetworkPolicy"  # all lists of a NetworkPolicy's spec are atomic
-    return list(_compare(desired, live, (), merge))
+    return dict(_compare(desired, live, (), merge))
 
 
-def _compare(desired: Any, live: Any, path: tuple[str, ...], merge: bool) -> Iterator[str]:
+def _compare(desired: Any, live: Any, path: tuple[str, ...], merge: bool) -> Iterator[tuple[str, Any]]:
     if desired is None:
         return  # null means "not set": nothing is asked for
     if isinstance(desired, Mapping):
         if not desired and live is None:
             return  # the API server drops empty maps
         if not isinstance(live, Mapping):
-            yield ".".join(path)
+            yield ".".join(path), live
             return
         for key, value in desired.items():
             yield from _compare(value, live.get(key), (*path, str(key)), merge)
     elif isinstance(desired, Sequence) and not isinstance(desired, str | bytes):
         yield from _compare_list(desired, live, path, merge)
+    elif live is None and not desired:
+        return  # the API server leaves out false, "" and 0 where they mean the same as nothing
     elif not _same_scalar(desired, live, path):
-        yield ".".join(path)
+        yield ".".join(path), live
 
 
-def _compare_list(desired: Sequence[Any], live: Any, path: tuple[str, ...], merge: bool) -> Iterator[str]:
+def _compare_list(desired: Sequence[Any], live: Any, path: tuple[str, ...], merge: bool) -> Iterator[tuple[str, Any]]:
     if not desired and live is None:
         return  # the API server drops empty lists
     if not isinstance(live, Sequence) or isinstance(live, str | bytes):
-        yield ".".join(path)
+        yield ".".join(path), live
         return
     keys = _keys(path[-1] if path else "", desired) if merge or path[:1] == ("metadata",) else None
     if keys is None:
         if len(desired) != len(live):
-            yield ".".join(path)
+            yield ".".join(path), live
             return
         for index, (want, have) in enumerate(zip(desired, live, strict=True)):
             yield from _compare(want, have, (*path[:-1], f"{path[-1]}[{index}]"), merge)

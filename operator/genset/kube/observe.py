@@ -10,13 +10,16 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from genset import kinds, names
 from genset.kinds import Kind, key_of
 from genset.kube.apply import Children, is_owned
-from genset.kube.client import ApiServer
+from genset.kube.client import ApiError, ApiServer
 from genset.status.pod import PodView
+
+_FORBIDDEN = 403
 
 __all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector"]
 
@@ -33,10 +36,25 @@ async def children(api: ApiServer, namespace: str, owned_kinds: Iterable[Kind], 
 
 
 async def pods(api: ApiServer, namespace: str, label_selector: str) -> tuple[PodView, ...]:
-    """Returns the pods, oldest first."""
+    """Returns the pods, oldest first; those whose containers cannot be begun with the node's words."""
     items = await api.list(kinds.POD, namespace, label_selector)
     items.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
-    return tuple(map(PodView.of, items))
+    views = [PodView.of(item) for item in items]
+    return tuple(await asyncio.gather(*(_with_sandbox(api, view) for view in views)))
+
+
+async def _with_sandbox(api: ApiServer, pod: PodView) -> PodView:
+    """Returns the pod with what its node says of a sandbox that it cannot make: no field of the pod tells that."""
+    if not pod.waits_for_sandbox:
+        return pod
+    fields = f"involvedObject.uid={pod.uid},reason=FailedCreatePodSandBox"
+    try:
+        found = await api.list(kinds.POD_EVENT, pod.namespace, fields=fields)
+    except ApiError as error:
+        if error.status == _FORBIDDEN:
+            return pod  # a role from before genset asked for it
+        raise
+    return replace(pod, sandbox_failure=str(found[-1].get("message") or "")) if found else pod
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ WeightsReady the weights are complete and verified where the engine reads them
 Available    at least one replica passes the engine's readiness probe
 Ready        all wanted replicas run the current template and are available, and a real completion succeeded
 Stalled      present, and True, only when nothing will change unless a person does something
+Warnings     present, and True, only when something in the spec does nothing
 
 A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero, or AtRest if a request wakes it,
 and Available=False: what was asked for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait
@@ -15,6 +16,8 @@ A completion that has not been tried since the operator started leaves a Ready=T
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from pydantic.alias_generators import to_camel
 
 from genset.api.base import Condition
 from genset.api.modeldeployment import (
@@ -38,10 +41,11 @@ _ALARMING = frozenset(
     {
         Reason.INVALID_SPEC, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID,
         Reason.HOST_PATH_NOT_ALLOWED,
-        Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.NAMESPACE_NOT_MANAGED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
+        Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.CONTESTED, Reason.SANDBOX_FAILED, Reason.STARTUP_TIMEOUT,
+        Reason.NAMESPACE_NOT_MANAGED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
         Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
-        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE,
+        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT,
     }
 )  # fmt: skip
 
@@ -88,6 +92,11 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
     stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
+    if ignored := _without_effect(resource):
+        words = (
+            f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
+        )
+        verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.WITHOUT_EFFECT, words)))
     name = resource.metadata.name
     selector = metadata.engine_selector(name) if view.managed else {}
     return ModelDeploymentStatus(
@@ -157,12 +166,9 @@ def _accepted(resource: ModelDeployment, observed: ModelDeploymentObserved) -> V
 
 
 def _accepted_message(resource: ModelDeployment) -> str:
-    ignored = _without_effect(resource)
-    if not ignored:
-        valid = "The spec is valid and every reference resolves"
-        forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
-        return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
-    return f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
+    valid = "The spec is valid and every reference resolves"
+    forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
+    return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
 
 
 def _without_effect(resource: ModelDeployment) -> list[str]:
@@ -172,12 +178,12 @@ def _without_effect(resource: ModelDeployment) -> list[str]:
     spec = resource.spec
     said = [
         field
-        for field in ("resources", "replicas", "rollout", "pod_template")
+        for field in ("resources", "replicas", "rollout", "pod_template", "metadata_template", "disruption_budget")
         if getattr(spec, field) != ModelDeploymentSpec.model_fields[field].get_default(call_default_factory=True)
     ]
     if spec.context.parallel != Context().parallel:
         said.append("context.parallel")
-    return [f"spec.{'podTemplate' if field == 'pod_template' else field}" for field in said]
+    return [f"spec.{field if '.' in field else to_camel(field)}" for field in said]
 
 
 # WeightsReady
@@ -222,13 +228,18 @@ def _rests(view: _View) -> Verdict | None:
         return None
     if view.wakes:
         return Verdict("False", Reason.AT_REST, _rest_message(view))
+    if view.state.exists and not view.state.asked and view.state.available:
+        return None  # the Deployment could not be scaled
     return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing is served until it is raised")
 
 
 def _some_available(view: _View) -> Verdict | None:
     if view.state.available == 0:
         return None
-    return Verdict("True", Reason.AVAILABLE, f"{view.state.available} of {view.state.wanted} replicas are available")
+    counts = f"{view.state.available} of {view.state.wanted} replicas are available"
+    if not view.state.wanted:
+        counts = f"{view.state.available} replicas are still available; none is wanted"
+    return Verdict("True", Reason.AVAILABLE, counts)
 
 
 def _trouble(view: _View) -> Verdict | None:
@@ -268,7 +279,8 @@ def _at_rest(view: _View) -> Verdict | None:
 
 
 def _not_complete(view: _View) -> Verdict | None:
-    missing = incomplete(view.state, "replicas") if view.managed else None
+    coming = sum(pod.coming for pod in view.observed.pods)
+    missing = incomplete(view.state, "replicas", coming) if view.managed else None
     if missing is None:
         return None
     return view.trouble or (missing if missing.needs_person else _weights_missing(view)) or missing

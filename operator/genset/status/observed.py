@@ -66,6 +66,7 @@ class RoutePolicyObserved:
     heard: Mapping[str, ConfigReport | None] = field(default_factory=dict)  # by pod: what each said when it last spoke
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)  # that the policy names and that exist
     problems: tuple[Problem, ...] = ()  # of refs.check_route_policy
+    unused_problems: tuple[Problem, ...] = ()  # of refs.check_unused_backends
     apply_errors: tuple[Problem, ...] = ()
     config_hash: str = ""  # what routers should serve
     credentials_hash: str = ""

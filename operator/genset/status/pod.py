@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genset.desired.context import Object
+from genset.times import seconds
 
 _OVER = frozenset({"Succeeded", "Failed"})
 
@@ -28,6 +29,8 @@ class ContainerState:
     ready: bool = False
     restarts: int = 0
     running: bool = False
+    started_at: str = ""  # RFC 3339; of the run that goes on
+    startup_seconds: int = 0  # that its start-up probe allows; 0 without one
     waiting: str = ""  # reason
     waiting_message: str = ""
     exit_code: int | None = None  # of the current state, if it has ended
@@ -45,6 +48,12 @@ class ContainerState:
     def last_exit_code(self) -> int | None:
         code = (self.last or {}).get("exitCode")
         return code if isinstance(code, int) else None
+
+    @property
+    def last_ran_seconds(self) -> float:
+        """Returns how long the run took that ended last; 0 if nobody said."""
+        begun, ended = (self.last or {}).get("startedAt"), (self.last or {}).get("finishedAt")
+        return seconds(str(ended)) - seconds(str(begun)) if begun and ended else 0.0
 
     @property
     def out_of_memory(self) -> bool:
@@ -67,6 +76,7 @@ class PodView:
     address: str = ""  # of its network
     conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by type
     containers: tuple[ContainerState, ...] = ()  # init containers first; only those that have a status yet
+    sandbox_failure: str = ""  # the node's words; of a pod whose containers cannot even be begun
 
     @classmethod
     def of(cls, pod: Object) -> PodView:
@@ -99,6 +109,12 @@ class PodView:
         return self.conditions["Ready"].get("lastTransitionTime") if self.ready else None
 
     @property
+    def unready_since(self) -> str:
+        """Returns since when it is not ready (RFC 3339); empty if it is, or nobody said."""
+        known = self.conditions.get("Ready", {})
+        return str(known.get("lastTransitionTime") or "") if known.get("status") == "False" else ""
+
+    @property
     def running(self) -> bool:
         """Returns whether its containers run at an address and it is not leaving: whether it can be asked, ready or
         not."""
@@ -108,6 +124,21 @@ class PodView:
     def counts(self) -> bool:
         """Returns whether it is one of those that there should be: neither leaving nor over."""
         return not self.leaving and self.phase not in _OVER
+
+    @property
+    def coming(self) -> bool:
+        """Returns whether it starts for the first time: it was never ready, and no container was started again."""
+        since = self.unready_since
+        ran_before = any(state.restarts or (state.started_at and state.started_at < since) for state in self.containers)
+        return self.counts and not self.ready and not ran_before
+
+    @property
+    def waits_for_sandbox(self) -> bool:
+        """Returns whether a node has taken it and has not begun any container."""
+        taken = self.conditions.get("PodScheduled", {}).get("status") == "True"
+        made = self.conditions.get("PodReadyToStartContainers", {}).get("status") == "True"
+        begun = made or any(state.running or state.last is not None for state in self.containers)
+        return self.counts and taken and not begun
 
     def container(self, name: str) -> ContainerState | None:
         """Returns the container of that name, if it has a status."""
@@ -120,14 +151,33 @@ def _containers(pod: str, spec: Mapping[str, Any], status: Mapping[str, Any]) ->
         for entries in ("initContainers", "containers")
         for entry in spec.get(entries) or ()
     }
+    startup = {
+        str(entry.get("name")): _allowed_seconds(entry["startupProbe"])
+        for entry in spec.get("containers") or ()
+        if entry.get("startupProbe")
+    }
     return tuple(
-        _container(pod, entry, init=entries == "initContainerStatuses", memory_limit=limits.get(str(entry.get("name"))))
+        _container(
+            pod,
+            entry,
+            init=entries == "initContainerStatuses",
+            memory_limit=limits.get(str(entry.get("name"))),
+            startup_seconds=startup.get(str(entry.get("name")), 0),
+        )
         for entries in ("initContainerStatuses", "containerStatuses")
         for entry in status.get(entries) or ()
     )
 
 
-def _container(pod: str, entry: Mapping[str, Any], *, init: bool, memory_limit: str | None) -> ContainerState:
+def _allowed_seconds(probe: Mapping[str, Any]) -> int:
+    """Returns how long a probe may fail. Defaults as in k8s.io/api, core/v1/types.go."""
+    period, failures = int(probe.get("periodSeconds") or 10), int(probe.get("failureThreshold") or 3)
+    return int(probe.get("initialDelaySeconds") or 0) + period * failures
+
+
+def _container(
+    pod: str, entry: Mapping[str, Any], *, init: bool, memory_limit: str | None, startup_seconds: int
+) -> ContainerState:
     state = entry.get("state") or {}
     waiting = state.get("waiting") or {}
     terminated = state.get("terminated")
@@ -140,6 +190,8 @@ def _container(pod: str, entry: Mapping[str, Any], *, init: bool, memory_limit: 
         ready=bool(entry.get("ready")),
         restarts=int(entry.get("restartCount") or 0),
         running="running" in state,
+        started_at=str((state.get("running") or {}).get("startedAt") or ""),
+        startup_seconds=startup_seconds,
         waiting=str(waiting.get("reason") or ""),
         waiting_message=str(waiting.get("message") or ""),
         exit_code=terminated.get("exitCode") if terminated else None,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from genset.api.modeldeployment import Reason
+from genset.names import ENGINE_CONTAINER
 from genset.status.conditions import Verdict
 from genset.status.pod import ContainerState, PodView
 
@@ -27,6 +28,7 @@ _IMAGE_REASONS = frozenset(
 _START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*": ErrImagePull: ')
 _RESTARTS_THAT_COUNT = 2  # one restart may be a passing fault; from the second on it is said until the pod is ready
+_PROBE_SLACK_SECONDS = 3  # the last probe that counts may come so much before the whole time is over
 _WORDS = 400  # characters of a crashed container's last words
 _TELLING = re.compile(r"error|fail|fatal|exception|cannot|could not|unable", re.IGNORECASE)
 _PREEMPTION = re.compile(r"[.,]? ?(?:no new claims to deallocate, )?preemption: .*$")  # of no use to a reader
@@ -55,8 +57,11 @@ def trouble(pods: Iterable[PodView], quiet: frozenset[str] = frozenset()) -> Ver
                     return verdict
     for pod in alive:
         for state in pod.containers:
-            if state.name not in quiet and (verdict := _crash_trouble(state)) is not None:
+            if state.name not in quiet and (verdict := _startup_trouble(pod, state) or _crash_trouble(state)):
                 return verdict
+    for pod in alive:
+        if pod.sandbox_failure:
+            return _sandbox_trouble(pod)
     for pod in alive:
         if (verdict := _unschedulable(pod)) is not None:
             return verdict
@@ -89,6 +94,39 @@ def _start_trouble(state: ContainerState) -> Verdict | None:
     )
 
 
+def _sandbox_trouble(pod: PodView) -> Verdict:
+    words = " ".join(pod.sandbox_failure.split())[:_WORDS]
+    return Verdict(
+        "False",
+        Reason.SANDBOX_FAILED,
+        f"No container of pod {pod.name} can be begun on its node{_because(words)}",
+        needs_person=True,
+    )
+
+
+def _startup_trouble(pod: PodView, state: ContainerState) -> Verdict | None:
+    """Returns that a container was ended because it had not become ready in time.
+
+    It was never ready in the run that ended, which took as long as its start-up probe allows. A program that ends on its
+    own ends earlier: longer than that no kubelet lets it live.
+    """
+    began = str((state.last or {}).get("startedAt") or "")
+    if state.ready or not state.restarts or not state.startup_seconds or state.out_of_memory:
+        return None
+    ready_then = not pod.unready_since or pod.unready_since > began
+    if ready_then or state.last_ran_seconds < state.startup_seconds - _PROBE_SLACK_SECONDS:
+        return None
+    limit = "rollout.startupSeconds" if state.name == ENGINE_CONTAINER else "the time of its start-up probe"
+    remedy = ": raise it, or give the engine more cpu" if state.name == ENGINE_CONTAINER else ""
+    return Verdict(
+        "False",
+        Reason.STARTUP_TIMEOUT,
+        f"Container {state.name} of pod {state.pod} did not become ready within {limit} ({state.startup_seconds}) and was "
+        f"ended by its node{remedy}",
+        needs_person=True,
+    )
+
+
 def _crash_trouble(state: ContainerState) -> Verdict | None:
     loops = state.waiting == "CrashLoopBackOff" or (state.restarts >= _RESTARTS_THAT_COUNT and state.last is not None)
     if state.ready or not loops or (state.init and state.ended_well):
@@ -105,9 +143,10 @@ def crash_message(state: ContainerState) -> str:
             f"{limit}: raise spec.resources.memory, or lower what it has to hold"
         )
     words = last_words(state.last_message)
-    return (
-        f"Container {state.name} of pod {state.pod} keeps ending with exit code {state.last_exit_code}{_because(words)}"
-    )
+    ends = f"Container {state.name} of pod {state.pod} keeps ending with exit code {state.last_exit_code}"
+    if state.last_exit_code == 0 and not words:
+        return f"{ends}, as no server does by itself: look at command and arguments (podTemplate, extraArgs)"
+    return f"{ends}{_because(words)}"
 
 
 def last_words(log: str) -> str:
@@ -131,7 +170,17 @@ def _evicted(pods: Iterable[PodView]) -> Verdict | None:
         if pod.phase == "Failed" and pod.reason == "Evicted":
             message = f"A node evicted pod {pod.name}{_because(pod.message)}"
             return Verdict("False", Reason.REPLICAS_MISSING, message)
+        if pod.phase == "Succeeded":  # a server that is stopped ends well; nobody but its node stops it for good
+            return Verdict("False", Reason.REPLICAS_MISSING, _ended_by_node(pod))
     return None
+
+
+def _ended_by_node(pod: PodView) -> str:
+    words = _because(pod.message or pod.reason)
+    return (
+        f"Pod {pod.name} was ended by its node, as one is that takes more memory or ephemeral storage than it may{words}: "
+        "kubectl describe pod tells why; with spec.cache weights take no ephemeral storage"
+    )
 
 
 def _because(cause: str) -> str:

@@ -8,7 +8,7 @@ ResolvedRefs until it is put right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from genset.api import modeldeployment, routepolicy
@@ -18,11 +18,14 @@ from genset.api.routepolicy import RoutePolicy
 from genset.desired import credentials, metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext
 from genset.desired.credentials import credential_fault
+from genset.desired.router import faults as router_faults
 from genset.desired.router_config import backend_url
 from genset.desired.sources import problems as source_problems
+from genset.desired.workload import faults as engine_faults
 from genset.engines import engine_of, managed_engine_of
 from genset.status import ways_out
 from genset.status.observed import Problem
+from genset.status.warnings import used_backends
 
 Secrets = Mapping[str, Mapping[str, bytes]]
 
@@ -75,6 +78,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
         *_source_problems(resource, context),
         *_engine_problems(resource, context),
         *_cache_problems(resource),
+        *_pod_problems(resource, context),
         *_missing_secrets(
             secret_refs(resource),
             context.secrets,
@@ -85,10 +89,27 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
 
 
 def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
-    """Returns everything that keeps a RoutePolicy's references from being resolved."""
+    """Returns everything that keeps a RoutePolicy from being accepted, or its references from being resolved.
+
+    What only backends refer to that no route names may be missing.
+    """
+    used = used_backends(resource)
     return [
         *_own_routers(resource, context),
         *ways_out.problems(resource, context),
+        *_router_pod_problems(resource, context),
+        *_unresolved(_with_backends(resource, lambda name: name in used), context),
+    ]
+
+
+def check_unused_backends(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
+    """Returns what the backends that no route names refer to and that is not there."""
+    used = used_backends(resource)
+    return _unresolved(_with_backends(resource, lambda name: name not in used), context)
+
+
+def _unresolved(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
+    return [
         *_missing_deployments(resource, context),
         *_missing_secrets(
             policy_secret_refs(resource, context.deployments),
@@ -97,6 +118,12 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
             resource.metadata.namespace,
         ),
     ]
+
+
+def _with_backends(resource: RoutePolicy, wanted: Callable[[str], bool]) -> RoutePolicy:
+    """Returns the policy with some of its backends."""
+    backends = [backend for backend in resource.spec.backends if wanted(backend.name)]
+    return resource.model_copy(update={"spec": resource.spec.model_copy(update={"backends": backends})})
 
 
 def _source_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
@@ -123,6 +150,16 @@ def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
             "ReadWriteMany, or one replica",
             "spec.cache.accessMode",
         )
+
+
+def _router_pod_problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    for field, message in router_faults(resource, context.settings):
+        yield Problem(routepolicy.Reason.INVALID_SPEC, message, field)
+
+
+def _pod_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
+    for field, message in engine_faults(resource, context.settings):
+        yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
 
 
 def _own_routers(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ class RolloutState:
 
     wanted: int
     exists: bool = False
+    asked: bool = False  # the Deployment asks for as many as are wanted
     current: bool = False
     replicas: int = 0
     updated: int = 0
@@ -44,11 +45,13 @@ def rollout(deployment: Object | None, wanted: int) -> RolloutState:
         return RolloutState(wanted)
     status: dict[str, Any] = deployment.get("status") or {}
     generation = int(deployment["metadata"].get("generation") or 0)
+    asked = deployment["spec"].get("replicas") == wanted
     seen = int(status.get("observedGeneration") or 0) >= generation
     return RolloutState(
         wanted=wanted,
         exists=True,
-        current=seen and deployment["spec"].get("replicas") == wanted,
+        asked=asked,
+        current=seen and asked,
         replicas=int(status.get("replicas") or 0),
         updated=int(status.get("updatedReplicas") or 0),
         ready=int(status.get("readyReplicas") or 0),
@@ -64,8 +67,11 @@ def _refusal(status: dict[str, Any]) -> str:
     return ""
 
 
-def incomplete(state: RolloutState, noun: str) -> Verdict | None:
-    """Says what is missing from a roll-out; None if it is complete. `noun`: plural of what the pods are."""
+def incomplete(state: RolloutState, noun: str, coming: int = 0) -> Verdict | None:
+    """Says what is missing from a roll-out; None if it is complete.
+
+    `noun`: plural of what the pods are. `coming`: how many of them start for the first time.
+    """
     if state.complete:
         return None
     if state.refusal:
@@ -73,7 +79,13 @@ def incomplete(state: RolloutState, noun: str) -> Verdict | None:
     counts = f"{state.available} of {state.wanted} {noun} are available"
     if not state.exists or (state.available == 0 and state.wanted > 0):
         return Verdict("False", Reason.STARTING, counts)
-    if not state.current or state.updated < state.wanted or state.replicas > state.updated:
-        updated = f"{state.updated} of {state.wanted} run the current template"
-        return Verdict("False", Reason.ROLLING_OUT, f"{counts}, {updated}")
+    older = state.replicas - state.updated
+    if not state.current or state.updated < state.wanted or older > 0:
+        updated = f"{min(state.updated, state.wanted)} of {state.wanted} run the current template"
+        leaving = f", {older} of an older one still to go" if older > 0 else ""
+        return Verdict("False", Reason.ROLLING_OUT, f"{counts}, {updated}{leaving}")
+    if state.updated > state.wanted:
+        return Verdict("False", Reason.ROLLING_OUT, f"{counts}, {state.updated - state.wanted} more still to go")
+    if coming >= state.wanted - state.available:
+        return Verdict("False", Reason.STARTING, f"{counts}, {coming} starting")
     return Verdict("False", Reason.REPLICAS_MISSING, counts)

@@ -5,6 +5,7 @@ ResolvedRefs every deployment, Secret and key that it names exists
 Programmed   every running router serves this generation, by its own word (/-/config)
 Ready        programmed, every reference resolved, and all wanted routers are available
 Stalled      present, and True, only when nothing will change unless a person does something
+Warnings     present, and True, only when something in the spec does nothing
 
 Backends that resolve are programmed even while others do not. A policy whose routers are at zero on purpose is
 Ready=True with reason NoRouters: what was asked for is so.
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
 from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
-from genset.status import outages, pods
+from genset.names import SERVICE_PORT
+from genset.status import outages, pods, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
-from genset.status.observed import RoutePolicyObserved
+from genset.status.observed import Problem, RoutePolicyObserved
 from genset.status.outline import Outline
 from genset.status.pod import PodView
 from genset.status.rollout import RolloutState, incomplete, rollout
@@ -32,6 +34,8 @@ _ALARMING = _UNRESOLVED | {
     Reason.NAME_CONFLICT,
     Reason.APPLY_REJECTED,
     Reason.NAMESPACE_NOT_MANAGED,
+    Reason.CONTESTED,
+    Reason.SANDBOX_FAILED,
     Reason.ROUTER_UNREACHABLE,
     Reason.CONFIG_REJECTED,
     Reason.UNSCHEDULABLE,
@@ -86,23 +90,37 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
     stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
+    if (warned := warnings.verdict(warnings.of_route_policy(resource, observed.unused_problems))) is not None:
+        verdicts.append((ConditionType.WARNINGS, warned))
     return RoutePolicyStatus(
         observed_generation=resource.metadata.generation,
         conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),
-        url=f"http://{metadata.router(resource.metadata.name)}.{resource.metadata.namespace}.svc/v1",
+        url=_url(resource),
         config_hash=observed.config_hash,
         programmed_routers=sum(view.serves(pod) for pod in view.routers),
         replicas=view.state.replicas,
         ready_replicas=view.state.ready,
+        selector=",".join(f"{key}={value}" for key, value in metadata.router_selector(resource.metadata.name).items()),
         outages=outages.evaluate(Outline.of(resource), observed.heard, observed.deployments, now),
     )
 
 
-def events(resource: RoutePolicy, new: RoutePolicyStatus) -> list[Event]:
+def _url(resource: RoutePolicy) -> str:
+    port = resource.spec.router.service.port or SERVICE_PORT
+    host = f"{metadata.router(resource.metadata.name)}.{resource.metadata.namespace}.svc"
+    return f"http://{host}/v1" if port == SERVICE_PORT else f"http://{host}:{port}/v1"
+
+
+def events(resource: RoutePolicy, new: RoutePolicyStatus, unused_problems: tuple[Problem, ...] = ()) -> list[Event]:
     """Returns (type, reason, message) of what has changed since the resource's own status."""
-    old = resource.status
-    changed = events_of(old.conditions if old else (), new.conditions, _ALARMING)
-    return changed + outages.events(Outline.of(resource), new.outages)
+    before = resource.status.conditions if resource.status else []
+    after = [condition for condition in new.conditions if condition.type != ConditionType.WARNINGS]
+    told = next((c.message for c in new.conditions if c.type == ConditionType.WARNINGS), "")
+    return [
+        *events_of(before, after, _ALARMING),
+        *warnings.events(before, warnings.of_route_policy(resource, unused_problems), told, ConditionType.WARNINGS),
+        *outages.events(Outline.of(resource), new.outages),
+    ]
 
 
 def _view(resource: RoutePolicy, observed: RoutePolicyObserved) -> _View:
@@ -136,7 +154,8 @@ def _resolved(observed: RoutePolicyObserved) -> Verdict:
     problems = tuple(problem for problem in observed.problems if problem.reason in _UNRESOLVED)
     if problems:
         return refused(problems)
-    return Verdict("True", Reason.RESOLVED_REFS, "Every deployment and Secret that the policy names exists")
+    whose = "its routes need" if observed.unused_problems else "the policy names"
+    return Verdict("True", Reason.RESOLVED_REFS, f"Every deployment and Secret that {whose} exists")
 
 
 # Programmed
@@ -204,7 +223,7 @@ def _at_rest(view: _View) -> Verdict | None:
 
 
 def _not_complete(view: _View) -> Verdict | None:
-    missing = incomplete(view.state, "routers")
+    missing = incomplete(view.state, "routers", sum(pod.coming for pod in view.observed.pods))
     return (view.trouble or missing) if missing is not None else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.crds.base_urls import NO_SERVER
+from tests.crds.cases.bounds import BOUNDS_OF_MODELS
 from tests.crds.cases.case import HTTP, MDEP, SECRET, Case, base_urls, cached, external, house
 
 _ONE_SOURCE = "source needs exactly one of huggingFace, http, pvc, hostPath"
@@ -92,10 +93,6 @@ MODEL_DEPLOYMENTS = [
          "spec.resources.cpu: Invalid value", "1.5 is a fraction: write it in quotes"),
     Case("a quantity below zero", MDEP, house(resources={"memory": -1}),
          "spec.resources.memory in body should be greater than or equal to 0", "'-1' is no quantity"),
-    Case("no CPU", MDEP, house(resources={"cpu": "0"}),
-         "resources.cpu must be above zero: it decides the engine's threads"),
-    Case("no memory", MDEP, house(resources={"memory": 0}),
-         "resources.memory must be above zero: weights and context live there"),
     Case("a checksum in capitals", MDEP, {"source": {"http": {**HTTP, "sha256": "A" * 64}}},
          "spec.source.http.sha256 in body should match", "String should match pattern"),
     Case("no checksum", MDEP, {"source": {"http": {"url": "http://mirror.corp/m.gguf"}}},
@@ -134,17 +131,28 @@ MODEL_DEPLOYMENTS = [
          "llamaCpp settings need engine llama.cpp"),
     Case("a cache for a volume", MDEP, {"source": {"pvc": {"claimName": "w", "path": "a"}}, "cache": {"size": "1Gi"}},
          _CACHE_IS_FOR_DOWNLOADS),
-    Case("a cache without room", MDEP, cached(size="0"), "cache.size must be above zero"),
     # Changes
     Case("a cache that grows", MDEP, cached(size="21Gi"), old=cached(size="20Gi")),
     Case("a cache of the same size in another unit", MDEP, cached(size="20480Mi"), old=cached(size="20Gi")),
     Case("a cache that grows, as a number", MDEP, cached(size=30 * 2**30), old=cached(size="20Gi")),
     Case("a cache that goes", MDEP, house(), old=cached()),
     Case("a cache that comes", MDEP, cached(), old=house()),
-    Case("a cache that shrinks", MDEP, cached(size="19Gi"),
-         "cache.size cannot shrink: volumes only grow; remove cache first and add it again", old=cached(size="20Gi")),
+    Case("a cache that shrinks again, as after growing in vain", MDEP, cached(size="19Gi"), old=cached(size="20Gi")),
     Case("a cache of another storage class", MDEP, cached(storageClassName="b"), _CACHE_FIXED,
          old=cached(storageClassName="a")),
     Case("a cache that gets a storage class", MDEP, cached(storageClassName="b"), _CACHE_FIXED, old=cached()),
     Case("a cache of another access mode", MDEP, cached(accessMode="ReadWriteMany"), _CACHE_FIXED, old=cached()),
+    *BOUNDS_OF_MODELS,
+    Case("labels for all children, and no budget", MDEP, house(
+        metadataTemplate={"labels": {"team": "a"}}, disruptionBudget="None")),
+    Case("fields to leave out", MDEP, house(podTemplate={"remove": [
+        "spec.securityContext.runAsUser", "spec.containers[engine].resources.limits[nvidia.com/gpu]",
+        "spec.containers[engine].volumeMounts[/models]",
+    ]})),
+    Case("a field to leave out, twice", MDEP, house(podTemplate={"remove": ["spec.a", "spec.a"]}),
+         'spec.podTemplate.remove[1]: Duplicate value: "spec.a"', "remove holds 'spec.a' twice"),
+    Case("a field to leave out that is no path", MDEP, house(podTemplate={"remove": ["/spec/securityContext"]}),
+         "spec.podTemplate.remove[0] in body should match", "String should match pattern"),
+    Case("a field to leave out by its number", MDEP, house(podTemplate={"remove": ["spec.containers[0][1]"]}),
+         "spec.podTemplate.remove[0] in body should match", "String should match pattern"),
 ]  # fmt: skip

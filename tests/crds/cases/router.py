@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.crds.base_urls import NO_SERVER
-from tests.crds.cases.case import RP, Case, policy
+from tests.crds.cases.bounds import BOUNDS_OF_ROUTERS
+from tests.crds.cases.case import RP, Case, Spec, policy
 
 _NO_WAY = "router.egress.cidrs must hold networks, e.g. 203.0.113.0/24"
 _NO_ORIGIN = (
     "cors.allowedOrigins: write SCHEME://HOST or SCHEME://HOST:PORT in small letters, without a path, or * alone"
 )
+
+
+def service(**fields: Any) -> Spec:
+    return policy(router={"service": fields})
+
+
+_NOT_FROM_OUTSIDE = "service.externalTrafficPolicy needs service.type NodePort or LoadBalancer"
+_NO_NODE_PORT = "service.nodePort needs service.type NodePort or LoadBalancer"
+_ONE_FAMILY = "service.ipFamilies holds two families, but service.ipFamilyPolicy is SingleStack"
+
+SERVICES = [
+    Case("a load balancer with all it may have", RP, service(
+        type="LoadBalancer", port=8443, nodePort=30080, loadBalancerClass="corp.example/internal",
+        loadBalancerSourceRanges=["10.0.0.0/8", "fd00::/8"], externalTrafficPolicy="Local",
+        ipFamilyPolicy="PreferDualStack", ipFamilies=["IPv6", "IPv4"])),
+    Case("a port on nodes", RP, service(type="NodePort", nodePort=30080, externalTrafficPolicy="Cluster")),
+    Case("another port", RP, service(port=8000)),
+    Case("no port", RP, service(port=0), "port in body should be greater than or equal to 1", "greater than or equal to 1"),
+    Case("a port on nodes of a ClusterIP", RP, service(nodePort=30080), _NO_NODE_PORT),
+    Case("a class of a NodePort", RP, service(type="NodePort", loadBalancerClass="a"),
+         "service.loadBalancerClass needs service.type LoadBalancer: a Service of another type has none"),
+    Case("source ranges of a ClusterIP", RP, service(loadBalancerSourceRanges=["10.0.0.0/8"]),
+         "service.loadBalancerSourceRanges needs service.type LoadBalancer: a Service of another type has none"),
+    Case("source ranges that are none", RP, service(type="LoadBalancer", loadBalancerSourceRanges=["10.0.0.0/33"]),
+         "service.loadBalancerSourceRanges must hold networks"),
+    Case("traffic from outside to a ClusterIP", RP, service(externalTrafficPolicy="Local"), _NOT_FROM_OUTSIDE),
+    Case("two families of one stack", RP, service(ipFamilyPolicy="SingleStack", ipFamilies=["IPv4", "IPv6"]), _ONE_FAMILY),
+    Case("a family twice", RP, service(ipFamilies=["IPv4", "IPv4"]),
+         'spec.router.service.ipFamilies[1]: Duplicate value: "IPv4"', "ipFamilies holds 'IPv4' twice"),
+    Case("a family that is none", RP, service(ipFamilies=["IPv5"]),
+         'supported values: "IPv4", "IPv6"', "Input should be 'IPv4' or 'IPv6'"),
+]  # fmt: skip
 
 ROUTER = [
     Case("bodies of a quarter of the pod", RP,
@@ -61,12 +96,41 @@ ROUTER = [
          "spec.router.egress.cidrs[0] in body should match", "String should match pattern"),
     Case("a way out at no port", RP, policy(router={"egress": {"ports": [0]}}),
          "spec.router.egress.ports[0] in body should be greater than or equal to 1", "greater than or equal to 1"),
-    Case("a router without memory", RP, policy(router={"resources": {"memory": "0"}}),
-         "router.resources.memory must be above zero: it is the pod's limit"),
-    Case("a router that takes no bodies", RP, policy(router={"limits": {"maxBody": 0}}),
-         "router.limits.maxBody must be above zero"),
     Case("bodies too large for the pod", RP, policy(router={"limits": {"maxBody": "65Mi"}}),
          "router.limits.maxBody must be at most a quarter of router.resources.memory"),
     Case("a pod too small for its bodies", RP, policy(router={"resources": {"memory": "100Mi"}}),
          "router.limits.maxBody must be at most a quarter of router.resources.memory"),
+    *BOUNDS_OF_ROUTERS,
+    *SERVICES,
+    Case("a router with a CPU limit", RP, policy(router={"resources": {"cpuLimit": 2}})),
+    Case("a router with a CPU limit below its request", RP, policy(router={"resources": {"cpu": "1", "cpuLimit": "500m"}}),
+         "router.resources.cpuLimit must be at least router.resources.cpu"),
+    Case("a router's CPU limit without its m", RP, policy(router={"resources": {"cpuLimit": 500}}),
+         "router.resources.cpuLimit 500 is a number of whole cores: did you mean 500m?"),
+    Case("a router without a CPU limit to speak of", RP, policy(router={"resources": {"cpuLimit": "1u"}}),
+         "router.resources.cpuLimit", "router.resources.cpuLimit 1u is less than 1m"),
+    Case("a router of another shape", RP, policy(router={
+        "podTemplate": {"spec": {"nodeSelector": {"pool": "edge"}}, "remove": ["spec.topologySpreadConstraints"]}})),
+    Case("a router without a budget", RP, policy(router={"disruptionBudget": "None"})),
+    Case("a router with an odd budget", RP, policy(router={"disruptionBudget": "Never"}),
+         'supported values: "Auto", "None"', "Input should be 'Auto' or 'None'"),
+    Case("labels for all children", RP, policy(metadataTemplate={
+        "labels": {"cost-center": "42", "corp.example/team": ""}, "annotations": {"corp.example/owner": "a b, c"}})),
+    Case("a label that genset sets", RP, policy(metadataTemplate={"labels": {"app.kubernetes.io/managed-by": "me"}}),
+         "metadataTemplate.labels: app.kubernetes.io/name, app.kubernetes.io/instance"),
+    Case("a selector label", RP, policy(metadataTemplate={"labels": {"genset.dev/routepolicy": "other"}}),
+         "metadataTemplate.labels: app.kubernetes.io/name, app.kubernetes.io/instance"),
+    Case("an annotation that genset sets", RP, policy(metadataTemplate={"annotations": {"genset.dev/desired-hash": "0"}}),
+         "metadataTemplate.annotations: all under genset.dev/ are genset's own"),
+    Case("an annotation that a controller sets", RP,
+         policy(metadataTemplate={"annotations": {"deployment.kubernetes.io/revision": "7"}}),
+         "metadataTemplate.annotations: all under genset.dev/ are genset's own, and those under kubernetes.io"),
+    Case("an annotation of somebody with a like name", RP,
+         policy(metadataTemplate={"annotations": {"notkubernetes.io/a": "7"}})),
+    Case("a label without a name", RP, policy(metadataTemplate={"labels": {"corp.example/": "a"}}),
+         "metadataTemplate.labels: a key is NAME or PREFIX/NAME"),
+    Case("an annotation with a blank in its key", RP, policy(metadataTemplate={"annotations": {"a b": "a"}}),
+         "metadataTemplate.annotations: a key is NAME or PREFIX/NAME"),
+    Case("a label with a blank", RP, policy(metadataTemplate={"labels": {"team": "a b"}}),
+         "spec.metadataTemplate.labels.team in body should match", "String should match pattern"),
 ]  # fmt: skip

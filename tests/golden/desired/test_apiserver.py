@@ -38,7 +38,7 @@ def test_objects_are_accepted_and_read_back_as_wanted(plane: ControlPlane, case:
         wanted["metadata"]["namespace"] = namespace
         path = kind_of(wanted).path(namespace, wanted["metadata"]["name"])
         live = send(plane, "PATCH", f"{path}?fieldManager={PRIVATE}&force=true&fieldValidation=Strict", wanted)
-        assert differences(wanted, live) == []
+        assert differences(wanted, live) == {}
         assert exact(wanted, live) == [], f"{case}: {wanted['kind']} reads back differently"
         if wanted["kind"] == "Deployment" and case not in NOT_RESTRICTED:
             template = wanted["spec"]["template"]

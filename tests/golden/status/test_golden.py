@@ -73,6 +73,7 @@ def policy(given: dict[str, Any]) -> RoutePolicyObserved:
         heard={**acknowledgements, **acks(given.get("heard", {}))},
         deployments={found.metadata.name: found for found in deployments},
         problems=problems(given.get("problems", [])),
+        unused_problems=problems(given.get("unused_problems", [])),
         apply_errors=problems(given.get("apply_errors", [])),
         config_hash=given.get("config_hash", ""),
         credentials_hash=given.get("credentials_hash", ""),
@@ -89,8 +90,9 @@ def outcome(case: dict[str, Any]) -> tuple[ApiModel, list[Any]]:
         told = [*model_deployment.events(deployment.status, new), *model_deployment.scaled(deployment, new)]
         return new, told
     rules = RoutePolicy.model_validate(case["resource"])
-    status = route_policy.evaluate(rules, policy(case["observed"]), NOW)
-    return status, route_policy.events(rules, status)
+    observed = policy(case["observed"])
+    status = route_policy.evaluate(rules, observed, NOW)
+    return status, route_policy.events(rules, status, observed.unused_problems)
 
 
 @pytest.mark.parametrize("case", cases.inputs(HERE))

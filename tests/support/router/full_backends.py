@@ -11,6 +11,7 @@ from genset.router.backends.line import Line
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import INTERRUPTED, Answer, Candidate, Interrupt, Try, Wait
 from genset.router.machine.facts import Facts
+from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.machine import RequestMachine
 from testbed.router_config import made
 from tests.support.router import machines
@@ -41,7 +42,7 @@ class FakeWire:
         candidates = [Candidate(backend, tier, b"") for backend, tier in placed]
         facts = Facts(
             candidates,
-            made(FailoverConfig, **more),
+            FailoverSettings(made(FailoverConfig, **more)),
             deadline,
             streams=True,
             input_tokens=10,

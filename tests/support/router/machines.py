@@ -18,6 +18,7 @@ from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import Candidate, Try
 from genset.router.machine.facts import Facts
+from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.machine import RequestMachine
 from genset.router.machine.trail import Step
 from testbed.router_config import made
@@ -69,7 +70,7 @@ def machine(
 ) -> RequestMachine:
     facts = Facts(
         [Candidate(backend, tier, b"") for tier, backend in enumerate(backends)],
-        made(FailoverConfig, **more),
+        FailoverSettings(made(FailoverConfig, **more)),
         deadline,
         streams=stream,
         input_tokens=tokens,

@@ -40,6 +40,20 @@ def test_every_rule_has_an_example_that_it_refuses(rule: CelRule) -> None:
     )
 
 
+def test_what_nests_deeper_than_any_object_is_refused() -> None:
+    """The API server keeps it as it is; whoever walked it would not come back."""
+    deep: Any = "end"
+    for _ in range(2000):
+        deep = {"a": [deep]}
+    for kind, spec in (
+        ("ModelDeployment", cases.house(podTemplate={"spec": {"affinity": deep}})),
+        ("RoutePolicy", cases.policy(router={"podTemplate": {"spec": {"affinity": deep}}})),
+        ("RoutePolicy", cases.policy(router={"allowedClients": [{"podSelector": deep}]})),
+    ):
+        with pytest.raises(ValidationError, match="nests deeper than 32 maps and lists"):
+            TYPES[kind].model_validate({"metadata": {"name": "a"}, "spec": spec})
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_accepted_documents_come_back_as_they_went_in(kind: str) -> None:
     for case in cases.CASES:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.api.modeldeployment import PodTemplate
+from genset.api.pod_template import PodTemplate
 from genset.desired.pod_template import merge
 
 BASE: dict[str, Any] = {

@@ -50,7 +50,7 @@ def refusal(**spec):
 
 def context(*arguments):
     given = command.make_context("operator", ["--image=genset:test", *arguments]).params
-    return ModelDeploymentContext(Settings("genset:test", engine_images=given["engine_images"]))
+    return ModelDeploymentContext(Settings("genset:test", engine_images=given["engine_images"], allowed_images=("mine:*",)))
 
 
 def problems(spec, *arguments):

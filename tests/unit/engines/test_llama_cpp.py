@@ -57,7 +57,7 @@ def flags(**spec: Any) -> dict[str, str]:
         ({"context": {"parallel": 4}}, "--threads-http", "84"),
         ({}, "--cache-ram", "0"),
         ({"llamaCpp": {"cacheRAM": "1Gi"}}, "--cache-ram", "1024"),
-        ({"llamaCpp": {"cacheRAM": "1"}}, "--cache-ram", "1"),
+        ({"llamaCpp": {"cacheRAM": "1025Ki"}}, "--cache-ram", "2"),
         ({"resources": {"accelerator": {"count": 2}}}, "-ngl", "all"),
         ({"resources": {"accelerator": {}}, "llamaCpp": {"extraArgs": ["-ngl", "20"]}}, "-ngl", "20"),
         ({}, "--fit", "off"),

@@ -22,6 +22,7 @@ from genset.router.backends.demand import Demands
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import COLD, INTERRUPTED, Answer, Candidate, Decision, Interrupt, Try, Wait
 from genset.router.machine.facts import Facts
+from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.machine import RequestMachine
 from testbed.router_config import made
 
@@ -70,7 +71,7 @@ def machine(
     ]
     facts = Facts(
         candidates,
-        made(FailoverConfig, max_attempts=attempts),
+        FailoverSettings(made(FailoverConfig, max_attempts=attempts)),
         deadline,
         streams=stream,
         input_tokens=10,

@@ -65,6 +65,19 @@ def test_a_deployment_that_rests_in_a_cluster_never_rests_here(tmp_path: Path) -
     assert loaded.config.routes[0].cold_start.mode == "Hold"
 
 
+def test_what_no_route_needs_may_be_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is left out and told, whether it is in no file or would need a cluster."""
+    unused = (
+        "  - {name: gone, deployment: {name: nowhere}}\n  - {name: pods, deployment: {name: in-a-cluster}}\n"
+        "  - name: spare\n    cloud: {provider: openai, model: m, credentialsSecretRef: {name: none, key: k}}\n  routes:"
+    )
+    managed = MANAGED.replace("name: house-small", "name: in-a-cluster")
+    loaded = load(tmp_path, POLICY.replace("  routes:", unused) + SECRET + EXTERNAL + managed)
+    assert [backend.name for backend in loaded.config.backends] == ["house", "cloud"]
+    assert "spec.backends[gone] is named by no route" in caplog.text
+    assert "ModelDeployment nowhere" in caplog.text and "Secret none" in caplog.text
+
+
 def test_external_deployment(tmp_path: Path) -> None:
     loaded = load(tmp_path, POLICY + SECRET + EXTERNAL)
     house, cloud = loaded.config.backends

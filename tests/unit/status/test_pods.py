@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,3 +126,107 @@ def test_a_broken_sidecar_is_named() -> None:
             "lastState": {"terminated": {"exitCode": 2, "message": "no config"}}}  # fmt: skip
     verdict = pods.trouble([pod("a", containerStatuses=[side])])
     assert verdict is not None and "Container side of pod a keeps ending with exit code 2: no config" in verdict.message
+
+
+def engine(*, restarts: int = 1, ran: int = 30, ready_flip: str = "2026-11-21T10:00:00Z", **last: Any) -> PodView:
+    """A pod whose engine has a start-up probe of 30 s, and has ended after `ran` seconds, begun at 10:00:05."""
+    ended = f"2026-11-21T10:{(5 + ran) // 60:02d}:{(5 + ran) % 60:02d}Z"
+    run = {"startedAt": "2026-11-21T10:00:05Z", "finishedAt": ended, "exitCode": 143, "reason": "Error", **last}
+    status = {"name": "engine", "restartCount": restarts, "state": {"running": {}}, "lastState": {"terminated": run}}
+    probe = {"periodSeconds": 5, "failureThreshold": 6}
+    return PodView.of(
+        {
+            "metadata": {"name": "a"},
+            "spec": {"containers": [{"name": "engine", "startupProbe": probe}]},
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": ready_flip}],
+                "containerStatuses": [status],
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (engine(), "StartupTimeout"),
+        (engine(exitCode=137), "StartupTimeout"),
+        (engine(exitCode=0), "StartupTimeout"),
+        (engine(ran=12), None),  # it ended on its own: one restart may be passing
+        (engine(ran=12, restarts=3), "CrashLoop"),
+        (engine(exitCode=137, reason="OOMKilled", restarts=3), "CrashLoop"),
+        (engine(ran=300, ready_flip="2026-11-21T10:04:00Z"), None),  # it was ready then: a liveness probe has ended it
+    ],
+)
+def test_an_engine_that_was_not_given_the_time_to_load(seen: PodView, reason: str | None) -> None:
+    verdict = pods.trouble([seen])
+    assert (verdict.reason if verdict else None) == reason
+    if reason == "StartupTimeout":
+        assert (
+            verdict is not None and "rollout.startupSeconds (30)" in verdict.message and "raise it" in verdict.message
+        )
+
+
+def test_a_sandbox_that_no_node_can_make() -> None:
+    words = 'Failed to create pod sandbox: no runtime for "nvidia" is configured'
+    verdict = pods.trouble([replace(pod("a"), sandbox_failure=words)])
+    assert verdict is not None and (verdict.reason, verdict.needs_person) == ("SandboxFailed", True)
+    assert words in verdict.message and "pod a" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("conditions", "containers", "waits"),
+    [
+        ({"PodScheduled": "True"}, [], True),
+        ({"PodScheduled": "True", "PodReadyToStartContainers": "False"}, [{"waiting": {}}], True),
+        ({"PodScheduled": "True", "PodReadyToStartContainers": "True"}, [{"waiting": {}}], False),
+        ({"PodScheduled": "True"}, [{"running": {}}], False),
+        ({"PodScheduled": "False"}, [], False),
+        ({}, [], False),
+    ],
+)
+def test_which_pods_wait_for_their_sandbox(
+    conditions: dict[str, str], containers: list[dict[str, Any]], waits: bool
+) -> None:
+    seen = pod(
+        "a",
+        conditions=[{"type": kind, "status": status} for kind, status in conditions.items()],
+        initContainerStatuses=[{"name": "weights", "state": state} for state in containers],
+    )
+    assert seen.waits_for_sandbox is waits
+
+
+def test_an_engine_that_ends_well_was_ended_by_its_node() -> None:
+    """The kubelet evicts a drained llama-server as Succeeded, without a reason."""
+    verdict = pods.trouble([pod("a", phase="Succeeded")])
+    assert verdict is not None and verdict.reason == "ReplicasMissing" and "ended by its node" in verdict.message
+    assert pods.trouble([pod("a", phase="Succeeded", reason="Evicted", message="low on memory")]) is not None
+
+
+def test_arguments_that_end_at_once_are_named_as_the_cause() -> None:
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    last = {"terminated": {"exitCode": 0}}
+    verdict = pods.trouble(
+        [pod("a", containerStatuses=[{"name": "engine", "state": state, "lastState": last, "restartCount": 3}])]
+    )
+    assert verdict is not None and "exit code 0" in verdict.message and "podTemplate" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("ready", "started", "restarts", "coming"),
+    [
+        ("2026-11-21T10:00:00Z", "", 0, True),
+        ("2026-11-21T10:00:00Z", "2026-11-21T10:00:02Z", 0, True),
+        ("2026-11-21T10:05:00Z", "2026-11-21T10:00:02Z", 0, False),  # it was ready before
+        ("2026-11-21T10:00:00Z", "2026-11-21T10:00:02Z", 1, False),
+    ],
+)
+def test_a_pod_that_starts_for_the_first_time(ready: str, started: str, restarts: int, coming: bool) -> None:
+    state = {"running": {"startedAt": started}} if started else {"waiting": {"reason": "PodInitializing"}}
+    seen = pod(
+        "a",
+        conditions=[{"type": "Ready", "status": "False", "lastTransitionTime": ready}],
+        containerStatuses=[{"name": "engine", "state": state, "restartCount": restarts}],
+    )
+    assert seen.coming is coming

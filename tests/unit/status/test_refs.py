@@ -83,6 +83,12 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
         [("InvalidSpec", ["--tools is refused", "run code"]), ("InvalidSpec", ["--port=1 is refused"])],
     ),
     (
+        "a field to leave out that is not there",
+        {"source": PLAIN, "podTemplate": {"remove": ["spec.securityContext.runAsUser", "spec.securityContext.runAs"]}},
+        {},
+        [("InvalidSpec", ["spec.podTemplate.remove[1]", "spec.securityContext.runAs names nothing", "runAsUser"])],
+    ),
+    (
         "cacheRAM fills memory",
         {"source": PLAIN, "resources": {"memory": "1Gi"}, "llamaCpp": {"cacheRAM": "1024Mi"}},
         {},
@@ -115,7 +121,7 @@ def test_model_deployment(spec: dict[str, Any], given: dict[str, Any], expected:
 
 
 def policy(*backends: dict[str, Any]) -> RoutePolicy:
-    routes = [{"name": "r", "tiers": [{"backends": [{"name": backends[0]["name"]}]}]}]
+    routes = [{"name": "r", "tiers": [{"backends": [{"name": backend["name"]}]} for backend in backends]}]
     return RoutePolicy.model_validate(
         {
             "metadata": {"name": "assistant", "namespace": "models"},

@@ -37,5 +37,6 @@ class ManagedEngineSettings(EngineSettings):
         default=None,
         min_length=1,
         max_length=512,
-        description="Image of the server. Default: the operator's, by accelerator vendor.",
+        description="Image of the server: one that the operator or its allowedImages name. Default: the operator's, by "
+        "accelerator vendor.",
     )

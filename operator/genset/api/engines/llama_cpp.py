@@ -6,10 +6,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from genset.api.base import Quantity
+from genset.api.base import Quantity, rules
+from genset.api.bounds import at_least
 from genset.api.engines.base import ManagedEngineSettings, WeightsForm
 
+CACHE_RAM_LEAST = "1Mi"  # llama-server counts in MiB
 
+
+@rules(at_least("llamaCpp.cacheRAM", CACHE_RAM_LEAST, gibi_below=64, or_none=True))
 class LlamaCpp(ManagedEngineSettings):
     """Settings that only llama.cpp knows."""
 

@@ -59,14 +59,12 @@ class ArrivingHead:
     def add(self, name: bytes, value: bytes, matched: frozenset[bytes]) -> ErrorAnswer | None:
         """Takes a header, or says why its request is refused. `matched`: names that routes look at."""
         headers = self.headers
-        before = len(headers)
         name = name.lower()
         self.size += len(name) + len(value) + 4
-        headers.setdefault(name, value)
-        if len(headers) == before:
-            refused = self._add_again(name, value, matched)
-            if refused is not None:
-                return refused
+        if name not in headers:
+            headers[name] = value
+        elif (refused := self._add_again(name, value, matched)) is not None:
+            return refused
         return TOO_LARGE if self.size > HEAD_BYTES or len(headers) > HEAD_LINES else None
 
     def _add_again(self, name: bytes, value: bytes, matched: frozenset[bytes]) -> ErrorAnswer | None:

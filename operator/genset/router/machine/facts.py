@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-from genset.contracts.router_config import ColdStartConfig, FailoverConfig
+from genset.contracts.router_config import ColdStartConfig
 from genset.router.machine.decisions import Candidate
+from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.patience import DEFAULT, Timeouts
 
 
@@ -40,7 +41,7 @@ class Facts:
     def __init__(
         self,
         candidates: list[Candidate],
-        settings: FailoverConfig,
+        settings: FailoverSettings,
         deadline: float,
         *,
         streams: bool,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from genset.contracts.router_config import FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.errors import ErrorKind
 from genset.router.machine.attempt import Attempt
+from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.trail import Step
 
 MOST_CONTINUATIONS: Final = 2  # of one answer
@@ -38,7 +38,7 @@ class History:
         "trail",
     )
 
-    def __init__(self, settings: FailoverConfig, reason: str) -> None:
+    def __init__(self, settings: FailoverSettings, reason: str) -> None:
         self._continue_streams = settings.continue_streams
         self.most_attempts = settings.max_attempts
         self.reason = reason

@@ -21,7 +21,6 @@ import math
 from collections.abc import Callable
 from typing import Final, final
 
-from genset.contracts.router_config import FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import SHORT_RETRY_AFTER_SECONDS
 from genset.router.backends.endpoint import Endpoint
@@ -40,6 +39,7 @@ from genset.router.machine.decisions import (
     may_follow,
 )
 from genset.router.machine.facts import Facts
+from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.history import History
 from genset.router.machine.patience import Patience
 from genset.router.machine.testimony import Testimony
@@ -71,7 +71,7 @@ class RequestMachine:
     # Read by others
 
     @property
-    def settings(self) -> FailoverConfig:
+    def settings(self) -> FailoverSettings:
         return self.facts.settings
 
     @property

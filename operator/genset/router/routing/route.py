@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from genset.contracts.router_config import ColdStartConfig, FailoverConfig, MatchConfig, RouteConfig
+from genset.contracts.router_config import ColdStartConfig, MatchConfig, RouteConfig
 from genset.router.backends.backend import Backend
 from genset.router.machine.decisions import Candidate
+from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.trail import Step, evidence
 
 
@@ -29,7 +30,7 @@ class Route:
     holds: int | None  # tokens that the smallest backend can hold
     max_input_tokens: int | None
     headers: tuple[tuple[bytes, bytes], ...]  # required headers: names in lower case, and values
-    failover: FailoverConfig
+    failover: FailoverSettings
     total_seconds: float
     cold_start: ColdStartConfig
     reads_prompt: bool  # the balancing of a backend needs the beginning of the prompt
@@ -53,6 +54,7 @@ class Route:
 def route_of(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
     """Builds the route that a configuration describes, with these backends by name."""
     match: MatchConfig = config.match
+    failover = FailoverSettings(config.failover)
     exact = frozenset(m for m in match.models if not m.endswith("*"))
     prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))
     tiers = tuple(
@@ -70,8 +72,8 @@ def route_of(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         tiers=tiers,
         max_input_tokens=match.max_input_tokens,
         headers=tuple((header.name.lower().encode(), header.value.encode()) for header in match.headers),
-        failover=config.failover,
-        total_seconds=config.failover.total_seconds,
+        failover=failover,
+        total_seconds=failover.total_seconds,
         cold_start=config.cold_start,
         fixed=[tier[0][0] for tier in tiers] if tiers and all(len(tier) == 1 for tier in tiers) else None,
         holds=min(contexts, default=None),

@@ -101,7 +101,7 @@ def _given_up(text: bytes) -> dict[str, Any] | None:
 
 def _speaks_of_error(text: bytes) -> bool:
     """Returns whether an error may stand beside the answer's list. An answer whose list holds nothing is short."""
-    return text.find(_ERROR, 0, len(text) if len(text) <= _SHORT_BYTES else _EDGE_BYTES) >= 0
+    return _ERROR in (text if len(text) <= _SHORT_BYTES else text[:_EDGE_BYTES])
 
 
 def _has(text: bytes, part: str) -> bool:
@@ -134,20 +134,21 @@ def usage_of(body: bytes) -> tuple[int, int]:
     at = body.rfind(b'"usage"')
     if at < 0:
         return 0, 0
-    return _number_after(body, b'"prompt_tokens":', at), _number_after(body, b'"completion_tokens":', at)
+    usage = body[at:]
+    return _number_after(usage, b'"prompt_tokens":'), _number_after(usage, b'"completion_tokens":')
 
 
-def _number_after(body: bytes, key: bytes, at: int) -> int:
-    start = body.find(key, at)
+def _number_after(text: bytes, key: bytes) -> int:
+    start = text.find(key)
     if start < 0:
         return 0
     start += len(key)
-    size = len(body)
-    if start < size and body[start] == _SPACE:
+    size = len(text)
+    if start < size and text[start] == _SPACE:
         start += 1
     number = 0
     for at in range(start, min(size, start + _MOST_DIGITS)):
-        digit = body[at] - _ZERO
+        digit = text[at] - _ZERO
         if not 0 <= digit <= _MOST_DIGIT:
             break
         number = 10 * number + digit

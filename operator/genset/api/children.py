@@ -1,0 +1,96 @@
+"""What both resources say alike of the objects that genset makes of them: labels, annotations, and who may be evicted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from genset import names
+from genset.api.base import ApiModel, CelRule, rules
+
+_OURS = f"{names.GROUP}/"
+#: Labels that genset sets on every child; selectors, watches and dashboards hang on them.
+_OUR_LABELS = (
+    names.LABEL_NAME,
+    names.LABEL_INSTANCE,
+    names.LABEL_COMPONENT,
+    names.LABEL_PART_OF,
+    names.LABEL_MANAGED_BY,
+)
+#: Where the controllers of Kubernetes write annotations of their own: both would change them for ever.
+_THEIRS = r"^([^/]*\.)?(kubernetes|k8s)\.io/"
+_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+_MOST = 32  # labels, and annotations
+
+
+class DisruptionBudget(StrEnum):
+    """Whether evictions take the pods one at a time."""
+
+    AUTO = "Auto"
+    NONE = "None"
+
+
+DISRUPTION_BUDGET = (
+    "Auto: a PodDisruptionBudget lets a node drain take one of the pods at a time. None: no budget is made, e.g. because "
+    "somebody else writes one. Default: Auto."
+)
+
+
+def _all_keys(field: str, condition: str) -> str:
+    return f"!has(self.{field}) || self.{field}.all(k, {condition})"
+
+
+def _are_keys(found: Mapping[str, str]) -> bool:
+    return all(re.fullmatch(_KEY, key) for key in found)
+
+
+def _are_free(found: Mapping[str, str]) -> bool:
+    return not any(key.startswith(_OURS) for key in found)
+
+
+@rules(
+    CelRule(
+        _all_keys("labels", f"k.matches(r'{_KEY}')"),
+        "metadataTemplate.labels: a key is NAME or PREFIX/NAME, where NAME has at most 63 of A-Z, a-z, 0-9, -, _ and .",
+        lambda template: _are_keys(template.labels),
+    ),
+    CelRule(
+        _all_keys("annotations", f"k.matches(r'{_KEY}')"),
+        "metadataTemplate.annotations: a key is NAME or PREFIX/NAME, where NAME has at most 63 of A-Z, a-z, 0-9, -, _ and .",
+        lambda template: _are_keys(template.annotations),
+    ),
+    CelRule(
+        _all_keys("labels", f"!k.startsWith('{_OURS}') && !(k in {list(_OUR_LABELS)})"),
+        f"metadataTemplate.labels: {', '.join(_OUR_LABELS)} and all under {_OURS} are genset's own; choose other keys",
+        lambda template: _are_free(template.labels) and not set(_OUR_LABELS) & set(template.labels),
+    ),
+    CelRule(
+        _all_keys("annotations", f"!k.startsWith('{_OURS}') && !k.matches(r'{_THEIRS}')"),
+        f"metadataTemplate.annotations: all under {_OURS} are genset's own, and those under kubernetes.io and k8s.io belong to "
+        "Kubernetes' controllers; choose other keys (a load balancer's belong into router.service.annotations)",
+        lambda template: (
+            _are_free(template.annotations) and not any(re.match(_THEIRS, key) for key in template.annotations)
+        ),
+    ),
+)
+class MetadataTemplate(ApiModel):
+    """Labels and annotations of every object that genset makes for the resource.
+
+    Pods get theirs from podTemplate.metadata, so that a change here restarts nothing.
+    """
+
+    labels: dict[str, Annotated[str, Field(pattern=_VALUE, max_length=63, examples=["research"])]] = Field(
+        default_factory=dict,
+        max_length=_MOST,
+        description="Labels, e.g. of a cost center. genset's own cannot be taken.",
+    )
+    annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
+        default_factory=dict,
+        max_length=_MOST,
+        description="Annotations. router.service.annotations win on the Service.",
+    )

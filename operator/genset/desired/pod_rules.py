@@ -1,0 +1,175 @@
+"""What a podTemplate may say is judged here against the pod that genset makes of the same resource.
+
+Whoever may create a ModelDeployment or a RoutePolicy need not be allowed to create pods. So a podTemplate says where pods
+run, how large they are and what they are called, and nothing that would make them somebody else's: no further container,
+image, volume, account, security setting or Secret. The operator's setting `podTemplate: Full` lifts that for clusters in
+which the same people may create pods anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from genset.api.pod_template import PodTemplate
+from genset.desired import pod_path
+from genset.engines.base import Object
+
+ALLOWED_FIELDS = (
+    "nodeSelector",
+    "tolerations",
+    "affinity",
+    "topologySpreadConstraints",
+    "priorityClassName",
+    "runtimeClassName",
+    "imagePullSecrets",
+)
+#: Of a container that genset makes, beside its name.
+ALLOWED_OF_CONTAINERS = ("env", "resources")
+#: Ids that a namespace may assign instead: without them the pod is restricted all the same.
+REMOVABLE_IDS = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
+#: Variables that load code, show further devices or change what the operator has decided, by how they begin.
+REFUSED_VARIABLES = (
+    "LD_", "PYTHON", "GCONV_PATH", "GENSET_CONFIG", "GENSET_CREDENTIALS", "GENSET_LISTEN", "GENSET_ADMIN",
+    "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "GGML_BACKEND_PATH", "LLAMA_ARG_", "LLAMA_API_KEY", "LLAMA_LOG",
+)  # fmt: skip
+#: Annotations that loosen a sandbox or attach further networks, by how they begin.
+REFUSED_ANNOTATIONS = (
+    "container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/", "k8s.v1.cni.cncf.io/", "v1.multus-cni.io/",
+)  # fmt: skip
+_CONTAINERS = ("containers", "initContainers")
+_SOURCES = ("fieldRef", "resourceFieldRef")  # of a variable's value: what the pod may know of itself
+_OURS = "genset.dev/"
+_NAMED = 8  # fields that a message lists
+
+_ADMINISTRATOR = "or have an administrator run the operator with podTemplate: Full"
+
+
+class PodFault(NamedTuple):
+    """A fault is a field of a podTemplate that cannot be taken, and why, with the remedy."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """This is one podTemplate beside the pod that it changes. `at` is its own path in the resource."""
+
+    own: Object
+    patch: PodTemplate
+    at: str
+
+    def fault(self, where: str, why: str = "") -> PodFault:
+        field = f"{self.at}.{where}"
+        reason = why or "is not among the fields that a podTemplate may set"
+        return PodFault(field, f"{field} {reason}: take it out, {_ADMINISTRATOR}")
+
+
+def faults(own: Object, patch: PodTemplate | None, at: str, *, full: bool) -> Iterator[PodFault]:
+    """Yields what of a podTemplate cannot be taken. `own` is the pod before it, `at` the podTemplate's own path.
+
+    With `full` only genset's own keys and paths that name nothing are among it: everything else is between the user and the
+    API server.
+    """
+    if patch is None:
+        return
+    judged = _Judged(own, patch, at)
+    yield from _ours(judged)
+    if not full:
+        yield from _metadata(judged)
+        yield from _spec(judged)
+    for index, path in enumerate(patch.remove):
+        if not pod_path.is_there(own["spec"], path):
+            yield _names_nothing(own["spec"], path, f"{at}.remove[{index}]")
+        elif not full and not _may_go(path):
+            field = f"{at}.remove[{index}]"
+            yield PodFault(
+                field, f"{field}: {path} is not among the fields that may be left out: take it out, {_ADMINISTRATOR}"
+            )
+
+
+def _ours(judged: _Judged) -> Iterator[PodFault]:
+    own, added = judged.own["metadata"], judged.patch.metadata
+    for name, given in (("labels", added.labels), ("annotations", added.annotations)):
+        for key in given:
+            if key.startswith(_OURS) and key not in own.get(name, {}):
+                field = f"{judged.at}.metadata.{name}[{key}]"
+                yield PodFault(field, f"{field} is under {_OURS}, where genset alone writes: take it out")
+
+
+def _metadata(judged: _Judged) -> Iterator[PodFault]:
+    for key in judged.patch.metadata.annotations:
+        if key.startswith(REFUSED_ANNOTATIONS):
+            yield judged.fault(f"metadata.annotations[{key}]", "changes the pod's sandbox or networks")
+
+
+def _spec(judged: _Judged) -> Iterator[PodFault]:
+    for field, value in judged.patch.spec.items():
+        if field in _CONTAINERS and isinstance(value, Sequence) and not isinstance(value, str):
+            names = {item["name"] for item in judged.own["spec"].get(field, ())}
+            for index, item in enumerate(value):
+                yield from _container(judged, f"spec.{field}", names, index, item)
+        elif field not in ALLOWED_FIELDS:
+            yield judged.fault(f"spec.{field}")
+
+
+def _container(judged: _Judged, where: str, names: set[str], index: int, item: Any) -> Iterator[PodFault]:
+    name = item.get("name") if isinstance(item, Mapping) else None
+    if name not in names:
+        shown, whose = name or index, " and ".join(sorted(names)) or "none"
+        yield judged.fault(f"{where}[{shown}]", f"is no container of genset's, which has {whose} here")
+        return
+    for field, value in item.items():
+        here = f"{where}[{name}].{field}"
+        if field == "name":
+            continue
+        if field == "env" and isinstance(value, Sequence) and not isinstance(value, str):
+            for variable in value:
+                yield from _variable(judged, here, variable)
+        elif field == "resources" and (value is None or isinstance(value, Mapping)):
+            for kind in value or {}:
+                if kind not in ("requests", "limits", "$patch"):
+                    yield judged.fault(f"{here}.{kind}")
+        else:
+            yield judged.fault(here)
+
+
+def _variable(judged: _Judged, where: str, item: Any) -> Iterator[PodFault]:
+    name = item.get("name") if isinstance(item, Mapping) else None
+    if not isinstance(item, Mapping) or not isinstance(name, str):
+        yield judged.fault(where, "holds a variable without a name")
+        return
+    here = f"{where}[{name}]"
+    if name.startswith(REFUSED_VARIABLES):
+        yield judged.fault(here, "could load code, show further devices or undo what the operator has decided")
+    source = item.get("valueFrom")
+    if source is not None and not isinstance(source, Mapping):
+        yield judged.fault(f"{here}.valueFrom")
+    for kind in source if isinstance(source, Mapping) else ():
+        if kind not in _SOURCES:
+            yield judged.fault(f"{here}.valueFrom.{kind}", "reads an object that its author may not be allowed to read")
+
+
+def _may_go(path: str) -> bool:
+    """Returns whether a field that genset sets may be left out without a right that only creators of pods have."""
+    (field, key), *rest = pod_path.steps(path)
+    if field in ALLOWED_FIELDS:
+        return True
+    if field == "securityContext":
+        return not key and len(rest) == 1 and rest[0] in {(name, "") for name in REMOVABLE_IDS}
+    if field not in _CONTAINERS or not rest or rest[0][0] not in ALLOWED_OF_CONTAINERS:
+        return False
+    part, named = rest[0]
+    return part != "env" or bool(named and not named.startswith(REFUSED_VARIABLES))
+
+
+def _names_nothing(spec: Object, path: str, field: str) -> PodFault:
+    known, names = pod_path.there_instead(spec, path)
+    shown = ", ".join(names[:_NAMED]) + (" and more" if len(names) > _NAMED else "")
+    under = f" ({known} has {shown})" if shown else ""
+    return PodFault(
+        field, f"{field}: {path} names nothing that genset sets in these pods{under}: correct the path, or take it out"
+    )
