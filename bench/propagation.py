@@ -97,7 +97,7 @@ async def measure(changes: int, replicas: int, seed: int = 4) -> PropagationResu
 
 def install(cluster: Cluster, house: House) -> None:
     """A running cluster with the images that are needed, and the operator with both replicas ready."""
-    tools.ensure("kubernetes", "coredns", "pause", "helm")
+    tools.ensure(*tools.CLUSTER_PROGRAMS)
     archives = [IMAGES[name].archive() for name in ("pause", "genset")]
     cluster.up()
     for archive in archives:

@@ -51,7 +51,7 @@ class World:
     def prepare(cls, folder: Path, say: Callable[[str], None]) -> World:
         """A running cluster with the operator installed; the samples are not applied yet."""
         choice = choose.resolve()
-        tools.ensure("kubernetes", "coredns", "pause", "helm")
+        tools.ensure(*tools.CLUSTER_PROGRAMS)
         cluster = None
         if choice.embedded:
             archives = {name: IMAGES[name].archive() for name in CLUSTER_IMAGES}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,14 +70,21 @@ class House:
     def install(self, *extra: str) -> None:
         """Installs or upgrades the operator from the chart, and waits until both replicas are ready."""
         repository, _, tag = self.image.rpartition(":")
+        dns = ",".join(map(str, sorted({53, 5353, *self._dns_ports()})))
         self.helm(
             "upgrade", "--install", "genset", str(ROOT / "charts" / "genset"),
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "150s",
             "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
             "--set", "allowedImages={registry.invalid/*}",  # a scenario names one that nobody has
             "--set", rf"engines.llama\.cpp.images.cpu={self.llama_cpp_image}",
+            "--set", f"networkPolicies.dnsPorts={{{dns}}}",
             *extra,
         )  # fmt: skip
+
+    def _dns_ports(self) -> Iterator[int]:
+        """Yields the ports that the cluster's DNS servers listen on, which is what NetworkPolicies see."""
+        for part in self.list("endpointslices", "kube-system", "kubernetes.io/service-name=kube-dns"):
+            yield from (port["port"] for port in part.get("ports") or () if port.get("name") != "metrics")
 
     def apply(self, *objects: Object) -> None:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(objects))

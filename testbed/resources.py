@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from genset import names
+
 API_VERSION = "genset.dev/v1alpha1"
 Object = dict[str, Any]
 
@@ -40,7 +42,9 @@ def route_policy(namespace: str, name: str, backends: list[Object], *tiers: str,
 
 
 def namespace(name: str) -> Object:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    """Makes a namespace in which a cluster-wide operator may write."""
+    metadata = {"name": name, "labels": {names.LABEL_MANAGED_NAMESPACE: names.MANAGED_NAMESPACE}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def secret(namespace: str, name: str, **data: str) -> Object:

@@ -55,6 +55,7 @@ def _content(definition: Schema) -> Mapping[str, Any]:
     reasons = meanings.MODEL_DEPLOYMENT_REASONS if ours else meanings.ROUTE_POLICY_REASONS
     return {
         "kind": kind,
+        "rights": f"{definition['spec']['names']['singular']}.rights.j2",
         "api_version": names.API_VERSION,
         "description": schema["description"],
         "short_name": definition["spec"]["names"]["shortNames"][0],

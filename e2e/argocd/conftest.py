@@ -63,7 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     if not choice.embedded:
         pytest.skip("Argo CD is brought up beside the embedded cluster only")
     packages.install(packages.ARGOCD)
-    tools.ensure("kubernetes", "coredns", "pause", "helm", "argocd")
+    tools.ensure(*tools.CLUSTER_PROGRAMS, "argocd")
     archives = [IMAGES[name].archive() for name in ("pause", "llamacpp", "genset")]
     cluster = Cluster()
     started = cluster.up()

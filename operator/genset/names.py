@@ -27,6 +27,15 @@ MANAGED_BY = "genset"  # value of LABEL_MANAGED_BY: the label that watches and L
 LABEL_MODEL_DEPLOYMENT = f"{GROUP}/modeldeployment"  # name of the owning ModelDeployment; immutable selector key
 LABEL_ROUTE_POLICY = f"{GROUP}/routepolicy"  # name of the owning RoutePolicy; immutable selector key
 
+LABEL_OPERATOR = f"{GROUP}/operator"  # on the operator's own pods, by the chart: NetworkPolicies let its probes in
+OPERATOR = "true"
+LABEL_DOWNLOADING = (
+    f"{GROUP}/downloading"  # on engine pods until their weights are there: selects the policy of a way out
+)
+DOWNLOADING = "true"
+LABEL_MANAGED_NAMESPACE = f"{GROUP}/managed"  # on namespaces, by their administrator: a cluster-wide operator may write
+MANAGED_NAMESPACE = "true"
+
 COMPONENT_ENGINE = "engine"  # pods that serve a model
 COMPONENT_ROUTER = "router"  # pods of the data plane
 COMPONENT_OPERATOR = "operator"  # the control plane's own pods (set by the chart)

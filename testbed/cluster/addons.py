@@ -19,6 +19,7 @@ from testbed.cluster.node import CLUSTER_DOMAIN, DNS_ADDRESS
 from testbed.cluster.pki import CONTEXT
 
 DNS_USER = "system:genset-e2e-dns"
+POLICIES_USER = "system:genset-e2e-policies"
 VOLUMES_USER = "system:genset-e2e-volumes"
 PROVISIONER = "genset.dev/directory"
 STORAGE_CLASS = "local"
@@ -56,6 +57,11 @@ def manifests(dns_port: int) -> dict[str, Mapping[str, Any]]:
         (
             "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
             _binding("genset-e2e:dns", "genset-e2e:dns", DNS_USER),
+        ),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterroles", _policies_role()),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            _binding("genset-e2e:policies", "genset-e2e:policies", POLICIES_USER),
         ),
         (
             "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
@@ -113,6 +119,18 @@ def _dns_role() -> dict[str, Any]:
                 "verbs": ["list", "watch"],
             },
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+        ],
+    }
+
+
+def _policies_role() -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "genset-e2e:policies"},
+        "rules": [
+            {"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list", "watch"]},
         ],
     }
 

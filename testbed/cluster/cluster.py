@@ -126,7 +126,7 @@ class Cluster:
             self.folder.mkdir(parents=True, exist_ok=True)
             CLAIM.write_text(json.dumps({"folder": str(self.folder)}))
             try:
-                self._start(pause, binaries["coredns"])
+                self._start(pause, binaries["coredns"], binaries["policies"])
                 self._complete_file.touch()
             except BaseException:
                 self._keep_logs()
@@ -173,7 +173,7 @@ class Cluster:
 
     # -- starting ------------------------------------------------------------------------------------------------------
 
-    def _start(self, pause: Path, coredns: Path) -> None:
+    def _start(self, pause: Path, coredns: Path, policies: Path) -> None:
         from testbed.images import PAUSE
 
         network.prepare(self._settings_file)
@@ -203,6 +203,8 @@ class Cluster:
             "volume-provisioner",
             [kubernetes, "volume-provisioner", f"--kubeconfig={volumes}", f"--root={self.folder / 'volumes'}"],
         )
+        watcher = plane.client_config("policies", addons.POLICIES_USER)
+        daemons.start("policies", [policies, f"--kubeconfig={watcher}", f"--node={NODE_NAME}"])
         # kube-proxy asks for the node's address once, and then less and less often, so it starts when there is an
         # answer.
         self._wait("node registered", lambda: plane.api.get(f"/api/v1/nodes/{NODE_NAME}") is not None, "kubelet")
@@ -210,6 +212,7 @@ class Cluster:
         daemons.start(
             "kube-proxy", [kubernetes, "kube-proxy", *node.proxy_arguments(proxy, proxy_health, proxy_metrics)]
         )
+        self._wait("NetworkPolicies enforced", network.enforces_policies, "policies")
         self._wait("node Ready", self._is_node_ready, "kubelet", "kube-proxy", "containerd")
         self._wait("service account default/default", self._has_service_account, "kube-controller-manager")
         self._wait("cluster DNS", self._is_dns_ready, "coredns", "kube-proxy")

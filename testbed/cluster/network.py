@@ -22,6 +22,7 @@ POD_RANGE = "10.244.0.0/24"
 NETWORK_NAME = "genset-pods"
 COMMENT = "genset-e2e"
 KUBERNETES_CHAINS = "KUBE-"  # of kube-proxy and the kubelet
+POLICY_CHAINS = "GENSET-NP"  # of the program that enforces NetworkPolicies; its sets of addresses are named so, too
 MODULES = ("br_netfilter", "overlay", "nf_conntrack")
 # Set by us, by the kubelet or by kube-proxy; restored at the end.
 SETTINGS = (
@@ -73,6 +74,8 @@ def clear(saved_settings: Path) -> None:
         subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
     for family in ("iptables", "ip6tables"):
         _clear_rules(family)
+    for name in _policy_sets():
+        subprocess.run(["ipset", "destroy", name], capture_output=True, check=False)
     for selection in (["-s", POD_RANGE], ["-d", POD_RANGE], ["-d", "10.96.0.0/16"]):
         # Tracked connections to addresses that the next cluster will give to others.
         subprocess.run(["conntrack", "-D", *selection], capture_output=True, check=False)
@@ -89,9 +92,15 @@ def leftovers() -> list[str]:
         found += [
             f"{family}: {line}"
             for line in _saved_rules(family).splitlines()
-            if KUBERNETES_CHAINS in line or COMMENT in line
+            if any(mark in line for mark in (KUBERNETES_CHAINS, POLICY_CHAINS, COMMENT))
         ]
-    return found
+    return [*found, *(f"ipset {name}" for name in _policy_sets())]
+
+
+def enforces_policies() -> bool:
+    """Returns whether all that pods send passes the chain in which NetworkPolicies are."""
+    check = ["iptables", "-w", "-t", "mangle", "-C", "INPUT", "-j", POLICY_CHAINS]
+    return subprocess.run(check, capture_output=True, check=False).returncode == 0
 
 
 def foreign_node_chains() -> list[str]:
@@ -100,13 +109,13 @@ def foreign_node_chains() -> list[str]:
 
 
 def removal(saved: str) -> str:
-    """Returns input for `iptables-restore --noflush` that removes Kubernetes' chains and our own rules.
+    """Returns input for `iptables-restore --noflush` that removes Kubernetes' chains, policies' and our own rules.
 
     `saved` is what iptables-save printed.
     """
     script: list[str] = []
     for table, chains, rules in _tables(saved):
-        ours = [chain for chain in chains if chain.startswith(KUBERNETES_CHAINS)]
+        ours = [chain for chain in chains if chain.startswith((KUBERNETES_CHAINS, POLICY_CHAINS))]
         deletions = [
             f"-D{rule[2:]}"
             for rule in rules
@@ -154,6 +163,14 @@ def _saved_rules(family: str) -> str:
         return subprocess.run([f"{family}-save"], capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:  # not installed, so nobody made rules with it
         return ""
+
+
+def _policy_sets() -> list[str]:
+    try:
+        listed = subprocess.run(["ipset", "list", "-n"], capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return []
+    return [name for name in listed.split() if name.startswith(POLICY_CHAINS)]
 
 
 def _setting_file(name: str) -> Path:

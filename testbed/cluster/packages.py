@@ -11,7 +11,17 @@ from pathlib import Path
 from testbed.cluster.steps import StepFailed, run_step
 from testbed.cluster.store import cache_root, locked
 
-NODE = ("containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "kmod", "iproute2", "mount")
+NODE = (
+    "containerd",
+    "runc",
+    "containernetworking-plugins",
+    "iptables",
+    "ipset",
+    "conntrack",
+    "kmod",
+    "iproute2",
+    "mount",
+)
 IMAGES = ("buildah", "debootstrap", "debian-archive-keyring", "ca-certificates")
 ARGOCD = ("redis-server", "git", "openssh-client")
 

@@ -18,6 +18,7 @@ from testbed.cluster.addons import SIZED_STORAGE_CLASS, dns_query
 from testbed.cluster.api import wait_for
 from testbed.cluster.cluster import Cluster
 from testbed.cluster.node import DNS_ADDRESS
+from testbed.cluster.smoke_policies import check_policies
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def run_smoke(folder: Path) -> None:
     cluster.up()
     try:
         _check_workloads(cluster)
+        check_policies(cluster, NAMESPACE)
         _check_volumes(cluster)
         _check_outage(cluster)
     finally:
@@ -184,7 +186,7 @@ def _servers(models: Path) -> list[dict[str, Any]]:
             "1",
             "--no-warmup",
         ],
-        "ports": [{"containerPort": 8080}],
+        "ports": [{"containerPort": 8080, "name": "http"}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": RESTRICTED,

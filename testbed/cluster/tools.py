@@ -66,6 +66,7 @@ PROGRAMS = {
             version_of="helm.sh/helm/v4",
             version_variables=("helm.sh/helm/v4/internal/version.version",),
         ),
+        Program(name="policies", module="cluster", package="./policies", sources=("policies",)),
         Program(name="pause", module="cluster", package="./pause", sources=("pause",)),
         Program(
             name="argocd",
@@ -77,7 +78,7 @@ PROGRAMS = {
         ),
     )
 }
-CLUSTER_PROGRAMS = ("kubernetes", "coredns", "pause", "helm")
+CLUSTER_PROGRAMS = ("kubernetes", "coredns", "policies", "pause", "helm")
 
 
 class ToolMissing(RuntimeError):

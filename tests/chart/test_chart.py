@@ -34,6 +34,8 @@ COMBINATIONS: dict[str, Object] = {
     "two namespaces": {"watchNamespaces": ["models", "team-a"]},
     "no policies": {"networkPolicies": {"enabled": False}},
     "scrapers named": {"networkPolicies": {"monitoringNamespaceLabels": {"b": "2", "a": "1"}, "dnsPorts": [53, 1053]}},
+    "networks of its own": {"networkPolicies": {"clusterCIDRs": ["10.244.0.0/16", "fd00::/8"]}},
+    "no admission policy": {"admissionPolicy": {"enabled": False}},
     "no CRDs": {"crds": {"enabled": False}},
     "CRDs that go": {"crds": {"keep": False}},
     "no roles": {"rbac": {"create": False}},
@@ -92,6 +94,8 @@ def test_helm_lint(tmp_path: Path, values: Object) -> None:
         ({"image": {"digest": "sha256:abc"}}, "at '/image/digest'"),
         ({"image": {"repository": "registry.corp/genset:v1"}}, "at '/image/repository'"),
         ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy'"),
+        ({"networkPolicies": {"clusterCIDRs": ["10.0.0.7"]}}, "at '/networkPolicies/clusterCIDRs/0'"),
+        ({"admissionPolicy": {"enable": True}}, "additional properties 'enable' not allowed"),
         ({"watchNamespaces": "models"}, "at '/watchNamespaces': got string, want array"),
         ({"watchNamespaces": ["a", "a"]}, "at '/watchNamespaces': items at 0 and 1 are equal"),
         ({"huggingFaceEndpoint": "hub.corp"}, "at '/huggingFaceEndpoint'"),
@@ -286,6 +290,30 @@ def test_namespaced_mode_has_no_right_outside_its_namespaces() -> None:
     }  # fmt: skip
     for binding in (o for o in objects if o["kind"] == "RoleBinding"):
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "genset-operator", "namespace": NAMESPACE}]
+
+
+def test_a_cluster_wide_operator_is_bound_and_a_namespaced_one_need_not_be() -> None:
+    bound = [o for o in render() if o["kind"].startswith("ValidatingAdmissionPolicy")]
+    assert len(bound) == 2
+    policy, binding = bound
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    (by, *_) = policy["spec"]["matchConditions"]
+    assert by["expression"] == f"request.userInfo.username == 'system:serviceaccount:{NAMESPACE}:genset-operator'"
+    other: Object = {"serviceAccount": {"create": False, "name": "mine"}}
+    (by, *_) = one(render(other), "ValidatingAdmissionPolicy")["spec"]["matchConditions"]
+    assert by["expression"].endswith(":mine'")
+    for values in COMBINATIONS["two namespaces"], COMBINATIONS["no admission policy"], COMBINATIONS["no roles"]:
+        assert not [o for o in render(values) if o["kind"].startswith("ValidatingAdmissionPolicy")]
+
+
+def test_policies_let_the_operator_in_by_a_label_of_its_own() -> None:
+    deployment = one(render(), "Deployment")
+    assert deployment["spec"]["template"]["metadata"]["labels"][names.LABEL_OPERATOR] == names.OPERATOR
+    assert names.LABEL_OPERATOR not in deployment["spec"]["selector"]["matchLabels"], "selectors are immutable"
+
+
+def test_networks_of_the_cluster() -> None:
+    assert options(render(COMBINATIONS["networks of its own"]))["cluster_cidrs"] == ("10.244.0.0/16", "fd00::/8")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,10 @@ _BAD_KEY = Meaning(
     "The content of a Secret's key cannot serve its use, e.g. a CA that is no PEM; the last good content stays in use.",
     "Correct the key's content; the message says what is wrong with it.",
 )
+_UNMANAGED = Meaning(
+    "A cluster-wide operator writes only in namespaces that carry its label. What runs keeps running.",
+    "Have an administrator run kubectl label namespace NAMESPACE genset.dev/managed=true; it is noticed within a minute.",
+)
 _NO_KEY = Meaning(
     "A Secret lacks the key that the spec names. What already runs keeps running.",
     "Add the key to the Secret, or correct the name of the key.",
@@ -114,6 +118,7 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.APPLY_REJECTED: _REJECTED,
     MR.CONTESTED: _CONTESTED,
     MR.NAMESPACE_TERMINATING: _TERMINATING,
+    MR.NAMESPACE_NOT_MANAGED: _UNMANAGED,
     MR.WEIGHTS_READY: Meaning("The weights are complete and verified."),
     MR.DOWNLOADING: Meaning("The puller is at work; status.weights tells how far it is."),
     MR.WAITING_FOR_VOLUME: Meaning(
@@ -180,6 +185,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.APPLY_REJECTED: _REJECTED,
     RR.CONTESTED: _CONTESTED,
     RR.NAMESPACE_TERMINATING: _TERMINATING,
+    RR.NAMESPACE_NOT_MANAGED: _UNMANAGED,
     RR.RESOLVED_REFS: Meaning("Everything that the policy names exists."),
     RR.DEPLOYMENT_NOT_FOUND: Meaning(
         "A backend names a ModelDeployment that does not exist. The other backends serve.",

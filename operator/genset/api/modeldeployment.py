@@ -61,6 +61,7 @@ class Reason(StrEnum):
     APPLY_REJECTED = "ApplyRejected"  # the API server refused a child, e.g. because of podTemplate
     CONTESTED = "Contested"  # somebody else keeps on changing a child
     NAMESPACE_TERMINATING = "NamespaceTerminating"
+    NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"  # the operator may not write here: its administrator labels it
     # WeightsReady
     WEIGHTS_READY = "WeightsReady"
     DOWNLOADING = "Downloading"

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     APPLY_REJECTED = "ApplyRejected"
     CONTESTED = "Contested"  # somebody else keeps on changing a child
     NAMESPACE_TERMINATING = "NamespaceTerminating"
+    NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"  # the operator may not write here: its administrator labels it
     RESOLVED_REFS = "ResolvedRefs"
     DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"

@@ -22,6 +22,7 @@ from genset.addresses import (
 from genset.api.base import ApiModel, CelRule, Fragment, Quantity, rules
 from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget
+from genset.api.egress import RouterEgress
 from genset.api.pod_template import PodTemplate
 from genset.api.quantity import parse_quantity
 from genset.api.router_service import RouterService
@@ -178,6 +179,11 @@ class RouterSpec(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     log: RouterLog = Field(default_factory=RouterLog, description="The access log.")
+    egress: RouterEgress | None = Field(
+        default=None,
+        description="Bounds of where routers may go outside the cluster, as a NetworkPolicy. Default: wherever their backends "
+        "and the collector are, at the ports that the URLs name.",
+    )
     allowed_clients: list[Fragment] = Field(
         default_factory=list,
         max_length=32,

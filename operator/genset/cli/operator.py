@@ -61,11 +61,12 @@ def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     return tuple(dict.fromkeys(word.strip() for value in values for word in value.split(",") if word.strip()))
 
 
-def _networks(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(word for value in values for word in value.split(",") if word))
-    for word in found:
-        if not is_network(word):
-            raise click.BadParameter(f"{word!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8", param=parameter)
+def _networks(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Reads networks, repeated or separated by commas."""
+    found = _words(context, parameter, values)
+    for value in found:
+        if not is_network(value):
+            raise click.BadParameter(f"{value!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8", param=parameter)
     return found
 
 
@@ -198,6 +199,14 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     metavar="ADDRESS/BITS",
     help="Further network that no router dials for a host that a resource names, beside loopback, link-local and the "
     "clouds' metadata services; repeat for more.",
+)
+@_option(
+    "--cluster-cidr",
+    "cluster_cidrs",
+    multiple=True,
+    callback=_networks,
+    metavar="ADDRESS/BITS",
+    help="Network of the cluster's own nodes, pods and Services, which clouds are never in; repeat for more.",
 )
 @_option("--resync-seconds", type=click.FloatRange(min=1), default=300.0, help="Pause between two full resyncs.")
 @_option(

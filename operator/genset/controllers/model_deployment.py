@@ -18,6 +18,7 @@ from genset import desired, kinds, names
 from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
 from genset.contracts.puller import DownloadProgress
 from genset.controllers.completions import Completions
+from genset.controllers.downloads import bound_to_downloads
 from genset.controllers.keys import Key
 from genset.controllers.session import (
     BLOCKED_SECONDS,
@@ -135,6 +136,7 @@ class ModelDeploymentController:
         if deployment is not None and deployment.get("status"):
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
             pods = await observe.pods(session.api, key.namespace, labels)
+        await bound_to_downloads(session, resource, pods)
         weights = await self._weights(pods)
         completion, look = await self._completions.check(key, resource, deployment, pods)
         asked_by = await self._asked_by(key, resource)

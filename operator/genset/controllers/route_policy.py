@@ -239,8 +239,8 @@ class RoutePolicyController:
                 kinds.POD, pod.namespace, pod.name, body, field_manager=names.FIELD_MANAGER
             )
         except ApiError as error:
-            if error.not_found or error.conflict:
-                return  # the pod went away meanwhile
+            if error.not_found or error.conflict or error.namespace_not_managed:
+                return  # the pod went away meanwhile; or the children's refusal has told it
             raise
         self._session.echoes.wrote(stored)
         self._session.metrics.applies.labels(kind="Pod", verb="annotate").inc()

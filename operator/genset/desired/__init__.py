@@ -21,6 +21,7 @@ MODEL_DEPLOYMENT: ChildSet[ModelDeployment, ModelDeploymentContext] = ChildSet(
     (
         Child(kinds.PVC, weights.claim),
         Child(kinds.NETWORK_POLICY, network_policy.for_engine),  # before the pods that it guards
+        Child(kinds.NETWORK_POLICY, network_policy.for_download),
         Child(kinds.SERVICE, service.of_model),
         Child(kinds.SERVICE, service.endpoints),
         Child(kinds.DEPLOYMENT, workload.deployment),

@@ -33,6 +33,11 @@ def weights_claim(deployment: str) -> str:
     return f"{deployment}-weights"
 
 
+def download_policy(deployment: str) -> str:
+    """Names the NetworkPolicy of a ModelDeployment's pods that download. No resource's name has a dot, so none meets it."""
+    return f"{deployment}.download"
+
+
 def router(policy: str) -> str:
     """Names the Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of a RoutePolicy."""
     return f"{policy}{names.ROUTER_SUFFIX}"

@@ -1,25 +1,32 @@
 """NetworkPolicies say who may talk to engines and routers, and whom they may talk to.
 
 An engine's port carries its whole API without a key, so only routers of the namespace, the operator's completion and,
-if it is named, monitoring get in. Engines that download nothing may talk to nobody: a model cannot phone home. If a
-source is downloaded, egress is open, because policies see ports after translation and hubs redirect to other hosts.
-Policies add up: whoever needs more writes one beside ours.
+if it is named, monitoring get in. Engines may talk to nobody: a model cannot phone home. The way out that a download
+needs is a policy of its own, for pods that carry the label `genset.dev/downloading`; the operator takes the label off
+once the weights are there. Everything is selected by labels that only genset sets. Policies add up: whoever needs more
+writes one beside ours.
 """
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+import re
+from collections.abc import Iterator
 
 from genset import kinds, names
+from genset.addresses import is_url
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
+from genset.desired.egress import Destination, Outside, dns, rules, tcp
+from genset.desired.servers import backend_url
+from genset.desired.weights import weights
+from genset.desired.workload import pod_template
 from genset.engines import managed_engine_of
 from genset.engines.base import Object
 
-_ALL: Object = {}  # a rule without peers and ports
+_HTTPS = 443  # where hubs redirect to, on hosts that nobody knows before
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def for_engine(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
@@ -30,20 +37,38 @@ def for_engine(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
     name = resource.metadata.name
     operator = _operator(settings)
     ingress: list[Object] = [
-        {"from": [{"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_ROUTER}}}],
-         "ports": _tcp(names.ENGINE_PORT)},
-        {"from": [operator], "ports": _tcp(names.ENGINE_PORT, names.WEIGHTS_PORT)},
-    ]  # fmt: skip
+        {"from": [_made_for(names.COMPONENT_ROUTER, names.LABEL_ROUTE_POLICY)], "ports": tcp(names.ENGINE_PORT)},
+        {"from": [operator], "ports": tcp(names.ENGINE_PORT, names.WEIGHTS_PORT)},
+    ]
     if settings.monitoring_namespace_labels:
-        ingress.append({"from": [_monitoring(settings)], "ports": _tcp(names.ENGINE_PORT)})
+        ingress.append({"from": [_monitoring(settings)], "ports": tcp(names.ENGINE_PORT)})
     spec: Object = {
         "podSelector": {"matchLabels": metadata.engine_selector(name)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
     }
-    if _downloads(resource):
-        spec["egress"] = [_ALL]
     return metadata.engine_child(resource, kinds.NETWORK_POLICY, name, spec=spec)
+
+
+def for_download(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
+    """Makes the policy of pods that download: names, the source, and where a hub's redirects lead; None without any."""
+    settings = context.settings
+    if not settings.network_policies:
+        return None
+    name, address = resource.metadata.name, weights(resource, settings).address
+    if not address:
+        return None
+    source = Destination.of(address)
+    servers = [source, *(Destination.of(url) for url in _proxies(resource, settings))]
+    if source.outside:
+        servers.append(Destination("", _HTTPS, outside=True))
+    selector = {**metadata.engine_selector(name), names.LABEL_DOWNLOADING: names.DOWNLOADING}
+    spec: Object = {
+        "podSelector": {"matchLabels": selector},
+        "policyTypes": ["Egress"],
+        "egress": [dns(settings), *rules(servers, Outside.of(settings))],
+    }
+    return metadata.engine_child(resource, kinds.NETWORK_POLICY, metadata.download_policy(name), spec=spec)
 
 
 def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:
@@ -51,12 +76,17 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
     settings = context.settings
     if not settings.network_policies:
         return None
-    name = resource.metadata.name
-    clients: Object = {"ports": _tcp(names.ROUTER_PORT)}
-    if resource.spec.router.allowed_clients:
-        clients["from"] = resource.spec.router.allowed_clients
-    admin: Object = {"ports": _tcp(names.ROUTER_ADMIN_PORT)}
+    name, router = resource.metadata.name, resource.spec.router
+    clients: Object = {"ports": tcp(names.ROUTER_PORT)}
+    if router.allowed_clients:
+        clients["from"] = router.allowed_clients
+    admin: Object = {"ports": tcp(names.ROUTER_ADMIN_PORT)}
     admin["from"] = [_operator(settings), _monitoring(settings)]
+    engines: Object = {
+        "to": [_made_for(names.COMPONENT_ENGINE, names.LABEL_MODEL_DEPLOYMENT)],
+        "ports": tcp(names.ENGINE_PORT),
+    }
+    servers = [Destination.of(url) for _, url in servers_of(resource, context)]
     return metadata.router_child(
         resource,
         kinds.NETWORK_POLICY,
@@ -65,71 +95,53 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
             "podSelector": {"matchLabels": metadata.router_selector(name)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [clients, admin],
-            "egress": [_ALL] if _leaves_cluster(resource, context) else [*_inside(settings), *_collector(resource)],
+            "egress": [dns(settings), engines, *rules(servers, Outside.of(settings, router.egress))],
         },
     )
 
 
-def _downloads(resource: ModelDeployment) -> bool:
-    source = resource.spec.source
-    return source is not None and source.block.downloaded
+def _proxies(resource: ModelDeployment, settings: Settings) -> Iterator[str]:
+    """Yields the proxies that the download is told of, as far as they are written down and not kept in a Secret."""
+    engine = managed_engine_of(resource)
+    if engine is None:
+        return
+    for container in pod_template(resource, engine, settings)["spec"].get("initContainers") or ():
+        if not isinstance(container, dict) or container.get("name") != names.WEIGHTS_CONTAINER:
+            continue
+        for variable in container.get("env") or ():
+            if isinstance(variable, dict) and str(variable.get("name")).lower() in _PROXIES and variable.get("value"):
+                value = re.sub("^([a-z]+://)?([^/]*@)?", r"http://", str(variable["value"]))
+                if is_url(value):
+                    yield value
 
 
-def _leaves_cluster(resource: RoutePolicy, context: RoutePolicyContext) -> bool:
-    """Returns whether a backend is a cloud or a server elsewhere: hosts by name, which no policy can select."""
+def servers_of(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[tuple[str, str]]:
+    """Yields (field, URL) of everything that routers dial beside engines: servers elsewhere or the proxies before them,
+    and the traces' collector."""
     for backend in resource.spec.backends:
-        if backend.cloud is not None:
-            return True
-        found = context.deployments.get(backend.deployment.name) if backend.deployment else None
-        if found is not None and managed_engine_of(found) is None:
-            return True
-    return False
+        at = f"spec.backends[{backend.name}]"
+        url = backend_url(backend, context)
+        if backend.cloud is not None and backend.cloud.proxy is not None:
+            yield f"{at}.cloud.proxy.url", backend.cloud.proxy.url
+        elif url is not None:
+            yield f"{at}.{'cloud.baseURL' if backend.cloud is not None else 'deployment'}", url
+    if resource.spec.router.telemetry is not None:
+        yield "spec.router.telemetry.otlpEndpoint", resource.spec.router.telemetry.otlp_endpoint
 
 
-def _inside(settings: Settings) -> list[Object]:
-    dns = [{"port": port, "protocol": protocol} for port in settings.dns_ports for protocol in ("UDP", "TCP")]
-    return [
-        {"ports": dns},
-        {"to": [{"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_ENGINE}}}],
-         "ports": _tcp(names.ENGINE_PORT)},
-    ]  # fmt: skip
-
-
-def _collector(resource: RoutePolicy) -> list[Object]:
-    """Lets pods reach the traces' collector.
-
-    A Service is known by its name, COLLECTOR or COLLECTOR.NAMESPACE.svc: its pods are somewhere in that namespace, on a
-    port that only its translation knows. Any other host is known by its address, or by its port alone.
-    """
-    telemetry = resource.spec.router.telemetry
-    if telemetry is None:
-        return []
-    url = urlsplit(telemetry.otlp_endpoint)
-    host = url.hostname or ""
-    port = _tcp(url.port or (443 if url.scheme == "https" else 80))
-    try:
-        address = ip_address(host)
-    except ValueError:
-        labels = host.rstrip(".").split(".")
-        if len(labels) == 1:
-            return [{"to": [{"podSelector": {}}]}]
-        if labels[2:3] == ["svc"]:
-            return [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": labels[1]}}}]}]
-        return [{"ports": port}]
-    return [{"to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}], "ports": port}]
+def _made_for(component: str, owner: str) -> Object:
+    """Returns, as a peer, the pods of the namespace that genset made for resources of one kind."""
+    own = [{"key": owner, "operator": "Exists"}]
+    return {"podSelector": {"matchExpressions": own, "matchLabels": {names.LABEL_COMPONENT: component}}}
 
 
 def _operator(settings: Settings) -> Object:
     return {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.operator_namespace}},
-        "podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_OPERATOR}},
+        "podSelector": {"matchLabels": {names.LABEL_OPERATOR: names.OPERATOR}},
     }
 
 
 def _monitoring(settings: Settings) -> Object:
     labels = dict(settings.monitoring_namespace_labels)
     return {"namespaceSelector": {"matchLabels": labels} if labels else {}}
-
-
-def _tcp(*ports: int) -> list[Object]:
-    return [{"port": port, "protocol": "TCP"} for port in ports]

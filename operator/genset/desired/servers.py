@@ -37,6 +37,16 @@ def cloud_url(cloud: Cloud) -> str:
     return url.rstrip("/")
 
 
+def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
+    """Returns where a cloud or a server elsewhere answers; None for models that genset runs, and what is not there."""
+    if backend.cloud is not None:
+        return cloud_url(backend.cloud)
+    found = context.deployments.get(backend.deployment.name) if backend.deployment else None
+    if found is None or managed_engine_of(found) is not None:
+        return None
+    return engine_of(found).base_url(found)
+
+
 def external_faults(
     resource: ModelDeployment, settings: Settings, *, from_files: bool = False
 ) -> Iterator[ServerFault]:

@@ -38,6 +38,7 @@ class Weights:
     engine_mounts: list[Object]
     init_mounts: list[Object]
     listens: bool = field(default=False)  # whether the init container reports progress on WEIGHTS_PORT
+    address: str = ""  # URL of the server that the init container downloads from; "" if it does not
 
 
 def weights(resource: ModelDeployment, settings: Settings) -> Weights:
@@ -82,6 +83,7 @@ def _downloaded(resource: ModelDeployment, download: Download) -> Weights:
         engine_mounts=[{"name": VOLUME, "mountPath": spec.into, "readOnly": True}],
         init_mounts=init_mounts,
         listens=True,
+        address=download.url,
     )
 
 

@@ -73,9 +73,12 @@ def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings
 def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
     """Makes metadata and spec of the engine's pods before the user's podTemplate."""
     source = weights(resource, settings)
+    labels = metadata.engine_labels(resource)
+    if source.address:  # the operator takes it off each pod whose weights are there
+        labels[names.LABEL_DOWNLOADING] = names.DOWNLOADING
     return {
         "metadata": {
-            "labels": metadata.engine_labels(resource),
+            "labels": labels,
             "annotations": {names.ANNOTATION_WEIGHTS_HASH: source.hash},
         },
         "spec": _pod_spec(resource, engine, source, settings),

@@ -188,6 +188,8 @@ class Applier:
             result.namespace_terminating = True
         elif error.transient:
             result.failed = result.failed or error
+        elif error.namespace_not_managed:
+            result.problems.append(unmanaged(desired["metadata"]["namespace"]))
         else:
             log.warning("Could not apply %s: %s", _where(desired), error.message)
             result.problems.append(refusal(desired, owner, error))
@@ -223,11 +225,23 @@ class Applier:
         try:
             await self._api.delete(kind, live)
         except ApiError as error:
-            result.failed = result.failed or error
+            if error.namespace_not_managed:
+                result.problems.append(unmanaged(live["metadata"]["namespace"]))
+            else:
+                result.failed = result.failed or error
             return
         result.written += 1
         self._metrics.applies.labels(kind=kind.kind, verb="delete").inc()
         log.info("Pruned %s", _where(live))
+
+
+def unmanaged(namespace: str) -> Problem:
+    """Says that an administrator has to let the operator into a namespace."""
+    return Problem(
+        Reason.NAMESPACE_NOT_MANAGED,
+        f"genset may not write in namespace {namespace}: its administrator lets it in by kubectl label namespace "
+        f"{namespace} {names.LABEL_MANAGED_NAMESPACE}={names.MANAGED_NAMESPACE}",
+    )
 
 
 def is_owned(live: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:

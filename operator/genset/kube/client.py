@@ -81,6 +81,11 @@ class ApiError(Exception):
         return self.status == 403 and self._caused_by("NamespaceTerminating")
 
     @property
+    def namespace_not_managed(self) -> bool:
+        """The admission policy of the chart keeps the operator from writing in a namespace without its label."""
+        return self.status == 403 and "genset.dev/managed" in self.message
+
+    @property
     def misfit(self) -> bool:
         """The content does not fit the kind's schema: a field that is not in it, or a value of another type.
 

@@ -68,6 +68,7 @@ class PodView:
     namespace: str = ""
     uid: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     leaving: bool = False  # it is being deleted, and drains
     phase: str = "Pending"
     reason: str = ""  # of the pod as a whole, e.g. Evicted
@@ -87,6 +88,7 @@ class PodView:
             namespace=str(metadata.get("namespace") or ""),
             uid=str(metadata.get("uid") or ""),
             annotations=metadata.get("annotations") or {},
+            labels=metadata.get("labels") or {},
             leaving=bool(metadata.get("deletionTimestamp")),
             phase=str(status.get("phase") or "Pending"),
             reason=str(status.get("reason") or ""),

@@ -26,6 +26,7 @@ from genset.desired.sources import wanted
 from genset.desired.sources.base import Download
 from genset.desired.workload import faults as engine_faults
 from genset.engines import engine_of, managed_engine_of
+from genset.status import ways_out
 from genset.status.observed import Problem
 from genset.status.warnings import used_backends
 
@@ -113,6 +114,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
     used = used_backends(resource)
     return [
         *_server_problems(resource, context),
+        *ways_out.problems(resource, context),
         *_router_pod_problems(resource, context),
         *_unresolved(_with_backends(resource, lambda name: name in used), context),
     ]

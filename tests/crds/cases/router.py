@@ -8,6 +8,7 @@ from tests.crds.base_urls import NO_SERVER
 from tests.crds.cases.bounds import BOUNDS_OF_ROUTERS
 from tests.crds.cases.case import RP, Case, Spec, policy
 
+_NO_WAY = "router.egress.cidrs must hold networks, e.g. 203.0.113.0/24"
 _NO_ORIGIN = (
     "cors.allowedOrigins: write SCHEME://HOST or SCHEME://HOST:PORT in small letters, without a path, or * alone"
 )
@@ -83,6 +84,18 @@ ROUTER = [
          "router.trustedProxies must hold networks, e.g. 10.0.0.0/8"),
     Case("a proxy that is no address", RP, policy(router={"trustedProxies": ["10.0.0.256/8"]}),
          "router.trustedProxies must hold networks, e.g. 10.0.0.0/8"),
+    Case("ways out", RP, policy(router={"egress": {"cidrs": ["203.0.113.0/24", "fd00::/8", "0.0.0.0/0"], "ports": [443]}})),
+    Case("ways out by ports alone", RP, policy(router={"egress": {"ports": [443, 8443]}})),
+    Case("ways out that say nothing", RP, policy(router={"egress": {}}), "router.egress is empty: name cidrs, ports or both"),
+    Case("ways out of empty lists", RP, policy(router={"egress": {"cidrs": [], "ports": []}}), "router.egress is empty"),
+    Case("a way out to a metadata server", RP, policy(router={"egress": {"cidrs": ["169.254.169.254/32"]}}), _NO_WAY),
+    Case("a way out to the pod itself", RP, policy(router={"egress": {"cidrs": ["127.0.0.0/8"]}}), _NO_WAY),
+    Case("a way out to link-local IPv6", RP, policy(router={"egress": {"cidrs": ["fe80::1/128"]}}), _NO_WAY),
+    Case("a way out of too many bits", RP, policy(router={"egress": {"cidrs": ["10.0.0.0/33"]}}), _NO_WAY),
+    Case("a way out without bits", RP, policy(router={"egress": {"cidrs": ["10.0.0.7"]}}),
+         "spec.router.egress.cidrs[0] in body should match", "String should match pattern"),
+    Case("a way out at no port", RP, policy(router={"egress": {"ports": [0]}}),
+         "spec.router.egress.ports[0] in body should be greater than or equal to 1", "greater than or equal to 1"),
     Case("bodies too large for the pod", RP, policy(router={"limits": {"maxBody": "65Mi"}}),
          "router.limits.maxBody must be at most a quarter of router.resources.memory"),
     Case("a pod too small for its bodies", RP, policy(router={"resources": {"memory": "100Mi"}}),

@@ -5,9 +5,14 @@ A verb that the code needs and the chart forgets fails here with 403.
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from genset.desired import CHILD_KINDS
+from testbed.cluster import tools
 
 USER = "genset-operator"
 
@@ -43,6 +48,23 @@ RULES: list[dict[str, Any]] = [
 LEASE_RULES: list[dict[str, Any]] = [
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
 ]
+
+
+def admission(chart: Path) -> list[dict[str, Any]]:
+    """Returns the chart's own bounds of what a cluster-wide operator writes, for the tests' operator user."""
+    account = "system:serviceaccount:genset-system:genset-operator"
+    command = [
+        "template",
+        "genset",
+        str(chart),
+        "--namespace",
+        "genset-system",
+        "--show-only",
+        "templates/admission.yaml",
+    ]
+    done = subprocess.run([str(tools.ensure("helm")["helm"]), *command], capture_output=True, text=True, check=True)
+    assert account in done.stdout
+    return list(yaml.safe_load_all(done.stdout.replace(account, USER)))
 
 
 def objects(namespace: str) -> list[dict[str, Any]]:

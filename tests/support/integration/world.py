@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from genset import kinds
 from genset.controllers.demand import SETTLE_SECONDS
 from genset.desired.context import Settings
 from genset.kinds import Kind, kind_of
@@ -19,6 +22,7 @@ from genset.kube.client import ApiError, ApiServer, load_configuration
 from genset.kube.metrics import Metrics
 from genset.runtime import Operator, Options
 from testbed.cluster.controlplane import ControlPlane
+from testbed.resources import namespace as managed
 from tests.support.integration import rbac
 
 Object = dict[str, Any]
@@ -38,6 +42,7 @@ def prepare(plane: ControlPlane) -> None:
     plane.kubectl("create", "namespace", "genset-system")
     items = {"apiVersion": "v1", "kind": "List", "items": rbac.objects("genset-system")}
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(items))
+    plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(rbac.admission(root / "charts" / "genset")))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
 
 
@@ -199,7 +204,7 @@ async def make_world(plane: ControlPlane) -> AsyncIterator[World]:
     await api.request(
         "POST",
         "/api/v1/namespaces",
-        body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        body=managed(namespace),
     )
     world = World(plane, namespace, api)
     try:
@@ -207,4 +212,9 @@ async def make_world(plane: ControlPlane) -> AsyncIterator[World]:
     finally:
         for operator, _, _ in list(world.operators):
             await world.stop(operator)
+        for kind in (
+            kinds.MODEL_DEPLOYMENT,
+            kinds.ROUTE_POLICY,
+        ):  # a later test's cluster-wide operator would serve them
+            await api.request("DELETE", kind.path(namespace))
         await api.close()

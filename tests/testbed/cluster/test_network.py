@@ -53,6 +53,15 @@ def test_only_chains_of_kubernetes_and_marked_rules_go() -> None:
     ]
 
 
+def test_chains_of_network_policies_go() -> None:
+    saved = "*mangle\n:INPUT ACCEPT [0:0]\n:GENSET-NP - [0:0]\n:GENSET-NP-E-A - [0:0]\n-A INPUT -j GENSET-NP\n"
+    saved += "-A GENSET-NP -s 10.244.0.2/32 -j GENSET-NP-E-A\n-A GENSET-NP-E-A -j DROP\nCOMMIT\n"
+    script = removal(saved).splitlines()
+    assert script[0] == "*mangle" and script[-1] == "COMMIT"
+    assert script.index("-D INPUT -j GENSET-NP") < script.index("-F GENSET-NP") < script.index("-X GENSET-NP")
+    assert "-X GENSET-NP-E-A" in script
+
+
 def test_nothing_is_done_to_a_machine_without_our_rules() -> None:
     assert removal("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n") == ""
     assert removal("") == ""

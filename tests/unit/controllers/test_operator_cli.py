@@ -172,3 +172,10 @@ async def test_kopf_connects_as_our_client_does() -> None:
     assert info.server == configuration.host
     assert not info.as_ssl_context().verify_flags & ssl.VERIFY_X509_STRICT
     assert info.as_ssl_context().verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("value", ["10.0.0.7", "10.0.0.0/33", "models", "::ffff:10.0.0.0/104"])
+def test_a_network_that_is_none_is_refused(value: str) -> None:
+    result = CliRunner().invoke(verb.command, ["--image=i", f"--cluster-cidr={value}"])
+    assert result.exit_code == 2
+    assert f"{value} is no network: write ADDRESS/BITS, e.g. 10.0.0.0/8" in " ".join(result.output.split())

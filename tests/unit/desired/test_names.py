@@ -16,6 +16,7 @@ from genset.desired import metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 
 DNS_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")  # Services, k8s.io/apimachinery pkg/util/validation
+DNS_1123 = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 SETTINGS = Settings(image="genset:test")
 NAMES = st.builds(
     lambda first, middle, last: first + middle + last,
@@ -51,7 +52,8 @@ def test_names_and_labels_are_valid(name: str) -> None:
     for child in [*model(name), *policy(name)]:
         length = 63 if child["kind"] == "Service" else 253
         assert len(child["metadata"]["name"]) <= length
-        assert DNS_1035.match(child["metadata"]["name"])
+        valid = DNS_1123 if child["kind"] == "NetworkPolicy" else DNS_1035
+        assert valid.match(child["metadata"]["name"])
         assert all(len(value) <= 63 for value in child["metadata"]["labels"].values())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from genset import desired
+from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
@@ -77,7 +77,7 @@ def test_grace_covers_the_drain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "open_to_all"),
+    ("source", "downloads"),
     [
         ({"huggingFace": {"repo": "a/b"}}, True),
         ({"http": {"url": "https://a.example/m.gguf", "sha256": "0" * 64}}, True),
@@ -85,10 +85,8 @@ def test_grace_covers_the_drain() -> None:
         ({"hostPath": {"path": "/m.gguf"}}, False),
     ],
 )
-def test_only_pods_that_download_may_reach_anything(source: dict[str, Any], open_to_all: bool) -> None:
-    spec = children(source=source)["NetworkPolicy"]["spec"]
-    assert "Egress" in spec["policyTypes"]
-    assert spec.get("egress", []) == ([{}] if open_to_all else [])
+def test_only_pods_that_download_are_born_with_a_way_out(source: dict[str, Any], downloads: bool) -> None:
+    assert (names.LABEL_DOWNLOADING in template(source=source)["metadata"]["labels"]) == downloads
 
 
 def policy(**changes: Any) -> dict[str, dict[str, Any]]:

@@ -33,6 +33,9 @@ def test_every_constant_and_every_number_of_a_policy_is_named(tool: ModuleType) 
     named = set(re.findall(r"`([^`]+)`", rows))
     assert set(tool.constants()) - tool.NO_LIMITS <= named
     how_many = {
+        "router.egress.ports",
+        "router.service.nodePort",
+        "router.service.port",
         "router.replicas",
         "router.resources.cpu",
         "router.telemetry.samplePercent",

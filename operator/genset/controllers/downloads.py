@@ -1,0 +1,57 @@
+"""The way out of a pod that downloads is closed when its weights are there, and opened again if they are fetched anew.
+
+A NetworkPolicy with a way out selects pods by the label `genset.dev/downloading`. Pods are born with it; here it is taken
+off once the weights container has ended well, so that an engine that serves may talk to nobody. A connection that stands
+at that moment may stay, as network plugins differ; a new one is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from genset import kinds, names
+from genset.api.modeldeployment import ModelDeployment
+from genset.controllers.session import Session
+from genset.kube.client import ApiError, Object
+from genset.status.pod import PodView
+
+log = logging.getLogger(__name__)
+
+
+async def bound_to_downloads(session: Session, resource: ModelDeployment, pods: Iterable[PodView]) -> None:
+    """Makes each pod of a downloaded model carry the label if and only if its weights container has work to do."""
+    source = resource.spec.source
+    if not session.settings.network_policies or source is None or not source.block.downloaded:
+        return
+    wrong = [pod for pod in pods if pod.counts and needs_way_out(pod) != _has_way_out(pod)]
+    await asyncio.gather(*(_label(session, pod) for pod in wrong))
+
+
+def needs_way_out(pod: PodView) -> bool:
+    """Returns whether a pod's weights are still to be fetched: also after a restart of the pod, which looks at them anew."""
+    state = pod.container(names.WEIGHTS_CONTAINER)
+    if state is None:  # nobody has looked yet, or a podTemplate has taken the container away
+        return pod.conditions.get("Initialized", {}).get("status") != "True"
+    return not state.ended_well
+
+
+def _has_way_out(pod: PodView) -> bool:
+    return pod.labels.get(names.LABEL_DOWNLOADING) == names.DOWNLOADING
+
+
+async def _label(session: Session, pod: PodView) -> None:
+    value = names.DOWNLOADING if needs_way_out(pod) else None
+    body: Object = {"metadata": {"uid": pod.uid, "labels": {names.LABEL_DOWNLOADING: value}}}
+    try:
+        stored = await session.api.merge_patch(
+            kinds.POD, pod.namespace, pod.name, body, field_manager=names.FIELD_MANAGER
+        )
+    except ApiError as error:
+        if error.not_found or error.conflict or error.namespace_not_managed:
+            return  # the pod went away meanwhile; or the children's refusal has told it
+        raise
+    session.echoes.wrote(stored)
+    session.metrics.applies.labels(kind="Pod", verb="label").inc()
+    log.info("%s the way out of pod %s/%s", "Opened" if value else "Closed", pod.namespace, pod.name)
