@@ -32,8 +32,6 @@ def problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Pro
                 f"{server.host} is one of the cluster's own addresses (networkPolicies.clusterCIDRs), which routers may "
                 "not reach by address: name a Service, as http://NAME.NAMESPACE.svc:PORT"
             )
-        elif server.address is not None and server.address.is_link_local:
-            fault = f"{server.host} is a link-local address, which routers may not reach: name the server that is meant"
         if fault:
             yield Problem(routepolicy.Reason.INVALID_SPEC, f"{field}: {fault}", field)
 

@@ -178,4 +178,4 @@ async def test_kopf_connects_as_our_client_does() -> None:
 def test_a_network_that_is_none_is_refused(value: str) -> None:
     result = CliRunner().invoke(verb.command, ["--image=i", f"--cluster-cidr={value}"])
     assert result.exit_code == 2
-    assert f"{value} is no network: write ADDRESS/BITS, e.g. 10.0.0.0/8" in " ".join(result.output.split())
+    assert f"{value!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8" in " ".join(result.output.split())
