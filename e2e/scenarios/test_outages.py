@@ -18,7 +18,7 @@ from testbed.resources import route_policy
 pytestmark = pytest.mark.timeout(300)
 POLICY = "outages"
 ROUTER_PODS = f"genset.dev/routepolicy={POLICY}"
-DEAD = {"provider": "openAICompatible", "model": "none", "baseURL": "http://203.0.113.1:9/v1"}  # nobody
+DEAD = {"provider": "openAICompatible", "model": "none", "baseURL": "http://10.244.0.1:9/v1"}  # the node: nobody listens
 
 
 def reasons(house: House) -> list[str]:
@@ -89,7 +89,7 @@ async def test_the_line_is_cut_and_comes_back(world: World) -> None:
             await answered_by(url, "house")
             await until_outages(house, "EgressDown")
             note = await until_event(house, "EgressDown")
-            assert "203.0.113.1" in note and "Every route has another backend" in note
+            assert "10.244.0.1" in note and "Every route has another backend" in note
         finally:
             world.cloud.start()
         await until_outages(house)
