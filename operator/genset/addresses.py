@@ -11,8 +11,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PORT: Final = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 
@@ -174,12 +176,28 @@ def server_of(url: str) -> ServerName:
     return ServerName.of(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
+def shown_server(url: str) -> str:
+    """Returns the server that a good URL names, as it stands there: with a port if the URL says one."""
+    return server_of(url).shown(with_port=urlsplit(url).port is not None)
+
+
 def host_and_port(text: str) -> tuple[str, int] | None:
     """Reads HOST:PORT or [V6]:PORT, where a program listens; HOST may be empty. None for anything else."""
     host, separator, port = text.rpartition(":")
     if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
         return None
     return host.strip("[]"), int(port)
+
+
+def is_inside(network: Network, other: Network) -> bool:
+    """Returns whether `other` lies in `network`, whole."""
+    if isinstance(network, ipaddress.IPv4Network) and isinstance(other, ipaddress.IPv4Network):
+        return other.subnet_of(network)
+    return (
+        isinstance(network, ipaddress.IPv6Network)
+        and isinstance(other, ipaddress.IPv6Network)
+        and other.subnet_of(network)
+    )
 
 
 def is_host(value: str) -> bool:

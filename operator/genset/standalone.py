@@ -101,10 +101,11 @@ class FilesSource:
         )
         problems = [problem.message for problem in check_route_policy(policy, context)]
         problems += self._unplaced(policy, context)
+        used = used_backends(policy)
         missing = [
             b
             for b in policy.spec.backends
-            if b.deployment and b.deployment.name not in context.deployments and b.name in used_backends(policy)
+            if b.deployment and b.deployment.name not in context.deployments and b.name in used
         ]
         if missing and missing[0].deployment:
             name = missing[0].deployment.name

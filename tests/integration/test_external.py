@@ -28,6 +28,13 @@ def tell(pods: list[FakePod], *servers: dict[str, Any]) -> None:
         pod.sees = {"servers": [server]}
 
 
+async def routed(world: World) -> None:
+    """Applies a policy that asks the desk first."""
+    await world.apply(
+        samples.secret(world.namespace), samples.route_policy(world.namespace, "assistant", deployment="desk")
+    )
+
+
 async def test_a_server_elsewhere_is_asked_by_routers_alone(world: World) -> None:
     """A listener at the address hears nothing of the operator, from the first moment to the end."""
     heard: list[Any] = []
@@ -73,9 +80,7 @@ async def test_what_listens_there_is_not_told(world: World) -> None:
     """Whatever routers met, a condition says one sentence, without a byte of an answer."""
     await world.start()
     await desk(world, "http://10.1.2.3:6443")
-    await world.apply(
-        samples.secret(world.namespace), samples.route_policy(world.namespace, "assistant", deployment="desk")
-    )
+    await routed(world)
     await world.until_condition(kinds.ROUTE_POLICY, "assistant", "ResolvedRefs", "True")
     async with routers(world, "assistant") as made:
         tell(made.pods, NOBODY, NOBODY)
@@ -103,9 +108,7 @@ async def test_a_policy_that_leads_to_its_own_router(world: World) -> None:
     """By the Service's address, which nobody knows before it exists."""
     await world.start()
     await desk(world, "http://desk.corp:1234")
-    await world.apply(
-        samples.secret(world.namespace), samples.route_policy(world.namespace, "assistant", deployment="desk")
-    )
+    await routed(world)
     await world.until_condition(kinds.ROUTE_POLICY, "assistant", "Accepted", "True")
     service = await world.get(kinds.SERVICE, "assistant-router")
     assert service is not None

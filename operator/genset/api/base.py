@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
+from genset.addresses import CIDR
 from genset.api.quantity import parse_quantity
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"  # RFC 1123 label
@@ -149,6 +150,7 @@ Quantity = Annotated[
     Field(json_schema_extra={"x-genset-quantity": True}, max_length=32),
 ]
 
+Cidr = Annotated[str, Field(pattern=CIDR, max_length=43, examples=["10.0.0.0/8"])]
 Name = Annotated[str, Field(pattern=DNS_SUBDOMAIN, min_length=1, max_length=253, examples=["house-small"])]
 ModelName = Annotated[
     str,

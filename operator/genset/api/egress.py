@@ -7,15 +7,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from genset.addresses import CIDR, CLOSED, is_network
-from genset.api.base import ApiModel, CelRule, rules
+from genset.addresses import CLOSED, is_inside, is_network
+from genset.api.base import ApiModel, CelRule, Cidr, rules
 
 
 def _is_open(cidr: str) -> bool:
     """Returns whether a network is one that routers may reach: neither link-local nor loopback."""
     return is_network(cidr) and not any(
-        network.version == (one := ip_network(cidr, strict=False)).version and one.subnet_of(network)  # type: ignore[arg-type]
-        for network in map(ip_network, CLOSED)
+        is_inside(ip_network(closed), ip_network(cidr, strict=False)) for closed in CLOSED
     )
 
 
@@ -37,7 +36,7 @@ def _is_open(cidr: str) -> bool:
 class RouterEgress(ApiModel):
     """Where routers may go outside the cluster."""
 
-    cidrs: list[Annotated[str, Field(pattern=CIDR, max_length=43, examples=["203.0.113.0/24"])]] = Field(
+    cidrs: list[Cidr] = Field(
         default_factory=list,
         max_length=64,
         description="Networks of clouds, servers elsewhere, their proxies and the traces' collector. Default: every address "

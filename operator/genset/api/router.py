@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import Field
 
 from genset.addresses import (
-    CIDR,
     ORIGIN,
     ORIGIN_REMEDY,
     PORT,
@@ -19,7 +18,7 @@ from genset.addresses import (
     names_usual_port,
     origin_mistake,
 )
-from genset.api.base import ApiModel, CelRule, Fragment, Quantity, rules
+from genset.api.base import ApiModel, CelRule, Cidr, Fragment, Quantity, rules
 from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget
 from genset.api.egress import RouterEgress
@@ -171,7 +170,7 @@ class RouterSpec(ApiModel):
     cors: RouterCors | None = Field(
         default=None, description="Web pages that may use the router from a browser. Default: none."
     )
-    trusted_proxies: list[Annotated[str, Field(pattern=CIDR, max_length=43, examples=["10.0.0.0/8"])]] = Field(
+    trusted_proxies: list[Cidr] = Field(
         default_factory=list,
         max_length=32,
         description="Networks of proxies whose X-Forwarded-For is believed. A request's client is then its last address "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from genset.addresses import CIDR, is_network
-from genset.api.base import ApiModel, CelRule, rules
+from genset.addresses import is_network
+from genset.api.base import ApiModel, CelRule, Cidr, rules
 from genset.names import SERVICE_PORT
 
 
@@ -63,13 +63,11 @@ class RouterService(ApiModel):
         max_length=317,
         description="Which load balancers are asked. The API server lets it be set only together with the type.",
     )
-    load_balancer_source_ranges: list[Annotated[str, Field(pattern=CIDR, max_length=43, examples=["10.0.0.0/8"])]] = (
-        Field(
-            default_factory=list,
-            max_length=64,
-            description="Networks whose clients the load balancer lets in. Empty: all.",
-            json_schema_extra={"x-kubernetes-list-type": "set"},
-        )
+    load_balancer_source_ranges: list[Cidr] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Networks whose clients the load balancer lets in. Empty: all.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     external_traffic_policy: Literal["Cluster", "Local"] | None = Field(
         default=None,

@@ -11,10 +11,9 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from genset import kinds, names
+from genset import names
 from genset.api.modeldeployment import ModelDeployment
 from genset.controllers.session import Session
-from genset.kube.client import ApiError, Object
 from genset.status.pod import PodView
 
 log = logging.getLogger(__name__)
@@ -43,15 +42,5 @@ def _has_way_out(pod: PodView) -> bool:
 
 async def _label(session: Session, pod: PodView) -> None:
     value = names.DOWNLOADING if needs_way_out(pod) else None
-    body: Object = {"metadata": {"uid": pod.uid, "labels": {names.LABEL_DOWNLOADING: value}}}
-    try:
-        stored = await session.api.merge_patch(
-            kinds.POD, pod.namespace, pod.name, body, field_manager=names.FIELD_MANAGER
-        )
-    except ApiError as error:
-        if error.not_found or error.conflict or error.namespace_not_managed:
-            return  # the pod went away meanwhile; or the children's refusal has told it
-        raise
-    session.echoes.wrote(stored)
-    session.metrics.applies.labels(kind="Pod", verb="label").inc()
-    log.info("%s the way out of pod %s/%s", "Opened" if value else "Closed", pod.namespace, pod.name)
+    if await session.patch_pod(pod, {"labels": {names.LABEL_DOWNLOADING: value}}, "label"):
+        log.info("%s the way out of pod %s/%s", "Opened" if value else "Closed", pod.namespace, pod.name)

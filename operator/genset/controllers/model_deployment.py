@@ -23,12 +23,10 @@ from genset.controllers.keys import Key
 from genset.controllers.session import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
-    PATIENCE,
     SANDBOX_SECONDS,
     Session,
     parse,
     soonest,
-    unapplied,
 )
 from genset.desired import autoscale
 from genset.desired import metadata as child_names
@@ -36,7 +34,7 @@ from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
 from genset.engines import managed_engine_of
 from genset.kube import observe
-from genset.kube.apply import ApplyResult
+from genset.kube.apply import ApplyResult, unchanged
 from genset.kube.client import Object
 from genset.status import model_deployment as status
 from genset.status import refs, servers
@@ -92,10 +90,7 @@ class ModelDeploymentController:
             applied = await self._scaled(key, live, resource, children, awake=decision.awake)
         else:
             applied = await session.applier.reconcile(live, desired.model_deployment(resource, context), children)
-        if applied.failed is not None:
-            if session.queue.failures(key) < PATIENCE:
-                raise applied.failed
-            applied.problems.append(unapplied(applied.failed))
+        session.endure(key, applied)
         observed, again = await self._observe(key, resource, applied, decision)
         told = await self._report(live, resource, observed, tuple(problems), applied)
         session.note(live, applied.notes)
@@ -115,7 +110,7 @@ class ModelDeploymentController:
         self, key: Key, live: Object, resource: ModelDeployment, children: observe.Children, *, awake: bool
     ) -> ApplyResult:
         """Leaves the children of a refused spec as they are, but for the number of pods: what runs can always be scaled."""
-        applied = ApplyResult(objects={k: v for k, v in children.items() if observe.is_owned(v, live)})
+        applied = unchanged(live, children)
         place = kinds.DEPLOYMENT.key(key.name)
         if place in applied.objects and managed_engine_of(resource) is not None:
             wanted = autoscale.replicas(resource, awake=awake)

@@ -24,12 +24,10 @@ from genset.controllers.outages import OutageBook, is_of
 from genset.controllers.session import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
-    PATIENCE,
     SANDBOX_SECONDS,
     Session,
     parse,
     soonest,
-    unapplied,
     version_of,
 )
 from genset.desired import metadata as child_names
@@ -37,7 +35,7 @@ from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
-from genset.kube.client import ApiError, Object
+from genset.kube.client import Object
 from genset.status import outages, refs, servers
 from genset.status import route_policy as status
 from genset.status.observed import Problem, RoutePolicyObserved
@@ -103,14 +101,10 @@ class RoutePolicyController:
         applied = await session.applier.reconcile(
             live, desired.route_policy(resource, context), children, prune=not problems
         )
-        if applied.failed is not None:
-            if session.queue.failures(key) < PATIENCE:
-                raise applied.failed
-            applied.problems.append(unapplied(applied.failed))
+        session.endure(key, applied)
         own = applied.objects.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         session.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
-        place = kinds.DEPLOYMENT.key(child_names.router(key.name))
-        deployment = applied.objects.get(place) or _unchanged(children.get(place), live)
+        deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
         session.note(live, applied.notes)
@@ -233,17 +227,7 @@ class RoutePolicyController:
         """Changes an annotation, which makes the kubelet sync the pod, and with it the mounted volumes, at once."""
         if pod.annotations.get(names.ANNOTATION_CONFIG_HASH) == value:
             return
-        body: Object = {"metadata": {"uid": pod.uid, "annotations": {names.ANNOTATION_CONFIG_HASH: value}}}
-        try:
-            stored = await self._session.api.merge_patch(
-                kinds.POD, pod.namespace, pod.name, body, field_manager=names.FIELD_MANAGER
-            )
-        except ApiError as error:
-            if error.not_found or error.conflict or error.namespace_not_managed:
-                return  # the pod went away meanwhile; or the children's refusal has told it
-            raise
-        self._session.echoes.wrote(stored)
-        self._session.metrics.applies.labels(kind="Pod", verb="annotate").inc()
+        await self._session.patch_pod(pod, {"annotations": {names.ANNOTATION_CONFIG_HASH: value}}, "annotate")
 
     async def _ask(self, key: Key, pods: Iterable[PodView]) -> Acks:
         asked = list(pods)
@@ -323,8 +307,3 @@ class RoutePolicyController:
             replicas=len(there),
             ready_replicas=sum(pod.ready for pod in there),
         )
-
-
-def _unchanged(child: Object | None, live: Object) -> Object | None:
-    """Returns a child that the pass has left as it was because the policy may not have it so: what runs is still told."""
-    return child if child is not None and observe.is_owned(child, live) else None

@@ -22,7 +22,7 @@ from genset.controllers.servers import ServerBook
 from genset.desired.context import Settings
 from genset.desired.secrets import UserSecret
 from genset.kinds import Kind
-from genset.kube.apply import Applier
+from genset.kube.apply import Applier, ApplyResult
 from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
@@ -33,6 +33,7 @@ from genset.kube.status import StatusWriter
 from genset.router.process.advice import describe
 from genset.status.conditions import Event
 from genset.status.observed import Problem
+from genset.status.pod import PodView
 from genset.times import rfc3339
 
 BLOCKED_SECONDS = 60.0  # before a look at what only a person can change and no watch shows, e.g. a foreign object
@@ -87,6 +88,34 @@ class Session:
             for event_type, reason, message in events:
                 self.recorder.record(live, event_type, reason, message)
 
+    def endure(self, key: Key, applied: ApplyResult) -> None:
+        """Has a failed write tried again, by raising it; after several attempts the pass goes on, and status tells why."""
+        if applied.failed is None:
+            return
+        if self.queue.failures(key) < PATIENCE:
+            raise applied.failed
+        applied.problems.append(
+            Problem(
+                Reason.APPLY_REJECTED,
+                f"The API server could not take the children: {applied.failed.message}. It is tried again.",
+            )
+        )
+
+    async def patch_pod(self, pod: PodView, metadata: Object, verb: str) -> bool:
+        """Changes metadata of a running pod. Returns whether it was there to be changed. `verb` is for the metrics."""
+        body: Object = {"metadata": {"uid": pod.uid, **metadata}}
+        try:
+            stored = await self.api.merge_patch(
+                kinds.POD, pod.namespace, pod.name, body, field_manager=names.FIELD_MANAGER
+            )
+        except ApiError as error:
+            if error.not_found or error.conflict or error.namespace_not_managed:
+                return False  # the pod went away meanwhile; or the children's refusal has told it
+            raise
+        self.echoes.wrote(stored)
+        self.metrics.applies.labels(kind=kinds.POD.kind, verb=verb).inc()
+        return True
+
     def note(self, live: Object, notes: Iterable[str]) -> None:
         """Tells news of children as Events that say nothing of a condition."""
         for note in notes:
@@ -121,13 +150,6 @@ class Session:
         found = await asyncio.gather(*(self.api.get(kinds.SECRET, key.namespace, name) for name in ordered))
         data = {name: user_secret(secret) for name, secret in zip(ordered, found, strict=True) if secret is not None}
         return data, {name: version_of(secret) for name, secret in zip(ordered, found, strict=True)}
-
-
-def unapplied(error: ApiError) -> Problem:
-    """Returns the problem that the API server has not taken a child for several attempts."""
-    return Problem(
-        Reason.APPLY_REJECTED, f"The API server could not take the children: {error.message}. It is tried again."
-    )
 
 
 def version_of(live: Object | None) -> str | None:

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
+from ipaddress import ip_address, ip_network
 
-from genset.addresses import CLOSED
+from genset.addresses import CLOSED, Network, is_inside, server_of
 from genset.api.egress import RouterEgress
 from genset.desired.context import Settings
 from genset.engines.base import Object
 
 _EVERY = ("0.0.0.0/0", "::/0")
 _NAMESPACE = "kubernetes.io/metadata.name"
-
-Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True)
@@ -45,19 +42,19 @@ class Outside:
     @property
     def peers(self) -> list[Object]:
         """Returns the networks as peers of a rule."""
-        return [_block(one, self.closed) for one in self.networks if not any(_holds(c, one) for c in self.closed)]
+        return [_block(one, self.closed) for one in self.networks if not any(is_inside(c, one) for c in self.closed)]
 
     def takes(self, address: Network) -> bool:
         """Returns whether an address is in it."""
-        return self.holds(address) and not any(_holds(one, address) for one in self.closed)
+        return self.holds(address) and not any(is_inside(one, address) for one in self.closed)
 
     def holds(self, address: Network) -> bool:
         """Returns whether an address is in one of its networks, closed or not."""
-        return any(_holds(one, address) for one in self.networks)
+        return any(is_inside(one, address) for one in self.networks)
 
     def is_cluster(self, address: Network) -> bool:
         """Returns whether an address is the cluster's own."""
-        return any(_holds(one, address) for one in self.cluster)
+        return any(is_inside(one, address) for one in self.cluster)
 
     def open_at(self, port: int) -> bool:
         """Returns whether a port is one of its ports."""
@@ -77,9 +74,7 @@ class Destination:
     @classmethod
     def of(cls, url: str) -> Destination:
         """Reads a URL. A name of two parts may be a Service and its namespace, or a host: without TLS it counts as both."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        host, port = server_of(url)
         if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
             host = "127.0.0.1"
         try:
@@ -90,7 +85,7 @@ class Destination:
                 return cls(host, port, namespaces=("",))
             if labels[2:3] == ("svc",):
                 return cls(host, port, namespaces=(labels[1],))
-            mixed = len(labels) == 2 and parts.scheme != "https"
+            mixed = len(labels) == 2 and not url.startswith("https:")
             return cls(host, port, namespaces=labels[1:] if mixed else (), outside=True)
         address = getattr(address, "ipv4_mapped", None) or address  # policies take the address that is really dialled
         return cls(host, port, address=network(f"{address}/{address.max_prefixlen}"))
@@ -140,11 +135,5 @@ def _pods_of(namespace: str) -> Object:
 
 
 def _block(one: Network, closed: Iterable[Network]) -> Object:
-    inside = sorted({str(c) for c in closed if _holds(one, c) and c != one})
+    inside = sorted({str(c) for c in closed if is_inside(one, c) and c != one})
     return {"ipBlock": {"cidr": str(one), **({"except": inside} if inside else {})}}
-
-
-def _holds(one: Network, other: Network) -> bool:
-    if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
-        return other.subnet_of(one)
-    return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and other.subnet_of(one)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from genset.api.pod_template import PodTemplate
 from genset.desired import pod_path
+from genset.desired.fault import FieldFault
 from genset.engines.base import Object
 
 ALLOWED_FIELDS = (
@@ -47,13 +48,6 @@ _NAMED = 8  # fields that a message lists
 _ADMINISTRATOR = "or have an administrator run the operator with podTemplate: Full"
 
 
-class PodFault(NamedTuple):
-    """A fault is a field of a podTemplate that cannot be taken, and why, with the remedy."""
-
-    field: str
-    message: str
-
-
 @dataclass(frozen=True)
 class _Judged:
     """This is one podTemplate beside the pod that it changes. `at` is its own path in the resource."""
@@ -62,13 +56,13 @@ class _Judged:
     patch: PodTemplate
     at: str
 
-    def fault(self, where: str, why: str = "") -> PodFault:
+    def fault(self, where: str, why: str = "") -> FieldFault:
         field = f"{self.at}.{where}"
         reason = why or "is not among the fields that a podTemplate may set"
-        return PodFault(field, f"{field} {reason}: take it out, {_ADMINISTRATOR}")
+        return FieldFault(field, f"{field} {reason}: take it out, {_ADMINISTRATOR}")
 
 
-def faults(own: Object, patch: PodTemplate | None, at: str, *, full: bool) -> Iterator[PodFault]:
+def faults(own: Object, patch: PodTemplate | None, at: str, *, full: bool) -> Iterator[FieldFault]:
     """Yields what of a podTemplate cannot be taken. `own` is the pod before it, `at` the podTemplate's own path.
 
     With `full` only genset's own keys and paths that name nothing are among it: everything else is between the user and the
@@ -86,27 +80,27 @@ def faults(own: Object, patch: PodTemplate | None, at: str, *, full: bool) -> It
             yield _names_nothing(own["spec"], path, f"{at}.remove[{index}]")
         elif not full and not _may_go(path):
             field = f"{at}.remove[{index}]"
-            yield PodFault(
+            yield FieldFault(
                 field, f"{field}: {path} is not among the fields that may be left out: take it out, {_ADMINISTRATOR}"
             )
 
 
-def _ours(judged: _Judged) -> Iterator[PodFault]:
+def _ours(judged: _Judged) -> Iterator[FieldFault]:
     own, added = judged.own["metadata"], judged.patch.metadata
     for name, given in (("labels", added.labels), ("annotations", added.annotations)):
         for key in given:
             if key.startswith(_OURS) and key not in own.get(name, {}):
                 field = f"{judged.at}.metadata.{name}[{key}]"
-                yield PodFault(field, f"{field} is under {_OURS}, where genset alone writes: take it out")
+                yield FieldFault(field, f"{field} is under {_OURS}, where genset alone writes: take it out")
 
 
-def _metadata(judged: _Judged) -> Iterator[PodFault]:
+def _metadata(judged: _Judged) -> Iterator[FieldFault]:
     for key in judged.patch.metadata.annotations:
         if key.startswith(REFUSED_ANNOTATIONS):
             yield judged.fault(f"metadata.annotations[{key}]", "changes the pod's sandbox or networks")
 
 
-def _spec(judged: _Judged) -> Iterator[PodFault]:
+def _spec(judged: _Judged) -> Iterator[FieldFault]:
     for field, value in judged.patch.spec.items():
         if field in _CONTAINERS and isinstance(value, Sequence) and not isinstance(value, str):
             names = {item["name"] for item in judged.own["spec"].get(field, ())}
@@ -116,7 +110,7 @@ def _spec(judged: _Judged) -> Iterator[PodFault]:
             yield judged.fault(f"spec.{field}")
 
 
-def _container(judged: _Judged, where: str, names: set[str], index: int, item: Any) -> Iterator[PodFault]:
+def _container(judged: _Judged, where: str, names: set[str], index: int, item: Any) -> Iterator[FieldFault]:
     name = item.get("name") if isinstance(item, Mapping) else None
     if name not in names:
         shown, whose = name or index, " and ".join(sorted(names)) or "none"
@@ -137,7 +131,7 @@ def _container(judged: _Judged, where: str, names: set[str], index: int, item: A
             yield judged.fault(here)
 
 
-def _variable(judged: _Judged, where: str, item: Any) -> Iterator[PodFault]:
+def _variable(judged: _Judged, where: str, item: Any) -> Iterator[FieldFault]:
     name = item.get("name") if isinstance(item, Mapping) else None
     if not isinstance(item, Mapping) or not isinstance(name, str):
         yield judged.fault(where, "holds a variable without a name")
@@ -166,10 +160,10 @@ def _may_go(path: str) -> bool:
     return part != "env" or bool(named and not named.startswith(REFUSED_VARIABLES))
 
 
-def _names_nothing(spec: Object, path: str, field: str) -> PodFault:
+def _names_nothing(spec: Object, path: str, field: str) -> FieldFault:
     known, names = pod_path.there_instead(spec, path)
     shown = ", ".join(names[:_NAMED]) + (" and more" if len(names) > _NAMED else "")
     under = f" ({known} has {shown})" if shown else ""
-    return PodFault(
+    return FieldFault(
         field, f"{field}: {path} names nothing that genset sets in these pods{under}: correct the path, or take it out"
     )

@@ -17,7 +17,7 @@ from genset.api.router_service import RouterService
 from genset.desired import images, metadata, pod_rules, router_config
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
-from genset.desired.pod_rules import PodFault
+from genset.desired.fault import FieldFault
 from genset.desired.pod_template import merge
 from genset.desired.workload import spread
 from genset.engines.base import Object
@@ -122,11 +122,11 @@ def own_template(resource: RoutePolicy, settings: Settings) -> Object:
     return {"metadata": {"labels": metadata.router_labels(resource)}, "spec": _pod_spec(resource, settings)}
 
 
-def faults(resource: RoutePolicy, settings: Settings) -> Iterator[PodFault]:
+def faults(resource: RoutePolicy, settings: Settings) -> Iterator[FieldFault]:
     """Yields what the policy says of its pods and may not."""
     router, field = resource.spec.router, "spec.router.image"
     if message := images.fault(router.image, field, settings):
-        yield PodFault(field, message)
+        yield FieldFault(field, message)
     if router.pod_template is not None:
         own, full = own_template(resource, settings), images.is_full(settings)
         yield from pod_rules.faults(own, router.pod_template, "spec.router.podTemplate", full=full)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from genset import names
-from genset.addresses import ServerName, server_of
+from genset.addresses import ServerName, server_of, shown_server
 from genset.api.base import SecretKeyRef
 
 #: What lets its bearer use the API server.
@@ -45,7 +45,7 @@ class UserSecret:
             return "holds a token of this cluster, which no other server may see: put the key into a Secret of its own"
         if not url or is_allowed(self.allow_hosts or "", server_of(url)):
             return ""
-        host = server_of(url).shown(with_port=has_port(url))
+        host = shown_server(url)
         command = f"kubectl annotate secret {name} -n {namespace} {names.ANNOTATION_ALLOW_HOSTS}="
         if self.allow_hosts is None or not self.allow_hosts.strip():
             overwrite = "" if self.allow_hosts is None else " --overwrite"
@@ -62,12 +62,6 @@ def is_allowed(allow_hosts: str, server: ServerName) -> bool:
     An entry with a port means this port only. An entry that is anything else, a URL say, holds no server.
     """
     return any(_holds(entry.strip().lower(), server) for entry in allow_hosts.split(","))
-
-
-def has_port(url: str) -> bool:
-    """Returns whether a URL says its port itself."""
-    authority = url.partition("://")[2].partition("/")[0]
-    return authority.rpartition("]")[2].count(":") == 1 if "[" in authority else ":" in authority
 
 
 def _holds(entry: str, server: ServerName) -> bool:

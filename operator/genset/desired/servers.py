@@ -5,9 +5,8 @@ One judgement for the builder of configurations, which leaves such a backend out
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from genset.addresses import ServerName, is_service, server_of
 from genset.api.backend import Backend, Cloud
@@ -15,18 +14,12 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.fault import FieldFault
 from genset.engines import engine_of, managed_engine_of
 from genset.off_limits import NETWORKS, OffLimits, is_loopback
 from genset.router.providers import PROVIDERS
 
 _API_SERVICE = ("kubernetes", "default")  # name and namespace
-
-
-class ServerFault(NamedTuple):
-    """A fault is why a server is not used: the field that names it, and what is wrong with it, with the remedy."""
-
-    field: str
-    message: str
 
 
 def cloud_url(cloud: Cloud) -> str:
@@ -41,49 +34,51 @@ def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
     """Returns where a cloud or a server elsewhere answers; None for models that genset runs, and what is not there."""
     if backend.cloud is not None:
         return cloud_url(backend.cloud)
-    found = context.deployments.get(backend.deployment.name) if backend.deployment else None
-    if found is None or managed_engine_of(found) is not None:
-        return None
-    return engine_of(found).base_url(found)
+    found = elsewhere(backend, context.deployments)
+    return engine_of(found).base_url(found) if found is not None else None
 
 
-def external_faults(
-    resource: ModelDeployment, settings: Settings, *, from_files: bool = False
-) -> Iterator[ServerFault]:
+def elsewhere(backend: Backend, deployments: Mapping[str, ModelDeployment]) -> ModelDeployment | None:
+    """Returns the ModelDeployment of a backend if its server is not ours; None for all others, and what is not there."""
+    found = deployments.get(backend.deployment.name) if backend.deployment is not None else None
+    return found if found is not None and managed_engine_of(found) is None else None
+
+
+def external_faults(resource: ModelDeployment, settings: Settings, *, from_files: bool = False) -> Iterator[FieldFault]:
     """Yields why a server elsewhere is not used; nothing if the resource's server is one of ours."""
     if managed_engine_of(resource) is not None:
         return
     engine = engine_of(resource)
     url, field = engine.base_url(resource), engine.field("url")
     if not from_files and is_off_limits(url, resource.metadata.namespace, settings):
-        yield ServerFault(field, f"{field}: {_off_limits(url)}")
+        yield FieldFault(field, f"{field}: {_off_limits(url)}")
     credentials = engine.credentials(resource)
     if credentials.api_key is not None and not credentials.plain and _is_plain(url, from_files=from_files):
-        yield ServerFault(field, f"{field}: {_plain(engine.field('allowPlainHTTP'))}")
+        yield FieldFault(field, f"{field}: {_plain(engine.field('allowPlainHTTP'))}")
 
 
-def backend_faults(backend: Backend, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[ServerFault]:
+def backend_faults(backend: Backend, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
     """Yields why a backend is not used; nothing about what it names that is not there."""
     at = f"spec.backends[{backend.name}]"
     if (cloud := backend.cloud) is not None:
         yield from _cloud_faults(f"{at}.cloud", cloud, resource, context)
-    name = backend.deployment.name if backend.deployment else ""
-    found = context.deployments.get(name)
-    if found is None or managed_engine_of(found) is not None:
+    found = elsewhere(backend, context.deployments)
+    if found is None or backend.deployment is None:
         return
+    name = backend.deployment.name
     field, where = f"{at}.deployment.name", engine_of(found).field("url")
     if _is_own(url := engine_of(found).base_url(found), resource, context):
         remedy = f"correct {where} of ModelDeployment {name}, or remove the backend"
-        yield ServerFault(field, f"{at}: {_own(url)}: {remedy}")
+        yield FieldFault(field, f"{at}: {_own(url)}: {remedy}")
     for fault in external_faults(found, context.settings, from_files=context.from_files):
-        yield ServerFault(field, f"{at}: ModelDeployment {name}: {fault.message}")
+        yield FieldFault(field, f"{at}: ModelDeployment {name}: {fault.message}")
 
 
-def telemetry_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[ServerFault]:
+def telemetry_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
     """Yields why spans are not sent."""
     telemetry, field = resource.spec.router.telemetry, "spec.router.telemetry.otlpEndpoint"
     if telemetry is not None and _is_refused(telemetry.otlp_endpoint, resource, context):
-        yield ServerFault(field, f"{field}: {_off_limits(telemetry.otlp_endpoint)}")
+        yield FieldFault(field, f"{field}: {_off_limits(telemetry.otlp_endpoint)}")
 
 
 def is_off_limits(url: str, namespace: str, settings: Settings) -> bool:
@@ -100,19 +95,19 @@ def _off_limits_of(networks: tuple[str, ...], api_server: tuple[str, ...]) -> Of
     return OffLimits((*NETWORKS, *networks), api_server)
 
 
-def _cloud_faults(at: str, cloud: Cloud, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[ServerFault]:
+def _cloud_faults(at: str, cloud: Cloud, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
     url = cloud_url(cloud)
     if _is_own(url, resource, context):
-        yield ServerFault(
+        yield FieldFault(
             f"{at}.baseURL", f"{at}.baseURL: {_own(url)}: name the server that is meant, or remove the backend"
         )
     elif _is_refused(url, resource, context):
-        yield ServerFault(f"{at}.baseURL", f"{at}.baseURL: {_off_limits(url)}")
+        yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {_off_limits(url)}")
     if cloud.proxy is not None and _is_refused(cloud.proxy.url, resource, context):
-        yield ServerFault(f"{at}.proxy.url", f"{at}.proxy.url: {_off_limits(cloud.proxy.url)}")
+        yield FieldFault(f"{at}.proxy.url", f"{at}.proxy.url: {_off_limits(cloud.proxy.url)}")
     has_key = cloud.credentials_secret_ref is not None
     if has_key and not cloud.allow_plain_http and _is_plain(url, from_files=context.from_files):
-        yield ServerFault(f"{at}.baseURL", f"{at}.baseURL: {_plain(f'{at}.allowPlainHTTP')}")
+        yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {_plain(f'{at}.allowPlainHTTP')}")
 
 
 def _is_refused(url: str, resource: RoutePolicy, context: RoutePolicyContext) -> bool:

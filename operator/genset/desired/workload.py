@@ -17,8 +17,8 @@ from genset.desired import images, metadata, pod_rules
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
+from genset.desired.fault import FieldFault
 from genset.desired.kept import as_running, template_hash
-from genset.desired.pod_rules import PodFault
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
@@ -85,14 +85,14 @@ def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings
     }
 
 
-def faults(resource: ModelDeployment, settings: Settings) -> Iterator[PodFault]:
+def faults(resource: ModelDeployment, settings: Settings) -> Iterator[FieldFault]:
     """Yields what the resource says of its pods and may not."""
     engine = managed_engine_of(resource)
     if engine is None:
         return
     field = engine.field("image")
     if message := images.fault(engine.own(resource).image, field, settings):
-        yield PodFault(field, message)
+        yield FieldFault(field, message)
     if resource.spec.pod_template is not None:
         own, full = own_template(resource, engine, settings), images.is_full(settings)
         yield from pod_rules.faults(own, resource.spec.pod_template, "spec.podTemplate", full=full)

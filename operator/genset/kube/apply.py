@@ -47,6 +47,11 @@ class ApplyResult:
     written: int = 0  # writes sent
 
 
+def unchanged(owner: Mapping[str, Any], children: Children) -> ApplyResult:
+    """Returns what there is before anything is written: the children that are the owner's."""
+    return ApplyResult(objects={key: item for key, item in children.items() if is_owned(item, owner)})
+
+
 class Applier:
     """The applier writes children of one owner at a time. It remembers only what came of its writes.
 
@@ -72,7 +77,7 @@ class Applier:
         self, owner: Object, desired: Sequence[Mapping[str, Any]], children: Children, *, prune: bool = True
     ) -> ApplyResult:
         """Applies `desired` over `children` (what a LIST by label returned) and deletes the rest."""
-        result = ApplyResult(objects={key: item for key, item in children.items() if is_owned(item, owner)})
+        result = unchanged(owner, children)
         first = [item for item in desired if kind_of(item).before_pods]
         rest = [item for item in desired if not kind_of(item).before_pods]
         await _all(self._apply_one(owner, item, children, result) for item in first)

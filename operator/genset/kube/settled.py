@@ -71,8 +71,7 @@ class Settled:
 
     def saw(self, live: Json, other: str) -> None:
         """Notes that another operator has made something else of an object. `other` is its identity."""
-        known = self._written.get(str(live["metadata"].get("uid")))
-        if known is not None:
+        if (known := self._of(live)) is not None:
             known.other, known.other_writes, known.other_last = other, known.other_writes + 1, self._clock()
 
     def shared_with(self, live: Json) -> str:

@@ -8,7 +8,7 @@ ResolvedRefs until it is put right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from genset.api import modeldeployment, routepolicy
@@ -20,12 +20,12 @@ from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, S
 from genset.desired.credentials import credential_fault
 from genset.desired.router import faults as router_faults
 from genset.desired.secrets import SecretUse, UserSecret
-from genset.desired.servers import backend_faults, cloud_url, external_faults, telemetry_faults
+from genset.desired.servers import backend_faults, cloud_url, elsewhere, external_faults, telemetry_faults
 from genset.desired.sources import problems as source_problems
 from genset.desired.sources import wanted
 from genset.desired.sources.base import Download
 from genset.desired.workload import faults as engine_faults
-from genset.engines import engine_of, managed_engine_of
+from genset.engines import engine_of
 from genset.status import ways_out
 from genset.status.observed import Problem
 from genset.status.warnings import used_backends
@@ -78,8 +78,8 @@ def policy_secret_uses(
             if proxy is not None:
                 named.append((f"{at}.cloud.proxy.credentialsSecretRef", proxy.credentials_secret_ref, proxy.url))
             uses += [_used(field, ref, sent_to) for field, ref, sent_to in named if ref is not None]
-        found = deployments.get(backend.deployment.name) if backend.deployment else None
-        if found is not None and managed_engine_of(found) is None:
+        found = elsewhere(backend, deployments)
+        if found is not None:
             at = f"{at}.deployment ({found.metadata.name}"
             uses += [use._replace(field=f"{at}: {use.field})") for use in secret_uses(found, settings)]
     return uses
@@ -91,12 +91,13 @@ def _used(field: str, ref: SecretKeyRef, url: str) -> SecretUse:
 
 def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> list[Problem]:
     """Returns everything that keeps a ModelDeployment from being Accepted."""
+    images = context.settings.engine_images.get(resource.spec.engine, {})
     return [
         *_source_problems(resource, context),
-        *_engine_problems(resource, context),
+        *_invalid(engine_of(resource).problems(resource, images)),
         *_cache_problems(resource),
-        *_pod_problems(resource, context),
-        *_external_problems(resource, context),
+        *_invalid(engine_faults(resource, context.settings)),
+        *_invalid(external_faults(resource, context.settings)),
         *_secret_problems(
             secret_uses(resource, context.settings),
             context.secrets,
@@ -113,9 +114,11 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
     """
     used = used_backends(resource)
     return [
-        *_server_problems(resource, context),
+        # Servers that the routers may not dial, or may not send a key to.
+        *_invalid(fault for backend in resource.spec.backends for fault in backend_faults(backend, resource, context)),
+        *_invalid(telemetry_faults(resource, context)),
         *ways_out.problems(resource, context),
-        *_router_pod_problems(resource, context),
+        *_invalid(router_faults(resource, context.settings)),
         *_unresolved(_with_backends(resource, lambda name: name in used), context),
     ]
 
@@ -151,9 +154,9 @@ def _source_problems(resource: ModelDeployment, context: ModelDeploymentContext)
             yield Problem(found.reason, found.message, found.field)
 
 
-def _engine_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
-    images = context.settings.engine_images.get(resource.spec.engine, {})
-    for field, message in engine_of(resource).problems(resource, images):
+def _invalid(faults: Iterable[tuple[str, str]]) -> Iterator[Problem]:
+    """Yields the problem that each fault, a field and what is wrong with it, makes of the spec."""
+    for field, message in faults:
         yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
 
 
@@ -168,28 +171,6 @@ def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
             "ReadWriteMany, or one replica",
             "spec.cache.accessMode",
         )
-
-
-def _router_pod_problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
-    for field, message in router_faults(resource, context.settings):
-        yield Problem(routepolicy.Reason.INVALID_SPEC, message, field)
-
-
-def _pod_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
-    for field, message in engine_faults(resource, context.settings):
-        yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
-
-
-def _external_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
-    for field, message in external_faults(resource, context.settings):
-        yield Problem(modeldeployment.Reason.INVALID_SPEC, message, field)
-
-
-def _server_problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
-    """Yields a problem for each server that the routers may not dial, or may not send a key to."""
-    faults = [fault for backend in resource.spec.backends for fault in backend_faults(backend, resource, context)]
-    for field, message in (*faults, *telemetry_faults(resource, context)):
-        yield Problem(routepolicy.Reason.INVALID_SPEC, message, field)
 
 
 def _missing_deployments(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genset.addresses import server_of
+from genset.addresses import shown_server
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.contracts.router_admin import ConfigReport, ServerReport
-from genset.desired.secrets import has_port
-from genset.engines import engine_of, managed_engine_of
+from genset.desired.servers import elsewhere
+from genset.engines import engine_of
 from genset.status.conditions import clip
 from genset.status.observed import CompletionProbe, template_key
+from genset.status.outline import Outline
+from genset.status.warnings import used_backends
 
 Probes = dict[str, CompletionProbe | None]  # by name of the ModelDeployment; None: no router has asked yet
 
@@ -34,11 +36,11 @@ def probes(
     """
     current = [ack for ack in routers if ack is not None and ack.hash == config_hash]
     found: Probes = {}
-    routed = {item.name for route in policy.spec.routes for tier in route.tiers for item in tier.backends}
+    routed = used_backends(policy)
     for backend in policy.spec.backends:
-        name = backend.deployment.name if backend.deployment is not None and backend.name in routed else ""
-        server = deployments.get(name)
-        if server is not None and managed_engine_of(server) is None:
+        server = elsewhere(backend, deployments) if backend.name in routed else None
+        if server is not None and backend.deployment is not None:
+            name = backend.deployment.name
             told = [report for ack in current for report in ack.servers if report.backend == backend.name]
             found[name] = together([_probe(server, report) for report in told]) or found.get(name)
     return found
@@ -56,25 +58,14 @@ def together(found: Iterable[CompletionProbe]) -> CompletionProbe | None:
 
 def routed_by(deployment: str, policies: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Returns the names of the policies, as the API server has them, whose routers have reason to ask a deployment."""
-    names = []
+    found = []
     for policy in policies:
-        spec, metadata = policy.get("spec") or {}, policy["metadata"]
-        runs = (spec.get("router") or {}).get("replicas", 1) != 0 and not metadata.get("deletionTimestamp")
-        if runs and deployment in _used(spec):
-            names.append(str(metadata["name"]))
-    return tuple(sorted(names))
-
-
-def _used(spec: Mapping[str, Any]) -> set[str]:
-    """Returns the deployments that a route uses."""
-    routed = {
-        item.get("name")
-        for route in spec.get("routes") or ()
-        for tier in route.get("tiers") or ()
-        for item in tier.get("backends") or ()
-    }
-    used = (item for item in spec.get("backends") or () if item.get("name") in routed)
-    return {str(item["deployment"].get("name")) for item in used if item.get("deployment")}
+        outline = Outline.of_refused(policy)
+        routed = frozenset().union(*outline.routes.values())
+        used = {backend.deployment for backend in outline.backends if backend.name in routed}
+        if outline.wants_routers and deployment in used and not policy["metadata"].get("deletionTimestamp"):
+            found.append(str(policy["metadata"]["name"]))
+    return tuple(sorted(found))
 
 
 def _probe(server: ModelDeployment, report: ServerReport) -> CompletionProbe:
@@ -83,6 +74,5 @@ def _probe(server: ModelDeployment, report: ServerReport) -> CompletionProbe:
         return CompletionProbe(True, "", key)
     if report.words:
         return CompletionProbe(False, f"the server answered {report.status}: {clip(report.words, 200)}", key)
-    url = engine_of(server).base_url(server)
-    host = server_of(url).shown(with_port=has_port(url))
+    host = shown_server(engine_of(server).base_url(server))
     return CompletionProbe(False, f"no OpenAI-compatible server answered at {host}", key, reached=False)
