@@ -234,7 +234,7 @@ class _Store:
 
     def _failure(self, error: Exception) -> WeightsFailure | Transient:
         text = str(error)
-        status = re.search(r"(?:status|code)\D{0,12}(\d{3})", text)
+        status = re.search(r"\bstatus\D{0,8}([1-5]\d\d)\b", text)
         if _CODE.search(text) or status:
             return self._refusal(int(status[1]) if status else 0, text, "")
         for words, what in _TRANSPORT:
@@ -283,7 +283,7 @@ _TRANSPORT: tuple[tuple[tuple[str, ...], Callable[[str, str], WeightsFailure | T
 
 def _gist(text: str) -> str:
     """Returns the last cause of an error of obstore's, without the URL that may hold a signature."""
-    causes = re.findall(r"^\s*(?:\d+:\s*)?(.+?)\s*$", text.partition("Debug source")[0], re.MULTILINE) or [text]
+    causes = [part for part in re.split(r" - |\n", text.partition("Debug source")[0]) if part.strip()] or [text]
     return re.sub(r"https?://\S+", "URL", causes[-1])[:300]
 
 

@@ -220,8 +220,13 @@ def test_arguments_of_every_version_are_read_and_lead_to_the_same_files() -> Non
 
 
 def test_companions_are_read_as_they_are_written() -> None:
-    specs = [FetchSpec(Http("https://files.example/p.gguf", "a" * 64), "/m", role="projector"), CheckSpec("/c/a", role="adapter")]
-    args = puller.to_args(CheckSpec("/models/m.gguf"), [Companion(f"n{n}", "spec.x", one) for n, one in enumerate(specs)])
+    specs = [
+        FetchSpec(Http("https://files.example/p.gguf", "a" * 64), "/m", role="projector"),
+        CheckSpec("/c/a", role="adapter"),
+    ]
+    args = puller.to_args(
+        CheckSpec("/models/m.gguf"), [Companion(f"n{n}", "spec.x", one) for n, one in enumerate(specs)]
+    )
     values = [value for flag, value in zip(args, args[1:], strict=False) if flag == puller.ALSO]
     found = [puller.companion_args(value) for value in values]
     assert [(name, field, weights.read(rest)) for name, field, rest in found] == [
