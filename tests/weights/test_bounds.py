@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,13 +87,10 @@ def test_room_is_looked_for_while_it_downloads(
     assert 0 < sum(path.stat().st_size for path in tmp_path.rglob("*.partial")) < len(MODEL)
 
 
-def test_in_a_cluster_nothing_off_limits_is_dialled(
-    origin: FakeOrigin, hub: FakeHub, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
+def test_in_a_cluster_nothing_off_limits_is_dialled(origin: FakeOrigin, hub: FakeHub, tmp_path: Path, run: Run) -> None:
     hub.commit({"m.gguf": MODEL})
     origin.put("/m.gguf", MODEL)
-    for spec in (web_spec(origin, "/m.gguf", MODEL, tmp_path), hub_spec(hub, tmp_path)):
+    for spec in (web_spec(origin, "/m.gguf", MODEL, tmp_path, guarded=True), hub_spec(hub, tmp_path, guarded=True)):
         with pytest.raises(WeightsFailure, match="is no address that pods may dial") as failed:
             run(spec)
         assert failed.value.reason == Reason.SOURCE_UNREACHABLE and failed.value.permanent
@@ -126,8 +124,8 @@ def test_behind_a_proxy_the_host_is_looked_at_all_the_same(origin: FakeOrigin, m
 
 def test_what_is_off_limits(tmp_path: Path, origin: FakeOrigin) -> None:
     spec = web_spec(origin, "/m", MODEL, tmp_path, forbidden_networks="10.0.0.0/8,2001:db8::/64")
-    assert guard_of(spec, {}) is None
-    guard = guard_of(spec, {"KUBERNETES_SERVICE_HOST": "192.0.2.1"})
+    assert guard_of(spec, {"KUBERNETES_SERVICE_HOST": "192.0.2.1"}) is None
+    guard = guard_of(replace(spec, guarded=True), {"KUBERNETES_SERVICE_HOST": "192.0.2.1"})
     assert guard is not None
     for address in ("192.0.2.1", "10.1.2.3", "2001:db8::5", "127.0.0.1", "169.254.169.254", "::ffff:127.0.0.1"):
         assert guard.holds(address), address

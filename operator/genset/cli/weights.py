@@ -47,8 +47,9 @@ def command() -> None:
     "--forbidden-networks",
     default="",
     metavar="ADDRESS/BITS,…",
-    help="In a pod: networks that are not dialled, beside loopback, link-local, metadata services and the API server.",
+    help="With --guarded: further networks that are not dialled.",
 )
+@click.option("--guarded", is_flag=True, help="Dial no loopback, link-local, metadata service or API server.")
 @click.option("--settled", is_flag=True, help="Serve a complete model as it is; do not ask the source for a newer one.")
 @click.option("--exclusive", is_flag=True, help="No other pod can mount DIR: other models may go when space is short.")
 @click.option(

@@ -63,8 +63,8 @@ COMMON_FLAGS = {
     "forbidden_networks": "--forbidden-networks",
 }
 #: Flags of bounds that the operator sets of its own accord: a change of these alone is no other download.
-BOUNDS = ("--max-size", "--volume-size", "--forbidden-networks")
-SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
+BOUNDS = ("--max-size", "--volume-size", "--forbidden-networks", "--guarded")
+SWITCHES = {"settled": "--settled", "exclusive": "--exclusive", "guarded": "--guarded"}  # last, in this order
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class FetchSpec:
     volume_size: int = 0  # bytes that everything on the volume may have, whatever its file system says; 0: as it says
     forbidden_networks: str = ""  # ADDRESS/BITS, with commas between: beside those that no pod dials for a resource
     exclusive: bool = False  # no other pod can mount the volume: other models on it may go when space is needed
+    guarded: bool = False  # nothing that is off limits for resources is dialled (`genset.off_limits`)
     settled: bool = False  # a complete model is served as it is; the source is not asked for a newer one
 
     @property

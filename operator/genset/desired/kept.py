@@ -13,7 +13,7 @@ from typing import Any
 
 from genset import names
 from genset.api.pod_template import PodTemplate
-from genset.contracts.puller import BOUNDS
+from genset.contracts.puller import BOUNDS, SWITCHES
 from genset.desired import scratch
 from genset.engines.base import Object
 
@@ -57,8 +57,8 @@ def _lasting(container: Object) -> Object:
 
 
 def _without_bounds(args: list[str]) -> list[str]:
-    bounds = {at for at, arg in enumerate(args) if arg in BOUNDS}
-    return [arg for at, arg in enumerate(args) if at not in bounds and at - 1 not in bounds]
+    valued = {at for at, arg in enumerate(args) if arg in BOUNDS and arg not in SWITCHES.values()}
+    return [arg for at, arg in enumerate(args) if arg not in BOUNDS and at - 1 not in valued]
 
 
 def _kept(container: Object, live: Any) -> Object:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.sources import wanted
 from genset.desired.sources.base import VOLUME, Download, InPlace
 from genset.engines.base import Object
+from genset.off_limits import address_of
 
 CREDENTIALS_VOLUME = "weights-credentials"
 _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
@@ -73,7 +75,8 @@ def _downloaded(resource: ModelDeployment, download: Download, settings: Setting
         settled=resource.spec.autoscaling is not None,
         max_size=scratch.download_bytes(resource, settings),
         volume_size=scratch.volume_bytes(resource, settings),
-        forbidden_networks=",".join(settings.forbidden_networks),
+        guarded=True,
+        forbidden_networks=",".join((*_api_server(settings), *settings.forbidden_networks)),
     )
     volumes: list[Object] = [{"name": VOLUME, **_place(resource, settings)}]
     init_mounts: list[Object] = [{"name": VOLUME, "mountPath": spec.into}]
@@ -104,6 +107,13 @@ def fetch_spec(download: Download) -> FetchSpec:
         termination_log=TERMINATION_LOG,
         **files,
     )
+
+
+def _api_server(settings: Settings) -> Iterator[str]:
+    """Yields the API server's addresses, as networks."""
+    for host in settings.api_server:
+        if (address := address_of(host)) is not None:
+            yield f"{address}/{address.max_prefixlen}"
 
 
 def _exclusive(cache: Cache | None) -> bool:

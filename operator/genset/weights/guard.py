@@ -1,7 +1,6 @@
-"""In a cluster the puller dials no address that is off limits, whatever a resource, a redirect or DNS says.
+"""In an engine's pod the puller dials no address that is off limits, whatever a resource, a redirect or DNS says.
 
-Its pod stands inside the cluster, with a policy that lets it out. Outside of a cluster, where somebody runs it by hand, nothing
-is off limits to its owner.
+Its pod stands inside the cluster, with a policy that lets it out. Where somebody runs it by hand, nothing is off limits.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from genset.contracts.puller import FetchSpec
 from genset.off_limits import NETWORKS, OffLimits
 from genset.weights.failure import WeightsFailure
 
-_IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # set in every pod: the API server's address
+_API_SERVER = "KUBERNETES_SERVICE_HOST"  # its address, set in every pod
 
 
 def guard_of(spec: FetchSpec, environ: Mapping[str, str] = os.environ) -> OffLimits | None:
-    """Returns what may not be dialled; None outside of a cluster."""
-    api_server = environ.get(_IN_CLUSTER)
-    if not api_server:
+    """Returns what may not be dialled; None if everything may."""
+    if not spec.guarded:
         return None
-    return OffLimits((*NETWORKS, *filter(None, spec.forbidden_networks.split(","))), (api_server,))
+    networks = filter(None, spec.forbidden_networks.split(","))
+    return OffLimits((*NETWORKS, *networks), filter(None, [environ.get(_API_SERVER)]))
 
 
 def guarded(transport: Any, off_limits: OffLimits) -> Any:

@@ -60,7 +60,9 @@ def test_nor_does_an_operator_that_sets_bounds_for_the_first_time() -> None:
     for container in (*spec["containers"], *spec["initContainers"]):
         for amounts in container["resources"].values():
             del amounts["ephemeral-storage"]
-    del spec["initContainers"][0]["args"][-5:-1]
+    args = spec["initContainers"][0]["args"]
+    assert args[-6::2] == ["--max-size", "--volume-size", "--exclusive"] and args.pop() == "--guarded"
+    del args[-5:-1]
     assert spec["initContainers"][0]["args"][-3:] == ["--termination-log", "/dev/termination-log", "--exclusive"]
     assert made({}, running) == running
 
