@@ -41,6 +41,15 @@ def command() -> None:
 @click.option("--headers-file", metavar="FILE", default="", help="File with request headers, one `Name: value` a line.")
 @click.option("--ca-file", metavar="FILE", default="", help="File with certificates (PEM) to trust, too.")
 @click.option("--termination-log", metavar="FILE", default="", help="Where a failure is written as JSON.")
+@click.option("--max-size", type=click.IntRange(0), default=0, metavar="BYTES", help="Most that the model may have.")
+@click.option("--volume-size", type=click.IntRange(0), default=0, metavar="BYTES", help="Most that DIR may hold.")
+@click.option(
+    "--forbidden-networks",
+    default="",
+    metavar="ADDRESS/BITS,…",
+    help="With --guarded: further networks that are not dialled.",
+)
+@click.option("--guarded", is_flag=True, help="Dial no loopback, link-local, metadata service or API server.")
 @click.option("--settled", is_flag=True, help="Serve a complete model as it is; do not ask the source for a newer one.")
 @click.option("--exclusive", is_flag=True, help="No other pod can mount DIR: other models may go when space is short.")
 @click.option(

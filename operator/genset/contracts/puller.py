@@ -58,8 +58,13 @@ COMMON_FLAGS = {
     "headers_file": "--headers-file",
     "ca_file": "--ca-file",
     "termination_log": "--termination-log",
+    "max_size": "--max-size",
+    "volume_size": "--volume-size",
+    "forbidden_networks": "--forbidden-networks",
 }
-SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
+#: Flags of bounds that the operator sets of its own accord: a change of these alone is no other download.
+BOUNDS = ("--max-size", "--volume-size", "--forbidden-networks", "--guarded")
+SWITCHES = {"settled": "--settled", "exclusive": "--exclusive", "guarded": "--guarded"}  # last, in this order
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,11 @@ class FetchSpec:
     headers_file: str = ""
     ca_file: str = ""
     termination_log: str = ""  # empty: none
+    max_size: int = 0  # bytes that the model may have; 0: not bounded
+    volume_size: int = 0  # bytes that everything on the volume may have, whatever its file system says; 0: as it says
+    forbidden_networks: str = ""  # ADDRESS/BITS, with commas between: beside those that no pod dials for a resource
     exclusive: bool = False  # no other pod can mount the volume: other models on it may go when space is needed
+    guarded: bool = False  # nothing that is off limits for resources is dialled (`genset.off_limits`)
     settled: bool = False  # a complete model is served as it is; the source is not asked for a newer one
 
     @property
@@ -98,7 +107,7 @@ class FetchSpec:
             for name, flag in flags.items():
                 value = getattr(owner, name)
                 if value:
-                    args += [flag, value]
+                    args += [flag, str(value)]
         return [*args, *(flag for name, flag in SWITCHES.items() if getattr(self, name))]
 
     @classmethod

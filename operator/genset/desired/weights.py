@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from genset import kinds, names
 from genset.api.cache import Cache
 from genset.api.modeldeployment import ModelDeployment
 from genset.contracts.puller import CREDENTIAL_FILES, CREDENTIALS_DIR, TERMINATION_LOG, CheckSpec, FetchSpec
-from genset.desired import metadata
+from genset.desired import metadata, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.sources import wanted
 from genset.desired.sources.base import VOLUME, Download, InPlace
 from genset.engines.base import Object
+from genset.off_limits import address_of
 
 CREDENTIALS_VOLUME = "weights-credentials"
 _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
@@ -47,7 +50,7 @@ def weights(resource: ModelDeployment, settings: Settings) -> Weights:
     if source is None:
         raise ValueError(f"ModelDeployment {resource.metadata.name} has no source")
     found = wanted(source, settings)
-    return _in_place(found) if isinstance(found, InPlace) else _downloaded(resource, found)
+    return _in_place(found) if isinstance(found, InPlace) else _downloaded(resource, found, settings)
 
 
 def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None:
@@ -65,11 +68,17 @@ def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None
     return metadata.engine_child(resource, kinds.PVC, name, spec=spec)
 
 
-def _downloaded(resource: ModelDeployment, download: Download) -> Weights:
-    cache = resource.spec.cache
-    settled = resource.spec.autoscaling is not None
-    spec = fetch_spec(download, exclusive=_exclusive(cache), settled=settled)
-    volumes: list[Object] = [{"name": VOLUME, **_place(resource.metadata.name, cache)}]
+def _downloaded(resource: ModelDeployment, download: Download, settings: Settings) -> Weights:
+    spec = replace(
+        fetch_spec(download),
+        exclusive=_exclusive(resource.spec.cache),
+        settled=resource.spec.autoscaling is not None,
+        max_size=scratch.download_bytes(resource, settings),
+        volume_size=scratch.volume_bytes(resource, settings),
+        guarded=True,
+        forbidden_networks=",".join((*_api_server(settings), *settings.forbidden_networks)),
+    )
+    volumes: list[Object] = [{"name": VOLUME, **_place(resource, settings)}]
     init_mounts: list[Object] = [{"name": VOLUME, "mountPath": spec.into}]
     if download.secrets:
         projected = {"sources": _credentials(download), "defaultMode": _SECRET_MODE}
@@ -87,17 +96,24 @@ def _downloaded(resource: ModelDeployment, download: Download) -> Weights:
     )
 
 
-def fetch_spec(download: Download, *, exclusive: bool, settled: bool) -> FetchSpec:
-    """Makes the puller's arguments. A credential's file is named if and only if the source names its Secret."""
+def fetch_spec(download: Download) -> FetchSpec:
+    """Makes the puller's arguments, apart from what the resource says beside its source. A credential's file is named if and
+    only if the source names its Secret."""
+    files: Any = {file: CREDENTIAL_FILES[file] for file in download.secrets}
     return FetchSpec(
         source=download.source,
         into=names.MODELS_DIR,
         listen=f"0.0.0.0:{names.WEIGHTS_PORT}",
         termination_log=TERMINATION_LOG,
-        exclusive=exclusive,
-        settled=settled,
-        **{file: CREDENTIAL_FILES[file] for file in download.secrets},
+        **files,
     )
+
+
+def _api_server(settings: Settings) -> Iterator[str]:
+    """Yields the API server's addresses, as networks."""
+    for host in settings.api_server:
+        if (address := address_of(host)) is not None:
+            yield f"{address}/{address.max_prefixlen}"
 
 
 def _exclusive(cache: Cache | None) -> bool:
@@ -105,10 +121,10 @@ def _exclusive(cache: Cache | None) -> bool:
     return cache is None or cache.access_mode == "ReadWriteOncePod"
 
 
-def _place(name: str, cache: Cache | None) -> Object:
-    if cache is None:
-        return {"emptyDir": {}}
-    return {"persistentVolumeClaim": {"claimName": metadata.weights_claim(name)}}
+def _place(resource: ModelDeployment, settings: Settings) -> Object:
+    if resource.spec.cache is None:
+        return scratch.weights_dir(resource, settings)
+    return {"persistentVolumeClaim": {"claimName": metadata.weights_claim(resource.metadata.name)}}
 
 
 def _credentials(download: Download) -> list[Object]:

@@ -150,7 +150,7 @@ def _with_backends(resource: RoutePolicy, wanted: Callable[[str], bool]) -> Rout
 def _source_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
     source = resource.spec.source
     if source is not None:
-        for found in source_problems(source, context.settings):
+        for found in source_problems(source, context.settings, resource.metadata.namespace):
             yield Problem(found.reason, found.message, found.field)
 
 

@@ -24,7 +24,7 @@ _UNKNOWN_STEP = 2**30  # bytes, if the total is not known
 _PERSON = frozenset(
     {
         Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,
-        Reason.SOURCE_AMBIGUOUS, Reason.DISK_FULL,
+        Reason.SOURCE_AMBIGUOUS, Reason.SOURCE_TOO_LARGE, Reason.DISK_FULL,
     }
 )  # fmt: skip
 _REASONS = frozenset(reason.value for reason in Reason)

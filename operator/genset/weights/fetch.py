@@ -21,8 +21,10 @@ from genset.contracts.shards import model_file_names
 from genset.weights import http, hugging_face, local
 from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure, size_text
+from genset.weights.guard import guard_of
 from genset.weights.lock import exclusive
 from genset.weights.origin import Lookup, Resolved
+from genset.weights.own_file import is_file
 from genset.weights.progress import ProgressLog
 from genset.weights.reader import Reader
 from genset.weights.retry import Attempts, Retry, Transient
@@ -92,16 +94,17 @@ def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: Pro
     sizes = [remote.size for remote in resolved.files]
     if None not in sizes:
         total = sum(size or 0 for size in sizes)
+        volume.bound(total, what=resolved.files[0].name)
         progress.update(total_bytes=total)
         volume.require(total - sum(_bytes_there(target) for target in targets), what=resolved.files[0].name)
     before = 0
-    with make_client(spec.ca_file) as client:
+    with make_client(spec.ca_file, guard_of(spec)) as client:
         reader = Reader(client, volume, progress, retry, login=_lookup(spec).login)
         for number, (remote, target) in enumerate(zip(resolved.files, targets, strict=True), 1):
-            if not target.exists():  # a shard of an earlier run was verified before it got its name
+            if not is_file(target):  # a shard of an earlier run was verified before it got its name
                 _log.info("Started the download of %s", remote.shown)
                 reader.fetch(remote, target, before=before, check=_checker(remote.name, number, spec.source.shards))
-            before += target.stat().st_size
+            before += target.lstat().st_size
             progress.update(received=before)
     model = volume.publish(folder, resolved)
     _log.info("Placed %s, %s, at %s", _version(model), size_text(model.size), spec.model_path)
@@ -134,8 +137,8 @@ def _is_fixed(spec: FetchSpec) -> bool:
 
 def _bytes_there(target: Path) -> int:
     for path in (target, target.with_name(target.name + ".partial")):
-        if path.exists():
-            return path.stat().st_size
+        if is_file(path):
+            return path.lstat().st_size
     return 0
 
 

@@ -24,9 +24,11 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import Shard, shard_names, shards_of
 from genset.contracts.sources import PUBLIC_HUB, HuggingFace
+from genset.off_limits import OffLimits
 from genset.times import retry_after
 from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, size_text, unreachable
+from genset.weights.guard import guard_of
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient
@@ -100,7 +102,7 @@ def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
 def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     """Asks the hub. Raises WeightsFailure, or Transient for what may pass."""
     token = read_token(spec.token_file)
-    hub = _import_hub(tls_context(spec.ca_file))
+    hub = _import_hub(tls_context(spec.ca_file), guard_of(spec))
     endpoint = (source.endpoint or PUBLIC_HUB).rstrip("/")
     info = _ask(
         source,
@@ -143,7 +145,7 @@ def read_token(path: str) -> str:
     return token
 
 
-def _import_hub(tls: ssl.SSLContext | bool) -> Any:
+def _import_hub(tls: ssl.SSLContext | bool, off_limits: OffLimits | None) -> Any:
     """Imports the hub's client, told to leave no trace. It reads these settings once, when it is imported."""
     for name in (
         "HF_HUB_DISABLE_TELEMETRY",
@@ -157,7 +159,7 @@ def _import_hub(tls: ssl.SSLContext | bool) -> Any:
 
     huggingface_hub.set_client_factory(
         lambda: httpx2.Client(
-            transport=transport(httpx2, tls, os.environ), trust_env=False, follow_redirects=True, timeout=30
+            transport=transport(httpx2, tls, os.environ, off_limits), trust_env=False, follow_redirects=True, timeout=30
         )
     )
     return huggingface_hub

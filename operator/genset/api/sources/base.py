@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from genset.api.base import ApiModel, SecretKeyRef, secret_refs
 
 
@@ -15,3 +17,15 @@ class SourceBlock(ApiModel):
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
         """Returns (field, reference) of every Secret that the block names."""
         return secret_refs(self)
+
+
+class DownloadBlock(SourceBlock):
+    """This is a block of a source that the puller downloads from, over HTTP."""
+
+    downloaded: ClassVar[bool] = True
+
+    allow_plain_http: bool = Field(
+        default=False,
+        alias="allowPlainHTTP",
+        description="Send credentials to a server with http://, where everybody on the way can read them.",
+    )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from genset.addresses import URL, URL_REMEDY, is_url
 from genset.api.base import CelRule, SecretKeyRef, rules
-from genset.api.sources.base import SourceBlock
+from genset.api.sources.base import DownloadBlock
 
 
 @rules(
@@ -18,10 +16,8 @@ from genset.api.sources.base import SourceBlock
         lambda source: source.endpoint is None or is_url(source.endpoint),
     )
 )
-class HuggingFaceSource(SourceBlock):
+class HuggingFaceSource(DownloadBlock):
     """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
-
-    downloaded: ClassVar[bool] = True
 
     repo: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
