@@ -157,6 +157,7 @@ class ManagedEngine(Engine[OwnSettings]):
     Its server listens on `names.ENGINE_PORT`, on every address of the pod.
     """
 
+    scratch: str = "1Gi"  # most that it may write to /tmp
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
 
     def base_url(self, resource: ModelDeployment) -> str:
