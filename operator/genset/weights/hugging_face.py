@@ -21,7 +21,7 @@ from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import PUBLIC_HUB, HuggingFace
 from genset.off_limits import OffLimits
 from genset.times import retry_after
-from genset.weights.choice import Wish, Listed, one_model, whole_folder
+from genset.weights.choice import Listed, Wish, one_model, whole_folder
 from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, unreachable
 from genset.weights.guard import guard_of

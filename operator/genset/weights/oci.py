@@ -15,7 +15,7 @@ from typing import Any
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Oci
-from genset.weights.choice import MOST_FILES, Wish, Listed, one_model, stays_inside
+from genset.weights.choice import MOST_FILES, Listed, Wish, one_model, stays_inside
 from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure
 from genset.weights.guard import guard_of

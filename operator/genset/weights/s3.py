@@ -27,7 +27,7 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import Shard, shard_names
 from genset.contracts.sources import S3
-from genset.weights.choice import Wish, Listed, one_model, whole_folder
+from genset.weights.choice import Listed, Wish, one_model, whole_folder
 from genset.weights.client import get, make_client, tls_context
 from genset.weights.failure import WeightsFailure, unreachable
 from genset.weights.guard import forbidden, guard_of

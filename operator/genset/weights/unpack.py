@@ -18,7 +18,7 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Oci
 from genset.weights import local
-from genset.weights.choice import MOST_FILES, Wish, Listed, one_model, stays_inside
+from genset.weights.choice import MOST_FILES, Listed, Wish, one_model, stays_inside
 from genset.weights.failure import WeightsFailure
 from genset.weights.origin import Checksum, RemoteFile, Resolved
 from genset.weights.own_file import open_own

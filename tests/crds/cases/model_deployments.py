@@ -12,7 +12,8 @@ _EXTERNAL = "engine external needs external.url, and neither source nor cache: i
 _CACHE_IS_FOR_DOWNLOADS = (
     "cache is for downloads; a pvc or hostPath source, and an image that is mounted, is read where it lies: remove "
     "cache"
-)_CACHE_FIXED = "cache.storageClassName and cache.accessMode cannot change once set"
+)
+_CACHE_FIXED = "cache.storageClassName and cache.accessMode cannot change once set"
 _MODEL_NAME = (
     "metadata.name must be at most 52 characters of a-z, 0-9 and -, beginning with a letter: Services take it as their "
     "name (spec.model may hold any name)"
