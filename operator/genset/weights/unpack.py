@@ -53,7 +53,9 @@ def unpacked(spec: FetchSpec, resolved: Resolved, folder: Path, volume: Volume, 
     chosen = _folder(there, pattern, where) if spec.whole_folder else _model(there, pattern, where)
     names = list(spec.names) if spec.names else list(chosen)
     kept = [remote for remote in resolved.files if not remote.archive]
-    volume.require(sum(entry.size or 0 for entry in chosen.values()), what=where)
+    size = sum(entry.size or 0 for entry in chosen.values())
+    volume.bound(size, what=where)
+    volume.require(size, what=where)
     places = dict(zip((entry.name for entry in chosen.values()), names, strict=True))
     found: dict[str, RemoteFile] = {}
     for number, (remote, target) in enumerate(layers):
