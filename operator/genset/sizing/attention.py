@@ -58,18 +58,22 @@ LATENT = frozenset(
 )
 #: Encoders: they see a whole text at once and keep nothing.
 ENCODERS = frozenset(
-    {"bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert", "gemma-embedding"}
+    {
+        "bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3", "eurobert",
+        "gemma-embedding",
+    }
 )  # fmt: skip
 #: Layers from this one on read the caches of earlier ones.
 SHARED_FROM: Mapping[str, int] = {"gemma3n": 20}
 #: Read and checked against a real server, or plain: no note is needed.
 PLAIN = frozenset(
     {
-        "llama", "mistral3", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "phi2", "phi3", "phimoe",
-        "gemma", "glm4", "glm4moe", "granite", "granitemoe", "starcoder2", "falcon", "command-r", "olmo", "olmoe", "stablelm",
-        "internlm2", "minicpm", "exaone", "nemotron", "smollm3", "ernie4_5", "ernie4_5-moe", "hunyuan-dense", "hunyuan-moe", "dots1",
-        "bailingmoe", "bailingmoe2", "seed_oss", "apertus", "arcee", "deepseek", "gptneox", "gpt2", "bloom", "mpt", "minimax-m2",
-        "deci", "dbrx", "grok", "orion", "baichuan", "xverse", "chatglm", "codeshell", "arctic", "refact", "starcoder",
+        "llama", "mistral3", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe",
+        "phi2", "phi3", "phimoe", "gemma", "glm4", "glm4moe", "granite", "granitemoe", "starcoder2", "falcon",
+        "command-r", "olmo", "olmoe", "stablelm", "internlm2", "minicpm", "exaone", "nemotron", "smollm3",
+        "ernie4_5", "ernie4_5-moe", "hunyuan-dense", "hunyuan-moe", "dots1", "bailingmoe", "bailingmoe2",
+        "seed_oss", "apertus", "arcee", "deepseek", "gptneox", "gpt2", "bloom", "mpt", "minimax-m2", "deci",
+        "dbrx", "grok", "orion", "baichuan", "xverse", "chatglm", "codeshell", "arctic", "refact", "starcoder",
     }
 )  # fmt: skip
 
