@@ -271,11 +271,3 @@ def _sums(tensors: Iterable[GgufTensor]) -> _Weights:
 
 def _add(sums: dict[int, int], layer: int, value: int) -> None:
     sums[layer] = sums.get(layer, 0) + value
-
-
-def shard_names(name: str, count: int) -> list[str]:
-    """Returns the names of all shards of a split file, given one of them; the name alone if it is none."""
-    found = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})\.gguf", name)
-    if found is None:
-        return [name]
-    return [f"{found[1]}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)]

@@ -12,6 +12,7 @@ from genset.sizing.gguf import read_header
 from genset.sizing.kv_cache import Use
 from genset.sizing.memory import Placement
 from genset.sizing.model import Model
+from genset.sizing.quantisation import CACHE_TYPES
 from tests.support.sizing import kinds
 from tests.support.sizing.kinds import Generated, Shape
 from tests.support.sizing.server import Options, is_there, running, shown
@@ -66,7 +67,7 @@ def test_caches_are_right_to_the_byte_and_buffers_nearly(kind: str, tmp_path: Pa
             assert buffer * 0.9 <= reckoned <= buffer * 1.1, f"{kind}, {name}: {reckoned} of {buffer}"
 
 
-@pytest.mark.parametrize("key_type", sorted(set(kv_cache.CACHE_TYPES) - {"bf16"}))
+@pytest.mark.parametrize("key_type", sorted(set(CACHE_TYPES) - {"bf16"}))
 def test_each_type_of_cache_has_its_size(key_type: str, tmp_path: Path) -> None:
     path = kinds.gemma3().write(tmp_path)
     use = Use(4096, 2, key_type=key_type)
