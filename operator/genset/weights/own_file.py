@@ -75,8 +75,16 @@ def is_file(path: Path) -> bool:
 
 @contextmanager
 def _folder(path: Path) -> Iterator[int]:
-    """Opens the folder of a file. Of the way there, what is the puller's own is no link."""
+    """Opens the folder of a file. Of the way there, what is the puller's own, and below it, is no link."""
     own: list[str] = []
+    above = path
+    while above.name and not _OWN_FOLDER.fullmatch(above.name):
+        own.insert(0, above.name)
+        above = above.parent
+    if above.name:
+        path = above
+    else:
+        own = []
     while _OWN_FOLDER.fullmatch(path.name):
         own.insert(0, path.name)
         path = path.parent
