@@ -18,6 +18,7 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Oci
 from genset.weights import registry as login
+from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Retry
@@ -125,6 +126,18 @@ def test_a_whole_folder(registry: RealRegistry, tmp_path: Path, run: Run, tag: s
     placed = {p.name: p.read_bytes() for p in Path(spec.model_path).iterdir()}
     placed.pop("complete.json")
     assert placed == files
+
+
+def test_a_folder_that_is_no_model_is_not_downloaded_again(fake: FakeRegistry, tmp_path: Path, run: Run) -> None:
+    files = folder_model()
+    del files["config.json"]
+    fake.layers = [Layer(tarred(files), TAR)]
+    spec = spec_of(fake.host, tmp_path, "models/m:v1", whole_folder=True)
+    for _ in range(3):
+        with pytest.raises(WeightsFailure, match=r"config\.json is missing") as failed:
+            run(spec)
+        assert failed.value.reason == Reason.NOT_A_MODEL
+    assert len([one for one in fake.asked if "/blobs/" in one.path]) == 1
 
 
 def test_the_machines_part_of_an_index(registry: RealRegistry, tmp_path: Path, run: Run) -> None:
@@ -381,6 +394,17 @@ def test_a_registry_without_tls_may_name_a_token_server_and_one_with_tls_only_su
     made = login.Registry(Oci("registry.corp/m:v1"), None, keys)  # type: ignore[arg-type]
     with pytest.raises(WeightsFailure, match="has no TLS: nothing was told to it"):
         made._log_in('Bearer realm="http://tokens.corp/token",service="x"')
+
+
+def test_a_token_is_renewed_before_it_ends(fake: FakeRegistry) -> None:
+    fake.tokens = True
+    now = [0.0]
+    with make_client("") as client:
+        asked = login.Registry(Oci(f"{fake.host}/models/m:v1", scheme="http"), client, "", clock=lambda: now[0])
+        asked.manifest("v1")
+        assert asked.blob("sha256:x")[1] == {"authorization": "Bearer t0"}
+        now[0] = 290.0
+        assert asked.blob("sha256:x")[1] == {"authorization": "Bearer t1"}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
