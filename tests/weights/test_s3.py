@@ -366,7 +366,7 @@ def test_an_object_that_is_replaced_on_the_way_is_not_mixed(origin: FakeOrigin, 
         origin.put("/m/m.gguf", other, etag='"two-2"')
 
     with pytest.raises(WeightsFailure, match="was replaced after it was looked at") as failed:
-        run(spec, Retry(patience=0.2, first=0.01, sleep=replaced))
+        run(spec, Retry(patience=1.5, first=0.01, sleep=replaced))
     assert not failed.value.permanent
     assert servable(tmp_path / "v") == []
     run(spec)
