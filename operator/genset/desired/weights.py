@@ -22,6 +22,7 @@ from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.sources import wanted
 from genset.desired.sources.base import VOLUME, Download, InPlace
 from genset.engines.base import Object
+from genset.listening import EVERY_ADDRESS
 
 CREDENTIALS_VOLUME = "weights-credentials"
 _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
@@ -92,7 +93,7 @@ def fetch_spec(download: Download, *, exclusive: bool, settled: bool) -> FetchSp
     return FetchSpec(
         source=download.source,
         into=names.MODELS_DIR,
-        listen=f"0.0.0.0:{names.WEIGHTS_PORT}",
+        listen=f"[{EVERY_ADDRESS}]:{names.WEIGHTS_PORT}",
         termination_log=TERMINATION_LOG,
         exclusive=exclusive,
         settled=settled,

@@ -19,6 +19,7 @@ from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.fault import FieldFault
 from genset.desired.kept import as_running, template_hash
+from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
@@ -118,12 +119,8 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": drain.grace_seconds,
         "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.RUN_AS_USER,
-            "runAsGroup": names.RUN_AS_USER,
-            "fsGroup": names.RUN_AS_USER,
+            **pod_security(settings),
             "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [_weights_container(resource, source, settings)],
         "containers": [_engine_container(resource, engine, source, settings)],
@@ -149,7 +146,7 @@ def _engine_container(
         "image": engine.image(resource, settings.engine_images.get(engine.name, {})),
         "imagePullPolicy": settings.image_pull_policy,
         "args": engine.args(resource, source.model_path),
-        "env": engine.env(resource),
+        "env": [*engine.env(resource), {"name": names.LISTEN_VARIABLE, "value": settings.engine_listen}],
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,
