@@ -92,6 +92,7 @@ class Reason(StrEnum):
     UNREACHABLE = "Unreachable"
     NOT_PROBED = "NotProbed"  # a server elsewhere is asked by routers, and none has reason to
     # Warnings
+    SITE_TOKEN_NOT_USED = "SiteTokenNotUsed"  # the hub token of the operator could not be given to this download
     WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
 
 

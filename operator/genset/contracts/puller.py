@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from genset.addresses import server_of
 from genset.contracts.reading import count, parsed, text
 from genset.contracts.shards import model_file_names
 from genset.contracts.sources import RemoteSource, source_of
@@ -36,6 +37,10 @@ CA_FILE = f"{CREDENTIALS_DIR}/ca.crt"  # certificates (PEM) that sign the server
 TERMINATION_LOG = "/dev/termination-log"  # where the kubelet reads a container's last words
 #: File of each Secret of a source, by the field of `FetchSpec` that names it.
 CREDENTIAL_FILES = {"token_file": TOKEN_FILE, "headers_file": HEADERS_FILE, "ca_file": CA_FILE}
+SITE_FOLDER = "/etc/genset/site"  # what the operator's administrator gives to all pods
+SITE_CA_FILE = f"{SITE_FOLDER}/ca.crt"  # certificates (PEM) that are trusted beside the system's
+#: Variable with the server that the site's token is for, and the token: `HOST:PORT TOKEN`.
+SITE_TOKEN_VARIABLE = "GENSET_SITE_TOKEN"
 PROGRESS_PATH = "/-/progress"  # of the HTTP server at `listen`
 
 _VERB = ("weights", "fetch")
@@ -60,6 +65,17 @@ COMMON_FLAGS = {
     "termination_log": "--termination-log",
 }
 SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
+
+
+def site_token(url: str, token: str) -> str:
+    """Writes the site's token together with the only server that it may be sent to."""
+    return f"{server_of(url).shown(with_port=True)} {token}"
+
+
+def site_token_for(url: str, written: str) -> str:
+    """Returns the token if it may be sent to the server of a URL; "" if it is for another one, or would not be secret."""
+    server, _, token = written.partition(" ")
+    return token if url.startswith("https://") and server == server_of(url).shown(with_port=True) else ""
 
 
 @dataclass(frozen=True)

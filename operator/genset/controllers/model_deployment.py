@@ -28,7 +28,7 @@ from genset.controllers.session import (
     parse,
     soonest,
 )
-from genset.desired import autoscale
+from genset.desired import autoscale, site_objects
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
@@ -93,6 +93,7 @@ class ModelDeploymentController:
             applied = await session.applier.reconcile(live, desired.model_deployment(resource, context), children)
         session.endure(key, applied)
         observed, again = await self._observe(key, resource, applied, decision)
+        observed = replace(observed, token_not_used=site_objects.token_not_used(resource, settings))
         told = await self._report(live, resource, observed, tuple(problems), applied)
         session.note(live, applied.notes)
         session.demand.watch(key, resource, decision, observed.pods, told.last_active_time)

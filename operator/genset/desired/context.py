@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.desired.secrets import UserSecret
+from genset.desired.site import Site
 from genset.engines.base import Object
 from genset.listening import EVERY_ADDRESS
 
@@ -22,6 +23,7 @@ class Place:
     """A place is what the shell has found out about where a resource is."""
 
     assigned_ids: bool = False  # its namespace says as which user its pods run
+    site: Site = field(default_factory=Site)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ def download_policy(deployment: str) -> str:
     return f"{deployment}.download"
 
 
+def site(deployment: str) -> str:
+    """Names the ConfigMap and the Secret by which a ModelDeployment's pods know of their site. Like `download_policy`."""
+    return f"{deployment}.site"
+
+
 def router(policy: str) -> str:
     """Names the Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of a RoutePolicy."""
     return f"{policy}{names.ROUTER_SUFFIX}"

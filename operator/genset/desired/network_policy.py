@@ -19,7 +19,7 @@ from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.egress import Destination, Outside, dns, rules, tcp
-from genset.desired.servers import backend_url
+from genset.desired.servers import backend_url, site_proxy
 from genset.desired.weights import weights
 from genset.desired.workload import pod_template
 from genset.engines import managed_engine_of
@@ -59,7 +59,8 @@ def for_download(resource: ModelDeployment, context: ModelDeploymentContext) -> 
     if not address:
         return None
     source = Destination.of(address)
-    servers = [source, *(Destination.of(url) for url in _proxies(resource, settings))]
+    site = settings.place.site.proxies
+    servers = [source, *(Destination.of(url) for url in (*_proxies(resource, settings), site.http, site.https) if url)]
     if source.outside:
         servers.append(Destination("", _HTTPS, outside=True))
     selector = {**metadata.engine_selector(name), names.LABEL_DOWNLOADING: names.DOWNLOADING}
@@ -124,7 +125,9 @@ def servers_of(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[t
         if backend.cloud is not None and backend.cloud.proxy is not None:
             yield f"{at}.cloud.proxy.url", backend.cloud.proxy.url
         elif url is not None:
-            yield f"{at}.{'cloud.baseURL' if backend.cloud is not None else 'deployment'}", url
+            field = f"{at}.{'cloud.baseURL' if backend.cloud is not None else 'deployment'}"
+            proxy = site_proxy(url, context.settings)
+            yield (f"{field} (by the site's proxy)", proxy) if proxy else (field, url)
     if resource.spec.router.telemetry is not None:
         yield "spec.router.telemetry.otlpEndpoint", resource.spec.router.telemetry.otlp_endpoint
 

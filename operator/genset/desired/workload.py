@@ -13,7 +13,8 @@ from typing import Any
 from genset import kinds, names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
-from genset.desired import images, metadata, pod_rules
+from genset.contracts.puller import SITE_CA_FILE
+from genset.desired import images, metadata, pod_rules, site_objects
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
@@ -124,7 +125,7 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
         },
         "initContainers": [_weights_container(resource, source, settings)],
         "containers": [_engine_container(resource, engine, source, settings)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}, *source.volumes],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *source.volumes, *site_objects.volumes(resource, settings)],
         **_placement(resource),
     }
     if settings.image_pull_secrets:
@@ -146,7 +147,7 @@ def _engine_container(
         "image": engine.image(resource, settings.engine_images.get(engine.name, {})),
         "imagePullPolicy": settings.image_pull_policy,
         "args": engine.args(resource, source.model_path),
-        "env": [*engine.env(resource), {"name": names.LISTEN_VARIABLE, "value": settings.engine_listen}],
+        "env": [*engine.env(resource), *_surroundings(settings)],
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,
@@ -154,7 +155,7 @@ def _engine_container(
         "resources": _resources(resource, resource.spec.resources.accelerator),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
-        "volumeMounts": [_TMP, *source.engine_mounts],
+        "volumeMounts": [_TMP, *source.engine_mounts, *site_objects.mounts(settings)],
         "lifecycle": {"preStop": drain.pre_stop},
     }
 
@@ -171,11 +172,21 @@ def _weights_container(resource: ModelDeployment, source: Weights, settings: Set
         "resources": _resources(resource, None),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [_TMP, *source.init_mounts],
+        "volumeMounts": [_TMP, *source.init_mounts, *site_objects.mounts(settings)],
     }
+    if variables := site_objects.environment(resource, settings):
+        container["envFrom"] = variables
     if source.listens:
         container["ports"] = [{"name": "weights", "containerPort": names.WEIGHTS_PORT, "protocol": "TCP"}]
     return container
+
+
+def _surroundings(settings: Settings) -> list[Object]:
+    """Returns what engines are told of the place where they run."""
+    told = {names.LISTEN_VARIABLE: settings.engine_listen}
+    if settings.place.site.ca:
+        told["SSL_CERT_FILE"] = SITE_CA_FILE
+    return [{"name": name, "value": value} for name, value in told.items()]
 
 
 def _resources(resource: ModelDeployment, accelerator: Accelerator | None) -> Object:

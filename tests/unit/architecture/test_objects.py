@@ -14,8 +14,9 @@ MOST = 14  # about a dozen
 
 #: Classes with more, and why.
 LARGE = {
+    "Options": (15, "what the command line said, read once and never set again"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
-    "Settings": (15, "the operator's own, read once and never set again"),
+    "Settings": (17, "the operator's own, read once and never set again"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "AdminConnection": (15, "one connection, its parser and its times"),
     "_Partial": (15, "one download, which resumes from any of them"),
