@@ -35,6 +35,8 @@ REMOVABLE_IDS = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
 REFUSED_VARIABLES = (
     "LD_", "PYTHON", "GCONV_PATH", "GENSET_CONFIG", "GENSET_CREDENTIALS", "GENSET_LISTEN", "GENSET_ADMIN",
     "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "GGML_BACKEND_PATH", "LLAMA_ARG_", "LLAMA_API_KEY", "LLAMA_LOG",
+    # Whom the puller takes for the hub that gets a token: certificates can be hidden in what looks like a model.
+    "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GENSET_SITE",
 )  # fmt: skip
 #: Annotations that loosen a sandbox or attach further networks, by how they begin.
 REFUSED_ANNOTATIONS = (

@@ -144,10 +144,8 @@ def read_token(path: str) -> str:
 
 
 def _site_token(endpoint: str, spec: FetchSpec) -> str:
-    """Returns the token of the operator's site, for its own hub alone, and only if the site says whom to trust as that hub."""
-    if spec.ca_file or any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")):
-        return ""
-    return site_token_for(endpoint, os.environ.get(SITE_TOKEN_VARIABLE, ""))
+    """Returns the token of the operator's site, for its own hub alone, and only if the resource does not say who that is."""
+    return "" if spec.ca_file else site_token_for(endpoint, os.environ.get(SITE_TOKEN_VARIABLE, ""))
 
 
 def _import_hub(tls: ssl.SSLContext | bool) -> Any:
