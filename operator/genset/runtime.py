@@ -240,12 +240,17 @@ class Operator:
             await prober.close()
 
     async def _surroundings(self, api: ApiServer) -> Surroundings:
-        """Returns what is known of where resources are, the site read once. Raises ApiError, or ValueError for what is wrong."""
+        """Returns what is known of where resources are, once the site could be read: else pods would lose what they have."""
         options = self.options
         reader = SiteReader(api, options.site, options.settings.operator_namespace)
         found = Surroundings(api, options.settings, reader, time.monotonic)
-        await found.look()
-        return found
+        while True:
+            try:
+                await found.look()
+                return found
+            except (ApiError, ValueError) as error:
+                log.error("Could not read the site's settings yet: %s", str(error).rstrip("."))
+            await asyncio.sleep(SERVED_PAUSE)
 
     async def _watch(self, inbox: Inbox, api: ApiServer, signals: _Signals) -> None:
         """Runs Kopf until cancelled. It ends only by failing.
