@@ -40,6 +40,7 @@ from genset.status import model_deployment as status
 from genset.status import refs, servers
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
+from genset.status.rollout import is_refused
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ class ModelDeploymentController:
             look,
             DOWNLOAD_SECONDS if downloading else None,
             DELETING_SECONDS if applied.deleting else None,
-            BLOCKED_SECONDS if applied.problems else None,
+            BLOCKED_SECONDS if applied.problems or is_refused(deployment) else None,
             SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
         claim = applied.objects.get(kinds.PVC.key(child_names.weights_claim(key.name)))
