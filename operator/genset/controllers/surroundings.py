@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from genset.desired.context import Place, Settings
+from genset.desired.context import Locality, Settings
 from genset.desired.site import Site
 from genset.kube.client import ApiError, ApiServer
 from genset.kube.observe import assigns_ids
@@ -40,7 +40,7 @@ class Surroundings:
         if known is None or known[0] < self._clock():
             known = (self._clock() + KEPT_SECONDS, await assigns_ids(self._api, namespace))
             self._assigned[namespace] = known
-        return replace(self.settings, place=Place(assigned_ids=known[1], site=self._site))
+        return replace(self.settings, place=Locality(assigned_ids=known[1], site=self._site))
 
     async def look(self) -> bool:
         """Reads the site. Returns whether it has changed."""

@@ -19,8 +19,8 @@ __all__ = ["ModelDeploymentContext", "Object", "RoutePolicyContext", "Settings"]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place is what the shell has found out about where a resource is."""
+class Locality:
+    """A locality is what the shell has found out about where a resource is."""
 
     assigned_ids: bool = False  # its namespace says as which user its pods run
     site: Site = field(default_factory=Site)
@@ -39,6 +39,7 @@ class Settings:
     pod_template: str = "AllowList"  # what podTemplates may say: `pod_rules`, or "Full": everything
     # Images that resources may name beside the operator's own and those of engines; * stands for any text.
     allowed_images: tuple[str, ...] = ()
+    max_scratch_size: str = "100Gi"  # most that a pod without spec.cache downloads, if its source says nothing else
     hugging_face_endpoint: str = ""  # default mirror; empty: the public hub
     image_pull_secrets: tuple[str, ...] = ()  # names of Secrets in the namespaces of the resources
     network_policies: bool = True  # off for clusters whose policies are written by someone else
@@ -51,7 +52,7 @@ class Settings:
     # Networks of the cluster's own nodes, pods and Services: what leaves the cluster never goes there.
     cluster_cidrs: tuple[str, ...] = ()
     engine_listen: str = EVERY_ADDRESS  # address that engines listen on; nodes without IPv6 in their kernel: 0.0.0.0
-    place: Place = field(default_factory=Place)
+    place: Locality = field(default_factory=Locality)
 
 
 @dataclass(frozen=True)

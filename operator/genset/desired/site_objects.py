@@ -21,8 +21,8 @@ from genset.contracts.puller import SITE_FOLDER, SITE_TOKEN_VARIABLE, site_token
 from genset.contracts.sources import PUBLIC_HUB
 from genset.desired import metadata
 from genset.desired.context import ModelDeploymentContext, Settings
-from genset.desired.sources import wanted
-from genset.desired.sources.base import Download
+from genset.desired.servers import site_proxy
+from genset.desired.weights import weights
 from genset.engines.base import Object
 
 VOLUME = "site"
@@ -55,46 +55,54 @@ def secret(resource: ModelDeployment, context: ModelDeploymentContext) -> Object
 
 def variables(resource: ModelDeployment, settings: Settings) -> dict[str, str]:
     """Returns the variables of the puller: nothing if it downloads nothing."""
-    url = _address(resource, settings)
-    if not url:
+    addresses = weights(resource, settings).addresses
+    if not addresses:
         return {}
     site, found = settings.place.site, {}
     if site.proxies:
         # A Service of two parts, or one without a dot, is told from a host by the operator alone.
-        direct = () if site.proxy_for(url, inside(settings)) else (server_of(url).host,)
+        near = [server_of(url).host for url in addresses if not site_proxy(url, settings)]
         proxies = site.proxies
         found = {
             "HTTP_PROXY": proxies.with_credentials(proxies.http),
             "HTTPS_PROXY": proxies.with_credentials(proxies.https),
-            "NO_PROXY": ",".join(site.no_proxy((*inside(settings), *direct))),
+            "NO_PROXY": ",".join(site.no_proxy((*settings.cluster_cidrs, *settings.api_server, *near))),
         }
-    if site.hub_token is not None and wants_token(resource, settings) and not why_no_token(resource, settings):
-        found[SITE_TOKEN_VARIABLE] = site_token(url, site.hub_token.value)
+    if site.hub_token is not None and any(
+        not why_no_token(ask, resource, settings) for ask in _asks(resource, settings)
+    ):
+        found[SITE_TOKEN_VARIABLE] = site_token(_hub(settings), site.hub_token.value)
     return {name: value for name, value in found.items() if value}
 
 
-def inside(settings: Settings) -> tuple[str, ...]:
-    """Returns the cluster's own networks and the API server, which are never behind the site's proxy."""
-    return (*settings.cluster_cidrs, *settings.api_server)
-
-
-def wants_token(resource: ModelDeployment, settings: Settings) -> bool:
-    """Returns whether a resource asks the site's hub, and says nothing of a token itself."""
-    block = resource.spec.source.block if resource.spec.source is not None else None
-    if not isinstance(block, HuggingFaceSource) or block.token_secret_ref is not None:
-        return False
-    return server_of(_address(resource, settings)) == server_of(settings.hugging_face_endpoint or PUBLIC_HUB)
-
-
 def token_not_used(resource: ModelDeployment, settings: Settings) -> str:
-    """Says why the site's token is not used, if there is one and the resource could use it; else ""."""
-    asks = settings.place.site.hub_token is not None and wants_token(resource, settings)
-    return why_no_token(resource, settings) if asks else ""
+    """Says why the site's token is not used for a download, if there is one and the download could use it; else ""."""
+    if settings.place.site.hub_token is None:
+        return ""
+    reasons = (why_no_token(ask, resource, settings) for ask in _asks(resource, settings))
+    return next(filter(None, reasons), "")
 
 
-def why_no_token(resource: ModelDeployment, settings: Settings) -> str:
-    """Says why the puller of a resource that asks the site's hub does not get the site's token; "" if it does."""
-    token, url = settings.place.site.hub_token, _address(resource, settings)
+def _hub(settings: Settings) -> str:
+    return settings.hugging_face_endpoint or PUBLIC_HUB
+
+
+def _asks(resource: ModelDeployment, settings: Settings) -> list[HuggingFaceSource]:
+    """Returns the sources that ask the site's hub, and say nothing of a token themselves."""
+    blocks = (part.source.block for part in resource.spec.parts)
+    hub = server_of(_hub(settings))
+    return [
+        block
+        for block in blocks
+        if isinstance(block, HuggingFaceSource)
+        and block.token_secret_ref is None
+        and server_of(block.endpoint or _hub(settings)) == hub
+    ]
+
+
+def why_no_token(source: HuggingFaceSource, resource: ModelDeployment, settings: Settings) -> str:
+    """Says why the puller does not get the site's token for a source that asks the site's hub; "" if it does."""
+    token, url = settings.place.site.hub_token, source.endpoint or _hub(settings)
     if token is None:
         return "there is none"
     where, administrator = f"Secret {token.name} of the operator's namespace", "tell the operator's administrator"
@@ -106,10 +114,9 @@ def why_no_token(resource: ModelDeployment, settings: Settings) -> str:
         return f"{where} does not let it go to {shown_server(url)} ({names.ANNOTATION_ALLOW_HOSTS}): {administrator}"
     if not url.startswith("https://"):
         return f"{shown_server(url)} is asked over plain HTTP, where everybody on the way can read it: {administrator}"
-    own = "name a token of your own in source.huggingFace.tokenSecretRef"
-    block = resource.spec.source.block if resource.spec.source is not None else None
-    if isinstance(block, HuggingFaceSource) and block.ca_secret_ref is not None:
-        return f"source.huggingFace.caSecretRef could have another server take the hub's place: {own}"
+    own = "name a token of your own in tokenSecretRef"
+    if source.ca_secret_ref is not None:
+        return f"caSecretRef of {source.repo} could have another server take the hub's place: {own}"
     if name := _in_between(resource):
         return f"podTemplate sets {name}, which could have another server take the hub's place: {own}"
     return ""
@@ -132,12 +139,6 @@ def volumes(resource: ModelDeployment, settings: Settings) -> list[Object]:
 def mounts(settings: Settings) -> list[Object]:
     """Returns where containers have them."""
     return [{"name": VOLUME, "mountPath": SITE_FOLDER, "readOnly": True}] if settings.place.site.ca else []
-
-
-def _address(resource: ModelDeployment, settings: Settings) -> str:
-    source = resource.spec.source
-    found = wanted(source, settings) if source is not None else None
-    return found.url if isinstance(found, Download) else ""
 
 
 def _in_between(resource: ModelDeployment) -> str:

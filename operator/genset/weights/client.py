@@ -19,6 +19,7 @@ import httpx
 
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import SITE_CA_FILE
+from genset.off_limits import OffLimits
 from genset.times import retry_after
 from genset.tls import lenient
 from genset.weights.failure import WeightsFailure, unreachable
@@ -42,6 +43,12 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
+def given_certificates(ca_file: str) -> bytes:
+    """Returns the certificates (PEM) that are trusted beside the usual ones; b"" if there are none."""
+    files = [Path(file) for file in (SITE_CA_FILE, ca_file) if file and Path(file).is_file()]
+    return b"\n".join(file.read_bytes() for file in files)
+
+
 def _trust(context: ssl.SSLContext, file: str, remedy: str) -> None:
     try:
         context.load_verify_locations(cafile=file)
@@ -52,9 +59,9 @@ def _trust(context: ssl.SSLContext, file: str, remedy: str) -> None:
         ) from error
 
 
-def make_client(ca_file: str) -> httpx.Client:
+def make_client(ca_file: str, off_limits: OffLimits | None = None) -> httpx.Client:
     return httpx.Client(
-        transport=transport(httpx, tls_context(ca_file), os.environ),
+        transport=transport(httpx, tls_context(ca_file), os.environ, off_limits),
         timeout=_TIMEOUT,
         follow_redirects=False,
         trust_env=False,

@@ -10,7 +10,7 @@ import pytest
 from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired.context import ModelDeploymentContext, Place, RoutePolicyContext, Settings
+from genset.desired.context import Locality, ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.secrets import UserSecret
 from genset.desired.site import Site, SiteProxies
 from genset.kinds import kind_of
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 
 def settings(given: dict[str, Any], site: dict[str, Any], *, assigned_ids: bool) -> Settings:
     proxies = SiteProxies(**{**site.get("proxies", {}), "no_proxy": tuple(site.get("proxies", {}).get("no_proxy", ()))})
-    place = Place(assigned_ids=assigned_ids, site=Site(proxies, site.get("ca", "")))
+    place = Locality(assigned_ids=assigned_ids, site=Site(proxies, site.get("ca", "")))
     return Settings(**{"image": "registry.example/genset:0.1.0", "place": place, **given})
 
 
