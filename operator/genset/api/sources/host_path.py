@@ -15,7 +15,7 @@ class HostPathSource(SourceBlock):
     downloaded: ClassVar[bool] = False
 
     path: str = Field(
-        pattern=r"^/[^\n]*[^/\n]$",
+        pattern=r"^/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]$",
         max_length=1024,
         examples=["/srv/models/model.gguf"],
         description="Absolute path of the file on the node.",
