@@ -52,6 +52,7 @@ one: venv ## One test: make one T=tests/unit/router/test_gate.py::test_name
 	@$(BIN) pytest "$(T)" -q
 
 unit: venv ## Pure code, golden files, router and puller against real sockets
+	@$(PY) -m testbed.cluster tools --only crane --only versitygw  # minutes where nothing is cached: no test has them
 	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/testbed -q --ignore=$(APISERVER_GOLDEN) --ignore=tests/testbed/soak
 	@$(BIN) pytest tests/testbed/soak -q
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity
+from genset.api.sources import Source
 from genset.desired.context import Settings
 from genset.engines.base import Object
 
@@ -24,19 +25,29 @@ _MOST_BYTES = 2**60  # of any volume: the API server counts in 63 bits
 _MIB = 2**20
 
 
-def download_bytes(resource: ModelDeployment, settings: Settings) -> int:
-    """Returns the most that a download may bring: source.maxSize, else the size of the cache, else the operator's bound."""
-    source, cache = resource.spec.source, resource.spec.cache
+def download_bytes(resource: ModelDeployment, settings: Settings, source: Source | None = None) -> int:
+    """Returns the most that a download may bring: source.maxSize, else the size of the cache, else the operator's bound; 0
+    for a cache whose claim is somebody else's, of which the size is not known. `source`: the model's, if none is given."""
+    cache, source = resource.spec.cache, source or resource.spec.source
     said = source.max_size if source is not None else None
     bound = said or (cache.size if cache is not None else settings.max_scratch_size)
-    return min(ceil(parse_quantity(bound)), _MOST_BYTES)
+    return min(ceil(parse_quantity(bound)), _MOST_BYTES) if bound is not None else 0
+
+
+def all_bytes(resource: ModelDeployment, settings: Settings) -> int:
+    """Returns the most that all downloads of a pod may bring together: what sources say, and once the bound that is there
+    for those that say nothing."""
+    sources = [part.source for part in resource.spec.parts if part.source.block.downloaded]
+    said = [source for source in sources if source.max_size is not None]
+    silent = [source for source in sources if source.max_size is None][:1]
+    return min(sum(download_bytes(resource, settings, source) for source in (*said, *silent)), _MOST_BYTES)
 
 
 def volume_bytes(resource: ModelDeployment, settings: Settings) -> int:
     """Returns what the puller may have on an emptyDir, all in all; 0 if there is none, or a volume with a size."""
     if not downloads_to_scratch(resource):
         return 0
-    return download_bytes(resource, settings) + MARKERS_MIB * _MIB
+    return all_bytes(resource, settings) + MARKERS_MIB * _MIB
 
 
 def weights_dir(resource: ModelDeployment, settings: Settings) -> Object:
@@ -63,14 +74,13 @@ def known_mib(resource: ModelDeployment) -> int:
     told = resource.status.weights if resource.status is not None else None
     if told is not None and told.total_bytes:
         return _up(told.total_bytes)
-    source = resource.spec.source
-    return mib(source.max_size) if source is not None and source.max_size else 0
+    sizes = [part.source.max_size for part in resource.spec.parts if part.source.block.downloaded]
+    return sum(mib(size) for size in sizes if size is not None)
 
 
 def downloads_to_scratch(resource: ModelDeployment) -> bool:
     """Returns whether weights are downloaded into the pod's own space."""
-    source = resource.spec.source
-    return source is not None and source.block.downloaded and resource.spec.cache is None
+    return resource.spec.cache is None and any(part.source.block.downloaded for part in resource.spec.parts)
 
 
 def mib(size: str) -> int:
@@ -127,7 +137,7 @@ def _as_live(resources: Object, live: Object | None) -> Object:
 
 
 def _weights_mib(resource: ModelDeployment, settings: Settings) -> int:
-    return _up(download_bytes(resource, settings)) + MARKERS_MIB + _SLACK_MIB
+    return _up(all_bytes(resource, settings)) + MARKERS_MIB + _SLACK_MIB
 
 
 def _up(size: Any) -> int:

@@ -19,7 +19,14 @@ from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
 from genset.engines import llama_cpp_arguments
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Capability, EngineProblem, ManagedEngine, Object
+from genset.engines.base import (
+    ENDPOINT_REMOVAL_SECONDS,
+    Capability,
+    EngineProblem,
+    ManagedEngine,
+    ModelPaths,
+    Object,
+)
 
 MIB = 2**20
 QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
@@ -79,6 +86,11 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
             "--cors-origins", "localhost",  # the default reflects any origin
             *own.extra_args,
         ]  # fmt: skip
+
+    def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
+        projector = ["--mmproj", paths.projector] if paths.projector else []
+        adapters = [item for path in paths.adapters.values() for item in ("--lora", path)]
+        return [*projector, *adapters, *(["--lora-init-without-apply"] if adapters else [])]
 
     def wait_until_idle(self, seconds: int) -> Object:
         return {"exec": {"command": ["bash", "-c", drain_script(names.ENGINE_PORT, seconds)]}}

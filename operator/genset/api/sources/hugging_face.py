@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from genset.addresses import URL, URL_REMEDY, is_url
 from genset.api.base import CelRule, SecretKeyRef, rules
-from genset.api.sources.base import DownloadBlock
+from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, DownloadBlock, Glob
 
 
 @rules(
@@ -24,6 +26,8 @@ from genset.api.sources.base import DownloadBlock
 class HuggingFaceSource(DownloadBlock):
     """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
 
+    folders: ClassVar[bool] = True
+
     repo: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
         examples=["Qwen/Qwen3-8B-GGUF"],
@@ -37,14 +41,9 @@ class HuggingFaceSource(DownloadBlock):
         max_length=200,
         description="Branch, tag or commit. A commit makes every replica and every restart load the same bytes.",
     )
-    file: str = Field(
-        default="*.gguf",
-        pattern=r"^[^\x00-\x1f\x7f]+$",
-        min_length=1,
-        max_length=256,
-        description="Glob over the repository's files. It must match one model. For a split model name the first "
-        "shard with the number of shards, e.g. *Q8_0-00001-of-00003.gguf; the others follow.",
-    )
+    file: Glob = Field(default=ONE_MODEL, description=f"Glob over the repository's files. {FILE}")
+    include: list[Glob] | None = Field(default=None, max_length=32, description=INCLUDE)
+    exclude: list[Glob] | None = Field(default=None, max_length=32, description=EXCLUDE)
     token_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Access token for gated or private repositories. Only the puller sees it."
     )
