@@ -297,8 +297,8 @@ class RoutePolicySpec(ApiModel):
     routes: list[Route] = Field(
         min_length=1,
         max_length=MOST_ROUTES,
-        description="Rules, in order: the first that matches a request wins. With the backends they make a configuration of at "
-        "most 1 MiB, which a ConfigMap holds.",
+        description="Rules, in order: the first that matches a request wins. With the backends they make a configuration that "
+        "a ConfigMap has to hold, compressed if need be: 1 MiB.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     router: RouterSpec = Field(default_factory=RouterSpec, description="The router's pods.")

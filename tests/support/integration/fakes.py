@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from genset import kinds, names
+from genset.contracts.config_files import beside, unpacked
 from genset.contracts.router_config import RouterConfig, config_hash, credentials_hash
 from genset.kube.client import ApiServer
 from genset.kube.observe import decoded
@@ -132,6 +134,8 @@ class FakeVolumes:
         secret = await self._api.get(kinds.SECRET, namespace, volumes["credentials"]["secret"]["secretName"])
         assert config is not None and secret is not None, "mounted objects exist before the pod"
         text = config["data"][names.ROUTER_CONFIG_FILE]
+        if name := beside(text.encode()):
+            text = unpacked(base64.b64decode(config["binaryData"][name])).decode()
         self._router.config = {
             "hash": config_hash(text),
             "credentialsHash": credentials_hash(decoded(secret)),
