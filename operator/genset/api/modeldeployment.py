@@ -228,8 +228,8 @@ class ModelDeploymentSpec(EngineBlocks):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     cache: Cache | None = Field(default=None, description="Volume that keeps downloaded weights.")
-    prefetch: bool = Field(
-        default=False,
+    prefetch: bool | None = Field(
+        default=None,
         description="Fetch the weights into the cache now, by a Job that needs neither an accelerator nor a pod of the "
         "engine: also while replicas is 0.",
     )
