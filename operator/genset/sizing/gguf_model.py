@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from genset.sizing import attention, licences
 from genset.sizing.gguf import GgufHeader, GgufTensor
-from genset.sizing.model import Edges, Experts, Layer, Model, ModelError, Parameters, Task, integer
+from genset.sizing.model import Edges, Experts, Layer, ModelError, ModelFacts, Parameters, Task, integer
 from genset.sizing.quantisation import TYPES, file_type
 
 MOST_LAYERS = 1024
@@ -36,7 +36,7 @@ class _Weights:
     unknown: set[int] = field(default_factory=set)  # types without a known size
 
 
-def from_headers(headers: Sequence[GgufHeader], file_bytes: int = 0) -> Model:
+def from_headers(headers: Sequence[GgufHeader], file_bytes: int = 0) -> ModelFacts:
     """Returns the model of one file or of all shards of a split one, in any order; read with `tensors=True`.
 
     Raises ModelError.
@@ -56,7 +56,7 @@ class _Reader:
         self._count = self._number("block_count", most=MOST_LAYERS) if self._has("block_count") else 0
         self._nextn = min(self._number("nextn_predict_layers", most=MOST_LAYERS), max(0, self._count - 1))
 
-    def model(self, sums: _Weights, file_bytes: int) -> Model:
+    def model(self, sums: _Weights, file_bytes: int) -> ModelFacts:
         task = self._task()
         if task not in (Task.PROJECTOR, Task.ADAPTER) and not self._count:
             raise ModelError(f"{self._architecture}.block_count is missing: the file has no layers")
@@ -75,7 +75,7 @@ class _Reader:
         if task in (Task.PROJECTOR, Task.ADAPTER):
             total = sums.edge_elements + sum(sums.elements.values())
         kind = metadata.get("general.file_type")
-        return Model(
+        return ModelFacts(
             architecture=self._architecture,
             layers=layers,
             edges=Edges(

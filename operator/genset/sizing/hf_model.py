@@ -12,7 +12,7 @@ from typing import Any
 
 from genset.sizing import attention, licences
 from genset.sizing.hf_parameters import FULL, LINEAR, WINDOW, Config
-from genset.sizing.model import Edges, Layer, Model, ModelError, Parameters, Task
+from genset.sizing.model import Edges, Layer, ModelError, ModelFacts, Parameters, Task
 from genset.sizing.quantisation import FILE_BITS, estimated_bytes
 
 #: llama.cpp's name of an architecture by `model_type`, if it is not the same.
@@ -33,7 +33,7 @@ _EMBEDDERS = ("ForMaskedLM", "BertModel", "XLMRobertaModel", "EmbeddingModel")
 
 def from_config(
     config: Mapping[str, Any], *, file_bytes: int = 0, quantisation: str = "", name: str = "", licence: str = ""
-) -> Model:
+) -> ModelFacts:
     """Returns the model of a configuration.
 
     `file_bytes`: of its safetensors files; else `quantisation` says what it would take. Raises ModelError.
@@ -56,7 +56,7 @@ def from_config(
     )
     spread = sum(layer.weights + layer.experts for layer in layers)
     head = 0 if tied else int(table * share)
-    return Model(
+    return ModelFacts(
         architecture=architecture,
         layers=layers,
         edges=Edges(values.hidden, values.feed_forward, values.vocabulary, max(0, size - spread - head), head),

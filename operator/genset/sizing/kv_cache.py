@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from genset.sizing.model import Layer, Model
+from genset.sizing.model import Layer, ModelFacts
 from genset.sizing.quantisation import CACHE_TYPES
 
 PADDING = 256  # cells
@@ -22,7 +22,7 @@ STATE_BYTES = 4  # an element of a state is F32, whatever the cache's type
 
 
 @dataclass(frozen=True)
-class Use:
+class ModelUse:
     """How a model is used: tokens of one request, requests at once, and the options of llama-server that change its
     memory."""
 
@@ -64,7 +64,7 @@ def padded(cells: int) -> int:
     return -(-cells // PADDING) * PADDING
 
 
-def cells(layer: Layer, use: Use) -> int:
+def cells(layer: Layer, use: ModelUse) -> int:
     """Returns the cells that a layer has in one stream."""
     if not layer.window or use.full_windows:
         return use.cells
@@ -72,22 +72,22 @@ def cells(layer: Layer, use: Use) -> int:
     return padded(min(use.cells, layer.window * sequences + use.ubatch))
 
 
-def of_layer(layer: Layer, use: Use) -> int:
+def of_layer(layer: Layer, use: ModelUse) -> int:
     """Returns the bytes of one layer's keys and values, without its state."""
     key, value = CACHE_TYPES[use.key_type], CACHE_TYPES[use.value_type]
     return (key.bytes(layer.key) + value.bytes(layer.value)) * cells(layer, use) * use.streams
 
 
-def state_of_layer(layer: Layer, use: Use) -> int:
+def state_of_layer(layer: Layer, use: ModelUse) -> int:
     """Returns the bytes of one layer's states."""
     return layer.state * STATE_BYTES * use.slots
 
 
-def size(layers: Iterable[Layer], use: Use) -> CacheSize:
+def size(layers: Iterable[Layer], use: ModelUse) -> CacheSize:
     """Returns what the caches of some layers take."""
     every = tuple(layers)
 
-    def summed(of: Callable[[Layer, Use], int], chosen: Callable[[Layer], bool]) -> int:
+    def summed(of: Callable[[Layer, ModelUse], int], chosen: Callable[[Layer], bool]) -> int:
         return sum(of(layer, use) for layer in every if chosen(layer))
 
     return CacheSize(
@@ -97,7 +97,7 @@ def size(layers: Iterable[Layer], use: Use) -> CacheSize:
     )
 
 
-def problem(model: Model, use: Use) -> str:
+def problem(model: ModelFacts, use: ModelUse) -> str:
     """Says why llama-server would refuse the types of the cache; empty if it would not."""
     for word, chosen, heads in (
         ("keys", use.key_type, [layer.key_head for layer in model.layers if layer.key]),

@@ -77,7 +77,7 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFacts:
     """A model by the facts of its files."""
 
     architecture: str

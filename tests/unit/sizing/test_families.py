@@ -8,15 +8,15 @@ import pytest
 
 from genset.sizing import hf_model, kv_cache
 from genset.sizing.classes import SizeClass, SpeedClass, count_text, size_class, speed_class
-from genset.sizing.kv_cache import Use
-from genset.sizing.model import Model
+from genset.sizing.kv_cache import ModelUse
+from genset.sizing.model import ModelFacts
 from genset.sizing.quantisation import estimated_bytes
 from tests.support.sizing import families
 
 BILLION, GIB = 10**9, 2**30
 
 
-def model(config: dict[str, Any]) -> Model:
+def model(config: dict[str, Any]) -> ModelFacts:
     return hf_model.from_config(config)
 
 
@@ -79,12 +79,12 @@ def test_parameters_and_classes(
     ],
 )
 def test_caches_of_one_sequence(config: dict[str, Any], context: int, gib: float) -> None:
-    size = kv_cache.size(model(config).layers, Use(tokens=context, slots=1)).total
+    size = kv_cache.size(model(config).layers, ModelUse(tokens=context, slots=1)).total
     assert size / GIB == pytest.approx(gib, rel=0.04, abs=0.01)
 
 
 def test_the_latent_cache_of_deepseek_is_known_to_the_byte() -> None:
-    assert kv_cache.size(model(families.DEEPSEEK_V3).layers, Use(tokens=1024, slots=1)).total == 70_272 * 1024
+    assert kv_cache.size(model(families.DEEPSEEK_V3).layers, ModelUse(tokens=1024, slots=1)).total == 70_272 * 1024
 
 
 @pytest.mark.parametrize(

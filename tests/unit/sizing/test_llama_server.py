@@ -9,9 +9,9 @@ import pytest
 
 from genset.sizing import compute, gguf_model, kv_cache, memory
 from genset.sizing.gguf import read_header
-from genset.sizing.kv_cache import Use
+from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import Placement
-from genset.sizing.model import Model
+from genset.sizing.model import ModelFacts
 from genset.sizing.quantisation import CACHE_TYPES
 from tests.support.sizing import kinds
 from tests.support.sizing.kinds import Generated, Shape
@@ -47,7 +47,7 @@ OPTIONS = {
 }
 
 
-def read(path: Path) -> Model:
+def read(path: Path) -> ModelFacts:
     with path.open("rb") as stream:
         return gguf_model.from_headers([read_header(stream, tensors=True)], path.stat().st_size)
 
@@ -57,7 +57,7 @@ def test_caches_are_right_to_the_byte_and_buffers_nearly(kind: str, tmp_path: Pa
     path = KINDS[kind]().write(tmp_path)
     model = read(path)
     for name, options in OPTIONS.items():
-        use = Use(options.tokens, options.slots, **options.use)  # type: ignore[arg-type]
+        use = ModelUse(options.tokens, options.slots, **options.use)  # type: ignore[arg-type]
         size = kv_cache.size(model.layers, use)
         with running(path, tmp_path, options.arguments) as server:
             assert server.buffers("KV") == shown(size.full, size.windowed), f"{kind}, {name}"
@@ -70,7 +70,7 @@ def test_caches_are_right_to_the_byte_and_buffers_nearly(kind: str, tmp_path: Pa
 @pytest.mark.parametrize("key_type", sorted(set(CACHE_TYPES) - {"bf16"}))
 def test_each_type_of_cache_has_its_size(key_type: str, tmp_path: Path) -> None:
     path = kinds.gemma3().write(tmp_path)
-    use = Use(4096, 2, key_type=key_type)
+    use = ModelUse(4096, 2, key_type=key_type)
     size = kv_cache.size(read(path).layers, use)
     with running(path, tmp_path, [*Options(4096, 2).arguments, "-ctk", key_type]) as server:
         assert server.buffers("KV") == shown(size.full, size.windowed)
@@ -89,7 +89,7 @@ def test_the_whole_is_what_the_process_holds(
     generated: Callable[[], Generated], options: Options, tmp_path: Path
 ) -> None:
     path = generated().write(tmp_path)
-    use = Use(options.tokens, options.slots)
+    use = ModelUse(options.tokens, options.slots)
     needed = memory.need(read(path), use, Placement()).host.total
     with running(path, tmp_path, options.arguments) as server:
         server.prompt(2000)  # touches the buffers that a full batch needs
@@ -99,7 +99,7 @@ def test_the_whole_is_what_the_process_holds(
 
 def test_a_latent_cache_of_two_types_is_refused_by_both(tmp_path: Path) -> None:
     path = kinds.deepseek2().write(tmp_path)
-    use = Use(2048, 1, key_type="q8_0", value_type="q4_0")
+    use = ModelUse(2048, 1, key_type="q8_0", value_type="q4_0")
     assert "both the same" in kv_cache.problem(read(path), use)
     with (
         pytest.raises(AssertionError, match="does not support different K"),
