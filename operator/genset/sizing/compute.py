@@ -24,7 +24,8 @@ def buffer(model: ModelFacts, use: ModelUse, outputs: int) -> int:
 def masks(model: ModelFacts, use: ModelUse, batch: int) -> int:
     """Returns the bytes of the masks that tell which cell a token may see: one for each kind of layer."""
     sizes = {layer.window > 0: cells(layer, use) for layer in model.layers if layer.key}
-    return sum(sizes.values()) * batch * F16
+    indexed = max((padded(-(-use.cells // one.ratio)) for layer in model.layers for one in layer.side), default=0)
+    return (sum(sizes.values()) * F16 + indexed * (F16 + F32)) * batch
 
 
 def _attention(model: ModelFacts, layer: Layer) -> int:

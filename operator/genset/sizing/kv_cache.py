@@ -51,12 +51,13 @@ class CacheSize:
 
     full: int = 0
     windowed: int = 0
+    side: int = 0  # of indexers, and compressed
     state: int = 0
 
     @property
     def total(self) -> int:
         """Returns their sum."""
-        return self.full + self.windowed + self.state
+        return self.full + self.windowed + self.side + self.state
 
 
 def padded(cells: int) -> int:
@@ -68,19 +69,29 @@ def cells(layer: Layer, use: ModelUse) -> int:
     """Returns the cells that a layer has in one stream."""
     if not layer.window or use.full_windows:
         return use.cells
-    sequences = use.slots if use.unified else 1
+    sequences = use.slots if use.unified and not layer.apart else 1
     return padded(min(use.cells, layer.window * sequences + use.ubatch))
 
 
 def of_layer(layer: Layer, use: ModelUse) -> int:
-    """Returns the bytes of one layer's keys and values, without its state."""
+    """Returns the bytes of one layer's keys and values, without its state and its side caches."""
     key, value = CACHE_TYPES[use.key_type], CACHE_TYPES[use.value_type]
-    return (key.bytes(layer.key) + value.bytes(layer.value)) * cells(layer, use) * use.streams
+    return (key.bytes(layer.key) + value.bytes(layer.value)) * cells(layer, use) * _streams(layer, use)
+
+
+def side_of_layer(layer: Layer, use: ModelUse) -> int:
+    """Returns the bytes of what one layer keeps beside its main cache."""
+    kind = CACHE_TYPES[use.key_type]
+    return sum(kind.bytes(one.key) * padded(-(-use.cells // one.ratio)) * _streams(layer, use) for one in layer.side)
 
 
 def state_of_layer(layer: Layer, use: ModelUse) -> int:
     """Returns the bytes of one layer's states."""
     return layer.state * STATE_BYTES * use.slots
+
+
+def _streams(layer: Layer, use: ModelUse) -> int:
+    return use.slots if layer.apart else use.streams
 
 
 def size(layers: Iterable[Layer], use: ModelUse) -> CacheSize:
@@ -93,6 +104,7 @@ def size(layers: Iterable[Layer], use: ModelUse) -> CacheSize:
     return CacheSize(
         full=summed(of_layer, lambda layer: not layer.window),
         windowed=summed(of_layer, lambda layer: layer.window > 0),
+        side=summed(side_of_layer, lambda layer: True),
         state=summed(state_of_layer, lambda layer: True),
     )
 
