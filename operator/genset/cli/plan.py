@@ -71,7 +71,7 @@ def command(
     except PlanError as error:
         raise click.ClickException(str(error)) from error
     _print(plans, output)
-    if not all(plan.resource for plan in plans):
+    if not all(plan.best for plan in plans):
         sys.exit(2)  # fits nowhere
 
 
@@ -96,8 +96,10 @@ def _print(plans: Iterable[object], output: str) -> None:
         return
     for one in every:
         click.echo(table.render(one))
-        if one.resource is None:
+        if one.best is None:
             click.echo("\nIt fits none of these nodes.")
+        elif one.resource is None:
+            click.echo("\nThis genset has no engine that serves it.")
         else:
             click.echo(f"\nTo apply, for {one.best.node.name if one.best else ''}:\n")
             click.echo(yaml.dump(one.resource, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True))

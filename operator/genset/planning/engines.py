@@ -17,3 +17,8 @@ def engine_for(pooled: bool) -> str:
     return next(
         (name for name in FIELDS if name in MANAGED and is_pooled(name) == pooled), "an engine for repositories"
     )
+
+
+def is_known(engine: str) -> bool:
+    """Says whether a ModelDeployment can name the engine."""
+    return engine in FIELDS

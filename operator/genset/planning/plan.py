@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genset.planning.engines import engine_for
+from genset.planning.engines import engine_for, is_known
 from genset.planning.found import Found
 from genset.planning.resource import resource
 from genset.sizing import fit as fits
@@ -52,7 +52,7 @@ def make(found: Found, ask: Ask, nodes: Sequence[Node], name: str, stated: str =
         name,
         memory.need(found.model, ask.use, Placement(), prompts=ask.prompts, projector=ask.projector),
         every,
-        resource(found, ask, chosen, name) if chosen is not None else None,
+        resource(found, ask, chosen, name) if chosen is not None and is_known(engine_for(ask.pooled)) else None,
         stated,
     )
 

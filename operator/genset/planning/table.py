@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from genset.planning.engines import engine_for
 from genset.planning.plan import ModelPlan
 from genset.planning.resource import memory_text
-from genset.sizing import kv_cache
+from genset.sizing import kv_cache, vllm
 from genset.sizing.classes import count_text, size_class, speed_class
 from genset.sizing.fit import Fit
 from genset.sizing.memory import GIB, MIB
@@ -36,8 +36,9 @@ def _head(plan: ModelPlan) -> Iterator[str]:
         "Model", f"{model.name or plan.name} ({model.architecture}), {count_text(parameters.total)} parameters{active}"
     )
     files = f" in {plan.found.files} files" if plan.found.files > 1 else ""
+    size = f"{model.file_bytes / 10**9:.2f} GB" if model.file_bytes else f"about {model.weights / 10**9:.1f} GB"
     bits = f"{model.quantisation or 'unknown quantisation'}, {model.bits:.2f} bits per weight"
-    yield _line("Weights", f"{bits}, {model.file_bytes / 10**9:.2f} GB{files}; from {plan.found.shown}")
+    yield _line("Weights", f"{bits}, {size}{files}; from {plan.found.shown}")
     context = f"{model.context:,} tokens" if model.context else "unknown"
     yield _line("Made for", f"{context} of context; {_task(model.task)}; licence {model.licence or 'not named'}")
     classes = f"{size_class(parameters.total)} by size, {speed_class(parameters.active)} by speed"
@@ -55,6 +56,12 @@ def _head(plan: ModelPlan) -> Iterator[str]:
 
 def _memory(plan: ModelPlan) -> Iterator[str]:
     host, cache = plan.need.host, plan.need.cache
+    if plan.ask.pooled:
+        request = vllm.request_bytes(plan.found.model, plan.ask.use.tokens)
+        yield _line(
+            "Memory", f"weights {size_text(host.weights)}; {size_text(request)} for each request; all in a pool on GPUs"
+        )
+        return
     parts = [f"weights {size_text(host.weights)}", f"context {size_text(cache.full + cache.windowed)}"]
     if cache.state:
         parts.append(f"states {size_text(cache.state)}")
@@ -85,8 +92,9 @@ def _row(one: Fit, plan: ModelPlan) -> Sequence[str]:
     if one.accelerators is not None:
         device = f"{size_text(one.device)} of {size_text(one.accelerators.memory)}"
     if not one.fits:
-        why = f"no, {size_text(one.short)} of {one.where} short" if one.short else f"no, {one.where}"
-        return (one.node.name, why, f"{size_text(one.host)} of {size_text(room)}", device, "-", "-")
+        why = f"no: {size_text(one.short)} of {one.where} short" if one.short else f"no: {one.where}"
+        memory = f"{size_text(one.host)} of {size_text(room)}" if one.host else "-"
+        return (one.node.name, why, memory, device, "-", "-")
     most = f"{one.most_tokens:,}"
     most += f" ({one.at_once:.1f} at once)" if one.at_once else f" x {plan.ask.use.slots}"
     ready = "" if one.node.ready else ", but it is not ready"

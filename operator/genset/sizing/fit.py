@@ -14,7 +14,7 @@ from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import GIB, Memory, Placement
 from genset.sizing.model import ModelFacts
 from genset.sizing.nodes import Accelerators, Node
-from genset.sizing.quantisation import FILE_BITS, smaller
+from genset.sizing.quantisation import FILE_BITS, LADDER, REPOSITORY_LADDER, smaller
 
 LEAST_TOKENS = 1024
 TOKENS_STEP = 1024
@@ -228,7 +228,7 @@ def remedies(model: ModelFacts, node: Node, ask: Ask) -> Iterator[str]:
             yield f"context.parallel {slots}"
         if ask.use.key_type == "f16" and works(model, replace(ask.use, key_type="q8_0", value_type="q8_0")):
             yield "a cache of 8 bits"
-    for name in smaller(model.quantisation, model.bits):
+    for name in smaller(model.quantisation, model.bits, REPOSITORY_LADDER if ask.pooled else LADDER):
         if works(requantised(model, name), ask.use):
             yield f"{name} (about {requantised(model, name).weights / GIB:.1f} GiB)"
             break
