@@ -154,7 +154,8 @@ class Engine(ABC, Generic[AnySettings]):
 class ManagedEngine(Engine[OwnSettings]):
     """A managed engine is one whose pods genset makes.
 
-    Its server listens on `names.ENGINE_PORT`, on every address of the pod.
+    Its server listens on `names.ENGINE_PORT`, at the address in the variable `names.LISTEN_VARIABLE` of its container: `::`,
+    which is every address of both families, unless the operator says otherwise.
     """
 
     scratch: str = "1Gi"  # most that it may write to /tmp

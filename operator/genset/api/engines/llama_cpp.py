@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -28,7 +28,7 @@ class LlamaCpp(ManagedEngineSettings):
         description="Host memory for finished prompts (--cache-ram), rounded up to MiB. It counts against "
         "resources.memory; the engine's own default of 8 GiB would get pods killed.",
     )
-    extra_args: list[str] = Field(
+    extra_args: list[Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=32_768, examples=["--jinja"])]] = Field(
         default_factory=list,
         max_length=64,
         description="More arguments for llama-server, appended last: flags that are known to do no harm, each value an item of "
