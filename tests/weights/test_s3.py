@@ -399,3 +399,24 @@ def test_an_endpoint_that_is_off_limits_is_not_asked(origin: FakeOrigin, tmp_pat
         with pytest.raises(WeightsFailure, match="is no address that pods may dial"):
             run(FetchSpec(S3(uri, endpoint=origin.url), str(tmp_path / "v"), guarded=True))
     assert origin.asked == []
+
+
+@pytest.mark.parametrize("uri", ["s3://models/one/m.gguf", "s3://models/one/"])
+def test_a_store_behind_a_proxy(
+    origin: FakeOrigin, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    """The proxy is asked for whole URLs, of a host that only it knows."""
+    monkeypatch.setenv("HTTP_PROXY", origin.url)
+    origin.put("/models/one/m.gguf", MODEL, etag='"v1"')
+
+    def answer(handler: Any, path: str) -> bool:
+        asked = "prefix=" in handler.path
+        if asked:
+            handler.reply(200, {"Content-Type": "application/xml"}, listing_of_google({"one/m.gguf": MODEL}))
+        return asked
+
+    origin.answer = answer  # type: ignore[method-assign]
+    spec = FetchSpec(S3(uri, endpoint="http://store.corp.invalid"), str(tmp_path / "v"))
+    run(spec)
+    assert model_bytes(spec) == MODEL
+    assert all(one.path.startswith("http://store.corp.invalid/models") for one in origin.asked)

@@ -93,7 +93,9 @@ SOURCES = [
          "cache needs either size"),
     Case("a cache of no size", MDEP, house(cache={}), "cache needs either size"),
     Case("a storage class for a claim that is there", MDEP, house(cache={"claimName": "s", "storageClassName": "x"}),
-         "cache.storageClassName is of a volume that is made"),
+         "cache.storageClassName and retain are of a volume that is made"),
+    Case("a claim that is there, to be retained", MDEP, house(cache={"claimName": "s", "retain": True}),
+         "cache.storageClassName and retain are of a volume that is made"),
     Case("fetched ahead", MDEP, house(prefetch=True, cache={"size": "1Gi"}, replicas=0)),
     Case("fetched ahead, and nowhere to keep it", MDEP, house(prefetch=True), "prefetch needs cache"),
 ]  # fmt: skip
