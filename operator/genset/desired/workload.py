@@ -22,7 +22,7 @@ from genset.desired.kept import as_running, template_hash
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
-from genset.engines.base import ManagedEngine, Object
+from genset.engines.base import ManagedEngine, Object, Scratch
 
 #: Extended resource and taint key by vendor: NVIDIA k8s-device-plugin, ROCm k8s-device-plugin, Intel device plugins
 #: (i915 is the driver of data-centre cards; nodes with the xe driver need podTemplate to name gpu.intel.com/xe).
@@ -110,7 +110,7 @@ def _rolling_update(resource: ModelDeployment) -> Object:
 
 
 def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings) -> Object:
-    drain = engine.drain(resource)
+    drain, run_as = engine.drain(resource), engine.run_as(resource)
     spec: Object = {
         # The pause container is process 1: as process 1 an engine that is still loading would ignore SIGTERM.
         "shareProcessNamespace": True,
@@ -119,15 +119,15 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
         "terminationGracePeriodSeconds": drain.grace_seconds,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": names.RUN_AS_USER,
-            "runAsGroup": names.RUN_AS_USER,
+            "runAsUser": run_as.user,
+            "runAsGroup": run_as.group,
             "fsGroup": names.RUN_AS_USER,
             "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [_weights_container(resource, source, settings)],
         "containers": [_engine_container(resource, engine, source, settings)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}, *source.volumes],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *map(_volume, engine.scratch(resource)), *source.volumes],
         **_placement(resource),
     }
     if settings.image_pull_secrets:
@@ -144,11 +144,14 @@ def _engine_container(
 ) -> Object:
     probes = engine.probes(resource)
     drain = engine.drain(resource)
+    command = engine.command(resource, source.model_path)
+    args = engine.args(resource, source.model_path)
     return {
         "name": names.ENGINE_CONTAINER,
         "image": engine.image(resource, settings.engine_images.get(engine.name, {})),
         "imagePullPolicy": settings.image_pull_policy,
-        "args": engine.args(resource, source.model_path),
+        **({"command": command} if command else {}),
+        **({"args": args} if args else {}),
         "env": engine.env(resource),
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
@@ -157,7 +160,7 @@ def _engine_container(
         "resources": _resources(resource, resource.spec.resources.accelerator),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
-        "volumeMounts": [_TMP, *source.engine_mounts],
+        "volumeMounts": [_TMP, *map(_mount, engine.scratch(resource)), *source.engine_mounts],
         "lifecycle": {"preStop": drain.pre_stop},
     }
 
@@ -179,6 +182,15 @@ def _weights_container(resource: ModelDeployment, source: Weights, settings: Set
     if source.listens:
         container["ports"] = [{"name": "weights", "containerPort": names.WEIGHTS_PORT, "protocol": "TCP"}]
     return container
+
+
+def _volume(scratch: Scratch) -> Object:
+    own: Object = {"medium": "Memory", "sizeLimit": quantity(scratch.memory)} if scratch.memory else {}
+    return {"name": scratch.name, "emptyDir": own}
+
+
+def _mount(scratch: Scratch) -> Object:
+    return {"name": scratch.name, "mountPath": scratch.path}
 
 
 def _resources(resource: ModelDeployment, accelerator: Accelerator | None) -> Object:

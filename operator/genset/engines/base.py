@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from genset import names
 from genset.api.base import SecretKeyRef
 from genset.api.engines import block_name
-from genset.api.engines.base import EngineSettings, ManagedEngineSettings
+from genset.api.engines.base import EngineSettings, ManagedEngineSettings, Task
 from genset.api.modeldeployment import ModelDeployment
 
 Object = dict[str, Any]  # a Kubernetes object or a part of one: dicts live only at this boundary
@@ -37,6 +37,34 @@ class Capability(StrEnum):
     CHAT = "chat"
     EMBEDDINGS = "embeddings"
     RERANK = "rerank"
+
+
+#: What a server that is started for a task can be asked for.
+_OF_TASK = {
+    Task.CHAT: Capability.CHAT,
+    Task.EMBEDDINGS: Capability.EMBEDDINGS,
+    Task.RERANK: Capability.RERANK,
+}
+
+
+@dataclass(frozen=True)
+class RunAs:
+    """The user and the group of an engine's pods."""
+
+    user: int = names.RUN_AS_USER
+    group: int = names.RUN_AS_USER
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A scratch volume is an empty folder of the engine's container that ends with its pod.
+
+    `memory`: it is kept in memory, counts against the container's, and holds at most that much; "": it is on the node's disk.
+    """
+
+    name: str
+    path: str
+    memory: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +145,7 @@ class Engine(ABC, Generic[AnySettings]):
 
     def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
         """Returns what it serves of this resource."""
-        return frozenset({Capability.CHAT})
+        return frozenset({_OF_TASK[resource.spec.task]})
 
     def completion(self, resource: ModelDeployment) -> CompletionRequest:
         """Returns the request that proves that it serves its model: one token of chat, if it can chat."""
@@ -160,9 +188,21 @@ class ManagedEngine(Engine[OwnSettings]):
         vendor = resource.spec.resources.vendor
         return self.own(resource).image or images.get(vendor) or self.images.get(vendor) or ""
 
+    def command(self, resource: ModelDeployment, model_path: str) -> list[str]:
+        """Returns what the container runs instead of its image's entrypoint; empty: the entrypoint."""
+        return []
+
     @abstractmethod
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         """Returns the arguments of the container, the user's extra ones last."""
+
+    def run_as(self, resource: ModelDeployment) -> RunAs:
+        """Returns whom its pods run as, never root; most servers run as any user."""
+        return RunAs()
+
+    def scratch(self, resource: ModelDeployment) -> list[Scratch]:
+        """Returns folders that it wants to write to, beside /tmp."""
+        return []
 
     def env(self, resource: ModelDeployment) -> list[Object]:
         """Returns the environment of the container."""
@@ -211,11 +251,11 @@ class ManagedEngine(Engine[OwnSettings]):
     def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
         if not self.image(resource, images):
             field, vendor = self.field("image"), resource.spec.resources.vendor
-            yield EngineProblem(
-                field,
-                f"engine {self.name} has no image for {vendor}: name one in {field}, have the operator run with "
-                f"--engine-image {self.name}/{vendor}=IMAGE, or use {' or '.join(self.images)}",
-            )
+            remedies = [f"name one in {field}", f"have the operator run with --engine-image {self.name}/{vendor}=IMAGE"]
+            if self.images:
+                remedies.append(f"use {' or '.join(self.images)}")
+            told = f"{', '.join(remedies[:-1])}{',' if self.images else ''} or {remedies[-1]}"
+            yield EngineProblem(field, f"engine {self.name} has no image for {vendor}: {told}")
 
 
 def chat_request(base_url: str, model: str) -> CompletionRequest:

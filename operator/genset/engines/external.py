@@ -40,6 +40,7 @@ def spec_at(url: str, found: ModelDeployment | None) -> dict[str, Any]:
     if found is not None:
         spec["model"] = found.served_model
         spec["context"] = found.spec.context.model_dump(by_alias=True)
+        spec["task"] = found.spec.task.value
         if found.spec.external is not None:
             external = found.spec.external.model_dump(by_alias=True, exclude_none=True)
     return {**spec, "external": {**external, "url": url}}

@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from genset import names
+from genset.api.engines.base import Task
 from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Capability, EngineProblem, ManagedEngine, Object
+from genset.engines.base import Capability, EngineProblem, ManagedEngine, Object
+from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, drain_script, flag_of
 
 MIB = 2**20
-QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
-SPARE_HTTP_THREADS = 16  # probes, metrics, the operator
 
 _GENSET_SETS = "genset sets it from the resource's own fields"
 _BREAKS_GENSET = "routers and probes talk plain HTTP to the engine's own paths"
@@ -64,6 +64,8 @@ _WHY_DENIED = {flag: why for why, flags in _DENIED.items() for flag in flags}
 _GPU_LAYER_FLAGS = frozenset({"-ngl", "--gpu-layers", "--n-gpu-layers"})  # a model larger than its GPU needs its own
 _EMBEDDING_FLAGS = frozenset({"--embedding", "--embeddings"})
 _RERANK_FLAGS = frozenset({"--rerank", "--reranking"})
+_BATCH_FLAGS = frozenset({"-b", "--batch-size", "-ub", "--ubatch-size"})
+_TASK_FLAGS = {Task.CHAT: (), Task.EMBEDDINGS: ("--embedding",), Task.RERANK: ("--rerank",)}
 
 
 class LlamaCppEngine(ManagedEngine[LlamaCpp]):
@@ -85,11 +87,11 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         return "/health"  # 503 while loading, 200 when ready; it answers from HTTP threads, apart from the model's
 
     def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
-        """Returns chat, or what the server is restricted to by extra arguments."""
+        """Returns what its task is, or what the server is restricted to by extra arguments."""
         flags = _extra_flags(self.own(resource))
         if flags & _RERANK_FLAGS:
             return frozenset({Capability.RERANK})
-        return frozenset({Capability.EMBEDDINGS if flags & _EMBEDDING_FLAGS else Capability.CHAT})
+        return frozenset({Capability.EMBEDDINGS}) if flags & _EMBEDDING_FLAGS else super().capabilities(resource)
 
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         spec, own = resource.spec, self.own(resource)
@@ -113,6 +115,7 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
             "--no-ui",
             "--no-slots",
             "--cors-origins", "localhost",  # the default reflects any origin
+            *_task(resource, own),
             *own.extra_args,
         ]  # fmt: skip
 
@@ -123,8 +126,10 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         yield from super().problems(resource, images)
         own, field = self.own(resource), self.field("extraArgs")
         for argument in own.extra_args:
-            if (flag := _flag(argument)) in _WHY_DENIED:
+            if (flag := flag_of(argument)) in _WHY_DENIED:
                 yield EngineProblem(field, f"{field}: {argument} is refused: {_WHY_DENIED[flag]}; remove it")
+            elif resource.spec.task is not Task.CHAT and flag in _EMBEDDING_FLAGS | _RERANK_FLAGS:
+                yield EngineProblem(field, f"{field}: {argument} is refused: spec.task says it; remove it")
         memory, field = resource.spec.resources.memory, self.field("cacheRAM")
         if parse_quantity(own.cache_ram) >= parse_quantity(memory):
             yield EngineProblem(
@@ -135,7 +140,16 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
 
 
 def _extra_flags(own: LlamaCpp) -> set[str]:
-    return {_flag(argument) for argument in own.extra_args}
+    return {flag_of(argument) for argument in own.extra_args}
+
+
+def _task(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
+    """Restricts the server to its task. A text that is to become a vector goes through the model as a whole: the
+    physical batch has to hold it, or the request is refused (b11669: "input is too large to process")."""
+    flags = list(_TASK_FLAGS[resource.spec.task])
+    if flags and not _extra_flags(own) & _BATCH_FLAGS:
+        flags += ["-b", str(resource.spec.context.tokens), "-ub", str(resource.spec.context.tokens)]
+    return [*flags, "--pooling", own.pooling] if own.pooling is not None else flags
 
 
 def _gpu_layers(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
@@ -145,33 +159,3 @@ def _gpu_layers(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
     """
     said = _extra_flags(own) & _GPU_LAYER_FLAGS
     return ["-ngl", "all"] if resource.spec.resources.accelerator and not said else []
-
-
-def _flag(argument: str) -> str:
-    """Returns the flag as llama.cpp reads it: `--no_ui` is `--no-ui` (common/arg.cpp). `--a=b` is cut."""
-    flag = argument.strip().partition("=")[0]
-    return flag.replace("_", "-") if flag.startswith("--") else flag
-
-
-def drain_script(port: int, seconds: int) -> str:
-    """Returns Bash that waits until llama-server is idle, at most `seconds` after the pod has left its Services.
-
-    Bash's own /dev/tcp, because images of llama-server need not hold curl (Debian's does not; both it and
-    llama.cpp's have bash). Idle: /metrics shows neither running nor waiting requests. A server that is gone or still
-    loading has nothing to wait for. /metrics waits for the current batch, so silence means busy.
-    """
-    return f"""\
-busy() {{
-  exec 3<>/dev/tcp/127.0.0.1/{port} || return 1
-  printf 'GET /metrics HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3
-  IFS= read -r -t 10 line <&3 || return 0
-  [[ $line == *' 200 '* ]] || return 1
-  while IFS= read -r -t 10 line <&3; do
-    [[ $line =~ ^llamacpp:requests_(processing|deferred)\\ +[1-9] ]] && return 0
-  done
-  return 1
-}} 2>/dev/null
-sleep {ENDPOINT_REMOVAL_SECONDS}
-end=$((SECONDS + {seconds}))
-while ((SECONDS < end)) && busy; do sleep 1; done
-"""

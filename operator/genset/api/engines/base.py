@@ -14,7 +14,16 @@ class WeightsForm(StrEnum):
     """The form of weights is what an engine loads."""
 
     GGUF = "GGUF"  # one file, or the shards of one
+    REPOSITORY = "repository"  # a folder as hubs have it: config.json, the tokenizer's files, *.safetensors
     NONE = "none"  # its weights are not ours
+
+
+class Task(StrEnum):
+    """What a deployment is asked for."""
+
+    CHAT = "Chat"  # chats and completions
+    EMBEDDINGS = "Embeddings"  # vectors of texts
+    RERANK = "Rerank"  # documents in the order in which they fit a question
 
 
 class EngineSettings(ApiModel):
@@ -23,6 +32,8 @@ class EngineSettings(ApiModel):
     engine: ClassVar[str]  # value of spec.engine
     shown: ClassVar[str] = ""  # in the description of spec.engine; "": the engine's name
     weights: ClassVar[WeightsForm]
+    tasks: ClassVar[tuple[Task, ...]] = tuple(Task)  # that it can be started for
+    parallel: ClassVar[bool] = False  # whether it takes spec.parallelism
     spec_rules: ClassVar[tuple[CelRule, ...]] = ()  # over the whole spec, beside those that every engine has
 
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
