@@ -12,6 +12,7 @@ choices:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from genset import names
@@ -34,9 +35,16 @@ _WEIGHTS = "weights come from spec.source"
 _ONE_POD = "one pod is one server"
 _ADAPTERS = "adapters come from the resource"
 
+
+def _spelt(argument: str) -> str:
+    """Returns the flag as vLLM's parser reads it: `--a_b` is `--a-b`, `--a.b` is a part of `--a`, `--no-a` its opposite."""
+    flag = re.split(r"[=.]", argument, maxsplit=1)[0].replace("_", "-")
+    return f"--{flag.removeprefix('--no-')}" if flag.startswith("--no-") else flag
+
+
 _ARGUMENTS = Arguments(
     server="vLLM 0.33",
-    spelt=lambda argument: argument.partition("=")[0].replace("_", "-"),
+    spelt=_spelt,
     denied={
         _WEIGHTS: (
             "--model", "--tokenizer", "--hf-config-path", "--revision", "--code-revision", "--tokenizer-revision",
@@ -51,14 +59,15 @@ _ARGUMENTS = Arguments(
         ),
         _BREAKS_GENSET: (
             "--api-key", "--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--ssl-cert-reqs", "--enable-ssl-refresh",
-            "--root-path", "--uds", "--disable-frontend-multiprocessing", "--disable-log-stats", "--response-role",
+            "--root-path", "--uds", "--disable-log-stats", "--response-role",
             "--allowed-origins", "--allow-credentials", "--enable-sleep-mode", "--grpc",
         ),
         _RUNS_CODE: (
             "--trust-remote-code", "--middleware", "--tool-parser-plugin", "--reasoning-parser-plugin", "--logits-processors",
             "--worker-cls", "--worker-extension-cls", "--scheduler-cls", "--io-processor-plugin", "--compilation-config", "-O",
             "-cc", "--kv-transfer-config", "--ec-transfer-config", "--additional-config", "--tool-server",
-            "--trust-request-chat-template",
+            "--trust-request-chat-template", "--trust-request-mm-kwargs", "--model-class-overrides", "--enable-prompt-embeds",
+            "--enable-mm-embeds",
         ),
         _READS_FILES: (
             "--config", "--allowed-local-media-path", "--log-config-file", "--profiler-config", "--otlp-traces-endpoint",
@@ -68,6 +77,8 @@ _ARGUMENTS = Arguments(
             "--data-parallel-size", "-dp", "--data-parallel-rank", "-dpn", "--data-parallel-start-rank", "-dpr",
             "--data-parallel-size-local", "-dpl", "--data-parallel-address", "-dpa", "--data-parallel-rpc-port", "-dpp",
             "--data-parallel-backend", "-dpb", "--data-parallel-hybrid-lb", "-dph", "--data-parallel-external-lb", "-dpe",
+            "--data-parallel-multi-port-external-lb", "--data-parallel-supervisor-port", "-dpm", "--grpc-port",
+            "--prefill-context-parallel-size", "-pcp", "--decode-context-parallel-size", "-dcp", "--device-ids",
             "--headless", "--api-server-count", "-asc", "--nnodes", "-n", "--node-rank", "-r", "--master-addr",
             "--master-port", "--distributed-executor-backend",
         ),
@@ -75,25 +86,31 @@ _ARGUMENTS = Arguments(
     allowed=allowed(
         # model
         "--quantization -q --seed --tokenizer-mode --hf-overrides --generation-config --override-generation-config "
-        "--max-logprobs --logprobs-mode --disable-sliding-window --skip-tokenizer-init --language-model-only "
+        "--max-logprobs --logprobs-mode --disable-sliding-window --skip-tokenizer-init --language-model-only --model-impl "
         "--pooler-config --disable-cascade-attn",
         # memory and the cache of contexts
-        "--kv-cache-dtype --block-size --cpu-offload-gb --kv-offloading-size --enable-prefix-caching --no-enable-prefix-caching "
-        "--prefix-caching-hash-algo --calculate-kv-scales --mamba-cache-dtype --mamba-ssm-cache-dtype --swa-full",
+        "--kv-cache-dtype --kv-cache-dtype-skip-layers --block-size --num-gpu-blocks-override --cpu-offload-gb "
+        "--cpu-offload-params --kv-offloading-size --kv-offloading-backend --enable-prefix-caching --prefix-caching-hash-algo "
+        "--disable-hybrid-kv-cache-manager --mamba-cache-dtype --mamba-ssm-cache-dtype --mamba-block-size --mamba-cache-mode "
+        "--safetensors-load-strategy --safetensors-prefetch-block-size --safetensors-prefetch-num-threads",
         # work
-        "--enforce-eager --no-enforce-eager --max-num-batched-tokens --enable-chunked-prefill --no-enable-chunked-prefill "
-        "--max-num-partial-prefills --max-long-partial-prefills --long-prefill-token-threshold --scheduling-policy "
-        "--async-scheduling --no-async-scheduling --max-num-queued-reqs --max-num-queued-tokens --speculative-config "
-        "--attention-backend --enable-expert-parallel --enable-eplb --max-parallel-loading-workers "
-        "--disable-custom-all-reduce --cudagraph-capture-sizes --max-cudagraph-capture-size --safetensors-load-strategy",
+        "--enforce-eager --max-num-batched-tokens --enable-chunked-prefill --long-prefill-token-threshold --scheduling-policy "
+        "--async-scheduling --max-num-queued-reqs --max-num-queued-tokens --speculative-config -sc --spec-method --spec-model "
+        "--spec-tokens --attention-backend --moe-backend --linear-backend --all2all-backend --enable-expert-parallel -ep "
+        "--enable-eplb --eplb-config --expert-placement-strategy --max-parallel-loading-workers --disable-custom-all-reduce "
+        "--cudagraph-capture-sizes --max-cudagraph-capture-size --performance-mode --optimization-level --stream-interval "
+        "--enable-dbo --numa-bind --numa-bind-nodes --numa-bind-cpus",
         # requests
-        "--limit-mm-per-prompt --mm-processor-kwargs --mm-processor-cache-gb --allowed-media-domains "
-        "--chat-template-content-format --default-chat-template-kwargs --structured-outputs-config "
-        "--enable-force-include-usage --enable-prompt-tokens-details --enable-server-load-tracking "
-        "--exclude-tools-when-tool-choice-none --return-tokens-as-token-ids --enable-request-id-headers",
+        "--limit-mm-per-prompt --mm-processor-kwargs --mm-processor-cache-gb --mm-processor-cache-type --mm-encoder-tp-mode "
+        "--mm-encoder-attn-backend --disable-chunked-mm-input --skip-mm-profiling --video-pruning-rate --interleave-mm-strings "
+        "--media-io-kwargs --allowed-media-domains --chat-template-content-format --default-chat-template-kwargs "
+        "--structured-outputs-config --reasoning-config --enable-force-include-usage --enable-prompt-tokens-details "
+        "--enable-server-load-tracking --exclude-tools-when-tool-choice-none --return-tokens-as-token-ids "
+        "--enable-request-id-headers --sse-keep-alive-interval",
         # log
-        "--uvicorn-log-level --max-log-len --enable-log-requests --no-enable-log-requests --enable-log-outputs "
-        "--show-hidden-metrics-for-version --kv-cache-metrics --cudagraph-metrics --enable-mfu-metrics",
+        "--uvicorn-log-level --log-level --max-log-len --enable-log-requests --enable-log-outputs --enable-log-deltas "
+        "--show-hidden-metrics-for-version --kv-cache-metrics --kv-cache-metrics-sample --cudagraph-metrics "
+        "--enable-mfu-metrics --enable-per-request-metrics --per-request-spec-decode-metrics --custom-histogram-buckets",
     ),
 )  # fmt: skip
 _TASK: Mapping[Task, tuple[str, ...]] = {

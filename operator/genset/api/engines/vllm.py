@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from genset.api.base import CelRule, Quantity, rules
-from genset.api.bounds import at_least
+from genset.api.bounds import MEMORY_LEAST, at_least
 from genset.api.engines.base import ManagedEngineSettings, Task, WeightsForm
 
 SHARED_MEMORY_LEAST = "160Mi"  # one process of vLLM 0.32 refuses to start with less ("Insufficient space in /dev/shm")
@@ -38,6 +38,7 @@ _CHAT_ONLY = ("toolCallParser", "reasoningParser", "chatTemplate")
 
 @rules(
     at_least("vllm.sharedMemory", SHARED_MEMORY_LEAST, gibi_below=64),
+    at_least("vllm.kvCacheMemory", MEMORY_LEAST, gibi_below=64, optional=True),
     CelRule(
         "!has(self.gpuMemoryPercent) || !has(self.kvCacheMemory)",
         "vllm.gpuMemoryPercent and vllm.kvCacheMemory exclude each other: give the memory of the context one way",
