@@ -74,7 +74,7 @@ def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings
     """Makes metadata and spec of the engine's pods before the user's podTemplate."""
     source = weights(resource, settings)
     labels = metadata.engine_labels(resource)
-    if source.address:  # the operator takes it off each pod whose weights are there
+    if source.addresses:  # the operator takes it off each pod whose weights are there
         labels[names.LABEL_DOWNLOADING] = names.DOWNLOADING
     return {
         "metadata": {
@@ -130,8 +130,8 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
         "volumes": [{"name": "tmp", "emptyDir": {}}, *map(_volume, engine.scratch(resource)), *source.volumes],
         **_placement(resource),
     }
-    if settings.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    if pull_secrets := dict.fromkeys((*settings.image_pull_secrets, *source.pull_secrets)):
+        spec["imagePullSecrets"] = [{"name": name} for name in pull_secrets]
     if accelerator := resource.spec.resources.accelerator:
         spec["tolerations"] = [
             {"key": ACCELERATOR_RESOURCES[accelerator.vendor], "operator": "Exists", "effect": "NoSchedule"}
@@ -144,8 +144,8 @@ def _engine_container(
 ) -> Object:
     probes = engine.probes(resource)
     drain = engine.drain(resource)
-    command = engine.command(resource, source.model_path)
-    args = engine.args(resource, source.model_path)
+    command = engine.command(resource, source.paths)
+    args = [*engine.args(resource, source.paths.model), *engine.companion_args(resource, source.paths)]
     return {
         "name": names.ENGINE_CONTAINER,
         "image": engine.image(resource, settings.engine_images.get(engine.name, {})),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -82,6 +82,16 @@ class Drain:
 
     pre_stop: Object
     grace_seconds: int
+
+
+@dataclass(frozen=True)
+class ModelPaths:
+    """The paths are where an engine's container finds what it loads, in the form that its settings say: a GGUF file (of a
+    split model its first shard) or a folder."""
+
+    model: str
+    projector: str = ""  # always a GGUF file; "": none
+    adapters: Mapping[str, str] = field(default_factory=dict)  # by name, in the order of the resource
 
 
 class EngineProblem(NamedTuple):
@@ -188,13 +198,17 @@ class ManagedEngine(Engine[OwnSettings]):
         vendor = resource.spec.resources.vendor
         return self.own(resource).image or images.get(vendor) or self.images.get(vendor) or ""
 
-    def command(self, resource: ModelDeployment, model_path: str) -> list[str]:
+    def command(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
         """Returns what the container runs instead of its image's entrypoint; empty: the entrypoint."""
         return []
 
     @abstractmethod
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         """Returns the arguments of the container, the user's extra ones last."""
+
+    def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
+        """Returns the arguments for projector and adapters, which come behind `args`; none if it takes neither."""
+        return []
 
     def run_as(self, resource: ModelDeployment) -> RunAs:
         """Returns whom its pods run as, never root; most servers run as any user."""

@@ -19,7 +19,7 @@ from genset.api.engines.base import Task
 from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
-from genset.engines.base import Capability, EngineProblem, ManagedEngine, Object
+from genset.engines.base import Capability, EngineProblem, ManagedEngine, ModelPaths, Object
 from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, drain_script, flag_of
 
 MIB = 2**20
@@ -118,6 +118,13 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
             *_task(resource, own),
             *own.extra_args,
         ]  # fmt: skip
+
+    def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
+        """Loads adapters with a scale of zero each, which is what a request that names none gets: by themselves, and with
+        --lora-init-without-apply (seen with b11669), all of them act at once."""
+        projector = ["--mmproj", paths.projector] if paths.projector else []
+        scaled = ",".join(f"{path}:0.0" for path in paths.adapters.values())
+        return [*projector, *(["--lora-scaled", scaled] if scaled else [])]
 
     def wait_until_idle(self, seconds: int) -> Object:
         return {"exec": {"command": ["bash", "-c", drain_script(names.ENGINE_PORT, seconds)]}}

@@ -26,7 +26,7 @@ from genset.api.engines.base import Task
 from genset.api.engines.ollama import Ollama
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, EngineProblem, ManagedEngine, Object, Probes
+from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, EngineProblem, ManagedEngine, ModelPaths, Object, Probes
 
 MIB = 2**20
 STORE = "/tmp/ollama"
@@ -137,14 +137,14 @@ class OllamaEngine(ManagedEngine[Ollama]):
     def health_path(self, resource: ModelDeployment) -> str:
         return "/api/version"  # 200 as long as the server runs; the pod's own probe says whether the model is loaded
 
-    def command(self, resource: ModelDeployment, model_path: str) -> list[str]:
+    def command(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
         path, load = _load(resource)
         return [
             "bash", "-c", START, "ollama",
             str(names.ENGINE_PORT),
             shown_name(resource.served_model),
-            model_path,
-            hashlib.sha256(model_path.encode()).hexdigest(),  # names the blob; Ollama does not count again
+            paths.model,
+            hashlib.sha256(paths.model.encode()).hexdigest(),  # names the blob; Ollama does not count again
             self._create(resource),
             path,
             load,

@@ -14,7 +14,7 @@ class WeightsForm(StrEnum):
     """The form of weights is what an engine loads."""
 
     GGUF = "GGUF"  # one file, or the shards of one
-    REPOSITORY = "repository"  # a folder as hubs have it: config.json, the tokenizer's files, *.safetensors
+    FOLDER = "folder"  # of a repository: safetensors, configuration, tokenizer
     NONE = "none"  # its weights are not ours
 
 
@@ -34,6 +34,8 @@ class EngineSettings(ApiModel):
     weights: ClassVar[WeightsForm]
     tasks: ClassVar[tuple[Task, ...]] = tuple(Task)  # that it can be started for
     parallel: ClassVar[bool] = False  # whether it takes spec.parallelism
+    takes_projector: ClassVar[bool] = False  # it sees pictures by a file beside the model's (spec.projector)
+    takes_adapters: ClassVar[bool] = False  # it serves LoRA adapters beside its model (spec.adapters)
     spec_rules: ClassVar[tuple[CelRule, ...]] = ()  # over the whole spec, beside those that every engine has
 
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:

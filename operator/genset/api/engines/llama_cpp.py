@@ -19,6 +19,8 @@ class LlamaCpp(ManagedEngineSettings):
 
     engine: ClassVar[str] = "llama.cpp"
     weights: ClassVar[WeightsForm] = WeightsForm.GGUF
+    takes_projector: ClassVar[bool] = True
+    takes_adapters: ClassVar[bool] = True
     spec_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
             "!has(self.llamaCpp) || !has(self.llamaCpp.pooling) || self.task == 'Embeddings'",

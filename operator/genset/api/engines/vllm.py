@@ -54,7 +54,8 @@ class Vllm(ManagedEngineSettings):
     """Settings that only vLLM knows."""
 
     engine: ClassVar[str] = "vllm"
-    weights: ClassVar[WeightsForm] = WeightsForm.REPOSITORY
+    weights: ClassVar[WeightsForm] = WeightsForm.FOLDER
+    takes_adapters: ClassVar[bool] = True
     parallel: ClassVar[bool] = True
     spec_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(

@@ -13,7 +13,9 @@ from genset.api.sources.base import SourceBlock
 from genset.api.sources.host_path import HostPathSource
 from genset.api.sources.http import HttpSource
 from genset.api.sources.hugging_face import HuggingFaceSource
+from genset.api.sources.oci import OciSource
 from genset.api.sources.pvc import PvcSource
+from genset.api.sources.s3 import S3Source
 
 
 class Source(ApiModel):
@@ -21,10 +23,12 @@ class Source(ApiModel):
 
     hugging_face: HuggingFaceSource | None = Field(default=None, description="Hugging Face hub or mirror.")
     http: HttpSource | None = Field(default=None, description="One file by URL and checksum.")
-    pvc: PvcSource | None = Field(default=None, description="A file on an existing PersistentVolumeClaim.")
+    s3: S3Source | None = Field(default=None, description="Objects of a bucket: S3, Google Cloud Storage, Azure.")
+    oci: OciSource | None = Field(default=None, description="An artifact or image in a registry.")
+    pvc: PvcSource | None = Field(default=None, description="Files on an existing PersistentVolumeClaim.")
     host_path: HostPathSource | None = Field(
         default=None,
-        description="A file on the node. Refused unless the operator runs with allowHostPath.",
+        description="Files on the node. Refused unless the operator runs with allowHostPath.",
     )
 
     @property
@@ -52,14 +56,32 @@ def alias(name: str) -> str:
 
 
 _blocks = [alias(name) for name in TYPES]
-_DOWNLOADED = [name for name, block in TYPES.items() if block.downloaded]
-_IN_PLACE = [name for name, block in TYPES.items() if not block.downloaded]
+_IN_PLACE = [name for name, block in TYPES.items() if not block.downloads]
 
-#: A rule over the whole spec, beside those of `Source`.
+
+def downloaded_if(source: str) -> str:
+    """Returns in CEL whether the source at a path, e.g. self.source, is one that the puller fetches."""
+    found = []
+    for name, block in TYPES.items():
+        at = f"{source}.{alias(name)}"
+        if block.downloads:
+            found.append(f"(has({at}) && {at}.{block.downloads_if})" if block.downloads_if else f"has({at})")
+    return " || ".join(found)
+
+
+#: A rule over the whole spec, beside those of `Source`. Adapters and a projector may be downloaded where the model is not.
 CACHE_RULE = CelRule(
-    f"!has(self.cache) || !has(self.source) || {' || '.join(f'has(self.source.{alias(name)})' for name in _DOWNLOADED)}",
-    f"cache is for downloads; a {' or '.join(map(alias, _IN_PLACE))} source is read where it lies: remove cache",
-    lambda spec: spec.cache is None or spec.source is None or spec.source.block.downloaded,
+    "!has(self.cache) || !has(self.source) || has(self.projector) || has(self.adapters) || "
+    f"{downloaded_if('self.source')}",
+    f"cache is for downloads; a {' or '.join(map(alias, _IN_PLACE))} source, and an image that is mounted, is read where it "
+    "lies: remove cache",
+    lambda spec: (
+        spec.cache is None
+        or spec.source is None
+        or spec.projector is not None
+        or bool(spec.adapters)
+        or spec.source.block.downloaded
+    ),
 )
 
 rules(

@@ -21,7 +21,7 @@ from genset.api.sources.base import SourceBlock
 class HttpSource(SourceBlock):
     """One file from a web server, e.g. a local mirror or an artifact store."""
 
-    downloaded: ClassVar[bool] = True
+    downloads: ClassVar[bool] = True
 
     url: str = Field(
         pattern=r"^https?://[^\s@]+$",
