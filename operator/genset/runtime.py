@@ -33,6 +33,7 @@ from genset.controllers.references import References
 from genset.controllers.route_policy import RoutePolicyController
 from genset.controllers.servers import ServerBook
 from genset.controllers.session import Session, now
+from genset.controllers.surroundings import Surroundings
 from genset.desired.context import Settings
 from genset.kube.apply import Applier
 from genset.kube.client import ApiError, ApiServer, LeadershipLost, load_configuration
@@ -179,7 +180,7 @@ class Operator:
         recorder = Recorder(api, meters, options.identity, monotonic=time.monotonic)
         session = Session(
             api=api,
-            settings=options.settings,
+            surroundings=Surroundings(api, options.settings, time.monotonic),
             queue=queue,
             references=references,
             applier=Applier(

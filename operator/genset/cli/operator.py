@@ -15,6 +15,7 @@ import click
 
 from genset import names
 from genset.addresses import is_network
+from genset.listening import EVERY_ADDRESS
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -208,6 +209,12 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     metavar="ADDRESS/BITS",
     help="Network of the cluster's own nodes, pods and Services, which clouds are never in; repeat for more.",
 )
+@_option(
+    "--engine-listen",
+    type=click.Choice([EVERY_ADDRESS, "0.0.0.0"]),
+    default=EVERY_ADDRESS,
+    help="Address that engines listen on: every one of IPv6 and IPv4, or of IPv4 for nodes whose kernel has no IPv6.",
+)
 @_option("--resync-seconds", type=click.FloatRange(min=1), default=300.0, help="Pause between two full resyncs.")
 @_option(
     "--secrets-seconds",
@@ -225,16 +232,16 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
 @_option(
     "--health-listen",
     "health",
-    default=f"0.0.0.0:{names.OPERATOR_HEALTH_PORT}",
+    default=f"[::]:{names.OPERATOR_HEALTH_PORT}",
     callback=_address,
-    help="Address of /healthz and /readyz; 0 for none.",
+    help="Address of /healthz and /readyz; [::] is every address of IPv6 and IPv4, 0 is none.",
 )
 @_option(
     "--metrics-listen",
     "metrics",
-    default=f"0.0.0.0:{names.OPERATOR_METRICS_PORT}",
+    default=f"[::]:{names.OPERATOR_METRICS_PORT}",
     callback=_address,
-    help="Address of /metrics; 0 for none.",
+    help="Address of /metrics; [::] is every address of IPv6 and IPv4, 0 is none.",
 )
 @_option(
     "--leader-election/--no-leader-election",

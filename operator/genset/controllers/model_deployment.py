@@ -73,14 +73,15 @@ class ModelDeploymentController:
             await session.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
             session.demand.drop(key)
             return None
-        named = [use.ref.name for use in refs.secret_uses(resource, session.settings)]
+        settings = await session.surroundings.settings_in(key.namespace)
+        named = [use.ref.name for use in refs.secret_uses(resource, settings)]
         secrets, versions = await session.read_secrets(key, named)
         session.references.set_secrets(key, versions)
         decision = session.demand.decide(key, resource)
         children = await self._children(key, live)
         running = children.get(kinds.DEPLOYMENT.key(key.name))
         context = ModelDeploymentContext(
-            settings=session.settings,
+            settings=settings,
             secrets=secrets,
             awake=decision.awake,
             running=running if running is not None and observe.is_owned(running, live) else None,

@@ -143,12 +143,13 @@ class RoutePolicyController:
         session = self._session
         named = {backend.deployment.name for backend in resource.spec.backends if backend.deployment is not None}
         deployments = await self._deployments(key, named)
+        settings = await session.surroundings.settings_in(key.namespace)
         secrets, versions = await session.read_secrets(
-            key, [use.ref.name for use in refs.policy_secret_uses(resource, deployments, session.settings)]
+            key, [use.ref.name for use in refs.policy_secret_uses(resource, deployments, settings)]
         )
         own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         context = RoutePolicyContext(
-            settings=session.settings,
+            settings=settings,
             deployments=deployments,
             secrets=secrets,
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},

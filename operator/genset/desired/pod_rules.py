@@ -15,6 +15,7 @@ from typing import Any
 from genset.api.pod_template import PodTemplate
 from genset.desired import pod_path
 from genset.desired.fault import FieldFault
+from genset.desired.pod_security import IDS
 from genset.engines.base import Object
 
 ALLOWED_FIELDS = (
@@ -40,6 +41,7 @@ REFUSED_ANNOTATIONS = (
     "container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/",
     "seccomp.security.alpha.kubernetes.io/", "k8s.v1.cni.cncf.io/", "v1.multus-cni.io/",
 )  # fmt: skip
+_ASSIGNED = frozenset(f"spec.securityContext.{one}" for one in IDS)  # may be left out where they are not there, too
 _CONTAINERS = ("containers", "initContainers")
 _SOURCES = ("fieldRef", "resourceFieldRef")  # of a variable's value: what the pod may know of itself
 _OURS = "genset.dev/"
@@ -76,7 +78,7 @@ def faults(own: Object, patch: PodTemplate | None, at: str, *, full: bool) -> It
         yield from _metadata(judged)
         yield from _spec(judged)
     for index, path in enumerate(patch.remove):
-        if not pod_path.is_there(own["spec"], path):
+        if path not in _ASSIGNED and not pod_path.is_there(own["spec"], path):
             yield _names_nothing(own["spec"], path, f"{at}.remove[{index}]")
         elif not full and not _may_go(path):
             field = f"{at}.remove[{index}]"

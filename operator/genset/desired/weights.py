@@ -36,12 +36,13 @@ from genset.desired.sources import wanted
 from genset.desired.sources.base import MODEL, VOLUME, Download, InPlace, Place
 from genset.engines import managed_engine_of
 from genset.engines.base import ModelPaths, Object
+from genset.listening import EVERY_ADDRESS
 
 CREDENTIALS_VOLUME = "weights-credentials"
 DOWNLOADS_VOLUME = "weights-downloads"  # of companions, if the model itself is read where it lies
 DOWNLOADS_DIR = "/downloads"
 COMPANIONS_DIR = "/companions"  # of those that are read where they lie
-LISTEN = f"0.0.0.0:{names.WEIGHTS_PORT}"  # where the progress is served
+LISTEN = f"[{EVERY_ADDRESS}]:{names.WEIGHTS_PORT}"  # where the progress is served
 _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
 
 

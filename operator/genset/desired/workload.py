@@ -19,6 +19,7 @@ from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.fault import FieldFault
 from genset.desired.kept import as_running, template_hash
+from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
@@ -110,7 +111,7 @@ def _rolling_update(resource: ModelDeployment) -> Object:
 
 
 def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings) -> Object:
-    drain, run_as = engine.drain(resource), engine.run_as(resource)
+    drain = engine.drain(resource)
     spec: Object = {
         # The pause container is process 1: as process 1 an engine that is still loading would ignore SIGTERM.
         "shareProcessNamespace": True,
@@ -118,12 +119,8 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": drain.grace_seconds,
         "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": run_as.user,
-            "runAsGroup": run_as.group,
-            "fsGroup": names.RUN_AS_USER,
+            **pod_security(settings, engine.run_as(resource)),
             "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [_weights_container(resource, source, settings)],
         "containers": [_engine_container(resource, engine, source, settings)],
@@ -152,7 +149,7 @@ def _engine_container(
         "imagePullPolicy": settings.image_pull_policy,
         **({"command": command} if command else {}),
         **({"args": args} if args else {}),
-        "env": engine.env(resource),
+        "env": [*engine.env(resource), {"name": names.LISTEN_VARIABLE, "value": settings.engine_listen}],
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,

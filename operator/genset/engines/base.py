@@ -182,7 +182,8 @@ class Engine(ABC, Generic[AnySettings]):
 class ManagedEngine(Engine[OwnSettings]):
     """A managed engine is one whose pods genset makes.
 
-    Its server listens on `names.ENGINE_PORT`, on every address of the pod.
+    Its server listens on `names.ENGINE_PORT`, at the address in the variable `names.LISTEN_VARIABLE` of its container: `::`,
+    which is every address of both families, unless the operator says otherwise.
     """
 
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one

@@ -100,7 +100,7 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         return [
             "-m", model_path,
             "-a", resource.served_model,
-            "--host", "0.0.0.0",
+            "--host", f"$({names.LISTEN_VARIABLE})",
             "--port", str(names.ENGINE_PORT),
             "-c", str(spec.context.tokens * parallel),
             "-np", str(parallel),

@@ -50,12 +50,13 @@ ask() {
 #: Port and name of the model are its arguments.
 READY = _ASK + '[[ $(ask "$1" GET /api/ps) == *"\\"name\\":\\"$2\\""* ]]\n'
 
-#: Arguments: port, name of the model, the file, the name of its blob in the store, what makes the model, where and by what
+#: Arguments: address and port, name of the model, the file, the name of its blob in the store, what makes the model, where and by what
 #: it is loaded. The header of a GGUF file has less than 64 MiB; the rest of the stand-in is a hole.
 START = (
     _ASK
     + """\
-port=$1 name=$2 file=$3 blob=$4 create=$5 path=$6 load=$7
+export OLLAMA_HOST=[$1]:$2
+port=$2 name=$3 file=$4 blob=$5 create=$6 path=$7 load=$8
 manifests=$OLLAMA_MODELS/manifests/registry.ollama.ai/library/BASE
 config=44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a
 mkdir -p "$OLLAMA_MODELS/blobs" "$manifests" && size=$(stat -L -c %s "$file") || exit 1
@@ -141,6 +142,7 @@ class OllamaEngine(ManagedEngine[Ollama]):
         path, load = _load(resource)
         return [
             "bash", "-c", START, "ollama",
+            f"$({names.LISTEN_VARIABLE})",
             str(names.ENGINE_PORT),
             shown_name(resource.served_model),
             paths.model,
@@ -156,7 +158,6 @@ class OllamaEngine(ManagedEngine[Ollama]):
     def env(self, resource: ModelDeployment) -> list[Object]:
         spec, own = resource.spec, self.own(resource)
         values = {
-            "OLLAMA_HOST": f"0.0.0.0:{names.ENGINE_PORT}",
             "OLLAMA_MODELS": STORE,
             "OLLAMA_NOPRUNE": "1",
             "OLLAMA_NO_CLOUD": "1",

@@ -166,7 +166,7 @@ class VllmEngine(ManagedEngine[Vllm]):
         return [
             model_path,
             "--served-model-name", resource.served_model,
-            "--host", "0.0.0.0",
+            "--host", f"$({names.LISTEN_VARIABLE})",
             "--port", str(names.ENGINE_PORT),
             "--max-model-len", str(spec.context.tokens),
             "--max-num-seqs", str(spec.context.parallel),

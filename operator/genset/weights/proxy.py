@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from genset.addresses import host_and_port
 from genset.api.modeldeployment import Reason
 from genset.weights.failure import WeightsFailure
 from genset.weights.origin import without_secrets
@@ -22,7 +23,8 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """Returns the URL of the proxy, or None for a direct connection."""
     parts = urlsplit(url)
     proxy = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
-    if not proxy or bypasses(parts.hostname or "", parts.port, _variable(environ, "no_proxy")):
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if not proxy or bypasses(parts.hostname or "", port, _variable(environ, "no_proxy")):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if not proxy.startswith(("http://", "https://")):
@@ -42,19 +44,20 @@ def bypasses(host: str, port: int | None, no_proxy: str) -> bool:
 
 
 def _names(entry: str, host: str, port: int | None) -> bool:
+    at = host_and_port(entry)
+    name, wanted = at if at is not None else (entry.strip("[]"), port)
+    if wanted != port:
+        return False
+    try:
+        network = ipaddress.ip_network(name, strict=False)
+    except ValueError:
+        name = name.removeprefix("*").strip(".")
+        return bool(name) and (host == name or host.endswith(f".{name}"))
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        address = None
-    try:
-        network = ipaddress.ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        name, colon, wanted = entry.partition(":")
-        if colon and wanted.isdigit() and int(wanted) != port:
-            return False
-        name = name.removeprefix("*").strip(".")
-        return bool(name) and (host == name or host.endswith(f".{name}"))
-    return address is not None and address.version == network.version and address in network
+        return False
+    return address.version == network.version and address in network
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:

@@ -61,7 +61,7 @@ def flags(**spec: Any) -> dict[str, str]:
         ({"resources": {"accelerator": {"count": 2}}}, "-ngl", "all"),
         ({"resources": {"accelerator": {}}, "llamaCpp": {"extraArgs": ["-ngl", "20"]}}, "-ngl", "20"),
         ({}, "--fit", "off"),
-        ({}, "--host", "0.0.0.0"),
+        ({}, "--host", "$(LISTEN_ADDRESS)"),
         ({}, "--port", "8080"),
         ({}, "--metrics", ""),
         ({}, "--offline", ""),

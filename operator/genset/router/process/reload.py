@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from pydantic import ValidationError
 
 from genset import __version__, names
+from genset.addresses import ServerName
 from genset.contracts.router_config import RouterConfig, config_hash
 from genset.off_limits import NETWORKS, OffLimits
 from genset.router.backends.credentials import Credentials
@@ -112,7 +113,7 @@ def check(config: RouterConfig, listen: tuple[str, int], port: int, environment:
         if is_own(backend.url.base_url, listen, port, config.policy, environment):
             raise ConfigRejected(
                 f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on "
-                f"{listen[0]}:{port or listen[1]}), so every request would come back; name the server that is meant, or let "
+                f"{ServerName(listen[0], port or listen[1]).shown(with_port=True)}), so every request would come back; name the server that is meant, or let "
                 "one of them listen elsewhere"
             )
 
