@@ -11,27 +11,21 @@ from genset.api.bounds import MEMORY_LEAST, at_least
 from genset.api.engines.base import ManagedEngineSettings, Task, WeightsForm
 
 SHARED_MEMORY_LEAST = "160Mi"  # one process of vLLM 0.32 refuses to start with less ("Insufficient space in /dev/shm")
-_EVERY_GGUF = "*.gguf"  # the default of huggingFace.file, which says nothing
-
 Parser = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
 
 def _is_gguf(spec: Any) -> bool:
-    """Returns whether the source names a file of GGUF."""
-    source = spec.source
-    if source is None:
+    """Returns whether the source is a file of GGUF that lies somewhere already."""
+    if spec.source is None:
         return False
-    files = [block.path for block in (source.pvc, source.host_path) if block is not None]
-    if source.hugging_face is not None and source.hugging_face.file != _EVERY_GGUF:
-        files.append(source.hugging_face.file)
-    return any(file.lower().endswith(".gguf") for file in files)
+    return any(
+        block is not None and block.path.lower().endswith(".gguf") for block in (spec.source.pvc, spec.source.host_path)
+    )
 
 
 _FILES = (
     "(has(self.source.pvc) && self.source.pvc.path.lowerAscii().endsWith('.gguf')) || "
-    "(has(self.source.hostPath) && self.source.hostPath.path.lowerAscii().endsWith('.gguf')) || "
-    f"(has(self.source.huggingFace) && self.source.huggingFace.file != '{_EVERY_GGUF}' && "
-    "self.source.huggingFace.file.lowerAscii().endsWith('.gguf'))"
+    "(has(self.source.hostPath) && self.source.hostPath.path.lowerAscii().endsWith('.gguf'))"
 )
 _CHAT_ONLY = ("toolCallParser", "reasoningParser", "chatTemplate")
 
@@ -63,11 +57,6 @@ class Vllm(ManagedEngineSettings):
             "engine vllm reads a repository's folder with config.json and safetensors, and no GGUF: name the folder, or use "
             "engine llama.cpp",
             lambda spec: spec.engine != "vllm" or not _is_gguf(spec),
-        ),
-        CelRule(
-            "self.engine != 'vllm' || !has(self.source) || !has(self.source.http)",
-            "engine vllm reads a repository's folder, and http fetches one file: use huggingFace or pvc",
-            lambda spec: spec.engine != "vllm" or spec.source is None or spec.source.http is None,
         ),
         CelRule(
             "!has(self.vllm) || !has(self.vllm.gpuMemoryPercent) || (has(self.resources) && has(self.resources.accelerator))",
