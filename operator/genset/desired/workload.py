@@ -96,7 +96,9 @@ def faults(resource: ModelDeployment, settings: Settings) -> Iterator[FieldFault
         yield FieldFault(field, message)
     if resource.spec.pod_template is not None:
         own, full = own_template(resource, engine, settings), images.is_full(settings)
-        yield from pod_rules.faults(own, resource.spec.pod_template, "spec.podTemplate", full=full)
+        yield from pod_rules.faults(
+            own, resource.spec.pod_template, "spec.podTemplate", full=full, variables=engine.refused_variables
+        )
 
 
 def _rolling_update(resource: ModelDeployment) -> Object:

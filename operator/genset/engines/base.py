@@ -187,6 +187,9 @@ class ManagedEngine(Engine[OwnSettings]):
     """
 
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
+    #: Variables that say what arguments or fields say, load code or open its API further, by how they begin. A podTemplate may
+    #: not set them.
+    refused_variables: tuple[str, ...] = ()
 
     def base_url(self, resource: ModelDeployment) -> str:
         return f"http://{resource.metadata.name}.{resource.metadata.namespace}.svc/v1"

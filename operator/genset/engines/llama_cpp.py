@@ -65,6 +65,7 @@ _GPU_LAYER_FLAGS = frozenset({"-ngl", "--gpu-layers", "--n-gpu-layers"})  # a mo
 _EMBEDDING_FLAGS = frozenset({"--embedding", "--embeddings"})
 _RERANK_FLAGS = frozenset({"--rerank", "--reranking"})
 _BATCH_FLAGS = frozenset({"-b", "--batch-size", "-ub", "--ubatch-size"})
+_NO_POOLING = "Pooling type 'none'"  # b11669, to a request for vectors; one for a chat then ends the server
 _TASK_FLAGS = {Task.CHAT: (), Task.EMBEDDINGS: ("--embedding",), Task.RERANK: ("--rerank",)}
 
 
@@ -118,6 +119,13 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
             *_task(resource, own),
             *own.extra_args,
         ]  # fmt: skip
+
+    def completion_failure(self, status: int, body: bytes) -> str | None:
+        """Says what helps, too, if the model's file does not say how a text's tokens become one vector."""
+        told = super().completion_failure(status, body)
+        if told is not None and _NO_POOLING in told:
+            return f"{told}; say how in {self.field('pooling')}: mean, cls or last"
+        return told
 
     def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
         """Loads adapters with a scale of zero each, which is what a request that names none gets: by themselves, and with

@@ -50,8 +50,8 @@ ask() {
 #: Port and name of the model are its arguments.
 READY = _ASK + '[[ $(ask "$1" GET /api/ps) == *"\\"name\\":\\"$2\\""* ]]\n'
 
-#: Arguments: address and port, name of the model, the file, the name of its blob in the store, what makes the model, where and by what
-#: it is loaded. The header of a GGUF file has less than 64 MiB; the rest of the stand-in is a hole.
+#: Arguments: address and port, name of the model, the file, the name of its blob in the store, what makes the model, where and
+#: by what it is loaded. The header of a GGUF file has less than 64 MiB; the rest of the stand-in is a hole.
 START = (
     _ASK
     + """\
@@ -93,15 +93,15 @@ wait $server
 """.replace("BASE", BASE)
 )
 
-#: Arguments: seconds that the endpoint's removal takes, and those that running answers get. Ollama tells nobody what it works
-#: on; its llama-server does, at the port on its command line. Idle is what is so twice: between two answers there is a moment
-#: of neither.
+#: Arguments: seconds that the endpoint's removal takes, those that running answers get, and where processes are told of.
+#: Ollama tells nobody what it works on; its llama-server does, at the port on its command line. Idle is what is so twice:
+#: between two answers there is a moment of neither.
 DRAIN = (
     _ASK
     + """\
 busy() {
   local line words i
-  for line in /proc/[0-9]*/cmdline; do
+  for line in "$proc"/[0-9]*/cmdline; do
     mapfile -d '' -t words <"$line" || continue
     [[ ${words[0]##*/} == llama-server ]] || continue
     for i in "${!words[@]}"; do
@@ -111,6 +111,7 @@ busy() {
   done
   return 1
 } 2>/dev/null
+proc=$3
 sleep "$1"
 end=$((SECONDS + $2)) idle=0
 while ((SECONDS < end && idle < 2)); do
@@ -134,6 +135,7 @@ class OllamaEngine(ManagedEngine[Ollama]):
         "nvidia": "docker.io/ollama/ollama:0.33.0",
         "amd": "docker.io/ollama/ollama:0.33.0-rocm",
     }
+    refused_variables = ("OLLAMA_", "GIN_MODE")
 
     def health_path(self, resource: ModelDeployment) -> str:
         return "/api/version"  # 200 as long as the server runs; the pod's own probe says whether the model is loaded
@@ -189,7 +191,9 @@ class OllamaEngine(ManagedEngine[Ollama]):
         return Probes(startup=startup, readiness=readiness, liveness=usual.liveness)
 
     def wait_until_idle(self, seconds: int) -> Object:
-        return {"exec": {"command": ["bash", "-c", DRAIN, "drain", str(ENDPOINT_REMOVAL_SECONDS), str(seconds)]}}
+        return {
+            "exec": {"command": ["bash", "-c", DRAIN, "drain", str(ENDPOINT_REMOVAL_SECONDS), str(seconds), "/proc"]}
+        }
 
     def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
         yield from super().problems(resource, images)

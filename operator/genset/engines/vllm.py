@@ -21,7 +21,7 @@ from genset.api.engines.vllm import Vllm
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
 from genset.engines.arguments import Arguments, allowed
-from genset.engines.base import EngineProblem, ManagedEngine, Object, RunAs, Scratch
+from genset.engines.base import EngineProblem, ManagedEngine, ModelPaths, Object, RunAs, Scratch
 
 GPU_MEMORY_PERCENT = 92  # vLLM's own default, said so that a change of it changes nothing here
 KV_CACHE_SHARE = 4  # without a GPU a context gets this part of the memory
@@ -150,6 +150,12 @@ class VllmEngine(ManagedEngine[Vllm]):
         "intel": "docker.io/vllm/vllm-openai-xpu:v0.33.0",
         "cpu": "docker.io/vllm/vllm-openai-cpu:v0.33.0",
     }
+    refused_variables = (
+        "VLLM_PLUGINS", "VLLM_SERVER_DEV_MODE", "VLLM_API_KEY", "VLLM_ALLOW_", "VLLM_USE_MODELSCOPE", "VLLM_HOST_IP",
+        "VLLM_PORT", "VLLM_RPC_", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_USAGE_", "VLLM_CONFIGURE_LOGGING",
+        "VLLM_LOGGING_CONFIG_PATH", "VLLM_MODEL_REDIRECT_PATH", "VLLM_PP_LAYER_PARTITION", "VLLM_MEDIA_", "VLLM_CACHE_ROOT",
+        "VLLM_CONFIG_ROOT", "DO_NOT_TRACK", "HF_", "HUGGING", "TRANSFORMERS_", "TORCH", "TRITON_", "RAY_", "S3_", "AWS_",
+    )  # fmt: skip
 
     def health_path(self, resource: ModelDeployment) -> str:
         return "/health"  # refused until the model is ready; 503 once the engine behind the server has died
@@ -178,6 +184,18 @@ class VllmEngine(ManagedEngine[Vllm]):
             "--shutdown-timeout", str(spec.rollout.drain_seconds),
             "--disable-access-log-for-endpoints", "/health,/metrics",
             *own.extra_args,
+        ]  # fmt: skip
+
+    def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
+        if not paths.adapters:
+            return []
+        own = self.own(resource)
+        return [
+            "--enable-lora",
+            "--max-loras", str(own.adapters_at_once),
+            "--max-cpu-loras", str(max(own.adapters_at_once, len(paths.adapters))),
+            "--max-lora-rank", str(own.adapter_rank),
+            "--lora-modules", *(f"{name}={path}" for name, path in paths.adapters.items()),
         ]  # fmt: skip
 
     def env(self, resource: ModelDeployment) -> list[Object]:

@@ -95,6 +95,15 @@ class Vllm(ManagedEngineSettings):
         default="2Gi",
         description="Most that its processes may keep in /dev/shm. What they use counts against resources.memory.",
     )
+    adapters_at_once: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Adapters that requests in work may use at the same time (--max-loras). Each takes memory of the GPU.",
+    )
+    adapter_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = Field(
+        default=16, description="Greatest rank that an adapter may have (--max-lora-rank)."
+    )
     tool_call_parser: Parser | None = Field(
         default=None,
         examples=["hermes"],

@@ -9,7 +9,16 @@ from genset.api.sources.oci import OciSource
 from genset.contracts.puller import Role
 from genset.contracts.sources import Oci
 from genset.desired.context import Settings
-from genset.desired.sources.base import ONE_PROJECTOR, Download, InPlace, Place, SourceKind, SourceProblem, climbs, secrets
+from genset.desired.sources.base import (
+    ONE_PROJECTOR,
+    Download,
+    InPlace,
+    Place,
+    SourceKind,
+    SourceProblem,
+    climbs,
+    secrets,
+)
 
 
 def wanted(source: OciSource, settings: Settings, place: Place) -> Download | InPlace:
