@@ -13,6 +13,7 @@ from genset.api.base import ApiModel, CelRule, rules
 from genset.api.engines.base import EngineSettings, Task, WeightsForm
 from genset.api.engines.external import External
 from genset.api.engines.llama_cpp import LlamaCpp
+from genset.api.engines.llamafile import Llamafile
 from genset.api.engines.ollama import Ollama
 from genset.api.engines.vllm import Vllm
 
@@ -23,6 +24,7 @@ class EngineBlocks(ApiModel):
     llama_cpp: LlamaCpp | None = None
     vllm: Vllm | None = None
     ollama: Ollama | None = None
+    llamafile: Llamafile | None = None
     external: External | None = None
 
 
