@@ -26,6 +26,10 @@ def ollama(**spec: Any) -> Spec:
     return {"engine": "ollama", "source": FILE, **spec}
 
 
+def llamafile(**spec: Any) -> Spec:
+    return {"engine": "llamafile", "source": FILE, **spec}
+
+
 def parameters(**given: Any) -> Spec:
     return ollama(ollama={"parameters": given})
 
@@ -122,4 +126,17 @@ ENGINES = [
     Case("Ollama's kept prompts without their unit", MDEP, ollama(ollama={"cacheRAM": 8}),
          "ollama.cacheRAM 8 is less than 1Mi: did you mean 8Gi?"),
     Case("few of Ollama's kept prompts", MDEP, ollama(ollama={"cacheRAM": "1k"}), "ollama.cacheRAM"),
+    # llamafile
+    Case("everything of llamafile", MDEP, llamafile(task="Embeddings", llamafile={
+        "image": "registry.corp/llamafile:1", "program": "/opt/model.llamafile", "release": "0.10", "extraArgs": ["-fa"],
+    })),
+    Case("llamafile's settings for another engine", MDEP, house(llamafile={}), "llamafile settings need engine llamafile"),
+    Case("llamafile on Intel's GPUs", MDEP, llamafile(resources={"accelerator": {"vendor": "intel"}}),
+         "engine llamafile runs on CPUs and on GPUs of nvidia and amd"),
+    Case("an order of documents by llamafile", MDEP, llamafile(task="Rerank"),
+         "engine llamafile has no task but Chat and Embeddings: for Rerank use"),
+    Case("a program with arguments", MDEP, llamafile(llamafile={"program": "/bin/sh -c id"}),
+         "spec.llamafile.program in body should match", "String should match pattern"),
+    Case("a release that nobody knows", MDEP, llamafile(llamafile={"release": "0.8"}),
+         'Unsupported value: "0.8"', "Input should be '0.9' or '0.10'"),
 ]  # fmt: skip
