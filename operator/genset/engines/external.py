@@ -25,7 +25,8 @@ class ExternalEngine(Engine[External]):
 
     def health_path(self, resource: ModelDeployment) -> str:
         # The model list is the one GET that every OpenAI-compatible server has; LM Studio documents no health endpoint.
-        return f"{urlsplit(self.base_url(resource)).path}/models"
+        own = self.own(resource).health_path
+        return own if own is not None else f"{urlsplit(self.base_url(resource)).path}/models"
 
     def credentials(self, resource: ModelDeployment) -> ServerCredentials:
         own = self.own(resource)

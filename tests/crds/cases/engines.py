@@ -126,6 +126,11 @@ ENGINES = [
     Case("Ollama's kept prompts without their unit", MDEP, ollama(ollama={"cacheRAM": 8}),
          "ollama.cacheRAM 8 is less than 1Mi: did you mean 8Gi?"),
     Case("few of Ollama's kept prompts", MDEP, ollama(ollama={"cacheRAM": "1k"}), "ollama.cacheRAM"),
+    # Elsewhere
+    Case("a health path of a server elsewhere", MDEP, external(external={"url": "http://10.0.0.7:1", "healthPath": "/healthz"})),
+    Case("a health path on another server", MDEP, external(
+        external={"url": "http://10.0.0.7:1", "healthPath": "http://10.0.0.8/"}),
+        "spec.external.healthPath in body should match", "String should match pattern"),
     # llamafile
     Case("everything of llamafile", MDEP, llamafile(task="Embeddings", llamafile={
         "image": "registry.corp/llamafile:1", "program": "/opt/model.llamafile", "release": "0.10", "extraArgs": ["-fa"],
