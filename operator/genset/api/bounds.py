@@ -20,9 +20,7 @@ _NUMBER = "^[0-9.]+"
 _GUESSED = "^[0-9.]+(n|u|m|k|Ki)?$"  # of these units, or of none, a probable one is told
 
 
-def at_least(
-    shown: str, least: str, *, gibi_below: int = 0, or_none: bool = False, optional: bool = False
-) -> CelRule:
+def at_least(shown: str, least: str, *, gibi_below: int = 0, or_none: bool = False, optional: bool = False) -> CelRule:
     """Returns the rule that a number of bytes is at least `least`.
 
     `shown` names the field as OBJECT.FIELD. Numbers below `gibi_below` were probably meant in Gi, others in Mi. With

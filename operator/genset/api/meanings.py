@@ -140,7 +140,8 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
         "Pack the model anew, with plain files only.",
     ),
     MR.SOURCE_NOT_FOUND: Meaning(
-        "The repository, revision, bucket, reference or file does not exist at the source.", "Correct the name in the message."
+        "The repository, revision, bucket, reference or file does not exist at the source.",
+        "Correct the name in the message.",
     ),
     MR.SOURCE_UNAUTHORIZED: Meaning(
         "The source refused the credentials, or wants some.",

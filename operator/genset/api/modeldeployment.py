@@ -300,8 +300,8 @@ class WeightsStatus(ApiModel):
     )
     percent: int = Field(default=0, ge=0, le=100, description="Share that is on disk, rounded down to steps of 5.")
     revision: str = Field(default="", description="Commit or digest that the model's source resolved to.")
-    parts: list[PartStatus] = Field(
-        default_factory=list,
+    parts: list[PartStatus] | None = Field(
+        default=None,
         max_length=80,
         description="Model, projector and adapters, if there is more than the model.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},

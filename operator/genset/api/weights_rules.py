@@ -59,7 +59,8 @@ def weights_rules() -> Iterator[CelRule]:
     )
     yield _rule(
         [f"!has(S.{name})" for name in _FILES_ONLY],
-        f"{' and '.join(_FILES_ONLY)} gives one file, and engine {' or '.join(_FOLDERS)} reads a whole folder: use another source",
+        f"{' and '.join(_FILES_ONLY)} gives one file, and engine {' or '.join(_FOLDERS)} reads a whole folder: use "
+        "another source",
         lambda source: source.block.folders,
         _FOLDERS,
     )

@@ -133,7 +133,8 @@ class FetchSpec:
         Exactly one kind of source must be named, and completely. Raises ValueError.
         """
         common = {name: options[name] for name in (*COMMON_FLAGS, *SWITCHES)}
-        source = {name: value for name, value in options.items() if name not in common and value is not None}
+        others = {*common, ALSO.removeprefix("--")}
+        source = {name: value for name, value in options.items() if name not in others and value is not None}
         return cls(source_of(source), **common)
 
 

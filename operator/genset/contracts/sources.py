@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from genset.contracts.shards import shards_of
 
+DOCKER_HUB: Final = "registry-1.docker.io"
 PUBLIC_HUB: Final = "https://huggingface.co"  # the base URL of sources that name no mirror
 
 
@@ -126,6 +127,24 @@ class Oci(RemoteSource):
         return {"kind": "oci", "reference": self.digest or self.reference, "path": self.path}
 
     @property
+    def server(self) -> str:
+        """Returns the base URL of the registry. Docker Hub's has another name than its references (distribution/reference)."""
+        host = self.reference.partition("/")[0]
+        return f"{self.scheme or 'https'}://{DOCKER_HUB if host in ('docker.io', 'index.docker.io') else host}"
+
+    @property
+    def repository(self) -> str:
+        """Returns the name of the repository in its registry."""
+        name = self.reference.partition("@")[0].partition("/")[2]
+        name = name.rpartition(":")[0] or name
+        return f"library/{name}" if "/" not in name and DOCKER_HUB in self.server else name
+
+    @property
+    def version(self) -> str:
+        """Returns the digest, or else the tag."""
+        return self.digest or self.reference.partition("/")[2].rpartition(":")[2]
+
+    @property
     def digest(self) -> str:
         """Returns the digest that the reference is pinned to; "" if a tag may move."""
         return self.reference.partition("@")[2]
@@ -154,7 +173,9 @@ def source_of(given: Mapping[str, str]) -> RemoteSource:
             if missing:
                 raise ValueError(f"{', '.join(missing)}: needed for a {kind.__name__} source")
             return kind(**given)
-    raise ValueError("no source: give --repo (hub), --url with --sha256 (web server), --uri (bucket) or --reference (registry)")
+    raise ValueError(
+        "no source: give --repo (hub), --url with --sha256 (web server), --uri (bucket) or --reference (registry)"
+    )
 
 
 def _said(**fields_: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ import json
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from genset import kinds, names
 from genset.api.adapters import Part
@@ -97,7 +98,9 @@ def weights(resource: ModelDeployment, settings: Settings) -> Weights:
         raise ValueError(f"ModelDeployment {resource.metadata.name} has no source")
     downloads = [one.found for one in every if isinstance(one.found, Download)]
     in_place = [one.found for one in every if isinstance(one.found, InPlace)]
-    volume, into = (VOLUME, names.MODELS_DIR) if isinstance(every[0].found, Download) else (DOWNLOADS_VOLUME, DOWNLOADS_DIR)
+    volume, into = (
+        (VOLUME, names.MODELS_DIR) if isinstance(every[0].found, Download) else (DOWNLOADS_VOLUME, DOWNLOADS_DIR)
+    )
     volumes = [item for found in in_place for item in found.volumes]
     mounts = [item for found in in_place for item in found.mounts]
     engine_mounts, init_mounts = list(mounts), list(mounts)
@@ -137,7 +140,9 @@ def _spec(resource: ModelDeployment, one: _Placed, into: str) -> FetchSpec | Che
     )
     if place.role is Role.MODEL:
         return spec
-    own = {file: f"{CREDENTIALS_DIR}/{_folder(one)}/{posixpath.basename(CREDENTIAL_FILES[file])}" for file in found.secrets}
+    own: dict[str, Any] = {
+        file: f"{CREDENTIALS_DIR}/{_folder(one)}/{posixpath.basename(CREDENTIAL_FILES[file])}" for file in found.secrets
+    }
     return replace(spec, listen="", termination_log="", **own)
 
 
@@ -148,11 +153,12 @@ def _paths(every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec]) -> 
 
 
 def _hash(every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec]) -> str:
-    hashes = [
-        _of(one.found.identity) if isinstance(one.found, InPlace) else spec.hash[:16]
-        for one, spec in zip(every, specs, strict=True)
-        if isinstance(one.found, InPlace) or isinstance(spec, FetchSpec)
-    ]
+    hashes = []
+    for one, spec in zip(every, specs, strict=True):
+        if isinstance(one.found, InPlace):
+            hashes.append(_of(one.found.identity))
+        elif isinstance(spec, FetchSpec):
+            hashes.append(spec.hash[:16])
     return hashes[0] if len(hashes) == 1 else _of(hashes)
 
 
@@ -185,6 +191,7 @@ def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None
 
 def fetch_spec(download: Download, *, exclusive: bool, settled: bool) -> FetchSpec:
     """Makes the puller's arguments. A credential's file is named if and only if the source names its Secret."""
+    files: dict[str, Any] = {file: CREDENTIAL_FILES[file] for file in download.secrets}
     return FetchSpec(
         source=download.source,
         into=names.MODELS_DIR,
@@ -192,7 +199,7 @@ def fetch_spec(download: Download, *, exclusive: bool, settled: bool) -> FetchSp
         termination_log=TERMINATION_LOG,
         exclusive=exclusive,
         settled=settled,
-        **{file: CREDENTIAL_FILES[file] for file in download.secrets},
+        **files,
     )
 
 

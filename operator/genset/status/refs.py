@@ -162,7 +162,11 @@ def _invalid(faults: Iterable[tuple[str, str]]) -> Iterator[Problem]:
 
 def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
     cache = resource.spec.cache
-    if cache is not None and resource.spec.parts and not any(part.source.block.downloaded for part in resource.spec.parts):
+    if (
+        cache is not None
+        and resource.spec.parts
+        and not any(part.source.block.downloaded for part in resource.spec.parts)
+    ):
         yield Problem(
             modeldeployment.Reason.INVALID_SPEC,
             "spec.cache is for downloads, and every source is read where it lies: remove cache",

@@ -24,7 +24,8 @@ STEP = 5  # percent
 _UNKNOWN_STEP = 2**30  # bytes, if the total is not known
 _PERSON = frozenset(
     {
-        Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.NOT_A_MODEL, Reason.UNSAFE_ARCHIVE, Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,
+        Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.NOT_A_MODEL, Reason.UNSAFE_ARCHIVE,
+        Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,
         Reason.SOURCE_AMBIGUOUS, Reason.DISK_FULL,
     }
 )  # fmt: skip
@@ -208,17 +209,21 @@ def _finished(replicas: Sequence[_Replica], old: WeightsStatus | None) -> Weight
             )
     if old is None:
         return WeightsStatus(percent=100)
-    return WeightsStatus(bytes=old.total_bytes, total_bytes=old.total_bytes, percent=100, revision=old.revision, parts=old.parts)
+    return WeightsStatus(
+        bytes=old.total_bytes, total_bytes=old.total_bytes, percent=100, revision=old.revision, parts=old.parts
+    )
 
 
 def _measured(progress: DownloadProgress) -> WeightsStatus:
     percent = _percent(progress)
     total = progress.total_bytes
     size = total * percent // 100 if total else progress.received - progress.received % _UNKNOWN_STEP
-    return WeightsStatus(bytes=size, total_bytes=total, percent=percent, revision=progress.revision, parts=_parts(progress.parts))
+    return WeightsStatus(
+        bytes=size, total_bytes=total, percent=percent, revision=progress.revision, parts=_parts(progress.parts)
+    )
 
 
-def _parts(told: Sequence[PartProgress]) -> list[PartStatus]:
+def _parts(told: Sequence[PartProgress]) -> list[PartStatus] | None:
     """Returns the parts as the puller tells of them, if there are several. Only what changes seldom is among it."""
     return [
         PartStatus(
@@ -228,7 +233,7 @@ def _parts(told: Sequence[PartProgress]) -> list[PartStatus]:
             revision=part.revision,
         )
         for part in told
-    ]
+    ] or None
 
 
 def _percent(progress: DownloadProgress) -> int:

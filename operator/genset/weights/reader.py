@@ -28,6 +28,7 @@ from genset.weights.client import check_status, get
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Hasher, RemoteFile
 from genset.weights.own_file import open_own
+from genset.weights.own_names import NOTES, PARTIAL, REJECTED
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Attempts, Retry, Transient
 from genset.weights.volume import Volume, disk_errors, write_synced
@@ -94,7 +95,7 @@ class Reader:
     def _attempt(self, partial: _Partial, attempts: Attempts) -> None:
         """Makes one request, as far as it goes."""
         remote = partial.remote
-        with get(self._client, remote.url, remote.headers, partial.range_headers()) as response:
+        with get(self._client, *remote.request(), partial.range_headers()) as response:
             if response.status_code == 416:
                 partial.unsatisfied(response.headers.get("content-range", ""))
                 return
@@ -123,7 +124,7 @@ class Reader:
             return
         remote = partial.remote
         try:
-            with get(self._client, remote.url, remote.headers, {"range": "bytes=0-0"}) as response:
+            with get(self._client, *remote.request(), {"range": "bytes=0-0"}) as response:
                 same = response.status_code in (200, 206) and response.headers.get("etag") == etag
         except Transient:
             return  # the download itself waits and tries again
@@ -145,17 +146,18 @@ class _Partial:
 
     def __init__(self, remote: RemoteFile, target: Path, progress: ProgressLog, before: int) -> None:
         self.remote = remote
-        self.path = target.with_name(target.name + ".partial")
+        self.path = target.with_name(target.name + PARTIAL)
         self.offset = 0
         self.total = remote.size
         self.resumed = False
         self.ended = False  # the server said that this was all
         self._target = target
-        self._notes = target.with_name(target.name + ".json")
-        self._rejected = target.with_name(target.name + ".rejected")
+        self._notes = target.with_name(target.name + NOTES)
+        self._rejected = target.with_name(target.name + REJECTED)
         self._progress = progress
         self._before = before
         self._etag = ""
+        self._sealed = False
         self._head = b""
         self._hasher: Hasher = remote.checksum.hasher(remote.size)
         self._stream: BinaryIO
@@ -211,6 +213,10 @@ class _Partial:
         """Learns from the response's headers where its body belongs and how long the file is."""
         etag = response.headers.get("etag", "")
         strong = etag if etag.startswith('"') else ""
+        if self.remote.etag and etag and etag != self.remote.etag:
+            self._restart()
+            raise Transient(unreachable(f"{self.remote.shown} was replaced after it was looked at."))
+        self._sealed = response.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
         length = response.headers.get("content-length", "")
         total: int | None = int(length) if length.isdigit() else None
         if response.status_code == 206:
@@ -253,6 +259,8 @@ class _Partial:
 
     def verify(self) -> None:
         """Compares the checksum. Raises Mismatch, and then nothing counts as complete."""
+        if self._sealed and self.remote.checksum.algorithm == "md5":
+            return  # the ETag of what KMS encrypts is no checksum; size and version agreed
         found = self._hasher.hexdigest()
         expected = self.remote.checksum.value
         if found != expected:
@@ -297,7 +305,7 @@ class _Partial:
         self._progress.update(received=self._before)
 
     def _take(self, chunk: bytes) -> None:
-        if len(self._head) < _HEAD:
+        if len(self._head) < _HEAD and not self.remote.path:
             self._head = (self._head + chunk)[:_HEAD]
             if len(self._head) >= len(gguf.MAGIC) and not self._head.startswith(gguf.MAGIC):
                 head = self._head

@@ -32,15 +32,14 @@ from pathlib import Path
 
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
-from genset.contracts.shards import model_file_names
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import try_lock
 from genset.weights.origin import Checksum, Resolved
 from genset.weights.own_file import open_own
+from genset.weights.own_names import MARKER
 
 _log = logging.getLogger(__name__)
 
-_MARKER = "complete.json"
 _INCOMING = "incoming-"
 _FOLDER = re.compile(r"^[0-9a-f]{16}$")
 _STALE_PARTIAL_SECONDS = 24 * 3600.0
@@ -93,7 +92,7 @@ class Volume:
         self.folder = Path(spec.folder)
         self.current = self.folder / "current"
         self._spec = spec
-        self._names = model_file_names(spec.source.shards)
+        self._names = spec.names
         self._free = free
         self._now = now
 
@@ -117,7 +116,7 @@ class Volume:
         if not self.current.exists():
             whole = [folder for folder in self._contents(self.folder) if self._intact(folder)]
             if whole:
-                newest = max(whole, key=lambda folder: (folder / _MARKER).stat().st_mtime)
+                newest = max(whole, key=lambda folder: (folder / MARKER).stat().st_mtime)
                 _log.info("Put back %s", newest)
                 newest.rename(self.current)
         return self.complete()
@@ -125,7 +124,7 @@ class Volume:
     def reverify(self) -> Model | None:
         """Reads the files of `current` again when only their times differ (a restored snapshot, a copied volume)."""
         model = _read_marker(self.current)
-        if model is None or [file.name for file in model.files] != self._names:
+        if model is None or not self._is_ours(model):
             return None
         files = []
         for file in model.files:
@@ -146,7 +145,7 @@ class Volume:
             files.append(replace(file, mtime=status.st_mtime_ns))
         model = replace(model, files=tuple(files))
         with disk_errors(self.current):
-            write_synced(self.current / _MARKER, json.dumps(asdict(model), indent=1).encode())
+            write_synced(self.current / MARKER, json.dumps(asdict(model), indent=1).encode())
         return model
 
     def incoming(self, resolved: Resolved) -> Path:
@@ -171,8 +170,9 @@ class Volume:
     def publish(self, folder: Path, resolved: Resolved) -> Model:
         """Makes a folder of verified files the current model, in one step for whoever opens it."""
         files = []
+        names = self._names or [remote.path for remote in resolved.files]
         with disk_errors(folder):
-            for name, remote in zip(self._names, resolved.files, strict=True):
+            for name, remote in zip(names, resolved.files, strict=True):
                 status = (folder / name).stat()
                 checksum = remote.checksum
                 files.append(
@@ -181,10 +181,8 @@ class Volume:
                     )
                 )
             model = Model(resolved.content, resolved.revision, tuple(files))
-            for leftover in folder.iterdir():
-                if leftover.name not in self._names:
-                    leftover.unlink()
-            write_synced(folder / _MARKER, json.dumps(asdict(model), indent=1).encode())
+            _only(folder, {folder / name for name in names})
+            write_synced(folder / MARKER, json.dumps(asdict(model), indent=1).encode())
             sync_folder(folder)
             shutil.rmtree(self.folder / resolved.content, ignore_errors=True)  # the same, but found changed
             self._install(folder)
@@ -234,7 +232,7 @@ class Volume:
 
     def _intact(self, folder: Path) -> Model | None:
         model = _read_marker(folder)
-        if model is None or [file.name for file in model.files] != self._names:
+        if model is None or not self._is_ours(model):
             return None
         for file in model.files:
             try:
@@ -245,6 +243,10 @@ class Volume:
                 _log.warning("Found %s changed since it was verified", folder / file.name)
                 return None
         return model
+
+    def _is_ours(self, model: Model) -> bool:
+        """Returns whether its files are those that the engine looks for; a folder's may have any name."""
+        return not self._names or [file.name for file in model.files] == self._names
 
     def _neighbours(self) -> Iterator[Path]:
         for folder in self.folder.parent.iterdir():
@@ -287,9 +289,19 @@ class Volume:
         return f"; models already there: {names}"
 
 
+def _only(folder: Path, kept: set[Path]) -> None:
+    """Removes whatever else lies in a folder, and below."""
+    for entry in sorted(folder.rglob("*"), reverse=True):
+        if entry.is_dir() and not entry.is_symlink():
+            if not any(path.is_relative_to(entry) for path in kept):
+                entry.rmdir()
+        elif entry not in kept:
+            entry.unlink()
+
+
 def _read_marker(folder: Path) -> Model | None:
     try:
-        raw = json.loads((folder / _MARKER).read_bytes())
+        raw = json.loads((folder / MARKER).read_bytes())
         return Model(raw["content"], raw["revision"], tuple(PlacedFile(**file) for file in raw["files"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -66,7 +66,8 @@ class OciSource(SourceBlock):
     )
     credentials_secret_ref: SecretKeyRef | None = Field(
         default=None,
-        description="Key of a Secret that holds a Docker configuration, e.g. .dockerconfigjson. With ImageVolume the node gets it.",
+        description="Key of a Secret that holds a Docker configuration, e.g. .dockerconfigjson. With ImageVolume "
+        "the node gets it.",
     )
     plain_http: bool = Field(
         default=False,

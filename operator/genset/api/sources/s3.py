@@ -55,9 +55,7 @@ class S3Source(SourceBlock):
         examples=["eu-central-1"],
         description="Region that requests are signed for. Stores of one's own take any, most of them.",
     )
-    file: Glob = Field(
-        default=ONE_MODEL, description=f"Glob over the names behind a prefix. {FILE}"
-    )
+    file: Glob = Field(default=ONE_MODEL, description=f"Glob over the names behind a prefix. {FILE}")
     include: list[Glob] | None = Field(default=None, max_length=32, description=INCLUDE)
     exclude: list[Glob] | None = Field(default=None, max_length=32, description=EXCLUDE)
     sha256: str | None = Field(

@@ -31,9 +31,7 @@ def files(source: HostPathSource, _: Settings, place: Place) -> InPlace:
         volume = place.volume if len(shards) == 1 else f"{place.volume}-{number + 1}"
         volumes.append({"name": volume, "hostPath": {"path": posixpath.join(folder, name), "type": "File"}})
         mounts.append({"name": volume, "mountPath": f"{place.path}/{name}", "readOnly": True})
-    return InPlace(
-        file=f"{place.path}/{shards[0]}", identity=["hostPath", source.path], volumes=volumes, mounts=mounts
-    )
+    return InPlace(file=f"{place.path}/{shards[0]}", identity=["hostPath", source.path], volumes=volumes, mounts=mounts)
 
 
 def problems(source: HostPathSource, settings: Settings, place: Place) -> Iterator[SourceProblem]:

@@ -23,14 +23,13 @@ from genset.desired.sources.base import (
 
 def wanted(source: OciSource, settings: Settings, place: Place) -> Download | InPlace:
     """Returns what the puller is asked for; for an image volume what the node mounts."""
-    scheme = "http" if source.plain_http else "https"
-    url = f"{scheme}://{source.reference.partition('/')[0]}"
-    if source.mount == "ImageVolume":
-        return _mounted(source, settings, place, url)
     path = source.path or (ONE_PROJECTOR if place.role is Role.PROJECTOR else "")
+    pulled = Oci(source.reference, path, "http" if source.plain_http else "")
+    if source.mount == "ImageVolume":
+        return _mounted(source, settings, place, pulled.server)
     return Download(
-        Oci(source.reference, path, "http" if source.plain_http else ""),
-        url,
+        pulled,
+        pulled.server,
         secrets(credentials_file=source.credentials_secret_ref, ca_file=source.ca_secret_ref),
     )
 

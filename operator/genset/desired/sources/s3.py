@@ -23,7 +23,9 @@ def download(store: S3Source, _: Settings, place: Place) -> Download:
 
 def _public(store: S3Source) -> str:
     """Returns the base URL of the public store; az:// always names an endpoint."""
-    return "https://storage.googleapis.com" if store.uri.startswith("gs:") else f"https://s3.{store.region}.amazonaws.com"
+    return (
+        "https://storage.googleapis.com" if store.uri.startswith("gs:") else f"https://s3.{store.region}.amazonaws.com"
+    )
 
 
 KIND = SourceKind(S3Source, download)
