@@ -30,13 +30,20 @@ LEFT_OUT = ("triton", "cuda")  # packages that only GPUs need
 RECIPE = "1"  # raised when the steps below change what is in the image
 _LIBRARIES = (".a", ".h", ".hpp", ".cuh", ".bc", "")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MAPPED = "import torch, re; print('\\n'.join(sorted(set(re.findall(r'\\S*/nvidia/\\S+', open('/proc/self/maps').read())))))"
+_MAPPED = (
+    "import torch, re; print('\\n'.join(sorted(set(re.findall(r'\\S*/nvidia/\\S+', open('/proc/self/maps').read())))))"
+)
 _COMMAND = '#!/bin/sh\nexec python3 -m vllm.entrypoints.cli.main "$@"\n'
 
 
 def archive(interpreter: Path, reference: str) -> Path:
     """Returns the archive of an image with the environment of an interpreter, in which vLLM is installed."""
-    parts = {"environment": interpreter.parents[2].name, "reference": reference, "recipe": RECIPE, "arch": platform.machine()}
+    parts = {
+        "environment": interpreter.parents[2].name,
+        "reference": reference,
+        "recipe": RECIPE,
+        "arch": platform.machine(),
+    }
     return build_once("images", "vllm", digest(parts), lambda draft: _build(draft, interpreter, reference)) / ARCHIVE
 
 
@@ -44,7 +51,9 @@ def root(draft: Path, interpreter: Path) -> Path:
     """Fills a folder with the image's file system."""
     site = next(interpreter.parents[1].glob("lib/python3.*/site-packages"))
     if site.parent.name != PYTHON:
-        raise StepFailed(f"vLLM is installed for {site.parent.name}, and Debian {SUITE} has {PYTHON}: run this with {PYTHON}")
+        raise StepFailed(
+            f"vLLM is installed for {site.parent.name}, and Debian {SUITE} has {PYTHON}: run this with {PYTHON}"
+        )
     made = draft / "rootfs"
     rootfs.debootstrap(made, SUITE, PACKAGES)
     shutil.copytree(site, made / SITE, symlinks=True, copy_function=_link)
@@ -81,7 +90,9 @@ def stub(library: Path, out: Path) -> None:
     source, script = out.with_suffix(".s"), out.with_suffix(".map")
     source.write_text("\n".join(assembler) + "\n")
     script.write_text(
-        "\n".join(f"{version} {{ global: {'; '.join(sorted(names))}; }};" for version, names in by_version.items() if version)
+        "\n".join(
+            f"{version} {{ global: {'; '.join(sorted(names))}; }};" for version, names in by_version.items() if version
+        )
     )
     command = ["gcc", "-shared", "-nostdlib", f"-Wl,-soname,{out.name}", "-o", str(out), str(source)]
     versions = [f"-Wl,--version-script={script}"] if any(by_version) else []

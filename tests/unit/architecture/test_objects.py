@@ -15,7 +15,7 @@ MOST = 14  # about a dozen
 #: Classes with more, and why.
 LARGE = {
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
-    "ModelDeploymentSpec": (18, "the fields of a resource; what belongs together is a block of its own"),
+    "ModelDeploymentSpec": (22, "the fields of a resource; what belongs together is a block of its own"),
     "Settings": (15, "the operator's own, read once and never set again"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "AdminConnection": (15, "one connection, its parser and its times"),
