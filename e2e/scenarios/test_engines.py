@@ -64,19 +64,3 @@ async def test_ollama_serves_and_is_replaced_under_load(with_ollama: World, scra
     problems = [answer.problem for answer in load.answers if answer.problem]
     assert not problems, f"{len(problems)} of {len(load.answers)} answers were not whole: {problems[:3]}"
 
-
-async def test_a_file_that_ollama_cannot_read_is_told(with_ollama: World, scratch: str) -> None:
-    """The puller finds no fault with the file; the server does: its words stand in the condition."""
-    house = with_ollama.house
-    source = with_ollama.weights.source("counting.gguf")
-    spec = {
-        **ENGINE,
-        "ollama": {"parameters": {"num_batch": "99999999"}},
-        "resources": {"cpu": "500m", "memory": "96Mi"},
-    }
-    house.apply(model_deployment(scratch, "broken", source, **spec))
-
-    def told() -> bool:
-        return "engine" in house.condition("mdep", scratch, "broken", "Available").get("message", "")
-
-    await until(told, lambda: f"a cause, not {house.condition('mdep', scratch, 'broken', 'Available')}", seconds=240)
