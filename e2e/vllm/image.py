@@ -1,4 +1,4 @@
-"""`python -m e2e.vllm.image` makes the image of vLLM for CPU of the environment that `e2e.vllm.install` makes; prints its archive."""
+"""`python -m e2e.vllm.image` makes the image of vLLM for CPU, of what `e2e.vllm.install` installs; prints its archive."""
 
 from __future__ import annotations
 
