@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from genset.engines.base import EngineProblem
 
+_VARIABLE = "$("  # Kubernetes puts the value of a variable in its place, which could be any flag
 _NUMBER = re.compile(r"-(\d|\.\d)")
 
 
@@ -32,6 +33,9 @@ class Arguments:
         why = {flag: reason for reason, flags in self.denied.items() for flag in flags}
         for argument in given:
             shown = argument.strip()
+            if _VARIABLE in shown:
+                yield EngineProblem(field, f"{field}: {argument} is refused: it names a variable; write what it says")
+                continue
             if not shown.startswith("-") or _NUMBER.match(shown):
                 continue
             flag = self.spelt(shown)

@@ -19,47 +19,11 @@ from genset.api.engines.base import Task
 from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
+from genset.engines import llama_cpp_arguments
 from genset.engines.base import Capability, EngineProblem, ManagedEngine, ModelPaths, Object
-from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, drain_script, flag_of
+from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, drain_script
 
 MIB = 2**20
-
-_GENSET_SETS = "genset sets it from the resource's own fields"
-_BREAKS_GENSET = "routers and probes talk plain HTTP to the engine's own paths"
-_RUNS_CODE = "it lets a request run code or reach other hosts"
-_READS_FILES = "it lets a request read or write files of the pod"
-_WEIGHTS = "weights come from spec.source"
-_LOADS_MORE = "one pod serves one model"
-
-#: Every spelling of build 11669, under the reason for refusing it.
-_DENIED: Mapping[str, tuple[str, ...]] = {
-    _WEIGHTS: (
-        "-m", "--model", "-mu", "--model-url", "-dr", "--docker-repo", "-hf", "-hfr", "--hf-repo", "-hff", "--hf-file",
-        "-hft", "--hf-token", "--embd-gemma-default", "--gpt-oss-20b-default", "--gpt-oss-120b-default",
-        "--fim-qwen-1.5b-default", "--fim-qwen-3b-default", "--fim-qwen-7b-default", "--fim-qwen-7b-spec",
-        "--fim-qwen-14b-spec", "--fim-qwen-30b-default", "--vision-gemma-4b-default", "--vision-gemma-12b-default",
-        "-mmu", "--mmproj-url", "--spec-draft-hf", "-hfd", "-hfrd", "--hf-repo-draft",
-    ),
-    _GENSET_SETS: (
-        "-a", "--alias", "--host", "--port", "-c", "--ctx-size", "-np", "--parallel", "-t", "--threads", "-tb",
-        "--threads-batch", "--threads-http", "-fit", "--fit", "-cram", "--cache-ram", "--metrics", "--offline", "--ui",
-        "--webui", "--no-ui", "--no-webui", "--slots", "--no-slots", "--cors-origins",
-    ),
-    _BREAKS_GENSET: (
-        "--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file", "--api-prefix", "--reuse-port",
-    ),
-    _RUNS_CODE: (
-        "--tools", "--tools-runtime", "--agent", "-ag", "--no-agent", "-no-ag", "--mcp-servers-config",
-        "--mcp-servers-json", "--ui-mcp-proxy", "--webui-mcp-proxy", "--no-ui-mcp-proxy", "--no-webui-mcp-proxy",
-        "--cors-credentials", "--props",
-    ),
-    _READS_FILES: (
-        "--media-path", "--slot-save-path", "--path", "--log-file", "--log-prompts-dir", "--ui-config-file",
-        "--webui-config-file",
-    ),
-    _LOADS_MORE: ("--models-dir", "--models-preset", "--models-max", "--models-autoload", "--no-models-autoload"),
-}  # fmt: skip
-_WHY_DENIED = {flag: why for why, flags in _DENIED.items() for flag in flags}
 
 _GPU_LAYER_FLAGS = frozenset({"-ngl", "--gpu-layers", "--n-gpu-layers"})  # a model larger than its GPU needs its own
 _EMBEDDING_FLAGS = frozenset({"--embedding", "--embeddings"})
@@ -140,11 +104,12 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
     def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
         yield from super().problems(resource, images)
         own, field = self.own(resource), self.field("extraArgs")
-        for argument in own.extra_args:
-            if (flag := flag_of(argument)) in _WHY_DENIED:
-                yield EngineProblem(field, f"{field}: {argument} is refused: {_WHY_DENIED[flag]}; remove it")
-            elif resource.spec.task is not Task.CHAT and flag in _EMBEDDING_FLAGS | _RERANK_FLAGS:
-                yield EngineProblem(field, f"{field}: {argument} is refused: spec.task says it; remove it")
+        for argument, why in llama_cpp_arguments.faults(own.extra_args):
+            yield EngineProblem(field, f"{field}: {argument} is refused: {why}")
+        if resource.spec.task is not Task.CHAT:
+            for argument in own.extra_args:
+                if llama_cpp_arguments.flag(argument) in _EMBEDDING_FLAGS | _RERANK_FLAGS:
+                    yield EngineProblem(field, f"{field}: {argument} is refused: spec.task says it; remove it")
         memory, field = resource.spec.resources.memory, self.field("cacheRAM")
         if parse_quantity(own.cache_ram) >= parse_quantity(memory):
             yield EngineProblem(
@@ -155,7 +120,7 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
 
 
 def _extra_flags(own: LlamaCpp) -> set[str]:
-    return {flag_of(argument) for argument in own.extra_args}
+    return {llama_cpp_arguments.flag(argument) for argument in own.extra_args}
 
 
 def _task(resource: ModelDeployment, own: LlamaCpp) -> list[str]:

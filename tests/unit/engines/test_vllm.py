@@ -102,7 +102,7 @@ def test_memory_for_contexts_replaces_the_share_of_a_gpu() -> None:
         ("--allowed-local-media-path", "read further files"), ("--config", "read further files"),
         ("--data-parallel-size", "one pod is one server"), ("--headless", "one pod is one server"),
         ("--enable-lora", "adapters come from the resource"), ("--flag-of-tomorrow", "known to do no harm"), ("-O3", "no harm"),
-        ("--max-model", "no harm"),
+        ("--max-model", "no harm"), ("$(ANYTHING)", "names a variable"), ("a$(B)", "names a variable"),
         ("--enforce-eager", ""), ("--no-enable-prefix-caching", ""), ("--speculative-config.method", ""),
         ("--hf_overrides", ""), ("0.7", ""), ("-1", ""), ("-.5", ""), ('{"a": "--model"}', ""), ("--quantization=fp8", ""),
     ],
