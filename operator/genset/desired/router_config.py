@@ -154,6 +154,7 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
 
 def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
     engine = engine_of(found)
+    task = engine.only_task(found)
     target = found.metadata
     context_tokens = backend.context_tokens or found.spec.context.tokens
     if managed_engine_of(found) is not None:
@@ -164,6 +165,7 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             kind="local",
             model=found.served_model,
             context_tokens=context_tokens,
+            task=task,
             continuation=backend.continuation or engine.continuation,
             balancing=_balancing(backend.balancing),
             local=LocalTarget(
@@ -178,6 +180,7 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
         kind="local",
         model=found.served_model,
         context_tokens=context_tokens,
+        task=task,
         continuation=backend.continuation or engine.continuation,
         balancing=_balancing(backend.balancing),
         url=UrlTarget(

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from genset import names
 from genset.api.base import SecretKeyRef
@@ -156,6 +156,13 @@ class Engine(ABC, Generic[AnySettings]):
     def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
         """Returns what it serves of this resource."""
         return frozenset({_OF_TASK[resource.spec.task]})
+
+    def only_task(self, resource: ModelDeployment) -> Literal["Embeddings", "Rerank"] | None:
+        """Returns the one thing that its server can be asked for, if that is no chat: routers ask it for nothing else."""
+        can = self.capabilities(resource)
+        if Capability.CHAT in can:
+            return None
+        return "Rerank" if Capability.RERANK in can else "Embeddings"
 
     def completion(self, resource: ModelDeployment) -> CompletionRequest:
         """Returns the request that proves that it serves its model: one token of chat, if it can chat."""

@@ -61,6 +61,7 @@ class Backend:
         "standing",
         "switch",
         "target",
+        "task",
         "uses",
     )
 
@@ -80,6 +81,7 @@ class Backend:
         self.name = config.name
         self.local = config.kind == "local"
         self.context_tokens = config.context_tokens
+        self.task = config.task
         self.target = target = Target(config, credentials)
         self.numbers = numbers or BackendNumbers()
         self.uses = Uses(
