@@ -63,4 +63,3 @@ async def test_ollama_serves_and_is_replaced_under_load(with_ollama: World, scra
         await until(lambda: len(load.answers) >= seen + 3, "answers of the new pod", seconds=60)
     problems = [answer.problem for answer in load.answers if answer.problem]
     assert not problems, f"{len(problems)} of {len(load.answers)} answers were not whole: {problems[:3]}"
-

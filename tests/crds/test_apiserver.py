@@ -52,7 +52,7 @@ def test_nested_defaults_are_filled_in(server: Server) -> None:
     assert answer["spec"] == {
         "engine": "llama.cpp",
         "task": "Chat",
-        "source": {"http": cases.HTTP},
+        "source": {"http": {**cases.HTTP, "allowPlainHTTP": False}},
         "context": {"tokens": 4096, "parallel": 4},
         "resources": {"cpu": "2", "memory": "4Gi"},
         "rollout": {"drainSeconds": 5, "startupSeconds": 900},

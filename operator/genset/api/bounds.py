@@ -24,7 +24,7 @@ def at_least(shown: str, least: str, *, gibi_below: int = 0, or_none: bool = Fal
     """Returns the rule that a number of bytes is at least `least`.
 
     `shown` names the field as OBJECT.FIELD. Numbers below `gibi_below` were probably meant in Gi, others in Mi. With
-    `or_none` 0 is taken, too; an `optional` field may be absent.
+    `or_none` 0 is taken, too; with `optional` the field may be absent.
     """
     name = shown.rpartition(".")[2]
     written = f"string(self.{name})"
@@ -32,9 +32,10 @@ def at_least(shown: str, least: str, *, gibi_below: int = 0, or_none: bool = Fal
     likely = f"({number} + (double({number}) < {gibi_below}.0 ? 'Gi' : 'Mi'))"
     least_cel = f"quantity('{least}')"
     wide_enough = f"!quantity({written}).isLessThan({least_cel})"
-    taken = f"quantity({written}).compareTo(quantity('0')) == 0 || {wide_enough}" if or_none else wide_enough
+    if or_none:
+        wide_enough = f"quantity({written}).compareTo(quantity('0')) == 0 || {wide_enough}"
     return CelRule(
-        f"!has(self.{name}) || {taken}" if optional else taken,
+        f"!has(self.{name}) || {wide_enough}" if optional else wide_enough,
         f"{shown} must be at least {least}{', or 0' if or_none else ''}: give the number its unit",
         lambda model: (value := _written(model, name)) is None or _is_enough(value, least, or_none),
         f"'{shown} ' + {written} + ' is less than ' + (quantity({written}).isLessThan(quantity('1')) ? 'a byte' : "

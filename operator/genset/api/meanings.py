@@ -152,6 +152,9 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
         "Check network, proxy and endpoint; a mirror is set by endpoint.",
     ),
     MR.SOURCE_AMBIGUOUS: Meaning("The file pattern matches several models.", "Narrow the source's file or path."),
+    MR.SOURCE_TOO_LARGE: Meaning(
+        "The source brings more than the download may.", "Raise source.maxSize, or cache.size, or name a smaller file."
+    ),
     MR.DISK_FULL: Meaning("The volume or the node's disk has no room for the weights.", "Give cache.size more room."),
     MR.DOWNLOAD_FAILED: Meaning(
         "The puller failed for another reason; it tries again and resumes.", "Read the message."

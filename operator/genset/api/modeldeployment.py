@@ -77,6 +77,7 @@ class Reason(StrEnum):
     SOURCE_UNAUTHORIZED = "SourceUnauthorized"
     SOURCE_UNREACHABLE = "SourceUnreachable"
     SOURCE_AMBIGUOUS = "SourceAmbiguous"  # the file pattern matches several models
+    SOURCE_TOO_LARGE = "SourceTooLarge"  # it brings more than source.maxSize, or than the volume that it is for
     DISK_FULL = "DiskFull"
     DOWNLOAD_FAILED = "DownloadFailed"
     NOT_MANAGED = "NotManaged"  # the server is not ours, nor are its weights

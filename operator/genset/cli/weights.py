@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,6 +34,16 @@ from genset.contracts.puller import (
 _log = logging.getLogger("genset.weights")
 
 
+VOLUME_SIZE = click.option(
+    "--volume-size", type=click.IntRange(0), default=0, metavar="BYTES", help="Most that the volume may hold."
+)
+FORBIDDEN_NETWORKS = click.option(
+    "--forbidden-networks",
+    default="",
+    metavar="ADDRESS/BITS,…",
+    help="With --guarded: further networks that are not dialled.",
+)
+GUARDED = click.option("--guarded", is_flag=True, help="Dial no loopback, link-local, metadata service or API server.")
 ROLE = click.Choice([role.value for role in Role])
 ALSO_OPTION = click.option(
     ALSO,
@@ -72,6 +83,10 @@ def command() -> None:
 @click.option("--termination-log", metavar="FILE", default="", help="Where a failure is written as JSON.")
 @click.option("--role", type=ROLE, default="", help="What the files are for. Default: the model.")
 @click.option("--whole-folder", is_flag=True, help="Fetch a whole folder, as safetensors come, and not one GGUF model.")
+@click.option("--max-size", type=click.IntRange(0), default=0, metavar="BYTES", help="Most that the model may have.")
+@VOLUME_SIZE
+@FORBIDDEN_NETWORKS
+@GUARDED
 @click.option("--settled", is_flag=True, help="Serve a complete model as it is; do not ask the source for a newer one.")
 @click.option("--exclusive", is_flag=True, help="No other pod can mount DIR: other models may go when space is short.")
 @click.option(
@@ -97,7 +112,7 @@ def fetch(patience: float, also: tuple[str, ...], **options: Any) -> None:
         companions = _companions(also)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    _run(spec.termination_log, lambda: _all(spec, companions, patience))
+    _run(spec.termination_log, lambda: _all(spec, _bound(companions, spec), patience))
 
 
 @command.command()
@@ -106,6 +121,9 @@ def fetch(patience: float, also: tuple[str, ...], **options: Any) -> None:
 @click.option("--role", type=ROLE, default="", help="What the files are for. Default: the model.")
 @click.option("--image", metavar="REF", default="", help="The image that is mounted there, for messages.")
 @click.option("--listen", metavar="HOST:PORT", default="", help="Serve the progress of companions that are fetched.")
+@VOLUME_SIZE
+@FORBIDDEN_NETWORKS
+@GUARDED
 @click.option("--whole-folder", is_flag=True, help="FILE is a folder, as safetensors come.")
 @ALSO_OPTION
 def check(file: Path, also: tuple[str, ...], **options: Any) -> None:
@@ -115,7 +133,7 @@ def check(file: Path, also: tuple[str, ...], **options: Any) -> None:
         companions = _companions(also)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    _run(spec.termination_log, lambda: _all(spec, companions, 120.0) if companions else _check(spec))
+    _run(spec.termination_log, lambda: _all(spec, _bound(companions, spec), 120.0) if companions else _check(spec))
 
 
 def read(args: list[str]) -> FetchSpec | CheckSpec:
@@ -140,6 +158,12 @@ def _companions(also: tuple[str, ...]) -> list[Companion]:
         name, field, args = companion_args(value)
         found.append(Companion(name, field, read(args)))
     return found
+
+
+def _bound(companions: list[Companion], model: FetchSpec | CheckSpec) -> list[Companion]:
+    """Has companions keep the bounds that are said with the model."""
+    bounds = {name: getattr(model, name) for name in ("volume_size", "forbidden_networks", "guarded")}
+    return [replace(one, spec=replace(one.spec, **bounds)) for one in companions]
 
 
 def _all(spec: FetchSpec | CheckSpec, companions: list[Companion], patience: float) -> LastWords:

@@ -72,9 +72,19 @@ COMMON_FLAGS = {
     "ca_file": "--ca-file",
     "termination_log": "--termination-log",
     "role": "--role",
+    "max_size": "--max-size",
+    "volume_size": "--volume-size",
+    "forbidden_networks": "--forbidden-networks",
 }
-CHECK_FLAGS = {"termination_log": "--termination-log", "role": "--role", "image": "--image", "listen": "--listen"}
-SWITCHES = {"settled": "--settled", "exclusive": "--exclusive", "whole_folder": "--whole-folder"}  # last, in this order
+CHECK_FLAGS = {
+    "termination_log": "--termination-log", "role": "--role", "image": "--image", "listen": "--listen",
+    "volume_size": "--volume-size", "forbidden_networks": "--forbidden-networks",
+}  # fmt: skip
+#: Flags of bounds that the operator sets of its own accord: a change of these alone is no other download.
+BOUNDS = ("--max-size", "--volume-size", "--forbidden-networks", "--guarded")
+SWITCHES = {
+    "settled": "--settled", "exclusive": "--exclusive", "guarded": "--guarded", "whole_folder": "--whole-folder",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,11 @@ class FetchSpec:
     ca_file: str = ""
     termination_log: str = ""  # empty: none
     role: str = Role.MODEL
+    max_size: int = 0  # bytes that the model may have; 0: not bounded
+    volume_size: int = 0  # bytes that everything on the volume may have, whatever its file system says; 0: as it says
+    forbidden_networks: str = ""  # ADDRESS/BITS, with commas between: beside those that no pod dials for a resource
     exclusive: bool = False  # no other pod can mount the volume: other models on it may go when space is needed
+    guarded: bool = False  # nothing that is off limits for resources is dialled (`genset.off_limits`)
     settled: bool = False  # a complete model is served as it is; the source is not asked for a newer one
     whole_folder: bool = False  # a whole folder is wanted, as safetensors come, and not one GGUF model
 
@@ -122,7 +136,7 @@ class FetchSpec:
             for name, flag in flags.items():
                 value = getattr(owner, name)
                 if value:
-                    args += [flag, value]
+                    args += [flag, str(value)]
         return [*args, *(flag for name, flag in SWITCHES.items() if getattr(self, name))]
 
     @classmethod
@@ -147,7 +161,10 @@ class CheckSpec:
     role: str = Role.MODEL
     image: str = ""  # reference of the image that is mounted there, for messages
     whole_folder: bool = False
-    listen: str = ""  # HOST:PORT of the progress server, if companions are downloaded; empty: none
+    listen: str = ""  # of this and the following, as for a fetch: for companions that are downloaded
+    volume_size: int = 0
+    forbidden_networks: str = ""
+    guarded: bool = False
 
     @property
     def model_path(self) -> str:
@@ -159,15 +176,16 @@ class CheckSpec:
         args = ["weights", "check", self.path]
         for name, flag in CHECK_FLAGS.items():
             value = getattr(self, name)
-            args += [flag, value] if value else []
-        return [*args, "--whole-folder"] if self.whole_folder else args
+            args += [flag, str(value)] if value else []
+        return [*args, *(SWITCHES[name] for name in ("guarded", "whole_folder") if getattr(self, name))]
 
 
 @dataclass(frozen=True)
 class Companion:
     """A companion is fetched or checked after the model, by the same container: its projector, or an adapter.
 
-    `name` is that of the part in status; `field` is the path of its source in the resource, for messages.
+    What bounds all downloads of a pod is said with the model only. `name` is that of the part in status; `field` is the path
+    of its source in the resource, for messages.
     """
 
     name: str

@@ -13,7 +13,7 @@ import json
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from genset import kinds, names
 from genset.api.adapters import Part
@@ -30,7 +30,7 @@ from genset.contracts.puller import (
     Role,
     to_args,
 )
-from genset.desired import metadata
+from genset.desired import metadata, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.sources import wanted
@@ -38,6 +38,7 @@ from genset.desired.sources.base import MODEL, VOLUME, Download, InPlace, Place
 from genset.engines import managed_engine_of
 from genset.engines.base import ModelPaths, Object
 from genset.listening import EVERY_ADDRESS
+from genset.off_limits import address_of
 
 CREDENTIALS_VOLUME = "weights-credentials"
 DOWNLOADS_VOLUME = "weights-downloads"  # of companions, if the model itself is read where it lies
@@ -105,18 +106,18 @@ def weights(resource: ModelDeployment, settings: Settings) -> Weights:
     mounts = [item for found in in_place for item in found.mounts]
     engine_mounts, init_mounts = list(mounts), list(mounts)
     if downloads:
-        volumes.insert(0, {"name": volume, **_room(resource.metadata.name, resource.spec.cache)})
+        volumes.insert(0, {"name": volume, **_room(resource, settings)})
         engine_mounts.insert(0, {"name": volume, "mountPath": into, "readOnly": True})
         init_mounts.insert(0, {"name": volume, "mountPath": into})
     if credentials := [item for one in every for item in _credentials(one)]:
         projected = {"sources": credentials, "defaultMode": _SECRET_MODE}
         volumes.append({"name": CREDENTIALS_VOLUME, "projected": projected})
         init_mounts.append({"name": CREDENTIALS_VOLUME, "mountPath": CREDENTIALS_DIR, "readOnly": True})
-    specs = [_spec(resource, one, into) for one in every]
+    specs = [_spec(resource, one, into, settings) for one in every]
     return Weights(
         paths=_paths(every, specs),
         hash=_hash(every, specs),
-        puller_args=_arguments(every, specs),
+        puller_args=_arguments(every, specs, resource, settings),
         volumes=volumes,
         engine_mounts=engine_mounts,
         init_mounts=init_mounts,
@@ -125,25 +126,40 @@ def weights(resource: ModelDeployment, settings: Settings) -> Weights:
     )
 
 
-def _spec(resource: ModelDeployment, one: _Placed, into: str) -> FetchSpec | CheckSpec:
+def _spec(resource: ModelDeployment, one: _Placed, into: str, settings: Settings) -> FetchSpec | CheckSpec:
     """Returns what the puller does for one part. What belongs to the whole container is said with the model."""
     found, place = one.found, one.place
     if isinstance(found, InPlace):
         log = TERMINATION_LOG if place.role is Role.MODEL else ""
         return CheckSpec(found.file, log, place.role, found.image, place.whole_folder)
-    cache, settled = resource.spec.cache, resource.spec.autoscaling is not None
     spec = replace(
-        fetch_spec(found, exclusive=_exclusive(cache), settled=settled),
+        fetch_spec(found),
         into=into,
+        exclusive=_exclusive(resource.spec.cache),
+        settled=resource.spec.autoscaling is not None,
+        max_size=scratch.download_bytes(resource, settings, one.part.source),
         role=place.role,
         whole_folder=place.whole_folder,
     )
     if place.role is Role.MODEL:
-        return spec
+        return _bounded(spec, resource, settings)
     own: dict[str, Any] = {
         file: f"{CREDENTIALS_DIR}/{_folder(one)}/{posixpath.basename(CREDENTIAL_FILES[file])}" for file in found.secrets
     }
+    if one.part.source.max_size is None:
+        own["max_size"] = 0  # the bound of all of them is said with the model
     return replace(spec, listen="", termination_log="", **own)
+
+
+AnySpec = TypeVar("AnySpec", FetchSpec, CheckSpec)
+
+
+def _bounded(spec: AnySpec, resource: ModelDeployment, settings: Settings) -> AnySpec:
+    """Returns what is said with the model, with what bounds all downloads of a pod."""
+    networks = ",".join((*_api_server(settings), *settings.forbidden_networks))
+    return replace(
+        spec, guarded=True, forbidden_networks=networks, volume_size=scratch.volume_bytes(resource, settings)
+    )
 
 
 def _paths(every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec]) -> ModelPaths:
@@ -166,10 +182,12 @@ def _of(identity: list[str]) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
-def _arguments(every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec]) -> list[str]:
+def _arguments(
+    every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec], resource: ModelDeployment, settings: Settings
+) -> list[str]:
     model, *others = specs
     if isinstance(model, CheckSpec) and any(isinstance(spec, FetchSpec) for spec in others):
-        model = replace(model, listen=LISTEN)
+        model = replace(_bounded(model, resource, settings), listen=LISTEN)
     companions = [Companion(one.part.name, one.part.field, spec) for one, spec in zip(every[1:], others, strict=True)]
     return to_args(model, companions)
 
@@ -189,18 +207,24 @@ def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None
     return metadata.engine_child(resource, kinds.PVC, name, spec=spec)
 
 
-def fetch_spec(download: Download, *, exclusive: bool, settled: bool) -> FetchSpec:
-    """Makes the puller's arguments. A credential's file is named if and only if the source names its Secret."""
+def fetch_spec(download: Download) -> FetchSpec:
+    """Makes the puller's arguments, apart from what the resource says beside its source. A credential's file is named if and
+    only if the source names its Secret."""
     files: dict[str, Any] = {file: CREDENTIAL_FILES[file] for file in download.secrets}
     return FetchSpec(
         source=download.source,
         into=names.MODELS_DIR,
         listen=LISTEN,
         termination_log=TERMINATION_LOG,
-        exclusive=exclusive,
-        settled=settled,
         **files,
     )
+
+
+def _api_server(settings: Settings) -> Iterator[str]:
+    """Yields the API server's addresses, as networks."""
+    for host in settings.api_server:
+        if (address := address_of(host)) is not None:
+            yield f"{address}/{address.max_prefixlen}"
 
 
 def _exclusive(cache: Cache | None) -> bool:
@@ -208,10 +232,11 @@ def _exclusive(cache: Cache | None) -> bool:
     return cache is None or (cache.access_mode == "ReadWriteOncePod" and cache.claim_name is None)
 
 
-def _room(name: str, cache: Cache | None) -> Object:
+def _room(resource: ModelDeployment, settings: Settings) -> Object:
+    cache = resource.spec.cache
     if cache is None:
-        return {"emptyDir": {}}
-    return {"persistentVolumeClaim": {"claimName": cache.claim_name or metadata.weights_claim(name)}}
+        return scratch.weights_dir(resource, settings)
+    return {"persistentVolumeClaim": {"claimName": cache.claim_name or metadata.weights_claim(resource.metadata.name)}}
 
 
 def _folder(one: _Placed) -> str:

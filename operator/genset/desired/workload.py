@@ -13,7 +13,7 @@ from typing import Any
 from genset import kinds, names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
-from genset.desired import images, metadata, pod_rules
+from genset.desired import images, metadata, pod_rules, scratch
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
@@ -23,7 +23,7 @@ from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
-from genset.engines.base import ManagedEngine, Object, Scratch
+from genset.engines.base import EmptyFolder, ManagedEngine, Object
 
 #: Extended resource and taint key by vendor: NVIDIA k8s-device-plugin, ROCm k8s-device-plugin, Intel device plugins
 #: (i915 is the driver of data-centre cards; nodes with the xe driver need podTemplate to name gpu.intel.com/xe).
@@ -46,9 +46,9 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
     engine = managed_engine_of(resource)
     if engine is None:
         return None
-    name = resource.metadata.name
+    name, source = resource.metadata.name, resource.spec.source
     template = pod_template(resource, engine, context.settings)
-    digest = template_hash(template, resource.spec.pod_template)
+    digest = template_hash(template, resource.spec.pod_template, source.max_size if source is not None else None)
     made = metadata.engine_child(
         resource,
         kinds.DEPLOYMENT,
@@ -124,9 +124,13 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
             **pod_security(settings, engine.run_as(resource)),
             "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
         },
-        "initContainers": [_weights_container(resource, source, settings)],
+        "initContainers": [_weights_container(resource, engine, source, settings)],
         "containers": [_engine_container(resource, engine, source, settings)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}, *map(_volume, engine.scratch(resource)), *source.volumes],
+        "volumes": [
+            {"name": "tmp", **scratch.empty_dir(engine.scratch)},
+            *map(_volume, engine.empty_folders(resource)),
+            *source.volumes,
+        ],
         **_placement(resource),
     }
     if pull_secrets := dict.fromkeys((*settings.image_pull_secrets, *source.pull_secrets)):
@@ -156,15 +160,17 @@ def _engine_container(
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,
         "livenessProbe": probes.liveness,
-        "resources": _resources(resource, resource.spec.resources.accelerator),
+        "resources": _resources(resource, engine, settings, resource.spec.resources.accelerator),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
-        "volumeMounts": [_TMP, *map(_mount, engine.scratch(resource)), *source.engine_mounts],
+        "volumeMounts": [_TMP, *map(_mount, engine.empty_folders(resource)), *source.engine_mounts],
         "lifecycle": {"preStop": drain.pre_stop},
     }
 
 
-def _weights_container(resource: ModelDeployment, source: Weights, settings: Settings) -> Object:
+def _weights_container(
+    resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings
+) -> Object:
     container: Object = {
         "name": names.WEIGHTS_CONTAINER,
         "image": settings.image,
@@ -173,7 +179,7 @@ def _weights_container(resource: ModelDeployment, source: Weights, settings: Set
         "args": source.puller_args,
         "env": [{"name": "HOME", "value": "/tmp"}],
         # As much as the engine: a pod's request is the larger of the two, and so it stays in the Guaranteed class.
-        "resources": _resources(resource, None),
+        "resources": _resources(resource, engine, settings, None),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_TMP, *source.init_mounts],
@@ -183,20 +189,27 @@ def _weights_container(resource: ModelDeployment, source: Weights, settings: Set
     return container
 
 
-def _volume(scratch: Scratch) -> Object:
-    own: Object = {"medium": "Memory", "sizeLimit": quantity(scratch.memory)} if scratch.memory else {}
-    return {"name": scratch.name, "emptyDir": own}
+def _volume(folder: EmptyFolder) -> Object:
+    own: Object = {"medium": "Memory", "sizeLimit": quantity(folder.memory)} if folder.memory else {}
+    return {"name": folder.name, "emptyDir": own}
 
 
-def _mount(scratch: Scratch) -> Object:
-    return {"name": scratch.name, "mountPath": scratch.path}
+def _mount(folder: EmptyFolder) -> Object:
+    return {"name": folder.name, "mountPath": folder.path}
 
 
-def _resources(resource: ModelDeployment, accelerator: Accelerator | None) -> Object:
+def _resources(
+    resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings, accelerator: Accelerator | None
+) -> Object:
+    """Returns requests that equal limits, but for ephemeral storage: there the limit is what ends a pod."""
     amounts = {"cpu": quantity(resource.spec.resources.cpu), "memory": quantity(resource.spec.resources.memory)}
     if accelerator is not None:
         amounts[ACCELERATOR_RESOURCES[accelerator.vendor]] = str(accelerator.count)
-    return {"requests": amounts, "limits": dict(amounts)}
+    asked, most = scratch.amounts(resource, settings, engine.scratch)
+    return {
+        "requests": {**amounts, scratch.EPHEMERAL: quantity(asked)},
+        "limits": {**amounts, scratch.EPHEMERAL: quantity(most)},
+    }
 
 
 def spread(selector: dict[str, str]) -> Object:

@@ -56,8 +56,8 @@ class RunAs:
 
 
 @dataclass(frozen=True)
-class Scratch:
-    """A scratch volume is an empty folder of the engine's container that ends with its pod.
+class EmptyFolder:
+    """An empty folder is a volume of the engine's container that ends with its pod.
 
     `memory`: it is kept in memory, counts against the container's, and holds at most that much; "": it is on the node's disk.
     """
@@ -193,6 +193,7 @@ class ManagedEngine(Engine[OwnSettings]):
     which is every address of both families, unless the operator says otherwise.
     """
 
+    scratch: str = "1Gi"  # most that it may write to /tmp
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
     #: Variables that say what arguments or fields say, load code or open its API further, by how they begin. A podTemplate may
     #: not set them.
@@ -225,7 +226,7 @@ class ManagedEngine(Engine[OwnSettings]):
         """Returns whom its pods run as, never root; most servers run as any user."""
         return RunAs()
 
-    def scratch(self, resource: ModelDeployment) -> list[Scratch]:
+    def empty_folders(self, resource: ModelDeployment) -> list[EmptyFolder]:
         """Returns folders that it wants to write to, beside /tmp."""
         return []
 

@@ -21,7 +21,7 @@ from genset.api.engines.vllm import Vllm
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
 from genset.engines.arguments import Arguments, allowed
-from genset.engines.base import EngineProblem, ManagedEngine, ModelPaths, Object, RunAs, Scratch
+from genset.engines.base import EmptyFolder, EngineProblem, ManagedEngine, ModelPaths, Object, RunAs
 
 GPU_MEMORY_PERCENT = 92  # vLLM's own default, said so that a change of it changes nothing here
 KV_CACHE_SHARE = 4  # without a GPU a context gets this part of the memory
@@ -142,6 +142,7 @@ class VllmEngine(ManagedEngine[Vllm]):
     """This engine is vLLM's OpenAI server with a local folder."""
 
     settings = Vllm
+    scratch = "10Gi"  # what it compiles is kept in /tmp
     continuation = "ContinueFinalMessage"
     images: Mapping[str, str] = {
         # Tags: vLLM docs/deployment/docker.md.
@@ -164,8 +165,8 @@ class VllmEngine(ManagedEngine[Vllm]):
         """Runs as the user that the CUDA image has for it; the others have none."""
         return LISTENER if resource.spec.resources.vendor == "nvidia" else RunAs()
 
-    def scratch(self, resource: ModelDeployment) -> list[Scratch]:
-        return [Scratch("shm", "/dev/shm", memory=self.own(resource).shared_memory)]
+    def empty_folders(self, resource: ModelDeployment) -> list[EmptyFolder]:
+        return [EmptyFolder("shm", "/dev/shm", memory=self.own(resource).shared_memory)]
 
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         spec, own = resource.spec, self.own(resource)

@@ -150,7 +150,7 @@ def _with_backends(resource: RoutePolicy, wanted: Callable[[str], bool]) -> Rout
 
 def _source_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
     for part, place in placed(resource):
-        for found in source_problems(part.source, context.settings, place):
+        for found in source_problems(part.source, context.settings, resource.metadata.namespace, place):
             yield Problem(found.reason, found.message, found.field)
 
 

@@ -34,7 +34,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wish:
     """This is what is asked of a listing, in the words of messages: `where` it is of, and the `field` of the pattern."""
 
     where: str
@@ -52,42 +52,42 @@ def stays_inside(name: str) -> bool:
     return name.isprintable() and "\\" not in name and all(part not in ("", ".", "..") for part in parts)
 
 
-def one_model(asked: Asked, files: Iterable[AnyListed]) -> list[AnyListed]:
+def one_model(wish: Wish, files: Iterable[AnyListed]) -> list[AnyListed]:
     """Returns the files of the one GGUF model that the pattern means, in the order of their shards."""
     by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf") and stays_inside(file.name)}
-    pattern = asked.pattern
+    pattern = wish.pattern
     matching = [name for name in by_name if fnmatch.fnmatchcase(name, pattern) and _wanted(name, pattern)]
     models = sorted({(shard.stem, shard.count) for shard in map(Shard.of, matching)})
     if not models:
         raise WeightsFailure(
             Reason.SOURCE_NOT_FOUND,
-            f"No file of {asked.where} matches {pattern!r} ({asked.field}); "
+            f"No file of {wish.where} matches {pattern!r} ({wish.field}); "
             + (f"it has: {listed(sorted(by_name), by_name)}" if by_name else "it has no .gguf file at all"),
         )
     if len(models) > 1:
         names = [shard_names(stem, count)[0] for stem, count in models]
         raise WeightsFailure(
             Reason.SOURCE_AMBIGUOUS,
-            f"{pattern!r} matches {len(models)} models of {asked.source or asked.where}: {listed(names, by_name)}; make "
-            f"{asked.field} match one",
+            f"{pattern!r} matches {len(models)} models of {wish.source or wish.where}: {listed(names, by_name)}; make "
+            f"{wish.field} match one",
         )
     names = shard_names(*models[0])
     missing = [name for name in names if name not in by_name]
     if missing:
         raise WeightsFailure(
             Reason.SOURCE_NOT_FOUND,
-            f"The model is split into {len(names)} files, and {asked.where} lacks {', '.join(missing[:_SHOWN])}",
+            f"The model is split into {len(names)} files, and {wish.where} lacks {', '.join(missing[:_SHOWN])}",
         )
     if len(names) != shards_of(pattern):
         raise WeightsFailure(
             Reason.SOURCE_AMBIGUOUS,
             f"{pattern!r} matches a model that is split into {len(names)} files; engines need the number in the "
-            f'name of the first: write {asked.field}: "{names[0]}"',
+            f'name of the first: write {wish.field}: "{names[0]}"',
         )
     return [by_name[name] for name in names]
 
 
-def whole_folder(asked: Asked, files: Iterable[AnyListed], include: str, exclude: str) -> list[AnyListed]:
+def whole_folder(wish: Wish, files: Iterable[AnyListed], include: str, exclude: str) -> list[AnyListed]:
     """Returns the files of a model's folder, small ones first: what they say of the others is held against the listing.
 
     `include` and `exclude` are globs parted by commas; without any, what engines read.
@@ -101,19 +101,19 @@ def whole_folder(asked: Asked, files: Iterable[AnyListed], include: str, exclude
         has = f"it has: {listed(sorted(by_name), by_name)}" if by_name else "it has no file at all"
         raise WeightsFailure(
             Reason.SOURCE_NOT_FOUND,
-            f"No file of {asked.where} is one of {', '.join(wanted)} ({asked.field}.include); {has}",
+            f"No file of {wish.where} is one of {', '.join(wanted)} ({wish.field}.include); {has}",
         )
     if len(found) > MOST_FILES:
         raise WeightsFailure(
             Reason.NOT_A_MODEL,
-            f"{asked.where} has {len(found)} files, and a model at most {MOST_FILES}: narrow {asked.field}.include",
+            f"{wish.where} has {len(found)} files, and a model at most {MOST_FILES}: narrow {wish.field}.include",
         )
     for file in found:
         if is_own(file.name):
             raise WeightsFailure(
                 Reason.NOT_A_MODEL,
-                f"{file.name} of {asked.where} has a name that the download needs for itself: name it in "
-                f"{asked.field}.exclude",
+                f"{file.name} of {wish.where} has a name that the download needs for itself: name it in "
+                f"{wish.field}.exclude",
             )
     return sorted(
         found, key=lambda file: (file.name.endswith(".safetensors"), not file.name.endswith(".json"), file.name)

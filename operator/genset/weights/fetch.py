@@ -20,9 +20,11 @@ from genset.contracts.puller import FetchSpec
 from genset.weights import http, hugging_face, local, oci, s3
 from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure, size_text
+from genset.weights.guard import guard_of
 from genset.weights.lock import exclusive
 from genset.weights.model_folder import check_folder, check_index, is_index
 from genset.weights.origin import Lookup, RemoteFile, Resolved
+from genset.weights.own_file import is_file
 from genset.weights.own_names import PARTIAL
 from genset.weights.progress import ProgressLog
 from genset.weights.reader import Reader
@@ -95,18 +97,19 @@ def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: Pro
     sizes = [remote.size for remote in resolved.files]
     if None not in sizes:
         total = sum(size or 0 for size in sizes)
+        volume.bound(total, what=resolved.files[0].name)
         progress.update(total_bytes=total)
         volume.require(total - sum(_bytes_there(target) for target in targets), what=resolved.files[0].name)
     before = 0
-    with make_client(spec.ca_file) as client:
+    with make_client(spec.ca_file, guard_of(spec)) as client:
         reader = Reader(client, volume, progress, retry, login=_lookup(spec).login)
         for number, (remote, target) in enumerate(zip(resolved.files, targets, strict=True), 1):
-            if not target.exists():  # a file of an earlier run was verified before it got its name
+            if not is_file(target):  # a file of an earlier run was verified before it got its name
                 _log.info("Started the download of %s", remote.shown)
                 with disk_errors(target):
                     target.parent.mkdir(parents=True, exist_ok=True)
                 reader.fetch(remote, target, before=before, check=_checker(spec, resolved, remote, number))
-            before += remote.size if remote.size is not None else target.stat().st_size
+            before += remote.size if remote.size is not None else target.lstat().st_size
             progress.update(received=before)
     if any(remote.archive for remote in resolved.files):
         resolved = unpacked(spec, resolved, folder, volume, progress)
@@ -156,8 +159,8 @@ def _is_fixed(spec: FetchSpec) -> bool:
 
 def _bytes_there(target: Path) -> int:
     for path in (target, target.with_name(target.name + PARTIAL)):
-        if path.exists():
-            return path.stat().st_size
+        if is_file(path):
+            return path.lstat().st_size
     return 0
 
 

@@ -19,10 +19,12 @@ from typing import Any
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import PUBLIC_HUB, HuggingFace
+from genset.off_limits import OffLimits
 from genset.times import retry_after
-from genset.weights.choice import Asked, Listed, one_model, whole_folder
+from genset.weights.choice import Listed, Wish, one_model, whole_folder
 from genset.weights.client import tls_context, trouble_of
 from genset.weights.failure import WeightsFailure, unreachable
+from genset.weights.guard import guard_of
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient
@@ -52,14 +54,14 @@ def choose(source: HuggingFace, files: Iterable[HubFile], *, whole: bool = False
     """Returns the files of the one model that the patterns mean, in the order of their shards; or of the whole folder. Pure."""
     where = f"{source.repo} at {source.revision}"
     if whole:
-        return whole_folder(Asked(where, "source.huggingFace"), files, source.include, source.exclude)
-    return one_model(Asked(where, "source.huggingFace.file", source.file, source.repo), files)
+        return whole_folder(Wish(where, "source.huggingFace"), files, source.include, source.exclude)
+    return one_model(Wish(where, "source.huggingFace.file", source.file, source.repo), files)
 
 
 def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     """Asks the hub. Raises WeightsFailure, or Transient for what may pass."""
     token = read_token(spec.token_file)
-    hub = _import_hub(tls_context(spec.ca_file))
+    hub = _import_hub(tls_context(spec.ca_file), guard_of(spec))
     endpoint = (source.endpoint or PUBLIC_HUB).rstrip("/")
     info = _ask(
         source,
@@ -104,7 +106,7 @@ def read_token(path: str) -> str:
     return token
 
 
-def _import_hub(tls: ssl.SSLContext | bool) -> Any:
+def _import_hub(tls: ssl.SSLContext | bool, off_limits: OffLimits | None) -> Any:
     """Imports the hub's client, told to leave no trace. It reads these settings once, when it is imported."""
     for name in (
         "HF_HUB_DISABLE_TELEMETRY",
@@ -118,7 +120,7 @@ def _import_hub(tls: ssl.SSLContext | bool) -> Any:
 
     huggingface_hub.set_client_factory(
         lambda: httpx2.Client(
-            transport=transport(httpx2, tls, os.environ), trust_env=False, follow_redirects=True, timeout=30
+            transport=transport(httpx2, tls, os.environ, off_limits), trust_env=False, follow_redirects=True, timeout=30
         )
     )
     return huggingface_hub

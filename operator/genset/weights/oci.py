@@ -15,9 +15,10 @@ from typing import Any
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Oci
-from genset.weights.choice import MOST_FILES, Asked, Listed, one_model, stays_inside
+from genset.weights.choice import MOST_FILES, Listed, Wish, one_model, stays_inside
 from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure
+from genset.weights.guard import guard_of
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.own_names import ARCHIVE, is_own
 from genset.weights.registry import DIGEST, INDEXES, LOGIN, Manifest, Registry
@@ -46,7 +47,7 @@ class _Layer(Listed):
 
 def resolve(source: Oci, spec: FetchSpec) -> Resolved:
     """Asks the registry. Raises WeightsFailure, or Transient for what may pass."""
-    client = make_client(spec.ca_file)  # stays open: tokens are renewed while layers come
+    client = make_client(spec.ca_file, guard_of(spec))  # stays open: tokens are renewed while layers come
     registry = Registry(source, client, spec.credentials_file)
     manifest = registry.manifest(source.version)
     revision = manifest.digest
@@ -60,8 +61,8 @@ def resolve(source: Oci, spec: FetchSpec) -> Resolved:
 def _one_model(layers: list[_Layer], source: Oci) -> list[_Layer]:
     """Returns the layers that are the one model's files; the archives, if no layer is a GGUF file."""
     if any(layer.name.endswith(".gguf") for layer in layers if not layer.archive):
-        asked = Asked(source.reference, "source.oci.path", source.path or "*.gguf")
-        return one_model(asked, [layer for layer in layers if not layer.archive])
+        wish = Wish(source.reference, "source.oci.path", source.path or "*.gguf")
+        return one_model(wish, [layer for layer in layers if not layer.archive])
     archives = [layer for layer in layers if layer.archive]
     if not archives:
         raise _nothing(layers, source)

@@ -24,7 +24,7 @@ _FIELD = re.compile(r"\bsource\.(?=[a-zA-Z0-9]+\.)")  # as messages name a field
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Taken:
     """This is what has come of all parts: bytes of all, and the model's own revision."""
 
     total_bytes: int
@@ -35,13 +35,13 @@ class Outcome:
 
 def run(
     model: FetchSpec | CheckSpec, companions: Sequence[Companion], progress: ProgressLog, retry: Retry | None = None
-) -> Outcome:
+) -> Taken:
     """Makes every path complete and verified, or raises WeightsFailure."""
     named = [(MODEL, "spec.source", model), *((one.name, one.field, one.spec) for one in companions)]
     if not companions:
         return _one(model, progress, retry)
     parts = [PartProgress(name, "waiting") for name, _, _ in named]
-    outcomes: list[Outcome] = []
+    outcomes: list[Taken] = []
     for number, (name, field, spec) in enumerate(named):
         before = sum(outcome.total_bytes for outcome in outcomes)
         parts[number] = replace(parts[number], state="downloading")
@@ -55,15 +55,15 @@ def run(
         f"{name}: {outcome.warning}" for (name, _, _), outcome in zip(named, outcomes, strict=True) if outcome.warning
     ]
     total = sum(outcome.total_bytes for outcome in outcomes)
-    return Outcome(total, outcomes[0].revision, "; ".join(warnings), tuple(parts))
+    return Taken(total, outcomes[0].revision, "; ".join(warnings), tuple(parts))
 
 
-def _one(spec: FetchSpec | CheckSpec, progress: ProgressLog, retry: Retry | None) -> Outcome:
+def _one(spec: FetchSpec | CheckSpec, progress: ProgressLog, retry: Retry | None) -> Taken:
     if isinstance(spec, CheckSpec):
         local.check_part(spec)
-        return Outcome(_size(Path(spec.path)))
+        return Taken(_size(Path(spec.path)))
     fetched = fetch(spec, progress, retry=retry)
-    return Outcome(fetched.model.size, fetched.model.revision, fetched.warning)
+    return Taken(fetched.model.size, fetched.model.revision, fetched.warning)
 
 
 def _size(path: Path) -> int:

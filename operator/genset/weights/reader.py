@@ -27,7 +27,7 @@ from genset.sizing import gguf
 from genset.weights.client import check_status, get
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Hasher, RemoteFile
-from genset.weights.own_file import open_own
+from genset.weights.own_file import open_own, read_own
 from genset.weights.own_names import NOTES, PARTIAL, REJECTED
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Attempts, Retry, Transient
@@ -36,6 +36,7 @@ from genset.weights.volume import Volume, disk_errors, write_synced
 _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20  # bytes per write
+_LOOK_BYTES = 64 << 20  # written between two looks at the free space
 _HEAD = 64  # bytes that tell a model from a web page
 _CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+|\*)$")
 _UNSATISFIED = re.compile(r"^bytes \*/(\d+)$")
@@ -108,13 +109,30 @@ class Reader:
                 )
             partial.begin(response)
             if partial.total is not None:
+                self._bounded(partial, partial.total)
                 self._volume.require(partial.total - partial.offset, what=remote.name)
+            looked_at = partial.offset
             for chunk in response.iter_raw():  # as it arrives: what is buffered here would be lost with the connection
+                if partial.total is None:
+                    self._bounded(partial, partial.offset + len(chunk), at_least=True)
+                if partial.offset + len(chunk) >= looked_at + _LOOK_BYTES:  # others write to the disk, too
+                    looked_at = partial.offset
+                    left = _LOOK_BYTES if partial.total is None else partial.total - partial.offset
+                    self._volume.require(left, what=remote.name)
                 partial.write(chunk)
                 attempts.succeeded()
         if partial.total is not None and partial.offset < partial.total:
             raise Transient(unreachable(f"{remote.shown} ended after {partial.offset} of {partial.total} bytes"))
         partial.ended = True
+
+    def _bounded(self, partial: _Partial, size: int, *, at_least: bool = False) -> None:
+        """Lets a file that makes the model larger than it may be go, with every byte of it."""
+        try:
+            self._volume.bound(partial.before + size, what=partial.remote.shown, at_least=at_least)
+        except WeightsFailure:
+            partial.discard()
+            partial.path.unlink(missing_ok=True)
+            raise
 
     def _refuse_known(self, partial: _Partial) -> None:
         """Refuses a file that was downloaded whole and was wrong, and that the server still has: it is not downloaded
@@ -155,7 +173,7 @@ class _Partial:
         self._notes = target.with_name(target.name + NOTES)
         self._rejected = target.with_name(target.name + REJECTED)
         self._progress = progress
-        self._before = before
+        self.before = before
         self._etag = ""
         self._sealed = False
         self._head = b""
@@ -234,7 +252,7 @@ class _Partial:
             raise Mismatch(f"it has {total} bytes instead of {self.remote.size}")
         self.total = self.remote.size if self.remote.size is not None else total
         if self.remote.size is None and self.total is not None:
-            self._progress.update(total_bytes=self._before + self.total)
+            self._progress.update(total_bytes=self.before + self.total)
         if strong != self._etag:
             self._etag = strong
             write_synced(self._notes, json.dumps({"etag": strong}).encode())
@@ -268,9 +286,15 @@ class _Partial:
             raise Mismatch(f"its {self.remote.checksum.algorithm} is {found}, expected {expected}")
 
     def finish(self) -> None:
-        """Gives the verified file its name."""
+        """Gives the verified file its name. Raises WeightsFailure if somebody has put another in its place meanwhile."""
         os.fsync(self._stream.fileno())
         self.path.replace(self._target)
+        if not os.path.samestat(self._target.lstat(), os.fstat(self._stream.fileno())):
+            self._target.unlink(missing_ok=True)
+            raise WeightsFailure(
+                Reason.DOWNLOAD_FAILED,
+                f"Somebody replaced {self.path} while it was verified; find out who else writes to the volume",
+            )
         self._notes.unlink(missing_ok=True)
 
     def discard(self) -> None:
@@ -287,7 +311,7 @@ class _Partial:
 
     def rejected_etag(self) -> str:
         try:
-            noted = json.loads(self._rejected.read_bytes())
+            noted = json.loads(read_own(self._rejected))
             return str(noted["etag"]) if noted["url"] == self.remote.shown else ""
         except (OSError, ValueError, KeyError, TypeError):
             return ""
@@ -302,7 +326,7 @@ class _Partial:
         self._etag = ""
         self._head = b""
         self._hasher = self.remote.checksum.hasher(self.remote.size)
-        self._progress.update(received=self._before)
+        self._progress.update(received=self.before)
 
     def _take(self, chunk: bytes) -> None:
         if len(self._head) < _HEAD and not self.remote.path:
@@ -316,10 +340,10 @@ class _Partial:
                 )
         self._hasher.update(chunk)
         self.offset += len(chunk)
-        self._progress.update(received=self._before + self.offset)
+        self._progress.update(received=self.before + self.offset)
 
     def _read_etag(self) -> str:
         try:
-            return str(json.loads(self._notes.read_bytes())["etag"])
+            return str(json.loads(read_own(self._notes))["etag"])
         except (OSError, ValueError, KeyError, TypeError):
             return ""

@@ -14,6 +14,7 @@ import configparser
 import json
 import posixpath
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,9 +27,10 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import Shard, shard_names
 from genset.contracts.sources import S3
-from genset.weights.choice import Asked, Listed, one_model, whole_folder
+from genset.weights.choice import Listed, Wish, one_model, whole_folder
 from genset.weights.client import get, make_client, tls_context
 from genset.weights.failure import WeightsFailure, unreachable
+from genset.weights.guard import forbidden, guard_of
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.retry import Transient
 
@@ -93,9 +95,9 @@ def resolve(source: S3, spec: FetchSpec) -> Resolved:
         listed = list(store.listed())
         where = f"{source.uri} at {store.endpoint}"
         if spec.whole_folder:
-            files = whole_folder(Asked(where, "source.s3"), listed, source.include, source.exclude)
+            files = whole_folder(Wish(where, "source.s3"), listed, source.include, source.exclude)
         else:
-            files = one_model(Asked(where, "source.s3.file", source.file), listed)
+            files = one_model(Wish(where, "source.s3.file", source.file), listed)
     return Resolved(tuple(store.remote(file, source, whole=spec.whole_folder) for file in files))
 
 
@@ -122,6 +124,8 @@ class _Store:
             if scheme == "gs"
             else f"https://s3.{source.region or 'us-east-1'}.amazonaws.com"
         )
+        self._guard = guard_of(spec)
+        self._refuse_forbidden()
         tls_context(spec.ca_file)  # says what is wrong with the certificates, if anything is
         with self._told():
             self._store = self._open(source)
@@ -147,7 +151,10 @@ class _Store:
     def looked_at(self, key: str) -> _Object:
         """Returns one object, asked for by its first byte: who may read it need not be allowed to list the bucket."""
         url, _ = self.signed(key)
-        with make_client(self._ca_file) as client, get(client, url, {}, {"range": "bytes=0-0"}) as response:
+        with (
+            make_client(self._ca_file, self._guard) as client,
+            get(client, url, {}, {"range": "bytes=0-0"}) as response,
+        ):
             if response.status_code not in (200, 206):
                 body = b""
                 for chunk in response.iter_raw():
@@ -190,6 +197,19 @@ class _Store:
 
         with self._told():
             return str(obstore.sign(self._store, "GET", key, _SIGNED_FOR)), {}
+
+    def _refuse_forbidden(self) -> None:
+        """Refuses an endpoint that is off limits, before obstore asks it, whose connections are its own."""
+        parts = urlsplit(self.endpoint)
+        host = parts.hostname or ""
+        if self._guard is None:
+            return
+        try:
+            found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
+        except OSError:
+            return  # nobody knows the name: obstore will say so
+        if self._guard.names(host) or any(self._guard.holds(str(address[0])) for *_, address in found):
+            raise forbidden(host)
 
     def _open(self, source: S3) -> Any:
         """Makes obstore's store. Nothing is asked yet."""

@@ -31,8 +31,8 @@ class BadArchive(ValueError):
     """An archive is broken, or asks for more than it may. The message says what is wrong."""
 
 
-class Source(Protocol):
-    """A source is what an archive is read from."""
+class Bytes(Protocol):
+    """This is what an archive is read from."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -49,7 +49,7 @@ class Member:
 class Bounded:
     """This reads forward, counts, and ends what unpacks to more than it may."""
 
-    def __init__(self, stream: Source, most: int) -> None:
+    def __init__(self, stream: Bytes, most: int) -> None:
         self._stream = stream
         self._most = most
         self.position = 0

@@ -18,7 +18,7 @@ from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Oci
 from genset.weights import local
-from genset.weights.choice import MOST_FILES, Asked, Listed, one_model, stays_inside
+from genset.weights.choice import MOST_FILES, Listed, Wish, one_model, stays_inside
 from genset.weights.failure import WeightsFailure
 from genset.weights.origin import Checksum, RemoteFile, Resolved
 from genset.weights.own_file import open_own
@@ -111,8 +111,8 @@ def _inside(member: Member, where: str) -> str:
 
 
 def _model(there: dict[str, _Entry], pattern: str, where: str) -> dict[str, _Entry]:
-    asked = Asked(where, "source.oci.path", pattern or "*.gguf")
-    return {entry.name: _plain(entry, where) for entry in one_model(asked, there.values())}
+    wish = Wish(where, "source.oci.path", pattern or "*.gguf")
+    return {entry.name: _plain(entry, where) for entry in one_model(wish, there.values())}
 
 
 def _folder(there: dict[str, _Entry], path: str, where: str) -> dict[str, _Entry]:

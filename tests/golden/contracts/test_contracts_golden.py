@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,7 @@ def test_companions_are_read_as_they_are_written() -> None:
     args = puller.to_args(
         CheckSpec("/models/m.gguf"), [Companion(f"n{n}", "spec.x", one) for n, one in enumerate(specs)]
     )
-    values = [value for flag, value in zip(args, args[1:], strict=False) if flag == puller.ALSO]
+    values = [value for flag, value in pairwise(args) if flag == puller.ALSO]
     found = [puller.companion_args(value) for value in values]
     assert [(name, field, weights.read(rest)) for name, field, rest in found] == [
         ("n0", "spec.x", specs[0]), ("n1", "spec.x", specs[1]),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import NoneType
 from typing import get_args
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, CelRule, rules
+from genset.api.base import ApiModel, CelRule, Quantity, rules
+from genset.api.bounds import at_least
 from genset.api.sources.base import SourceBlock
 from genset.api.sources.host_path import HostPathSource
 from genset.api.sources.http import HttpSource
@@ -16,6 +16,8 @@ from genset.api.sources.hugging_face import HuggingFaceSource
 from genset.api.sources.oci import OciSource
 from genset.api.sources.pvc import PvcSource
 from genset.api.sources.s3 import S3Source
+
+MAX_SIZE_LEAST = "1Mi"  # no model is smaller
 
 
 class Source(ApiModel):
@@ -29,6 +31,11 @@ class Source(ApiModel):
     host_path: HostPathSource | None = Field(
         default=None,
         description="Files on the node. Refused unless the operator runs with allowHostPath.",
+    )
+    max_size: Quantity | None = Field(
+        default=None,
+        description="Most that the download may bring, e.g. 20Gi; what is larger is cut off and refused. Without cache the "
+        "pods ask their node for so much ephemeral storage. Default: cache.size, else the operator's maxScratchSize.",
     )
 
     @property
@@ -45,8 +52,10 @@ class Source(ApiModel):
 
 #: Name of the field in `Source` -> type of the block in it.
 TYPES: Mapping[str, type[SourceBlock]] = {
-    name: next(item for item in get_args(field.annotation) if item is not NoneType)
+    name: block
     for name, field in Source.model_fields.items()
+    for block in get_args(field.annotation)
+    if isinstance(block, type) and issubclass(block, SourceBlock)
 }
 
 
@@ -65,7 +74,8 @@ def downloaded_if(source: str) -> str:
     for name, block in TYPES.items():
         at = f"{source}.{alias(name)}"
         if block.downloads:
-            found.append(f"(has({at}) && {at}.{block.downloads_if})" if block.downloads_if else f"has({at})")
+            more = block.downloads_if.replace("S.", f"{at}.")
+            found.append(f"(has({at}) && ({more}))" if more else f"has({at})")
     return " || ".join(found)
 
 
@@ -89,5 +99,11 @@ rules(
         f"{' + '.join(f'(has(self.{block}) ? 1 : 0)' for block in _blocks)} == 1",
         f"source needs exactly one of {', '.join(_blocks)}",
         lambda source: sum(getattr(source, name) is not None for name in TYPES) == 1,
-    )
+    ),
+    CelRule(
+        f"!has(self.maxSize) || {downloaded_if('self')}",
+        f"source.maxSize is for downloads; a {' or '.join(map(alias, _IN_PLACE))} source is read where it lies: remove it",
+        lambda source: source.max_size is None or source.block.downloaded,
+    ),
+    at_least("source.maxSize", MAX_SIZE_LEAST, gibi_below=1000, optional=True),
 )(Source)

@@ -27,7 +27,7 @@ class SourceBlock(ApiModel):
     """A block is one source of a ModelDeployment's `spec.source`."""
 
     downloads: ClassVar[bool]  # the puller can fetch it; if not, it is read where it lies
-    downloads_if: ClassVar[str] = ""  # CEL over the block, if one that can be fetched may be read in place, too
+    downloads_if: ClassVar[str] = ""  # CEL over the block at S, if one that can be fetched may be read in place, too
     folders: ClassVar[bool] = False  # it can give the folder of a model, and not only a GGUF file
 
     @property
@@ -38,3 +38,15 @@ class SourceBlock(ApiModel):
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:
         """Returns (field, reference) of every Secret that the block names."""
         return secret_refs(self)
+
+
+class DownloadBlock(SourceBlock):
+    """This is a block of a source that the puller downloads from, over HTTP."""
+
+    downloads: ClassVar[bool] = True
+
+    allow_plain_http: bool = Field(
+        default=False,
+        alias="allowPlainHTTP",
+        description="Send credentials to a server with http://, where everybody on the way can read them.",
+    )

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from genset.addresses import URL, URL_REMEDY, is_url
 from genset.api.base import CelRule, SecretKeyRef, rules
-from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, Glob, SourceBlock
+from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, DownloadBlock, Glob
 
 
 @rules(
@@ -18,10 +18,9 @@ from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, Glob, Sou
         lambda source: source.endpoint is None or is_url(source.endpoint),
     )
 )
-class HuggingFaceSource(SourceBlock):
+class HuggingFaceSource(DownloadBlock):
     """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
 
-    downloads: ClassVar[bool] = True
     folders: ClassVar[bool] = True
 
     repo: str = Field(

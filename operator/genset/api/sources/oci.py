@@ -9,8 +9,9 @@ from pydantic import Field
 
 from genset.addresses import URL, is_url
 from genset.api.base import CelRule, SecretKeyRef, rules
-from genset.api.sources.base import SourceBlock
+from genset.api.sources.base import DownloadBlock
 
+_MOUNTED = "(has(self.mount) && self.mount == 'ImageVolume')"  # items of lists have no defaults
 _PINNED = r"^[^/]+/.*(:[A-Za-z0-9_][-A-Za-z0-9_.]*|@sha256:[0-9a-f]{64})$"  # behind the host, which may have a port
 
 
@@ -26,22 +27,21 @@ _PINNED = r"^[^/]+/.*(:[A-Za-z0-9_][-A-Za-z0-9_.]*|@sha256:[0-9a-f]{64})$"  # be
         lambda source: re.search(_PINNED, source.reference) is not None,
     ),
     CelRule(
-        "self.mount != 'ImageVolume' || (!has(self.caSecretRef) && !self.plainHTTP)",
+        f"!{_MOUNTED} || (!has(self.caSecretRef) && !(has(self.plainHTTP) && self.plainHTTP))",
         "oci.mount ImageVolume is pulled by the node, which knows no oci.caSecretRef and no oci.plainHTTP: configure its "
         "container runtime, or use mount Pull",
         lambda source: source.mount != "ImageVolume" or (source.ca_secret_ref is None and not source.plain_http),
     ),
     CelRule(
-        "self.mount != 'ImageVolume' || !has(self.path) || !self.path.matches('[*?\\\\[]')",
+        f"!{_MOUNTED} || !has(self.path) || !self.path.matches('[*?\\\\[]')",
         "oci.path must be the file itself with mount ImageVolume, and no glob: nothing is there to look at before the pod is",
         lambda source: source.mount != "ImageVolume" or not re.search(r"[*?\[]", source.path or ""),
     ),
 )
-class OciSource(SourceBlock):
+class OciSource(DownloadBlock):
     """A model in a registry: a ModelPack or another artifact (ORAS, KitOps), or an image that holds files."""
 
-    downloads: ClassVar[bool] = True
-    downloads_if: ClassVar[str] = "mount == 'Pull'"
+    downloads_if: ClassVar[str] = "!has(S.mount) || S.mount == 'Pull'"
     folders: ClassVar[bool] = True
 
     reference: str = Field(
@@ -73,7 +73,7 @@ class OciSource(SourceBlock):
         default=False,
         alias="plainHTTP",
         description="Ask the registry without TLS, where everybody on the way can read and change what is asked; what is "
-        "pulled is still held against its digests.",
+        "pulled is still held against its digests. Credentials need allowPlainHTTP, too.",
     )
     ca_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Certificates (PEM) that sign the registry, if a private CA does."

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from pydantic import Field
 
 from genset.addresses import URL, URL_REMEDY, is_url
 from genset.api.base import CelRule, SecretKeyRef, rules
-from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, Glob, SourceBlock
+from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, DownloadBlock, Glob
+
+_SHARD = "-[0-9]{5}-of-[0-9]{5}[.]gguf$"
 
 
 @rules(
@@ -23,15 +26,16 @@ from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, Glob, Sou
         lambda source: not source.uri.startswith("az://") or source.endpoint is not None,
     ),
     CelRule(
-        "!has(self.sha256) || self.uri.endsWith('.gguf')",
-        "s3.sha256 is of one file: write s3.uri up to the file's name, which ends in .gguf, or remove s3.sha256",
-        lambda source: source.sha256 is None or source.uri.endswith(".gguf"),
+        f"!has(self.sha256) || (self.uri.endsWith('.gguf') && !self.uri.matches('{_SHARD}'))",
+        "s3.sha256 is of a model in one file: write s3.uri up to its name, which ends in .gguf, or remove s3.sha256",
+        lambda source: (
+            source.sha256 is None or (source.uri.endswith(".gguf") and re.search(_SHARD, source.uri) is None)
+        ),
     ),
 )
-class S3Source(SourceBlock):
+class S3Source(DownloadBlock):
     """Objects of a bucket, e.g. of AWS S3, MinIO, Ceph or versitygw; of Google Cloud Storage or Azure by their own schemes."""
 
-    downloads: ClassVar[bool] = True
     folders: ClassVar[bool] = True
 
     uri: str = Field(

@@ -61,7 +61,6 @@ class Backend:
         "standing",
         "switch",
         "target",
-        "task",
         "uses",
     )
 
@@ -81,7 +80,6 @@ class Backend:
         self.name = config.name
         self.local = config.kind == "local"
         self.context_tokens = config.context_tokens
-        self.task = config.task
         self.target = target = Target(config, credentials)
         self.numbers = numbers or BackendNumbers()
         self.uses = Uses(
@@ -100,6 +98,11 @@ class Backend:
         )
         if config.url is not None:
             self.pool.take((self.pool.make(target.host, target.port),))
+
+    @property
+    def task(self) -> str | None:
+        """Names the one thing that the backend is there for; None if it may be asked for anything."""
+        return self.config.task
 
     @property
     def wakes(self) -> str | None:

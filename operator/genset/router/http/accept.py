@@ -60,7 +60,8 @@ class Acceptor:
         self._opening: set[asyncio.Task[None]] = set()  # the loop keeps no reference to them
 
     async def listen(self, host: str, port: int, backlog: int) -> int:
-        """Listens on all addresses of `host`; `::` is every one of both families. Returns the port, which is chosen if `port` is 0. Raises OSError."""
+        """Listens on all addresses of `host`; `::` is every one of both families. Returns the port, which is chosen if
+        `port` is 0. Raises OSError."""
         for listening in await self._loop.run_in_executor(None, listen, host, port, backlog):  # a name may need DNS
             listening.setblocking(False)
             self._listening.append(listening)
