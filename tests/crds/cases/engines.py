@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.crds.cases.case import MDEP, Case, Spec, external, house
+from tests.crds.cases.case import HTTP, MDEP, Case, Spec, external, house
 
 FOLDER = {"pvc": {"claimName": "weights", "path": "qwen3.5-9b"}}
 FILE = {"pvc": {"claimName": "weights", "path": "small.gguf"}}

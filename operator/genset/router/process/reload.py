@@ -69,7 +69,7 @@ class FolderSource:
         except ValidationError as problem:
             told = describe(problem, RouterConfig, _parsed(text), unknown=_UNKNOWN)
             raise ConfigRejected(f"{self._file}: {told}") from problem
-        credentials = Credentials.from_folder(self._credentials_dir).at_site(config.site_ca_file)
+        credentials = Credentials.from_folder(self._credentials_dir)
         return LoadedConfig(config, config_hash(config.canonical_json()), credentials)
 
 
@@ -111,10 +111,10 @@ def check(config: RouterConfig, listen: tuple[str, int], port: int, environment:
         if backend.url is None or backend.url.proxy_url is not None:
             continue
         if is_own(backend.url.base_url, listen, port, config.policy, environment):
-            at = ServerName(listen[0], port or listen[1]).shown(with_port=True)
             raise ConfigRejected(
-                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on {at}), so every "
-                "request would come back; name the server that is meant, or let one of them listen elsewhere"
+                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on "
+                f"{ServerName(listen[0], port or listen[1]).shown(with_port=True)}), so every request would come back; name "
+                "the server that is meant, or let one of them listen elsewhere"
             )
 
 
