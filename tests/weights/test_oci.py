@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -23,6 +22,7 @@ from genset.weights.failure import WeightsFailure
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Retry
 from tests.support.weights.fakes import FakeOrigin, Fault, folder_model, serving, tiny_gguf
+from tests.support.weights.registry import MODEL, FakeRegistry
 from tests.support.weights.running import Run, model_bytes, servable
 from tests.support.weights.stores import (
     INDEX,
@@ -38,7 +38,6 @@ from tests.support.weights.stores import (
     tarred,
 )
 
-MODEL = tiny_gguf(600_000)
 OTHER = tiny_gguf(300_000, seed=2)
 SHARDS = {f"m-{n:05d}-of-00002.gguf": tiny_gguf(100_000 + n, seed=n, split=(n, 2)) for n in (1, 2)}
 IMAGE = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -280,63 +279,6 @@ def test_a_layer_that_would_leave_its_folder(registry: RealRegistry, tmp_path: P
 
 
 # A registry that asks who one is, and one that misbehaves
-
-
-class FakeRegistry(FakeOrigin):
-    """Serves one artifact, models/m:v1, as the distribution-spec says, with tokens or passwords if it is told to."""
-
-    def __init__(self, network: FakeOrigin | None = None) -> None:
-        super().__init__()
-        self.network = network  # that blobs are redirected to
-        self.password = ""  # of user "house", in Basic; "" lets everybody in
-        self.tokens = False  # a token server stands before
-        self.given: list[str] = []  # tokens, each good for some requests
-        self.good_for = 1000
-        self.layers = [Layer(MODEL, RAW, "m.gguf")]
-        self.document: bytes | None = None
-        self.status = 0
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.url).netloc
-
-    def answer(self, handler, path: str) -> bool:  # type: ignore[no-untyped-def]
-        authorization = handler.headers.get("authorization", "")
-        basic = "Basic " + base64.b64encode(f"house:{self.password}".encode()).decode()
-        if path == "/token":
-            if self.password and authorization != basic:
-                handler.reply(401, {}, b"{}")
-                return True
-            self.given.append(f"t{len(self.given)}")
-            self.left = self.good_for
-            handler.reply(200, {}, json.dumps({"token": self.given[-1], "expires_in": 300}).encode())
-            return True
-        if not path.startswith("/v2/"):
-            return False
-        if self.status:
-            handler.reply(self.status, {"Retry-After": "1"}, b"{}")
-            return True
-        if self.tokens and (not self.given or authorization != f"Bearer {self.given[-1]}" or self.left <= 0):
-            realm = f'Bearer realm="{self.url}/token",service="house",scope="repository:models/m:pull"'
-            handler.reply(401, {"WWW-Authenticate": realm}, b"{}")
-            return True
-        if not self.tokens and self.password and authorization != basic:
-            handler.reply(401, {"WWW-Authenticate": 'Basic realm="house"'}, b"{}")
-            return True
-        self.left = getattr(self, "left", 0) - 1
-        if "/manifests/" in path:
-            body = self.document if self.document is not None else json.dumps(manifest(self.layers)).encode()
-            handler.reply(200, {"Content-Type": MANIFEST}, body)
-            return True
-        blob = path.rpartition("/")[2]
-        for layer in self.layers:
-            if layer.descriptor["digest"] == blob:
-                if self.network is not None:
-                    self.network.put(f"/{blob}", layer.data)
-                    handler.reply(307, {"Location": f"{self.network.url}/{blob}?Signature=s"}, b"")
-                    return True
-                self.put(path, layer.data)
-        return False
 
 
 @pytest.fixture
