@@ -23,7 +23,8 @@ from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.cache import Cache
 from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget, MetadataTemplate
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
-from genset.api.engines.base import EngineSettings
+from genset.api.engines.base import EngineSettings, Task
+from genset.api.parallelism import PARALLELISM_RULE, Parallelism
 from genset.api.pod_template import PodTemplate
 from genset.api.sources import CACHE_RULE, Source
 from genset.api.weights_rules import weights_rules
@@ -205,6 +206,7 @@ class Rollout(ApiModel):
         ),
     ),
     CACHE_RULE,
+    PARALLELISM_RULE,
     *weights_rules(),
 )
 class ModelDeploymentSpec(EngineBlocks):
@@ -215,6 +217,12 @@ class ModelDeploymentSpec(EngineBlocks):
         description="Name of the model as the engine reports it and routers ask for it. Default: metadata.name.",
     )
     engine: EngineName = Field(default=DEFAULT_ENGINE, description=ENGINE_DESCRIPTION)
+    task: Task = Field(
+        default=Task.CHAT,
+        strict=False,
+        description="Chat: chats and completions. Embeddings: vectors of texts. Rerank: documents in the order in which "
+        "they fit a question. The server is started for it alone, and proves it before the deployment is Ready.",
+    )
     source: Source | None = Field(default=None, description="Where the weights come from.")
     projector: Source | None = Field(
         default=None,
@@ -235,6 +243,10 @@ class ModelDeploymentSpec(EngineBlocks):
     )
     context: Context = Field(default_factory=Context, description="Size of a request and parallelism.")
     resources: Resources = Field(default_factory=Resources, description="CPU, memory and GPUs of one replica.")
+    parallelism: Parallelism | None = Field(
+        default=None,
+        description="How the model is split over a replica's GPUs. Default: each layer over all of them (tensor).",
+    )
     replicas: int | None = Field(
         default=None,
         ge=0,

@@ -171,6 +171,9 @@ class BackendConfig(_Part):
     kind: Literal["local", "cloud"]
     model: str = Field(min_length=1, description="Name put into the upstream request's model field.")
     context_tokens: int | None = Field(default=None, ge=1)
+    task: Literal["Embeddings", "Rerank"] | None = Field(
+        default=None, description="The one thing that the backend is there for; None: it may be asked for anything."
+    )
     continuation: Annotated[str, _known_to_reader("continuations")]
     balancing: BalancingConfig
     local: LocalTarget | None = None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from genset import names
 from genset.desired.context import Settings
-from genset.engines.base import Object
+from genset.engines.base import Object, RunAs
 
 IDS = ("runAsUser", "runAsGroup", "fsGroup")
 
 
-def pod_security(settings: Settings) -> Object:
-    """Returns the security context of a pod."""
-    ids = {} if settings.place.assigned_ids else dict.fromkeys(IDS, names.RUN_AS_USER)
+def pod_security(settings: Settings, run_as: RunAs | None = None) -> Object:
+    """Returns the security context of a pod; `run_as`: whom its programs were made for, if not for everybody."""
+    own = run_as or RunAs()
+    ids = {} if settings.place.assigned_ids else dict(zip(IDS, (own.user, own.group, names.RUN_AS_USER), strict=True))
     return {"runAsNonRoot": True, **ids, "seccompProfile": {"type": "RuntimeDefault"}}

@@ -174,6 +174,7 @@ def _cloud(backend: Backend, cloud: Cloud, settings: Settings) -> BackendConfig:
 
 def _house(backend: Backend, found: ModelDeployment, settings: Settings) -> BackendConfig:
     engine = engine_of(found)
+    task = engine.only_task(found)
     target = found.metadata
     context_tokens = backend.context_tokens or found.spec.context.tokens
     if managed_engine_of(found) is not None:
@@ -184,6 +185,7 @@ def _house(backend: Backend, found: ModelDeployment, settings: Settings) -> Back
             kind="local",
             model=found.served_model,
             context_tokens=context_tokens,
+            task=task,
             continuation=backend.continuation or engine.continuation,
             balancing=_balancing(backend.balancing),
             local=LocalTarget(
@@ -199,6 +201,7 @@ def _house(backend: Backend, found: ModelDeployment, settings: Settings) -> Back
         kind="local",
         model=found.served_model,
         context_tokens=context_tokens,
+        task=task,
         continuation=backend.continuation or engine.continuation,
         balancing=_balancing(backend.balancing),
         url=UrlTarget(

@@ -24,7 +24,7 @@ from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
-from genset.engines.base import ManagedEngine, Object
+from genset.engines.base import EmptyFolder, ManagedEngine, Object
 
 #: Extended resource and taint key by vendor: NVIDIA k8s-device-plugin, ROCm k8s-device-plugin, Intel device plugins
 #: (i915 is the driver of data-centre cards; nodes with the xe driver need podTemplate to name gpu.intel.com/xe).
@@ -97,7 +97,9 @@ def faults(resource: ModelDeployment, settings: Settings) -> Iterator[FieldFault
         yield FieldFault(field, message)
     if resource.spec.pod_template is not None:
         own, full = own_template(resource, engine, settings), images.is_full(settings)
-        yield from pod_rules.faults(own, resource.spec.pod_template, "spec.podTemplate", full=full)
+        yield from pod_rules.faults(
+            own, resource.spec.pod_template, "spec.podTemplate", full=full, variables=engine.refused_variables
+        )
 
 
 def _rolling_update(resource: ModelDeployment) -> Object:
@@ -120,13 +122,14 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": drain.grace_seconds,
         "securityContext": {
-            **pod_security(settings),
+            **pod_security(settings, engine.run_as(resource)),
             "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
         },
         "initContainers": [_weights_container(resource, engine, source, settings)],
         "containers": [_engine_container(resource, engine, source, settings)],
         "volumes": [
             {"name": "tmp", **scratch.empty_dir(engine.scratch)},
+            *map(_volume, engine.empty_folders(resource)),
             *source.volumes,
             *site_objects.volumes(resource, settings),
         ],
@@ -146,11 +149,14 @@ def _engine_container(
 ) -> Object:
     probes = engine.probes(resource)
     drain = engine.drain(resource)
+    command = engine.command(resource, source.paths)
+    args = [*engine.args(resource, source.paths.model), *engine.companion_args(resource, source.paths)]
     return {
         "name": names.ENGINE_CONTAINER,
         "image": engine.image(resource, settings.engine_images.get(engine.name, {})),
         "imagePullPolicy": settings.image_pull_policy,
-        "args": [*engine.args(resource, source.paths.model), *engine.companion_args(resource, source.paths)],
+        **({"command": command} if command else {}),
+        **({"args": args} if args else {}),
         "env": [*engine.env(resource), *_surroundings(settings)],
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
@@ -159,7 +165,12 @@ def _engine_container(
         "resources": _resources(resource, engine, settings, resource.spec.resources.accelerator),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
-        "volumeMounts": [_TMP, *source.engine_mounts, *site_objects.mounts(settings)],
+        "volumeMounts": [
+            _TMP,
+            *map(_mount, engine.empty_folders(resource)),
+            *source.engine_mounts,
+            *site_objects.mounts(settings),
+        ],
         "lifecycle": {"preStop": drain.pre_stop},
     }
 
@@ -193,6 +204,14 @@ def _surroundings(settings: Settings) -> list[Object]:
     if settings.place.site.ca:
         told["SSL_CERT_FILE"] = SITE_CA_FILE
     return [{"name": name, "value": value} for name, value in told.items()]
+
+
+def _volume(folder: EmptyFolder) -> Object:
+    return {"name": folder.name, "emptyDir": {"medium": "Memory", "sizeLimit": quantity(folder.memory)}}
+
+
+def _mount(folder: EmptyFolder) -> Object:
+    return {"name": folder.name, "mountPath": folder.path}
 
 
 def _resources(

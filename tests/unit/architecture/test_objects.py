@@ -20,13 +20,13 @@ LARGE = {
     "Settings": (18, "the operator's own, read once and never set again"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "FetchSpec": (16, "a command line: each is a flag"),
-    "ModelDeploymentSpec": (17, "a resource's spec: each is a block that users write"),
+    "ModelDeploymentSpec": (22, "a resource's spec: each is a block that users write"),
     "AdminConnection": (15, "one connection, its parser and its times"),
     "_Partial": (16, "one download, which resumes from any of them"),
 }
 #: Names that several classes bear, because they are one thing: as it is declared and as it is at work, of each resource,
 #: of each program.
-ONE_THING = {"Backend", "ConditionType", "Metrics", "Proxy", "Reason", "Route"}
+ONE_THING = {"Backend", "ConditionType", "Metrics", "Proxy", "Reason", "Route", "Task"}
 #: The operator's and the router's counters are named one by one where they are shown.
 COUNTERS = {"Metrics"}
 
