@@ -240,7 +240,7 @@ def test_a_cut_repository_continues_at_its_file(hub: FakeHub, tmp_path: Path, ru
         ({"model-00002-of-00002.safetensors": b"\xff" * 100}, "is no safetensors file"),
         ({"model-00002-of-00002.safetensors": b""}, "is no safetensors file"),
         ({"config.json": b"<html>"}, "config.json holds no JSON object"),
-        ({"x.safetensors.partial": b"x"}, ""),
+        ({"x.safetensors.partial": b"x"}, "has a name that the download needs for itself"),
     ],
 )
 def test_a_folder_that_is_no_whole_model(
