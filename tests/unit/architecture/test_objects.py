@@ -15,6 +15,7 @@ MOST = 14  # about a dozen
 #: Classes with more, and why.
 LARGE = {
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
+    "Target": (15, "a configuration's values, read once and never set again"),
     "Settings": (18, "the operator's own, read once and never set again"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "FetchSpec": (16, "a command line: each is a flag"),
