@@ -73,6 +73,8 @@ OPERATOR_METRICS_PORT = 9090  # /metrics of the operator
 ENGINE_CONTAINER = "engine"
 WEIGHTS_CONTAINER = "weights"
 ROUTER_CONTAINER = "router"
+#: All that genset makes; every other one in its pods is somebody else's, e.g. the sidecar of a mesh.
+CONTAINERS = frozenset((ENGINE_CONTAINER, WEIGHTS_CONTAINER, ROUTER_CONTAINER))
 
 # Paths inside our pods
 MODELS_DIR = "/models"  # weights volume of engine pods

@@ -90,6 +90,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
+    SIDECAR_NOT_READY = "SidecarNotReady"  # a container that is not genset's keeps a pod from serving
     STARTUP_TIMEOUT = "StartupTimeout"  # the engine was ended because it had not become ready in time
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
@@ -98,6 +99,7 @@ class Reason(StrEnum):
     UNREACHABLE = "Unreachable"
     NOT_PROBED = "NotProbed"  # a server elsewhere is asked by routers, and none has reason to
     # Warnings
+    SITE_TOKEN_NOT_USED = "SiteTokenNotUsed"  # the hub token of the operator could not be given to this download
     WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
 
 
@@ -234,8 +236,8 @@ class ModelDeploymentSpec(EngineBlocks):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     cache: Cache | None = Field(default=None, description="Volume that keeps downloaded weights.")
-    prefetch: bool = Field(
-        default=False,
+    prefetch: bool | None = Field(
+        default=None,
         description="Fetch the weights into the cache now, by a Job that needs neither an accelerator nor a pod of the "
         "engine: also while replicas is 0.",
     )

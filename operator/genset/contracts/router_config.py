@@ -313,6 +313,12 @@ class RouterConfig(_Part):
         description="Networks in which no server at a URL may be, beside those that a router in a cluster never dials.",
     )
 
+    site_ca_file: FileName | None = Field(
+        default=None,
+        description="File in the credentials folder: certificates trusted beside the system's, for targets without a "
+        "caFile of their own.",
+    )
+
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         known = [backend.name for backend in self.backends]

@@ -42,6 +42,7 @@ from genset.status.observed import Problem, RoutePolicyObserved
 from genset.status.outline import Outline
 from genset.status.pod import PodView
 from genset.status.pods import live as live_pods
+from genset.status.rollout import is_refused
 
 POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
 PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
@@ -115,7 +116,7 @@ class RoutePolicyController:
         return soonest(
             look,
             DELETING_SECONDS if applied.deleting else None,
-            BLOCKED_SECONDS if applied.problems else None,
+            BLOCKED_SECONDS if applied.problems or is_refused(deployment) else None,
             SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
 

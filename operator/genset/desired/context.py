@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.desired.secrets import UserSecret
+from genset.desired.site import Site
 from genset.engines.base import Object
 from genset.listening import EVERY_ADDRESS
 
@@ -18,10 +19,11 @@ __all__ = ["ModelDeploymentContext", "Object", "RoutePolicyContext", "Settings"]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place is what the shell has found out about where a resource is."""
+class Locality:
+    """A locality is what the shell has found out about where a resource is."""
 
     assigned_ids: bool = False  # its namespace says as which user its pods run
+    site: Site = field(default_factory=Site)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Settings:
     # Networks of the cluster's own nodes, pods and Services: what leaves the cluster never goes there.
     cluster_cidrs: tuple[str, ...] = ()
     engine_listen: str = EVERY_ADDRESS  # address that engines listen on; nodes without IPv6 in their kernel: 0.0.0.0
-    place: Place = field(default_factory=Place)
+    place: Locality = field(default_factory=Locality)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genset.api.pod_template import PodTemplate
+from genset.api.quantity import parse_quantity
 from genset.desired import pod_path
 from genset.desired.fault import FieldFault
 from genset.desired.pod_security import IDS
@@ -35,6 +36,8 @@ REMOVABLE_IDS = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
 REFUSED_VARIABLES = (
     "LD_", "PYTHON", "GCONV_PATH", "KUBERNETES_", "GENSET_CONFIG", "GENSET_CREDENTIALS", "GENSET_LISTEN", "GENSET_ADMIN",
     "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "GGML_BACKEND_PATH", "LLAMA_ARG_", "LLAMA_API_KEY", "LLAMA_LOG",
+    # Whom the puller takes for the hub that gets a token: certificates can be hidden in what looks like a model.
+    "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GENSET_SITE",
 )  # fmt: skip
 #: Annotations that loosen a sandbox or attach further networks, by how they begin.
 REFUSED_ANNOTATIONS = (
@@ -110,6 +113,7 @@ def _spec(judged: _Judged) -> Iterator[FieldFault]:
     for field, value in judged.patch.spec.items():
         if field in _CONTAINERS and isinstance(value, Sequence) and not isinstance(value, str):
             names = {item["name"] for item in judged.own["spec"].get(field, ())}
+            yield from _twice(judged, f"spec.{field}", value)
             for index, item in enumerate(value):
                 yield from _container(judged, f"spec.{field}", names, index, item)
         elif field not in ALLOWED_FIELDS:
@@ -127,14 +131,37 @@ def _container(judged: _Judged, where: str, names: set[str], index: int, item: A
         if field == "name":
             continue
         if field == "env" and isinstance(value, Sequence) and not isinstance(value, str):
+            yield from _twice(judged, here, value)
             for variable in value:
                 yield from _variable(judged, here, variable)
         elif field == "resources" and (value is None or isinstance(value, Mapping)):
-            for kind in value or {}:
+            for kind, amounts in (value or {}).items():
                 if kind not in ("requests", "limits", "$patch"):
                     yield judged.fault(f"{here}.{kind}")
+                elif isinstance(amounts, Mapping):
+                    yield from _quantities(judged, f"{here}.{kind}", amounts)
         else:
             yield judged.fault(here)
+
+
+def _quantities(judged: _Judged, where: str, amounts: Mapping[str, Any]) -> Iterator[FieldFault]:
+    """Yields what is no quantity: the API server would not say which field it is."""
+    for name, amount in amounts.items():
+        if name == "$patch" or amount is None:
+            continue
+        try:
+            parse_quantity(str(amount))
+        except ValueError as problem:
+            field = f"{judged.at}.{where}[{name}]"
+            yield FieldFault(field, f"{field}: {problem}")
+
+
+def _twice(judged: _Judged, where: str, items: Sequence[Any]) -> Iterator[FieldFault]:
+    """Yields each name that stands in a list twice: of what is said of it, only a part would hold."""
+    names = [item.get("name") for item in items if isinstance(item, Mapping)]
+    for name in dict.fromkeys(name for name in names if isinstance(name, str) and names.count(name) > 1):
+        field = f"{judged.at}.{where}[{name}]"
+        yield FieldFault(field, f"{field} stands there twice: put what is meant into one")
 
 
 def _variable(judged: _Judged, where: str, item: Any) -> Iterator[FieldFault]:

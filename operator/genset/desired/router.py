@@ -8,12 +8,13 @@ ConfigMap and the Secret are mounted whole, and the kubelet refreshes them. Only
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
 from genset.api.router import RouterResources
 from genset.api.router_service import RouterService
+from genset.contracts.config_files import CONFIG_MAP_BYTES, packed
 from genset.desired import images, metadata, pod_rules, router_config, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
@@ -41,11 +42,36 @@ def service_account(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
     )
 
 
-def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
-    """Makes the ConfigMap of the RouterConfig in canonical JSON: same policy, same bytes, same hash."""
+def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:
+    """Makes the ConfigMap of the RouterConfig in canonical JSON: same policy, same bytes, same hash.
+
+    None if none could hold it; the one that is there stays.
+    """
+    files = packed(router_config.build(resource, context).canonical_json(), names.ROUTER_CONFIG_FILE)
+    if _bytes_of(files) > CONFIG_MAP_BYTES:
+        return None
+    text = files[names.ROUTER_CONFIG_FILE].decode()
+    others = {file: base64.b64encode(files[file]).decode() for file in files if file != names.ROUTER_CONFIG_FILE}
+    content: Object = {"data": {names.ROUTER_CONFIG_FILE: text}, **({"binaryData": others} if others else {})}
+    return metadata.router_child(resource, kinds.CONFIG_MAP, metadata.router_config(resource.metadata.name), **content)
+
+
+def size_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
+    """Yields that a policy says more than a ConfigMap could hold."""
     text = router_config.build(resource, context).canonical_json()
-    name = metadata.router_config(resource.metadata.name)
-    return metadata.router_child(resource, kinds.CONFIG_MAP, name, data={names.ROUTER_CONFIG_FILE: text})
+    size = _bytes_of(packed(text, names.ROUTER_CONFIG_FILE))
+    if size > CONFIG_MAP_BYTES:
+        yield FieldFault(
+            "spec.routes",
+            f"spec.routes: with the backends they make a configuration of {len(text.encode())} bytes, compressed {size}, and a "
+            f"ConfigMap holds {CONFIG_MAP_BYTES}: divide the policy into several, or name models by a common beginning and * "
+            "instead of one by one; routers keep the configuration that they have",
+        )
+
+
+def _bytes_of(files: Mapping[str, bytes]) -> int:
+    """Returns what the API server counts of a ConfigMap, with room for what it may count beside it."""
+    return sum(len(name) + len(content) for name, content in files.items())
 
 
 def credentials(resource: RoutePolicy, context: RoutePolicyContext) -> Object:

@@ -193,7 +193,10 @@ def _arguments(
 
 
 def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None:
-    """Makes the PersistentVolumeClaim of spec.cache. It goes with the resource, and not before: scaling keeps it."""
+    """Makes the PersistentVolumeClaim of spec.cache. It goes with the resource, and not before: scaling keeps it.
+
+    With `retain` it has no owner, and stays when the resource goes; its labels say whose it was.
+    """
     cache = resource.spec.cache
     if cache is None or cache.size is None:
         return None
@@ -204,7 +207,10 @@ def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None
     if cache.storage_class_name is not None:
         spec["storageClassName"] = cache.storage_class_name
     name = metadata.weights_claim(resource.metadata.name)
-    return metadata.engine_child(resource, kinds.PVC, name, spec=spec)
+    made = metadata.engine_child(resource, kinds.PVC, name, spec=spec)
+    if cache.retain:
+        del made["metadata"]["ownerReferences"]
+    return made
 
 
 def fetch_spec(download: Download) -> FetchSpec:

@@ -13,7 +13,8 @@ from typing import Any
 from genset import kinds, names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
-from genset.desired import images, metadata, pod_rules, scratch
+from genset.contracts.puller import SITE_CA_FILE
+from genset.desired import images, metadata, pod_rules, scratch, site_objects
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
@@ -130,6 +131,7 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
             {"name": "tmp", **scratch.empty_dir(engine.scratch)},
             *map(_volume, engine.empty_folders(resource)),
             *source.volumes,
+            *site_objects.volumes(resource, settings),
         ],
         **_placement(resource),
     }
@@ -155,7 +157,7 @@ def _engine_container(
         "imagePullPolicy": settings.image_pull_policy,
         **({"command": command} if command else {}),
         **({"args": args} if args else {}),
-        "env": [*engine.env(resource), {"name": names.LISTEN_VARIABLE, "value": settings.engine_listen}],
+        "env": [*engine.env(resource), *_surroundings(settings)],
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,
@@ -163,7 +165,12 @@ def _engine_container(
         "resources": _resources(resource, engine, settings, resource.spec.resources.accelerator),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
-        "volumeMounts": [_TMP, *map(_mount, engine.empty_folders(resource)), *source.engine_mounts],
+        "volumeMounts": [
+            _TMP,
+            *map(_mount, engine.empty_folders(resource)),
+            *source.engine_mounts,
+            *site_objects.mounts(settings),
+        ],
         "lifecycle": {"preStop": drain.pre_stop},
     }
 
@@ -182,16 +189,25 @@ def _weights_container(
         "resources": _resources(resource, engine, settings, None),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [_TMP, *source.init_mounts],
+        "volumeMounts": [_TMP, *source.init_mounts, *site_objects.mounts(settings)],
     }
+    if variables := site_objects.environment(resource, settings):
+        container["envFrom"] = variables
     if source.listens:
         container["ports"] = [{"name": "weights", "containerPort": names.WEIGHTS_PORT, "protocol": "TCP"}]
     return container
 
 
+def _surroundings(settings: Settings) -> list[Object]:
+    """Returns what engines are told of the place where they run."""
+    told = {names.LISTEN_VARIABLE: settings.engine_listen}
+    if settings.place.site.ca:
+        told["SSL_CERT_FILE"] = SITE_CA_FILE
+    return [{"name": name, "value": value} for name, value in told.items()]
+
+
 def _volume(folder: EmptyFolder) -> Object:
-    own: Object = {"medium": "Memory", "sizeLimit": quantity(folder.memory)} if folder.memory else {}
-    return {"name": folder.name, "emptyDir": own}
+    return {"name": folder.name, "emptyDir": {"medium": "Memory", "sizeLimit": quantity(folder.memory)}}
 
 
 def _mount(folder: EmptyFolder) -> Object:

@@ -59,12 +59,12 @@ class RunAs:
 class EmptyFolder:
     """An empty folder is a volume of the engine's container that ends with its pod.
 
-    `memory`: it is kept in memory, counts against the container's, and holds at most that much; "": it is on the node's disk.
+    It is kept in memory, counts against the container's, and holds at most `memory`. What goes to disk goes to /tmp.
     """
 
     name: str
     path: str
-    memory: str = ""
+    memory: str
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,13 @@ for the puller's own client (httpx) and for the hub's (httpx2) alike.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from genset.addresses import host_and_port
 from genset.api.modeldeployment import Reason
 from genset.off_limits import OffLimits
+from genset.proxies import bypasses
 from genset.weights.failure import WeightsFailure
 from genset.weights.guard import forbidden, guarded
 from genset.weights.origin import without_secrets
@@ -35,31 +33,6 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
             f"The proxy {without_secrets(proxy)} can't be used: only http:// and https:// proxies are",
         )
     return proxy
-
-
-def bypasses(host: str, port: int | None, no_proxy: str) -> bool:
-    """Returns whether NO_PROXY names a host: `*`, names with their subdomains, addresses, ranges, each with or without
-    port."""
-    host = host.rstrip(".").lower()
-    entries = [entry for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry]
-    return any(entry == "*" or _names(entry, host, port) for entry in entries)
-
-
-def _names(entry: str, host: str, port: int | None) -> bool:
-    at = host_and_port(entry)
-    name, wanted = at if at is not None else (entry.strip("[]"), port)
-    if wanted != port:
-        return False
-    try:
-        network = ipaddress.ip_network(name, strict=False)
-    except ValueError:
-        name = name.removeprefix("*").strip(".")
-        return bool(name) and (host == name or host.endswith(f".{name}"))
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.version == network.version and address in network
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,7 +40,7 @@ class LlamaCpp(ManagedEngineSettings):
         description="How task Embeddings makes one vector of a text's tokens. Default: what the model's file says; many "
         "files of older models say nothing.",
     )
-    extra_args: list[str] = Field(
+    extra_args: list[Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=32_768, examples=["--jinja"])]] = Field(
         default_factory=list,
         max_length=64,
         description="More arguments for llama-server, appended last: flags that are known to do no harm, each value an item of "
