@@ -64,6 +64,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
+    SIDECAR_NOT_READY = "SidecarNotReady"  # a container that is not genset's keeps a pod from serving
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"

@@ -19,9 +19,11 @@ from genset.desired import images, metadata, pod_rules, router_config, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.fault import FieldFault
+from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.workload import spread
 from genset.engines.base import Object
+from genset.listening import EVERY_ADDRESS
 
 ENDPOINT_REMOVAL_SECONDS = 5  # a leaving router serves this long, so that kube-proxy everywhere stops choosing it
 STOP_SECONDS = 15  # between the end of draining and SIGKILL
@@ -172,13 +174,7 @@ def _pod_spec(resource: RoutePolicy, settings: Settings) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": ENDPOINT_REMOVAL_SECONDS + resource.spec.router.drain_seconds + STOP_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.RUN_AS_USER,
-            "runAsGroup": names.RUN_AS_USER,
-            "fsGroup": names.RUN_AS_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(settings),
         "containers": [_container(resource, settings)],
         "volumes": [config, secret, {"name": "tmp", **scratch.empty_dir(TMP_SIZE)}],
         "topologySpreadConstraints": [spread(metadata.router_selector(name))],
@@ -200,8 +196,8 @@ def _container(resource: RoutePolicy, settings: Settings) -> Object:
             "router",
             "--config-dir", names.ROUTER_CONFIG_DIR,
             "--credentials", names.ROUTER_CREDENTIALS_DIR,
-            "--listen", f"0.0.0.0:{names.ROUTER_PORT}",
-            "--admin", f"0.0.0.0:{names.ROUTER_ADMIN_PORT}",
+            "--listen", f"[{EVERY_ADDRESS}]:{names.ROUTER_PORT}",
+            "--admin", f"[{EVERY_ADDRESS}]:{names.ROUTER_ADMIN_PORT}",
         ],
         "env": [{"name": "HOME", "value": "/tmp"}],
         "ports": [

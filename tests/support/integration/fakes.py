@@ -27,6 +27,9 @@ Object = dict[str, Any]
 Fault = Callable[[web.Request], web.StreamResponse | None]  # an answer instead of the API server's; None: pass on
 
 
+_COMPLETED = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+
+
 def stamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -72,7 +75,7 @@ class FakeKubelet:
             "metadata": {**template["metadata"], "name": name, "namespace": self._namespace},
             "spec": {**spec, "nodeName": "fake-node"},
         }
-        await self._api.create(kinds.POD, body)
+        spec = (await self._api.create(kinds.POD, body))["spec"]  # with what a webhook has put into it
         state = {"running": {"startedAt": stamp()}}
         status = {
             "phase": "Running",
@@ -85,7 +88,8 @@ class FakeKubelet:
             "initContainerStatuses": [
                 {
                     "name": item["name"], "image": item["image"], "imageID": "", "ready": True, "restartCount": 0,
-                    "state": {"terminated": {"exitCode": 0, "reason": "Completed"}},
+                    "started": item.get("restartPolicy") == "Always",
+                    "state": state if item.get("restartPolicy") == "Always" else _COMPLETED,
                 }
                 for item in spec.get("initContainers") or ()
             ],

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from pydantic import ValidationError
 
 from genset import __version__, names
+from genset.addresses import ServerName
 from genset.contracts.config_files import beside, stand_in, unpacked
 from genset.contracts.router_config import RouterConfig, config_hash
 from genset.off_limits import NETWORKS, OffLimits
@@ -68,7 +69,7 @@ class FolderSource:
         except ValidationError as problem:
             told = describe(problem, RouterConfig, _parsed(text), unknown=_UNKNOWN)
             raise ConfigRejected(f"{self._file}: {told}") from problem
-        credentials = Credentials.from_folder(self._credentials_dir)
+        credentials = Credentials.from_folder(self._credentials_dir).at_site(config.site_ca_file)
         return LoadedConfig(config, config_hash(config.canonical_json()), credentials)
 
     def _text(self) -> bytes:
@@ -124,10 +125,10 @@ def check(config: RouterConfig, listen: tuple[str, int], port: int, environment:
         if backend.url is None or backend.url.proxy_url is not None:
             continue
         if is_own(backend.url.base_url, listen, port, config.policy, environment):
+            at = ServerName(listen[0], port or listen[1]).shown(with_port=True)
             raise ConfigRejected(
-                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on "
-                f"{listen[0]}:{port or listen[1]}), so every request would come back; name the server that is meant, or let "
-                "one of them listen elsewhere"
+                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on {at}), so every "
+                "request would come back; name the server that is meant, or let one of them listen elsewhere"
             )
 
 
