@@ -112,6 +112,7 @@ def test_a_router_that_does_not_know_it_refuses_the_pointer() -> None:
         (None, "No such file"),
         (gzip.compress(b"{"), "JSON"),
     ],
+    ids=["none", "cut off", "too large", "not there", "no document"],
 )
 def test_a_broken_one_is_refused_in_words(tmp_path: Path, content: bytes | None, words: str) -> None:
     (tmp_path / names.ROUTER_CONFIG_FILE).write_bytes(b'{"version":1,"compressed":"router.json.gz"}')
