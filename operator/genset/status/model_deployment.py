@@ -32,7 +32,7 @@ from genset.api.modeldeployment import (
 from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
-from genset.status import pods, weights
+from genset.status import pods, size, weights
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
 from genset.status.rollout import RolloutState, incomplete, rollout
@@ -45,8 +45,9 @@ _ALARMING = frozenset(
         Reason.NAMESPACE_NOT_MANAGED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.SOURCE_TOO_LARGE,
         Reason.NOT_A_MODEL, Reason.UNSAFE_ARCHIVE,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
-        Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
-        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT,
+        Reason.DISK_FULL, Reason.LICENCE_NOT_ALLOWED, Reason.DOWNLOAD_FAILED,
+        Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
+        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT, Reason.MEMORY_SHORT,
     }
 )  # fmt: skip
 
@@ -98,6 +99,9 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
             f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
         )
         verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.WITHOUT_EFFECT, words)))
+    model = size.facts(observed)
+    if (short := size.short(resource, model)) is not None:
+        verdicts.append((ConditionType.WARNINGS, short))
     name = resource.metadata.name
     selector = metadata.engine_selector(name) if view.managed else {}
     return ModelDeploymentStatus(
@@ -111,6 +115,7 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
         ready_replicas=view.state.ready,
         selector=",".join(f"{key}={value}" for key, value in selector.items()),
         weights=weights.status(resource, observed, old.weights),
+        size=size.status(resource, model, old.size),
     )
 
 

@@ -15,7 +15,7 @@ MOST = 14  # about a dozen
 #: Classes with more, and why.
 LARGE = {
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
-    "Settings": (16, "the operator's own, read once and never set again"),
+    "Settings": (17, "the operator's own, read once and never set again"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "FetchSpec": (16, "a command line: each is a flag"),
     "ModelDeploymentSpec": (17, "a resource's spec: each is a block that users write"),

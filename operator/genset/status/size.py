@@ -1,0 +1,121 @@
+"""status.size says what a model is and needs, from what a puller told of its files when they were there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genset import names
+from genset.api.modeldeployment import ModelDeployment, Reason, SizeStatus
+from genset.api.quantity import whole
+from genset.contracts.puller import LastWords
+from genset.desired.model_use import kept_prompts, placement_of, use_of
+from genset.engines import managed_engine_of
+from genset.sizing import memory, told
+from genset.sizing.classes import size_class, speed_class
+from genset.sizing.kv_cache import ModelUse
+from genset.sizing.model import ModelFacts
+from genset.status.conditions import Verdict
+from genset.status.observed import ModelDeploymentObserved
+from genset.status.pod import PodView
+
+GIB, MIB = 2**30, 2**20
+_LEAST_TOKENS = 1024
+
+
+def facts(observed: ModelDeploymentObserved) -> ModelFacts | None:
+    """Returns the model as the newest pod that has its files tells of it; None if none has told yet."""
+    for pod in _newest_first((*observed.pods, *observed.fetchers)):
+        puller = pod.container(names.WEIGHTS_CONTAINER)
+        document = LastWords.from_json(puller.last_message).model if puller is not None else {}
+        if document and (model := told.read(document)) is not None:
+            return model
+    return None
+
+
+def status(resource: ModelDeployment, model: ModelFacts | None, old: SizeStatus | None) -> SizeStatus | None:
+    """Returns status.size. While no pod tells, what was known stays; a server elsewhere has none."""
+    if managed_engine_of(resource) is None:
+        return None
+    if model is None:
+        return old
+    needed = _need(resource, model, use_of(resource))
+    return SizeStatus.model_validate(
+        {
+            "class": str(size_class(model.parameters.total)),
+            "speed": str(speed_class(model.parameters.active)),
+            "architecture": model.architecture,
+            "parameters": model.parameters.total,
+            "activeParameters": model.parameters.active,
+            "quantisation": model.quantisation,
+            "licence": model.licence,
+            "contextTokens": model.context,
+            "weightsBytes": model.weights,
+            "cacheBytes": needed.cache.total,
+            "memoryBytes": needed.host.total,
+            "deviceBytes": needed.device.total,
+        }
+    )
+
+
+def short(resource: ModelDeployment, model: ModelFacts | None) -> Verdict | None:
+    """Returns the warning that a model on cores needs more memory than it may have, with what would do.
+
+    Weights are read from the page cache, so such a model may run, but slowly; it is no error.
+    """
+    if model is None or managed_engine_of(resource) is None or resource.spec.resources.accelerator is not None:
+        return None
+    given, use = resource.spec.resources.memory, use_of(resource)
+    needed = _need(resource, model, use).host
+    if needed.total <= whole(given):
+        return None
+    parts = f"{_text(needed.weights)} of weights, {_text(needed.cache)} for {use.slots} contexts of {use.tokens} tokens"
+    return Verdict(
+        "True",
+        Reason.MEMORY_SHORT,
+        f"spec.resources.memory is {given}, and the model needs about {_text(needed.total)} ({parts}): "
+        f"{' or '.join(_remedies(resource, model, use, whole(given), needed.total))}",
+    )
+
+
+def _remedies(resource: ModelDeployment, model: ModelFacts, use: ModelUse, given: int, needed: int) -> Iterable[str]:
+    yield f"raise it to {-(-needed // (256 * MIB)) * 256}Mi"
+    slots = next((n for n in range(use.slots - 1, 0, -1) if _fits(resource, model, use, given, slots=n)), 0)
+    if slots:
+        yield f"lower spec.context.parallel to {slots}"
+    tokens = use.tokens // 2
+    while tokens >= _LEAST_TOKENS and not _fits(resource, model, use, given, tokens=tokens):
+        tokens //= 2
+    if tokens >= _LEAST_TOKENS:
+        yield f"lower spec.context.tokens to {tokens}"
+
+
+def _fits(
+    resource: ModelDeployment, model: ModelFacts, use: ModelUse, given: int, *, slots: int = 0, tokens: int = 0
+) -> bool:
+    less = ModelUse(
+        tokens or use.tokens,
+        slots or use.slots,
+        use.key_type,
+        use.value_type,
+        use.unified,
+        use.full_windows,
+        use.ubatch,
+    )
+    return _need(resource, model, less).host.total <= given
+
+
+def _need(resource: ModelDeployment, model: ModelFacts, use: ModelUse) -> memory.Memory:
+    return memory.need(model, use, placement_of(resource), prompts=kept_prompts(resource))
+
+
+def _newest_first(pods: Iterable[PodView]) -> list[PodView]:
+    """Sorts by when a node was found, which is within a second of when the pod was made; leaving ones come last."""
+
+    def age(pod: PodView) -> tuple[bool, str, str]:
+        return not pod.leaving, str(pod.conditions.get("PodScheduled", {}).get("lastTransitionTime") or ""), pod.name
+
+    return sorted(pods, key=age, reverse=True)
+
+
+def _text(size: int) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
