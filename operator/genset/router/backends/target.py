@@ -82,7 +82,9 @@ class Target:
                 user = credentials.read(file, config.name).strip() if file else b""
                 proxy = Proxy(at.hostname or "", at.port or 3128, user)
             if secure:
-                tls = tls_context(ca, config.name)  # already here, so that a bad CA file refuses the configuration
+                tls = tls_context(
+                    ca, config.name, credentials.site_ca
+                )  # already here, so that a bad CA file refuses the configuration
             if secure or proxy is not None:
                 seconds += HANDSHAKE_SECONDS
         self.continuation: Final[str] = config.continuation
