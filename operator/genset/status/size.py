@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from genset import names
+from genset.api.engines.base import WeightsForm
 from genset.api.modeldeployment import ModelDeployment, Reason, SizeStatus
 from genset.api.quantity import whole
 from genset.contracts.puller import LastWords
 from genset.desired.model_use import kept_prompts, placement_of, use_of
 from genset.engines import managed_engine_of
-from genset.sizing import memory, told
+from genset.sizing import memory, told, vllm
 from genset.sizing.classes import size_class, speed_class
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.model import ModelFacts
@@ -38,7 +39,11 @@ def status(resource: ModelDeployment, model: ModelFacts | None, old: SizeStatus 
         return None
     if model is None:
         return old
-    needed = _need(resource, model, use_of(resource))
+    if _is_pooled(resource):
+        cache, host, device = _pool(resource, model)
+    else:
+        needed = _need(resource, model, use_of(resource))
+        cache, host, device = needed.cache.total, needed.host.total, needed.device.total
     return SizeStatus.model_validate(
         {
             "class": str(size_class(model.parameters.total)),
@@ -50,9 +55,9 @@ def status(resource: ModelDeployment, model: ModelFacts | None, old: SizeStatus 
             "licence": model.licence,
             "contextTokens": model.context,
             "weightsBytes": model.weights,
-            "cacheBytes": needed.cache.total,
-            "memoryBytes": needed.host.total,
-            "deviceBytes": needed.device.total,
+            "cacheBytes": cache,
+            "memoryBytes": host,
+            "deviceBytes": device,
         }
     )
 
@@ -62,7 +67,9 @@ def short(resource: ModelDeployment, model: ModelFacts | None) -> Verdict | None
 
     Weights are read from the page cache, so such a model may run, but slowly; it is no error.
     """
-    if model is None or managed_engine_of(resource) is None or resource.spec.resources.accelerator is not None:
+    if model is None or managed_engine_of(resource) is None or _is_pooled(resource):
+        return None
+    if resource.spec.resources.accelerator is not None:
         return None
     given, use = resource.spec.resources.memory, use_of(resource)
     needed = _need(resource, model, use).host
@@ -106,6 +113,27 @@ def _fits(
 
 def _need(resource: ModelDeployment, model: ModelFacts, use: ModelUse) -> memory.Memory:
     return memory.need(model, use, placement_of(resource), prompts=kept_prompts(resource))
+
+
+def _is_pooled(resource: ModelDeployment) -> bool:
+    """Says whether its engine serves whole repositories, and keeps contexts in a pool."""
+    engine = managed_engine_of(resource)
+    return engine is not None and engine.settings.weights is WeightsForm.FOLDER
+
+
+def _pool(resource: ModelDeployment, model: ModelFacts) -> tuple[int, int, int]:
+    """Returns the bytes of all contexts at full length, of the host, and of each GPU if no more is taken than needed."""
+    accelerator, context = resource.spec.resources.accelerator, resource.spec.context
+    gpus = accelerator.count if accelerator is not None else 1
+    each = vllm.request_bytes(model, context.tokens, gpus) * context.parallel
+    total = vllm.request_bytes(model, context.tokens) * context.parallel
+    if accelerator is None:
+        return total, model.weights + total + vllm.CPU_PROGRAM, 0
+    return (
+        total,
+        vllm.host_bytes(model),
+        -(-model.weights // gpus) + each + vllm.batch_bytes(model, context.tokens, gpus),
+    )
 
 
 def _newest_first(pods: Iterable[PodView]) -> list[PodView]:

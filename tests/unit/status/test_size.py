@@ -89,3 +89,12 @@ def test_arguments_of_the_server_count() -> None:
     assert plain is not None and packed is not None and on_gpu is not None
     assert packed.cache_bytes * 32 == plain.cache_bytes * 17
     assert on_gpu.device_bytes > plain.weights_bytes // 2
+
+
+def test_an_engine_with_a_pool_counts_requests_of_full_length() -> None:
+    seen = size.facts(observed(families.LLAMA31_8B))
+    spec = {"engine": "vllm", "context": {"tokens": 8192, "parallel": 2}, "resources": {"accelerator": {"count": 2}}}
+    found = size.status(resource(**spec), seen, None)
+    assert found is not None and found.cache_bytes == 2 * 2**30
+    assert found.weights_bytes // 2 < found.device_bytes < found.weights_bytes
+    assert size.short(resource(**spec), seen) is None
