@@ -146,7 +146,9 @@ def _view(resource: ModelDeployment, observed: ModelDeploymentObserved) -> _View
         resource=resource,
         observed=observed,
         state=rollout(observed.deployment, autoscale.replicas(resource, awake=observed.awake) if managed else 0),
-        trouble=pods.trouble(observed.pods, quiet=frozenset({WEIGHTS_CONTAINER})),
+        trouble=size.with_needs(
+            resource, size.facts(observed), pods.trouble(observed.pods, quiet=frozenset({WEIGHTS_CONTAINER}))
+        ),
         completion=probe if current else None,
         accepted=_accepted(resource, observed),
         weights=_weights(resource, observed),

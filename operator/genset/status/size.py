@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from genset import names
 from genset.api.engines.base import WeightsForm
@@ -13,8 +14,10 @@ from genset.desired.model_use import kept_prompts, placement_of, use_of
 from genset.engines import managed_engine_of
 from genset.sizing import memory, told, vllm
 from genset.sizing.classes import size_class, speed_class
+from genset.sizing.fit import requantised
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.model import ModelFacts
+from genset.sizing.quantisation import smaller
 from genset.status.conditions import Verdict
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
@@ -84,6 +87,34 @@ def short(resource: ModelDeployment, model: ModelFacts | None) -> Verdict | None
     )
 
 
+def with_needs(resource: ModelDeployment, model: ModelFacts | None, verdict: Verdict | None) -> Verdict | None:
+    """Returns the verdict that no node takes a pod, with what its model needs and what would need less."""
+    if verdict is None or verdict.reason != Reason.UNSCHEDULABLE or model is None or _is_pooled(resource):
+        return verdict
+    use, on_gpus = use_of(resource), resource.spec.resources.accelerator is not None
+    needed = _need(resource, model, use)
+    share = needed.device if on_gpus else needed.host
+    where = "on each accelerator" if on_gpus else "of memory"
+    words = f"its model needs about {_text(share.total)} {where} ({_text(share.weights)} of weights)"
+    less = [
+        f"{_text((found.device if on_gpus else found.host).total)} with {change}"
+        for change, found in _lesser(resource, model, use)
+        if (found.device if on_gpus else found.host).total < share.total * 0.95
+    ]
+    return replace(verdict, message=f"{verdict.message}; {words}{': ' if less else ''}{', '.join(less)}")
+
+
+def _lesser(resource: ModelDeployment, model: ModelFacts, use: ModelUse) -> Iterable[tuple[str, memory.Memory]]:
+    """Yields changes of a spec that take less memory, and what is needed then."""
+    if use.slots > 1:
+        yield "spec.context.parallel 1", _need(resource, model, replace(use, slots=1))
+    if use.tokens >= 2 * _LEAST_TOKENS:
+        half = use.tokens // 2
+        yield f"half of spec.context.tokens ({half})", _need(resource, model, replace(use, tokens=half))
+    for name in smaller(model.quantisation, model.bits)[:1]:
+        yield f"weights of {name}", _need(resource, requantised(model, name), use)
+
+
 def _remedies(resource: ModelDeployment, model: ModelFacts, use: ModelUse, given: int, needed: int) -> Iterable[str]:
     yield f"raise it to {-(-needed // (256 * MIB)) * 256}Mi"
     slots = next((n for n in range(use.slots - 1, 0, -1) if _fits(resource, model, use, given, slots=n)), 0)
@@ -99,15 +130,7 @@ def _remedies(resource: ModelDeployment, model: ModelFacts, use: ModelUse, given
 def _fits(
     resource: ModelDeployment, model: ModelFacts, use: ModelUse, given: int, *, slots: int = 0, tokens: int = 0
 ) -> bool:
-    less = ModelUse(
-        tokens or use.tokens,
-        slots or use.slots,
-        use.key_type,
-        use.value_type,
-        use.unified,
-        use.full_windows,
-        use.ubatch,
-    )
+    less = replace(use, tokens=tokens or use.tokens, slots=slots or use.slots)
     return _need(resource, model, less).host.total <= given
 
 

@@ -11,6 +11,7 @@ from genset.api.modeldeployment import ModelDeployment, SizeStatus
 from genset.contracts.puller import LastWords
 from genset.sizing import hf_model, told
 from genset.status import size
+from genset.status.conditions import Verdict
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
 from tests.support.sizing import families
@@ -98,3 +99,15 @@ def test_an_engine_with_a_pool_counts_requests_of_full_length() -> None:
     assert found is not None and found.cache_bytes == 2 * 2**30
     assert found.weights_bytes // 2 < found.device_bytes < found.weights_bytes
     assert size.short(resource(**spec), seen) is None
+
+
+def test_a_pod_that_no_node_takes_says_what_would_need_less() -> None:
+    seen = size.facts(observed(families.LLAMA31_8B))
+    refused = Verdict("False", "Unschedulable", "No node can take pod m: 0/3 nodes are available")
+    found = size.with_needs(resource(context={"tokens": 32768, "parallel": 4}), seen, refused)
+    assert found is not None and found.reason == "Unschedulable"
+    assert found.message.startswith("No node can take pod m: 0/3 nodes are available; its model needs about 20.")
+    assert "with spec.context.parallel 1" in found.message
+    assert "with half of spec.context.tokens (16384)" in found.message and "with weights of IQ4_XS" in found.message
+    other = Verdict("False", "CrashLoop", "x")
+    assert size.with_needs(resource(), seen, other) is other and size.with_needs(resource(), None, refused) is refused
