@@ -174,6 +174,9 @@ class BackendConfig(_Part):
     task: Literal["Embeddings", "Rerank"] | None = Field(
         default=None, description="The one thing that the backend is there for; None: it may be asked for anything."
     )
+    adapters: tuple[str, ...] | None = Field(
+        default=None, description="Further models that it serves, which are asked for by their own names; None: none."
+    )
     continuation: Annotated[str, _known_to_reader("continuations")]
     balancing: BalancingConfig
     local: LocalTarget | None = None

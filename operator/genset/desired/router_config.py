@@ -175,6 +175,7 @@ def _cloud(backend: Backend, cloud: Cloud, settings: Settings) -> BackendConfig:
 def _house(backend: Backend, found: ModelDeployment, settings: Settings) -> BackendConfig:
     engine = engine_of(found)
     task = engine.only_task(found)
+    adapters = tuple(one.name for one in found.spec.adapters) if engine.adapters_by_name else ()
     target = found.metadata
     context_tokens = backend.context_tokens or found.spec.context.tokens
     if managed_engine_of(found) is not None:
@@ -186,6 +187,7 @@ def _house(backend: Backend, found: ModelDeployment, settings: Settings) -> Back
             model=found.served_model,
             context_tokens=context_tokens,
             task=task,
+            adapters=adapters or None,
             continuation=backend.continuation or engine.continuation,
             balancing=_balancing(backend.balancing),
             local=LocalTarget(

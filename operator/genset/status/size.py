@@ -17,13 +17,14 @@ from genset.sizing.classes import size_class, speed_class
 from genset.sizing.fit import requantised
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.model import ModelFacts
-from genset.sizing.quantisation import smaller
+from genset.sizing.quantisation import FILE_BITS, smaller
 from genset.status.conditions import Verdict
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
 
 GIB, MIB = 2**30, 2**20
 _LEAST_TOKENS = 1024
+_WORTH_IT = 0.8  # a smaller quantisation is named from this share of the bits on
 
 
 def facts(observed: ModelDeploymentObserved) -> ModelFacts | None:
@@ -111,7 +112,8 @@ def _lesser(resource: ModelDeployment, model: ModelFacts, use: ModelUse) -> Iter
     if use.tokens >= 2 * _LEAST_TOKENS:
         half = use.tokens // 2
         yield f"half of spec.context.tokens ({half})", _need(resource, model, replace(use, tokens=half))
-    for name in smaller(model.quantisation, model.bits)[:1]:
+    name = next((one for one in smaller("", model.bits) if FILE_BITS[one] < model.bits * _WORTH_IT), None)
+    if name is not None:
         yield f"weights of {name}", _need(resource, requantised(model, name), use)
 
 

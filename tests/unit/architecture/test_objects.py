@@ -17,6 +17,7 @@ LARGE = {
     "ModelDeploymentObserved": (15, "the world as far as one resource goes: each is one look at it"),
     "Options": (15, "what the command line said, read once and never set again"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
+    "Target": (15, "a configuration's values, read once and never set again"),
     "Settings": (19, "the operator's own, read once and never set again"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "FetchSpec": (17, "a command line: each is a flag"),

@@ -108,6 +108,8 @@ def test_a_pod_that_no_node_takes_says_what_would_need_less() -> None:
     assert found is not None and found.reason == "Unschedulable"
     assert found.message.startswith("No node can take pod m: 0/3 nodes are available; its model needs about 20.")
     assert "with spec.context.parallel 1" in found.message
-    assert "with half of spec.context.tokens (16384)" in found.message and "with weights of IQ4_XS" in found.message
+    assert "with half of spec.context.tokens (16384)" in found.message
+    small = size.with_needs(resource(context={"tokens": 1024, "parallel": 1}), seen, refused)
+    assert small is not None and "with weights of IQ3_XXS" in small.message
     other = Verdict("False", "CrashLoop", "x")
     assert size.with_needs(resource(), seen, other) is other and size.with_needs(resource(), None, refused) is refused
