@@ -208,7 +208,7 @@ def test_a_cut_repository_continues_at_its_file(hub: FakeHub, tmp_path: Path, ru
     hub.commit(files)
     spec = replace(hub_spec(hub, tmp_path), whole_folder=True)
     hub.faults = [Fault(), Fault(), Fault(), Fault(cut_after=20_000), *[Fault(status=503)] * 1000]
-    with pytest.raises(WeightsFailure, match="answered 503|ended after"):
+    with pytest.raises(WeightsFailure, match=r"answered 503|ended after"):
         run(spec, Retry(patience=0.5, first=0.01))
     assert not Path(spec.model_path).exists()
     hub.faults = []
