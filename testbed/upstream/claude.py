@@ -31,7 +31,10 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 _APART = ("stream", *_SAMPLING)
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 VERSIONS = ("2023-06-01", "2026-10-21")
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nrequest-id: req_011\r\ntransfer-encoding: chunked\r\n\r\n"
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nrequest-id: req_011\r\n"
+    b"transfer-encoding: chunked\r\n\r\n"
+)
 
 
 def mistake_in(body: Any, headers: Mapping[str, str]) -> str:
@@ -87,7 +90,9 @@ def _of_turns(messages: list[dict[str, Any]], body: dict[str, Any]) -> str:
             return f"messages.{number}: text content blocks must contain non-whitespace text"
         results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
         if asked - set(results):
-            return f"messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately after: {asked}"
+            return (
+                f"messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately after: {asked}"
+            )
         if set(results) - asked:
             return f"messages.{number}.content: unexpected `tool_use_id` found in `tool_result` blocks: {results}"
         if any(block["type"] != "tool_result" for block in blocks[: len(results)]):
@@ -114,7 +119,9 @@ def _of_model(body: dict[str, Any], version: str) -> str:
         return "temperature: range: 0..1"
     if body["messages"][-1]["role"] == "assistant":
         if not _PREFILL.search(model):
-            return "This model does not support assistant message prefill. The conversation must end with a user message."
+            return (
+                "This model does not support assistant message prefill. The conversation must end with a user message."
+            )
         last = _blocks(body["messages"][-1])[-1]
         if last["type"] == "text" and last["text"] != last["text"].rstrip():
             return "messages: final assistant content cannot end with trailing whitespace"

@@ -13,7 +13,7 @@ from testbed.router import RunningRouter, cloud, config, house
 from testbed.upstream.claude import ScriptedClaude, Told, error_event, refused
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
-from testbed.upstream.steps import Answer
+from testbed.upstream.steps import Answer, Break
 
 KEY = "sk-ant-api03-0123456789"
 TEXT = ["Count", " to", " five: 1", " 2 3", " 4 5."]
@@ -40,7 +40,9 @@ def running(tmp_path: Path, content: dict[str, Any], **more: Any) -> RunningRout
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("rebuilt", [True, False])
-async def test_it_answers(tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream], stream: bool, rebuilt: bool) -> None:
+async def test_it_answers(
+    tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream], stream: bool, rebuilt: bool
+) -> None:
     script, upstream = claude
     content = config(first(upstream), failover={"rebuildAnswers": rebuilt})
     async with running(tmp_path, content, log=tmp_path / "log") as router:
@@ -64,7 +66,7 @@ async def test_it_calls_tools(tmp_path: Path, claude: tuple[ScriptedClaude, Scri
         answer = await router.ask(chat(stream=stream, tools=TOOLS))
     assert answer.complete and answer.finish_reason == "tool_calls" and not script.mistakes
     held = answer.choices if stream else answer.json["choices"]
-    calls = [c for choice in held for c in (choice.get("delta") or choice.get("message")).get("tool_calls", ())]
+    calls = [c for choice in held for c in (choice.get("delta") or choice.get("message") or {}).get("tool_calls", ())]
     assert "".join(c["function"]["arguments"] for c in calls) == '{"city":"Paris"}'
     assert calls[0]["id"] == "toolu_1" and calls[0]["function"]["name"] == "get_weather"
 
@@ -107,8 +109,6 @@ async def test_what_the_house_breaks_is_written_on_by_claude(
     tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream], stream: bool
 ) -> None:
     """Newer models refuse to go on from an assistant's message: they are asked in words (trap 20)."""
-    from testbed.upstream.steps import Break
-
     script, upstream = claude
     script.told = Told(texts=(" five: 1", " 2 3", " 4 5."))
     broken = Answer(texts=tuple(TEXT), brk=Break("rst", after_chunks=3))
@@ -129,8 +129,6 @@ async def test_what_the_house_breaks_is_written_on_by_claude(
 async def test_a_model_that_goes_on_is_given_the_beginning(
     tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream]
 ) -> None:
-    from testbed.upstream.steps import Break
-
     script, upstream = claude
     script.told = Told(texts=(" 2 3", " 4 5."))
     async with ScriptedUpstream(default=Answer(texts=tuple(TEXT), brk=Break("rst", after_chunks=3))) as other:
@@ -141,7 +139,9 @@ async def test_a_model_that_goes_on_is_given_the_beginning(
     assert script.bodies[0]["messages"][-1]["role"] == "assistant" and not script.mistakes
 
 
-async def test_signed_thoughts_are_never_written_on(tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream]) -> None:
+async def test_signed_thoughts_are_never_written_on(
+    tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream]
+) -> None:
     script, upstream = claude
     script.told, script.cut = Told(thoughts=("Hm",), texts=tuple(TEXT)), 8
     async with ScriptedUpstream() as other, running(tmp_path, config(first(upstream), house(other.base_url))) as router:
@@ -158,7 +158,9 @@ async def test_signed_thoughts_are_never_written_on(tmp_path: Path, claude: tupl
         refused(404, "not_found_error", "model: claude-opus-5"), refused(401, "authentication_error", "invalid x-api-key"),
     ],
 )  # fmt: skip
-async def test_what_it_refuses_is_asked_elsewhere(tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream], step: Any) -> None:
+async def test_what_it_refuses_is_asked_elsewhere(
+    tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream], step: Any
+) -> None:
     script, upstream = claude
     script.steps = [step, step]
     async with ScriptedUpstream() as other, running(tmp_path, config(first(upstream), cloud(other.base_url))) as router:
@@ -185,14 +187,18 @@ async def test_a_refusal_without_a_word_is_told_and_goes_nowhere(
     tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream], stream: bool
 ) -> None:
     script, upstream = claude
-    script.told = Told(stop_reason="refusal", stop_details={"type": "refusal", "category": "bio", "explanation": "Not this."})
+    script.told = Told(
+        stop_reason="refusal", stop_details={"type": "refusal", "category": "bio", "explanation": "Not this."}
+    )
     async with ScriptedUpstream() as other, running(tmp_path, config(first(upstream), cloud(other.base_url))) as router:
         answer = await router.ask(chat(stream=stream))
         assert answer.status == 400 and answer.json["error"]["code"] == "content_filter", answer
         assert "Not this." in answer.json["error"]["message"] and not other.requests
 
 
-async def test_what_it_cannot_do_is_asked_elsewhere(tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream]) -> None:
+async def test_what_it_cannot_do_is_asked_elsewhere(
+    tmp_path: Path, claude: tuple[ScriptedClaude, ScriptedUpstream]
+) -> None:
     script, upstream = claude
     async with ScriptedUpstream() as other:
         async with running(tmp_path, config(first(upstream), cloud(other.base_url))) as router:
@@ -202,7 +208,9 @@ async def test_what_it_cannot_do_is_asked_elsewhere(tmp_path: Path, claude: tupl
             assert (await router.ask(chat())).headers["x-genset-backend"] == "claude"
         async with running(tmp_path, config(first(upstream))) as router:
             alone = await router.ask(chat(n=2))
-            assert alone.status == 501 and "n: Anthropic's API gives one answer" in alone.json["error"]["message"], alone
+            assert alone.status == 501 and "n: Anthropic's API gives one answer" in alone.json["error"]["message"], (
+                alone
+            )
 
 
 async def test_names_of_dropped_fields_are_no_way_into_the_head(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from genset.api.backend import COMPATIBLE
+from genset.api.cloud import COMPATIBLE
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings

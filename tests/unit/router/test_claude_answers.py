@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -23,12 +24,18 @@ PLAIN = Told(texts=("Hello", " thére", " 👋"))
 THINKING = Told(thoughts=("Let me", " think"), texts=("Rain",))
 TOOLS = Told(
     texts=("I look",),
-    calls=(("toolu_1", "get_weather", ('{"ci', 'ty":"Paris"}')), ("toolu_2", "now", ()), ("toolu_3", "f", ('{"a":[1]}',))),
+    calls=(
+        ("toolu_1", "get_weather", ('{"ci', 'ty":"Paris"}')),
+        ("toolu_2", "now", ()),
+        ("toolu_3", "f", ('{"a":[1]}',)),
+    ),
     stop_reason="tool_use",
 )
 ONLY_TOOL = Told(calls=(("toolu_1", "now", ()),), stop_reason="tool_use")
 CUT_CALL = Told(texts=("I",), stop_reason="max_tokens")
-REFUSED_LATE = Told(texts=("I can",), stop_reason="refusal", stop_details={"type": "refusal", "category": "bio", "explanation": None})
+REFUSED_LATE = Told(
+    texts=("I can",), stop_reason="refusal", stop_details={"type": "refusal", "category": "bio", "explanation": None}
+)
 STREAMS = (PLAIN, THINKING, TOOLS, ONLY_TOOL, CUT_CALL, REFUSED_LATE)
 
 
@@ -36,7 +43,7 @@ def translated(data: bytes, *cuts: int) -> bytes:
     """Returns what a stream becomes if it comes in pieces."""
     one = Messages().stream(Api.CHAT, NOW)
     places = [0, *sorted(cuts), len(data)]
-    return b"".join(one.feed(data[a:b]) for a, b in zip(places, places[1:], strict=False)) + one.end()
+    return b"".join(one.feed(data[a:b]) for a, b in itertools.pairwise(places)) + one.end()
 
 
 def chunks(out: bytes) -> list[dict[str, Any]]:
@@ -67,7 +74,7 @@ def test_a_stream_says_what_the_whole_answer_says(told: Told) -> None:
     for call in (*left["message"].get("tool_calls", ()), *right["message"].get("tool_calls", ())):
         call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     for key in ("content", "tool_calls", "reasoning_content", "reasoning_details"):
-        assert left["message"].get(key) or None == right["message"].get(key) or None, key
+        assert (left["message"].get(key) or None) == (right["message"].get(key) or None), key
     assert (streamed["id"], streamed["model"], streamed["created"]) == (whole["id"], whole["model"], NOW)
 
 
@@ -132,7 +139,8 @@ def test_an_error_event_ends_the_stream(kind: str) -> None:
     [
         b"event: x\ndata: no json\n\n", b"data: [1]\n\n", event("message_start", {"message": {"id": "other"}}),
         event("content_block_delta", {"index": 9, "delta": {"type": "input_json_delta", "partial_json": "{"}}),
-        event("message_delta", {"delta": {"stop_reason": "pause_turn"}}), event("message_delta", {"delta": {"stop_reason": "new"}}),
+        event("message_delta", {"delta": {"stop_reason": "pause_turn"}}),
+        event("message_delta", {"delta": {"stop_reason": "new"}}),
         event("message_stop", {}),
     ],
 )  # fmt: skip
@@ -148,7 +156,9 @@ def test_what_is_wrong_with_a_stream_is_an_error_in_it(bad: bytes) -> None:
 def test_what_is_new_is_no_error() -> None:
     new = event("content_block_start", {"index": 7, "content_block": {"type": "hologram"}})
     new += event("content_block_delta", {"index": 7, "delta": {"type": "light_delta"}}) + event("aurora", {})
-    new += event("content_block_stop", {"index": 7}) + event("content_block_delta", {"index": 0, "delta": {"type": "citations_delta"}})
+    new += event("content_block_stop", {"index": 7}) + event(
+        "content_block_delta", {"index": 0, "delta": {"type": "citations_delta"}}
+    )
     events = PLAIN.events()
     assert translated(events[0] + new + b"".join(events[1:])) == translated(b"".join(events))
 
@@ -160,7 +170,10 @@ def test_a_stop_reason_without_the_last_event_is_an_end() -> None:
 
 def test_a_refusal_without_a_word_is_a_filter() -> None:
     told = Told(stop_reason="refusal", stop_details={"type": "refusal", "category": None, "explanation": "Not this."})
-    for found in (chunks(translated(b"".join(told.events())))[-1], json.loads(Messages().answer(Api.CHAT, json.dumps(told.message()).encode(), 0))):
+    for found in (
+        chunks(translated(b"".join(told.events())))[-1],
+        json.loads(Messages().answer(Api.CHAT, json.dumps(told.message()).encode(), 0)),
+    ):
         assert found["error"]["message"] == "Not this."
         assert classify_in_band(found["error"], "x").outcome is Outcome.CONTENT_FILTER
     bare = Told(stop_reason="refusal")
@@ -186,17 +199,27 @@ def test_a_block_may_hold_its_text_from_the_beginning() -> None:
     assert rebuilt(out)["choices"][0]["message"]["content"].startswith("HelHello")
     whole = {"type": "tool_use", "id": "a", "name": "f", "input": {"a": 1}}
     out = translated(
-        events[0] + event("content_block_start", {"index": 0, "content_block": whole}) + event("content_block_stop", {"index": 0})
-        + event("message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}}) + event("message_stop", {})
+        events[0]
+        + event("content_block_start", {"index": 0, "content_block": whole})
+        + event("content_block_stop", {"index": 0})
+        + event("message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}})
+        + event("message_stop", {})
     )  # fmt: skip
     choice = rebuilt(out)["choices"][0]
-    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"a":1}' and choice["finish_reason"] == "tool_calls"
+    assert (
+        choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"a":1}'
+        and choice["finish_reason"] == "tool_calls"
+    )
 
 
 @pytest.mark.parametrize(
     ("start", "end", "prompt"),
     [
-        ({"input_tokens": 500, "cache_read_input_tokens": 0}, {"input_tokens": 100, "cache_read_input_tokens": 400, "output_tokens": 1}, 500),
+        (
+            {"input_tokens": 500, "cache_read_input_tokens": 0},
+            {"input_tokens": 100, "cache_read_input_tokens": 400, "output_tokens": 1},
+            500,
+        ),
         ({"input_tokens": 100, "cache_read_input_tokens": 400}, {"output_tokens": 1}, 500),
         ({"input_tokens": 100, "cache_read_input_tokens": 400}, {"output_tokens": 1, "input_tokens": None}, 500),
         ({"input_tokens": 0}, {"input_tokens": 377, "output_tokens": 1}, 377),
@@ -214,11 +237,35 @@ def test_the_last_count_counts(start: dict[str, Any], end: dict[str, Any], promp
     ("status", "kind", "message", "details", "outcome"),
     [
         (400, "invalid_request_error", "temperature: range: 0..1", None, Outcome.REJECTED),
-        (400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum", None, Outcome.CONTEXT_EXCEEDED),
-        (400, "invalid_request_error", "input length and `max_tokens` exceed context limit: 1 + 2 > 2", None, Outcome.CONTEXT_EXCEEDED),
-        (400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API.", None, Outcome.AUTH),
+        (
+            400,
+            "invalid_request_error",
+            "prompt is too long: 210000 tokens > 200000 maximum",
+            None,
+            Outcome.CONTEXT_EXCEEDED,
+        ),
+        (
+            400,
+            "invalid_request_error",
+            "input length and `max_tokens` exceed context limit: 1 + 2 > 2",
+            None,
+            Outcome.CONTEXT_EXCEEDED,
+        ),
+        (
+            400,
+            "invalid_request_error",
+            "Your credit balance is too low to access the Anthropic API.",
+            None,
+            Outcome.AUTH,
+        ),
         (400, "invalid_request_error", "You have reached your specified API usage limits.", None, Outcome.AUTH),
-        (400, "invalid_request_error", "This model does not support assistant message prefill.", None, Outcome.UNSUPPORTED),
+        (
+            400,
+            "invalid_request_error",
+            "This model does not support assistant message prefill.",
+            None,
+            Outcome.UNSUPPORTED,
+        ),
         (400, "invalid_request_error", "role 'system' is not supported on this model", None, Outcome.UNSUPPORTED),
         (400, "invalid_request_error", "thinking_mode: Extra inputs are not permitted", None, Outcome.UNSUPPORTED),
         (401, "authentication_error", "invalid x-api-key", None, Outcome.AUTH),
@@ -232,7 +279,7 @@ def test_the_last_count_counts(start: dict[str, Any], end: dict[str, Any], promp
         (429, "rate_limit_error", "x", {"error_code": "enforced_spend_limit_reached"}, Outcome.AUTH),
         (500, "api_error", "Internal server error", None, Outcome.SERVER_ERROR),
         (504, "timeout_error", "x", None, Outcome.SERVER_ERROR),
-        (529, "overloaded_error", "Overloaded", None, Outcome.UNAVAILABLE),
+        (529, "overloaded_error", "Overloaded", None, Outcome.OVERLOADED),
     ],
 )
 def test_what_a_refusal_means(status: int, kind: str, message: str, details: Any, outcome: Outcome) -> None:

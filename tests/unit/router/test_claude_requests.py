@@ -166,7 +166,13 @@ def test_images_and_files_are_sent() -> None:
         {"type": "file", "file": {"file_data": "data:text/plain;base64,aGVsbG8="}},
     ]
     made, dropped = sent({"role": "user", "content": parts})
-    assert [block["type"] for block in made["messages"][0]["content"]] == ["text", "image", "image", "document", "document"]
+    assert [block["type"] for block in made["messages"][0]["content"]] == [
+        "text",
+        "image",
+        "image",
+        "document",
+        "document",
+    ]
     assert made["messages"][0]["content"][4]["source"]["data"] == "hello"
     assert dropped == ("messages[].content[].image_url.detail",)
     turn = {"role": "assistant", "content": None, "tool_calls": [call("a")]}
@@ -229,14 +235,18 @@ def test_schemas_are_made_strict_and_lose_nothing() -> None:
     schema = made["output_config"]["format"]["schema"]
     assert schema["additionalProperties"] is False
     assert schema["properties"]["age"] == {"type": "integer", "description": "{minimum: 0}"}
-    words = refused(response_format={"type": "json_schema", "json_schema": {"schema": {"type": "object", "properties": {"a": {}}}}})
+    words = refused(
+        response_format={"type": "json_schema", "json_schema": {"schema": {"type": "object", "properties": {"a": {}}}}}
+    )
     assert "response_format.json_schema.schema" in words
     strict = {"type": "function", "function": {**WEATHER["function"], "strict": True}}  # type: ignore[dict-item]
     assert sent(tools=[strict])[0]["tools"][0]["input_schema"]["additionalProperties"] is False
 
 
 def test_the_rest_of_a_request() -> None:
-    made, dropped = sent(stop=["END", "\n"], user="me@example.com", parallel_tool_calls=False, tools=[WEATHER], stream=True)
+    made, dropped = sent(
+        stop=["END", "\n"], user="me@example.com", parallel_tool_calls=False, tools=[WEATHER], stream=True
+    )
     assert made["stop_sequences"] == ["END"] and dropped == ("stop",)
     assert made["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
     assert "@" not in made["metadata"]["user_id"] and made["stream"] is True
@@ -247,7 +257,10 @@ def test_the_rest_of_a_request() -> None:
 
 def test_allowed_tools_are_filtered() -> None:
     other = {"type": "function", "function": {"name": "other"}}
-    only = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "other"}}]}}
+    only = {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "other"}}]},
+    }
     made, _ = sent(tools=[WEATHER, other], tool_choice=only)
     assert [tool["name"] for tool in made["tools"]] == ["other"] and made["tool_choice"] == {"type": "auto"}
 
@@ -277,7 +290,9 @@ def test_marks_of_cached_prefixes_stay() -> None:
     mark = {"type": "ephemeral", "ttl": "1h"}
     part = {"type": "text", "text": "long", "cache_control": mark}
     made, dropped = sent(
-        {"role": "system", "content": [part]}, {"role": "user", "content": [part]}, tools=[{**WEATHER, "cache_control": mark}]
+        {"role": "system", "content": [part]},
+        {"role": "user", "content": [part]},
+        tools=[{**WEATHER, "cache_control": mark}],
     )
     assert made["system"][0]["cache_control"] == made["messages"][0]["content"][0]["cache_control"] == mark
     assert made["tools"][0]["cache_control"] == mark and not dropped
@@ -290,7 +305,12 @@ CALLS = st.lists(st.text(max_size=5), max_size=3)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.one_of(TEXTS, PARTS, st.none()), CALLS), max_size=6))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["system", "user", "assistant"]), st.one_of(TEXTS, PARTS, st.none()), CALLS),
+        max_size=6,
+    )
+)
 def test_any_conversation_is_one_that_the_api_takes(turns: list[tuple[str, Any, list[str]]]) -> None:
     messages: list[dict[str, Any]] = []
     for role, content, calls in turns:
