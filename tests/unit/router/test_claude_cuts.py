@@ -78,10 +78,10 @@ def site(server: Server) -> Site:
     return Site("claude", server, "Anchor", "cloud", "anthropic", "claude-opus-5")
 
 
-def from_claude(stream: Recorded, play: Play, author: Author, **more: Any) -> tuple[Judgement, World]:
+def from_claude(recorded_: Recorded, play: Play, author: Author, **more: Any) -> tuple[Judgement, World]:
     house = Site("house", writer(author), author.continuation)
     world = World([site(once(play, writer(author))), house], max_attempts=4)
-    return judge(world.run({**body(stream), **more}), stream.wanted), world
+    return judge(world.run({**body(recorded_), **more}), recorded_.wanted), world
 
 
 @pytest.mark.parametrize("manner", ["prefill", "final message", "anchor", "starts over", "refuses the prefill"])
@@ -89,20 +89,20 @@ def from_claude(stream: Recorded, play: Play, author: Author, **more: Any) -> tu
 def test_what_claude_breaks_off_the_house_writes_on(stream: Recorded, manner: str) -> None:
     seen: Counter[str] = Counter()
     author = Author(manner, stream.wanted.text, stream.wanted.reasoning)
-    for at, how, pieces in cases(stream, 3):
+    for at, how, pieces in cases(stream, 1 if (stream, manner) == (SHORT, "anchor") else 13):
         got, world = from_claude(stream, cut(stream, at, how, pieces), author)
         told = f"cut at byte {at} of {len(stream.wire)} by {how} (pieces of {pieces})"
         assert got.verdict in ("whole", "error"), f"{told}: {got.why}\nrequests: {world.requests}"
         if how != "noise":
             assert got.verdict == "whole", f"{told}: not continued: {got.why}"
         seen[got.verdict] += 1
-    assert seen["whole"] > 100
+    assert seen["whole"] > 30
 
 
 @pytest.mark.parametrize("manner", ["anchor", "starts over", "anchor after a preamble"])
 def test_what_the_house_breaks_off_claude_writes_on(manner: str) -> None:
     author = Author(manner, counted(16))
-    for at, how, pieces in cases(LLAMA, 5):
+    for at, how, pieces in cases(LLAMA, 13):
         play = once(cut(LLAMA, at, how, pieces), writer(author))
         world = World([Site("house", play, "Off"), site(written_by_claude(author))])
         got = judge(world.run(body(LLAMA)), LLAMA.wanted)
@@ -116,7 +116,7 @@ def test_what_the_house_breaks_off_claude_writes_on(manner: str) -> None:
 def test_an_answer_that_is_no_stream_for_the_client_is_always_whole(stream: Recorded) -> None:
     wanted = replace(stream, request={})
     author = Author("prefill", stream.wanted.text, stream.wanted.reasoning)
-    for at, how, pieces in cases(stream, 3):
+    for at, how, pieces in cases(stream, 11):
         got, _ = from_claude(wanted, cut(stream, at, how, pieces), author, stream=False)
         assert got.verdict == "whole", f"cut at byte {at} by {how}: {got.why}"
 
