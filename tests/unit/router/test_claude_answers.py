@@ -301,7 +301,7 @@ KEYS = (
 )  # fmt: skip
 KINDS = (
     "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop",
-    "error", "text_delta", "input_json_delta", "signature_delta", "tool_use", "text", "thinking", "refusal", "tool_use", "message",
+    "error", "text_delta", "input_json_delta", "signature_delta", "tool_use", "text", "thinking", "refusal", "message",
 )  # fmt: skip
 ANYTHING = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-2, 5), st.floats(), st.text(max_size=4), st.sampled_from(KINDS)),
