@@ -129,6 +129,7 @@ class Engine(ABC, Generic[AnySettings]):
     """An engine is any model server, whoever runs it, by what it can be asked."""
 
     settings: type[AnySettings]
+    adapters_by_name: bool = False  # each of spec.adapters is a model of its own to whoever asks the server
     continuation: str  # rule of genset.router.continuation by which it writes on another's partial answer
 
     @property

@@ -142,6 +142,7 @@ class VllmEngine(ManagedEngine[Vllm]):
     """This engine is vLLM's OpenAI server with a local folder."""
 
     settings = Vllm
+    adapters_by_name = True
     scratch = "10Gi"  # what it compiles is kept in /tmp
     continuation = "ContinueFinalMessage"
     images: Mapping[str, str] = {
