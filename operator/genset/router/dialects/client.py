@@ -74,8 +74,11 @@ class ClientDialect(ABC):
     """A client dialect is one API that clients speak. It has no state of its own."""
 
     @abstractmethod
-    def request(self, body: dict[str, Any]) -> tuple[dict[str, Any], ClientWriter]:
-        """Returns the request in OpenAI's form, and who writes its answer. `body` is not changed. Raises RefusedRequest."""
+    def request(self, body: dict[str, Any], now: float) -> tuple[dict[str, Any], ClientWriter]:
+        """Returns the request in OpenAI's form, and who writes its answer. `body` is not changed. Raises RefusedRequest.
+
+        `now`: seconds since 1970.
+        """
 
     @abstractmethod
     def counted(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from typing import Final
 
 from genset.router.dialects.anthropic import client as anthropic
 from genset.router.dialects.client import ClientDialect, ClientPath
+from genset.router.dialects.responses import client as responses
 
-CLIENT_PATHS: Final[dict[bytes, ClientPath]] = {path.path: path for path in anthropic.PATHS}
+CLIENT_PATHS: Final[dict[bytes, ClientPath]] = {path.path: path for path in (*anthropic.PATHS, *responses.PATHS)}
 
 
 def dialect_of(path: bytes, headers: dict[bytes, bytes]) -> ClientDialect | None:

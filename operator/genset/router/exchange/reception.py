@@ -152,7 +152,7 @@ class Reception:
             if spoken.counts:
                 chat = spoken.dialect.counted(parsed)
             else:
-                chat, writer = spoken.dialect.request(parsed)
+                chat, writer = spoken.dialect.request(parsed, self._shared.wall())
         except RefusedRequest as refused:
             local.error(refused.answer())
             return

@@ -18,7 +18,7 @@ VERSION_HEADER: Final = b"anthropic-version"  # each request of Anthropic's own 
 class Messages(ClientDialect):
     """What Claude Code and Anthropic's SDKs speak."""
 
-    def request(self, body: dict[str, Any]) -> tuple[dict[str, Any], ClientWriter]:
+    def request(self, body: dict[str, Any], now: float) -> tuple[dict[str, Any], ClientWriter]:
         chat, dropped = chat_of(body)
         return chat, MessageWriter(str(body.get("model")), dropped)
 

@@ -21,8 +21,8 @@ from genset.router.dialects.anthropic.words import (
 )
 from genset.router.dialects.client import RefusedRequest
 from genset.router.dialects.tolerant import dumps
+from genset.router.dialects.turns import SEPARATOR, plain
 
-_SEPARATOR: Final = "\n\n"  # between blocks that become one text
 _ROLES: Final = ("user", "assistant", "system")
 #: Blocks that only tools bring that run at Anthropic: their results are in no form that another backend reads.
 _HOSTED: Final = "runs at Anthropic, and no backend of this router has its results; leave out the block"
@@ -38,7 +38,7 @@ def system_text(system: Any) -> str:
     if not isinstance(system, list):
         raise RefusedRequest("system", "system is neither a text nor a list of text blocks; send one of these")
     texts = [_text_of(block, f"system.{number}") for number, block in enumerate(system)]
-    return _SEPARATOR.join(text for text in texts if text and not text.startswith(BILLING_HEADER))
+    return SEPARATOR.join(text for text in texts if text and not text.startswith(BILLING_HEADER))
 
 
 def messages_of(given: Any) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def messages_of(given: Any) -> list[dict[str, Any]]:
             made.append(_assistant(content, f"{place}.content", keeps_thoughts=number > running))
         elif role == "system":
             blocks = enumerate(content)
-            _add(made, role, _SEPARATOR.join(_text_of(block, f"{place}.content.{n}") for n, block in blocks))
+            _add(made, role, SEPARATOR.join(_text_of(block, f"{place}.content.{n}") for n, block in blocks))
         else:
             made += _user(content, f"{place}.content")
     return made
@@ -116,14 +116,7 @@ def _user(content: list[Any], place: str) -> list[dict[str, Any]]:
     parts = pictures + rest
     if not parts:
         return results or [{"role": "user", "content": ""}]
-    return [*results, {"role": "user", "content": _simple(parts)}]
-
-
-def _simple(parts: list[dict[str, Any]]) -> Any:
-    """Returns parts as one text if they are nothing else: every template reads that."""
-    if all(part.keys() == {"type", "text"} for part in parts):
-        return _SEPARATOR.join(part["text"] for part in parts)
-    return parts
+    return [*results, {"role": "user", "content": plain(parts)}]
 
 
 def _result(block: dict[str, Any], place: str, pictures: list[dict[str, Any]]) -> dict[str, Any]:

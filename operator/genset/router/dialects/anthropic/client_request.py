@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from genset.router.dialects.anthropic.client_messages import messages_of, system_text
 from genset.router.dialects.client import RefusedRequest
+from genset.router.dialects.turns import in_turns
 
 #: Fields that are read below, or that say nothing to a backend that is not Anthropic's (`_IGNORED`).
 _READ: Final = frozenset((
@@ -58,7 +59,7 @@ def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     messages, system = messages_of(body.get("messages")), system_text(body.get("system"))
-    return [{"role": "system", "content": system}, *messages] if system else messages
+    return in_turns([{"role": "system", "content": system}, *messages] if system else messages)
 
 
 def _max_tokens(value: Any) -> int:
