@@ -1,8 +1,8 @@
 """Translates the tools of a Responses request into functions, and remembers what each of them was. Pure.
 
-A tool that takes free text becomes a function with one text; one in a namespace gets the namespace into its name. Tools that run
-at OpenAI are left out if they are only offered: Codex offers a search with each request, and as a function without a name it makes
-servers refuse all of it (https://github.com/anomalyco/opencode/issues/40210). If one is demanded, nobody could answer.
+A tool that takes free text becomes a function with one text; one in a namespace gets the namespace into its name. Tools that
+run at OpenAI are left out if they are only offered: Codex offers a search with each request, and as a function without a name it
+makes servers refuse all of it (https://github.com/anomalyco/opencode/issues/40210). If one is demanded, nobody could answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNSUPPORTED: Final = "caller_unsupported_parameter"
 
 @final
 class Tools:
-    """These are the tools of one request. `functions` are those that the backend gets, `dropped` names those that are left out."""
+    """These are the tools of one request. `functions` are those that the backend gets, `dropped` those that are left out."""
 
     __slots__ = ("_custom", "_spaces", "dropped", "functions")
 

@@ -1,7 +1,7 @@
 """Writes the answers that clients of the Responses API get: events item by item, or a whole response. Pure.
 
-Sources: the types of the openai package 3.57.0, and what its stream helper refuses: an id that changes, an `output_index` twice, a
-delta before the item and the part that it belongs to are opened, an end with items that are not closed. Codex 0.171 builds its
+Sources: the types of the openai package 3.57.0, and what its stream helper refuses: an id that changes, an `output_index` twice,
+a delta before the item and the part that it belongs to are opened, an end with items that are not closed. Codex 0.171 builds its
 answer from `response.output_item.done` alone.
 """
 
