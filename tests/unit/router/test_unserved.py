@@ -25,10 +25,10 @@ def test_a_wrong_base_url(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("/v1/responses", "the OpenAI Responses API"),
-        ("/responses", "the OpenAI Responses API"),
-        ("/v1/messages", "the Anthropic Messages API"),
-        ("/v1/messages/count_tokens", "the Anthropic Messages API"),
+        ("/v1/responses/resp_1", "this router keeps none"),
+        ("/v1/responses/resp_1/cancel", "this router keeps none"),
+        ("/v1/messages/batches", "Anthropic's batches"),
+        ("/v1/complete", "Anthropic's batches"),
         ("/v1/audio/transcriptions", "audio"),
         ("/v1/images/generations", "images"),
         ("/v1/rerank", "reranking"),

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/models")
-_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|models(/.*)?)/*")
+_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/models", "/messages", "/responses")
+_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|messages|responses|models(/.*)?)/*")
 
 #: How the paths of other APIs begin, and what these are called.
 _OTHERS: Final = (
-    (("/responses",), "the OpenAI Responses API"),
-    (("/messages",), "the Anthropic Messages API"),
+    (("/responses/",), "a stored response (this router keeps none: send the whole input with each request)"),
+    (("/messages/batches", "/complete", "/skills"), "Anthropic's batches, completions and skills"),
     (("/audio/", "/images/", "/videos"), "audio, images and video of the OpenAI API"),
     (("/moderations",), "moderation"),
     (("/rerank", "/score", "/reranking"), "reranking"),
@@ -28,20 +28,20 @@ _OTHERS: Final = (
     (("/tokenize", "/detokenize", "/infill", "/props", "/slots"), "an engine's own API"),
 )
 _OLLAMA: Final = ("/api/chat", "/api/generate", "/api/tags", "/api/embed", "/api/show", "/api/version", "/api/ps")
-_SERVED: Final = "served are POST /v1/chat/completions, /v1/completions, /v1/embeddings and GET /v1/models"
+_SERVED: Final = "served are POST /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions, /v1/embeddings and GET /v1/models"
 
 
 def what_is_wrong(path: str, base_url: str) -> str:
     """Returns the message of a 404. `base_url` is the one that this client should use."""
     tail = re.sub(r"^(/+v1)+(?=/|$)", "", path)
     for beginnings, name in _OTHERS:
-        if tail.startswith(beginnings):
+        if tail.startswith(beginnings) and not tail.startswith("/completions"):
             return f"{name} is not served here; {_SERVED}"
     if path.startswith(_OLLAMA):
         return f"Ollama's own API is not served here; {_SERVED}"
     if re.match(r"/+v1(beta|alpha)", path) or ":generatecontent" in path.lower():
         return f"the Gemini API is not served here; {_SERVED}"
-    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/models)/+", path):
+    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/messages|/responses|/models)/+", path):
         return f"this path ends with a slash; the base URL is {base_url}, and calls have none at their end"
     if path == "/" or any(call in path for call in _CALLS) or _CALL.search(path):
         return f"the base URL must end in /v1 and hold nothing behind it: use {base_url}"
