@@ -28,7 +28,6 @@ def test_a_wrong_base_url(path: str) -> None:
         ("/v1/responses/resp_1", "this router keeps none"),
         ("/v1/responses/resp_1/cancel", "this router keeps none"),
         ("/v1/messages/batches", "Anthropic's batches"),
-        ("/v1/complete", "Anthropic's batches"),
         ("/v1/audio/transcriptions", "audio"),
         ("/v1/images/generations", "images"),
         ("/v1/rerank", "reranking"),

@@ -15,7 +15,7 @@ _CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|messages
 #: How the paths of other APIs begin, and what these are called.
 _OTHERS: Final = (
     (("/responses/",), "a stored response (this router keeps none: send the whole input with each request)"),
-    (("/messages/batches", "/complete", "/skills"), "Anthropic's batches, completions and skills"),
+    (("/messages/batches", "/skills"), "Anthropic's batches and skills"),
     (("/audio/", "/images/", "/videos"), "audio, images and video of the OpenAI API"),
     (("/moderations",), "moderation"),
     (("/rerank", "/score", "/reranking"), "reranking"),
@@ -28,14 +28,15 @@ _OTHERS: Final = (
     (("/tokenize", "/detokenize", "/infill", "/props", "/slots"), "an engine's own API"),
 )
 _OLLAMA: Final = ("/api/chat", "/api/generate", "/api/tags", "/api/embed", "/api/show", "/api/version", "/api/ps")
-_SERVED: Final = "served are POST /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions, /v1/embeddings and GET /v1/models"
+_POSTED: Final = ("chat/completions", "messages", "responses", "completions", "embeddings")
+_SERVED: Final = f"served are POST {', '.join(f'/v1/{call}' for call in _POSTED)} and GET /v1/models"
 
 
 def what_is_wrong(path: str, base_url: str) -> str:
     """Returns the message of a 404. `base_url` is the one that this client should use."""
     tail = re.sub(r"^(/+v1)+(?=/|$)", "", path)
     for beginnings, name in _OTHERS:
-        if tail.startswith(beginnings) and not tail.startswith("/completions"):
+        if tail.startswith(beginnings):
             return f"{name} is not served here; {_SERVED}"
     if path.startswith(_OLLAMA):
         return f"Ollama's own API is not served here; {_SERVED}"

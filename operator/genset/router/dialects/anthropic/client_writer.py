@@ -27,7 +27,7 @@ from genset.router.dialects.anthropic.words import (
 )
 from genset.router.dialects.client import ClientWriter, Told
 from genset.router.dialects.openai import blocks as parts
-from genset.router.dialects.openai.blocks import Block, Blocks, Step, blocks_of
+from genset.router.dialects.openai.blocks import Block, BlockChange, Blocks, blocks_of
 from genset.router.dialects.openai.chunks import Chunks
 from genset.router.dialects.tolerant import dumps, loads
 from genset.router.errors import ErrorAnswer, ErrorKind
@@ -77,11 +77,11 @@ class MessageWriter(ClientWriter):
     def events(self, data: bytes) -> bytes:
         out: list[bytes] = []
         for chunk in self._chunks.feed(data):
-            steps = self._blocks.add(chunk)
-            if steps:
+            changes = self._blocks.add(chunk)
+            if changes:
                 self._start(out)
-            for step in steps:
-                self._step(step, out)
+            for change in changes:
+                self._change(change, out)
         if self._chunks.done and not self._ended:
             self._start(out)
             self._end(out)
@@ -101,15 +101,15 @@ class MessageWriter(ClientWriter):
         message = self._message(self._blocks, [], None, usage)
         out.append(event("message_start", {"type": "message_start", "message": message}))
 
-    def _step(self, step: Step, out: list[bytes]) -> None:
-        block = step.block
-        if step.what == parts.OPEN:
+    def _change(self, change: BlockChange, out: list[bytes]) -> None:
+        block = change.block
+        if change.what == parts.OPEN:
             self._index += 1
             out.append(self._event("start", content_block=_opened(block, self._index, self._identity)))
-        elif step.what == parts.MORE:
+        elif change.what == parts.MORE:
             if block.kind != parts.ENCRYPTED:  # it is whole from its beginning
                 kind, key = _DELTAS[block.kind]
-                out.append(self._event("delta", delta={"type": kind, key: step.text}))
+                out.append(self._event("delta", delta={"type": kind, key: change.text}))
         else:
             if block.signature:
                 out.append(self._event("delta", delta={"type": SIGNATURE_DELTA, "signature": block.signature}))
@@ -122,8 +122,8 @@ class MessageWriter(ClientWriter):
     def _end(self, out: list[bytes]) -> None:
         self._ended = True
         blocks = self._blocks
-        for step in blocks.end():
-            self._step(step, out)
+        for change in blocks.end():
+            self._change(change, out)
         if not blocks.opened:  # strict clients look at the first block of every answer
             self._index += 1
             out.append(self._event("start", content_block={"type": TEXT, "text": ""}))

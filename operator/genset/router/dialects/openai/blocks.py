@@ -88,8 +88,8 @@ class Block:
             return False
 
 
-class Step(NamedTuple):
-    """A step is what happens to a block next. `text`: what is new of it, of MORE."""
+class BlockChange(NamedTuple):
+    """A block change is what happens to a block next. `text`: what is new of it, of MORE."""
 
     what: int
     block: Block
@@ -117,7 +117,7 @@ class Blocks:
         self.calls = 0
         self.opened = 0
 
-    def add(self, chunk: dict[str, Any]) -> list[Step]:
+    def add(self, chunk: dict[str, Any]) -> list[BlockChange]:
         """Takes one chunk, and returns what happens to the blocks by it."""
         model, usage = chunk.get("model"), chunk.get("usage")
         if not self.model and isinstance(model, str):
@@ -128,11 +128,11 @@ class Blocks:
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and not index_of(choice):
                 self._choice(choice)
-        return self._steps(last=False)
+        return self._changes(last=False)
 
-    def end(self) -> list[Step]:
+    def end(self) -> list[BlockChange]:
         """The answer is complete: returns what happens to the blocks that are not closed."""
-        return self._steps(last=True)
+        return self._changes(last=True)
 
     def _choice(self, choice: dict[str, Any]) -> None:
         delta = choice.get("delta")
@@ -264,8 +264,8 @@ class Blocks:
 
     # In their order
 
-    def _steps(self, *, last: bool) -> list[Step]:
-        steps: list[Step] = []
+    def _changes(self, *, last: bool) -> list[BlockChange]:
+        changes: list[BlockChange] = []
         waiting = self._waiting
         while waiting:
             block = waiting[0]
@@ -279,15 +279,15 @@ class Blocks:
                     break
                 block.opened = True
                 self.opened += 1
-                steps.append(Step(OPEN, block))
+                changes.append(BlockChange(OPEN, block))
             text = block.take()
             if text:
-                steps.append(Step(MORE, block, text))
+                changes.append(BlockChange(MORE, block, text))
             if not last and (len(waiting) == 1 or not block.may_close):
                 break
             del waiting[0]
-            steps.append(Step(CLOSE, block))
-        return steps
+            changes.append(BlockChange(CLOSE, block))
+        return changes
 
 
 def blocks_of(body: bytes) -> tuple[Blocks, list[Block]]:
@@ -295,6 +295,6 @@ def blocks_of(body: bytes) -> tuple[Blocks, list[Block]]:
     blocks, chunks = Blocks(), Chunks()
     found = []
     for chunk in chunks.feed(unrolled(body, chat=True)):
-        found += [step.block for step in blocks.add(chunk) if step.what == CLOSE]
-    found += [step.block for step in blocks.end() if step.what == CLOSE]
+        found += [change.block for change in blocks.add(chunk) if change.what == CLOSE]
+    found += [change.block for change in blocks.end() if change.what == CLOSE]
     return blocks, found

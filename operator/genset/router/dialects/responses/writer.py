@@ -13,7 +13,7 @@ from typing import Any, Final, final
 
 from genset.router.dialects.client import ClientWriter, Told
 from genset.router.dialects.openai import blocks as parts
-from genset.router.dialects.openai.blocks import Blocks, Step, blocks_of
+from genset.router.dialects.openai.blocks import BlockChange, Blocks, blocks_of
 from genset.router.dialects.openai.chunks import Chunks
 from genset.router.dialects.responses.items_out import COMPLETED, IN_PROGRESS, INCOMPLETE, Output
 from genset.router.dialects.responses.tools import Tools
@@ -84,11 +84,11 @@ class ResponseWriter(ClientWriter):
     def events(self, data: bytes) -> bytes:
         out: list[bytes] = []
         for chunk in self._chunks.feed(data):
-            steps = self._blocks.add(chunk)
-            if steps:
+            changes = self._blocks.add(chunk)
+            if changes:
                 self._start(out)
-            for step in steps:
-                self._step(step, out, COMPLETED)
+            for change in changes:
+                self._change(change, out, COMPLETED)
         if self._chunks.done and not self._ended:
             self._start(out)
             self._end(out)
@@ -118,33 +118,33 @@ class ResponseWriter(ClientWriter):
         self._event(out, "response.in_progress", response=response)
         return True
 
-    def _step(self, step: Step, out: list[bytes], status: str) -> None:
-        if step.what == parts.OPEN:
-            output = Output(step.block, len(self._outputs), self._identity, self._tools)
+    def _change(self, change: BlockChange, out: list[bytes], status: str) -> None:
+        if change.what == parts.OPEN:
+            output = Output(change.block, len(self._outputs), self._identity, self._tools)
             self._outputs.append(output)
             self._event(out, "response.output_item.added", output_index=output.index, item=output.opened())
-            if step.block.kind in _PARTS:
+            if change.block.kind in _PARTS:
                 self._of(out, "response.content_part.added", output, content_index=0, part=output.part("", []))
             return
         output = self._outputs[-1]
-        if step.what == parts.MORE:
-            self._more(step, output, out)
+        if change.what == parts.MORE:
+            self._more(change, output, out)
         else:
             self._close(output, out)
             item = output.whole(status)
             self._event(out, "response.output_item.done", output_index=output.index, item=item)
 
-    def _more(self, step: Step, output: Output, out: list[bytes]) -> None:
-        kind = step.block.kind
+    def _more(self, change: BlockChange, output: Output, out: list[bytes]) -> None:
+        kind = change.block.kind
         if kind == parts.TEXT:
-            logprobs = step.block.take_logprobs()
-            self._of(out, "response.output_text.delta", output, content_index=0, delta=step.text, logprobs=logprobs)
+            logprobs = change.block.take_logprobs()
+            self._of(out, "response.output_text.delta", output, content_index=0, delta=change.text, logprobs=logprobs)
         elif kind == parts.REFUSAL:
-            self._of(out, "response.refusal.delta", output, content_index=0, delta=step.text)
+            self._of(out, "response.refusal.delta", output, content_index=0, delta=change.text)
         elif kind == parts.THINKING:
-            self._of(out, "response.reasoning_text.delta", output, content_index=0, delta=step.text)
+            self._of(out, "response.reasoning_text.delta", output, content_index=0, delta=change.text)
         elif kind == parts.CALL and not output.custom:  # free text is known once its JSON is whole
-            self._of(out, "response.function_call_arguments.delta", output, delta=step.text)
+            self._of(out, "response.function_call_arguments.delta", output, delta=change.text)
 
     def _close(self, output: Output, out: list[bytes]) -> None:
         kind, text = output.block.kind, output.text
@@ -171,8 +171,8 @@ class ResponseWriter(ClientWriter):
     def _end(self, out: list[bytes]) -> None:
         self._ended = True
         status = _status(self._blocks)
-        for step in self._blocks.end():
-            self._step(step, out, status)
+        for change in self._blocks.end():
+            self._change(change, out, status)
         items = [output.whole(COMPLETED) for output in self._outputs]
         if items and status == INCOMPLETE:
             items[-1]["status"] = INCOMPLETE
