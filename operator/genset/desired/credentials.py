@@ -10,6 +10,7 @@ import ssl
 KEY = "key"  # an API key: one word of visible ASCII, because it goes into a header
 CA = "ca.crt"  # certificates in PEM form
 PROXY = "proxy"  # user:password
+HEADER = "header"  # value of one request header: visible ASCII
 HEADERS = "headers"  # request headers for the weights puller, which judges them itself
 
 

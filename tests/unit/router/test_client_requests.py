@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from genset.router.dialects.anthropic.client import Messages
+from genset.router.dialects.anthropic.client import MessagesApi
 from genset.router.dialects.anthropic.client_errors import told
 from genset.router.dialects.client import RefusedRequest
-from genset.router.dialects.responses.client import Responses
+from genset.router.dialects.responses.client import ResponsesApi
 from genset.router.errors import error
 
 USER = {"role": "user", "content": "Hi"}
@@ -22,7 +22,7 @@ def message(**more: Any) -> dict[str, Any]:
 
 
 def chat_of(body: dict[str, Any]) -> dict[str, Any]:
-    chat, _ = (Messages() if "messages" in body else Responses()).request(body, 0.0)
+    chat, _ = (MessagesApi() if "messages" in body else ResponsesApi()).request(body, 0.0)
     return {key: value for key, value in chat.items() if key != "model"}
 
 
@@ -301,7 +301,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("body", "field"), REFUSED, ids=[f"{n}-{field}" for n, (_, field) in enumerate(REFUSED)])
 def test_what_cannot_be_served_is_refused_with_its_field_and_a_remedy(body: dict[str, Any], field: str) -> None:
-    dialect = Messages() if "input" not in body and "messages" in body else Responses()
+    dialect = MessagesApi() if "input" not in body and "messages" in body else ResponsesApi()
     with pytest.raises(RefusedRequest) as refused:
         dialect.request(body, 0.0)
     assert refused.value.field == field
@@ -325,7 +325,7 @@ DROPPED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("body", "dropped"), DROPPED)
 def test_what_is_left_out_is_named(body: dict[str, Any], dropped: tuple[str, ...]) -> None:
-    _, writer = (Messages() if "messages" in body else Responses()).request(body, 0.0)
+    _, writer = (MessagesApi() if "messages" in body else ResponsesApi()).request(body, 0.0)
     assert writer.dropped == dropped
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, final
@@ -15,10 +14,6 @@ from genset.router.http.request import Request
 from genset.router.machine.answer_room import room_of
 from genset.router.machine.machine import RequestMachine
 from genset.router.shared import Shared
-
-_UNFIT: Final = re.compile(r"[^ -+.-~]")
-_NAME_CHARACTERS: Final = 64
-_NAMES: Final = 16  # fields that are named in a header
 
 COPIED_BYTES: Final = 64 * 1024  # of a whole answer: one write is cheaper than two
 
@@ -66,7 +61,8 @@ class ClientAnswer:
         self.last_events = False
         self._body_ended = False
         self.writer = writer
-        self._lines = b"" if writer is None else _lines_of(writer, identity)
+        #: The header line that clients of other APIs look for.
+        self._lines = b"" if writer is None else b"request-id: %b\r\n" % identity
         #: Whether a chunk of an upstream's body may go out as it came, frame and all.
         self.takes_raw_chunks = writer is None and not request.version_10
 
@@ -76,13 +72,14 @@ class ClientAnswer:
         """Returns a whole answer as the client's API writes it. Raises ValueError if it is none."""
         return body if self.writer is None else self.writer.whole(body)
 
-    def whole(self, machine: RequestMachine, headers: dict[bytes, bytes], body: bytes) -> bool:
+    def whole(self, machine: RequestMachine, headers: dict[bytes, bytes], body: bytes, more: bytes = b"") -> bool:
         """An answer that is no stream, from the machine's candidate, goes out. `headers` are the upstream's.
 
-        Returns whether the client's connection stays open.
+        `more` are header lines. Returns whether the client's connection stays open.
         """
         keep, mask = self.keeps_alive(), self._shared.configured.mask
-        head = good_head(machine, self.identity, b"application/json", headers, mask, self._connection_header(keep))
+        more += self._connection_header(keep)
+        head = good_head(machine, self.identity, b"application/json", headers, mask, more)
         if len(body) <= COPIED_BYTES:
             self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         else:
@@ -110,11 +107,12 @@ class ClientAnswer:
 
     # Streams
 
-    def open_stream(self, machine: RequestMachine, headers: dict[bytes, bytes], out: bytes) -> None:
-        """Status, headers and the first events of the machine's candidate go out in one write."""
-        connection, mask = self._connection_header(self.keeps_alive()), self._shared.configured.mask
+    def open_stream(self, machine: RequestMachine, headers: dict[bytes, bytes], out: bytes, more: bytes = b"") -> None:
+        """Status, headers and the first events of the machine's candidate go out in one write. `more` are header lines."""
+        more += self._connection_header(self.keeps_alive())
+        mask = self._shared.configured.mask
         written = out if self.writer is None else self.writer.events(out)
-        self._open(good_head(machine, self.identity, b"text/event-stream", headers, mask, connection), written)
+        self._open(good_head(machine, self.identity, b"text/event-stream", headers, mask, more), written)
 
     def send_events(self, out: bytes) -> None:
         """Whole events of a stream that is open go out."""
@@ -210,16 +208,6 @@ class ClientAnswer:
             line += b"connection: keep-alive\r\n"
         cors = self._shared.configured.cors
         return line if cors is None else line + cors.lines(self._request.headers)
-
-
-def _lines_of(writer: ClientWriter, identity: bytes) -> bytes:
-    """Returns the header lines that clients of other APIs look for, with what their request lost on its way in."""
-    lines = b"request-id: %b\r\n" % identity
-    if not writer.dropped:
-        return lines
-    # The client's own names, of which a header can hold no more than letters.
-    named = ", ".join(_UNFIT.sub("?", name[:_NAME_CHARACTERS]) for name in writer.dropped[:_NAMES])
-    return lines + b"x-genset-dropped: %b\r\n" % named.encode()
 
 
 def _room(machine: RequestMachine | None, answer: ErrorAnswer) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, final
 
 from genset.contracts.router_config import LimitsConfig
 from genset.router.backends.balance.prompt import beginning_of
@@ -32,8 +32,6 @@ from genset.router.routing.gate import ROUTER_FULL, Gate
 from genset.router.routing.hops import HOPS_HEADER, refusal
 from genset.router.routing.table import Plan, Table, answer_tokens, estimate_tokens
 from genset.router.shared import Observer, Shared
-
-_NOT_FOUND: Final = 404
 
 
 class RequestObserver(Observer):
@@ -159,7 +157,7 @@ class Reception:
         tokens, model = estimate_tokens(chat), parsed["model"]
         if spoken.counts:
             plan = table.plan(model, tokens, 0, request.headers, self._chance)
-            if isinstance(plan, ErrorAnswer) and plan.status == _NOT_FOUND:
+            if isinstance(plan, ErrorAnswer) and plan.kind.word == "policy_model_not_found":
                 local.error(plan)
             else:
                 local.told(spoken.dialect.count(tokens))
@@ -211,7 +209,8 @@ class Reception:
             return
         machine = self._machine(plan, record, request, api, parsed, tokens)
         record.route, record.routed = plan.route.name, machine
-        asked = UpstreamRequest(request, identity, api, parsed, machine, stream=stream)
+        lost = () if writer is None else writer.dropped
+        asked = UpstreamRequest(request, identity, api, parsed, machine, lost, stream=stream)
         exchange = Exchange(shared, record, machine, asked, answer, self._finished)
         client.begin(exchange, now)
         self.exchanges.add(exchange)

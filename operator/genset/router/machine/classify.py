@@ -78,9 +78,6 @@ _OF_A_VALUE: Final = frozenset((
 _LIMITED: Final = frozenset((
     "rate_limit_exceeded", "rate_limit_error", "tokens", "requests", "capacity_exceeded",
 ))  # fmt: skip
-_OVERLOADED: Final = frozenset((
-    "overloaded_error", "unavailable_error",
-))  # fmt: skip
 #: A known server's words for these count before its code, which may have many reasons (OpenRouter's 402 and 403).
 _ABOUT_THIS_REQUEST: Final = (Outcome.DENIED, Outcome.CONTENT_FILTER)
 _HAS_NOTHING_OF_THE_KIND: Final = (501, 505)  # whatever the request
@@ -112,7 +109,7 @@ def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Fai
     body = orjson.dumps({"error": found})
     if status:
         outcome = _outcome(status, found, model, None, 0.0)
-        if outcome in (Outcome.SERVER_ERROR, Outcome.UNAVAILABLE):
+        if outcome in (Outcome.SERVER_ERROR, Outcome.UNAVAILABLE, Outcome.OVERLOADED):
             outcome = Outcome.INVALID_RESPONSE
     else:
         outcome = _by_code(codes_of(found)) or _known(400, found) or Outcome.INVALID_RESPONSE
@@ -212,7 +209,9 @@ def _server_fault(
         return Outcome.CONTEXT_EXCEEDED
     if retry_after is not None:
         return _limited(retry_after, may_wait)
-    if status == 503 or status == 529 or not codes.isdisjoint(_OVERLOADED):
+    if status == 529 or "overloaded_error" in codes:
+        return Outcome.OVERLOADED
+    if status == 503 or "unavailable_error" in codes:
         return Outcome.UNAVAILABLE
     return Outcome.SERVER_ERROR
 

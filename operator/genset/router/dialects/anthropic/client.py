@@ -15,7 +15,7 @@ VERSION_HEADER: Final = b"anthropic-version"  # each request of Anthropic's own 
 
 
 @final
-class Messages(ClientDialect):
+class MessagesApi(ClientDialect):
     """What Claude Code and Anthropic's SDKs speak."""
 
     def request(self, body: dict[str, Any], now: float) -> tuple[dict[str, Any], ClientWriter]:
@@ -33,7 +33,7 @@ class Messages(ClientDialect):
         return told(answer, identity)
 
 
-DIALECT: Final = Messages()
+DIALECT: Final = MessagesApi()
 
 PATHS: Final = (
     ClientPath(b"/v1/messages", DIALECT),

@@ -16,9 +16,8 @@ from genset.router.dialects.client import Told
 from genset.router.dialects.tolerant import dumps
 from genset.router.errors import ErrorAnswer, ErrorKind
 
-OVERLOADED: Final = 529
 #: Statuses that the API does not have -> those that its clients know.
-_STATUSES: Final = {451: 403, 499: 400, 501: 500, 503: OVERLOADED, 508: 500}
+_STATUSES: Final = {451: 403, 499: 400, 501: 500, 503: 529, 508: 500}
 #: What the router itself says of a prompt that no backend holds.
 _OWN_WORDS: Final = re.compile(
     r"maximum context length is (\d{1,9}) tokens\. However, your request has about (\d{1,9}) input"

@@ -16,16 +16,16 @@ from genset.router.dialects.openai.unrolled import unrolled
 from genset.router.dialects.tolerant import dumps, loads
 
 # What a block holds.
-TEXT: Final = 0
-THINKING: Final = 1
-CALL: Final = 2  # of a function
-REFUSAL: Final = 3
-ENCRYPTED: Final = 4  # thinking that only its own provider can read
+TEXT: Final = "text"
+THINKING: Final = "thinking"
+CALL: Final = "call"  # of a function
+REFUSAL: Final = "refusal"
+ENCRYPTED: Final = "encrypted"  # thinking that only its own provider can read
 
 # What happens to a block.
-OPEN: Final = 0
-MORE: Final = 1
-CLOSE: Final = 2
+OPEN: Final = "open"
+MORE: Final = "more"
+CLOSE: Final = "close"
 
 _FINAL_BYTE: Final = "}"
 
@@ -40,7 +40,7 @@ class Block:
 
     __slots__ = ("_unsent", "identity", "kind", "logprobs", "name", "opened", "pieces", "sent_logprobs", "signature")
 
-    def __init__(self, kind: int) -> None:
+    def __init__(self, kind: str) -> None:
         self.kind = kind
         self.identity = ""
         self.name = ""
@@ -91,7 +91,7 @@ class Block:
 class BlockChange(NamedTuple):
     """A block change is what happens to a block next. `text`: what is new of it, of MORE."""
 
-    what: int
+    what: str
     block: Block
     text: str = ""
 
@@ -161,7 +161,7 @@ class Blocks:
         if isinstance(function, dict):  # the older form, of which there is one at most
             self._call({"index": 0, "function": function})
 
-    def _block(self, kind: int) -> Block:
+    def _block(self, kind: str) -> Block:
         """Returns the block that more of this kind belongs to."""
         waiting = self._waiting
         if waiting and waiting[-1].kind == kind and kind != CALL:

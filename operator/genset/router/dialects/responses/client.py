@@ -12,7 +12,7 @@ from genset.router.errors import ErrorAnswer
 
 
 @final
-class Responses(ClientDialect):
+class ResponsesApi(ClientDialect):
     """What Codex speaks, and openai-agents, pydantic-ai and the Vercel SDK by default."""
 
     def request(self, body: dict[str, Any], now: float) -> tuple[dict[str, Any], ClientWriter]:
@@ -30,7 +30,7 @@ class Responses(ClientDialect):
         return Told(answer.status, answer.body())
 
 
-DIALECT: Final = Responses()
+DIALECT: Final = ResponsesApi()
 
 PATHS: Final = (
     ClientPath(b"/v1/responses", DIALECT),

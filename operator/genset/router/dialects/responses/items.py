@@ -19,8 +19,8 @@ _ROLES: Final = {"user": "user", "system": "system", "developer": "system", "ass
 
 
 @final
-class Conversation:
-    """A conversation becomes messages item by item. `dropped` names items that only their own provider could read."""
+class InputItems:
+    """The input items of a request become messages one by one. `dropped` names items that only their provider could read."""
 
     __slots__ = ("_pictures", "_tools", "_turn", "dropped", "messages")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from genset.router.dialects.client import RefusedRequest
-from genset.router.dialects.responses.items import Conversation
+from genset.router.dialects.responses.items import InputItems
 from genset.router.dialects.responses.tools import UNSUPPORTED, Tools
 from genset.router.dialects.turns import in_turns
 
@@ -51,7 +51,7 @@ def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], Tools, tuple[str, ...
     dropped = [key for key in body if key not in _READ and key not in _REFUSED and body[key] not in (None, [], {})]
     tools = Tools()
     tools.read(body.get("tools"))
-    conversation = Conversation(tools)
+    conversation = InputItems(tools)
     conversation.read(body.get("input"))
     chat: dict[str, Any] = {"model": body.get("model"), "messages": _messages(body, conversation)}
     choice = tools.choice(body.get("tool_choice"))
@@ -73,7 +73,7 @@ def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], Tools, tuple[str, ...
     return chat, tools, (*dropped, *tools.dropped, *conversation.dropped)
 
 
-def _messages(body: dict[str, Any], conversation: Conversation) -> list[dict[str, Any]]:
+def _messages(body: dict[str, Any], conversation: InputItems) -> list[dict[str, Any]]:
     instructions = body.get("instructions")
     if instructions is not None and not isinstance(instructions, str):
         raise RefusedRequest("instructions", "instructions is no text; send one")
