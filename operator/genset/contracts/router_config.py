@@ -126,7 +126,7 @@ class TargetHeader(_Part):
     """A target's header goes with each request to it. Its value stands here, or in a file of the credentials folder."""
 
     name: str = Field(pattern=r"^[a-z0-9!#$%&'*+\-.^_`|~]+$", examples=["x-team"], description="In small letters.")
-    value: str | None = Field(default=None, pattern=r"^[!-~]([ -~]*[!-~])?$")
+    value: str | None = Field(default=None, pattern=r"^[!-~]([ -~]*[!-~])?$", examples=["gold"])
     file: FileName | None = None
 
     @model_validator(mode="after")

@@ -16,6 +16,8 @@ MOST = 14  # about a dozen
 LARGE = {
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "Settings": (15, "the operator's own, read once and never set again"),
+    "Provider": (15, "the values of one provider, written once in its file"),
+    "Target": (19, "a configuration's values, read once and never set again"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "AdminConnection": (15, "one connection, its parser and its times"),
     "_Partial": (15, "one download, which resumes from any of them"),

@@ -10,7 +10,7 @@ import hashlib
 import re
 from typing import Any, Final
 
-from genset.router.dialects.anthropic.backend_models import Model
+from genset.router.dialects.anthropic.backend_models import ClaudeModel
 from genset.router.dialects.anthropic.backend_parts import Block, Dropped, blocks_of, cache_control_of, text_of
 from genset.router.dialects.anthropic.words import (
     REASONING_FORMAT,
@@ -40,7 +40,7 @@ class Conversation:
 
     __slots__ = ("_dropped", "_ids", "_late", "_model", "_open", "_seen", "messages", "system")
 
-    def __init__(self, model: Model, dropped: Dropped) -> None:
+    def __init__(self, model: ClaudeModel, dropped: Dropped) -> None:
         self.system: list[Block] = []
         self.messages: list[Message] = []
         self._model = model

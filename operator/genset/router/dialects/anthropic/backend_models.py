@@ -31,8 +31,8 @@ class Thinking(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A Model is what one model of Anthropic's takes.
+class ClaudeModel:
+    """A ClaudeModel is what one model of Anthropic's takes.
 
     `prefill`: it goes on from a last message of the assistant. `sampling`: it takes temperature, top_p or top_k, in the older
     version of the API. `forced_tools`: it lets itself be forced to call a tool. `schema`: it answers in the form of a JSON
@@ -58,18 +58,18 @@ class Model:
 
 _FAMILY: Final = re.compile(r"claude-(haiku|sonnet|opus|fable|mythos)-(\d{1,2})(?:-(\d{1,2}))?(?![\d])", re.IGNORECASE)
 
-_BUDGET: Final = Model(
+_BUDGET: Final = ClaudeModel(
     prefill=True, sampling=True, thinking=Thinking.BUDGET, effort=False, most_effort="high", max_tokens=64_000
 )
-_4_6: Final = Model(sampling=True, thinking=Thinking.ADAPTIVE, most_effort="high")
-_4_7: Final = Model(thinking=Thinking.ADAPTIVE)
-_4_8: Final = Model(thinking=Thinking.ADAPTIVE, system_inside=True)
-_ON: Final = Model(thinking=Thinking.ON, system_inside=True)
-_ALWAYS: Final = Model(thinking=Thinking.ALWAYS, system_inside=True)
-_UNFORCED: Final = Model(thinking=Thinking.ALWAYS, system_inside=True, forced_tools=False)
+_4_6: Final = ClaudeModel(sampling=True, thinking=Thinking.ADAPTIVE, most_effort="high")
+_4_7: Final = ClaudeModel(thinking=Thinking.ADAPTIVE)
+_4_8: Final = ClaudeModel(thinking=Thinking.ADAPTIVE, system_inside=True)
+_ON: Final = ClaudeModel(thinking=Thinking.ON, system_inside=True)
+_ALWAYS: Final = ClaudeModel(thinking=Thinking.ALWAYS, system_inside=True)
+_UNFORCED: Final = ClaudeModel(thinking=Thinking.ALWAYS, system_inside=True, forced_tools=False)
 
 #: Family, major and minor version -> the model. Retired: sonnet-4-5 on 30 Nov 2026, opus-4-5 on 22 Jan 2027.
-_MODELS: Final[dict[tuple[str, int, int], Model]] = {
+_MODELS: Final[dict[tuple[str, int, int], ClaudeModel]] = {
     ("haiku", 4, 5): _BUDGET,
     ("sonnet", 4, 5): _BUDGET,
     ("opus", 4, 5): _BUDGET,
@@ -90,16 +90,16 @@ _MODELS: Final[dict[tuple[str, int, int], Model]] = {
     ("mythos", 5, 2): _ALWAYS,
 }
 #: A server of the same format with models of its own, DeepSeek's say: it is asked for nothing special.
-_OTHERS: Final = Model(
+_OTHERS: Final = ClaudeModel(
     sampling=True, thinking=Thinking.UNKNOWN, schema=False, effort=False, most_effort="high", max_tokens=None
 )
 #: Models before 4.5, all of them retired at Anthropic.
-_OLD: Final = Model(
+_OLD: Final = ClaudeModel(
     sampling=True, thinking=Thinking.UNKNOWN, schema=False, effort=False, most_effort="high", max_tokens=None
 )
 
 
-def model_of(name: str) -> Model:
+def model_of(name: str) -> ClaudeModel:
     """Returns what is known of a model, by any name that Anthropic, Bedrock, Vertex or OpenRouter have for it."""
     found = _FAMILY.search(name.replace(".", "-").replace("@", "-"))
     if found is None:

@@ -12,7 +12,7 @@ import hashlib
 from typing import Any, Final, NamedTuple
 
 from genset.router.dialects.anthropic.backend_messages import Conversation
-from genset.router.dialects.anthropic.backend_models import NEWEST, OLDER, Model, Thinking, model_of
+from genset.router.dialects.anthropic.backend_models import NEWEST, OLDER, ClaudeModel, Thinking, model_of
 from genset.router.dialects.anthropic.backend_parts import Dropped, cache_control_of
 from genset.router.dialects.anthropic.backend_schema import strict
 from genset.router.dialects.anthropic.backend_tools import choice_of, is_forced, tools_of
@@ -116,7 +116,7 @@ def _look_at_the_rest(given: dict[str, Any], dropped: Dropped) -> None:
             dropped.add(key)
 
 
-def _max_tokens(given: dict[str, Any], model: Model, dropped: Dropped) -> int:
+def _max_tokens(given: dict[str, Any], model: ClaudeModel, dropped: Dropped) -> int:
     limits = [given[key] for key in ("max_tokens", "max_completion_tokens") if key in given]
     for limit in limits:
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
@@ -130,7 +130,7 @@ def _max_tokens(given: dict[str, Any], model: Model, dropped: Dropped) -> int:
     return asked
 
 
-def _form(given: dict[str, Any], model: Model) -> dict[str, Any] | None:
+def _form(given: dict[str, Any], model: ClaudeModel) -> dict[str, Any] | None:
     """Returns the form that the answer has to have; None for plain text."""
     form = given.get("response_format")
     if form is None or (isinstance(form, dict) and form.get("type") == "text"):
@@ -143,7 +143,7 @@ def _form(given: dict[str, Any], model: Model) -> dict[str, Any] | None:
     return {"type": "json_schema", "schema": strict(held["schema"], "response_format.json_schema.schema")}
 
 
-def _refuse_prefill(name: str, model: Model, form: dict[str, Any] | None) -> None:
+def _refuse_prefill(name: str, model: ClaudeModel, form: dict[str, Any] | None) -> None:
     if not model.prefill:
         raise Untranslatable(f"messages: {name} does not go on from a last message of role assistant")
     if form is not None:
@@ -152,7 +152,7 @@ def _refuse_prefill(name: str, model: Model, form: dict[str, Any] | None) -> Non
         )
 
 
-def _think(made: dict[str, Any], given: dict[str, Any], model: Model, dropped: Dropped, *, off: bool) -> bool:
+def _think(made: dict[str, Any], given: dict[str, Any], model: ClaudeModel, dropped: Dropped, *, off: bool) -> bool:
     """Says how much the model should think, and that its thoughts shall be told. Returns whether it will think.
 
     `off`: it must not, because a tool is forced, or an answer has begun.
@@ -216,7 +216,7 @@ def _budget(made: dict[str, Any], effort: str) -> bool:
     return True
 
 
-def _sample(made: dict[str, Any], given: dict[str, Any], model: Model, dropped: Dropped, *, thinks: bool) -> str:
+def _sample(made: dict[str, Any], given: dict[str, Any], model: ClaudeModel, dropped: Dropped, *, thinks: bool) -> str:
     """Passes on what models take of temperature and the like. Returns the version of the API that takes it."""
     asked = [key for key in ("temperature", "top_p", "top_k") if key in given]
     version = OLDER if model.sampling else NEWEST  # Bedrock has the newest version for models without sampling alone
