@@ -8,7 +8,7 @@ Newer models refuse to go on from a last message of the assistant, so they are a
 from genset.router.dialects.anthropic.backend import Messages
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="anthropic",
     telemetry_name="anthropic",
     base_url="https://api.anthropic.com/v1",

@@ -33,9 +33,9 @@ class MessagesApi(ClientDialect):
         return told(answer, identity)
 
 
-DIALECT: Final = MessagesApi()
+DIALECT: Final[ClientDialect] = MessagesApi()
 
-PATHS: Final = (
+PATHS: Final[tuple[ClientPath, ...]] = (
     ClientPath(b"/v1/messages", DIALECT),
     ClientPath(b"/v1/messages/count_tokens", DIALECT, counts=True),
 )

@@ -30,9 +30,9 @@ class ResponsesApi(ClientDialect):
         return Told(answer.status, answer.body())
 
 
-DIALECT: Final = ResponsesApi()
+DIALECT: Final[ClientDialect] = ResponsesApi()
 
-PATHS: Final = (
+PATHS: Final[tuple[ClientPath, ...]] = (
     ClientPath(b"/v1/responses", DIALECT),
     ClientPath(b"/v1/responses/input_tokens", DIALECT, counts=True),
 )
