@@ -213,7 +213,10 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             }
         },
     ),
-    "a user": (message(metadata={"user_id": "u"}), {"user": "u"}),
+    "a user, who is told apart and not named": (
+        message(metadata={"user_id": "u"}),
+        {"user": "0bfe935e70c321c7ca3afc75ce0d0ca2f98b5422e008bb31c00c6d7f1f1c0ad6"},
+    ),
     "a limit of a response": ({"model": "m", "input": "Hi", "max_output_tokens": 9}, {"max_tokens": 9}),
     "functions are flat": (
         {

@@ -6,6 +6,7 @@ Every field acts, is refused with a remedy, or is named among what was left out.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 from genset.router.dialects.anthropic.client_messages import messages_of, system_text
@@ -52,8 +53,8 @@ def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     _form(chat, body)
     metadata = body.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
-    if isinstance(user, str) and user:
-        chat["user"] = user
+    if isinstance(user, str) and user:  # Claude Code puts account, device and session into it
+        chat["user"] = hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()
     return chat, tuple(dropped)
 
 
