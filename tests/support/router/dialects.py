@@ -34,10 +34,11 @@ class Messages:
         if not answer.events:
             message = answer.json
             assert message["stop_reason"] and message["usage"]["output_tokens"] >= 0, answer
-            return Seen("whole", "".join(block["text"] for block in message["content"]))
+            return Seen("whole", "".join(block.get("text", "") for block in message["content"]))
         events = answer.chunks
         kinds = [event["type"] for event in events if event["type"] != "ping"]
-        text = "".join(event["delta"]["text"] for event in events if event["type"] == "content_block_delta")
+        deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
+        text = "".join(delta.get("text", "") for delta in deltas)
         assert all(event.data != "[DONE]" for event in answer.events)
         assert kinds.count("message_start") <= 1 and len({e["message"]["id"] for e in events if "message" in e}) <= 1
         if kinds[-1] == "message_stop":
@@ -71,7 +72,7 @@ class Responses:
         text = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
         if kinds[-1] == "response.completed":
             assert answer.ended == "clean", answer
-            assert _text_of(events[-1]["response"]) == text
+            assert _text_of(events[-1]["response"]) == text, events[-1]
             assert kinds.count("response.output_item.added") == kinds.count("response.output_item.done"), kinds
             return Seen("whole", text)
         assert kinds[-1] == "response.failed" and answer.ended == "truncated", answer
@@ -81,7 +82,8 @@ class Responses:
 
 def _text_of(response: dict[str, Any]) -> str:
     assert response["status"] == "completed" and response["usage"]["total_tokens"] >= 0
-    return "".join(part["text"] for item in response["output"] for part in item["content"])
+    messages = [item for item in response["output"] if item["type"] == "message"]
+    return "".join(part["text"] for item in messages for part in item["content"])
 
 
 DIALECTS: dict[str, Messages | Responses] = {"messages": Messages(), "responses": Responses()}

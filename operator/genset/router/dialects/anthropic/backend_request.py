@@ -109,7 +109,7 @@ def _look_at_the_rest(given: dict[str, Any], dropped: Dropped) -> None:
     if modalities is not None and modalities != ["text"]:
         raise Untranslatable("modalities: Anthropic's API answers with text alone")
     for key in ("n", "best_of", "logprobs"):
-        if key in given and given[key] not in (*_USUAL[key], 0):
+        if key in given and given[key] != 0 and given[key] not in _USUAL[key]:
             raise Untranslatable(f"{key}: Anthropic's API gives one answer, without log probabilities")
     for key, value in given.items():
         if key not in _READ and key not in _BINDING and value not in _USUAL.get(key, ()):
