@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from genset.router.dialects.anthropic.backend_request import translated
 from genset.router.dialects.anthropic.client import MessagesApi
 from genset.router.dialects.anthropic.client_errors import told
 from genset.router.dialects.client import RefusedRequest
+from genset.router.dialects.marks import without_marks
 from genset.router.dialects.responses.client import ResponsesApi
 from genset.router.errors import error
 
@@ -23,7 +25,7 @@ def message(**more: Any) -> dict[str, Any]:
 
 def chat_of(body: dict[str, Any]) -> dict[str, Any]:
     chat, _ = (MessagesApi() if "messages" in body else ResponsesApi()).request(body, 0.0)
-    return {key: value for key, value in chat.items() if key != "model"}
+    return {key: value for key, value in without_marks(chat).items() if key != "model"}
 
 
 def use(identity: str, name: str = "f", **arguments: Any) -> dict[str, Any]:
@@ -370,3 +372,26 @@ def test_errors_of_messages(word: str, said: str, status: int, kind: str) -> Non
 def test_a_prompt_that_is_too_long(said: str, room: tuple[int, int] | None, wanted: str) -> None:
     found = told(error("provider_context_exceeded", said), b"r", room)
     assert found.status == 400 and json.loads(found.body)["error"]["message"] == wanted
+
+
+def test_what_only_anthropic_reads_comes_back_there_and_nowhere_else() -> None:
+    mark = {"type": "ephemeral"}
+    thinking = {"type": "thinking", "thinking": "hm", "signature": "sig"}
+    body = message(
+        system=[text("S", cache_control=mark)],
+        tools=[{**TOOL, "cache_control": mark}],
+        messages=[
+            {"role": "user", "content": [text("Hi", cache_control=mark)]},
+            {"role": "assistant", "content": [thinking, use("a", x=1)]},
+            {"role": "user", "content": [result("a", cache_control=mark)]},
+        ],
+    )
+    chat, writer = MessagesApi().request(body, 0.0)
+    assert writer.marked
+    back = translated({**chat, "model": "claude-sonnet-4-6"}).body
+    assert back["system"] == [text("S", cache_control=mark)] and back["tools"][0]["cache_control"] == mark
+    assert back["messages"][0]["content"] == [text("Hi", cache_control=mark)]
+    assert back["messages"][1]["content"] == [thinking, use("a", x=1)]
+    assert back["messages"][2]["content"][0]["cache_control"] == mark
+    bare = json.dumps(without_marks(chat))
+    assert "cache_control" not in bare and "reasoning_details" not in bare and "sig" not in bare

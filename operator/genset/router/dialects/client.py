@@ -37,10 +37,12 @@ class Told(NamedTuple):
 class ClientWriter(ABC):
     """A client writer writes what one request is answered with. Its ids are made once, however many backends are asked.
 
-    `dropped` names the fields that were left out, for the header `x-genset-dropped`.
+    `dropped` names the fields that were left out, for the header `x-genset-dropped`. `marked`: the request in OpenAI's form has
+    marks that only Anthropic's servers read (see `marks`).
     """
 
     dropped: tuple[str, ...]
+    marked: bool
 
     @abstractmethod
     def expects(self, prompt_tokens: int) -> None:

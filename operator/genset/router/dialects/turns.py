@@ -14,10 +14,11 @@ _REMINDER: Final = "<system-reminder>\n%s\n</system-reminder>"
 
 
 def in_turns(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the messages with neighbours of one role joined. The content of a system message is text."""
+    """Returns the messages with neighbours of one role joined. A later system message is text."""
     made: list[dict[str, Any]] = []
     for message in messages:
-        if message["role"] == "system" and any(one["role"] != "system" for one in made):
+        later = message["role"] == "system" and any(one["role"] != "system" for one in made)
+        if later and isinstance(message["content"], str):
             message = {"role": "user", "content": _REMINDER % message["content"]}
         last = made[-1] if made else None
         if (
@@ -55,6 +56,6 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 
 def plain(parts: list[dict[str, Any]]) -> Any:
     """Returns parts as one text if they are nothing else, which every template reads."""
-    if all(part.get("type") == "text" for part in parts):
+    if all(part.get("type") == "text" and len(part) == 2 for part in parts):
         return SEPARATOR.join(part["text"] for part in parts)
     return parts

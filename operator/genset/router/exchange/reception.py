@@ -209,8 +209,7 @@ class Reception:
             return
         machine = self._machine(plan, record, request, api, parsed, tokens)
         record.route, record.routed = plan.route.name, machine
-        lost = () if writer is None else writer.dropped
-        asked = UpstreamRequest(request, identity, api, parsed, machine, lost, stream=stream)
+        asked = UpstreamRequest(request, identity, api, parsed, machine, writer, stream=stream)
         exchange = Exchange(shared, record, machine, asked, answer, self._finished)
         client.begin(exchange, now)
         self.exchanges.add(exchange)

@@ -13,6 +13,7 @@ from genset.router.dialects.anthropic.words import (
     BILLING_HEADER,
     DOCUMENT,
     IMAGE,
+    REASONING_FORMAT,
     REDACTED,
     TEXT,
     THINKING,
@@ -20,6 +21,7 @@ from genset.router.dialects.anthropic.words import (
     TOOL_USE,
 )
 from genset.router.dialects.client import RefusedRequest
+from genset.router.dialects.marks import CACHE, SEALS
 from genset.router.dialects.tolerant import dumps
 from genset.router.dialects.turns import SEPARATOR, plain
 
@@ -28,8 +30,8 @@ _ROLES: Final = ("user", "assistant", "system")
 _HOSTED: Final = "runs at Anthropic, and no backend of this router has its results; leave out the block"
 
 
-def system_text(system: Any) -> str:
-    """Returns the system prompt as one text.
+def system_content(system: Any) -> Any:
+    """Returns the system prompt: a text, or parts if one of them has a mark of its own.
 
     Claude Code begins it with a block that differs in each request, which would end every prefix cache behind it.
     """
@@ -37,8 +39,8 @@ def system_text(system: Any) -> str:
         return system or ""
     if not isinstance(system, list):
         raise RefusedRequest("system", "system is neither a text nor a list of text blocks; send one of these")
-    texts = [_text_of(block, f"system.{number}") for number, block in enumerate(system)]
-    return SEPARATOR.join(text for text in texts if text and not text.startswith(BILLING_HEADER))
+    parts = [_part(block, f"system.{number}", only_text=True) for number, block in enumerate(system)]
+    return plain([part for part in parts if part["text"] and not part["text"].startswith(BILLING_HEADER)])
 
 
 def messages_of(given: Any) -> list[dict[str, Any]]:
@@ -147,13 +149,15 @@ def _result(block: dict[str, Any], place: str, pictures: list[dict[str, Any]]) -
     text = "\n".join(texts)
     if block.get("is_error") is True:
         text = f"Error: {text}"  # OpenAI's form has no word for it
-    return {"role": "tool", "tool_call_id": identity, "content": text}
+    message = {"role": "tool", "tool_call_id": identity, "content": text}
+    _mark(message, block)
+    return message
 
 
-def _part(block: dict[str, Any], place: str) -> dict[str, Any]:
-    """Returns one block as a part of a user message."""
-    kind = block.get("type")
-    if kind == TEXT:
+def _part(block: Any, place: str, *, only_text: bool = False) -> dict[str, Any]:
+    """Returns one block as a part of a message, with its mark."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    if kind == TEXT or only_text:
         part: dict[str, Any] = {"type": "text", "text": _text_of(block, place)}
     elif kind == IMAGE:
         part = {"type": "image_url", "image_url": {"url": _url(block.get("source"), f"{place}.source")}}
@@ -166,7 +170,13 @@ def _part(block: dict[str, Any], place: str) -> dict[str, Any]:
         }
     else:
         raise RefusedRequest(f"{place}.type", f"{place}: {str(kind)[:64]} {_HOSTED}")
+    _mark(part, block)
     return part
+
+
+def _mark(made: dict[str, Any], block: dict[str, Any]) -> None:
+    if isinstance(block.get(CACHE), dict):
+        made[CACHE] = block[CACHE]
 
 
 def _url(source: Any, place: str) -> str:
@@ -201,6 +211,7 @@ def _assistant(content: list[Any], place: str, *, keeps_thoughts: bool) -> dict[
     texts: list[str] = []
     thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
+    seals: list[dict[str, Any]] = []
     for number, block in enumerate(content):
         here = f"{place}.{number}"
         kind = block.get("type") if isinstance(block, dict) else None
@@ -209,16 +220,28 @@ def _assistant(content: list[Any], place: str, *, keeps_thoughts: bool) -> dict[
         elif kind == TOOL_USE:
             calls.append(_call(block, here))
         elif kind == THINKING:
-            if isinstance(block.get("thinking"), str):
-                thoughts.append(block["thinking"])
-        elif kind != REDACTED:  # which its own provider alone can read
+            _thought(block, thoughts, seals)
+        elif kind == REDACTED:
+            seals.append({"type": "reasoning.encrypted", "data": block.get("data"), "format": REASONING_FORMAT})
+        else:
             raise RefusedRequest(f"{here}.type", f"{here}: {str(kind)[:64]} {_HOSTED}")
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
     if calls:
         message["tool_calls"] = calls
     if keeps_thoughts and any(thoughts):
         message["reasoning_content"] = "\n".join(thoughts)
+    if seals:
+        message[SEALS] = seals
     return message
+
+
+def _thought(block: dict[str, Any], thoughts: list[str], seals: list[dict[str, Any]]) -> None:
+    text, signature = block.get("thinking"), block.get("signature")
+    if not isinstance(text, str):
+        return
+    thoughts.append(text)
+    if isinstance(signature, str) and signature:
+        seals.append({"type": "reasoning.text", "text": text, "signature": signature, "format": REASONING_FORMAT})
 
 
 def _call(block: dict[str, Any], place: str) -> dict[str, Any]:

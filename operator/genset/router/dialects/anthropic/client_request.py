@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from genset.router.dialects.anthropic.client_messages import messages_of, system_text
+from genset.router.dialects.anthropic.client_messages import messages_of, system_content
 from genset.router.dialects.client import RefusedRequest
+from genset.router.dialects.marks import CACHE
 from genset.router.dialects.turns import in_turns
 
 #: Fields that are read below, or that say nothing to a backend that is not Anthropic's (`_IGNORED`).
@@ -51,6 +52,8 @@ def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     _tools(chat, body, dropped)
     _think(chat, body)
     _form(chat, body)
+    if isinstance(body.get(CACHE), dict):
+        chat[CACHE] = body[CACHE]
     metadata = body.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
     if isinstance(user, str) and user:  # Claude Code puts account, device and session into it
@@ -59,7 +62,7 @@ def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
-    messages, system = messages_of(body.get("messages")), system_text(body.get("system"))
+    messages, system = messages_of(body.get("messages")), system_content(body.get("system"))
     return in_turns([{"role": "system", "content": system}, *messages] if system else messages)
 
 
@@ -123,6 +126,8 @@ def _tool(tool: Any, place: str, dropped: list[str]) -> dict[str, Any]:
             function[key] = tool[key]
     dropped += [f"{place}.{key}" for key in _OF_TOOLS if tool.get(key)]
     made: dict[str, Any] = {"type": "function", "function": function}
+    if isinstance(tool.get(CACHE), dict):
+        made[CACHE] = tool[CACHE]
     return made
 
 

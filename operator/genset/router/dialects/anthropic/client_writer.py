@@ -56,6 +56,7 @@ class MessageWriter(ClientWriter):
         "_prompt_tokens",
         "_started",
         "dropped",
+        "marked",
     )
 
     def __init__(self, model: str, dropped: tuple[str, ...] = ()) -> None:
@@ -68,6 +69,7 @@ class MessageWriter(ClientWriter):
         self._started = False
         self._ended = False
         self.dropped = dropped
+        self.marked = True
 
     def expects(self, prompt_tokens: int) -> None:
         self._prompt_tokens = prompt_tokens

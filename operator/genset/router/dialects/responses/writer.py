@@ -60,6 +60,7 @@ class ResponseWriter(ClientWriter):
         "_repeated",
         "_tools",
         "dropped",
+        "marked",
     )
 
     def __init__(self, asked: dict[str, Any], tools: Tools, dropped: tuple[str, ...], now: float) -> None:
@@ -75,6 +76,7 @@ class ResponseWriter(ClientWriter):
         self._number = -1  # of the last event
         self._ended = False
         self.dropped = dropped
+        self.marked = False
 
     def expects(self, prompt_tokens: int) -> None:
         self._prompt_tokens = prompt_tokens
@@ -253,8 +255,7 @@ def _repeated(asked: dict[str, Any]) -> dict[str, Any]:
 def _usage(usage: dict[str, Any]) -> dict[str, Any]:
     """Returns a usage with all five of its counts, which clients read without a look."""
     prompt, made = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    read, told = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    read, told = (one if isinstance(one, dict) else {} for one in (read, told))
+    read, told = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
     return {
         "input_tokens": prompt,
         "input_tokens_details": {
@@ -265,6 +266,11 @@ def _usage(usage: dict[str, Any]) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": _count(told, "reasoning_tokens")},
         "total_tokens": prompt + made,
     }
+
+
+def _details(usage: dict[str, Any], key: str) -> dict[str, Any]:
+    value = usage.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _count(usage: dict[str, Any], key: str) -> int:
