@@ -14,7 +14,7 @@ from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
 from genset.api.router import RouterResources
 from genset.api.router_service import RouterService
-from genset.desired import images, metadata, pod_rules, router_config
+from genset.desired import images, metadata, pod_rules, router_config, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.fault import FieldFault
@@ -24,6 +24,8 @@ from genset.engines.base import Object
 
 ENDPOINT_REMOVAL_SECONDS = 5  # a leaving router serves this long, so that kube-proxy everywhere stops choosing it
 STOP_SECONDS = 15  # between the end of draining and SIGKILL
+TMP_SIZE = "64Mi"  # a router writes nothing to /tmp
+SCRATCH_REQUEST, SCRATCH_LIMIT = "64Mi", "2Gi"  # of its node's disk: the access log, as far as the kubelet keeps it
 _SECRET_MODE = 0o440
 
 
@@ -152,7 +154,7 @@ def _pod_spec(resource: RoutePolicy, settings: Settings) -> Object:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(resource, settings)],
-        "volumes": [config, secret, {"name": "tmp", "emptyDir": {}}],
+        "volumes": [config, secret, {"name": "tmp", **scratch.empty_dir(TMP_SIZE)}],
         "topologySpreadConstraints": [spread(metadata.router_selector(name))],
     }
     if settings.image_pull_secrets:
@@ -185,8 +187,8 @@ def _container(resource: RoutePolicy, settings: Settings) -> Object:
         "livenessProbe": {**_probe("/-/healthy"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"sleep": {"seconds": ENDPOINT_REMOVAL_SECONDS}}},
         "resources": {
-            "requests": {"cpu": quantity(router.resources.cpu), "memory": memory},
-            "limits": {**_cpu_limit(router.resources), "memory": memory},
+            "requests": {"cpu": quantity(router.resources.cpu), "memory": memory, scratch.EPHEMERAL: SCRATCH_REQUEST},
+            "limits": {**_cpu_limit(router.resources), "memory": memory, scratch.EPHEMERAL: SCRATCH_LIMIT},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -1,4 +1,4 @@
-"""What makes an engine's pods new: everything but the operator's own image and pull policy."""
+"""What makes an engine's pods new: everything but the operator's own image, its pull policy and its bounds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from genset.desired.context import ModelDeploymentContext, Object, Settings
 HOUSE: dict[str, Any] = {"source": {"http": {"url": "https://host/m.gguf", "sha256": "a" * 64}}}
 
 
-def made(spec: dict[str, Any], running: Object | None = None, image: str = "genset:1", **settings: Any) -> Object:
+def made(
+    spec: dict[str, Any],
+    running: Object | None = None,
+    image: str = "genset:1",
+    status: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Object:
     resource = ModelDeployment.model_validate(
         {
             "apiVersion": "genset.dev/v1alpha1",
             "kind": "ModelDeployment",
             "metadata": {"name": "house", "namespace": "n", "uid": "u"},
             "spec": {**HOUSE, **spec},
+            "status": status,
         }
     )
     context = ModelDeploymentContext(settings=Settings(image=image, **settings), running=running)
@@ -40,6 +47,34 @@ def test_image_and_pull_policy_of_the_operator_make_nothing_new() -> None:
     assert scaled["spec"]["template"] == running["spec"]["template"] and scaled["spec"]["replicas"] == 3
 
 
+def test_bounds_that_no_resource_names_and_sizes_that_became_known_make_nothing_new() -> None:
+    running = made({})
+    known = {"weights": {"bytes": 5 << 30, "totalBytes": 5 << 30}}
+    assert made({}, running, max_scratch_size="7Gi", forbidden_networks=("10.0.0.0/8",), status=known) == running
+
+
+def test_nor_does_an_operator_that_sets_bounds_for_the_first_time() -> None:
+    running = made({})
+    spec = running["spec"]["template"]["spec"]
+    spec["volumes"] = [{**volume, "emptyDir": {}} for volume in spec["volumes"]]
+    for container in (*spec["containers"], *spec["initContainers"]):
+        for amounts in container["resources"].values():
+            del amounts["ephemeral-storage"]
+    args = spec["initContainers"][0]["args"]
+    assert args[-6::2] == ["--max-size", "--volume-size", "--exclusive"] and args.pop() == "--guarded"
+    del args[-5:-1]
+    assert spec["initContainers"][0]["args"][-3:] == ["--termination-log", "/dev/termination-log", "--exclusive"]
+    assert made({}, running) == running
+
+
+def test_the_next_roll_out_asks_for_what_is_known() -> None:
+    running = made({})
+    known = {"weights": {"bytes": 5 << 30, "totalBytes": 5 << 30}}
+    changed = made({"context": {"parallel": 9}}, running, status=known)
+    requests = changed["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert requests["ephemeral-storage"] == f"{5 * 1024 + 64}Mi"
+
+
 def patch(**container: Any) -> dict[str, Any]:
     return {"podTemplate": {"spec": {"initContainers": [{"name": "weights", **container}]}}}
 
@@ -49,6 +84,7 @@ def patch(**container: Any) -> dict[str, Any]:
     [
         ({}, {"context": {"parallel": 9}}, {}),
         ({}, {"resources": {"cpu": "3"}}, {}),
+        ({}, {"source": {**HOUSE["source"], "maxSize": "5Gi"}}, {}),
         ({}, patch(image="mine:1"), {}),
         (patch(image="mine:1"), patch(image="mine:2"), {}),
         (patch(image="mine:1"), {}, {}),

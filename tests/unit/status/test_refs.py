@@ -94,6 +94,47 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
         [("InvalidSpec", ["spec.podTemplate.remove[1]", "spec.securityContext.runAs names nothing", "runAsUser"])],
     ),
     (
+        "a token over plain HTTP",
+        {"source": {"huggingFace": {**HUB["huggingFace"], "endpoint": "http://hub.corp"}}},
+        {"secrets": {"hub": {"token": b"t"}}},
+        [
+            (
+                "InvalidSpec",
+                ["spec.source.huggingFace: ", "plain HTTP", "set spec.source.huggingFace.allowPlainHTTP: true"],
+            )
+        ],
+    ),
+    (
+        "a token over plain HTTP, as its owner says",
+        {"source": {"huggingFace": {**HUB["huggingFace"], "endpoint": "http://hub.corp", "allowPlainHTTP": True}}},
+        {"secrets": {"hub": {"token": b"t"}}},
+        [],
+    ),
+    (
+        "headers over plain HTTP",
+        {"source": {"http": {**WEB["http"], "url": "http://a.example/m.gguf"}}},
+        {"secrets": {"web": {"headers": b"a: b"}, "web-ca": {"ca.crt": CA}}},
+        [("InvalidSpec", ["set spec.source.http.allowPlainHTTP: true"])],
+    ),
+    ("no token over plain HTTP", {"source": {"http": {"url": "http://a.example/m.gguf", "sha256": "0" * 64}}}, {}, []),
+    *(
+        (
+            f"a source at {host}",
+            {"source": {"http": {"url": f"http://{host}/m.gguf", "sha256": "0" * 64}}},
+            {"settings": {"api_server": ("10.96.0.1",), "forbidden_networks": ("192.0.2.0/24",)}},
+            [("InvalidSpec", ["spec.source.http: ", "is no address that pods may dial", "meant for downloads"])],
+        )
+        for host in (
+            "127.0.0.1:80",
+            "169.254.169.254",
+            "[::1]",
+            "10.96.0.1",
+            "2130706433",
+            "192.0.2.7",
+            "kubernetes.default.svc",
+        )
+    ),
+    (
         "cacheRAM fills memory",
         {"source": PLAIN, "resources": {"memory": "1Gi"}, "llamaCpp": {"cacheRAM": "1024Mi"}},
         {},
@@ -276,3 +317,32 @@ def test_a_token_of_the_cluster_is_sent_nowhere(kind: str) -> None:
     found = check_route_policy(policy(CLOUD), context)
     assert [problem.reason for problem in found] == ["SecretNotAllowed"] * 3
     assert router_config.credential_files(policy(CLOUD), context) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "hosts", "reason"),
+    [
+        (b"gold", "*", None),
+        (b"gold", None, "SecretNotAllowed"),
+        (b"two\nlines", "*", "SecretKeyInvalid"),
+        (b" ", "*", "SecretKeyNotFound"),
+    ],
+)
+def test_a_header_from_a_secret_is_treated_like_a_key(value: bytes, hosts: str | None, reason: str | None) -> None:
+    headers = [{"name": "x-tenant", "secretKeyRef": {"name": "tenant", "key": "id"}}]
+    cloud = {"provider": "openAICompatible", "model": "m", "baseURL": "https://g.corp/v1", "headers": headers}
+    resource = policy({"name": "cloud", "cloud": cloud})
+    context = RoutePolicyContext(settings(), {}, known({"tenant": {"id": value}}, hosts))
+    found = check_route_policy(resource, context)
+    assert [problem.reason for problem in found] == ([reason] if reason else [])
+    if reason:
+        assert "spec.backends[cloud].cloud.headers[x-tenant].secretKeyRef" in found[0].message
+    assert len(router_config.credential_files(resource, context)) == (0 if reason else 1)
+
+
+def test_a_header_from_a_secret_does_not_go_over_plain_http() -> None:
+    headers = [{"name": "x-tenant", "secretKeyRef": {"name": "tenant", "key": "id"}}]
+    cloud = {"provider": "openAICompatible", "model": "m", "baseURL": "http://g.corp/v1", "headers": headers}
+    context = RoutePolicyContext(settings(), {}, known({"tenant": {"id": b"gold"}}, "*"))
+    (problem,) = check_route_policy(policy({"name": "cloud", "cloud": cloud}), context)
+    assert "allowPlainHTTP" in problem.message

@@ -19,6 +19,7 @@ from genset.router.dialects.upstream_error import (
     parse_retry_after,
     status_in,
     text_of,
+    wait_in,
 )
 from genset.router.machine.known_messages import meaning_of, unquoted
 
@@ -36,6 +37,7 @@ _ACCOUNT: Final = frozenset((
     "api_key_invalid", "organization_restricted", "organization_disabled", "organization_deactivated",
     "exceeded_current_quota_error", "insufficient_user_quota", "arrearage", "accountoverdueerror",
     "accessdenied.unpurchased", "consumer_suspended", "billing_disabled", "service_disabled",
+    "servicequotaexceededexception", "accessdeniedexception",
 ))  # fmt: skip
 _UNKNOWN_MODEL: Final = frozenset((
     "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model", "model_decommissioned", "model_not_available",
@@ -95,6 +97,10 @@ def classify(
     """
     retry_after = parse_retry_after(headers, wall)
     found = error_of(body)
+    if status == 429 and retry_after is None:
+        retry_after = wait_in(found)
+    if b"x-amzn-errortype" in headers and not found.get("code"):  # Amazon's name of an error stands beside its body
+        found["code"] = headers[b"x-amzn-errortype"].partition(b":")[0].decode("latin-1")
     outcome = _outcome(status, found, model, retry_after, may_wait)
     body = body[:ERROR_BODY_BYTES]
     shown = (

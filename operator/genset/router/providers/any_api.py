@@ -2,7 +2,7 @@
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="anyAPI",
     telemetry_name="any_api",
     base_url=None,

@@ -5,7 +5,7 @@ Source: mozilla-ai/otari, docs/access-control.md, read on 28 Nov 2026; how it wo
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="anyLLM",
     telemetry_name="any_llm",
     base_url=None,

@@ -9,7 +9,7 @@ reference; openai-python#1677, autogen#6465, read on 28 Nov 2026.
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="azureOpenAI",
     telemetry_name="azure.ai.openai",
     base_url=None,

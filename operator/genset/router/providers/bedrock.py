@@ -7,7 +7,7 @@ Source: AWS, Bedrock User Guide, "Inference using the OpenAI APIs"; botocore 1.4
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="bedrock",
     telemetry_name="aws.bedrock",
     base_url=None,

@@ -6,7 +6,7 @@ Source: docs.cohere.com/docs/compatibility-api, read on 28 Nov 2026; not tried a
 from genset.router.providers.base import Provider
 from genset.router.providers.fields import Fields
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="cohere",
     telemetry_name="cohere",
     base_url="https://api.cohere.ai/compatibility/v1",

@@ -2,7 +2,7 @@
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="openAICompatible",
     telemetry_name="openai_compatible",
     base_url=None,

@@ -6,7 +6,7 @@ Source: docs.fireworks.ai/api-reference; its refusals as LiteLLM 1.110.2 knows t
 from genset.router.providers.base import Provider
 from genset.router.providers.fields import Fields
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="fireworks",
     telemetry_name="fireworks_ai",
     base_url="https://api.fireworks.ai/inference/v1",

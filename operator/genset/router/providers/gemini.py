@@ -6,7 +6,7 @@ ai.google.dev/gemini-api/docs/openai, read on 28 Nov 2026.
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="gemini",
     telemetry_name="gcp.gemini",
     base_url="https://generativelanguage.googleapis.com/v1beta/openai",

@@ -7,7 +7,7 @@ of a minute. Source: console.groq.com/docs/openai and /errors, read on 28 Nov 20
 from genset.router.providers.base import Provider
 from genset.router.providers.fields import Fields
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="groq",
     telemetry_name="groq",
     base_url="https://api.groq.com/openai/v1",

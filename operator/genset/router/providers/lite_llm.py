@@ -5,7 +5,7 @@ Its own retries and cooldowns multiply the router's: set `num_retries: 0` there.
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="liteLLM",
     telemetry_name="litellm",
     base_url=None,

@@ -7,7 +7,7 @@ Most of its templates go on from a last message of the assistant. Source: lmstud
 from genset.router.providers.base import Provider
 from genset.router.providers.fields import Fields
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="lmStudio",
     telemetry_name="lm_studio",
     base_url=None,

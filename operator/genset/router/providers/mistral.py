@@ -8,7 +8,7 @@ Source: its API reference of /v1/chat/completions; mistralai 3.7.0, read on 28 N
 from genset.router.providers.base import Provider
 from genset.router.providers.fields import Fields
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="mistral",
     telemetry_name="mistral_ai",
     base_url="https://api.mistral.ai/v1",

@@ -7,7 +7,7 @@ server. Source: github.com/ollama/ollama docs/openai.md, read on 21 Aug 2026.
 from genset.router.providers.base import Provider
 from genset.router.providers.fields import Fields
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="ollama",
     telemetry_name="ollama",
     base_url=None,

@@ -10,7 +10,7 @@ Sources: its API reference, chapters Errors, Streaming, Limits and Model Routing
 from genset.router.providers.base import Provider
 from genset.router.providers.fields import Fields
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="openRouter",
     telemetry_name="openrouter",
     base_url="https://openrouter.ai/api/v1",

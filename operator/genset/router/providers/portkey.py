@@ -6,7 +6,7 @@ Errors of Anthropic's come as a finish_reason. Sources: Portkey's docs-core of 2
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="portkey",
     telemetry_name="portkey",
     base_url="https://api.portkey.ai/v1",

@@ -5,7 +5,7 @@ Source: docs.together.ai/reference/chat-completions, read on 28 Nov 2026.
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="together",
     telemetry_name="together_ai",
     base_url="https://api.together.ai/v1",

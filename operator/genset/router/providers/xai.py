@@ -6,7 +6,7 @@ Source: docs.x.ai/docs/api-reference; its refusals as LiteLLM 1.110.2 knows them
 from genset.router.providers.base import Provider
 from genset.router.providers.fields import Fields
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="xai",
     telemetry_name="x_ai",
     base_url="https://api.x.ai/v1",
