@@ -17,8 +17,7 @@ _OTHERS: Final = (
     (("/responses/",), "a stored response (this router keeps none: send the whole input with each request)"),
     (("/messages/batches", "/skills"), "Anthropic's batches and skills"),
     (("/audio/", "/images/", "/videos"), "audio, images and video of the OpenAI API"),
-    (("/moderations",), "moderation"),
-    (("/rerank", "/score", "/reranking"), "reranking"),
+    (("/reranking",), "reranking by this name"),
     (
         ("/files", "/uploads", "/batches", "/fine_tuning", "/fine-tuning", "/vector_stores", "/containers"),
         "files and batches",
@@ -28,7 +27,16 @@ _OTHERS: Final = (
     (("/tokenize", "/detokenize", "/infill", "/props", "/slots"), "an engine's own API"),
 )
 _OLLAMA: Final = ("/api/chat", "/api/generate", "/api/tags", "/api/embed", "/api/show", "/api/version", "/api/ps")
-_POSTED: Final = ("chat/completions", "messages", "responses", "completions", "embeddings")
+_POSTED: Final = (
+    "chat/completions",
+    "messages",
+    "responses",
+    "completions",
+    "embeddings",
+    "rerank",
+    "score",
+    "moderations",
+)
 _SERVED: Final = f"served are POST {', '.join(f'/v1/{call}' for call in _POSTED)} and GET /v1/models"
 
 

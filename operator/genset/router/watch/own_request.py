@@ -27,6 +27,9 @@ _LEAST: Final[dict[str, dict[str, Any]]] = {
     Api.CHAT.path: {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1},
     Api.COMPLETIONS.path: {"prompt": "ping", "max_tokens": 1},
     Api.EMBEDDINGS.path: {"input": "ping"},
+    Api.RERANK.path: {"query": "ping", "documents": ["ping"]},
+    Api.SCORE.path: {"text_1": "ping", "text_2": "ping"},
+    Api.MODERATIONS.path: {"input": "ping"},
 }
 
 

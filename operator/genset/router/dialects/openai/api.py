@@ -1,4 +1,4 @@
-"""Names the paths of OpenAI's API that take a model."""
+"""Names the paths of OpenAI's API that take a model, and others that are like them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class Api:
     CHAT: ClassVar[Api]
     COMPLETIONS: ClassVar[Api]
     EMBEDDINGS: ClassVar[Api]
+    RERANK: ClassVar[Api]
+    SCORE: ClassVar[Api]
+    MODERATIONS: ClassVar[Api]
 
     def __init__(
         self,
@@ -46,6 +49,17 @@ Api.COMPLETIONS = Api("/completions", "text_completion", "text_completion")
 
 Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", part="data", streams=False)
 
+#: Jina's form, which llama.cpp, vLLM and Cohere answer in, too.
+Api.RERANK = Api("/rerank", "rerank", "list", part="results", streams=False)
+
+#: vLLM's.
+Api.SCORE = Api("/score", "score", "list", part="data", streams=False)
+
+Api.MODERATIONS = Api("/moderations", "moderation", "list", part="results", streams=False)
+
+_APIS: Final = (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS, Api.RERANK, Api.SCORE, Api.MODERATIONS)
 PATHS: Final[dict[bytes, Api]] = {
-    b"/v1" + api.path.encode(): api for api in (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS)
+    **{b"/v1" + api.path.encode(): api for api in _APIS},
+    b"/rerank": Api.RERANK,  # as clients of Cohere and Jina ask
+    b"/v2/rerank": Api.RERANK,
 }
