@@ -196,8 +196,10 @@ def _document(block: dict[str, Any], place: str) -> dict[str, Any]:
     if isinstance(source, dict) and source.get("type") == "text" and isinstance(source.get("data"), str):
         return {"type": "text", "text": source["data"]}
     if isinstance(source, dict) and source.get("type") == "content":
-        inner = source.get("content")
-        texts = [inner] if isinstance(inner, str) else [_text_of(one, f"{place}.source.content") for one in inner or ()]
+        inner, here = source.get("content"), f"{place}.source.content"
+        if not isinstance(inner, str | list):
+            raise RefusedRequest(here, f"{here} is neither a text nor a list of text blocks; send one")
+        texts = [inner] if isinstance(inner, str) else [_text_of(one, here) for one in inner]
         return {"type": "text", "text": "\n".join(texts)}
     title = block.get("title")
     name = title if isinstance(title, str) and title else "document.pdf"
