@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import kopf
@@ -33,6 +34,8 @@ from genset.controllers.references import References
 from genset.controllers.route_policy import RoutePolicyController
 from genset.controllers.servers import ServerBook
 from genset.controllers.session import Session, now
+from genset.controllers.surroundings import Surroundings
+from genset.controllers.surroundings import poll as surroundings_poll
 from genset.desired.context import Settings
 from genset.kube.apply import Applier
 from genset.kube.client import ApiError, ApiServer, LeadershipLost, load_configuration
@@ -41,6 +44,7 @@ from genset.kube.lease import LeaderElection, Timings
 from genset.kube.metrics import Metrics
 from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
+from genset.kube.site import SiteOptions, SiteReader
 from genset.kube.status import StatusWriter
 
 log = logging.getLogger(__name__)
@@ -57,6 +61,7 @@ class Options:
     """The options are what `genset operator` was told."""
 
     settings: Settings
+    site: SiteOptions = field(default_factory=SiteOptions)
     namespaces: tuple[str, ...] = ()  # empty: the whole cluster
     kubeconfig: Path | None = None
     context: str | None = None
@@ -174,12 +179,13 @@ class Operator:
         """Runs everything that may write. Returns or raises when any part of it ends."""
         await self._served(api)
         options, meters = self.options, self.meters
+        surroundings = await self._surroundings(api)
         queue: WorkQueue[Key] = WorkQueue(meters, rng=self.rng)
         references, echoes, prober = References(), Echoes(), Prober(meters)
         recorder = Recorder(api, meters, options.identity, monotonic=time.monotonic)
         session = Session(
             api=api,
-            settings=options.settings,
+            surroundings=surroundings,
             queue=queue,
             references=references,
             applier=Applier(
@@ -205,6 +211,7 @@ class Operator:
         )
         inbox = Inbox(queue, references, echoes, meters)
         namespaces: tuple[str | None, ...] = options.namespaces or (None,)
+        everything = partial(resync.resync, api, queue, references, namespaces)
         self._state.queue, self._state.ready = queue, True
         log.info("Session started in %s", ", ".join(options.namespaces) or "all namespaces")
         try:
@@ -219,6 +226,9 @@ class Operator:
                     name="resync",
                 )
                 group.create_task(
+                    surroundings_poll(surroundings, everything, period=options.secrets_seconds), name="surroundings"
+                )
+                group.create_task(
                     outages.poll(policies.outages, prober, queue, period=options.outages_seconds), name="outages"
                 )
                 group.create_task(watch_demand(session.demand, prober, queue), name="demand")
@@ -228,6 +238,19 @@ class Operator:
             session.close()
             self._state.queue, self._state.ready = None, False
             await prober.close()
+
+    async def _surroundings(self, api: ApiServer) -> Surroundings:
+        """Returns what is known of where resources are, once the site could be read: else pods would lose what they have."""
+        options = self.options
+        reader = SiteReader(api, options.site, options.settings.operator_namespace)
+        found = Surroundings(api, options.settings, reader, time.monotonic)
+        while True:
+            try:
+                await found.look()
+                return found
+            except (ApiError, ValueError) as error:
+                log.error("Could not read the site's settings yet: %s", str(error).rstrip("."))
+            await asyncio.sleep(SERVED_PAUSE)
 
     async def _watch(self, inbox: Inbox, api: ApiServer, signals: _Signals) -> None:
         """Runs Kopf until cancelled. It ends only by failing.

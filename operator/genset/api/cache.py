@@ -46,6 +46,11 @@ class Cache(ApiModel):
     storage_class_name: str | None = Field(
         default=None, min_length=1, max_length=253, description="Storage class. Default: the cluster's."
     )
+    retain: bool = Field(
+        default=False,
+        description="Keep the volume when the ModelDeployment is deleted: it has no owner then, and is taken over when a "
+        "ModelDeployment of this name is made again.",
+    )
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
         default="ReadWriteOnce", description="ReadWriteMany lets replicas on several nodes share one download."
     )

@@ -118,8 +118,10 @@ class Cloud(ApiModel):
 
     provider: ProviderName = Field(description="Whose API it is.")
     model: str = Field(
+        pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$",
         min_length=1,
         max_length=256,
+        examples=["gpt-5"],
         description="Name of the model at the provider; at Azure OpenAI, of the deployment.",
     )
     base_url: str | None = Field(

@@ -28,7 +28,7 @@ from genset.controllers.session import (
     parse,
     soonest,
 )
-from genset.desired import autoscale
+from genset.desired import autoscale, site_objects
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
@@ -40,6 +40,7 @@ from genset.status import model_deployment as status
 from genset.status import refs, servers
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
+from genset.status.rollout import is_refused
 
 log = logging.getLogger(__name__)
 
@@ -73,14 +74,15 @@ class ModelDeploymentController:
             await session.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
             session.demand.drop(key)
             return None
-        named = [use.ref.name for use in refs.secret_uses(resource, session.settings)]
+        settings = await session.surroundings.settings_in(key.namespace)
+        named = [use.ref.name for use in refs.secret_uses(resource, settings)]
         secrets, versions = await session.read_secrets(key, named)
         session.references.set_secrets(key, versions)
         decision = session.demand.decide(key, resource)
         children = await self._children(key, live)
         running = children.get(kinds.DEPLOYMENT.key(key.name))
         context = ModelDeploymentContext(
-            settings=session.settings,
+            settings=settings,
             secrets=secrets,
             awake=decision.awake,
             running=running if running is not None and observe.is_owned(running, live) else None,
@@ -92,6 +94,7 @@ class ModelDeploymentController:
             applied = await session.applier.reconcile(live, desired.model_deployment(resource, context), children)
         session.endure(key, applied)
         observed, again = await self._observe(key, resource, applied, decision)
+        observed = replace(observed, token_not_used=site_objects.token_not_used(resource, settings))
         told = await self._report(live, resource, observed, tuple(problems), applied)
         session.note(live, applied.notes)
         session.demand.watch(key, resource, decision, observed.pods, told.last_active_time)
@@ -145,7 +148,7 @@ class ModelDeploymentController:
             look,
             DOWNLOAD_SECONDS if downloading else None,
             DELETING_SECONDS if applied.deleting else None,
-            BLOCKED_SECONDS if applied.problems else None,
+            BLOCKED_SECONDS if applied.problems or is_refused(deployment) else None,
             SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
         claim = applied.objects.get(kinds.PVC.key(child_names.weights_claim(key.name)))

@@ -46,13 +46,18 @@ from genset.contracts.router_config import (
     WeightedBackend,
 )
 from genset.desired import metadata
-from genset.desired.context import RoutePolicyContext
+from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.credentials import CA, HEADER, KEY, PROXY, credential_fault
 from genset.desired.gateways import added_fields, gateway_headers
-from genset.desired.servers import backend_faults, cloud_url, target_url, telemetry_faults
+from genset.desired.servers import backend_faults, cloud_url, site_proxy, target_url, telemetry_faults
+from genset.desired.site import Site
 from genset.engines import engine_of, managed_engine_of
 from genset.router.providers import PROVIDERS
 from genset.router.routing.hops import site_of
+
+#: Of the site, in the credentials folder. No backend's file is named so: those have its name and a hash.
+_SITE_CA_FILE = "site.ca"
+_SITE_PROXY_FILE = "site.proxy"
 
 
 def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
@@ -84,6 +89,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
         trusted_proxies=tuple(resource.spec.router.trusted_proxies) or None,
         log=LogConfig(required=True) if resource.spec.router.log.required else None,
         forbidden_networks=context.settings.forbidden_networks or None,
+        site_ca_file=_SITE_CA_FILE if context.settings.place.site.ca else None,
     )
 
 
@@ -95,7 +101,12 @@ def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict
             content = _content(credential, resource.metadata.namespace, context)
             if content is not None:
                 files[credential.file] = content
-    return files
+    return {**files, **_site_files(context.settings.place.site)}
+
+
+def _site_files(site: Site) -> dict[str, bytes]:
+    found = {_SITE_CA_FILE: site.ca, _SITE_PROXY_FILE: site.proxies.credentials if site.proxies else ""}
+    return {name: content.encode() for name, content in found.items() if content}
 
 
 class _Credential(NamedTuple):
@@ -129,13 +140,22 @@ def _backend(resource: RoutePolicy, backend: Backend, context: RoutePolicyContex
     if any(backend_faults(backend, resource, context)):
         return None  # a condition says why
     if backend.cloud is not None:
-        return _cloud(backend, backend.cloud)
+        return _cloud(backend, backend.cloud, context.settings)
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
-    return _house(backend, found) if found is not None else None
+    return _house(backend, found, context.settings) if found is not None else None
 
 
-def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
-    proxy = cloud.proxy
+def _proxy(backend: Backend, cloud: Cloud | None, url: str, settings: Settings) -> tuple[str | None, str | None]:
+    """Returns the proxy before a server, the policy's own or the site's, and the file with its credentials."""
+    if cloud is not None and cloud.proxy is not None:
+        own = cloud.proxy
+        return own.url.rstrip("/"), _file(backend, PROXY, own.credentials_secret_ref, own.url)
+    found = site_proxy(url, settings)
+    return found or None, _SITE_PROXY_FILE if found and settings.place.site.proxies.credentials else None
+
+
+def _cloud(backend: Backend, cloud: Cloud, settings: Settings) -> BackendConfig:
+    proxy_url, proxy_file = _proxy(backend, cloud, cloud_url(cloud), settings)
     return BackendConfig(
         name=backend.name,
         kind="cloud",
@@ -148,8 +168,8 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
             provider=cloud.provider,
             key_file=_file(backend, KEY, cloud.credentials_secret_ref, cloud_url(cloud)),
             ca_file=_file(backend, CA, cloud.ca_secret_ref, cloud_url(cloud)),
-            proxy_url=proxy.url.rstrip("/") if proxy else None,
-            proxy_credentials_file=_file(backend, PROXY, proxy.credentials_secret_ref, proxy.url) if proxy else None,
+            proxy_url=proxy_url,
+            proxy_credentials_file=proxy_file,
             forward_headers=tuple(sorted(group.value for group in cloud.forward_headers)) or None,
             key_header=cloud.key_header.value if cloud.key_header is not None else None,
             headers=_headers(backend, cloud),
@@ -167,8 +187,10 @@ def _headers(backend: Backend, cloud: Cloud) -> tuple[TargetHeader, ...] | None:
     return tuple(sorted(made, key=lambda header: header.name)) or None
 
 
-def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
+def _house(backend: Backend, found: ModelDeployment, settings: Settings) -> BackendConfig:
     engine = engine_of(found)
+    task = engine.only_task(found)
+    adapters = tuple(one.name for one in found.spec.adapters) if engine.adapters_by_name else ()
     target = found.metadata
     context_tokens = backend.context_tokens or found.spec.context.tokens
     if managed_engine_of(found) is not None:
@@ -179,6 +201,8 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             kind="local",
             model=found.served_model,
             context_tokens=context_tokens,
+            task=task,
+            adapters=adapters or None,
             continuation=backend.continuation or engine.continuation,
             balancing=_balancing(backend.balancing),
             local=LocalTarget(
@@ -188,11 +212,13 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             ),
         )
     url, credentials = engine.base_url(found), engine.credentials(found)
+    proxy_url, proxy_file = _proxy(backend, None, url, settings)
     return BackendConfig(
         name=backend.name,
         kind="local",
         model=found.served_model,
         context_tokens=context_tokens,
+        task=task,
         continuation=backend.continuation or engine.continuation,
         balancing=_balancing(backend.balancing),
         url=UrlTarget(
@@ -200,6 +226,8 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             provider=COMPATIBLE,
             key_file=_file(backend, KEY, credentials.api_key, url),
             ca_file=_file(backend, CA, credentials.ca, url),
+            proxy_url=proxy_url,
+            proxy_credentials_file=proxy_file,
             health_path=engine.health_path(found),
         ),
     )

@@ -14,19 +14,21 @@ MOST = 14  # about a dozen
 
 #: Classes with more, and why.
 LARGE = {
+    "ModelDeploymentObserved": (15, "the world as far as one resource goes: each is one look at it"),
+    "Options": (15, "what the command line said, read once and never set again"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
-    "Settings": (16, "the operator's own, read once and never set again"),
     "Provider": (15, "the values of one provider, written once in its file"),
-    "Target": (19, "a configuration's values, read once and never set again"),
+    "Target": (20, "a configuration's values, read once and never set again"),
+    "Settings": (18, "the operator's own, read once and never set again"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "FetchSpec": (16, "a command line: each is a flag"),
-    "ModelDeploymentSpec": (17, "a resource's spec: each is a block that users write"),
+    "ModelDeploymentSpec": (22, "a resource's spec: each is a block that users write"),
     "AdminConnection": (15, "one connection, its parser and its times"),
     "_Partial": (16, "one download, which resumes from any of them"),
 }
 #: Names that several classes bear, because they are one thing: as it is declared and as it is at work, of each resource,
 #: of each program.
-ONE_THING = {"Backend", "ConditionType", "Metrics", "Proxy", "Reason", "Route"}
+ONE_THING = {"Backend", "ConditionType", "Metrics", "Proxy", "Reason", "Route", "Task"}
 #: The operator's and the router's counters are named one by one where they are shown.
 COUNTERS = {"Metrics"}
 

@@ -293,3 +293,34 @@ def test_what_a_refusal_means(status: int, kind: str, message: str, details: Any
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error":"x"}', b'{"type":"error"}'])
 def test_errors_of_other_servers_stay_as_they_are(body: bytes) -> None:
     assert Messages().error(500, body) == body
+
+
+KEYS = (
+    "type", "index", "delta", "content_block", "message", "usage", "text", "thinking", "partial_json", "stop_reason", "id",
+    "name", "input", "error", "signature", "content", "stop_details", "details", "input_tokens", "data",
+)  # fmt: skip
+KINDS = (
+    "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop",
+    "error", "text_delta", "input_json_delta", "signature_delta", "tool_use", "text", "thinking", "refusal", "message",
+)  # fmt: skip
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-2, 5), st.floats(), st.text(max_size=4), st.sampled_from(KINDS)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(ANYTHING, max_size=6))
+def test_whatever_a_server_sends_is_an_answer_or_none(said: list[Any]) -> None:
+    """Nothing but ValueError leaves the dialect, and what goes on can be read."""
+    stream = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in said)
+    reader = Forward(hide_usage=False)
+    reader.feed(translated(PLAIN.events()[0] + stream))
+    for one in said:
+        body = json.dumps(one).encode()
+        Messages().error(400, body)
+        try:
+            json.loads(Messages().answer(Api.CHAT, body, 0))
+        except ValueError:
+            pass

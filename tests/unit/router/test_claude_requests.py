@@ -331,3 +331,38 @@ def test_other_paths_are_refused() -> None:
     for api in (Api.COMPLETIONS, Api.EMBEDDINGS):
         with pytest.raises(Untranslatable):
             Messages().request(api, {"model": OPUS, "input": "x", "prompt": "x"})
+
+
+WORDS = (
+    "type", "text", "image_url", "url", "file", "file_data", "file_id", "function", "name", "arguments", "id", "parameters",
+    "strict", "json_schema", "schema", "properties", "effort", "enabled", "allowed_tools", "mode", "tools", "format", "data",
+    "signature", "enable_thinking", "ttl",
+)  # fmt: skip
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(allow_nan=False, allow_infinity=False), TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(WORDS), inner, max_size=4)),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from([
+    "messages", "tools", "tool_choice", "functions", "function_call", "max_tokens", "temperature", "top_p", "stop", "user",
+    "response_format", "reasoning_effort", "reasoning", "modalities", "cache_control", "chat_template_kwargs", "n", "logprobs",
+    "parallel_tool_calls", "stream", "metadata", "service_tier", "audio",
+])  # fmt: skip
+PART_OF_MESSAGE = st.dictionaries(st.sampled_from(WORDS), ANYTHING, max_size=4)
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "tool", "function"])}, optional={
+        "content": st.one_of(ANYTHING, st.lists(PART_OF_MESSAGE, max_size=3)),
+        "tool_calls": ANYTHING, "tool_call_id": ANYTHING, "name": ANYTHING, "reasoning_details": ANYTHING,
+        "function_call": ANYTHING, "refusal": ANYTHING, "audio": ANYTHING, "cache_control": ANYTHING,
+    }), max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(MESSAGES, st.dictionaries(FIELDS, ANYTHING, max_size=4), st.sampled_from(MODELS))
+def test_whatever_a_client_sends_is_sent_or_refused(messages: list[Any], fields: dict[str, Any], model: str) -> None:
+    """Nothing but Untranslatable leaves the dialect, whose message is short."""
+    try:
+        Messages().request(Api.CHAT, {"model": model, "messages": messages, **fields})
+    except Untranslatable as problem:
+        assert 0 < len(str(problem)) < 400

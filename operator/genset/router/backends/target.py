@@ -44,12 +44,13 @@ class Target:
     `host` and `port` are those of its URL, "" and 0 if DNS returns its addresses. `continuation` names the rule by
     which it continues answers; `continuation_path` is the base path of a continuation by prefix, if that differs.
     `forwarded` names the client's headers that go to the backend. `tls` is None for plain HTTP, `health_path` if
-    nothing is probed. `own_lines` are header lines that each request has, the key's among them; `secrets` are the values in
-    them that nobody may see. `query` stands behind each path. `shape` says how the body of a request differs from the
-    client's; None if only its model does.
+    nothing is probed. `adapters` are the models that it serves beside `model`, by their own names. `own_lines` are header lines
+    that each request has, the key's among them; `secrets` are the values in them that nobody may see. `query` stands behind each
+    path. `shape` says how the body of a request differs from the client's; None if only its model does.
     """
 
     __slots__ = (
+        "adapters",
         "base_path",
         "connect_seconds",
         "continuation",
@@ -75,6 +76,7 @@ class Target:
         """Raises MissingCredential if a file that the configuration names is missing or cannot be used."""
         url, local = config.url, config.kind == "local"
         self.model: Final[str] = config.model
+        self.adapters: Final[frozenset[str]] = frozenset(config.adapters or ())
         self.provider: Final[Provider] = PROVIDERS[url.provider if url is not None else "openAICompatible"]
         chosen = (url.forward_headers if url is not None else None) or ()
         self.forwarded: Final = HOUSE_REQUEST_HEADERS if local else tuple(h for c in chosen for h in REQUEST_HEADERS[c])
@@ -115,7 +117,9 @@ class Target:
                 user = credentials.read(file, config.name).strip() if file else b""
                 proxy = Proxy(at.hostname or "", at.port or 3128, user)
             if secure:
-                tls = tls_context(ca, config.name)  # already here, so that a bad CA file refuses the configuration
+                tls = tls_context(
+                    ca, config.name, credentials.site_ca
+                )  # already here, so that a bad CA file refuses the configuration
             if secure or proxy is not None:
                 seconds += HANDSHAKE_SECONDS
         self.continuation: Final[str] = config.continuation
@@ -134,6 +138,10 @@ class Target:
         self.shape: Final[Shape | None] = Shape(self.provider, added) if fields is not None or added else None
         self.tls: Final[ResumingContext | None] = tls
         self.proxy: Final[Proxy | None] = proxy
+
+    def name_for(self, asked: str) -> str:
+        """Returns the name by which the backend is asked if a client has asked for `asked`."""
+        return asked if asked in self.adapters else self.model
 
 
 def _value(credentials: Credentials, file: str, backend: str) -> bytes:

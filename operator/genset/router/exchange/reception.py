@@ -156,7 +156,7 @@ class Reception:
             return
         tokens, model = estimate_tokens(chat), parsed["model"]
         if spoken.counts:
-            plan = table.plan(model, tokens, 0, request.headers, self._chance)
+            plan = table.plan(model, tokens, 0, request.headers, self._chance, Api.CHAT.task)
             if isinstance(plan, ErrorAnswer) and plan.kind.word == "policy_model_not_found":
                 local.error(plan)
             else:
@@ -199,7 +199,7 @@ class Reception:
         self._observer.began(record, configured.mask)
         tokens = estimate_tokens(parsed)
         looped = refusal(headers.get(HOPS_HEADER), configured.site)
-        plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance)
+        plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance, api.task)
         answer = ClientAnswer(shared, client, request, identity, writer, stream=stream)
         if isinstance(plan, ErrorAnswer):
             keep = answer.error(None, plan)

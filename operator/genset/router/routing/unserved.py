@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/models", "/messages", "/responses")
-_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|messages|responses|models(/.*)?)/*")
+_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/rerank", "/models", "/messages", "/responses")
+_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|rerank|messages|responses|models(/.*)?)/*")
 
 #: How the paths of other APIs begin, and what these are called.
 _OTHERS: Final = (
@@ -50,7 +50,7 @@ def what_is_wrong(path: str, base_url: str) -> str:
         return f"Ollama's own API is not served here; {_SERVED}"
     if re.match(r"/+v1(beta|alpha)", path) or ":generatecontent" in path.lower():
         return f"the Gemini API is not served here; {_SERVED}"
-    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/messages|/responses|/models)/+", path):
+    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/rerank|/messages|/responses|/models)/+", path):
         return f"this path ends with a slash; the base URL is {base_url}, and calls have none at their end"
     if path == "/" or any(call in path for call in _CALLS) or _CALL.search(path):
         return f"the base URL must end in /v1 and hold nothing behind it: use {base_url}"

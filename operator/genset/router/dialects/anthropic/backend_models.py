@@ -89,12 +89,8 @@ _MODELS: Final[dict[tuple[str, int, int], ClaudeModel]] = {
     ("mythos", 5, 1): _UNFORCED,
     ("mythos", 5, 2): _ALWAYS,
 }
-#: A server of the same format with models of its own, DeepSeek's say: it is asked for nothing special.
+#: Models of other makers at servers of the same format, DeepSeek's say, and those before 4.5: they are asked for nothing special.
 _OTHERS: Final = ClaudeModel(
-    sampling=True, thinking=Thinking.UNKNOWN, schema=False, effort=False, most_effort="high", max_tokens=None
-)
-#: Models before 4.5, all of them retired at Anthropic.
-_OLD: Final = ClaudeModel(
     sampling=True, thinking=Thinking.UNKNOWN, schema=False, effort=False, most_effort="high", max_tokens=None
 )
 
@@ -103,9 +99,9 @@ def model_of(name: str) -> ClaudeModel:
     """Returns what is known of a model, by any name that Anthropic, Bedrock, Vertex or OpenRouter have for it."""
     found = _FAMILY.search(name.replace(".", "-").replace("@", "-"))
     if found is None:
-        return _OLD if name.lower().startswith("claude") else _OTHERS
+        return _ALWAYS if "claude-mythos" in name.lower() else _OTHERS
     family, major, minor = found[1].lower(), int(found[2]), int(found[3] or 0)
     known = _MODELS.get((family, major, minor))
     if known is not None:
         return known
-    return _OLD if (major, minor) < (4, 5) else _ALWAYS  # a newer one is taken to be as strict as the strictest
+    return _OTHERS if (major, minor) < (4, 5) else _ALWAYS  # a newer one is taken to be as strict as the strictest
