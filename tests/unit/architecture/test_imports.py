@@ -71,7 +71,7 @@ def test_the_map_names_every_file_of_the_router() -> None:
             parts[2] in ("continuation", "providers")
             or "balance" in parts
             or "shortcuts" in parts
-            or parts[-1] == "openai"
+            or parts[-1] in ("openai", "anthropic")
             or "replies" in parts
         ):
             continue  # one file per rule, provider, strategy, shortcut
