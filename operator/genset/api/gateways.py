@@ -45,23 +45,23 @@ class OpenRouter(ApiModel):
     zero_data_retention: bool | None = Field(
         default=None, description="Only endpoints that keep nothing at all. Default: as the account says."
     )
-    order: list[ProviderSlug] = Field(
-        default_factory=list,
+    order: list[ProviderSlug] | None = Field(
+        default=None,
         min_length=1,
         max_length=_MOST,
         description="Providers in the order in which they are tried.",
     )
-    only: list[ProviderSlug] = Field(
-        default_factory=list, min_length=1, max_length=_MOST, description="The only providers that may be asked."
+    only: list[ProviderSlug] | None = Field(
+        default=None, min_length=1, max_length=_MOST, description="The only providers that may be asked."
     )
-    ignore: list[ProviderSlug] = Field(
-        default_factory=list, min_length=1, max_length=_MOST, description="Providers that are never asked."
+    ignore: list[ProviderSlug] | None = Field(
+        default=None, min_length=1, max_length=_MOST, description="Providers that are never asked."
     )
     allow_fallbacks: bool | None = Field(
         default=None, description="Whether providers beyond order may be asked. Default: OpenRouter's, true."
     )
-    fallback_models: list[ModelId] = Field(
-        default_factory=list,
+    fallback_models: list[ModelId] | None = Field(
+        default=None,
         min_length=1,
         max_length=8,
         description="Models that OpenRouter answers with if the model cannot be had; the answer names the one that did.",

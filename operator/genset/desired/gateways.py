@@ -31,9 +31,9 @@ def added_fields(cloud: Cloud) -> dict[str, Any]:
     said: dict[str, Any] = {
         "data_collection": None if collects is None else ("deny" if collects is DataCollection.DENY else "allow"),
         "zdr": gateway.zero_data_retention,
-        "order": list(gateway.order) or None,
-        "only": list(gateway.only) or None,
-        "ignore": list(gateway.ignore) or None,
+        "order": gateway.order,
+        "only": gateway.only,
+        "ignore": gateway.ignore,
         "allow_fallbacks": gateway.allow_fallbacks,
     }
     preferences = {key: value for key, value in said.items() if value is not None}

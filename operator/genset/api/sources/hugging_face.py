@@ -39,6 +39,7 @@ class HuggingFaceSource(DownloadBlock):
         pattern=r"^[0-9A-Za-z_][-0-9A-Za-z_.,/+@#=]*$",
         min_length=1,
         max_length=200,
+        examples=["main", "v1.0"],
         description="Branch, tag or commit. A commit makes every replica and every restart load the same bytes.",
     )
     file: Glob = Field(default=ONE_MODEL, description=f"Glob over the repository's files. {FILE}")
