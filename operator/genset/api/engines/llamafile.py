@@ -29,6 +29,7 @@ class Llamafile(ManagedEngineSettings):
         default="/usr/local/bin/llamafile",
         pattern=r"^/[A-Za-z0-9._/-]+$",
         max_length=256,
+        examples=["/usr/local/bin/llamafile"],
         description="Path of the program in the image. It is run by sh, because not every kernel starts a file of its kind.",
     )
     release: Literal["0.9", "0.10"] = Field(
