@@ -22,7 +22,7 @@ from pathlib import Path
 import kopf
 
 from genset import handlers, names
-from genset.controllers import outages, resync, secrets
+from genset.controllers import outages, resync, secrets, upgrades
 from genset.controllers.demand import SETTLE_SECONDS, DemandBook, watch_demand
 from genset.controllers.health import Address, HealthServer
 from genset.controllers.inbox import Inbox
@@ -33,6 +33,7 @@ from genset.controllers.references import References
 from genset.controllers.route_policy import RoutePolicyController
 from genset.controllers.servers import ServerBook
 from genset.controllers.session import Session, now
+from genset.controllers.upgrades import Upgrades
 from genset.desired.context import Settings
 from genset.kube.apply import Applier
 from genset.kube.client import ApiError, ApiServer, LeadershipLost, load_configuration
@@ -63,6 +64,7 @@ class Options:
     resync_seconds: float = 300.0
     secrets_seconds: float = secrets.PERIOD_SECONDS
     outages_seconds: float = outages.PERIOD_SECONDS
+    upgrade_idle_seconds: float = upgrades.IDLE_SECONDS
     workers: int = 16
     health: Address | None = None
     metrics: Address | None = None
@@ -190,6 +192,7 @@ class Operator:
             recorder=recorder,
             prober=prober,
             servers=ServerBook(),
+            upgrades=Upgrades(api, prober, clock=time.monotonic, idle_seconds=options.upgrade_idle_seconds),
             demand=DemandBook(references, time.time, settle=self.demand_settle),
             metrics=meters,
             now=now,

@@ -19,6 +19,7 @@ from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.controllers.servers import ServerBook
+from genset.controllers.upgrades import Upgrades
 from genset.desired.context import Settings
 from genset.desired.secrets import UserSecret
 from genset.kinds import Kind
@@ -66,6 +67,7 @@ class Session:
     prober: Prober
     demand: DemandBook
     servers: ServerBook
+    upgrades: Upgrades
     metrics: Metrics
     now: Callable[[], str]
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

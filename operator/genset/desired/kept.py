@@ -1,55 +1,169 @@
-"""An upgrade of the operator alone makes no engine's pods new: what only it would change stays as it is in the cluster.
+"""An upgrade of the operator by itself makes no pod new that serves: what only the release changes waits.
 
-The puller is the operator's own image, and the pull policy its own setting. Neither changes what a pod serves, and a pod that is
-made anew loads its model for minutes, perhaps downloads it. They follow with the next change that makes pods new anyway.
+A Deployment's pods become new at once if the user has asked for other ones: in his resource, or by the annotation
+genset.dev/roll on it. What the operator changes by itself (its image, its settings, images that a release brings, arguments
+that its code writes) waits until nobody is served, or until the resource says `onUpgrade: Now`; when that is, is decided in
+`controllers.upgrades`. Until then the template stays what was applied last, as the API server tells it (`desired.owned`).
+
+The two are told apart by a record: what was asked for (the user's spec, however a release reads it) and its shape (the
+template that one release makes of it under settings that never change). If what is asked is the same, the user has changed
+nothing. If it differs, the shape says whether the pods are concerned, as long as the same release compares the two; after an
+upgrade in the very moment of a change, the change counts. The record stands in an annotation of another child: the API server
+takes a new annotation of a Deployment for a new generation, and each upgrade would look like a roll-out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import genset
 from genset import names
-from genset.api.pod_template import PodTemplate
+from genset.desired.context import Settings
+from genset.desired.owned import overridden, template_of
 from genset.engines.base import Object
 
-_LISTS = ("initContainers", "containers")
+#: Settings that no installation has and no release changes: a template that is made under them is the resource's alone.
+UNCHANGING = Settings(image="genset")
+_NAMED = 3  # fields that differ, in a message
+_DIGITS = 16  # of a hash
 
 
-def template_hash(template: Object, patch: PodTemplate | None) -> str:
-    """Returns a digest of what makes pods new: a template without what may stay, and what the user has said of it himself."""
-    spec = {**template["spec"], **{entries: [_lasting(one) for one in template["spec"][entries]] for entries in _LISTS}}
-    said = patch.model_dump(mode="json", by_alias=True) if patch is not None else None
-    text = json.dumps([{**template, "spec": spec}, said], sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+@dataclass(frozen=True)
+class PodsRecord:
+    """A record says of a Deployment's template who has made it, and of what."""
+
+    release: str = ""  # that has made it; "": one that kept no record
+    made: str = ""  # hash of the template as it was wanted
+    asked: str = ""  # hash of what the user has said that may shape pods
+    shape: str = ""  # hash of the template under `UNCHANGING` ...
+    by: str = ""  # ... as this release makes it
+
+    def to_annotation(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def of(cls, bearer: Object | None) -> PodsRecord | None:
+        """Reads the record that an object bears; None if there is none that can be read."""
+        annotations = (bearer or {}).get("metadata", {}).get("annotations") or {}
+        try:
+            told = json.loads(annotations.get(names.ANNOTATION_PODS) or "")
+            return cls(**{key: str(told[key]) for key in cls.__dataclass_fields__})
+        except (ValueError, KeyError, TypeError):
+            return None
 
 
-def as_running(template: Object, digest: str, running: Object | None) -> Object:
-    """Returns the template with puller image and pull policies of the Deployment as it runs, if its pods are of this digest."""
-    annotations = (running or {}).get("metadata", {}).get("annotations") or {}
-    if running is None or annotations.get(names.ANNOTATION_TEMPLATE_HASH) != digest:
+@dataclass(frozen=True)
+class Wanted:
+    """This is what the pods should be: the template, and what of it is the user's, as hashes.
+
+    `seen`: the operator has reconciled this generation of the resource before, so what runs is what it asks for.
+    """
+
+    template: Object
+    asked: str
+    shape: str
+    seen: bool
+
+
+@dataclass(frozen=True)
+class Running:
+    """This is what there is: the Deployment as it is in the cluster, and the child that bears its record."""
+
+    deployment: Object | None = None
+    bearer: Object | None = None
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An upgrade is pending while pods stay as another release, or other settings, have made them."""
+
+    release: str  # that has made them; "": an earlier one
+    fields: tuple[str, ...]  # that differ, the first few
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """This is what is applied: the template, annotations of its Deployment, the record; and what is kept back."""
+
+    template: Object
+    record: PodsRecord
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    pending: Pending | None = None
+
+
+def settle(wanted: Wanted, running: Running, *, upgrade: bool) -> Settlement:
+    """Decides between the wanted template and the one that was applied last. `upgrade`: the release may have its way now."""
+    made = digest(wanted.template)
+    record = PodsRecord(genset.__version__, made, wanted.asked, wanted.shape, genset.__version__)
+    new = Settlement(wanted.template, record)
+    live, before = running.deployment, PodsRecord.of(running.bearer)
+    if live is None or upgrade or _asks_for_new(wanted, before) or (before is not None and before.made == made):
+        return new
+    applied = template_of(live, names.FIELD_MANAGER)
+    if applied is None or overridden(live, names.FIELD_MANAGER, wanted.template):
+        return new
+    fields = tuple(_differences(_plain(wanted.template), _plain(applied), ""))
+    if not fields:
+        return new
+    before = before or PodsRecord()
+    old = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH)
+    return Settlement(
+        applied,
+        replace(record, release=before.release, made=before.made),
+        {names.ANNOTATION_TEMPLATE_HASH: old} if old is not None else {},
+        Pending(before.release, fields[:_NAMED]),
+    )
+
+
+def rolled(template: Object, asked: Mapping[str, str]) -> Object:
+    """Returns the template with the mark that a user's annotation genset.dev/roll makes: another value, other pods."""
+    value = asked.get(names.ANNOTATION_ROLL)
+    if not value:
         return template
-    live = running["spec"]["template"]["spec"]
-    spec = {
-        **template["spec"],
-        **{entries: [_kept(one, live.get(entries) or ()) for one in template["spec"][entries]] for entries in _LISTS},
-    }
-    return {**template, "spec": spec}
+    metadata = template["metadata"]
+    marked = {**(metadata.get("annotations") or {}), names.ANNOTATION_ROLL: digest(value)}
+    return {**template, "metadata": {**metadata, "annotations": marked}}
 
 
-def _lasting(container: Object) -> Object:
-    out = {key: value for key, value in container.items() if key != "imagePullPolicy"}
-    if container["name"] == names.WEIGHTS_CONTAINER:
-        out.pop("image", None)
-    return out
+def digest(value: Any) -> str:
+    """Returns a hash of anything that JSON can say."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-def _kept(container: Object, live: Any) -> Object:
-    found = next((one for one in live if one.get("name") == container["name"]), None)
-    if found is None:
-        return container
-    kept = {"imagePullPolicy": found.get("imagePullPolicy") or container.get("imagePullPolicy")}
-    if container["name"] == names.WEIGHTS_CONTAINER:
-        kept["image"] = found["image"]
-    return {**container, **{key: value for key, value in kept.items() if value is not None}}
+def _asks_for_new(wanted: Wanted, before: PodsRecord | None) -> bool:
+    """Returns whether the user has asked for other pods than those that run."""
+    if before is None:
+        return not wanted.seen
+    return before.asked != wanted.asked and (before.by != genset.__version__ or before.shape != wanted.shape)
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value without what the API server takes for nothing."""
+    if isinstance(value, Mapping):
+        plain = {key: _plain(child) for key, child in value.items()}
+        return {key: child for key, child in plain.items() if child or child == {}}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _differences(wanted: Any, applied: Any, path: str) -> Iterator[str]:
+    """Yields the fields that differ, as a user would name them."""
+    if isinstance(wanted, Mapping) and isinstance(applied, Mapping):
+        for key in dict.fromkeys((*wanted, *applied)):
+            yield from _differences(wanted.get(key), applied.get(key), f"{path}.{key}" if path else str(key))
+    elif _named(wanted) and _named(applied):
+        ours, theirs = ({item["name"]: item for item in items} for items in (wanted, applied))
+        for name in dict.fromkeys((*ours, *theirs)):
+            yield from _differences(ours.get(name), theirs.get(name), f"{path}[{name}]")
+    elif wanted != applied:
+        yield path
+
+
+def _named(items: Any) -> bool:
+    return isinstance(items, list) and all(isinstance(item, Mapping) and "name" in item for item in items)

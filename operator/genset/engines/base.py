@@ -64,6 +64,14 @@ class EngineProblem(NamedTuple):
     message: str
 
 
+class WorkMetrics(NamedTuple):
+    """These are the metrics by which a server tells of its work: a path, gauges of what runs, counters of what was done."""
+
+    path: str
+    running: tuple[str, ...]
+    done: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class ServerCredentials:
     """The credentials are what a server elsewhere asks for (`api_key`, a bearer token) and is known by (`ca`,
@@ -148,6 +156,7 @@ class ManagedEngine(Engine[OwnSettings]):
     """
 
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
+    work: WorkMetrics  # a pod whose counters rest while nothing runs is idle
 
     def base_url(self, resource: ModelDeployment) -> str:
         return f"http://{resource.metadata.name}.{resource.metadata.namespace}.svc/v1"

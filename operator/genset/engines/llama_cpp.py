@@ -18,7 +18,7 @@ from genset import names
 from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Capability, EngineProblem, ManagedEngine, Object
+from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Capability, EngineProblem, ManagedEngine, Object, WorkMetrics
 
 MIB = 2**20
 QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
@@ -80,6 +80,12 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         "amd": "ghcr.io/ggml-org/llama.cpp:server-rocm-b10488",
         "intel": "ghcr.io/ggml-org/llama.cpp:server-intel-b10488",
     }
+
+    work = WorkMetrics(  # tools/server/server-task.cpp
+        "/metrics",
+        running=("llamacpp:requests_processing", "llamacpp:requests_deferred"),
+        done=("llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total", "llamacpp:n_decode_total"),
+    )
 
     def health_path(self, resource: ModelDeployment) -> str:
         return "/health"  # 503 while loading, 200 when ready; it answers from HTTP threads, apart from the model's

@@ -6,6 +6,7 @@ Available    at least one replica passes the engine's readiness probe
 Ready        all wanted replicas run the current template and are available, and a real completion succeeded
 Stalled      present, and True, only when nothing will change unless a person does something
 Warnings     present, and True, only when something in the spec does nothing
+UpgradePending  present, and True, only while pods of an earlier release, or of other settings, serve on
 
 A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero, or AtRest if a request wakes it,
 and Available=False: what was asked for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait
@@ -32,7 +33,7 @@ from genset.api.modeldeployment import (
 from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
-from genset.status import pods, weights
+from genset.status import pods, upgrades, weights
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
 from genset.status.rollout import RolloutState, incomplete, rollout
@@ -98,6 +99,8 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
         )
         verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.WITHOUT_EFFECT, words)))
     name = resource.metadata.name
+    if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.rollout.onUpgrade")) is not None:
+        verdicts.append((ConditionType.UPGRADE_PENDING, waits))
     selector = metadata.engine_selector(name) if view.managed else {}
     return ModelDeploymentStatus(
         observed_generation=resource.metadata.generation,

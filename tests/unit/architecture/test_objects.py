@@ -16,6 +16,9 @@ MOST = 14  # about a dozen
 LARGE = {
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "Settings": (15, "the operator's own, read once and never set again"),
+    "Options": (15, "the command line's, read once and never set again"),
+    "RouterSpec": (15, "a block of the resource, one attribute for each of its fields"),
+    "Session": (15, "what the controllers share, one part each, put together in one place"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "AdminConnection": (15, "one connection, its parser and its times"),
     "_Partial": (15, "one download, which resumes from any of them"),
