@@ -50,7 +50,7 @@ class OnUpgrade(StrEnum):
 
 ON_UPGRADE = (
     "When the pods take what an upgrade of genset, or a setting of the operator, changes of them. WhenIdle: once they serve "
-    "nobody, i.e. there are none, none of them can start, or none has had a request for some time (chart value "
+    "nobody, i.e. none is wanted, none of them can start, or none has had a request for some time (chart value "
     "upgradeIdleSeconds). Now: at once, one resource of the namespace after another. What this resource changes itself takes "
     "effect at once either way, and so does a new value of its annotation genset.dev/roll."
 )

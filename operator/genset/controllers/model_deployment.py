@@ -28,7 +28,7 @@ from genset.controllers.session import (
     parse,
     soonest,
 )
-from genset.controllers.upgrades import Permit, UpgradeCandidate
+from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
 from genset.desired import autoscale, workload
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
@@ -43,6 +43,7 @@ from genset.status.conditions import is_ready
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
 from genset.status.pods import trouble
+from genset.status.rollout import rollout
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class ModelDeploymentController:
             secrets=secrets,
             awake=decision.awake,
             running=running if running is not None and observe.is_owned(running, live) else None,
+            operator=session.applier.identity,
             bearer=children.get(kinds.SERVICE.key(child_names.endpoints_service(key.name))),
         )
         problems = refs.check_model_deployment(resource, context)
@@ -99,7 +101,7 @@ class ModelDeploymentController:
             applied = await session.applier.reconcile(live, desired.model_deployment(resource, context), children)
         session.endure(key, applied)
         observed, again = await self._observe(key, resource, applied, decision)
-        observed, again = replace(observed, upgrade=permit.upgrade), soonest(again, permit.again)
+        observed, again = replace(observed, upgrade=told_upgrade(permit, applied)), soonest(again, permit.again)
         told = await self._report(live, resource, observed, tuple(problems), applied)
         session.note(live, applied.notes)
         session.upgrades.settled(key, pending=not permit.now, ready=is_ready(told.conditions))
@@ -116,13 +118,14 @@ class ModelDeploymentController:
             return Permit()
         session = self._session
         pods = await observe.pods(session.api, key.namespace, observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name))
+        wanted = autoscale.replicas(resource, awake=context.awake)
         candidate = UpgradeCandidate(
             release=pending.release,
             fields=pending.fields,
             on_upgrade=resource.spec.rollout.on_upgrade,
-            wanted=autoscale.replicas(resource, awake=context.awake),
+            wanted=wanted,
             pods=pods,
-            stuck=trouble(pods) is not None,
+            stuck=trouble(pods) is not None or bool(rollout(context.running, wanted).refusal),
             metrics=engine.work,
             port=names.ENGINE_PORT,
         )

@@ -31,7 +31,7 @@ from genset.controllers.session import (
     soonest,
     version_of,
 )
-from genset.controllers.upgrades import Permit, UpgradeCandidate
+from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
 from genset.desired import metadata as child_names
 from genset.desired import router, router_config
 from genset.desired.context import RoutePolicyContext
@@ -46,6 +46,7 @@ from genset.status.outline import Outline
 from genset.status.pod import PodView
 from genset.status.pods import live as live_pods
 from genset.status.pods import trouble
+from genset.status.rollout import rollout
 
 POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
 PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
@@ -114,7 +115,7 @@ class RoutePolicyController:
         deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         pods, acks, look = await self._program(key, deployment, wanted, applied)
         told = await self._report(
-            live, resource, context, wanted, deployment, pods, acks, problems, applied, permit.upgrade
+            live, resource, context, wanted, deployment, pods, acks, problems, applied, told_upgrade(permit, applied)
         )
         session.upgrades.settled(key, pending=not permit.now, ready=is_ready(told.conditions))
         session.note(live, applied.notes)
@@ -165,6 +166,7 @@ class RoutePolicyController:
             secrets=secrets,
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},
             running=running if running is not None and observe.is_owned(running, live) else None,
+            operator=session.applier.identity,
             bearer=children.get(kinds.SERVICE_ACCOUNT.key(child_names.router(key.name))),
             router_addresses=observe.service_addresses(children.get(kinds.SERVICE.key(child_names.router(key.name)))),
         )
@@ -179,13 +181,14 @@ class RoutePolicyController:
         if pending is None:
             return Permit()
         pods = await observe.pods(session.api, key.namespace, observe.selector(names.LABEL_ROUTE_POLICY, key.name))
+        wanted = resource.spec.router.replicas
         candidate = UpgradeCandidate(
             release=pending.release,
             fields=pending.fields,
             on_upgrade=OnUpgrade.NOW if self.outages.any_refuses(key) else resource.spec.router.on_upgrade,
-            wanted=resource.spec.router.replicas,
+            wanted=wanted,
             pods=pods,
-            stuck=trouble(pods) is not None,
+            stuck=trouble(pods) is not None or bool(rollout(context.running, wanted).refusal),
             metrics=work.ROUTER,
             port=names.ROUTER_ADMIN_PORT,
         )

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 from genset import kinds, names
 from genset.api.children import OnUpgrade
+from genset.api.modeldeployment import Reason
 from genset.controllers.keys import Key
 from genset.engines.base import WorkMetrics
+from genset.kube.apply import ApplyResult
 from genset.kube.client import ApiServer, Object
 from genset.kube.probe import Prober
 from genset.status.observed import Upgrade
@@ -39,7 +41,7 @@ class UpgradeCandidate:
     on_upgrade: OnUpgrade
     wanted: int  # pods
     pods: Sequence[PodView]
-    stuck: bool  # they cannot come up
+    stuck: bool  # they cannot come up, or cannot even be made
     metrics: WorkMetrics
     port: int
 
@@ -80,7 +82,7 @@ class Upgrades:
     async def permit(self, key: Key, candidate: UpgradeCandidate) -> Permit:
         """Decides about one resource now."""
         present = [pod for pod in candidate.pods if pod.counts]
-        if candidate.wanted == 0 or not present or (candidate.stuck and not any(pod.ready for pod in present)):
+        if candidate.wanted == 0 or (candidate.stuck and not any(pod.ready for pod in present)):
             return Permit()
         if candidate.on_upgrade is not OnUpgrade.NOW and not await self._idle(key, candidate, present):
             return Permit(self._told(candidate, ""), self._idle_seconds / LOOKS)
@@ -135,7 +137,14 @@ class Upgrades:
             same = known is not None and known.work == work and not work.busy
             seen[name] = known if known is not None and same else _Seen(work, now)
         self._seen[key] = seen
-        return len(seen) == len(pods) and all(now - one.since >= self._idle_seconds for one in seen.values())
+        return len(seen) == len(pods) > 0 and all(now - one.since >= self._idle_seconds for one in seen.values())
+
+
+def told_upgrade(permit: Permit, applied: ApplyResult) -> Upgrade | None:
+    """Returns what status tells of an upgrade that waits: nothing if two operators contest the children. Which of them is the
+    new one cannot be said, and they would write one status in turn."""
+    contested = any(problem.reason == Reason.CONTESTED for problem in applied.problems)
+    return None if contested else permit.upgrade
 
 
 def _rolling(deployments: Iterable[Object]) -> Object | None:

@@ -41,6 +41,7 @@ class PodsRecord:
     asked: str = ""  # hash of what the user has said that may shape pods
     shape: str = ""  # hash of the template under `UNCHANGING` ...
     by: str = ""  # ... as this release makes it
+    operator: str = ""  # that wrote this: two of them, which serve one namespace, meet here
 
     def to_annotation(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -67,6 +68,7 @@ class Wanted:
     asked: str
     shape: str
     seen: bool
+    operator: str  # NAMESPACE/NAME of its Lease
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Settlement:
 def settle(wanted: Wanted, running: Running, *, upgrade: bool) -> Settlement:
     """Decides between the wanted template and the one that was applied last. `upgrade`: the release may have its way now."""
     made = digest(wanted.template)
-    record = PodsRecord(genset.__version__, made, wanted.asked, wanted.shape, genset.__version__)
+    record = PodsRecord(genset.__version__, made, wanted.asked, wanted.shape, genset.__version__, wanted.operator)
     new = Settlement(wanted.template, record)
     live, before = running.deployment, PodsRecord.of(running.bearer)
     if live is None or upgrade or _asks_for_new(wanted, before) or (before is not None and before.made == made):

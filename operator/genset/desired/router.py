@@ -143,6 +143,7 @@ def _kept(resource: RoutePolicy, context: RoutePolicyContext) -> Settlement:
             digest(_asked(resource)),
             digest(pod_template(resource, UNCHANGING)),
             seen=resource.status is not None and resource.status.observed_generation == resource.metadata.generation,
+            operator=context.operator,
         ),
         Running(context.running, context.bearer),
         upgrade=context.upgrade,

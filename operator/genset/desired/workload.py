@@ -86,6 +86,7 @@ def _kept(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelD
             digest(_asked(resource)),
             digest(pod_template(resource, engine, UNCHANGING)),
             seen=resource.status is not None and resource.status.observed_generation == resource.metadata.generation,
+            operator=context.operator,
         ),
         Running(context.running, context.bearer),
         upgrade=context.upgrade,
