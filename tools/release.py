@@ -1,7 +1,7 @@
 """`python tools/release.py COMMIT VERSION`: keeps a release for the tests of upgrades, as tests/releases/VERSION/genset.tar.xz.
 
-What is kept is what an installation runs: the operator's source, with the router's and the puller's, and the chart. The same
-commit gives the same bytes.
+What is kept is what an installation is made of: the chart, and whatever the image is built from. The same commit gives the same
+bytes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from testbed.images.genset import INPUTS
+
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("operator", "charts", "pyproject.toml", "requirements-runtime.lock")
+FOLDERS = (*INPUTS, "charts")
 MOST_BYTES = 1 << 20  # of an archive: it is downloaded with every clone
 
 

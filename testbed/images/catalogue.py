@@ -133,5 +133,6 @@ IMAGES = {
         Image("pause", PAUSE, pause_archive),
         Image("llamacpp", LLAMA_CPP, llama_cpp_archive),
         Image("genset", genset.REFERENCE, genset.archive),
+        Image("genset-last-release", genset.LAST_REFERENCE, genset.last_release),
     )
 }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support import release
+from testbed import release
 
 CRDS = Path(__file__).parents[2] / "crds"
 Schema = dict[str, Any]

@@ -15,7 +15,7 @@ from typing import Any
 import genset
 from genset import kinds, names
 from genset.desired import metadata
-from tests.support import release
+from testbed import release
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakeKubelet, FakePod
 from tests.support.integration.process import Process

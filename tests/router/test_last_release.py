@@ -21,8 +21,8 @@ from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.secrets import UserSecret
 from genset.status import work
+from testbed import release
 from tests.golden import cases
-from tests.support import release
 
 DESIRED = Path(__file__).parents[1] / "golden" / "desired"
 POLICIES = [

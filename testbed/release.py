@@ -6,13 +6,13 @@ import tarfile
 from pathlib import Path
 
 VERSION = "0.1.0"
-_ARCHIVE = Path(__file__).parents[1] / "releases" / VERSION / "genset.tar.xz"
+ARCHIVE = Path(__file__).parents[1] / "tests" / "releases" / VERSION / "genset.tar.xz"
 
 
 def unpack(folder: Path) -> Path:
     """Returns the folder in which the release's `operator` and `charts` stand; unpacked once."""
     place = folder / f"genset-{VERSION}"
     if not place.exists():
-        with tarfile.open(_ARCHIVE) as packed:
+        with tarfile.open(ARCHIVE) as packed:
             packed.extractall(place, filter="data")
     return place
