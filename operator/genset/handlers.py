@@ -188,7 +188,8 @@ def silence() -> None:
     """Quiets Kopf, which logs a line for each event and each attempt: its warnings are kept, and one line of an outage."""
     for name in ("kopf", "kopf.objects"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in [name for name in logging.Logger.manager.loggerDict if name.startswith("kopf.")]:
+    tasks = "kopf._cogs.aiokits", "kopf._core"
+    for name in [name for name in logging.Logger.manager.loggerDict if name.startswith(tasks)]:
         logger = logging.getLogger(name)  # filters of a parent do not see its children's lines
         if not any(isinstance(known, NoFailedTasks) for known in logger.filters):
             logger.addFilter(NoFailedTasks())

@@ -217,3 +217,15 @@ async def test_now_is_one_after_another(world: World, tmp_path: Path) -> None:
         await FakeKubelet(world.api, world.namespace, began, "127.77.9.1").report(1, 1)
         await world.until_condition(MODEL, began, "Ready", "True")
         await world.until("the next one", becomes(world, waits, lambda live: NEW.image in images(live)))
+
+
+async def test_routers_that_cannot_read_their_policy_wait_for_nothing(world: World, tmp_path: Path) -> None:
+    """It may say what only this release's routers know: those of the last one keep their last good configuration."""
+    async with last_release(world, tmp_path):
+        await served(world, "house", address="127.77.9.3")
+    async with FakePod("127.77.9.3").listening(names.ROUTER_ADMIN_PORT) as router:
+        router.config = {"hash": "old", "credentialsHash": "old", "generation": 1, "error": None}
+        await world.start(settings=NEW)
+        await world.until_condition(POLICY, "assistant", "UpgradePending", "True", "InUse")
+        router.config["error"] = "backends.0.new: this router, version 0.1.0, does not know it"
+        await world.until("new routers", becomes(world, ROUTER, lambda live: NEW.image in images(live)), seconds=40)

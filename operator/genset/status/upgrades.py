@@ -17,7 +17,7 @@ def verdict(upgrade: Upgrade | None, kind: str, name: str, field: str) -> Verdic
     if upgrade.turn:
         words = f"{what}: {kind} {upgrade.turn} takes the upgrade first, and this one follows when that is Ready"
         return Verdict("True", Reason.WAITS_ITS_TURN, words)
-    command = f"kubectl annotate {kind.lower()} {name} {names.ANNOTATION_ROLL}=1 --overwrite"
+    command = f"kubectl annotate {kind.lower()} {name} {names.ANNOTATION_ROLL}=$(date +%s) --overwrite"
     words = (
         f"{what} until no request has come for {upgrade.idle_seconds} s; for the upgrade at once set {field} to Now, or run: "
         f"{command}"
@@ -29,4 +29,5 @@ def _whose(upgrade: Upgrade) -> str:
     new = genset.__version__
     if upgrade.release == new:
         return "The pods keep what the operator's settings were when they were made"
-    return f"The pods were made by genset {upgrade.release or 'of an earlier release'} and stay so under {new}"
+    made_by = f"genset {upgrade.release}" if upgrade.release else "an earlier release of genset"
+    return f"The pods were made by {made_by} and stay so under {new}"
