@@ -38,9 +38,10 @@ test: lint unit compiled charts integration e2e ## Everything, as CI runs it
 fmt: venv ## Formats the source and mends what can be mended without a decision
 	@$(BIN) ruff check --fix . ; $(BIN) ruff format .
 
-lint: venv ## Style, types, import layers, generated files
+lint: venv ## Style, types, import layers, generated files; known vulnerabilities, where their database can be asked
 	@$(BIN) ruff check . && $(BIN) ruff format --check . && $(BIN) mypy && $(BIN) lint-imports --no-cache
 	@$(PY) tools/generated.py --check
+	@$(PY) tools/audit.py
 
 arch: venv ## The order of the source: import contracts, cycles, sizes of objects, the map
 	@$(BIN) lint-imports --no-cache
@@ -51,6 +52,7 @@ one: venv ## One test: make one T=tests/unit/router/test_gate.py::test_name
 	@$(BIN) pytest "$(T)" -q
 
 unit: venv ## Pure code, golden files, router and puller against real sockets
+	@$(PY) -m testbed.cluster tools --only crane --only versitygw  # minutes where nothing is cached: no test has them
 	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/testbed -q --ignore=$(APISERVER_GOLDEN) --ignore=tests/testbed/soak
 	@$(BIN) pytest tests/testbed/soak -q
 
@@ -95,7 +97,7 @@ docs: venv ## Regenerates docs/reference/ from the types
 golden: venv ## Rewrites golden files from what the code makes now; read the diff
 	@GENSET_UPDATE_GOLDEN=1 $(BIN) pytest tests/golden -q --ignore=$(APISERVER_GOLDEN)
 
-lock: venv ## Re-resolves requirements.lock within pyproject's pins
+lock: venv ## Re-resolves the lock files within pyproject's pins, with hashes
 	@python3 tools/lock.py $(VENV)
 
 bench: venv ## Router side by side with its peers, and the operator at fleet scale

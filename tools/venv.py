@@ -1,6 +1,6 @@
 """Creates the development environment: `python3 tools/venv.py FOLDER`.
 
-Standard library only, because it runs before anything is installed. Installs exactly what requirements.lock names
+Standard library only, because it runs before anything is installed. Installs exactly what requirements.lock names, by hash
 (see `make lock`); the project itself is not installed but found by PYTHONPATH, so that one environment serves every
 clone of the same versions.
 """
@@ -63,7 +63,8 @@ def main() -> None:
         ensure_venv_module(log)
         run(sys.executable, "-m", "venv", folder, log=log)
         pip = folder / "bin" / "pip"
-        run(pip, "install", "--quiet", "--disable-pip-version-check", "-r", ROOT / "requirements.lock", log=log)
+        options = ("--quiet", "--disable-pip-version-check", "--require-hashes")
+        run(pip, "install", *options, "-r", ROOT / "requirements.lock", log=log)
         (folder / ".ready").touch()
         print("Created the Python environment", flush=True)
 

@@ -65,6 +65,7 @@ SECRET = Kind("v1", "Secret", "secrets", before_pods=True, listed=False)
 SERVICE = Kind("v1", "Service", "services")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts", before_pods=True)
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments", makes_pods=True)
+JOB = Kind("batch/v1", "Job", "jobs", makes_pods=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD_EVENT = Kind("v1", "Event", "events")  # as the kubelet writes them

@@ -37,6 +37,7 @@ LABEL_MANAGED_NAMESPACE = f"{GROUP}/managed"  # on namespaces, by their administ
 MANAGED_NAMESPACE = "true"
 
 COMPONENT_ENGINE = "engine"  # pods that serve a model
+COMPONENT_PREFETCH = "prefetch"  # pods that fetch weights ahead
 COMPONENT_ROUTER = "router"  # pods of the data plane
 COMPONENT_OPERATOR = "operator"  # the control plane's own pods (set by the chart)
 

@@ -76,8 +76,23 @@ PROGRAMS = {
             version_of="github.com/argoproj/argo-cd/v3",
             version_variables=("github.com/argoproj/argo-cd/v3/common.version",),
         ),
+        Program(
+            name="crane",
+            module="stores",
+            package="github.com/google/go-containerregistry/cmd/crane",
+            sources=(),
+            version_of="github.com/google/go-containerregistry",
+        ),
+        Program(
+            name="versitygw",
+            module="stores",
+            package="github.com/versity/versitygw/cmd/versitygw",
+            sources=(),
+            version_of="github.com/versity/versitygw",
+        ),
     )
 }
+STORE_PROGRAMS = ("crane", "versitygw")  # what the puller's tests download from: a registry, a store of S3
 CLUSTER_PROGRAMS = ("kubernetes", "coredns", "policies", "pause", "helm")
 
 

@@ -33,11 +33,13 @@ INPUTS = (
     "Dockerfile",
     ".dockerignore",
     "pyproject.toml",
+    "requirements-build.lock",
     "requirements-runtime.lock",
     "README.md",
     "LICENSE",
     "operator",
     "tools/compiled.py",
+    "tools/sbom.py",
 )
 CERTIFICATES = Path("/etc/ssl/certs")
 PIP_CONFIGURATIONS = (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf")

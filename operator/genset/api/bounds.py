@@ -20,11 +20,11 @@ _NUMBER = "^[0-9.]+"
 _GUESSED = "^[0-9.]+(n|u|m|k|Ki)?$"  # of these units, or of none, a probable one is told
 
 
-def at_least(shown: str, least: str, *, gibi_below: int = 0, or_none: bool = False) -> CelRule:
+def at_least(shown: str, least: str, *, gibi_below: int = 0, or_none: bool = False, optional: bool = False) -> CelRule:
     """Returns the rule that a number of bytes is at least `least`.
 
     `shown` names the field as OBJECT.FIELD. Numbers below `gibi_below` were probably meant in Gi, others in Mi. With
-    `or_none` 0 is taken, too.
+    `or_none` 0 is taken, too; with `optional` the field may be absent.
     """
     name = shown.rpartition(".")[2]
     written = f"string(self.{name})"
@@ -32,10 +32,12 @@ def at_least(shown: str, least: str, *, gibi_below: int = 0, or_none: bool = Fal
     likely = f"({number} + (double({number}) < {gibi_below}.0 ? 'Gi' : 'Mi'))"
     least_cel = f"quantity('{least}')"
     wide_enough = f"!quantity({written}).isLessThan({least_cel})"
+    if or_none:
+        wide_enough = f"quantity({written}).compareTo(quantity('0')) == 0 || {wide_enough}"
     return CelRule(
-        f"quantity({written}).compareTo(quantity('0')) == 0 || {wide_enough}" if or_none else wide_enough,
+        f"!has(self.{name}) || {wide_enough}" if optional else wide_enough,
         f"{shown} must be at least {least}{', or 0' if or_none else ''}: give the number its unit",
-        lambda model: _is_enough(_written(model, name), least, or_none),
+        lambda model: (value := _written(model, name)) is None or _is_enough(value, least, or_none),
         f"'{shown} ' + {written} + ' is less than ' + (quantity({written}).isLessThan(quantity('1')) ? 'a byte' : "
         f"'{least}') + ({written}.matches(r'{_GUESSED}') && !quantity({likely}).isLessThan({least_cel}) ? "
         f"': did you mean ' + {likely} + '?' : ': write {least} or more')",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, CelRule, Quantity, rules
+from genset.api.base import ApiModel, CelRule, Name, Quantity, rules
 from genset.api.bounds import at_least
 
 SIZE_LEAST = "1Mi"  # no model is smaller
@@ -20,12 +20,29 @@ SIZE_LEAST = "1Mi"  # no model is smaller
         "cache.storageClassName and cache.accessMode cannot change once set: a volume keeps them for life; make a new "
         "ModelDeployment, or remove cache first and add it again",
     ),
-    at_least("cache.size", SIZE_LEAST, gibi_below=1000),
+    CelRule(
+        "has(self.size) != has(self.claimName)",
+        "cache needs either size, for a volume of its own, or claimName, for a PersistentVolumeClaim that is there",
+        lambda cache: (cache.size is None) != (cache.claim_name is None),
+    ),
+    CelRule(
+        "!has(self.claimName) || !has(self.storageClassName)",
+        "cache.storageClassName is of a volume that is made; the one of cache.claimName has its own: remove storageClassName",
+        lambda cache: cache.claim_name is None or cache.storage_class_name is None,
+    ),
+    at_least("cache.size", SIZE_LEAST, gibi_below=1000, optional=True),
 )
 class Cache(ApiModel):
     """A PersistentVolumeClaim for downloaded weights. Without it each pod downloads into its own scratch space."""
 
-    size: Quantity = Field(description="Size of the volume, e.g. 20Gi. Leave room for the file and its download.")
+    size: Quantity | None = Field(
+        default=None, description="Size of the volume, e.g. 20Gi. Leave room for the file and its download."
+    )
+    claim_name: Name | None = Field(
+        default=None,
+        description="A PersistentVolumeClaim that is there already, in place of one of its own: deployments that name the "
+        "same one download the same source once. Say in accessMode what it is; it is neither made nor removed.",
+    )
     storage_class_name: str | None = Field(
         default=None, min_length=1, max_length=253, description="Storage class. Default: the cluster's."
     )

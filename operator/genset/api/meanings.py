@@ -141,8 +141,19 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
         "Compare with the publisher's checksum; correct sha256 or the file on the server.",
     ),
     MR.NOT_GGUF: Meaning("The file is no GGUF, the format that llama.cpp reads.", "Point the source at a .gguf file."),
+    MR.NOT_A_MODEL: Meaning(
+        "What was fetched is not what its place needs: a folder without configuration or with missing shards, a projector or "
+        "an adapter that is none.",
+        "Correct the source, or the globs of what is fetched; the message names what is missing.",
+    ),
+    MR.UNSAFE_ARCHIVE: Meaning(
+        "An archive of the source would write outside its folder, hold links or devices, or unpack to more than it may. "
+        "Nothing of it was kept.",
+        "Pack the model anew, with plain files only.",
+    ),
     MR.SOURCE_NOT_FOUND: Meaning(
-        "The repository, revision or file does not exist at the source.", "Correct the name in the message."
+        "The repository, revision, bucket, reference or file does not exist at the source.",
+        "Correct the name in the message.",
     ),
     MR.SOURCE_UNAUTHORIZED: Meaning(
         "The source refused the credentials, or wants some.",
@@ -152,7 +163,10 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
         "The source does not answer. The puller keeps trying.",
         "Check network, proxy and endpoint; a mirror is set by endpoint.",
     ),
-    MR.SOURCE_AMBIGUOUS: Meaning("The file pattern matches several models.", "Narrow source.huggingFace.file."),
+    MR.SOURCE_AMBIGUOUS: Meaning("The file pattern matches several models.", "Narrow the source's file or path."),
+    MR.SOURCE_TOO_LARGE: Meaning(
+        "The source brings more than the download may.", "Raise source.maxSize, or cache.size, or name a smaller file."
+    ),
     MR.DISK_FULL: Meaning("The volume or the node's disk has no room for the weights.", "Give cache.size more room."),
     MR.DOWNLOAD_FAILED: Meaning(
         "The puller failed for another reason; it tries again and resumes.", "Read the message."

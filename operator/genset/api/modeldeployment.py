@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from genset.api.adapters import Adapter, Part, parts_of
 from genset.api.base import (
     LATER,
     RESOURCE_NAME_CEL,
@@ -26,6 +27,7 @@ from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, Engin
 from genset.api.engines.base import EngineSettings
 from genset.api.pod_template import PodTemplate
 from genset.api.sources import CACHE_RULE, Source
+from genset.api.weights_rules import weights_rules
 
 
 class RolloutStrategy(StrEnum):
@@ -70,10 +72,13 @@ class Reason(StrEnum):
     WAITING_FOR_VOLUME = "WaitingForVolume"
     CHECKSUM_MISMATCH = "ChecksumMismatch"
     NOT_GGUF = "NotGGUF"
+    NOT_A_MODEL = "NotAModel"  # a folder that lacks what an engine reads, or a projector or adapter that is none
+    UNSAFE_ARCHIVE = "UnsafeArchive"  # it would write outside its folder, or more than it says
     SOURCE_NOT_FOUND = "SourceNotFound"
     SOURCE_UNAUTHORIZED = "SourceUnauthorized"
     SOURCE_UNREACHABLE = "SourceUnreachable"
     SOURCE_AMBIGUOUS = "SourceAmbiguous"  # the file pattern matches several models
+    SOURCE_TOO_LARGE = "SourceTooLarge"  # it brings more than source.maxSize, or than the volume that it is for
     DISK_FULL = "DiskFull"
     DOWNLOAD_FAILED = "DownloadFailed"
     NOT_MANAGED = "NotManaged"  # the server is not ours, nor are its weights
@@ -206,6 +211,7 @@ class Rollout(ApiModel):
         ),
     ),
     CACHE_RULE,
+    *weights_rules(),
 )
 class ModelDeploymentSpec(EngineBlocks):
     """What should be served."""
@@ -216,7 +222,23 @@ class ModelDeploymentSpec(EngineBlocks):
     )
     engine: EngineName = Field(default=DEFAULT_ENGINE, description=ENGINE_DESCRIPTION)
     source: Source | None = Field(default=None, description="Where the weights come from.")
+    projector: Source | None = Field(
+        default=None,
+        description="Where the projector comes from, the file by which a model sees pictures (mmproj, as GGUF). By default "
+        "file is *mmproj*.gguf.",
+    )
+    adapters: list[Adapter] = Field(
+        default_factory=list,
+        max_length=64,
+        description="LoRA adapters on the model, each a model of its own to clients.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     cache: Cache | None = Field(default=None, description="Volume that keeps downloaded weights.")
+    prefetch: bool = Field(
+        default=False,
+        description="Fetch the weights into the cache now, by a Job that needs neither an accelerator nor a pod of the "
+        "engine: also while replicas is 0.",
+    )
     context: Context = Field(default_factory=Context, description="Size of a request and parallelism.")
     resources: Resources = Field(default_factory=Resources, description="CPU, memory and GPUs of one replica.")
     replicas: int | None = Field(
@@ -237,6 +259,11 @@ class ModelDeploymentSpec(EngineBlocks):
     disruption_budget: DisruptionBudget | None = Field(default=None, strict=False, description=DISRUPTION_BUDGET)
 
     @property
+    def parts(self) -> list[Part]:
+        """Returns every source that it names: of the model, the projector and the adapters."""
+        return parts_of(self.source, self.projector, self.adapters)
+
+    @property
     def engine_settings(self) -> EngineSettings | None:
         """Returns the block of its engine, if it has one."""
         found: EngineSettings | None = getattr(self, FIELDS[self.engine])
@@ -250,6 +277,17 @@ class ModelDeploymentSpec(EngineBlocks):
         return 1 if self.replicas is None else self.replicas
 
 
+class PartStatus(ApiModel):
+    """One of several parts of the weights."""
+
+    name: str = Field(min_length=1, max_length=63, description="model, projector, or the name of an adapter.")
+    state: Literal["Waiting", "Downloading", "Ready"] = Field(description="How far this part is.")
+    total_bytes: int = Field(
+        default=0, ge=0, description="Bytes in all; 0 while unknown.", json_schema_extra={"format": "int64"}
+    )
+    revision: str = Field(default="", description="Commit or digest that it resolved to.")
+
+
 class WeightsStatus(ApiModel):
     """How far the weights are. The replica that is furthest behind speaks."""
 
@@ -258,7 +296,13 @@ class WeightsStatus(ApiModel):
         default=0, ge=0, description="Bytes in all; 0 while unknown.", json_schema_extra={"format": "int64"}
     )
     percent: int = Field(default=0, ge=0, le=100, description="Share that is on disk, rounded down to steps of 5.")
-    revision: str = Field(default="", description="Commit that a huggingFace revision resolved to.")
+    revision: str = Field(default="", description="Commit or digest that the model's source resolved to.")
+    parts: list[PartStatus] | None = Field(
+        default=None,
+        max_length=80,
+        description="Model, projector and adapters, if there is more than the model.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
 
 
 class ModelDeploymentStatus(ApiModel):
@@ -299,6 +343,11 @@ class ModelDeploymentStatus(ApiModel):
         "!self.metadata.name.endsWith('-router') && !self.metadata.name.endsWith('-endpoints')",
         "metadata.name must not end with -router or -endpoints: genset's own Services are named so",
         lambda resource: not resource.metadata.name.endswith(("-router", "-endpoints")),
+    ),
+    CelRule(
+        "!has(self.spec.adapters) || has(self.spec.model) || self.spec.adapters.all(a, a.name != self.metadata.name)",
+        "adapters: a name is that of the model itself: give the adapter one of its own, or say another one in spec.model",
+        lambda resource: all(one.name != resource.served_model for one in resource.spec.adapters),
     ),
 )
 class ModelDeployment(ApiModel):

@@ -15,6 +15,7 @@ import click
 
 from genset import names
 from genset.addresses import is_network
+from genset.api.quantity import parse_quantity
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -68,6 +69,14 @@ def _networks(context: click.Context, parameter: click.Parameter, values: tuple[
         if not is_network(value):
             raise click.BadParameter(f"{value!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8", param=parameter)
     return found
+
+
+def _quantity(_: click.Context, parameter: click.Parameter, value: str) -> str:
+    try:
+        parse_quantity(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
+    return value
 
 
 def _address(_: click.Context, parameter: click.Parameter, value: str) -> Any:
@@ -156,6 +165,13 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     callback=_words,
     metavar="PATTERN",
     help="Image that resources may name beside the operator's own and those of engines, * for any text; repeat for more.",
+)
+@_option(
+    "--max-scratch-size",
+    default="100Gi",
+    callback=_quantity,
+    metavar="QUANTITY",
+    help="Most that a pod without cache downloads to its node's disk if its source has no maxSize.",
 )
 @_option(
     "--hugging-face-endpoint",

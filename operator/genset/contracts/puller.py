@@ -20,27 +20,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
-from genset.contracts.reading import count, parsed, text
+from genset.contracts.reading import count, items, parsed, text
 from genset.contracts.shards import model_file_names
 from genset.contracts.sources import RemoteSource, source_of
 
 CREDENTIALS_DIR = "/etc/genset/weights"  # Secrets of the source, mounted into the puller only
 TOKEN_FILE = f"{CREDENTIALS_DIR}/token"  # access token of a hub
 HEADERS_FILE = f"{CREDENTIALS_DIR}/headers"  # request headers, one `Name: value` per line
+CREDENTIALS_FILE = f"{CREDENTIALS_DIR}/credentials"  # of a bucket or a registry, in the form that its tools have
 CA_FILE = f"{CREDENTIALS_DIR}/ca.crt"  # certificates (PEM) that sign the server
 TERMINATION_LOG = "/dev/termination-log"  # where the kubelet reads a container's last words
 #: File of each Secret of a source, by the field of `FetchSpec` that names it.
-CREDENTIAL_FILES = {"token_file": TOKEN_FILE, "headers_file": HEADERS_FILE, "ca_file": CA_FILE}
+CREDENTIAL_FILES = {
+    "token_file": TOKEN_FILE, "headers_file": HEADERS_FILE, "credentials_file": CREDENTIALS_FILE, "ca_file": CA_FILE,
+}  # fmt: skip
 PROGRESS_PATH = "/-/progress"  # of the HTTP server at `listen`
+ALSO = "--also"  # flag of a companion; see `Companion`
 
 _VERB = ("weights", "fetch")
 _HASH_LENGTH = 16  # hexadecimal digits in paths: 64 bits, for the few models of one volume
 _LAST_WORDS_BYTES = 4_096  # of a termination message that the kubelet keeps
+
+
+class Role(StrEnum):
+    """A role is what files are for, which decides what is looked for in them."""
+
+    MODEL = ""
+    PROJECTOR = "projector"
+    ADAPTER = "adapter"
 
 
 class ExitCode(IntEnum):
@@ -56,10 +68,23 @@ COMMON_FLAGS = {
     "listen": "--listen",
     "token_file": "--token-file",
     "headers_file": "--headers-file",
+    "credentials_file": "--credentials-file",
     "ca_file": "--ca-file",
     "termination_log": "--termination-log",
+    "role": "--role",
+    "max_size": "--max-size",
+    "volume_size": "--volume-size",
+    "forbidden_networks": "--forbidden-networks",
 }
-SWITCHES = {"settled": "--settled", "exclusive": "--exclusive"}  # last, in this order
+CHECK_FLAGS = {
+    "termination_log": "--termination-log", "role": "--role", "image": "--image", "listen": "--listen",
+    "volume_size": "--volume-size", "forbidden_networks": "--forbidden-networks",
+}  # fmt: skip
+#: Flags of bounds that the operator sets of its own accord: a change of these alone is no other download.
+BOUNDS = ("--max-size", "--volume-size", "--forbidden-networks", "--guarded")
+SWITCHES = {
+    "settled": "--settled", "exclusive": "--exclusive", "guarded": "--guarded", "whole_folder": "--whole-folder",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,15 +96,23 @@ class FetchSpec:
     listen: str = ""  # HOST:PORT of the progress server; empty: none
     token_file: str = ""  # credentials: paths of files, see CREDENTIALS_DIR
     headers_file: str = ""
+    credentials_file: str = ""
     ca_file: str = ""
     termination_log: str = ""  # empty: none
+    role: str = Role.MODEL
+    max_size: int = 0  # bytes that the model may have; 0: not bounded
+    volume_size: int = 0  # bytes that everything on the volume may have, whatever its file system says; 0: as it says
+    forbidden_networks: str = ""  # ADDRESS/BITS, with commas between: beside those that no pod dials for a resource
     exclusive: bool = False  # no other pod can mount the volume: other models on it may go when space is needed
+    guarded: bool = False  # nothing that is off limits for resources is dialled (`genset.off_limits`)
     settled: bool = False  # a complete model is served as it is; the source is not asked for a newer one
+    whole_folder: bool = False  # a whole folder is wanted, as safetensors come, and not one GGUF model
 
     @property
     def hash(self) -> str:
         """Returns the SHA-256 over what identifies the bytes."""
-        return hashlib.sha256(json.dumps(dict(self.source.identity), sort_keys=True).encode()).hexdigest()
+        identity = {**self.source.identity, **({"form": "folder"} if self.whole_folder else {})}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     @property
     def folder(self) -> str:
@@ -88,8 +121,13 @@ class FetchSpec:
 
     @property
     def model_path(self) -> str:
-        """Returns the path for the engine's `-m`: the model, or its first shard. It is known before the download."""
-        return f"{self.folder}/current/{model_file_names(self.source.shards)[0]}"
+        """Returns the path for the engine: the model's file, its first shard, or its folder. It is known before the download."""
+        return f"{self.folder}/current" if self.whole_folder else f"{self.folder}/current/{self.names[0]}"
+
+    @property
+    def names(self) -> list[str]:
+        """Returns the names of the files on the volume, first the one for the engine. A folder's are not known before."""
+        return [] if self.whole_folder else model_file_names(self.source.shards)
 
     def to_args(self) -> list[str]:
         """Returns the arguments of the `genset` command, without secrets."""
@@ -98,7 +136,7 @@ class FetchSpec:
             for name, flag in flags.items():
                 value = getattr(owner, name)
                 if value:
-                    args += [flag, value]
+                    args += [flag, str(value)]
         return [*args, *(flag for name, flag in SWITCHES.items() if getattr(self, name))]
 
     @classmethod
@@ -109,26 +147,92 @@ class FetchSpec:
         Exactly one kind of source must be named, and completely. Raises ValueError.
         """
         common = {name: options[name] for name in (*COMMON_FLAGS, *SWITCHES)}
-        source = {name: value for name, value in options.items() if name not in common and value is not None}
+        others = {*common, ALSO.removeprefix("--")}
+        source = {name: value for name, value in options.items() if name not in others and value is not None}
         return cls(source_of(source), **common)
 
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """A check is of a file that someone else put in place (pvc, hostPath): nothing is downloaded, it is only looked at."""
+    """A check is of what someone else put in place (pvc, hostPath, an image): nothing is downloaded, it is only looked at."""
 
     path: str  # absolute, as the puller and the engine see it
     termination_log: str = ""
+    role: str = Role.MODEL
+    image: str = ""  # reference of the image that is mounted there, for messages
+    whole_folder: bool = False
+    listen: str = ""  # of this and the following, as for a fetch: for companions that are downloaded
+    volume_size: int = 0
+    forbidden_networks: str = ""
+    guarded: bool = False
 
     @property
     def model_path(self) -> str:
-        """Returns the path for the engine's `-m`."""
+        """Returns the path for the engine."""
         return self.path
 
     def to_args(self) -> list[str]:
         """Returns the arguments of the `genset` command."""
         args = ["weights", "check", self.path]
-        return [*args, "--termination-log", self.termination_log] if self.termination_log else args
+        for name, flag in CHECK_FLAGS.items():
+            value = getattr(self, name)
+            args += [flag, str(value)] if value else []
+        return [*args, *(SWITCHES[name] for name in ("guarded", "whole_folder") if getattr(self, name))]
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A companion is fetched or checked after the model, by the same container: its projector, or an adapter.
+
+    What bounds all downloads of a pod is said with the model only. `name` is that of the part in status; `field` is the path
+    of its source in the resource, for messages.
+    """
+
+    name: str
+    field: str
+    spec: FetchSpec | CheckSpec
+
+    def to_arg(self) -> str:
+        """Returns the value of `--also`: a JSON list of name, field and arguments."""
+        return json.dumps([self.name, self.field, *self.spec.to_args()[1:]])
+
+
+def to_args(model: FetchSpec | CheckSpec, companions: Sequence[Companion] = ()) -> list[str]:
+    """Returns the arguments for everything that a pod loads."""
+    return [*model.to_args(), *(item for one in companions for item in (ALSO, one.to_arg()))]
+
+
+def companion_args(value: str) -> tuple[str, str, list[str]]:
+    """Reads the value of `--also`: name, field, and the arguments from the verb on. Raises ValueError."""
+    try:
+        given = json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"{ALSO}: no JSON: {error}") from error
+    if not isinstance(given, list) or len(given) < 4 or not all(isinstance(item, str) for item in given):
+        raise ValueError(f"{ALSO}: write [NAME, FIELD, fetch or check, ARGUMENT, ...]")
+    return given[0], given[1], given[2:]
+
+
+@dataclass(frozen=True)
+class PartProgress:
+    """This is how far one of several parts is. `state`: waiting, downloading, done."""
+
+    name: str
+    state: str
+    total_bytes: int = 0  # 0 while unknown
+    revision: str = ""
+
+    def document(self) -> dict[str, Any]:
+        return {"name": self.name, "state": self.state, "totalBytes": self.total_bytes, "revision": self.revision}
+
+    @classmethod
+    def read(cls, document: Any) -> tuple[PartProgress, ...]:
+        """Reads a list of them; what is none is left out."""
+        found = [item for item in items(document) if isinstance(item, dict) and text(item.get("name"))]
+        return tuple(
+            cls(text(one["name"]), text(one.get("state")), count(one.get("totalBytes")), text(one.get("revision")))
+            for one in found
+        )
 
 
 @dataclass(frozen=True)
@@ -142,9 +246,10 @@ class DownloadProgress:
     file: str = ""  # name at the source of the file in work
     reason: str = ""  # of the failure, or of the trouble that is being retried
     message: str = ""
+    parts: tuple[PartProgress, ...] = ()  # of the model and its companions; empty if there are none of those
 
     def to_json(self) -> bytes:
-        document = {
+        document: dict[str, Any] = {
             "state": self.state,
             "bytes": self.received,
             "totalBytes": self.total_bytes,
@@ -153,6 +258,8 @@ class DownloadProgress:
             "reason": self.reason,
             "message": self.message,
         }
+        if self.parts:
+            document["parts"] = [part.document() for part in self.parts]
         return json.dumps(document).encode()
 
     @classmethod
@@ -169,6 +276,7 @@ class DownloadProgress:
             file=text(document.get("file")),
             reason=text(document.get("reason")),
             message=text(document.get("message")),
+            parts=PartProgress.read(document.get("parts")),
         )
 
 
@@ -181,10 +289,14 @@ class LastWords:
     message: str = ""
     total_bytes: int = 0  # of the model; 0: not told
     revision: str = ""
+    parts: tuple[PartProgress, ...] = ()
 
     def to_json(self) -> str:
-        """Writes them short enough to survive the kubelet's limit as a whole."""
-        facts = {"totalBytes": self.total_bytes, "revision": self.revision} if self.total_bytes else {}
+        """Writes them short enough to survive the kubelet's limit as a whole: parts go first if there is no room."""
+        facts: dict[str, Any] = {"totalBytes": self.total_bytes, "revision": self.revision} if self.total_bytes else {}
+        if self.parts:
+            told = [part.document() for part in self.parts]
+            facts |= {"parts": told} if len(json.dumps(told)) <= _LAST_WORDS_BYTES // 2 else {}
         message = self.message
         while True:
             words = json.dumps({"reason": self.reason, "message": message, **facts}, ensure_ascii=False)
@@ -201,4 +313,5 @@ class LastWords:
             message=text(document.get("message")),
             total_bytes=count(document.get("totalBytes")),
             revision=text(document.get("revision")),
+            parts=PartProgress.read(document.get("parts")),
         )

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from genset.contracts.shards import shards_of
 
+DOCKER_HUB: Final = "registry-1.docker.io"
 PUBLIC_HUB: Final = "https://huggingface.co"  # the base URL of sources that name no mirror
 
 
@@ -33,21 +34,25 @@ class RemoteSource(ABC):
 class HuggingFace(RemoteSource):
     """These are files of a repository on the Hugging Face hub or a mirror.
 
-    `file` is a glob that must match one model.
+    `file` is a glob that must match one model. `include` and `exclude` are globs parted by commas, of a whole folder.
     """
 
     FLAGS: ClassVar[Mapping[str, str]] = {
         "repo": "--repo", "revision": "--revision", "file": "--file", "endpoint": "--endpoint",
+        "include": "--include", "exclude": "--exclude",
     }  # fmt: skip
 
     repo: str
     revision: str = "main"
     file: str = "*.gguf"
     endpoint: str = ""  # base URL of a mirror; empty: the public hub
+    include: str = ""
+    exclude: str = ""
 
     @property
     def identity(self) -> Mapping[str, str]:
-        return {"kind": "huggingFace", "repo": self.repo, "revision": self.revision, "file": self.file}
+        named = {"kind": "huggingFace", "repo": self.repo, "revision": self.revision, "file": self.file}
+        return named | _said(include=self.include, exclude=self.exclude)
 
     @property
     def shards(self) -> int:
@@ -68,15 +73,97 @@ class Http(RemoteSource):
         return {"kind": "http", "sha256": self.sha256}
 
 
-SOURCES: tuple[type[RemoteSource], ...] = (HuggingFace, Http)
+@dataclass(frozen=True)
+class S3(RemoteSource):
+    """These are objects of a bucket: `uri` is s3://, gs:// or az:// with the bucket and a key that ends in .gguf, or a prefix."""
+
+    FLAGS: ClassVar[Mapping[str, str]] = {
+        "uri": "--uri", "region": "--region", "file": "--file", "endpoint": "--endpoint", "include": "--include",
+        "exclude": "--exclude", "sha256": "--sha256",
+    }  # fmt: skip
+
+    uri: str
+    region: str = ""
+    file: str = "*.gguf"
+    endpoint: str = ""  # base URL of the store; empty: the public one
+    include: str = ""
+    exclude: str = ""
+    sha256: str = ""  # of the one object
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """Returns what identifies the bytes: the checksum if there is one, else the store, too, since buckets of two stores
+        may have one name."""
+        if self.sha256:
+            return {"kind": "s3", "sha256": self.sha256}
+        named = {"kind": "s3", "endpoint": self.endpoint, "uri": self.uri, "file": self.file}
+        return named | _said(include=self.include, exclude=self.exclude)
+
+    @property
+    def is_object(self) -> bool:
+        """Returns whether the URI names one object, and not a prefix."""
+        return self.uri.endswith(".gguf")
+
+    @property
+    def shards(self) -> int:
+        return shards_of(self.uri if self.is_object else self.file)
+
+
+@dataclass(frozen=True)
+class Oci(RemoteSource):
+    """This is an artifact or image: `reference` is REGISTRY/REPOSITORY with :TAG or @DIGEST.
+
+    `path` is a glob that must match one model in it, or a folder of it. `scheme` is "http" for a registry without TLS.
+    """
+
+    FLAGS: ClassVar[Mapping[str, str]] = {"reference": "--reference", "path": "--path", "scheme": "--scheme"}
+
+    reference: str
+    path: str = ""
+    scheme: str = ""
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        return {"kind": "oci", "reference": self.digest or self.reference, "path": self.path}
+
+    @property
+    def server(self) -> str:
+        """Returns the base URL of the registry. Docker Hub's has another name than its references (distribution/reference)."""
+        host = self.reference.partition("/")[0]
+        return f"{self.scheme or 'https'}://{DOCKER_HUB if host in ('docker.io', 'index.docker.io') else host}"
+
+    @property
+    def repository(self) -> str:
+        """Returns the name of the repository in its registry."""
+        name = self.reference.partition("@")[0].partition("/")[2]
+        name = name.rpartition(":")[0] or name
+        return f"library/{name}" if "/" not in name and DOCKER_HUB in self.server else name
+
+    @property
+    def version(self) -> str:
+        """Returns the digest, or else the tag."""
+        return self.digest or self.reference.partition("/")[2].rpartition(":")[2]
+
+    @property
+    def digest(self) -> str:
+        """Returns the digest that the reference is pinned to; "" if a tag may move."""
+        return self.reference.partition("@")[2]
+
+    @property
+    def shards(self) -> int:
+        return shards_of(self.path)
+
+
+SOURCES: tuple[type[RemoteSource], ...] = (HuggingFace, Http, S3, Oci)
 
 
 def source_of(given: Mapping[str, str]) -> RemoteSource:
-    """Returns the one source that arguments name, by its fields.
+    """Returns the one source that arguments name, by its fields. A kind is known by its first flag.
 
     Raises ValueError if they name none, several, or a part of one.
     """
-    for kind in SOURCES:
+    known = sorted(SOURCES, key=lambda kind: next(iter(kind.FLAGS)) not in given)
+    for kind in known:
         flags = kind.FLAGS
         if given.keys() & flags.keys():
             unknown = sorted(f"--{name}" for name in given.keys() - flags.keys())
@@ -86,4 +173,11 @@ def source_of(given: Mapping[str, str]) -> RemoteSource:
             if missing:
                 raise ValueError(f"{', '.join(missing)}: needed for a {kind.__name__} source")
             return kind(**given)
-    raise ValueError("no source: give --repo (hub) or --url with --sha256 (web server)")
+    raise ValueError(
+        "no source: give --repo (hub), --url with --sha256 (web server), --uri (bucket) or --reference (registry)"
+    )
+
+
+def _said(**fields_: str) -> dict[str, str]:
+    """Returns the fields that say something: what came later leaves the identities of before as they were."""
+    return {name: value for name, value in fields_.items() if value}

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 async def bound_to_downloads(session: Session, resource: ModelDeployment, pods: Iterable[PodView]) -> None:
     """Makes each pod of a downloaded model carry the label if and only if its weights container has work to do."""
-    source = resource.spec.source
-    if not session.settings.network_policies or source is None or not source.block.downloaded:
+    downloads = any(part.source.block.downloaded for part in resource.spec.parts)
+    if not session.settings.network_policies or not downloads:
         return
     wrong = [pod for pod in pods if pod.counts and needs_way_out(pod) != _has_way_out(pod)]
     await asyncio.gather(*(_label(session, pod) for pod in wrong))

@@ -159,12 +159,15 @@ class ModelDeploymentController:
     ) -> tuple[ModelDeploymentObserved, float | None]:
         session = self._session
         deployment = applied.objects.get(kinds.DEPLOYMENT.key(key.name))
-        pods: tuple[PodView, ...] = ()
-        if deployment is not None and deployment.get("status"):
+        prefetch = next((item for place, item in applied.objects.items() if place[1] == kinds.JOB.kind), None)
+        every: tuple[PodView, ...] = ()
+        if prefetch is not None or (deployment is not None and deployment.get("status")):
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
-            pods = await observe.pods(session.api, key.namespace, labels)
+            every = await observe.pods(session.api, key.namespace, labels)
+        fetchers = tuple(pod for pod in every if pod.labels.get(names.LABEL_COMPONENT) == names.COMPONENT_PREFETCH)
+        pods = tuple(pod for pod in every if pod not in fetchers)
         await bound_to_downloads(session, resource, pods)
-        weights = await self._weights(pods)
+        weights = await self._weights(every)
         completion, look = await self._completions.check(key, resource, deployment, pods)
         asked_by = await self._asked_by(key, resource)
         if asked_by is not None:
@@ -184,6 +187,8 @@ class ModelDeploymentController:
             weights=weights,
             completion=completion,
             pvc=claim,
+            prefetch=prefetch,
+            fetchers=fetchers,
             awake=decision.awake,
             awake_note=decision.note,
             last_request=session.demand.last_request(key),

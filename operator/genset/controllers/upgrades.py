@@ -42,7 +42,7 @@ class UpgradeCandidate:
     wanted: int  # pods
     pods: Sequence[PodView]
     stuck: bool  # they cannot come up, or cannot even be made
-    metrics: WorkMetrics
+    metrics: WorkMetrics | None  # None: their server does not tell of its work, and never counts as idle
     port: int
 
 
@@ -124,12 +124,13 @@ class Upgrades:
 
     async def _idle(self, key: Key, candidate: UpgradeCandidate, pods: Sequence[PodView]) -> bool:
         """Looks at all pods. Returns whether none has had a request for long enough; one that says nothing is in use."""
-        pages = await asyncio.gather(
-            *(self._prober.metrics(pod.address, candidate.port, candidate.metrics.path) for pod in pods)
-        )
+        metrics = candidate.metrics
+        if metrics is None:
+            return False
+        pages = await asyncio.gather(*(self._prober.metrics(pod.address, candidate.port, metrics.path) for pod in pods))
         before, now, seen = self._seen.get(key, {}), self._clock(), {}
         for pod, page in zip(pods, pages, strict=True):
-            work = read(page, candidate.metrics) if page is not None else None
+            work = read(page, metrics) if page is not None else None
             if work is None:
                 continue
             name = f"{pod.uid}/{sum(state.restarts for state in pod.containers)}"

@@ -29,6 +29,7 @@ class Settings:
     pod_template: str = "AllowList"  # what podTemplates may say: `pod_rules`, or "Full": everything
     # Images that resources may name beside the operator's own and those of engines; * stands for any text.
     allowed_images: tuple[str, ...] = ()
+    max_scratch_size: str = "100Gi"  # most that a pod without spec.cache downloads, if its source says nothing else
     hugging_face_endpoint: str = ""  # default mirror; empty: the public hub
     image_pull_secrets: tuple[str, ...] = ()  # names of Secrets in the namespaces of the resources
     network_policies: bool = True  # off for clusters whose policies are written by someone else

@@ -5,11 +5,14 @@ A backend whose credential cannot be used is left out like one whose Secret is m
 
 from __future__ import annotations
 
+import json
 import ssl
 
 KEY = "key"  # an API key: one word of visible ASCII, because it goes into a header
 CA = "ca.crt"  # certificates in PEM form
 PROXY = "proxy"  # user:password
+REGISTRY = "registry"  # a Docker configuration with what it says of registries
+BUCKET = "bucket"  # a credentials file of an object store, which the puller judges itself
 HEADERS = "headers"  # request headers for the weights puller, which judges them itself
 
 
@@ -17,8 +20,10 @@ def credential_fault(use: str, content: bytes) -> str:
     """Says why the content cannot serve its use, with the remedy; "" if it can."""
     if not content.strip():
         return "is empty: fill it"
-    if use == HEADERS:
+    if use in (HEADERS, BUCKET):
         return ""
+    if use == REGISTRY:
+        return _registry_fault(content)
     if use == CA:
         return _ca_fault(content)
     if any(byte < 32 or byte >= 127 for byte in content.strip()):
@@ -27,6 +32,16 @@ def credential_fault(use: str, content: bytes) -> str:
         return "holds more than one word: put the bare key there, without `Bearer`"
     if use == PROXY and b":" not in content:
         return "is not of the form user:password"
+    return ""
+
+
+def _registry_fault(content: bytes) -> str:
+    try:
+        auths = json.loads(content)["auths"]
+    except (ValueError, KeyError, TypeError):
+        auths = None
+    if not isinstance(auths, dict) or not auths:
+        return 'is no Docker configuration ({"auths": …}): make it with kubectl create secret docker-registry'
     return ""
 
 

@@ -10,6 +10,9 @@ template that one release makes of it under settings that never change). If what
 nothing. If it differs, the shape says whether the pods are concerned, as long as the same release compares the two; after an
 upgrade in the very moment of a change, the change counts. The record stands in an annotation of another child: the API server
 takes a new annotation of a Deployment for a new generation, and each upgrade would look like a roll-out.
+
+Bounds of a pod's scratch space and of its download that no resource names, and sizes that became known, are no change at all:
+the next roll-out takes them along, and nothing waits for it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from typing import Any
 
 import genset
 from genset import names
+from genset.contracts.puller import BOUNDS, SWITCHES
+from genset.desired import scratch
 from genset.desired.context import Settings
 from genset.desired.owned import overridden, template_of
 from genset.engines.base import Object
@@ -65,6 +70,7 @@ class Wanted:
     """
 
     template: Object
+    said: Any  # of bounds that the template has, by the user
     asked: str
     shape: str
     seen: bool
@@ -99,18 +105,20 @@ class Settlement:
 
 def settle(wanted: Wanted, running: Running, *, upgrade: bool) -> Settlement:
     """Decides between the wanted template and the one that was applied last. `upgrade`: the release may have its way now."""
-    made = digest(wanted.template)
+    made = fingerprint(wanted.template, wanted.said)
     record = PodsRecord(genset.__version__, made, wanted.asked, wanted.shape, genset.__version__, wanted.operator)
-    new = Settlement(wanted.template, record)
     live, before = running.deployment, PodsRecord.of(running.bearer)
-    if live is None or upgrade or _asks_for_new(wanted, before) or (before is not None and before.made == made):
-        return new
+    if live is None or upgrade or _asks_for_new(wanted, before):
+        return Settlement(wanted.template, record)
+    same = Settlement(_bounds_as_running(wanted.template, live["spec"]["template"]["spec"]), record)
+    if before is not None and before.made == made:
+        return same
     applied = template_of(live, names.FIELD_MANAGER)
     if applied is None or overridden(live, names.FIELD_MANAGER, wanted.template):
-        return new
-    fields = tuple(_differences(_plain(wanted.template), _plain(applied), ""))
+        return Settlement(wanted.template, record)
+    fields = tuple(_differences(_plain(_lasting(wanted.template)), _plain(_lasting(applied)), ""))
     if not fields:
-        return new
+        return same
     before = before or PodsRecord()
     old = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH)
     return Settlement(
@@ -131,6 +139,11 @@ def rolled(template: Object, asked: Mapping[str, str]) -> Object:
     return {**template, "metadata": {**metadata, "annotations": marked}}
 
 
+def fingerprint(template: Object, said: Any) -> str:
+    """Returns a hash of what makes pods new: a template without its bounds, and what the user has said of these himself."""
+    return digest([_lasting(template), said])
+
+
 def digest(value: Any) -> str:
     """Returns a hash of anything that JSON can say."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
@@ -142,6 +155,36 @@ def _asks_for_new(wanted: Wanted, before: PodsRecord | None) -> bool:
     if before is None:
         return not wanted.seen
     return before.asked != wanted.asked and (before.by != genset.__version__ or before.shape != wanted.shape)
+
+
+def _lasting(template: Object) -> Object:
+    """Returns a template without the bounds that may change under pods that stay."""
+    template = scratch.without(template)
+    pullers = [
+        {**one, "args": _without_bounds(one["args"])}
+        if one["name"] == names.WEIGHTS_CONTAINER and one.get("args")
+        else one
+        for one in template["spec"].get("initContainers") or ()
+    ]
+    spec = {**template["spec"], **({"initContainers": pullers} if pullers else {})}
+    return {**template, "spec": spec}
+
+
+def _without_bounds(args: list[str]) -> list[str]:
+    valued = {at for at, arg in enumerate(args) if arg in BOUNDS and arg not in SWITCHES.values()}
+    return [arg for at, arg in enumerate(args) if arg not in BOUNDS and at - 1 not in valued]
+
+
+def _bounds_as_running(template: Object, live: Object) -> Object:
+    """Returns a template with the bounds of the pods that run, if they differ in nothing else."""
+    template = scratch.as_live(template, live)
+    found = {one.get("name"): one.get("args") or [] for one in live.get("initContainers") or ()}
+    pullers = []
+    for one in template["spec"].get("initContainers") or ():
+        args = found.get(one["name"])
+        same = args and one.get("args") and _without_bounds(args) == _without_bounds(one["args"])
+        pullers.append({**one, "args": args} if same and one["name"] == names.WEIGHTS_CONTAINER else one)
+    return {**template, "spec": {**template["spec"], **({"initContainers": pullers} if pullers else {})}}
 
 
 def _plain(value: Any) -> Any:

@@ -38,6 +38,16 @@ def download_policy(deployment: str) -> str:
     return f"{deployment}.download"
 
 
+def prefetch_policy(deployment: str) -> str:
+    """Names the NetworkPolicy of the pod that fetches a ModelDeployment's weights ahead."""
+    return f"{deployment}.prefetch"
+
+
+def prefetch_job(deployment: str, digest: str) -> str:
+    """Names the Job that fetches weights ahead; its pods' labels take no more than 63 characters."""
+    return f"{deployment}-{digest[:8]}"
+
+
 def router(policy: str) -> str:
     """Names the Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of a RoutePolicy."""
     return f"{policy}{names.ROUTER_SUFFIX}"
@@ -61,6 +71,11 @@ def router_credentials(policy: str) -> str:
 def engine_selector(deployment: str) -> dict[str, str]:
     """Returns the labels that select a ModelDeployment's pods. They are immutable in the Deployment."""
     return {names.LABEL_COMPONENT: names.COMPONENT_ENGINE, names.LABEL_MODEL_DEPLOYMENT: deployment}
+
+
+def prefetch_selector(deployment: str) -> dict[str, str]:
+    """Returns the labels that select the pod that fetches a ModelDeployment's weights ahead."""
+    return {names.LABEL_COMPONENT: names.COMPONENT_PREFETCH, names.LABEL_MODEL_DEPLOYMENT: deployment}
 
 
 def router_selector(policy: str) -> dict[str, str]:

@@ -55,20 +55,45 @@ def for_download(resource: ModelDeployment, context: ModelDeploymentContext) -> 
     settings = context.settings
     if not settings.network_policies:
         return None
-    name, address = resource.metadata.name, weights(resource, settings).address
-    if not address:
+    name, egress = resource.metadata.name, _way_to_sources(resource, settings)
+    if not egress:
         return None
-    source = Destination.of(address)
-    servers = [source, *(Destination.of(url) for url in _proxies(resource, settings))]
-    if source.outside:
-        servers.append(Destination("", _HTTPS, outside=True))
     selector = {**metadata.engine_selector(name), names.LABEL_DOWNLOADING: names.DOWNLOADING}
     spec: Object = {
         "podSelector": {"matchLabels": selector},
         "policyTypes": ["Egress"],
-        "egress": [dns(settings), *rules(servers, Outside.of(settings))],
+        "egress": egress,
     }
     return metadata.engine_child(resource, kinds.NETWORK_POLICY, metadata.download_policy(name), spec=spec)
+
+
+def for_prefetch(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
+    """Makes the policy of the pod that fetches ahead: the operator asks for its progress, and it reaches the sources."""
+    settings = context.settings
+    if not settings.network_policies or not resource.spec.prefetch:
+        return None
+    name, egress = resource.metadata.name, _way_to_sources(resource, settings)
+    if not egress:
+        return None
+    spec: Object = {
+        "podSelector": {"matchLabels": metadata.prefetch_selector(name)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [_operator(settings)], "ports": tcp(names.WEIGHTS_PORT)}],
+        "egress": egress,
+    }
+    return metadata.engine_child(resource, kinds.NETWORK_POLICY, metadata.prefetch_policy(name), spec=spec)
+
+
+def _way_to_sources(resource: ModelDeployment, settings: Settings) -> list[Object]:
+    """Returns the rules that a download needs; none if nothing is downloaded."""
+    addresses = weights(resource, settings).addresses
+    if not addresses:
+        return []
+    sources = [Destination.of(address) for address in addresses]
+    servers = [*sources, *(Destination.of(url) for url in _proxies(resource, settings))]
+    if any(source.outside for source in sources):
+        servers.append(Destination("", _HTTPS, outside=True))
+    return [dns(settings), *rules(servers, Outside.of(settings))]
 
 
 def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:

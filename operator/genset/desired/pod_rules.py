@@ -32,7 +32,7 @@ ALLOWED_OF_CONTAINERS = ("env", "resources")
 REMOVABLE_IDS = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
 #: Variables that load code, show further devices or change what the operator has decided, by how they begin.
 REFUSED_VARIABLES = (
-    "LD_", "PYTHON", "GCONV_PATH", "GENSET_CONFIG", "GENSET_CREDENTIALS", "GENSET_LISTEN", "GENSET_ADMIN",
+    "LD_", "PYTHON", "GCONV_PATH", "KUBERNETES_", "GENSET_CONFIG", "GENSET_CREDENTIALS", "GENSET_LISTEN", "GENSET_ADMIN",
     "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "GGML_BACKEND_PATH", "LLAMA_ARG_", "LLAMA_API_KEY", "LLAMA_LOG",
 )  # fmt: skip
 #: Annotations that loosen a sandbox or attach further networks, by how they begin.

@@ -15,17 +15,30 @@ from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
 from genset.api.router import RouterResources
 from genset.api.router_service import RouterService
-from genset.desired import images, metadata, pod_rules, router_config
+from genset.desired import images, metadata, pod_rules, router_config, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.fault import FieldFault
-from genset.desired.kept import UNCHANGING, Pending, PodsRecord, Running, Settlement, Wanted, digest, rolled, settle
+from genset.desired.kept import (
+    UNCHANGING,
+    Pending,
+    PodsRecord,
+    Running,
+    Settlement,
+    Wanted,
+    digest,
+    fingerprint,
+    rolled,
+    settle,
+)
 from genset.desired.pod_template import merge
 from genset.desired.workload import spread
 from genset.engines.base import Object
 
 ENDPOINT_REMOVAL_SECONDS = 5  # a leaving router serves this long, so that kube-proxy everywhere stops choosing it
 STOP_SECONDS = 15  # between the end of draining and SIGKILL
+TMP_SIZE = "64Mi"  # a router writes nothing to /tmp
+SCRATCH_REQUEST, SCRATCH_LIMIT = "64Mi", "2Gi"  # of its node's disk: the access log, as far as the kubelet keeps it
 _SECRET_MODE = 0o440
 _BESIDE_PODS = ("replicas", "onUpgrade", "service", "limits", "disruptionBudget")  # shape no pod, whatever else does
 
@@ -137,11 +150,14 @@ def pending(resource: RoutePolicy, context: RoutePolicyContext) -> Pending | Non
 
 
 def _kept(resource: RoutePolicy, context: RoutePolicyContext) -> Settlement:
+    patch = resource.spec.router.pod_template
+    said = patch.model_dump(mode="json", by_alias=True) if patch is not None else None
     return settle(
         Wanted(
             pod_template(resource, context.settings),
+            said,
             digest(_asked(resource)),
-            digest(pod_template(resource, UNCHANGING)),
+            fingerprint(pod_template(resource, UNCHANGING), said),
             seen=resource.status is not None and resource.status.observed_generation == resource.metadata.generation,
             operator=context.operator,
         ),
@@ -199,7 +215,7 @@ def _pod_spec(resource: RoutePolicy, settings: Settings) -> Object:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(resource, settings)],
-        "volumes": [config, secret, {"name": "tmp", "emptyDir": {}}],
+        "volumes": [config, secret, {"name": "tmp", **scratch.empty_dir(TMP_SIZE)}],
         "topologySpreadConstraints": [spread(metadata.router_selector(name))],
     }
     if settings.image_pull_secrets:
@@ -232,8 +248,8 @@ def _container(resource: RoutePolicy, settings: Settings) -> Object:
         "livenessProbe": {**_probe("/-/healthy"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"sleep": {"seconds": ENDPOINT_REMOVAL_SECONDS}}},
         "resources": {
-            "requests": {"cpu": quantity(router.resources.cpu), "memory": memory},
-            "limits": {**_cpu_limit(router.resources), "memory": memory},
+            "requests": {"cpu": quantity(router.resources.cpu), "memory": memory, scratch.EPHEMERAL: SCRATCH_REQUEST},
+            "limits": {**_cpu_limit(router.resources), "memory": memory, scratch.EPHEMERAL: SCRATCH_LIMIT},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,

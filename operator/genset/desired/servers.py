@@ -51,10 +51,10 @@ def external_faults(resource: ModelDeployment, settings: Settings, *, from_files
     engine = engine_of(resource)
     url, field = engine.base_url(resource), engine.field("url")
     if not from_files and is_off_limits(url, resource.metadata.namespace, settings):
-        yield FieldFault(field, f"{field}: {_off_limits(url)}")
+        yield FieldFault(field, f"{field}: {off_limits_text(url)}")
     credentials = engine.credentials(resource)
     if credentials.api_key is not None and not credentials.plain and _is_plain(url, from_files=from_files):
-        yield FieldFault(field, f"{field}: {_plain(engine.field('allowPlainHTTP'))}")
+        yield FieldFault(field, f"{field}: {plain_text(engine.field('allowPlainHTTP'))}")
 
 
 def backend_faults(backend: Backend, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
@@ -78,7 +78,7 @@ def telemetry_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iter
     """Yields why spans are not sent."""
     telemetry, field = resource.spec.router.telemetry, "spec.router.telemetry.otlpEndpoint"
     if telemetry is not None and _is_refused(telemetry.otlp_endpoint, resource, context):
-        yield FieldFault(field, f"{field}: {_off_limits(telemetry.otlp_endpoint)}")
+        yield FieldFault(field, f"{field}: {off_limits_text(telemetry.otlp_endpoint)}")
 
 
 def is_off_limits(url: str, namespace: str, settings: Settings) -> bool:
@@ -102,12 +102,12 @@ def _cloud_faults(at: str, cloud: Cloud, resource: RoutePolicy, context: RoutePo
             f"{at}.baseURL", f"{at}.baseURL: {_own(url)}: name the server that is meant, or remove the backend"
         )
     elif _is_refused(url, resource, context):
-        yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {_off_limits(url)}")
+        yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {off_limits_text(url)}")
     if cloud.proxy is not None and _is_refused(cloud.proxy.url, resource, context):
-        yield FieldFault(f"{at}.proxy.url", f"{at}.proxy.url: {_off_limits(cloud.proxy.url)}")
+        yield FieldFault(f"{at}.proxy.url", f"{at}.proxy.url: {off_limits_text(cloud.proxy.url)}")
     has_key = cloud.credentials_secret_ref is not None
     if has_key and not cloud.allow_plain_http and _is_plain(url, from_files=context.from_files):
-        yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {_plain(f'{at}.allowPlainHTTP')}")
+        yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {plain_text(f'{at}.allowPlainHTTP')}")
 
 
 def _is_refused(url: str, resource: RoutePolicy, context: RoutePolicyContext) -> bool:
@@ -130,15 +130,17 @@ def _own(url: str) -> str:
     return f"{url} is the Service of this policy's own routers, so every request would come back"
 
 
-def _off_limits(url: str) -> str:
+def off_limits_text(url: str, who: str = "routers", meant_for: str = "clients") -> str:
+    """Says that a URL names a server that no pod of ours dials for a resource. `who`: which pods would."""
     host = server_of(url).shown(with_port=False)
     return (
-        f"{host} is no address that routers may dial (loopback, link-local, metadata of the cloud, API server): name a server "
-        "that is meant for clients"
+        f"{host} is no address that {who} may dial (loopback, link-local, metadata of the cloud, API server): name a server "
+        f"that is meant for {meant_for}"
     )
 
 
-def _plain(switch: str) -> str:
+def plain_text(switch: str) -> str:
+    """Says why a key is not sent to an http:// server."""
     return (
         f"the key would be sent over plain HTTP, where everybody on the way can read it: write https://, or set {switch}: "
         "true"

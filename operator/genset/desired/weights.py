@@ -1,8 +1,9 @@
-"""Weights get into an engine's pod by a volume, and by the init container that fills or checks it.
+"""Weights get into an engine's pod by volumes, and by the init container that fills or checks them.
 
-Downloads (huggingFace, http) go into a PersistentVolumeClaim if spec.cache asks for one, else into the pod's
-scratch space. Files that others put in place (pvc, hostPath) are mounted read-only and only looked at. Either way the
-engine's path is known before anything runs, and Secrets are seen by the puller alone.
+Downloads (huggingFace, http, s3, oci) go into a PersistentVolumeClaim if spec.cache asks for one, else into the pod's
+scratch space. Files that others put in place (pvc, hostPath, image volumes) are mounted read-only and only looked at.
+Projector and adapters are parts like the model: one container fetches or checks all of them, into the same volume. Either
+way the engine's paths are known before anything runs, and Secrets are seen by the puller alone.
 """
 
 from __future__ import annotations
@@ -10,20 +11,39 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from genset import kinds, names
+from genset.api.adapters import Part
 from genset.api.cache import Cache
+from genset.api.engines.base import WeightsForm
 from genset.api.modeldeployment import ModelDeployment
-from genset.contracts.puller import CREDENTIAL_FILES, CREDENTIALS_DIR, TERMINATION_LOG, CheckSpec, FetchSpec
-from genset.desired import metadata
+from genset.contracts.puller import (
+    CREDENTIAL_FILES,
+    CREDENTIALS_DIR,
+    TERMINATION_LOG,
+    CheckSpec,
+    Companion,
+    FetchSpec,
+    Role,
+    to_args,
+)
+from genset.desired import metadata, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.sources import wanted
-from genset.desired.sources.base import VOLUME, Download, InPlace
-from genset.engines.base import Object
+from genset.desired.sources.base import MODEL, VOLUME, Download, InPlace, Place
+from genset.engines import managed_engine_of
+from genset.engines.base import ModelPaths, Object
+from genset.off_limits import address_of
 
 CREDENTIALS_VOLUME = "weights-credentials"
+DOWNLOADS_VOLUME = "weights-downloads"  # of companions, if the model itself is read where it lies
+DOWNLOADS_DIR = "/downloads"
+COMPANIONS_DIR = "/companions"  # of those that are read where they lie
+LISTEN = f"0.0.0.0:{names.WEIGHTS_PORT}"  # where the progress is served
 _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
 
 
@@ -31,29 +51,150 @@ _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
 class Weights:
     """The weights are what a pod needs for them."""
 
-    model_path: str  # in the engine's container
+    paths: ModelPaths  # in the engine's container
     hash: str  # changes with the bytes that are asked for: rolls the pods
     puller_args: list[str]  # of the init container, after `genset`
     volumes: list[Object]
     engine_mounts: list[Object]
     init_mounts: list[Object]
-    listens: bool = field(default=False)  # whether the init container reports progress on WEIGHTS_PORT
-    address: str = ""  # URL of the server that the init container downloads from; "" if it does not
+    addresses: tuple[str, ...] = ()  # URLs of the servers that the init container downloads from
+    pull_secrets: tuple[str, ...] = ()  # names of Secrets that nodes need for images that are mounted
+
+    @property
+    def listens(self) -> bool:
+        """Returns whether the init container reports progress on WEIGHTS_PORT."""
+        return bool(self.addresses)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """This is one part in a pod: what it is, and what its source comes to."""
+
+    part: Part
+    place: Place
+    found: Download | InPlace
+
+
+def placed(resource: ModelDeployment) -> Iterator[tuple[Part, Place]]:
+    """Yields each part of a ModelDeployment with where it belongs."""
+    engine = managed_engine_of(resource)
+    whole = engine is not None and engine.settings.weights is WeightsForm.FOLDER
+    number = 0
+    for part in resource.spec.parts:
+        if part.is_projector:
+            yield part, Place(part.field, Role.PROJECTOR, False, "weights-projector", f"{COMPANIONS_DIR}/projector")
+        elif part.is_adapter:
+            path = f"{COMPANIONS_DIR}/adapters/{part.name}"
+            yield part, Place(part.field, Role.ADAPTER, whole, f"weights-adapter-{number}", path)
+            number += 1
+        else:
+            yield part, replace(MODEL, whole_folder=whole)
 
 
 def weights(resource: ModelDeployment, settings: Settings) -> Weights:
     """Returns the weights of a ModelDeployment whose pods are ours. Its rules guarantee a source."""
-    source = resource.spec.source
-    if source is None:
+    every = [_Placed(part, place, wanted(part.source, settings, place)) for part, place in placed(resource)]
+    if not every or every[0].part.name:
         raise ValueError(f"ModelDeployment {resource.metadata.name} has no source")
-    found = wanted(source, settings)
-    return _in_place(found) if isinstance(found, InPlace) else _downloaded(resource, found)
+    downloads = [one.found for one in every if isinstance(one.found, Download)]
+    in_place = [one.found for one in every if isinstance(one.found, InPlace)]
+    volume, into = (
+        (VOLUME, names.MODELS_DIR) if isinstance(every[0].found, Download) else (DOWNLOADS_VOLUME, DOWNLOADS_DIR)
+    )
+    volumes = [item for found in in_place for item in found.volumes]
+    mounts = [item for found in in_place for item in found.mounts]
+    engine_mounts, init_mounts = list(mounts), list(mounts)
+    if downloads:
+        volumes.insert(0, {"name": volume, **_room(resource, settings)})
+        engine_mounts.insert(0, {"name": volume, "mountPath": into, "readOnly": True})
+        init_mounts.insert(0, {"name": volume, "mountPath": into})
+    if credentials := [item for one in every for item in _credentials(one)]:
+        projected = {"sources": credentials, "defaultMode": _SECRET_MODE}
+        volumes.append({"name": CREDENTIALS_VOLUME, "projected": projected})
+        init_mounts.append({"name": CREDENTIALS_VOLUME, "mountPath": CREDENTIALS_DIR, "readOnly": True})
+    specs = [_spec(resource, one, into, settings) for one in every]
+    return Weights(
+        paths=_paths(every, specs),
+        hash=_hash(every, specs),
+        puller_args=_arguments(every, specs, resource, settings),
+        volumes=volumes,
+        engine_mounts=engine_mounts,
+        init_mounts=init_mounts,
+        addresses=tuple(dict.fromkeys(found.url for found in downloads)),
+        pull_secrets=tuple(dict.fromkeys(found.pull_secret for found in in_place if found.pull_secret)),
+    )
+
+
+def _spec(resource: ModelDeployment, one: _Placed, into: str, settings: Settings) -> FetchSpec | CheckSpec:
+    """Returns what the puller does for one part. What belongs to the whole container is said with the model."""
+    found, place = one.found, one.place
+    if isinstance(found, InPlace):
+        log = TERMINATION_LOG if place.role is Role.MODEL else ""
+        return CheckSpec(found.file, log, place.role, found.image, place.whole_folder)
+    spec = replace(
+        fetch_spec(found),
+        into=into,
+        exclusive=_exclusive(resource.spec.cache),
+        settled=resource.spec.autoscaling is not None,
+        max_size=scratch.download_bytes(resource, settings, one.part.source),
+        role=place.role,
+        whole_folder=place.whole_folder,
+    )
+    if place.role is Role.MODEL:
+        return _bounded(spec, resource, settings)
+    own: dict[str, Any] = {
+        file: f"{CREDENTIALS_DIR}/{_folder(one)}/{posixpath.basename(CREDENTIAL_FILES[file])}" for file in found.secrets
+    }
+    if one.part.source.max_size is None:
+        own["max_size"] = 0  # the bound of all of them is said with the model
+    return replace(spec, listen="", termination_log="", **own)
+
+
+AnySpec = TypeVar("AnySpec", FetchSpec, CheckSpec)
+
+
+def _bounded(spec: AnySpec, resource: ModelDeployment, settings: Settings) -> AnySpec:
+    """Returns what is said with the model, with what bounds all downloads of a pod."""
+    networks = ",".join((*_api_server(settings), *settings.forbidden_networks))
+    return replace(
+        spec, guarded=True, forbidden_networks=networks, volume_size=scratch.volume_bytes(resource, settings)
+    )
+
+
+def _paths(every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec]) -> ModelPaths:
+    at = {one.part.field: spec.model_path for one, spec in zip(every, specs, strict=True)}
+    adapters = {one.part.name: at[one.part.field] for one in every if one.part.is_adapter}
+    return ModelPaths(at[every[0].part.field], at.get("spec.projector", ""), adapters)
+
+
+def _hash(every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec]) -> str:
+    hashes = []
+    for one, spec in zip(every, specs, strict=True):
+        if isinstance(one.found, InPlace):
+            hashes.append(_of(one.found.identity))
+        elif isinstance(spec, FetchSpec):
+            hashes.append(spec.hash[:16])
+    return hashes[0] if len(hashes) == 1 else _of(hashes)
+
+
+def _of(identity: list[str]) -> str:
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+
+def _arguments(
+    every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec], resource: ModelDeployment, settings: Settings
+) -> list[str]:
+    model, *others = specs
+    if isinstance(model, CheckSpec) and any(isinstance(spec, FetchSpec) for spec in others):
+        model = replace(_bounded(model, resource, settings), listen=LISTEN)
+    companions = [Companion(one.part.name, one.part.field, spec) for one, spec in zip(every[1:], others, strict=True)]
+    return to_args(model, companions)
 
 
 def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None:
     """Makes the PersistentVolumeClaim of spec.cache. It goes with the resource, and not before: scaling keeps it."""
     cache = resource.spec.cache
-    if cache is None:
+    if cache is None or cache.size is None:
         return None
     spec: Object = {
         "accessModes": [cache.access_mode],
@@ -65,72 +206,49 @@ def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None
     return metadata.engine_child(resource, kinds.PVC, name, spec=spec)
 
 
-def _downloaded(resource: ModelDeployment, download: Download) -> Weights:
-    cache = resource.spec.cache
-    settled = resource.spec.autoscaling is not None
-    spec = fetch_spec(download, exclusive=_exclusive(cache), settled=settled)
-    volumes: list[Object] = [{"name": VOLUME, **_place(resource.metadata.name, cache)}]
-    init_mounts: list[Object] = [{"name": VOLUME, "mountPath": spec.into}]
-    if download.secrets:
-        projected = {"sources": _credentials(download), "defaultMode": _SECRET_MODE}
-        volumes.append({"name": CREDENTIALS_VOLUME, "projected": projected})
-        init_mounts.append({"name": CREDENTIALS_VOLUME, "mountPath": CREDENTIALS_DIR, "readOnly": True})
-    return Weights(
-        model_path=spec.model_path,
-        hash=spec.hash[:16],
-        puller_args=spec.to_args(),
-        volumes=volumes,
-        engine_mounts=[{"name": VOLUME, "mountPath": spec.into, "readOnly": True}],
-        init_mounts=init_mounts,
-        listens=True,
-        address=download.url,
-    )
-
-
-def fetch_spec(download: Download, *, exclusive: bool, settled: bool) -> FetchSpec:
-    """Makes the puller's arguments. A credential's file is named if and only if the source names its Secret."""
+def fetch_spec(download: Download) -> FetchSpec:
+    """Makes the puller's arguments, apart from what the resource says beside its source. A credential's file is named if and
+    only if the source names its Secret."""
+    files: dict[str, Any] = {file: CREDENTIAL_FILES[file] for file in download.secrets}
     return FetchSpec(
         source=download.source,
         into=names.MODELS_DIR,
-        listen=f"0.0.0.0:{names.WEIGHTS_PORT}",
+        listen=LISTEN,
         termination_log=TERMINATION_LOG,
-        exclusive=exclusive,
-        settled=settled,
-        **{file: CREDENTIAL_FILES[file] for file in download.secrets},
+        **files,
     )
+
+
+def _api_server(settings: Settings) -> Iterator[str]:
+    """Yields the API server's addresses, as networks."""
+    for host in settings.api_server:
+        if (address := address_of(host)) is not None:
+            yield f"{address}/{address.max_prefixlen}"
 
 
 def _exclusive(cache: Cache | None) -> bool:
     """Returns whether no other pod can see the volume, so that the puller may remove other models from it."""
-    return cache is None or cache.access_mode == "ReadWriteOncePod"
+    return cache is None or (cache.access_mode == "ReadWriteOncePod" and cache.claim_name is None)
 
 
-def _place(name: str, cache: Cache | None) -> Object:
+def _room(resource: ModelDeployment, settings: Settings) -> Object:
+    cache = resource.spec.cache
     if cache is None:
-        return {"emptyDir": {}}
-    return {"persistentVolumeClaim": {"claimName": metadata.weights_claim(name)}}
+        return scratch.weights_dir(resource, settings)
+    return {"persistentVolumeClaim": {"claimName": cache.claim_name or metadata.weights_claim(resource.metadata.name)}}
 
 
-def _credentials(download: Download) -> list[Object]:
-    """Returns the sources of the projected volume: each named key under the file name that the puller expects."""
-    return [
-        {
-            "secret": {
-                "name": ref.name,
-                "items": [{"key": ref.key, "path": posixpath.basename(CREDENTIAL_FILES[file])}],
-            }
-        }
-        for file, ref in download.secrets.items()
-    ]
+def _folder(one: _Placed) -> str:
+    """Names the folder of the credentials of a companion."""
+    return one.place.volume.removeprefix(f"{VOLUME}-")
 
 
-def _in_place(found: InPlace) -> Weights:
-    check = CheckSpec(path=f"{names.MODELS_DIR}/{found.file}", termination_log=TERMINATION_LOG)
-    return Weights(
-        model_path=check.model_path,
-        hash=hashlib.sha256(json.dumps(found.identity).encode()).hexdigest()[:16],
-        puller_args=check.to_args(),
-        volumes=found.volumes,
-        engine_mounts=found.mounts,
-        init_mounts=found.mounts,
-    )
+def _credentials(one: _Placed) -> Iterator[Object]:
+    """Yields the sources of the projected volume: each named key under the file name that the puller expects."""
+    if not isinstance(one.found, Download):
+        return
+    for file, ref in one.found.secrets.items():
+        path = posixpath.basename(CREDENTIAL_FILES[file])
+        if one.place.role is not Role.MODEL:
+            path = f"{_folder(one)}/{path}"
+        yield {"secret": {"name": ref.name, "items": [{"key": ref.key, "path": path}]}}

@@ -13,12 +13,12 @@ from typing import Any
 from genset import kinds, names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
-from genset.desired import images, metadata, pod_rules
+from genset.desired import images, metadata, pod_rules, scratch
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.fault import FieldFault
-from genset.desired.kept import UNCHANGING, Pending, Running, Settlement, Wanted, digest, rolled, settle
+from genset.desired.kept import UNCHANGING, Pending, Running, Settlement, Wanted, digest, fingerprint, rolled, settle
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
@@ -80,11 +80,15 @@ def record(resource: ModelDeployment, context: ModelDeploymentContext) -> dict[s
 
 
 def _kept(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelDeploymentContext) -> Settlement:
+    spec = resource.spec
+    patch = spec.pod_template.model_dump(mode="json", by_alias=True) if spec.pod_template is not None else None
+    said = [patch, *(part.source.max_size for part in spec.parts)]
     return settle(
         Wanted(
             pod_template(resource, engine, context.settings),
+            said,
             digest(_asked(resource)),
-            digest(pod_template(resource, engine, UNCHANGING)),
+            fingerprint(pod_template(resource, engine, UNCHANGING), said),
             seen=resource.status is not None and resource.status.observed_generation == resource.metadata.generation,
             operator=context.operator,
         ),
@@ -116,7 +120,7 @@ def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings
     """Makes metadata and spec of the engine's pods before the user's podTemplate."""
     source = weights(resource, settings)
     labels = metadata.engine_labels(resource)
-    if source.address:  # the operator takes it off each pod whose weights are there
+    if source.addresses:  # the operator takes it off each pod whose weights are there
         labels[names.LABEL_DOWNLOADING] = names.DOWNLOADING
     return {
         "metadata": {
@@ -167,13 +171,13 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
             "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [_weights_container(resource, source, settings)],
+        "initContainers": [_weights_container(resource, engine, source, settings)],
         "containers": [_engine_container(resource, engine, source, settings)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}, *source.volumes],
+        "volumes": [{"name": "tmp", **scratch.empty_dir(engine.scratch)}, *source.volumes],
         **_placement(resource),
     }
-    if settings.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    if pull_secrets := dict.fromkeys((*settings.image_pull_secrets, *source.pull_secrets)):
+        spec["imagePullSecrets"] = [{"name": name} for name in pull_secrets]
     if accelerator := resource.spec.resources.accelerator:
         spec["tolerations"] = [
             {"key": ACCELERATOR_RESOURCES[accelerator.vendor], "operator": "Exists", "effect": "NoSchedule"}
@@ -190,13 +194,13 @@ def _engine_container(
         "name": names.ENGINE_CONTAINER,
         "image": engine.image(resource, settings.engine_images.get(engine.name, {})),
         "imagePullPolicy": settings.image_pull_policy,
-        "args": engine.args(resource, source.model_path),
+        "args": [*engine.args(resource, source.paths.model), *engine.companion_args(resource, source.paths)],
         "env": engine.env(resource),
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,
         "livenessProbe": probes.liveness,
-        "resources": _resources(resource, resource.spec.resources.accelerator),
+        "resources": _resources(resource, engine, settings, resource.spec.resources.accelerator),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
         "volumeMounts": [_TMP, *source.engine_mounts],
@@ -204,7 +208,9 @@ def _engine_container(
     }
 
 
-def _weights_container(resource: ModelDeployment, source: Weights, settings: Settings) -> Object:
+def _weights_container(
+    resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings
+) -> Object:
     container: Object = {
         "name": names.WEIGHTS_CONTAINER,
         "image": settings.image,
@@ -213,7 +219,7 @@ def _weights_container(resource: ModelDeployment, source: Weights, settings: Set
         "args": source.puller_args,
         "env": [{"name": "HOME", "value": "/tmp"}],
         # As much as the engine: a pod's request is the larger of the two, and so it stays in the Guaranteed class.
-        "resources": _resources(resource, None),
+        "resources": _resources(resource, engine, settings, None),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_TMP, *source.init_mounts],
@@ -223,11 +229,18 @@ def _weights_container(resource: ModelDeployment, source: Weights, settings: Set
     return container
 
 
-def _resources(resource: ModelDeployment, accelerator: Accelerator | None) -> Object:
+def _resources(
+    resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings, accelerator: Accelerator | None
+) -> Object:
+    """Returns requests that equal limits, but for ephemeral storage: there the limit is what ends a pod."""
     amounts = {"cpu": quantity(resource.spec.resources.cpu), "memory": quantity(resource.spec.resources.memory)}
     if accelerator is not None:
         amounts[ACCELERATOR_RESOURCES[accelerator.vendor]] = str(accelerator.count)
-    return {"requests": amounts, "limits": dict(amounts)}
+    asked, most = scratch.amounts(resource, settings, engine.scratch)
+    return {
+        "requests": {**amounts, scratch.EPHEMERAL: quantity(asked)},
+        "limits": {**amounts, scratch.EPHEMERAL: quantity(most)},
+    }
 
 
 def spread(selector: dict[str, str]) -> Object:

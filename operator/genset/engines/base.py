@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -54,6 +54,16 @@ class Drain:
 
     pre_stop: Object
     grace_seconds: int
+
+
+@dataclass(frozen=True)
+class ModelPaths:
+    """The paths are where an engine's container finds what it loads, in the form that its settings say: a GGUF file (of a
+    split model its first shard) or a folder."""
+
+    model: str
+    projector: str = ""  # always a GGUF file; "": none
+    adapters: Mapping[str, str] = field(default_factory=dict)  # by name, in the order of the resource
 
 
 class EngineProblem(NamedTuple):
@@ -155,8 +165,9 @@ class ManagedEngine(Engine[OwnSettings]):
     Its server listens on `names.ENGINE_PORT`, on every address of the pod.
     """
 
+    scratch: str = "1Gi"  # most that it may write to /tmp
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
-    work: WorkMetrics  # a pod whose counters rest while nothing runs is idle
+    work: WorkMetrics | None = None  # a pod whose counters rest while nothing runs is idle; None: it cannot be told
 
     def base_url(self, resource: ModelDeployment) -> str:
         return f"http://{resource.metadata.name}.{resource.metadata.namespace}.svc/v1"
@@ -172,6 +183,10 @@ class ManagedEngine(Engine[OwnSettings]):
     @abstractmethod
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         """Returns the arguments of the container, the user's extra ones last."""
+
+    def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
+        """Returns the arguments for projector and adapters, which come behind `args`; none if it takes neither."""
+        return []
 
     def env(self, resource: ModelDeployment) -> list[Object]:
         """Returns the environment of the container."""

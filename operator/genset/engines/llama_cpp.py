@@ -18,48 +18,20 @@ from genset import names
 from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Capability, EngineProblem, ManagedEngine, Object, WorkMetrics
+from genset.engines import llama_cpp_arguments
+from genset.engines.base import (
+    ENDPOINT_REMOVAL_SECONDS,
+    Capability,
+    EngineProblem,
+    ManagedEngine,
+    ModelPaths,
+    Object,
+    WorkMetrics,
+)
 
 MIB = 2**20
 QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
 SPARE_HTTP_THREADS = 16  # probes, metrics, the operator
-
-_GENSET_SETS = "genset sets it from the resource's own fields"
-_BREAKS_GENSET = "routers and probes talk plain HTTP to the engine's own paths"
-_RUNS_CODE = "it lets a request run code or reach other hosts"
-_READS_FILES = "it lets a request read or write files of the pod"
-_WEIGHTS = "weights come from spec.source"
-_LOADS_MORE = "one pod serves one model"
-
-#: Every spelling of build 11669, under the reason for refusing it.
-_DENIED: Mapping[str, tuple[str, ...]] = {
-    _WEIGHTS: (
-        "-m", "--model", "-mu", "--model-url", "-dr", "--docker-repo", "-hf", "-hfr", "--hf-repo", "-hff", "--hf-file",
-        "-hft", "--hf-token", "--embd-gemma-default", "--gpt-oss-20b-default", "--gpt-oss-120b-default",
-        "--fim-qwen-1.5b-default", "--fim-qwen-3b-default", "--fim-qwen-7b-default", "--fim-qwen-7b-spec",
-        "--fim-qwen-14b-spec", "--fim-qwen-30b-default", "--vision-gemma-4b-default", "--vision-gemma-12b-default",
-        "-mmu", "--mmproj-url", "--spec-draft-hf", "-hfd", "-hfrd", "--hf-repo-draft",
-    ),
-    _GENSET_SETS: (
-        "-a", "--alias", "--host", "--port", "-c", "--ctx-size", "-np", "--parallel", "-t", "--threads", "-tb",
-        "--threads-batch", "--threads-http", "-fit", "--fit", "-cram", "--cache-ram", "--metrics", "--offline", "--ui",
-        "--webui", "--no-ui", "--no-webui", "--slots", "--no-slots", "--cors-origins",
-    ),
-    _BREAKS_GENSET: (
-        "--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file", "--api-prefix", "--reuse-port",
-    ),
-    _RUNS_CODE: (
-        "--tools", "--tools-runtime", "--agent", "-ag", "--no-agent", "-no-ag", "--mcp-servers-config",
-        "--mcp-servers-json", "--ui-mcp-proxy", "--webui-mcp-proxy", "--no-ui-mcp-proxy", "--no-webui-mcp-proxy",
-        "--cors-credentials", "--props",
-    ),
-    _READS_FILES: (
-        "--media-path", "--slot-save-path", "--path", "--log-file", "--log-prompts-dir", "--ui-config-file",
-        "--webui-config-file",
-    ),
-    _LOADS_MORE: ("--models-dir", "--models-preset", "--models-max", "--models-autoload", "--no-models-autoload"),
-}  # fmt: skip
-_WHY_DENIED = {flag: why for why, flags in _DENIED.items() for flag in flags}
 
 _GPU_LAYER_FLAGS = frozenset({"-ngl", "--gpu-layers", "--n-gpu-layers"})  # a model larger than its GPU needs its own
 _EMBEDDING_FLAGS = frozenset({"--embedding", "--embeddings"})
@@ -122,15 +94,19 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
             *own.extra_args,
         ]  # fmt: skip
 
+    def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
+        projector = ["--mmproj", paths.projector] if paths.projector else []
+        adapters = [item for path in paths.adapters.values() for item in ("--lora", path)]
+        return [*projector, *adapters, *(["--lora-init-without-apply"] if adapters else [])]
+
     def wait_until_idle(self, seconds: int) -> Object:
         return {"exec": {"command": ["bash", "-c", drain_script(names.ENGINE_PORT, seconds)]}}
 
     def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
         yield from super().problems(resource, images)
         own, field = self.own(resource), self.field("extraArgs")
-        for argument in own.extra_args:
-            if (flag := _flag(argument)) in _WHY_DENIED:
-                yield EngineProblem(field, f"{field}: {argument} is refused: {_WHY_DENIED[flag]}; remove it")
+        for argument, why in llama_cpp_arguments.faults(own.extra_args):
+            yield EngineProblem(field, f"{field}: {argument} is refused: {why}")
         memory, field = resource.spec.resources.memory, self.field("cacheRAM")
         if parse_quantity(own.cache_ram) >= parse_quantity(memory):
             yield EngineProblem(
@@ -141,7 +117,7 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
 
 
 def _extra_flags(own: LlamaCpp) -> set[str]:
-    return {_flag(argument) for argument in own.extra_args}
+    return {llama_cpp_arguments.flag(argument) for argument in own.extra_args}
 
 
 def _gpu_layers(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
@@ -151,12 +127,6 @@ def _gpu_layers(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
     """
     said = _extra_flags(own) & _GPU_LAYER_FLAGS
     return ["-ngl", "all"] if resource.spec.resources.accelerator and not said else []
-
-
-def _flag(argument: str) -> str:
-    """Returns the flag as llama.cpp reads it: `--no_ui` is `--no-ui` (common/arg.cpp). `--a=b` is cut."""
-    flag = argument.strip().partition("=")[0]
-    return flag.replace("_", "-") if flag.startswith("--") else flag
 
 
 def drain_script(port: int, seconds: int) -> str:

@@ -2,7 +2,7 @@
 
 Pure: it reads from a stream that the caller opened. The input is hostile until proven otherwise, so every count and
 length is capped before it is used, no value is allocated from a length that the file claims (arrays are skipped in
-place), and whatever is wrong surfaces as `GgufError` and nothing else.
+place, but for short ones of numbers), and whatever is wrong surfaces as `GgufError` and nothing else.
 
 Format (ggml-org/ggml docs/gguf.md), little-endian: "GGUF", u32 version, u64 tensor count, u64 key-value count;
 key-values as string key (u64 length + bytes), u32 type, value; then tensor infos (string name, u32 dimensions,
@@ -11,6 +11,7 @@ u64 per dimension, u32 type, u64 offset); then data, aligned to `general.alignme
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,11 @@ _MAX_KEPT_STRING = 4_096  # bytes; longer ones (chat templates) are skipped
 _MAX_DIMENSIONS = 8  # ggml has 4
 _MAX_ITEMS = 16 * 2**20  # strings in one array: bounds the time, as each is walked over
 _MAX_NESTING = 2
+_MAX_KEPT_ARRAY = 4_096  # numbers; arrays of one value per layer are kept, vocabularies are not
+_MAX_KEPT_ITEMS = 262_144  # of all arrays together
+_MAX_LISTED_TENSORS = 65_536  # Kimi K2 has about 1,100
+_MAX_TENSOR_NAME = 64  # bytes, GGML_MAX_NAME: llama.cpp refuses longer ones
+_MAX_ELEMENTS = 2**50  # of one tensor: a thousand times the largest model there is
 _BLOCK = 256 * 2**10  # bytes read at a time
 
 _STRING, _ARRAY = 8, 9
@@ -39,6 +45,15 @@ class GgufError(ValueError):
 
 
 @dataclass(frozen=True)
+class GgufTensor:
+    """A tensor of the file: its name, its shape, the fastest dimension first, and its ggml type by number."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+
+
+@dataclass(frozen=True)
 class GgufHeader:
     """This is what the header says. Sizes are in bytes."""
 
@@ -48,6 +63,9 @@ class GgufHeader:
     metadata: Mapping[str, Scalar] = field(default_factory=dict)  # scalars and short strings; arrays are left out
     header_size: int = 0  # up to the end of the tensor infos
     minimum_file_size: int = 0  # where the last tensor begins: a shorter file is cut off
+    arrays: Mapping[str, tuple[int | float | bool, ...]] = field(default_factory=dict)  # short ones, of numbers
+    lengths: Mapping[str, int] = field(default_factory=dict)  # items of every array
+    tensors: tuple[GgufTensor, ...] = ()  # only if they were asked for
 
     @property
     def architecture(self) -> str:
@@ -70,8 +88,11 @@ class GgufHeader:
         return value if isinstance(value, int) else 0
 
 
-def read_header(stream: BinaryIO, *, limit: int = HEADER_LIMIT) -> GgufHeader:
-    """Reads the header from the start of a file. Reads at most `limit` bytes; raises only GgufError."""
+def read_header(stream: BinaryIO, *, limit: int = HEADER_LIMIT, tensors: bool = False) -> GgufHeader:
+    """Reads the header from the start of a file; `tensors`: the list of tensors, too.
+
+    Reads at most `limit` bytes; raises only GgufError.
+    """
     cursor = _Cursor(stream, limit)
     magic = cursor.head(64)
     if magic[:4] != MAGIC:
@@ -82,21 +103,30 @@ def read_header(stream: BinaryIO, *, limit: int = HEADER_LIMIT) -> GgufHeader:
         if int.from_bytes(version.to_bytes(4, "little"), "big") in VERSIONS:
             raise GgufError("GGUF for big-endian machines: engines on this architecture can't read it")
         raise GgufError(f"GGUF version {version} is not supported; versions 2 and 3 are")
-    tensors = _capped("tensors", cursor.number("Q"), _MAX_TENSORS)
+    count = _capped("tensors", cursor.number("Q"), _MAX_LISTED_TENSORS if tensors else _MAX_TENSORS)
     key_values = _capped("key-values", cursor.number("Q"), _MAX_KEY_VALUES)
     metadata: dict[str, Scalar] = {}
+    arrays: dict[str, tuple[int | float | bool, ...]] = {}
+    lengths: dict[str, int] = {}
     for _ in range(key_values):
         key = cursor.string("key", _MAX_KEY)
-        value = _value(cursor, cursor.number("I"), nesting=0)
-        if value is not None:
+        value = _value(cursor, cursor.number("I"))
+        if isinstance(value, _Array):
+            lengths[key] = value.length
+            if value.items is not None:
+                arrays[key] = value.items
+        elif value is not None:
             metadata[key] = value
-    last_offset = _tensor_infos(cursor, tensors)
+    listed: list[GgufTensor] | None = [] if tensors else None
+    last_offset = _tensor_infos(cursor, count, listed)
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or not 1 <= alignment <= 2**20:
         raise GgufError(f"broken GGUF: general.alignment is {str(alignment)[:32]}")
     data_start = -(-cursor.position // alignment) * alignment
-    minimum = data_start + last_offset if tensors else cursor.position
-    return GgufHeader(version, tensors, key_values, metadata, cursor.position, minimum)
+    minimum = data_start + last_offset if count else cursor.position
+    return GgufHeader(
+        version, count, key_values, metadata, cursor.position, minimum, arrays, lengths, tuple(listed or ())
+    )
 
 
 def looks_like(head: bytes) -> str:
@@ -140,6 +170,7 @@ class _Cursor:
         self._buffer = b""
         self._at = 0  # in the buffer
         self._before = 0  # bytes before the buffer
+        self.kept = 0  # items of arrays that were kept
 
     @property
     def position(self) -> int:
@@ -176,6 +207,10 @@ class _Cursor:
         length = _capped(f"bytes in a {what}", self.number("Q"), maximum)
         return self.take(length).decode("utf-8", "replace")
 
+    def keep(self, items: int) -> None:
+        """Counts items that stay in memory."""
+        self.kept += items
+
     def _fill(self, length: int) -> None:
         while len(self._buffer) - self._at < length:
             room = self._limit - self._before - len(self._buffer)
@@ -198,12 +233,18 @@ def _capped(what: str, value: int, maximum: int) -> int:
     return value
 
 
-def _value(cursor: _Cursor, kind: int, *, nesting: int) -> Scalar | None:
-    """Reads one value; None for what is not kept: arrays and long strings."""
+@dataclass(frozen=True)
+class _Array:
+    """An array that was walked over; `items` if it was short and of numbers."""
+
+    length: int
+    items: tuple[int | float | bool, ...] | None = None
+
+
+def _value(cursor: _Cursor, kind: int) -> Scalar | _Array | None:
+    """Reads one value; None for a string that is too long to keep."""
     if kind in _SCALARS:
-        code = _SCALARS[kind]
-        value: int | float | bool = struct.unpack("<" + code, cursor.take(struct.calcsize("<" + code)))[0]
-        return value
+        return _scalars(cursor, kind, 1)[0]
     if kind == _STRING:
         length = cursor.number("Q")
         if length > _MAX_KEPT_STRING:
@@ -211,31 +252,43 @@ def _value(cursor: _Cursor, kind: int, *, nesting: int) -> Scalar | None:
             return None
         return cursor.take(length).decode("utf-8", "replace")
     if kind == _ARRAY:
-        _skip_array(cursor, nesting)
-        return None
+        return _array(cursor, nesting=0)
     raise GgufError(f"broken GGUF: unknown value type {kind}")
 
 
-def _skip_array(cursor: _Cursor, nesting: int) -> None:
+def _scalars(cursor: _Cursor, kind: int, count: int) -> tuple[int | float | bool, ...]:
+    code = f"<{count}{_SCALARS[kind]}"
+    return struct.unpack(code, cursor.take(struct.calcsize(code)))
+
+
+def _array(cursor: _Cursor, nesting: int) -> _Array:
     kind, count = cursor.number("I"), cursor.number("Q")
     if kind in _SCALARS:
+        if count <= _MAX_KEPT_ARRAY and cursor.kept + count <= _MAX_KEPT_ITEMS:
+            cursor.keep(count)
+            return _Array(count, _scalars(cursor, kind, count))
         cursor.skip(count * struct.calcsize("<" + _SCALARS[kind]))
     elif kind == _STRING:
         for _ in range(_capped("strings in an array", count, _MAX_ITEMS)):
             cursor.skip(cursor.number("Q"))
     elif kind == _ARRAY and nesting < _MAX_NESTING:
         for _ in range(_capped("arrays in an array", count, _MAX_KEY_VALUES)):
-            _skip_array(cursor, nesting + 1)
+            _array(cursor, nesting + 1)
     else:
         raise GgufError(f"broken GGUF: an array of type {kind}")
+    return _Array(count)
 
 
-def _tensor_infos(cursor: _Cursor, count: int) -> int:
-    """Walks over the tensor infos; returns the highest offset into the data."""
+def _tensor_infos(cursor: _Cursor, count: int, listed: list[GgufTensor] | None) -> int:
+    """Walks over the tensor infos, which it adds to `listed`; returns the highest offset into the data."""
     highest = 0
     for _ in range(count):
-        cursor.string("tensor name", _MAX_KEY)
+        name = cursor.string("tensor name", _MAX_KEY if listed is None else _MAX_TENSOR_NAME)
         dimensions = _capped("dimensions of a tensor", cursor.number("I"), _MAX_DIMENSIONS)
-        cursor.skip(8 * dimensions + 4)
+        shape = tuple(cursor.number("Q") for _ in range(dimensions))
+        kind = cursor.number("I")
+        if listed is not None:
+            _capped(f"elements in tensor {name}", math.prod(shape), _MAX_ELEMENTS)
+            listed.append(GgufTensor(name, shape, kind))
         highest = max(highest, cursor.number("Q"))
     return highest

@@ -43,7 +43,8 @@ _ALARMING = frozenset(
         Reason.INVALID_SPEC, Reason.SECRET_NOT_FOUND, Reason.SECRET_KEY_NOT_FOUND, Reason.SECRET_KEY_INVALID,
         Reason.SECRET_NOT_ALLOWED, Reason.HOST_PATH_NOT_ALLOWED,
         Reason.NAME_CONFLICT, Reason.APPLY_REJECTED, Reason.CONTESTED, Reason.SANDBOX_FAILED, Reason.STARTUP_TIMEOUT,
-        Reason.NAMESPACE_NOT_MANAGED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF,
+        Reason.NAMESPACE_NOT_MANAGED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.SOURCE_TOO_LARGE,
+        Reason.NOT_A_MODEL, Reason.UNSAFE_ARCHIVE,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
         Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
         Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT,
@@ -197,6 +198,8 @@ def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Ve
         return Verdict("True", Reason.NOT_MANAGED, f"The server of engine {resource.spec.engine} has its own weights")
     if autoscale.replicas(resource, awake=observed.awake) > 0:
         return weights.verdict(resource, observed)
+    if resource.spec.prefetch and (ahead := weights.prefetched(observed)) is not None:
+        return ahead
     reason = Reason.SCALED_TO_ZERO
     if resource.spec.autoscaling is not None:
         reason = Reason.AT_REST
@@ -208,9 +211,7 @@ def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Ve
 
 def _keeps_weights(resource: ModelDeployment) -> bool:
     """Returns whether the weights are still there when no pod is."""
-    source = resource.spec.source
-    in_place = source is not None and not source.block.downloaded
-    return in_place or resource.spec.cache is not None
+    return resource.spec.cache is not None or not any(part.source.block.downloaded for part in resource.spec.parts)
 
 
 # Available

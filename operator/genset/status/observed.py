@@ -62,6 +62,8 @@ class ModelDeploymentObserved:
     apply_errors: tuple[Problem, ...] = ()  # NameConflict, ApplyRejected
     namespace_terminating: bool = False
     pvc: Object | None = None  # the cache's claim
+    prefetch: Object | None = None  # the Job that fetches weights ahead
+    fetchers: tuple[PodView, ...] = ()  # its pods
     awake: bool = True  # what desired.autoscale has decided
     awake_note: str = ""  # why it stays awake although nobody asks
     last_request: float | None = None  # at any router, seconds since 1970; None: not known

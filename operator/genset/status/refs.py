@@ -23,7 +23,7 @@ from genset.desired.secrets import SecretUse, UserSecret
 from genset.desired.servers import backend_faults, cloud_url, elsewhere, external_faults, telemetry_faults
 from genset.desired.sources import problems as source_problems
 from genset.desired.sources import wanted
-from genset.desired.sources.base import Download
+from genset.desired.weights import placed
 from genset.desired.workload import faults as engine_faults
 from genset.engines import engine_of
 from genset.status import ways_out
@@ -50,12 +50,13 @@ class _Reasons(NamedTuple):
 
 def secret_uses(resource: ModelDeployment, settings: Settings) -> list[SecretUse]:
     """Returns every use of a Secret that a ModelDeployment names: what the shell has to read."""
-    source, own = resource.spec.source, resource.spec.engine_settings
+    own = resource.spec.engine_settings
     uses: list[SecretUse] = []
-    if source is not None and (named := source.block.secret_refs()):
-        found = wanted(source, settings)
-        url = found.url if isinstance(found, Download) else ""
-        uses += [_used(f"spec.source.{source.block_name}.{field}", ref, url) for field, ref in named]
+    for part, place in placed(resource):
+        block = part.source.block
+        if named := block.secret_refs():
+            url = wanted(part.source, settings, place).url
+            uses += [_used(f"{part.field}.{part.source.block_name}.{field}", ref, url) for field, ref in named]
     if own is not None:
         engine = engine_of(resource)
         uses += [_used(engine.field(field), ref, engine.base_url(resource)) for field, ref in own.secret_refs()]
@@ -148,9 +149,8 @@ def _with_backends(resource: RoutePolicy, wanted: Callable[[str], bool]) -> Rout
 
 
 def _source_problems(resource: ModelDeployment, context: ModelDeploymentContext) -> Iterator[Problem]:
-    source = resource.spec.source
-    if source is not None:
-        for found in source_problems(source, context.settings):
+    for part, place in placed(resource):
+        for found in source_problems(part.source, context.settings, resource.metadata.namespace, place):
             yield Problem(found.reason, found.message, found.field)
 
 
@@ -162,6 +162,16 @@ def _invalid(faults: Iterable[tuple[str, str]]) -> Iterator[Problem]:
 
 def _cache_problems(resource: ModelDeployment) -> Iterator[Problem]:
     cache = resource.spec.cache
+    if (
+        cache is not None
+        and resource.spec.parts
+        and not any(part.source.block.downloaded for part in resource.spec.parts)
+    ):
+        yield Problem(
+            modeldeployment.Reason.INVALID_SPEC,
+            "spec.cache is for downloads, and every source is read where it lies: remove cache",
+            "spec.cache",
+        )
     most = resource.spec.most_replicas
     if cache is not None and cache.access_mode == "ReadWriteOncePod" and most > 1:
         field = "spec.replicas" if resource.spec.autoscaling is None else "spec.autoscaling.max"
@@ -211,4 +221,8 @@ def _use(field: str) -> str:
         return credentials.CA
     if "proxy.credentialsSecretRef" in field:
         return credentials.PROXY
+    if field.endswith("oci.credentialsSecretRef"):
+        return credentials.REGISTRY
+    if field.endswith("s3.credentialsSecretRef"):
+        return credentials.BUCKET
     return credentials.HEADERS if "headersSecretRef" in field else credentials.KEY

@@ -6,12 +6,13 @@ writes the status twenty times and not each second. A permanent failure stays sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from genset import names
-from genset.api.modeldeployment import ModelDeployment, Reason, WeightsStatus
-from genset.contracts.puller import DownloadProgress, ExitCode, LastWords
+from genset.api.modeldeployment import ModelDeployment, PartStatus, Reason, WeightsStatus
+from genset.contracts.puller import DownloadProgress, ExitCode, LastWords, PartProgress
 from genset.desired.context import Object
 from genset.status import pods
 from genset.status.conditions import Verdict
@@ -23,10 +24,12 @@ STEP = 5  # percent
 _UNKNOWN_STEP = 2**30  # bytes, if the total is not known
 _PERSON = frozenset(
     {
-        Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,
-        Reason.SOURCE_AMBIGUOUS, Reason.DISK_FULL,
+        Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.NOT_A_MODEL, Reason.UNSAFE_ARCHIVE,
+        Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,
+        Reason.SOURCE_AMBIGUOUS, Reason.SOURCE_TOO_LARGE, Reason.DISK_FULL,
     }
 )  # fmt: skip
+_PART_STATES: Mapping[str, Literal["Waiting", "Downloading", "Ready"]] = {"waiting": "Waiting", "done": "Ready"}
 _REASONS = frozenset(reason.value for reason in Reason)
 
 
@@ -43,6 +46,10 @@ class _Replica:
 def verdict(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
     """Returns what WeightsReady says of a ModelDeployment whose pods are ours and wanted."""
     replicas = _replicas(observed)
+    if resource.spec.prefetch and not any(replica.puller or replica.done for replica in replicas):
+        ahead = prefetched(observed)
+        if ahead is not None:
+            return ahead
     for replica in replicas:
         if (failure := _failure(replica)) is not None:
             return failure
@@ -53,6 +60,36 @@ def verdict(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Ver
     if downloading:
         return Verdict("False", Reason.DOWNLOADING, _progress_message(downloading))
     return _waiting(resource, observed, behind)
+
+
+def prefetched(observed: ModelDeploymentObserved) -> Verdict | None:
+    """Returns what WeightsReady says while no engine's pod has looked at the weights and a Job fetches them ahead.
+
+    None if there is no such Job yet.
+    """
+    if observed.prefetch is None:
+        return None
+    fetchers = _fetchers(observed)
+    if (observed.prefetch.get("status") or {}).get("succeeded") or any(one.done for one in fetchers):
+        return Verdict("True", Reason.WEIGHTS_READY, _ready_message(fetchers) + ": fetched ahead")
+    trouble = pods.trouble(observed.fetchers, quiet=frozenset({names.WEIGHTS_CONTAINER}))
+    for failure in (*map(_failure, fetchers), trouble):
+        if failure is not None:
+            return failure
+    running = [one for one in fetchers if one.puller is not None and one.puller.running]
+    message = _progress_message(running) if running else "The weights are about to be fetched ahead"
+    return Verdict("False", Reason.DOWNLOADING, message)
+
+
+def _fetchers(observed: ModelDeploymentObserved) -> list[_Replica]:
+    """Returns the pods of the Job that fetches ahead, also those that are over."""
+    found = []
+    for pod in observed.fetchers:
+        puller = pod.container(names.WEIGHTS_CONTAINER)
+        if not pod.leaving:
+            done = puller is not None and puller.ended_well
+            found.append(_Replica(pod, done, puller, observed.weights.get(pod.name)))
+    return found
 
 
 def _replicas(observed: ModelDeploymentObserved) -> list[_Replica]:
@@ -138,9 +175,7 @@ def _waiting(resource: ModelDeployment, observed: ModelDeploymentObserved, behin
 
 def _has_volume(resource: ModelDeployment) -> bool:
     """Returns whether something has to be mounted that may not be there; scratch space always is."""
-    source = resource.spec.source
-    in_place = source is not None and not source.block.downloaded
-    return in_place or resource.spec.cache is not None
+    return resource.spec.cache is not None or any(not part.source.block.downloaded for part in resource.spec.parts)
 
 
 def _claim_phase(claim: Object) -> str:
@@ -151,10 +186,11 @@ def status(
     resource: ModelDeployment, observed: ModelDeploymentObserved, old: WeightsStatus | None
 ) -> WeightsStatus | None:
     """Returns status.weights: how far the replica is that is furthest behind. None if nothing is downloaded."""
-    source = resource.spec.source
-    if source is None or not source.block.downloaded:
+    if not any(part.source.block.downloaded for part in resource.spec.parts):
         return None
     replicas = _replicas(observed)
+    if not any(replica.puller or replica.done for replica in replicas):
+        replicas = _fetchers(observed) or replicas
     behind = [replica for replica in replicas if not replica.done]
     known = [replica.progress for replica in behind if replica.progress is not None]
     if known:
@@ -168,17 +204,36 @@ def _finished(replicas: Sequence[_Replica], old: WeightsStatus | None) -> Weight
     """Reads size and revision from the termination messages: all pullers have ended, and their servers with them."""
     for words in (_last_words(replica.puller) for replica in replicas):
         if size := words.total_bytes:
-            return WeightsStatus(bytes=size, total_bytes=size, percent=100, revision=words.revision)
+            return WeightsStatus(
+                bytes=size, total_bytes=size, percent=100, revision=words.revision, parts=_parts(words.parts)
+            )
     if old is None:
         return WeightsStatus(percent=100)
-    return WeightsStatus(bytes=old.total_bytes, total_bytes=old.total_bytes, percent=100, revision=old.revision)
+    return WeightsStatus(
+        bytes=old.total_bytes, total_bytes=old.total_bytes, percent=100, revision=old.revision, parts=old.parts
+    )
 
 
 def _measured(progress: DownloadProgress) -> WeightsStatus:
     percent = _percent(progress)
     total = progress.total_bytes
     size = total * percent // 100 if total else progress.received - progress.received % _UNKNOWN_STEP
-    return WeightsStatus(bytes=size, total_bytes=total, percent=percent, revision=progress.revision)
+    return WeightsStatus(
+        bytes=size, total_bytes=total, percent=percent, revision=progress.revision, parts=_parts(progress.parts)
+    )
+
+
+def _parts(told: Sequence[PartProgress]) -> list[PartStatus] | None:
+    """Returns the parts as the puller tells of them, if there are several. Only what changes seldom is among it."""
+    return [
+        PartStatus(
+            name=part.name[:63],
+            state=_PART_STATES.get(part.state, "Downloading"),
+            total_bytes=part.total_bytes,
+            revision=part.revision,
+        )
+        for part in told
+    ] or None
 
 
 def _percent(progress: DownloadProgress) -> int:

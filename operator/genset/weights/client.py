@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from genset.api.modeldeployment import Reason
+from genset.off_limits import OffLimits
 from genset.times import retry_after
 from genset.tls import lenient
 from genset.weights.failure import WeightsFailure, unreachable
@@ -45,9 +46,9 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-def make_client(ca_file: str) -> httpx.Client:
+def make_client(ca_file: str, off_limits: OffLimits | None = None) -> httpx.Client:
     return httpx.Client(
-        transport=transport(httpx, tls_context(ca_file), os.environ),
+        transport=transport(httpx, tls_context(ca_file), os.environ, off_limits),
         timeout=_TIMEOUT,
         follow_redirects=False,
         trust_env=False,

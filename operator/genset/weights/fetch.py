@@ -17,21 +17,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genset.contracts.puller import FetchSpec
-from genset.contracts.shards import model_file_names
-from genset.weights import http, hugging_face, local
+from genset.weights import http, hugging_face, local, oci, s3
 from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure, size_text
+from genset.weights.guard import guard_of
 from genset.weights.lock import exclusive
-from genset.weights.origin import Lookup, Resolved
+from genset.weights.model_folder import check_folder, check_index, is_index
+from genset.weights.origin import Lookup, RemoteFile, Resolved
+from genset.weights.own_file import is_file
+from genset.weights.own_names import PARTIAL
 from genset.weights.progress import ProgressLog
 from genset.weights.reader import Reader
 from genset.weights.retry import Attempts, Retry, Transient
-from genset.weights.volume import Model, Volume
+from genset.weights.unpack import unpacked
+from genset.weights.volume import Model, Volume, disk_errors
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_LOOKUPS: dict[type[Any], Lookup[Any]] = {one.source: one for one in (hugging_face.LOOKUP, http.LOOKUP)}
+_LOOKUPS: dict[type[Any], Lookup[Any]] = {
+    one.source: one for one in (hugging_face.LOOKUP, http.LOOKUP, s3.LOOKUP, oci.LOOKUP)
+}
 _PATIENCE_WITH_MODEL = 10.0  # seconds to try a hub for when there is a model to serve anyway
 
 
@@ -87,30 +93,49 @@ def _fetch_locked(spec: FetchSpec, volume: Volume, progress: ProgressLog, retry:
 
 def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: ProgressLog, retry: Retry) -> Model:
     folder = volume.incoming(resolved)
-    names = model_file_names(spec.source.shards)
-    targets = [folder / name for name in names]
+    targets = [folder / name for name in placed_names(spec, resolved)]
     sizes = [remote.size for remote in resolved.files]
     if None not in sizes:
         total = sum(size or 0 for size in sizes)
+        volume.bound(total, what=resolved.files[0].name)
         progress.update(total_bytes=total)
         volume.require(total - sum(_bytes_there(target) for target in targets), what=resolved.files[0].name)
     before = 0
-    with make_client(spec.ca_file) as client:
+    with make_client(spec.ca_file, guard_of(spec)) as client:
         reader = Reader(client, volume, progress, retry, login=_lookup(spec).login)
         for number, (remote, target) in enumerate(zip(resolved.files, targets, strict=True), 1):
-            if not target.exists():  # a shard of an earlier run was verified before it got its name
+            if not is_file(target):  # a file of an earlier run was verified before it got its name
                 _log.info("Started the download of %s", remote.shown)
-                reader.fetch(remote, target, before=before, check=_checker(remote.name, number, spec.source.shards))
-            before += target.stat().st_size
+                with disk_errors(target):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                reader.fetch(remote, target, before=before, check=_checker(spec, resolved, remote, number))
+            before += remote.size if remote.size is not None else target.lstat().st_size
             progress.update(received=before)
+    if any(remote.archive for remote in resolved.files):
+        resolved = unpacked(spec, resolved, folder, volume, progress)
+    if spec.whole_folder:
+        check_folder(folder, resolved.files[0].shown, spec.role)
     model = volume.publish(folder, resolved)
     _log.info("Placed %s, %s, at %s", _version(model), size_text(model.size), spec.model_path)
     return model
 
 
-def _checker(shown: str, number: int, count: int) -> Callable[[Path], None]:
+def placed_names(spec: FetchSpec, resolved: Resolved) -> list[str]:
+    """Returns where each file of a download lies: a GGUF model under its known names, everything else under its own."""
+    if spec.names and not any(remote.path for remote in resolved.files):
+        return spec.names
+    return [remote.path for remote in resolved.files]
+
+
+def _checker(spec: FetchSpec, resolved: Resolved, remote: RemoteFile, number: int) -> Callable[[Path], None]:
+    """Returns the last look at a file before it gets its name."""
+
     def check(path: Path) -> None:
-        local.check_shard(local.check_file(path, shown), shown, number, count)
+        if not remote.path:
+            local.check_shard(local.check_file(path, remote.name), remote.name, number, spec.source.shards)
+            local.check_role(path, remote.name, spec.role)
+        elif is_index(remote.path) and not remote.archive:
+            check_index(path, remote.name, (file.path for file in resolved.files))
 
     return check
 
@@ -133,9 +158,9 @@ def _is_fixed(spec: FetchSpec) -> bool:
 
 
 def _bytes_there(target: Path) -> int:
-    for path in (target, target.with_name(target.name + ".partial")):
-        if path.exists():
-            return path.stat().st_size
+    for path in (target, target.with_name(target.name + PARTIAL)):
+        if is_file(path):
+            return path.lstat().st_size
     return 0
 
 

@@ -3,30 +3,28 @@
 One request of the hub's own client lists the commit with sizes and checksums; the bytes then come through our reader,
 so that progress, resuming and verification are the same for every source. The client writes nothing: no cache, no
 token, no telemetry, and it reads no token but the one in the mounted Secret.
-
-What counts as one model: a `.gguf` file, or the shards of one split file. Files that no engine serves on their own
-(vision projectors `mmproj*`, importance matrices `*imatrix*`) are left out unless the pattern names them.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
-from genset.contracts.shards import Shard, shard_names, shards_of
 from genset.contracts.sources import PUBLIC_HUB, HuggingFace
+from genset.off_limits import OffLimits
 from genset.times import retry_after
+from genset.weights.choice import Listed, Wish, one_model, whole_folder
 from genset.weights.client import tls_context, trouble_of
-from genset.weights.failure import WeightsFailure, size_text, unreachable
+from genset.weights.failure import WeightsFailure, unreachable
+from genset.weights.guard import guard_of
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.proxy import transport
 from genset.weights.retry import Transient
@@ -35,18 +33,14 @@ LOGIN = (
     "gated and private repositories need source.huggingFace.tokenSecretRef with a token that may read them; for a "
     "gated one, its owner's terms must be accepted on the hub, too"
 )
-_COMPANIONS = ("mmproj", "imatrix")  # parts of file names
-_SHOWN = 10  # names in a message
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*\Z")  # of a hub or mirror, which may count commits in its own way
 
 
 @dataclass(frozen=True)
-class HubFile:
+class HubFile(Listed):
     """This is one file of a commit, as the hub lists it."""
 
-    name: str
-    size: int | None = None
     sha256: str = ""  # of files in large-file storage
     blob: str = ""  # git's SHA-1 of the others
 
@@ -56,51 +50,18 @@ def is_commit(revision: str) -> bool:
     return bool(_COMMIT.match(revision))
 
 
-def stays_inside(name: str) -> bool:
-    """Returns whether a name in a listing is a file of its repository: a mirror may list what leads out of it."""
-    parts = name.split("/")
-    return name.isprintable() and "\\" not in name and all(part not in ("", ".", "..") for part in parts)
-
-
-def choose(source: HuggingFace, files: Iterable[HubFile]) -> list[HubFile]:
-    """Returns the files of the one model that the pattern means, in the order of their shards. Pure."""
-    by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf") and stays_inside(file.name)}
-    matching = [name for name in by_name if fnmatch.fnmatchcase(name, source.file) and _wanted(name, source.file)]
-    models = sorted({(shard.stem, shard.count) for shard in map(Shard.of, matching)})
-    if not models:
-        raise WeightsFailure(
-            Reason.SOURCE_NOT_FOUND,
-            f"No file of {source.repo} at {source.revision} matches {source.file!r} (source.huggingFace.file); "
-            + (f"it has: {_listed(sorted(by_name), by_name)}" if by_name else "it has no .gguf file at all"),
-        )
-    if len(models) > 1:
-        names = [shard_names(stem, count)[0] for stem, count in models]
-        raise WeightsFailure(
-            Reason.SOURCE_AMBIGUOUS,
-            f"{source.file!r} matches {len(models)} models of {source.repo}: {_listed(names, by_name)}; make "
-            "source.huggingFace.file match one",
-        )
-    names = shard_names(*models[0])
-    missing = [name for name in names if name not in by_name]
-    if missing:
-        raise WeightsFailure(
-            Reason.SOURCE_NOT_FOUND,
-            f"The model is split into {len(names)} files, and {source.repo} at {source.revision} lacks "
-            f"{', '.join(missing[:_SHOWN])}",
-        )
-    if len(names) != shards_of(source.file):
-        raise WeightsFailure(
-            Reason.SOURCE_AMBIGUOUS,
-            f"{source.file!r} matches a model that is split into {len(names)} files; engines need the number in the "
-            f'name of the first: write source.huggingFace.file: "{names[0]}"',
-        )
-    return [by_name[name] for name in names]
+def choose(source: HuggingFace, files: Iterable[HubFile], *, whole: bool = False) -> list[HubFile]:
+    """Returns the files of the one model that the patterns mean, in the order of their shards; or of the whole folder. Pure."""
+    where = f"{source.repo} at {source.revision}"
+    if whole:
+        return whole_folder(Wish(where, "source.huggingFace"), files, source.include, source.exclude)
+    return one_model(Wish(where, "source.huggingFace.file", source.file, source.repo), files)
 
 
 def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     """Asks the hub. Raises WeightsFailure, or Transient for what may pass."""
     token = read_token(spec.token_file)
-    hub = _import_hub(tls_context(spec.ca_file))
+    hub = _import_hub(tls_context(spec.ca_file), guard_of(spec))
     endpoint = (source.endpoint or PUBLIC_HUB).rstrip("/")
     info = _ask(
         source,
@@ -119,9 +80,11 @@ def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
             Reason.SOURCE_UNREACHABLE,
             f"{endpoint} names no commit of {source.repo} that a URL could hold; check source.huggingFace.endpoint",
         )
-    chosen = choose(source, [_hub_file(sibling) for sibling in info.siblings or []])
+    chosen = choose(source, [_hub_file(sibling) for sibling in info.siblings or []], whole=spec.whole_folder)
     headers = {"authorization": f"Bearer {token}"} if token else {}
     files = [_remote(source, file, endpoint, commit, headers, hub.hf_hub_url) for file in chosen]
+    if spec.whole_folder:
+        files = [replace(file, path=file.name) for file in files]
     return Resolved(tuple(files), commit)
 
 
@@ -143,7 +106,7 @@ def read_token(path: str) -> str:
     return token
 
 
-def _import_hub(tls: ssl.SSLContext | bool) -> Any:
+def _import_hub(tls: ssl.SSLContext | bool, off_limits: OffLimits | None) -> Any:
     """Imports the hub's client, told to leave no trace. It reads these settings once, when it is imported."""
     for name in (
         "HF_HUB_DISABLE_TELEMETRY",
@@ -157,7 +120,7 @@ def _import_hub(tls: ssl.SSLContext | bool) -> Any:
 
     huggingface_hub.set_client_factory(
         lambda: httpx2.Client(
-            transport=transport(httpx2, tls, os.environ), trust_env=False, follow_redirects=True, timeout=30
+            transport=transport(httpx2, tls, os.environ, off_limits), trust_env=False, follow_redirects=True, timeout=30
         )
     )
     return huggingface_hub
@@ -235,20 +198,6 @@ def _remote(
         headers,
         pinned=True,
     )
-
-
-def _wanted(name: str, pattern: str) -> bool:
-    base = name.rpartition("/")[2].lower()
-    return all(part not in base or part in pattern.lower() for part in _COMPANIONS)
-
-
-def _listed(names: Sequence[str], files: Mapping[str, HubFile]) -> str:
-    shown = []
-    for name in names[:_SHOWN]:
-        size = files[name].size if name in files else None
-        shown.append(f"{name} ({size_text(size)})" if size else name)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(shown) + more
 
 
 LOOKUP = Lookup(HuggingFace, LOGIN, resolve, lambda source: is_commit(source.revision))

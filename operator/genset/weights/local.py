@@ -11,9 +11,11 @@ import stat
 from pathlib import Path
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.puller import CheckSpec, Role
 from genset.contracts.shards import Shard, shard_names
 from genset.sizing import gguf
 from genset.weights.failure import WeightsFailure
+from genset.weights.model_folder import check_folder
 
 _SHOWN = 10  # names in a message
 
@@ -31,6 +33,23 @@ def check(path: Path) -> gguf.GgufHeader:
         )
     for number, shard in enumerate(_shards(path, header.split_count)[1:], 2):
         check_shard(check_file(shard, str(shard)), str(shard), number, header.split_count)
+    return header
+
+
+def check_part(spec: CheckSpec) -> gguf.GgufHeader | None:
+    """Checks what a spec names: a GGUF file with all its shards, whose header is returned, or a folder."""
+    path = Path(spec.path)
+    if spec.image and not (path.exists() and (path.is_file() or any(path.iterdir()))):
+        raise WeightsFailure(
+            Reason.SOURCE_NOT_FOUND,
+            f"{spec.image} has no {path.name} where it is mounted{_beside(path if path.is_dir() else path.parent)}; correct "
+            "source.oci.path, or use source.oci.mount Pull if it is an artifact: nodes mount those empty",
+        )
+    if spec.whole_folder:
+        check_folder(path, spec.path, spec.role)
+        return None
+    header = check(path)
+    check_role(path, spec.path, spec.role)
     return header
 
 
@@ -65,6 +84,25 @@ def check_file(path: Path, shown: str) -> gguf.GgufHeader:
             f"{header.minimum_file_size}; copy it again",
         )
     return header
+
+
+def check_role(path: Path, shown: str, role: str) -> None:
+    """Checks that a GGUF file says of itself that it is a projector, or an adapter, if one is wanted (llama.cpp, gguf-py,
+    constants.py: general.architecture clip, general.type adapter)."""
+    if role == Role.MODEL:
+        return
+    with path.open("rb") as stream:
+        header = gguf.read_header(stream)
+    kind = str(header.metadata.get("general.type") or header.architecture or "a part of a model")
+    if role == Role.PROJECTOR and header.architecture != "clip":
+        raise WeightsFailure(
+            Reason.NOT_A_MODEL, f"{shown} is no projector: it says that it is {kind}; name the model's mmproj file"
+        )
+    if role == Role.ADAPTER and header.metadata.get("general.type") != "adapter":
+        raise WeightsFailure(
+            Reason.NOT_A_MODEL,
+            f"{shown} is no adapter: it says that it is {kind}; convert one with llama.cpp's convert_lora_to_gguf.py",
+        )
 
 
 def check_shard(header: gguf.GgufHeader, shown: str, number: int, count: int) -> None:

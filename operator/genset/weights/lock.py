@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from genset.weights.own_file import open_own
+from genset.weights.own_file import open_own, read_own
 from genset.weights.progress import ProgressLog
 
 _log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def try_lock(folder: Path) -> int | None:
 
 def read_holder(folder: Path) -> LockHolder | None:
     try:
-        return LockHolder(**json.loads((folder / "holder.json").read_bytes()))
+        return LockHolder(**json.loads(read_own(folder / "holder.json")))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -139,7 +139,8 @@ def _heartbeat(folder: Path, name: str, progress: ProgressLog, seconds: float) -
         holder = {"name": name, "beat": beat, "bytes": snapshot.received, "total_bytes": snapshot.total_bytes}
         fresh = folder / "holder.json.new"
         try:
-            fresh.write_text(json.dumps(holder))
+            with os.fdopen(open_own(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as stream:
+                stream.write(json.dumps(holder))
             fresh.replace(path)
         except OSError as error:  # a full disk must not end a download that a resize could save
             _log.debug("Failed to write the heartbeat %s: %s", path, error)

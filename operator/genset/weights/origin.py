@@ -22,7 +22,9 @@ class Hasher(Protocol):
 
 @dataclass(frozen=True)
 class Checksum:
-    """A checksum is `sha256` for almost everything; `gitSha1` for the few hub files that are not in large-file storage."""
+    """A checksum is `sha256` for almost everything; `gitSha1` for the few hub files that are not in large-file storage; `md5`
+    for objects whose ETag is one; `version` if there is none at all: then the value names the version at the source, which
+    every part of a download has to be of."""
 
     algorithm: str
     value: str
@@ -31,9 +33,26 @@ class Checksum:
         """Returns a fresh hash object. Git hashes "blob <size>", a zero byte and the content, so it needs the size."""
         if self.algorithm == "sha256":
             return hashlib.sha256()
+        if self.algorithm == "md5":
+            return hashlib.md5(usedforsecurity=False)
+        if self.algorithm == "version":
+            return _Unhashed(self.value)
         digest = hashlib.sha1(usedforsecurity=False)
         digest.update(f"blob {size}\0".encode())
         return digest
+
+
+class _Unhashed:
+    """This stands for a hash object of a file that nobody gave a checksum of."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def update(self, data: bytes, /) -> None:
+        pass
+
+    def hexdigest(self) -> str:
+        return self._value
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,15 @@ class RemoteFile:
     size: int | None = None  # bytes; None when the source does not say before the download
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # credentials: sent to the URL's origin only
     pinned: bool = False  # the URL can't change its content (a commit): parts may be joined without If-Range
+    path: str = ""  # in the folder of a model that is fetched as a whole; "" for a GGUF file, whose place is known
+    etag: str = ""  # with its quotes, of the version that was resolved: another one is not taken
+    archive: str = ""  # it is unpacked: tar, tar+gzip or tar+zstd
+    #: Returns URL and headers for the next request, if those that were resolved go out of date (signatures, tokens).
+    renewed: Callable[[], tuple[str, Mapping[str, str]]] | None = field(default=None, repr=False, compare=False)
+
+    def request(self) -> tuple[str, Mapping[str, str]]:
+        """Returns URL and headers of a request that is made now."""
+        return self.renewed() if self.renewed is not None else (self.url, self.headers)
 
     @property
     def shown(self) -> str:
@@ -58,12 +86,15 @@ class Resolved:
     """These are the files of one model, in the order of its shards."""
 
     files: tuple[RemoteFile, ...]
-    revision: str = ""  # commit, for a hub
+    revision: str = ""  # commit, for a hub; digest, for a registry
+    known_as: str = ""  # content of what was unpacked: by the archives, whatever was in them
 
     @property
     def content(self) -> str:
         """Names this content on the volume: the same bytes have the same name, whatever the commit."""
-        text = "\n".join(f"{file.checksum.algorithm}:{file.checksum.value}" for file in self.files)
+        if self.known_as:
+            return self.known_as
+        text = "\n".join(f"{file.checksum.algorithm}:{file.checksum.value}{_at(file.path)}" for file in self.files)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -76,6 +107,10 @@ class Lookup(Generic[AnySource]):
     #: Asks what the spec's source has. Raises WeightsFailure, or Transient for what may pass.
     resolve: Callable[[AnySource, FetchSpec], Resolved]
     is_fixed: Callable[[AnySource], bool]  # whether its content can never change
+
+
+def _at(path: str) -> str:
+    return f" {path}" if path else ""
 
 
 def without_secrets(url: str) -> str:

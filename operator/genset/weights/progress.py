@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer
 
 from genset.addresses import host_and_port
-from genset.contracts.puller import PROGRESS_PATH, DownloadProgress
+from genset.contracts.puller import PROGRESS_PATH, DownloadProgress, PartProgress
 from genset.weights.failure import size_text
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class ProgressLog:
         self._snapshot = DownloadProgress("downloading")
         self._logged_at = clock()
         self._logged_bytes = 0
+        self._before = 0  # bytes of parts that are whole
 
     def snapshot(self) -> DownloadProgress:
         with self._lock:
@@ -51,19 +53,33 @@ class ProgressLog:
         file: str | None = None,
         reason: str | None = None,
         message: str | None = None,
+        parts: tuple[PartProgress, ...] | None = None,
     ) -> None:
         """Changes the given fields, and writes a log line if the last one is some seconds old."""
         given = {key: value for key, value in locals().items() if key != "self" and value is not None}
         with self._lock:
+            for counted in ("received", "total_bytes"):
+                if counted in given:
+                    given[counted] += self._before
             self._snapshot = replace(self._snapshot, **given)
             now = self._clock()
             elapsed = now - self._logged_at
             if elapsed < LOG_SECONDS or received is None:
                 return
+            received = given["received"]
             rate = max(0.0, (received - self._logged_bytes) / elapsed)
             self._logged_at, self._logged_bytes = now, received
             snapshot = self._snapshot
         _log.info("%s", _line(snapshot, rate))
+
+    @contextmanager
+    def behind(self, before: int) -> Iterator[None]:
+        """Counts what comes now on top of the bytes of parts that are whole."""
+        self._before = before
+        try:
+            yield
+        finally:
+            self._before = 0
 
 
 def _line(snapshot: DownloadProgress, rate: float) -> str:

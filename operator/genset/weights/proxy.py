@@ -14,7 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from genset.api.modeldeployment import Reason
+from genset.off_limits import OffLimits
 from genset.weights.failure import WeightsFailure
+from genset.weights.guard import forbidden, guarded
 from genset.weights.origin import without_secrets
 
 
@@ -62,8 +64,8 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
     return (environ.get(name) or environ.get(name.upper()) or "").strip()
 
 
-def transport(library: Any, verify: Any, environ: Mapping[str, str]) -> Any:
-    """Returns a transport of httpx or httpx2 that chooses the proxy for each request."""
+def transport(library: Any, verify: Any, environ: Mapping[str, str], off_limits: OffLimits | None) -> Any:
+    """Returns a transport of httpx or httpx2 that chooses the proxy for each request, and dials nothing `off_limits`."""
 
     class Routed(library.BaseTransport):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -71,8 +73,11 @@ def transport(library: Any, verify: Any, environ: Mapping[str, str]) -> Any:
 
         def handle_request(self, request: Any) -> Any:
             proxy = proxy_for(str(request.url), environ)
+            if off_limits is not None and off_limits.names(request.url.host):
+                raise forbidden(request.url.host)  # behind a proxy nobody else would look
             if proxy not in self._routes:
-                self._routes[proxy] = library.HTTPTransport(verify=verify, proxy=proxy, trust_env=True)
+                route = library.HTTPTransport(verify=verify, proxy=proxy, trust_env=True)
+                self._routes[proxy] = route if off_limits is None else guarded(route, off_limits)
             return self._routes[proxy].handle_request(request)
 
         def close(self) -> None:

@@ -27,7 +27,8 @@ from genset.sizing import gguf
 from genset.weights.client import check_status, get
 from genset.weights.failure import WeightsFailure, size_text, unreachable
 from genset.weights.origin import Hasher, RemoteFile
-from genset.weights.own_file import open_own
+from genset.weights.own_file import open_own, read_own
+from genset.weights.own_names import NOTES, PARTIAL, REJECTED
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Attempts, Retry, Transient
 from genset.weights.volume import Volume, disk_errors, write_synced
@@ -35,6 +36,7 @@ from genset.weights.volume import Volume, disk_errors, write_synced
 _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20  # bytes per write
+_LOOK_BYTES = 64 << 20  # written between two looks at the free space
 _HEAD = 64  # bytes that tell a model from a web page
 _CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+|\*)$")
 _UNSATISFIED = re.compile(r"^bytes \*/(\d+)$")
@@ -94,7 +96,7 @@ class Reader:
     def _attempt(self, partial: _Partial, attempts: Attempts) -> None:
         """Makes one request, as far as it goes."""
         remote = partial.remote
-        with get(self._client, remote.url, remote.headers, partial.range_headers()) as response:
+        with get(self._client, *remote.request(), partial.range_headers()) as response:
             if response.status_code == 416:
                 partial.unsatisfied(response.headers.get("content-range", ""))
                 return
@@ -107,13 +109,30 @@ class Reader:
                 )
             partial.begin(response)
             if partial.total is not None:
+                self._bounded(partial, partial.total)
                 self._volume.require(partial.total - partial.offset, what=remote.name)
+            looked_at = partial.offset
             for chunk in response.iter_raw():  # as it arrives: what is buffered here would be lost with the connection
+                if partial.total is None:
+                    self._bounded(partial, partial.offset + len(chunk), at_least=True)
+                if partial.offset + len(chunk) >= looked_at + _LOOK_BYTES:  # others write to the disk, too
+                    looked_at = partial.offset
+                    left = _LOOK_BYTES if partial.total is None else partial.total - partial.offset
+                    self._volume.require(left, what=remote.name)
                 partial.write(chunk)
                 attempts.succeeded()
         if partial.total is not None and partial.offset < partial.total:
             raise Transient(unreachable(f"{remote.shown} ended after {partial.offset} of {partial.total} bytes"))
         partial.ended = True
+
+    def _bounded(self, partial: _Partial, size: int, *, at_least: bool = False) -> None:
+        """Lets a file that makes the model larger than it may be go, with every byte of it."""
+        try:
+            self._volume.bound(partial.before + size, what=partial.remote.shown, at_least=at_least)
+        except WeightsFailure:
+            partial.discard()
+            partial.path.unlink(missing_ok=True)
+            raise
 
     def _refuse_known(self, partial: _Partial) -> None:
         """Refuses a file that was downloaded whole and was wrong, and that the server still has: it is not downloaded
@@ -123,7 +142,7 @@ class Reader:
             return
         remote = partial.remote
         try:
-            with get(self._client, remote.url, remote.headers, {"range": "bytes=0-0"}) as response:
+            with get(self._client, *remote.request(), {"range": "bytes=0-0"}) as response:
                 same = response.status_code in (200, 206) and response.headers.get("etag") == etag
         except Transient:
             return  # the download itself waits and tries again
@@ -145,17 +164,18 @@ class _Partial:
 
     def __init__(self, remote: RemoteFile, target: Path, progress: ProgressLog, before: int) -> None:
         self.remote = remote
-        self.path = target.with_name(target.name + ".partial")
+        self.path = target.with_name(target.name + PARTIAL)
         self.offset = 0
         self.total = remote.size
         self.resumed = False
         self.ended = False  # the server said that this was all
         self._target = target
-        self._notes = target.with_name(target.name + ".json")
-        self._rejected = target.with_name(target.name + ".rejected")
+        self._notes = target.with_name(target.name + NOTES)
+        self._rejected = target.with_name(target.name + REJECTED)
         self._progress = progress
-        self._before = before
+        self.before = before
         self._etag = ""
+        self._sealed = False
         self._head = b""
         self._hasher: Hasher = remote.checksum.hasher(remote.size)
         self._stream: BinaryIO
@@ -211,6 +231,10 @@ class _Partial:
         """Learns from the response's headers where its body belongs and how long the file is."""
         etag = response.headers.get("etag", "")
         strong = etag if etag.startswith('"') else ""
+        if self.remote.etag and etag and etag != self.remote.etag:
+            self._restart()
+            raise Transient(unreachable(f"{self.remote.shown} was replaced after it was looked at."))
+        self._sealed = response.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
         length = response.headers.get("content-length", "")
         total: int | None = int(length) if length.isdigit() else None
         if response.status_code == 206:
@@ -228,7 +252,7 @@ class _Partial:
             raise Mismatch(f"it has {total} bytes instead of {self.remote.size}")
         self.total = self.remote.size if self.remote.size is not None else total
         if self.remote.size is None and self.total is not None:
-            self._progress.update(total_bytes=self._before + self.total)
+            self._progress.update(total_bytes=self.before + self.total)
         if strong != self._etag:
             self._etag = strong
             write_synced(self._notes, json.dumps({"etag": strong}).encode())
@@ -253,6 +277,8 @@ class _Partial:
 
     def verify(self) -> None:
         """Compares the checksum. Raises Mismatch, and then nothing counts as complete."""
+        if self._sealed and self.remote.checksum.algorithm == "md5":
+            return  # the ETag of what KMS encrypts is no checksum; size and version agreed
         found = self._hasher.hexdigest()
         expected = self.remote.checksum.value
         if found != expected:
@@ -260,9 +286,15 @@ class _Partial:
             raise Mismatch(f"its {self.remote.checksum.algorithm} is {found}, expected {expected}")
 
     def finish(self) -> None:
-        """Gives the verified file its name."""
+        """Gives the verified file its name. Raises WeightsFailure if somebody has put another in its place meanwhile."""
         os.fsync(self._stream.fileno())
         self.path.replace(self._target)
+        if not os.path.samestat(self._target.lstat(), os.fstat(self._stream.fileno())):
+            self._target.unlink(missing_ok=True)
+            raise WeightsFailure(
+                Reason.DOWNLOAD_FAILED,
+                f"Somebody replaced {self.path} while it was verified; find out who else writes to the volume",
+            )
         self._notes.unlink(missing_ok=True)
 
     def discard(self) -> None:
@@ -279,7 +311,7 @@ class _Partial:
 
     def rejected_etag(self) -> str:
         try:
-            noted = json.loads(self._rejected.read_bytes())
+            noted = json.loads(read_own(self._rejected))
             return str(noted["etag"]) if noted["url"] == self.remote.shown else ""
         except (OSError, ValueError, KeyError, TypeError):
             return ""
@@ -294,10 +326,10 @@ class _Partial:
         self._etag = ""
         self._head = b""
         self._hasher = self.remote.checksum.hasher(self.remote.size)
-        self._progress.update(received=self._before)
+        self._progress.update(received=self.before)
 
     def _take(self, chunk: bytes) -> None:
-        if len(self._head) < _HEAD:
+        if len(self._head) < _HEAD and not self.remote.path:
             self._head = (self._head + chunk)[:_HEAD]
             if len(self._head) >= len(gguf.MAGIC) and not self._head.startswith(gguf.MAGIC):
                 head = self._head
@@ -308,10 +340,10 @@ class _Partial:
                 )
         self._hasher.update(chunk)
         self.offset += len(chunk)
-        self._progress.update(received=self._before + self.offset)
+        self._progress.update(received=self.before + self.offset)
 
     def _read_etag(self) -> str:
         try:
-            return str(json.loads(self._notes.read_bytes())["etag"])
+            return str(json.loads(read_own(self._notes))["etag"])
         except (OSError, ValueError, KeyError, TypeError):
             return ""

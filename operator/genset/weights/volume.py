@@ -24,6 +24,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,15 +33,14 @@ from pathlib import Path
 
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
-from genset.contracts.shards import model_file_names
 from genset.weights.failure import WeightsFailure, size_text
 from genset.weights.lock import try_lock
 from genset.weights.origin import Checksum, Resolved
-from genset.weights.own_file import open_own
+from genset.weights.own_file import is_folder, open_own, open_to_read, own_folder, read_own
+from genset.weights.own_names import MARKER
 
 _log = logging.getLogger(__name__)
 
-_MARKER = "complete.json"
 _INCOMING = "incoming-"
 _FOLDER = re.compile(r"^[0-9a-f]{16}$")
 _STALE_PARTIAL_SECONDS = 24 * 3600.0
@@ -93,14 +93,17 @@ class Volume:
         self.folder = Path(spec.folder)
         self.current = self.folder / "current"
         self._spec = spec
-        self._names = model_file_names(spec.source.shards)
+        self._names = spec.names
         self._free = free
         self._now = now
 
     def prepare(self) -> None:
         """Makes the folder. A volume that can't be written to is named with its remedy."""
         with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            own_folder(self.folder)
+            if not is_folder(self.current):
+                self.current.unlink(missing_ok=True)
 
     def complete(self) -> Model | None:
         """Returns the model in `current` if it is as it was when it was verified.
@@ -117,7 +120,7 @@ class Volume:
         if not self.current.exists():
             whole = [folder for folder in self._contents(self.folder) if self._intact(folder)]
             if whole:
-                newest = max(whole, key=lambda folder: (folder / _MARKER).stat().st_mtime)
+                newest = max(whole, key=lambda folder: (folder / MARKER).stat().st_mtime)
                 _log.info("Put back %s", newest)
                 newest.rename(self.current)
         return self.complete()
@@ -125,17 +128,17 @@ class Volume:
     def reverify(self) -> Model | None:
         """Reads the files of `current` again when only their times differ (a restored snapshot, a copied volume)."""
         model = _read_marker(self.current)
-        if model is None or [file.name for file in model.files] != self._names:
+        if model is None or not self._is_ours(model):
             return None
         files = []
         for file in model.files:
             path = self.current / file.name
             hasher = Checksum(file.algorithm, file.checksum).hasher(file.size)
             try:
-                status = path.stat()
-                if status.st_size != file.size:
-                    return None
-                with path.open("rb") as stream:
+                with open_to_read(path) as stream:
+                    status = os.fstat(stream.fileno())
+                    if status.st_size != file.size:
+                        return None
                     while chunk := stream.read(_CHUNK):
                         hasher.update(chunk)
             except OSError:
@@ -146,7 +149,7 @@ class Volume:
             files.append(replace(file, mtime=status.st_mtime_ns))
         model = replace(model, files=tuple(files))
         with disk_errors(self.current):
-            write_synced(self.current / _MARKER, json.dumps(asdict(model), indent=1).encode())
+            write_synced(self.current / MARKER, json.dumps(asdict(model), indent=1).encode())
         return model
 
     def incoming(self, resolved: Resolved) -> Path:
@@ -157,7 +160,7 @@ class Volume:
                 _log.info("Removed the partial download %s", other)
                 shutil.rmtree(other, ignore_errors=True)
         with disk_errors(folder):
-            folder.mkdir(exist_ok=True)
+            own_folder(folder)
         return folder
 
     def earlier(self, resolved: Resolved) -> Model | None:
@@ -171,9 +174,10 @@ class Volume:
     def publish(self, folder: Path, resolved: Resolved) -> Model:
         """Makes a folder of verified files the current model, in one step for whoever opens it."""
         files = []
+        names = self._names or [remote.path for remote in resolved.files]
         with disk_errors(folder):
-            for name, remote in zip(self._names, resolved.files, strict=True):
-                status = (folder / name).stat()
+            for name, remote in zip(names, resolved.files, strict=True):
+                status = (folder / name).lstat()
                 checksum = remote.checksum
                 files.append(
                     PlacedFile(
@@ -181,10 +185,8 @@ class Volume:
                     )
                 )
             model = Model(resolved.content, resolved.revision, tuple(files))
-            for leftover in folder.iterdir():
-                if leftover.name not in self._names:
-                    leftover.unlink()
-            write_synced(folder / _MARKER, json.dumps(asdict(model), indent=1).encode())
+            _only(folder, {folder / name for name in names})
+            write_synced(folder / MARKER, json.dumps(asdict(model), indent=1).encode())
             sync_folder(folder)
             shutil.rmtree(self.folder / resolved.content, ignore_errors=True)  # the same, but found changed
             self._install(folder)
@@ -193,18 +195,37 @@ class Volume:
     def require(self, needed: int, *, what: str) -> None:
         """Raises DiskFull unless `needed` more bytes fit, after making what room it may."""
         with disk_errors(self.folder):
-            if self._free(self.folder) >= needed + _RESERVE:
+            if self._room() >= needed + _RESERVE:
                 return
             self.sweep(now=True)
             if self._spec.exclusive:
                 self._remove_others(needed)
-            free = self._free(self.folder)
+            free = self._room()
         if free >= needed + _RESERVE:
             return
         raise disk_full(
             f"{what} needs {size_text(needed)} ({needed} bytes) more and a little room beside it, the volume has "
             f"{size_text(free)} ({free} bytes) free{self._others_text()}"
         )
+
+    def bound(self, size: int, *, what: str, at_least: bool = False) -> None:
+        """Raises SourceTooLarge if a model of `size` bytes is larger than it may be."""
+        most = self._spec.max_size
+        if most and size > most:
+            found = "" if at_least else f"{size_text(size)} ({size} bytes) in all, "
+            raise WeightsFailure(
+                Reason.SOURCE_TOO_LARGE,
+                f"{what} has {found}more than the {size_text(most)} ({most} bytes) that may be downloaded: raise "
+                "spec.source.maxSize (spec.cache.size if there is none), or name a smaller file",
+            )
+
+    def _room(self) -> int:
+        """Returns the bytes that may still be written: what the file system has, within the bound of the volume."""
+        free = self._free(self.folder)
+        if not self._spec.volume_size:
+            return free
+        used = sum(path.lstat().st_blocks * 512 for path in self.folder.parent.rglob("*"))
+        return min(free, self._spec.volume_size - used)
 
     def sweep(self, *, now: bool = False) -> None:
         """Removes partial downloads of other specs that nobody works on: old ones, or all when space is short."""
@@ -234,33 +255,37 @@ class Volume:
 
     def _intact(self, folder: Path) -> Model | None:
         model = _read_marker(folder)
-        if model is None or [file.name for file in model.files] != self._names:
+        if model is None or not self._is_ours(model):
             return None
         for file in model.files:
             try:
-                status = (folder / file.name).stat()
+                status = (folder / file.name).lstat()
             except OSError:
                 return None
-            if status.st_size != file.size or status.st_mtime_ns != file.mtime:
+            if not stat.S_ISREG(status.st_mode) or status.st_size != file.size or status.st_mtime_ns != file.mtime:
                 _log.warning("Found %s changed since it was verified", folder / file.name)
                 return None
         return model
 
+    def _is_ours(self, model: Model) -> bool:
+        """Returns whether its files are those that the engine looks for; a folder's may have any name."""
+        return not self._names or [file.name for file in model.files] == self._names
+
     def _neighbours(self) -> Iterator[Path]:
         for folder in self.folder.parent.iterdir():
-            if folder != self.folder and _FOLDER.match(folder.name) and folder.is_dir():
+            if folder != self.folder and _FOLDER.match(folder.name) and is_folder(folder):
                 yield folder
 
     def _contents(self, folder: Path) -> Iterator[Path]:
         """Returns the folders of earlier complete models of a spec."""
-        if folder.is_dir():
-            yield from (entry for entry in folder.iterdir() if _FOLDER.match(entry.name) and entry.is_dir())
+        if is_folder(folder):
+            yield from (entry for entry in folder.iterdir() if _FOLDER.match(entry.name) and is_folder(entry))
 
     def _age(self, folder: Path) -> float:
         newest = 0.0
         for path in folder.glob(f"{_INCOMING}*/*"):
             try:
-                newest = max(newest, path.stat().st_mtime)
+                newest = max(newest, path.lstat().st_mtime)
             except OSError:
                 continue
         return self._now() - newest
@@ -269,9 +294,9 @@ class Volume:
         """Deletes other complete models until `needed` fits. Only for a volume that no other pod can have mounted."""
         removable = list(self._contents(self.folder))
         for folder in self._neighbours():
-            removable += [*self._contents(folder), *([folder / "current"] if (folder / "current").is_dir() else [])]
+            removable += [*self._contents(folder), *([folder / "current"] if is_folder(folder / "current") else [])]
         for folder in sorted(removable, key=lambda path: path.stat().st_mtime):
-            if self._free(self.folder) >= needed + _RESERVE:
+            if self._room() >= needed + _RESERVE:
                 return
             _log.info("Removed the model %s to make room", folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -287,9 +312,19 @@ class Volume:
         return f"; models already there: {names}"
 
 
+def _only(folder: Path, kept: set[Path]) -> None:
+    """Removes whatever else lies in a folder, and below."""
+    for entry in sorted(folder.rglob("*"), reverse=True):
+        if entry.is_dir() and not entry.is_symlink():
+            if not any(path.is_relative_to(entry) for path in kept):
+                entry.rmdir()
+        elif entry not in kept:
+            entry.unlink()
+
+
 def _read_marker(folder: Path) -> Model | None:
     try:
-        raw = json.loads((folder / _MARKER).read_bytes())
+        raw = json.loads(read_own(folder / MARKER))
         return Model(raw["content"], raw["revision"], tuple(PlacedFile(**file) for file in raw["files"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None

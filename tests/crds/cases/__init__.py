@@ -6,13 +6,15 @@ A case is the spec of a resource. `refused` is what a user reads when the API se
 
 from __future__ import annotations
 
+from tests.crds.cases import model_deployments
 from tests.crds.cases.backends import BACKENDS
 from tests.crds.cases.case import HTTP, MDEP, RP, Case, gateway, house, identify, policy
-from tests.crds.cases.model_deployments import MODEL_DEPLOYMENTS
 from tests.crds.cases.policies import POLICIES
 from tests.crds.cases.router import ROUTER
 from tests.crds.cases.routes import ROUTES
+from tests.crds.cases.sources import SOURCES
 
+MODEL_DEPLOYMENTS = [*model_deployments.MODEL_DEPLOYMENTS, *SOURCES]
 ROUTE_POLICIES = [*POLICIES, *BACKENDS, *ROUTES, *ROUTER]
 CASES = MODEL_DEPLOYMENTS + ROUTE_POLICIES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.crds.cases.case import MDEP, RP, Case, cached, house, policy
+from tests.crds.cases.case import HTTP, MDEP, RP, Case, cached, house, policy
 
 
 def _memory(value: object) -> dict[str, object]:
@@ -23,6 +23,10 @@ def _body(value: object) -> dict[str, object]:
 
 def _cache_ram(value: object) -> dict[str, object]:
     return house(llamaCpp={"cacheRAM": value})
+
+
+def _bound(value: object) -> dict[str, object]:
+    return {"source": {"http": HTTP, "maxSize": value}}
 
 
 BOUNDS_OF_MODELS = [
@@ -47,6 +51,13 @@ BOUNDS_OF_MODELS = [
     Case("a cache without its unit", MDEP, cached(size=20), "cache.size 20 is less than 1Mi: did you mean 20Gi?"),
     Case("a cache in thousandths", MDEP, cached(size="500m"), "cache.size 500m is less than a byte: did you mean 500Gi?"),
     Case("a cache without room", MDEP, cached(size="0"), "cache.size"),
+    Case("a bound of downloads", MDEP, _bound("20Gi")),
+    Case("a bound of downloads without its unit", MDEP, _bound(20), "source.maxSize 20 is less than 1Mi: did you mean 20Gi?"),
+    Case("a bound of downloads in thousandths", MDEP, _bound("500m"),
+         "source.maxSize 500m is less than a byte: did you mean 500Gi?"),
+    Case("no downloads at all", MDEP, _bound("0"), "source.maxSize"),
+    Case("a bound of what is not downloaded", MDEP, {"source": {"pvc": {"claimName": "w", "path": "a.gguf"}, "maxSize": "1Gi"}},
+         "source.maxSize is for downloads; a pvc or hostPath source is read where it lies: remove it"),
     Case("a small cache", MDEP, cached(size="1Mi")),
     Case("kept prompts without their unit", MDEP, _cache_ram(8), "llamaCpp.cacheRAM 8 is less than 1Mi: did you mean 8Gi?"),
     Case("kept prompts in thousandths", MDEP, _cache_ram("512m"),

@@ -6,10 +6,13 @@ from tests.crds.base_urls import NO_SERVER
 from tests.crds.cases.bounds import BOUNDS_OF_MODELS
 from tests.crds.cases.case import HTTP, MDEP, SECRET, Case, base_urls, cached, external, house
 
-_ONE_SOURCE = "source needs exactly one of huggingFace, http, pvc, hostPath"
+_ONE_SOURCE = "source needs exactly one of huggingFace, http, s3, oci, pvc, hostPath"
 _NO_SOURCE = "an engine that genset runs needs source"
 _EXTERNAL = "engine external needs external.url, and neither source nor cache: its weights are not ours"
-_CACHE_IS_FOR_DOWNLOADS = "cache is for downloads; a pvc or hostPath source is read where it lies: remove cache"
+_CACHE_IS_FOR_DOWNLOADS = (
+    "cache is for downloads; a pvc or hostPath source, and an image that is mounted, is read where it lies: remove "
+    "cache"
+)
 _CACHE_FIXED = "cache.storageClassName and cache.accessMode cannot change once set"
 _MODEL_NAME = (
     "metadata.name must be at most 52 characters of a-z, 0-9 and -, beginning with a letter: Services take it as their "
@@ -56,8 +59,8 @@ MODEL_DEPLOYMENTS = [
     Case("the name of a headless Service", MDEP, house(), _OUR_NAMES, name="house-endpoints"),
     # Unknown fields and wrong values
     Case("a misspelt field", MDEP, house(replica=2), 'unknown field "spec.replica"', "Extra inputs are not permitted"),
-    Case("a field of a later version", MDEP, house(adapters=[]),
-         'unknown field "spec.adapters"', "Extra inputs are not permitted"),
+    Case("a field of a later version", MDEP, house(pool="gpu-0"),
+         'unknown field "spec.pool"', "Extra inputs are not permitted"),
     Case("a misspelt field, deep", MDEP, house(resources={"accelerator": {"vendors": "amd"}}),
          'unknown field "spec.resources.accelerator.vendors"', "Extra inputs are not permitted"),
     Case("an unknown engine", MDEP, house(engine="llamacpp"),

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ import pytest
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.cli.weights import check, fetch
+from genset.cli import weights
 from genset.contracts import puller
-from genset.contracts.puller import CheckSpec, DownloadProgress, ExitCode, FetchSpec, LastWords
+from genset.contracts.puller import CheckSpec, Companion, DownloadProgress, ExitCode, FetchSpec, LastWords
 from genset.contracts.router_admin import ConfigReport, DemandReport
 from genset.contracts.router_config import VERSION, RouterConfig
-from genset.contracts.sources import SOURCES
+from genset.contracts.sources import SOURCES, Http
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.secrets import UserSecret
@@ -202,12 +203,7 @@ def test_pages_of_every_version_are_read_as_they_were_meant(name: str, again: Ca
 
 def read(args: list[str]) -> FetchSpec | CheckSpec:
     """As the puller reads its command line."""
-    if args[1] == "check":
-        options = check.make_context("check", args[2:]).params
-        return CheckSpec(str(options["file"]), options["termination_log"])
-    options = dict(fetch.make_context("fetch", args[2:]).params)
-    del options["patience"]
-    return FetchSpec.from_options(options)
+    return weights.read(args[1:])
 
 
 def test_arguments_of_every_version_are_read_and_lead_to_the_same_files() -> None:
@@ -220,4 +216,20 @@ def test_arguments_of_every_version_are_read_and_lead_to_the_same_files() -> Non
             assert (spec.to_args(), spec.model_path) == (one["args"], one["model"])
         named = {arg for one in kept for arg in one["args"] if arg.startswith("--")}
     flags = {flag for source in SOURCES for flag in source.FLAGS.values()}
-    assert named == flags | {*puller.COMMON_FLAGS.values(), *puller.SWITCHES.values()}, "keep another version"
+    own = {*puller.COMMON_FLAGS.values(), *puller.CHECK_FLAGS.values(), *puller.SWITCHES.values()}
+    assert named == flags | own, "keep another version"
+
+
+def test_companions_are_read_as_they_are_written() -> None:
+    specs = [
+        FetchSpec(Http("https://files.example/p.gguf", "a" * 64), "/m", role="projector"),
+        CheckSpec("/c/a", role="adapter"),
+    ]
+    args = puller.to_args(
+        CheckSpec("/models/m.gguf"), [Companion(f"n{n}", "spec.x", one) for n, one in enumerate(specs)]
+    )
+    values = [value for flag, value in pairwise(args) if flag == puller.ALSO]
+    found = [puller.companion_args(value) for value in values]
+    assert [(name, field, weights.read(rest)) for name, field, rest in found] == [
+        ("n0", "spec.x", specs[0]), ("n1", "spec.x", specs[1]),
+    ]  # fmt: skip

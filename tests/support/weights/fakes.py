@@ -352,3 +352,23 @@ def tiny_gguf(
 
 def _string(text: str) -> bytes:
     return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def safetensors(size: int = 10_000, *, seed: int = 0) -> bytes:
+    """Makes a small valid safetensors file: one tensor of about `size` bytes, which depend on `seed`."""
+    block = hashlib.sha256(str(seed).encode()).digest()
+    data = (block * (size // len(block) + 1))[:size]
+    header = json.dumps({"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def folder_model(shards: int = 2) -> dict[str, bytes]:
+    """Makes the files of a model as repositories hold them for engines that read safetensors."""
+    names = [f"model-{number:05d}-of-{shards:05d}.safetensors" for number in range(1, shards + 1)]
+    index = {"weight_map": {f"layer.{number}": name for number, name in enumerate(names)}}
+    return {
+        "config.json": b'{"architectures": ["LlamaForCausalLM"]}',
+        "tokenizer.json": b"{}",
+        "model.safetensors.index.json": json.dumps(index).encode(),
+        **{name: safetensors(60_000 + number, seed=number) for number, name in enumerate(names)},
+    }

@@ -19,10 +19,8 @@ def web_spec(origin: FakeOrigin, path: str, data: bytes, into: Path, **options: 
     return FetchSpec(Http(origin.url + path, sha256(data)), into=str(into), **options)  # type: ignore[arg-type]
 
 
-def hub_spec(
-    hub: FakeHub, into: Path, *, revision: str = "main", file: str = "*.gguf", token_file: str = ""
-) -> FetchSpec:
-    return FetchSpec(HuggingFace(hub.repo, revision, file, hub.url), into=str(into), token_file=token_file)
+def hub_spec(hub: FakeHub, into: Path, *, revision: str = "main", file: str = "*.gguf", **options: object) -> FetchSpec:
+    return FetchSpec(HuggingFace(hub.repo, revision, file, hub.url), into=str(into), **options)  # type: ignore[arg-type]
 
 
 def model_bytes(spec: FetchSpec) -> bytes:

@@ -107,7 +107,7 @@ def test_a_source_names_credential_files_only_when_it_names_secrets() -> None:
 def fetched(source: dict[str, object]) -> FetchSpec:
     found = wanted(Source.model_validate(source), Settings(image="i", hugging_face_endpoint="https://m"))
     assert isinstance(found, Download)
-    return fetch_spec(found, exclusive=False, settled=False)
+    return fetch_spec(found)
 
 
 def test_check_arguments() -> None:

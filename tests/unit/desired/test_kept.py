@@ -27,7 +27,11 @@ RELEASES = [
 ]
 
 
-def resource(spec: dict[str, Any], *, roll: str = "", seen: int | None = None) -> ModelDeployment:
+def resource(spec: dict[str, Any], *, roll: str = "", seen: int | None = None, weights: int = 0) -> ModelDeployment:
+    """`seen`: the generation that the status tells of; `weights`: the bytes."""
+    status: dict[str, Any] = {} if seen is None else {"observedGeneration": seen}
+    if weights:
+        status["weights"] = {"bytes": weights, "totalBytes": weights}
     return ModelDeployment.model_validate(
         {
             "apiVersion": "genset.dev/v1alpha1",
@@ -37,7 +41,7 @@ def resource(spec: dict[str, Any], *, roll: str = "", seen: int | None = None) -
                 "annotations": {names.ANNOTATION_ROLL: roll} if roll else {},
             },
             "spec": {**HOUSE, **spec},
-            **({"status": {"observedGeneration": seen}} if seen is not None else {}),
+            **({"status": status} if status else {}),
         }
     )  # fmt: skip
 
@@ -87,6 +91,7 @@ def patch(**container: Any) -> dict[str, Any]:
         ({}, {"context": {"parallel": 9}}, True),
         ({}, {"resources": {"cpu": "3"}}, True),
         ({}, {"llamaCpp": {"image": "mine"}}, True),
+        ({}, {"source": {**HOUSE["source"], "maxSize": "5Gi"}}, True),
         ({}, patch(image="mine:1"), True),
         (patch(image="mine:1"), {}, True),
         ({}, {"model": "another"}, True),
@@ -109,6 +114,39 @@ def test_what_the_user_changes_of_pods_is_done_at_once_and_takes_the_release_alo
         kept = template(resource(before), context)
         assert template(resource(after), context) == (fresh if concerned else kept)
         assert (workload.pending(resource(after), context) is None) is concerned
+
+
+BOUNDS = {"max_scratch_size": "7Gi", "forbidden_networks": ("10.0.0.0/8",)}
+
+
+def test_bounds_that_no_resource_names_and_sizes_that_became_known_are_no_change() -> None:
+    before = running(resource({}), ModelDeploymentContext(settings=OLD))
+    known = resource({}, weights=5 << 30)
+    after = replace(before, settings=replace(OLD, **BOUNDS))
+    assert template(known, after) == template(resource({}), before)
+    assert workload.pending(known, after) is None
+    changed = template(resource({"context": {"parallel": 9}}, weights=5 << 30), after)
+    requests = changed["spec"]["containers"][0]["resources"]["requests"]
+    assert requests["ephemeral-storage"] == f"{5 * 1024 + 64}Mi", "the next roll-out asks for what is known"
+    waiting = replace(after, settings=replace(after.settings, image="genset:2"))
+    pending = workload.pending(known, waiting)
+    assert pending is not None and pending.fields == ("spec.initContainers[weights].image",)
+
+
+def test_nor_is_an_operator_that_sets_bounds_for_the_first_time() -> None:
+    made = workload.deployment(resource({}), ModelDeploymentContext(settings=OLD))
+    assert made is not None
+    spec = made["spec"]["template"]["spec"]
+    spec["volumes"] = [{**volume, "emptyDir": {}} for volume in spec["volumes"]]
+    for container in (*spec["containers"], *spec["initContainers"]):
+        for amounts in container["resources"].values():
+            del amounts["ephemeral-storage"]
+    args = spec["initContainers"][0]["args"]
+    assert args.pop() == "--guarded"
+    del args[-5:-1]
+    old = ModelDeploymentContext(settings=OLD, running=applied(made))
+    assert workload.pending(resource({}, seen=3), old) is None
+    assert template(resource({}, seen=3), old) == made["spec"]["template"]
 
 
 def test_another_value_of_the_annotation_makes_pods_new_and_none_is_no_news() -> None:

@@ -88,7 +88,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     *((secret_variable(kind), f"spec.containers[engine].env[A].valueFrom.{kind}")
       for kind in ("secretKeyRef", "configMapKeyRef", "fileKeyRef")),
     *((engine(env=[{"name": name, "value": "x"}]), f"spec.containers[engine].env[{name}]")
-      for name in ("LD_PRELOAD", "LLAMA_ARG_TOOLS", "GGML_BACKEND_PATH", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH")),
+      for name in ("LD_X", "KUBERNETES_PORT", "LLAMA_ARG_TOOLS", "GGML_BACKEND_PATH", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH")),
     (engine(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "$patch": "delete"}]),
      "spec.containers[engine].env[NVIDIA_VISIBLE_DEVICES]"),
     (engine(env=[{"value": "x"}]), "spec.containers[engine].env"),

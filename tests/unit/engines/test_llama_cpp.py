@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.engines import engine_of, managed_engine_of
+from genset.engines import llama_cpp_arguments as arguments
 from genset.engines.base import ManagedEngine
 from genset.engines.llama_cpp import LlamaCppEngine, drain_script
 from tests.support.idle_server import IdleServer
@@ -77,23 +79,73 @@ def test_cpu_pods_say_nothing_of_gpus() -> None:
     assert "-ngl" not in flags()
 
 
+HARMLESS: list[list[str]] = [
+    ["-ngl", "20"], ["--embedding"], ["-fa", "on"], ["--temp", "0.7", "--jinja"], ["--seed", "-1"], ["-n", "-1", "--no-mmap"],
+    ["--chat-template-kwargs", '{"a": "--tools"}'], ["-ctk", "q8_0"], ["--spec-type", "ngram-simple"], ["--no_warmup"],
+    ["--reasoning-budget", "0"], ["--reverse-prompt", ""], ["--grammar", "root ::= [a-z]+"], ["--dry-sequence-breaker", "-"],
+    ["--temp", "$(ANYTHING)"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", HARMLESS, ids=" ".join)
+def test_arguments_that_do_no_harm(given: list[str]) -> None:
+    of = resource(llamaCpp={"extraArgs": given})
+    assert list(engine(of).problems(of, {})) == []
+
+
 @pytest.mark.parametrize(
-    ("argument", "refused"),
+    ("given", "refused", "why"),
     [
-        ("--model", True), ("-m", True), ("--model=/etc/passwd", True), ("--hf_repo", True), ("--ctx_size", True),
-        (" --port", True), ("--tools", True), ("--tools=all", True), ("--ui_mcp_proxy", True), ("-ag", True),
-        ("--mcp-servers-json", True), ("--media-path", True), ("--path", True), ("--slot-save-path", True),
-        ("--api-key", True), ("--ssl-cert-file", True), ("--gpt-oss-20b-default", True), ("--models-dir", True),
-        ("-cram", True), ("--cache-ram", True), ("--cors_credentials", True), ("--props", True),
-        ("-ngl", False), ("--embedding", False), ("-fa", False), ("--temp", False), ("0.7", False), ("--jinja", False),
-        ("--chat-template-kwargs", False), ('{"a": "--tools"}', False), ("-ctk", False), ("--spec-type", False),
+        (["--model", "/etc/passwd"], "--model", "weights come from spec.source; remove it"),
+        (["-m"], "-m", "weights come from"), (["--model=/etc/passwd"], "--model=/etc/passwd", "weights come from"),
+        (["--hf_repo"], "--hf_repo", "weights come from"), (["--ctx_size"], "--ctx_size", "genset sets it"),
+        ([" --port"], " --port", "genset sets it"), (["-cram"], "-cram", "genset sets it"),
+        (["--tools", "all"], "--tools", "lets a request run code"), (["--tools=all"], "--tools=all", "run code"),
+        (["--ui_mcp_proxy"], "--ui_mcp_proxy", "run code"), (["-ag"], "-ag", "run code"), (["--props"], "--props", "run code"),
+        (["--rpc", "10.0.0.1:1"], "--rpc", "reach other hosts"), (["--mcp-servers-json"], "--mcp-servers-json", "run code"),
+        (["--media-path"], "--media-path", "files of the pod"), (["--lora", "/x"], "--lora", "files of the pod"),
+        (["--chat-template-file", "/proc/1/environ"], "--chat-template-file", "files of the pod"),
+        (["--log-prompts-dir"], "--log-prompts-dir", "files of the pod"), (["--api-key", "x"], "--api-key", "plain HTTP"),
+        (["--gpt-oss-20b-default"], "--gpt-oss-20b-default", "weights come from"),
+        (["--models-dir"], "--models-dir", "one model"), (["--version"], "--version", "print something and end"),
+        (["--draft", "3"], "--draft", "has it no longer"),
+        (["--of-a-later-build"], "--of-a-later-build", "knows of no such argument of llama-server (build 11669)"),
+        (["-X"], "-X", "podTemplate: Full"), (["$(FLAGS)"], "$(FLAGS)", "the value of no flag"),
+        (["0.7"], "0.7", "the value of no flag before it"), (["--jinja", "true"], "true", "the value of no flag before it"),
+        (["--temp=0.7"], "--temp=0.7", "as two items, without blanks around them: [--temp, VALUE]"),
+        (["-ngl 20"], "-ngl 20", "podTemplate: Full"), (["--jinja "], "--jinja ", "as two items"),
+        (["--temp"], "--temp", "its value is missing: add it"),
+        (["--temp", "--tools"], "--temp", "its value is missing before --tools: add it"),
+        (["--seed", "-1", "--path", "/"], "--path", "files of the pod"),
+        (["", "--jinja"], "", "the value of no flag"),
     ],
 )  # fmt: skip
-def test_refused_arguments(argument: str, refused: bool) -> None:
-    of = resource(llamaCpp={"extraArgs": [argument]})
+def test_refused_arguments(given: list[str], refused: str, why: str) -> None:
+    of = resource(llamaCpp={"extraArgs": given})
     found = list(engine(of).problems(of, {}))
-    assert [item.field for item in found] == (["spec.llamaCpp.extraArgs"] if refused else [])
-    assert all(f"{argument} is refused: " in item.message for item in found)
+    assert {item.field for item in found} == {"spec.llamaCpp.extraArgs"}
+    assert found[0].message.startswith(f"spec.llamaCpp.extraArgs: {refused} is refused: ") and why in found[0].message
+
+
+def test_every_spelling_of_the_build_is_judged() -> None:
+    """The page is what `llama-server --help` prints, the lines that begin with a flag."""
+    lines = (Path(__file__).parents[2] / "data" / f"llama-server-{arguments.BUILD}.help").read_text().splitlines()
+    there: set[str] = set()
+    for line in lines:
+        names, value = [], ""
+        for word in line.split():
+            if not (word.startswith("-") and word[1:2] not in ("", "1") and (not names or names[-1].endswith(","))):
+                value = word
+                break
+            names.append(word)
+        flags_of = {name.rstrip(",") for name in names}
+        there |= flags_of
+        taken = flags_of & (arguments.WITH_VALUE | arguments.WITHOUT_VALUE)
+        joined = f"{names[-1]} {value}" in line and value != ""
+        assert taken <= (arguments.WITH_VALUE if joined else arguments.WITHOUT_VALUE), line
+    refused = {flag for of_reason in arguments.REFUSED.values() for flag in of_reason}
+    allowed = arguments.WITH_VALUE | arguments.WITHOUT_VALUE
+    assert not allowed & refused and there <= allowed | refused, there - allowed - refused
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,9 @@ HERE = (
         ),
         (("0.0.0.0", 8080), "http://assistant-router.others/v1", False),
         (("0.0.0.0", 8080), "http://other-router.models/v1", False),
-        (("0.0.0.0", 8080), "http://assistant-router.models:8081/v1", False),
+        # The policy may have given its Service another port than 80.
+        (("0.0.0.0", 8080), "http://assistant-router.models:8081/v1", True),
+        (("0.0.0.0", 8080), "http://assistant-router.models.svc:4000/v1", True),
     ],
 )
 def test_a_backend_that_is_the_router_itself_is_refused(listen: tuple[str, int], url: str, own: bool) -> None:

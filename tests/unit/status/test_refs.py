@@ -94,6 +94,47 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
         [("InvalidSpec", ["spec.podTemplate.remove[1]", "spec.securityContext.runAs names nothing", "runAsUser"])],
     ),
     (
+        "a token over plain HTTP",
+        {"source": {"huggingFace": {**HUB["huggingFace"], "endpoint": "http://hub.corp"}}},
+        {"secrets": {"hub": {"token": b"t"}}},
+        [
+            (
+                "InvalidSpec",
+                ["spec.source.huggingFace: ", "plain HTTP", "set spec.source.huggingFace.allowPlainHTTP: true"],
+            )
+        ],
+    ),
+    (
+        "a token over plain HTTP, as its owner says",
+        {"source": {"huggingFace": {**HUB["huggingFace"], "endpoint": "http://hub.corp", "allowPlainHTTP": True}}},
+        {"secrets": {"hub": {"token": b"t"}}},
+        [],
+    ),
+    (
+        "headers over plain HTTP",
+        {"source": {"http": {**WEB["http"], "url": "http://a.example/m.gguf"}}},
+        {"secrets": {"web": {"headers": b"a: b"}, "web-ca": {"ca.crt": CA}}},
+        [("InvalidSpec", ["set spec.source.http.allowPlainHTTP: true"])],
+    ),
+    ("no token over plain HTTP", {"source": {"http": {"url": "http://a.example/m.gguf", "sha256": "0" * 64}}}, {}, []),
+    *(
+        (
+            f"a source at {host}",
+            {"source": {"http": {"url": f"http://{host}/m.gguf", "sha256": "0" * 64}}},
+            {"settings": {"api_server": ("10.96.0.1",), "forbidden_networks": ("192.0.2.0/24",)}},
+            [("InvalidSpec", ["spec.source.http: ", "is no address that pods may dial", "meant for downloads"])],
+        )
+        for host in (
+            "127.0.0.1:80",
+            "169.254.169.254",
+            "[::1]",
+            "10.96.0.1",
+            "2130706433",
+            "192.0.2.7",
+            "kubernetes.default.svc",
+        )
+    ),
+    (
         "cacheRAM fills memory",
         {"source": PLAIN, "resources": {"memory": "1Gi"}, "llamaCpp": {"cacheRAM": "1024Mi"}},
         {},

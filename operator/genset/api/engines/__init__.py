@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import NoneType
 from typing import Annotated, TypeAlias, get_args
 
@@ -43,12 +43,17 @@ def block_name(engine: str) -> str:
     return str(EngineBlocks.model_fields[FIELDS[engine]].alias)
 
 
+def engines_that(are: Callable[[type[EngineSettings]], bool]) -> list[str]:
+    """Returns the names of the engines whose settings are so, in the order of the registry."""
+    return [settings.engine for settings in _TYPES.values() if are(settings)]
+
+
 def _rules() -> Iterator[CelRule]:
     """Yields rules over the spec: no block without its engine, what each engine refuses, weights if they are wanted."""
     for name, settings in _TYPES.items():
         yield _only_with(name, settings.engine)
         yield from settings.spec_rules
-    loading = [settings.engine for settings in _TYPES.values() if settings.weights is not WeightsForm.NONE]
+    loading = engines_that(lambda settings: settings.weights is not WeightsForm.NONE)
     yield CelRule(
         f"!(self.engine in {loading}) || has(self.source)",
         "an engine that genset runs needs source",

@@ -14,6 +14,7 @@ class WeightsForm(StrEnum):
     """The form of weights is what an engine loads."""
 
     GGUF = "GGUF"  # one file, or the shards of one
+    FOLDER = "folder"  # of a repository: safetensors, configuration, tokenizer
     NONE = "none"  # its weights are not ours
 
 
@@ -23,6 +24,8 @@ class EngineSettings(ApiModel):
     engine: ClassVar[str]  # value of spec.engine
     shown: ClassVar[str] = ""  # in the description of spec.engine; "": the engine's name
     weights: ClassVar[WeightsForm]
+    takes_projector: ClassVar[bool] = False  # it sees pictures by a file beside the model's (spec.projector)
+    takes_adapters: ClassVar[bool] = False  # it serves LoRA adapters beside its model (spec.adapters)
     spec_rules: ClassVar[tuple[CelRule, ...]] = ()  # over the whole spec, beside those that every engine has
 
     def secret_refs(self) -> list[tuple[str, SecretKeyRef]]:

@@ -19,6 +19,8 @@ class LlamaCpp(ManagedEngineSettings):
 
     engine: ClassVar[str] = "llama.cpp"
     weights: ClassVar[WeightsForm] = WeightsForm.GGUF
+    takes_projector: ClassVar[bool] = True
+    takes_adapters: ClassVar[bool] = True
 
     cache_ram: Quantity = Field(
         default="0",
@@ -29,6 +31,6 @@ class LlamaCpp(ManagedEngineSettings):
     extra_args: list[str] = Field(
         default_factory=list,
         max_length=64,
-        description="More arguments for llama-server, appended last. Refused: those that genset sets, and those that "
-        "let a request run code or read files.",
+        description="More arguments for llama-server, appended last: flags that are known to do no harm, each value an item of "
+        "its own. Refused: those that genset sets, that let a request run code, reach hosts or read files, and all others.",
     )

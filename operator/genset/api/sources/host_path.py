@@ -1,4 +1,4 @@
-"""Source `hostPath` is a file on each node's disk."""
+"""Source `hostPath` is a file, or the folder of a model, on each node's disk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from genset.api.sources.base import SourceBlock
 
 
 class HostPathSource(SourceBlock):
-    """A file that lies on each node. Needs the operator's opt-in, because it reads the node's disk."""
+    """What lies on each node. Needs the operator's opt-in, because it reads the node's disk."""
 
-    downloaded: ClassVar[bool] = False
+    downloads: ClassVar[bool] = False
+    folders: ClassVar[bool] = True
 
     path: str = Field(
         pattern=r"^/[^\n]*[^/\n]$",
         max_length=1024,
         examples=["/srv/models/model.gguf"],
-        description="Absolute path of the file on the node.",
+        description="Absolute path on the node: the GGUF file, or the folder for an engine that reads one.",
     )

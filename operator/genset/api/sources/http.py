@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from genset.addresses import HOST_AND_PORT, URL, is_url
 from genset.api.base import CelRule, SecretKeyRef, rules
-from genset.api.sources.base import SourceBlock
+from genset.api.sources.base import DownloadBlock
 
 
 @rules(
@@ -18,10 +16,8 @@ from genset.api.sources.base import SourceBlock
         lambda source: is_url(source.url),
     )
 )
-class HttpSource(SourceBlock):
+class HttpSource(DownloadBlock):
     """One file from a web server, e.g. a local mirror or an artifact store."""
-
-    downloaded: ClassVar[bool] = True
 
     url: str = Field(
         pattern=r"^https?://[^\s@]+$",

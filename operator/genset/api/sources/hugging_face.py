@@ -8,7 +8,7 @@ from pydantic import Field
 
 from genset.addresses import URL, URL_REMEDY, is_url
 from genset.api.base import CelRule, SecretKeyRef, rules
-from genset.api.sources.base import SourceBlock
+from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, DownloadBlock, Glob
 
 
 @rules(
@@ -18,10 +18,10 @@ from genset.api.sources.base import SourceBlock
         lambda source: source.endpoint is None or is_url(source.endpoint),
     )
 )
-class HuggingFaceSource(SourceBlock):
+class HuggingFaceSource(DownloadBlock):
     """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
 
-    downloaded: ClassVar[bool] = True
+    folders: ClassVar[bool] = True
 
     repo: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*$",
@@ -35,13 +35,9 @@ class HuggingFaceSource(SourceBlock):
         max_length=200,
         description="Branch, tag or commit. A commit makes every replica and every restart load the same bytes.",
     )
-    file: str = Field(
-        default="*.gguf",
-        min_length=1,
-        max_length=256,
-        description="Glob over the repository's files. It must match one model. For a split model name the first "
-        "shard with the number of shards, e.g. *Q8_0-00001-of-00003.gguf; the others follow.",
-    )
+    file: Glob = Field(default=ONE_MODEL, description=f"Glob over the repository's files. {FILE}")
+    include: list[Glob] | None = Field(default=None, max_length=32, description=INCLUDE)
+    exclude: list[Glob] | None = Field(default=None, max_length=32, description=EXCLUDE)
     token_secret_ref: SecretKeyRef | None = Field(
         default=None, description="Access token for gated or private repositories. Only the puller sees it."
     )

@@ -1,4 +1,4 @@
-"""Source `pvc` is a file on somebody's volume."""
+"""Source `pvc` is a file, or the folder of a model, on somebody's volume."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from genset.api.sources.base import SourceBlock
 
 
 class PvcSource(SourceBlock):
-    """A file that someone else put on a PersistentVolumeClaim in the same namespace. It is mounted read-only."""
+    """What someone else put on a PersistentVolumeClaim in the same namespace. It is mounted read-only."""
 
-    downloaded: ClassVar[bool] = False
+    downloads: ClassVar[bool] = False
+    folders: ClassVar[bool] = True
 
     claim_name: Name = Field(description="Name of the PersistentVolumeClaim.")
     path: str = Field(
         pattern=r"^[^/\s][^\n]*$",
         max_length=1024,
         examples=["models/model.gguf"],
-        description="Path of the file inside the volume, without leading /.",
+        description="Path inside the volume, without leading /: the GGUF file, or the folder for an engine that reads one.",
     )

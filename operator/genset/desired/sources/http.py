@@ -5,10 +5,10 @@ from __future__ import annotations
 from genset.api.sources.http import HttpSource
 from genset.contracts.sources import Http
 from genset.desired.context import Settings
-from genset.desired.sources.base import Download, SourceKind, secrets
+from genset.desired.sources.base import Download, Place, SourceKind, secrets
 
 
-def download(web: HttpSource, _: Settings) -> Download:
+def download(web: HttpSource, _: Settings, _place: Place) -> Download:
     """Asks for the file by its checksum, whatever the URL."""
     return Download(
         Http(web.url, web.sha256),

@@ -29,8 +29,8 @@ def is_own(url: str, listen: tuple[str, int], port: int, policy: PolicyRef, envi
     host = (parts.hostname or "").rstrip(".").lower()
     at = parts.port or (443 if parts.scheme == "https" else 80)
     service = f"{policy.name}{names.ROUTER_SUFFIX}"
-    if at == names.SERVICE_PORT and IN_CLUSTER in environment and is_service(url, service, policy.namespace):
-        return True
+    if IN_CLUSTER in environment and is_service(url, service, policy.namespace):
+        return True  # on any port: the Service has one, and the policy says which
     return at in (port, listen[1]) and _is_here(host, listen[0], environment)
 
 

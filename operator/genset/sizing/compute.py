@@ -1,0 +1,45 @@
+"""The compute buffer holds what a batch needs between layers; ggml plans it so that results share room.
+
+Unlike the caches it is an estimate, as the planner's result follows from the whole graph. The formula takes the largest
+phase of a layer; it was found by what build 11669 logs for a model of each kind of attention on a CPU, and stays within
+10 % of it there (tests/unit/sizing/test_llama_server.py).
+"""
+
+from __future__ import annotations
+
+from genset.sizing.kv_cache import Use, cells, padded
+from genset.sizing.model import Layer, Model
+
+F32, F16 = 4, 2  # bytes
+
+
+def buffer(model: Model, use: Use, outputs: int) -> int:
+    """Returns the bytes of one device's buffer; `outputs`: rows of logits that a batch asks for at most."""
+    batch = min(use.ubatch, padded(use.tokens * use.slots))
+    width = max([_feed_forward(model), *(_attention(model, layer) for layer in model.layers)])
+    logits = outputs * model.edges.vocabulary * F32
+    return masks(model, use, batch) + max(width * batch * F32, logits)
+
+
+def masks(model: Model, use: Use, batch: int) -> int:
+    """Returns the bytes of the masks that tell which cell a token may see: one for each kind of layer."""
+    sizes = {layer.window > 0: cells(layer, use) for layer in model.layers if layer.key}
+    return sum(sizes.values()) * batch * F16
+
+
+def _attention(model: Model, layer: Layer) -> int:
+    """Returns how many numbers a token needs at most while a layer attends."""
+    hidden = model.edges.width
+    if layer.key and not layer.value:  # latent: queries are as long as the latent key
+        return 4 * layer.queries
+    if layer.state:
+        return 5 * hidden + 4 * layer.mixed
+    return hidden + 2 * layer.queries + 4 * max(layer.key, layer.value)
+
+
+def _feed_forward(model: Model) -> int:
+    """Returns how many numbers a token needs at most in a feed-forward block or a mixture of experts."""
+    edges, experts = model.edges, model.experts
+    if experts.count:
+        return max(6 * edges.width, 3 * edges.width + experts.used * (edges.width + 2 * experts.width))
+    return max(6 * edges.width, 5 * edges.width + 3 * edges.feed_forward)

@@ -1,0 +1,153 @@
+"""This module reads a model out of a repository's config.json, for engines that serve whole repositories, and for plans
+before a GGUF file is chosen.
+
+Layers, caches and numbers of parameters follow from the configuration. Weights are the bytes of the safetensors files,
+spread over the layers by their parameters; without files, of the quantisation that is asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from genset.sizing import attention, licences
+from genset.sizing.hf_parameters import FULL, LINEAR, WINDOW, Config
+from genset.sizing.model import Edges, Layer, Model, ModelError, Parameters, Task
+from genset.sizing.quantisation import FILE_BITS, estimated_bytes
+
+#: llama.cpp's name of an architecture by `model_type`, if it is not the same.
+_ARCHITECTURES: Mapping[str, str] = {
+    "gemma3_text": "gemma3", "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gpt_oss": "gpt-oss",
+    "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "kimi_k2": "deepseek2", "deepseek_v32": "deepseek32",
+    "llama4_text": "llama4", "mistral": "llama", "mixtral": "llama", "mistral3": "llama", "qwen3_moe": "qwen3moe",
+    "qwen2_moe": "qwen2moe", "qwen3_next": "qwen3next", "qwen3_5": "qwen35", "qwen3_5_text": "qwen35",
+    "qwen3_5_moe": "qwen35moe", "qwen3_5_moe_text": "qwen35moe", "phi": "phi2", "phimoe": "phimoe", "cohere": "command-r",
+    "glm4_moe": "glm4moe", "glm_moe_dsa": "glm-dsa", "granitemoehybrid": "granitehybrid", "xlm-roberta": "bert",
+    "modernbert": "modern-bert", "nomic_bert": "nomic-bert",
+}  # fmt: skip
+#: Windows in every `n`-th layer but the last, of configurations without `layer_types`.
+_DTYPE_NAMES: Mapping[str, str] = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+_NESTED = ("text_config", "llm_config", "language_config")
+_EMBEDDERS = ("ForMaskedLM", "BertModel", "XLMRobertaModel", "EmbeddingModel")
+
+
+def from_config(
+    config: Mapping[str, Any], *, file_bytes: int = 0, quantisation: str = "", name: str = "", licence: str = ""
+) -> Model:
+    """Returns the model of a configuration.
+
+    `file_bytes`: of its safetensors files; else `quantisation` says what it would take. Raises ModelError.
+    """
+    text = _text(config)
+    values = Config(text)
+    architecture = _architecture(text)
+    counted = [values.layer(number) for number in range(values.layers)]
+    tied = bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings", False)))
+    table = values.vocabulary * values.hidden
+    total = sum(one.always + one.experts for one in counted) + table * (1 if tied else 2)
+    experts = values.experts
+    idle = sum(one.experts for one in counted) * (experts.count - experts.used) // experts.count if experts.count else 0
+    quantisation = quantisation or _quantisation(config, text)
+    size = file_bytes or estimated_bytes(total, quantisation if quantisation in FILE_BITS else "BF16")
+    share = size / total if total else 0.0
+    layers = tuple(
+        _layer(values, architecture, number, int(one.always * share), int(one.experts * share))
+        for number, one in enumerate(counted)
+    )
+    spread = sum(layer.weights + layer.experts for layer in layers)
+    head = 0 if tied else int(table * share)
+    return Model(
+        architecture=architecture,
+        layers=layers,
+        edges=Edges(values.hidden, values.feed_forward, values.vocabulary, max(0, size - spread - head), head),
+        parameters=Parameters(total, total - idle),
+        experts=experts,
+        name=name,
+        quantisation=quantisation,
+        licence=licences.normal(licence),
+        context=values.number("max_position_embeddings", "model_max_length", "seq_length", most=2**31),
+        task=_task(config),
+        file_bytes=file_bytes,
+        notes=() if attention.is_known(architecture) else (_unknown(architecture),),
+    )
+
+
+def _text(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part about text, over what stands beside it."""
+    if not isinstance(config, Mapping):
+        raise ModelError("config.json is no JSON object")
+    nested: Mapping[str, Any] = next((config[key] for key in _NESTED if isinstance(config.get(key), Mapping)), {})
+    return {**config, **nested}
+
+
+def _architecture(text: Mapping[str, Any]) -> str:
+    kind = str(text.get("model_type", ""))[:64]
+    return _ARCHITECTURES.get(kind, kind)
+
+
+def _quantisation(config: Mapping[str, Any], text: Mapping[str, Any]) -> str:
+    chosen = config.get("quantization_config") or text.get("quantization_config")
+    if isinstance(chosen, Mapping) and chosen.get("quant_method"):
+        return str(chosen["quant_method"]).upper()[:32]
+    dtype = text.get("torch_dtype") or text.get("dtype") or config.get("torch_dtype") or config.get("dtype")
+    return _DTYPE_NAMES.get(str(dtype), "BF16")
+
+
+def _layer(values: Config, architecture: str, number: int, weights: int, experts: int) -> Layer:
+    kind = values.attention_kind(number)
+    if kind == LINEAR:
+        key_heads, key = values.number("linear_num_key_heads"), values.number("linear_key_head_dim")
+        heads, value = values.number("linear_num_value_heads"), values.number("linear_value_head_dim")
+        mixed = 2 * key_heads * key + heads * value
+        state = max(0, values.number("linear_conv_kernel_dim") - 1) * mixed + heads * value * key
+        return Layer(state=state, mixed=mixed, weights=weights, experts=experts)
+    if architecture in attention.ENCODERS:
+        return Layer(weights=weights, experts=experts, queries=values.heads * values.head)
+    if values.latent:
+        latent = values.latent + values.number("qk_rope_head_dim")
+        return Layer(
+            key=latent,
+            key_head=latent,
+            value_head=latent,
+            weights=weights,
+            experts=experts,
+            queries=values.heads * latent,
+        )
+    width = values.kv_heads * values.head
+    return Layer(
+        key=width,
+        value=width,
+        key_head=values.head,
+        value_head=values.head,
+        window=_window(values, architecture, number, kind),
+        weights=weights,
+        experts=experts,
+        queries=values.heads * values.head,
+    )
+
+
+def _window(values: Config, architecture: str, number: int, kind: str) -> int:
+    """Returns the window of a layer; 0 of architectures whose window llama.cpp does not keep to."""
+    if architecture not in attention.WINDOWED:
+        return 0
+    window = values.number("sliding_window", "attention_chunk_size", most=2**31)
+    if isinstance(values.values.get("layer_types"), list):
+        return window if kind == WINDOW else 0
+    pattern = values.number("sliding_window_pattern", "_sliding_window_pattern", most=1024) or None
+    assert kind == FULL
+    return attention.windows(architecture, values.layers, window, pattern)[number]
+
+
+def _task(config: Mapping[str, Any]) -> Task:
+    names = config.get("architectures")
+    words = [str(name) for name in names] if isinstance(names, list) else []
+    if any(word.endswith("ForSequenceClassification") for word in words):
+        return Task.RERANK
+    return Task.EMBEDDINGS if any(word.endswith(_EMBEDDERS) for word in words) else Task.CHAT
+
+
+def _unknown(architecture: str) -> str:
+    return (
+        f"architecture {architecture or 'without a name'} is not known here: its cache is reckoned as full attention in "
+        "every layer, which may be too much"
+    )

@@ -1,0 +1,114 @@
+"""The KV cache of llama.cpp, to the byte: what `llama_kv_cache` and `llama_memory_recurrent` log as their buffer sizes.
+
+Seen with build 11669 on a model of each kind of attention (tests/unit/sizing/test_llama_server.py). What decides:
+
+- a sequence's context is padded to 256 cells; unified, all slots share one stream of all cells;
+- layers with a window have cells for the window and one batch (`-ub`), padded to 256, but never more than all;
+- latent attention keeps a key and no value; layers that share a cache have none;
+- a state is kept in F32, once for each slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from genset.sizing.model import Layer, Model
+from genset.sizing.quantisation import CACHE_TYPES
+
+PADDING = 256  # cells
+UBATCH = 512  # tokens; llama-server's -ub
+STATE_BYTES = 4  # an element of a state is F32, whatever the cache's type
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a model is used: tokens of one request, requests at once, and the options of llama-server that change its
+    memory."""
+
+    tokens: int = 4096
+    slots: int = 4
+    key_type: str = "f16"
+    value_type: str = "f16"
+    unified: bool = False  # --kv-unified
+    full_windows: bool = False  # --swa-full
+    ubatch: int = UBATCH
+
+    @property
+    def streams(self) -> int:
+        """Returns how many caches stand side by side."""
+        return 1 if self.unified else self.slots
+
+    @property
+    def cells(self) -> int:
+        """Returns the cells of one stream."""
+        return padded(self.tokens * self.slots) if self.unified else padded(self.tokens)
+
+
+@dataclass(frozen=True)
+class CacheSize:
+    """Bytes of a model's caches: of layers that look back on everything, of those with a window, of states."""
+
+    full: int = 0
+    windowed: int = 0
+    state: int = 0
+
+    @property
+    def total(self) -> int:
+        """Returns their sum."""
+        return self.full + self.windowed + self.state
+
+
+def padded(cells: int) -> int:
+    """Returns the next multiple of 256."""
+    return -(-cells // PADDING) * PADDING
+
+
+def cells(layer: Layer, use: Use) -> int:
+    """Returns the cells that a layer has in one stream."""
+    if not layer.window or use.full_windows:
+        return use.cells
+    sequences = use.slots if use.unified else 1
+    return padded(min(use.cells, layer.window * sequences + use.ubatch))
+
+
+def of_layer(layer: Layer, use: Use) -> int:
+    """Returns the bytes of one layer's keys and values, without its state."""
+    key, value = CACHE_TYPES[use.key_type], CACHE_TYPES[use.value_type]
+    return (key.bytes(layer.key) + value.bytes(layer.value)) * cells(layer, use) * use.streams
+
+
+def state_of_layer(layer: Layer, use: Use) -> int:
+    """Returns the bytes of one layer's states."""
+    return layer.state * STATE_BYTES * use.slots
+
+
+def size(layers: Iterable[Layer], use: Use) -> CacheSize:
+    """Returns what the caches of some layers take."""
+    every = tuple(layers)
+
+    def summed(of: Callable[[Layer, Use], int], chosen: Callable[[Layer], bool]) -> int:
+        return sum(of(layer, use) for layer in every if chosen(layer))
+
+    return CacheSize(
+        full=summed(of_layer, lambda layer: not layer.window),
+        windowed=summed(of_layer, lambda layer: layer.window > 0),
+        state=summed(state_of_layer, lambda layer: True),
+    )
+
+
+def problem(model: Model, use: Use) -> str:
+    """Says why llama-server would refuse the types of the cache; empty if it would not."""
+    for word, chosen, heads in (
+        ("keys", use.key_type, [layer.key_head for layer in model.layers if layer.key]),
+        ("values", use.value_type, [layer.value_head for layer in model.layers if layer.value]),
+    ):
+        if chosen not in CACHE_TYPES:
+            return f"cache type {chosen} is unknown: use one of {', '.join(CACHE_TYPES)}"
+        block = CACHE_TYPES[chosen].block
+        odd = next((head for head in heads if head % block), 0)
+        if odd:
+            return f"a cache of type {chosen} packs {block} numbers, which do not divide heads of {odd} {word}: use f16"
+    if use.key_type != use.value_type and any(layer.key and not layer.value for layer in model.layers):
+        return "latent attention keeps keys and values in one: give both the same cache type"
+    return ""

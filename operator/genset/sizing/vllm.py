@@ -1,0 +1,80 @@
+"""Memory of vLLM is one pool on each GPU: a share of it all, less weights and what a batch needs, is cache.
+
+vLLM takes `gpu_memory_utilization` of the whole GPU, whatever the model needs; what is left for the cache decides how
+many requests of full length run at once. Blocks have 16 tokens; windows and states take no more than in llama.cpp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genset.sizing.model import Model
+from genset.sizing.quantisation import CACHE_TYPES
+
+GIB = 2**30
+UTILISATION = 0.92
+BLOCK = 16  # tokens
+CONTEXT = 0.6 * GIB  # CUDA, NCCL and captured graphs on each GPU
+BATCH_TOKENS = 8192  # that are worked on at once; max_num_batched_tokens
+HOST_LEAST = 16 * GIB
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool of cache on each GPU: its bytes, and how many requests of full length it holds at once."""
+
+    weights: int
+    batch: int
+    cache: int  # bytes left for the cache; below 0 the weights do not fit
+    request: int  # bytes of cache that one request of full length needs on each GPU
+    utilisation: float = UTILISATION
+
+    @property
+    def requests(self) -> float:
+        """Returns how many requests of full length fit at once."""
+        return max(0, self.cache) / self.request if self.request else 0.0
+
+
+def pool(
+    model: Model,
+    tokens: int,
+    gpus: int,
+    device_memory: int,
+    *,
+    utilisation: float = UTILISATION,
+    eight_bits: bool = False,
+) -> Pool:
+    """Returns the pool of one replica on so many GPUs side by side (tensor parallelism)."""
+    weights = -(-model.weights // gpus)
+    widest = max((layer.queries + 2 * layer.key for layer in model.layers), default=0)
+    wide = max(widest, 2 * model.edges.feed_forward) + 2 * model.edges.width
+    batch = int(wide * min(BATCH_TOKENS, max(tokens, 2048)) * 2 / gpus + CONTEXT)
+    cache = int(device_memory * utilisation) - weights - batch
+    return Pool(weights, batch, cache, request_bytes(model, tokens, gpus, eight_bits=eight_bits), utilisation)
+
+
+def request_bytes(model: Model, tokens: int, gpus: int = 1, *, eight_bits: bool = False) -> int:
+    """Returns the cache of one request on each GPU; fewer key-value heads than GPUs are kept several times."""
+    size = 1 if eight_bits else CACHE_TYPES["f16"].size
+    total = 0
+    for layer in model.layers:
+        blocks = -(-(min(tokens, layer.window) if layer.window else tokens) // BLOCK)
+        latent = layer.key and not layer.value
+        heads = layer.key // layer.key_head if layer.key_head else 1
+        parts = 1 if latent else max(1, min(gpus, heads))
+        total += (layer.key + layer.value) * size * blocks * BLOCK // parts + layer.state * 4 // gpus
+    return total
+
+
+def host_bytes(model: Model) -> int:
+    """Returns the memory that a pod needs beside the GPUs: the program, and weights on their way."""
+    return max(HOST_LEAST, int(model.weights * 0.1) + 8 * GIB)
+
+
+def tensor_problem(model: Model, gpus: int) -> str:
+    """Says why a model can't be split over so many GPUs; empty if it can."""
+    heads = next((layer.queries // layer.key_head for layer in model.layers if layer.key_head and layer.value), 0)
+    if heads and heads % gpus:
+        fitting = [str(count) for count in range(1, 17) if heads % count == 0]
+        return f"{gpus} GPUs do not divide {heads} attention heads: use {', '.join(fitting)}"
+    return ""

@@ -1,0 +1,331 @@
+"""These are small models of every attention kind that llama.cpp has, as metadata and tensors for `writer.write`.
+
+Names and shapes are those that llama.cpp's `load_arch_tensors` asks for (src/models/*.cpp). Dimensions are odd ones, so
+that a wrong formula shows in the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.sizing import writer
+
+VOCABULARY = 512
+
+
+@dataclass
+class Generated:
+    """A model to be written: its architecture, its metadata without the architecture's prefix, its tensors."""
+
+    architecture: str
+    metadata: dict[str, Any]
+    tensors: dict[str, Sequence[int]] = field(default_factory=dict)
+    vocabulary: int = VOCABULARY
+
+    def write(self, folder: Path) -> Path:
+        return writer.write(
+            folder / f"{self.architecture}.gguf", self.architecture, self.metadata, self.tensors, self.vocabulary
+        )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The dimensions of a small transformer."""
+
+    layers: int = 6
+    width: int = 256
+    heads: int = 8
+    kv_heads: int = 2
+    head: int = 64
+    feed_forward: int = 384
+    context: int = 32_768
+    vocabulary: int = VOCABULARY
+
+
+def base(architecture: str, shape: Shape, **metadata: Any) -> Generated:
+    """Returns a model without layers."""
+    known: dict[str, Any] = {
+        "context_length": shape.context,
+        "embedding_length": shape.width,
+        "block_count": shape.layers,
+        "feed_forward_length": shape.feed_forward,
+        "attention.head_count": shape.heads,
+        "attention.head_count_kv": shape.kv_heads,
+        "attention.key_length": shape.head,
+        "attention.value_length": shape.head,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "rope.dimension_count": shape.head,
+        "vocab_size": shape.vocabulary,
+    }
+    known.update({key.replace("__", "."): value for key, value in metadata.items()})
+    tensors = {"token_embd.weight": (shape.width, shape.vocabulary), "output_norm.weight": (shape.width,)}
+    return Generated(
+        architecture, {key: value for key, value in known.items() if value is not None}, tensors, shape.vocabulary
+    )
+
+
+def attention(model: Generated, layer: int, shape: Shape, *, norms: bool = False, **changes: int) -> None:
+    """Adds projections of queries, keys and values; `changes` as fields of `Shape`, for one layer."""
+    head, heads, kv_heads = (changes.get(name, getattr(shape, name)) for name in ("head", "heads", "kv_heads"))
+    block = f"blk.{layer}."
+    model.tensors |= {
+        f"{block}attn_norm.weight": (shape.width,),
+        f"{block}attn_q.weight": (shape.width, head * heads),
+        f"{block}attn_k.weight": (shape.width, head * kv_heads),
+        f"{block}attn_v.weight": (shape.width, head * kv_heads),
+        f"{block}attn_output.weight": (head * heads, shape.width),
+    }
+    if norms:
+        model.tensors |= {f"{block}attn_q_norm.weight": (head,), f"{block}attn_k_norm.weight": (head,)}
+
+
+def feed_forward(model: Generated, layer: int, shape: Shape, *, norm: str = "ffn_norm") -> None:
+    block = f"blk.{layer}."
+    if norm:
+        model.tensors[f"{block}{norm}.weight"] = (shape.width,)
+    model.tensors |= {
+        f"{block}ffn_gate.weight": (shape.width, shape.feed_forward),
+        f"{block}ffn_up.weight": (shape.width, shape.feed_forward),
+        f"{block}ffn_down.weight": (shape.feed_forward, shape.width),
+    }
+
+
+def experts(model: Generated, layer: int, shape: Shape, count: int, width: int, *, norm: str = "ffn_norm") -> None:
+    block = f"blk.{layer}."
+    if norm:
+        model.tensors[f"{block}{norm}.weight"] = (shape.width,)
+    model.tensors |= {
+        f"{block}ffn_gate_inp.weight": (shape.width, count),
+        f"{block}ffn_gate_exps.weight": (shape.width, width, count),
+        f"{block}ffn_up_exps.weight": (shape.width, width, count),
+        f"{block}ffn_down_exps.weight": (width, shape.width, count),
+    }
+
+
+def shared_expert(model: Generated, layer: int, shape: Shape, width: int) -> None:
+    block = f"blk.{layer}."
+    model.tensors |= {
+        f"{block}ffn_gate_shexp.weight": (shape.width, width),
+        f"{block}ffn_up_shexp.weight": (shape.width, width),
+        f"{block}ffn_down_shexp.weight": (width, shape.width),
+    }
+
+
+def plain(shape: Shape = Shape(), architecture: str = "llama", **metadata: Any) -> Generated:
+    model = base(architecture, shape, **metadata)
+    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
+    for layer in range(shape.layers):
+        attention(model, layer, shape)
+        feed_forward(model, layer, shape)
+    return model
+
+
+def multi_head() -> Generated:
+    return plain(Shape(kv_heads=8))
+
+
+def grouped() -> Generated:
+    return plain(Shape(layers=5, kv_heads=2, heads=6, head=96))
+
+
+def phi3() -> Generated:
+    shape = Shape(head=32, kv_heads=8)
+    model = base("phi3", shape, attention__sliding_window=2047, rope__scaling__original_context_length=4096)
+    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
+    for layer in range(shape.layers):
+        block = f"blk.{layer}."
+        model.tensors |= {
+            f"{block}attn_norm.weight": (shape.width,),
+            f"{block}attn_qkv.weight": (shape.width, shape.width + 2 * shape.head * shape.kv_heads),
+            f"{block}attn_output.weight": (shape.width, shape.width),
+            f"{block}ffn_norm.weight": (shape.width,),
+            f"{block}ffn_up.weight": (shape.width, 2 * shape.feed_forward),
+            f"{block}ffn_down.weight": (shape.feed_forward, shape.width),
+        }
+    return model
+
+
+def gemma2() -> Generated:
+    shape = Shape(layers=7, kv_heads=4)
+    model = base("gemma2", shape, attention__sliding_window=512)
+    for layer in range(shape.layers):
+        attention(model, layer, shape)
+        feed_forward(model, layer, shape)
+        model.tensors |= {
+            f"blk.{layer}.post_attention_norm.weight": (shape.width,),
+            f"blk.{layer}.post_ffw_norm.weight": (shape.width,),
+        }
+    return model
+
+
+def gemma3() -> Generated:
+    shape = Shape(layers=14, kv_heads=2)
+    model = base("gemma3", shape, attention__sliding_window=512)
+    for layer in range(shape.layers):
+        attention(model, layer, shape, norms=True)
+        feed_forward(model, layer, shape)
+        model.tensors |= {
+            f"blk.{layer}.post_attention_norm.weight": (shape.width,),
+            f"blk.{layer}.post_ffw_norm.weight": (shape.width,),
+        }
+    return model
+
+
+def gemma4() -> Generated:
+    """Windows by an array, wider heads in full layers, and the last two layers without a cache of their own."""
+    windows = [True, True, False, True, True, False, True, False]
+    shape = Shape(layers=len(windows), head=128)
+    model = base(
+        "gemma4", shape,
+        attention__sliding_window=512, attention__sliding_window_pattern=windows, attention__shared_kv_layers=2,
+        attention__key_length_swa=64, attention__value_length_swa=64, embedding_length_per_layer_input=0,
+        attention__head_count_kv=[4 if window else 2 for window in windows], rope__dimension_count_swa=64,
+    )  # fmt: skip
+    model.tensors["rope_freqs.weight"] = (shape.head // 2,)
+    for layer, window in enumerate(windows):
+        attention(model, layer, shape, norms=True, head=64 if window else 128, kv_heads=4 if window else 2)
+        feed_forward(model, layer, shape)
+        model.tensors |= {
+            f"blk.{layer}.post_attention_norm.weight": (shape.width,),
+            f"blk.{layer}.post_ffw_norm.weight": (shape.width,),
+        }
+    return model
+
+
+def gpt_oss() -> Generated:
+    shape = Shape(layers=6, kv_heads=2, feed_forward=128)
+    count = 8
+    model = base(
+        "gpt-oss", shape, attention__sliding_window=128, expert_count=count, expert_used_count=4,
+        expert_feed_forward_length=shape.feed_forward,
+    )  # fmt: skip
+    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
+    for layer in range(shape.layers):
+        attention(model, layer, shape)
+        experts(model, layer, shape, count, shape.feed_forward, norm="post_attention_norm")
+        block = f"blk.{layer}."
+        model.tensors |= {
+            f"{block}attn_q.bias": (shape.head * shape.heads,),
+            f"{block}attn_k.bias": (shape.head * shape.kv_heads,),
+            f"{block}attn_v.bias": (shape.head * shape.kv_heads,),
+            f"{block}attn_output.bias": (shape.width,),
+            f"{block}attn_sinks.weight": (shape.heads,),
+            f"{block}ffn_gate_inp.bias": (count,),
+            f"{block}ffn_gate_exps.bias": (shape.feed_forward, count),
+            f"{block}ffn_up_exps.bias": (shape.feed_forward, count),
+            f"{block}ffn_down_exps.bias": (shape.width, count),
+        }
+    return model
+
+
+def deepseek2(*, latent: bool = True, nextn: int = 0) -> Generated:
+    """Multi-head latent attention: one key of rank 128 + 64 a token, and no value."""
+    rank, rope, nope, value = 128, 64, 64, 64
+    shape = Shape(layers=5, heads=4, kv_heads=1 if latent else 4)
+    count, width = 8, 64
+    extra: dict[str, Any] = {}
+    if latent:
+        extra = {"attention.key_length_mla": nope + rope, "attention.value_length_mla": value}
+    model = base("deepseek2", shape)
+    model.metadata |= extra | {
+        "attention.key_length": rank + rope if latent else nope + rope,
+        "attention.value_length": rank if latent else value,
+        "attention.kv_lora_rank": rank,
+        "attention.q_lora_rank": 96,
+        "rope.dimension_count": rope,
+        "leading_dense_block_count": 1,
+        "expert_count": count,
+        "expert_used_count": 2,
+        "expert_shared_count": 1,
+        "expert_feed_forward_length": width,
+        "expert_weights_scale": 2.5,
+        "expert_gating_func": 2,
+    }
+    if nextn:
+        model.metadata["nextn_predict_layers"] = nextn
+    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
+    for layer in range(shape.layers):
+        block = f"blk.{layer}."
+        model.tensors |= {
+            f"{block}attn_norm.weight": (shape.width,),
+            f"{block}attn_q_a.weight": (shape.width, 96),
+            f"{block}attn_q_a_norm.weight": (96,),
+            f"{block}attn_q_b.weight": (96, shape.heads * (nope + rope)),
+            f"{block}attn_kv_a_mqa.weight": (shape.width, rank + rope),
+            f"{block}attn_kv_a_norm.weight": (rank,),
+            f"{block}attn_output.weight": (shape.heads * value, shape.width),
+        }
+        if latent:
+            model.tensors[f"{block}attn_k_b.weight"] = (nope, rank, shape.heads)
+            model.tensors[f"{block}attn_v_b.weight"] = (rank, value, shape.heads)
+        else:
+            model.tensors[f"{block}attn_kv_b.weight"] = (rank, shape.heads * (nope + value))
+        if layer == 0:
+            feed_forward(model, layer, shape)
+        else:
+            experts(model, layer, shape, count, width)
+            shared_expert(model, layer, shape, width)
+    return model
+
+
+def gated_delta(architecture: str = "qwen35", nextn: int = 0) -> Generated:
+    """Full attention in each fourth layer; the others keep a state of fixed size."""
+    shape = Shape(layers=8 + nextn)
+    conv, state, groups, rank = 4, 64, 2, 4
+    inner = state * rank
+    model = base(
+        architecture, shape, ssm__conv_kernel=conv, ssm__inner_size=inner, ssm__state_size=state,
+        ssm__time_step_rank=rank, ssm__group_count=groups, full_attention_interval=4,
+        rope__dimension_sections=[11, 11, 10, 0],
+    )  # fmt: skip
+    if nextn:
+        model.metadata["nextn_predict_layers"] = nextn
+    count, width = 8, 64
+    mixture = architecture in ("qwen35moe", "qwen3next")
+    if mixture:
+        model.metadata |= {
+            "expert_count": count,
+            "expert_used_count": 2,
+            "expert_feed_forward_length": width,
+            "expert_shared_feed_forward_length": width,
+        }
+    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
+    for layer in range(shape.layers):
+        block, extra = f"blk.{layer}.", layer >= 8
+        if extra or (layer + 1) % 4 == 0:
+            attention(model, layer, shape, norms=True)
+            model.tensors[f"{block}attn_q.weight"] = (shape.width, 2 * shape.head * shape.heads)
+        else:
+            keys = state * groups
+            model.tensors |= {
+                f"{block}attn_norm.weight": (shape.width,),
+                f"{block}attn_qkv.weight": (shape.width, 2 * keys + inner),
+                f"{block}attn_gate.weight": (shape.width, inner),
+                f"{block}ssm_conv1d.weight": (conv, 2 * keys + inner),
+                f"{block}ssm_dt.bias": (rank,),
+                f"{block}ssm_a": (rank,),
+                f"{block}ssm_norm.weight": (state,),
+                f"{block}ssm_out.weight": (inner, shape.width),
+            }
+            if architecture == "qwen3next":
+                model.tensors[f"{block}ssm_ba.weight"] = (shape.width, 2 * rank)
+            else:
+                model.tensors[f"{block}ssm_beta.weight"] = (shape.width, rank)
+                model.tensors[f"{block}ssm_alpha.weight"] = (shape.width, rank)
+        model.tensors[f"{block}post_attention_norm.weight"] = (shape.width,)
+        if mixture:
+            experts(model, layer, shape, count, width, norm="")
+            shared_expert(model, layer, shape, width)
+            model.tensors[f"{block}ffn_gate_inp_shexp.weight"] = (shape.width,)
+        else:
+            feed_forward(model, layer, shape, norm="")
+        if extra:
+            model.tensors |= {
+                f"{block}nextn.eh_proj.weight": (2 * shape.width, shape.width),
+                f"{block}nextn.enorm.weight": (shape.width,),
+                f"{block}nextn.hnorm.weight": (shape.width,),
+            }
+    return model

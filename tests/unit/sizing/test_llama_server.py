@@ -1,0 +1,108 @@
+"""What is reckoned is what a real llama-server allocates, for a generated model of each kind of attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genset.sizing import compute, gguf_model, kv_cache, memory
+from genset.sizing.gguf import read_header
+from genset.sizing.kv_cache import Use
+from genset.sizing.memory import Placement
+from genset.sizing.model import Model
+from genset.sizing.quantisation import CACHE_TYPES
+from tests.support.sizing import kinds
+from tests.support.sizing.kinds import Generated, Shape
+from tests.support.sizing.server import Options, is_there, running, shown
+
+pytestmark = pytest.mark.skipif(not is_there(), reason="the image with llama-server is not built: make images")
+
+KINDS: dict[str, Callable[[], Generated]] = {
+    "every head its own keys": kinds.multi_head,
+    "heads in groups": kinds.grouped,
+    "Phi-3, whose window llama.cpp ignores": kinds.phi3,
+    "Gemma 2, windows one by one": kinds.gemma2,
+    "Gemma 3, five windows to one": kinds.gemma3,
+    "Gemma 4, windows by a list, wider heads, shared caches": kinds.gemma4,
+    "gpt-oss, a mixture with short windows": kinds.gpt_oss,
+    "DeepSeek, latent": kinds.deepseek2,
+    "DeepSeek, an old file": lambda: kinds.deepseek2(latent=False),
+    "DeepSeek, with a layer that predicts ahead": lambda: kinds.deepseek2(nextn=1),
+    "Qwen3.5, a state in three of four layers": kinds.gated_delta,
+    "Qwen3.5, a mixture": lambda: kinds.gated_delta("qwen35moe"),
+    "Qwen3.5, with a layer that predicts ahead": lambda: kinds.gated_delta(nextn=1),
+    "Qwen3-Next": lambda: kinds.gated_delta("qwen3next"),
+}
+OPTIONS = {
+    "one slot": Options(2048, 1),
+    "three slots, a context that needs padding": Options(5000, 3),
+    "unified": Options(1000, 4, ("--kv-unified",), {"unified": True}),
+    "full windows": Options(4096, 2, ("--swa-full",), {"full_windows": True}),
+    "eight bits": Options(
+        3000, 2, ("-ctk", "q8_0", "-ctv", "q8_0", "-fa", "on"), {"key_type": "q8_0", "value_type": "q8_0"}
+    ),
+    "a small batch": Options(4096, 1, ("-ub", "128"), {"ubatch": 128}),
+}
+
+
+def read(path: Path) -> Model:
+    with path.open("rb") as stream:
+        return gguf_model.from_headers([read_header(stream, tensors=True)], path.stat().st_size)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_caches_are_right_to_the_byte_and_buffers_nearly(kind: str, tmp_path: Path) -> None:
+    path = KINDS[kind]().write(tmp_path)
+    model = read(path)
+    for name, options in OPTIONS.items():
+        use = Use(options.tokens, options.slots, **options.use)  # type: ignore[arg-type]
+        size = kv_cache.size(model.layers, use)
+        with running(path, tmp_path, options.arguments) as server:
+            assert server.buffers("KV") == shown(size.full, size.windowed), f"{kind}, {name}"
+            assert server.buffers("RS") == shown(size.state), f"{kind}, {name}"
+            buffer = float(server.buffers("compute")[-1]) * memory.MIB
+            reckoned = compute.buffer(model, use, outputs=use.slots)
+            assert buffer * 0.9 <= reckoned <= buffer * 1.1, f"{kind}, {name}: {reckoned} of {buffer}"
+
+
+@pytest.mark.parametrize("key_type", sorted(set(CACHE_TYPES) - {"bf16"}))
+def test_each_type_of_cache_has_its_size(key_type: str, tmp_path: Path) -> None:
+    path = kinds.gemma3().write(tmp_path)
+    use = Use(4096, 2, key_type=key_type)
+    size = kv_cache.size(read(path).layers, use)
+    with running(path, tmp_path, [*Options(4096, 2).arguments, "-ctk", key_type]) as server:
+        assert server.buffers("KV") == shown(size.full, size.windowed)
+
+
+@pytest.mark.parametrize(
+    ("generated", "options"),
+    [
+        (kinds.multi_head, Options(8192, 2)),
+        (lambda: kinds.plain(Shape(width=512, feed_forward=1024, vocabulary=128_000)), Options(16_384, 1)),
+        (lambda: kinds.plain(Shape(width=1024, heads=16, kv_heads=4, feed_forward=4096)), Options(4096, 4)),
+        (kinds.gemma3, Options(32_768, 4)),
+    ],
+)
+def test_the_whole_is_what_the_process_holds(
+    generated: Callable[[], Generated], options: Options, tmp_path: Path
+) -> None:
+    path = generated().write(tmp_path)
+    use = Use(options.tokens, options.slots)
+    needed = memory.need(read(path), use, Placement()).host.total
+    with running(path, tmp_path, options.arguments) as server:
+        server.prompt(2000)  # touches the buffers that a full batch needs
+        resident = server.resident
+    assert resident * 0.9 <= needed <= resident * 1.1, f"reckoned {needed / 2**20:.0f} of {resident / 2**20:.0f} MiB"
+
+
+def test_a_latent_cache_of_two_types_is_refused_by_both(tmp_path: Path) -> None:
+    path = kinds.deepseek2().write(tmp_path)
+    use = Use(2048, 1, key_type="q8_0", value_type="q4_0")
+    assert "both the same" in kv_cache.problem(read(path), use)
+    with (
+        pytest.raises(AssertionError, match="does not support different K"),
+        running(path, tmp_path, ["-c", "2048", "-np", "1", "-ctk", "q8_0", "-ctv", "q4_0", "-fa", "on"]),
+    ):
+        pass
