@@ -78,9 +78,10 @@ e2e: venv ## Everything on a real one-node cluster, Argo CD included
 	@$(BIN) pytest e2e/day -q -rP
 	@$(BIN) pytest e2e/argocd -q
 
-e2e-vllm: venv ## Answers begun by llama-server and finished by vLLM, and back; installs vLLM for CPU once (6 GB)
-	@$(PY) -m testbed.images build llamacpp && $(PY) -m e2e.vllm
-	@$(BIN) pytest e2e/vllm -q -rP
+e2e-vllm: venv ## vLLM for CPU beside llama-server, and as a pod; installs it once and makes an image (6 GB, and 9 for the pod)
+	@$(PY) -m testbed.images build llamacpp genset && $(PY) -m e2e.vllm && $(PY) -m e2e.vllm.image
+	@$(BIN) pytest e2e/vllm/scenarios -q -rP
+	@$(BIN) pytest e2e/vllm/pod -q -rP
 
 soak: $(COMPILED)/.ready ## Router, compiled, at half of capacity under random faults (MINUTES=15)
 	@PYTHONPATH=$(COMPILED):$(CURDIR) $(PY) -m testbed.soak --minutes $(or $(MINUTES),15)

@@ -90,6 +90,7 @@ class RunningRouter:
         environment: dict[str, str] | None = None,
         bounds: Bounds = DEFAULT,
         shortcuts: bool = True,
+        listen: str = "127.0.0.1",
     ) -> None:
         self.config_dir = folder / "config"
         self.credentials_dir = folder / "credentials"
@@ -100,8 +101,8 @@ class RunningRouter:
             (self.credentials_dir / name).write_bytes(data)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
         options = ServerOptions(
-            ("127.0.0.1", 0),
-            ("127.0.0.1", 0),
+            (listen, 0),
+            (listen, 0),
             drain_grace,
             descriptor,
             environment=environment or {},

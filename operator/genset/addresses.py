@@ -186,7 +186,11 @@ def host_and_port(text: str) -> tuple[str, int] | None:
     host, separator, port = text.rpartition(":")
     if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
         return None
-    return host.strip("[]"), int(port)
+    bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if bracketed else host
+    if (":" in bare) != bracketed or not set("[]").isdisjoint(bare):
+        return None  # the last group of an IPv6 address would be taken for the port
+    return bare, int(port)
 
 
 def is_inside(network: Network, other: Network) -> bool:

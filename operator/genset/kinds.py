@@ -69,6 +69,7 @@ JOB = Kind("batch/v1", "Job", "jobs", makes_pods=True)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD_EVENT = Kind("v1", "Event", "events")  # as the kubelet writes them
+NAMESPACE = Kind("v1", "Namespace", "namespaces")  # read by its name, with the namespace itself as where it is
 EVENT = Kind("events.k8s.io/v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 

@@ -55,9 +55,12 @@ ANNOTATION_CONFIG_HASH = (
 ANNOTATION_WEIGHTS_HASH = f"{GROUP}/weights-hash"  # on engine pod templates: a changed source rolls the pods
 ANNOTATION_ALLOW_HOSTS = f"{GROUP}/allow-hosts"  # on users' Secrets: where their values may be sent
 
+ANNOTATION_ID_RANGE = "openshift.io/sa.scc.uid-range"  # on namespaces of OpenShift, by it: as whom pods may run there
+
 # Ports. Containers listen above 1024 because they run as a non-root user.
 ENGINE_PORT = 8080  # engine's HTTP API in its pod
 ENGINE_PORT_NAME = "http"
+LISTEN_VARIABLE = "LISTEN_ADDRESS"  # of engine containers: the address that their arguments name as $(LISTEN_ADDRESS)
 WEIGHTS_PORT = 9432  # progress of the weights puller (init container), read by the operator
 ROUTER_PORT = 8080  # OpenAI API in the router's pod
 ROUTER_PORT_NAME = "http"
@@ -72,6 +75,8 @@ OPERATOR_METRICS_PORT = 9090  # /metrics of the operator
 ENGINE_CONTAINER = "engine"
 WEIGHTS_CONTAINER = "weights"
 ROUTER_CONTAINER = "router"
+#: All that genset makes; every other one in its pods is somebody else's, e.g. the sidecar of a mesh.
+CONTAINERS = frozenset((ENGINE_CONTAINER, WEIGHTS_CONTAINER, ROUTER_CONTAINER))
 
 # Paths inside our pods
 MODELS_DIR = "/models"  # weights volume of engine pods

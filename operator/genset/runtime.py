@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from genset import names, watches
@@ -31,6 +32,8 @@ from genset.controllers.references import References
 from genset.controllers.route_policy import RoutePolicyController
 from genset.controllers.servers import ServerBook
 from genset.controllers.session import Session, now
+from genset.controllers.surroundings import Surroundings
+from genset.controllers.surroundings import poll as surroundings_poll
 from genset.controllers.upgrades import Upgrades
 from genset.desired.context import Settings
 from genset.kube.apply import Applier
@@ -40,6 +43,7 @@ from genset.kube.lease import LeaderElection, Timings
 from genset.kube.metrics import Metrics
 from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
+from genset.kube.site import SiteOptions, SiteReader
 from genset.kube.status import StatusWriter
 from genset.watches import Reach, ReachChanged
 
@@ -56,6 +60,7 @@ class Options:
     """The options are what `genset operator` was told."""
 
     settings: Settings
+    site: SiteOptions = field(default_factory=SiteOptions)
     namespaces: tuple[str, ...] = ()  # empty: the whole cluster
     kubeconfig: Path | None = None
     context: str | None = None
@@ -183,12 +188,13 @@ class Operator:
         namespaces = watches.pick(asked, missing)
         for why in missing.values():
             log.warning("Serves the other namespaces: %s", why)
+        surroundings = await self._surroundings(api)
         queue: WorkQueue[Key] = WorkQueue(meters, rng=self.rng)
         references, echoes, prober = References(), Echoes(), Prober(meters)
         recorder = Recorder(api, meters, options.identity, monotonic=time.monotonic)
         session = Session(
             api=api,
-            settings=options.settings,
+            surroundings=surroundings,
             queue=queue,
             references=references,
             applier=Applier(
@@ -215,6 +221,7 @@ class Operator:
         )
         inbox = Inbox(queue, references, echoes, meters)
         named = tuple(name for name in namespaces if name is not None)
+        everything = partial(resync.resync, api, queue, references, namespaces)
         self._state.queue, self._state.ready = queue, True
         meters.serving.set(1)
         log.info("Session started in %s", ", ".join(named) or "all namespaces")
@@ -230,6 +237,9 @@ class Operator:
                     name="resync",
                 )
                 group.create_task(
+                    surroundings_poll(surroundings, everything, period=options.secrets_seconds), name="surroundings"
+                )
+                group.create_task(
                     outages.poll(policies.outages, prober, queue, period=options.outages_seconds), name="outages"
                 )
                 group.create_task(watch_demand(session.demand, prober, queue), name="demand")
@@ -241,6 +251,19 @@ class Operator:
             self._state.queue, self._state.ready = None, False
             meters.serving.set(0)
             await prober.close()
+
+    async def _surroundings(self, api: ApiServer) -> Surroundings:
+        """Returns what is known of where resources are, once the site could be read: else pods would lose what they have."""
+        options = self.options
+        reader = SiteReader(api, options.site, options.settings.operator_namespace)
+        found = Surroundings(api, options.settings, reader, time.monotonic)
+        while True:
+            try:
+                await found.look()
+                return found
+            except (ApiError, ValueError) as error:
+                log.error("Could not read the site's settings yet: %s", str(error).rstrip("."))
+            await asyncio.sleep(SERVED_PAUSE)
 
     async def _served(self, reach: Reach, namespaces: Sequence[str | None]) -> dict[str | None, str]:
         """Waits until something can be watched: the chart's CRDs and roles may come after us. Returns what cannot, and why."""

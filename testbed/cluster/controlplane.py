@@ -23,6 +23,7 @@ from testbed.cluster.api import Api, wait_for
 from testbed.cluster.flags import (
     AUDIT_POLICY,
     KUBERNETES_SERVICE_ADDRESS,
+    KUBERNETES_SERVICE_ADDRESS_6,
     LOOPBACK,
     Layout,
     apiserver_arguments,
@@ -207,7 +208,11 @@ class ControlPlane:
         serving = authority.issue(
             "apiserver",
             "kube-apiserver",
-            hosts=list(dict.fromkeys([*names, LOOPBACK, self._address, KUBERNETES_SERVICE_ADDRESS])),
+            hosts=list(
+                dict.fromkeys(
+                    [*names, LOOPBACK, self._address, KUBERNETES_SERVICE_ADDRESS, KUBERNETES_SERVICE_ADDRESS_6]
+                )
+            ),
         )
         arguments = apiserver_arguments(
             self.layout,

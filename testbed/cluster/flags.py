@@ -10,6 +10,9 @@ from testbed.cluster.pki import Authority, KeyPair
 LOOPBACK = "127.0.0.1"
 SERVICE_RANGE = "10.96.0.0/16"
 KUBERNETES_SERVICE_ADDRESS = "10.96.0.1"
+LOOPBACK_6 = "::1"
+SERVICE_RANGE_6 = "fd00:96::/112"
+KUBERNETES_SERVICE_ADDRESS_6 = "fd00:96::1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 # Metadata of every request, once, when it has been answered; for a watch, when it began.
@@ -32,7 +35,13 @@ class Layout:
 
     @property
     def server(self) -> str:
-        return f"https://{self.address}:{self.api_port}"
+        host = f"[{self.address}]" if self.is_ipv6 else self.address
+        return f"https://{host}:{self.api_port}"
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Returns whether the cluster has IPv6 alone."""
+        return ":" in self.address
 
     @property
     def audit_log(self) -> Path:
@@ -79,7 +88,7 @@ def apiserver_arguments(
         f"--bind-address={layout.address}",
         f"--advertise-address={layout.address}",
         f"--secure-port={layout.api_port}",
-        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--service-cluster-ip-range={SERVICE_RANGE_6 if layout.is_ipv6 else SERVICE_RANGE}",
         f"--client-ca-file={ca}",
         f"--tls-cert-file={serving.certificate}",
         f"--tls-private-key-file={serving.key}",

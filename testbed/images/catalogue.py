@@ -12,7 +12,7 @@ from pathlib import Path
 
 from testbed.cluster import tools
 from testbed.cluster.store import build_once, digest
-from testbed.images import genset, rootfs
+from testbed.images import genset, ollama, rootfs
 from testbed.images.oci import ImageConfig, write_archive
 
 log = logging.getLogger(__name__)
@@ -132,6 +132,7 @@ IMAGES = {
     for image in (
         Image("pause", PAUSE, pause_archive),
         Image("llamacpp", LLAMA_CPP, llama_cpp_archive),
+        Image("ollama", ollama.REFERENCE, lambda: ollama.archive(_llama_cpp() / "rootfs")),
         Image("genset", genset.REFERENCE, genset.archive),
         Image("genset-last-release", genset.LAST_REFERENCE, genset.last_release),
     )

@@ -26,7 +26,9 @@ def write(folder: Path, count: int = counting.DEFAULT_WORDS) -> None:
     """Writes the model of `count` words into an existing folder."""
     embedding, output = counting.matrices(count)
     vocabulary, width = embedding.shape
-    save_file(_tensors(embedding, output), folder / "model.safetensors", metadata={"format": "pt"})
+    weights = folder / "model.safetensors"
+    save_file(_tensors(embedding, output), weights, metadata={"format": "pt"})
+    weights.chmod(0o644)  # safetensors writes for its own user alone
     config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",

@@ -142,10 +142,8 @@ def test_definitions_are_those_of_the_crds_folder() -> None:
 def test_the_pod_is_restricted_and_spread() -> None:
     objects = render()
     pod = one(objects, "Deployment")["spec"]["template"]["spec"]
-    assert pod["securityContext"] == {
-        "runAsNonRoot": True, "runAsUser": names.RUN_AS_USER, "runAsGroup": names.RUN_AS_USER,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }  # fmt: skip
+    # No user: the image's own, which is not root, or the one that a namespace of OpenShift assigns.
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     assert container(objects)["securityContext"] == {
         "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
     }  # fmt: skip
@@ -250,7 +248,7 @@ def test_defaults_are_the_operator_s_own() -> None:
 
 def test_more_environment() -> None:
     found = container(render({"env": [{"name": "NO_PROXY", "value": "corp"}]}))["env"]
-    assert [item["name"] for item in found] == ["POD_NAME", "NO_PROXY"]
+    assert [item["name"] for item in found] == ["HOME", "POD_NAME", "NO_PROXY"]
 
 
 def roles(objects: list[Object]) -> list[Object]:

@@ -82,6 +82,11 @@ def test_a_folder_of_ours_is_no_link(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         read_own(folder / "file")
     assert (elsewhere / "current" / "file").read_text() == "kept"
+    (tmp_path / ("b" * 16)).mkdir()
+    (tmp_path / ("b" * 16) / "incoming-x").mkdir()
+    (tmp_path / ("b" * 16) / "incoming-x" / "part").symlink_to(elsewhere / "current")
+    with pytest.raises(OSError):
+        open_own(tmp_path / ("b" * 16) / "incoming-x" / "part" / "file", os.O_RDWR | os.O_CREAT)
     own_folder(folder.parent)
     assert not folder.parent.is_symlink() and list(folder.parent.iterdir()) == []
 

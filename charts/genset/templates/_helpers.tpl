@@ -45,3 +45,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $tagged := printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
 {{- if .Values.image.digest }}{{ printf "%s@%s" $tagged .Values.image.digest }}{{ else }}{{ $tagged }}{{ end }}
 {{- end }}
+
+{{- /* Not empty if there is a bundle of certificates; two of them would hide each other. */}}
+{{- define "genset.siteCA" -}}
+{{- $ca := .Values.site.caBundle }}
+{{- $given := list }}
+{{- with $ca.pem }}{{ $given = append $given "pem" }}{{ end }}
+{{- with $ca.configMap.name }}{{ $given = append $given "configMap" }}{{ end }}
+{{- with $ca.secret.name }}{{ $given = append $given "secret" }}{{ end }}
+{{- if gt (len $given) 1 }}
+{{- fail (printf "site.caBundle takes one of pem, configMap and secret, and has %s: remove all but one" (join " and " $given)) }}
+{{- end }}
+{{- join "" $given }}
+{{- end }}
+
+{{- /* Not empty if the operator reads files about its site. */}}
+{{- define "genset.siteFiles" -}}
+{{- if and .Values.site.proxy.credentialsSecret.name (not (or .Values.site.proxy.http .Values.site.proxy.https)) }}
+{{- fail "site.proxy.credentialsSecret needs site.proxy.https or site.proxy.http: name the proxy that asks for it" }}
+{{- end }}
+{{- include "genset.siteCA" . }}{{ .Values.site.proxy.credentialsSecret.name }}
+{{- end }}

@@ -93,7 +93,13 @@ class Cloud(ApiModel):
     """One model of one provider."""
 
     provider: ProviderName = Field(description="Whose API it is.")
-    model: str = Field(min_length=1, max_length=256, description="Name of the model at the provider.")
+    model: str = Field(
+        pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$",
+        min_length=1,
+        max_length=256,
+        examples=["gpt-5"],
+        description="Name of the model at the provider.",
+    )
     base_url: str | None = Field(
         default=None,
         alias="baseURL",

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from genset.api.base import ApiModel, CelRule, rules
 
-ModelPattern = Annotated[str, Field(pattern=r"^[^\s*]*\*?$", min_length=1, max_length=128, examples=["team-*"])]
+ModelPattern = Annotated[
+    str, Field(pattern=r"^[^\x00-\x20\x7f*]*\*?$", min_length=1, max_length=128, examples=["team-*"])
+]
 
 
 class HeaderMatch(ApiModel):

@@ -102,6 +102,10 @@ _SANDBOX = Meaning(
     "memory, a fault of its network.",
     "Read the node's words in the message.",
 )
+_SIDECAR = Meaning(
+    "A container that somebody else has put into the pod, such as the sidecar of a mesh, keeps it from serving.",
+    "Read the log of that container; a mesh's sidecar often cannot reach its control plane (docs/mesh.md).",
+)
 _CRASHING = Meaning(
     "A container keeps ending.", "Read the end of its log in the message, then kubectl logs --previous."
 )
@@ -180,6 +184,7 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.UNSCHEDULABLE: _UNSCHEDULABLE,
     MR.IMAGE_PULL_FAILED: _IMAGE,
     MR.SANDBOX_FAILED: _SANDBOX,
+    MR.SIDECAR_NOT_READY: _SIDECAR,
     MR.STARTUP_TIMEOUT: Meaning(
         "The engine was ended and started again because it had not loaded the model within rollout.startupSeconds.",
         "Raise rollout.startupSeconds; give it more cpu.",
@@ -197,6 +202,10 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.NOT_PROBED: Meaning(
         "An external server is asked by the routers of its namespace, and none routes to it: nothing is known of it.",
         "Create a RoutePolicy whose routes use it.",
+    ),
+    MR.SITE_TOKEN_NOT_USED: Meaning(
+        "The download asks the site's hub and has no token of its own, and the operator's token cannot be given to it.",
+        "Name a token in source.huggingFace.tokenSecretRef, or do what the message says.",
     ),
     MR.WITHOUT_EFFECT: Meaning(
         "Fields that shape pods stand in the spec of a server that genset does not run.", "Take them out."
@@ -238,6 +247,7 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.UNSCHEDULABLE: _UNSCHEDULABLE,
     RR.IMAGE_PULL_FAILED: _IMAGE,
     RR.SANDBOX_FAILED: _SANDBOX,
+    RR.SIDECAR_NOT_READY: _SIDECAR,
     RR.CRASH_LOOP: _CRASHING,
     RR.REPLICAS_MISSING: _MISSING,
     RR.ROLLING_OUT: _ROLLING,

@@ -24,7 +24,8 @@ from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.cache import Cache
 from genset.api.children import DISRUPTION_BUDGET, ON_UPGRADE, DisruptionBudget, MetadataTemplate, OnUpgrade
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
-from genset.api.engines.base import EngineSettings
+from genset.api.engines.base import EngineSettings, Task
+from genset.api.parallelism import PARALLELISM_RULE, Parallelism
 from genset.api.pod_template import PodTemplate
 from genset.api.sources import CACHE_RULE, Source
 from genset.api.weights_rules import weights_rules
@@ -91,6 +92,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
+    SIDECAR_NOT_READY = "SidecarNotReady"  # a container that is not genset's keeps a pod from serving
     STARTUP_TIMEOUT = "StartupTimeout"  # the engine was ended because it had not become ready in time
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
@@ -99,6 +101,7 @@ class Reason(StrEnum):
     UNREACHABLE = "Unreachable"
     NOT_PROBED = "NotProbed"  # a server elsewhere is asked by routers, and none has reason to
     # Warnings
+    SITE_TOKEN_NOT_USED = "SiteTokenNotUsed"  # the hub token of the operator could not be given to this download
     WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
     # UpgradePending
     IN_USE = "InUse"  # onUpgrade WhenIdle: until nobody is served
@@ -211,6 +214,7 @@ class Rollout(ApiModel):
         ),
     ),
     CACHE_RULE,
+    PARALLELISM_RULE,
     *weights_rules(),
 )
 class ModelDeploymentSpec(EngineBlocks):
@@ -221,6 +225,13 @@ class ModelDeploymentSpec(EngineBlocks):
         description="Name of the model as the engine reports it and routers ask for it. Default: metadata.name.",
     )
     engine: EngineName = Field(default=DEFAULT_ENGINE, description=ENGINE_DESCRIPTION)
+    task: Task = Field(
+        default=Task.CHAT,
+        strict=False,
+        description="Chat: chats and completions. Embeddings: vectors of texts. Rerank: documents in the order in which "
+        "they fit a question. The server is started for it alone, and proves it before the deployment is Ready.",
+        json_schema_extra=LATER,
+    )
     source: Source | None = Field(default=None, description="Where the weights come from.")
     projector: Source | None = Field(
         default=None,
@@ -234,13 +245,17 @@ class ModelDeploymentSpec(EngineBlocks):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     cache: Cache | None = Field(default=None, description="Volume that keeps downloaded weights.")
-    prefetch: bool = Field(
-        default=False,
+    prefetch: bool | None = Field(
+        default=None,
         description="Fetch the weights into the cache now, by a Job that needs neither an accelerator nor a pod of the "
         "engine: also while replicas is 0.",
     )
     context: Context = Field(default_factory=Context, description="Size of a request and parallelism.")
     resources: Resources = Field(default_factory=Resources, description="CPU, memory and GPUs of one replica.")
+    parallelism: Parallelism | None = Field(
+        default=None,
+        description="How the model is split over a replica's GPUs. Default: each layer over all of them (tensor).",
+    )
     replicas: int | None = Field(
         default=None,
         ge=0,

@@ -65,6 +65,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
+    SIDECAR_NOT_READY = "SidecarNotReady"  # a container that is not genset's keeps a pod from serving
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"
@@ -300,8 +301,8 @@ class RoutePolicySpec(ApiModel):
     routes: list[Route] = Field(
         min_length=1,
         max_length=MOST_ROUTES,
-        description="Rules, in order: the first that matches a request wins. With the backends they make a configuration of at "
-        "most 1 MiB, which a ConfigMap holds.",
+        description="Rules, in order: the first that matches a request wins. With the backends they make a configuration that "
+        "a ConfigMap has to hold, compressed if need be: 1 MiB.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     router: RouterSpec = Field(default_factory=RouterSpec, description="The router's pods.")

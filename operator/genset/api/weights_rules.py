@@ -31,7 +31,7 @@ def weights_rules() -> Iterator[CelRule]:
         lambda spec: all(one.name != spec.model for one in spec.adapters),
     )
     yield CelRule(
-        "!self.prefetch || (has(self.cache) && has(self.source))",
+        "!has(self.prefetch) || !self.prefetch || (has(self.cache) && has(self.source))",
         "prefetch needs cache, which keeps what is fetched: give it a size, or take prefetch out",
         lambda spec: not spec.prefetch or (spec.cache is not None and spec.source is not None),
     )

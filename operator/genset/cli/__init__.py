@@ -15,6 +15,7 @@ _VERBS = {
     "operator": "Reconcile ModelDeployments and RoutePolicies in a cluster.",
     "router": "Serve a RoutePolicy: an OpenAI API that fails over.",
     "weights": "Fetch, verify and place model weights (runs in engine pods).",
+    "plan": "Say what fits which node, and print the resource to apply.",
     "crds": "Print the CustomResourceDefinitions.",
     "completion": "Print a shell completion script.",
 }

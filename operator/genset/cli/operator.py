@@ -16,6 +16,7 @@ import click
 from genset import names
 from genset.addresses import is_network
 from genset.api.quantity import parse_quantity
+from genset.listening import EVERY_ADDRESS
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -179,6 +180,32 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     help="Mirror for huggingFace sources without an endpoint. Default: the public hub.",
 )
 @_option(
+    "--hub-token-secret",
+    default="",
+    metavar="NAME/KEY",
+    help="Secret in the operator's namespace with a token of the hub, for huggingFace sources without tokenSecretRef; its "
+    "annotation genset.dev/allow-hosts names the hub.",
+)
+@_option("--site-http-proxy", default="", metavar="URL", help="Proxy for http:// URLs outside the cluster.")
+@_option("--site-https-proxy", default="", metavar="URL", help="Proxy for https:// URLs outside the cluster.")
+@_option(
+    "--site-no-proxy",
+    multiple=True,
+    callback=_words,
+    metavar="HOST",
+    help="Host, domain or network that is reached without the site's proxies, beside the cluster's own names; repeat for more.",
+)
+@_option(
+    "--site-proxy-credentials-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with user:password for the site's proxies.",
+)
+@_option(
+    "--site-ca-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with certificates (PEM) that pullers, routers and engines trust beside the usual ones.",
+)
+@_option(
     "--network-policies/--no-network-policies", default=True, help="Make a NetworkPolicy for each engine and router."
 )
 @_option(
@@ -224,6 +251,12 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     metavar="ADDRESS/BITS",
     help="Network of the cluster's own nodes, pods and Services, which clouds are never in; repeat for more.",
 )
+@_option(
+    "--engine-listen",
+    type=click.Choice([EVERY_ADDRESS, "0.0.0.0"]),
+    default=EVERY_ADDRESS,
+    help="Address that engines listen on: every one of IPv6 and IPv4, or of IPv4 for nodes whose kernel has no IPv6.",
+)
 @_option("--resync-seconds", type=click.FloatRange(min=1), default=300.0, help="Pause between two full resyncs.")
 @_option(
     "--secrets-seconds",
@@ -247,16 +280,16 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
 @_option(
     "--health-listen",
     "health",
-    default=f"0.0.0.0:{names.OPERATOR_HEALTH_PORT}",
+    default=f"[::]:{names.OPERATOR_HEALTH_PORT}",
     callback=_address,
-    help="Address of /healthz and /readyz; 0 for none.",
+    help="Address of /healthz and /readyz; [::] is every address of IPv6 and IPv4, 0 is none.",
 )
 @_option(
     "--metrics-listen",
     "metrics",
-    default=f"0.0.0.0:{names.OPERATOR_METRICS_PORT}",
+    default=f"[::]:{names.OPERATOR_METRICS_PORT}",
     callback=_address,
-    help="Address of /metrics; 0 for none.",
+    help="Address of /metrics; [::] is every address of IPv6 and IPv4, 0 is none.",
 )
 @_option(
     "--leader-election/--no-leader-election",
@@ -304,16 +337,36 @@ def command(log_format: str, log_level: str, **flags: Any) -> None:
         raise
 
 
+def _site(flags: dict[str, Any]) -> Any:
+    """Takes what is said of the site out of the flags."""
+    from genset.desired.site import SiteProxies
+    from genset.kube.site import SiteOptions
+
+    secret = flags.pop("hub_token_secret")
+    name, slash, key = secret.partition("/")
+    if secret and not (name and slash and key):
+        raise click.UsageError("--hub-token-secret: write NAME/KEY of a Secret in the operator's namespace")
+    return SiteOptions(
+        SiteProxies(flags.pop("site_http_proxy"), flags.pop("site_https_proxy"), flags.pop("site_no_proxy")),
+        flags.pop("site_proxy_credentials_file"),
+        flags.pop("site_ca_file"),
+        (name, key) if secret else None,
+    )
+
+
 def _run(flags: dict[str, Any]) -> None:
     import uvloop
 
     from genset.desired.context import Settings
     from genset.runtime import Operator, Options
 
+    site = _site(flags)
     settings = Settings(**{name: flags.pop(name) for name in list(flags) if name in Settings.__dataclass_fields__})
     # Two processes of one name, e.g. a pod's container started again, are two candidates.
     flags["identity"] = f"{flags['identity']}_{uuid.uuid4().hex[:8]}"
-    options = Options(settings=settings, **flags)
+    if problems := site.problems(settings.forbidden_networks):
+        raise click.UsageError("; ".join(problems))
+    options = Options(settings=settings, site=site, **flags)
 
     async def main() -> None:
         await Operator(options).run(asyncio.Event())

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from genset import names
-from genset.addresses import host_and_port
+from genset.addresses import ServerName, host_and_port
 
 
 class HostAndPort(click.ParamType[tuple[str, int]]):
@@ -56,7 +56,13 @@ class HostAndPort(click.ParamType[tuple[str, int]]):
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with credential files. With -f: SECRET/KEY in it, for Secrets that no file holds.",
 )
-@click.option("--listen", type=HostAndPort(), default="127.0.0.1:8080", show_default=True, help="The OpenAI API.")
+@click.option(
+    "--listen",
+    type=HostAndPort(),
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="The OpenAI API. [::]:PORT: every address of IPv6 and IPv4.",
+)
 @click.option(
     "--admin", type=HostAndPort(), default="127.0.0.1:9090", show_default=True, help="Health, state and metrics."
 )
@@ -137,9 +143,9 @@ def command(
     except ConfigRejected as problem:
         raise click.ClickException(str(problem)) from problem
     except OSError as problem:
-        host, port = listen
+        data, other = (ServerName(*place).shown(with_port=True) for place in (listen, admin))
         raise click.ClickException(
-            f"cannot listen on {host}:{port} (--listen) or {admin[0]}:{admin[1]} (--admin): {problem.strerror or problem}"
+            f"cannot listen on {data} (--listen) or {other} (--admin): {problem.strerror or problem}"
         ) from problem
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from genset.addresses import server_of
 from genset.contracts.reading import count, items, parsed, text
 from genset.contracts.shards import model_file_names
 from genset.contracts.sources import RemoteSource, source_of
@@ -39,6 +40,10 @@ TERMINATION_LOG = "/dev/termination-log"  # where the kubelet reads a container'
 CREDENTIAL_FILES = {
     "token_file": TOKEN_FILE, "headers_file": HEADERS_FILE, "credentials_file": CREDENTIALS_FILE, "ca_file": CA_FILE,
 }  # fmt: skip
+SITE_FOLDER = "/etc/genset/site"  # what the operator's administrator gives to all pods
+SITE_CA_FILE = f"{SITE_FOLDER}/ca.crt"  # certificates (PEM) that are trusted beside the system's
+#: Variable with the server that the site's token is for, and the token: `HOST:PORT TOKEN`.
+SITE_TOKEN_VARIABLE = "GENSET_SITE_TOKEN"
 PROGRESS_PATH = "/-/progress"  # of the HTTP server at `listen`
 ALSO = "--also"  # flag of a companion; see `Companion`
 
@@ -85,6 +90,17 @@ BOUNDS = ("--max-size", "--volume-size", "--forbidden-networks", "--guarded")
 SWITCHES = {
     "settled": "--settled", "exclusive": "--exclusive", "guarded": "--guarded", "whole_folder": "--whole-folder",
 }  # fmt: skip
+
+
+def site_token(url: str, token: str) -> str:
+    """Writes the site's token together with the only server that it may be sent to."""
+    return f"{server_of(url).shown(with_port=True)} {token}"
+
+
+def site_token_for(url: str, written: str) -> str:
+    """Returns the token if it may be sent to the server of a URL; "" if it is for another one, or would not be secret."""
+    server, _, token = written.partition(" ")
+    return token if url.startswith("https://") and server == server_of(url).shown(with_port=True) else ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def text(value: Any) -> str:
 
 
 def count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    """Returns a count that a status can hold, whose numbers have 63 bits."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else 0
 
 
 def duration(value: Any) -> float | None:

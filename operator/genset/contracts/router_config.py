@@ -171,6 +171,12 @@ class BackendConfig(_Part):
     kind: Literal["local", "cloud"]
     model: str = Field(min_length=1, description="Name put into the upstream request's model field.")
     context_tokens: int | None = Field(default=None, ge=1)
+    task: Literal["Embeddings", "Rerank"] | None = Field(
+        default=None, description="The one thing that the backend is there for; None: it may be asked for anything."
+    )
+    adapters: tuple[str, ...] | None = Field(
+        default=None, description="Further models that it serves, which are asked for by their own names; None: none."
+    )
     continuation: Annotated[str, _known_to_reader("continuations")]
     balancing: BalancingConfig
     local: LocalTarget | None = None
@@ -305,6 +311,12 @@ class RouterConfig(_Part):
     forbidden_networks: tuple[Network, ...] | None = Field(
         default=None,
         description="Networks in which no server at a URL may be, beside those that a router in a cluster never dials.",
+    )
+
+    site_ca_file: FileName | None = Field(
+        default=None,
+        description="File in the credentials folder: certificates trusted beside the system's, for targets without a "
+        "caFile of their own.",
     )
 
     @model_validator(mode="after")

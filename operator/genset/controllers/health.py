@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from genset.addresses import host_and_port
+from genset.addresses import ServerName, host_and_port
+from genset.listening import EVERY_ADDRESS, listen
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ Check = Callable[[], str | None]  # what is wrong; None: nothing
 
 @dataclass(frozen=True)
 class Address:
-    """An address says where to listen; port 0 is any free one."""
+    """An address says where to listen: host `::` is every address of both families, port 0 any free one."""
 
     host: str
     port: int
@@ -35,8 +36,8 @@ class Address:
             return None
         found = host_and_port(text)
         if found is None:
-            raise ValueError(f"{text!r} is no address; write HOST:PORT, e.g. 0.0.0.0:8081, or 0 for none")
-        return cls(found[0] or "0.0.0.0", found[1])
+            raise ValueError(f"{text!r} is no address; write HOST:PORT, e.g. [::]:8081, or 0 for none")
+        return cls(found[0] or EVERY_ADDRESS, found[1])
 
 
 class HealthServer:
@@ -69,11 +70,11 @@ class HealthServer:
         """Listens, or raises OSError."""
         runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await runner.setup()
-        site = web.TCPSite(runner, self._address.host, self._address.port)
-        await site.start()
+        for listening in listen(self._address.host, self._address.port):
+            await web.SockSite(runner, listening).start()
         self._runner = runner
         self.port = runner.addresses[0][1]
-        log.info("Listened on %s:%d", self._address.host, self.port)
+        log.info("Listened on %s", ServerName(self._address.host, self.port).shown(with_port=True))
 
     async def stop(self) -> None:
         """Closes the listener and its connections."""

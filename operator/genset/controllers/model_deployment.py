@@ -29,7 +29,7 @@ from genset.controllers.session import (
     soonest,
 )
 from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
-from genset.desired import autoscale, workload
+from genset.desired import autoscale, site_objects, workload
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
@@ -43,7 +43,7 @@ from genset.status.conditions import is_ready
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
 from genset.status.pods import trouble
-from genset.status.rollout import rollout
+from genset.status.rollout import is_refused, rollout
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +78,15 @@ class ModelDeploymentController:
             await session.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
             session.demand.drop(key)
             return None
-        named = [use.ref.name for use in refs.secret_uses(resource, session.settings)]
+        settings = await session.surroundings.settings_in(key.namespace)
+        named = [use.ref.name for use in refs.secret_uses(resource, settings)]
         secrets, versions = await session.read_secrets(key, named)
         session.references.set_secrets(key, versions)
         decision = session.demand.decide(key, resource)
         children = await self._children(key, live)
         running = children.get(kinds.DEPLOYMENT.key(key.name))
         context = ModelDeploymentContext(
-            settings=session.settings,
+            settings=settings,
             secrets=secrets,
             awake=decision.awake,
             running=running if running is not None and observe.is_owned(running, live) else None,
@@ -101,6 +102,7 @@ class ModelDeploymentController:
             applied = await session.applier.reconcile(live, desired.model_deployment(resource, context), children)
         session.endure(key, applied)
         observed, again = await self._observe(key, resource, applied, decision)
+        observed = replace(observed, token_not_used=site_objects.token_not_used(resource, settings))
         observed, again = replace(observed, upgrade=told_upgrade(permit, applied)), soonest(again, permit.again)
         told = await self._report(live, resource, observed, tuple(problems), applied)
         session.note(live, applied.notes)
@@ -177,7 +179,7 @@ class ModelDeploymentController:
             look,
             DOWNLOAD_SECONDS if downloading else None,
             DELETING_SECONDS if applied.deleting else None,
-            BLOCKED_SECONDS if applied.problems else None,
+            BLOCKED_SECONDS if applied.problems or is_refused(deployment) else None,
             SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
         claim = applied.objects.get(kinds.PVC.key(child_names.weights_claim(key.name)))

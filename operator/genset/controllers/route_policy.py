@@ -46,7 +46,7 @@ from genset.status.outline import Outline
 from genset.status.pod import PodView
 from genset.status.pods import live as live_pods
 from genset.status.pods import trouble
-from genset.status.rollout import rollout
+from genset.status.rollout import is_refused, rollout
 
 POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
 PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
@@ -127,7 +127,7 @@ class RoutePolicyController:
             look,
             permit.again,
             DELETING_SECONDS if applied.deleting else None,
-            BLOCKED_SECONDS if applied.problems else None,
+            BLOCKED_SECONDS if applied.problems or is_refused(deployment) else None,
             SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
 
@@ -155,13 +155,14 @@ class RoutePolicyController:
         session = self._session
         named = {backend.deployment.name for backend in resource.spec.backends if backend.deployment is not None}
         deployments = await self._deployments(key, named)
+        settings = await session.surroundings.settings_in(key.namespace)
         secrets, versions = await session.read_secrets(
-            key, [use.ref.name for use in refs.policy_secret_uses(resource, deployments, session.settings)]
+            key, [use.ref.name for use in refs.policy_secret_uses(resource, deployments, settings)]
         )
         own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         running = children.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         context = RoutePolicyContext(
-            settings=session.settings,
+            settings=settings,
             deployments=deployments,
             secrets=secrets,
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},

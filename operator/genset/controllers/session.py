@@ -19,6 +19,7 @@ from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.controllers.servers import ServerBook
+from genset.controllers.surroundings import Surroundings
 from genset.controllers.upgrades import Upgrades
 from genset.desired.context import Settings
 from genset.desired.secrets import UserSecret
@@ -57,7 +58,7 @@ class Session:
     """A session holds what everything that reconciles works with, from the begin of the watches to their end."""
 
     api: ApiServer
-    settings: Settings
+    surroundings: Surroundings
     queue: WorkQueue[Key]
     references: References
     applier: Applier
@@ -71,6 +72,11 @@ class Session:
     metrics: Metrics
     now: Callable[[], str]
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def settings(self) -> Settings:
+        """Returns the operator's settings; those of one namespace are its surroundings' to say."""
+        return self.surroundings.settings
 
     def background(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Runs the work beside the workers until it ends or the session does."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from genset import kinds
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import disruption_budget, network_policy, prefetch, router, service, weights, workload
+from genset.desired import disruption_budget, network_policy, prefetch, router, service, site_objects, weights, workload
 from genset.desired.child import Child, ChildSet
 from genset.desired.context import ModelDeploymentContext, Object, RoutePolicyContext, Settings
 from genset.engines import managed_engine_of
@@ -20,6 +20,8 @@ from genset.kinds import Kind
 MODEL_DEPLOYMENT: ChildSet[ModelDeployment, ModelDeploymentContext] = ChildSet(
     (
         Child(kinds.PVC, weights.claim),
+        Child(kinds.CONFIG_MAP, site_objects.config_map),
+        Child(kinds.SECRET, site_objects.secret),
         Child(kinds.NETWORK_POLICY, network_policy.for_engine),  # before the pods that it guards
         Child(kinds.NETWORK_POLICY, network_policy.for_download),
         Child(kinds.NETWORK_POLICY, network_policy.for_prefetch),

@@ -11,9 +11,19 @@ from dataclasses import dataclass, field
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.desired.secrets import UserSecret
+from genset.desired.site import Site
 from genset.engines.base import Object
+from genset.listening import EVERY_ADDRESS
 
 __all__ = ["ModelDeploymentContext", "Object", "RoutePolicyContext", "Settings"]
+
+
+@dataclass(frozen=True)
+class Locality:
+    """A locality is what the shell has found out about where a resource is."""
+
+    assigned_ids: bool = False  # its namespace says as which user its pods run
+    site: Site = field(default_factory=Site)
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class Settings:
     forbidden_networks: tuple[str, ...] = ()  # further ones that no router may dial for a host that a resource names
     # Networks of the cluster's own nodes, pods and Services: what leaves the cluster never goes there.
     cluster_cidrs: tuple[str, ...] = ()
+    engine_listen: str = EVERY_ADDRESS  # address that engines listen on; nodes without IPv6 in their kernel: 0.0.0.0
+    place: Locality = field(default_factory=Locality)
 
 
 @dataclass(frozen=True)

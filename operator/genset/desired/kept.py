@@ -63,7 +63,7 @@ class PodsRecord:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedPods:
     """This is what the pods should be: the template, and what of it is the user's, as hashes.
 
     `seen`: the operator has reconciled this generation of the resource before, so what runs is what it asks for.
@@ -103,7 +103,7 @@ class Settlement:
     pending: Pending | None = None
 
 
-def settle(wanted: Wanted, running: Running, *, upgrade: bool) -> Settlement:
+def settle(wanted: WantedPods, running: Running, *, upgrade: bool) -> Settlement:
     """Decides between the wanted template and the one that was applied last. `upgrade`: the release may have its way now."""
     made = fingerprint(wanted.template, wanted.said)
     record = PodsRecord(genset.__version__, made, wanted.asked, wanted.shape, genset.__version__, wanted.operator)
@@ -150,7 +150,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-def _asks_for_new(wanted: Wanted, before: PodsRecord | None) -> bool:
+def _asks_for_new(wanted: WantedPods, before: PodsRecord | None) -> bool:
     """Returns whether the user has asked for other pods than those that run."""
     if before is None:
         return not wanted.seen

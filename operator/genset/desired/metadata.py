@@ -38,6 +38,11 @@ def download_policy(deployment: str) -> str:
     return f"{deployment}.download"
 
 
+def site(deployment: str) -> str:
+    """Names the ConfigMap and the Secret by which a ModelDeployment's pods know of their site. Like `download_policy`."""
+    return f"{deployment}.site"
+
+
 def prefetch_policy(deployment: str) -> str:
     """Names the NetworkPolicy of the pod that fetches a ModelDeployment's weights ahead."""
     return f"{deployment}.prefetch"

@@ -19,7 +19,7 @@ from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.egress import Destination, Outside, dns, rules, tcp
-from genset.desired.servers import backend_url
+from genset.desired.servers import backend_url, site_proxy
 from genset.desired.weights import weights
 from genset.desired.workload import pod_template
 from genset.engines import managed_engine_of
@@ -90,7 +90,9 @@ def _way_to_sources(resource: ModelDeployment, settings: Settings) -> list[Objec
     if not addresses:
         return []
     sources = [Destination.of(address) for address in addresses]
-    servers = [*sources, *(Destination.of(url) for url in _proxies(resource, settings))]
+    site = settings.place.site.proxies
+    proxies = filter(None, (*_proxies(resource, settings), site.http, site.https))
+    servers = [*sources, *(Destination.of(url) for url in proxies)]
     if any(source.outside for source in sources):
         servers.append(Destination("", _HTTPS, outside=True))
     return [dns(settings), *rules(servers, Outside.of(settings))]
@@ -149,7 +151,9 @@ def servers_of(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[t
         if backend.cloud is not None and backend.cloud.proxy is not None:
             yield f"{at}.cloud.proxy.url", backend.cloud.proxy.url
         elif url is not None:
-            yield f"{at}.{'cloud.baseURL' if backend.cloud is not None else 'deployment'}", url
+            field = f"{at}.{'cloud.baseURL' if backend.cloud is not None else 'deployment'}"
+            proxy = site_proxy(url, context.settings)
+            yield (f"{field} (by the site's proxy)", proxy) if proxy else (field, url)
     if resource.spec.router.telemetry is not None:
         yield "spec.router.telemetry.otlpEndpoint", resource.spec.router.telemetry.otlp_endpoint
 

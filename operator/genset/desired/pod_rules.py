@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from genset.api.pod_template import PodTemplate
+from genset.api.quantity import parse_quantity
 from genset.desired import pod_path
 from genset.desired.fault import FieldFault
+from genset.desired.pod_security import IDS
 from genset.engines.base import Object
 
 ALLOWED_FIELDS = (
@@ -34,12 +36,15 @@ REMOVABLE_IDS = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
 REFUSED_VARIABLES = (
     "LD_", "PYTHON", "GCONV_PATH", "KUBERNETES_", "GENSET_CONFIG", "GENSET_CREDENTIALS", "GENSET_LISTEN", "GENSET_ADMIN",
     "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "GGML_BACKEND_PATH", "LLAMA_ARG_", "LLAMA_API_KEY", "LLAMA_LOG",
+    # Whom the puller takes for the hub that gets a token: certificates can be hidden in what looks like a model.
+    "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GENSET_SITE",
 )  # fmt: skip
 #: Annotations that loosen a sandbox or attach further networks, by how they begin.
 REFUSED_ANNOTATIONS = (
     "container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/",
     "seccomp.security.alpha.kubernetes.io/", "k8s.v1.cni.cncf.io/", "v1.multus-cni.io/",
 )  # fmt: skip
+_ASSIGNED = frozenset(f"spec.securityContext.{one}" for one in IDS)  # may be left out where they are not there, too
 _CONTAINERS = ("containers", "initContainers")
 _SOURCES = ("fieldRef", "resourceFieldRef")  # of a variable's value: what the pod may know of itself
 _OURS = "genset.dev/"
@@ -55,6 +60,7 @@ class _Judged:
     own: Object
     patch: PodTemplate
     at: str
+    variables: tuple[str, ...]  # that are refused, by how they begin
 
     def fault(self, where: str, why: str = "") -> FieldFault:
         field = f"{self.at}.{where}"
@@ -62,23 +68,26 @@ class _Judged:
         return FieldFault(field, f"{field} {reason}: take it out, {_ADMINISTRATOR}")
 
 
-def faults(own: Object, patch: PodTemplate | None, at: str, *, full: bool) -> Iterator[FieldFault]:
-    """Yields what of a podTemplate cannot be taken. `own` is the pod before it, `at` the podTemplate's own path.
+def faults(
+    own: Object, patch: PodTemplate | None, at: str, *, full: bool, variables: tuple[str, ...] = ()
+) -> Iterator[FieldFault]:
+    """Yields what of a podTemplate cannot be taken. `own` is the pod before it, `at` the podTemplate's own path, `variables`
+    those that it may not set beside `REFUSED_VARIABLES`.
 
     With `full` only genset's own keys and paths that name nothing are among it: everything else is between the user and the
     API server.
     """
     if patch is None:
         return
-    judged = _Judged(own, patch, at)
+    judged = _Judged(own, patch, at, (*REFUSED_VARIABLES, *variables))
     yield from _ours(judged)
     if not full:
         yield from _metadata(judged)
         yield from _spec(judged)
     for index, path in enumerate(patch.remove):
-        if not pod_path.is_there(own["spec"], path):
+        if path not in _ASSIGNED and not pod_path.is_there(own["spec"], path):
             yield _names_nothing(own["spec"], path, f"{at}.remove[{index}]")
-        elif not full and not _may_go(path):
+        elif not full and not _may_go(path, judged.variables):
             field = f"{at}.remove[{index}]"
             yield FieldFault(
                 field, f"{field}: {path} is not among the fields that may be left out: take it out, {_ADMINISTRATOR}"
@@ -104,6 +113,7 @@ def _spec(judged: _Judged) -> Iterator[FieldFault]:
     for field, value in judged.patch.spec.items():
         if field in _CONTAINERS and isinstance(value, Sequence) and not isinstance(value, str):
             names = {item["name"] for item in judged.own["spec"].get(field, ())}
+            yield from _twice(judged, f"spec.{field}", value)
             for index, item in enumerate(value):
                 yield from _container(judged, f"spec.{field}", names, index, item)
         elif field not in ALLOWED_FIELDS:
@@ -121,14 +131,37 @@ def _container(judged: _Judged, where: str, names: set[str], index: int, item: A
         if field == "name":
             continue
         if field == "env" and isinstance(value, Sequence) and not isinstance(value, str):
+            yield from _twice(judged, here, value)
             for variable in value:
                 yield from _variable(judged, here, variable)
         elif field == "resources" and (value is None or isinstance(value, Mapping)):
-            for kind in value or {}:
+            for kind, amounts in (value or {}).items():
                 if kind not in ("requests", "limits", "$patch"):
                     yield judged.fault(f"{here}.{kind}")
+                elif isinstance(amounts, Mapping):
+                    yield from _quantities(judged, f"{here}.{kind}", amounts)
         else:
             yield judged.fault(here)
+
+
+def _quantities(judged: _Judged, where: str, amounts: Mapping[str, Any]) -> Iterator[FieldFault]:
+    """Yields what is no quantity: the API server would not say which field it is."""
+    for name, amount in amounts.items():
+        if name == "$patch" or amount is None:
+            continue
+        try:
+            parse_quantity(str(amount))
+        except ValueError as problem:
+            field = f"{judged.at}.{where}[{name}]"
+            yield FieldFault(field, f"{field}: {problem}")
+
+
+def _twice(judged: _Judged, where: str, items: Sequence[Any]) -> Iterator[FieldFault]:
+    """Yields each name that stands in a list twice: of what is said of it, only a part would hold."""
+    names = [item.get("name") for item in items if isinstance(item, Mapping)]
+    for name in dict.fromkeys(name for name in names if isinstance(name, str) and names.count(name) > 1):
+        field = f"{judged.at}.{where}[{name}]"
+        yield FieldFault(field, f"{field} stands there twice: put what is meant into one")
 
 
 def _variable(judged: _Judged, where: str, item: Any) -> Iterator[FieldFault]:
@@ -137,7 +170,7 @@ def _variable(judged: _Judged, where: str, item: Any) -> Iterator[FieldFault]:
         yield judged.fault(where, "holds a variable without a name")
         return
     here = f"{where}[{name}]"
-    if name.startswith(REFUSED_VARIABLES):
+    if name.startswith(judged.variables):
         yield judged.fault(here, "could load code, show further devices or undo what the operator has decided")
     source = item.get("valueFrom")
     if source is not None and not isinstance(source, Mapping):
@@ -147,7 +180,7 @@ def _variable(judged: _Judged, where: str, item: Any) -> Iterator[FieldFault]:
             yield judged.fault(f"{here}.valueFrom.{kind}", "reads an object that its author may not be allowed to read")
 
 
-def _may_go(path: str) -> bool:
+def _may_go(path: str, variables: tuple[str, ...]) -> bool:
     """Returns whether a field that genset sets may be left out without a right that only creators of pods have."""
     (field, key), *rest = pod_path.steps(path)
     if field in ALLOWED_FIELDS:
@@ -157,7 +190,7 @@ def _may_go(path: str) -> bool:
     if field not in _CONTAINERS or not rest or rest[0][0] not in ALLOWED_OF_CONTAINERS:
         return False
     part, named = rest[0]
-    return part != "env" or bool(named and not named.startswith(REFUSED_VARIABLES))
+    return part != "env" or bool(named and not named.startswith(variables))
 
 
 def _names_nothing(spec: Object, path: str, field: str) -> FieldFault:

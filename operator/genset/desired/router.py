@@ -8,13 +8,14 @@ ConfigMap and the Secret are mounted whole, and the kubelet refreshes them. Only
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
 from genset.api.router import RouterResources
 from genset.api.router_service import RouterService
+from genset.contracts.config_files import CONFIG_MAP_BYTES, packed
 from genset.desired import images, metadata, pod_rules, router_config, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
@@ -25,15 +26,17 @@ from genset.desired.kept import (
     PodsRecord,
     Running,
     Settlement,
-    Wanted,
+    WantedPods,
     digest,
     fingerprint,
     rolled,
     settle,
 )
+from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.workload import spread
 from genset.engines.base import Object
+from genset.listening import EVERY_ADDRESS
 
 ENDPOINT_REMOVAL_SECONDS = 5  # a leaving router serves this long, so that kube-proxy everywhere stops choosing it
 STOP_SECONDS = 15  # between the end of draining and SIGKILL
@@ -62,11 +65,36 @@ def _record(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, str
     return {} if before is None else {names.ANNOTATION_PODS: before.to_annotation()}
 
 
-def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
-    """Makes the ConfigMap of the RouterConfig in canonical JSON: same policy, same bytes, same hash."""
+def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:
+    """Makes the ConfigMap of the RouterConfig in canonical JSON: same policy, same bytes, same hash.
+
+    None if none could hold it; the one that is there stays.
+    """
+    files = packed(router_config.build(resource, context).canonical_json(), names.ROUTER_CONFIG_FILE)
+    if _bytes_of(files) > CONFIG_MAP_BYTES:
+        return None
+    text = files[names.ROUTER_CONFIG_FILE].decode()
+    others = {file: base64.b64encode(files[file]).decode() for file in files if file != names.ROUTER_CONFIG_FILE}
+    content: Object = {"data": {names.ROUTER_CONFIG_FILE: text}, **({"binaryData": others} if others else {})}
+    return metadata.router_child(resource, kinds.CONFIG_MAP, metadata.router_config(resource.metadata.name), **content)
+
+
+def size_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
+    """Yields that a policy says more than a ConfigMap could hold."""
     text = router_config.build(resource, context).canonical_json()
-    name = metadata.router_config(resource.metadata.name)
-    return metadata.router_child(resource, kinds.CONFIG_MAP, name, data={names.ROUTER_CONFIG_FILE: text})
+    size = _bytes_of(packed(text, names.ROUTER_CONFIG_FILE))
+    if size > CONFIG_MAP_BYTES:
+        yield FieldFault(
+            "spec.routes",
+            f"spec.routes: with the backends they make a configuration of {len(text.encode())} bytes, compressed {size}, and a "
+            f"ConfigMap holds {CONFIG_MAP_BYTES}: divide the policy into several, or name models by a common beginning and * "
+            "instead of one by one; routers keep the configuration that they have",
+        )
+
+
+def _bytes_of(files: Mapping[str, bytes]) -> int:
+    """Returns what the API server counts of a ConfigMap, with room for what it may count beside it."""
+    return sum(len(name) + len(content) for name, content in files.items())
 
 
 def credentials(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
@@ -153,7 +181,7 @@ def _kept(resource: RoutePolicy, context: RoutePolicyContext) -> Settlement:
     patch = resource.spec.router.pod_template
     said = patch.model_dump(mode="json", by_alias=True) if patch is not None else None
     return settle(
-        Wanted(
+        WantedPods(
             pod_template(resource, context.settings),
             said,
             digest(_asked(resource)),
@@ -207,13 +235,7 @@ def _pod_spec(resource: RoutePolicy, settings: Settings) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": ENDPOINT_REMOVAL_SECONDS + resource.spec.router.drain_seconds + STOP_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.RUN_AS_USER,
-            "runAsGroup": names.RUN_AS_USER,
-            "fsGroup": names.RUN_AS_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(settings),
         "containers": [_container(resource, settings)],
         "volumes": [config, secret, {"name": "tmp", **scratch.empty_dir(TMP_SIZE)}],
         "topologySpreadConstraints": [spread(metadata.router_selector(name))],
@@ -235,8 +257,8 @@ def _container(resource: RoutePolicy, settings: Settings) -> Object:
             "router",
             "--config-dir", names.ROUTER_CONFIG_DIR,
             "--credentials", names.ROUTER_CREDENTIALS_DIR,
-            "--listen", f"0.0.0.0:{names.ROUTER_PORT}",
-            "--admin", f"0.0.0.0:{names.ROUTER_ADMIN_PORT}",
+            "--listen", f"[{EVERY_ADDRESS}]:{names.ROUTER_PORT}",
+            "--admin", f"[{EVERY_ADDRESS}]:{names.ROUTER_ADMIN_PORT}",
         ],
         "env": [{"name": "HOME", "value": "/tmp"}],
         "ports": [

@@ -44,12 +44,17 @@ from genset.contracts.router_config import (
     WeightedBackend,
 )
 from genset.desired import metadata
-from genset.desired.context import RoutePolicyContext
+from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.credentials import CA, KEY, PROXY, credential_fault
-from genset.desired.servers import backend_faults, cloud_url, telemetry_faults
+from genset.desired.servers import backend_faults, cloud_url, site_proxy, telemetry_faults
+from genset.desired.site import Site
 from genset.engines import engine_of, managed_engine_of
 from genset.router.providers import PROVIDERS
 from genset.router.routing.hops import site_of
+
+#: Of the site, in the credentials folder. No backend's file is named so: those have its name and a hash.
+_SITE_CA_FILE = "site.ca"
+_SITE_PROXY_FILE = "site.proxy"
 
 
 def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
@@ -81,6 +86,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
         trusted_proxies=tuple(resource.spec.router.trusted_proxies) or None,
         log=LogConfig(required=True) if resource.spec.router.log.required else None,
         forbidden_networks=context.settings.forbidden_networks or None,
+        site_ca_file=_SITE_CA_FILE if context.settings.place.site.ca else None,
     )
 
 
@@ -92,7 +98,12 @@ def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict
             content = _content(credential, resource.metadata.namespace, context)
             if content is not None:
                 files[credential.file] = content
-    return files
+    return {**files, **_site_files(context.settings.place.site)}
+
+
+def _site_files(site: Site) -> dict[str, bytes]:
+    found = {_SITE_CA_FILE: site.ca, _SITE_PROXY_FILE: site.proxies.credentials if site.proxies else ""}
+    return {name: content.encode() for name, content in found.items() if content}
 
 
 class _Credential(NamedTuple):
@@ -126,13 +137,22 @@ def _backend(resource: RoutePolicy, backend: Backend, context: RoutePolicyContex
     if any(backend_faults(backend, resource, context)):
         return None  # a condition says why
     if backend.cloud is not None:
-        return _cloud(backend, backend.cloud)
+        return _cloud(backend, backend.cloud, context.settings)
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None
-    return _house(backend, found) if found is not None else None
+    return _house(backend, found, context.settings) if found is not None else None
 
 
-def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
-    proxy = cloud.proxy
+def _proxy(backend: Backend, cloud: Cloud | None, url: str, settings: Settings) -> tuple[str | None, str | None]:
+    """Returns the proxy before a server, the policy's own or the site's, and the file with its credentials."""
+    if cloud is not None and cloud.proxy is not None:
+        own = cloud.proxy
+        return own.url.rstrip("/"), _file(backend, PROXY, own.credentials_secret_ref, own.url)
+    found = site_proxy(url, settings)
+    return found or None, _SITE_PROXY_FILE if found and settings.place.site.proxies.credentials else None
+
+
+def _cloud(backend: Backend, cloud: Cloud, settings: Settings) -> BackendConfig:
+    proxy_url, proxy_file = _proxy(backend, cloud, cloud_url(cloud), settings)
     return BackendConfig(
         name=backend.name,
         kind="cloud",
@@ -145,15 +165,17 @@ def _cloud(backend: Backend, cloud: Cloud) -> BackendConfig:
             provider=cloud.provider,
             key_file=_file(backend, KEY, cloud.credentials_secret_ref, cloud_url(cloud)),
             ca_file=_file(backend, CA, cloud.ca_secret_ref, cloud_url(cloud)),
-            proxy_url=proxy.url.rstrip("/") if proxy else None,
-            proxy_credentials_file=_file(backend, PROXY, proxy.credentials_secret_ref, proxy.url) if proxy else None,
+            proxy_url=proxy_url,
+            proxy_credentials_file=proxy_file,
             forward_headers=tuple(sorted(group.value for group in cloud.forward_headers)) or None,
         ),
     )
 
 
-def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
+def _house(backend: Backend, found: ModelDeployment, settings: Settings) -> BackendConfig:
     engine = engine_of(found)
+    task = engine.only_task(found)
+    adapters = tuple(one.name for one in found.spec.adapters) if engine.adapters_by_name else ()
     target = found.metadata
     context_tokens = backend.context_tokens or found.spec.context.tokens
     if managed_engine_of(found) is not None:
@@ -164,6 +186,8 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             kind="local",
             model=found.served_model,
             context_tokens=context_tokens,
+            task=task,
+            adapters=adapters or None,
             continuation=backend.continuation or engine.continuation,
             balancing=_balancing(backend.balancing),
             local=LocalTarget(
@@ -173,11 +197,13 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             ),
         )
     url, credentials = engine.base_url(found), engine.credentials(found)
+    proxy_url, proxy_file = _proxy(backend, None, url, settings)
     return BackendConfig(
         name=backend.name,
         kind="local",
         model=found.served_model,
         context_tokens=context_tokens,
+        task=task,
         continuation=backend.continuation or engine.continuation,
         balancing=_balancing(backend.balancing),
         url=UrlTarget(
@@ -185,6 +211,8 @@ def _house(backend: Backend, found: ModelDeployment) -> BackendConfig:
             provider=COMPATIBLE,
             key_file=_file(backend, KEY, credentials.api_key, url),
             ca_file=_file(backend, CA, credentials.ca, url),
+            proxy_url=proxy_url,
+            proxy_credentials_file=proxy_file,
             health_path=engine.health_path(found),
         ),
     )

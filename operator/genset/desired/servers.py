@@ -38,6 +38,14 @@ def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
     return engine_of(found).base_url(found) if found is not None else None
 
 
+def site_proxy(url: str, settings: Settings) -> str:
+    """Returns the site's proxy on the way to a server; "" if there is none."""
+    inside = (*settings.cluster_cidrs, *settings.api_server)
+    host = server_of(url).host
+    short = host.count(".") == 1 and not url.startswith("https:")  # NAME.NAMESPACE, as it seems
+    return "" if short else settings.place.site.proxy_for(url, inside)
+
+
 def elsewhere(backend: Backend, deployments: Mapping[str, ModelDeployment]) -> ModelDeployment | None:
     """Returns the ModelDeployment of a backend if its server is not ours; None for all others, and what is not there."""
     found = deployments.get(backend.deployment.name) if backend.deployment is not None else None

@@ -37,13 +37,14 @@ from genset.desired.sources import wanted
 from genset.desired.sources.base import MODEL, VOLUME, Download, InPlace, Place
 from genset.engines import managed_engine_of
 from genset.engines.base import ModelPaths, Object
+from genset.listening import EVERY_ADDRESS
 from genset.off_limits import address_of
 
 CREDENTIALS_VOLUME = "weights-credentials"
 DOWNLOADS_VOLUME = "weights-downloads"  # of companions, if the model itself is read where it lies
 DOWNLOADS_DIR = "/downloads"
 COMPANIONS_DIR = "/companions"  # of those that are read where they lie
-LISTEN = f"0.0.0.0:{names.WEIGHTS_PORT}"  # where the progress is served
+LISTEN = f"[{EVERY_ADDRESS}]:{names.WEIGHTS_PORT}"  # where the progress is served
 _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
 
 
@@ -192,7 +193,10 @@ def _arguments(
 
 
 def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None:
-    """Makes the PersistentVolumeClaim of spec.cache. It goes with the resource, and not before: scaling keeps it."""
+    """Makes the PersistentVolumeClaim of spec.cache. It goes with the resource, and not before: scaling keeps it.
+
+    With `retain` it has no owner, and stays when the resource goes; its labels say whose it was.
+    """
     cache = resource.spec.cache
     if cache is None or cache.size is None:
         return None
@@ -203,7 +207,10 @@ def claim(resource: ModelDeployment, _: ModelDeploymentContext) -> Object | None
     if cache.storage_class_name is not None:
         spec["storageClassName"] = cache.storage_class_name
     name = metadata.weights_claim(resource.metadata.name)
-    return metadata.engine_child(resource, kinds.PVC, name, spec=spec)
+    made = metadata.engine_child(resource, kinds.PVC, name, spec=spec)
+    if cache.retain:
+        del made["metadata"]["ownerReferences"]
+    return made
 
 
 def fetch_spec(download: Download) -> FetchSpec:

@@ -13,16 +13,28 @@ from typing import Any
 from genset import kinds, names
 from genset.api.modeldeployment import Accelerator, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
-from genset.desired import images, metadata, pod_rules, scratch
+from genset.contracts.puller import SITE_CA_FILE
+from genset.desired import images, metadata, pod_rules, scratch, site_objects
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.fault import FieldFault
-from genset.desired.kept import UNCHANGING, Pending, Running, Settlement, Wanted, digest, fingerprint, rolled, settle
+from genset.desired.kept import (
+    UNCHANGING,
+    Pending,
+    Running,
+    Settlement,
+    WantedPods,
+    digest,
+    fingerprint,
+    rolled,
+    settle,
+)
+from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
-from genset.engines.base import ManagedEngine, Object
+from genset.engines.base import EmptyFolder, ManagedEngine, Object
 
 #: Extended resource and taint key by vendor: NVIDIA k8s-device-plugin, ROCm k8s-device-plugin, Intel device plugins
 #: (i915 is the driver of data-centre cards; nodes with the xe driver need podTemplate to name gpu.intel.com/xe).
@@ -84,7 +96,7 @@ def _kept(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelD
     patch = spec.pod_template.model_dump(mode="json", by_alias=True) if spec.pod_template is not None else None
     said = [patch, *(part.source.max_size for part in spec.parts)]
     return settle(
-        Wanted(
+        WantedPods(
             pod_template(resource, engine, context.settings),
             said,
             digest(_asked(resource)),
@@ -141,7 +153,9 @@ def faults(resource: ModelDeployment, settings: Settings) -> Iterator[FieldFault
         yield FieldFault(field, message)
     if resource.spec.pod_template is not None:
         own, full = own_template(resource, engine, settings), images.is_full(settings)
-        yield from pod_rules.faults(own, resource.spec.pod_template, "spec.podTemplate", full=full)
+        yield from pod_rules.faults(
+            own, resource.spec.pod_template, "spec.podTemplate", full=full, variables=engine.refused_variables
+        )
 
 
 def _rolling_update(resource: ModelDeployment) -> Object:
@@ -164,16 +178,17 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": drain.grace_seconds,
         "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.RUN_AS_USER,
-            "runAsGroup": names.RUN_AS_USER,
-            "fsGroup": names.RUN_AS_USER,
+            **pod_security(settings, engine.run_as(resource)),
             "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [_weights_container(resource, engine, source, settings)],
         "containers": [_engine_container(resource, engine, source, settings)],
-        "volumes": [{"name": "tmp", **scratch.empty_dir(engine.scratch)}, *source.volumes],
+        "volumes": [
+            {"name": "tmp", **scratch.empty_dir(engine.scratch)},
+            *map(_volume, engine.empty_folders(resource)),
+            *source.volumes,
+            *site_objects.volumes(resource, settings),
+        ],
         **_placement(resource),
     }
     if pull_secrets := dict.fromkeys((*settings.image_pull_secrets, *source.pull_secrets)):
@@ -190,12 +205,15 @@ def _engine_container(
 ) -> Object:
     probes = engine.probes(resource)
     drain = engine.drain(resource)
+    command = engine.command(resource, source.paths)
+    args = [*engine.args(resource, source.paths.model), *engine.companion_args(resource, source.paths)]
     return {
         "name": names.ENGINE_CONTAINER,
         "image": engine.image(resource, settings.engine_images.get(engine.name, {})),
         "imagePullPolicy": settings.image_pull_policy,
-        "args": [*engine.args(resource, source.paths.model), *engine.companion_args(resource, source.paths)],
-        "env": engine.env(resource),
+        **({"command": command} if command else {}),
+        **({"args": args} if args else {}),
+        "env": [*engine.env(resource), *_surroundings(settings)],
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,
@@ -203,7 +221,12 @@ def _engine_container(
         "resources": _resources(resource, engine, settings, resource.spec.resources.accelerator),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
-        "volumeMounts": [_TMP, *source.engine_mounts],
+        "volumeMounts": [
+            _TMP,
+            *map(_mount, engine.empty_folders(resource)),
+            *source.engine_mounts,
+            *site_objects.mounts(settings),
+        ],
         "lifecycle": {"preStop": drain.pre_stop},
     }
 
@@ -222,11 +245,29 @@ def _weights_container(
         "resources": _resources(resource, engine, settings, None),
         "securityContext": _CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [_TMP, *source.init_mounts],
+        "volumeMounts": [_TMP, *source.init_mounts, *site_objects.mounts(settings)],
     }
+    if variables := site_objects.environment(resource, settings):
+        container["envFrom"] = variables
     if source.listens:
         container["ports"] = [{"name": "weights", "containerPort": names.WEIGHTS_PORT, "protocol": "TCP"}]
     return container
+
+
+def _surroundings(settings: Settings) -> list[Object]:
+    """Returns what engines are told of the place where they run."""
+    told = {names.LISTEN_VARIABLE: settings.engine_listen}
+    if settings.place.site.ca:
+        told["SSL_CERT_FILE"] = SITE_CA_FILE
+    return [{"name": name, "value": value} for name, value in told.items()]
+
+
+def _volume(folder: EmptyFolder) -> Object:
+    return {"name": folder.name, "emptyDir": {"medium": "Memory", "sizeLimit": quantity(folder.memory)}}
+
+
+def _mount(folder: EmptyFolder) -> Object:
+    return {"name": folder.name, "mountPath": folder.path}
 
 
 def _resources(

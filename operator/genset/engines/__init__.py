@@ -11,9 +11,15 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.engines.base import CompletionRequest, Engine, EngineProblem, ManagedEngine, ServerCredentials
 from genset.engines.external import ExternalEngine, spec_at
 from genset.engines.llama_cpp import LlamaCppEngine
+from genset.engines.llamafile import LlamafileEngine
+from genset.engines.ollama import OllamaEngine
+from genset.engines.vllm import VllmEngine
 
 _ALL: tuple[Engine[Any], ...] = (
     LlamaCppEngine(),
+    VllmEngine(),
+    OllamaEngine(),
+    LlamafileEngine(),
     ExternalEngine(),
 )
 ENGINES = {engine.name: engine for engine in _ALL}

@@ -13,12 +13,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from genset import names
 from genset.api.base import SecretKeyRef
 from genset.api.engines import block_name
-from genset.api.engines.base import EngineSettings, ManagedEngineSettings
+from genset.api.engines.base import EngineSettings, ManagedEngineSettings, Task
 from genset.api.modeldeployment import ModelDeployment
 
 Object = dict[str, Any]  # a Kubernetes object or a part of one: dicts live only at this boundary
@@ -37,6 +37,34 @@ class Capability(StrEnum):
     CHAT = "chat"
     EMBEDDINGS = "embeddings"
     RERANK = "rerank"
+
+
+#: What a server that is started for a task can be asked for.
+_OF_TASK = {
+    Task.CHAT: Capability.CHAT,
+    Task.EMBEDDINGS: Capability.EMBEDDINGS,
+    Task.RERANK: Capability.RERANK,
+}
+
+
+@dataclass(frozen=True)
+class RunAs:
+    """The user and the group of an engine's pods."""
+
+    user: int = names.RUN_AS_USER
+    group: int = names.RUN_AS_USER
+
+
+@dataclass(frozen=True)
+class EmptyFolder:
+    """An empty folder is a volume of the engine's container that ends with its pod.
+
+    It is kept in memory, counts against the container's, and holds at most `memory`. What goes to disk goes to /tmp.
+    """
+
+    name: str
+    path: str
+    memory: str
 
 
 @dataclass(frozen=True)
@@ -109,6 +137,7 @@ class Engine(ABC, Generic[AnySettings]):
     """An engine is any model server, whoever runs it, by what it can be asked."""
 
     settings: type[AnySettings]
+    adapters_by_name: bool = False  # each of spec.adapters is a model of its own to whoever asks the server
     continuation: str  # rule of genset.router.continuation by which it writes on another's partial answer
 
     @property
@@ -135,7 +164,14 @@ class Engine(ABC, Generic[AnySettings]):
 
     def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
         """Returns what it serves of this resource."""
-        return frozenset({Capability.CHAT})
+        return frozenset({_OF_TASK[resource.spec.task]})
+
+    def only_task(self, resource: ModelDeployment) -> Literal["Embeddings", "Rerank"] | None:
+        """Returns the one thing that its server can be asked for, if that is no chat: routers ask it for nothing else."""
+        can = self.capabilities(resource)
+        if Capability.CHAT in can:
+            return None
+        return "Rerank" if Capability.RERANK in can else "Embeddings"
 
     def completion(self, resource: ModelDeployment) -> CompletionRequest:
         """Returns the request that proves that it serves its model: one token of chat, if it can chat."""
@@ -162,12 +198,16 @@ class Engine(ABC, Generic[AnySettings]):
 class ManagedEngine(Engine[OwnSettings]):
     """A managed engine is one whose pods genset makes.
 
-    Its server listens on `names.ENGINE_PORT`, on every address of the pod.
+    Its server listens on `names.ENGINE_PORT`, at the address in the variable `names.LISTEN_VARIABLE` of its container: `::`,
+    which is every address of both families, unless the operator says otherwise.
     """
 
     scratch: str = "1Gi"  # most that it may write to /tmp
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
     work: WorkMetrics | None = None  # a pod whose counters rest while nothing runs is idle; None: it cannot be told
+    #: Variables that say what arguments or fields say, load code or open its API further, by how they begin. A podTemplate may
+    #: not set them.
+    refused_variables: tuple[str, ...] = ()
 
     def base_url(self, resource: ModelDeployment) -> str:
         return f"http://{resource.metadata.name}.{resource.metadata.namespace}.svc/v1"
@@ -180,12 +220,24 @@ class ManagedEngine(Engine[OwnSettings]):
         vendor = resource.spec.resources.vendor
         return self.own(resource).image or images.get(vendor) or self.images.get(vendor) or ""
 
+    def command(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
+        """Returns what the container runs instead of its image's entrypoint; empty: the entrypoint."""
+        return []
+
     @abstractmethod
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         """Returns the arguments of the container, the user's extra ones last."""
 
     def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
         """Returns the arguments for projector and adapters, which come behind `args`; none if it takes neither."""
+        return []
+
+    def run_as(self, resource: ModelDeployment) -> RunAs:
+        """Returns whom its pods run as, never root; most servers run as any user."""
+        return RunAs()
+
+    def empty_folders(self, resource: ModelDeployment) -> list[EmptyFolder]:
+        """Returns folders that it wants to write to, beside /tmp."""
         return []
 
     def env(self, resource: ModelDeployment) -> list[Object]:
@@ -235,11 +287,11 @@ class ManagedEngine(Engine[OwnSettings]):
     def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
         if not self.image(resource, images):
             field, vendor = self.field("image"), resource.spec.resources.vendor
-            yield EngineProblem(
-                field,
-                f"engine {self.name} has no image for {vendor}: name one in {field}, have the operator run with "
-                f"--engine-image {self.name}/{vendor}=IMAGE, or use {' or '.join(self.images)}",
-            )
+            remedies = [f"name one in {field}", f"have the operator run with --engine-image {self.name}/{vendor}=IMAGE"]
+            if self.images:
+                remedies.append(f"use {' or '.join(self.images)}")
+            told = f"{', '.join(remedies[:-1])}{',' if self.images else ''} or {remedies[-1]}"
+            yield EngineProblem(field, f"engine {self.name} has no image for {vendor}: {told}")
 
 
 def chat_request(base_url: str, model: str) -> CompletionRequest:

@@ -25,7 +25,8 @@ class ExternalEngine(Engine[External]):
 
     def health_path(self, resource: ModelDeployment) -> str:
         # The model list is the one GET that every OpenAI-compatible server has; LM Studio documents no health endpoint.
-        return f"{urlsplit(self.base_url(resource)).path}/models"
+        own = self.own(resource).health_path
+        return own if own is not None else f"{urlsplit(self.base_url(resource)).path}/models"
 
     def credentials(self, resource: ModelDeployment) -> ServerCredentials:
         own = self.own(resource)
@@ -40,6 +41,7 @@ def spec_at(url: str, found: ModelDeployment | None) -> dict[str, Any]:
     if found is not None:
         spec["model"] = found.served_model
         spec["context"] = found.spec.context.model_dump(by_alias=True)
+        spec["task"] = found.spec.task.value
         if found.spec.external is not None:
             external = found.spec.external.model_dump(by_alias=True, exclude_none=True)
     return {**spec, "external": {**external, "url": url}}

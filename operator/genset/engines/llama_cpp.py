@@ -15,27 +15,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from genset import names
+from genset.api.engines.base import Task
 from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
 from genset.engines import llama_cpp_arguments
-from genset.engines.base import (
-    ENDPOINT_REMOVAL_SECONDS,
-    Capability,
-    EngineProblem,
-    ManagedEngine,
-    ModelPaths,
-    Object,
-    WorkMetrics,
-)
+from genset.engines.base import Capability, EngineProblem, ManagedEngine, ModelPaths, Object
+from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, WORK, drain_script
 
 MIB = 2**20
-QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
-SPARE_HTTP_THREADS = 16  # probes, metrics, the operator
 
 _GPU_LAYER_FLAGS = frozenset({"-ngl", "--gpu-layers", "--n-gpu-layers"})  # a model larger than its GPU needs its own
 _EMBEDDING_FLAGS = frozenset({"--embedding", "--embeddings"})
 _RERANK_FLAGS = frozenset({"--rerank", "--reranking"})
+_BATCH_FLAGS = frozenset({"-b", "--batch-size", "-ub", "--ubatch-size"})
+_NO_POOLING = "Pooling type 'none'"  # b11669, to a request for vectors; one for a chat then ends the server
+_TASK_FLAGS = {Task.CHAT: (), Task.EMBEDDINGS: ("--embedding",), Task.RERANK: ("--rerank",)}
 
 
 class LlamaCppEngine(ManagedEngine[LlamaCpp]):
@@ -53,21 +48,17 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         "intel": "ghcr.io/ggml-org/llama.cpp:server-intel-b10488",
     }
 
-    work = WorkMetrics(  # tools/server/server-task.cpp
-        "/metrics",
-        running=("llamacpp:requests_processing", "llamacpp:requests_deferred"),
-        done=("llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total", "llamacpp:n_decode_total"),
-    )
+    work = WORK
 
     def health_path(self, resource: ModelDeployment) -> str:
         return "/health"  # 503 while loading, 200 when ready; it answers from HTTP threads, apart from the model's
 
     def capabilities(self, resource: ModelDeployment) -> frozenset[Capability]:
-        """Returns chat, or what the server is restricted to by extra arguments."""
+        """Returns what its task is, or what the server is restricted to by extra arguments."""
         flags = _extra_flags(self.own(resource))
         if flags & _RERANK_FLAGS:
             return frozenset({Capability.RERANK})
-        return frozenset({Capability.EMBEDDINGS if flags & _EMBEDDING_FLAGS else Capability.CHAT})
+        return frozenset({Capability.EMBEDDINGS}) if flags & _EMBEDDING_FLAGS else super().capabilities(resource)
 
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         spec, own = resource.spec, self.own(resource)
@@ -76,7 +67,7 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         return [
             "-m", model_path,
             "-a", resource.served_model,
-            "--host", "0.0.0.0",
+            "--host", f"$({names.LISTEN_VARIABLE})",
             "--port", str(names.ENGINE_PORT),
             "-c", str(spec.context.tokens * parallel),
             "-np", str(parallel),
@@ -91,13 +82,23 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
             "--no-ui",
             "--no-slots",
             "--cors-origins", "localhost",  # the default reflects any origin
+            *_task(resource, own),
             *own.extra_args,
         ]  # fmt: skip
 
+    def completion_failure(self, status: int, body: bytes) -> str | None:
+        """Says what helps, too, if the model's file does not say how a text's tokens become one vector."""
+        told = super().completion_failure(status, body)
+        if told is not None and _NO_POOLING in told:
+            return f"{told}; say how in {self.field('pooling')}: mean, cls or last"
+        return told
+
     def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
+        """Loads adapters with a scale of zero each, which is what a request that names none gets: by themselves, and with
+        --lora-init-without-apply (seen with b11669), all of them act at once."""
         projector = ["--mmproj", paths.projector] if paths.projector else []
-        adapters = [item for path in paths.adapters.values() for item in ("--lora", path)]
-        return [*projector, *adapters, *(["--lora-init-without-apply"] if adapters else [])]
+        scaled = ",".join(f"{path}:0.0" for path in paths.adapters.values())
+        return [*projector, *(["--lora-scaled", scaled] if scaled else [])]
 
     def wait_until_idle(self, seconds: int) -> Object:
         return {"exec": {"command": ["bash", "-c", drain_script(names.ENGINE_PORT, seconds)]}}
@@ -107,6 +108,10 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         own, field = self.own(resource), self.field("extraArgs")
         for argument, why in llama_cpp_arguments.faults(own.extra_args):
             yield EngineProblem(field, f"{field}: {argument} is refused: {why}")
+        if resource.spec.task is not Task.CHAT:
+            for argument in own.extra_args:
+                if llama_cpp_arguments.flag(argument) in _EMBEDDING_FLAGS | _RERANK_FLAGS:
+                    yield EngineProblem(field, f"{field}: {argument} is refused: spec.task says it; remove it")
         memory, field = resource.spec.resources.memory, self.field("cacheRAM")
         if parse_quantity(own.cache_ram) >= parse_quantity(memory):
             yield EngineProblem(
@@ -120,6 +125,15 @@ def _extra_flags(own: LlamaCpp) -> set[str]:
     return {llama_cpp_arguments.flag(argument) for argument in own.extra_args}
 
 
+def _task(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
+    """Restricts the server to its task. A text that is to become a vector goes through the model as a whole: the
+    physical batch has to hold it, or the request is refused (b11669: "input is too large to process")."""
+    flags = list(_TASK_FLAGS[resource.spec.task])
+    if flags and not _extra_flags(own) & _BATCH_FLAGS:
+        flags += ["-b", str(resource.spec.context.tokens), "-ub", str(resource.spec.context.tokens)]
+    return [*flags, "--pooling", own.pooling] if own.pooling is not None else flags
+
+
 def _gpu_layers(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
     """Puts all layers on GPUs, said explicitly.
 
@@ -127,27 +141,3 @@ def _gpu_layers(resource: ModelDeployment, own: LlamaCpp) -> list[str]:
     """
     said = _extra_flags(own) & _GPU_LAYER_FLAGS
     return ["-ngl", "all"] if resource.spec.resources.accelerator and not said else []
-
-
-def drain_script(port: int, seconds: int) -> str:
-    """Returns Bash that waits until llama-server is idle, at most `seconds` after the pod has left its Services.
-
-    Bash's own /dev/tcp, because images of llama-server need not hold curl (Debian's does not; both it and
-    llama.cpp's have bash). Idle: /metrics shows neither running nor waiting requests. A server that is gone or still
-    loading has nothing to wait for. /metrics waits for the current batch, so silence means busy.
-    """
-    return f"""\
-busy() {{
-  exec 3<>/dev/tcp/127.0.0.1/{port} || return 1
-  printf 'GET /metrics HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3
-  IFS= read -r -t 10 line <&3 || return 0
-  [[ $line == *' 200 '* ]] || return 1
-  while IFS= read -r -t 10 line <&3; do
-    [[ $line =~ ^llamacpp:requests_(processing|deferred)\\ +[1-9] ]] && return 0
-  done
-  return 1
-}} 2>/dev/null
-sleep {ENDPOINT_REMOVAL_SECONDS}
-end=$((SECONDS + {seconds}))
-while ((SECONDS < end)) && busy; do sleep 1; done
-"""

@@ -19,7 +19,7 @@ from typing import Any
 
 from genset import names
 from genset.api.modeldeployment import Reason
-from genset.kinds import Kind, ObjectKey, key_of, kind_of
+from genset.kinds import PVC, Kind, ObjectKey, key_of, kind_of
 from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.diff import desired_hash, differences
 from genset.kube.echoes import Echoes
@@ -49,7 +49,8 @@ class ApplyResult:
 
 def unchanged(owner: Mapping[str, Any], children: Children) -> ApplyResult:
     """Returns what there is before anything is written: the children that are the owner's."""
-    return ApplyResult(objects={key: item for key, item in children.items() if is_owned(item, owner)})
+    ours = {key: item for key, item in children.items() if is_owned(item, owner) or is_retained(item)}
+    return ApplyResult(objects=ours)
 
 
 class Applier:
@@ -118,7 +119,8 @@ class Applier:
         """Returns whether an object of the wanted name is ours to write, and stays."""
         if not is_owned(live, owner):
             if is_left_behind(live, desired):
-                log.info("Adopted %s, which a deleted resource had left behind", _where(desired))
+                if desired["metadata"].get("ownerReferences"):
+                    log.info("Adopted %s, which a deleted resource had left behind", _where(desired))
                 return True
             problem = conflict(desired, live, owner)
             result.problems.append(problem)
@@ -188,7 +190,7 @@ class Applier:
         result: ApplyResult,
     ) -> Object | None:
         """Notes why a child is not as desired. Returns it as it is; pods of a refused template can still be scaled."""
-        ours = live is not None and is_owned(live, owner)
+        ours = live is not None and (is_owned(live, owner) or is_left_behind(live, desired))
         if error.namespace_terminating or (error.not_found and "namespaces" in error.message):
             result.namespace_terminating = True
         elif error.transient:
@@ -253,6 +255,13 @@ def is_owned(live: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
     """Returns whether the object's controller is our resource, by uid: a namesake of a deleted resource is not."""
     references = live["metadata"].get("ownerReferences") or ()
     return any(item.get("controller") and item.get("uid") == owner["metadata"]["uid"] for item in references)
+
+
+def is_retained(live: Mapping[str, Any]) -> bool:
+    """Returns whether a child is a volume that outlives its resource: it was found by the labels, and nobody owns it."""
+    metadata = live["metadata"]
+    marked = names.ANNOTATION_DESIRED_HASH in (metadata.get("annotations") or {})
+    return kind_of(live) is PVC and marked and not metadata.get("ownerReferences")
 
 
 def with_hash(desired: Mapping[str, Any]) -> Object:

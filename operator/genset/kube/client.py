@@ -91,7 +91,7 @@ class ApiError(Exception):
 
         A server-side apply answers that with 500 (apimachinery, managedfields/internal/structuredmerge.go).
         """
-        return self.status == 500 and self.message.startswith("failed to create typed patch object")
+        return self.status == 500 and self.message.startswith(_MISFITS)
 
     @property
     def transient(self) -> bool:
@@ -99,6 +99,10 @@ class ApiError(Exception):
         if self.misfit:
             return False
         return self.unreachable or self.status in RETRIED or (self.conflict and not self.already_exists)
+
+
+#: How the API server begins to say that an object does not fit its schema, or a value its type.
+_MISFITS = ("failed to create typed patch object", "failed to convert new object")
 
 
 class LeadershipLost(Exception):

@@ -20,9 +20,19 @@ from genset.kube.apply import Children, is_owned
 from genset.kube.client import ApiError, ApiServer
 from genset.status.pod import PodView
 
-_FORBIDDEN = 403
+_FORBIDDEN, _NOT_FOUND = 403, 404
 
-__all__ = ["Children", "children", "decoded", "is_owned", "pods", "selector", "service_addresses", "user_secret"]
+__all__ = [
+    "Children",
+    "assigns_ids",
+    "children",
+    "decoded",
+    "is_owned",
+    "pods",
+    "selector",
+    "service_addresses",
+    "user_secret",
+]
 
 
 def selector(owner_label: str, name: str) -> str:
@@ -56,6 +66,17 @@ async def _with_sandbox(api: ApiServer, pod: PodView) -> PodView:
             return pod  # a role from before genset asked for it
         raise
     return replace(pod, sandbox_failure=str(found[-1].get("message") or "")) if found else pod
+
+
+async def assigns_ids(api: ApiServer, namespace: str) -> bool:
+    """Returns whether a namespace says as which users its pods run."""
+    try:
+        found = await api.request("GET", kinds.NAMESPACE.path(name=namespace))
+    except ApiError as error:
+        if error.status in (_FORBIDDEN, _NOT_FOUND):
+            return False  # a role from before genset asked for it
+        raise
+    return names.ANNOTATION_ID_RANGE in (found["metadata"].get("annotations") or {})
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:

@@ -38,7 +38,7 @@ def _gguf(path: Path) -> Found:
     model = gguf_model.from_headers(headers, sum(one.stat().st_size for one in paths))
     model = replace(model, quantisation=in_file_name(path.name) or model.quantisation)
     source = {"hostPath": {"path": str(path.resolve())}}
-    return Found(model, "llama.cpp", str(path), source, files=len(paths))
+    return Found(model, False, str(path), source, files=len(paths))
 
 
 def _folder(path: Path) -> Found:
@@ -57,4 +57,4 @@ def _folder(path: Path) -> Found:
     weights = sorted(path.glob("*.safetensors"))
     size = sum(one.stat().st_size for one in weights)
     model = hf_model.from_config(values, file_bytes=size, name=path.name)
-    return Found(model, "vllm", str(path), {"hostPath": {"path": str(path.resolve())}}, files=len(weights))
+    return Found(model, True, str(path), {"hostPath": {"path": str(path.resolve())}}, files=len(weights))

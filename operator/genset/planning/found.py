@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from genset.sizing.model import Model
+from genset.sizing.model import ModelFacts
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class OtherFile:
 class Found:
     """A model and where it was found. `source` is what a ModelDeployment says under spec.source."""
 
-    model: Model
-    engine: str
+    model: ModelFacts
+    pooled: bool  # a whole repository, not a GGUF file
     shown: str  # what people know the place by
     source: Mapping[str, Any] = field(default_factory=dict)
     files: int = 1

@@ -21,7 +21,7 @@ from genset.planning.found import Found, OtherFile
 from genset.planning.ranges import RangedFile
 from genset.sizing import gguf_model, hf_model, licences
 from genset.sizing.gguf import GgufError, read_header
-from genset.sizing.model import Model, ModelError
+from genset.sizing.model import ModelError, ModelFacts
 from genset.sizing.quantisation import in_file_name
 from genset.weights import client as http
 from genset.weights.failure import WeightsFailure
@@ -78,7 +78,7 @@ class Hub:
         projector = _projector(repository.files)
         return Found(
             model,
-            "llama.cpp",
+            False,
             f"{repository.name} at {self._endpoint}",
             {"huggingFace": self._source(repository.name, revision, names[0])},
             files=len(names),
@@ -99,7 +99,7 @@ class Hub:
         )
         count = sum(1 for name in repository.files if _is_weights(name))
         source = {"huggingFace": self._source(repository.name, revision, "")}
-        return Found(model, "vllm", f"{repository.name} at {self._endpoint}", source, files=count)
+        return Found(model, True, f"{repository.name} at {self._endpoint}", source, files=count)
 
     def _source(self, repo: str, revision: str, file: str) -> dict[str, Any]:
         source: dict[str, Any] = {"repo": repo, "revision": revision}
@@ -204,7 +204,7 @@ def _projector(files: Mapping[str, int]) -> str:
     return next((name for name in found if "f16" in name.lower()), found[0] if found else "")
 
 
-def _with(model: Model, file: str, repository: Repository) -> Model:
+def _with(model: ModelFacts, file: str, repository: Repository) -> ModelFacts:
     """Returns the model with what its file's name and its repository know better."""
     return replace(
         model,
@@ -214,9 +214,9 @@ def _with(model: Model, file: str, repository: Repository) -> Model:
     )
 
 
-def _model(make: Any, where: str) -> Model:
+def _model(make: Any, where: str) -> ModelFacts:
     try:
-        made: Model = make()
+        made: ModelFacts = make()
     except ModelError as error:
         raise PlanError(f"{where}: {error}") from error
     return made

@@ -38,6 +38,7 @@ WINDOWED: Mapping[str, Windows] = {
     "smallthinker": Windows(4, full_first=True),
     "plamo3": Windows(8),
     "afmoe": Windows(4),
+    "deepseek4": Windows(0),
     "mimo2": Windows(0),
     "step35": Windows(4, full_first=True),
     "laguna": Windows(4, full_first=True),
@@ -56,6 +57,13 @@ BOTH = frozenset({"falcon-h1"})
 LATENT = frozenset(
     {"deepseek2", "deepseek2-ocr", "deepseek32", "glm-dsa", "minicpm3", "plm", "kimi-linear", "mistral4"}
 )
+#: Beside the latent key an indexer keeps one of its own, in the layers that choose what to attend to.
+INDEXED = frozenset({"deepseek32", "glm-dsa"})
+#: Old tokens are kept compressed, by a ratio for each layer; with this one an indexer chooses among them.
+COMPRESSED = frozenset({"deepseek4"})
+INDEXED_RATIO = 4
+#: From this context on GLM-5's layers share indexers: the first two have one, then each fourth (src/models/glm-dsa.cpp).
+SHARED_INDEXERS_FROM = 1_048_576
 #: Encoders: they see a whole text at once and keep nothing.
 ENCODERS = frozenset(
     {
@@ -81,9 +89,18 @@ PLAIN = frozenset(
 def is_known(architecture: str) -> bool:
     """Says whether the way in which an architecture keeps its caches is known."""
     tables: tuple[Mapping[str, object] | frozenset[str], ...] = (
-        WINDOWED, INTERVALS, RECURRENT, HYBRID_BY_HEADS, BOTH, LATENT, ENCODERS, PLAIN,
+        WINDOWED, COMPRESSED, INTERVALS, RECURRENT, HYBRID_BY_HEADS, BOTH, LATENT, ENCODERS, PLAIN,
     )  # fmt: skip
     return any(architecture in table for table in tables)
+
+
+def indexers(architecture: str, context: int, said: Sequence[object] | None) -> list[bool] | None:
+    """Returns which layers have an indexer of their own; None: all of them."""
+    if said is not None:
+        return [bool(value) for value in said]
+    if architecture == "glm-dsa" and context >= SHARED_INDEXERS_FROM:
+        return [layer < 2 or (layer - 2) % 4 == 0 for layer in range(1024)]
+    return None
 
 
 def windows(architecture: str, layers: int, window: int, pattern: int | Sequence[object] | None) -> list[int]:

@@ -7,13 +7,13 @@ phase of a layer; it was found by what build 11669 logs for a model of each kind
 
 from __future__ import annotations
 
-from genset.sizing.kv_cache import Use, cells, padded
-from genset.sizing.model import Layer, Model
+from genset.sizing.kv_cache import ModelUse, cells, padded
+from genset.sizing.model import Layer, ModelFacts
 
 F32, F16 = 4, 2  # bytes
 
 
-def buffer(model: Model, use: Use, outputs: int) -> int:
+def buffer(model: ModelFacts, use: ModelUse, outputs: int) -> int:
     """Returns the bytes of one device's buffer; `outputs`: rows of logits that a batch asks for at most."""
     batch = min(use.ubatch, padded(use.tokens * use.slots))
     width = max([_feed_forward(model), *(_attention(model, layer) for layer in model.layers)])
@@ -21,13 +21,14 @@ def buffer(model: Model, use: Use, outputs: int) -> int:
     return masks(model, use, batch) + max(width * batch * F32, logits)
 
 
-def masks(model: Model, use: Use, batch: int) -> int:
+def masks(model: ModelFacts, use: ModelUse, batch: int) -> int:
     """Returns the bytes of the masks that tell which cell a token may see: one for each kind of layer."""
     sizes = {layer.window > 0: cells(layer, use) for layer in model.layers if layer.key}
-    return sum(sizes.values()) * batch * F16
+    indexed = max((padded(-(-use.cells // one.ratio)) for layer in model.layers for one in layer.side), default=0)
+    return (sum(sizes.values()) * F16 + indexed * (F16 + F32)) * batch
 
 
-def _attention(model: Model, layer: Layer) -> int:
+def _attention(model: ModelFacts, layer: Layer) -> int:
     """Returns how many numbers a token needs at most while a layer attends."""
     hidden = model.edges.width
     if layer.key and not layer.value:  # latent: queries are as long as the latent key
@@ -37,7 +38,7 @@ def _attention(model: Model, layer: Layer) -> int:
     return hidden + 2 * layer.queries + 4 * max(layer.key, layer.value)
 
 
-def _feed_forward(model: Model) -> int:
+def _feed_forward(model: ModelFacts) -> int:
     """Returns how many numbers a token needs at most in a feed-forward block or a mixture of experts."""
     edges, experts = model.edges, model.experts
     if experts.count:

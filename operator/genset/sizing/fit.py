@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from genset.sizing import memory, speed, vllm
-from genset.sizing.kv_cache import Use
+from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import GIB, Memory, Placement
-from genset.sizing.model import Model
+from genset.sizing.model import ModelFacts
 from genset.sizing.nodes import Accelerators, Node
-from genset.sizing.quantisation import FILE_BITS, smaller
+from genset.sizing.quantisation import FILE_BITS, LADDER, REPOSITORY_LADDER, smaller
 
 LEAST_TOKENS = 1024
 TOKENS_STEP = 1024
@@ -24,10 +24,10 @@ GPU_SHARE = 4  # at least a quarter of the layers on GPUs, or the cores do it al
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked of a model: its use, its engine, and what stands beside it. Bytes."""
+    """What is asked of a model: its use, the way of its engine, and what stands beside it. Bytes."""
 
-    use: Use
-    engine: str = "llama.cpp"
+    use: ModelUse
+    pooled: bool = False  # an engine that serves whole repositories from a pool of GPU memory
     prompts: int = 0
     projector: int = 0
     on_cpu: bool | None = None  # True: cores alone; False: accelerators; None: what fits
@@ -76,7 +76,7 @@ class _Try:
         return max(self.host_short, self.device_short, 0)
 
 
-def fit(model: Model, node: Node, ask: Ask) -> Fit:
+def fit(model: ModelFacts, node: Node, ask: Ask) -> Fit:
     """Returns how a model stands on a node."""
     tries = list(_tries(model, node, ask))
     best = next((one for one in tries if one.works), None)
@@ -94,7 +94,7 @@ def fit(model: Model, node: Node, ask: Ask) -> Fit:
     )
 
 
-def _missing(model: Model, node: Node, ask: Ask, tries: list[_Try]) -> Fit:
+def _missing(model: ModelFacts, node: Node, ask: Ask, tries: list[_Try]) -> Fit:
     if not tries:
         return Fit(node, None, None, 0, 0, where="it has no accelerator whose memory is known")
     nearest = min(tries, key=lambda one: one.short)
@@ -105,9 +105,9 @@ def _missing(model: Model, node: Node, ask: Ask, tries: list[_Try]) -> Fit:
     )  # fmt: skip
 
 
-def _tries(model: Model, node: Node, ask: Ask) -> Iterator[_Try]:
+def _tries(model: ModelFacts, node: Node, ask: Ask) -> Iterator[_Try]:
     usable = [one for one in node.accelerators if one.memory and one.count]
-    if ask.engine == "vllm":
+    if ask.pooled:
         for accelerators in usable:
             yield from _vllm_tries(model, node, ask, accelerators)
         return
@@ -118,7 +118,7 @@ def _tries(model: Model, node: Node, ask: Ask) -> Iterator[_Try]:
         yield _llama(model, node, ask, None, Placement())
 
 
-def _device_tries(model: Model, node: Node, ask: Ask, accelerators: Accelerators) -> Iterator[_Try]:
+def _device_tries(model: ModelFacts, node: Node, ask: Ask, accelerators: Accelerators) -> Iterator[_Try]:
     most = min(accelerators.count, MOST_GPUS)
     for gpus in range(1, most + 1):
         whole = _llama(model, node, ask, accelerators, Placement(gpus))
@@ -150,14 +150,14 @@ def _first_that_works(attempt: Callable[[int], _Try], numbers: range) -> Iterato
         yield found
 
 
-def _llama(model: Model, node: Node, ask: Ask, accelerators: Accelerators | None, place: Placement) -> _Try:
+def _llama(model: ModelFacts, node: Node, ask: Ask, accelerators: Accelerators | None, place: Placement) -> _Try:
     needed: Memory = memory.need(model, ask.use, place, prompts=ask.prompts, projector=ask.projector)
     host, device = needed.host.total, needed.device.total
     room = accelerators.memory if accelerators else 0
     return _Try(place, accelerators, host, device, host - node.memory, device - room)
 
 
-def _vllm_tries(model: Model, node: Node, ask: Ask, accelerators: Accelerators) -> Iterator[_Try]:
+def _vllm_tries(model: ModelFacts, node: Node, ask: Ask, accelerators: Accelerators) -> Iterator[_Try]:
     host = vllm.host_bytes(model)
     for gpus in range(1, min(accelerators.count, MOST_GPUS) + 1):
         if vllm.tensor_problem(model, gpus):
@@ -170,7 +170,7 @@ def _vllm_tries(model: Model, node: Node, ask: Ask, accelerators: Accelerators) 
         )  # fmt: skip
 
 
-def _band(model: Model, node: Node, tried: _Try) -> str:
+def _band(model: ModelFacts, node: Node, tried: _Try) -> str:
     """Returns the band of tokens per second of one answer."""
     host_rate = speed.host_bandwidth(int(node.cpu))
     read = model.read_per_token
@@ -182,7 +182,7 @@ def _band(model: Model, node: Node, tried: _Try) -> str:
     return speed.band(speed.tokens_per_second((read - on_cpu) // split, rate, on_cpu, host_rate))
 
 
-def _read_on_cpu(model: Model, place: Placement) -> int:
+def _read_on_cpu(model: ModelFacts, place: Placement) -> int:
     layers = len(model.layers)
     first = max(0, layers + 1 - place.gpu_layers) if place.gpu_layers is not None else 0
     share = model.experts.used / model.experts.count if model.experts.count else 1.0
@@ -190,14 +190,14 @@ def _read_on_cpu(model: Model, place: Placement) -> int:
     return far + sum(int(layer.experts * share) for layer in model.layers[first : max(first, place.cpu_experts)])
 
 
-def _most_tokens(model: Model, node: Node, ask: Ask, best: _Try) -> int:
+def _most_tokens(model: ModelFacts, node: Node, ask: Ask, best: _Try) -> int:
     """Returns the longest request that fits in the same place, in steps of 1,024 tokens, up to the model's own bound."""
     bound = max(ask.use.tokens, model.context or ask.use.tokens)
     low, high = ask.use.tokens // TOKENS_STEP, bound // TOKENS_STEP
 
     def works(steps: int) -> bool:
         longer = replace(ask, use=replace(ask.use, tokens=steps * TOKENS_STEP))
-        if ask.engine == "vllm" and best.accelerators:
+        if ask.pooled and best.accelerators:
             pool = vllm.pool(model, longer.use.tokens, best.place.gpus, best.accelerators.memory)
             return pool.requests >= 1
         return _llama(model, node, longer, best.accelerators, best.place).works
@@ -211,10 +211,10 @@ def _most_tokens(model: Model, node: Node, ask: Ask, best: _Try) -> int:
     return max(ask.use.tokens, low * TOKENS_STEP)
 
 
-def remedies(model: Model, node: Node, ask: Ask) -> Iterator[str]:
+def remedies(model: ModelFacts, node: Node, ask: Ask) -> Iterator[str]:
     """Yields what would make a model fit a node, each alone: less context, fewer at once, a smaller cache or file."""
 
-    def works(changed: Model, use: Use) -> bool:
+    def works(changed: ModelFacts, use: ModelUse) -> bool:
         return any(one.works for one in _tries(changed, node, replace(ask, use=use)))
 
     tokens = ask.use.tokens // 2
@@ -222,19 +222,19 @@ def remedies(model: Model, node: Node, ask: Ask) -> Iterator[str]:
         tokens //= 2
     if tokens >= LEAST_TOKENS:
         yield f"context.tokens {tokens // 256 * 256}"
-    if ask.engine != "vllm":
+    if not ask.pooled:
         slots = next((n for n in range(ask.use.slots - 1, 0, -1) if works(model, replace(ask.use, slots=n))), 0)
         if slots:
             yield f"context.parallel {slots}"
         if ask.use.key_type == "f16" and works(model, replace(ask.use, key_type="q8_0", value_type="q8_0")):
             yield "a cache of 8 bits"
-    for name in smaller(model.quantisation, model.bits):
+    for name in smaller(model.quantisation, model.bits, REPOSITORY_LADDER if ask.pooled else LADDER):
         if works(requantised(model, name), ask.use):
             yield f"{name} (about {requantised(model, name).weights / GIB:.1f} GiB)"
             break
 
 
-def requantised(model: Model, quantisation: str) -> Model:
+def requantised(model: ModelFacts, quantisation: str) -> ModelFacts:
     """Returns the model as it would be with another quantisation, by bits per weight."""
     have = model.bits or FILE_BITS.get(model.quantisation, 16)
     share = FILE_BITS[quantisation] / have

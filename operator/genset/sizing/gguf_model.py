@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from genset.sizing import attention, licences
 from genset.sizing.gguf import GgufHeader, GgufTensor
-from genset.sizing.model import Edges, Experts, Layer, Model, ModelError, Parameters, Task, integer
+from genset.sizing.model import Edges, Experts, Layer, ModelError, ModelFacts, Parameters, SideCache, Task, integer
 from genset.sizing.quantisation import TYPES, file_type
 
 MOST_LAYERS = 1024
@@ -36,7 +36,7 @@ class _Weights:
     unknown: set[int] = field(default_factory=set)  # types without a known size
 
 
-def from_headers(headers: Sequence[GgufHeader], file_bytes: int = 0) -> Model:
+def from_headers(headers: Sequence[GgufHeader], file_bytes: int = 0) -> ModelFacts:
     """Returns the model of one file or of all shards of a split one, in any order; read with `tensors=True`.
 
     Raises ModelError.
@@ -56,7 +56,7 @@ class _Reader:
         self._count = self._number("block_count", most=MOST_LAYERS) if self._has("block_count") else 0
         self._nextn = min(self._number("nextn_predict_layers", most=MOST_LAYERS), max(0, self._count - 1))
 
-    def model(self, sums: _Weights, file_bytes: int) -> Model:
+    def model(self, sums: _Weights, file_bytes: int) -> ModelFacts:
         task = self._task()
         if task not in (Task.PROJECTOR, Task.ADAPTER) and not self._count:
             raise ModelError(f"{self._architecture}.block_count is missing: the file has no layers")
@@ -75,7 +75,7 @@ class _Reader:
         if task in (Task.PROJECTOR, Task.ADAPTER):
             total = sums.edge_elements + sum(sums.elements.values())
         kind = metadata.get("general.file_type")
-        return Model(
+        return ModelFacts(
             architecture=self._architecture,
             layers=layers,
             edges=Edges(
@@ -116,11 +116,13 @@ class _Reader:
                     key_head=key,
                     value_head=value,
                     window=windows[layer],
-                    state=self._state() if stateful[layer] else 0,
+                    state=self._state() if stateful[layer] else self._compressor(layer, key),
                     weights=sums.weights.get(layer, 0),
                     experts=sums.experts.get(layer, 0),
                     queries=heads[layer] * key,
                     mixed=self._mixed() if stateful[layer] else 0,
+                    side=self._side(layer, key),
+                    apart=self._architecture in attention.COMPRESSED,
                 )
             )
         return tuple(made)
@@ -128,6 +130,8 @@ class _Reader:
     @property
     def _latent(self) -> bool:
         """Says whether only a latent key is kept: the file has to be made for it, older ones keep whole heads."""
+        if self._architecture in attention.COMPRESSED:
+            return True
         return self._architecture in attention.LATENT and self._has("attention.key_length_mla")
 
     def _heads(self, heads: int, *, windowed: bool) -> tuple[int, int]:
@@ -180,6 +184,34 @@ class _Reader:
             return heads * head * (3 * kernel + head)
         size, groups = self._number("ssm.state_size"), self._number("ssm.group_count")
         return kernel * (inner + 2 * groups * size) + size * inner
+
+    def _side(self, layer: int, key: int) -> tuple[SideCache, ...]:
+        """Returns what a layer keeps beside its cache: keys of an indexer, or compressed ones."""
+        indexer = self._number("attention.indexer.key_length")
+        if self._architecture in attention.INDEXED:
+            chosen = attention.indexers(
+                self._architecture,
+                self._number("context_length"),
+                self._header.arrays.get(self._key("attention.indexer.types")),
+            )
+            return (SideCache(indexer),) if chosen is None or (layer < len(chosen) and chosen[layer]) else ()
+        ratio = self._ratio(layer)
+        if ratio == attention.INDEXED_RATIO:
+            return SideCache(key, ratio), SideCache(indexer, ratio)
+        return (SideCache(key, ratio),) if ratio else ()
+
+    def _ratio(self, layer: int) -> int:
+        if self._architecture not in attention.COMPRESSED:
+            return 0
+        found = self._header.arrays.get(self._key("attention.compress_ratios"), ())
+        return integer({"ratio": found[layer]}, "ratio", most=2**20) if layer < len(found) else 0
+
+    def _compressor(self, layer: int, key: int) -> int:
+        """Returns the elements of what a layer has not compressed yet (llama-kv-cache-dsv4.cpp): values and scores."""
+        ratio = self._ratio(layer)
+        if ratio != attention.INDEXED_RATIO:
+            return 2 * key * ratio
+        return 2 * 2 * ratio * 2 * (key + self._number("attention.indexer.key_length"))
 
     def _mixed(self) -> int:
         size, groups = self._number("ssm.state_size"), self._number("ssm.group_count")

@@ -12,20 +12,20 @@ from typing import Any
 
 from genset.sizing import attention, licences
 from genset.sizing.hf_parameters import FULL, LINEAR, WINDOW, Config
-from genset.sizing.model import Edges, Layer, Model, ModelError, Parameters, Task
+from genset.sizing.model import Edges, Layer, ModelError, ModelFacts, Parameters, SideCache, Task, integer
 from genset.sizing.quantisation import FILE_BITS, estimated_bytes
 
 #: llama.cpp's name of an architecture by `model_type`, if it is not the same.
 _ARCHITECTURES: Mapping[str, str] = {
     "gemma3_text": "gemma3", "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gpt_oss": "gpt-oss",
-    "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "kimi_k2": "deepseek2", "deepseek_v32": "deepseek32",
+    "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "kimi_k2": "deepseek2",
+    "deepseek_v32": "deepseek32", "deepseek_v4": "deepseek4",
     "llama4_text": "llama4", "mistral": "llama", "mixtral": "llama", "mistral3": "llama", "qwen3_moe": "qwen3moe",
     "qwen2_moe": "qwen2moe", "qwen3_next": "qwen3next", "qwen3_5": "qwen35", "qwen3_5_text": "qwen35",
     "qwen3_5_moe": "qwen35moe", "qwen3_5_moe_text": "qwen35moe", "phi": "phi2", "phimoe": "phimoe", "cohere": "command-r",
     "glm4_moe": "glm4moe", "glm_moe_dsa": "glm-dsa", "granitemoehybrid": "granitehybrid", "xlm-roberta": "bert",
     "modernbert": "modern-bert", "nomic_bert": "nomic-bert",
 }  # fmt: skip
-#: Windows in every `n`-th layer but the last, of configurations without `layer_types`.
 _DTYPE_NAMES: Mapping[str, str] = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 _NESTED = ("text_config", "llm_config", "language_config")
 _EMBEDDERS = ("ForMaskedLM", "BertModel", "XLMRobertaModel", "EmbeddingModel")
@@ -33,7 +33,7 @@ _EMBEDDERS = ("ForMaskedLM", "BertModel", "XLMRobertaModel", "EmbeddingModel")
 
 def from_config(
     config: Mapping[str, Any], *, file_bytes: int = 0, quantisation: str = "", name: str = "", licence: str = ""
-) -> Model:
+) -> ModelFacts:
     """Returns the model of a configuration.
 
     `file_bytes`: of its safetensors files; else `quantisation` says what it would take. Raises ModelError.
@@ -56,7 +56,7 @@ def from_config(
     )
     spread = sum(layer.weights + layer.experts for layer in layers)
     head = 0 if tied else int(table * share)
-    return Model(
+    return ModelFacts(
         architecture=architecture,
         layers=layers,
         edges=Edges(values.hidden, values.feed_forward, values.vocabulary, max(0, size - spread - head), head),
@@ -103,6 +103,8 @@ def _layer(values: Config, architecture: str, number: int, weights: int, experts
         return Layer(state=state, mixed=mixed, weights=weights, experts=experts)
     if architecture in attention.ENCODERS:
         return Layer(weights=weights, experts=experts, queries=values.heads * values.head)
+    if architecture in attention.COMPRESSED:
+        return _compressed(values, number, weights, experts)
     if values.latent:
         latent = values.latent + values.number("qk_rope_head_dim")
         return Layer(
@@ -112,6 +114,7 @@ def _layer(values: Config, architecture: str, number: int, weights: int, experts
             weights=weights,
             experts=experts,
             queries=values.heads * latent,
+            side=_indexer(values, architecture, number),
         )
     width = values.kv_heads * values.head
     return Layer(
@@ -123,6 +126,41 @@ def _layer(values: Config, architecture: str, number: int, weights: int, experts
         weights=weights,
         experts=experts,
         queries=values.heads * values.head,
+    )
+
+
+def _indexer(values: Config, architecture: str, number: int) -> tuple[SideCache, ...]:
+    if architecture not in attention.INDEXED:
+        return ()
+    types = values.values.get("indexer_types")
+    said = [str(one) in ("full", "1", "True") for one in types] if isinstance(types, list) else None
+    chosen = attention.indexers(architecture, values.number("max_position_embeddings", most=2**31), said)
+    has_own = chosen is None or (number < len(chosen) and chosen[number])
+    return (SideCache(values.number("index_head_dim")),) if has_own else ()
+
+
+def _compressed(values: Config, number: int, weights: int, experts: int) -> Layer:
+    """Returns a layer of DeepSeek V4: a window, and what is older compressed by a ratio."""
+    ratios = values.values.get("compress_ratios")
+    found = ratios[number] if isinstance(ratios, list) and number < len(ratios) else 0
+    ratio = integer({"compress_ratios": found}, "compress_ratios", most=2**20)
+    index, key = values.number("index_head_dim"), values.head
+    side: tuple[SideCache, ...] = (SideCache(key, ratio),) if ratio else ()
+    state = 2 * key * ratio
+    if ratio == attention.INDEXED_RATIO:
+        side += (SideCache(index, ratio),)
+        state = 8 * ratio * (key + index)
+    return Layer(
+        key=key,
+        key_head=key,
+        value_head=key,
+        window=values.number("sliding_window", most=2**31),
+        state=state,
+        weights=weights,
+        experts=experts,
+        queries=values.heads * key,
+        side=side,
+        apart=True,
     )
 
 

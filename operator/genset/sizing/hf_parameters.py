@@ -92,7 +92,7 @@ class Config:
         """Returns the parameters of a layer."""
         mixer = self._linear() if self.attention_kind(number) == LINEAR else self._attention()
         if not self.has_experts(number):
-            matrices = 2 if self.values.get("model_type") in _UNGATED else 3
+            matrices = 2 if str(self.values.get("model_type")) in _UNGATED else 3
             return LayerParameters(mixer + matrices * self.hidden * self.feed_forward, 0)
         experts = self.experts
         shared = self.number("shared_expert_intermediate_size")

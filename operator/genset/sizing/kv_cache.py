@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from genset.sizing.model import Layer, Model
+from genset.sizing.model import Layer, ModelFacts
 from genset.sizing.quantisation import CACHE_TYPES
 
 PADDING = 256  # cells
@@ -22,7 +22,7 @@ STATE_BYTES = 4  # an element of a state is F32, whatever the cache's type
 
 
 @dataclass(frozen=True)
-class Use:
+class ModelUse:
     """How a model is used: tokens of one request, requests at once, and the options of llama-server that change its
     memory."""
 
@@ -51,12 +51,13 @@ class CacheSize:
 
     full: int = 0
     windowed: int = 0
+    side: int = 0  # of indexers, and compressed
     state: int = 0
 
     @property
     def total(self) -> int:
         """Returns their sum."""
-        return self.full + self.windowed + self.state
+        return self.full + self.windowed + self.side + self.state
 
 
 def padded(cells: int) -> int:
@@ -64,40 +65,51 @@ def padded(cells: int) -> int:
     return -(-cells // PADDING) * PADDING
 
 
-def cells(layer: Layer, use: Use) -> int:
+def cells(layer: Layer, use: ModelUse) -> int:
     """Returns the cells that a layer has in one stream."""
     if not layer.window or use.full_windows:
         return use.cells
-    sequences = use.slots if use.unified else 1
+    sequences = use.slots if use.unified and not layer.apart else 1
     return padded(min(use.cells, layer.window * sequences + use.ubatch))
 
 
-def of_layer(layer: Layer, use: Use) -> int:
-    """Returns the bytes of one layer's keys and values, without its state."""
+def of_layer(layer: Layer, use: ModelUse) -> int:
+    """Returns the bytes of one layer's keys and values, without its state and its side caches."""
     key, value = CACHE_TYPES[use.key_type], CACHE_TYPES[use.value_type]
-    return (key.bytes(layer.key) + value.bytes(layer.value)) * cells(layer, use) * use.streams
+    return (key.bytes(layer.key) + value.bytes(layer.value)) * cells(layer, use) * _streams(layer, use)
 
 
-def state_of_layer(layer: Layer, use: Use) -> int:
+def side_of_layer(layer: Layer, use: ModelUse) -> int:
+    """Returns the bytes of what one layer keeps beside its main cache."""
+    kind = CACHE_TYPES[use.key_type]
+    return sum(kind.bytes(one.key) * padded(-(-use.cells // one.ratio)) * _streams(layer, use) for one in layer.side)
+
+
+def state_of_layer(layer: Layer, use: ModelUse) -> int:
     """Returns the bytes of one layer's states."""
     return layer.state * STATE_BYTES * use.slots
 
 
-def size(layers: Iterable[Layer], use: Use) -> CacheSize:
+def _streams(layer: Layer, use: ModelUse) -> int:
+    return use.slots if layer.apart else use.streams
+
+
+def size(layers: Iterable[Layer], use: ModelUse) -> CacheSize:
     """Returns what the caches of some layers take."""
     every = tuple(layers)
 
-    def summed(of: Callable[[Layer, Use], int], chosen: Callable[[Layer], bool]) -> int:
+    def summed(of: Callable[[Layer, ModelUse], int], chosen: Callable[[Layer], bool]) -> int:
         return sum(of(layer, use) for layer in every if chosen(layer))
 
     return CacheSize(
         full=summed(of_layer, lambda layer: not layer.window),
         windowed=summed(of_layer, lambda layer: layer.window > 0),
+        side=summed(side_of_layer, lambda layer: True),
         state=summed(state_of_layer, lambda layer: True),
     )
 
 
-def problem(model: Model, use: Use) -> str:
+def problem(model: ModelFacts, use: ModelUse) -> str:
     """Says why llama-server would refuse the types of the cache; empty if it would not."""
     for word, chosen, heads in (
         ("keys", use.key_type, [layer.key_head for layer in model.layers if layer.key]),

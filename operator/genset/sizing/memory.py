@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from genset.sizing import compute, kv_cache
-from genset.sizing.kv_cache import Use
-from genset.sizing.model import Layer, Model
+from genset.sizing.kv_cache import ModelUse
+from genset.sizing.model import Layer, ModelFacts
 
 MIB, GIB = 2**20, 2**30
 PROGRAM = 24 * MIB  # llama-server and its libraries, measured with build 11669
@@ -59,7 +59,7 @@ class Memory:
     cache: kv_cache.CacheSize
 
 
-def need(model: Model, use: Use, place: Placement, *, prompts: int = 0, projector: int = 0) -> Memory:
+def need(model: ModelFacts, use: ModelUse, place: Placement, *, prompts: int = 0, projector: int = 0) -> Memory:
     """Returns the memory of one llama-server.
 
     `prompts` is --cache-ram in bytes, `projector` the size of the projector's file.
@@ -95,14 +95,14 @@ def need(model: Model, use: Use, place: Placement, *, prompts: int = 0, projecto
     return Memory(host, device, cache)
 
 
-def checkpoints(model: Model, use: Use) -> int:
+def checkpoints(model: ModelFacts, use: ModelUse) -> int:
     """Returns what checkpoints take on the host: copies of windows and states, which cannot be rolled back otherwise."""
-    slot = kv_cache.size(model.layers, Use(use.tokens, 1, use.key_type, use.value_type))
+    slot = kv_cache.size(model.layers, ModelUse(use.tokens, 1, use.key_type, use.value_type))
     count = min(MOST_CHECKPOINTS, -(-use.tokens // CHECKPOINT_SPACING))
     return (slot.windowed + slot.state) * count * use.slots
 
 
-def _split(model: Model, place: Placement) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+def _split(model: ModelFacts, place: Placement) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
     """Returns the layers on GPUs and those on the CPU: the last ones go to the GPU, and the output counts as one."""
     count = len(model.layers)
     wanted = count + 1 if place.gpu_layers is None else place.gpu_layers

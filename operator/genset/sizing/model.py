@@ -26,6 +26,17 @@ class Task(StrEnum):
 
 
 @dataclass(frozen=True)
+class SideCache:
+    """A side cache holds keys of its own beside a layer's main one, a cell for each `ratio` tokens.
+
+    With it an indexer chooses what to attend to (DeepSeek V3.2, GLM-5), or old tokens are kept compressed (DeepSeek V4).
+    """
+
+    key: int
+    ratio: int = 1
+
+
+@dataclass(frozen=True)
 class Layer:
     """A layer's cache and weights.
 
@@ -44,6 +55,8 @@ class Layer:
     experts: int = 0
     queries: int = 0  # elements over all query heads: the size of an intermediate result
     mixed: int = 0  # elements that a recurrent layer mixes for a token
+    side: tuple[SideCache, ...] = ()
+    apart: bool = False  # a cache for each sequence, even if slots share one otherwise
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFacts:
     """A model by the facts of its files."""
 
     architecture: str

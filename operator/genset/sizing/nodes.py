@@ -53,7 +53,8 @@ class Node:
 def from_document(document: Any) -> list[Node]:
     """Returns the nodes of a parsed YAML or JSON document: a Node, a List of Nodes, or the plain list above."""
     if isinstance(document, Mapping) and str(document.get("kind", "")).endswith("List"):
-        return [from_kubernetes(item) for item in document.get("items") or []]
+        items = document.get("items")
+        return [from_kubernetes(item) for item in items] if isinstance(items, list) else []
     if isinstance(document, Mapping) and document.get("kind") == "Node":
         return [from_kubernetes(document)]
     if isinstance(document, list):
@@ -71,12 +72,13 @@ def from_kubernetes(item: Any) -> Node:
     """Returns a node from its Kubernetes object."""
     if not isinstance(item, Mapping) or item.get("kind", "Node") != "Node":
         raise NodesError(f"an item is no Node but {_kind(item)}: give the output of `kubectl get nodes -o yaml`")
-    metadata, status = item.get("metadata") or {}, item.get("status") or {}
+    metadata, status = _mapping(item.get("metadata")), _mapping(item.get("status"))
     name = str(metadata.get("name", "")) or "a node without a name"
-    allocatable = status.get("allocatable") or status.get("capacity") or {}
-    labels = {str(key): str(value) for key, value in (metadata.get("labels") or {}).items()}
-    conditions = status.get("conditions") or []
-    unschedulable = bool((item.get("spec") or {}).get("unschedulable"))
+    allocatable = _mapping(status.get("allocatable")) or _mapping(status.get("capacity"))
+    labels = {str(key): str(value) for key, value in _mapping(metadata.get("labels")).items()}
+    given = status.get("conditions")
+    conditions = [_mapping(one) for one in given] if isinstance(given, list) else []
+    unschedulable = bool(_mapping(item.get("spec")).get("unschedulable"))
     ready = all(one.get("status") == "True" for one in conditions if one.get("type") == "Ready") and not unschedulable
     return Node(
         name=name,
@@ -96,7 +98,8 @@ def minus(node: Node, cpu: float, memory: int, devices: Mapping[str, int]) -> No
 
 def _accelerators(name: str, allocatable: Mapping[str, Any], labels: Mapping[str, str]) -> Iterable[Accelerators]:
     for resource, amount in allocatable.items():
-        vendor = _vendor(str(resource))
+        resource = str(resource)
+        vendor = _vendor(resource)
         if vendor is None:
             continue
         count = int(_quantity(name, f"status.allocatable[{resource}]", amount))
@@ -168,6 +171,10 @@ def _plain_accelerators(name: str, given: Any) -> Accelerators:
         product=str(given.get("product", "")),
         resource=str(given.get("resource", "")),
     )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _quantity(name: str, field: str, value: Any) -> Any:

@@ -64,11 +64,13 @@ _FILES = {
 FILE_BITS: Mapping[str, float] = {
     "F32": 32, "BF16": 16, "F16": 16, "Q8_0": 8.5, "Q6_K": 6.56, "Q5_K_M": 5.70, "Q5_K_S": 5.57, "Q5_1": 6.0,
     "Q5_0": 5.5, "Q4_K_M": 4.89, "Q4_1": 5.0, "IQ4_NL": 4.68, "Q4_K_S": 4.67, "Q4_0": 4.6, "IQ4_XS": 4.46,
+    "FP8": 8.0, "AWQ": 4.6, "GPTQ": 4.6,
     "NVFP4": 4.6, "MXFP4": 4.4, "Q3_K_L": 4.30, "Q3_K_M": 4.00, "IQ3_M": 3.76, "IQ3_S": 3.66, "Q3_K_S": 3.64,
     "IQ3_XS": 3.50, "IQ3_XXS": 3.25, "Q2_K": 3.16, "Q2_K_S": 2.97, "IQ2_M": 2.93, "IQ2_S": 2.74, "IQ2_XS": 2.59,
     "IQ2_XXS": 2.38, "TQ2_0": 2.3, "IQ1_M": 2.15, "IQ1_S": 2.00, "TQ1_0": 1.9, "Q1_0": 1.3,
 }  # fmt: skip
 #: What one would load instead to save memory, from the most to the least faithful.
+REPOSITORY_LADDER = ("FP8", "AWQ")  # of engines that serve whole repositories
 LADDER = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS")
 
 _IN_A_NAME = re.compile(
@@ -94,7 +96,7 @@ def estimated_bytes(parameters: int, quantisation: str) -> int:
     return int(Fraction(FILE_BITS[quantisation]).limit_denominator(10_000) * parameters / 8)
 
 
-def smaller(quantisation: str, bits: float = 0.0) -> tuple[str, ...]:
-    """Returns the rungs of the ladder below a quantisation, or below so many `bits` per weight if it has no name."""
+def smaller(quantisation: str, bits: float = 0.0, ladder: tuple[str, ...] = LADDER) -> tuple[str, ...]:
+    """Returns the rungs of a ladder below a quantisation, or below so many `bits` per weight if it has no name."""
     have = FILE_BITS.get(quantisation, bits)
-    return tuple(name for name in LADDER if FILE_BITS[name] < have - 0.05)
+    return tuple(name for name in ladder if FILE_BITS[name] < have - 0.05)

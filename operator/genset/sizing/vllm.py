@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genset.sizing.model import Model
+from genset.sizing.model import ModelFacts
 from genset.sizing.quantisation import CACHE_TYPES
 
 GIB = 2**30
@@ -20,7 +20,7 @@ HOST_LEAST = 16 * GIB
 
 
 @dataclass(frozen=True)
-class Pool:
+class CachePool:
     """A pool of cache on each GPU: its bytes, and how many requests of full length it holds at once."""
 
     weights: int
@@ -36,24 +36,24 @@ class Pool:
 
 
 def pool(
-    model: Model,
+    model: ModelFacts,
     tokens: int,
     gpus: int,
     device_memory: int,
     *,
     utilisation: float = UTILISATION,
     eight_bits: bool = False,
-) -> Pool:
+) -> CachePool:
     """Returns the pool of one replica on so many GPUs side by side (tensor parallelism)."""
     weights = -(-model.weights // gpus)
     widest = max((layer.queries + 2 * layer.key for layer in model.layers), default=0)
     wide = max(widest, 2 * model.edges.feed_forward) + 2 * model.edges.width
     batch = int(wide * min(BATCH_TOKENS, max(tokens, 2048)) * 2 / gpus + CONTEXT)
     cache = int(device_memory * utilisation) - weights - batch
-    return Pool(weights, batch, cache, request_bytes(model, tokens, gpus, eight_bits=eight_bits), utilisation)
+    return CachePool(weights, batch, cache, request_bytes(model, tokens, gpus, eight_bits=eight_bits), utilisation)
 
 
-def request_bytes(model: Model, tokens: int, gpus: int = 1, *, eight_bits: bool = False) -> int:
+def request_bytes(model: ModelFacts, tokens: int, gpus: int = 1, *, eight_bits: bool = False) -> int:
     """Returns the cache of one request on each GPU; fewer key-value heads than GPUs are kept several times."""
     size = 1 if eight_bits else CACHE_TYPES["f16"].size
     total = 0
@@ -66,12 +66,12 @@ def request_bytes(model: Model, tokens: int, gpus: int = 1, *, eight_bits: bool 
     return total
 
 
-def host_bytes(model: Model) -> int:
+def host_bytes(model: ModelFacts) -> int:
     """Returns the memory that a pod needs beside the GPUs: the program, and weights on their way."""
     return max(HOST_LEAST, int(model.weights * 0.1) + 8 * GIB)
 
 
-def tensor_problem(model: Model, gpus: int) -> str:
+def tensor_problem(model: ModelFacts, gpus: int) -> str:
     """Says why a model can't be split over so many GPUs; empty if it can."""
     heads = next((layer.queries // layer.key_head for layer in model.layers if layer.key_head and layer.value), 0)
     if heads and heads % gpus:

@@ -48,6 +48,7 @@ _ALARMING = frozenset(
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
         Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
         Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT,
+        Reason.SITE_TOKEN_NOT_USED,
     }
 )  # fmt: skip
 
@@ -99,6 +100,9 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
             f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
         )
         verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.WITHOUT_EFFECT, words)))
+    if observed.token_not_used:
+        words = f"The operator's hub token is not used, because {observed.token_not_used}"
+        verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.SITE_TOKEN_NOT_USED, words)))
     name = resource.metadata.name
     if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.rollout.onUpgrade")) is not None:
         verdicts.append((ConditionType.UPGRADE_PENDING, waits))

@@ -68,6 +68,7 @@ class ModelDeploymentObserved:
     awake_note: str = ""  # why it stays awake although nobody asks
     last_request: float | None = None  # at any router, seconds since 1970; None: not known
     upgrade: Upgrade | None = None  # that waits
+    token_not_used: str = ""  # why this download does not get the hub token of the operator, which it asks for
     asked_by: tuple[str, ...] | None = None  # policies whose routers ask a server elsewhere; None: it is one of ours
 
 

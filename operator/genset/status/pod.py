@@ -11,10 +11,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from genset import names
 from genset.desired.context import Object
 from genset.times import seconds
 
 _OVER = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """This is what a pod asks for one of its containers."""
+
+    memory_limit: str = ""  # "" without one
+    startup_seconds: int = 0  # that its start-up probe allows; 0 without one
+    sidecar: bool = False  # an init container that goes on running: native sidecars have restartPolicy Always
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> ContainerSpec:
+        """Reads an entry of containers or initContainers."""
+        return cls(
+            str(((entry.get("resources") or {}).get("limits") or {}).get("memory") or ""),
+            _allowed_seconds(entry["startupProbe"]) if entry.get("startupProbe") else 0,
+            entry.get("restartPolicy") == "Always",
+        )
 
 
 @dataclass(frozen=True)
@@ -24,17 +43,22 @@ class ContainerState:
     pod: str
     name: str
     image: str = ""
-    memory_limit: str = ""  # of the spec; "" without one
+    spec: ContainerSpec = field(default_factory=ContainerSpec)
     init: bool = False
+    started: bool = False  # it runs, and passes its start-up probe if it has one
     ready: bool = False
     restarts: int = 0
     running: bool = False
     started_at: str = ""  # RFC 3339; of the run that goes on
-    startup_seconds: int = 0  # that its start-up probe allows; 0 without one
     waiting: str = ""  # reason
     waiting_message: str = ""
     exit_code: int | None = None  # of the current state, if it has ended
     last: Mapping[str, Any] | None = None  # the last termination: current state's, else lastState's
+
+    @property
+    def foreign(self) -> bool:
+        """Returns whether somebody else has put it into the pod, e.g. a mesh its sidecar."""
+        return self.name not in names.CONTAINERS
 
     @property
     def ended_well(self) -> bool:
@@ -129,7 +153,8 @@ class PodView:
     def coming(self) -> bool:
         """Returns whether it starts for the first time: it was never ready, and no container was started again."""
         since = self.unready_since
-        ran_before = any(state.restarts or (state.started_at and state.started_at < since) for state in self.containers)
+        ours = [state for state in self.containers if not state.foreign]
+        ran_before = any(state.restarts or (state.started_at and state.started_at < since) for state in ours)
         return self.counts and not self.ready and not ran_before
 
     @property
@@ -146,24 +171,13 @@ class PodView:
 
 
 def _containers(pod: str, spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[ContainerState, ...]:
-    limits = {
-        str(entry.get("name")): ((entry.get("resources") or {}).get("limits") or {}).get("memory")
+    asked = {
+        str(entry.get("name")): ContainerSpec.of(entry)
         for entries in ("initContainers", "containers")
         for entry in spec.get(entries) or ()
     }
-    startup = {
-        str(entry.get("name")): _allowed_seconds(entry["startupProbe"])
-        for entry in spec.get("containers") or ()
-        if entry.get("startupProbe")
-    }
     return tuple(
-        _container(
-            pod,
-            entry,
-            init=entries == "initContainerStatuses",
-            memory_limit=limits.get(str(entry.get("name"))),
-            startup_seconds=startup.get(str(entry.get("name")), 0),
-        )
+        _container(pod, entry, asked.get(str(entry.get("name"))), init=entries == "initContainerStatuses")
         for entries in ("initContainerStatuses", "containerStatuses")
         for entry in status.get(entries) or ()
     )
@@ -175,9 +189,7 @@ def _allowed_seconds(probe: Mapping[str, Any]) -> int:
     return int(probe.get("initialDelaySeconds") or 0) + period * failures
 
 
-def _container(
-    pod: str, entry: Mapping[str, Any], *, init: bool, memory_limit: str | None, startup_seconds: int
-) -> ContainerState:
+def _container(pod: str, entry: Mapping[str, Any], asked: ContainerSpec | None, *, init: bool) -> ContainerState:
     state = entry.get("state") or {}
     waiting = state.get("waiting") or {}
     terminated = state.get("terminated")
@@ -185,13 +197,13 @@ def _container(
         pod=pod,
         name=str(entry.get("name", "")),
         image=str(entry.get("image", "")),
-        memory_limit=memory_limit or "",
+        spec=asked or ContainerSpec(),
         init=init,
+        started=bool(entry.get("started")),
         ready=bool(entry.get("ready")),
         restarts=int(entry.get("restartCount") or 0),
         running="running" in state,
         started_at=str((state.get("running") or {}).get("startedAt") or ""),
-        startup_seconds=startup_seconds,
         waiting=str(waiting.get("reason") or ""),
         waiting_message=str(waiting.get("message") or ""),
         exit_code=terminated.get("exitCode") if terminated else None,

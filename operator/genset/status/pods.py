@@ -29,6 +29,7 @@ _START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError"
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*": ErrImagePull: ')
 _RESTARTS_THAT_COUNT = 2  # one restart may be a passing fault; from the second on it is said until the pod is ready
 _PROBE_SLACK_SECONDS = 3  # the last probe that counts may come so much before the whole time is over
+_NOT_OURS = "it is not one of genset's, so whoever put it into the pod can mend it"
 _WORDS = 400  # characters of a crashed container's last words
 _TELLING = re.compile(r"error|fail|fatal|exception|cannot|could not|unable", re.IGNORECASE)
 _PREEMPTION = re.compile(r"[.,]? ?(?:no new claims to deallocate, )?preemption: .*$")  # of no use to a reader
@@ -52,11 +53,11 @@ def trouble(pods: Iterable[PodView], quiet: frozenset[str] = frozenset()) -> Ver
     alive = live(every)
     for check in (_image_trouble, _start_trouble):
         for pod in alive:
-            for state in pod.containers:
+            for state in _blocking(pod):
                 if (verdict := check(state)) is not None:
                     return verdict
     for pod in alive:
-        for state in pod.containers:
+        for state in _blocking(pod):
             if state.name not in quiet and (verdict := _startup_trouble(pod, state) or _crash_trouble(state)):
                 return verdict
     for pod in alive:
@@ -65,7 +66,47 @@ def trouble(pods: Iterable[PodView], quiet: frozenset[str] = frozenset()) -> Ver
     for pod in alive:
         if (verdict := _unschedulable(pod)) is not None:
             return verdict
+    for pod in alive:
+        if (verdict := _waits_for_sidecar(pod)) is not None:
+            return verdict
     return None if any(pod.ready for pod in alive) else _evicted(every)
+
+
+def _blocking(pod: PodView) -> list[ContainerState]:
+    """Returns the containers whose trouble is the pod's, genset's own first: what others put into a pod, such as a mesh its
+    sidecar, may do what it likes in one that is ready."""
+    return sorted((state for state in pod.containers if not (state.foreign and pod.ready)), key=_is_foreign)
+
+
+def _is_foreign(state: ContainerState) -> bool:
+    return state.foreign
+
+
+def _waits_for_sidecar(pod: PodView) -> Verdict | None:
+    """Returns that a container of somebody else keeps a pod from serving, or one of ours from being started."""
+    ours = [state for state in pod.containers if not state.foreign]
+    serving = any(state.ready and not state.init for state in ours)
+    if pod.ready or (any(state.running for state in ours) and not serving):
+        return None
+    for state in pod.containers:
+        why = _holds_up(state, serving=serving) if state.foreign and state.running else ""
+        if why:
+            return Verdict(
+                "False",
+                Reason.SIDECAR_NOT_READY,
+                f"Pod {pod.name} waits for its container {state.name}, which {why}; {_NOT_OURS} (kubectl logs {pod.name} -c "
+                f"{state.name} may tell why)",
+            )
+    return None
+
+
+def _holds_up(state: ContainerState, *, serving: bool) -> str:
+    """Says what a running container has not done yet that others of its pod wait for."""
+    if serving:
+        return "is not ready" if not state.ready and (state.spec.sidecar or not state.init) else ""
+    if state.spec.sidecar:
+        return "" if state.started else "has not started yet"
+    return "has not ended yet" if state.init else ""
 
 
 def _image_trouble(state: ContainerState) -> Verdict | None:
@@ -111,17 +152,17 @@ def _startup_trouble(pod: PodView, state: ContainerState) -> Verdict | None:
     own ends earlier: longer than that no kubelet lets it live.
     """
     began = str((state.last or {}).get("startedAt") or "")
-    if state.ready or not state.restarts or not state.startup_seconds or state.out_of_memory:
+    if state.ready or not state.restarts or not state.spec.startup_seconds or state.out_of_memory:
         return None
     ready_then = not pod.unready_since or pod.unready_since > began
-    if ready_then or state.last_ran_seconds < state.startup_seconds - _PROBE_SLACK_SECONDS:
+    if ready_then or state.last_ran_seconds < state.spec.startup_seconds - _PROBE_SLACK_SECONDS:
         return None
     limit = "rollout.startupSeconds" if state.name == ENGINE_CONTAINER else "the time of its start-up probe"
     remedy = ": raise it, or give the engine more cpu" if state.name == ENGINE_CONTAINER else ""
     return Verdict(
         "False",
         Reason.STARTUP_TIMEOUT,
-        f"Container {state.name} of pod {state.pod} did not become ready within {limit} ({state.startup_seconds}) and was "
+        f"Container {state.name} of pod {state.pod} did not become ready within {limit} ({state.spec.startup_seconds}) and was "
         f"ended by its node{remedy}",
         needs_person=True,
     )
@@ -129,7 +170,7 @@ def _startup_trouble(pod: PodView, state: ContainerState) -> Verdict | None:
 
 def _crash_trouble(state: ContainerState) -> Verdict | None:
     loops = state.waiting == "CrashLoopBackOff" or (state.restarts >= _RESTARTS_THAT_COUNT and state.last is not None)
-    if state.ready or not loops or (state.init and state.ended_well):
+    if state.ready or not loops or (state.init and state.ended_well and not state.spec.sidecar):
         return None
     return Verdict("False", Reason.CRASH_LOOP, crash_message(state), needs_person=True)
 
@@ -137,13 +178,16 @@ def _crash_trouble(state: ContainerState) -> Verdict | None:
 def crash_message(state: ContainerState) -> str:
     """Says why a container ended."""
     if state.out_of_memory:
-        limit = f" ({state.memory_limit})" if state.memory_limit else ""
+        limit = f" ({state.spec.memory_limit})" if state.spec.memory_limit else ""
+        remedy = "raise spec.resources.memory, or lower what it has to hold"
         return (
             f"Container {state.name} of pod {state.pod} was killed for using more than its memory limit"
-            f"{limit}: raise spec.resources.memory, or lower what it has to hold"
+            f"{limit}: {_NOT_OURS if state.foreign else remedy}"
         )
     words = last_words(state.last_message)
     ends = f"Container {state.name} of pod {state.pod} keeps ending with exit code {state.last_exit_code}"
+    if state.foreign:
+        return f"{ends}{_because(words)}; {_NOT_OURS}"
     if state.last_exit_code == 0 and not words:
         return f"{ends}, as no server does by itself: look at command and arguments (podTemplate, extraArgs)"
     return f"{ends}{_because(words)}"

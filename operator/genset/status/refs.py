@@ -19,6 +19,7 @@ from genset.desired import credentials
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.credentials import credential_fault
 from genset.desired.router import faults as router_faults
+from genset.desired.router import size_faults
 from genset.desired.secrets import SecretUse, UserSecret
 from genset.desired.servers import backend_faults, cloud_url, elsewhere, external_faults, telemetry_faults
 from genset.desired.sources import problems as source_problems
@@ -120,6 +121,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
         *_invalid(telemetry_faults(resource, context)),
         *ways_out.problems(resource, context),
         *_invalid(router_faults(resource, context.settings)),
+        *_invalid(size_faults(resource, context)),
         *_unresolved(_with_backends(resource, lambda name: name in used), context),
     ]
 

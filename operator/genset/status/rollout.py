@@ -60,6 +60,11 @@ def rollout(deployment: Object | None, wanted: int) -> RolloutState:
     )
 
 
+def is_refused(deployment: Object | None) -> bool:
+    """Returns whether pods cannot even be made. No watch tells when that ends: a quota grows, a namespace gets its ids."""
+    return deployment is not None and bool(_refusal(deployment.get("status") or {}))
+
+
 def _refusal(status: dict[str, Any]) -> str:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":

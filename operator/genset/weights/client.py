@@ -12,11 +12,13 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from genset.api.modeldeployment import Reason
+from genset.contracts.puller import SITE_CA_FILE
 from genset.off_limits import OffLimits
 from genset.times import retry_after
 from genset.tls import lenient
@@ -32,18 +34,29 @@ _USER_AGENT = "genset-weights"
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
-    """Trusts the usual authorities (or SSL_CERT_FILE), plus those of `ca_file`."""
+    """Trusts the usual authorities (or SSL_CERT_FILE), those of the site, plus those of `ca_file`."""
     context = lenient(httpx.create_ssl_context())
-    if not ca_file:
-        return context
+    if Path(SITE_CA_FILE).is_file():
+        _trust(context, SITE_CA_FILE, "the operator's administrator must give PEM certificates in site.caBundle")
+    if ca_file:
+        _trust(context, ca_file, "caSecretRef must name a key with PEM certificates")
+    return context
+
+
+def given_certificates(ca_file: str) -> bytes:
+    """Returns the certificates (PEM) that are trusted beside the usual ones; b"" if there are none."""
+    files = [Path(file) for file in (SITE_CA_FILE, ca_file) if file and Path(file).is_file()]
+    return b"\n".join(file.read_bytes() for file in files)
+
+
+def _trust(context: ssl.SSLContext, file: str, remedy: str) -> None:
     try:
-        context.load_verify_locations(cafile=ca_file)
+        context.load_verify_locations(cafile=file)
     except (OSError, ssl.SSLError) as error:
         raise WeightsFailure(
             Reason.SOURCE_UNREACHABLE,
-            f"The certificates in {ca_file} can't be used: {error}; caSecretRef must name a key with PEM certificates",
+            f"The certificates in {file} can't be used: {error}; {remedy}",
         ) from error
-    return context
 
 
 def make_client(ca_file: str, off_limits: OffLimits | None = None) -> httpx.Client:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from genset.api.modeldeployment import Reason
-from genset.contracts.puller import FetchSpec
+from genset.contracts.puller import SITE_TOKEN_VARIABLE, FetchSpec, site_token_for
 from genset.contracts.sources import PUBLIC_HUB, HuggingFace
 from genset.off_limits import OffLimits
 from genset.times import retry_after
@@ -60,9 +60,9 @@ def choose(source: HuggingFace, files: Iterable[HubFile], *, whole: bool = False
 
 def resolve(source: HuggingFace, spec: FetchSpec) -> Resolved:
     """Asks the hub. Raises WeightsFailure, or Transient for what may pass."""
-    token = read_token(spec.token_file)
-    hub = _import_hub(tls_context(spec.ca_file), guard_of(spec))
     endpoint = (source.endpoint or PUBLIC_HUB).rstrip("/")
+    token = read_token(spec.token_file) or _site_token(endpoint, spec)
+    hub = _import_hub(tls_context(spec.ca_file), guard_of(spec))
     info = _ask(
         source,
         endpoint,
@@ -104,6 +104,11 @@ def read_token(path: str) -> str:
             Reason.SOURCE_UNAUTHORIZED, f"The token of source.huggingFace.tokenSecretRef ({path}) {problem}"
         )
     return token
+
+
+def _site_token(endpoint: str, spec: FetchSpec) -> str:
+    """Returns the token of the operator's site, for its own hub alone, and only if the resource does not say who that is."""
+    return "" if spec.ca_file else site_token_for(endpoint, os.environ.get(SITE_TOKEN_VARIABLE, ""))
 
 
 def _import_hub(tls: ssl.SSLContext | bool, off_limits: OffLimits | None) -> Any:

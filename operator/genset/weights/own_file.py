@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 SMALL_BYTES = 1 << 20  # of a file that is read as a whole: markers and notes have a few hundred
-_OWN_FOLDER = re.compile(r"[0-9a-f]{16}|current|incoming-\w+")  # as `volume` names them
+_OWN_FOLDER = re.compile(r"[0-9a-f]{16}")  # of a spec, and of a content in it, as `volume` names them
 _WALK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CAREFUL = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would have its opener wait for the other end
 _IN_PLACE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR, errno.ENODEV)
@@ -76,11 +76,8 @@ def is_file(path: Path) -> bool:
 @contextmanager
 def _folder(path: Path) -> Iterator[int]:
     """Opens the folder of a file. Of the way there, what is the puller's own is no link."""
-    own: list[str] = []
-    while _OWN_FOLDER.fullmatch(path.name):
-        own.insert(0, path.name)
-        path = path.parent
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    above, own = _parted(path)
+    descriptor = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in own:
             inner = os.open(name, _WALK, dir_fd=descriptor)
@@ -89,6 +86,17 @@ def _folder(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _parted(path: Path) -> tuple[Path, tuple[str, ...]]:
+    """Returns the volume, and the folders below it: from that of a spec on they are the puller's own."""
+    named = [at for at, part in enumerate(path.parts) if _OWN_FOLDER.fullmatch(part)]
+    if not named:
+        return path, ()
+    first = named[-1]
+    while first - 1 in named:
+        first -= 1
+    return Path(*path.parts[:first]), path.parts[first:]
 
 
 def _regular(name: str, flags: int, mode: int, folder: int) -> int:

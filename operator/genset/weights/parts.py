@@ -63,6 +63,8 @@ def _one(spec: FetchSpec | CheckSpec, progress: ProgressLog, retry: Retry | None
         local.check_part(spec)
         return Taken(_size(Path(spec.path)))
     fetched = fetch(spec, progress, retry=retry)
+    if not spec.whole_folder:  # it may have been there already, as something else
+        local.check_role(Path(spec.model_path), fetched.model.files[0].origin, spec.role)
     return Taken(fetched.model.size, fetched.model.revision, fetched.warning)
 
 

@@ -7,14 +7,13 @@ that timeout and can't do anything else: nothing is read from the request but it
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from socketserver import TCPServer
 
+from genset import listening
 from genset.addresses import host_and_port
 from genset.contracts.puller import PROGRESS_PATH, DownloadProgress, PartProgress
 from genset.weights.failure import size_text
@@ -108,7 +107,10 @@ class ProgressServer:
         address = host_and_port(listen)
         if address is None:
             raise ValueError(f"{listen!r} is no address; write HOST:PORT")
-        self._server = _server(address[0])(address, _handler(progress))
+        self._server = HTTPServer(address, _handler(progress), bind_and_activate=False)
+        self._server.socket.close()  # of one family, and not bound; binding it would ask DNS for this machine's name
+        self._server.socket = listening.listen(*address)[0]
+        self._server.server_address = self._server.socket.getsockname()
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="progress")
         self._thread.start()
 
@@ -120,18 +122,6 @@ class ProgressServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=_REQUEST_TIMEOUT + 1)
-
-
-def _server(host: str) -> type[HTTPServer]:
-    class Server(HTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-        def server_bind(self) -> None:
-            """Binds without HTTPServer's reverse look-up of its own name, which blocks if DNS does not answer."""
-            TCPServer.server_bind(self)
-            self.server_name, self.server_port = host, self.server_address[1]
-
-    return Server
 
 
 def _handler(progress: ProgressLog) -> type[BaseHTTPRequestHandler]:

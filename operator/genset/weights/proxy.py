@@ -7,14 +7,13 @@ for the puller's own client (httpx) and for the hub's (httpx2) alike.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from genset.api.modeldeployment import Reason
 from genset.off_limits import OffLimits
+from genset.proxies import bypasses
 from genset.weights.failure import WeightsFailure
 from genset.weights.guard import forbidden, guarded
 from genset.weights.origin import without_secrets
@@ -24,7 +23,8 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """Returns the URL of the proxy, or None for a direct connection."""
     parts = urlsplit(url)
     proxy = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
-    if not proxy or bypasses(parts.hostname or "", parts.port, _variable(environ, "no_proxy")):
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if not proxy or bypasses(parts.hostname or "", port, _variable(environ, "no_proxy")):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if not proxy.startswith(("http://", "https://")):
@@ -33,30 +33,6 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
             f"The proxy {without_secrets(proxy)} can't be used: only http:// and https:// proxies are",
         )
     return proxy
-
-
-def bypasses(host: str, port: int | None, no_proxy: str) -> bool:
-    """Returns whether NO_PROXY names a host: `*`, names with their subdomains, addresses, ranges, each with or without
-    port."""
-    host = host.rstrip(".").lower()
-    entries = [entry for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry]
-    return any(entry == "*" or _names(entry, host, port) for entry in entries)
-
-
-def _names(entry: str, host: str, port: int | None) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
-    try:
-        network = ipaddress.ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        name, colon, wanted = entry.partition(":")
-        if colon and wanted.isdigit() and int(wanted) != port:
-            return False
-        name = name.removeprefix("*").strip(".")
-        return bool(name) and (host == name or host.endswith(f".{name}"))
-    return address is not None and address.version == network.version and address in network
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:

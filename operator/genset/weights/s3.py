@@ -28,7 +28,7 @@ from genset.contracts.puller import FetchSpec
 from genset.contracts.shards import Shard, shard_names
 from genset.contracts.sources import S3
 from genset.weights.choice import Listed, Wish, one_model, whole_folder
-from genset.weights.client import get, make_client, tls_context
+from genset.weights.client import get, given_certificates, make_client, tls_context
 from genset.weights.failure import WeightsFailure, unreachable
 from genset.weights.guard import forbidden, guard_of
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
@@ -219,8 +219,8 @@ class _Store:
             "allow_http": self.endpoint.startswith("http://"), "user_agent": "genset-weights",
             "timeout": timedelta(seconds=30), "connect_timeout": timedelta(seconds=15),
         }  # fmt: skip
-        if self._ca_file:
-            options["root_certificate"] = Path(self._ca_file).read_bytes()
+        if certificates := given_certificates(self._ca_file):
+            options["root_certificate"] = certificates
         common: dict[str, Any] = {
             "client_options": options,
             "retry_config": {"max_retries": 0, "retry_timeout": timedelta(seconds=30)},  # we try again ourselves

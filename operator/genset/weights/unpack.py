@@ -40,9 +40,10 @@ class _Entry(Listed):
 
 
 def unpacked(spec: FetchSpec, resolved: Resolved, folder: Path, volume: Volume, progress: ProgressLog) -> Resolved:
-    """Unpacks what the spec wants of the archives in a folder of downloads, and removes them.
+    """Unpacks what the spec wants of the archives in a folder of downloads.
 
-    Returns the files that lie there now, under the content of what was resolved.
+    Returns the files that lie there now, under the content of what was resolved. The archives stay until the model is
+    published: what turns out to be no model is not downloaded again at each restart.
     """
     source = spec.source
     pattern = source.path if isinstance(source, Oci) else ""
@@ -53,7 +54,9 @@ def unpacked(spec: FetchSpec, resolved: Resolved, folder: Path, volume: Volume, 
     chosen = _folder(there, pattern, where) if spec.whole_folder else _model(there, pattern, where)
     names = list(spec.names) if spec.names else list(chosen)
     kept = [remote for remote in resolved.files if not remote.archive]
-    volume.require(sum(entry.size or 0 for entry in chosen.values()), what=where)
+    size = sum(entry.size or 0 for entry in chosen.values())
+    volume.bound(size, what=where)
+    volume.require(size, what=where)
     places = dict(zip((entry.name for entry in chosen.values()), names, strict=True))
     found: dict[str, RemoteFile] = {}
     for number, (remote, target) in enumerate(layers):
@@ -61,7 +64,6 @@ def unpacked(spec: FetchSpec, resolved: Resolved, folder: Path, volume: Volume, 
         with disk_errors(target):
             for name, checksum, size in _extracted(target, remote, mine, places, folder):
                 found[name] = RemoteFile(remote.url, name, checksum, size, path=places[name])
-            target.unlink()
     files = [found[name] for name in places]
     for number, remote in enumerate(files, 1) if not spec.whole_folder else ():
         path = folder / remote.path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.crds.base_urls import NO_SERVER
 from tests.crds.cases.bounds import BOUNDS_OF_MODELS
 from tests.crds.cases.case import HTTP, MDEP, SECRET, Case, base_urls, cached, external, house
+from tests.crds.cases.engines import ENGINES
 
 _ONE_SOURCE = "source needs exactly one of huggingFace, http, s3, oci, pvc, hostPath"
 _NO_SOURCE = "an engine that genset runs needs source"
@@ -64,8 +65,8 @@ MODEL_DEPLOYMENTS = [
     Case("a misspelt field, deep", MDEP, house(resources={"accelerator": {"vendors": "amd"}}),
          'unknown field "spec.resources.accelerator.vendors"', "Extra inputs are not permitted"),
     Case("an unknown engine", MDEP, house(engine="llamacpp"),
-         'spec.engine: Unsupported value: "llamacpp": supported values: "llama.cpp", "external"',
-         "Input should be 'llama.cpp' or 'external'"),
+         'spec.engine: Unsupported value: "llamacpp": supported values: "llama.cpp", "vllm", "ollama"',
+         "Input should be 'llama.cpp', 'vllm', 'ollama'"),
     Case("an unknown vendor", MDEP, house(resources={"accelerator": {"vendor": "apple"}}),
          'supported values: "nvidia", "amd", "intel"', "Input should be 'nvidia', 'amd' or 'intel'"),
     Case("replicas as text", MDEP, house(replicas="2"),
@@ -109,6 +110,16 @@ MODEL_DEPLOYMENTS = [
          f"huggingFace.endpoint {NO_SERVER}"),
     Case("a repository without owner", MDEP, {"source": {"huggingFace": {"repo": "qwen"}}},
          "spec.source.huggingFace.repo in body should match", "String should match pattern"),
+    Case("a revision that climbs", MDEP, {"source": {"huggingFace": {"repo": "o/n", "revision": "main/../x"}}},
+         "huggingFace.revision must not contain '..'"),
+    Case("a revision of a pull request", MDEP, {"source": {"huggingFace": {"repo": "o/n", "revision": "refs/pr/1"}}}),
+    Case("a mirror with a query", MDEP, {"source": {"huggingFace": {"repo": "o/n", "endpoint": "https://hub.corp?a=b"}}},
+         "spec.source.huggingFace.endpoint in body should match", "String should match pattern"),
+    Case("a download with a fragment", MDEP, {"source": {"http": {**HTTP, "url": "https://mirror.corp/m.gguf#x"}}},
+         "spec.source.http.url in body should match", "String should match pattern"),
+    Case("an argument with a byte of zero", MDEP, house(llamaCpp={"extraArgs": ["--grammar", "a\0b"]}),
+         "spec.llamaCpp.extraArgs[1] in body should match", "String should match pattern"),
+    Case("a long template of chats", MDEP, house(llamaCpp={"extraArgs": ["--chat-template", "{{ x }}\n" * 4000]})),
     Case("a relative path on the node", MDEP, {"source": {"hostPath": {"path": "models/a.gguf"}}},
          "spec.source.hostPath.path in body should match", "String should match pattern"),
     Case("an absolute path in a volume", MDEP, {"source": {"pvc": {"claimName": "w", "path": "/a.gguf"}}},
@@ -146,6 +157,7 @@ MODEL_DEPLOYMENTS = [
     Case("a cache that gets a storage class", MDEP, cached(storageClassName="b"), _CACHE_FIXED, old=cached()),
     Case("a cache of another access mode", MDEP, cached(accessMode="ReadWriteMany"), _CACHE_FIXED, old=cached()),
     *BOUNDS_OF_MODELS,
+    *ENGINES,
     Case("labels for all children, and no budget", MDEP, house(
         metadataTemplate={"labels": {"team": "a"}}, disruptionBudget="None")),
     Case("fields to leave out", MDEP, house(podTemplate={"remove": [

@@ -10,16 +10,19 @@ import pytest
 from genset import desired, names
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
+from genset.desired.context import Locality, ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.secrets import UserSecret
+from genset.desired.site import Site, SiteProxies
 from genset.kinds import kind_of
 from tests.golden import cases
 
 HERE = Path(__file__).parent
 
 
-def settings(given: dict[str, Any]) -> Settings:
-    return Settings(**{"image": "registry.example/genset:0.1.0", **given})
+def settings(given: dict[str, Any], site: dict[str, Any], *, assigned_ids: bool) -> Settings:
+    proxies = SiteProxies(**{**site.get("proxies", {}), "no_proxy": tuple(site.get("proxies", {}).get("no_proxy", ()))})
+    place = Locality(assigned_ids=assigned_ids, site=Site(proxies, site.get("ca", "")))
+    return Settings(**{"image": "registry.example/genset:0.1.0", "place": place, **given})
 
 
 def secrets(given: dict[str, dict[str, str]]) -> dict[str, UserSecret]:
@@ -29,7 +32,8 @@ def secrets(given: dict[str, dict[str, str]]) -> dict[str, UserSecret]:
 
 def objects(case: dict[str, Any]) -> list[dict[str, Any]]:
     """What the operator would apply for the resource of a case."""
-    given, known = settings(case.get("settings", {})), secrets(case.get("secrets", {}))
+    given = settings(case.get("settings", {}), case.get("site", {}), assigned_ids=case.get("assignedIds", False))
+    known = secrets(case.get("secrets", {}))
     if case["resource"]["kind"] == names.MODEL_DEPLOYMENT:
         return desired.model_deployment(
             ModelDeployment.model_validate(case["resource"]),

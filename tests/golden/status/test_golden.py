@@ -65,6 +65,8 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
         apply_errors=problems(given.get("apply_errors", [])),
         namespace_terminating=given.get("namespace_terminating", False),
         pvc=given.get("pvc"),
+        prefetch=given.get("prefetch"),
+        fetchers=tuple(map(PodView.of, given.get("fetchers", ()))),
         awake=given.get("awake", True),
         awake_note=given.get("awake_note", ""),
         last_request=seconds(given["last_request"]) if "last_request" in given else None,

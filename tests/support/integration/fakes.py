@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from genset import kinds, names
+from genset.contracts.config_files import beside, unpacked
 from genset.contracts.router_config import RouterConfig, config_hash, credentials_hash
 from genset.kube.client import ApiServer
 from genset.kube.observe import decoded
@@ -23,6 +25,9 @@ from testbed.cluster.controlplane import ControlPlane
 
 Object = dict[str, Any]
 Fault = Callable[[web.Request], web.StreamResponse | None]  # an answer instead of the API server's; None: pass on
+
+
+_COMPLETED = {"terminated": {"exitCode": 0, "reason": "Completed"}}
 
 
 def stamp() -> str:
@@ -70,7 +75,7 @@ class FakeKubelet:
             "metadata": {**template["metadata"], "name": name, "namespace": self._namespace},
             "spec": {**spec, "nodeName": "fake-node"},
         }
-        await self._api.create(kinds.POD, body)
+        spec = (await self._api.create(kinds.POD, body))["spec"]  # with what a webhook has put into it
         state = {"running": {"startedAt": stamp()}}
         status = {
             "phase": "Running",
@@ -83,7 +88,8 @@ class FakeKubelet:
             "initContainerStatuses": [
                 {
                     "name": item["name"], "image": item["image"], "imageID": "", "ready": True, "restartCount": 0,
-                    "state": {"terminated": {"exitCode": 0, "reason": "Completed"}},
+                    "started": item.get("restartPolicy") == "Always",
+                    "state": state if item.get("restartPolicy") == "Always" else _COMPLETED,
                 }
                 for item in spec.get("initContainers") or ()
             ],
@@ -128,6 +134,8 @@ class FakeVolumes:
         secret = await self._api.get(kinds.SECRET, namespace, volumes["credentials"]["secret"]["secretName"])
         assert config is not None and secret is not None, "mounted objects exist before the pod"
         text = config["data"][names.ROUTER_CONFIG_FILE]
+        if name := beside(text.encode()):
+            text = unpacked(base64.b64decode(config["binaryData"][name])).decode()
         self._router.config = {
             "hash": config_hash(text),
             "credentialsHash": credentials_hash(decoded(secret)),

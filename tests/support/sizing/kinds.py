@@ -329,3 +329,183 @@ def gated_delta(architecture: str = "qwen35", nextn: int = 0) -> Generated:
                 f"{block}nextn.hnorm.weight": (shape.width,),
             }
     return model
+
+
+def llama4() -> Generated:
+    """Chunks of 8,192 tokens in three of four layers, which are allocated like windows."""
+    shape = Shape(layers=4, heads=4, kv_heads=2)
+    count, width = 4, 64
+    model = base(
+        "llama4", shape, expert_count=count, expert_used_count=1, expert_feed_forward_length=width,
+        interleave_moe_layer_step=1,
+    )  # fmt: skip
+    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
+    for layer in range(shape.layers):
+        attention(model, layer, shape)
+        experts(model, layer, shape, count, width)
+        shared_expert(model, layer, shape, width)
+    return model
+
+
+def indexed(types: Sequence[int] | None = None) -> Generated:
+    """GLM-5: latent attention, with an indexer's keys beside it."""
+    model = deepseek2()
+    model.architecture = "glm-dsa"
+    width = int(model.metadata["embedding_length"])
+    model.metadata |= {
+        "attention.indexer.head_count": 2,
+        "attention.indexer.key_length": 128,
+        "attention.indexer.top_k": 64,
+    }
+    if types is not None:
+        model.metadata["attention.indexer.types"] = list(types)
+    for layer in range(int(model.metadata["block_count"])):
+        block = f"blk.{layer}.indexer."
+        model.tensors |= {
+            f"{block}k_norm.weight": (128,),
+            f"{block}k_norm.bias": (128,),
+            f"{block}proj.weight": (width, 2),
+            f"{block}attn_k.weight": (width, 128),
+            f"{block}attn_q_b.weight": (96, 2 * 128),
+        }
+    return model
+
+
+def cohere2() -> Generated:
+    shape = Shape(layers=8, head=32)
+    model = base("cohere2", shape, attention__sliding_window=600, logit_scale=0.25, attention__layer_norm_epsilon=1e-5)
+    for layer in range(shape.layers):
+        attention(model, layer, shape)
+        feed_forward(model, layer, shape, norm="")
+    return model
+
+
+def mamba2() -> Generated:
+    """No attention at all: a state in each layer."""
+    shape = Shape(layers=4)
+    conv, inner, state, heads, groups = 4, 512, 64, 8, 2
+    model = base(
+        "mamba2", shape, ssm__conv_kernel=conv, ssm__inner_size=inner, ssm__state_size=state,
+        ssm__time_step_rank=heads, ssm__group_count=groups, feed_forward_length=0, attention__head_count=0,
+        attention__head_count_kv=None,
+    )  # fmt: skip
+    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
+    mixed = inner + 2 * groups * state
+    for layer in range(shape.layers):
+        block = f"blk.{layer}."
+        model.tensors |= {
+            f"{block}attn_norm.weight": (shape.width,),
+            f"{block}ssm_in.weight": (shape.width, 2 * inner + 2 * groups * state + heads),
+            f"{block}ssm_conv1d.weight": (conv, mixed),
+            f"{block}ssm_conv1d.bias": (mixed,),
+            f"{block}ssm_dt.bias": (heads,),
+            f"{block}ssm_a": (1, heads),
+            f"{block}ssm_d": (1, heads),
+            f"{block}ssm_norm.weight": (inner // groups, groups),
+            f"{block}ssm_out.weight": (inner, shape.width),
+        }
+    return model
+
+
+def lfm2() -> Generated:
+    """Short convolutions where a layer has no key-value heads."""
+    kv_heads = [0, 0, 2, 0, 2, 0]
+    shape = Shape(layers=len(kv_heads), head=32)
+    model = base("lfm2", shape, attention__head_count_kv=kv_heads, shortconv__l_cache=3)
+    model.tensors["token_embd_norm.weight"] = (shape.width,)
+    del model.tensors["output_norm.weight"]
+    for layer, heads in enumerate(kv_heads):
+        block = f"blk.{layer}."
+        if heads:
+            attention(model, layer, shape, norms=True)
+        else:
+            model.tensors |= {
+                f"{block}attn_norm.weight": (shape.width,),
+                f"{block}shortconv.conv.weight": (3, shape.width),
+                f"{block}shortconv.in_proj.weight": (shape.width, 3 * shape.width),
+                f"{block}shortconv.out_proj.weight": (shape.width, shape.width),
+            }
+        feed_forward(model, layer, shape)
+    return model
+
+
+def olmo2() -> Generated:
+    shape = Shape(layers=8, head=32)
+    model = base("olmo2", shape, attention__sliding_window=700)
+    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
+    for layer in range(shape.layers):
+        attention(model, layer, shape)
+        feed_forward(model, layer, shape, norm="")
+        block = f"blk.{layer}."
+        del model.tensors[f"{block}attn_norm.weight"]
+        model.tensors |= {
+            f"{block}attn_q_norm.weight": (shape.head * shape.heads,),
+            f"{block}attn_k_norm.weight": (shape.head * shape.kv_heads,),
+            f"{block}post_attention_norm.weight": (shape.width,),
+            f"{block}post_ffw_norm.weight": (shape.width,),
+        }
+    return model
+
+
+def deepseek4() -> Generated:
+    """DeepSeek V4: a window in each layer, and old tokens compressed 4 or 128 to one."""
+    ratios = [0, 4, 128, 4]
+    shape = Shape(layers=len(ratios), width=256, heads=4, kv_heads=1, head=128)
+    rank, groups, out_rank, mult, count, width, index = 96, 2, 64, 4, 8, 64, 64
+    model = base(
+        "deepseek4", shape, attention__sliding_window=128, attention__q_lora_rank=rank, expert_count=count,
+        expert_used_count=2, expert_feed_forward_length=width, expert_shared_count=1, expert_weights_scale=1.5,
+        expert_weights_norm=True, expert_gating_func=4, swiglu_clamp_exp=[10.0] * len(ratios),
+        attention__indexer__head_count=2, attention__indexer__key_length=index, attention__indexer__top_k=64,
+        attention__output_group_count=groups, attention__output_lora_rank=out_rank,
+        attention__compress_rope_freq_base=10_000.0, attention__compress_ratios=ratios, hyper_connection__count=mult,
+        hyper_connection__sinkhorn_iterations=2, hyper_connection__epsilon=1e-6, hash_layer_count=0,
+        rope__dimension_count=64,
+    )  # fmt: skip
+    mixed, mix = mult * shape.width, (2 + mult) * mult
+    model.tensors |= {
+        "output.weight": (shape.width, shape.vocabulary),
+        "output_hc_fn.weight": (mixed, mult),
+        "output_hc_base.weight": (mult,),
+        "output_hc_scale.weight": (1,),
+    }
+    for layer, ratio in enumerate(ratios):
+        block = f"blk.{layer}."
+        model.tensors |= {
+            f"{block}attn_norm.weight": (shape.width,),
+            f"{block}attn_sinks.weight": (shape.heads,),
+            f"{block}attn_q_a.weight": (shape.width, rank),
+            f"{block}attn_q_a_norm.weight": (rank,),
+            f"{block}attn_q_b.weight": (rank, shape.heads * shape.head),
+            f"{block}attn_kv.weight": (shape.width, shape.head),
+            f"{block}attn_kv_a_norm.weight": (shape.head,),
+            f"{block}attn_output_a.weight": (shape.heads * shape.head // groups, out_rank * groups),
+            f"{block}attn_output_b.weight": (groups * out_rank, shape.width),
+            f"{block}exp_probs_b.bias": (count,),
+        }
+        for part in ("attn", "ffn"):
+            model.tensors |= {
+                f"{block}hc_{part}_fn.weight": (mixed, mix),
+                f"{block}hc_{part}_base.weight": (mix,),
+                f"{block}hc_{part}_scale.weight": (3,),
+            }
+        if ratio:
+            twice = 2 if ratio == 4 else 1
+            model.tensors |= {
+                f"{block}attn_compressor_kv.weight": (shape.width, twice * shape.head),
+                f"{block}attn_compressor_gate.weight": (shape.width, twice * shape.head),
+                f"{block}attn_compressor_ape.weight": (twice * shape.head, ratio),
+                f"{block}attn_compressor_norm.weight": (shape.head,),
+            }
+        if ratio == 4:
+            model.tensors |= {
+                f"{block}indexer.proj.weight": (shape.width, 2),
+                f"{block}indexer.attn_q_b.weight": (rank, 2 * index),
+                f"{block}indexer_compressor_kv.weight": (shape.width, 2 * index),
+                f"{block}indexer_compressor_gate.weight": (shape.width, 2 * index),
+                f"{block}indexer_compressor_ape.weight": (2 * index, ratio),
+                f"{block}indexer_compressor_norm.weight": (index,),
+            }
+        experts(model, layer, shape, count, width)
+        shared_expert(model, layer, shape, width)
+    return model

@@ -64,7 +64,7 @@ def running(model: Path, folder: Path, arguments: Sequence[str]) -> Iterator[Ser
     log = folder / "llama-server.log"
     command = [
         *host_llama_server(), "-m", str(model), "--host", "127.0.0.1", "--port", str(port), "-t", "1", "-tb", "1",
-        "--fit", "off", "--cache-ram", "0", "--offline", "--threads-http", "4", "-lv", "4", *arguments,
+        "--fit", "off", "--cache-ram", "0", "--offline", "--threads-http", "4", "-lv", "4", "--no-warmup", *arguments,
     ]  # fmt: skip
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)

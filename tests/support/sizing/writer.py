@@ -48,7 +48,15 @@ def write(path: Path, architecture: str, metadata: Mapping[str, Any], tensors: S
 
 
 def _is_vector(name: str, shape: Sequence[int]) -> bool:
-    in_full = (".bias", "ssm_conv1d.weight", "ssm_a", "shortconv.conv.weight", "ffn_gate_inp.weight")
+    in_full = (
+        ".bias",
+        "ssm_conv1d.weight",
+        "ssm_a",
+        "ssm_d",
+        "ssm_norm.weight",
+        "shortconv.conv.weight",
+        "ffn_gate_inp.weight",
+    )
     return len(shape) == 1 or name.endswith(in_full)
 
 

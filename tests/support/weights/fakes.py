@@ -67,9 +67,10 @@ class FakeOrigin:
         self.redirects: dict[str, str] = {}
         self.asked: list[Asked] = []
         self.connections: set[socket.socket] = set()
-        self._server = ThreadingHTTPServer((host, 0), _handler(self))
+        self._server = _server_of(host)((host, 0), _handler(self))
         self._server.daemon_threads = True
-        self._base = f"{'https' if tls else 'http'}://{host}:{self._server.server_address[1]}"
+        shown = f"[{host}]" if ":" in host else host
+        self._base = f"{'https' if tls else 'http'}://{shown}:{self._server.server_address[1]}"
         if tls:
             self._server.socket = tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
@@ -299,6 +300,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+def _server_of(host: str) -> type[ThreadingHTTPServer]:
+    return (
+        type("Server", (ThreadingHTTPServer,), {"address_family": socket.AF_INET6})
+        if ":" in host
+        else ThreadingHTTPServer
+    )
 
 
 def _handler(origin: FakeOrigin) -> type[_Handler]:

@@ -14,20 +14,22 @@ MOST = 14  # about a dozen
 
 #: Classes with more, and why.
 LARGE = {
+    "ModelDeploymentObserved": (16, "the world as far as one resource goes: each is one look at it"),
+    "Options": (16, "what the command line said, read once and never set again"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
-    "Settings": (16, "the operator's own, read once and never set again"),
-    "Options": (15, "the command line's, read once and never set again"),
+    "Target": (15, "a configuration's values, read once and never set again"),
+    "Settings": (18, "the operator's own, read once and never set again"),
     "RouterSpec": (15, "a block of the resource, one attribute for each of its fields"),
     "Session": (15, "what the controllers share, one part each, put together in one place"),
     "Route": (17, "a configuration's values, read once and never set again"),
     "FetchSpec": (16, "a command line: each is a flag"),
-    "ModelDeploymentSpec": (17, "a resource's spec: each is a block that users write"),
+    "ModelDeploymentSpec": (22, "a resource's spec: each is a block that users write"),
     "AdminConnection": (15, "one connection, its parser and its times"),
     "_Partial": (16, "one download, which resumes from any of them"),
 }
 #: Names that several classes bear, because they are one thing: as it is declared and as it is at work, of each resource,
 #: of each program.
-ONE_THING = {"Backend", "ConditionType", "Metrics", "Proxy", "Reason", "Route"}
+ONE_THING = {"Backend", "ConditionType", "Metrics", "Proxy", "Reason", "Route", "Task"}
 #: The operator's and the router's counters are named one by one where they are shown.
 COUNTERS = {"Metrics"}
 

@@ -17,7 +17,7 @@ from genset.desired.sources.base import Download, InPlace
 from genset.desired.weights import fetch_spec
 
 SHA = "a" * 64
-HUB = FetchSpec(HuggingFace("org/name", "v1", "*Q4*.gguf", "https://hub.corp"), "/models", "0.0.0.0:9432", "/t")
+HUB = FetchSpec(HuggingFace("org/name", "v1", "*Q4*.gguf", "https://hub.corp"), "/models", "[::]:9432", "/t")
 WEB = FetchSpec(Http("https://web/x?y=z&a", SHA), "/m", headers_file="/h", ca_file="/c", exclusive=True)
 SHORT = [FetchSpec(HuggingFace("a/b"), "/m"), FetchSpec(Http("http://x", SHA), "/m")]
 SETTLED = [
@@ -94,7 +94,7 @@ def test_a_source_names_credential_files_only_when_it_names_secrets() -> None:
     ref = {"name": "s", "key": "k"}
     plain = fetched({"huggingFace": {"repo": "a/b"}})
     assert plain == FetchSpec(
-        HuggingFace("a/b", endpoint="https://m"), "/models", "0.0.0.0:9432", termination_log=puller.TERMINATION_LOG
+        HuggingFace("a/b", endpoint="https://m"), "/models", "[::]:9432", termination_log=puller.TERMINATION_LOG
     )
     gated = fetched({"huggingFace": {"repo": "a/b", "endpoint": "https://own", "tokenSecretRef": ref}})
     assert (gated.token_file, gated.source) == (puller.TOKEN_FILE, HuggingFace("a/b", endpoint="https://own"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from genset.api.backend import COMPATIBLE
+from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
@@ -119,3 +120,38 @@ def test_the_site_of_a_policys_routers_is_its_own_and_says_nothing() -> None:
     one, other = site("7d1c"), site("7d1d")
     assert one is not None and other is not None and one == site("7d1c") != other
     assert "7d1c" not in one and "p" not in one
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"task": "Chat"}, (None, None)),
+        ({"task": "Embeddings"}, ("Embeddings", None)),
+        ({"task": "Rerank"}, ("Rerank", None)),
+        ({"llamaCpp": {"extraArgs": ["--embedding"]}}, ("Embeddings", None)),
+        (
+            {
+                "engine": "vllm",
+                "source": {"pvc": {"claimName": "w", "path": "m"}},
+                "adapters": [{"name": "invoices", "source": {"pvc": {"claimName": "w", "path": "a"}}}],
+            },
+            (None, ("invoices",)),
+        ),
+    ],
+)
+def test_routers_know_what_a_model_of_the_house_is_there_for(spec: dict[str, Any], told: tuple[Any, Any]) -> None:
+    found = ModelDeployment.model_validate(
+        {"metadata": {"name": "house"}, "spec": {"source": {"huggingFace": {"repo": "a/b"}}, **spec}}
+    )
+    policy = RoutePolicy.model_validate(
+        {
+            "metadata": {"name": "p"},
+            "spec": {
+                "backends": [{"name": "house", "deployment": {"name": "house"}}],
+                "routes": [{"name": "all", "tiers": [{"backends": [{"name": "house"}]}]}],
+            },
+        }
+    )
+    context = RoutePolicyContext(Settings(image="none"), {"house": found})
+    (backend,) = router_config.build(policy, context).backends
+    assert (backend.task, backend.adapters) == told

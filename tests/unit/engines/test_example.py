@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from genset.api.engines import FIELDS
+from genset.engines import MANAGED
+
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "adr" / "0010-engines.md"
 
@@ -137,8 +140,10 @@ def test_the_page_adds_two_files_and_changes_two() -> None:
 
 def test_the_api_server_knows_it(seen: Any) -> None:
     engine, block = seen["crd"]["properties"]["engine"], seen["crd"]["properties"]["tinyserve"]
-    assert engine["enum"] == ["llama.cpp", "tinyserve", "external"] and engine["default"] == "llama.cpp"
-    assert engine["description"] == "Model server: llama.cpp, tinyserve, or external for one that runs elsewhere."
+    first, *others = FIELDS
+    assert engine["enum"] == [first, "tinyserve", *others] and engine["default"] == first
+    assert engine["description"].startswith("Model server: llama.cpp, tinyserve, ")
+    assert engine["description"].endswith(", or external for one that runs elsewhere.")
     assert block["properties"]["batch"] == {
         "type": "integer", "description": "Requests that share one step of the model.", "minimum": 1, "maximum": 64,
         "format": "int32", "default": 4,
@@ -146,7 +151,8 @@ def test_the_api_server_knows_it(seen: Any) -> None:
     assert "image" in block["properties"]
     told = {rule["rule"]: rule["message"] for rule in seen["crd"]["x-kubernetes-validations"]}
     assert told["!has(self.tinyserve) || self.engine == 'tinyserve'"] == "tinyserve settings need engine tinyserve"
-    assert "!(self.engine in ['llama.cpp', 'tinyserve']) || has(self.source)" in told
+    managed = ["llama.cpp", "tinyserve", *list(MANAGED)[1:]]
+    assert f"!(self.engine in {managed}) || has(self.source)" in told
     assert any("tinyserve uses one accelerator" in message for message in told.values())
 
 
@@ -203,4 +209,4 @@ def test_its_pods_run(seen: Any) -> None:
 
 def test_the_operator_and_the_chart_take_images_for_it(seen: Any) -> None:
     assert seen["images"] == ["own:1", "mine:2"]
-    assert seen["chart"] == ["llama.cpp", "tinyserve"]
+    assert seen["chart"] == ["llama.cpp", "tinyserve", *list(MANAGED)[1:]]

@@ -37,6 +37,21 @@ def test_urls(url: str, base: str, health: str) -> None:
     assert engine.completion(external(url)).url == f"{base}/chat/completions"
 
 
+def test_a_server_may_have_a_health_path_of_its_own() -> None:
+    of = ModelDeployment.model_validate(
+        {
+            "metadata": {"name": "desk"},
+            "spec": {
+                "engine": "external",
+                "task": "Embeddings",
+                "external": {"url": "http://desk.example/openai", "healthPath": "/healthz"},
+            },
+        }
+    )
+    assert engine_of(of).health_path(of) == "/healthz"
+    assert engine_of(of).completion(of).url == "http://desk.example/openai/v1/embeddings"
+
+
 def test_an_external_server_is_not_managed() -> None:
     assert managed_engine_of(external("http://a")) is None
 

@@ -12,7 +12,7 @@ import pytest
 from genset.api.modeldeployment import ModelDeployment
 from genset.engines import engine_of, managed_engine_of
 from genset.engines import llama_cpp_arguments as arguments
-from genset.engines.base import ManagedEngine
+from genset.engines.base import ManagedEngine, ModelPaths
 from genset.engines.llama_cpp import LlamaCppEngine, drain_script
 from tests.support.idle_server import IdleServer
 
@@ -63,16 +63,42 @@ def flags(**spec: Any) -> dict[str, str]:
         ({"resources": {"accelerator": {"count": 2}}}, "-ngl", "all"),
         ({"resources": {"accelerator": {}}, "llamaCpp": {"extraArgs": ["-ngl", "20"]}}, "-ngl", "20"),
         ({}, "--fit", "off"),
-        ({}, "--host", "0.0.0.0"),
+        ({}, "--host", "$(LISTEN_ADDRESS)"),
         ({}, "--port", "8080"),
         ({}, "--metrics", ""),
         ({}, "--offline", ""),
         ({}, "--no-ui", ""),
         ({"llamaCpp": {"extraArgs": ["-fa", "on"]}}, "-fa", "on"),
+        ({"task": "Embeddings"}, "--embedding", ""),
+        ({"task": "Embeddings", "context": {"tokens": 2048, "parallel": 3}}, "-ub", "2048"),
+        ({"task": "Embeddings", "context": {"tokens": 2048}, "llamaCpp": {"extraArgs": ["-ub", "512"]}}, "-ub", "512"),
+        ({"task": "Embeddings", "llamaCpp": {"pooling": "cls"}}, "--pooling", "cls"),
+        ({"task": "Rerank"}, "--rerank", ""),
     ],
 )
 def test_args(spec: dict[str, Any], flag: str, value: str) -> None:
     assert flags(**spec)[flag] == value
+
+
+@pytest.mark.parametrize("flag", ["--embedding", "--rerank", "--pooling", "-b", "-ub"])
+def test_a_chat_server_is_told_nothing_of_other_tasks(flag: str) -> None:
+    assert flag not in flags()
+
+
+@pytest.mark.parametrize("argument", ["--embedding", "--embeddings", "--rerank", "--reranking"])
+def test_the_task_is_said_once(argument: str) -> None:
+    of = resource(task="Embeddings", llamaCpp={"extraArgs": [argument]})
+    (problem,) = engine(of).problems(of, {})
+    assert problem.message == f"spec.llamaCpp.extraArgs: {argument} is refused: spec.task says it; remove it"
+
+
+def test_adapters_are_loaded_and_not_applied() -> None:
+    of = resource()
+    paths = ModelPaths("/models/m.gguf", "/models/mmproj.gguf", {"a": "/models/a.gguf", "b": "/models/b.gguf"})
+    assert engine(of).companion_args(of, paths) == [
+        "--mmproj", "/models/mmproj.gguf", "--lora-scaled", "/models/a.gguf:0.0,/models/b.gguf:0.0",
+    ]  # fmt: skip
+    assert engine(of).companion_args(of, ModelPaths("/models/m.gguf")) == []
 
 
 def test_cpu_pods_say_nothing_of_gpus() -> None:
@@ -184,14 +210,29 @@ def test_without_a_drain_running_answers_may_be_cut_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "path"),
-    [([], "/chat/completions"), (["--embedding"], "/embeddings"), (["--reranking"], "/rerank")],
+    ("spec", "path"),
+    [
+        ({}, "/chat/completions"),
+        ({"llamaCpp": {"extraArgs": ["--embedding"]}}, "/embeddings"),
+        ({"llamaCpp": {"extraArgs": ["--reranking"]}}, "/rerank"),
+        ({"task": "Embeddings"}, "/embeddings"),
+        ({"task": "Rerank"}, "/rerank"),
+    ],
 )
-def test_the_completion_asks_for_what_the_server_can_do(extra: list[str], path: str) -> None:
-    of = resource(model="m", llamaCpp={"extraArgs": extra})
+def test_the_completion_asks_for_what_the_server_can_do(spec: dict[str, Any], path: str) -> None:
+    of = resource(model="m", **spec)
     request = engine_of(of).completion(of)
     assert request.url == f"http://house.models.svc/v1{path}"
     assert json.loads(request.body)["model"] == "m"
+
+
+def test_a_model_without_a_pooling_is_told_with_the_remedy() -> None:
+    body = json.dumps(
+        {"error": {"message": "Pooling type 'none' is not OAI compatible. Please use a different pooling type"}}
+    )
+    told = LlamaCppEngine().completion_failure(400, body.encode())
+    assert told is not None and told.endswith("say how in spec.llamaCpp.pooling: mean, cls or last")
+    assert LlamaCppEngine().completion_failure(200, b'{"data": [{}]}') is None
 
 
 def drain(server: IdleServer, seconds: int = 30) -> subprocess.CompletedProcess[str]:

@@ -168,7 +168,7 @@ def test_paths() -> None:
     assert kinds.MODEL_DEPLOYMENT.path() == "/apis/genset.dev/v1alpha1/modeldeployments"
     assert kinds.DEPLOYMENT.path("n", "d", "status") == "/apis/apps/v1/namespaces/n/deployments/d/status"
     with pytest.raises(KeyError, match=r"genset\.kinds"):
-        kinds.kind_of({"apiVersion": "batch/v1", "kind": "Job"})
+        kinds.kind_of({"apiVersion": "batch/v1", "kind": "CronJob"})
 
 
 @pytest.mark.parametrize(

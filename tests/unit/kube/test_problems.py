@@ -44,6 +44,12 @@ REFUSALS = [
         "InvalidSpec", "spec.router.allowedClients[0].cidr: no such field", "spec.router.allowedClients[0].cidr",
     ),
     (
+        "a value that cannot be read", MDEP, "Deployment",
+        ApiError(500, "", "failed to convert new object (n/house; apps/v1, Kind=Deployment) to proper version: quantities "
+                          "must match the regular expression"),
+        "ApplyRejected", "The API server refused Deployment house: failed to convert new object", "",
+    ),
+    (
         "an invalid value", MDEP, "Deployment",
         ApiError(422, "Invalid", 'Deployment.apps "house" is invalid: spec.template.spec.tolerations[0].effect: '
                                  'Unsupported value: "Never"'),

@@ -53,6 +53,18 @@ def test_every_way_asks_the_same(model: str, provider: str, stream: bool, more: 
     assert sent == wanted
 
 
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [("invoices", "invoices"), ("letters", "letters"), ("small", "small"), ("Invoices", "small"), ("", "small")],
+)
+def test_an_adapter_is_asked_for_by_its_own_name(asked: str, sent: str) -> None:
+    config = backend().config.model_copy(update={"adapters": ("invoices", "letters")})
+    target = Backend(config, Credentials({}, "nowhere"), lambda: 0.5).target
+    request = {**ASKED, "model": asked}
+    for stream in (True, False):
+        assert orjson.loads(body_for(target, Api.CHAT, request, orjson.dumps(request), stream))["model"] == sent
+
+
 def test_a_body_that_lacks_only_the_stream_keeps_its_bytes() -> None:
     raw = b'{ "model" : "small", "seed": 1e3 }\n'
     sent = body_for(backend().target, Api.CHAT, orjson.loads(raw), raw, True)

@@ -68,6 +68,23 @@ def test_context_sizes_shrink_the_list() -> None:
     )
 
 
+def test_a_backend_that_is_there_for_one_thing_is_asked_for_nothing_else() -> None:
+    one = table([route("a", ["vectors"], ["any"]), route("b", ["vectors"], models=["v"])][::-1])
+    made = dict(one.backends)
+    made["vectors"] = Backend(
+        made["vectors"].config.model_copy(update={"task": "Embeddings"}), Credentials({}, ""), random.random
+    )
+    tasked = Table(one.config, made, "hash")
+    assert names(tasked.plan("q", 1, 0, {}, random.random, "Embeddings")) == ["vectors", "any"]
+    assert names(tasked.plan("q", 1, 0, {}, random.random, "Chat")) == ["any"]
+    refused = tasked.plan("v", 1, 0, {}, random.random, "Chat")
+    assert isinstance(refused, ErrorAnswer) and refused.status == 404
+    assert refused.message == (
+        "no backend of route b is there for task Chat: they are there for Embeddings; ask another path of the API, or another "
+        "model"
+    )
+
+
 def test_tiers_keep_their_order_and_weights_share() -> None:
     tier = [{"backend": "a", "weight": 3}, {"backend": "b", "weight": 1}, {"backend": "c", "weight": 0}]
     one = table([{"name": "r", "match": {}, "tiers": [tier, [{"backend": "d"}]]}])
@@ -88,7 +105,13 @@ def test_tiers_keep_their_order_and_weights_share() -> None:
         ({"prompt": "x" * 40}, 10),
         ({"prompt": [1, 2, 3]}, 3),
         ({"prompt": [[1, 2], [3]]}, 3),
-        ({"input": ["x" * 20, "y" * 20]}, 10),
+        ({"input": ["x" * 20, "y" * 40]}, 10),  # each is a prompt of its own
+        ({"input": [{"text": "x" * 40}, 7]}, 10),
+        ({"input": []}, 0),
+        ({"input": [1, 2, 3]}, 3),
+        ({"input": [[1, 2], [3]]}, 2),
+        ({"query": "x" * 20, "documents": ["y" * 20, {"text": "z" * 8}]}, 10),
+        ({"query": 7, "documents": [None, {}]}, 0),
         ({"messages": [], "tools": [{"a": "x" * 30}]}, 10),
     ],
 )  # fmt: skip

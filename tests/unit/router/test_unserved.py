@@ -31,7 +31,7 @@ def test_a_wrong_base_url(path: str) -> None:
         ("/v1/messages/count_tokens", "the Anthropic Messages API"),
         ("/v1/audio/transcriptions", "audio"),
         ("/v1/images/generations", "images"),
-        ("/v1/rerank", "reranking"),
+        ("/v1/score", "reranking"),
         ("/v1/moderations", "moderation"),
         ("/v1/files", "files"),
         ("/v1/threads", "assistants"),

@@ -8,15 +8,15 @@ import pytest
 
 from genset.sizing import hf_model, kv_cache
 from genset.sizing.classes import SizeClass, SpeedClass, count_text, size_class, speed_class
-from genset.sizing.kv_cache import Use
-from genset.sizing.model import Model
+from genset.sizing.kv_cache import ModelUse
+from genset.sizing.model import ModelFacts
 from genset.sizing.quantisation import estimated_bytes
 from tests.support.sizing import families
 
 BILLION, GIB = 10**9, 2**30
 
 
-def model(config: dict[str, Any]) -> Model:
+def model(config: dict[str, Any]) -> ModelFacts:
     return hf_model.from_config(config)
 
 
@@ -79,12 +79,12 @@ def test_parameters_and_classes(
     ],
 )
 def test_caches_of_one_sequence(config: dict[str, Any], context: int, gib: float) -> None:
-    size = kv_cache.size(model(config).layers, Use(tokens=context, slots=1)).total
+    size = kv_cache.size(model(config).layers, ModelUse(tokens=context, slots=1)).total
     assert size / GIB == pytest.approx(gib, rel=0.04, abs=0.01)
 
 
 def test_the_latent_cache_of_deepseek_is_known_to_the_byte() -> None:
-    assert kv_cache.size(model(families.DEEPSEEK_V3).layers, Use(tokens=1024, slots=1)).total == 70_272 * 1024
+    assert kv_cache.size(model(families.DEEPSEEK_V3).layers, ModelUse(tokens=1024, slots=1)).total == 70_272 * 1024
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,28 @@ def test_numbers_of_parameters_are_written_as_people_do(count: int, text: str) -
 )
 def test_bounds_of_the_size_classes(total: int, word: SizeClass) -> None:
     assert size_class(total) == word
+
+
+def test_an_indexer_keeps_a_key_beside_the_latent_one() -> None:
+    config = {**families.DEEPSEEK_V3, "model_type": "deepseek_v32", "index_head_dim": 128}
+    size = kv_cache.size(model(config).layers, ModelUse(tokens=1024, slots=1))
+    assert (size.full, size.side) == (70_272 * 1024, 61 * 128 * 2 * 1024)
+
+
+def test_indexers_are_shared_from_a_million_tokens_on() -> None:
+    config = {**families.DEEPSEEK_V3, "model_type": "glm_moe_dsa", "index_head_dim": 128}
+    config |= {"num_hidden_layers": 10, "max_position_embeddings": 1_048_576}
+    assert [bool(layer.side) for layer in model(config).layers] == [True, True, True] + [False] * 3 + [True] + [
+        False
+    ] * 3
+
+
+def test_old_tokens_are_compressed() -> None:
+    config = {
+        "model_type": "deepseek_v4", "num_hidden_layers": 3, "hidden_size": 4096, "num_attention_heads": 64, "head_dim": 512,
+        "num_key_value_heads": 1, "sliding_window": 128, "compress_ratios": [0, 4, 128], "index_head_dim": 128,
+        "vocab_size": 129_280, "n_routed_experts": 256, "num_experts_per_tok": 6, "moe_intermediate_size": 2048,
+    }  # fmt: skip
+    size = kv_cache.size(model(config).layers, ModelUse(tokens=131_072, slots=1))
+    assert size.full == 0 and size.windowed == 3 * 768 * 512 * 2
+    assert size.side == (131_072 // 4 * (512 + 128) + 1024 * 512) * 2

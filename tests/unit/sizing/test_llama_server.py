@@ -9,9 +9,9 @@ import pytest
 
 from genset.sizing import compute, gguf_model, kv_cache, memory
 from genset.sizing.gguf import read_header
-from genset.sizing.kv_cache import Use
+from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import Placement
-from genset.sizing.model import Model
+from genset.sizing.model import ModelFacts
 from genset.sizing.quantisation import CACHE_TYPES
 from tests.support.sizing import kinds
 from tests.support.sizing.kinds import Generated, Shape
@@ -34,7 +34,17 @@ KINDS: dict[str, Callable[[], Generated]] = {
     "Qwen3.5, a mixture": lambda: kinds.gated_delta("qwen35moe"),
     "Qwen3.5, with a layer that predicts ahead": lambda: kinds.gated_delta(nextn=1),
     "Qwen3-Next": lambda: kinds.gated_delta("qwen3next"),
+    "Llama 4, chunks": kinds.llama4,
+    "GLM-5, latent with indexers": kinds.indexed,
+    "GLM-5, with fewer indexers than layers": lambda: kinds.indexed([1, 1, 0, 0, 1]),
+    "DeepSeek V4, compressed": kinds.deepseek4,
+    "Command R7B, three windows to one": kinds.cohere2,
+    "OLMo 2, three windows to one": kinds.olmo2,
+    "Mamba 2, nothing but states": kinds.mamba2,
+    "LFM2, short convolutions": kinds.lfm2,
 }
+#: Whose compute buffer follows from graphs of their own.
+ROUGH = {"deepseek4", "glm-dsa", "mamba2", "lfm2"}
 OPTIONS = {
     "one slot": Options(2048, 1),
     "three slots, a context that needs padding": Options(5000, 3),
@@ -47,7 +57,7 @@ OPTIONS = {
 }
 
 
-def read(path: Path) -> Model:
+def read(path: Path) -> ModelFacts:
     with path.open("rb") as stream:
         return gguf_model.from_headers([read_header(stream, tensors=True)], path.stat().st_size)
 
@@ -57,20 +67,31 @@ def test_caches_are_right_to_the_byte_and_buffers_nearly(kind: str, tmp_path: Pa
     path = KINDS[kind]().write(tmp_path)
     model = read(path)
     for name, options in OPTIONS.items():
-        use = Use(options.tokens, options.slots, **options.use)  # type: ignore[arg-type]
+        use = ModelUse(options.tokens, options.slots, **options.use)  # type: ignore[arg-type]
         size = kv_cache.size(model.layers, use)
         with running(path, tmp_path, options.arguments) as server:
-            assert server.buffers("KV") == shown(size.full, size.windowed), f"{kind}, {name}"
-            assert server.buffers("RS") == shown(size.state), f"{kind}, {name}"
+            _same(server.buffers("KV"), [size.full, size.windowed, *sides(model, use)], f"{kind}, {name}")
+            _same(server.buffers("(?:RS|state)"), [size.state], f"{kind}, {name}")
             buffer = float(server.buffers("compute")[-1]) * memory.MIB
             reckoned = compute.buffer(model, use, outputs=use.slots)
-            assert buffer * 0.9 <= reckoned <= buffer * 1.1, f"{kind}, {name}: {reckoned} of {buffer}"
+            low, high = (0.5, 1.2) if model.architecture in ROUGH else (0.9, 1.1)
+            assert buffer * low <= reckoned <= buffer * high, f"{kind}, {name}: {reckoned} of {buffer}"
+
+
+def sides(model: ModelFacts, use: ModelUse) -> list[int]:
+    return [kv_cache.side_of_layer(layer, use) for layer in model.layers]
+
+
+def _same(logged: list[str], reckoned: list[int], where: str) -> None:
+    """Sums are compared, as the server logs one buffer for each kind of cache, rounded to a hundredth of a MiB."""
+    total = sum(float(size) for size in logged)
+    assert abs(total - sum(reckoned) / memory.MIB) <= 0.0051 * max(1, len(logged)), f"{where}: {logged}, {reckoned}"
 
 
 @pytest.mark.parametrize("key_type", sorted(set(CACHE_TYPES) - {"bf16"}))
 def test_each_type_of_cache_has_its_size(key_type: str, tmp_path: Path) -> None:
     path = kinds.gemma3().write(tmp_path)
-    use = Use(4096, 2, key_type=key_type)
+    use = ModelUse(4096, 2, key_type=key_type)
     size = kv_cache.size(read(path).layers, use)
     with running(path, tmp_path, [*Options(4096, 2).arguments, "-ctk", key_type]) as server:
         assert server.buffers("KV") == shown(size.full, size.windowed)
@@ -89,7 +110,7 @@ def test_the_whole_is_what_the_process_holds(
     generated: Callable[[], Generated], options: Options, tmp_path: Path
 ) -> None:
     path = generated().write(tmp_path)
-    use = Use(options.tokens, options.slots)
+    use = ModelUse(options.tokens, options.slots)
     needed = memory.need(read(path), use, Placement()).host.total
     with running(path, tmp_path, options.arguments) as server:
         server.prompt(2000)  # touches the buffers that a full batch needs
@@ -99,7 +120,7 @@ def test_the_whole_is_what_the_process_holds(
 
 def test_a_latent_cache_of_two_types_is_refused_by_both(tmp_path: Path) -> None:
     path = kinds.deepseek2().write(tmp_path)
-    use = Use(2048, 1, key_type="q8_0", value_type="q4_0")
+    use = ModelUse(2048, 1, key_type="q8_0", value_type="q4_0")
     assert "both the same" in kv_cache.problem(read(path), use)
     with (
         pytest.raises(AssertionError, match="does not support different K"),

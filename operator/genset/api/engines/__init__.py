@@ -10,15 +10,21 @@ from pydantic import GetPydanticSchema
 from pydantic_core import core_schema
 
 from genset.api.base import ApiModel, CelRule, rules
-from genset.api.engines.base import EngineSettings, WeightsForm
+from genset.api.engines.base import TASK_CEL, EngineSettings, Task, WeightsForm
 from genset.api.engines.external import External
 from genset.api.engines.llama_cpp import LlamaCpp
+from genset.api.engines.llamafile import Llamafile
+from genset.api.engines.ollama import Ollama
+from genset.api.engines.vllm import Vllm
 
 
 class EngineBlocks(ApiModel):
     """The spec has one field for each engine. An engine is known by its line here; the first one is the default."""
 
     llama_cpp: LlamaCpp | None = None
+    vllm: Vllm | None = None
+    ollama: Ollama | None = None
+    llamafile: Llamafile | None = None
     external: External | None = None
 
 
@@ -53,6 +59,9 @@ def _rules() -> Iterator[CelRule]:
     for name, settings in _TYPES.items():
         yield _only_with(name, settings.engine)
         yield from settings.spec_rules
+        if set(settings.tasks) != set(Task):
+            yield _only_tasks(settings)
+    yield _only_parallel()
     loading = engines_that(lambda settings: settings.weights is not WeightsForm.NONE)
     yield CelRule(
         f"!(self.engine in {loading}) || has(self.source)",
@@ -67,6 +76,27 @@ def _only_with(name: str, engine: str) -> CelRule:
         f"!has(self.{block}) || self.engine == '{engine}'",
         f"{block} settings need engine {engine}",
         lambda spec: getattr(spec, name) is None or spec.engine == engine,
+    )
+
+
+def _only_tasks(settings: type[EngineSettings]) -> CelRule:
+    tasks, engine = [task.value for task in settings.tasks], settings.engine
+    missing = next(task for task in Task if task not in settings.tasks)
+    others = [one.engine for one in _TYPES.values() if missing in one.tasks]
+    return CelRule(
+        f"self.engine != '{engine}' || {TASK_CEL} in {tasks}",
+        f"engine {engine} has no task but {' and '.join(tasks)}: for {missing} use {' or '.join(others)}",
+        lambda spec: spec.engine != engine or spec.task in settings.tasks,
+    )
+
+
+def _only_parallel() -> CelRule:
+    engines = [settings.engine for settings in _TYPES.values() if settings.parallel]
+    return CelRule(
+        f"!has(self.parallelism) || self.engine in {engines}",
+        f"parallelism needs an engine that is told how to split a model: {' or '.join(engines) or 'none is'}; others "
+        "split it over all accelerators by themselves",
+        lambda spec: spec.parallelism is None or spec.engine in engines,
     )
 
 

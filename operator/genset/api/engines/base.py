@@ -18,12 +18,26 @@ class WeightsForm(StrEnum):
     NONE = "none"  # its weights are not ours
 
 
+class Task(StrEnum):
+    """What a deployment is asked for."""
+
+    CHAT = "Chat"  # chats and completions
+    EMBEDDINGS = "Embeddings"  # vectors of texts
+    RERANK = "Rerank"  # documents in the order in which they fit a question
+
+
+#: spec.task in CEL, where the API server has filled in no default.
+TASK_CEL = f"(has(self.task) ? self.task : '{Task.CHAT}')"
+
+
 class EngineSettings(ApiModel):
     """The settings of one engine are a block of a ModelDeployment's spec that no other engine reads."""
 
     engine: ClassVar[str]  # value of spec.engine
     shown: ClassVar[str] = ""  # in the description of spec.engine; "": the engine's name
     weights: ClassVar[WeightsForm]
+    tasks: ClassVar[tuple[Task, ...]] = tuple(Task)  # that it can be started for
+    parallel: ClassVar[bool] = False  # whether it takes spec.parallelism
     takes_projector: ClassVar[bool] = False  # it sees pictures by a file beside the model's (spec.projector)
     takes_adapters: ClassVar[bool] = False  # it serves LoRA adapters beside its model (spec.adapters)
     spec_rules: ClassVar[tuple[CelRule, ...]] = ()  # over the whole spec, beside those that every engine has

@@ -46,6 +46,14 @@ class External(EngineSettings):
         "a RoutePolicy routes to it, Available and Ready are Unknown (NotProbed). Loopback, link-local and metadata addresses "
         "and the API server are refused.",
     )
+    health_path: str | None = Field(
+        default=None,
+        pattern=r"^/[A-Za-z0-9._~/-]*$",
+        max_length=256,
+        examples=["/health"],
+        description="Path on its host that answers 200 when it can serve. Default: its list of models, which LM Studio and "
+        "every other server of OpenAI's API has.",
+    )
     api_key_secret_ref: SecretKeyRef | None = Field(default=None, description="Key sent as a bearer token.")
     allow_plain_http: bool = Field(
         default=False,

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, SecretKeyRef, secret_refs
+from genset.api.base import LATER, ApiModel, SecretKeyRef, secret_refs
 
 ONE_MODEL = "*.gguf"  # the default pattern: the one model that is there
 #: A pattern over names of files. Commas part patterns on the puller's command line.
-Glob = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^,\n]+$", examples=["*.safetensors"])]
+Glob = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^,\x00-\x1f\x7f]+$", examples=["*.safetensors"])]
 FILE = (
     "It must match one model. For a split model name the first shard with the number of shards, e.g. "
     "*Q8_0-00001-of-00003.gguf; the others follow. Only for engines that read a GGUF file."
@@ -49,4 +49,5 @@ class DownloadBlock(SourceBlock):
         default=False,
         alias="allowPlainHTTP",
         description="Send credentials to a server with http://, where everybody on the way can read them.",
+        json_schema_extra=LATER,
     )

@@ -16,7 +16,7 @@ class HostPathSource(SourceBlock):
     folders: ClassVar[bool] = True
 
     path: str = Field(
-        pattern=r"^/[^\n]*[^/\n]$",
+        pattern=r"^/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]$",
         max_length=1024,
         examples=["/srv/models/model.gguf"],
         description="Absolute path on the node: the GGUF file, or the folder for an engine that reads one.",

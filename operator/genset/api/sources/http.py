@@ -20,7 +20,7 @@ class HttpSource(DownloadBlock):
     """One file from a web server, e.g. a local mirror or an artifact store."""
 
     url: str = Field(
-        pattern=r"^https?://[^\s@]+$",
+        pattern=r"^https?://[^\x00-\x20\x7f@#]+$",
         max_length=2048,
         examples=["https://mirror.corp/model.gguf"],
         description="URL of the file.",

@@ -16,7 +16,12 @@ from genset.api.sources.base import EXCLUDE, FILE, INCLUDE, ONE_MODEL, DownloadB
         f"!has(self.endpoint) || self.endpoint.matches(r'{URL}')",
         f"huggingFace.endpoint names no server: {URL_REMEDY}",
         lambda source: source.endpoint is None or is_url(source.endpoint),
-    )
+    ),
+    CelRule(
+        "!has(self.revision) || !self.revision.contains('..')",
+        "huggingFace.revision must not contain '..': no branch, tag or commit does",
+        lambda source: ".." not in source.revision,
+    ),
 )
 class HuggingFaceSource(DownloadBlock):
     """Files of a repository on the Hugging Face hub, or on a mirror that speaks its API."""
@@ -31,6 +36,7 @@ class HuggingFaceSource(DownloadBlock):
     )
     revision: str = Field(
         default="main",
+        pattern=r"^[0-9A-Za-z_][-0-9A-Za-z_.,/+@#=]*$",
         min_length=1,
         max_length=200,
         description="Branch, tag or commit. A commit makes every replica and every restart load the same bytes.",
@@ -43,7 +49,7 @@ class HuggingFaceSource(DownloadBlock):
     )
     endpoint: str | None = Field(
         default=None,
-        pattern=r"^https?://[^\s/@]+(/\S*)?$",
+        pattern=r"^https?://[^\x00-\x20\x7f/@?#]+(/[^\x00-\x20\x7f@?#]*)?$",
         examples=["https://hub.corp"],
         max_length=512,
         description="Base URL of a mirror, for sites without internet. Default: the operator's setting, else the "

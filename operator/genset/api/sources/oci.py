@@ -53,7 +53,7 @@ class OciSource(DownloadBlock):
     path: str | None = Field(
         default=None,
         min_length=1,
-        pattern=r"^[^/\s,][^\n,]*$",
+        pattern=r"^[^/\x00-\x20\x7f,][^\x00-\x1f\x7f,]*$",
         max_length=256,
         examples=["*Q4_K_M*.gguf"],
         description="What of it: for an engine that reads a GGUF file a glob that must match one model (default: the one that "

@@ -18,7 +18,7 @@ class PvcSource(SourceBlock):
 
     claim_name: Name = Field(description="Name of the PersistentVolumeClaim.")
     path: str = Field(
-        pattern=r"^[^/\s][^\n]*$",
+        pattern=r"^[^/\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
         max_length=1024,
         examples=["models/model.gguf"],
         description="Path inside the volume, without leading /: the GGUF file, or the folder for an engine that reads one.",

@@ -39,7 +39,7 @@ class S3Source(DownloadBlock):
     folders: ClassVar[bool] = True
 
     uri: str = Field(
-        pattern=r"^(s3|gs|az)://[A-Za-z0-9][-A-Za-z0-9._]*(/[^\s?#,]*)?$",
+        pattern=r"^(s3|gs|az)://[A-Za-z0-9][-A-Za-z0-9._]*(/[^\x00-\x20\x7f?#,]*)?$",
         max_length=1024,
         examples=["s3://models/qwen3-8b/qwen3-8b-q4_k_m.gguf", "s3://models/qwen3-8b/"],
         description="Bucket and key: one object, whose name ends in .gguf, or a prefix with the files of a model. gs:// is "

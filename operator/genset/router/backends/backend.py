@@ -100,6 +100,11 @@ class Backend:
             self.pool.take((self.pool.make(target.host, target.port),))
 
     @property
+    def task(self) -> str | None:
+        """Names the one thing that the backend is there for; None if it may be asked for anything."""
+        return self.config.task
+
+    @property
     def wakes(self) -> str | None:
         """Names the deployment that a request to this backend wakes; None if it never rests."""
         return self.config.local.wakes if self.config.local is not None else None

@@ -26,10 +26,11 @@ class MissingCredential(ValueError):
 class Credentials:
     """Credentials are file names with their contents. `hash` is what `/-/config` reports."""
 
-    def __init__(self, files: Mapping[str, bytes], place: str) -> None:
+    def __init__(self, files: Mapping[str, bytes], place: str, site_ca: bytes | None = None) -> None:
         self._files = dict(files)
         self._place = place
         self.hash = credentials_hash(self._files)
+        self.site_ca = site_ca  # certificates (PEM) that are trusted beside the system's
 
     @classmethod
     def from_folder(cls, folder: Path | None) -> Credentials:
@@ -43,6 +44,14 @@ class Credentials:
                 if not path.name.startswith("..") and path.is_file():
                     files[path.name] = _beginning(path)
         return cls(files, str(folder))
+
+    def at_site(self, ca_file: str | None) -> Credentials:
+        """Returns the same with the certificates of the site. Raises MissingCredential if their file is not there."""
+        if ca_file is None:
+            return self
+        if not self._files.get(ca_file, b"").strip():
+            raise MissingCredential(f"siteCaFile: {ca_file} is missing or empty in {self._place}; put it there")
+        return Credentials(self._files, self._place, self._files[ca_file])
 
     def read(self, name: str, backend: str) -> bytes:
         """Returns the content of one file. Raises MissingCredential if it is missing or empty."""
@@ -60,7 +69,9 @@ class Credentials:
     def used_by(self, url: UrlTarget | None) -> tuple[tuple[str, bytes | None], ...]:
         """Returns names and contents of the files that a target names, so that two loads can be compared."""
         named = (url.key_file, url.ca_file, url.proxy_credentials_file) if url is not None else ()
-        return tuple((name, self._files.get(name)) for name in sorted(name for name in named if name))
+        files = tuple((name, self._files.get(name)) for name in sorted(name for name in named if name))
+        trusts_site = self.site_ca is not None and url is not None and url.ca_file is None
+        return (*files, ("", self.site_ca)) if trusts_site else files
 
 
 def _beginning(path: Path) -> bytes:
@@ -94,18 +105,20 @@ class ResumingContext(ssl.SSLContext):
             self.__dict__.setdefault("_sessions", {})[server_hostname] = session
 
 
-def tls_context(ca: bytes | None, backend: str) -> ResumingContext:
-    """Returns a verifying client context that trusts the given CA certificates (PEM), or else the system's."""
+def tls_context(ca: bytes | None, backend: str, site_ca: bytes | None = None) -> ResumingContext:
+    """Returns a verifying client context that trusts the given CA certificates (PEM), or else the system's and the site's."""
     context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if ca is None:
         context.load_default_certs()
-        return context
+        if site_ca is None:
+            return context
     try:
-        context.load_verify_locations(cadata=ca.decode("ascii"))
+        context.load_verify_locations(cadata=(ca or site_ca or b"").decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError) as problem:
+        whose = "its CA file" if ca is not None else "the site's CA file"
         raise MissingCredential(
-            f"backend {backend}: its CA file holds no PEM certificates ({problem}); put the CA's certificate there"
+            f"backend {backend}: {whose} holds no PEM certificates ({problem}); put the CA's certificate there"
         ) from problem
     return context

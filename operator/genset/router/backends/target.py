@@ -32,10 +32,11 @@ class Target:
     `host` and `port` are those of its URL, "" and 0 if DNS returns its addresses. `continuation` names the rule by
     which it continues answers; `continuation_path` is the base path of a continuation by prefix, if that differs.
     `forwarded` names the client's headers that go to the backend. `tls` is None for plain HTTP, `health_path` if
-    nothing is probed.
+    nothing is probed. `adapters` are the models that it serves beside `model`, by their own names.
     """
 
     __slots__ = (
+        "adapters",
         "base_path",
         "connect_seconds",
         "continuation",
@@ -56,6 +57,7 @@ class Target:
         """Raises MissingCredential if a file that the configuration names is missing or cannot be used."""
         url, local = config.url, config.kind == "local"
         self.model: Final[str] = config.model
+        self.adapters: Final[frozenset[str]] = frozenset(config.adapters or ())
         self.provider: Final[Provider] = PROVIDERS[url.provider if url is not None else "openAICompatible"]
         chosen = (url.forward_headers if url is not None else None) or ()
         self.forwarded: Final = HOUSE_REQUEST_HEADERS if local else tuple(h for c in chosen for h in REQUEST_HEADERS[c])
@@ -82,7 +84,9 @@ class Target:
                 user = credentials.read(file, config.name).strip() if file else b""
                 proxy = Proxy(at.hostname or "", at.port or 3128, user)
             if secure:
-                tls = tls_context(ca, config.name)  # already here, so that a bad CA file refuses the configuration
+                tls = tls_context(
+                    ca, config.name, credentials.site_ca
+                )  # already here, so that a bad CA file refuses the configuration
             if secure or proxy is not None:
                 seconds += HANDSHAKE_SECONDS
         self.continuation: Final[str] = config.continuation
@@ -95,6 +99,10 @@ class Target:
         self.key: Final[bytes] = key
         self.tls: Final[ResumingContext | None] = tls
         self.proxy: Final[Proxy | None] = proxy
+
+    def name_for(self, asked: str) -> str:
+        """Returns the name by which the backend is asked if a client has asked for `asked`."""
+        return asked if asked in self.adapters else self.model
 
     @property
     def key_line(self) -> bytes:

@@ -46,10 +46,11 @@ def body_for(
     renames: list[tuple[str, str]] = []
     if provider.rename is not None or refused:
         renames = [pair for pair in bound_names(target, api, request, refused).items() if pair[0] != pair[1]]
-    if raw and not stream and not renames and request["model"] == target.model:
+    kept = bool(raw) and not renames and request["model"] == target.name_for(request["model"])
+    if kept and not stream:
         return raw
     usage = provider.usage_option and OPTIONS not in refused
-    if stream and raw and not renames and request["model"] == target.model and "stream_options" not in request:
+    if kept and "stream_options" not in request:
         spliced = _asking_for_stream(raw, request, usage)
         if spliced is not None:
             return spliced
@@ -73,7 +74,7 @@ def form_for(
 def _form(
     target: Target, request: dict[str, Any], renames: list[tuple[str, str]], stream: bool, usage: bool
 ) -> dict[str, Any]:
-    body = {**request, "model": target.model}
+    body = {**request, "model": target.name_for(request["model"])}
     for old, new in renames:
         body[new] = body.pop(old)
     if stream:

@@ -140,7 +140,7 @@ class Reception:
         self._observer.began(record, configured.mask)
         tokens = estimate_tokens(parsed)
         looped = refusal(headers.get(HOPS_HEADER), configured.site)
-        plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance)
+        plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance, api.task)
         answer = ClientAnswer(shared, client, request, identity, stream=stream)
         if isinstance(plan, ErrorAnswer):
             keep = answer.error(None, plan)

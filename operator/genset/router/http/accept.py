@@ -19,6 +19,8 @@ import resource
 import socket
 from collections.abc import Callable
 
+from genset.listening import listen
+
 ACCEPTED_AT_ONCE = 64  # per turn, so that running answers are not kept waiting either
 FULL_SECONDS = 1.0  # without a free file descriptor, until the next try
 FREED_SECONDS = 0.02  # until a descriptor is free whose connection was just closed
@@ -58,10 +60,9 @@ class Acceptor:
         self._opening: set[asyncio.Task[None]] = set()  # the loop keeps no reference to them
 
     async def listen(self, host: str, port: int, backlog: int) -> int:
-        """Listens on all addresses of `host`. Returns the port, which is chosen if `port` is 0. Raises OSError."""
-        kind, passive = socket.SOCK_STREAM, socket.AI_PASSIVE
-        for family, _, _, _, address in await self._loop.getaddrinfo(host or None, port, type=kind, flags=passive):
-            listening = socket.create_server((address[0], self.port or port), family=family, backlog=backlog)
+        """Listens on all addresses of `host`; `::` is every one of both families. Returns the port, which is chosen if
+        `port` is 0. Raises OSError."""
+        for listening in await self._loop.run_in_executor(None, listen, host, port, backlog):  # a name may need DNS
             listening.setblocking(False)
             self._listening.append(listening)
             self.port = int(listening.getsockname()[1])

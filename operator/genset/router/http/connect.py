@@ -86,7 +86,7 @@ class Resolver:
 
 
 def _getaddrinfo(host: str) -> tuple[str, ...]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)  # as a URL has an address of IPv6
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

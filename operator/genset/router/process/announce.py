@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from genset import __version__
+from genset.addresses import ServerName
 from genset.contracts.router_config import BackendConfig, RouteConfig, RouterConfig
 from genset.router.process.options import ServerOptions
 
@@ -56,7 +57,7 @@ def _route(route: RouteConfig) -> Iterator[str]:
 
 def _backend(backend: BackendConfig) -> str:
     if backend.local is not None:
-        where = f"http://{backend.local.dns.host}:{backend.local.dns.port}/v1"
+        where = f"{_url(backend.local.dns.host, backend.local.dns.port)}/v1"
     else:
         where = backend.url.base_url if backend.url is not None else "nowhere"
     side = "house" if backend.kind == "local" else f"cloud, {backend.url.provider}" if backend.url else "cloud"
@@ -70,7 +71,8 @@ def _backend(backend: BackendConfig) -> str:
 def _url(host: str, port: int) -> str:
     if host in ("", "0.0.0.0", "::"):
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    server = ServerName(host.strip("[]"), port)
+    return f"http://{server.shown(with_port=True)}"
 
 
 def _everywhere(options: ServerOptions) -> str:

@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 from pydantic import ValidationError
 
 from genset import __version__, names
+from genset.addresses import ServerName
+from genset.contracts.config_files import beside, stand_in, unpacked
 from genset.contracts.router_config import RouterConfig, config_hash
 from genset.off_limits import NETWORKS, OffLimits
 from genset.router.backends.credentials import Credentials
@@ -49,27 +51,40 @@ class ConfigSource(Protocol):
 
 
 class FolderSource:
-    """This source reads `router.json` in one folder and credential files in another; both are mounted whole."""
+    """This source reads `router.json` in one folder, with the file that stands in for it if it is large, and credential files
+    in another; both folders are mounted whole."""
 
     def __init__(self, config_dir: Path, credentials_dir: Path | None) -> None:
         self._file = config_dir / names.ROUTER_CONFIG_FILE
+        self._beside = config_dir / stand_in(names.ROUTER_CONFIG_FILE)
         self._credentials_dir = credentials_dir
 
     def fingerprint(self) -> object:
-        return stamp(self._file), folder_stamp(self._credentials_dir)
+        return stamp(self._file), stamp(self._beside), folder_stamp(self._credentials_dir)
 
     def load(self) -> LoadedConfig:
-        try:
-            text = self._file.read_bytes()
-        except OSError as problem:
-            raise ConfigRejected(f"{self._file}: {problem.strerror}; write the configuration there") from problem
+        text = self._text()
         try:
             config = RouterConfig.from_json(text, providers=PROVIDERS, continuations=(*RULES, OFF))
         except ValidationError as problem:
             told = describe(problem, RouterConfig, _parsed(text), unknown=_UNKNOWN)
             raise ConfigRejected(f"{self._file}: {told}") from problem
-        credentials = Credentials.from_folder(self._credentials_dir)
+        credentials = Credentials.from_folder(self._credentials_dir).at_site(config.site_ca_file)
         return LoadedConfig(config, config_hash(config.canonical_json()), credentials)
+
+    def _text(self) -> bytes:
+        """Reads the configuration. The kubelet replaces a folder's files by a link to them, which is followed once."""
+        try:
+            file = self._file.resolve()
+            text = file.read_bytes()
+            if not (name := beside(text)):
+                return text
+            file = file.with_name(name)
+            return unpacked(file.read_bytes())
+        except OSError as problem:
+            raise ConfigRejected(f"{self._file}: {problem.strerror}; write the configuration there") from problem
+        except ValueError as problem:
+            raise ConfigRejected(f"{file}: {problem}") from problem
 
 
 def _parsed(text: bytes) -> Any:
@@ -110,10 +125,10 @@ def check(config: RouterConfig, listen: tuple[str, int], port: int, environment:
         if backend.url is None or backend.url.proxy_url is not None:
             continue
         if is_own(backend.url.base_url, listen, port, config.policy, environment):
+            at = ServerName(listen[0], port or listen[1]).shown(with_port=True)
             raise ConfigRejected(
-                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on "
-                f"{listen[0]}:{port or listen[1]}), so every request would come back; name the server that is meant, or let "
-                "one of them listen elsewhere"
+                f"backends.{backend.name}: {backend.url.base_url} is this router itself (it listens on {at}), so every "
+                "request would come back; name the server that is meant, or let one of them listen elsewhere"
             )
 
 

@@ -21,9 +21,8 @@ def catalogue(routes: Iterable[Route]) -> dict[str, dict[str, Any]]:
         backends = [candidate.backend for tier in route.tiers for candidate, _ in tier]
         largest = max((backend.context_tokens or 0 for backend in backends), default=0)
         names = [name for name in route.config.match.models if not name.endswith("*")]
-        names += [
-            b.target.model for b in backends if route.any_model or b.target.model.startswith(route.prefixes or ("\0",))
-        ]
+        served = [name for b in backends for name in (b.target.model, *sorted(b.target.adapters))]
+        names += [name for name in served if route.any_model or name.startswith(route.prefixes or ("\0",))]
         for name in names:
             contexts[name] = max(contexts.get(name, 0), largest)
     return {name: _entry(name, context) for name, context in contexts.items()}

@@ -26,7 +26,7 @@ class Route:
     any_model: bool
     plain: bool  # matches by model name alone
     tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # candidates with their weights
-    fixed: list[Candidate] | None  # the order of every request that fits all backends, if no weights change it
+    fixed: list[Candidate] | None  # the order of every request that fits all backends, if nothing changes it
     holds: int | None  # tokens that the smallest backend can hold
     max_input_tokens: int | None
     headers: tuple[tuple[bytes, bytes], ...]  # required headers: names in lower case, and values
@@ -62,6 +62,8 @@ def route_of(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         for index, tier in enumerate(tier for tier in config.tiers if tier)
     )
     contexts = [c.backend.context_tokens for tier in tiers for c, _ in tier if c.backend.context_tokens is not None]
+    # Weights, contexts and tasks choose among candidates.
+    in_one_order = bool(tiers) and all(len(tier) == 1 and tier[0][0].backend.task is None for tier in tiers)
     return Route(
         config=config,
         name=config.name,
@@ -75,7 +77,7 @@ def route_of(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         failover=failover,
         total_seconds=failover.total_seconds,
         cold_start=config.cold_start,
-        fixed=[tier[0][0] for tier in tiers] if tiers and all(len(tier) == 1 for tier in tiers) else None,
+        fixed=[tier[0][0] for tier in tiers] if in_one_order else None,
         holds=min(contexts, default=None),
         reads_prompt=any(candidate.backend.pool.prefix_tokens for tier in tiers for candidate, _ in tier),
         prefix_tokens=max((c.backend.pool.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),

@@ -58,8 +58,10 @@ class Table:
         answer_tokens: int,
         headers: Mapping[bytes, bytes],
         random: Callable[[], float],
+        task: str = "Chat",
     ) -> Plan | ErrorAnswer:
-        """Returns the first route that takes the request, with its candidates, or the error if there is none."""
+        """Returns the first route that takes the request, with its candidates, or the error if there is none. `task`: what a
+        backend has to be there for, if it is there for one thing alone."""
         if is_too_long(model):
             return error(
                 "policy_model_not_found",
@@ -67,7 +69,7 @@ class Table:
             )
         for route in self._routes_of(model):
             if route.plain or route.takes(model, tokens, headers):
-                return _order(route, tokens, answer_tokens, random)
+                return _order(route, tokens, answer_tokens, random, task)
         return error(
             "policy_model_not_found",
             f"no route takes model {model[:128]!r} with these headers and {tokens} input tokens; "
@@ -89,7 +91,7 @@ def is_too_long(model: str) -> bool:
     return size > MODEL_BYTES or (4 * size > MODEL_BYTES and len(model.encode()) > MODEL_BYTES)
 
 
-def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) -> Plan | ErrorAnswer:
+def _order(route: Route, tokens: int, answer: int, random: Callable[[], float], task: str) -> Plan | ErrorAnswer:
     if route.fixed is not None and (route.holds is None or tokens + answer <= route.holds):
         return Plan(route, route.fixed)
     if not route.tiers:
@@ -106,12 +108,21 @@ def _order(route: Route, tokens: int, answer: int, random: Callable[[], float]) 
         for candidate in _shuffle(tier, random):
             if house_only and not candidate.backend.local:
                 continue
+            if candidate.backend.task is not None and candidate.backend.task != task:
+                continue
             holds = candidate.backend.context_tokens
             if holds is not None and tokens + answer > holds:
                 skipped, largest = "context_too_long", max(largest, holds)
                 house_only = house_only or (candidate.backend.local and "TooLong" not in route.failover.to_cloud_on)
             else:
                 candidates.append(candidate)
+    if not candidates and not largest:
+        tasks = sorted({c.backend.task for tier in route.tiers for c, _ in tier if c.backend.task is not None})
+        return error(
+            "policy_model_not_found",
+            f"no backend of route {route.config.name} is there for task {task}: they are there for {' and '.join(tasks)}; ask "
+            "another path of the API, or another model",
+        )
     if not candidates:
         room = f", and its answer needs room for {answer}" if tokens <= largest else ""
         return error(  # OpenAI's words: clients recognise them, and shorten what they sent
@@ -148,12 +159,21 @@ def estimate_tokens(request: dict[str, Any]) -> int:
     if "prompt" in request:
         size += _text_bytes(request["prompt"])
     if "input" in request:
-        size += _text_bytes(request["input"])
+        size += _longest_bytes(request["input"])
+    if "documents" in request:
+        size += _text_bytes(request.get("query")) + _longest_bytes(request["documents"])
     if "suffix" in request:
         size += _text_bytes(request["suffix"])
     if "tools" in request:
         size += _json_bytes(request["tools"])
     return size // BYTES_PER_TOKEN
+
+
+def _longest_bytes(value: Any) -> int:
+    """Counts the bytes of one text, or of the longest one of a batch: each goes through the model by itself."""
+    if isinstance(value, list) and value and not isinstance(value[0], int):
+        return max(_text_bytes(part.get("text") if isinstance(part, dict) else part) for part in value)
+    return _text_bytes(value)
 
 
 def _json_bytes(value: Any) -> int:

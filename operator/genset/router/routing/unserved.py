@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/models")
-_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|models(/.*)?)/*")
+_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/rerank", "/models")
+_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|rerank|models(/.*)?)/*")
 
 #: How the paths of other APIs begin, and what these are called.
 _OTHERS: Final = (
@@ -18,7 +18,7 @@ _OTHERS: Final = (
     (("/messages",), "the Anthropic Messages API"),
     (("/audio/", "/images/", "/videos"), "audio, images and video of the OpenAI API"),
     (("/moderations",), "moderation"),
-    (("/rerank", "/score", "/reranking"), "reranking"),
+    (("/score", "/reranking"), "reranking by this path"),
     (
         ("/files", "/uploads", "/batches", "/fine_tuning", "/fine-tuning", "/vector_stores", "/containers"),
         "files and batches",
@@ -28,7 +28,7 @@ _OTHERS: Final = (
     (("/tokenize", "/detokenize", "/infill", "/props", "/slots"), "an engine's own API"),
 )
 _OLLAMA: Final = ("/api/chat", "/api/generate", "/api/tags", "/api/embed", "/api/show", "/api/version", "/api/ps")
-_SERVED: Final = "served are POST /v1/chat/completions, /v1/completions, /v1/embeddings and GET /v1/models"
+_SERVED: Final = "served are POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank and GET /v1/models"
 
 
 def what_is_wrong(path: str, base_url: str) -> str:
@@ -41,7 +41,7 @@ def what_is_wrong(path: str, base_url: str) -> str:
         return f"Ollama's own API is not served here; {_SERVED}"
     if re.match(r"/+v1(beta|alpha)", path) or ":generatecontent" in path.lower():
         return f"the Gemini API is not served here; {_SERVED}"
-    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/models)/+", path):
+    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/rerank|/models)/+", path):
         return f"this path ends with a slash; the base URL is {base_url}, and calls have none at their end"
     if path == "/" or any(call in path for call in _CALLS) or _CALL.search(path):
         return f"the base URL must end in /v1 and hold nothing behind it: use {base_url}"

@@ -27,6 +27,7 @@ _LEAST: Final[dict[str, dict[str, Any]]] = {
     Api.CHAT.path: {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1},
     Api.COMPLETIONS.path: {"prompt": "ping", "max_tokens": 1},
     Api.EMBEDDINGS.path: {"input": "ping"},
+    Api.RERANK.path: {"query": "ping", "documents": ["ping"]},
 }
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from genset.contracts.router_admin import ServerReport
 from genset.router.backends.backend import Backend
 from genset.router.dialects.base import Untranslatable
-from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.api import api_for
 from genset.router.dialects.openai.whole_answer import fault_of
 from genset.router.dialects.upstream_error import refusal_words
 from genset.router.http.connect import ConnectFailed, Connector
@@ -70,19 +70,21 @@ class ServerWatch:
     async def _asked(self) -> tuple[ServerReport, bool]:
         """Returns what one small completion says, and whether it may have cost anything."""
         backend = self._backend
+        api = api_for(backend.task)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await least_answer(self._connector, backend, backend.endpoints[0], Api.CHAT.path)
+                answer = await least_answer(self._connector, backend, backend.endpoints[0], api.path)
         except ConnectFailed:
             return ServerReport(backend.name, False), False
         except (OSError, Untranslatable):  # TimeoutError is an OSError
             return ServerReport(backend.name, False), True
-        return report_of(backend.name, answer), True
+        return report_of(backend.name, answer, api.part), True
 
 
-def report_of(backend: str, answer: OwnAnswer) -> ServerReport:
-    """Returns what an answer says: a completion, a refusal in OpenAI's form, or nothing that may be told."""
-    if answer.status == 200 and fault_of(answer.body, True) is None:
+def report_of(backend: str, answer: OwnAnswer, part: str) -> ServerReport:
+    """Returns what an answer says: a completion, which holds the list `part`, a refusal in OpenAI's form, or nothing that may
+    be told."""
+    if answer.status == 200 and fault_of(answer.body, True, part=part) is None:
         return ServerReport(backend, True)
     words = refusal_words(answer.body)
     return ServerReport(backend, False, answer.status, words) if words else ServerReport(backend, False)

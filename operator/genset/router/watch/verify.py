@@ -21,7 +21,7 @@ from genset.router.backends.breaker import Cause, State
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Mark, Outcome
 from genset.router.dialects.base import Untranslatable
-from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.api import api_for
 from genset.router.dialects.openai.events import begins_stream
 from genset.router.dialects.openai.in_band import INSIDE
 from genset.router.dialects.openai.whole_answer import fault_of
@@ -227,7 +227,7 @@ class Verifier:
         if now - max(self._asked_at, backend.breaker.opened_at) < self._timeouts.unlisted:
             return False
         self._asked_at = now
-        path = backend.standing.suspicion.latest or Api.CHAT.path
+        path = backend.standing.suspicion.latest or api_for(backend.task).path
         if await self._least(endpoint, path) is not None:
             return False
         self._lists_models = False  # its list says nothing about its answers

@@ -7,16 +7,18 @@ from typing import ClassVar, Final, final
 
 @final
 class Api:
-    """An Api is one of the OpenAI paths that take a model.
+    """An Api is one of the paths that take a model.
 
-    `path`: what stands behind the version segment. `asked`: method and path, as the access log shows them. `streams`: whether
-    its answers can be streams; `chat`: whether they are messages. `operation`: OpenTelemetry's gen_ai.operation.name. `whole`:
-    the `object` of an answer in one piece, and `part`: the list that such an answer holds.
+    `task`: what a backend has to be there for. `path`: what stands behind the version segment. `asked`: method and path, as the
+    access log shows them. `streams`: whether its answers can be streams; `chat`: whether they are messages. `operation`:
+    OpenTelemetry's gen_ai.operation.name. `whole`: the `object` of an answer in one piece, and `part`: the list that such an
+    answer holds.
     """
 
     CHAT: ClassVar[Api]
     COMPLETIONS: ClassVar[Api]
     EMBEDDINGS: ClassVar[Api]
+    RERANK: ClassVar[Api]
 
     def __init__(
         self,
@@ -27,7 +29,9 @@ class Api:
         part: str = "choices",
         streams: bool = True,
         chat: bool = False,
+        task: str = "Chat",
     ) -> None:
+        self.task = task
         self.path = path
         self.asked = f"POST /v1{path}"
         self.operation = operation
@@ -44,8 +48,18 @@ Api.CHAT = Api("/chat/completions", "chat", "chat.completion", chat=True)
 
 Api.COMPLETIONS = Api("/completions", "text_completion", "text_completion")
 
-Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", part="data", streams=False)
+Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", part="data", streams=False, task="Embeddings")
+
+#: Not OpenAI's, but Cohere's and Jina's, which llama-server and vLLM have beside it.
+Api.RERANK = Api("/rerank", "rerank", "list", part="results", streams=False, task="Rerank")
 
 PATHS: Final[dict[bytes, Api]] = {
-    b"/v1" + api.path.encode(): api for api in (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS)
+    b"/v1" + api.path.encode(): api for api in (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS, Api.RERANK)
 }
+
+_LEAST: Final = {api.task: api for api in (Api.EMBEDDINGS, Api.RERANK)}
+
+
+def api_for(task: str | None) -> Api:
+    """Returns the path that proves a backend for this task; None: it may be asked for anything, a chat proves it."""
+    return Api.CHAT if task is None else _LEAST.get(task, Api.CHAT)

@@ -24,7 +24,9 @@ _GAP_BYTES: Final = 64  # white space between the key and its first object
 _BLANK: Final = b" \t\r\n"
 _FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
 _FINISH_KEY: Final = b'"finish_reason":'
-_KEYS: Final = {part: b'"%b":' % part.encode() for part in ("choices", "data")}  # of the list that an answer holds
+_KEYS: Final = {
+    part: b'"%b":' % part.encode() for part in ("choices", "data", "results")
+}  # of the list that an answer holds
 _USUAL: Final = b'"stop"'  # no pattern is needed to see that
 _MOST_DIGITS: Final = 15
 _ZERO: Final = ord("0")

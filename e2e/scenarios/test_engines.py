@@ -1,0 +1,65 @@
+"""Engines beside llama.cpp, the real programs in pods: Ollama built from its Go module."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.load import Load
+from e2e.world import World, until
+from testbed.house import Object
+from testbed.images import IMAGES, ollama
+from testbed.resources import model_deployment, route_policy
+
+pytestmark = pytest.mark.timeout(900)
+MODEL = "house/counting:v1"
+ENGINE = {
+    "engine": "ollama",
+    "model": MODEL,
+    "resources": {"cpu": "500m", "memory": "512Mi"},
+    "rollout": {"drainSeconds": 60},
+}
+
+
+@pytest.fixture
+def with_ollama(world: World) -> Iterator[World]:
+    """The operator knows the image that was built here."""
+    if world.cluster is None:
+        pytest.skip("the image of Ollama is built here, and no registry has it")
+    world.cluster.load_image(IMAGES["ollama"].archive())
+    world.house.install("--set", f"engines.ollama.images.cpu={ollama.REFERENCE}")
+    yield world
+    world.house.install()
+
+
+def engine_pods(world: World, namespace: str, name: str) -> list[Object]:
+    return world.house.list("pods", namespace, f"genset.dev/modeldeployment={name}")
+
+
+async def test_ollama_serves_and_is_replaced_under_load(with_ollama: World, scratch: str) -> None:
+    world, house = with_ollama, with_ollama.house
+    source = world.weights.source("counting.gguf")
+    house.apply(
+        model_deployment(scratch, "tuned", source, **ENGINE),
+        route_policy(scratch, "tuned", [{"name": "house", "deployment": {"name": "tuned"}}], "house"),
+    )
+    await asyncio.to_thread(house.until, "mdep", scratch, "tuned", "Ready", seconds=180)
+    await asyncio.to_thread(house.until, "rp", scratch, "tuned", "Ready", seconds=120)
+    (before,) = (pod["metadata"]["name"] for pod in engine_pods(world, scratch, "tuned"))
+    url = await asyncio.to_thread(world.service_url, scratch, "tuned-router")
+    async with Load(f"{url}/v1", MODEL, tokens=200, clients=3, retries=1) as load:
+        await until(lambda: len(load.answers) >= 3, "the first answers", seconds=60)
+        changed = {**ENGINE, "ollama": {"parameters": {"temperature": "0.1"}}}
+        house.apply(model_deployment(scratch, "tuned", source, **changed))
+
+        def replaced() -> bool:
+            names = [pod["metadata"]["name"] for pod in engine_pods(world, scratch, "tuned")]
+            return len(names) == 1 and names != [before]
+
+        await until(replaced, "the old pod to leave after the new one serves", seconds=240)
+        seen = len(load.answers)
+        await until(lambda: len(load.answers) >= seen + 3, "answers of the new pod", seconds=60)
+    problems = [answer.problem for answer in load.answers if answer.problem]
+    assert not problems, f"{len(problems)} of {len(load.answers)} answers were not whole: {problems[:3]}"
