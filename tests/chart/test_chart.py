@@ -206,6 +206,7 @@ def test_settings_reach_the_operator() -> None:
             {
                 "allowHostPath": True,
                 "forbiddenNetworks": ["192.0.2.0/28", "2001:db8::/64"],
+                "allowedLicences": ["apache-2.0", "mit"],
                 "engines": {"llama.cpp": {"images": {"cpu": "c:1", "amd": "a:1", "intel": ""}}},
                 "huggingFaceEndpoint": "https://hub.corp",
                 "imagePullSecrets": [{"name": "x"}, {"name": "y"}],
@@ -224,6 +225,7 @@ def test_settings_reach_the_operator() -> None:
         )
     )
     assert found["allow_host_path"] is True
+    assert found["allowed_licences"] == ("apache-2.0", "mit")
     assert found["forbidden_networks"] == ("192.0.2.0/28", "2001:db8::/64")
     assert found["engine_images"] == {"llama.cpp": {"cpu": "c:1", "amd": "a:1"}}
     assert found["hugging_face_endpoint"] == "https://hub.corp"

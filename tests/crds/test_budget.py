@@ -21,7 +21,9 @@ def name(index: int) -> str:
 def backend(index: int) -> dict[str, Any]:
     if index % 2:
         return {"name": name(index), "deployment": {"name": "house-small"}}
-    gateway = cloud(provider="openAICompatible", baseURL=f"https://gateway-{index}.corp.example/tenants/a/v1")
+    headers = [{"name": f"x-header-{'y' * 40}-{number}", "value": "v" * 64} for number in range(HEADERS)]
+    address = f"https://gateway-{index}.corp.example/tenants/a/v1"
+    gateway = cloud(provider="openAICompatible", baseURL=address, headers=headers)
     return {"name": name(index), "cloud": gateway}
 
 

@@ -17,9 +17,9 @@ _TWO_SOURCES = {"huggingFace": {"repo": "org/model"}, "pvc": {"claimName": "mode
 
 MODEL_DEPLOYMENTS = [
     ({"replica": 2}, 'unknown field "spec.replica"'),
-    ({"engine": "llamacpp"}, 'Unsupported value: "llamacpp": supported values: "llama.cpp", "external"'),
-    ({"source": _TWO_SOURCES}, "source needs exactly one of huggingFace, http, pvc, hostPath"),
-    ({"source": {}}, "source needs exactly one of huggingFace, http, pvc, hostPath"),
+    ({"engine": "llamacpp"}, 'Unsupported value: "llamacpp": supported values: "llama.cpp"'),
+    ({"source": _TWO_SOURCES}, "source needs exactly one of huggingFace, http, s3, oci, pvc, hostPath"),
+    ({"source": {}}, "source needs exactly one of huggingFace, http, s3, oci, pvc, hostPath"),
     ({"source": None}, "an engine that genset runs needs source"),
     ({"engine": "external"}, "engine external needs external.url"),
     ({"replicas": -1}, "should be greater than or equal to 0"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from genset import kinds, names
 from genset.kube.observe import decoded
+from tests.support import large_policy
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakeKubelet, FakePod, FakeVolumes
 from tests.support.integration.world import World
@@ -229,3 +230,26 @@ async def test_what_no_route_needs_may_be_missing_and_a_hidden_route_is_told(wor
         return live is not None and all(item["type"] != "Warnings" for item in live["status"]["conditions"])
 
     await world.until("no warning any more", silent)
+
+
+async def test_a_policy_that_no_config_map_could_hold_as_it_is(world: World) -> None:
+    """128 backends and 256 routes with the longest names: compressed, served, and written plainly again once it is small."""
+    await world.start()
+    small = samples.route_policy(world.namespace, "large")
+    await world.apply({**small, "spec": large_policy.spec(models=4, tiers=8, width=5)})
+    await world.until_condition(kinds.ROUTE_POLICY, "large", "Accepted", "True", seconds=60)
+    async with routers(world, "large") as running:
+        await world.until_condition(kinds.ROUTE_POLICY, "large", "Programmed", "True", seconds=60)
+        live = await world.get(kinds.CONFIG_MAP, "large-router-config")
+        assert live is not None and set(live["binaryData"]) == {"router.json.gz"}
+        status = (await world.get(kinds.ROUTE_POLICY, "large") or {})["status"]
+        assert running.pods[0].config["hash"] == status["configHash"]
+
+        await world.apply(samples.secret(world.namespace), samples.model_deployment(world.namespace, "house"), small)
+        await world.until_condition(kinds.ROUTE_POLICY, "large", "Accepted", "True", seconds=60)
+
+        async def plain() -> bool:
+            found = await world.get(kinds.CONFIG_MAP, "large-router-config") or {}
+            return "binaryData" not in found and "compressed" not in found["data"][names.ROUTER_CONFIG_FILE]
+
+        await world.until("a small configuration is written as it is", plain)

@@ -42,7 +42,7 @@ def ollama(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         made = ModuleType(name)
         monkeypatch.setitem(sys.modules, name, made)
         exec(compile(text, path, "exec"), made.__dict__)
-    monkeypatch.setitem(PROVIDERS, "ollama", made.PROVIDER)
+    monkeypatch.setitem(PROVIDERS, "ollamaNative", made.PROVIDER)
     return sys.modules["genset.router.dialects.ollama"]
 
 
@@ -108,7 +108,7 @@ async def native() -> AsyncIterator[tuple[NativeServer, str]]:
 
 
 def first(url: str, **more: Any) -> dict[str, Any]:
-    return cloud(url, "native", "ollama", **more)
+    return cloud(url, "native", "ollamaNative", **more)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -183,13 +183,13 @@ async def test_what_the_dialect_cannot_say_is_asked_elsewhere(tmp_path: Path, na
 
 def test_any_cutting_of_a_stream_says_the_same(ollama: ModuleType) -> None:
     whole = b"".join(lines(*TEXT, "é", finish="length"))
-    translator = PROVIDERS["ollama"].dialect
+    translator = PROVIDERS["ollamaNative"].dialect
     assert translator is not None
-    one = translator.stream(Api.CHAT)
+    one = translator.stream(Api.CHAT, 0)
     expected = one.feed(whole) + one.end()
     assert expected.endswith(b"data: [DONE]\n\n")
     for cut in range(len(whole)):
-        two = translator.stream(Api.CHAT)
+        two = translator.stream(Api.CHAT, 0)
         assert two.feed(whole[:cut]) + two.feed(whole[cut:]) + two.end() == expected, cut
 
 
@@ -216,4 +216,4 @@ def test_a_policy_may_name_it(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert '"openAICompatible", "ollama"]' in done.stdout
+    assert '"openAICompatible", "ollamaNative"]' in done.stdout

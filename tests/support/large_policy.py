@@ -9,9 +9,12 @@ from typing import Any
 _LETTERS = string.ascii_lowercase + string.digits
 
 
-def spec(models: int, tiers: int = 2, backends: int = 128, routes: int = 256) -> dict[str, Any]:
-    """Returns the spec of a policy with `models` names of models in each route. The same numbers give the same spec."""
-    chance = random.Random(f"{models} {tiers} {backends} {routes}")
+def spec(models: int, tiers: int = 2, backends: int = 128, routes: int = 256, width: int = 1) -> dict[str, Any]:
+    """Returns the spec of a policy with `models` names of models and `tiers` of `width` backends in each route.
+
+    The same numbers give the same spec.
+    """
+    chance = random.Random(f"{models} {tiers} {backends} {routes} {width}")
 
     def word(length: int) -> str:
         return "".join(chance.choices(_LETTERS, k=length))
@@ -33,7 +36,9 @@ def spec(models: int, tiers: int = 2, backends: int = 128, routes: int = 256) ->
             {
                 "name": f"r{word(62)}",
                 "match": {"models": [word(128) for _ in range(models)]},
-                "tiers": [{"backends": [{"name": name}]} for name in chance.sample(clouds, tiers)],
+                "tiers": [
+                    {"backends": [{"name": name} for name in chance.sample(clouds, width)]} for _ in range(tiers)
+                ],
             }
             for _ in range(routes)
         ],

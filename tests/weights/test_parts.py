@@ -131,6 +131,14 @@ def test_an_adapter_as_a_folder(hub: FakeHub, tmp_path: Path, progress: Progress
         parts.run(replace(spec, into=str(tmp_path / "c")), [], progress, FAST)
 
 
+def test_a_folder_that_is_there_as_a_model_is_no_adapter(hub: FakeHub, tmp_path: Path, progress: ProgressLog) -> None:
+    hub.commit(folder_model())
+    model = replace(hub_spec(hub, tmp_path), whole_folder=True)
+    other = Companion("x", "spec.adapters[x].source", replace(model, role="adapter"))
+    with pytest.raises(WeightsFailure, match=r"Adapter x: .*adapter_config\.json is missing"):
+        parts.run(model, [other], progress, FAST)
+
+
 def test_the_command_takes_all_of_them(origin: FakeOrigin, tmp_path: Path) -> None:
     origin.put("/m.gguf", MODEL)
     log = tmp_path / "log"
@@ -232,7 +240,7 @@ def test_a_cut_repository_continues_at_its_file(hub: FakeHub, tmp_path: Path, ru
         ({"model-00002-of-00002.safetensors": b"\xff" * 100}, "is no safetensors file"),
         ({"model-00002-of-00002.safetensors": b""}, "is no safetensors file"),
         ({"config.json": b"<html>"}, "config.json holds no JSON object"),
-        ({"x.safetensors.partial": b"x"}, ""),
+        ({"x.safetensors.partial": b"x"}, "has a name that the download needs for itself"),
     ],
 )
 def test_a_folder_that_is_no_whole_model(

@@ -151,3 +151,13 @@ def test_the_token_stays_with_the_hub(hub: FakeHub, tmp_path: Path) -> None:
 def test_without_a_network_it_says_what_else_there_is() -> None:
     result = plan("--model", "org/name", "--endpoint", "http://127.0.0.1:9")
     assert result.exit_code == 1 and "can't be reached" in result.output and "PATH.gguf" in result.output
+
+
+@pytest.mark.parametrize(("config", "task"), [(families.LLAMA31_8B, "Chat"), (families.BGE_M3, "Embeddings")])
+def test_a_resource_for_a_repository_is_valid(hub: FakeHub, nodes: Path, config: dict[str, Any], task: str) -> None:
+    hub.commit({"config.json": json.dumps(config).encode(), "model.safetensors": b"x" * 1000, "README.md": b"x"})
+    result = plan("--model", "org/name", "--endpoint", hub.url, "--nodes", nodes, "-o", "yaml")
+    assert result.exit_code == 0, result.output
+    spec = ModelDeployment.model_validate(yaml.safe_load(result.stdout)).spec
+    assert (spec.engine, str(spec.task)) == ("vllm", task)
+    assert spec.resources.accelerator is not None

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, TypeAlias
 
-from pydantic import Field, GetPydanticSchema
-from pydantic_core import core_schema
+from pydantic import Field
 
-from genset.addresses import PROXY_REMEDY, PROXY_URL, is_proxy_url
-from genset.api.base import DNS_LABEL, ApiModel, CelRule, Name, SecretKeyRef, rules
-from genset.api.base_url import base_url_rules
-from genset.router.providers import PROVIDERS
-
-#: The name of one of the providers, which implies a wire format and a base URL.
-ProviderName: TypeAlias = Annotated[str, GetPydanticSchema(lambda *_: core_schema.literal_schema(list(PROVIDERS)))]
-#: The provider that implies no base URL: Portkey, LiteLLM, any gateway, another site's genset.
-COMPATIBLE = "openAICompatible"
+from genset.api.base import DNS_LABEL, ApiModel, CelRule, Name, rules
+from genset.api.cloud import Cloud
 
 
 class BalancingStrategy(StrEnum):
@@ -24,14 +15,6 @@ class BalancingStrategy(StrEnum):
 
     LEAST_IN_FLIGHT = "LeastInFlight"
     PREFIX_AFFINITY = "PrefixAffinity"
-
-
-class ForwardedHeaders(StrEnum):
-    """Groups of client headers that a policy lets go to a provider."""
-
-    TRACE = "Trace"
-    IDEMPOTENCY = "Idempotency"
-    ATTRIBUTION = "Attribution"
 
 
 class Continuation(StrEnum):
@@ -48,84 +31,6 @@ class DeploymentRef(ApiModel):
     """A ModelDeployment in the namespace of the policy."""
 
     name: Name = Field(description="Name of the ModelDeployment.")
-
-
-@rules(
-    CelRule(
-        f"self.url.matches(r'{PROXY_URL}')",
-        f"proxy.url names no server: {PROXY_REMEDY}",
-        lambda proxy: is_proxy_url(proxy.url),
-    )
-)
-class Proxy(ApiModel):
-    """An egress HTTP proxy; TLS to the provider is made through it by CONNECT."""
-
-    url: str = Field(
-        pattern=r"^http://[^\s/@]+:[0-9]{1,5}/?$",
-        max_length=512,
-        examples=["http://proxy.corp:3128"],
-        description="http://HOST:PORT of the proxy.",
-    )
-    credentials_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Key of a Secret with user:password for the proxy (Basic)."
-    )
-
-
-@rules(
-    CelRule(
-        "self.provider != 'openAICompatible' || has(self.baseURL)",
-        "provider openAICompatible needs baseURL, e.g. https://gateway.corp/v1",
-        lambda cloud: cloud.provider != COMPATIBLE or cloud.base_url is not None,
-    ),
-    CelRule(
-        "self.provider == 'openAICompatible' || has(self.credentialsSecretRef)",
-        "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without",
-        lambda cloud: cloud.provider == COMPATIBLE or cloud.credentials_secret_ref is not None,
-    ),
-    *base_url_rules("cloud.baseURL", optional=True),
-    CelRule(
-        "!has(self.caSecretRef) || !has(self.baseURL) || self.baseURL.startsWith('https://')",
-        "cloud.caSecretRef needs a baseURL with https://: over plain HTTP no certificate is looked at",
-        lambda cloud: cloud.ca_secret_ref is None or (cloud.base_url or "https://").startswith("https://"),
-    ),
-)
-class Cloud(ApiModel):
-    """One model of one provider."""
-
-    provider: ProviderName = Field(description="Whose API it is.")
-    model: str = Field(
-        pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$",
-        min_length=1,
-        max_length=256,
-        examples=["gpt-5"],
-        description="Name of the model at the provider.",
-    )
-    base_url: str | None = Field(
-        default=None,
-        alias="baseURL",
-        max_length=1024,
-        description="Base URL of the API, with its version, e.g. https://gateway.corp/v1. Default: the provider's own.",
-    )
-    credentials_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="API key, sent as a bearer token. Only the router sees it."
-    )
-    allow_plain_http: bool = Field(
-        default=False,
-        alias="allowPlainHTTP",
-        description="Send the key to a baseURL with http://, where everybody on the way can read it.",
-    )
-    ca_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Certificates (PEM) that sign the server, if a private CA does."
-    )
-    proxy: Proxy | None = Field(default=None, description="Egress proxy on the way to the provider.")
-    forward_headers: list[Annotated[ForwardedHeaders, Field(strict=False)]] = Field(
-        default_factory=list,
-        max_length=len(ForwardedHeaders),
-        description="Headers of clients that go to the provider. Trace: traceparent and tracestate. Idempotency: "
-        "idempotency-key. Attribution: http-referer and x-title, by which OpenRouter names the application. Default: none; "
-        "servers of the house get Trace and Idempotency. No client chooses account, organization or project.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
-    )
 
 
 # Defaults of what only means something together with another field, which has to be told from a value that was given.

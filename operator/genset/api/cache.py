@@ -26,9 +26,10 @@ SIZE_LEAST = "1Mi"  # no model is smaller
         lambda cache: (cache.size is None) != (cache.claim_name is None),
     ),
     CelRule(
-        "!has(self.claimName) || !has(self.storageClassName)",
-        "cache.storageClassName is of a volume that is made; the one of cache.claimName has its own: remove storageClassName",
-        lambda cache: cache.claim_name is None or cache.storage_class_name is None,
+        "!has(self.claimName) || !(has(self.storageClassName) || (has(self.retain) && self.retain))",
+        "cache.storageClassName and retain are of a volume that is made; the one of cache.claimName has its own, and stays: "
+        "remove them",
+        lambda cache: cache.claim_name is None or (cache.storage_class_name is None and not cache.retain),
     ),
     at_least("cache.size", SIZE_LEAST, gibi_below=1000, optional=True),
 )

@@ -57,6 +57,8 @@ _COLUMNS: dict[str, list[Schema]] = {
         _column("Up", ".status.readyReplicas", "Replicas that answer.", kind="integer"),
         _column("Ready", _condition("Ready", "status"), "True: a real completion succeeded."),
         _column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+        _column("Size", ".status.size.class", "Small, Medium or Large, by parameters in total.", wide=True),
+        _column("Speed", ".status.size.speed", "Fast, Moderate or Slow, by parameters that a token uses.", wide=True),
         _column("Loaded", ".status.weights.percent", "Percent of the weights on disk.", kind="integer", wide=True),
         _column("URL", ".status.url", "Base URL of the OpenAI API inside the cluster.", wide=True),
         _column("Message", _condition("Ready", "message"), "What to know or do.", wide=True),

@@ -172,6 +172,10 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
         "The source brings more than the download may.", "Raise source.maxSize, or cache.size, or name a smaller file."
     ),
     MR.DISK_FULL: Meaning("The volume or the node's disk has no room for the weights.", "Give cache.size more room."),
+    MR.LICENCE_NOT_ALLOWED: Meaning(
+        "The model's files name a licence that the operator does not allow. It is not served.",
+        "Choose another model, or have an administrator add the licence to the chart's allowedLicences.",
+    ),
     MR.DOWNLOAD_FAILED: Meaning(
         "The puller failed for another reason; it tries again and resumes.", "Read the message."
     ),
@@ -202,6 +206,11 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.NOT_PROBED: Meaning(
         "An external server is asked by the routers of its namespace, and none routes to it: nothing is known of it.",
         "Create a RoutePolicy whose routes use it.",
+    ),
+    MR.MEMORY_SHORT: Meaning(
+        "A model on CPU cores needs more memory than spec.resources.memory: it reads its weights anew from the disk, and may "
+        "be ended.",
+        "The message says what it needs, and with how much less context it would do.",
     ),
     MR.SITE_TOKEN_NOT_USED: Meaning(
         "The download asks the site's hub and has no token of its own, and the operator's token cannot be given to it.",

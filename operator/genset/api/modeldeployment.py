@@ -81,6 +81,7 @@ class Reason(StrEnum):
     SOURCE_AMBIGUOUS = "SourceAmbiguous"  # the file pattern matches several models
     SOURCE_TOO_LARGE = "SourceTooLarge"  # it brings more than source.maxSize, or than the volume that it is for
     DISK_FULL = "DiskFull"
+    LICENCE_NOT_ALLOWED = "LicenceNotAllowed"  # the operator's administrator names those that are
     DOWNLOAD_FAILED = "DownloadFailed"
     NOT_MANAGED = "NotManaged"  # the server is not ours, nor are its weights
     # Available and Ready
@@ -101,6 +102,7 @@ class Reason(StrEnum):
     UNREACHABLE = "Unreachable"
     NOT_PROBED = "NotProbed"  # a server elsewhere is asked by routers, and none has reason to
     # Warnings
+    MEMORY_SHORT = "MemoryShort"  # the model needs more memory than it may have
     SITE_TOKEN_NOT_USED = "SiteTokenNotUsed"  # the hub token of the operator could not be given to this download
     WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
     # UpgradePending
@@ -320,6 +322,51 @@ class WeightsStatus(ApiModel):
     )
 
 
+class SizeStatus(ApiModel):
+    """What the model is, by its files, and what it needs at the spec's context and parallelism."""
+
+    model_class: str = Field(
+        default="",
+        alias="class",
+        description="Small: below 15 billion parameters. Medium: up to 70. Large: above.",
+    )
+    speed: str = Field(
+        default="", description="Fast: a token uses below 5 billion parameters. Moderate: up to 20. Slow: above."
+    )
+    architecture: str = Field(default="", description="Architecture, as llama.cpp names it.")
+    parameters: int = Field(default=0, ge=0, description="Parameters in total.", json_schema_extra={"format": "int64"})
+    active_parameters: int = Field(
+        default=0,
+        ge=0,
+        description="Parameters that one token uses; fewer in a mixture of experts.",
+        json_schema_extra={"format": "int64"},
+    )
+    quantisation: str = Field(default="", description="Quantisation of the weights, e.g. Q4_K_M.")
+    licence: str = Field(default="", description="Licence that the files name, in small letters.")
+    context_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Tokens that the model was made for; 0 while unknown.",
+        json_schema_extra={"format": "int64"},
+    )
+    weights_bytes: int = Field(default=0, ge=0, description="Bytes of weights.", json_schema_extra={"format": "int64"})
+    cache_bytes: int = Field(
+        default=0, ge=0, description="Bytes of all contexts of one replica.", json_schema_extra={"format": "int64"}
+    )
+    memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory that one replica needs, beside its accelerators.",
+        json_schema_extra={"format": "int64"},
+    )
+    device_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory that it needs on each accelerator; 0 without.",
+        json_schema_extra={"format": "int64"},
+    )
+
+
 class ModelDeploymentStatus(ApiModel):
     """What is served."""
 
@@ -345,6 +392,7 @@ class ModelDeploymentStatus(ApiModel):
     ready_replicas: int = Field(default=0, ge=0, description="Pods that pass the engine's readiness probe.")
     selector: str = Field(default="", description="Label selector of the pods, for autoscalers.")
     weights: WeightsStatus | None = Field(default=None, description="Progress of the download.")
+    size: SizeStatus | None = Field(default=None, description="What the model is and needs, once its files are there.")
 
 
 @rules(

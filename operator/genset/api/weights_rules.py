@@ -58,6 +58,12 @@ def weights_rules() -> Iterator[CelRule]:
         _FOLDERS,
     )
     yield _rule(
+        ["!(has(S.s3) && S.s3.uri.endsWith('.gguf'))"],
+        f"s3.uri names a GGUF file, and engine {' or '.join(_FOLDERS)} reads a whole folder: write the prefix of one",
+        lambda source: source.s3 is None or not source.s3.uri.endswith(".gguf"),
+        _FOLDERS,
+    )
+    yield _rule(
         [f"!has(S.{name})" for name in _FILES_ONLY],
         f"{' and '.join(_FILES_ONLY)} gives one file, and engine {' or '.join(_FOLDERS)} reads a whole folder: use "
         "another source",

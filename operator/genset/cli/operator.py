@@ -244,6 +244,14 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "clouds' metadata services; repeat for more.",
 )
 @_option(
+    "--allowed-licence",
+    "allowed_licences",
+    multiple=True,
+    callback=_words,
+    metavar="NAME",
+    help="Licence that a model may have, e.g. apache-2.0; unknown: one whose files name none. Repeat for more. Default: all.",
+)
+@_option(
     "--cluster-cidr",
     "cluster_cidrs",
     multiple=True,

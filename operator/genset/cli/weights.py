@@ -43,6 +43,9 @@ FORBIDDEN_NETWORKS = click.option(
     metavar="ADDRESS/BITS,…",
     help="With --guarded: further networks that are not dialled.",
 )
+ALLOWED_LICENCES = click.option(
+    "--allowed-licences", default="", metavar="NAME,…", help="Licences that the model may have; unknown: none is named."
+)
 GUARDED = click.option("--guarded", is_flag=True, help="Dial no loopback, link-local, metadata service or API server.")
 ROLE = click.Choice([role.value for role in Role])
 ALSO_OPTION = click.option(
@@ -86,6 +89,7 @@ def command() -> None:
 @click.option("--max-size", type=click.IntRange(0), default=0, metavar="BYTES", help="Most that the model may have.")
 @VOLUME_SIZE
 @FORBIDDEN_NETWORKS
+@ALLOWED_LICENCES
 @GUARDED
 @click.option("--settled", is_flag=True, help="Serve a complete model as it is; do not ask the source for a newer one.")
 @click.option("--exclusive", is_flag=True, help="No other pod can mount DIR: other models may go when space is short.")
@@ -123,6 +127,7 @@ def fetch(patience: float, also: tuple[str, ...], **options: Any) -> None:
 @click.option("--listen", metavar="HOST:PORT", default="", help="Serve the progress of companions that are fetched.")
 @VOLUME_SIZE
 @FORBIDDEN_NETWORKS
+@ALLOWED_LICENCES
 @GUARDED
 @click.option("--whole-folder", is_flag=True, help="FILE is a folder, as safetensors come.")
 @ALSO_OPTION
@@ -169,6 +174,7 @@ def _bound(companions: list[Companion], model: FetchSpec | CheckSpec) -> list[Co
 def _all(spec: FetchSpec | CheckSpec, companions: list[Companion], patience: float) -> LastWords:
     from genset.api.modeldeployment import Reason
     from genset.weights import parts
+    from genset.weights.facts import check_licence, facts_of
     from genset.weights.failure import WeightsFailure
     from genset.weights.progress import ProgressLog, ProgressServer
     from genset.weights.retry import Retry
@@ -191,11 +197,16 @@ def _all(spec: FetchSpec | CheckSpec, companions: list[Companion], patience: flo
     for one in (spec, *(companion.spec for companion in companions)):
         click.echo(one.model_path)
     # The progress server ends with the puller: size and revision stay readable in the termination message.
-    return LastWords(Reason.WEIGHTS_READY.value, outcome.warning, outcome.total_bytes, outcome.revision, outcome.parts)
+    facts = facts_of(Path(spec.model_path))
+    check_licence(str(facts.get("licence", "")), spec.allowed_licences)
+    ready = Reason.WEIGHTS_READY.value
+    return LastWords(ready, outcome.warning, outcome.total_bytes, outcome.revision, outcome.parts, facts)
 
 
-def _check(spec: CheckSpec) -> None:
+def _check(spec: CheckSpec) -> LastWords | None:
+    from genset.api.modeldeployment import Reason
     from genset.weights import local
+    from genset.weights.facts import check_licence, facts_of
 
     header = local.check_part(spec)
     if header is None:
@@ -210,6 +221,9 @@ def _check(spec: CheckSpec) -> None:
             header.split_count,
         )
     click.echo(spec.path)
+    facts = facts_of(Path(spec.path))
+    check_licence(str(facts.get("licence", "")), spec.allowed_licences)
+    return LastWords(Reason.WEIGHTS_READY.value, model=facts) if facts else None
 
 
 def _run(termination_log: str, work: Callable[[], LastWords | None]) -> None:

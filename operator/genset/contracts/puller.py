@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -80,13 +80,15 @@ COMMON_FLAGS = {
     "max_size": "--max-size",
     "volume_size": "--volume-size",
     "forbidden_networks": "--forbidden-networks",
+    "allowed_licences": "--allowed-licences",
 }
 CHECK_FLAGS = {
     "termination_log": "--termination-log", "role": "--role", "image": "--image", "listen": "--listen",
     "volume_size": "--volume-size", "forbidden_networks": "--forbidden-networks",
+    "allowed_licences": "--allowed-licences",
 }  # fmt: skip
 #: Flags of bounds that the operator sets of its own accord: a change of these alone is no other download.
-BOUNDS = ("--max-size", "--volume-size", "--forbidden-networks", "--guarded")
+BOUNDS = ("--max-size", "--volume-size", "--forbidden-networks", "--guarded", "--allowed-licences")
 SWITCHES = {
     "settled": "--settled", "exclusive": "--exclusive", "guarded": "--guarded", "whole_folder": "--whole-folder",
 }  # fmt: skip
@@ -119,6 +121,7 @@ class FetchSpec:
     max_size: int = 0  # bytes that the model may have; 0: not bounded
     volume_size: int = 0  # bytes that everything on the volume may have, whatever its file system says; 0: as it says
     forbidden_networks: str = ""  # ADDRESS/BITS, with commas between: beside those that no pod dials for a resource
+    allowed_licences: str = ""  # those that a model may have, with commas between; empty: all
     exclusive: bool = False  # no other pod can mount the volume: other models on it may go when space is needed
     guarded: bool = False  # nothing that is off limits for resources is dialled (`genset.off_limits`)
     settled: bool = False  # a complete model is served as it is; the source is not asked for a newer one
@@ -180,6 +183,7 @@ class CheckSpec:
     listen: str = ""  # of this and the following, as for a fetch: for companions that are downloaded
     volume_size: int = 0
     forbidden_networks: str = ""
+    allowed_licences: str = ""
     guarded: bool = False
 
     @property
@@ -306,13 +310,17 @@ class LastWords:
     total_bytes: int = 0  # of the model; 0: not told
     revision: str = ""
     parts: tuple[PartProgress, ...] = ()
+    model: Mapping[str, Any] = field(default_factory=dict)  # what its files say of it, see `sizing.told`
 
     def to_json(self) -> str:
-        """Writes them short enough to survive the kubelet's limit as a whole: parts go first if there is no room."""
+        """Writes them short enough to survive the kubelet's limit as a whole: facts of the model and parts go first if there
+        is no room."""
         facts: dict[str, Any] = {"totalBytes": self.total_bytes, "revision": self.revision} if self.total_bytes else {}
         if self.parts:
             told = [part.document() for part in self.parts]
             facts |= {"parts": told} if len(json.dumps(told)) <= _LAST_WORDS_BYTES // 2 else {}
+        if self.model and len(json.dumps(facts | {"model": self.model})) <= _LAST_WORDS_BYTES * 3 // 4:
+            facts |= {"model": self.model}
         message = self.message
         while True:
             words = json.dumps({"reason": self.reason, "message": message, **facts}, ensure_ascii=False)
@@ -330,4 +338,5 @@ class LastWords:
             total_bytes=count(document.get("totalBytes")),
             revision=text(document.get("revision")),
             parts=PartProgress.read(document.get("parts")),
+            model=told if isinstance(told := document.get("model"), dict) else {},
         )

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticKnownError
 
@@ -122,6 +122,20 @@ class LocalTarget(_Part):
     )
 
 
+class TargetHeader(_Part):
+    """A target's header goes with each request to it. Its value stands here, or in a file of the credentials folder."""
+
+    name: str = Field(pattern=r"^[a-z0-9!#$%&'*+\-.^_`|~]+$", examples=["x-team"], description="In small letters.")
+    value: str | None = Field(default=None, pattern=r"^[!-~]([ -~]*[!-~])?$", examples=["gold"])
+    file: FileName | None = None
+
+    @model_validator(mode="after")
+    def _has_one_value(self) -> Self:
+        if (self.value is None) == (self.file is None):
+            raise ValueError(f"header {self.name} needs exactly one of value, file")
+        return self
+
+
 class UrlTarget(_Part):
     """A target by URL is a server at one base URL: a cloud provider, a gateway, or an external model server.
 
@@ -142,8 +156,21 @@ class UrlTarget(_Part):
         default=None, description="Headers of clients that go there; to servers of the house Trace and Idempotency do."
     )
 
+    key_header: Literal["Authorization", "XApiKey", "ApiKey"] | None = Field(
+        default=None, description="Header that holds the key; None: the provider's own."
+    )
+    headers: tuple[TargetHeader, ...] | None = Field(default=None, description="Headers that each request there has.")
+    query: str | None = Field(
+        default=None, pattern=r"^[!-~]+$", examples=["api-version=2024-10-21"], description="Behind each path."
+    )
+    body: dict[str, JsonValue] | None = Field(
+        default=None, description="Fields that each request there has, whatever the client says; objects are merged."
+    )
+
     @model_validator(mode="after")
     def _files_are_used(self) -> Self:
+        if self.headers is not None:
+            _each_once("headers", [header.name for header in self.headers])
         if self.ca_file is not None and not self.base_url.startswith("https://"):
             raise ValueError("caFile needs a baseUrl with https://: over plain HTTP no certificate is looked at")
         if self.proxy_credentials_file is not None and self.proxy_url is None:

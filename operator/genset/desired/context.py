@@ -49,6 +49,7 @@ class Settings:
     dns_ports: tuple[int, ...] = (53, 5353)
     api_server: tuple[str, ...] = ()  # its names and addresses, as far as they are known: no router may dial them
     forbidden_networks: tuple[str, ...] = ()  # further ones that no router may dial for a host that a resource names
+    allowed_licences: tuple[str, ...] = ()  # of models, in SPDX's names; empty: all; "unknown": those that name none
     # Networks of the cluster's own nodes, pods and Services: what leaves the cluster never goes there.
     cluster_cidrs: tuple[str, ...] = ()
     engine_listen: str = EVERY_ADDRESS  # address that engines listen on; nodes without IPv6 in their kernel: 0.0.0.0

@@ -11,6 +11,7 @@ import ssl
 KEY = "key"  # an API key: one word of visible ASCII, because it goes into a header
 CA = "ca.crt"  # certificates in PEM form
 PROXY = "proxy"  # user:password
+HEADER = "header"  # value of one request header: visible ASCII
 REGISTRY = "registry"  # a Docker configuration with what it says of registries
 BUCKET = "bucket"  # a credentials file of an object store, which the puller judges itself
 HEADERS = "headers"  # request headers for the weights puller, which judges them itself

@@ -16,8 +16,9 @@ import json
 from typing import NamedTuple
 
 from genset import names
-from genset.api.backend import COMPATIBLE, MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend, Balancing, Cloud
+from genset.api.backend import MAX_QUEUED, PREFIX_TOKENS, QUEUE_SECONDS, Backend, Balancing
 from genset.api.base import SecretKeyRef
+from genset.api.cloud import COMPATIBLE, Cloud
 from genset.api.match import Match
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
@@ -39,14 +40,16 @@ from genset.contracts.router_config import (
     PolicyRef,
     RouteConfig,
     RouterConfig,
+    TargetHeader,
     TelemetryConfig,
     UrlTarget,
     WeightedBackend,
 )
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext, Settings
-from genset.desired.credentials import CA, KEY, PROXY, credential_fault
-from genset.desired.servers import backend_faults, cloud_url, site_proxy, telemetry_faults
+from genset.desired.credentials import CA, HEADER, KEY, PROXY, credential_fault
+from genset.desired.gateways import added_fields, gateway_headers
+from genset.desired.servers import backend_faults, cloud_url, site_proxy, target_url, telemetry_faults
 from genset.desired.site import Site
 from genset.engines import engine_of, managed_engine_of
 from genset.router.providers import PROVIDERS
@@ -161,15 +164,27 @@ def _cloud(backend: Backend, cloud: Cloud, settings: Settings) -> BackendConfig:
         continuation=backend.continuation or PROVIDERS[cloud.provider].continuation,
         balancing=_balancing(backend.balancing),
         url=UrlTarget(
-            base_url=cloud_url(cloud),
+            base_url=target_url(cloud),
             provider=cloud.provider,
             key_file=_file(backend, KEY, cloud.credentials_secret_ref, cloud_url(cloud)),
             ca_file=_file(backend, CA, cloud.ca_secret_ref, cloud_url(cloud)),
             proxy_url=proxy_url,
             proxy_credentials_file=proxy_file,
             forward_headers=tuple(sorted(group.value for group in cloud.forward_headers)) or None,
+            key_header=cloud.key_header.value if cloud.key_header is not None else None,
+            headers=_headers(backend, cloud),
+            query=f"api-version={cloud.api_version}" if cloud.api_version is not None else None,
+            body=added_fields(cloud) or None,
         ),
     )
+
+
+def _headers(backend: Backend, cloud: Cloud) -> tuple[TargetHeader, ...] | None:
+    made = [TargetHeader(name=name, value=value) for name, value in gateway_headers(cloud).items()]
+    for header in cloud.headers:
+        file = _file(backend, HEADER, header.secret_key_ref, cloud_url(cloud))
+        made.append(TargetHeader(name=header.name, value=header.value, file=file))
+    return tuple(sorted(made, key=lambda header: header.name)) or None
 
 
 def _house(backend: Backend, found: ModelDeployment, settings: Settings) -> BackendConfig:
@@ -244,6 +259,7 @@ def _credentials(backend: Backend, context: RoutePolicyContext) -> list[_Credent
     if (cloud := backend.cloud) is not None:
         url = cloud_url(cloud)
         wanted = [(KEY, cloud.credentials_secret_ref, url), (CA, cloud.ca_secret_ref, url)]
+        wanted += [(HEADER, header.secret_key_ref, url) for header in cloud.headers]
         if cloud.proxy is not None:
             wanted.append((PROXY, cloud.proxy.credentials_secret_ref, cloud.proxy.url))
     found = context.deployments.get(backend.deployment.name) if backend.deployment else None

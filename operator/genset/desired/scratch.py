@@ -95,7 +95,7 @@ def without(template: Object) -> Object:
         spec[entries] = [
             {**one, "resources": _without(one["resources"])} if one.get("resources") else one for one in spec[entries]
         ]
-    spec["volumes"] = [{**one, "emptyDir": {}} if "emptyDir" in one else one for one in spec.get("volumes") or ()]
+    spec["volumes"] = [{**one, "emptyDir": {}} if _on_disk(one) else one for one in spec.get("volumes") or ()]
     return {**template, "spec": spec}
 
 
@@ -110,10 +110,15 @@ def as_live(template: Object, live: Object) -> Object:
         ]
     dirs = {one["name"]: one["emptyDir"] for one in live.get("volumes") or () if "emptyDir" in one}
     spec["volumes"] = [
-        {**one, "emptyDir": dirs.get(one["name"], one["emptyDir"])} if "emptyDir" in one else one
+        {**one, "emptyDir": dirs.get(one["name"], one["emptyDir"])} if _on_disk(one) else one
         for one in spec.get("volumes") or ()
     ]
     return {**template, "spec": spec}
+
+
+def _on_disk(volume: Object) -> bool:
+    """Returns whether a volume is an emptyDir on the node's disk; one in memory is the engine's own."""
+    return "emptyDir" in volume and not volume["emptyDir"].get("medium")
 
 
 def _without(resources: Object) -> Object:

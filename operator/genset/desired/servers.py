@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from urllib.parse import quote
 
 from genset.addresses import ServerName, is_service, server_of
-from genset.api.backend import Backend, Cloud
+from genset.api.backend import Backend
+from genset.api.cloud import Cloud
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
@@ -28,6 +30,12 @@ def cloud_url(cloud: Cloud) -> str:
     if url is None:
         raise ValueError(f"provider {cloud.provider} needs baseURL")  # the resource's rules refuse it
     return url.rstrip("/")
+
+
+def target_url(cloud: Cloud) -> str:
+    """Returns the base URL that a router asks: at Azure's older paths, that of the deployment."""
+    url = cloud_url(cloud)
+    return url if cloud.api_version is None else f"{url}/deployments/{quote(cloud.model, safe='')}"
 
 
 def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
@@ -113,7 +121,7 @@ def _cloud_faults(at: str, cloud: Cloud, resource: RoutePolicy, context: RoutePo
         yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {off_limits_text(url)}")
     if cloud.proxy is not None and _is_refused(cloud.proxy.url, resource, context):
         yield FieldFault(f"{at}.proxy.url", f"{at}.proxy.url: {off_limits_text(cloud.proxy.url)}")
-    has_key = cloud.credentials_secret_ref is not None
+    has_key = cloud.credentials_secret_ref is not None or any(header.secret_key_ref for header in cloud.headers)
     if has_key and not cloud.allow_plain_http and _is_plain(url, from_files=context.from_files):
         yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {plain_text(f'{at}.allowPlainHTTP')}")
 

@@ -130,8 +130,11 @@ def _spec(resource: ModelDeployment, one: _Placed, into: str, settings: Settings
     """Returns what the puller does for one part. What belongs to the whole container is said with the model."""
     found, place = one.found, one.place
     if isinstance(found, InPlace):
-        log = TERMINATION_LOG if place.role is Role.MODEL else ""
-        return CheckSpec(found.file, log, place.role, found.image, place.whole_folder)
+        check = CheckSpec(found.file, "", place.role, found.image, place.whole_folder)
+        licences = ",".join(settings.allowed_licences)
+        return (
+            replace(check, termination_log=TERMINATION_LOG, allowed_licences=licences) if not one.part.name else check
+        )
     spec = replace(
         fetch_spec(found),
         into=into,
@@ -158,7 +161,11 @@ def _bounded(spec: AnySpec, resource: ModelDeployment, settings: Settings) -> An
     """Returns what is said with the model, with what bounds all downloads of a pod."""
     networks = ",".join((*_api_server(settings), *settings.forbidden_networks))
     return replace(
-        spec, guarded=True, forbidden_networks=networks, volume_size=scratch.volume_bytes(resource, settings)
+        spec,
+        guarded=True,
+        forbidden_networks=networks,
+        volume_size=scratch.volume_bytes(resource, settings),
+        allowed_licences=",".join(settings.allowed_licences),
     )
 
 

@@ -11,6 +11,7 @@ from genset.planning.engines import engine_for
 from genset.planning.found import Found
 from genset.sizing.fit import Ask, Fit
 from genset.sizing.memory import GIB, MIB
+from genset.sizing.model import Task
 
 HEADROOM = 1.1  # over what is reckoned, for what no formula knows
 _CORES_WITH_GPU = 4
@@ -34,7 +35,10 @@ def memory_text(size: float) -> str:
 def resource(found: Found, ask: Ask, fit: Fit, name: str) -> dict[str, Any]:
     """Returns the ModelDeployment that stands as a fit says."""
     assert fit.place is not None
-    spec: dict[str, Any] = {"engine": engine_for(ask.pooled), "source": dict(found.source)}
+    spec: dict[str, Any] = {"engine": engine_for(ask.pooled)}
+    if found.model.task in (Task.EMBEDDINGS, Task.RERANK):
+        spec["task"] = str(found.model.task)
+    spec["source"] = dict(found.source)
     if "huggingFace" in found.source:
         spec["cache"] = {"size": f"{-(-int(max(found.model.file_bytes, GIB) * 1.1) // GIB)}Gi"}
     spec["context"] = {"tokens": ask.use.tokens, "parallel": ask.use.slots}

@@ -12,9 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 from genset.api.modeldeployment import ModelDeployment
-from genset.api.quantity import whole
 from genset.api.sources.hugging_face import HuggingFaceSource
 from genset.contracts.sources import PUBLIC_HUB
+from genset.desired.model_use import kept_prompts, use_of
 from genset.planning import files
 from genset.planning.engines import is_pooled
 from genset.planning.errors import PlanError
@@ -29,11 +29,6 @@ from genset.sizing.model import ModelError
 from genset.weights import client as http
 
 DEFAULT_TOKENS, DEFAULT_PARALLEL = 4096, 4
-_FLAGS = {
-    "-ctk": "key_type", "--cache-type-k": "key_type", "-ctv": "value_type", "--cache-type-v": "value_type",
-    "-ub": "ubatch", "--ubatch-size": "ubatch",
-}  # fmt: skip
-_SWITCHES = {"-kvu": "unified", "--kv-unified": "unified", "--swa-full": "full_windows"}
 
 
 @dataclass(frozen=True)
@@ -117,24 +112,10 @@ def _parsed(path: Path, document: dict[str, Any]) -> ModelDeployment:
 def _of_resource(resource: ModelDeployment, where: Where) -> Wanted:
     spec = resource.spec
     found = _found(resource, where)
-    settings = spec.engine_settings
-    use = ModelUse(spec.context.tokens, spec.context.parallel)
-    use = _with_arguments(use, getattr(settings, "extra_args", []))
-    prompts = whole(str(getattr(settings, "cache_ram", "0")))
-    ask = Ask(use, is_pooled(spec.engine), prompts, on_cpu=spec.resources.accelerator is None)
+    ask = Ask(
+        use_of(resource), is_pooled(spec.engine), kept_prompts(resource), on_cpu=spec.resources.accelerator is None
+    )
     return Wanted(found, ask, resource.metadata.name, str(spec.resources.memory))
-
-
-def _with_arguments(use: ModelUse, arguments: list[str]) -> ModelUse:
-    changed: dict[str, Any] = {}
-    for position, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
-        if flag in _SWITCHES:
-            changed[_SWITCHES[flag]] = True
-        elif flag in _FLAGS:
-            value = value or (arguments[position + 1] if position + 1 < len(arguments) else "")
-            changed[_FLAGS[flag]] = int(value) if _FLAGS[flag] == "ubatch" and value.isdecimal() else value
-    return replace(use, **changed)
 
 
 def _found(resource: ModelDeployment, where: Where) -> Found:

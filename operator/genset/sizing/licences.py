@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+UNKNOWN = "unknown"
 _SAME: Mapping[str, str] = {
     "apache": "apache-2.0",
     "apache 2.0": "apache-2.0",
@@ -25,5 +26,5 @@ def normal(licence: str) -> str:
 
 
 def is_allowed(licence: str, allowed: Collection[str]) -> bool:
-    """Says whether a licence is among the allowed ones; none given allows all, and an unnamed licence is not allowed."""
-    return not allowed or normal(licence) in {normal(one) for one in allowed}
+    """Says whether a licence is among the allowed ones; none given allows all, `UNKNOWN` stands for an unnamed one."""
+    return not allowed or (normal(licence) or UNKNOWN) in {normal(one) for one in allowed}

@@ -17,6 +17,7 @@ BLOCK = 16  # tokens
 CONTEXT = 0.6 * GIB  # CUDA, NCCL and captured graphs on each GPU
 BATCH_TOKENS = 8192  # that are worked on at once; max_num_batched_tokens
 HOST_LEAST = 16 * GIB
+CPU_PROGRAM = 2 * GIB  # without GPUs: interpreter and libraries
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,16 @@ def pool(
 ) -> CachePool:
     """Returns the pool of one replica on so many GPUs side by side (tensor parallelism)."""
     weights = -(-model.weights // gpus)
-    widest = max((layer.queries + 2 * layer.key for layer in model.layers), default=0)
-    wide = max(widest, 2 * model.edges.feed_forward) + 2 * model.edges.width
-    batch = int(wide * min(BATCH_TOKENS, max(tokens, 2048)) * 2 / gpus + CONTEXT)
+    batch = batch_bytes(model, tokens, gpus)
     cache = int(device_memory * utilisation) - weights - batch
     return CachePool(weights, batch, cache, request_bytes(model, tokens, gpus, eight_bits=eight_bits), utilisation)
+
+
+def batch_bytes(model: ModelFacts, tokens: int, gpus: int) -> int:
+    """Returns what each GPU needs beside weights and cache: the widest results of a batch, and the program."""
+    widest = max((layer.queries + 2 * layer.key for layer in model.layers), default=0)
+    wide = max(widest, 2 * model.edges.feed_forward) + 2 * model.edges.width
+    return int(wide * min(BATCH_TOKENS, max(tokens, 2048)) * 2 / gpus + CONTEXT)
 
 
 def request_bytes(model: ModelFacts, tokens: int, gpus: int = 1, *, eight_bits: bool = False) -> int:
@@ -62,7 +68,8 @@ def request_bytes(model: ModelFacts, tokens: int, gpus: int = 1, *, eight_bits: 
         latent = layer.key and not layer.value
         heads = layer.key // layer.key_head if layer.key_head else 1
         parts = 1 if latent else max(1, min(gpus, heads))
-        total += (layer.key + layer.value) * size * blocks * BLOCK // parts + layer.state * 4 // gpus
+        side = sum(one.key * -(-tokens // one.ratio) for one in layer.side) * size
+        total += (layer.key + layer.value) * size * blocks * BLOCK // parts + side + layer.state * 4 // gpus
     return total
 
 

@@ -33,7 +33,8 @@ from genset.api.modeldeployment import (
 from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
-from genset.status import pods, upgrades, weights
+from genset.sizing.model import ModelFacts
+from genset.status import pods, size, upgrades, weights
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
 from genset.status.rollout import RolloutState, incomplete, rollout
@@ -46,8 +47,9 @@ _ALARMING = frozenset(
         Reason.NAMESPACE_NOT_MANAGED, Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.SOURCE_TOO_LARGE,
         Reason.NOT_A_MODEL, Reason.UNSAFE_ARCHIVE,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
-        Reason.DISK_FULL, Reason.DOWNLOAD_FAILED, Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
-        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT,
+        Reason.DISK_FULL, Reason.LICENCE_NOT_ALLOWED, Reason.DOWNLOAD_FAILED,
+        Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
+        Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT, Reason.MEMORY_SHORT,
         Reason.SITE_TOKEN_NOT_USED,
     }
 )  # fmt: skip
@@ -95,14 +97,10 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
     stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
-    if ignored := _without_effect(resource):
-        words = (
-            f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
-        )
-        verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.WITHOUT_EFFECT, words)))
-    if observed.token_not_used:
-        words = f"The operator's hub token is not used, because {observed.token_not_used}"
-        verdicts.append((ConditionType.WARNINGS, Verdict("True", Reason.SITE_TOKEN_NOT_USED, words)))
+    model = size.facts(observed)
+    if warnings := _warnings(resource, observed, model):
+        words = "; ".join(warning.message for warning in warnings)
+        verdicts.append((ConditionType.WARNINGS, Verdict("True", warnings[0].reason, words)))
     name = resource.metadata.name
     if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.rollout.onUpgrade")) is not None:
         verdicts.append((ConditionType.UPGRADE_PENDING, waits))
@@ -118,6 +116,7 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
         ready_replicas=view.state.ready,
         selector=",".join(f"{key}={value}" for key, value in selector.items()),
         weights=weights.status(resource, observed, old.weights),
+        size=size.status(resource, model, old.size),
     )
 
 
@@ -150,7 +149,9 @@ def _view(resource: ModelDeployment, observed: ModelDeploymentObserved) -> _View
         resource=resource,
         observed=observed,
         state=rollout(observed.deployment, autoscale.replicas(resource, awake=observed.awake) if managed else 0),
-        trouble=pods.trouble(observed.pods, quiet=frozenset({WEIGHTS_CONTAINER})),
+        trouble=size.with_needs(
+            resource, size.facts(observed), pods.trouble(observed.pods, quiet=frozenset({WEIGHTS_CONTAINER}))
+        ),
         completion=probe if current else None,
         accepted=_accepted(resource, observed),
         weights=_weights(resource, observed),
@@ -177,6 +178,22 @@ def _accepted_message(resource: ModelDeployment) -> str:
     valid = "The spec is valid and every reference resolves"
     forgets = resource.spec.autoscaling is not None and not _keeps_weights(resource)
     return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
+
+
+def _warnings(resource: ModelDeployment, observed: ModelDeploymentObserved, model: ModelFacts | None) -> list[Verdict]:
+    """Returns what a person should know and nothing waits for, the gravest first: its reason is the condition's."""
+    warnings = []
+    if ignored := _without_effect(resource):
+        words = (
+            f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
+        )
+        warnings.append(Verdict("True", Reason.WITHOUT_EFFECT, words))
+    if observed.token_not_used:
+        words = f"The operator's hub token is not used, because {observed.token_not_used}"
+        warnings.append(Verdict("True", Reason.SITE_TOKEN_NOT_USED, words))
+    if (short := size.short(resource, model)) is not None:
+        warnings.append(short)
+    return warnings
 
 
 def _without_effect(resource: ModelDeployment) -> list[str]:

@@ -77,6 +77,8 @@ def policy_secret_uses(
                 (f"{at}.cloud.credentialsSecretRef", cloud.credentials_secret_ref, url),
                 (f"{at}.cloud.caSecretRef", cloud.ca_secret_ref, url),
             ]
+            for header in cloud.headers:
+                named.append((f"{at}.cloud.headers[{header.name}].secretKeyRef", header.secret_key_ref, url))
             if proxy is not None:
                 named.append((f"{at}.cloud.proxy.credentialsSecretRef", proxy.credentials_secret_ref, proxy.url))
             uses += [_used(field, ref, sent_to) for field, ref, sent_to in named if ref is not None]
@@ -223,6 +225,8 @@ def _use(field: str) -> str:
         return credentials.CA
     if "proxy.credentialsSecretRef" in field:
         return credentials.PROXY
+    if ".cloud.headers[" in field:
+        return credentials.HEADER
     if field.endswith("oci.credentialsSecretRef"):
         return credentials.REGISTRY
     if field.endswith("s3.credentialsSecretRef"):

@@ -26,7 +26,7 @@ _PERSON = frozenset(
     {
         Reason.CHECKSUM_MISMATCH, Reason.NOT_GGUF, Reason.NOT_A_MODEL, Reason.UNSAFE_ARCHIVE,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED,
-        Reason.SOURCE_AMBIGUOUS, Reason.SOURCE_TOO_LARGE, Reason.DISK_FULL,
+        Reason.SOURCE_AMBIGUOUS, Reason.SOURCE_TOO_LARGE, Reason.DISK_FULL, Reason.LICENCE_NOT_ALLOWED,
     }
 )  # fmt: skip
 _PART_STATES: Mapping[str, Literal["Waiting", "Downloading", "Ready"]] = {"waiting": "Waiting", "done": "Ready"}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genset.contracts.puller import CheckSpec, Companion, FetchSpec, PartProgress
+from genset.contracts.puller import CheckSpec, Companion, FetchSpec, PartProgress, Role
 from genset.weights import local
 from genset.weights.failure import WeightsFailure
 from genset.weights.fetch import fetch
@@ -63,8 +63,8 @@ def _one(spec: FetchSpec | CheckSpec, progress: ProgressLog, retry: Retry | None
         local.check_part(spec)
         return Taken(_size(Path(spec.path)))
     fetched = fetch(spec, progress, retry=retry)
-    if not spec.whole_folder:  # it may have been there already, as something else
-        local.check_role(Path(spec.model_path), fetched.model.files[0].origin, spec.role)
+    if spec.role != Role.MODEL:  # it may have been there already, as something else
+        local.check_part(CheckSpec(spec.model_path, role=spec.role, whole_folder=spec.whole_folder))
     return Taken(fetched.model.size, fetched.model.revision, fetched.warning)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import posixpath
 import re
 import socket
@@ -32,6 +33,7 @@ from genset.weights.client import get, given_certificates, make_client, tls_cont
 from genset.weights.failure import WeightsFailure, unreachable
 from genset.weights.guard import forbidden, guard_of
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
+from genset.weights.proxy import proxy_for
 from genset.weights.retry import Transient
 
 LOGIN = (
@@ -221,6 +223,8 @@ class _Store:
         }  # fmt: skip
         if certificates := given_certificates(self._ca_file):
             options["root_certificate"] = certificates
+        if proxy := proxy_for(self.endpoint, os.environ):
+            options["proxy_url"] = proxy
         common: dict[str, Any] = {
             "client_options": options,
             "retry_config": {"max_retries": 0, "retry_timeout": timedelta(seconds=30)},  # we try again ourselves

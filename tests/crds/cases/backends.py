@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.crds.base_urls import NO_SERVER
 from tests.crds.cases.case import RP, SECRET, Case, balanced, base_urls, cloud, gateway, policy
 
@@ -10,7 +12,14 @@ _BOUND_NEEDED = "balancing.maxQueued and queueSeconds need maxInFlightPerEndpoin
 _NO_PROXY = (
     "proxy.url names no server: write http://HOST:PORT, where HOST is a name, an IPv4 address or an IPv6 address in"
 )
-_KEY_NEEDED = "this provider needs credentialsSecretRef; only an openAICompatible gateway may do without"
+_ONE_VALUE = "a header of a cloud needs exactly one of value, secretKeyRef"
+_OUR_HEADER = "cloud.headers may not hold a header that the router writes itself: take it out"
+_KEY_NEEDED = "this provider needs credentialsSecretRef: it answers nobody without a key"
+
+
+def azure(url: str, **more: Any) -> dict[str, Any]:
+    return policy(cloud(provider="azureOpenAI", baseURL=url, **more))
+
 
 BACKENDS = [
     Case("prompts that keep to their endpoints", RP, balanced(
@@ -60,7 +69,55 @@ BACKENDS = [
     Case("a backend that is neither", RP, policy(backends=[{"name": "house"}, {"name": "frontier", "cloud": cloud()}]),
          _ONE_TARGET),
     Case("a gateway without an address", RP, policy(cloud(provider="openAICompatible")),
-         "provider openAICompatible needs baseURL, e.g. https://gateway.corp/v1"),
+         "this provider needs baseURL, e.g. https://gateway.corp/v1: it has no address of its own"),
+    Case("a region that nobody knows", RP, policy(cloud(provider="bedrock")), "this provider needs baseURL"),
+    *(Case(f"a key of {name}", RP, policy(cloud(provider=name)))
+      for name in ("anthropic", "gemini", "groq", "xai", "together", "fireworks", "cohere", "portkey")),
+    *(Case(f"{name} without a key", RP, policy({"provider": name, "model": "m", "baseURL": "https://g.corp/v1"}))
+      for name in ("liteLLM", "anyLLM", "anyAPI", "lmStudio", "ollama", "portkey")),
+    Case("Azure by its paths of v1", RP, azure("https://r.openai.azure.com/openai/v1")),
+    Case("Azure by its older paths", RP, azure("https://r.openai.azure.com/openai", apiVersion="2024-10-21")),
+    Case("Azure with a token of Entra", RP, azure("https://r.openai.azure.com/openai/v1", keyHeader="Authorization")),
+    Case("Azure's paths of v1 with a version", RP, azure("https://r.openai.azure.com/openai/v1", apiVersion="2024-10-21"),
+         "cloud.apiVersion needs a baseURL that ends in /openai"),
+    Case("a version of nobody's", RP, policy(cloud(apiVersion="2024-10-21")), "cloud.apiVersion needs provider azureOpenAI"),
+    Case("a version that is no date", RP, azure("https://r.openai.azure.com/openai", apiVersion="latest"),
+         "apiVersion in body should match", "String should match pattern"),
+    Case("a header for no key", RP,
+         policy({"provider": "ollama", "model": "m", "baseURL": "https://g/v1", "keyHeader": "ApiKey"}),
+         "cloud.keyHeader needs credentialsSecretRef"),
+    Case("headers of a gateway", RP, policy(cloud(headers=[
+        {"name": "x-team", "value": "gold"}, {"name": "x-tenant", "secretKeyRef": SECRET},
+    ]))),
+    Case("a header without a value", RP, policy(cloud(headers=[{"name": "x-team"}])), _ONE_VALUE),
+    Case("a header with two values", RP, policy(cloud(headers=[{"name": "x", "value": "a", "secretKeyRef": SECRET}])),
+         _ONE_VALUE),
+    Case("a header twice", RP, policy(cloud(headers=[{"name": "x", "value": "a"}, {"name": "x", "value": "b"}])),
+         "Duplicate value", "headers holds 'x' twice"),
+    Case("a header in capitals", RP, policy(cloud(headers=[{"name": "X-Team", "value": "a"}])),
+         "name in body should match", "String should match pattern"),
+    Case("a header with a line break", RP, policy(cloud(headers=[{"name": "x", "value": "a\r\nb: c"}])),
+         "value in body should match", "String should match pattern"),
+    *(Case(f"the router's own header {name}", RP, policy(cloud(headers=[{"name": name, "value": "a"}])), _OUR_HEADER)
+      for name in ("host", "content-length", "x-genset-hops", "x-request-id")),
+    Case("two keys", RP, policy(cloud(headers=[{"name": "x-api-key", "secretKeyRef": SECRET}])),
+         "cloud.headers holds a key (authorization, x-api-key, api-key) beside that of credentialsSecretRef"),
+    Case("a key in a header alone", RP, policy(
+        {"provider": "openAICompatible", "model": "m", "baseURL": "https://g/v1",
+         "headers": [{"name": "authorization", "secretKeyRef": SECRET}]})),
+    Case("what OpenRouter may do", RP, policy(cloud(provider="openRouter", openRouter={
+        "dataCollection": "Deny", "zeroDataRetention": True, "order": ["deepinfra"], "allowFallbacks": False,
+        "fallbackModels": ["qwen/qwen3-32b"],
+    }))),
+    Case("OpenRouter's settings for another", RP, policy(cloud(openRouter={"dataCollection": "Deny"})),
+         "cloud.openRouter needs provider openRouter"),
+    Case("nothing for OpenRouter", RP, policy(cloud(provider="openRouter", openRouter={})), "openRouter says nothing"),
+    Case("only and ignore", RP, policy(cloud(provider="openRouter", openRouter={"only": ["a"], "ignore": ["b"]})),
+         "openRouter.only and ignore exclude each other"),
+    Case("where Portkey sends", RP, policy(cloud(provider="portkey", portkey={"configID": "pc-a", "provider": "@b"}))),
+    Case("Portkey's settings for another", RP, policy(cloud(portkey={"configID": "pc-a"})),
+         "cloud.portkey needs provider portkey"),
+    Case("nothing for Portkey", RP, policy(cloud(provider="portkey", portkey={})), "portkey needs configID or provider"),
     Case("a provider without a key", RP, policy({"provider": "mistral", "model": "m"}), _KEY_NEEDED),
     Case("a prefix that nobody reads", RP, balanced(prefixTokens=256),
          "balancing.prefixTokens needs strategy PrefixAffinity: no other strategy reads the prompt"),

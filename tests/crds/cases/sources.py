@@ -62,6 +62,14 @@ SOURCES = [
         "repo": "org/name", "include": ["*.safetensors"]}}}, "include and exclude are for engines that read a whole folder"),
     Case("a pattern with a comma", MDEP, bucket("s3://models/a/", file="a,b"),
          "spec.source.s3.file in body should match", "String should match pattern"),
+    Case("an object for an engine that reads a folder", MDEP, {**bucket(), "engine": "vllm"}, "s3.uri names a GGUF file"),
+    Case("folders for an engine that reads them", MDEP, {
+        **bucket("s3://models/base/", include=["*.safetensors", "*.json"], exclude=["x/*"]), "engine": "vllm",
+        "adapters": [{"name": "a", "source": registry()["source"]}, {"name": "b", "source": HUB}]}),
+    Case("an adapter in one file for an engine that reads folders", MDEP, {
+        **bucket("s3://models/base/"), "engine": "vllm", "adapters": [{"name": "a", "source": {"http": HTTP}}]},
+        "http gives one file"),
+    Case("an image volume for an engine that reads folders", MDEP, {**registry(mount="ImageVolume"), "engine": "vllm"}),
     # Projector and adapters
     Case("a model that sees", MDEP, house(projector={"huggingFace": {"repo": "org/name", "revision": "v1"}})),
     Case("a projector of a volume", MDEP, house(projector={"pvc": {"claimName": "w", "path": "mmproj.gguf"}})),
@@ -93,7 +101,9 @@ SOURCES = [
          "cache needs either size"),
     Case("a cache of no size", MDEP, house(cache={}), "cache needs either size"),
     Case("a storage class for a claim that is there", MDEP, house(cache={"claimName": "s", "storageClassName": "x"}),
-         "cache.storageClassName is of a volume that is made"),
+         "cache.storageClassName and retain are of a volume that is made"),
+    Case("a claim that is there, to be retained", MDEP, house(cache={"claimName": "s", "retain": True}),
+         "cache.storageClassName and retain are of a volume that is made"),
     Case("fetched ahead", MDEP, house(prefetch=True, cache={"size": "1Gi"}, replicas=0)),
     Case("fetched ahead, and nowhere to keep it", MDEP, house(prefetch=True), "prefetch needs cache"),
 ]  # fmt: skip

@@ -173,6 +173,8 @@ class Site:
     server: Server
     continuation: str = "Anchor"
     kind: Literal["local", "cloud"] = "local"
+    provider: str = "openAICompatible"
+    model: str = "m"
 
 
 class World:
@@ -297,8 +299,9 @@ class World:
 
 
 def _backend(site: Site) -> Backend:
-    url = UrlTarget(base_url=f"http://{site.name}.test/v1", provider="openAICompatible")
-    config = made(BackendConfig, name=site.name, kind=site.kind, model="m", continuation=site.continuation, url=url)
+    url = UrlTarget(base_url=f"http://{site.name}.test/v1", provider=site.provider)
+    way = {"kind": site.kind, "model": site.model, "continuation": site.continuation}
+    config = made(BackendConfig, name=site.name, url=url, **way)
     return Backend(config, _CREDENTIALS, lambda: 0.5)
 
 

@@ -21,8 +21,9 @@ def test_nothing_of_ours_is_imported_for_types_only() -> None:
 
 def test_no_file_but_an_engine_s_own_names_it() -> None:
     """What engines do differently is a member of their type: nothing asks which one it is, or reads its block."""
-    # Advice names programs that people run elsewhere; what a model needs is reckoned by the ways of the program that loads it.
-    apart = ("genset.router.process.advice", "genset.sizing", "genset.planning")
+    # Advice and providers name programs that people run elsewhere; what a model needs is reckoned by the ways of the program
+    # that loads it.
+    apart = ("genset.router.process.advice", "genset.router.providers", "genset.sizing", "genset.planning")
     blocks, own = set(FIELDS.values()), ("genset.api.engines", "genset.engines", *apart)
     named = [
         f"{name}:{node.lineno}"
@@ -71,7 +72,7 @@ def test_the_map_names_every_file_of_the_router() -> None:
             parts[2] in ("continuation", "providers")
             or "balance" in parts
             or "shortcuts" in parts
-            or parts[-1] == "openai"
+            or parts[-1] in ("openai", "anthropic")
             or "replies" in parts
         ):
             continue  # one file per rule, provider, strategy, shortcut

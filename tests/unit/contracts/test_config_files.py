@@ -61,9 +61,9 @@ def test_a_small_one_stays_as_it_is() -> None:
     assert json.loads(made["data"]["router.json"])["version"] == 1
 
 
-@pytest.mark.parametrize("models", [4, 8, 24])
-def test_the_largest_fit_and_are_read_as_they_were_meant(tmp_path: Path, models: int) -> None:
-    resource = policy(models=models)
+@pytest.mark.parametrize(("models", "tiers", "width"), [(4, 2, 1), (8, 8, 1), (24, 2, 1), (8, 8, 8)])
+def test_the_largest_fit_and_are_read_as_they_were_meant(tmp_path: Path, models: int, tiers: int, width: int) -> None:
+    resource = policy(models=models, tiers=tiers, width=width)
     assert len(resource.spec.backends) == 128 and len(resource.spec.routes) == 256
     text = router_config.build(resource, CONTEXT).canonical_json()
     made = router.config_map(resource, CONTEXT)
@@ -112,6 +112,7 @@ def test_a_router_that_does_not_know_it_refuses_the_pointer() -> None:
         (None, "No such file"),
         (gzip.compress(b"{"), "JSON"),
     ],
+    ids=["none", "cut off", "too large", "not there", "no document"],
 )
 def test_a_broken_one_is_refused_in_words(tmp_path: Path, content: bytes | None, words: str) -> None:
     (tmp_path / names.ROUTER_CONFIG_FILE).write_bytes(b'{"version":1,"compressed":"router.json.gz"}')

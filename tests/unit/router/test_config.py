@@ -97,8 +97,9 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
 # where, the value, what is said
 REFUSED: list[tuple[str, Any, str]] = [
     # Words
-    ("backends.1.url.provider", "anthropic", "backends[far].url.provider: Input should be 'openai', 'openRouter', 'mistral'"),
-    ("backends.1.url.provider", "anthropic", "openAICompatible with baseURL https://api.anthropic.com/v1"),
+    ("backends.1.url.provider", "cerebras", "backends[far].url.provider: Input should be 'openai', 'azureOpenAI', 'anthropic'"),
+    ("backends.1.url.provider", "cerebras", "openAICompatible with baseURL https://api.cerebras.ai/v1"),
+    ("backends.1.url.provider", "google", "did you mean gemini?"),
     ("backends.1.url.provider", "openrouter", "did you mean openRouter?"),
     ("backends.1.url.provider", "brandNew", NEWER),
     ("backends.1.continuation", "Telepathy", "backends[far].continuation: Input should be 'Prefill', 'ContinueFinalMessage'"),

@@ -188,12 +188,16 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         ["spec.backends", "provider"],
     ),
     "a provider that has no entry": (
-        POLICY.replace("provider: openai", "provider: anthropic") + SECRET + EXTERNAL,
-        ["'openAICompatible'", "provider openAICompatible with baseURL https://api.anthropic.com/v1"],
+        POLICY.replace("provider: openai", "provider: cerebras") + SECRET + EXTERNAL,
+        ["'openAICompatible'", "provider openAICompatible with baseURL https://api.cerebras.ai/v1"],
     ),
     "Azure by a name of its own": (
+        POLICY.replace("provider: openai", "provider: azure") + SECRET + EXTERNAL,
+        ["did you mean azureOpenAI?"],
+    ),
+    "Azure without its address": (
         POLICY.replace("provider: openai", "provider: azureOpenAI") + SECRET + EXTERNAL,
-        ["openAICompatible with baseURL https://RESOURCE.openai.azure.com/openai/v1"],
+        ["this provider needs baseURL"],
     ),
     "a misspelt provider": (
         POLICY.replace("provider: openai", "provider: open-router") + SECRET + EXTERNAL,
@@ -313,7 +317,7 @@ def test_an_unknown_word_for_shortcuts_is_refused_with_the_name_of_its_variable(
 
 def test_a_rejected_policy_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     policy = tmp_path / "policy.yaml"
-    policy.write_text(POLICY.replace("provider: openai", "provider: anthropic") + SECRET)
+    policy.write_text(POLICY.replace("provider: openai", "provider: cerebras") + SECRET)
     arguments = [
         "router",
         "-f",
@@ -327,7 +331,7 @@ def test_a_rejected_policy_is_told_once(tmp_path: Path, caplog: pytest.LogCaptur
     ]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
-    assert (result.output + caplog.text).count("https://api.anthropic.com/v1") == 1, result.output + caplog.text
+    assert (result.output + caplog.text).count("https://api.cerebras.ai/v1") == 1, result.output + caplog.text
 
 
 def test_a_change_is_told_once_it_has_read_the_same_twice(tmp_path: Path) -> None:

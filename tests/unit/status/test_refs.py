@@ -317,3 +317,32 @@ def test_a_token_of_the_cluster_is_sent_nowhere(kind: str) -> None:
     found = check_route_policy(policy(CLOUD), context)
     assert [problem.reason for problem in found] == ["SecretNotAllowed"] * 3
     assert router_config.credential_files(policy(CLOUD), context) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "hosts", "reason"),
+    [
+        (b"gold", "*", None),
+        (b"gold", None, "SecretNotAllowed"),
+        (b"two\nlines", "*", "SecretKeyInvalid"),
+        (b" ", "*", "SecretKeyNotFound"),
+    ],
+)
+def test_a_header_from_a_secret_is_treated_like_a_key(value: bytes, hosts: str | None, reason: str | None) -> None:
+    headers = [{"name": "x-tenant", "secretKeyRef": {"name": "tenant", "key": "id"}}]
+    cloud = {"provider": "openAICompatible", "model": "m", "baseURL": "https://g.corp/v1", "headers": headers}
+    resource = policy({"name": "cloud", "cloud": cloud})
+    context = RoutePolicyContext(settings(), {}, known({"tenant": {"id": value}}, hosts))
+    found = check_route_policy(resource, context)
+    assert [problem.reason for problem in found] == ([reason] if reason else [])
+    if reason:
+        assert "spec.backends[cloud].cloud.headers[x-tenant].secretKeyRef" in found[0].message
+    assert len(router_config.credential_files(resource, context)) == (0 if reason else 1)
+
+
+def test_a_header_from_a_secret_does_not_go_over_plain_http() -> None:
+    headers = [{"name": "x-tenant", "secretKeyRef": {"name": "tenant", "key": "id"}}]
+    cloud = {"provider": "openAICompatible", "model": "m", "baseURL": "http://g.corp/v1", "headers": headers}
+    context = RoutePolicyContext(settings(), {}, known({"tenant": {"id": b"gold"}}, "*"))
+    (problem,) = check_route_policy(policy({"name": "cloud", "cloud": cloud}), context)
+    assert "allowPlainHTTP" in problem.message

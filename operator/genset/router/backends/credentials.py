@@ -68,7 +68,10 @@ class Credentials:
 
     def used_by(self, url: UrlTarget | None) -> tuple[tuple[str, bytes | None], ...]:
         """Returns names and contents of the files that a target names, so that two loads can be compared."""
-        named = (url.key_file, url.ca_file, url.proxy_credentials_file) if url is not None else ()
+        named: list[str | None] = []
+        if url is not None:
+            named = [url.key_file, url.ca_file, url.proxy_credentials_file]
+            named += [header.file for header in url.headers or ()]
         files = tuple((name, self._files.get(name)) for name in sorted(name for name in named if name))
         trusts_site = self.site_ca is not None and url is not None and url.ca_file is None
         return (*files, ("", self.site_ca)) if trusts_site else files

@@ -102,7 +102,7 @@ def secrets_of(backends: Iterable[Backend]) -> list[bytes]:
     """Lists every key and password that these backends are given."""
     found: list[bytes] = []
     for backend in backends:
-        found.append(backend.target.key)
+        found += backend.target.secrets
         if backend.target.proxy is not None:
             found += secrets_of_proxy(backend.target.proxy.credentials)
     return found

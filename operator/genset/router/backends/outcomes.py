@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     OUT_OF_TIME = "out_of_time"  # the request's own time was over, but the backend was no slower than it may be
     SERVER_ERROR = "server_error"
     UNAVAILABLE = "unavailable"
+    OVERLOADED = "overloaded"  # the whole service, for all of its customers
     RATE_LIMITED_SHORT = "rate_limited_short"
     RATE_LIMITED = "rate_limited"
     AUTH = "auth"
@@ -85,6 +86,7 @@ ROWS: dict[Outcome, Row] = {
     Outcome.OUT_OF_TIME: _row(Again.NO, Next.NO, Mark.NONE, "router_deadline"),
     Outcome.SERVER_ERROR: _row(Again.ONCE, Next.YES, Mark.BACKEND, "provider_error"),
     Outcome.UNAVAILABLE: _row(Again.SIBLING_ELSE_ONCE, Next.YES, Mark.ENDPOINT, "provider_unavailable"),
+    Outcome.OVERLOADED: _row(Again.SIBLING, Next.YES, Mark.ENDPOINT, "provider_unavailable"),
     Outcome.RATE_LIMITED_SHORT: _row(Again.AFTER_WAIT, Next.YES, Mark.COOL, "provider_rate_limited"),
     Outcome.RATE_LIMITED: _row(Again.NO, Next.YES, Mark.COOL, "provider_rate_limited"),
     Outcome.AUTH: _row(Again.NO, Next.YES, Mark.AUTH, "provider_auth"),
@@ -131,6 +133,7 @@ _MET: Final = {
     Outcome.AUTH: "ServerError",
     Outcome.MODEL_NOT_FOUND: "ServerError",
     Outcome.UNAVAILABLE: "Full",
+    Outcome.OVERLOADED: "Full",
     Outcome.RATE_LIMITED_SHORT: "Full",
     Outcome.RATE_LIMITED: "Full",
     Outcome.CONTEXT_EXCEEDED: "TooLong",

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from genset.contracts.router_config import BackendConfig
 from genset.router.backends.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.backends.forwarded import HOUSE_REQUEST_HEADERS, REQUEST_HEADERS
+from genset.router.backends.shape import Shape
 from genset.router.providers import PROVIDERS, Provider
 
 #: Time for one SYN that is lost and sent again after 1 s (RFC 6298, 2.1). A server drops SYNs while its accept queue is
@@ -15,6 +16,17 @@ from genset.router.providers import PROVIDERS, Provider
 CONNECT_LOCAL_SECONDS: Final = 1.5
 CONNECT_CLOUD_SECONDS: Final = 2.0
 HANDSHAKE_SECONDS: Final = 2.0  # added for TLS or a proxy, which need further round trips
+
+
+#: What a configuration calls a header that holds the key -> its name, and what stands before the key.
+_KEY_HEADERS: Final = {
+    "Authorization": (b"authorization", b"Bearer "),
+    "XApiKey": (b"x-api-key", b""),
+    "ApiKey": (b"api-key", b""),
+}
+DEPLOYMENTS: Final = (
+    "/deployments/"  # in a base path of Azure's, in front of the name: no list of models lies behind it
+)
 
 
 class Proxy(NamedTuple):
@@ -32,7 +44,9 @@ class Target:
     `host` and `port` are those of its URL, "" and 0 if DNS returns its addresses. `continuation` names the rule by
     which it continues answers; `continuation_path` is the base path of a continuation by prefix, if that differs.
     `forwarded` names the client's headers that go to the backend. `tls` is None for plain HTTP, `health_path` if
-    nothing is probed. `adapters` are the models that it serves beside `model`, by their own names.
+    nothing is probed. `adapters` are the models that it serves beside `model`, by their own names. `own_lines` are header lines
+    that each request has, the key's among them; `secrets` are the values in them that nobody may see. `query` stands behind each
+    path. `shape` says how the body of a request differs from the client's; None if only its model does.
     """
 
     __slots__ = (
@@ -47,9 +61,14 @@ class Target:
         "key",
         "may_be_router",
         "model",
+        "own_lines",
         "port",
+        "probe_path",
         "provider",
         "proxy",
+        "query",
+        "secrets",
+        "shape",
         "tls",
     )
 
@@ -65,6 +84,8 @@ class Target:
         seconds = CONNECT_LOCAL_SECONDS if local else CONNECT_CLOUD_SECONDS
         health_path = config.local.health_path if config.local is not None else None
         host, port, base_path, key = "", 0, "/v1", b""
+        lines, secrets, query, added = b"", [], "", None
+        key_header, key_prefix = self.provider.key_header, self.provider.key_prefix
         continuation_path: str | None = None
         tls: ResumingContext | None = None
         proxy: Proxy | None = None
@@ -76,8 +97,20 @@ class Target:
             health_path = url.health_path
             if url.base_url == self.provider.base_url:
                 continuation_path = self.provider.continuation_path
+            if url.key_header is not None:
+                key_header, key_prefix = _KEY_HEADERS[url.key_header]
             if url.key_file:
                 key = _key(credentials, url.key_file, config.name)
+                lines = b"%b: %b%b\r\n" % (key_header, key_prefix, key)
+                secrets.append(key)
+            for header in url.headers or ():
+                value = (header.value or "").encode()
+                if header.file is not None:
+                    value = _value(credentials, header.file, config.name)
+                    secrets.append(value)
+                lines += b"%b: %b\r\n" % (header.name.encode(), value)
+            query = f"?{url.query}" if url.query is not None else ""
+            added = url.body
             ca = credentials.read(url.ca_file, config.name) if url.ca_file else None
             if url.proxy_url:
                 at, file = urlsplit(url.proxy_url), url.proxy_credentials_file
@@ -97,6 +130,12 @@ class Target:
         self.base_path: Final[str] = base_path
         self.continuation_path: Final[str | None] = continuation_path
         self.key: Final[bytes] = key
+        self.own_lines: Final[bytes] = lines
+        self.secrets: Final[tuple[bytes, ...]] = tuple(secrets)
+        self.query: Final[str] = query
+        self.probe_path: Final[str] = base_path.partition(DEPLOYMENTS)[0] + self.provider.probe_path + query
+        fields = self.provider.fields
+        self.shape: Final[Shape | None] = Shape(self.provider, added) if fields is not None or added else None
         self.tls: Final[ResumingContext | None] = tls
         self.proxy: Final[Proxy | None] = proxy
 
@@ -104,10 +143,14 @@ class Target:
         """Returns the name by which the backend is asked if a client has asked for `asked`."""
         return asked if asked in self.adapters else self.model
 
-    @property
-    def key_line(self) -> bytes:
-        """Returns the header line that holds the key; b"" without a key."""
-        return b"%b: %b%b\r\n" % (self.provider.key_header, self.provider.key_prefix, self.key) if self.key else b""
+
+def _value(credentials: Credentials, file: str, backend: str) -> bytes:
+    value = credentials.read(file, backend).strip()
+    if any(byte < 32 or byte >= 127 for byte in value):
+        raise MissingCredential(
+            f"backend {backend}: credential file {file} holds line breaks or strange bytes; put the header's value alone there"
+        )
+    return value
 
 
 def _key(credentials: Credentials, file: str, backend: str) -> bytes:

@@ -17,11 +17,15 @@ class Untranslatable(ValueError):
 
 
 class Asked(NamedTuple):
-    """A request in a dialect. `path` follows the backend's base path; `headers` are whole lines, each with its CRLF."""
+    """A request in a dialect. `path` follows the backend's base path; `headers` are whole lines, each with its CRLF.
+
+    `dropped` names the fields that were left out because the backend has nothing like them: the client is told.
+    """
 
     path: str
     headers: bytes
     body: bytes
+    dropped: tuple[str, ...] = ()
 
 
 class StreamTranslator(Protocol):
@@ -47,10 +51,13 @@ class Dialect(Protocol):
         Raises Untranslatable.
         """
 
-    def stream(self, api: Api) -> StreamTranslator:
-        """Returns the translator of one answer to a request with `"stream": true`."""
+    def stream(self, api: Api, created: int) -> StreamTranslator:
+        """Returns the translator of one answer to a request with `"stream": true`.
 
-    def answer(self, api: Api, body: bytes) -> bytes:
+        `created` is the time of day, in seconds since 1970, which OpenAI's answers tell.
+        """
+
+    def answer(self, api: Api, body: bytes, created: int) -> bytes:
         """Returns a whole answer in OpenAI's JSON. Raises ValueError with a reason if it is none."""
 
     def error(self, status: int, body: bytes) -> bytes:

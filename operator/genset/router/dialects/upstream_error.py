@@ -148,6 +148,19 @@ def status_in(found: dict[str, Any]) -> int:
     return _IN_BAND_STATUS.get(text_of(found.get("type")), 0)
 
 
+def wait_in(found: dict[str, Any]) -> float | None:
+    """Returns the seconds that an error's details ask for (google.rpc.RetryInfo: `"retryDelay": "34s"`); None if they do not."""
+    details = found.get("details")
+    for entry in details[:ENTRIES] if isinstance(details, list) else ():
+        delay = text_of(entry.get("retryDelay")) if isinstance(entry, dict) else ""
+        if delay.endswith("s"):
+            try:
+                return wait(float(delay[:-1]))
+            except ValueError:
+                pass
+    return None
+
+
 def parse_retry_after(headers: dict[bytes, bytes], wall: float) -> float | None:
     """Returns the seconds that `retry-after-ms` or `retry-after` asks for; None if neither makes sense. `wall`: the time now."""
     if raw := headers.get(b"retry-after-ms"):

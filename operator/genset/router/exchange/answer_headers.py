@@ -9,6 +9,7 @@ request.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from genset.router.backends.forwarded import REQUEST_ID_HEADERS
@@ -27,11 +28,11 @@ def good_head(
     content_type: bytes,
     headers: dict[bytes, bytes],
     mask: Mask,
-    connection: bytes,
+    more: bytes,
 ) -> bytes:
     """Returns the head of a 200 from the machine's candidate.
 
-    `headers` are the upstream's; `connection` is a header line, or empty.
+    `headers` are the upstream's; `more` are header lines, or empty.
     """
     assert machine.candidate is not None
     candidate = machine.candidate
@@ -46,8 +47,18 @@ def good_head(
         told,
         identity,
         mask.hide_whole(passed) if passed else b"",
-        connection,
+        more,
     )
+
+
+def dropped_line(names: Sequence[str]) -> bytes:
+    """Returns the header line that names what of the request its backend did not get; empty if it got all."""
+    if not names:
+        return b""
+    shown = [_NO_NAME.sub("?", name[:DROPPED_CHARACTERS]) for name in names[:DROPPED_NAMES]]
+    if len(names) > DROPPED_NAMES:
+        shown.append("...")
+    return b"x-genset-dropped: %b\r\n" % ", ".join(shown).encode()
 
 
 def early_head(identity: bytes, connection: bytes) -> bytes:
@@ -85,7 +96,11 @@ PASSED_VALUE_BYTES: Final = 256  # of one header; a longer one is left out
 
 PASSED_HEADER_BYTES: Final = 4 * 1024  # of all of them: many clients read heads of no more than 16 KiB
 
+DROPPED_NAMES: Final = 32  # fields that an answer's head names as left out
+DROPPED_CHARACTERS: Final = 64  # of one such name, which clients choose
+
 _CONTROL: Final = re.compile(rb"[^ -~]")
+_NO_NAME: Final = re.compile(r"[^!-+\--~]")  # what may not stand in a name of such a list
 
 _LOCAL_HEADERS: Final = frozenset(  # in nearly every answer: looked up before anything is compared
     b"content-type content-length transfer-encoding connection keep-alive date server cache-control".split()

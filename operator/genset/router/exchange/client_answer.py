@@ -39,13 +39,14 @@ class ClientAnswer:
 
     # Whole answers
 
-    def whole(self, machine: RequestMachine, headers: dict[bytes, bytes], body: bytes) -> bool:
+    def whole(self, machine: RequestMachine, headers: dict[bytes, bytes], body: bytes, more: bytes = b"") -> bool:
         """An answer that is no stream, from the machine's candidate, goes out. `headers` are the upstream's.
 
-        Returns whether the client's connection stays open.
+        `more` are header lines. Returns whether the client's connection stays open.
         """
         keep, mask = self.keeps_alive(), self._shared.configured.mask
-        head = good_head(machine, self.identity, b"application/json", headers, mask, self._connection_header(keep))
+        more += self._connection_header(keep)
+        head = good_head(machine, self.identity, b"application/json", headers, mask, more)
         if len(body) <= COPIED_BYTES:
             self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         else:
@@ -67,10 +68,11 @@ class ClientAnswer:
 
     # Streams
 
-    def open_stream(self, machine: RequestMachine, headers: dict[bytes, bytes], out: bytes) -> None:
-        """Status, headers and the first events of the machine's candidate go out in one write."""
-        connection, mask = self._connection_header(self.keeps_alive()), self._shared.configured.mask
-        self._open(good_head(machine, self.identity, b"text/event-stream", headers, mask, connection), out)
+    def open_stream(self, machine: RequestMachine, headers: dict[bytes, bytes], out: bytes, more: bytes = b"") -> None:
+        """Status, headers and the first events of the machine's candidate go out in one write. `more` are header lines."""
+        more += self._connection_header(self.keeps_alive())
+        mask = self._shared.configured.mask
+        self._open(good_head(machine, self.identity, b"text/event-stream", headers, mask, more), out)
 
     def send_events(self, out: bytes) -> None:
         """Whole events of a stream that is open go out."""

@@ -14,7 +14,7 @@ from genset.router.backends.failures import masked
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.openai.events import DONE
 from genset.router.errors import ErrorAnswer, in_band
-from genset.router.exchange.answer_headers import upstream_id
+from genset.router.exchange.answer_headers import dropped_line, upstream_id
 from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.record import Record
@@ -204,7 +204,7 @@ class Exchange(ReplyHandler):
         self.request.answered_by(backend)
         self._call.release(backend.target, now)
         self.machine.succeeded(now)
-        keep = self.client_answer.whole(self.machine, headers, body)
+        keep = self.client_answer.whole(self.machine, headers, body, dropped_line(self.request.dropped))
         self._end(200, "", keep, now)
 
     def commit(self, headers: dict[bytes, bytes], out: bytes, raw: Callable[[bytes], bool] | None, now: float) -> None:
@@ -216,10 +216,11 @@ class Exchange(ReplyHandler):
         if answer.head_sent:
             candidate = machine.candidates.current().candidate
             told = evidence(candidate.backend.name, candidate.tier, machine.reason, machine.trail)
+            told += dropped_line(self.request.dropped)
             # No blank line: clients have taken a comment of its own for an event (openai-go before 3.43).
             answer.send_events(b": %b\n" % told.strip().replace(b"\r\n", b"; ") + out)
         else:
-            answer.open_stream(machine, headers, out)
+            answer.open_stream(machine, headers, out, dropped_line(self.request.dropped))
         if answer.client.paused:
             self.client_slow()
 

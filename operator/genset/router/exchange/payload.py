@@ -135,13 +135,14 @@ def head_for(
         if target.port == (80 if target.tls is None else 443):  # none where DNS tells the addresses
             host = host.rpartition(":")[0]
         fixed = (
-            b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\n"
+            b"POST %b%b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\n"
             b"accept-encoding: identity\r\nuser-agent: genset\r\n"  # without it every coding is welcome (RFC 9110, 12.5.3)
             % (
                 (target.base_path if base_path is None else base_path).encode(),
                 (api.path if path is None else path).encode(),
+                target.query.encode(),
                 host.encode(),
-                target.key_line,
+                target.own_lines,
                 b"text/event-stream" if stream else b"application/json",
             )
         )

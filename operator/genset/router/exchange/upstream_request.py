@@ -48,7 +48,8 @@ class Unsendable(ValueError):
 class UpstreamRequest:
     """An upstream request writes each attempt, and remembers what backends have refused of the earlier ones.
 
-    `stream`: the client wants a stream. `sent`: what it had of the stream when that broke, None before a break.
+    `stream`: the client wants a stream. `sent`: what it had of the stream when that broke, None before a break. `dropped`:
+    fields of the request that the running attempt does not hold, because its backend has nothing like them.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class UpstreamRequest:
         "_want_usage",
         "_without",
         "api",
+        "dropped",
         "sent",
         "stream",
     )
@@ -83,6 +85,7 @@ class UpstreamRequest:
         self.api = api
         self.stream = stream
         self.sent: Transcript | None = None
+        self.dropped: tuple[str, ...] = ()
         self._rule: Rule | None = None  # by which the running attempt writes on
         self._refused_rules: list[Backend] | None = None
         #: Fields of ours that a backend has just refused, and the features of the request that they stood in.
@@ -158,11 +161,17 @@ class UpstreamRequest:
         more = header_for(headers.get(HOPS_HEADER), site) if target.may_be_router else b""
         path: str | None = None
         try:
+            self.dropped = ()
+            if target.shape is not None:
+                shaped, self.dropped = target.shape.of(request)
+                if shaped is not request:
+                    request, raw = shaped, b""
             if target.provider.dialect is None:
                 body = body_for(target, api, request, raw, streamed, left_out, (client.body, self._json))
             else:
                 form = form_for(target, api, request, streamed, left_out)
-                path, own_headers, body = target.provider.dialect.request(api, form)
+                path, own_headers, body, dropped = target.provider.dialect.request(api, form)
+                self.dropped += dropped
                 more += own_headers
         except TypeError:  # orjson reads deeper than it writes
             raise Unsendable("the body is nested too deeply (more than 250 levels)") from None

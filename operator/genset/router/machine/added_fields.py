@@ -53,8 +53,8 @@ _CODES: Final = frozenset((
 #: Words with which servers refuse every begun answer, not only this one (llama.cpp, vLLM, Anthropic behind gateways,
 #: Mistral).
 _PREFILL_WORDS = (
-    b"prefill", b"prefix", b"continue_final_message", b"add_generation_prompt", b"assistant", b"final message", b"last role",
-    b"enable_thinking",
+    b"prefill", b"prefix", b"continue_final_message", b"add_generation_prompt", b"final message", b"last role", b"last message",
+    b"enable_thinking", b"assistant messages at the end", b"must end with a user", b"role of the last",
 )  # fmt: skip
 
 #: Members that plain requests have, or whose value decides. Any other member is a feature, even an unknown one.

@@ -33,7 +33,7 @@ _PASSED_OVER: Final = {
     Cause.MODEL.value: "ServerError",
 }
 _NO_WORK: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED)
-_LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE)  # nobody is there any more, or not for long
+_LOST: Final = (*_NO_WORK, Outcome.UNAVAILABLE, Outcome.OVERLOADED)  # nobody is there any more, or not for long
 #: Perhaps only the endpoint was at fault, so another one of the same backend is asked before the request is given up.
 _ENDPOINT_MAY_BE_AT_FAULT: Final = (
     Outcome.TOO_LATE, Outcome.SERVER_ERROR, Outcome.INVALID_RESPONSE, Outcome.INTERRUPTED, Outcome.UNREACHABLE,

@@ -19,6 +19,7 @@ from genset.router.dialects.upstream_error import (
     parse_retry_after,
     status_in,
     text_of,
+    wait_in,
 )
 from genset.router.machine.known_messages import meaning_of, unquoted
 
@@ -36,6 +37,7 @@ _ACCOUNT: Final = frozenset((
     "api_key_invalid", "organization_restricted", "organization_disabled", "organization_deactivated",
     "exceeded_current_quota_error", "insufficient_user_quota", "arrearage", "accountoverdueerror",
     "accessdenied.unpurchased", "consumer_suspended", "billing_disabled", "service_disabled",
+    "servicequotaexceededexception", "accessdeniedexception",
 ))  # fmt: skip
 _UNKNOWN_MODEL: Final = frozenset((
     "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model", "model_decommissioned", "model_not_available",
@@ -78,9 +80,6 @@ _OF_A_VALUE: Final = frozenset((
 _LIMITED: Final = frozenset((
     "rate_limit_exceeded", "rate_limit_error", "tokens", "requests", "capacity_exceeded",
 ))  # fmt: skip
-_OVERLOADED: Final = frozenset((
-    "overloaded_error", "unavailable_error",
-))  # fmt: skip
 #: A known server's words for these count before its code, which may have many reasons (OpenRouter's 402 and 403).
 _ABOUT_THIS_REQUEST: Final = (Outcome.DENIED, Outcome.CONTENT_FILTER)
 _HAS_NOTHING_OF_THE_KIND: Final = (501, 505)  # whatever the request
@@ -98,6 +97,10 @@ def classify(
     """
     retry_after = parse_retry_after(headers, wall)
     found = error_of(body)
+    if status == 429 and retry_after is None:
+        retry_after = wait_in(found)
+    if b"x-amzn-errortype" in headers and not found.get("code"):  # Amazon's name of an error stands beside its body
+        found["code"] = headers[b"x-amzn-errortype"].partition(b":")[0].decode("latin-1")
     outcome = _outcome(status, found, model, retry_after, may_wait)
     body = body[:ERROR_BODY_BYTES]
     shown = (
@@ -112,7 +115,7 @@ def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Fai
     body = orjson.dumps({"error": found})
     if status:
         outcome = _outcome(status, found, model, None, 0.0)
-        if outcome in (Outcome.SERVER_ERROR, Outcome.UNAVAILABLE):
+        if outcome in (Outcome.SERVER_ERROR, Outcome.UNAVAILABLE, Outcome.OVERLOADED):
             outcome = Outcome.INVALID_RESPONSE
     else:
         outcome = _by_code(codes_of(found)) or _known(400, found) or Outcome.INVALID_RESPONSE
@@ -212,7 +215,9 @@ def _server_fault(
         return Outcome.CONTEXT_EXCEEDED
     if retry_after is not None:
         return _limited(retry_after, may_wait)
-    if status == 503 or status == 529 or not codes.isdisjoint(_OVERLOADED):
+    if status == 529 or "overloaded_error" in codes:
+        return Outcome.OVERLOADED
+    if status == 503 or "unavailable_error" in codes:
         return Outcome.UNAVAILABLE
     return Outcome.SERVER_ERROR
 

@@ -35,7 +35,7 @@ _HOPELESS: Final = frozenset(
         Outcome.DENIED.value,
     )
 )
-_NOBODY: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED, Outcome.UNAVAILABLE)
+_NOBODY: Final = (Outcome.UNREACHABLE, Outcome.INTERRUPTED, Outcome.UNAVAILABLE, Outcome.OVERLOADED)
 _UNHEARD: Final = (Outcome.UNREACHABLE, Outcome.EXHAUSTED)  # their details name addresses
 _NOT_THE_REQUEST: Final = frozenset((
     "provider_unreachable", "provider_interrupted", "provider_unavailable", "provider_timeout",

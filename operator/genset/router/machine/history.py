@@ -77,7 +77,7 @@ class History:
         kind, wait = failure.row.kind, failure.retry_after
         self.last_failure = failure
         self.reason = self.reason or kind.word
-        if wait is not None and (kind.status == 429 or failure.outcome is Outcome.UNAVAILABLE):
+        if wait is not None and (kind.status == 429 or failure.outcome in (Outcome.UNAVAILABLE, Outcome.OVERLOADED)):
             self.limited = wait if self.limited is None else min(wait, self.limited)
 
     def asks(self, backend: Backend, now: float) -> None:

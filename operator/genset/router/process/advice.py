@@ -19,19 +19,18 @@ from pydantic.fields import FieldInfo
 #: Base URLs of the OpenAI-compatible APIs of providers that have no entry of their own, from the providers'
 #: documentation.
 _COMPATIBLE: Final = {
-    "anthropic": "https://api.anthropic.com/v1",
-    "azure": "https://RESOURCE.openai.azure.com/openai/v1",
     "cerebras": "https://api.cerebras.ai/v1",
-    "cohere": "https://api.cohere.ai/compatibility/v1",
-    "fireworks": "https://api.fireworks.ai/inference/v1",
-    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
-    "google": "https://generativelanguage.googleapis.com/v1beta/openai",
-    "groq": "https://api.groq.com/openai/v1",
-    "litellm": "http://HOST:4000/v1",
-    "ollama": "http://HOST:11434/v1",
-    "together": "https://api.together.xyz/v1",
     "vllm": "http://HOST:8000/v1",
-    "xai": "https://api.x.ai/v1",
+}
+#: What people call a provider -> what it is called here.
+_OTHER_NAMES: Final = {
+    "amazon": "bedrock",
+    "aws": "bedrock",
+    "azure": "azureOpenAI",
+    "claude": "anthropic",
+    "google": "gemini",
+    "grok": "xai",
+    "otari": "anyLLM",
 }
 #: What other programs call a field -> what it may be called here. Lower case, letters and digits only.
 _ELSEWHERE: Final = {
@@ -118,6 +117,9 @@ def _word(mistake: Mapping[str, Any]) -> str:
 
 def _provider(given: str, known: Sequence[str]) -> str:
     plain = _plain(given)
+    for name, ours in _OTHER_NAMES.items():
+        if plain.startswith(name) and ours in known:
+            return f"did you mean {ours}?"
     for name, url in _COMPATIBLE.items():
         if plain.startswith(name):
             return f"its OpenAI-compatible API works: provider openAICompatible with baseURL {url}"

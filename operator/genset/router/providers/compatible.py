@@ -2,4 +2,9 @@
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(name="openAICompatible", telemetry_name="openai_compatible", base_url=None)
+PROVIDER: Provider = Provider(
+    name="openAICompatible",
+    telemetry_name="openai_compatible",
+    base_url=None,
+    needs_key=False,
+)

@@ -5,7 +5,7 @@ Source: its API reference, chapters Error Codes and Create Chat Completion.
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="deepSeek",
     telemetry_name="deepseek",
     base_url="https://api.deepseek.com/v1",

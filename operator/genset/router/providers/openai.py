@@ -5,7 +5,7 @@ Source: the API reference of /v1/chat/completions.
 
 from genset.router.providers.base import Provider
 
-PROVIDER = Provider(
+PROVIDER: Provider = Provider(
     name="openai",
     telemetry_name="openai",
     base_url="https://api.openai.com/v1",

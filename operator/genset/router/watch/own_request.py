@@ -42,7 +42,7 @@ class OwnAnswer:
 
 async def get(connector: Connector, target: Target, endpoint: Endpoint, path: str) -> OwnAnswer:
     """Asks for a path, absolute on the host. Raises ConnectFailed or OSError if there is no answer."""
-    return await _ask(connector, target, endpoint, b"GET", path, b"")
+    return await _ask(connector, target, endpoint, b"GET", path, b"", target.provider.probe_headers)
 
 
 async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoint, path: str) -> OwnAnswer:
@@ -54,15 +54,19 @@ async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoin
     request = {"model": backend.target.model, **_LEAST[path]}
     refused = refused_for(request, backend.learned.refused_fields)
     target, dialect = backend.target, backend.target.provider.dialect
+    if target.shape is not None:
+        request, _ = target.shape.of(request)
     if dialect is None:
         body = body_for(target, api, request, orjson.dumps(request), False, refused)
-        return await _ask(connector, target, endpoint, b"POST", target.base_path + path, body)
+        return await _ask(connector, target, endpoint, b"POST", target.base_path + path + target.query, body)
     asked = dialect.request(api, form_for(target, api, request, False, refused))
-    answer = await _ask(connector, target, endpoint, b"POST", target.base_path + asked.path, asked.body, asked.headers)
+    answer = await _ask(
+        connector, target, endpoint, b"POST", target.base_path + asked.path + target.query, asked.body, asked.headers
+    )
     if answer.status >= 400:
         return replace(answer, body=dialect.error(answer.status, answer.body))
     try:
-        return replace(answer, body=dialect.answer(api, answer.body))
+        return replace(answer, body=dialect.answer(api, answer.body, 0))
     except ValueError:
         return answer  # whoever looks at it finds no answer there
 
@@ -78,7 +82,7 @@ async def _ask(
             b"host: %b\r\nuser-agent: genset\r\naccept-encoding: identity\r\nconnection: close\r\n"
             % endpoint.name.encode()
         )
-        lines += target.key_line + more
+        lines += target.own_lines + more
         if body:
             lines += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
         request = b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, path.encode(), lines, body)

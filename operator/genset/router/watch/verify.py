@@ -31,7 +31,6 @@ from genset.router.watch.own_request import APIS, OwnAnswer, get, least_answer
 
 log = logging.getLogger(__name__)
 
-MODELS: Final = "/models"
 LOOK_SECONDS: Final = 5.0  # between two free probes of a cloud whose breaker is open
 UNLISTED_SECONDS: Final = 15.0  # of failing lists of models, after which the cloud is asked for the smallest answer
 LEAST_SECONDS: Final = 3.0  # which a request of the router's own may always take, however fast the backend usually is
@@ -131,7 +130,7 @@ class Verifier:
 
     def _list(self, endpoint: Endpoint) -> Coroutine[Any, Any, OwnAnswer]:
         target = self._backend.target
-        return get(self._connector, target, endpoint, target.base_path + MODELS)
+        return get(self._connector, target, endpoint, target.probe_path)
 
     async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
         return await self._asked(least_answer(self._connector, self._backend, endpoint, path), APIS[path].part)

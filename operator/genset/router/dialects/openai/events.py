@@ -196,8 +196,17 @@ def holds_content(choices: Any) -> bool:
 
 
 def counts_of(usage: dict[str, Any]) -> tuple[int, int]:
-    """Returns the tokens of the prompt and of the completion in a usage object; 0 for what it does not tell."""
-    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    """Returns the tokens of the prompt and of the completion in a usage object; 0 for what it does not tell.
+
+    Thoughts are part of the completion. xAI counts them beside it: then the total is the sum of the three.
+    """
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    details = usage.get("completion_tokens_details")
+    if isinstance(details, dict):
+        thought = _count(details.get("reasoning_tokens"))
+        if thought and _count(usage.get("total_tokens")) == prompt + completion + thought:
+            completion += thought
+    return prompt, completion
 
 
 def _count(value: Any) -> int:

@@ -26,12 +26,13 @@ class Transcript:
     system_fingerprint.
     """
 
-    __slots__ = ("_characters", "_reasoning", "_text", "finished", "head", "special", "tokens")
+    __slots__ = ("_characters", "_named", "_reasoning", "_text", "finished", "head", "special", "tokens")
 
     def __init__(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._characters = 0
+        self._named = False
         self.tokens = 0
         self.special = ""
         self.finished = False
@@ -105,8 +106,8 @@ class Transcript:
         self.finished = False
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
-        if not self.head:
-            self.head = {key: chunk[key] for key in ("id", "created", "model", "system_fingerprint") if key in chunk}
+        if not self._named:
+            self._name(chunk)
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
@@ -130,6 +131,14 @@ class Transcript:
                     self.special = self.special or "structured_content"
             elif has_token(choice):
                 self.special = self.special or "unknown_part"
+
+    def _name(self, chunk: dict[str, Any]) -> None:
+        """Takes what identifies the answer: the first value that says something, because Azure's first events hold empty ones."""
+        head = self.head
+        for key in ("id", "created", "model", "system_fingerprint"):
+            if key in chunk and not head.get(key):
+                head[key] = chunk[key]
+        self._named = bool(head.get("id") and head.get("created") and head.get("model"))
 
     def _delta(self, delta: dict[str, Any]) -> None:
         text = delta.get("content")

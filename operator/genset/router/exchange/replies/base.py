@@ -196,7 +196,7 @@ class Reply(Listener):
         dialect = handler.backend.target.provider.dialect
         if dialect is not None and not self.streams:  # of a stream, each byte was translated as it came
             try:
-                body = dialect.answer(handler.request.api, body)
+                body = dialect.answer(handler.request.api, body, int(handler.shared.wall()))
             except ValueError as problem:
                 handler.failed(Failure(Outcome.INVALID_RESPONSE, f"sent no answer: {problem}", self.status))
                 return

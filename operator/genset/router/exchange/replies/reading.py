@@ -74,7 +74,7 @@ class ReadingReply(Reply):
         self._body = Body.UNKNOWN
         self.alive = True
         if dialect is not None:
-            self._translator = dialect.stream(self._handler.request.api)
+            self._translator = dialect.stream(self._handler.request.api, int(self._handler.shared.wall()))
 
     @property
     def as_sent(self) -> bool:

@@ -1,0 +1,1 @@
+"""This folder holds Anthropic's Messages API: `backend_*` asks servers that speak it, `client_*` answers clients that do."""
