@@ -58,17 +58,18 @@ async def test_proxy_and_certificates_reach_pullers_and_routers_and_follow_their
     await world.until("the proxy is handed on", lambda: handed_on("first-pw"))
     found = await world.get(kinds.CONFIG_MAP, "house.site")
     assert found is not None and found["data"]["ca.crt"].strip() in PEM
-    deployment = await world.get(kinds.DEPLOYMENT, "house")
-    assert deployment is not None and "first-pw" not in json.dumps(deployment)
+    before = {}
+    for name in ("house", "assistant-router"):
+        before[name] = await world.until(f"there is {name}", lambda name=name: world.get(kinds.DEPLOYMENT, name))  # type: ignore[misc]
+        assert "first-pw" not in json.dumps(before[name])
     config = await world.get(kinds.CONFIG_MAP, "assistant-router-config")
     assert config is not None and '"proxyUrl":"http://proxy.corp:3128"' in config["data"]["router.json"]
 
-    before = {name: await world.get(kinds.DEPLOYMENT, name) for name in ("house", "assistant-router")}
     password.write_text("user:second-pw\n")
     await world.until("the new password is handed on", lambda: handed_on("second-pw"))
     for name, was in before.items():
         live = await world.get(kinds.DEPLOYMENT, name)
-        assert was is not None and live is not None
+        assert live is not None
         assert live["metadata"]["generation"] == was["metadata"]["generation"], "no pod is replaced for it"
 
 

@@ -207,7 +207,7 @@ async def test_what_a_client_sees_of_each_fault(tmp_path: Path, name: str, strea
     bounds = Bounds(attempts=Timeouts(usage=1.0))
     log = tmp_path / "log"
     async with contextlib.AsyncExitStack() as stack:
-        backends, files = await _backends(stack, fault)
+        backends, files = await backends_of(stack, fault)
         content = config(*backends, failover=fault.failover)
         router = await stack.enter_async_context(RunningRouter(tmp_path, content, files, log=log, bounds=bounds))
         for _ in range(fault.requests):
@@ -239,7 +239,7 @@ def _seen(answer: Response, text: str) -> str:
     return "told"
 
 
-async def _backends(stack: contextlib.AsyncExitStack, fault: Fault) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+async def backends_of(stack: contextlib.AsyncExitStack, fault: Fault) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     trusted, files = Authority(), {}
     ways: dict[str, Server] = {
         "unknown CA": {"tls": Authority()},

@@ -66,7 +66,7 @@ async def test_wrong_urls_are_told_the_right_one(tmp_path: Path) -> None:
             assert answer.status == 404 and answer.json["error"]["type"] == "caller_unknown_path"
             assert f"must end in /v1 and hold nothing behind it: use {router.url}/v1" in answer.json["error"]["message"]
             assert answer.headers["x-should-retry"] == "false"
-        for path, name in (("/v1/responses", "Responses"), ("/v1/messages", "Anthropic Messages")):
+        for path, name in (("/v1/responses/resp_1", "keeps none"), ("/v1/audio/speech", "audio")):
             told = (await router.ask(chat(), path)).json["error"]["message"]
             assert name in told and "POST /v1/chat/completions" in told
         for path in ("/v1", "/health"):

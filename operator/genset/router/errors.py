@@ -33,6 +33,7 @@ def _kinds(*kinds: ErrorKind) -> dict[str, ErrorKind]:
 
 VOCABULARY: Final = _kinds(
     ErrorKind("caller_bad_request", 400, "bad_request"),
+    ErrorKind("caller_unsupported_parameter", 400, "unsupported_parameter"),
     ErrorKind("caller_invalid_json", 400, "invalid_json"),
     ErrorKind("caller_missing_model", 400, "missing_model"),
     ErrorKind("caller_unknown_path", 404, "unknown_path"),
@@ -100,7 +101,7 @@ class ErrorAnswer:
 
     `retry_after` is in seconds. `original` is the upstream's own body (with its status), which the client gets
     untouched if the outcome table says so and the body has OpenAI's shape. `worth_another_try`: other backends than
-    those that `kind` speaks of may answer the same request later.
+    those that `kind` speaks of may answer the same request later. `param` names the field of the request that is at fault.
     """
 
     kind: ErrorKind
@@ -109,6 +110,7 @@ class ErrorAnswer:
     original: bytes | None = None
     status_override: int | None = None
     worth_another_try: bool = False
+    param: str | None = None
 
     @property
     def status(self) -> int:
@@ -138,19 +140,28 @@ class ErrorAnswer:
         if self.original and _is_readable(self.original):
             return self.original
         return orjson.dumps(
-            {"error": {"message": self.message, "type": self.kind.word, "param": None, "code": self.kind.code}}
+            {"error": {"message": self.message, "type": self.kind.word, "param": self.param, "code": self.kind.code}}
         )
+
+    def told(self) -> str:
+        """Returns the message alone, for clients that want another shape than OpenAI's."""
+        return (_message_in(self.original) if self.original else "") or self.message
 
 
 def _is_readable(body: bytes) -> bool:
     """Returns whether OpenAI's libraries find a message in a body (`error.message`); they show nothing of any other."""
+    return bool(_message_in(body).strip())
+
+
+def _message_in(body: bytes) -> str:
+    """Returns the message of an error in OpenAI's shape; "" if there is none."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return False
+        return ""
     told = found.get("error") if isinstance(found, dict) else None
     message = told.get("message") if isinstance(told, dict) else None
-    return isinstance(message, str) and bool(message.strip())
+    return message if isinstance(message, str) else ""
 
 
 def error(word: str, message: str, *, retry_after: int | None = None) -> ErrorAnswer:

@@ -53,7 +53,9 @@ def transport(library: Any, verify: Any, environ: Mapping[str, str], off_limits:
                 raise forbidden(request.url.host)  # behind a proxy nobody else would look
             if proxy not in self._routes:
                 route = library.HTTPTransport(verify=verify, proxy=proxy, trust_env=True)
-                self._routes[proxy] = route if off_limits is None else guarded(route, off_limits)
+                # A proxy may stand in a network that an administrator keeps from resources: on a node, say.
+                allowed = off_limits if proxy is None else OffLimits()
+                self._routes[proxy] = route if off_limits is None or allowed is None else guarded(route, allowed)
             return self._routes[proxy].handle_request(request)
 
         def close(self) -> None:

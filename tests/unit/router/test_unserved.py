@@ -25,14 +25,12 @@ def test_a_wrong_base_url(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("/v1/responses", "the OpenAI Responses API"),
-        ("/responses", "the OpenAI Responses API"),
-        ("/v1/messages", "the Anthropic Messages API"),
-        ("/v1/messages/count_tokens", "the Anthropic Messages API"),
+        ("/v1/responses/resp_1", "this router keeps none"),
+        ("/v1/responses/resp_1/cancel", "this router keeps none"),
+        ("/v1/messages/batches", "Anthropic's batches"),
         ("/v1/audio/transcriptions", "audio"),
         ("/v1/images/generations", "images"),
-        ("/v1/score", "reranking"),
-        ("/v1/moderations", "moderation"),
+        ("/v1/reranking", "reranking"),
         ("/v1/files", "files"),
         ("/v1/threads", "assistants"),
         ("/v1/realtime", "Realtime"),

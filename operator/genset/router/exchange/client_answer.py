@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, final
 
-from genset.router.errors import ErrorAnswer
+from genset.router.dialects.client import ClientWriter
+from genset.router.errors import ErrorAnswer, ErrorKind, in_band
 from genset.router.exchange.answer_headers import early_head, error_head, good_head
 from genset.router.http.downstream import ClientConnection
 from genset.router.http.request import Request
+from genset.router.machine.answer_room import room_of
 from genset.router.machine.machine import RequestMachine
 from genset.router.shared import Shared
 
@@ -20,13 +24,33 @@ class ClientAnswer:
 
     `client` is the connection that it goes out on. `stream`: the client asked for a stream. `head_sent`: the client has
     the status and the headers of one, so that only its events can still say what goes wrong. `last_events`: what is sent
-    next ends the stream, and the end of the body goes out with it.
+    next ends the stream, and the end of the body goes out with it. `writer`: who writes all this for a client that speaks
+    another API than OpenAI's; None for most.
     """
 
-    __slots__ = ("_body_ended", "_request", "_shared", "client", "head_sent", "identity", "last_events", "stream")
+    __slots__ = (
+        "_body_ended",
+        "_lines",
+        "_request",
+        "_shared",
+        "client",
+        "head_sent",
+        "identity",
+        "last_events",
+        "stream",
+        "takes_raw_chunks",
+        "writer",
+    )
 
     def __init__(
-        self, shared: Shared, client: ClientConnection, request: Request, identity: bytes, *, stream: bool
+        self,
+        shared: Shared,
+        client: ClientConnection,
+        request: Request,
+        identity: bytes,
+        writer: ClientWriter | None = None,
+        *,
+        stream: bool,
     ) -> None:
         self._shared = shared
         self._request = request
@@ -36,8 +60,17 @@ class ClientAnswer:
         self.head_sent = False
         self.last_events = False
         self._body_ended = False
+        self.writer = writer
+        #: The header line that clients of other APIs look for.
+        self._lines = b"" if writer is None else b"request-id: %b\r\n" % identity
+        #: Whether a chunk of an upstream's body may go out as it came, frame and all.
+        self.takes_raw_chunks = writer is None and not request.version_10
 
     # Whole answers
+
+    def written(self, body: bytes) -> bytes:
+        """Returns a whole answer as the client's API writes it. Raises ValueError if it is none."""
+        return body if self.writer is None else self.writer.whole(body)
 
     def whole(self, machine: RequestMachine, headers: dict[bytes, bytes], body: bytes, more: bytes = b"") -> bool:
         """An answer that is no stream, from the machine's candidate, goes out. `headers` are the upstream's.
@@ -61,7 +94,13 @@ class ClientAnswer:
         `upstream_id`: a header line with the upstream's own id of the request. Returns whether the client's connection
         stays open.
         """
-        keep, body = self.keeps_alive(), self._shared.configured.mask.hide(answer.body())
+        keep = self.keeps_alive()
+        if self.writer is None:
+            body = answer.body()
+        else:
+            told = self.writer.error(answer, self.identity, _room(machine, answer))
+            answer, body = replace(answer, status_override=told.status), told.body
+        body = self._shared.configured.mask.hide(body)
         head = error_head(machine, self.identity, answer, upstream_id, self._connection_header(keep))
         self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         return keep
@@ -72,17 +111,42 @@ class ClientAnswer:
         """Status, headers and the first events of the machine's candidate go out in one write. `more` are header lines."""
         more += self._connection_header(self.keeps_alive())
         mask = self._shared.configured.mask
-        self._open(good_head(machine, self.identity, b"text/event-stream", headers, mask, more), out)
+        written = out if self.writer is None else self.writer.events(out)
+        self._open(good_head(machine, self.identity, b"text/event-stream", headers, mask, more), written)
 
     def send_events(self, out: bytes) -> None:
         """Whole events of a stream that is open go out."""
-        if self._request.version_10:
-            self.client.write(out)
+        if not self.takes_raw_chunks:
+            self._send(out if self.writer is None else self.writer.events(out))
         elif self.last_events:
             self._body_ended = True
             self.client.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(out), out))
         else:
             self.client.write(b"%x\r\n%b\r\n" % (len(out), out))
+
+    def send_evidence(self, told: bytes, out: bytes) -> None:
+        """The first events of an answer follow signs of life: who gives it is told in a comment before them.
+
+        No blank line: clients have taken a comment of its own for an event (openai-go before 3.43).
+        """
+        if self.writer is None:
+            self.send_events(b": %b\n%b" % (told, out))
+        else:
+            self._send(b": %b\n%b" % (told, self.writer.events(out)))
+
+    def break_off(self, kind: ErrorKind, message: str, attempts: Sequence[str], *, partial: bool) -> None:
+        """The stream ends before its answer does: an error is its last event.
+
+        Clients of other APIs than OpenAI's take an answer for whole whose body ends well, whatever its last event was, so
+        that theirs does not end. The connection closes in any case.
+        """
+        hide = self._shared.configured.mask.hide
+        if self.writer is None:
+            self.send_events(hide(in_band(kind, message, attempts, partial=partial)))
+            self.close_stream()
+        else:
+            self.last_events = False
+            self._send(hide(self.writer.broken(kind, message, attempts, partial=partial)))
 
     def close_stream(self) -> None:
         """The body of the stream ends."""
@@ -95,16 +159,32 @@ class ClientAnswer:
         No blank line follows, because some clients make an event of it, without data, and fail on that (openai-go,
         openai-python). Comments stand between two events only.
         """
-        out = b": %b\n" % words
+        out = b": %b\n" % words if self.writer is None else self.writer.sign_of_life()
         if self.head_sent:
-            self.send_events(out)
+            self._send(out)
         else:
             self._open(early_head(self.identity, self._connection_header(self.keeps_alive())), out)
+
+    def _send(self, out: bytes) -> None:
+        """What the client gets next goes out. Nothing is no chunk: an empty one would end the body."""
+        if self._request.version_10:
+            self.client.write(out)
+            return
+        end = b""
+        if self.last_events:
+            self._body_ended = True
+            end = b"0\r\n\r\n"
+        if out:
+            self.client.write(b"%x\r\n%b\r\n%b" % (len(out), out, end))
+        elif end:
+            self.client.write(end)
 
     def _open(self, head: bytes, out: bytes) -> None:
         self.head_sent = True
         if self._request.version_10:
             self.client.write(b"%bcache-control: no-cache\r\n\r\n%b" % (head, out))
+        elif not out:
+            self.client.write(b"%bcache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n" % head)
         else:
             self._body_ended = self.last_events
             self.client.write(
@@ -114,22 +194,26 @@ class ClientAnswer:
 
     # The client's connection
 
-    @property
-    def takes_raw_chunks(self) -> bool:
-        """Returns whether a chunk of an upstream's body may go out as it came, frame and all."""
-        return not self._request.version_10
-
     def keeps_alive(self) -> bool:
         """Returns whether the client's connection stays open after the answer."""
         request = self._request
         return request.keep_alive and not self._shared.draining and not (request.version_10 and self.stream)
 
     def _connection_header(self, keep: bool) -> bytes:
-        """The end of a head: whether the connection stays open, and what browsers want to know."""
-        line = b""
+        """The end of a head: lines of the client's API, whether the connection stays open, and what browsers want to know."""
+        line = self._lines
         if not keep:
-            line = b"connection: close\r\n"
+            line += b"connection: close\r\n"
         elif self._request.version_10:
-            line = b"connection: keep-alive\r\n"
+            line += b"connection: keep-alive\r\n"
         cors = self._shared.configured.cors
         return line if cors is None else line + cors.lines(self._request.headers)
+
+
+def _room(machine: RequestMachine | None, answer: ErrorAnswer) -> tuple[int, int] | None:
+    """Returns the tokens of a prompt that is too long, and of the context, as the server told them, or else the estimate."""
+    room = room_of(answer.told())
+    if room is None:
+        return None
+    estimate = machine.input_tokens if machine is not None else 0
+    return (estimate if room.least else room.prompt), room.context

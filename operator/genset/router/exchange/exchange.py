@@ -13,7 +13,7 @@ from typing import final
 from genset.router.backends.failures import masked
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.openai.events import DONE
-from genset.router.errors import ErrorAnswer, in_band
+from genset.router.errors import ErrorAnswer
 from genset.router.exchange.answer_headers import dropped_line, upstream_id
 from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.handler import ReplyHandler
@@ -199,12 +199,18 @@ class Exchange(ReplyHandler):
     # Answers to the client
 
     def answer(self, headers: dict[bytes, bytes], body: bytes, tokens: tuple[int, int], now: float) -> None:
-        backend = self.backend
+        backend, answer = self.backend, self.client_answer
+        if answer.writer is not None:
+            try:
+                body = answer.written(body)
+            except ValueError:
+                self.failed(Failure(Outcome.INVALID_RESPONSE, "sent an answer of an unknown form", 200))
+                return
         self.record.tokens = tokens
         self.request.answered_by(backend)
         self._call.release(backend.target, now)
         self.machine.succeeded(now)
-        keep = self.client_answer.whole(self.machine, headers, body, dropped_line(self.request.dropped))
+        keep = answer.whole(self.machine, headers, body, dropped_line(self.request.dropped))
         self._end(200, "", keep, now)
 
     def commit(self, headers: dict[bytes, bytes], out: bytes, raw: Callable[[bytes], bool] | None, now: float) -> None:
@@ -217,8 +223,7 @@ class Exchange(ReplyHandler):
             candidate = machine.candidates.current().candidate
             told = evidence(candidate.backend.name, candidate.tier, machine.reason, machine.trail)
             told += dropped_line(self.request.dropped)
-            # No blank line: clients have taken a comment of its own for an event (openai-go before 3.43).
-            answer.send_events(b": %b\n" % told.strip().replace(b"\r\n", b"; ") + out)
+            answer.send_evidence(told.strip().replace(b"\r\n", b"; "), out)
         else:
             answer.open_stream(machine, headers, out, dropped_line(self.request.dropped))
         if answer.client.paused:
@@ -243,9 +248,7 @@ class Exchange(ReplyHandler):
         self._count_tokens()
         machine, answer = self.machine, self.client_answer
         steps = [step.told() for step in machine.trail]
-        told = in_band(decision.kind, decision.message, steps, partial=machine.continuing)
-        answer.send_events(self.shared.configured.mask.hide(told))
-        answer.close_stream()
+        answer.break_off(decision.kind, decision.message, steps, partial=machine.continuing)
         self._end(200, decision.kind.word, False, self.shared.now())
 
     def answer_error(self, answer: ErrorAnswer) -> None:

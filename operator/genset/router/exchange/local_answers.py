@@ -9,6 +9,9 @@ from typing import Any, Final, final
 import orjson
 
 from genset import __version__
+from genset.router.dialects.anthropic.client import VERSION_HEADER
+from genset.router.dialects.anthropic.client_models import model_of, models_page
+from genset.router.dialects.clients import CLIENT_PATHS, dialect_of
 from genset.router.dialects.openai.api import PATHS
 from genset.router.errors import ErrorAnswer, error
 from genset.router.http.codings import ACCEPTED
@@ -55,19 +58,29 @@ class LocalAnswer:
                 self._health(why_not_ready)
             else:
                 self._write(200, orjson.dumps(_about(request)))
-        elif path in PATHS:
+        elif path in PATHS or path in CLIENT_PATHS:
             self.error(error("caller_method_not_allowed", f"use POST for {path.decode('latin-1')}"))
         else:
             self.error(error("caller_unknown_path", what_is_wrong(path.decode("latin-1"), base_url(request))))
 
     def error(self, answer: ErrorAnswer) -> None:
         """Answers with an error."""
-        more = answer.headers()
+        more, path = answer.headers(), self._request.path
         if answer.status == 405:
-            more += b"allow: %b\r\n" % (b"POST" if self._request.path.partition(b"?")[0] in PATHS else b"GET")
+            more += b"allow: %b\r\n" % (b"POST" if path in PATHS or path in CLIENT_PATHS else b"GET")
         elif answer.status == 415:
             more += b"accept-encoding: %b\r\n" % ACCEPTED  # RFC 9110, 15.5.16
-        self._write(answer.status, self._shared.configured.mask.hide(answer.body()), more, answer)
+        status, body = answer.status, b""
+        dialect = dialect_of(path, self._request.headers)
+        if dialect is None:
+            body = answer.body()
+        else:
+            status, body = dialect.error(answer, self._identity)
+        self._write(status, self._shared.configured.mask.hide(body), more, answer)
+
+    def told(self, body: bytes) -> None:
+        """Answers with what a dialect has written."""
+        self._write(200, body)
 
     def _health(self, why_not: str) -> None:
         told = {"status": "unavailable", "reason": why_not} if why_not else {"status": "ok"}
@@ -75,12 +88,14 @@ class LocalAnswer:
 
     def _models(self, known: Mapping[str, Any]) -> None:
         path = self._request.path
+        anthropic = VERSION_HEADER in self._request.headers
         if path in (b"/v1/models", b"/v1/models/"):
-            self._write(200, orjson.dumps({"object": "list", "data": list(known.values())}))
+            listed = models_page(known) if anthropic else {"object": "list", "data": list(known.values())}
+            self._write(200, orjson.dumps(listed))
             return
         wanted = path.removeprefix(b"/v1/models/").decode("utf-8", "replace")
         if wanted in known:
-            self._write(200, orjson.dumps(known[wanted]))
+            self._write(200, orjson.dumps(model_of(known[wanted]) if anthropic else known[wanted]))
             return
         told = f"no route names model {wanted[:128]!r}; models: {some_names(known)}"
         self.error(error("policy_model_not_found", told))
@@ -114,6 +129,8 @@ class LocalAnswer:
         keep = request.keep_alive and not self._shared.draining
         if cors is not None:
             more += cors.lines(request.headers)
+        if dialect_of(request.path, request.headers) is not None:
+            more += b"request-id: %b\r\n" % self._identity
         if not keep:
             more += b"connection: close\r\n"
         elif request.version_10:
@@ -141,7 +158,7 @@ def base_url(request: Request) -> str:
 
 
 def _about(request: Request) -> dict[str, Any]:
-    paths = [f"POST {path.decode()}" for path in PATHS] + ["GET /v1/models"]
+    paths = [f"POST {path.decode()}" for path in (*PATHS, *CLIENT_PATHS)] + ["GET /v1/models"]
     return {
         "object": "router",
         "name": "genset",

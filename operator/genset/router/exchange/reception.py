@@ -9,7 +9,10 @@ from typing import Any, final
 from genset.contracts.router_config import LimitsConfig
 from genset.router.backends.balance.prompt import beginning_of
 from genset.router.backends.mask import Mask
+from genset.router.dialects.client import ClientPath, ClientWriter, RefusedRequest
+from genset.router.dialects.clients import CLIENT_PATHS
 from genset.router.dialects.openai.api import PATHS, Api
+from genset.router.dialects.tolerant import dumps
 from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
 from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.exchange import Exchange
@@ -21,6 +24,7 @@ from genset.router.http import trace_context as context
 from genset.router.http.downstream import ClientConnection
 from genset.router.http.request import DEADLINE_HEADER, Request, patience
 from genset.router.http.request_id import request_id
+from genset.router.http.rewritten import rewrite
 from genset.router.machine.facts import Facts
 from genset.router.machine.machine import RequestMachine
 from genset.router.machine.patience import DEFAULT, Timeouts
@@ -99,24 +103,72 @@ class Reception:
         if unlogged:
             answer = error("router_log_unavailable", unlogged, retry_after=BROKEN_SECONDS)
         elif api is None or request.method != b"POST":
+            spoken = CLIENT_PATHS.get(request.path) if request.method == b"POST" else None
+            if spoken is not None:
+                self._receive_other(client, request, identity, spoken)
+                return
             known = table.catalogue if table is not None else {}
             LocalAnswer(self._shared, client, request, identity).other(known, self.why_not_ready())
             return
         elif table is None:
-            why = f"no configuration yet: {self.problem}"
-            answer = error("router_not_configured", why, retry_after=UNCONFIGURED_SECONDS)
+            answer = self._unconfigured()
         else:
-            parsed: Any = client.unpack(request) if request.coding else None
-            if parsed is None:
-                parsed = bodies.parsed(request.body, self._shared.configured.room_bytes, self._shared.budget.taken)
+            parsed = self._parsed(client, request)
             if not isinstance(parsed, ErrorAnswer):
-                model = parsed.get("model") if isinstance(parsed, dict) else None
-                if isinstance(model, str) and model:
-                    self._begin(client, request, identity, api, parsed, model, table)
-                    return
-                parsed = error("caller_missing_model", "the body must be a JSON object with a model name in `model`")
+                self._begin(client, request, identity, api, parsed, parsed["model"], table)
+                return
             answer = parsed
         LocalAnswer(self._shared, client, request, identity).error(answer)
+
+    def _unconfigured(self) -> ErrorAnswer:
+        why = f"no configuration yet: {self.problem}"
+        return error("router_not_configured", why, retry_after=UNCONFIGURED_SECONDS)
+
+    def _parsed(self, client: ClientConnection, request: Request) -> Any:
+        """Returns the JSON object of a body that names a model, or the error that its client gets."""
+        parsed: Any = client.unpack(request) if request.coding else None
+        if parsed is None:
+            parsed = bodies.parsed(request.body, self._shared.configured.room_bytes, self._shared.budget.taken)
+        if isinstance(parsed, ErrorAnswer):
+            return parsed
+        model = parsed.get("model") if isinstance(parsed, dict) else None
+        if isinstance(model, str) and model:
+            return parsed
+        return error("caller_missing_model", "the body must be a JSON object with a model name in `model`")
+
+    def _receive_other(self, client: ClientConnection, request: Request, identity: bytes, spoken: ClientPath) -> None:
+        """Takes a request in another API than OpenAI's chat: from here on it is one of OpenAI's, with a writer of its own."""
+        table, local = self.table, LocalAnswer(self._shared, client, request, identity)
+        if table is None:
+            local.error(self._unconfigured())
+            return
+        parsed = self._parsed(client, request)
+        if isinstance(parsed, ErrorAnswer):
+            local.error(parsed)
+            return
+        try:
+            if spoken.counts:
+                chat = spoken.dialect.counted(parsed)
+            else:
+                chat, writer = spoken.dialect.request(parsed, self._shared.wall())
+        except RefusedRequest as refused:
+            local.error(refused.answer())
+            return
+        tokens, model = estimate_tokens(chat), parsed["model"]
+        if spoken.counts:
+            plan = table.plan(model, tokens, 0, request.headers, self._chance, Api.CHAT.task)
+            if isinstance(plan, ErrorAnswer) and plan.kind.word == "policy_model_not_found":
+                local.error(plan)
+            else:
+                local.told(spoken.dialect.count(tokens))
+            return
+        writer.expects(tokens)
+        try:
+            rewrite(self._shared, request, dumps(chat))
+        except (TypeError, ValueError):
+            local.error(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
+            return
+        self._begin(client, request, identity, Api.CHAT, chat, model, table, spoken.asked, writer)
 
     def _begin(
         self,
@@ -127,13 +179,20 @@ class Reception:
         parsed: dict[str, Any],
         model: str,
         table: Table,
+        asked_as: str = "",
+        writer: ClientWriter | None = None,
     ) -> None:
-        """Begins a request that names a model: it has a record, and if a route takes it an exchange, from here on."""
+        """Begins a request that names a model: it has a record, and if a route takes it an exchange, from here on.
+
+        `asked_as` and `writer` are those of a client that speaks another API than OpenAI's.
+        """
         shared, headers = self._shared, request.headers
         configured = shared.configured
         now = shared.now()
         stream = api.streams and parsed.get("stream") is True
-        record = Record(identity, client.address, headers, api.asked, api.operation, model, now, stream=stream)
+        record = Record(
+            identity, client.address, headers, asked_as or api.asked, api.operation, model, now, stream=stream
+        )
         if model in table.named:
             record.named = model
         record.trace = context.take(headers)
@@ -141,7 +200,7 @@ class Reception:
         tokens = estimate_tokens(parsed)
         looped = refusal(headers.get(HOPS_HEADER), configured.site)
         plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance, api.task)
-        answer = ClientAnswer(shared, client, request, identity, stream=stream)
+        answer = ClientAnswer(shared, client, request, identity, writer, stream=stream)
         if isinstance(plan, ErrorAnswer):
             keep = answer.error(None, plan)
             record.ended(plan.status, plan.kind.word)
@@ -150,7 +209,7 @@ class Reception:
             return
         machine = self._machine(plan, record, request, api, parsed, tokens)
         record.route, record.routed = plan.route.name, machine
-        asked = UpstreamRequest(request, identity, api, parsed, machine, stream=stream)
+        asked = UpstreamRequest(request, identity, api, parsed, machine, writer, stream=stream)
         exchange = Exchange(shared, record, machine, asked, answer, self._finished)
         client.begin(exchange, now)
         self.exchanges.add(exchange)

@@ -11,6 +11,8 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import ask, length_event, tokens_left
 from genset.router.continuation.splice import Splice
+from genset.router.dialects.client import ClientWriter
+from genset.router.dialects.marks import without_marks
 from genset.router.dialects.openai.aggregate import can_rebuild
 from genset.router.dialects.openai.api import Api
 from genset.router.dialects.openai.forward import Forward
@@ -62,6 +64,7 @@ class UpstreamRequest:
         "_tree",
         "_want_usage",
         "_without",
+        "_writer",
         "api",
         "dropped",
         "sent",
@@ -75,9 +78,11 @@ class UpstreamRequest:
         api: Api,
         parsed: dict[str, Any],
         machine: RequestMachine,
+        writer: ClientWriter | None = None,
         *,
         stream: bool,
     ) -> None:
+        """`writer` is that of a client that speaks another API than OpenAI's."""
         self._request = request
         self._identity = identity
         self._machine = machine
@@ -85,6 +90,7 @@ class UpstreamRequest:
         self.api = api
         self.stream = stream
         self.sent: Transcript | None = None
+        self._writer = writer
         self.dropped: tuple[str, ...] = ()
         self._rule: Rule | None = None  # by which the running attempt writes on
         self._refused_rules: list[Backend] | None = None
@@ -119,6 +125,9 @@ class UpstreamRequest:
         """
         request = parsed = self._tree = self._json  # kept until it is sent
         raw = self._request.body
+        if self._writer is not None and self._writer.marked and backend.target.provider.dialect is None:
+            request, raw = without_marks(parsed), b""
+            parsed = request
         left_out = self._left_out(backend)
         reader: StreamReader | None = None
         splice: Splice | None = None
@@ -161,9 +170,10 @@ class UpstreamRequest:
         more = header_for(headers.get(HOPS_HEADER), site) if target.may_be_router else b""
         path: str | None = None
         try:
-            self.dropped = ()
+            self.dropped = () if self._writer is None else self._writer.dropped
             if target.shape is not None:
-                shaped, self.dropped = target.shape.of(request)
+                shaped, dropped = target.shape.of(request)
+                self.dropped += dropped
                 if shaped is not request:
                     request, raw = shaped, b""
             if target.provider.dialect is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, final
 
+from genset.router.dialects.clients import dialect_of
 from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
 from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.origin import Peer
@@ -40,11 +41,17 @@ class Refusals:
         identity = self._tell_arriving(answer)
         cors = self._shared.configured.cors
         more = answer.headers() if cors is None else answer.headers() + cors.lines(headers)
-        body = answer.body()
+        status, body = answer.status, b""
+        dialect = dialect_of(self._reader.head.url.partition(b"?")[0], headers)
+        if dialect is None:
+            body = answer.body()
+        else:
+            status, body = dialect.error(answer, identity)
+            more += b"request-id: %b\r\n" % identity
         return (
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
             b"%bconnection: close\r\n\r\n%b"
-            % (answer.status, reason_phrase(answer.status), len(body), identity, NOSNIFF + more, body)
+            % (status, reason_phrase(status), len(body), identity, NOSNIFF + more, body)
         )
 
     def tell_broken_off(self) -> None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/rerank", "/models")
-_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|rerank|models(/.*)?)/*")
+_CALLS: Final = ("/chat/completions", "/completions", "/embeddings", "/rerank", "/models", "/messages", "/responses")
+_CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|rerank|messages|responses|models(/.*)?)/*")
 
 #: How the paths of other APIs begin, and what these are called.
 _OTHERS: Final = (
-    (("/responses",), "the OpenAI Responses API"),
-    (("/messages",), "the Anthropic Messages API"),
+    (("/responses/",), "a stored response (this router keeps none: send the whole input with each request)"),
+    (("/messages/batches", "/skills"), "Anthropic's batches and skills"),
     (("/audio/", "/images/", "/videos"), "audio, images and video of the OpenAI API"),
-    (("/moderations",), "moderation"),
-    (("/score", "/reranking"), "reranking by this path"),
+    (("/reranking",), "reranking by this name"),
     (
         ("/files", "/uploads", "/batches", "/fine_tuning", "/fine-tuning", "/vector_stores", "/containers"),
         "files and batches",
@@ -28,7 +27,17 @@ _OTHERS: Final = (
     (("/tokenize", "/detokenize", "/infill", "/props", "/slots"), "an engine's own API"),
 )
 _OLLAMA: Final = ("/api/chat", "/api/generate", "/api/tags", "/api/embed", "/api/show", "/api/version", "/api/ps")
-_SERVED: Final = "served are POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank and GET /v1/models"
+_POSTED: Final = (
+    "chat/completions",
+    "messages",
+    "responses",
+    "completions",
+    "embeddings",
+    "rerank",
+    "score",
+    "moderations",
+)
+_SERVED: Final = f"served are POST {', '.join(f'/v1/{call}' for call in _POSTED)} and GET /v1/models"
 
 
 def what_is_wrong(path: str, base_url: str) -> str:
@@ -41,7 +50,7 @@ def what_is_wrong(path: str, base_url: str) -> str:
         return f"Ollama's own API is not served here; {_SERVED}"
     if re.match(r"/+v1(beta|alpha)", path) or ":generatecontent" in path.lower():
         return f"the Gemini API is not served here; {_SERVED}"
-    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/rerank|/models)/+", path):
+    if re.fullmatch(r"/v1(/chat/completions|/completions|/embeddings|/rerank|/messages|/responses|/models)/+", path):
         return f"this path ends with a slash; the base URL is {base_url}, and calls have none at their end"
     if path == "/" or any(call in path for call in _CALLS) or _CALL.search(path):
         return f"the base URL must end in /v1 and hold nothing behind it: use {base_url}"

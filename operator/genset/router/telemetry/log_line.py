@@ -145,7 +145,7 @@ def _asked_for(record: Record) -> bytes:
     """What the request was for. Names that only a client gave are not kept."""
     if not record.named:
         return _asked_text(record)
-    key: Any = (record.operation, record.route, record.named, record.stream)
+    key: Any = (record.asked, record.route, record.named, record.stream)
     known = _asked.get(key)
     if known is None:
         known = _kept(_asked, key, _asked_text(record))

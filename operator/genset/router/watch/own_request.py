@@ -28,6 +28,8 @@ _LEAST: Final[dict[str, dict[str, Any]]] = {
     Api.COMPLETIONS.path: {"prompt": "ping", "max_tokens": 1},
     Api.EMBEDDINGS.path: {"input": "ping"},
     Api.RERANK.path: {"query": "ping", "documents": ["ping"]},
+    Api.SCORE.path: {"text_1": "ping", "text_2": "ping"},
+    Api.MODERATIONS.path: {"input": "ping"},
 }
 
 

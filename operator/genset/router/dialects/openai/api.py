@@ -1,4 +1,4 @@
-"""Names the paths of OpenAI's API that take a model."""
+"""Names the paths of OpenAI's API that take a model, and others that are like them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Api:
     COMPLETIONS: ClassVar[Api]
     EMBEDDINGS: ClassVar[Api]
     RERANK: ClassVar[Api]
+    SCORE: ClassVar[Api]
+    MODERATIONS: ClassVar[Api]
 
     def __init__(
         self,
@@ -53,8 +55,16 @@ Api.EMBEDDINGS = Api("/embeddings", "embeddings", "list", part="data", streams=F
 #: Not OpenAI's, but Cohere's and Jina's, which llama-server and vLLM have beside it.
 Api.RERANK = Api("/rerank", "rerank", "list", part="results", streams=False, task="Rerank")
 
+#: vLLM's, of the same models.
+Api.SCORE = Api("/score", "score", "list", part="data", streams=False, task="Rerank")
+
+Api.MODERATIONS = Api("/moderations", "moderation", "list", part="results", streams=False)
+
+_APIS: Final = (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS, Api.RERANK, Api.SCORE, Api.MODERATIONS)
 PATHS: Final[dict[bytes, Api]] = {
-    b"/v1" + api.path.encode(): api for api in (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS, Api.RERANK)
+    **{b"/v1" + api.path.encode(): api for api in _APIS},
+    b"/rerank": Api.RERANK,  # as clients of Cohere and Jina ask
+    b"/v2/rerank": Api.RERANK,
 }
 
 _LEAST: Final = {api.task: api for api in (Api.EMBEDDINGS, Api.RERANK)}
