@@ -73,8 +73,9 @@ integration: venv ## Operator against a real kube-apiserver and etcd
 	@$(BIN) pytest tests/integration -q
 
 e2e: venv ## Everything on a real one-node cluster, Argo CD included
-	@$(PY) -m testbed.images build genset  # minutes where nothing is cached: no test has them
+	@$(PY) -m testbed.images build genset genset-last-release  # minutes where nothing is cached: no test has them
 	@$(BIN) pytest e2e/poison e2e/scenarios -q
+	@$(BIN) pytest e2e/day -q -rP
 	@$(BIN) pytest e2e/argocd -q
 
 e2e-vllm: venv ## vLLM for CPU beside llama-server, and as a pod; installs it once and makes an image (6 GB, and 9 for the pod)

@@ -86,6 +86,12 @@ class Cloud:
         log = last_lines(self.daemons.log_file(DAEMON))
         raise RuntimeError(f"the cloud did not answer at {self.base_url} within {seconds:.0f} s:\n{log}")
 
+    def rotate(self) -> None:
+        """Takes another key from now on, and the old one no longer, as a provider does at whose console it was revoked."""
+        self.kill()
+        self.api_key = "sk-" + secrets.token_urlsafe(24)
+        self.start()
+
     def kill(self) -> None:
         """SIGKILL: what a cut line looks like from the other end."""
         self.daemons.stop(DAEMON)

@@ -12,7 +12,7 @@ import copy
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,20 @@ class World:
     _router_url: str = ""
 
     @classmethod
-    def prepare(cls, folder: Path, say: Callable[[str], None]) -> World:
+    def prepare(
+        cls,
+        folder: Path,
+        say: Callable[[str], None],
+        *,
+        install: Callable[[House], None] = House.install,
+        images: Sequence[str] = CLUSTER_IMAGES,
+    ) -> World:
         """A running cluster with the operator installed; the samples are not applied yet."""
         choice = choose.resolve()
         tools.ensure(*tools.CLUSTER_PROGRAMS)
         cluster = None
         if choice.embedded:
-            archives = {name: IMAGES[name].archive() for name in CLUSTER_IMAGES}
+            archives = {name: IMAGES[name].archive() for name in images}
             cluster = Cluster()
             started = time.monotonic()
             cluster.up()
@@ -77,7 +84,7 @@ class World:
             cloud.start()
             say(f"Cloud, a llama-server outside the cluster behind TLS and a key: {time.monotonic() - started:.1f} s")
             started = time.monotonic()
-            house.install()
+            install(house)
             say(f"Operator, installed by Helm, both replicas ready: {time.monotonic() - started:.1f} s")
         except BaseException:
             daemons.stop_all()  # nobody else knows of them

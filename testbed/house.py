@@ -20,6 +20,7 @@ from testbed.cluster import tools
 from testbed.cluster.choose import Choice
 
 ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts" / "genset"
 OPERATOR_NAMESPACE = "genset-system"
 Object = dict[str, Any]
 
@@ -67,12 +68,12 @@ class House:
             raise KubectlError(done.stderr.strip())
         return done.stdout
 
-    def install(self, *extra: str) -> None:
-        """Installs or upgrades the operator from the chart, and waits until both replicas are ready."""
-        repository, _, tag = self.image.rpartition(":")
+    def install(self, *extra: str, chart: Path = CHART, image: str = "") -> None:
+        """Installs or upgrades the operator from a chart, this tree's by default, and waits until both replicas are ready."""
+        repository, _, tag = (image or self.image).rpartition(":")
         dns = ",".join(map(str, sorted({53, 5353, *self._dns_ports()})))
         self.helm(
-            "upgrade", "--install", "genset", str(ROOT / "charts" / "genset"),
+            "upgrade", "--install", "genset", str(chart),
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "150s",
             "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
             "--set", "allowedImages={registry.invalid/*}",  # a scenario names one that nobody has
@@ -80,6 +81,16 @@ class House:
             "--set", f"networkPolicies.dnsPorts={{{dns}}}",
             *extra,
         )  # fmt: skip
+
+    def uninstall(self) -> None:
+        """Removes the operator and waits until its pods are gone. The CRDs, and all that was made, stay."""
+        self.helm("uninstall", "genset", "--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "90s")
+
+    def evict(self, namespace: str, pod: str) -> None:
+        """Has a pod leave as `kubectl drain` does: by its eviction, which a PodDisruptionBudget may refuse."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+        self.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
 
     def _dns_ports(self) -> Iterator[int]:
         """Yields the ports that the cluster's DNS servers listen on, which is what NetworkPolicies see."""

@@ -177,10 +177,22 @@ class OneLine(logging.Filter):
         return began
 
 
+class NoFailedTasks(logging.Filter):
+    """This filter drops the traceback of each of Kopf's tasks that a refused watch ends: the session says why it ends."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and " has failed: " in record.getMessage())
+
+
 def silence() -> None:
     """Quiets Kopf, which logs a line for each event and each attempt: its warnings are kept, and one line of an outage."""
     for name in ("kopf", "kopf.objects"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    tasks = "kopf._cogs.aiokits", "kopf._core"
+    for name in [name for name in logging.Logger.manager.loggerDict if name.startswith(tasks)]:
+        logger = logging.getLogger(name)  # filters of a parent do not see its children's lines
+        if not any(isinstance(known, NoFailedTasks) for known in logger.filters):
+            logger.addFilter(NoFailedTasks())
     watching = logging.getLogger("kopf._cogs.clients.watching")
     if not any(isinstance(known, OneLine) for known in watching.filters):
         watching.addFilter(OneLine())

@@ -15,15 +15,13 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import kopf
-
-from genset import handlers, names
-from genset.controllers import outages, resync, secrets
+from genset import names, watches
+from genset.controllers import outages, resync, secrets, upgrades
 from genset.controllers.demand import SETTLE_SECONDS, DemandBook, watch_demand
 from genset.controllers.health import Address, HealthServer
 from genset.controllers.inbox import Inbox
@@ -36,6 +34,7 @@ from genset.controllers.servers import ServerBook
 from genset.controllers.session import Session, now
 from genset.controllers.surroundings import Surroundings
 from genset.controllers.surroundings import poll as surroundings_poll
+from genset.controllers.upgrades import Upgrades
 from genset.desired.context import Settings
 from genset.kube.apply import Applier
 from genset.kube.client import ApiError, ApiServer, LeadershipLost, load_configuration
@@ -46,14 +45,14 @@ from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
 from genset.kube.site import SiteOptions, SiteReader
 from genset.kube.status import StatusWriter
+from genset.watches import Reach, ReachChanged
 
 log = logging.getLogger(__name__)
 
-SERVED_PAUSE = 3.0  # seconds between looks for the CustomResourceDefinitions
+SERVED_PAUSE = 3.0  # seconds between looks for something that can be watched
 RESTART_PAUSE = 2.0  # seconds before a failed session starts again; doubles up to ...
 LONGEST_RESTART_PAUSE = 30.0
 FAILED_SESSIONS = 5  # in a row: the process is unhealthy and better started anew
-WATCH_STOP_SECONDS = 3.0  # that Kopf's tasks are given to end
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,7 @@ class Options:
     resync_seconds: float = 300.0
     secrets_seconds: float = secrets.PERIOD_SECONDS
     outages_seconds: float = outages.PERIOD_SECONDS
+    upgrade_idle_seconds: float = upgrades.IDLE_SECONDS
     workers: int = 16
     health: Address | None = None
     metrics: Address | None = None
@@ -83,6 +83,7 @@ class _Health:
 
     queue: WorkQueue[Key] | None = None  # of the session, while there is one
     ready: bool = False
+    waiting: str = ""  # why nothing, or not everything, can be watched
     failures: int = 0  # failed sessions in a row
     last_failure: str = ""
 
@@ -160,16 +161,19 @@ class Operator:
             try:
                 await self._session(api, signals)
                 reason = "the watches ended"
+                counts = True
             except* LeadershipLost:
-                reason = "the Lease was lost"
+                reason, counts = "the Lease was lost", True
+            except* ReachChanged as changes:
+                reason, counts, pause = str(_leaves(changes)[0]), False, RESTART_PAUSE
             except* Exception as failures:
-                causes = _leaves(failures)
-                reason = "; ".join(str(item) or type(item).__name__ for item in causes)
+                causes, counts = _leaves(failures), True
+                reason = "; ".join(" ".join(str(item).split()) or type(item).__name__ for item in causes)
                 if not all(type(item).__module__.startswith("kopf.") for item in causes):  # Kopf has logged its own
                     log.error("A part of the operator failed", exc_info=failures)
             if time.monotonic() - began > 2 * LONGEST_RESTART_PAUSE:
                 pause, self._state.failures = RESTART_PAUSE, 0
-            self._state.failures += 1
+            self._state.failures += counts
             self._state.last_failure = reason
             log.warning("Session ended (%s), starts again in %.0f s", reason, pause)
             await asyncio.sleep(pause)
@@ -177,8 +181,13 @@ class Operator:
 
     async def _session(self, api: ApiServer, signals: _Signals) -> None:
         """Runs everything that may write. Returns or raises when any part of it ends."""
-        await self._served(api)
         options, meters = self.options, self.meters
+        asked: tuple[str | None, ...] = options.namespaces or (None,)
+        reach = Reach(api, meters, asked)
+        missing = await self._served(reach, asked)
+        namespaces = watches.pick(asked, missing)
+        for why in missing.values():
+            log.warning("Serves the other namespaces: %s", why)
         surroundings = await self._surroundings(api)
         queue: WorkQueue[Key] = WorkQueue(meters, rng=self.rng)
         references, echoes, prober = References(), Echoes(), Prober(meters)
@@ -196,6 +205,7 @@ class Operator:
             recorder=recorder,
             prober=prober,
             servers=ServerBook(),
+            upgrades=Upgrades(api, prober, clock=time.monotonic, idle_seconds=options.upgrade_idle_seconds),
             demand=DemandBook(references, time.time, settle=self.demand_settle),
             metrics=meters,
             now=now,
@@ -210,10 +220,11 @@ class Operator:
             },
         )
         inbox = Inbox(queue, references, echoes, meters)
-        namespaces: tuple[str | None, ...] = options.namespaces or (None,)
+        named = tuple(name for name in namespaces if name is not None)
         everything = partial(resync.resync, api, queue, references, namespaces)
         self._state.queue, self._state.ready = queue, True
-        log.info("Session started in %s", ", ".join(options.namespaces) or "all namespaces")
+        meters.serving.set(1)
+        log.info("Session started in %s", ", ".join(named) or "all namespaces")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(queue.run(options.workers, reconcile), name="queue")
@@ -232,11 +243,13 @@ class Operator:
                     outages.poll(policies.outages, prober, queue, period=options.outages_seconds), name="outages"
                 )
                 group.create_task(watch_demand(session.demand, prober, queue), name="demand")
-                group.create_task(self._watch(inbox, api, signals), name="watches")
+                group.create_task(watches.run(inbox, api, named, signals.install), name="watches")  # Kopf sets its own
+                group.create_task(reach.keep_looking(missing), name="reach")
         finally:
             queue.close()
             session.close()
             self._state.queue, self._state.ready = None, False
+            meters.serving.set(0)
             await prober.close()
 
     async def _surroundings(self, api: ApiServer) -> Surroundings:
@@ -252,42 +265,20 @@ class Operator:
                 log.error("Could not read the site's settings yet: %s", str(error).rstrip("."))
             await asyncio.sleep(SERVED_PAUSE)
 
-    async def _watch(self, inbox: Inbox, api: ApiServer, signals: _Signals) -> None:
-        """Runs Kopf until cancelled. It ends only by failing.
-
-        Not `kopf.run_tasks`: when that ends, it cancels every task of the event loop that is younger than itself, ours
-        among them.
-        """
-        tasks = await kopf.spawn_tasks(
-            registry=handlers.registry(inbox, api.configuration),
-            settings=handlers.settings(),
-            standalone=True,
-            clusterwide=not self.options.namespaces,
-            namespaces=self.options.namespaces,
-        )
-        signals.install()  # Kopf has just put its own in their place
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            raise RuntimeError("the watches ended")
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=WATCH_STOP_SECONDS)
-
-    async def _served(self, api: ApiServer) -> None:
-        """Waits until the API server knows both kinds and lets us list them: the chart's CRDs may come after us."""
+    async def _served(self, reach: Reach, namespaces: Sequence[str | None]) -> dict[str | None, str]:
+        """Waits until something can be watched: the chart's CRDs and roles may come after us. Returns what cannot, and why."""
+        state, told = self._state, ""
         while True:
             try:
-                for kind in handlers.RESOURCES:
-                    await api.request("GET", kind.path(next(iter(self.options.namespaces), None)), query={"limit": "1"})
-                return
+                missing = await reach.look()
+                state.waiting = "; ".join(missing.values())
+                if len(missing) < len(namespaces):
+                    return missing
             except ApiError as error:
-                remedy = (
-                    " Apply the CustomResourceDefinitions: genset crds | kubectl apply -f -" if error.not_found else ""
-                )
-                log.warning("Could not list the resources yet: %s.%s", error.message.rstrip("."), remedy)
+                state.waiting = f"cannot list the resources: {' '.join(error.message.split())}"
+            if state.waiting != told:
+                told = state.waiting
+                log.warning("Serves nothing and goes on trying: %s", told)
             await asyncio.sleep(SERVED_PAUSE)
 
     # -- health -------------------------------------------------------------------------------------------------------
@@ -324,11 +315,15 @@ class Operator:
         if self._state.ready:
             return None
         if self._election is None:
-            return "not started"
+            return self._state.waiting or "not started"
         if self._election.held():
-            return "starting"
+            return self._state.waiting or "starting"
         silence = asyncio.get_running_loop().time() - self._election.last_answer
-        return None if silence < self.options.lease_seconds * 2 else "no answer from the API server"
+        return (
+            None
+            if silence < self.options.lease_seconds * 2
+            else self._election.trouble or "no answer from the API server"
+        )
 
 
 class Reconciler:

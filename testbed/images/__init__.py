@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from testbed.images.catalogue import IMAGES, LLAMA_CPP, PAUSE, Image, host_llama_server
+from testbed.images.genset import LAST_REFERENCE as LAST_GENSET
 from testbed.images.genset import REFERENCE as GENSET
 
-__all__ = ["GENSET", "IMAGES", "LLAMA_CPP", "PAUSE", "Image", "host_llama_server"]
+__all__ = ["GENSET", "IMAGES", "LAST_GENSET", "LLAMA_CPP", "PAUSE", "Image", "host_llama_server"]

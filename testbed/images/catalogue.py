@@ -134,5 +134,6 @@ IMAGES = {
         Image("llamacpp", LLAMA_CPP, llama_cpp_archive),
         Image("ollama", ollama.REFERENCE, lambda: ollama.archive(_llama_cpp() / "rootfs")),
         Image("genset", genset.REFERENCE, genset.archive),
+        Image("genset-last-release", genset.LAST_REFERENCE, genset.last_release),
     )
 }

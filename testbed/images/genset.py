@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from testbed import release
 from testbed.cluster import overlay, packages
 from testbed.cluster.steps import run_step
 from testbed.cluster.store import build_once, cache_root, digest, locked, read_tree
@@ -21,6 +22,7 @@ from testbed.images.oci import ImageConfig, write_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = "genset.local/genset:dev"
+LAST_REFERENCE = f"genset.local/genset:{release.VERSION}"
 BASE_REFERENCE = "genset.local/python:3.13"
 BUILDER_REFERENCE = "genset.local/python-builder:3.13"
 BASE_SUITE = "trixie"
@@ -45,19 +47,30 @@ PASSED_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST") 
 MOST_STORED_LAYERS = 120  # of old builds; beyond these the storage begins anew
 
 
-def key(root: Path = ROOT) -> str:
+def key(root: Path = ROOT, reference: str = REFERENCE) -> str:
     """Returns a key that changes with anything that gets into the image, and with nothing else."""
     parts: dict[str, str | bytes] = dict(read_tree(root, [name for name in INPUTS if (root / name).exists()]))
     keys = {"base": _base_key(BASE_PACKAGES), "builder": _base_key(BUILDER_PACKAGES)}
-    return digest({**parts, **keys, "reference": REFERENCE})
+    return digest({**parts, **keys, "reference": reference})
 
 
 def archive() -> Path:
     """Returns the OCI archive of the current tree's image."""
-    return build_once("images", "genset", key(), lambda draft: _build(draft / ARCHIVE)) / ARCHIVE
+    return build_once("images", "genset", key(), lambda draft: _build(draft / ARCHIVE, ROOT, REFERENCE)) / ARCHIVE
 
 
-def _build(out: Path) -> None:
+def last_release() -> Path:
+    """Returns the OCI archive of the last release's image, from the source that is kept of it (`testbed.release`)."""
+
+    def build(draft: Path) -> None:
+        _build(draft / ARCHIVE, release.unpack(draft), LAST_REFERENCE)
+
+    name = f"genset-{release.VERSION}"
+    parts: dict[str, str | bytes] = {"source": release.ARCHIVE.read_bytes(), "base": _base_key(BASE_PACKAGES)}
+    return build_once("images", name, digest(parts), build) / ARCHIVE
+
+
+def _build(out: Path, root: Path, reference: str) -> None:
     packages.install(packages.IMAGES)
     with locked(cache_root() / "buildah.lock", "building the project's image"):
         _drop_old_layers()
@@ -69,11 +82,11 @@ def _build(out: Path) -> None:
             "build", "--layers", "--network", "host", "--pull-never", "--build-arg", f"BASE={base}",
             "--build-arg", f"BUILDER={builder}",
             *_volumes(), *_build_arguments(os.environ),
-            "--tag", REFERENCE, "--file", str(ROOT / "Dockerfile"), str(ROOT),
+            "--tag", reference, "--file", str(root / "Dockerfile"), str(root),
         )  # fmt: skip
-        what = f"Building {REFERENCE} from the Dockerfile (its router is compiled: a minute)"
+        what = f"Building {reference} from the Dockerfile (its router is compiled: a minute)"
         run_step(what, command, log_file, env=_environment())
-        push = buildah("push", "--disable-compression", REFERENCE, f"oci-archive:{out}:{REFERENCE}")
+        push = buildah("push", "--disable-compression", reference, f"oci-archive:{out}:{reference}")
         run_step("Writing the image's archive", push, log_file, env=_environment(), quiet=True)
 
 

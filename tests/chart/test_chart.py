@@ -217,6 +217,7 @@ def test_settings_reach_the_operator() -> None:
                 },
                 "watchNamespaces": ["models", "team-a"],
                 "resyncSeconds": 77,
+                "upgradeIdleSeconds": 88,
                 "logLevel": "debug",
                 "logFormat": "json",
                 "image": {"pullPolicy": "Never"},
@@ -236,6 +237,7 @@ def test_settings_reach_the_operator() -> None:
     assert found["namespaces"] == ("models", "team-a")
     assert found["operator_namespace"] == NAMESPACE
     assert found["resync_seconds"] == 77
+    assert found["upgrade_idle_seconds"] == 88
     assert (found["log_level"], found["log_format"]) == ("debug", "json")
 
 

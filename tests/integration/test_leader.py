@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -18,54 +14,8 @@ import httpx
 
 from genset import kinds
 from tests.support.integration import samples
-from tests.support.integration.world import SETTINGS, World, operator_kubeconfig
-
-
-class Process:
-    """`genset operator` as a process of its own."""
-
-    def __init__(self, world: World, folder: Path, name: str, lease: str, *arguments: str) -> None:
-        self.log = folder / f"{name}.log"
-        self.name, self.lease = name, lease
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable, "-m", "genset", "operator",
-                    "--kubeconfig", str(operator_kubeconfig(world.plane)),
-                    "--image", SETTINGS.image,
-                    "--operator-namespace", SETTINGS.operator_namespace,
-                    "--lease-name", lease,
-                    "--lease-seconds", "4",
-                    "--identity", name,
-                    "--health-listen", "127.0.0.1:0",
-                    "--metrics-listen", "127.0.0.1:0",
-                    "--log-format", "json",
-                    *arguments,
-                ],
-                stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            )  # fmt: skip
-
-    def lines(self) -> list[str]:
-        """Messages of its log so far."""
-        found = []
-        for line in self.log.read_text(errors="replace").splitlines():
-            try:
-                found.append(json.loads(line)["message"])
-            except (ValueError, KeyError):
-                found.append(line)
-        return found
-
-    def ports(self) -> list[int]:
-        """Where it listens: health, then metrics."""
-        return [int(line.rsplit(":", 1)[1]) for line in self.lines() if line.startswith("Listened on")]
-
-    def end(self, number: int = signal.SIGKILL) -> float:
-        """Sends a signal and waits; returns the seconds that it took."""
-        began = time.monotonic()
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        self.process.wait(20)
-        return time.monotonic() - began
+from tests.support.integration.process import Process
+from tests.support.integration.world import SETTINGS, World
 
 
 @asynccontextmanager

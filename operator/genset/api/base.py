@@ -34,6 +34,12 @@ def is_resource_name(name: str) -> bool:
     return len(name) <= RESOURCE_NAME_LENGTH and re.fullmatch(RESOURCE_NAME, name) is not None
 
 
+#: Marks a field with a default that the last release does not know (`json_schema_extra=LATER`): the CRD leaves the default to
+#: the type. An API server fills defaults into resources that exist, and an operator of the last release, which runs beside
+#: the new CRD during an upgrade and after a rollback, refuses resources with fields that it does not know.
+LATER: dict[str, Any] = {"x-genset-later": True}
+
+
 @dataclass(frozen=True)
 class CelRule:
     """A rule is one CEL rule of a type (`x-kubernetes-validations`), checked by the API server and, with `check`, by

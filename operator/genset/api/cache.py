@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, CelRule, Name, Quantity, rules
+from genset.api.base import LATER, ApiModel, CelRule, Name, Quantity, rules
 from genset.api.bounds import at_least
 
 SIZE_LEAST = "1Mi"  # no model is smaller
@@ -51,6 +51,7 @@ class Cache(ApiModel):
         default=False,
         description="Keep the volume when the ModelDeployment is deleted: it has no owner then, and is taken over when a "
         "ModelDeployment of this name is made again.",
+        json_schema_extra=LATER,
     )
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
         default="ReadWriteOnce", description="ReadWriteMany lets replicas on several nodes share one download."

@@ -1,4 +1,4 @@
-"""What both resources say alike of the objects that genset makes of them: labels, annotations, and who may be evicted."""
+"""What both resources say alike of the objects that genset makes of them: labels, annotations, who may be evicted, upgrades."""
 
 from __future__ import annotations
 
@@ -38,6 +38,21 @@ class DisruptionBudget(StrEnum):
 DISRUPTION_BUDGET = (
     "Auto: a PodDisruptionBudget lets a node drain take one of the pods at a time. None: no budget is made, e.g. because "
     "somebody else writes one. Default: Auto."
+)
+
+
+class OnUpgrade(StrEnum):
+    """When pods become new for what only a release of genset, or a setting of the operator, changes of them."""
+
+    WHEN_IDLE = "WhenIdle"
+    NOW = "Now"
+
+
+ON_UPGRADE = (
+    "When the pods take what an upgrade of genset, or a setting of the operator, changes of them. WhenIdle: once they serve "
+    "nobody, i.e. none is wanted, none of them can start, or none has had a request for some time (chart value "
+    "upgradeIdleSeconds). Now: at once, one resource of the namespace after another. What this resource changes itself takes "
+    "effect at once either way, and so does a new value of its annotation genset.dev/roll."
 )
 
 

@@ -187,7 +187,7 @@ def _structural(node: Schema, defs: Schema) -> Schema:
     if "items" in node:
         out["items"] = _without_defaults(_structural(node["items"], defs), told=True)
     if properties := node.get("properties"):
-        out["properties"] = {name: _structural(child, defs) for name, child in properties.items()}
+        out["properties"] = {name: _property(child, defs) for name, child in properties.items()}
     extra = node.get("additionalProperties")
     if isinstance(extra, dict):
         out["additionalProperties"] = _structural(extra, defs)
@@ -197,6 +197,12 @@ def _structural(node: Schema, defs: Schema) -> Schema:
     elif isinstance(default, bool | int | float) or (isinstance(default, str) and default != ""):
         out["default"] = default
     return out
+
+
+def _property(node: Schema, defs: Schema) -> Schema:
+    """Returns the schema of a field. One that the last release does not know has no default (`base.LATER`)."""
+    made = _structural(node, defs)
+    return _without_defaults(made, told=True) if node.get("x-genset-later") else made
 
 
 def _resolved(node: Schema, defs: Schema) -> Schema:

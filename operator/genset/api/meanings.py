@@ -26,6 +26,10 @@ class Meaning:
 
 
 _DOES_NOTHING = "Something in the spec is valid and does nothing; the rest serves. The condition is absent otherwise."
+_UPGRADE = (
+    "An upgrade of the operator, or of its settings, would make the pods new, and waits; those that run serve on. The "
+    "condition is absent otherwise."
+)
 MODEL_DEPLOYMENT_CONDITIONS: Mapping[MC, str] = {
     MC.ACCEPTED: "The spec makes sense, everything that it names exists, and its children could be applied.",
     MC.WEIGHTS_READY: "The weights are complete and verified where the engine reads them.",
@@ -34,6 +38,7 @@ MODEL_DEPLOYMENT_CONDITIONS: Mapping[MC, str] = {
     "wanted.",
     MC.STALLED: "Only a person can help. The condition is absent otherwise.",
     MC.WARNINGS: _DOES_NOTHING,
+    MC.UPGRADE_PENDING: _UPGRADE,
 }
 
 ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
@@ -43,6 +48,7 @@ ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
     RC.READY: "Programmed, every reference resolved, and all wanted routers are available; or none is wanted.",
     RC.STALLED: "Only a person can help. The condition is absent otherwise.",
     RC.WARNINGS: _DOES_NOTHING,
+    RC.UPGRADE_PENDING: _UPGRADE,
 }
 
 _INVALID = Meaning(
@@ -105,6 +111,12 @@ _CRASHING = Meaning(
 )
 _MISSING = Meaning("Fewer replicas are available than wanted; those that are available serve.")
 _ROLLING = Meaning("Pods of an older version are being replaced; the older ones serve until then.")
+
+_IN_USE = Meaning(
+    "The pods are in use: they take the upgrade once nobody has asked them for some time.",
+    "For it at once set onUpgrade: Now, or change the annotation genset.dev/roll; the message has the command.",
+)
+_TURN = Meaning("onUpgrade is Now, and another resource of the namespace takes the upgrade first.")
 
 MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.ACCEPTED: Meaning("The spec is in effect."),
@@ -207,6 +219,8 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.WITHOUT_EFFECT: Meaning(
         "Fields that shape pods stand in the spec of a server that genset does not run.", "Take them out."
     ),
+    MR.IN_USE: _IN_USE,
+    MR.WAITS_ITS_TURN: _TURN,
 }
 
 ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
@@ -261,6 +275,8 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
         "No route names a backend. What it names need not exist; it is left out as long as that is missing.",
         "Name it in a tier, or remove it.",
     ),
+    RR.IN_USE: _IN_USE,
+    RR.WAITS_ITS_TURN: _TURN,
 }
 
 ROUTE_POLICY_OUTAGES: Mapping[RO, Meaning] = {

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from genset.api.adapters import Adapter, Part, parts_of
 from genset.api.base import (
+    LATER,
     RESOURCE_NAME_CEL,
     ApiModel,
     CelRule,
@@ -21,7 +22,7 @@ from genset.api.base import (
 )
 from genset.api.bounds import MEMORY_LEAST, at_least, cores
 from genset.api.cache import Cache
-from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget, MetadataTemplate
+from genset.api.children import DISRUPTION_BUDGET, ON_UPGRADE, DisruptionBudget, MetadataTemplate, OnUpgrade
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
 from genset.api.engines.base import EngineSettings, Task
 from genset.api.parallelism import PARALLELISM_RULE, Parallelism
@@ -46,6 +47,7 @@ class ConditionType(StrEnum):
     READY = "Ready"  # all wanted replicas are available and a real completion succeeded
     STALLED = "Stalled"  # only a person can help; absent otherwise
     WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
+    UPGRADE_PENDING = "UpgradePending"  # pods of an earlier release serve on; absent otherwise
 
 
 class Reason(StrEnum):
@@ -103,6 +105,9 @@ class Reason(StrEnum):
     MEMORY_SHORT = "MemoryShort"  # the model needs more memory than it may have
     SITE_TOKEN_NOT_USED = "SiteTokenNotUsed"  # the hub token of the operator could not be given to this download
     WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
+    # UpgradePending
+    IN_USE = "InUse"  # onUpgrade WhenIdle: until nobody is served
+    WAITS_ITS_TURN = "WaitsItsTurn"  # another one of the namespace takes the upgrade first
 
 
 class EventReason(StrEnum):
@@ -188,6 +193,9 @@ class Rollout(ApiModel):
     startup_seconds: int = Field(
         default=900, ge=10, le=86_400, description="How long loading the weights into the engine may take."
     )
+    on_upgrade: OnUpgrade = Field(
+        default=OnUpgrade.WHEN_IDLE, strict=False, description=ON_UPGRADE, json_schema_extra=LATER
+    )
 
 
 @rules(
@@ -224,6 +232,7 @@ class ModelDeploymentSpec(EngineBlocks):
         strict=False,
         description="Chat: chats and completions. Embeddings: vectors of texts. Rerank: documents in the order in which "
         "they fit a question. The server is started for it alone, and proves it before the deployment is Ready.",
+        json_schema_extra=LATER,
     )
     source: Source | None = Field(default=None, description="Where the weights come from.")
     projector: Source | None = Field(
@@ -366,7 +375,7 @@ class ModelDeploymentStatus(ApiModel):
         default_factory=list,
         max_length=16,
         description="Accepted, WeightsReady, Available, Ready; Stalled when only a person can help; Warnings when "
-        "something in the spec does nothing.",
+        "something in the spec does nothing; UpgradePending while pods of an earlier release serve on.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     model: str = Field(default="", description="Name of the model as served.")

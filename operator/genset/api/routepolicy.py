@@ -35,6 +35,7 @@ class ConditionType(StrEnum):
     READY = "Ready"  # programmed, and all wanted routers are available
     STALLED = "Stalled"  # only a person can help; absent otherwise
     WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
+    UPGRADE_PENDING = "UpgradePending"  # routers of an earlier release serve on; absent otherwise
 
 
 class Reason(StrEnum):
@@ -73,6 +74,9 @@ class Reason(StrEnum):
     DUPLICATE_BACKEND = "DuplicateBackend"  # in two tiers of one route
     WITHOUT_EFFECT = "WithoutEffect"  # a route's setting for what its tiers do not have
     UNUSED_BACKEND = "UnusedBackend"  # named by no route
+    # UpgradePending
+    IN_USE = "InUse"  # onUpgrade WhenIdle: until nobody is served
+    WAITS_ITS_TURN = "WaitsItsTurn"  # another one of the namespace takes the upgrade first
 
 
 class OutageScope(StrEnum):
@@ -327,7 +331,7 @@ class RoutePolicyStatus(ApiModel):
         default_factory=list,
         max_length=16,
         description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
-        "something in the spec does nothing.",
+        "something in the spec does nothing; UpgradePending while routers of an earlier release serve on.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")

@@ -18,9 +18,9 @@ from genset.addresses import (
     names_usual_port,
     origin_mistake,
 )
-from genset.api.base import ApiModel, CelRule, Cidr, Fragment, Quantity, rules
+from genset.api.base import LATER, ApiModel, CelRule, Cidr, Fragment, Quantity, rules
 from genset.api.bounds import MEMORY_LEAST, at_least, cores
-from genset.api.children import DISRUPTION_BUDGET, DisruptionBudget
+from genset.api.children import DISRUPTION_BUDGET, ON_UPGRADE, DisruptionBudget, OnUpgrade
 from genset.api.egress import RouterEgress
 from genset.api.pod_template import PodTemplate
 from genset.api.quantity import parse_quantity
@@ -165,6 +165,9 @@ class RouterSpec(ApiModel):
     disruption_budget: DisruptionBudget | None = Field(default=None, strict=False, description=DISRUPTION_BUDGET)
     drain_seconds: int = Field(
         default=120, ge=0, le=3600, description="How long a router that is going away may finish running answers."
+    )
+    on_upgrade: OnUpgrade = Field(
+        default=OnUpgrade.WHEN_IDLE, strict=False, description=ON_UPGRADE, json_schema_extra=LATER
     )
     telemetry: TelemetrySpec | None = Field(default=None, description="Traces of its requests. Default: none.")
     cors: RouterCors | None = Field(

@@ -278,6 +278,12 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     default=5.0,
     help="Pause between two questions to each router for what it sees as down.",
 )
+@_option(
+    "--upgrade-idle-seconds",
+    type=click.FloatRange(min=1),
+    default=600.0,
+    help="Time without a request after which pods take what an upgrade of the operator changes of them (onUpgrade: WhenIdle).",
+)
 @_option("--workers", type=click.IntRange(1, 256), default=16, help="Resources reconciled at the same time.")
 @_option(
     "--health-listen",

@@ -27,6 +27,9 @@ _OWNER_LABELS = {
 }
 
 
+_State = tuple[int, bool, str | None]  # of a resource: generation, being deleted, the annotation that asks for new pods
+
+
 class Inbox:
     """The inbox receives what the watches see."""
 
@@ -44,7 +47,7 @@ class Inbox:
         self._echoes = echoes
         self._metrics = metrics
         self._settle_seconds = settle
-        self._generations: dict[str, tuple[int, bool]] = {}  # uid -> generation, being deleted
+        self._generations: dict[str, _State] = {}  # by uid
 
     def resource(self, kind: str, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Takes the event of a ModelDeployment or RoutePolicy: listed (type None), added, modified or deleted."""
@@ -69,12 +72,13 @@ class Inbox:
                 self._settle(Key(owner, metadata["namespace"], name), metadata, background=event_type is None)
 
     def _changed(self, event_type: str | None, metadata: Mapping[str, Any]) -> bool:
-        """Returns whether the spec is new, or the resource comes or goes; status and metadata alone are not."""
+        """Returns whether the spec is new, new pods are asked for, or the resource comes or goes; no other metadata counts."""
         uid = str(metadata.get("uid"))
         if event_type == "DELETED":
             self._generations.pop(uid, None)
             return True
-        state = (int(metadata.get("generation") or 0), "deletionTimestamp" in metadata)
+        roll = (metadata.get("annotations") or {}).get(names.ANNOTATION_ROLL)
+        state = (int(metadata.get("generation") or 0), "deletionTimestamp" in metadata, roll)
         before = self._generations.get(uid)
         self._generations[uid] = state
         return state != before

@@ -28,7 +28,8 @@ from genset.controllers.session import (
     parse,
     soonest,
 )
-from genset.desired import autoscale, site_objects
+from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
+from genset.desired import autoscale, site_objects, workload
 from genset.desired import metadata as child_names
 from genset.desired.autoscale import ScalingDecision
 from genset.desired.context import ModelDeploymentContext
@@ -38,9 +39,11 @@ from genset.kube.apply import ApplyResult, unchanged
 from genset.kube.client import Object
 from genset.status import model_deployment as status
 from genset.status import refs, servers
+from genset.status.conditions import is_ready
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
-from genset.status.rollout import is_refused
+from genset.status.pods import trouble
+from genset.status.rollout import is_refused, rollout
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class ModelDeploymentController:
         if live is None or live["metadata"].get("deletionTimestamp"):
             session.references.drop(key)  # children go by their owner reference
             session.demand.drop(key)
+            session.upgrades.drop(key)
             self._completions.forget(key)
             return None
         try:
@@ -86,8 +90,12 @@ class ModelDeploymentController:
             secrets=secrets,
             awake=decision.awake,
             running=running if running is not None and observe.is_owned(running, live) else None,
+            operator=session.applier.identity,
+            bearer=children.get(kinds.SERVICE.key(child_names.endpoints_service(key.name))),
         )
         problems = refs.check_model_deployment(resource, context)
+        permit = Permit() if problems else await self._permit(key, resource, context)
+        context = replace(context, upgrade=permit.now)
         if problems:
             applied = await self._scaled(key, live, resource, children, awake=decision.awake)
         else:
@@ -95,12 +103,35 @@ class ModelDeploymentController:
         session.endure(key, applied)
         observed, again = await self._observe(key, resource, applied, decision)
         observed = replace(observed, token_not_used=site_objects.token_not_used(resource, settings))
+        observed, again = replace(observed, upgrade=told_upgrade(permit, applied)), soonest(again, permit.again)
         told = await self._report(live, resource, observed, tuple(problems), applied)
         session.note(live, applied.notes)
+        session.upgrades.settled(key, pending=not permit.now, ready=is_ready(told.conditions))
         session.demand.watch(key, resource, decision, observed.pods, told.last_active_time)
         if applied.failed is not None:
             raise applied.failed
         return again
+
+    async def _permit(self, key: Key, resource: ModelDeployment, context: ModelDeploymentContext) -> Permit:
+        """Returns whether the pods may become new for what an upgrade changes of them; nobody is asked if it changes
+        nothing."""
+        pending, engine = workload.pending(resource, context), managed_engine_of(resource)
+        if pending is None or engine is None:
+            return Permit()
+        session = self._session
+        pods = await observe.pods(session.api, key.namespace, observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name))
+        wanted = autoscale.replicas(resource, awake=context.awake)
+        candidate = UpgradeCandidate(
+            release=pending.release,
+            fields=pending.fields,
+            on_upgrade=resource.spec.rollout.on_upgrade,
+            wanted=wanted,
+            pods=pods,
+            stuck=trouble(pods) is not None or bool(rollout(context.running, wanted).refusal),
+            metrics=engine.work,
+            port=names.ENGINE_PORT,
+        )
+        return await session.upgrades.permit(key, candidate)
 
     async def _children(self, key: Key, live: Object) -> observe.Children:
         """Reads the children. A resource without status has none yet: what there may be is read by name on apply."""

@@ -54,6 +54,10 @@ class OutageBook:
         """Forgets a policy that is gone."""
         self._routers.pop(policy, None)
 
+    def any_refuses(self, policy: Key) -> bool:
+        """Returns whether a router has said last that it cannot read the policy's configuration."""
+        return any(router.said is not None and router.said.error for router in self._routers.get(policy, {}).values())
+
     def policies(self) -> list[Key]:
         return list(self._routers)
 

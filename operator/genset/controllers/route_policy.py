@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from genset import desired, kinds, names
+from genset.api.children import OnUpgrade
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy, RoutePolicyStatus
 from genset.contracts.router_admin import ConfigReport
@@ -30,19 +31,22 @@ from genset.controllers.session import (
     soonest,
     version_of,
 )
+from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
 from genset.desired import metadata as child_names
-from genset.desired import router_config
+from genset.desired import router, router_config
 from genset.desired.context import RoutePolicyContext
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import Object
-from genset.status import outages, refs, servers
+from genset.status import outages, refs, servers, work
 from genset.status import route_policy as status
-from genset.status.observed import Problem, RoutePolicyObserved
+from genset.status.conditions import is_ready
+from genset.status.observed import Problem, RoutePolicyObserved, Upgrade
 from genset.status.outline import Outline
 from genset.status.pod import PodView
 from genset.status.pods import live as live_pods
-from genset.status.rollout import is_refused
+from genset.status.pods import trouble
+from genset.status.rollout import is_refused, rollout
 
 POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
 PROGRAM_SECONDS = 3.0  # that one reconcile waits for routers to follow
@@ -83,6 +87,7 @@ class RoutePolicyController:
         if live is None or live["metadata"].get("deletionTimestamp"):
             session.references.drop(key)  # children go by their owner reference
             session.demand.drop_policy(key)
+            session.upgrades.drop(key)
             self.outages.drop(key)
             self._looks.pop(key, None)
             self._tell_servers(key, session.servers.drop(key))
@@ -95,6 +100,8 @@ class RoutePolicyController:
         children = await self._children(key, live)
         context, versions = await self._context(key, resource, live, children)
         problems = refs.check_route_policy(resource, context)
+        permit = await self._permit(key, resource, context)
+        context = replace(context, upgrade=permit.now)
         wanted = _Wanted(
             config_hash(router_config.build(resource, context).canonical_json()),
             credentials_hash(router_config.credential_files(resource, context)),
@@ -107,7 +114,10 @@ class RoutePolicyController:
         session.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
         deployment = applied.objects.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         pods, acks, look = await self._program(key, deployment, wanted, applied)
-        await self._report(live, resource, context, wanted, deployment, pods, acks, problems, applied)
+        told = await self._report(
+            live, resource, context, wanted, deployment, pods, acks, problems, applied, told_upgrade(permit, applied)
+        )
+        session.upgrades.settled(key, pending=not permit.now, ready=is_ready(told.conditions))
         session.note(live, applied.notes)
         if applied.failed is not None:
             raise applied.failed
@@ -115,6 +125,7 @@ class RoutePolicyController:
             return None
         return soonest(
             look,
+            permit.again,
             DELETING_SECONDS if applied.deleting else None,
             BLOCKED_SECONDS if applied.problems or is_refused(deployment) else None,
             SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
@@ -149,14 +160,40 @@ class RoutePolicyController:
             key, [use.ref.name for use in refs.policy_secret_uses(resource, deployments, settings)]
         )
         own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
+        running = children.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         context = RoutePolicyContext(
             settings=settings,
             deployments=deployments,
             secrets=secrets,
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},
+            running=running if running is not None and observe.is_owned(running, live) else None,
+            operator=session.applier.identity,
+            bearer=children.get(kinds.SERVICE_ACCOUNT.key(child_names.router(key.name))),
             router_addresses=observe.service_addresses(children.get(kinds.SERVICE.key(child_names.router(key.name)))),
         )
         return context, versions
+
+    async def _permit(self, key: Key, resource: RoutePolicy, context: RoutePolicyContext) -> Permit:
+        """Returns whether the routers may become new for what an upgrade changes of them.
+
+        Those that cannot read what their policy says wait for nothing: it may use what only this release knows.
+        """
+        pending, session = router.pending(resource, context), self._session
+        if pending is None:
+            return Permit()
+        pods = await observe.pods(session.api, key.namespace, observe.selector(names.LABEL_ROUTE_POLICY, key.name))
+        wanted = resource.spec.router.replicas
+        candidate = UpgradeCandidate(
+            release=pending.release,
+            fields=pending.fields,
+            on_upgrade=OnUpgrade.NOW if self.outages.any_refuses(key) else resource.spec.router.on_upgrade,
+            wanted=wanted,
+            pods=pods,
+            stuck=trouble(pods) is not None or bool(rollout(context.running, wanted).refusal),
+            metrics=work.ROUTER,
+            port=names.ROUTER_ADMIN_PORT,
+        )
+        return await session.upgrades.permit(key, candidate)
 
     async def _deployments(self, key: Key, named: Collection[str]) -> dict[str, ModelDeployment]:
         """Returns those that exist. From now on their changes are the policy's, too."""
@@ -249,7 +286,8 @@ class RoutePolicyController:
         acks: Acks,
         problems: Sequence[Problem],
         applied: ApplyResult,
-    ) -> None:
+        upgrade: Upgrade | None,
+    ) -> RoutePolicyStatus:
         session, metadata = self._session, resource.metadata
         key = Key(names.ROUTE_POLICY, metadata.namespace, metadata.name)
         heard = self._heard(key, pods, acks)
@@ -267,10 +305,12 @@ class RoutePolicyController:
             config_hash=wanted.config,
             credentials_hash=wanted.credentials,
             namespace_terminating=applied.namespace_terminating,
+            upgrade=upgrade,
         )
         new = status.evaluate(resource, observed, session.now())
         events = status.events(resource, new, observed.unused_problems)
         await session.tell(kinds.ROUTE_POLICY, live, new, events)
+        return new
 
     def _tell_servers(self, key: Key, deployments: Iterable[str]) -> None:
         """Has ModelDeployments reconciled whose server routers have news of."""

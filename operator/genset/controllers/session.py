@@ -20,6 +20,7 @@ from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
 from genset.controllers.servers import ServerBook
 from genset.controllers.surroundings import Surroundings
+from genset.controllers.upgrades import Upgrades
 from genset.desired.context import Settings
 from genset.desired.secrets import UserSecret
 from genset.kinds import Kind
@@ -67,6 +68,7 @@ class Session:
     prober: Prober
     demand: DemandBook
     servers: ServerBook
+    upgrades: Upgrades
     metrics: Metrics
     now: Callable[[], str]
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -66,6 +66,10 @@ class RoutePolicyContext:
     # Data of our own credentials Secret as it is in the cluster. While a user's Secret is missing, the backends that
     # need it keep what they were given last: a slip of the hand takes no running backend away.
     applied_credentials: Mapping[str, bytes] = field(default_factory=dict)
+    running: Object | None = None  # the Deployment of the routers as it is in the cluster
+    bearer: Object | None = None  # the child that bears the record of its pods (desired.kept), likewise
+    operator: str = ""  # NAMESPACE/NAME of the Lease of the operator that asks
+    upgrade: bool = False  # what only this release changes of the pods may make them new now
     router_addresses: tuple[str, ...] = ()  # of the Service of the policy's own routers, once it has some
     from_files: bool = False  # one person writes the policy and runs the router, on a machine of his own
 
@@ -77,4 +81,7 @@ class ModelDeploymentContext:
     settings: Settings
     secrets: Mapping[str, UserSecret] = field(default_factory=dict)  # by name
     running: Object | None = None  # the Deployment as it is in the cluster
+    bearer: Object | None = None  # the child that bears the record of its pods (desired.kept), likewise
+    operator: str = ""  # NAMESPACE/NAME of the Lease of the operator that asks
+    upgrade: bool = False  # what only this release changes of the pods may make them new now
     awake: bool = True  # what `autoscale.decide` says; only `spec.autoscaling` asks

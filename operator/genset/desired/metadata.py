@@ -137,6 +137,14 @@ def _child(
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content}
 
 
+def annotated(child: Object, annotations: Mapping[str, str]) -> Object:
+    """Returns a child with further annotations."""
+    if not annotations:
+        return child
+    own = child["metadata"]
+    return {**child, "metadata": {**own, "annotations": {**own.get("annotations", {}), **annotations}}}
+
+
 def owner_reference(kind: str, owner: ObjectMeta) -> Object:
     """Returns the reference by which a child goes with its resource."""
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from genset import kinds, names
 from genset.api.routepolicy import RoutePolicy
@@ -19,6 +20,18 @@ from genset.desired import images, metadata, pod_rules, router_config, scratch
 from genset.desired.canonical import quantity
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.fault import FieldFault
+from genset.desired.kept import (
+    UNCHANGING,
+    Pending,
+    PodsRecord,
+    Running,
+    Settlement,
+    WantedPods,
+    digest,
+    fingerprint,
+    rolled,
+    settle,
+)
 from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.workload import spread
@@ -30,16 +43,26 @@ STOP_SECONDS = 15  # between the end of draining and SIGKILL
 TMP_SIZE = "64Mi"  # a router writes nothing to /tmp
 SCRATCH_REQUEST, SCRATCH_LIMIT = "64Mi", "2Gi"  # of its node's disk: the access log, as far as the kubelet keeps it
 _SECRET_MODE = 0o440
+_BESIDE_PODS = ("replicas", "onUpgrade", "service", "limits", "disruptionBudget")  # shape no pod, whatever else does
 
 
-def service_account(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
-    """Makes an identity with no rights and no token: the router never talks to Kubernetes."""
-    return metadata.router_child(
+def service_account(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
+    """Makes an identity with no rights and no token: the router never talks to Kubernetes. It bears the record of its pods."""
+    made = metadata.router_child(
         resource,
         kinds.SERVICE_ACCOUNT,
         metadata.router(resource.metadata.name),
         automountServiceAccountToken=False,
     )
+    return metadata.annotated(made, _record(resource, context))
+
+
+def _record(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, str]:
+    """Returns the annotation in which the record of the pods stands: as it is, while the policy's pods are refused."""
+    if not any(faults(resource, context.settings)):
+        return {names.ANNOTATION_PODS: _kept(resource, context).record.to_annotation()}
+    before = PodsRecord.of(context.bearer)
+    return {} if before is None else {names.ANNOTATION_PODS: before.to_annotation()}
 
 
 def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object | None:
@@ -133,7 +156,8 @@ def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
         return None
     name = resource.metadata.name
     selector = metadata.router_selector(name)
-    return metadata.router_child(
+    kept = _kept(resource, context)
+    made = metadata.router_child(
         resource,
         kinds.DEPLOYMENT,
         metadata.router(name),
@@ -142,9 +166,46 @@ def deployment(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
             "selector": {"matchLabels": selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "revisionHistoryLimit": 2,
-            "template": merge(own_template(resource, context.settings), resource.spec.router.pod_template),
+            "template": kept.template,
         },
     )
+    return metadata.annotated(made, kept.annotations)
+
+
+def pending(resource: RoutePolicy, context: RoutePolicyContext) -> Pending | None:
+    """Returns what of an upgrade would make the routers new, if there is anything and nobody has asked for it."""
+    return None if any(faults(resource, context.settings)) else _kept(resource, context).pending
+
+
+def _kept(resource: RoutePolicy, context: RoutePolicyContext) -> Settlement:
+    patch = resource.spec.router.pod_template
+    said = patch.model_dump(mode="json", by_alias=True) if patch is not None else None
+    return settle(
+        WantedPods(
+            pod_template(resource, context.settings),
+            said,
+            digest(_asked(resource)),
+            fingerprint(pod_template(resource, UNCHANGING), said),
+            seen=resource.status is not None and resource.status.observed_generation == resource.metadata.generation,
+            operator=context.operator,
+        ),
+        Running(context.running, context.bearer),
+        upgrade=context.upgrade,
+    )
+
+
+def _asked(resource: RoutePolicy) -> list[Any]:
+    """Returns what the user has said of the pods. As `workload` does it: no defaults, and no number of pods."""
+    said = resource.spec.router.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for field in _BESIDE_PODS:
+        said.pop(field, None)
+    return [resource.metadata.name, said, resource.metadata.annotations.get(names.ANNOTATION_ROLL)]
+
+
+def pod_template(resource: RoutePolicy, settings: Settings) -> Object:
+    """Makes metadata and spec of the router's pods."""
+    template = merge(own_template(resource, settings), resource.spec.router.pod_template)
+    return rolled(template, resource.metadata.annotations)
 
 
 def own_template(resource: RoutePolicy, settings: Settings) -> Object:

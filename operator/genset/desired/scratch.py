@@ -91,7 +91,7 @@ def mib(size: str) -> int:
 def without(template: Object) -> Object:
     """Returns a pod's template without what this file decides: an upgrade, or a size that became known, changes nothing."""
     spec = dict(template["spec"])
-    for entries in ("initContainers", "containers"):
+    for entries in [entries for entries in ("initContainers", "containers") if entries in spec]:
         spec[entries] = [
             {**one, "resources": _without(one["resources"])} if one.get("resources") else one for one in spec[entries]
         ]
@@ -102,7 +102,7 @@ def without(template: Object) -> Object:
 def as_live(template: Object, live: Object) -> Object:
     """Returns the template with what this file decides as it is in the cluster."""
     spec = dict(template["spec"])
-    for entries in ("initContainers", "containers"):
+    for entries in [entries for entries in ("initContainers", "containers") if entries in spec]:
         found = {one["name"]: one.get("resources") or {} for one in live.get(entries) or ()}
         spec[entries] = [
             {**one, "resources": _as_live(one["resources"], found.get(one["name"]))} if one.get("resources") else one

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from genset import kinds, names
 from genset.api.modeldeployment import ModelDeployment
-from genset.desired import metadata
+from genset.desired import metadata, workload
 from genset.desired.context import ModelDeploymentContext
 from genset.engines.base import Object
 
@@ -18,10 +18,11 @@ def of_model(resource: ModelDeployment, _: ModelDeploymentContext) -> Object:
     return _service(resource, resource.metadata.name, names.SERVICE_PORT)
 
 
-def endpoints(resource: ModelDeployment, _: ModelDeploymentContext) -> Object:
-    """Makes the headless Service, whose name resolves to the replicas that are ready."""
+def endpoints(resource: ModelDeployment, context: ModelDeploymentContext) -> Object:
+    """Makes the headless Service, whose name resolves to the replicas that are ready. It bears the record of the pods."""
     name = metadata.endpoints_service(resource.metadata.name)
-    return _service(resource, name, names.ENGINE_PORT, clusterIP="None")
+    made = _service(resource, name, names.ENGINE_PORT, clusterIP="None")
+    return metadata.annotated(made, workload.record(resource, context))
 
 
 def _service(resource: ModelDeployment, name: str, port: int, **more: str) -> Object:

@@ -19,7 +19,17 @@ from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
 from genset.desired.fault import FieldFault
-from genset.desired.kept import as_running, template_hash
+from genset.desired.kept import (
+    UNCHANGING,
+    Pending,
+    Running,
+    Settlement,
+    WantedPods,
+    digest,
+    fingerprint,
+    rolled,
+    settle,
+)
 from genset.desired.pod_security import pod_security
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
@@ -31,6 +41,8 @@ from genset.engines.base import EmptyFolder, ManagedEngine, Object
 ACCELERATOR_RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/i915"}
 DOWNLOAD_SECONDS = 3600  # added to the start-up time before the Deployment itself calls a roll-out stuck
 
+#: Fields of the spec that shape no pod, as far as that is certain: they change while an operator is being upgraded, too.
+_BESIDE_PODS = ("replicas", "autoscaling", "metadataTemplate", "disruptionBudget")
 _TMP: Object = {"name": "tmp", "mountPath": "/tmp"}
 _CLOSED: Object = {
     "allowPrivilegeEscalation": False,
@@ -47,9 +59,8 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
     engine = managed_engine_of(resource)
     if engine is None:
         return None
-    name, source = resource.metadata.name, resource.spec.source
-    template = pod_template(resource, engine, context.settings)
-    digest = template_hash(template, resource.spec.pod_template, source.max_size if source is not None else None)
+    name = resource.metadata.name
+    kept = _kept(resource, engine, context)
     made = metadata.engine_child(
         resource,
         kinds.DEPLOYMENT,
@@ -60,16 +71,61 @@ def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
             "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(resource)},
             "progressDeadlineSeconds": resource.spec.rollout.startup_seconds + DOWNLOAD_SECONDS,
             "revisionHistoryLimit": 2,
-            "template": as_running(template, digest, context.running),
+            "template": kept.template,
         },
     )
-    made["metadata"].setdefault("annotations", {})[names.ANNOTATION_TEMPLATE_HASH] = digest
-    return made
+    return metadata.annotated(made, kept.annotations)
+
+
+def pending(resource: ModelDeployment, context: ModelDeploymentContext) -> Pending | None:
+    """Returns what of an upgrade would make the pods new, if there is anything and nobody has asked for it."""
+    engine = managed_engine_of(resource)
+    return _kept(resource, engine, context).pending if engine is not None else None
+
+
+def record(resource: ModelDeployment, context: ModelDeploymentContext) -> dict[str, str]:
+    """Returns the annotation in which the record of the pods stands."""
+    engine = managed_engine_of(resource)
+    if engine is None:
+        return {}
+    return {names.ANNOTATION_PODS: _kept(resource, engine, context).record.to_annotation()}
+
+
+def _kept(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelDeploymentContext) -> Settlement:
+    spec = resource.spec
+    patch = spec.pod_template.model_dump(mode="json", by_alias=True) if spec.pod_template is not None else None
+    said = [patch, *(part.source.max_size for part in spec.parts)]
+    return settle(
+        WantedPods(
+            pod_template(resource, engine, context.settings),
+            said,
+            digest(_asked(resource)),
+            fingerprint(pod_template(resource, engine, UNCHANGING), said),
+            seen=resource.status is not None and resource.status.observed_generation == resource.metadata.generation,
+            operator=context.operator,
+        ),
+        Running(context.running, context.bearer),
+        upgrade=context.upgrade,
+    )
+
+
+def _asked(resource: ModelDeployment) -> list[Any]:
+    """Returns what the user has said that may shape pods; fields that never do are left out.
+
+    Defaults are not said: a release that has a new field reads the same. A golden test holds the hash.
+    """
+    said = resource.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for field in _BESIDE_PODS:
+        said.pop(field, None)
+    rollout = {key: value for key, value in said.pop("rollout", {}).items() if key != "onUpgrade"}
+    scales = resource.spec.autoscaling is not None
+    return [resource.metadata.name, said, rollout, scales, resource.metadata.annotations.get(names.ANNOTATION_ROLL)]
 
 
 def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
     """Makes metadata and spec of the engine's pods."""
-    return merge(own_template(resource, engine, settings), resource.spec.pod_template)
+    template = merge(own_template(resource, engine, settings), resource.spec.pod_template)
+    return rolled(template, resource.metadata.annotations)
 
 
 def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:

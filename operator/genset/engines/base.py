@@ -102,6 +102,14 @@ class EngineProblem(NamedTuple):
     message: str
 
 
+class WorkMetrics(NamedTuple):
+    """These are the metrics by which a server tells of its work: a path, gauges of what runs, counters of what was done."""
+
+    path: str
+    running: tuple[str, ...]
+    done: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class ServerCredentials:
     """The credentials are what a server elsewhere asks for (`api_key`, a bearer token) and is known by (`ca`,
@@ -196,6 +204,7 @@ class ManagedEngine(Engine[OwnSettings]):
 
     scratch: str = "1Gi"  # most that it may write to /tmp
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
+    work: WorkMetrics | None = None  # a pod whose counters rest while nothing runs is idle; None: it cannot be told
     #: Variables that say what arguments or fields say, load code or open its API further, by how they begin. A podTemplate may
     #: not set them.
     refused_variables: tuple[str, ...] = ()

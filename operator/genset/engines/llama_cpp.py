@@ -21,7 +21,7 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
 from genset.engines import llama_cpp_arguments
 from genset.engines.base import Capability, EngineProblem, ManagedEngine, ModelPaths, Object
-from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, drain_script
+from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, WORK, drain_script
 
 MIB = 2**20
 
@@ -47,6 +47,8 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
         "amd": "ghcr.io/ggml-org/llama.cpp:server-rocm-b10488",
         "intel": "ghcr.io/ggml-org/llama.cpp:server-intel-b10488",
     }
+
+    work = WORK
 
     def health_path(self, resource: ModelDeployment) -> str:
         return "/health"  # 503 while loading, 200 when ready; it answers from HTTP threads, apart from the model's

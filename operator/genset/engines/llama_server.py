@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS
+from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, WorkMetrics
 
 QUEUE_ALLOWANCE = 64  # connections beyond the slots that may wait without keeping /health from a thread
 SPARE_HTTP_THREADS = 16  # probes, metrics, the operator
+
+WORK = WorkMetrics(  # tools/server/server-task.cpp
+    "/metrics",
+    running=("llamacpp:requests_processing", "llamacpp:requests_deferred"),
+    done=("llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total", "llamacpp:n_decode_total"),
+)
 
 
 def flag_of(argument: str) -> str:

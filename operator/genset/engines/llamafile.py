@@ -21,7 +21,7 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
 from genset.engines.arguments import Arguments, allowed
 from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Drain, EngineProblem, ManagedEngine, ModelPaths, Object
-from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, drain_script, flag_of
+from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, WORK, drain_script, flag_of
 
 _ARGUMENTS = Arguments(
     server="llamafile",
@@ -55,6 +55,7 @@ class LlamafileEngine(ManagedEngine[Llamafile]):
     settings = Llamafile
     continuation = "Anchor"  # 0.9 begins a new answer behind a last message of role assistant
     images: Mapping[str, str] = {}
+    work = WORK
 
     def health_path(self, resource: ModelDeployment) -> str:
         return "/health"  # as llama-server: 503 while it loads

@@ -21,7 +21,7 @@ from genset.api.engines.vllm import Vllm
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import parse_quantity, whole
 from genset.engines.arguments import Arguments, allowed
-from genset.engines.base import EmptyFolder, EngineProblem, ManagedEngine, ModelPaths, Object, RunAs
+from genset.engines.base import EmptyFolder, EngineProblem, ManagedEngine, ModelPaths, Object, RunAs, WorkMetrics
 
 GPU_MEMORY_PERCENT = 92  # vLLM's own default, said so that a change of it changes nothing here
 KV_CACHE_SHARE = 4  # without a GPU a context gets this part of the memory
@@ -152,6 +152,11 @@ class VllmEngine(ManagedEngine[Vllm]):
         "intel": "docker.io/vllm/vllm-openai-xpu:v0.33.0",
         "cpu": "docker.io/vllm/vllm-openai-cpu:v0.33.0",
     }
+    work = WorkMetrics(  # vllm/v1/metrics/loggers.py
+        "/metrics",
+        running=("vllm:num_requests_running", "vllm:num_requests_waiting"),
+        done=("vllm:prompt_tokens_total", "vllm:generation_tokens_total"),
+    )
     refused_variables = (
         "VLLM_PLUGINS", "VLLM_SERVER_DEV_MODE", "VLLM_API_KEY", "VLLM_ALLOW_", "VLLM_USE_MODELSCOPE", "VLLM_HOST_IP",
         "VLLM_PORT", "VLLM_RPC_", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_USAGE_", "VLLM_CONFIGURE_LOGGING",

@@ -71,7 +71,7 @@ class Applier:
         self._api = api
         self._metrics = metrics
         self._echoes = echoes
-        self._identity = identity
+        self.identity = identity
         self._settled = Settled(clock)
 
     async def reconcile(
@@ -158,10 +158,10 @@ class Applier:
     def _look_for_others(self, desired: Mapping[str, Any], live: Object, changed: bool, result: ApplyResult) -> None:
         """Tells of another operator that writes the object in turn with this one, whichever of them gives way."""
         writer = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPERATOR)
-        if changed and writer and writer != self._identity:
+        if changed and writer and writer != self.identity:
             self._settled.saw(live, writer)
         if other := self._settled.shared_with(live):
-            result.problems.append(shared(desired, self._identity, other))
+            result.problems.append(shared(desired, self.identity, other))
 
     async def _write(self, kind: Kind, body: Object, live: Object | None, result: ApplyResult) -> Object:
         """Writes the object. Creation never forces: an object that came into being since the read wins with a conflict.
@@ -171,8 +171,8 @@ class Applier:
         metadata = {**body["metadata"]}
         if live is not None:
             metadata["uid"] = live["metadata"]["uid"]
-        if self._identity:
-            metadata["annotations"] = {**metadata["annotations"], names.ANNOTATION_OPERATOR: self._identity}
+        if self.identity:
+            metadata["annotations"] = {**metadata["annotations"], names.ANNOTATION_OPERATOR: self.identity}
         sent = {**body, "metadata": metadata}
         stored = await self._api.apply(kind, sent, field_manager=names.FIELD_MANAGER, force=live is not None)
         self._echoes.wrote(stored)

@@ -29,6 +29,9 @@ from genset.times import micro_time
 log = logging.getLogger(__name__)
 
 
+TELL_SECONDS = 60.0  # between two log lines about the same trouble
+
+
 @dataclass(frozen=True)
 class Timings:
     """The timings are seconds."""
@@ -72,6 +75,8 @@ class LeaderElection:
         self._record: tuple[Any, ...] | None = None  # holder, renewal and transitions as last seen
         self._record_seen = 0.0  # loop time of its last change
         self._lease: Object | None = None  # as last written by us
+        self._told = float("-inf")  # loop time when `trouble` was logged
+        self.trouble = ""  # why the Lease could not be read or renewed the last time; "": it could
         self.last_answer = float("-inf")  # loop time of the API server's last answer
 
     def held(self) -> bool:
@@ -133,12 +138,23 @@ class LeaderElection:
             if error.conflict:
                 self.last_answer = self._now()
             else:
-                log.warning("Could not renew or read the Lease %s/%s: %s", self._namespace, self._name, error.message)
+                self._tell(f"could not renew or read the Lease {self._namespace}/{self._name}: {error.message}")
             return False
         self.last_answer = self._now()
+        if self.trouble:
+            log.info("Reached the Lease %s/%s again", self._namespace, self._name)
+            self.trouble = ""
         if won:
             self._held_until = started + self._timings.renew_deadline
         return won
+
+    def _tell(self, trouble: str) -> None:
+        """Logs a trouble when it begins, and once a minute while it lasts: it is met every other second."""
+        now = self._now()
+        if not self.trouble or now - self._told >= TELL_SECONDS:
+            self._told = now
+            log.warning("%s", trouble[0].upper() + trouble[1:])
+        self.trouble = trouble
 
     async def _take(self, started: float) -> bool:
         lease = self._lease or await self._read()
@@ -189,19 +205,22 @@ class LeaderElection:
         """Gives the Lease back as well as it can, so that the next one need not wait."""
         lease, held = self._lease, self.held()
         self._held_until, self._lease = 0.0, None
-        if lease is None or not held:
+        if not held:
             return
-        spec = {
-            **(lease.get("spec") or {}),
-            "holderIdentity": "",
-            "leaseDurationSeconds": 1,
-            "renewTime": _micro_time(),
-        }
         try:
-            await self._send("PUT", {**lease, "spec": spec})
+            lease = lease or await self._read()  # none: the last renewal has failed
+            spec = (lease or {}).get("spec") or {}
+            if lease is None or spec.get("holderIdentity") != self._identity:
+                return
+            given = {**spec, "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time()}
+            await self._send("PUT", {**lease, "spec": given})
             log.info("Gave the Lease back")
         except ApiError as error:
-            log.warning("Could not give the Lease back: %s", error.message)
+            runs_out = f"it runs out by itself within {self._timings.lease_duration:g} s"
+            if error.status in (401, 403, 404):  # an uninstall takes rights and namespace away before the process ends
+                log.info("Could not give the Lease back, because the rights to it are gone already: %s", runs_out)
+            else:
+                log.warning("Could not give the Lease back: %s; %s", error.message, runs_out)
 
     @property
     def _limit(self) -> aiohttp.ClientTimeout:

@@ -45,6 +45,16 @@ class Metrics:
         self.resyncs = Counter("genset_resync", "Full resyncs.", ["result"], registry=r)
         self.scalings = Counter("genset_autoscaling", "Deployments woken and put to rest.", ["event"], registry=r)
         self.leader = Gauge("genset_leader", "1 while this process leads.", registry=r)
+        self.serving = Gauge(
+            "genset_serving",
+            "1 while this process watches and reconciles; 0 of a leader: statuses are stale.",
+            registry=r,
+        )
+        self.unserved = Gauge(
+            "genset_unserved_namespaces",
+            "Namespaces to be served that cannot be watched: rights or CRDs lack.",
+            registry=r,
+        )
         self.programming_seconds = Histogram(
             "genset_routepolicy_programming_seconds",
             "Time from a changed configuration to the last router that serves it.",

@@ -23,6 +23,7 @@ from genset.engines import CompletionRequest
 from genset.kube.metrics import Metrics
 
 QUICK_SECONDS = 1.0  # routers and pullers answer from memory
+METRICS_SECONDS = 5.0  # an engine answers between two batches
 PARALLEL = 64
 KEPT_SECONDS = 15.0  # that a connection lives between two questions
 PARALLEL_COMPLETIONS = 8  # a fleet that starts at once must not be answered by a storm of our own requests
@@ -73,6 +74,11 @@ class Prober:
         url = f"http://{host(pod_ip)}:{names.ROUTER_ADMIN_PORT}{DEMAND_PATH}"
         answer = await self._ask("router_demand", "GET", url, QUICK_SECONDS)
         return DemandReport.from_json(answer.body) if answer.status == 200 else None
+
+    async def metrics(self, pod_ip: str, port: int, path: str) -> bytes | None:
+        """Returns the page of metrics of a pod of ours; None if it did not answer, or with something else."""
+        answer = await self._ask("metrics", "GET", f"http://{host(pod_ip)}:{port}{path}", METRICS_SECONDS)
+        return answer.body if answer.status == 200 else None
 
     async def weights_progress(self, pod_ip: str) -> DownloadProgress | None:
         """Returns how far a puller is; None if it did not answer, or with something else."""

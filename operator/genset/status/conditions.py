@@ -70,6 +70,11 @@ def merged(
     return out
 
 
+def is_ready(conditions: Iterable[Condition]) -> bool:
+    """Returns whether the condition Ready is True."""
+    return any(condition.type == "Ready" and condition.status == "True" for condition in conditions)
+
+
 def events_of(old: Sequence[Condition], new: Sequence[Condition], alarming: frozenset[str]) -> list[Event]:
     """Returns Events for conditions that flipped or changed their reason. `alarming` reasons are Warnings.
 

@@ -6,6 +6,7 @@ Available    at least one replica passes the engine's readiness probe
 Ready        all wanted replicas run the current template and are available, and a real completion succeeded
 Stalled      present, and True, only when nothing will change unless a person does something
 Warnings     present, and True, only when something in the spec does nothing
+UpgradePending  present, and True, only while pods of an earlier release, or of other settings, serve on
 
 A ModelDeployment that is at zero on purpose is Ready=True with reason ScaledToZero, or AtRest if a request wakes it,
 and Available=False: what was asked for is so, and tools that wait for Ready (kstatus, Argo CD, Flux) must neither wait
@@ -33,7 +34,7 @@ from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
 from genset.sizing.model import ModelFacts
-from genset.status import pods, size, weights
+from genset.status import pods, size, upgrades, weights
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
 from genset.status.rollout import RolloutState, incomplete, rollout
@@ -101,6 +102,8 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
         words = "; ".join(warning.message for warning in warnings)
         verdicts.append((ConditionType.WARNINGS, Verdict("True", warnings[0].reason, words)))
     name = resource.metadata.name
+    if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.rollout.onUpgrade")) is not None:
+        verdicts.append((ConditionType.UPGRADE_PENDING, waits))
     selector = metadata.engine_selector(name) if view.managed else {}
     return ModelDeploymentStatus(
         observed_generation=resource.metadata.generation,

@@ -41,6 +41,16 @@ class CompletionProbe:
 
 
 @dataclass(frozen=True)
+class Upgrade:
+    """An upgrade is what a release changes of pods that serve on as they are."""
+
+    release: str  # that has made them; "": an earlier one
+    fields: tuple[str, ...]  # that differ, the first few
+    turn: str  # the resource of the namespace that takes it first; "": nobody does, the pods are in use
+    idle_seconds: int  # without a request, after which it is taken
+
+
+@dataclass(frozen=True)
 class ModelDeploymentObserved:
     """This is the world as far as one ModelDeployment goes."""
 
@@ -57,6 +67,7 @@ class ModelDeploymentObserved:
     awake: bool = True  # what desired.autoscale has decided
     awake_note: str = ""  # why it stays awake although nobody asks
     last_request: float | None = None  # at any router, seconds since 1970; None: not known
+    upgrade: Upgrade | None = None  # that waits
     token_not_used: str = ""  # why this download does not get the hub token of the operator, which it asks for
     asked_by: tuple[str, ...] | None = None  # policies whose routers ask a server elsewhere; None: it is one of ours
 
@@ -76,6 +87,7 @@ class RoutePolicyObserved:
     config_hash: str = ""  # what routers should serve
     credentials_hash: str = ""
     namespace_terminating: bool = False
+    upgrade: Upgrade | None = None  # that waits
 
 
 def template_key(resource: ModelDeployment, deployment: Object | None) -> str:

@@ -6,6 +6,7 @@ Programmed   every running router serves this generation, by its own word (/-/co
 Ready        programmed, every reference resolved, and all wanted routers are available
 Stalled      present, and True, only when nothing will change unless a person does something
 Warnings     present, and True, only when something in the spec does nothing
+UpgradePending  present, and True, only while routers of an earlier release, or of other settings, serve on
 
 Backends that resolve are programmed even while others do not. A policy whose routers are at zero on purpose is
 Ready=True with reason NoRouters: what was asked for is so.
@@ -19,7 +20,7 @@ from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePoli
 from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
 from genset.names import SERVICE_PORT
-from genset.status import outages, pods, warnings
+from genset.status import outages, pods, upgrades, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import Problem, RoutePolicyObserved
 from genset.status.outline import Outline
@@ -98,6 +99,9 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
     if (warned := warnings.verdict(warnings.of_route_policy(resource, observed.unused_problems))) is not None:
         verdicts.append((ConditionType.WARNINGS, warned))
+    name = resource.metadata.name
+    if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.router.onUpgrade")) is not None:
+        verdicts.append((ConditionType.UPGRADE_PENDING, waits))
     return RoutePolicyStatus(
         observed_generation=resource.metadata.generation,
         conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),

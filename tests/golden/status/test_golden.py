@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import genset
 from genset import names
 from genset.api.base import ApiModel
 from genset.api.modeldeployment import ModelDeployment
@@ -20,6 +21,7 @@ from genset.status.observed import (
     ModelDeploymentObserved,
     Problem,
     RoutePolicyObserved,
+    Upgrade,
     template_key,
 )
 from genset.status.pod import PodView
@@ -32,6 +34,18 @@ NOW = "2026-11-21T10:00:00Z"
 
 def problems(given: list[dict[str, str]]) -> tuple[Problem, ...]:
     return tuple(Problem(**item) for item in given)
+
+
+@pytest.fixture(autouse=True)
+def _release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages name the release that runs: the same one in all golden files."""
+    monkeypatch.setattr(genset, "__version__", "1.2.3")
+
+
+def upgrade(given: dict[str, Any]) -> Upgrade | None:
+    if "upgrade" not in given:
+        return None
+    return Upgrade(**{**given["upgrade"], "fields": tuple(given["upgrade"]["fields"])})
 
 
 def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentObserved:
@@ -57,6 +71,7 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
         awake_note=given.get("awake_note", ""),
         last_request=seconds(given["last_request"]) if "last_request" in given else None,
         asked_by=tuple(given["asked_by"]) if "asked_by" in given else None,
+        upgrade=upgrade(given),
     )
 
 
@@ -80,6 +95,7 @@ def policy(given: dict[str, Any]) -> RoutePolicyObserved:
         apply_errors=problems(given.get("apply_errors", [])),
         config_hash=given.get("config_hash", ""),
         credentials_hash=given.get("credentials_hash", ""),
+        upgrade=upgrade(given),
         namespace_terminating=given.get("namespace_terminating", False),
     )
 

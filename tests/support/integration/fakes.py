@@ -168,6 +168,7 @@ class FakePod:
     sees: Object = field(default_factory=dict)  # what it adds to that: outages, unknown
     demand: Object = field(default_factory=dict)  # what /-/demand answers; {}: 404, as an earlier version does
     progress: Object = field(default_factory=dict)
+    metrics: str = ""  # what /metrics answers; "": 404
     completions: int = 0
     completion_status: int = 200
     asked: int = 0  # times that /-/config was read
@@ -179,6 +180,7 @@ class FakePod:
         app.router.add_get("/-/config", self._config)
         app.router.add_get("/-/demand", self._demand)
         app.router.add_get("/-/progress", self._progress)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._completion)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -199,6 +201,9 @@ class FakePod:
 
     async def _progress(self, _: web.Request) -> web.Response:
         return web.json_response(self.progress, status=200 if self.progress else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(text=self.metrics, status=200 if self.metrics else 404)
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "house"}]})

@@ -118,3 +118,13 @@ def test_echoes_are_bounded() -> None:
         True,
         True,
     ]
+
+
+async def test_the_annotation_that_asks_for_new_pods_is_no_mere_metadata() -> None:
+    bench = Bench()
+    bench.inbox.resource(names.MODEL_DEPLOYMENT, None, resource(1, "1"))
+    assert await bench.taken() == {HOUSE}
+    for version, said in (("2", {names.ANNOTATION_ROLL: "1"}), ("3", {names.ANNOTATION_ROLL: "2"}), ("4", {})):
+        bench.echoes.wrote(resource(1, version))  # so that nothing else would have it reconciled
+        bench.inbox.resource(names.MODEL_DEPLOYMENT, "MODIFIED", resource(1, version, annotations=said))
+        assert await bench.taken() == {HOUSE}

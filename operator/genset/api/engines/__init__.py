@@ -10,7 +10,7 @@ from pydantic import GetPydanticSchema
 from pydantic_core import core_schema
 
 from genset.api.base import ApiModel, CelRule, rules
-from genset.api.engines.base import EngineSettings, Task, WeightsForm
+from genset.api.engines.base import TASK_CEL, EngineSettings, Task, WeightsForm
 from genset.api.engines.external import External
 from genset.api.engines.llama_cpp import LlamaCpp
 from genset.api.engines.llamafile import Llamafile
@@ -84,7 +84,7 @@ def _only_tasks(settings: type[EngineSettings]) -> CelRule:
     missing = next(task for task in Task if task not in settings.tasks)
     others = [one.engine for one in _TYPES.values() if missing in one.tasks]
     return CelRule(
-        f"self.engine != '{engine}' || self.task in {tasks}",
+        f"self.engine != '{engine}' || {TASK_CEL} in {tasks}",
         f"engine {engine} has no task but {' and '.join(tasks)}: for {missing} use {' or '.join(others)}",
         lambda spec: spec.engine != engine or spec.task in settings.tasks,
     )

@@ -26,6 +26,10 @@ class Task(StrEnum):
     RERANK = "Rerank"  # documents in the order in which they fit a question
 
 
+#: spec.task in CEL, where the API server has filled in no default.
+TASK_CEL = f"(has(self.task) ? self.task : '{Task.CHAT}')"
+
+
 class EngineSettings(ApiModel):
     """The settings of one engine are a block of a ModelDeployment's spec that no other engine reads."""
 

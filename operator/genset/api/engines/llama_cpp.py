@@ -8,7 +8,7 @@ from pydantic import Field
 
 from genset.api.base import CelRule, Quantity, rules
 from genset.api.bounds import at_least
-from genset.api.engines.base import ManagedEngineSettings, Task, WeightsForm
+from genset.api.engines.base import TASK_CEL, ManagedEngineSettings, Task, WeightsForm
 
 CACHE_RAM_LEAST = "1Mi"  # llama-server counts in MiB
 
@@ -23,7 +23,7 @@ class LlamaCpp(ManagedEngineSettings):
     takes_adapters: ClassVar[bool] = True
     spec_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
-            "!has(self.llamaCpp) || !has(self.llamaCpp.pooling) || self.task == 'Embeddings'",
+            f"!has(self.llamaCpp) || !has(self.llamaCpp.pooling) || {TASK_CEL} == 'Embeddings'",
             "llamaCpp.pooling says how vectors are made of texts: remove it, or set task to Embeddings",
             lambda spec: spec.llama_cpp is None or spec.llama_cpp.pooling is None or spec.task is Task.EMBEDDINGS,
         ),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from genset.api.base import CelRule, Quantity, rules
 from genset.api.bounds import MEMORY_LEAST, at_least
-from genset.api.engines.base import ManagedEngineSettings, Task, WeightsForm
+from genset.api.engines.base import TASK_CEL, ManagedEngineSettings, Task, WeightsForm
 
 SHARED_MEMORY_LEAST = "160Mi"  # one process of vLLM 0.32 refuses to start with less ("Insufficient space in /dev/shm")
 Parser = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
@@ -66,7 +66,7 @@ class Vllm(ManagedEngineSettings):
             ),
         ),
         CelRule(
-            f"!has(self.vllm) || self.task == 'Chat' || !({' || '.join(f'has(self.vllm.{name})' for name in _CHAT_ONLY)})",
+            f"!has(self.vllm) || {TASK_CEL} == 'Chat' || !({' || '.join(f'has(self.vllm.{name})' for name in _CHAT_ONLY)})",
             f"vllm.{', vllm.'.join(_CHAT_ONLY[:-1])} and vllm.{_CHAT_ONLY[-1]} are for task Chat: remove them, or change task",
             lambda spec: (
                 spec.vllm is None

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from genset.api.base import ApiModel, SecretKeyRef, secret_refs
+from genset.api.base import LATER, ApiModel, SecretKeyRef, secret_refs
 
 ONE_MODEL = "*.gguf"  # the default pattern: the one model that is there
 #: A pattern over names of files. Commas part patterns on the puller's command line.
@@ -49,4 +49,5 @@ class DownloadBlock(SourceBlock):
         default=False,
         alias="allowPlainHTTP",
         description="Send credentials to a server with http://, where everybody on the way can read them.",
+        json_schema_extra=LATER,
     )
