@@ -212,13 +212,18 @@ def _policy_with(day: Day, deployment: str) -> Object:
 async def _uninstalled_and_restored(day: Day) -> None:
     before = day.pods()
     await asyncio.to_thread(day.house.uninstall)
-    lease = day.house.get("lease", OPERATOR_NAMESPACE, "genset-operator")
-    assert lease is None or not lease["spec"].get("holderIdentity"), "the Lease was given back"
+    # Its rights go with the release, often before the process can give the Lease back; then it goes with the pod.
+    await until(lambda: not _lease_is_held(day), "the Lease to be given back", seconds=10)
     await asyncio.sleep(5)  # everything serves without an operator
     await asyncio.to_thread(day.house.install)
     await day.all_ready()
     assert day.pods() == before, "a new installation takes over what is there"
     day.hour("uninstalled, and restored")
+
+
+def _lease_is_held(day: Day) -> bool:
+    lease = day.house.get("lease", OPERATOR_NAMESPACE, "genset-operator")
+    return lease is not None and bool(lease["spec"].get("holderIdentity"))
 
 
 async def _rolled_back_and_forth(day: Day, last_chart: Path) -> None:

@@ -39,7 +39,7 @@ from genset.desired.context import Settings
 from genset.kube.apply import Applier
 from genset.kube.client import ApiError, ApiServer, LeadershipLost, load_configuration
 from genset.kube.echoes import Echoes
-from genset.kube.lease import LeaderElection, Timings
+from genset.kube.lease import LeaderElection, OwnPod, Timings
 from genset.kube.metrics import Metrics
 from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
@@ -75,6 +75,7 @@ class Options:
     lease_name: str = names.LEASE_NAME
     lease_seconds: float = 15.0
     identity: str = "genset-operator"
+    pod: OwnPod | None = None
 
 
 @dataclass
@@ -149,6 +150,7 @@ class Operator:
             identity=options.identity,
             timings=Timings.of(options.lease_seconds),
             rng=self.rng,
+            pod=options.pod,
         )
         api.fence(self._election.held)
         await self._election.run(lead)

@@ -80,7 +80,7 @@ def test_helm_lint(tmp_path: Path, values: Object) -> None:
     [
         ({"replica": 1}, "additional properties 'replica' not allowed"),
         ({"image": {"registry": "x"}}, "additional properties 'registry' not allowed"),
-        ({"engines": {"llamaCpp": {}}}, "invalid propertyName 'llamaCpp'\n  - at '': value must be 'llama.cpp'"),
+        ({"engines": {"llamaCpp": {}}}, "invalid propertyName 'llamaCpp'\n  - at '': value must be one of 'llama.cpp'"),
         ({"engines": {"external": {}}}, "invalid propertyName 'external'"),
         ({"engines": {"llama.cpp": {"cpu": "i"}}}, "at '/engines/llama.cpp': additional properties 'cpu' not allowed"),
         (

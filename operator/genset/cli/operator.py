@@ -366,6 +366,7 @@ def _run(flags: dict[str, Any]) -> None:
     import uvloop
 
     from genset.desired.context import Settings
+    from genset.kube.lease import OwnPod
     from genset.runtime import Operator, Options
 
     site = _site(flags)
@@ -374,7 +375,8 @@ def _run(flags: dict[str, Any]) -> None:
     flags["identity"] = f"{flags['identity']}_{uuid.uuid4().hex[:8]}"
     if problems := site.problems(settings.forbidden_networks):
         raise click.UsageError("; ".join(problems))
-    options = Options(settings=settings, site=site, **flags)
+    name, uid = os.environ.get("POD_NAME"), os.environ.get("POD_UID")
+    options = Options(settings=settings, site=site, pod=OwnPod(name, uid) if name and uid else None, **flags)
 
     async def main() -> None:
         await Operator(options).run(asyncio.Event())

@@ -2,7 +2,9 @@
 
 The rules are client-go's (tools/leaderelection/leaderelection.go): a candidate trusts its own clock only,
 counting from when it last saw the record change; a leader that could not renew for `renew_deadline` stops by itself,
-well before `lease_duration` lets another one take over. Beyond them, `held` is a fence that every write asks.
+well before `lease_duration` lets another one take over. Beyond them, `held` is a fence that every write asks, and a Lease
+belongs to its holder's pod: an uninstall takes the rights away before the process can give the Lease back, and then the
+API server's garbage collection removes it with the pod.
 
 Own loop, because the one of `kubernetes.aio` (37.0) has no fence, does not give the Lease back when it stops, writes
 renewal times in local time marked as UTC, and counts no transitions.
@@ -17,7 +19,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -47,6 +49,13 @@ class Timings:
         return cls(lease_duration, lease_duration * 2 / 3, lease_duration * 2 / 15, min(4.0, lease_duration * 4 / 15))
 
 
+class OwnPod(NamedTuple):
+    """This is the pod that a process runs in."""
+
+    name: str
+    uid: str
+
+
 class LeaderElection:
     """A leader election is one candidate.
 
@@ -63,6 +72,7 @@ class LeaderElection:
         identity: str,
         timings: Timings,
         rng: random.Random,
+        pod: OwnPod | None = None,
     ) -> None:
         self._api = api
         self._metrics = metrics
@@ -71,9 +81,12 @@ class LeaderElection:
         self._identity = identity
         self._timings = timings
         self._rng = rng
+        self._owners: list[Object] = []
+        if pod is not None:
+            self._owners = [{"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}]
         self._held_until = 0.0  # loop time
-        self._record: tuple[Any, ...] | None = None  # holder, renewal and transitions as last seen
-        self._record_seen = 0.0  # loop time of its last change
+        # Holder, renewal and transitions as last seen, and the loop time of their last change.
+        self._seen: tuple[tuple[Any, ...], float] = ((), 0.0)
         self._lease: Object | None = None  # as last written by us
         self._told = float("-inf")  # loop time when `trouble` was logged
         self.trouble = ""  # why the Lease could not be read or renewed the last time; "": it could
@@ -132,7 +145,13 @@ class LeaderElection:
         """Tries once to take or renew the Lease. Never raises for what the API server does."""
         started = self._now()
         try:
-            won = await self._take(started)
+            try:
+                won = await self._take(started)
+            except ApiError as error:
+                if not error.not_found or self._lease is None:
+                    raise
+                self._lease = None  # somebody removed it: whoever makes the next one leads
+                won = await self._take(started)
         except ApiError as error:
             self._lease = None  # read again before the next write
             if error.conflict:
@@ -159,22 +178,23 @@ class LeaderElection:
     async def _take(self, started: float) -> bool:
         lease = self._lease or await self._read()
         if lease is None:
-            body = {"metadata": {"name": self._name, "namespace": self._namespace}, "spec": self._spec({}, new=True)}
-            self._lease = await self._send("POST", body)
+            metadata = {"name": self._name, "namespace": self._namespace, "ownerReferences": self._owners}
+            self._lease = await self._send("POST", {"metadata": metadata, "spec": self._spec({}, new=True)})
             return True
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder not in ("", self._identity) and not self._expired(spec, started):
             self._held_until = 0.0
             return False
-        self._lease = await self._send("PUT", {**lease, "spec": self._spec(spec, new=holder != self._identity)})
+        taken = {**lease, "metadata": {**lease["metadata"], "ownerReferences": self._owners}}
+        self._lease = await self._send("PUT", {**taken, "spec": self._spec(spec, new=holder != self._identity)})
         return True
 
     def _expired(self, spec: Object, now: float) -> bool:
         record = (spec.get("holderIdentity"), spec.get("renewTime"), spec.get("leaseTransitions"))
-        if record != self._record:
-            self._record, self._record_seen = record, now
-        return now >= self._record_seen + float(spec.get("leaseDurationSeconds") or self._timings.lease_duration)
+        if record != self._seen[0]:
+            self._seen = (record, now)
+        return now >= self._seen[1] + float(spec.get("leaseDurationSeconds") or self._timings.lease_duration)
 
     def _spec(self, old: Object, *, new: bool) -> Object:
         stamp = _micro_time()
@@ -213,10 +233,11 @@ class LeaderElection:
             if lease is None or spec.get("holderIdentity") != self._identity:
                 return
             given = {**spec, "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time()}
-            await self._send("PUT", {**lease, "spec": given})
+            metadata = {**lease["metadata"], "ownerReferences": []}  # it outlives this pod
+            await self._send("PUT", {**lease, "metadata": metadata, "spec": given})
             log.info("Gave the Lease back")
         except ApiError as error:
-            runs_out = f"it runs out by itself within {self._timings.lease_duration:g} s"
+            runs_out = f"it goes with this pod, or runs out within {self._timings.lease_duration:g} s"
             if error.status in (401, 403, 404):  # an uninstall takes rights and namespace away before the process ends
                 log.info("Could not give the Lease back, because the rights to it are gone already: %s", runs_out)
             else:

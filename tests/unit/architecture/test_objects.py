@@ -15,7 +15,7 @@ MOST = 14  # about a dozen
 #: Classes with more, and why.
 LARGE = {
     "ModelDeploymentObserved": (16, "the world as far as one resource goes: each is one look at it"),
-    "Options": (16, "what the command line said, read once and never set again"),
+    "Options": (17, "what the command line said, read once and never set again"),
     "Record": (24, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "Provider": (15, "the values of one provider, written once in its file"),
     "Target": (20, "a configuration's values, read once and never set again"),

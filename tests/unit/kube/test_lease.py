@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from genset.kube.client import ApiServer
-from genset.kube.lease import LeaderElection, Timings
+from genset.kube.lease import LeaderElection, OwnPod, Timings
 from genset.kube.metrics import Metrics
 from tests.support.kube_server import FakeApiServer, refusal
 
@@ -23,7 +23,14 @@ class Candidate:
 
     def __init__(self, api: ApiServer, name: str) -> None:
         self.election = LeaderElection(
-            api, Metrics(), namespace="n", name="l", identity=name, timings=TIMINGS, rng=random.Random(name)
+            api,
+            Metrics(),
+            namespace="n",
+            name="l",
+            identity=name,
+            timings=TIMINGS,
+            rng=random.Random(name),
+            pod=OwnPod(f"pod-of-{name}", f"uid-of-{name}"),
         )
         self.name = name
         self.leading = False
@@ -67,6 +74,10 @@ class Field:
         for api in self._apis:
             await api.close()
         await self._listening.__aexit__(*error)
+
+    @property
+    def owners(self) -> list[str]:
+        return [str(owner["uid"]) for owner in self.server.objects[PATH]["metadata"].get("ownerReferences") or ()]
 
     @property
     def holder(self) -> str:
@@ -148,6 +159,27 @@ async def test_a_lease_taken_by_force_ends_the_term() -> None:
         await until(lambda: not first.leading)
         await asyncio.sleep(0.3)
         assert field.holder == "somebody", "it is not given back for somebody else"
+
+
+async def test_a_lease_belongs_to_the_pod_that_holds_it_until_it_is_given_back() -> None:
+    async with Field() as field:
+        first = field.enter("first")
+        await until(lambda: first.leading)
+        assert field.owners == ["uid-of-first"]
+        await first.stop()
+        assert field.owners == [], "it outlives a pod that gave it back"
+        second = field.enter("second")
+        await until(lambda: second.leading)
+        assert field.owners == ["uid-of-second"]
+
+
+async def test_a_leader_whose_lease_was_removed_makes_another_one_and_leads_on() -> None:
+    async with Field() as field:
+        first = field.enter("first")
+        await until(lambda: first.leading)
+        del field.server.objects[PATH]
+        await until(lambda: PATH in field.server.objects)
+        assert field.holder == "first" and first.election.held() and first.terms == 1
 
 
 async def test_work_that_fails_is_not_hidden() -> None:
