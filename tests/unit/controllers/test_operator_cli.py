@@ -26,7 +26,7 @@ PARAMETERS = {parameter.name: parameter for parameter in verb.command.params if 
 
 def test_every_setting_and_every_option_of_the_runtime_has_a_flag() -> None:
     wanted = {field.name for field in dataclasses.fields(Settings)} - {"place"}  # found out, not said
-    wanted |= {field.name for field in dataclasses.fields(Options)} - {"settings", "site"}
+    wanted |= {field.name for field in dataclasses.fields(Options)} - {"settings", "site", "pod"}
     wanted |= {"site_http_proxy", "site_https_proxy", "site_no_proxy", "site_proxy_credentials_file", "site_ca_file"}
     assert wanted <= set(PARAMETERS), f"no flag for {wanted - set(PARAMETERS)}"
 
