@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -235,10 +235,17 @@ async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[as
     raise AssertionError("the router did not become ready within 10 s")
 
 
-async def until(condition: Callable[[], bool], within: float = 20.0, what: str = "the condition") -> None:
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], within: float = 20.0, what: str = "the condition"
+) -> None:
     """Waits for a condition with a deadline, in seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
-    while not condition():
+
+    async def met() -> bool:
+        found = condition()
+        return await found if isinstance(found, Awaitable) else found
+
+    while not await met():
         assert loop.time() < deadline, f"{what} did not come true within {within:g} s"
         await asyncio.sleep(0.01)

@@ -16,18 +16,18 @@ from testbed.router import RunningRouter, cloud, config, free_port, house, until
 from testbed.upstream.client import chat, request
 from testbed.upstream.scripted import ScriptedUpstream
 
-REMEDY = "provider openAICompatible with baseURL https://api.anthropic.com/v1"
+REMEDY = "provider openAICompatible with baseURL https://api.cerebras.ai/v1"
 
 
-def anthropic() -> dict[str, Any]:
-    return config(cloud("https://api.anthropic.com/v1", provider="anthropic"))
+def unknown() -> dict[str, Any]:
+    return config(cloud("https://api.cerebras.ai/v1", provider="cerebras"))
 
 
 async def test_a_first_rejection_is_told_once_and_a_good_one_is_taken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "genset")
-    async with ScriptedUpstream() as local, RunningRouter(tmp_path, anthropic()) as router:
+    async with ScriptedUpstream() as local, RunningRouter(tmp_path, unknown()) as router:
         assert caplog.text.count(REMEDY) == 1
         assert [record.levelname for record in caplog.records if REMEDY in record.message] == ["ERROR"]
         assert "no configuration yet: every request gets 503 until one is taken" in caplog.text
@@ -84,7 +84,7 @@ async def test_a_fault_of_ours_is_no_end_either(
         assert (await router.ask(chat())).complete
 
 
-@pytest.mark.parametrize("content", [json.dumps(anthropic()).encode(), b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("content", [json.dumps(unknown()).encode(), b"\xff\xfe", b"[" * 100_000])
 async def test_the_process_stays(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "router.json").write_bytes(content)
     port, admin = free_port(), free_port()
