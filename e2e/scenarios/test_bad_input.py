@@ -58,7 +58,7 @@ async def test_a_disk_that_is_full(world: World, scratch: str) -> None:
         model_deployment(
             scratch,
             "full-disk",
-            world.weights.source("counting.gguf"),
+            {**world.weights.source("counting.gguf"), "maxSize": "1Gi"},
             cache={"size": "8Mi", "storageClassName": "local-sized"},
         )
     )

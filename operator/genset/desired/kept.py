@@ -108,7 +108,7 @@ def settle(wanted: WantedPods, running: Running, *, upgrade: bool) -> Settlement
     made = fingerprint(wanted.template, wanted.said)
     record = PodsRecord(genset.__version__, made, wanted.asked, wanted.shape, genset.__version__, wanted.operator)
     live, before = running.deployment, PodsRecord.of(running.bearer)
-    if live is None or upgrade or _asks_for_new(wanted, before):
+    if live is None or _asks_for_new(wanted, before):
         return Settlement(wanted.template, record)
     same = Settlement(_bounds_as_running(wanted.template, live["spec"]["template"]["spec"]), record)
     if before is not None and before.made == made:
@@ -119,6 +119,8 @@ def settle(wanted: WantedPods, running: Running, *, upgrade: bool) -> Settlement
     fields = tuple(_differences(_plain(_lasting(wanted.template)), _plain(_lasting(applied)), ""))
     if not fields:
         return same
+    if upgrade:
+        return Settlement(wanted.template, record)
     before = before or PodsRecord()
     old = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH)
     return Settlement(
