@@ -54,7 +54,7 @@ def _policies() -> list[tuple[dict[str, Any], str]]:
         (changed(lambda s: s["backends"][0].update(cloud=cloud)), "exactly one of deployment, cloud"),
         (
             changed(lambda s: s["backends"][1]["cloud"].update(provider="openAICompatible")),
-            "openAICompatible needs baseURL",
+            "this provider needs baseURL",
         ),
         (
             changed(lambda s: s["backends"][1]["cloud"].pop("credentialsSecretRef")),
