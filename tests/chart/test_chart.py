@@ -250,7 +250,7 @@ def test_defaults_are_the_operator_s_own() -> None:
 
 def test_more_environment() -> None:
     found = container(render({"env": [{"name": "NO_PROXY", "value": "corp"}]}))["env"]
-    assert [item["name"] for item in found] == ["HOME", "POD_NAME", "NO_PROXY"]
+    assert [item["name"] for item in found] == ["HOME", "POD_NAME", "POD_UID", "NO_PROXY"]
 
 
 def roles(objects: list[Object]) -> list[Object]:

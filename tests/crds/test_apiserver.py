@@ -51,8 +51,7 @@ def test_nested_defaults_are_filled_in(server: Server) -> None:
     _, answer = server.create(cases.Case("", cases.MDEP, cases.house(rollout={"drainSeconds": 5})).document())
     assert answer["spec"] == {
         "engine": "llama.cpp",
-        "task": "Chat",
-        "source": {"http": {**cases.HTTP, "allowPlainHTTP": False}},
+        "source": {"http": cases.HTTP},
         "context": {"tokens": 4096, "parallel": 4},
         "resources": {"cpu": "2", "memory": "4Gi"},
         "rollout": {"drainSeconds": 5, "startupSeconds": 900},
