@@ -124,7 +124,9 @@ def test_bounds_that_no_resource_names_and_sizes_that_became_known_are_no_change
     known = resource({}, weights=5 << 30)
     after = replace(before, settings=replace(OLD, **BOUNDS))
     assert template(known, after) == template(resource({}), before)
-    assert template(known, replace(after, upgrade=True)) == template(resource({}), before), "nothing waits that may go now"
+    assert template(known, replace(after, upgrade=True)) == template(resource({}), before), (
+        "nothing waits that may go now"
+    )
     assert workload.pending(known, after) is None
     changed = template(resource({"context": {"parallel": 9}}, weights=5 << 30), after)
     requests = changed["spec"]["containers"][0]["resources"]["requests"]
