@@ -73,7 +73,7 @@ integration: venv ## Operator against a real kube-apiserver and etcd
 	@$(BIN) pytest tests/integration -q
 
 e2e: venv ## Everything on a real one-node cluster, Argo CD included
-	@$(PY) -m testbed.images build genset genset-last-release  # minutes where nothing is cached: no test has them
+	@$(PY) -m testbed.images build genset genset-last-release ollama  # minutes where nothing is cached: no test has them
 	@$(BIN) pytest e2e/poison e2e/scenarios -q
 	@$(BIN) pytest e2e/day -q -rP
 	@$(BIN) pytest e2e/argocd -q
