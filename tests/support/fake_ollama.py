@@ -6,14 +6,14 @@ Both stand in for what has to be built first; the scenarios run the real ones.
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from tests.support.local_server import LocalServer
 
-class FakeOllama:
+
+class FakeOllama(LocalServer):
     """Listens on a free port while it is entered. `requests` are those that it was sent: path and parsed body."""
 
     def __init__(self, store: Path, *, refuses: str = "", error: str = "") -> None:
@@ -49,21 +49,10 @@ class FakeOllama:
                 pass
 
         self.base: dict[str, Any] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-
-    def __enter__(self) -> FakeOllama:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
 
-class FakeChild:
+class FakeChild(LocalServer):
     """A fake llama-server that says of its one slot whether it works, and stands in a folder as processes do in /proc."""
 
     def __init__(self, folder: Path, busy_answers: int) -> None:
@@ -81,21 +70,11 @@ class FakeChild:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         for number, words in (
             (1, ["/pause"]),
             (7, ["bash", "-c", "llama-server --port 1"]),
-            (9, ["/usr/lib/ollama/llama-server", "--model", "m", "--port", str(self._server.server_port), "-np", "1"]),
+            (9, ["/usr/lib/ollama/llama-server", "--model", "m", "--port", str(self.port), "-np", "1"]),
         ):
             (folder / str(number)).mkdir()
             (folder / str(number) / "cmdline").write_text("\0".join(words) + "\0")
-
-    def __enter__(self) -> FakeChild:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.local_server import LocalServer
 
 # Lines as llama-server build 11669 writes them, help lines included: they name the gauges, too.
 _METRICS = """\
@@ -17,7 +17,7 @@ llamacpp:requests_deferred {deferred}
 """
 
 
-class IdleServer:
+class IdleServer(LocalServer):
     """Listens on a free port while it is entered. `asked` counts the scrapes."""
 
     def __init__(self, busy_answers: int, status: int = 200) -> None:
@@ -39,15 +39,4 @@ class IdleServer:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-
-    def __enter__(self) -> IdleServer:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
