@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,10 @@ def sample(folder: Path, manner: str, chance: random.Random) -> tuple[str, Recor
     return name, stream, steps, author, place
 
 
-async def run(name: str, stream: Recorded, steps: list[Step], author: Author, folder: Path, whole: bool) -> str:
+@contextlib.asynccontextmanager
+async def router_of(steps: list[Step], author: Author, folder: Path) -> AsyncIterator[RunningRouter]:
+    """Runs a router before a house that breaks off as `steps` say, and a cloud; both write on as the author does."""
+
     def writes_on(received: Any) -> Step | None:
         return Raw(author.respond(received.json), "continue") if received.method == "POST" else None
 
@@ -63,11 +68,16 @@ async def run(name: str, stream: Recorded, steps: list[Step], author: Author, fo
         ]
         content = config(*backends, failover={"stallSeconds": 0.4, "firstTokenSeconds": 0.6})
         async with RunningRouter(folder, content) as router:
-            body: dict[str, Any] = {"model": "counting", "messages": [{"role": "user", "content": "count"}]}
-            body |= {} if whole else {"stream": True, **stream.request}
-            data = json.dumps(body).encode()
-            head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-            got = await client.raw("127.0.0.1", router.router.listen_port, head % len(data) + data, within=15)
+            yield router
+
+
+async def run(name: str, stream: Recorded, steps: list[Step], author: Author, folder: Path, whole: bool) -> str:
+    async with router_of(steps, author, folder) as router:
+        body: dict[str, Any] = {"model": "counting", "messages": [{"role": "user", "content": "count"}]}
+        body |= {} if whole else {"stream": True, **stream.request}
+        data = json.dumps(body).encode()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        got = await client.raw("127.0.0.1", router.router.listen_port, head % len(data) + data, within=15)
     judged = judge(got, stream.wanted)
     assert judged.verdict in ("whole", "error"), f"{name}, continued by {author.manner!r}: {judged.why}"
     return judged.verdict if judged.verdict == "whole" or "noise" not in name else "noise"

@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from testbed.router import RunningRouter, cloud, config, house
-from testbed.upstream.scripted import ScriptedUpstream
-from testbed.upstream.steps import Raw, Step
-from tests.router.test_cut_streams import sample
+from tests.router.test_cut_streams import router_of, sample
 from tests.support.router.dialects import DIALECTS
 
 SEED = 20261129
@@ -29,21 +25,8 @@ async def test_a_stream_cut_anywhere_is_whole_or_says_so(tmp_path: Path, name: s
 async def _run(folder: Path, name: str, manner: str, chance: random.Random) -> None:
     told, stream, steps, author, place = sample(folder, manner, chance)
     dialect = DIALECTS[name]
-
-    def writes_on(received: Any) -> Step | None:
-        return Raw(author.respond(received.json), "continue") if received.method == "POST" else None
-
-    def breaks_once(received: Any) -> Step | None:
-        return steps.pop() if received.method == "POST" and steps else writes_on(received)
-
-    async with ScriptedUpstream(choose=breaks_once) as one, ScriptedUpstream(choose=writes_on) as two:
-        backends = [
-            house(one.base_url, continuation=author.continuation),
-            cloud(two.base_url, continuation=author.continuation),
-        ]
-        content = config(*backends, failover={"stallSeconds": 0.4, "firstTokenSeconds": 0.6})
-        async with RunningRouter(place, content) as router:
-            seen = dialect.seen(await router.ask(dialect.body(stream=True), dialect.path))
+    async with router_of(steps, author, place) as router:
+        seen = dialect.seen(await router.ask(dialect.body(stream=True), dialect.path))
     wanted = stream.wanted.text
     assert seen.verdict in ("whole", "told"), told
     assert seen.text == wanted if seen.verdict == "whole" else wanted.startswith(seen.text), f"{told}: {seen}"
