@@ -8,6 +8,8 @@ VENV := $(CACHE)/venv/$(shell cat pyproject.toml requirements.lock 2>/dev/null |
 PY := $(VENV)/bin/python
 BIN := PATH="$(VENV)/bin:$$PATH"
 COMPILED := $(CACHE)/compiled/$(shell cat tools/compiled.py $$(find operator/genset -name '*.py' | sort) | sha256sum | cut -c1-12)
+MESH := e2e/scenarios/test_mesh.py
+ROUTER_TESTS := tests/unit/router tests/router
 APISERVER_GOLDEN := tests/golden/desired/test_apiserver.py
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -19,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test fmt lint arch one unit compiled charts integration e2e e2e-vllm soak crds manifests docs golden lock bench image clean
+.PHONY: help venv demo demo-down test lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-day e2e-mesh e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +34,20 @@ demo: venv ## Plays the main job on a real cluster (KUBECONFIG=... CONTEXT=name 
 demo-down: venv ## Ends what the demo started
 	@$(PY) -m e2e.demo down
 
-test: lint unit compiled charts integration e2e ## Everything, as CI runs it
+test: lint ## Everything, as CI runs it: two lanes side by side, each part told when it has ended
+	@$(MAKE) --no-print-directory -j2 --output-sync=line lane-code lane-cluster
+	@$(MAKE) --no-print-directory e2e
 	@echo "All checks passed"
+
+lane-code:
+	@echo "Lane of the code: unit tests, then the compiled router (about 20 minutes)"
+	@$(MAKE) --no-print-directory unit-rest
+	@$(MAKE) --no-print-directory compiled
+
+lane-cluster:
+	@echo "Lane of the cluster: charts and CRDs, then the operator on a real API server (about 20 minutes)"
+	@$(MAKE) --no-print-directory charts
+	@$(MAKE) --no-print-directory integration
 
 fmt: venv ## Formats the source and mends what can be mended without a decision
 	@$(BIN) ruff check --fix . ; $(BIN) ruff format .
@@ -51,17 +65,21 @@ one: venv ## One test: make one T=tests/unit/router/test_gate.py::test_name
 	@test -n "$(T)" || { echo "Name a test: make one T=path::test" >&2; exit 2; }
 	@$(BIN) pytest "$(T)" -q
 
-unit: venv ## Pure code, golden files, router and puller against real sockets
+unit: unit-rest ## Pure code, golden files, router and puller against real sockets
+	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal $(ROUTER_TESTS) -q
+
+unit-rest: venv # What `compiled` does not run: all else, and what needs the interpreter
 	@$(PY) -m testbed.cluster tools --only crane --only versitygw  # minutes where nothing is cached: no test has them
-	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/router tests/weights tests/testbed -q --ignore=$(APISERVER_GOLDEN) --ignore=tests/testbed/soak
+	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/weights tests/testbed -q --ignore=$(APISERVER_GOLDEN) --ignore=tests/testbed/soak --ignore=tests/unit/router
+	@$(BIN) pytest -m interpreted $(ROUTER_TESTS) -q
 	@$(BIN) pytest tests/testbed/soak -q
 
-compiled: $(COMPILED)/.ready ## The same tests of the router, of the router as the image has it
-	@PYTHONPATH=$(COMPILED):$(CURDIR) $(BIN) pytest -o pythonpath=. --compiled -n $(or $(JOBS),4) --dist worksteal tests/unit/router tests/router -q
+compiled: $(COMPILED)/.ready ## Tests of the router, of the compiled one that the image has
+	@PYTHONPATH=$(COMPILED):$(CURDIR) $(BIN) pytest -o pythonpath=. --compiled -n $(or $(JOBS),4) --dist worksteal $(ROUTER_TESTS) -q
 
 $(COMPILED)/.ready: $(VENV)/.ready
 	@echo "Compiling the router into $(@D) (about a minute)"
-	@mkdir -p $(dir $(@D)); rm -rf $$(ls -dt $(dir $(@D))*/ | tail -n +4) $(@D); mkdir $(@D); cp -r operator/genset $(@D)
+	@mkdir -p $(dir $(@D)); rm -rf $$(ls -dt $(dir $(@D))*/ 2>/dev/null | tail -n +4) $(@D); mkdir $(@D); cp -r operator/genset $(@D)
 	@$(PY) tools/compiled.py $(@D) && touch $@
 
 charts: venv ## Chart, manifests, CRDs and CEL rules
@@ -69,19 +87,36 @@ charts: venv ## Chart, manifests, CRDs and CEL rules
 	@$(BIN) pytest tests/chart tests/crds $(APISERVER_GOLDEN) -q
 
 integration: venv ## Operator against a real kube-apiserver and etcd
-	@$(PY) -m testbed.cluster tools
+	@$(PY) -m testbed.cluster tools && $(PY) -m testbed.cluster tools --only kwok
 	@$(BIN) pytest tests/integration -q
 
-e2e: venv ## Everything on a real one-node cluster, Argo CD included
-	@$(PY) -m testbed.images build genset genset-last-release ollama  # minutes where nothing is cached: no test has them
-	@$(BIN) pytest e2e/poison e2e/scenarios -q
+e2e: venv ## Real llama-servers, and the scenarios on a real one-node cluster
+	@$(PY) -m testbed.images build genset ollama  # minutes where nothing is cached: no test has them
+	@$(BIN) pytest e2e/front e2e/poison e2e/scenarios -q --ignore=$(MESH)
+
+e2e-day: venv ## A day of operations on a real one-node cluster: upgrade from the last release, rollback, two teams, no request lost
+	@$(PY) -m testbed.images build genset genset-last-release
 	@$(BIN) pytest e2e/day -q -rP
+
+e2e-mesh: venv ## Engines and routers behind a stand-in for a mesh's sidecar, on a real one-node cluster
+	@$(PY) -m testbed.images build genset
+	@$(BIN) pytest $(MESH) -q
+
+e2e-argocd: venv ## Argo CD installs the chart and the samples on a real one-node cluster
+	@$(PY) -m testbed.images build genset && $(PY) -m testbed.cluster tools --only argocd
 	@$(BIN) pytest e2e/argocd -q
 
 e2e-vllm: venv ## vLLM for CPU beside llama-server, and as a pod; installs it once and makes an image (6 GB, and 9 for the pod)
 	@$(PY) -m testbed.images build llamacpp genset && $(PY) -m e2e.vllm && $(PY) -m e2e.vllm.image
 	@$(BIN) pytest e2e/vllm/scenarios -q -rP
 	@$(BIN) pytest e2e/vllm/pod -q -rP
+
+clients: $(COMPILED)/.ready ## The clients that people use, newest and unchanged, against the compiled router; installs them once (2 GB)
+	@PYTHONPATH=$(COMPILED):$(CURDIR) $(PY) -m e2e.clients $(if $(ONLY),--only "$(ONLY)")
+	@$(if $(ONLY),,PYTHONPATH=$(COMPILED):$(CURDIR) $(PY) -m e2e.clients.suite)
+
+identity: venv ## Tokens of an identity provider that others have written (oidc-provider, from npm once), its rotations and its outage
+	@$(BIN) pytest e2e/identity -q
 
 soak: $(COMPILED)/.ready ## Router, compiled, at half of capacity under random faults (MINUTES=15)
 	@PYTHONPATH=$(COMPILED):$(CURDIR) $(PY) -m testbed.soak --minutes $(or $(MINUTES),15)
@@ -102,7 +137,7 @@ lock: venv ## Re-resolves the lock files within pyproject's pins, with hashes
 	@python3 tools/lock.py $(VENV)
 
 bench: venv ## Router side by side with its peers, and the operator at fleet scale
-	@$(PY) -m bench router && $(PY) -m bench operator
+	@$(PY) -m bench router && $(PY) -m bench translations --write && $(PY) -m bench operator
 
 image: venv ## The project's own image, from the Dockerfile
 	@$(PY) -m testbed.images build genset

@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from bench import operator, router
+from bench import instructions, operator, router, sensitive, translations
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,6 +18,10 @@ def main() -> None:
 
 main.add_command(router.command)
 main.add_command(operator.command)
+main.add_command(instructions.command)
+main.add_command(operator.fleet_command)
+main.add_command(translations.command)
+main.add_command(sensitive.command)
 
 if __name__ == "__main__":
     main()

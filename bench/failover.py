@@ -26,16 +26,9 @@ from bench.measure import PATH
 from bench.peers import Place
 from bench.peers.genset import Genset
 from bench.processes import Cores, running
-from genset.contracts.router_config import (
-    BackendConfig,
-    FailoverConfig,
-    MatchConfig,
-    PolicyRef,
-    RouteConfig,
-    RouterConfig,
-    UrlTarget,
-    WeightedBackend,
-)
+from genset.contracts.backend_config import BackendConfig, UrlTarget
+from genset.contracts.route_config import FailoverConfig, MatchConfig, RouteConfig, WeightedBackend
+from genset.contracts.router_config import PolicyRef, RouterConfig
 from testbed.cluster.ports import free_ports
 from testbed.router_config import made
 

@@ -65,14 +65,15 @@ def resources(deployments: int, policies: int) -> list[Object]:
 class OperatorProcess:
     """`genset operator` with an administrator's kubeconfig."""
 
-    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+    def __init__(self, plane: ControlPlane, folder: Path, resync_seconds: int = RESYNC_SECONDS, *more: str) -> None:
         self.health, self.metrics = free_ports(2)
         self.log = folder / "operator.log"
         command = [
             sys.executable, "-m", "genset", "operator", "--kubeconfig", str(plane.kubeconfig), "--no-leader-election",
             "--image", "genset.test/genset:bench", "--engine-image", "llama.cpp/cpu=genset.test/llama.cpp:bench",
-            "--operator-namespace", "genset-system", "--resync-seconds", str(RESYNC_SECONDS),
+            "--operator-namespace", "genset-system", "--resync-seconds", str(resync_seconds),
             "--health-listen", f"127.0.0.1:{self.health}", "--metrics-listen", f"127.0.0.1:{self.metrics}",
+            *more,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
         with self.log.open("wb") as output:

@@ -15,6 +15,7 @@ ADDED_MS = 0.3
 ARRIVED = 0.95
 BEFORE = "genset-before"  # the router as it was
 KEPT = 0.95  # of what it passed on
+POLICED = ("genset-policed", "genset-recorded")  # with all rules on; they may cost as much as a change may
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ def goals(found: Sequence[Row], failover: FailoverResult | None = None, own: str
         if before := table.get(BEFORE):
             judged += _requests(ours, before, KEPT)
             judged += _ratio(f"chunks per CPU second, times {BEFORE}'s", before.cpu_per_chunk, ours.cpu_per_chunk, KEPT)
+        for name in POLICED:
+            if policed := table.get(name):
+                judged += _requests(policed, ours, KEPT)
         for name in VLLM_ROUTERS:
             if theirs := table.get(name):
                 judged += _requests(ours, theirs, 2.0)

@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
-from bench import fleet, propagation, report
+from bench import crowd, fleet, propagation, report
 
 log = logging.getLogger(__name__)
 
 MEMORY_GOAL_MIB = 150.0
+FLEET_MEMORY_GOAL_MIB = 200.0
 PROPAGATION_GOAL_SECONDS = 2.0
 
 
@@ -47,6 +48,51 @@ def command(deployments: int, policies: int, changes: int, routers: int, only: s
     if write and only is None:
         log.info("Wrote %s", report.write_json("operator", content, datetime.now(UTC)))
         report.write_section("operator", text)
+
+
+@click.command("fleet")
+@click.option("--deployments", type=click.IntRange(1, 5000), default=1000, show_default=True)
+@click.option("--replicas", type=click.IntRange(1, 50), default=5, show_default=True, help="Pods of each.")
+@click.option("--watch", type=click.IntRange(10, 3600), default=180, show_default=True, help="Seconds at rest.")
+@click.option("--write/--no-write", default=True, show_default=True, help="docs/performance.md and bench/results.")
+def fleet_command(deployments: int, replicas: int, watch: int, write: bool) -> None:
+    """Time until a fleet is Ready, memory and CPU time of the operator, its writes at rest: pods on pretending nodes."""
+    logging.getLogger("genset").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="genset-bench-") as folder:
+        found = asyncio.run(crowd.measure(Path(folder), deployments, replicas, watch))
+    facts = report.machine()
+    head = f"{datetime.now(UTC):%Y-%m-%d}, {facts['cpu']}, Linux {facts['kernel']}, Python {facts['python']}."
+    text = f"{head}\n\n{crowd_text(found)}"
+    click.echo(text)
+    if write:
+        log.info("Wrote %s", report.write_json("fleet", {"fleet": found}, datetime.now(UTC)))
+        report.write_section("fleet", text)
+
+
+def crowd_text(found: crowd.CrowdResult) -> str:
+    """The table of the fleet with pods."""
+    hourly = found.writes * 3600 / found.watched
+    lines = [
+        f"{found.deployments} ModelDeployments with {found.pods} pods on {found.nodes} nodes that pretend to run (kwok). API "
+        "server, controllers, scheduler and operator are real, and share the machine with the server of the completions:",
+        "",
+        "| | |",
+        "|---|---:|",
+        f"| all applied | {found.applied_seconds:.0f} s |",
+        f"| until every one is Ready | {found.ready_seconds:.0f} s |",
+        f"| CPU time of the operator until then | {found.cpu_seconds:.0f} s |",
+        f"| RSS of the operator at rest, most | {found.idle_mib:.0f} MiB, {found.peak_mib:.0f} MiB |",
+        f"| CPU time at rest, with {found.resyncs} full resyncs in {found.watched:.0f} s | {found.rest_cpu_seconds:.1f} s |",
+        f"| writes at rest, an hour | {hourly:.0f} |",
+        "",
+        _verdict(
+            f"Most memory, {found.peak_mib:.0f} MiB",
+            f"{FLEET_MEMORY_GOAL_MIB:.0f} MiB",
+            found.peak_mib < FLEET_MEMORY_GOAL_MIB,
+        ),
+        _verdict(f"Writes at rest, {hourly:.0f} an hour", "1", hourly < 1),
+    ]
+    return "\n".join(lines)
 
 
 def memory_text(found: fleet.FleetResult) -> str:

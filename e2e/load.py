@@ -15,6 +15,9 @@ import httpx
 
 from e2e.counting import TOKEN_CHARACTERS, fault
 
+#: The least that OpenAI's libraries wait before the first retry (_constants.py, less their jitter); twice that next.
+RETRY_SECONDS = 0.375
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -66,7 +69,7 @@ class Load:
                     )
                     if answer.status or attempt == self.retries:
                         break
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(RETRY_SECONDS * 2**attempt)
                 self.answers.append(answer)
                 await asyncio.sleep(self.pause)
 

@@ -156,17 +156,11 @@ def wait(http: httpx.Client, server: subprocess.Popen[bytes], seconds: float = 6
 
 
 def record_vllm() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        engine = engines.vllm(Daemons(Path(folder)))
-        engine.begin()
-        try:
-            engine.wait()
-            with httpx.Client(base_url=engine.base_url, trust_env=False, timeout=60) as http:
-                for name, (path, request) in VLLM_CASES.items():
-                    record(http, "vLLM", name, path, {"model": engines.MODEL, **request})
-            record_wire((engines.ADDRESS, engine.port), "vLLM", model=engines.MODEL, stop=[" 0016"])
-        finally:
-            engine.kill()
+    with tempfile.TemporaryDirectory() as folder, engines.vllm(Daemons(Path(folder))).running() as engine:
+        with httpx.Client(base_url=engine.base_url, trust_env=False, timeout=60) as http:
+            for name, (path, request) in VLLM_CASES.items():
+                record(http, "vLLM", name, path, {"model": engines.MODEL, **request})
+        record_wire((engines.ADDRESS, engine.port), "vLLM", model=engines.MODEL, stop=[" 0016"])
 
 
 def record_llama_cpp() -> None:

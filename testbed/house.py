@@ -71,7 +71,8 @@ class House:
     def install(self, *extra: str, chart: Path = CHART, image: str = "") -> None:
         """Installs or upgrades the operator from a chart, this tree's by default, and waits until both replicas are ready."""
         repository, _, tag = (image or self.image).rpartition(":")
-        dns = ",".join(map(str, sorted({53, 5353, *self._dns_ports()})))
+        dns = ",".join(map(str, sorted({*self._dns_ports()} or {53, 5353})))
+        servers = ",".join(sorted(f"{address}/{128 if ':' in address else 32}" for address in self._dns_addresses()))
         self.helm(
             "upgrade", "--install", "genset", str(chart),
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "150s",
@@ -79,6 +80,7 @@ class House:
             "--set", "allowedImages={registry.invalid/*}",  # a scenario names one that nobody has
             "--set", rf"engines.llama\.cpp.images.cpu={self.llama_cpp_image}",
             "--set", f"networkPolicies.dnsPorts={{{dns}}}",
+            *(("--set", f"networkPolicies.dnsCIDRs={{{servers}}}") if chart == CHART else ()),  # not in the last release's
             *extra,
         )  # fmt: skip
 
@@ -91,6 +93,11 @@ class House:
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
         self.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+
+    def _dns_addresses(self) -> Iterator[str]:
+        """Yields where they listen, so that no other address is reached at their ports."""
+        for part in self.list("endpointslices", "kube-system", "kubernetes.io/service-name=kube-dns"):
+            yield from (address for endpoint in part.get("endpoints") or () for address in endpoint["addresses"])
 
     def _dns_ports(self) -> Iterator[int]:
         """Yields the ports that the cluster's DNS servers listen on, which is what NetworkPolicies see."""

@@ -90,6 +90,7 @@ class RunningRouter:
         environment: dict[str, str] | None = None,
         bounds: Bounds = DEFAULT,
         shortcuts: bool = True,
+        spool: Path | None = None,
         listen: str = "127.0.0.1",
     ) -> None:
         self.config_dir = folder / "config"
@@ -108,6 +109,7 @@ class RunningRouter:
             environment=environment or {},
             bounds=bounds,
             shortcuts=shortcuts,
+            spool=spool,
         )
         self.router = Router(FolderSource(self.config_dir, self.credentials_dir), options)
 
@@ -226,13 +228,13 @@ async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[as
         "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--access-log", str(tmp_path / "access.log"),
         *more, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
-    for _ in range(200):
+    for _ in range(1200):
         with contextlib.suppress(OSError):
             if (await request(f"http://127.0.0.1:{admin}/-/ready")).status == 200:
                 return process, port, admin
         await asyncio.sleep(0.05)
     process.kill()
-    raise AssertionError("the router did not become ready within 10 s")
+    raise AssertionError("the router did not become ready within a minute")
 
 
 async def until(

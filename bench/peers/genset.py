@@ -8,18 +8,9 @@ import genset
 from bench.interpreter import Interpreter, interpreter
 from bench.peers import UPSTREAM_MODEL, Place
 from genset import names
-from genset.contracts.router_config import (
-    BackendConfig,
-    DnsEndpoints,
-    LimitsConfig,
-    LocalTarget,
-    MatchConfig,
-    PolicyRef,
-    RouteConfig,
-    RouterConfig,
-    UrlTarget,
-    WeightedBackend,
-)
+from genset.contracts.backend_config import BackendConfig, DnsEndpoints, LocalTarget, UrlTarget
+from genset.contracts.route_config import MatchConfig, RouteConfig, WeightedBackend
+from genset.contracts.router_config import LimitsConfig, PolicyRef, RouterConfig
 from testbed.router_config import made
 
 

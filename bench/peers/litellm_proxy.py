@@ -9,13 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.interpreter import found_version, interpreter
 from bench.peers import UPSTREAM_MODEL, Place
 
 
 class LiteLlm:
-    """`litellm --config … --num_workers 1`."""
+    """`litellm --config … --num_workers 1`. `models`: names that clients ask for -> LiteLLM's names of them, by provider."""
+
+    def __init__(
+        self, models: Mapping[str, str] = MappingProxyType({UPSTREAM_MODEL: f"openai/{UPSTREAM_MODEL}"})
+    ) -> None:
+        self._models = models
 
     name = "litellm"
     about = (
@@ -29,9 +35,15 @@ class LiteLlm:
         return found_version("litellm", self.name, ["litellm"])
 
     def command(self, place: Place) -> list[str]:
-        model = {"model": f"openai/{UPSTREAM_MODEL}", "api_base": f"{place.upstream_url}/v1", "api_key": "none"}
+        def base_of(model: str) -> str:  # Anthropic's is given without a version
+            return place.upstream_url if model.startswith("anthropic/") else f"{place.upstream_url}/v1"
+
+        models = [
+            {"model_name": name, "litellm_params": {"model": model, "api_base": base_of(model), "api_key": "none"}}
+            for name, model in self._models.items()
+        ]
         config = {
-            "model_list": [{"model_name": UPSTREAM_MODEL, "litellm_params": model}],
+            "model_list": models,
             "litellm_settings": {"request_timeout": 600, "set_verbose": False, "json_logs": True, "num_retries": 0},
         }
         file = place.folder / "litellm.yaml"  # JSON is YAML

@@ -12,11 +12,5 @@ from testbed.cluster.processes import Daemons
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    daemons = Daemons(tmp_path_factory.mktemp("llama"))
-    engine = llama_server(daemons)
-    engine.begin()
-    try:
-        engine.wait()
+    with llama_server(Daemons(tmp_path_factory.mktemp("llama"))).running() as engine:
         yield engine
-    finally:
-        engine.kill()

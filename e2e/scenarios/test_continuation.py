@@ -17,7 +17,6 @@ import pytest
 
 from e2e import story
 from e2e.cut import Cut
-from e2e.load import Load
 from e2e.world import World, until
 from testbed.resources import cloud_target, model_deployment, namespace, route_policy, secret
 
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.timeout(300 + 45 * KILLS)
 NAMESPACE = "continuation"
 CREW, SOLO, FRONTIER = "crew", "solo", "frontier"
 SEED = 20261121
-ROUTER_PODS = "genset.dev/routepolicy=keep,app.kubernetes.io/component=router"
+POLICY = "keep"
 HITS_AT_LEAST = 50  # where kills find too few streams running, the crew is killed more often
 
 
@@ -88,12 +87,12 @@ def keep(world: World) -> Iterator[str]:
         secret(NAMESPACE, "cloud", apiKey=world.cloud.api_key, **{"ca.crt": world.cloud.ca_file.read_text()}),
         model_deployment(NAMESPACE, CREW, source, replicas=3, **small),
         model_deployment(NAMESPACE, SOLO, source, **small),
-        route_policy(NAMESPACE, "keep", backends, routes=routes()),
+        route_policy(NAMESPACE, POLICY, backends, routes=routes()),
     )
     for deployment in (CREW, SOLO):
         house.until("mdep", NAMESPACE, deployment, "Ready", seconds=150)
-    house.until("rp", NAMESPACE, "keep", "Ready", seconds=90)
-    yield world.service_url(NAMESPACE, "keep-router") + "/v1"
+    house.until("rp", NAMESPACE, POLICY, "Ready", seconds=90)
+    yield world.service_url(NAMESPACE, f"{POLICY}-router") + "/v1"
     house.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
 
 
@@ -103,6 +102,8 @@ class Kills:
 
     world: World
     url: str
+    namespace: str = NAMESPACE
+    policy: str = POLICY
     chance: random.Random = field(default_factory=lambda: random.Random(SEED))
     seen: Cut = field(default_factory=Cut)
 
@@ -114,10 +115,11 @@ class Kills:
         return sum(await asyncio.gather(*(asyncio.to_thread(self._continued, pod) for pod in self._routers())))
 
     def _routers(self) -> list[str]:
-        return [pod["metadata"]["name"] for pod in self.world.house.list("pods", NAMESPACE, ROUTER_PODS)]
+        selector = f"genset.dev/routepolicy={self.policy},app.kubernetes.io/component=router"
+        return [pod["metadata"]["name"] for pod in self.world.house.list("pods", self.namespace, selector)]
 
     def _continued(self, pod: str) -> int:
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics"
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:9090/proxy/metrics"
         text = self.world.house.kubectl("get", "--raw", path)
         found = re.findall(r'^genset_router_continuations_total\{[^}]*outcome="completed"[^}]*\} (\S+)$', text, re.M)
         return int(sum(float(value) for value in found))
@@ -224,8 +226,13 @@ async def test_a_route_without_continuation_says_so_in_the_stream(world: World, 
 
 async def test_the_house_dies_under_long_streams_and_nobody_notices(world: World) -> None:
     """The samples as they are: what was begun by the house is finished by the cloud."""
-    async with Load(world.router_url, story.HOUSE_FIRST, tokens=900, clients=8) as load:
-        await story.house_dies(world.house, load)
-        await story.house_returns(load)
-    assert not load.lost, f"clients saw {[answer.problem for answer in load.lost[:5]]}"
-    world.house.until("mdep", story.NAMESPACE, story.DEPLOYMENT, "Ready", seconds=120)
+    house, kills = world.house, Kills(world, world.router_url, story.NAMESPACE, story.POLICY)
+    await story.house_answers(world.router_url)
+    before = await kills.continued()
+    await kills.round(
+        story.HOUSE_FIRST, lambda: house.kill_pods(story.NAMESPACE, story.ENGINE_PODS), streams=8, tokens=900
+    )
+    kills.seen.check()
+    assert await kills.continued() > before, "the kill cut no stream"
+    await answered_by(world.router_url, story.HOUSE_FIRST, story.HOUSE)
+    house.until("mdep", story.NAMESPACE, story.DEPLOYMENT, "Ready", seconds=120)

@@ -1,4 +1,4 @@
-"""Engines beside llama.cpp, the real programs in pods: Ollama built from its Go module."""
+"""Engines beside llama.cpp, the real programs: Ollama built from its Go module in pods, a llama-server outside the cluster."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.cloud import MODEL as FRONTIER
 from e2e.load import Load
 from e2e.world import World, until
 from testbed.house import Object
 from testbed.images import IMAGES, ollama
-from testbed.resources import model_deployment, route_policy
+from testbed.resources import API_VERSION, model_deployment, route_policy, secret
 
 pytestmark = pytest.mark.timeout(900)
 MODEL = "house/counting:v1"
@@ -55,11 +56,47 @@ async def test_ollama_serves_and_is_replaced_under_load(with_ollama: World, scra
         house.apply(model_deployment(scratch, "tuned", source, **changed))
 
         def replaced() -> bool:
-            names = [pod["metadata"]["name"] for pod in engine_pods(world, scratch, "tuned")]
-            return len(names) == 1 and names != [before]
+            found = [pod["metadata"]["name"] for pod in engine_pods(world, scratch, "tuned")]
+            return len(found) == 1 and found != [before]
 
         await until(replaced, "the old pod to leave after the new one serves", seconds=240)
         seen = len(load.answers)
         await until(lambda: len(load.answers) >= seen + 3, "answers of the new pod", seconds=60)
     problems = [answer.problem for answer in load.answers if answer.problem]
     assert not problems, f"{len(problems)} of {len(load.answers)} answers were not whole: {problems[:3]}"
+
+
+async def test_a_server_outside_the_cluster_is_a_model_of_the_house(world: World, scratch: str) -> None:
+    """It is asked over TLS of a private CA, with a key, by routers alone; its end and its return are told."""
+    house, cloud = world.house, world.cloud
+    ca = cloud.ca_file.read_text()
+    desk = {
+        "url": cloud.base_url,
+        "healthPath": "/health",
+        "apiKeySecretRef": {"name": "desk", "key": "apiKey"},
+        "caSecretRef": {"name": "desk", "key": "ca.crt"},
+    }
+    spec = {"engine": "external", "model": FRONTIER, "external": desk, "context": {"tokens": 2048}}
+    house.apply(
+        secret(scratch, "desk", apiKey=cloud.api_key, **{"ca.crt": ca}),
+        {
+            "apiVersion": API_VERSION,
+            "kind": "ModelDeployment",
+            "metadata": {"namespace": scratch, "name": "desk"},
+            "spec": spec,
+        },
+        route_policy(scratch, "desk", [{"name": "desk", "deployment": {"name": "desk"}}], "desk"),
+    )
+    await asyncio.to_thread(house.until, "rp", scratch, "desk", "Programmed", seconds=120)
+    await asyncio.to_thread(house.until, "mdep", scratch, "desk", "Ready", seconds=60)
+    assert not engine_pods(world, scratch, "desk"), "pods were made for somebody else's server"
+    url = await asyncio.to_thread(world.service_url, scratch, "desk-router") + "/v1"
+    async with Load(url, FRONTIER, tokens=30, clients=2) as load:
+        await until(lambda: len(load.answers) >= 4, "answers from outside the cluster", seconds=60)
+    assert not load.lost, f"clients saw {[answer.problem for answer in load.lost[:3]]}"
+    cloud.kill()
+    try:
+        await asyncio.to_thread(house.until, "mdep", scratch, "desk", "Ready", "False", seconds=90)
+    finally:
+        cloud.start()
+    await asyncio.to_thread(house.until, "mdep", scratch, "desk", "Ready", seconds=120)

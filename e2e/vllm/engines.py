@@ -6,9 +6,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -69,6 +70,16 @@ class EngineProcess:
                 os.killpg(leader, signal.SIGKILL)  # daemons.start made it the leader of its own group
         self.daemons.stop(self.name)
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """It answers while the block lasts."""
+        self.begin()
+        try:
+            self.wait()
+            yield self
+        finally:
+            self.kill()
+
     def restart(self) -> float:
         """After `kill`: seconds until it answers again."""
         self.begin()
@@ -81,12 +92,17 @@ class EngineProcess:
             os.kill(leader, signal.SIGTERM)
 
 
-def llama_server(daemons: Daemons) -> EngineProcess:
+def llama_server(
+    daemons: Daemons, *more: str | Path, scaled: Sequence[Path] = (), model: Path | None = None
+) -> EngineProcess:
+    """Makes a llama-server, with the counting model unless told otherwise. `scaled` are adapters, loaded as the engine does."""
     port = free_port(ADDRESS)
+    if scaled:
+        more = (*more, "--lora-scaled", ",".join(f"{path}:0.0" for path in scaled))
     command: list[str | Path] = [
-        *host_llama_server(), "-m", counting.cached(), "--alias", MODEL, "--host", ADDRESS, "--port", str(port),
+        *host_llama_server(), "-m", model or counting.cached(), "--alias", MODEL, "--host", ADDRESS, "--port", str(port),
         "-c", str(CONTEXT_TOKENS * AT_ONCE), "-np", str(AT_ONCE), "-t", "1", "-tb", "1", "--fit", "off",
-        "--cache-ram", "0", "--threads-http", "64", "--offline",
+        "--cache-ram", "0", "--threads-http", "64", "--offline", *more,
     ]  # fmt: skip
     return EngineProcess(daemons, "llama-server", command, port, LLAMA_START_SECONDS)
 

@@ -37,8 +37,6 @@ PROXY_URL: Final = rf"^http://{_HOST}:{PORT}/?$"
 
 #: A page's origin (RFC 6454, 6.2) in the form in which browsers send it, or * for all.
 ORIGIN: Final = rf"^([*]|[a-z][-a-z0-9+.]*://([-a-z0-9._]+|\[[0-9a-f:]+\])(:{PORT})?)$"
-#: Networks that nothing outside the cluster is in: loopback, and link-local with the clouds' metadata servers.
-CLOSED: Final = ("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10")
 CIDR: Final = r"^[0-9A-Fa-f:.]+/(0|[1-9][0-9]{0,2})$"
 
 #: Remedy, to be read after "write ..., where".

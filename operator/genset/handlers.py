@@ -31,7 +31,7 @@ RESOURCES = (kinds.MODEL_DEPLOYMENT, kinds.ROUTE_POLICY)
 
 #: Children whose changes are noticed at once. Secrets are missing: the operator has no right to list them, see
 #: `controllers.secrets`.
-CHILDREN = (*(kind for kind in CHILD_KINDS if kind.listed), kinds.POD)
+CHILDREN = (*(kind for kind in CHILD_KINDS if kind.listed and not kind.optional), kinds.POD)
 
 _OWN = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 

@@ -29,6 +29,8 @@ class Kind:
     makes_pods: bool = False
     #: The operator may list, watch and delete it. If not, it is read by name, and only created and changed.
     listed: bool = True
+    #: A cluster need not have it. It is not watched: a watch of what is not there would end all watches.
+    optional: bool = False
 
     @property
     def group(self) -> str:
@@ -66,10 +68,14 @@ SERVICE = Kind("v1", "Service", "services")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts", before_pods=True)
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments", makes_pods=True)
 JOB = Kind("batch/v1", "Job", "jobs", makes_pods=True)
+LEADER_WORKER_SET = Kind(
+    "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "leaderworkersets", makes_pods=True, optional=True
+)
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 POD_EVENT = Kind("v1", "Event", "events")  # as the kubelet writes them
 NAMESPACE = Kind("v1", "Namespace", "namespaces")  # read by its name, with the namespace itself as where it is
+NODE = Kind("v1", "Node", "nodes")  # listed by an operator for the whole cluster, to say what fits where
 EVENT = Kind("events.k8s.io/v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 

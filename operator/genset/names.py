@@ -33,10 +33,14 @@ LABEL_DOWNLOADING = (
     f"{GROUP}/downloading"  # on engine pods until their weights are there: selects the policy of a way out
 )
 DOWNLOADING = "true"
+LABEL_DATA_ZONES = f"{GROUP}/data-zones"  # on namespaces, by their administrator: zones with dots between them
 LABEL_MANAGED_NAMESPACE = f"{GROUP}/managed"  # on namespaces, by their administrator: a cluster-wide operator may write
 MANAGED_NAMESPACE = "true"
+LABEL_CONSUMER = f"{GROUP}/consumer"  # on users' Secrets, by their owners: their values are keys of consumers
+CONSUMER = "true"
 
 COMPONENT_ENGINE = "engine"  # pods that serve a model
+COMPONENT_WORKER = "worker"  # further pods of a replica that is a group, without an API
 COMPONENT_PREFETCH = "prefetch"  # pods that fetch weights ahead
 COMPONENT_ROUTER = "router"  # pods of the data plane
 COMPONENT_OPERATOR = "operator"  # the control plane's own pods (set by the chart)
@@ -53,7 +57,13 @@ ANNOTATION_CONFIG_HASH = (
     f"{GROUP}/config-hash"  # on running router pods: makes the kubelet refresh the mounted volume at once
 )
 ANNOTATION_WEIGHTS_HASH = f"{GROUP}/weights-hash"  # on engine pod templates: a changed source rolls the pods
+ANNOTATION_ADAPTERS = f"{GROUP}/adapters"  # on engine pods: the list of adapters that they have been told of
 ANNOTATION_ALLOW_HOSTS = f"{GROUP}/allow-hosts"  # on users' Secrets: where their values may be sent
+
+ANNOTATION_CONSUMER_NAME = (
+    f"{GROUP}/consumer-name"  # on Secrets that are consumers: what it is called, if not as the Secret
+)
+ANNOTATION_CONSUMER_TEAM = f"{GROUP}/consumer-team"  # on the same: whose it is
 
 ANNOTATION_ID_RANGE = "openshift.io/sa.scc.uid-range"  # on namespaces of OpenShift, by it: as whom pods may run there
 
@@ -68,6 +78,7 @@ ROUTER_ADMIN_PORT = 9090  # /-/healthy /-/ready /-/config /-/state /metrics; nev
 ROUTER_ADMIN_PORT_NAME = "admin"
 ROUTER_SUFFIX = "-router"  # behind a RoutePolicy's name: its Deployment, Service and what goes with them
 SERVICE_PORT = 80  # what clients dial on both Services
+SERVICE_TLS_PORT = 443  # and on the router's with router.tls
 OPERATOR_HEALTH_PORT = 8081  # /healthz and /readyz of the operator
 OPERATOR_METRICS_PORT = 9090  # /metrics of the operator
 
@@ -75,14 +86,18 @@ OPERATOR_METRICS_PORT = 9090  # /metrics of the operator
 ENGINE_CONTAINER = "engine"
 WEIGHTS_CONTAINER = "weights"
 ROUTER_CONTAINER = "router"
+ADAPTERS_CONTAINER = "adapters"  # beside an engine: has it load and unload adapters while it runs
 #: All that genset makes; every other one in its pods is somebody else's, e.g. the sidecar of a mesh.
-CONTAINERS = frozenset((ENGINE_CONTAINER, WEIGHTS_CONTAINER, ROUTER_CONTAINER))
+CONTAINERS = frozenset((ENGINE_CONTAINER, WEIGHTS_CONTAINER, ROUTER_CONTAINER, ADAPTERS_CONTAINER))
 
 # Paths inside our pods
 MODELS_DIR = "/models"  # weights volume of engine pods
+ROUTER_SPOOL_DIR = "/tmp/genset-spool"  # of egress records; lives as long as its pod, whatever becomes of the process
 ROUTER_CONFIG_DIR = "/etc/genset/config"  # ConfigMap, mounted whole (a subPath mount is never refreshed)
 ROUTER_CONFIG_FILE = "router.json"
 ROUTER_CREDENTIALS_DIR = "/etc/genset/credentials"  # Secret, mounted whole
+ROUTER_IDENTITY_DIR = "/etc/genset/identity"
+ROUTER_IDENTITY_FILE = "token"
 RUN_AS_USER = 65532  # "nonroot" of the distroless images; any non-zero uid works
 
 LEASE_NAME = "genset-operator"  # leader election, in the operator's own namespace

@@ -7,6 +7,7 @@ the metadata service. So the operator refuses such an address that it can read, 
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
@@ -48,15 +49,22 @@ class OffLimits:
     `hosts` are names or addresses of the API server.
     """
 
-    __slots__ = ("_hosts", "_networks")
+    __slots__ = ("_hosts", "_lets_loopback", "_networks")
 
     def __init__(self, networks: Iterable[str] = NETWORKS, hosts: Iterable[str] = ()) -> None:
+        self._lets_loopback = False
         named = {host: address_of(host) for host in hosts}
         self._hosts = frozenset(host.lower().rstrip(".") for host, address in named.items() if address is None)
         self._networks = (
             *(ipaddress.ip_network(network, strict=False) for network in networks),
             *(ipaddress.ip_network(address) for address in named.values() if address is not None),
         )
+
+    def but_loopback(self) -> OffLimits:
+        """Returns the same, with the machine itself allowed."""
+        found = copy.copy(self)
+        found._lets_loopback = True
+        return found
 
     def holds(self, address: str) -> bool:
         """Returns whether an address, as DNS gives it, lies in one of them; also one of IPv4 inside one of IPv6."""
@@ -69,6 +77,8 @@ class OffLimits:
         return name in self._hosts or (is_loopback(name) and self.holds("127.0.0.1")) or self.holds(name)
 
     def _covers(self, address: IPAddress) -> bool:
+        if self._lets_loopback and address.is_loopback:
+            return False
         return any(address.version == network.version and address in network for network in self._networks)
 
 

@@ -9,13 +9,10 @@ lost, when one of its parts fails, or at the stop. A new session starts from not
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
-import signal
-import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,6 +25,7 @@ from genset.controllers.inbox import Inbox
 from genset.controllers.keys import Key
 from genset.controllers.model_deployment import ModelDeploymentController
 from genset.controllers.queue import WorkQueue
+from genset.controllers.reconciler import Reconciler
 from genset.controllers.references import References
 from genset.controllers.route_policy import RoutePolicyController
 from genset.controllers.servers import ServerBook
@@ -45,6 +43,7 @@ from genset.kube.probe import Prober
 from genset.kube.recorder import Recorder
 from genset.kube.site import SiteOptions, SiteReader
 from genset.kube.status import StatusWriter
+from genset.stopping import Signals, until
 from genset.watches import Reach, ReachChanged
 
 log = logging.getLogger(__name__)
@@ -112,12 +111,12 @@ class Operator:
         configuration = await load_configuration(options.kubeconfig, options.context)
         api = ApiServer(configuration, self.meters, rng=self.rng)
         lease_api = ApiServer(configuration, self.meters, rng=self.rng)
-        signals = _Signals(stop)
+        signals = Signals(stop)
         signals.install()
         try:
             await self._listen()
             self.started.set()
-            await _until(stop, self._work(api, lease_api, signals), name="operator")
+            await until(stop, self._work(api, lease_api, signals), name="operator")
         finally:
             signals.remove()
             for listener in self._listeners:
@@ -133,7 +132,7 @@ class Operator:
 
     # -- leading ------------------------------------------------------------------------------------------------------
 
-    async def _work(self, api: ApiServer, lease_api: ApiServer, signals: _Signals) -> None:
+    async def _work(self, api: ApiServer, lease_api: ApiServer, signals: Signals) -> None:
         async def lead() -> None:
             await self._sessions(api, signals)
 
@@ -155,7 +154,7 @@ class Operator:
         api.fence(self._election.held)
         await self._election.run(lead)
 
-    async def _sessions(self, api: ApiServer, signals: _Signals) -> None:
+    async def _sessions(self, api: ApiServer, signals: Signals) -> None:
         """Runs one session after the other, until cancelled."""
         pause = RESTART_PAUSE
         while True:
@@ -181,7 +180,7 @@ class Operator:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_RESTART_PAUSE)
 
-    async def _session(self, api: ApiServer, signals: _Signals) -> None:
+    async def _session(self, api: ApiServer, signals: Signals) -> None:
         """Runs everything that may write. Returns or raises when any part of it ends."""
         options, meters = self.options, self.meters
         asked: tuple[str | None, ...] = options.namespaces or (None,)
@@ -326,72 +325,6 @@ class Operator:
             if silence < self.options.lease_seconds * 2
             else self._election.trouble or "no answer from the API server"
         )
-
-
-class Reconciler:
-    """The reconciler calls the controller of a key, and decides from the outcome when the key comes again."""
-
-    def __init__(
-        self,
-        queue: WorkQueue[Key],
-        metrics: Metrics,
-        controllers: Mapping[str, Callable[[Key], Awaitable[float | None]]],
-    ) -> None:
-        self._queue = queue
-        self._metrics = metrics
-        self._controllers = controllers
-
-    async def __call__(self, key: Key) -> None:
-        began = time.monotonic()
-        result = "error"
-        try:
-            again = await self._controllers[key.kind](key)
-            self._queue.forget(key)
-            if again is not None:
-                self._queue.add(key, again)
-            result = "ok" if again is None else "again"
-        except ApiError as error:
-            seconds = self._queue.retry(key)
-            log.warning("Could not reconcile %s, next try in %.1f s: %s", key, seconds, error.message)
-        except LeadershipLost:
-            result = "fenced"  # the session is about to end; the next leader reconciles everything
-        finally:
-            self._metrics.reconciles.labels(kind=key.kind, result=result).inc()
-            self._metrics.reconcile_seconds.labels(kind=key.kind).observe(time.monotonic() - began)
-
-
-class _Signals:
-    """These signals, SIGTERM and SIGINT, set the stop event; only in the main thread, where signals arrive."""
-
-    def __init__(self, stop: asyncio.Event) -> None:
-        self._stop = stop
-        self._main = threading.current_thread() is threading.main_thread()
-
-    def install(self) -> None:
-        if self._main:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
-
-    def remove(self) -> None:
-        if self._main:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().remove_signal_handler(number)
-
-
-async def _until(stop: asyncio.Event, work: Awaitable[None], name: str) -> None:
-    """Runs the work until the stop; what the work raises before that is raised."""
-    task = asyncio.ensure_future(work)
-    stopping = asyncio.create_task(stop.wait(), name=f"{name}-stop")
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        finished = task.done()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-    if finished:
-        task.result()
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

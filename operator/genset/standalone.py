@@ -21,10 +21,10 @@ from genset import names
 from genset.api.backend import Continuation
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.contracts.router_config import config_hash
+from genset.contracts.router_config import RouterConfig, config_hash
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
-from genset.desired.secrets import EVERY_HOST, UserSecret
+from genset.desired.secrets import EVERY_HOST, UNMARKED, ConsumerMarks, UserSecret
 from genset.engines import engine_of, managed_engine_of, spec_at
 from genset.router.backends.credentials import Credentials
 from genset.router.errors import ConfigRejected
@@ -91,12 +91,14 @@ class FilesSource:
         for path in self._files:
             for place, document in read_documents(path, texts.get(path)):
                 add(documents, path, place, document)
-        path, policy = self._chosen(documents)
+        path, policy = chosen(documents, self._policy, self._files)
         policy = self._by_engine(documents, policy)
+        secrets = {**self._folder_secrets(), **documents.secrets}
         context = RoutePolicyContext(
             settings=Settings(image="none", pod_template="Full"),  # nobody makes pods here
             deployments=self._deployments(documents, policy),
-            secrets={**self._folder_secrets(), **documents.secrets},
+            secrets=secrets,
+            listed=secrets,
             from_files=True,
         )
         problems = [problem.message for problem in check_route_policy(policy, context)]
@@ -121,22 +123,9 @@ class FilesSource:
             context, deployments=elsewhere
         )  # what only a cluster could find, and no route needs, is left out
         config = router_config.build(policy, context).model_copy(update={"site": None})
+        config = self._with_adapters(config, documents, policy)
         files = router_config.credential_files(policy, context)
         return LoadedConfig(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))
-
-    def _chosen(self, documents: Documents) -> tuple[Path, RoutePolicy]:
-        found = documents.policies
-        if self._policy is not None:
-            if self._policy not in found:
-                there = ", ".join(sorted(found)) or "none"
-                raise ConfigRejected(f"--policy {self._policy}: no such RoutePolicy in the files; they hold: {there}")
-            return found[self._policy]
-        if len(found) == 1:
-            return next(iter(found.values()))
-        if not found:
-            shown = ", ".join(str(path) for path in self._files)
-            raise ConfigRejected(f"{shown}: no RoutePolicy in there; give the file that holds it with -f")
-        raise ConfigRejected(f"the files hold RoutePolicies {', '.join(sorted(found))}; choose one with --policy NAME")
 
     def _deployments(self, documents: Documents, policy: RoutePolicy) -> dict[str, ModelDeployment]:
         """Returns the deployments of the files, at the address that --endpoint gives; --endpoint alone makes one, too."""
@@ -150,7 +139,7 @@ class FilesSource:
                 )
         deployments = {name: found for name, (_, found) in documents.deployments.items()}
         for name, url in self._endpoints.items():
-            deployments[name] = _placed_at(name, url, deployments.get(name), policy)
+            deployments[name] = placed_at(name, url, deployments.get(name), policy)
         return deployments
 
     def _by_engine(self, documents: Documents, policy: RoutePolicy) -> RoutePolicy:
@@ -168,6 +157,18 @@ class FilesSource:
             for backend in policy.spec.backends
         ]
         return policy.model_copy(update={"spec": policy.spec.model_copy(update={"backends": backends})})
+
+    def _with_adapters(self, config: RouterConfig, documents: Documents, policy: RoutePolicy) -> RouterConfig:
+        """Returns the configuration with the adapters of deployments placed by --endpoint: their servers tell which they have."""
+        placed = {b.name: b.deployment.name for b in policy.spec.backends if b.deployment is not None}
+        backends = []
+        for backend in config.backends:
+            name = placed.get(backend.name, "")
+            if name in self._endpoints and name in documents.deployments:
+                found = documents.deployments[name][1]
+                backend = backend.model_copy(update=router_config.adapters_of(found))
+            backends.append(backend)
+        return config.model_copy(update={"backends": tuple(backends)})
 
     def _unplaced(self, policy: RoutePolicy, context: RoutePolicyContext) -> Iterator[str]:
         """Yields a problem for each deployment whose pods only a cluster could find."""
@@ -198,6 +199,22 @@ class FilesSource:
             for secret in folder.iterdir()
             if secret.is_dir()
         }
+
+
+def chosen(documents: Documents, policy: str | None, files: Sequence[Path]) -> tuple[Path, RoutePolicy]:
+    """Returns the policy of this name, or the only one, with its file. Raises ConfigRejected."""
+    found = documents.policies
+    if policy is not None:
+        if policy not in found:
+            there = ", ".join(sorted(found)) or "none"
+            raise ConfigRejected(f"--policy {policy}: no such RoutePolicy in the files; they hold: {there}")
+        return found[policy]
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if not found:
+        shown = ", ".join(str(path) for path in files)
+        raise ConfigRejected(f"{shown}: no RoutePolicy in there; give the file that holds it with -f")
+    raise ConfigRejected(f"the files hold RoutePolicies {', '.join(sorted(found))}; choose one with --policy NAME")
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -265,9 +282,9 @@ def add(documents: Documents, path: Path, place: str, document: dict[str, Any]) 
         documents.deployments[name] = (path, resource)
 
 
-def _own(data: dict[str, bytes], type: str = "Opaque") -> UserSecret:
-    """Returns a Secret whose values may go anywhere: here one person owns the keys and writes the policy."""
-    return UserSecret(data, EVERY_HOST, type)
+def _own(data: dict[str, bytes], type: str = "Opaque", marks: ConsumerMarks = UNMARKED) -> UserSecret:
+    """Returns a Secret whose values may go anywhere, and be keys: here one person owns the keys and writes the policy."""
+    return UserSecret(data, EVERY_HOST, type, True, marks)
 
 
 def _secret(what: str, document: dict[str, Any]) -> UserSecret:
@@ -283,7 +300,7 @@ def _secret(what: str, document: dict[str, Any]) -> UserSecret:
                 f"{what}: data.{key} is not base64; encode it, or write it as text under stringData"
             ) from problem
     content.update((key, value.encode()) for key, value in _mapping(what, document, "stringData").items())
-    return _own(content, str(document.get("type") or "Opaque"))
+    return _own(content, str(document.get("type") or "Opaque"), ConsumerMarks.of(document["metadata"]))
 
 
 def _mapping(what: str, document: dict[str, Any], name: str) -> dict[str, str]:
@@ -296,7 +313,7 @@ def _mapping(what: str, document: dict[str, Any], name: str) -> dict[str, str]:
     return found
 
 
-def _placed_at(name: str, url: str, found: ModelDeployment | None, policy: RoutePolicy) -> ModelDeployment:
+def placed_at(name: str, url: str, found: ModelDeployment | None, policy: RoutePolicy) -> ModelDeployment:
     """Makes a ModelDeployment that answers at `url`: the given one's model and context, run by somebody else."""
     document = {
         "apiVersion": names.API_VERSION,

@@ -55,6 +55,7 @@ class ControlPlane:
         controller_manager: bool = False,
         *,
         scheduler: bool = False,
+        without_controllers: Sequence[str] = (),
         address: str = LOOPBACK,
         node_name: str = "",
         guarded: bool = True,
@@ -64,6 +65,7 @@ class ControlPlane:
         self._audit = audit_log
         self._controller_manager = controller_manager
         self._scheduler = scheduler
+        self._without_controllers = without_controllers
         self._address = address
         self._node_name = node_name
         self._guarded = guarded
@@ -252,7 +254,10 @@ class ControlPlane:
             # seconds of start.
             config = self.client_config("controller-manager", user, "system:masters")
             key, _ = authority.service_account_key()
-            self._run("kube-controller-manager", controller_manager_arguments(config, authority, key, free_ports(1)[0]))
+            arguments = controller_manager_arguments(
+                config, authority, key, free_ports(1)[0], self._without_controllers
+            )
+            self._run("kube-controller-manager", arguments)
         if self._scheduler:
             config = self.client_config("scheduler", "system:kube-scheduler")
             self._run("kube-scheduler", scheduler_arguments(config, free_ports(1)[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,9 +122,9 @@ def apiserver_arguments(
 
 
 def controller_manager_arguments(
-    kubeconfig: Path, authority: Authority, service_account_key: Path, port: int
+    kubeconfig: Path, authority: Authority, service_account_key: Path, port: int, without: Sequence[str] = ()
 ) -> list[str]:
-    """Returns the controller-manager's arguments.
+    """Returns the controller-manager's arguments; `without`: controllers that are left out.
 
     The client's rates are raised: a test's hundreds of objects must not wait for a limit meant for one cluster among
     many.
@@ -143,6 +144,7 @@ def controller_manager_arguments(
         "--kube-api-qps=500",
         "--kube-api-burst=1000",
         "--concurrent-gc-syncs=20",
+        f"--controllers={','.join(['*', *(f'-{name}' for name in without)])}",
     ]
 
 

@@ -23,6 +23,7 @@ NODE = (
     "mount",
 )
 IMAGES = ("buildah", "debootstrap", "debian-archive-keyring", "ca-certificates")
+FRONT = ("nginx-light",)
 ARGOCD = ("redis-server", "git", "openssh-client")
 
 

@@ -90,6 +90,13 @@ PROGRAMS = {
             sources=(),
             version_of="github.com/versity/versitygw",
         ),
+        Program(
+            name="kwok",
+            module="kwok",
+            package="sigs.k8s.io/kwok/cmd/kwok",
+            sources=(),
+            version_of="sigs.k8s.io/kwok",
+        ),
     )
 }
 STORE_PROGRAMS = ("crane", "versitygw")  # what the puller's tests download from: a registry, a store of S3

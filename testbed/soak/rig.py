@@ -18,17 +18,9 @@ from pathlib import Path
 
 import genset
 from genset import names
-from genset.contracts.router_config import (
-    BackendConfig,
-    FailoverConfig,
-    LimitsConfig,
-    MatchConfig,
-    PolicyRef,
-    RouteConfig,
-    RouterConfig,
-    UrlTarget,
-    WeightedBackend,
-)
+from genset.contracts.backend_config import BackendConfig, UrlTarget
+from genset.contracts.route_config import FailoverConfig, MatchConfig, RouteConfig, WeightedBackend
+from genset.contracts.router_config import LimitsConfig, PolicyRef, RouterConfig
 from testbed.router_config import made
 from testbed.soak import steady
 from testbed.soak.callers import MODEL

@@ -18,7 +18,8 @@ from anthropic.types.message_create_params import MessageCreateParamsNonStreamin
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from testbed.upstream.scripted import Received
-from testbed.upstream.steps import Raw, Segments, Status, Step
+from testbed.upstream.steps import Status, Step
+from testbed.upstream.wire import stream_of
 
 _EXACT = ConfigDict(extra="forbid")
 _REQUEST: TypeAdapter[Any] = TypeAdapter(list[MessageCreateParamsNonStreaming], config=_EXACT)
@@ -51,23 +52,23 @@ def mistake_in(body: Any, headers: Mapping[str, str]) -> str:
 
 def _by_types(body: dict[str, Any]) -> str:
     try:  # the types are those of the newest version of the API, which has no sampling
-        _consumed(_REQUEST.validate_python([{key: value for key, value in body.items() if key not in _APART}]))
+        consumed(_REQUEST.validate_python([{key: value for key, value in body.items() if key not in _APART}]))
         for message in body["messages"]:
             if isinstance(message["content"], list):
-                _consumed(_BLOCK.validate_python(message["content"]))
+                consumed(_BLOCK.validate_python(message["content"]))
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}"
     return ""
 
 
-def _consumed(value: Any) -> Any:
+def consumed(value: Any) -> Any:
     """Validates what pydantic validates only when it is looked at."""
     if isinstance(value, dict):
-        return {key: _consumed(held) for key, held in value.items()}
+        return {key: consumed(held) for key, held in value.items()}
     if isinstance(value, str | bytes | int | float | type(None)):
         return value
-    return [_consumed(held) for held in value]
+    return [consumed(held) for held in value]
 
 
 def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -298,8 +299,4 @@ class ScriptedClaude:
 
     def stream(self, events: tuple[bytes, ...]) -> Step:
         """Returns a stream of these events, each a chunk, which breaks if it was told to."""
-        kept = events if self.cut is None else events[: self.cut]
-        parts = (HEAD, *(b"%x\r\n%b\r\n" % (len(one), one) for one in kept))
-        if self.cut is None or self.how == "end":
-            return Segments((*parts, b"0\r\n\r\n"))
-        return Raw(b"".join(parts), self.how)  # type: ignore[arg-type]
+        return stream_of(events, self.cut, self.how, HEAD)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from testbed.upstream.counting import next_number, word
-from testbed.upstream.steps import Answer
+from testbed.upstream.steps import Answer, Raw, Segments, Step
 
 CREATED = 1_790_000_000  # fixed, so that answers are the same bytes in every run
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def stream_of(events: Iterable[bytes], cut: int | None, how: str = "fin", head: bytes = STREAM_HEAD) -> Step:
+    """Returns a stream of these events, each a chunk. After `cut` of them `how` happens; None, or how "end": the body ends."""
+    chunks = [b"%x\r\n%b\r\n" % (len(one), one) for one in events][:cut]
+    if cut is None or how == "end":
+        return Segments((head, *chunks, b"0\r\n\r\n"))
+    return Raw(b"".join((head, *chunks)), how)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

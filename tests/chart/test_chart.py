@@ -29,6 +29,7 @@ COMBINATIONS: dict[str, Object] = {
     "host paths": {"allowHostPath": True},
     "pods as users like": {"podTemplate": "Full"},
     "images of the house": {"allowedImages": ["registry.corp/models/*", "ghcr.io/ggml-org/llama.cpp:*"]},
+    "annotations of the house": {"allowedAnnotations": ["corp.example/*", "owner"]},
     "networks for nobody": {"forbiddenNetworks": ["192.0.2.0/28"]},
     "a mirror": {"huggingFaceEndpoint": "https://hub.corp/hf"},
     "two namespaces": {"watchNamespaces": ["models", "team-a"]},
@@ -95,6 +96,7 @@ def test_helm_lint(tmp_path: Path, values: Object) -> None:
         ({"image": {"repository": "registry.corp/genset:v1"}}, "at '/image/repository'"),
         ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy'"),
         ({"networkPolicies": {"clusterCIDRs": ["10.0.0.7"]}}, "at '/networkPolicies/clusterCIDRs/0'"),
+        ({"networkPolicies": {"dnsCIDRs": ["10.0.0.7"]}}, "at '/networkPolicies/dnsCIDRs/0'"),
         ({"admissionPolicy": {"enable": True}}, "additional properties 'enable' not allowed"),
         ({"watchNamespaces": "models"}, "at '/watchNamespaces': got string, want array"),
         ({"watchNamespaces": ["a", "a"]}, "at '/watchNamespaces': items at 0 and 1 are equal"),
@@ -207,6 +209,7 @@ def test_settings_reach_the_operator() -> None:
                 "allowHostPath": True,
                 "forbiddenNetworks": ["192.0.2.0/28", "2001:db8::/64"],
                 "allowedLicences": ["apache-2.0", "mit"],
+                "metrics": {"modelClassLabels": True},
                 "engines": {"llama.cpp": {"images": {"cpu": "c:1", "amd": "a:1", "intel": ""}}},
                 "huggingFaceEndpoint": "https://hub.corp",
                 "imagePullSecrets": [{"name": "x"}, {"name": "y"}],
@@ -214,6 +217,7 @@ def test_settings_reach_the_operator() -> None:
                     "enabled": False,
                     "monitoringNamespaceLabels": {"b": "2", "a": "1"},
                     "dnsPorts": [5],
+                    "dnsCIDRs": ["169.254.20.10/32"],
                 },
                 "watchNamespaces": ["models", "team-a"],
                 "resyncSeconds": 77,
@@ -226,6 +230,7 @@ def test_settings_reach_the_operator() -> None:
     )
     assert found["allow_host_path"] is True
     assert found["allowed_licences"] == ("apache-2.0", "mit")
+    assert found["model_class_labels"] is True
     assert found["forbidden_networks"] == ("192.0.2.0/28", "2001:db8::/64")
     assert found["engine_images"] == {"llama.cpp": {"cpu": "c:1", "amd": "a:1"}}
     assert found["hugging_face_endpoint"] == "https://hub.corp"
@@ -233,7 +238,7 @@ def test_settings_reach_the_operator() -> None:
     assert found["image_pull_policy"] == "Never"
     assert found["network_policies"] is False
     assert found["monitoring_namespace_labels"] == {"a": "1", "b": "2"}
-    assert found["dns_ports"] == (5,)
+    assert found["dns_ports"] == (5,) and found["dns_networks"] == ("169.254.20.10/32",)
     assert found["namespaces"] == ("models", "team-a")
     assert found["operator_namespace"] == NAMESPACE
     assert found["resync_seconds"] == 77
@@ -277,7 +282,7 @@ def granted(rules: list[Object]) -> set[tuple[str, str, str]]:
 def test_rights_are_those_that_the_operator_is_tested_with() -> None:
     """The integration tests run the operator with support/integration/rbac.py: a right too few fails there with 403."""
     objects = render()
-    assert granted(one(objects, "ClusterRole", "genset-operator")["rules"]) == granted(rbac.RULES)
+    assert granted(one(objects, "ClusterRole", "genset-operator")["rules"]) == granted(rbac.CLUSTER_RULES)
     assert granted(one(objects, "Role", "genset-operator-leader")["rules"]) == granted(rbac.LEASE_RULES)
     namespaced = render({"watchNamespaces": ["models"]})
     assert granted(one(namespaced, "Role", "genset-operator")["rules"]) == granted(rbac.RULES)

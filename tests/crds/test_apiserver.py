@@ -53,7 +53,7 @@ def test_nested_defaults_are_filled_in(server: Server) -> None:
         "engine": "llama.cpp",
         "source": {"http": cases.HTTP},
         "context": {"tokens": 4096, "parallel": 4},
-        "resources": {"cpu": "2", "memory": "4Gi"},
+        "resources": {"cpu": "2"},
         "rollout": {"drainSeconds": 5, "startupSeconds": 900},
     }
 
@@ -92,7 +92,11 @@ def status_of(kind: str) -> dict[str, Any]:
         return {**status, "model": "qwen", "desiredReplicas": 3}
     since = {"since": "2026-11-21T09:00:00Z"}
     refused = {"scope": "Backend", "backend": "frontier", "reason": "BackendAuthFailed", **since}
-    return {**status, "outages": [{"scope": "Cloud", "reason": "EgressDown", **since}, refused]}
+    return {
+        **status,
+        "dataZones": "house,eu",
+        "outages": [{"scope": "Cloud", "reason": "EgressDown", **since}, refused],
+    }
 
 
 @pytest.fixture
@@ -124,8 +128,9 @@ def test_what_kubectl_get_shows(server: Server) -> None:
     assert header == ["NAME", "MODEL", "ENGINE", "WANTED", "UP", "READY", "REASON", "AGE"]
     assert row[:-1] == ["house", "qwen", "llama.cpp", "3", "2", "True", "Ready"]
     header, row = table(server.plane.kubectl("get", "rp"))
-    assert header == ["NAME", "WANTED", "UP", "PROGRAMMED", "READY", "REASON", "OUTAGE", "URL", "AGE"]
-    assert row[:-1] == ["assistant", "2", "2", "True", "True", "Ready", "EgressDown", "http://house.default.svc/v1"]
+    assert header == ["NAME", "WANTED", "UP", "PROGRAMMED", "READY", "REASON", "ZONES", "OUTAGE", "URL", "AGE"]
+    ready = ["True", "True", "Ready"]
+    assert row[:-1] == ["assistant", "2", "2", *ready, "house,eu", "EgressDown", "http://house.default.svc/v1"]
     assert "Works" in server.plane.kubectl("get", "mdep", "-o", "wide")
     assert {"house", "assistant"} <= {
         name.rsplit("/", 1)[-1] for name in server.plane.kubectl("get", "genset", "-o", "name").split()

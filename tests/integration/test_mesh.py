@@ -10,9 +10,9 @@ import pytest
 from genset import kinds, names
 from genset.kinds import Kind
 from genset.runtime import Operator
+from testbed.cluster.webhook import mutating
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakeKubelet, FakePod, stamp
-from tests.support.integration.webhook import mutating
 from tests.support.integration.world import World
 
 Object = dict[str, Any]

@@ -125,7 +125,7 @@ async def test_the_operator_may_not_do_more_than_it_needs(world: World) -> None:
     api = ApiServer(await load_configuration(operator_kubeconfig(world.plane), None), Metrics())
     for path in (
         kinds.SECRET.path(world.namespace),
-        "/api/v1/namespaces",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
         "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
         "/api/v1/nodes",
     ):

@@ -142,7 +142,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "proxy through the API server to a node": ("get", "--raw", "/api/v1/nodes/n/proxy/metrics"),
     "proxy through the API server to a pod": ("get", "--raw", "/api/v1/namespaces/models/pods/theirs/proxy/"),
     "proxy through the API server to a Service": ("get", "--raw", "/api/v1/namespaces/models/services/s/proxy/"),
-    "list namespaces": ("get", "namespaces"),
     "label a namespace as managed": ("label", "namespace", "others", "genset.dev/managed=true"),
     "read roles": ("-n", "models", "get", "roles"),
     "change a resource's spec": (
@@ -263,6 +262,7 @@ def tenant(site: Site) -> Site:
 
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "list namespaces": ("get", "namespaces"),
     "read a Secret of another namespace": ("-n", "others", "get", "secret", "theirs"),
     "read a Secret of Kubernetes": ("-n", "kube-system", "get", "secret", "theirs"),
     "read a Secret of its own namespace": ("-n", "genset-system", "get", "secret", "x"),

@@ -15,9 +15,9 @@ import pytest
 
 from genset import kinds
 from genset.kube.client import METADATA_LIST
+from testbed.cluster.webhook import mutating
 from tests.support.integration import samples
 from tests.support.integration.process import Process
-from tests.support.integration.webhook import mutating
 from tests.support.integration.world import World
 
 DEPLOYMENTS = 500
@@ -61,11 +61,10 @@ async def test_a_fleet_at_once_and_then_rest(world: World, tmp_path: Path) -> No
         "--resync-seconds", "10",
     )  # fmt: skip
     try:
-        took, allowed = await _fleet(world, operator)
+        await _fleet(world, operator)
         await _rest(world, operator)
     finally:
         operator.end()
-    assert took < allowed, f"{took:.1f} s on a machine that should take {allowed:.1f} s at its load"
 
 
 #: What policy engines do to each Deployment: a field replaced, things added to maps and lists, what we say made larger.
@@ -96,10 +95,9 @@ async def test_a_fleet_under_a_mutating_webhook_rests_too(world: World, tmp_path
             operator.end()
 
 
-async def _fleet(world: World, operator: Process) -> tuple[float, float]:
-    """Makes the fleet. Returns the seconds that it took, and those that it may take on this machine now."""
+async def _fleet(world: World, operator: Process) -> None:
+    """Makes the fleet, and prints how long that took."""
     namespace = world.namespace
-    load = os.getloadavg()[0]
     await world.apply(samples.secret(namespace))
     began = time.monotonic()
     await world.apply(
@@ -121,9 +119,6 @@ async def _fleet(world: World, operator: Process) -> tuple[float, float]:
     except AssertionError as error:
         raise AssertionError(f"children missing: {missing}; log: {operator.log.read_text()[-3000:]}") from error
     took = time.monotonic() - began
-    # Half a minute on a machine that is free for it; on one that is busy with other things, its share of that.
-    load = max(load, os.getloadavg()[0])
-    allowed = 30 * max(1.0, load / (os.cpu_count() or 1))
     print(f"\n{DEPLOYMENTS} + {POLICIES} resources applied in {applied:.1f} s; all children there after {took:.1f} s")
 
     async def accepted() -> bool:
@@ -132,7 +127,6 @@ async def _fleet(world: World, operator: Process) -> tuple[float, float]:
 
     await world.until("all resources have a status", accepted, seconds=30, pause=1)
     print(f"all status written after {time.monotonic() - began:.1f} s")
-    return took, allowed
 
 
 async def _rest(world: World, operator: Process) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from genset import kinds, names
 from genset.runtime import Operator
+from testbed.cluster.webhook import mutating
 from tests.support.integration import samples
 from tests.support.integration.fakes import FakeKubelet, FakePod
-from tests.support.integration.webhook import mutating
 from tests.support.integration.world import SETTINGS, World
 
 TYPO = {"spec": {"nodeSelectors": {"disk": "ssd"}}}
@@ -44,6 +44,24 @@ async def test_a_typo_in_the_pod_template_is_named_and_what_runs_is_told(world: 
             return deployment is not None and deployment["spec"]["replicas"] == 0
 
         await world.until("the Deployment is scaled although its template is refused", scaled)
+
+
+async def test_routers_whose_pods_are_refused_are_scaled_all_the_same(world: World) -> None:
+    await world.start()
+    await world.apply(samples.route_policy(world.namespace, "desk"))
+    await world.until_condition(kinds.ROUTE_POLICY, "desk", "Accepted", "True")
+    before = await world.get(kinds.DEPLOYMENT, "desk-router")
+    await world.patch(kinds.ROUTE_POLICY, "desk", {"spec": {"router": {"podTemplate": TYPO, "replicas": 4}}})
+    await world.until_condition(kinds.ROUTE_POLICY, "desk", "Accepted", "False", "InvalidSpec")
+
+    async def scaled() -> bool:
+        deployment = await world.get(kinds.DEPLOYMENT, "desk-router")
+        return deployment is not None and deployment["spec"]["replicas"] == 4
+
+    await world.until("the routers are scaled although their template is refused", scaled)
+    after = await world.get(kinds.DEPLOYMENT, "desk-router")
+    assert before is not None and after is not None
+    assert after["spec"]["template"] == before["spec"]["template"]
 
 
 async def test_a_volume_that_cannot_grow_holds_back_nothing_else(world: World) -> None:

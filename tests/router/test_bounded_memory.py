@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed.router import config, house, spawn
+from testbed.router import cloud, config, house, spawn
 from testbed.upstream.client import request
 from testbed.upstream.scripted import ScriptedUpstream
-from testbed.upstream.steps import Silence
+from testbed.upstream.steps import Silence, Status
 
 POD_MIB = 256  # router.resources.memory
 MOST = 32 * 1024 * 1024  # limits.maxBody
@@ -37,9 +37,10 @@ def memory_mib(pid: int, what: str) -> int:
     return int(line.split()[1]) // 1024
 
 
-async def post(port: int, body: bytes) -> int:
+async def post(port: int, body: bytes, path: str = "/v1/chat/completions", kind: str = "application/json") -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
     async with asyncio.timeout(30):
         status = int((await reader.readuntil(b"\r\n")).split()[1])
     writer.close()
@@ -73,6 +74,45 @@ async def test_the_largest_bodies_fit_the_default_pod(tmp_path: Path, body: byte
             assert await post(port, body) == status
             assert memory_mib(process.pid, "VmHWM") < POD_MIB
             assert await post(port, json.dumps({"model": "counting", "messages": []}).encode()) == 200
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+#: Text that Python holds in two bytes for each of its characters.
+WIDE = b'"' + "ж".encode() + b"a" * 31_000_000 + b'"'
+MESSAGES = b'{"model":"counting","max_tokens":9,"messages":[{"role":"user","content":%b}]}' % WIDE
+RESPONSES = b'{"model":"counting","stream":false,"input":[{"role":"user","content":%b}]}' % WIDE
+FORM = (
+    b'--X\r\ncontent-disposition: form-data; name="model"\r\n\r\ncounting\r\n--X\r\ncontent-disposition: form-data; '
+    b'name="file"; filename="a"\r\n\r\n%b\r\n--X--\r\n' % WIDE
+)
+OTHER_APIS: dict[str, tuple[str, bytes, str]] = {
+    "messages": ("/v1/messages", MESSAGES, "anthropic"),
+    "messages, escaped": ("/v1/messages", MESSAGES.replace(b'"model"', b'"mod\\u0065l"'), "anthropic"),
+    "messages, translated": ("/v1/messages", MESSAGES, ""),
+    "responses": ("/v1/responses", RESPONSES, "openai"),
+    "responses, translated": ("/v1/responses", RESPONSES, ""),
+    "counts": ("/v1/messages/count_tokens", MESSAGES, "anthropic"),
+    "counts of the house": ("/v1/messages/count_tokens", MESSAGES, ""),
+    "a form": ("/v1/audio/transcriptions", FORM, ""),
+}
+
+
+@pytest.mark.parametrize("api", OTHER_APIS)
+async def test_the_largest_bodies_of_other_apis_fit_the_default_pod(tmp_path: Path, api: str) -> None:
+    """Several forms of one request are there: the client's, OpenAI's, and the server's."""
+    path, body, provider = OTHER_APIS[api]
+    assert len(body) <= MOST
+    async with ScriptedUpstream(default=Status(429, "", {"retry-after": "60"})) as server:
+        url = {"api": "Responses"} if provider == "openai" else {}
+        backend = cloud(server.base_url, provider=provider, url=url) if provider else house(server.base_url)
+        process, port, _ = await spawn(tmp_path, config(backend))
+        try:
+            kind = "multipart/form-data; boundary=X" if "form" in api else "application/json"
+            status = await post(port, body, path, kind)
+            assert status == (200 if "counts" in api else 429), "an estimate stands in for a count"
+            assert memory_mib(process.pid, "VmHWM") < POD_MIB
         finally:
             process.terminate()
             await process.wait()

@@ -208,9 +208,7 @@ async def test_what_it_cannot_do_is_asked_elsewhere(
             assert (await router.ask(chat())).headers["x-genset-backend"] == "claude"
         async with running(tmp_path, config(first(upstream))) as router:
             alone = await router.ask(chat(n=2))
-            assert alone.status == 501 and "n: Anthropic's API gives one answer" in alone.json["error"]["message"], (
-                alone
-            )
+            assert alone.status == 400 and "claude lacks severalAnswers" in alone.json["error"]["message"], alone
 
 
 async def test_names_of_dropped_fields_are_no_way_into_the_head(

@@ -189,6 +189,31 @@ async def test_whole_answers_that_nobody_reads_make_way(tmp_path: Path, local: S
         await all_is_given_back(router, crowd)
 
 
+async def test_an_answer_that_is_rebuilt_makes_way_when_it_grows(tmp_path: Path, local: ScriptedUpstream) -> None:
+    """Its server is broken, or somebody's: it writes on and on."""
+    local.always(Answer(texts=("x" * MB,) * 20))
+    async with RunningRouter(tmp_path, config(house(local.base_url))) as router:
+        router.budget.most = 8 * MB
+        answer = await router.ask(chat(stream=False))
+        assert answer.status == 429 and answer.json["error"]["code"] == "overloaded"
+        local.always(Answer(texts=("x" * MB,) * 6))
+        assert (await router.ask(chat(stream=False))).complete, "one that fits"
+        await all_is_given_back(router, ())
+
+
+async def test_an_answer_that_is_rebuilt_has_an_end(tmp_path: Path, local: ScriptedUpstream) -> None:
+    local.always(Answer(texts=("x" * MB,) * 70))
+    async with (
+        ScriptedUpstream() as other,
+        RunningRouter(tmp_path, config(house(local.base_url), house(other.base_url, "b"))) as router,
+    ):
+        router.budget.most = 1024 * MB
+        answer = await router.ask(chat(stream=False))
+        assert answer.complete and answer.headers["x-genset-backend"] == "b"
+        assert "house:invalid_response" in answer.headers["x-genset-attempts"]
+        await all_is_given_back(router, ())
+
+
 @pytest.mark.parametrize("in_work", [False, True], ids=["answers", "requests"])
 async def test_pipelines_that_nobody_reads_make_way(tmp_path: Path, local: ScriptedUpstream, in_work: bool) -> None:
     local.always(Silence(headers=False))

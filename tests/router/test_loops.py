@@ -6,6 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
@@ -67,6 +69,37 @@ async def test_two_dead_sites_end_a_request_that_they_send_each_other(tmp_path: 
         for router in (one, two):
             assert (await router.state("site-0"))["breaker"]["state"] == "closed", "a loop closed a site"
             await until(lambda r=router: not r.exchanges)
+    finally:
+        await one.__aexit__()
+        await two.__aexit__()
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/chat/completions"])
+@pytest.mark.parametrize(
+    ("provider", "api"), [("anthropic", None), ("openai", "Responses"), ("openai", None), ("liteLLM", None)]
+)
+async def test_every_api_in_which_sites_ask_each_other_has_an_end(
+    tmp_path: Path, path: str, provider: str, api: str | None
+) -> None:
+    """Routers speak the APIs of Anthropic and OpenAI, so that a site may be named as either, at its own URL."""
+    one, two = await site(tmp_path, "one"), await site(tmp_path, "two")
+    for router, other in ((one, two), (two, one)):
+        elsewhere = cloud(f"{other.url}/v1", "elsewhere", provider, url={"api": api} if api else {}) | {
+            "model": "counting"
+        }
+        router.write(config(house(DEAD), elsewhere, failover={"maxAttempts": 4}, generation=2))
+        assert await router.router.reload(), router.config_error
+    watch = most_in_flight(one, two)
+    try:
+        asked = chat(stream=False) if path != "/v1/responses" else {"model": "counting", "input": "count"}
+        answer = await one.ask({**asked, "max_tokens": 9} if path == "/v1/messages" else asked, path)
+        watch.cancel()
+        assert await watch <= 2, "the request went round and round"
+        assert answer.headers["x-genset-error"] == "router_loop" and answer.status in (500, 508), answer
+        way = " > ".join(each.site.decode() for each in (one, two, one))
+        assert way in answer.json["error"]["message"], answer
+        for router in (one, two):
+            assert (await router.state("elsewhere"))["breaker"]["state"] == "closed", "a loop closed a site"
     finally:
         await one.__aexit__()
         await two.__aexit__()
@@ -162,14 +195,6 @@ async def test_a_forged_header_costs_only_its_sender(tmp_path: Path) -> None:
             assert answer.status == status, value
         assert (await router.ask(chat())).complete
     assert [received.headers["x-genset-hops"] for received in far.requests] == [f"a,b,{own}", own]
-
-
-async def test_providers_by_name_learn_nothing(tmp_path: Path) -> None:
-    async with ScriptedUpstream() as far:
-        backend = cloud(far.base_url, provider="openai")
-        async with RunningRouter(tmp_path, config(backend)) as router:
-            assert (await router.ask(chat(), headers={"x-genset-hops": "a"})).complete
-    assert "x-genset-hops" not in far.requests[0].headers
 
 
 async def test_a_configuration_that_names_the_router_itself_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from testbed.router import RunningRouter, cloud, config, house
 from testbed.upstream.counting import counted
+from testbed.upstream.gpt import ScriptedGpt
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Break
 
@@ -60,6 +61,27 @@ async def test_a_broken_stream_that_nobody_writes_on_raises(tmp_path: Path) -> N
     assert told.value.body["error"]["details"]["genset"]["partial"] is True
 
 
+async def test_a_tool_runner_sends_whole_conversations(tmp_path: Path) -> None:
+    """The runner asks for a thread at first, which nobody but Anthropic keeps: it has to learn that from the refusal."""
+
+    @anthropic.beta_async_tool
+    async def weather(city: str) -> str:
+        """Says the weather."""
+        return f"sunny in {city}"
+
+    gpt = ScriptedGpt("?", "{}", "use the tool", {"city": "Paris"}, "sunny in Paris", "It is sunny.")
+    async with (
+        ScriptedUpstream(choose=gpt.choose) as local,
+        RunningRouter(tmp_path, config(house(local.base_url))) as router,
+        client_of(router) as client,
+    ):
+        runner = client.beta.messages.tool_runner(
+            model="counting", max_tokens=64, messages=[{"role": "user", "content": "use the tool"}], tools=[weather]
+        )
+        message = await runner.until_done()
+    assert message.content[0].text == "It is sunny.", gpt.mistakes
+
+
 async def test_models_and_tokens(tmp_path: Path) -> None:
     async with (
         ScriptedUpstream() as local,
@@ -68,6 +90,7 @@ async def test_models_and_tokens(tmp_path: Path) -> None:
     ):
         listed = [model async for model in await client.models.list()]
         one = await client.models.retrieve("counting")
-        count = await client.messages.count_tokens(model="counting", messages=ASKED["messages"])
+        short = [{"role": "user", "content": "a"}]
+        count = await client.messages.count_tokens(model="counting", messages=short)
     assert [model.id for model in listed] == ["counting"] and one.display_name == "counting"
     assert count.input_tokens >= 1

@@ -16,6 +16,7 @@ from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Break, Silence
 from tests.support.router.collector import Collector
+from tests.support.router.consumers import access, consumer, keys
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| (.*) \|$", re.MULTILINE)
@@ -42,24 +43,36 @@ def documented() -> dict[str, tuple[str, set[str], str]]:
     }
 
 
+def looking_for(sensitive: dict[str, Any], *backends: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A configuration whose route looks for something in its requests, and that knows consumers."""
+    made = config(*backends, **more)
+    made["routes"][0]["sensitive"] = sensitive
+    return {**made, "access": access(consumer("anonymous"), required=False)}
+
+
 async def test_every_family_is_documented_as_it_is(tmp_path: Path) -> None:
     cut = Answer(words=9, brk=Break("fin", after_chunks=4))
     script = [cut, Answer(words=3), steps.server_error(501), Silence()]
+    sensitive = {"detect": ["iban"], "countries": [], "patterns": [], "then": "Refuse"}
     async with (
         Collector() as collector,
         ScriptedUpstream(script) as one,
         ScriptedUpstream(default=Answer(words=9)) as two,
         RunningRouter(
             tmp_path,
-            config(
+            looking_for(
+                sensitive,
                 house(one.base_url),
                 cloud(two.base_url, continuation="Prefill"),
                 telemetry={"otlpEndpoint": collector.url},
             ),
+            keys({}),
         ) as router,
     ):
         for stream in (True, False, True):
             assert (await router.ask(chat(stream=stream))).complete
+        account = {"role": "user", "content": "DE89370400440532013000"}
+        assert (await router.ask(chat(messages=[account]))).status == 403
         async with client.stream(router.chat_url, chat()) as leaving:
             await one.until(lambda: len(one.requests) == 4)
             leaving.leave()
@@ -130,6 +143,19 @@ async def test_the_numbers_are_true(tmp_path: Path) -> None:
     assert 0.095 < added["answer"] < 1, (
         "two streams (completions have no roles) whose role chunk came 50 ms before their first token"
     )
+
+
+async def test_a_model_that_is_known_is_told_by_its_classes(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream() as one,
+        ScriptedUpstream() as two,
+    ):
+        known = {**house(one.base_url), "modelClass": {"size": "Medium", "speed": "Fast"}}
+        async with RunningRouter(tmp_path, config(known, cloud(two.base_url))) as router:
+            assert (await router.ask(chat())).complete
+            got = await scrape(router)
+    count = "gen_ai_server_request_duration_seconds_count"
+    assert value(got, count, backend="house", size_class="Medium", speed_class="Fast") == 1
 
 
 async def test_answers_in_one_piece_tell_no_pace(tmp_path: Path) -> None:

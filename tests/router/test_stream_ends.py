@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from genset.router.machine.patience import DEFAULT, Timeouts
@@ -14,7 +15,7 @@ from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config
 from testbed.upstream.client import Response, chat
 from testbed.upstream.scripted import ScriptedUpstream
-from testbed.upstream.steps import Answer, Segments, Status, Step
+from testbed.upstream.steps import Answer, Break, Segments, Status, Step
 
 DONE = b"data: [DONE]\n\n"
 STREAM = b"content-type: text/event-stream\r\n"
@@ -289,3 +290,18 @@ async def test_an_error_event_of_another_form_is_never_forwarded(tmp_path: Path)
         assert first.headers["x-genset-backend"] == "c1" and first.done
         later = await ask(tmp_path, chat(), [streams(d("a"), 0.1, bad, DONE)])
         assert later.body.startswith(d("a")) and bad not in later.body and DONE not in later.body
+
+
+async def test_a_client_whose_answer_broke_asks_again_on_the_same_connection(tmp_path: Path) -> None:
+    """The body of the broken stream has ended; a close behind it would meet the client's next request."""
+    async with (
+        ScriptedUpstream(script=[Answer(brk=Break("fin", after_chunks=2))]) as upstream,
+        RunningRouter(tmp_path, config(cloud(upstream.base_url), failover={"continueStreams": False})) as router,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        broken = await http.post(router.chat_url, json=chat())
+        (before,) = router.connections
+        whole = await http.post(router.chat_url, json=chat())
+        assert list(router.connections) == [before]
+    assert "upstream_stream_interrupted" in broken.text and "[DONE]" not in broken.text
+    assert whole.text.endswith("data: [DONE]\n\n")

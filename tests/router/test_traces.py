@@ -60,7 +60,7 @@ async def test_a_span_tells_the_whole_story_of_a_request(tmp_path: Path) -> None
     async with (
         Collector() as collector,
         ScriptedUpstream(default=steps.server_error(501)) as ill,
-        ScriptedUpstream() as well,
+        ScriptedUpstream(default=steps.Answer(model="large-2026-11")) as well,
     ):
         backends = [house(ill.base_url), cloud(well.base_url, provider="deepSeek", url={"forwardHeaders": ["Trace"]})]
         content = config(*backends, telemetry=to(collector))
@@ -77,7 +77,7 @@ async def test_a_span_tells_the_whole_story_of_a_request(tmp_path: Path) -> None
         "gen_ai.provider.name": "deepseek",
         "gen_ai.request.model": "counting",
         "gen_ai.request.stream": True,
-        "gen_ai.response.model": "large",
+        "gen_ai.response.model": "large-2026-11",
         "gen_ai.usage.input_tokens": 7,
         "gen_ai.usage.output_tokens": 10,
         "http.response.status_code": 200,

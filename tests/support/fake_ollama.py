@@ -6,11 +6,10 @@ Both stand in for what has to be built first; the scenarios run the real ones.
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from tests.support.local_server import LocalServer
+from tests.support.local_server import Handler, LocalServer
 
 
 class FakeOllama(LocalServer):
@@ -21,7 +20,7 @@ class FakeOllama(LocalServer):
         self.loaded: list[str] = []
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answers(Handler):
             def do_GET(self) -> None:
                 models = [{"name": name, "model": name} for name in outer.loaded]
                 self._answer(200, {"models": models} if self.path == "/api/ps" else {"version": "0.33.0"})
@@ -45,11 +44,8 @@ class FakeOllama(LocalServer):
                 self.end_headers()
                 self.wfile.write(json.dumps(body, separators=(",", ":")).encode())
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
         self.base: dict[str, Any] = {}
-        super().__init__(Handler)
+        super().__init__(Answers)
 
 
 class FakeChild(LocalServer):
@@ -59,7 +55,7 @@ class FakeChild(LocalServer):
         self.asked = 0
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answers(Handler):
             def do_GET(self) -> None:
                 outer.asked += 1
                 self.send_response(200)
@@ -67,10 +63,7 @@ class FakeChild(LocalServer):
                 slot = {"id": 0, "is_processing": outer.asked <= busy_answers}
                 self.wfile.write(json.dumps([slot], separators=(",", ":")).encode())
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        super().__init__(Handler)
+        super().__init__(Answers)
         for number, words in (
             (1, ["/pause"]),
             (7, ["bash", "-c", "llama-server --port 1"]),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from http.server import BaseHTTPRequestHandler
-
-from tests.support.local_server import LocalServer
+from tests.support.local_server import Handler, LocalServer
 
 # Lines as llama-server build 11669 writes them, help lines included: they name the gauges, too.
 _METRICS = """\
@@ -24,19 +22,13 @@ class IdleServer(LocalServer):
         self.asked = 0
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answers(Handler):
             def do_GET(self) -> None:
                 outer.asked += 1
                 busy = outer.asked <= busy_answers
                 # The last busy scrape has only a waiting request, which counts as busy, too.
                 processing = int(busy and outer.asked < busy_answers)
                 body = _METRICS.format(processing=processing, deferred=int(busy)).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(status, body)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        super().__init__(Handler)
+        super().__init__(Answers)

@@ -8,6 +8,19 @@ from types import TracebackType
 from typing import Self
 
 
+class Handler(BaseHTTPRequestHandler):
+    """A handler answers with a body of announced length, and says nothing of it on the terminal."""
+
+    def answer(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 class LocalServer:
     """A local server answers by `handler`, from when its block is entered."""
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from genset.contracts.puller import CheckSpec, FetchSpec
-from genset.weights.progress import ProgressLog, ProgressServer
+from genset.contracts.puller import PROGRESS_PATH, CheckSpec, FetchSpec
+from genset.weights.page import PageServer
+from genset.weights.progress import ProgressLog
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, tiny_gguf
 from tests.support.weights.running import hub_spec, model_bytes, servable, web_spec
 
@@ -293,7 +294,7 @@ def test_check_names_what_lies_beside(tmp_path: Path) -> None:
 
 
 def test_a_slow_or_silent_reader_of_progress_blocks_nobody(progress: ProgressLog) -> None:
-    server = ProgressServer("127.0.0.1:0", progress)
+    server = PageServer("127.0.0.1:0", PROGRESS_PATH, lambda: progress.snapshot().to_json())
     try:
         silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
         began = time.monotonic()

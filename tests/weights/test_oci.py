@@ -1,28 +1,24 @@
-"""Registry source: a real registry, and a fake one for what a real one does not do on demand."""
+"""Registry source, with a real registry."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tarfile
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from genset.api.modeldeployment import Reason
 from genset.contracts.puller import FetchSpec
 from genset.contracts.sources import Oci
-from genset.weights import registry as login
-from genset.weights.client import make_client
 from genset.weights.failure import WeightsFailure
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Retry
-from tests.support.weights.fakes import FakeOrigin, Fault, folder_model, serving, tiny_gguf
-from tests.support.weights.registry import MODEL, FakeRegistry
+from tests.support.weights.fakes import folder_model, tiny_gguf
+from tests.support.weights.registry import MODEL, oci_spec
 from tests.support.weights.running import Run, model_bytes, servable
 from tests.support.weights.stores import (
     INDEX,
@@ -49,13 +45,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]
         yield running
 
 
-def spec_of(host: str, into: Path, name: str, path: str = "", **options: object) -> FetchSpec:
-    return FetchSpec(Oci(f"{host}/{name}", path, "http"), str(into), **options)  # type: ignore[arg-type]
-
-
 def test_a_file_that_is_a_layer(registry: RealRegistry, tmp_path: Path, run: Run, progress: ProgressLog) -> None:
     digest = registry.push("models/m", "q4", [Layer(MODEL, RAW, "m-q4.gguf"), Layer(b"MIT", "text/plain", "LICENSE")])
-    spec = spec_of(registry.host, tmp_path, "models/m:q4")
+    spec = oci_spec(registry.host, tmp_path, "models/m:q4")
     outcome = run(spec)
     assert model_bytes(spec) == MODEL
     assert outcome.model.revision == progress.snapshot().revision == digest
@@ -67,7 +59,7 @@ def test_the_model_of_its_own_kind_of_layer(registry: RealRegistry, tmp_path: Pa
         registry.push(
             f"models/kind{number}", "v1", [Layer(b"{}", "application/vnd.ollama.image.params"), Layer(MODEL, kind)]
         )
-        spec = spec_of(registry.host, tmp_path / str(number), f"models/kind{number}:v1")
+        spec = oci_spec(registry.host, tmp_path / str(number), f"models/kind{number}:v1")
         run(spec)
         assert model_bytes(spec) == MODEL
 
@@ -79,7 +71,7 @@ def test_a_model_in_an_archive(registry: RealRegistry, tmp_path: Path, run: Run,
         Layer(tarred({"./w/m.gguf": MODEL, "w/mmproj.gguf": OTHER}, form=form), f"application/vnd.cncf.model.weight.v1.{form}"),
     ]  # fmt: skip
     registry.push(f"models/packed-{form.replace('+', '-')}", "v1", layers)
-    spec = spec_of(registry.host, tmp_path, f"models/packed-{form.replace('+', '-')}:v1")
+    spec = oci_spec(registry.host, tmp_path, f"models/packed-{form.replace('+', '-')}:v1")
     run(spec)
     assert model_bytes(spec) == MODEL
     left = sorted(path.name for path in Path(spec.folder).rglob("*") if path.is_file())
@@ -97,7 +89,7 @@ def test_an_image_whose_layers_lie_over_one_another(registry: RealRegistry, tmp_
         tarred({"models/m.gguf": MODEL}, form="tar+gzip"),
     ]
     registry.push("images/m", "v1", [Layer(data, IMAGE) for data in layers])
-    spec = spec_of(registry.host, tmp_path, "images/m:v1")
+    spec = oci_spec(registry.host, tmp_path, "images/m:v1")
     run(spec)
     assert model_bytes(spec) == MODEL
 
@@ -106,7 +98,7 @@ def test_a_split_model_in_layers_and_in_archives(registry: RealRegistry, tmp_pat
     registry.push("models/split", "raw", [Layer(data, RAW, name) for name, data in SHARDS.items()])
     registry.push("models/split", "tar", [Layer(tarred({name: data}), TAR) for name, data in SHARDS.items()])
     for tag in ("raw", "tar"):
-        spec = spec_of(registry.host, tmp_path / tag, f"models/split:{tag}", "*-of-00002.gguf")
+        spec = oci_spec(registry.host, tmp_path / tag, f"models/split:{tag}", "*-of-00002.gguf")
         run(spec)
         folder = Path(spec.model_path).parent
         assert [(folder / f"model-{n:05d}-of-00002.gguf").read_bytes() for n in (1, 2)] == list(SHARDS.values())
@@ -120,23 +112,11 @@ def test_a_whole_folder(registry: RealRegistry, tmp_path: Path, run: Run, tag: s
     else:
         layers = [Layer(tarred({f"base/{name}": data for name, data in files.items()}), TAR)]
     registry.push("folders/m", tag, layers)
-    spec = spec_of(registry.host, tmp_path, f"folders/m:{tag}", "base", whole_folder=True)
+    spec = oci_spec(registry.host, tmp_path, f"folders/m:{tag}", "base", whole_folder=True)
     run(spec)
     placed = {p.name: p.read_bytes() for p in Path(spec.model_path).iterdir()}
     placed.pop("complete.json")
     assert placed == files
-
-
-def test_a_folder_that_is_no_model_is_not_downloaded_again(fake: FakeRegistry, tmp_path: Path, run: Run) -> None:
-    files = folder_model()
-    del files["config.json"]
-    fake.layers = [Layer(tarred(files), TAR)]
-    spec = spec_of(fake.host, tmp_path, "models/m:v1", whole_folder=True)
-    for _ in range(3):
-        with pytest.raises(WeightsFailure, match=r"config\.json is missing") as failed:
-            run(spec)
-        assert failed.value.reason == Reason.NOT_A_MODEL
-    assert len([one for one in fake.asked if "/blobs/" in one.path]) == 1
 
 
 def test_the_machines_part_of_an_index(registry: RealRegistry, tmp_path: Path, run: Run) -> None:
@@ -148,24 +128,24 @@ def test_the_machines_part_of_an_index(registry: RealRegistry, tmp_path: Path, r
         platform = {"os": "linux", "architecture": architecture}
         entries.append({"mediaType": MANIFEST, "digest": digest, "size": size, "platform": platform})
     registry.manifest("models/index", "v1", {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
-    spec = spec_of(registry.host, tmp_path, "models/index:v1")
+    spec = oci_spec(registry.host, tmp_path, "models/index:v1")
     run(spec)
     assert model_bytes(spec) == MODEL
     registry.manifest("models/index", "v2", {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries[:1] * 2})
     with pytest.raises(WeightsFailure, match=r"has nothing for linux/\w+; it has: linux/s390x"):
-        run(spec_of(registry.host, tmp_path / "b", "models/index:v2"))
+        run(oci_spec(registry.host, tmp_path / "b", "models/index:v2"))
 
 
 def test_a_tag_that_moves_is_followed_and_a_digest_needs_no_network(
     registry: RealRegistry, tmp_path: Path, run: Run
 ) -> None:
     first = registry.push("models/moving", "v1", [Layer(MODEL, RAW, "m.gguf")])
-    spec = spec_of(registry.host, tmp_path, "models/moving:v1")
+    spec = oci_spec(registry.host, tmp_path, "models/moving:v1")
     run(spec)
     registry.push("models/moving", "v1", [Layer(OTHER, RAW, "m.gguf")])
     run(spec)
     assert model_bytes(spec) == OTHER
-    pinned = spec_of(registry.host, tmp_path, f"models/moving@{first}")
+    pinned = oci_spec(registry.host, tmp_path, f"models/moving@{first}")
     run(pinned)
     assert model_bytes(pinned) == MODEL
     run(FetchSpec(Oci(f"127.0.0.1:1/elsewhere@{first}"), str(tmp_path)), Retry(patience=0.0))
@@ -178,7 +158,7 @@ def test_a_cut_layer_continues_where_it_was(registry: RealRegistry, tmp_path: Pa
     for tag in ("raw", "tar"):
         with relay(port) as way:
             way.cuts = [200_000, 200_000]
-            spec = spec_of(f"127.0.0.1:{way.port}", tmp_path / tag, f"models/cut:{tag}")
+            spec = oci_spec(f"127.0.0.1:{way.port}", tmp_path / tag, f"models/cut:{tag}")
             run(spec)
             assert way.cuts == []
         assert model_bytes(spec) == MODEL
@@ -204,7 +184,7 @@ def test_what_is_not_there_is_named(
     registry.push("models/told", "text", [Layer(b"MIT", "text/plain", "LICENSE")])
     registry.push("models/told", "tar", [Layer(tarred({"LICENSE": b"MIT"}), TAR)])
     with pytest.raises(WeightsFailure, match=re.escape(words)) as failed:
-        run(spec_of(registry.host, tmp_path, name, path))
+        run(oci_spec(registry.host, tmp_path, name, path))
     assert (failed.value.reason, failed.value.permanent) == (reason, True)
     assert servable(tmp_path) == []
 
@@ -240,7 +220,7 @@ def test_a_hostile_archive_is_not_unpacked(registry: RealRegistry, tmp_path: Pat
     data, words = HOSTILE[case]
     registry.push("hostile/m", "v1", [Layer(data, TAR)])
     with pytest.raises(WeightsFailure, match=re.escape(words)) as failed:
-        run(spec_of(registry.host, tmp_path / "deep" / "v", "hostile/m:v1"))
+        run(oci_spec(registry.host, tmp_path / "deep" / "v", "hostile/m:v1"))
     assert (failed.value.reason, failed.value.permanent) == (Reason.UNSAFE_ARCHIVE, True)
     assert servable(tmp_path) == []
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink() or "evil" in path.name]
@@ -254,7 +234,7 @@ def test_a_bomb_is_noticed_before_it_is_unpacked(registry: RealRegistry, tmp_pat
     registry.push("hostile/bomb", "v1", [Layer(data, f"application/vnd.cncf.model.weight.v1.{form}")])
     tracemalloc.start()
     with pytest.raises(WeightsFailure, match=r"unpacks to more than") as failed:
-        run(spec_of(registry.host, tmp_path / "v", "hostile/bomb:v1"))
+        run(oci_spec(registry.host, tmp_path / "v", "hostile/bomb:v1"))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert failed.value.reason == Reason.UNSAFE_ARCHIVE
@@ -267,165 +247,15 @@ def test_an_extended_header_is_not_kept_in_memory(registry: RealRegistry, tmp_pa
     head.type, head.size = tarfile.XHDTYPE, 1 << 40
     registry.push("hostile/pax", "v1", [Layer(head.tobuf(tarfile.GNU_FORMAT) + b"x" * 5000, TAR)])
     with pytest.raises(WeightsFailure, match=r"an extended header has \d+ bytes"):
-        run(spec_of(registry.host, tmp_path / "v", "hostile/pax:v1"))
+        run(oci_spec(registry.host, tmp_path / "v", "hostile/pax:v1"))
 
 
 @pytest.mark.parametrize("title", ["../m.gguf", "/m.gguf", "a//m.gguf", "complete.json", "x.partial"])
 def test_a_layer_that_would_leave_its_folder(registry: RealRegistry, tmp_path: Path, run: Run, title: str) -> None:
     registry.push("hostile/title", "v1", [Layer(MODEL, RAW, title)])
     with pytest.raises(WeightsFailure, match="which leads out of its folder") as failed:
-        run(spec_of(registry.host, tmp_path, "hostile/title:v1", whole_folder=True))
+        run(oci_spec(registry.host, tmp_path, "hostile/title:v1", whole_folder=True))
     assert failed.value.reason == Reason.UNSAFE_ARCHIVE
-
-
-# A registry that asks who one is, and one that misbehaves
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeRegistry]:
-    with serving(FakeRegistry()) as running:
-        yield running
-
-
-def docker_config(folder: Path, host: str, **entry: str) -> str:
-    path = folder / "config.json"
-    path.write_text(json.dumps({"auths": {host: entry}}))
-    return str(path)
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-def test_a_private_registry(fake: FakeRegistry, tmp_path: Path, run: Run, tokens: bool) -> None:
-    fake.password, fake.tokens = "pass", tokens
-    keys = docker_config(tmp_path, fake.host, username="house", password="pass")
-    spec = spec_of(fake.host, tmp_path / "v", "models/m:v1", credentials_file=keys)
-    run(spec)
-    assert model_bytes(spec) == MODEL
-    if tokens:
-        asked = next(one for one in fake.asked if one.path.startswith("/token"))
-        assert parse_qs(urlsplit(asked.path).query) == {"service": ["house"], "scope": ["repository:models/m:pull"]}
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-@pytest.mark.parametrize("password", ["", "wrong"])
-def test_a_private_registry_refuses(fake: FakeRegistry, tmp_path: Path, run: Run, tokens: bool, password: str) -> None:
-    fake.password, fake.tokens = "pass", tokens
-    keys = docker_config(tmp_path, fake.host, username="house", password=password) if password else ""
-    with pytest.raises(WeightsFailure, match=r"source\.oci\.credentialsSecretRef") as failed:
-        run(spec_of(fake.host, tmp_path / "v", "models/m:v1", credentials_file=keys))
-    assert (failed.value.reason, failed.value.permanent) == (Reason.SOURCE_UNAUTHORIZED, True)
-    assert "wrong" not in failed.value.message
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-def test_credentials_do_not_follow_a_redirect(tmp_path: Path, run: Run, tokens: bool) -> None:
-    with serving(FakeOrigin("127.0.0.3")) as network, serving(FakeRegistry(network)) as fake:
-        fake.password, fake.tokens = "pass", tokens
-        network.faults = [Fault(cut_after=100_000)]
-        keys = docker_config(tmp_path, fake.host, username="house", password="pass")
-        spec = spec_of(fake.host, tmp_path / "v", "models/m:v1", credentials_file=keys)
-        run(spec)
-        assert model_bytes(spec) == MODEL
-        assert len(network.asked) == 2
-        assert all("authorization" not in asked.headers for asked in network.asked)
-
-
-def test_a_registry_without_tls_may_name_a_token_server_and_one_with_tls_only_such(
-    fake: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keys = docker_config(tmp_path, "registry.corp", username="house", password="pass")
-    made = login.Registry(Oci("registry.corp/m:v1"), None, keys)  # type: ignore[arg-type]
-    with pytest.raises(WeightsFailure, match="has no TLS: nothing was told to it"):
-        made._log_in('Bearer realm="http://tokens.corp/token",service="x"')
-
-
-def test_a_token_is_renewed_before_it_ends(fake: FakeRegistry) -> None:
-    fake.tokens = True
-    now = [0.0]
-    with make_client("") as client:
-        asked = login.Registry(Oci(f"{fake.host}/models/m:v1", scheme="http"), client, "", clock=lambda: now[0])
-        asked.manifest("v1")
-        assert asked.blob("sha256:x")[1] == {"authorization": "Bearer t0"}
-        now[0] = 290.0
-        assert asked.blob("sha256:x")[1] == {"authorization": "Bearer t1"}
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_trouble_of_the_registry_passes(fake: FakeRegistry, tmp_path: Path, run: Run, status: int) -> None:
-    fake.status = status
-    slept: list[float] = []
-
-    def recover(seconds: float) -> None:
-        slept.append(seconds)
-        fake.status = 0
-
-    spec = spec_of(fake.host, tmp_path, "models/m:v1")
-    run(spec, Retry(first=0.01, sleep=recover))
-    assert model_bytes(spec) == MODEL
-    assert slept == [1.0]
-
-
-def test_a_layer_that_is_another_is_not_served(fake: FakeRegistry, tmp_path: Path, run: Run) -> None:
-    real = fake.layers[0]
-    fake.document = json.dumps(manifest([real])).encode()
-    fake.put(f"/v2/models/m/blobs/{real.descriptor['digest']}", MODEL[:-1] + b"?")
-    fake.layers = []
-    for _ in range(2):
-        with pytest.raises(WeightsFailure, match="is not the file that was asked for") as failed:
-            run(spec_of(fake.host, tmp_path, "models/m:v1"))
-        assert failed.value.reason == Reason.CHECKSUM_MISMATCH
-    assert servable(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "document",
-    [b"", b"[]", b"{}", b"<html>", b'{"layers": 3}', b'{"layers": [{}]}', b'{"manifests": 3}', b"[" * 100_000,
-     b'{"layers": [{"digest": "sha512:x", "size": 1, "mediaType": "a"}]}', b'{"layers": [], "manifests": []}'],
-)  # fmt: skip
-def test_a_registry_that_is_none_is_named(fake: FakeRegistry, tmp_path: Path, run: Run, document: bytes) -> None:
-    fake.document = document
-    with pytest.raises(WeightsFailure, match=r"source\.oci|push it anew|it has: none") as failed:
-        run(spec_of(fake.host, tmp_path, "models/m:v1"))
-    assert failed.value.reason in (Reason.SOURCE_UNREACHABLE, Reason.SOURCE_NOT_FOUND)
-
-
-def test_a_manifest_that_is_not_the_one_of_the_digest(fake: FakeRegistry, tmp_path: Path, run: Run) -> None:
-    with pytest.raises(WeightsFailure, match="sent a manifest whose digest is") as failed:
-        run(spec_of(fake.host, tmp_path, f"models/m@sha256:{hashlib.sha256(b'other').hexdigest()}"))
-    assert failed.value.reason == Reason.CHECKSUM_MISMATCH
-
-
-def test_a_manifest_without_end_is_not_read(fake: FakeRegistry, tmp_path: Path, run: Run) -> None:
-    fake.document = b" " * (5 << 20)
-    with pytest.raises(WeightsFailure, match="sent a manifest of more than"):
-        run(spec_of(fake.host, tmp_path, "models/m:v1"))
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ('{"auths": {"r.corp": {"auth": "aDpw"}}}', "aDpw"),
-        ('{"auths": {"https://r.corp/v1/": {"username": "h", "password": "p"}}}', "aDpw"),
-        ('{"auths": {"x": {}, "r.corp": {"auth": "", "username": "h", "password": "p"}}}', "aDpw"),
-    ],
-)
-def test_a_docker_configuration(tmp_path: Path, text: str, found: str) -> None:
-    path = tmp_path / "c"
-    path.write_text(text)
-    assert login.read_login(str(path), Oci("r.corp/m:v1")) == found
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", '{"auths": 3}', '{"auths": {"other": {"auth": "s3cret"}}}', '{"auths": {"r.corp": {"auth": "s3cret"}}}',
-     '{"auths": {"r.corp": 3}}', '{"auths": {"r.corp": {"auth": "%%"}}}', "[" * 100_000],
-)  # fmt: skip
-def test_an_unusable_docker_configuration_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "c"
-    path.write_text(text)
-    with pytest.raises(WeightsFailure, match=r"source\.oci\.credentialsSecretRef") as failed:
-        login.read_login(str(path), Oci("r.corp/m:v1"))
-    assert failed.value.reason == Reason.SOURCE_UNAUTHORIZED
-    assert "s3cret" not in failed.value.message
 
 
 @pytest.mark.parametrize(

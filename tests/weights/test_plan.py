@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from genset.api.modeldeployment import ModelDeployment
 from genset.cli import main
+from testbed.models import adapters, seeing
 from tests.support.sizing import families, kinds
 from tests.support.weights.fakes import FakeHub, FakeOrigin, Fault, serving
 
@@ -87,6 +89,43 @@ def test_a_resource_is_planned_as_it_stands(hub: FakeHub, nodes: Path, tmp_path:
         "engine": "llama.cpp", "tokens": 2048, "parallel": 2, "cacheTypes": ["q8_0", "q8_0"],
     }  # fmt: skip
     assert {one["node"]: one["gpus"] for one in found["nodes"] if one["fits"]} == {"office": 0, "gpu": 0}
+
+
+@pytest.mark.parametrize("kind", ["huggingFace", "http", "hostPath"])
+@pytest.mark.parametrize("fits", [True, False])
+def test_companions_of_another_model_are_refused(
+    hub: FakeHub, nodes: Path, tmp_path: Path, kind: str, fits: bool
+) -> None:
+    if fits:
+        seeing.write_model(tmp_path / "m-Q4_K_M.gguf")
+    else:
+        kinds.gemma3().write(tmp_path).rename(tmp_path / "m-Q4_K_M.gguf")
+    seeing.write_projector(tmp_path / "mmproj.gguf")
+    adapters.write_gguf(tmp_path / "lora.gguf", 500)
+    hub.commit({name: (tmp_path / name).read_bytes() for name in ("m-Q4_K_M.gguf", "mmproj.gguf", "lora.gguf")})
+
+    def source(file: str) -> dict[str, Any]:
+        if kind == "http":
+            digest = hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+            return {"http": {"url": f"{hub.url}/org/name/resolve/main/{file}", "sha256": digest}}
+        if kind == "hostPath":
+            return {"hostPath": {"path": str(tmp_path / file)}}
+        return {"huggingFace": {"repo": "org/name", "endpoint": hub.url, "file": file}}
+
+    spec = {
+        "source": source("m-Q4_K_M.gguf"),
+        "projector": source("mmproj.gguf"),
+        "adapters": [{"name": "one", "source": source("lora.gguf")}],
+    }
+    file = tmp_path / "model.yaml"
+    meta = {"apiVersion": "genset.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "m"}}
+    file.write_text(yaml.safe_dump({**meta, "spec": spec}))
+    result = plan("-f", file, "--nodes", nodes)
+    words = "spec.projector: the projector makes vectors of 1280, and the model takes 256"
+    other = "spec.adapters[one].source: it was made for architecture llama, and the model is gemma3"
+    flat = " ".join(result.output.split())
+    assert (words in flat and other in flat) is not fits, result.output
+    assert result.exit_code == (0 if fits else 1), result.output
 
 
 def test_a_folder_of_safetensors_is_planned(tmp_path: Path, nodes: Path) -> None:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 from pydantic import Field
 
 from genset.api.base import ApiModel, CelRule, rules
+from genset.api.cache import Cache
 from genset.api.sources import Source
 
+MOST_ADAPTERS = 64  # of one model
 PROJECTOR = "projector"  # name of the one projector among the parts of a model
 
 
@@ -51,6 +53,21 @@ class Part(NamedTuple):
     @property
     def is_adapter(self) -> bool:
         return self.field.startswith("spec.adapters")
+
+
+def joining(source: Source | None, cache: Cache | None, adapters: list[Adapter]) -> list[Adapter]:
+    """Returns the adapters that a running server can be given, because its pods have them mounted whatever their list says.
+
+    Those are downloads into a claim that several pods may mount, and folders on the claim that the model itself is on.
+    """
+    shared = cache is not None and cache.access_mode != "ReadWriteOncePod"
+    claim = source.pvc.claim_name if source is not None and source.pvc is not None else None
+    return [
+        one
+        for one in adapters
+        if (one.source.block.downloaded and shared)
+        or (one.source.pvc is not None and one.source.pvc.claim_name == claim)
+    ]
 
 
 def parts_of(source: Source | None, projector: Source | None, adapters: list[Adapter]) -> list[Part]:

@@ -7,7 +7,10 @@ from enum import StrEnum
 from pydantic import Field
 
 from genset.api.base import DNS_LABEL, ApiModel, CelRule, Name, rules
+from genset.api.capabilities import Capabilities
 from genset.api.cloud import Cloud
+from genset.api.data_zones import DataZone
+from genset.data_zones import HOUSE
 
 
 class BalancingStrategy(StrEnum):
@@ -101,6 +104,11 @@ class Balancing(ApiModel):
         "balancing.strategy PrefixAffinity needs a deployment: a cloud has a single address to choose from",
         lambda backend: backend.cloud is None or backend.balancing.strategy != BalancingStrategy.PREFIX_AFFINITY,
     ),
+    CelRule(
+        f"!has(self.deployment) || !has(self.dataZone) || self.dataZone == '{HOUSE}'",
+        f"dataZone needs a cloud: a deployment is always in zone {HOUSE}; take it out",
+        lambda backend: backend.deployment is None or backend.data_zone in (None, HOUSE),
+    ),
 )
 class Backend(ApiModel):
     """One target that routes can name."""
@@ -114,6 +122,11 @@ class Backend(ApiModel):
     )
     deployment: DeploymentRef | None = Field(default=None, description="A model of the house.")
     cloud: Cloud | None = Field(default=None, description="A model of a provider.")
+    data_zone: DataZone | None = Field(
+        default=None,
+        description="Where requests to it are answered, in the words of `dataZones`: a name that you choose, such as eu or "
+        "azure-frankfurt, or house for another site of yours. Default: house for a deployment, world for a cloud.",
+    )
     context_tokens: int | None = Field(
         default=None,
         ge=1,
@@ -121,6 +134,11 @@ class Backend(ApiModel):
         description="Tokens of prompt and answer that the backend can hold. Requests whose prompt and a small answer (their "
         "own max_tokens, at most 256) are larger pass it by. "
         "Default: context.tokens of the deployment; unlimited for a cloud.",
+    )
+    capabilities: Capabilities | None = Field(
+        default=None,
+        description="What it can do, where that is not known or known wrongly. Default: by engine and model, by provider and "
+        "model.",
     )
     continuation: Continuation | None = Field(
         default=None,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic.fields import FieldInfo
 
 from genset.addresses import CIDR
 from genset.api.quantity import parse_quantity
@@ -81,28 +81,35 @@ class ApiModel(BaseModel):
         return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
     def model_post_init(self, _context: Any) -> None:
-        for name, field in type(self).model_fields.items():
-            _refuse_duplicates(field, getattr(self, name))
+        for name, alias, keys in _lists_without_duplicates(type(self)):
+            _refuse_duplicates(alias, keys, getattr(self, name))
         for rule in rules_of(type(self)):
             if rule.check is not None and not rule.check(self):
                 raise ValueError(rule.tell(self) if rule.tell is not None else rule.message)
 
 
-def _refuse_duplicates(field: FieldInfo, value: Any) -> None:
+@cache
+def _lists_without_duplicates(cls: type[BaseModel]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """Returns name, alias and keys of the fields that the API server checks by `x-kubernetes-list-type`; a set has no keys."""
+    found = []
+    for name, field in cls.model_fields.items():
+        extra = field.json_schema_extra
+        keys = extra.get("x-kubernetes-list-map-keys") if isinstance(extra, dict) else None
+        if isinstance(keys, list):
+            found.append((name, str(field.alias), tuple(str(key) for key in keys)))
+        elif isinstance(extra, dict) and extra.get("x-kubernetes-list-type") == "set":
+            found.append((name, str(field.alias), ()))
+    return tuple(found)
+
+
+def _refuse_duplicates(alias: str, keys: tuple[str, ...], value: Any) -> None:
     """Refuses what `x-kubernetes-list-type: map` and `set` make the API server refuse."""
-    extra = field.json_schema_extra
-    if not isinstance(extra, dict) or not isinstance(value, list):
+    if not isinstance(value, list):
         return
-    keys = extra.get("x-kubernetes-list-map-keys")
-    if isinstance(keys, list):
-        seen = [tuple(getattr(item, str(key)) for key in keys) for item in value]
-    elif extra.get("x-kubernetes-list-type") == "set":
-        seen = [(item,) for item in value]
-    else:
-        return
-    for key in seen:
-        if seen.count(key) > 1:
-            raise ValueError(f"{field.alias} holds {', '.join(map(repr, key))} twice: each may stand there once")
+    seen = [tuple(getattr(item, key) for key in keys) for item in value] if keys else [(item,) for item in value]
+    if len(set(seen)) < len(seen):
+        key = next(key for key in seen if seen.count(key) > 1)
+        raise ValueError(f"{alias} holds {', '.join(map(repr, key))} twice: each may stand there once")
 
 
 def rules(*items: CelRule) -> Callable[[type[ApiModel]], type[ApiModel]]:

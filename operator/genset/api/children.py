@@ -22,9 +22,11 @@ _OUR_LABELS = (
     names.LABEL_MANAGED_BY,
 )
 #: Where the controllers of Kubernetes write annotations of their own: both would change them for ever.
-_THEIRS = r"^([^/]*\.)?(kubernetes|k8s)\.io/"
-_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+#: Those of importers and provisioners, on a claim, name what they fetch with rights of their own, and where they write.
+_THEIRS = r"^([^/]*\.)?(kubernetes\.io|k8s\.io|cdi\.kubevirt\.io|nfs\.io)/"
+_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+LABEL_KEY = rf"^({_PART}([.]{_PART})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
+LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 _MOST = 32  # labels, and annotations
 
 
@@ -61,7 +63,7 @@ def _all_keys(field: str, condition: str) -> str:
 
 
 def _are_keys(found: Mapping[str, str]) -> bool:
-    return all(re.fullmatch(_KEY, key) for key in found)
+    return all(re.fullmatch(LABEL_KEY, key) for key in found)
 
 
 def _are_free(found: Mapping[str, str]) -> bool:
@@ -70,12 +72,12 @@ def _are_free(found: Mapping[str, str]) -> bool:
 
 @rules(
     CelRule(
-        _all_keys("labels", f"k.matches(r'{_KEY}')"),
+        _all_keys("labels", f"k.matches(r'{LABEL_KEY}')"),
         "metadataTemplate.labels: a key is NAME or PREFIX/NAME, where NAME has at most 63 of A-Z, a-z, 0-9, -, _ and .",
         lambda template: _are_keys(template.labels),
     ),
     CelRule(
-        _all_keys("annotations", f"k.matches(r'{_KEY}')"),
+        _all_keys("annotations", f"k.matches(r'{LABEL_KEY}')"),
         "metadataTemplate.annotations: a key is NAME or PREFIX/NAME, where NAME has at most 63 of A-Z, a-z, 0-9, -, _ and .",
         lambda template: _are_keys(template.annotations),
     ),
@@ -86,8 +88,9 @@ def _are_free(found: Mapping[str, str]) -> bool:
     ),
     CelRule(
         _all_keys("annotations", f"!k.startsWith('{_OURS}') && !k.matches(r'{_THEIRS}')"),
-        f"metadataTemplate.annotations: all under {_OURS} are genset's own, and those under kubernetes.io and k8s.io belong to "
-        "Kubernetes' controllers; choose other keys (a load balancer's belong into router.service.annotations)",
+        f"metadataTemplate.annotations: all under {_OURS} are genset's own, and those under kubernetes.io, k8s.io, "
+        "cdi.kubevirt.io and nfs.io are orders to controllers; choose other keys (a load balancer's belong into "
+        "router.service.annotations)",
         lambda template: (
             _are_free(template.annotations) and not any(re.match(_THEIRS, key) for key in template.annotations)
         ),
@@ -99,7 +102,7 @@ class MetadataTemplate(ApiModel):
     Pods get theirs from podTemplate.metadata, so that a change here restarts nothing.
     """
 
-    labels: dict[str, Annotated[str, Field(pattern=_VALUE, max_length=63, examples=["research"])]] = Field(
+    labels: dict[str, Annotated[str, Field(pattern=LABEL_VALUE, max_length=63, examples=["research"])]] = Field(
         default_factory=dict,
         max_length=_MOST,
         description="Labels, e.g. of a cost center. genset's own cannot be taken.",
@@ -107,5 +110,6 @@ class MetadataTemplate(ApiModel):
     annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
         default_factory=dict,
         max_length=_MOST,
-        description="Annotations. router.service.annotations win on the Service.",
+        description="Annotations. Secrets and ServiceAccounts, where other controllers read their owner's orders, get those that "
+        "the chart's allowedAnnotations name. router.service.annotations win on the Service.",
     )

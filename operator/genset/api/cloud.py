@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, TypeAlias
@@ -9,11 +10,12 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, GetPydanticSchema
 from pydantic_core import core_schema
 
-from genset.addresses import PROXY_REMEDY, PROXY_URL, is_proxy_url
 from genset.api.base import ApiModel, CelRule, SecretKeyRef, rules
 from genset.api.base_url import base_url_rules
 from genset.api.cloud_header import MOST_HEADERS, CloudHeader
 from genset.api.gateways import OpenRouter, Portkey
+from genset.api.proxy import Proxy
+from genset.api.workload_identity import HOSTS, WorkloadIdentity
 from genset.router.providers import PROVIDERS
 
 #: The name of one of the providers, which implies a wire format and a base URL.
@@ -23,6 +25,7 @@ COMPATIBLE = "openAICompatible"
 
 _HOMELESS = [name for name, provider in PROVIDERS.items() if provider.base_url is None]
 _KEYLESS = [name for name, provider in PROVIDERS.items() if not provider.needs_key]
+_RESPONDING = [name for name, provider in PROVIDERS.items() if provider.responses is not None]
 _KEY_NAMES = ("authorization", "x-api-key", "api-key")  # of headers that hold keys
 
 
@@ -42,25 +45,11 @@ class KeyHeader(StrEnum):
     API_KEY = "ApiKey"
 
 
-@rules(
-    CelRule(
-        f"self.url.matches(r'{PROXY_URL}')",
-        f"proxy.url names no server: {PROXY_REMEDY}",
-        lambda proxy: is_proxy_url(proxy.url),
-    )
-)
-class Proxy(ApiModel):
-    """An egress HTTP proxy; TLS to the provider is made through it by CONNECT."""
+class CloudApi(StrEnum):
+    """An API by which a provider can be asked for chat."""
 
-    url: str = Field(
-        pattern=r"^http://[^\s/@]+:[0-9]{1,5}/?$",
-        max_length=512,
-        examples=["http://proxy.corp:3128"],
-        description="http://HOST:PORT of the proxy.",
-    )
-    credentials_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Key of a Secret with user:password for the proxy (Basic)."
-    )
+    CHAT = "Chat"
+    RESPONSES = "Responses"
 
 
 def _only(provider: str, field: str, held: Callable[[Cloud], object]) -> CelRule:
@@ -79,9 +68,27 @@ def _only(provider: str, field: str, held: Callable[[Cloud], object]) -> CelRule
         lambda cloud: cloud.provider not in _HOMELESS or cloud.base_url is not None,
     ),
     CelRule(
-        f"self.provider in {_KEYLESS!r} || has(self.credentialsSecretRef)",
+        f"self.provider in {_KEYLESS!r} || has(self.credentialsSecretRef) || has(self.workloadIdentity)",
         "this provider needs credentialsSecretRef: it answers nobody without a key",
-        lambda cloud: cloud.provider in _KEYLESS or cloud.credentials_secret_ref is not None,
+        lambda cloud: (
+            cloud.provider in _KEYLESS
+            or cloud.credentials_secret_ref is not None
+            or cloud.workload_identity is not None
+        ),
+    ),
+    _only("azureOpenAI", "workloadIdentity", lambda cloud: cloud.workload_identity),
+    CelRule(
+        "!has(self.workloadIdentity) || !(has(self.credentialsSecretRef) || has(self.keyHeader))",
+        "cloud.workloadIdentity needs no credentialsSecretRef and no keyHeader: its token is the key",
+        lambda cloud: (
+            cloud.workload_identity is None or (cloud.credentials_secret_ref is None and cloud.key_header is None)
+        ),
+    ),
+    CelRule(
+        f"!has(self.workloadIdentity) || !has(self.baseURL) || self.baseURL.matches(r'{HOSTS}')",
+        "cloud.workloadIdentity needs a baseURL of Azure's, e.g. https://RESOURCE.openai.azure.com/openai/v1: nobody else may "
+        "see its token",
+        lambda cloud: cloud.workload_identity is None or re.match(HOSTS, cloud.base_url or "") is not None,
     ),
     *base_url_rules("cloud.baseURL", optional=True),
     CelRule(
@@ -95,6 +102,11 @@ def _only(provider: str, field: str, held: Callable[[Cloud], object]) -> CelRule
         lambda cloud: cloud.key_header is None or cloud.credentials_secret_ref is not None,
     ),
     _only("azureOpenAI", "apiVersion", lambda cloud: cloud.api_version),
+    CelRule(
+        f"!has(self.api) || self.api != 'Responses' || (self.provider in {_RESPONDING!r} && !has(self.apiVersion))",
+        f"cloud.api Responses needs provider {' or '.join(_RESPONDING)}, without apiVersion: no other server is known to have it",
+        lambda cloud: cloud.api != CloudApi.RESPONSES or (cloud.provider in _RESPONDING and cloud.api_version is None),
+    ),
     CelRule(
         "!has(self.apiVersion) || !has(self.baseURL) || !self.baseURL.matches('/(v1|deployments/.*)/?$')",
         "cloud.apiVersion needs a baseURL that ends in /openai: the deployment follows it; the paths of v1 take no version",
@@ -139,12 +151,23 @@ class Cloud(ApiModel):
         description="Header that holds the key. Authorization: as a bearer token, e.g. one of Entra for Azure. XApiKey: "
         "x-api-key. ApiKey: api-key, e.g. for Claude at Foundry. Default: by the provider.",
     )
+    api: CloudApi | None = Field(
+        default=None,
+        strict=False,
+        description="API that is asked for chat. Responses: for models that are served by it alone, and so that requests of "
+        "Responses clients pass as they are. Default: Chat.",
+    )
     api_version: str | None = Field(
         default=None,
         pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$",
         max_length=18,
         examples=["2024-10-21"],
         description="Version of Azure's older paths by deployment; baseURL then ends in /openai. Default: the paths of v1.",
+    )
+    workload_identity: WorkloadIdentity | None = Field(
+        default=None,
+        description="Application of Entra as which routers ask, in place of a key: their ServiceAccount's token is exchanged "
+        "for one of Entra, which is renewed before it expires.",
     )
     headers: list[CloudHeader] = Field(
         default_factory=list,

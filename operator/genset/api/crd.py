@@ -34,7 +34,7 @@ Schema = dict[str, Any]
 _INT32_MAX = 2**31 - 1
 _KEPT = (
     "type", "format", "description", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum",
-    "minItems", "maxItems", "maxProperties", "required", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "minItems", "maxItems", "minProperties", "maxProperties", "required", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
     "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations",
 )  # fmt: skip
 
@@ -59,6 +59,7 @@ _COLUMNS: dict[str, list[Schema]] = {
         _column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
         _column("Size", ".status.size.class", "Small, Medium or Large, by parameters in total.", wide=True),
         _column("Speed", ".status.size.speed", "Fast, Moderate or Slow, by parameters that a token uses.", wide=True),
+        _column("Scaled-By", ".status.scaling.owner", "Who decides how many replicas there are.", wide=True),
         _column("Loaded", ".status.weights.percent", "Percent of the weights on disk.", kind="integer", wide=True),
         _column("URL", ".status.url", "Base URL of the OpenAI API inside the cluster.", wide=True),
         _column("Message", _condition("Ready", "message"), "What to know or do.", wide=True),
@@ -70,6 +71,7 @@ _COLUMNS: dict[str, list[Schema]] = {
         _column("Programmed", _condition("Programmed", "status"), "True: every router serves this generation."),
         _column("Ready", _condition("Ready", "status"), "True: programmed, and all routers are up."),
         _column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+        _column("Zones", ".status.dataZones", "Data zones that requests may be answered in."),
         _column("Outage", ".status.outages[0].reason", "What routers see as down; the first of status.outages."),
         _column("URL", ".status.url", "Base URL for clients inside the cluster."),
         _column("Message", _condition("Ready", "message"), "What to know or do.", wide=True),

@@ -33,6 +33,14 @@ class DataCollection(StrEnum):
         "openRouter.only and ignore exclude each other: whoever is not in only is never asked",
         lambda gateway: not (gateway.only and gateway.ignore),
     ),
+    CelRule(
+        "!has(self.order) || self.order.all(o, (!has(self.only) || o in self.only) && !(has(self.ignore) && o in self.ignore))",
+        "openRouter.order names a provider that only leaves out, or that ignore holds, so that it is never asked: take it out",
+        lambda gateway: all(
+            (gateway.only is None or one in gateway.only) and one not in (gateway.ignore or ())
+            for one in gateway.order or ()
+        ),
+    ),
 )
 class OpenRouter(ApiModel):
     """OpenRouter's provider routing, as its page of that name has it."""

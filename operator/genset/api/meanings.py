@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from genset.api.modeldeployment import ConditionType as MC
 from genset.api.modeldeployment import Reason as MR
 from genset.api.routepolicy import ConditionType as RC
-from genset.api.routepolicy import OutageReason as RO
 from genset.api.routepolicy import Reason as RR
+from genset.api.routepolicy_status import OutageReason as RO
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,10 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.NAME_CONFLICT: _CONFLICT,
     MR.PREDECESSOR_LEAVING: _LEAVING,
     MR.APPLY_REJECTED: _REJECTED,
+    MR.LEADER_WORKER_SET_MISSING: Meaning(
+        "parallelism.nodes needs LeaderWorkerSets, and the cluster does not know that kind.",
+        "Have an administrator install the LeaderWorkerSet controller (sigs.k8s.io/lws); genset goes on by itself then.",
+    ),
     MR.CONTESTED: _CONTESTED,
     MR.NAMESPACE_TERMINATING: _TERMINATING,
     MR.NAMESPACE_NOT_MANAGED: _UNMANAGED,
@@ -185,7 +189,17 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.STARTING: _STARTING,
     MR.SCALED_TO_ZERO: Meaning("Zero replicas are wanted: the model rests by intent.", "Scale up to wake it."),
     MR.AT_REST: Meaning("No request came for autoscaling.idleSeconds; the next one at a router wakes the model."),
+    MR.WAITS_FOR_POOL: Meaning(
+        "Requests come, and another deployment of autoscaling.pool has the device; it makes way once it has served for its "
+        "minAwakeSeconds and its pods are gone."
+    ),
     MR.UNSCHEDULABLE: _UNSCHEDULABLE,
+    MR.NO_NODE_FITS: Meaning(
+        "No node of the cluster could take a pod, were it empty: it asks for more memory, cores or accelerators than any of them "
+        "has.",
+        "The message says what would need less: context, parallelism, quantisation; and, if the operator may list nodes (chart "
+        "value rbac.readNodes), the nearest one and what would fit it. Or add a larger node.",
+    ),
     MR.IMAGE_PULL_FAILED: _IMAGE,
     MR.SANDBOX_FAILED: _SANDBOX,
     MR.SIDECAR_NOT_READY: _SIDECAR,
@@ -194,6 +208,11 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
         "Raise rollout.startupSeconds; give it more cpu.",
     ),
     MR.CRASH_LOOP: _CRASHING,
+    MR.MODEL_MISMATCH: Meaning(
+        "The model's files say that the engine cannot serve it as the spec asks: heads that cannot be shared out to so many "
+        "accelerators, a context beyond the model's, a chat with a model that makes vectors.",
+        "Change what the message names: parallelism, context.tokens, task, or the model.",
+    ),
     MR.REPLICAS_MISSING: _MISSING,
     MR.ROLLING_OUT: _ROLLING,
     MR.COMPLETION_FAILED: Meaning(
@@ -206,6 +225,15 @@ MODEL_DEPLOYMENT_REASONS: Mapping[MR, Meaning] = {
     MR.NOT_PROBED: Meaning(
         "An external server is asked by the routers of its namespace, and none routes to it: nothing is known of it.",
         "Create a RoutePolicy whose routes use it.",
+    ),
+    MR.ADAPTER_REFUSED: Meaning(
+        "A running server does not load an adapter, for the reason in the message: its name is not served. The model and its "
+        "other adapters are; the server is asked again every half minute.",
+        "Correct the adapter's source, or raise vllm.adapterRank; another adapter joins without a restart.",
+    ),
+    MR.CONTEXT_TOO_LONG: Meaning(
+        "context.tokens is more than the model was made for: the server cuts requests off at the model's own length.",
+        "Lower context.tokens to what the message names; it takes memory for nothing.",
     ),
     MR.MEMORY_SHORT: Meaning(
         "A model on CPU cores needs more memory than spec.resources.memory: it reads its weights anew from the disk, and may "
@@ -232,6 +260,11 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.CONTESTED: _CONTESTED,
     RR.NAMESPACE_TERMINATING: _TERMINATING,
     RR.NAMESPACE_NOT_MANAGED: _UNMANAGED,
+    RR.NO_BACKEND_IN_ZONE: Meaning(
+        "A route has no backend in the data zones that cluster, namespace, policy and route allow together; it answers 403. "
+        "The other routes serve.",
+        "Add a backend in an allowed zone to the route, or have the zones widened by whom the message names.",
+    ),
     RR.RESOLVED_REFS: Meaning("Everything that the policy names exists."),
     RR.DEPLOYMENT_NOT_FOUND: Meaning(
         "A backend names a ModelDeployment that does not exist. The other backends serve.",
@@ -257,6 +290,10 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.IMAGE_PULL_FAILED: _IMAGE,
     RR.SANDBOX_FAILED: _SANDBOX,
     RR.SIDECAR_NOT_READY: _SIDECAR,
+    RR.STARTUP_TIMEOUT: Meaning(
+        "A router was ended and started again because it had not started within the time of its start-up probe.",
+        "Give it more router.resources.cpu; its log may tell more.",
+    ),
     RR.CRASH_LOOP: _CRASHING,
     RR.REPLICAS_MISSING: _MISSING,
     RR.ROLLING_OUT: _ROLLING,
@@ -268,12 +305,23 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
         "A route names a backend in two tiers, so one that has failed is asked again.", "Take it out of one of them."
     ),
     RR.WITHOUT_EFFECT: Meaning(
-        "A route sets toCloudOn or coldStart, and its tiers have nothing that it is about.",
-        "Take it out, or add the tier.",
+        "A route sets toCloudOn or coldStart, and its tiers have nothing that it is about; or egress.proxy is set, and nothing "
+        "that the routers ask is behind it.",
+        "Take it out, or add what it is about.",
     ),
     RR.UNUSED_BACKEND: Meaning(
         "No route names a backend. What it names need not exist; it is left out as long as that is missing.",
         "Name it in a tier, or remove it.",
+    ),
+    RR.NAMESPACE_UNREAD: Meaning(
+        "The operator may not read the namespace, so what its label genset.dev/data-zones forbids is not known. The policy's "
+        "requests stay in zone house.",
+        "Let the operator get this namespace, as the chart's roles do.",
+    ),
+    RR.WAY_OUT_OPEN: Meaning(
+        "egress.proxy is set, and routers ask a server elsewhere without it. NetworkPolicies know no names, so they let the "
+        "routers reach every address at that server's port.",
+        "Name the server by its address, or its network in spec.router.egress.cidrs.",
     ),
     RR.IN_USE: _IN_USE,
     RR.WAITS_ITS_TURN: _TURN,

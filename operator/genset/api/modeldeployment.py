@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genset.api.adapters import Adapter, Part, parts_of
+from genset.api.accelerator import Accelerator
+from genset.api.adapters import MOST_ADAPTERS, Adapter, Part, parts_of
+from genset.api.autoscaling import Autoscaling, Rest
 from genset.api.base import (
     LATER,
     RESOURCE_NAME_CEL,
     ApiModel,
     CelRule,
-    Condition,
     ModelName,
     ObjectMeta,
     Quantity,
@@ -25,7 +26,8 @@ from genset.api.cache import Cache
 from genset.api.children import DISRUPTION_BUDGET, ON_UPGRADE, DisruptionBudget, MetadataTemplate, OnUpgrade
 from genset.api.engines import DEFAULT_ENGINE, ENGINE_DESCRIPTION, FIELDS, EngineBlocks, EngineName
 from genset.api.engines.base import EngineSettings, Task
-from genset.api.parallelism import PARALLELISM_RULE, Parallelism
+from genset.api.modeldeployment_status import ModelDeploymentStatus
+from genset.api.parallelism import NODES_ADAPTERS_RULE, NODES_NAME_RULE, NODES_RULE, PARALLELISM_RULE, Parallelism
 from genset.api.pod_template import PodTemplate
 from genset.api.sources import CACHE_RULE, Source
 from genset.api.weights_rules import weights_rules
@@ -64,6 +66,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"  # an object of the child's name exists and is not ours
     PREDECESSOR_LEAVING = "PredecessorLeaving"  # the child's name is still taken by a deleted namesake's
     APPLY_REJECTED = "ApplyRejected"  # the API server refused a child, e.g. because of podTemplate
+    LEADER_WORKER_SET_MISSING = "LeaderWorkerSetMissing"  # the cluster has no such kind, which parallelism.nodes needs
     CONTESTED = "Contested"  # somebody else keeps on changing a child
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"  # the operator may not write here: its administrator labels it
@@ -90,18 +93,23 @@ class Reason(StrEnum):
     STARTING = "Starting"
     SCALED_TO_ZERO = "ScaledToZero"
     AT_REST = "AtRest"  # autoscaling: no request came for idleSeconds; the next one wakes it
+    WAITS_FOR_POOL = "WaitsForPool"  # autoscaling.pool: requests come, and another deployment has the device
     UNSCHEDULABLE = "Unschedulable"
+    NO_NODE_FITS = "NoNodeFits"  # no node could take a pod, were it empty
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
     SIDECAR_NOT_READY = "SidecarNotReady"  # a container that is not genset's keeps a pod from serving
     STARTUP_TIMEOUT = "StartupTimeout"  # the engine was ended because it had not become ready in time
     CRASH_LOOP = "CrashLoop"
+    MODEL_MISMATCH = "ModelMismatch"  # the engine cannot serve this model as the spec asks, by the model's own files
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"
     COMPLETION_FAILED = "CompletionFailed"
     UNREACHABLE = "Unreachable"
     NOT_PROBED = "NotProbed"  # a server elsewhere is asked by routers, and none has reason to
     # Warnings
+    ADAPTER_REFUSED = "AdapterRefused"  # a running server does not load it; the model serves on
+    CONTEXT_TOO_LONG = "ContextTooLong"  # beyond what the model was made for
     MEMORY_SHORT = "MemoryShort"  # the model needs more memory than it may have
     SITE_TOKEN_NOT_USED = "SiteTokenNotUsed"  # the hub token of the operator could not be given to this download
     WITHOUT_EFFECT = "WithoutEffect"  # fields about pods of a server that is not ours
@@ -114,13 +122,13 @@ class EventReason(StrEnum):
     """Reasons of Events that tell of no condition."""
 
     WOKEN = "Woken"  # autoscaling: a request came, min -> max replicas
+    SCALED = "Scaled"  # autoscaling: the load, or a schedule, changes the number of replicas
     FIELD_OVERRULED = "FieldOverruled"  # a child's field does not become what is wanted of it; also of a RoutePolicy
     PUT_TO_REST = "PutToRest"  # autoscaling: no request came for idleSeconds, max -> min replicas
 
 
-Vendor = Literal["nvidia", "amd", "intel"]
-#: What images of an engine may be for: cores alone, or a vendor's accelerators.
-VENDORS: tuple[str, ...] = ("cpu", *get_args(Vendor))
+CpuFeature = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9_.]*$", max_length=32, examples=["AVX512F"])]
+DEFAULT_MEMORY = "4Gi"  # of a model that is not known yet
 
 
 class Context(ApiModel):
@@ -132,49 +140,35 @@ class Context(ApiModel):
     parallel: int = Field(default=4, ge=1, le=256, description="Requests that one replica works on at the same time.")
 
 
-class Accelerator(ApiModel):
-    """GPUs of one replica. Without it the model runs on CPU cores."""
-
-    vendor: Vendor = Field(default="nvidia", description="Decides the extended resource and the engine's image.")
-    count: int = Field(default=1, ge=1, le=16, description="GPUs for each replica.")
-
-
 @rules(
     cores("resources.cpu"),
-    at_least("resources.memory", MEMORY_LEAST, gibi_below=64),
+    at_least("resources.memory", MEMORY_LEAST, gibi_below=64, optional=True),
 )
 class Resources(ApiModel):
     """What one replica may use. Requests equal limits, so that a model never competes with its neighbours."""
 
     cpu: Quantity = Field(default="2", description="CPU cores; the engine's thread count follows.")
-    memory: Quantity = Field(default="4Gi", description="Memory. On CPU: weights, context and prompt cache must fit.")
+    memory: Quantity | None = Field(
+        default=None,
+        description="Memory. On CPU: weights, context and prompt cache must fit. Default: what status.size says that the model "
+        f"needs, and a tenth; {DEFAULT_MEMORY} while its files are not there, and with vLLM on CPU.",
+    )
     accelerator: Accelerator | None = Field(default=None, description="GPUs.")
+    architecture: Literal["amd64", "arm64"] | None = Field(
+        default=None,
+        description="Only nodes of this architecture (label kubernetes.io/arch), where an image is for one alone.",
+    )
+    cpu_features: list[CpuFeature] | None = Field(
+        default=None,
+        max_length=16,
+        description="Only nodes whose cores have these (labels of node feature discovery, "
+        "feature.node.kubernetes.io/cpu-cpuid.NAME), e.g. AVX512F, AMXINT8.",
+    )
 
     @property
     def vendor(self) -> str:
         """Names one of `VENDORS`."""
         return self.accelerator.vendor if self.accelerator is not None else "cpu"
-
-
-@rules(
-    CelRule(
-        "self.min < self.max",
-        "autoscaling.min must be below autoscaling.max; for a fixed number of copies give replicas instead",
-        lambda scaling: scaling.min < scaling.max,
-    ),
-)
-class Autoscaling(ApiModel):
-    """Copies by demand. Routers tell of requests; the operator wakes the model and puts it to rest."""
-
-    min: int = Field(default=0, ge=0, le=1000, description="Copies while no request comes. 0 frees everything.")
-    max: int = Field(default=1, ge=1, le=1000, description="Copies from the first request on.")
-    idle_seconds: int = Field(
-        default=600,
-        ge=5,
-        le=2_592_000,
-        description="Silence after which the model is put to rest: no request at any router for so long, and none in "
-        "work.",
-    )
 
 
 class Rollout(ApiModel):
@@ -217,6 +211,8 @@ class Rollout(ApiModel):
     ),
     CACHE_RULE,
     PARALLELISM_RULE,
+    NODES_RULE,
+    NODES_ADAPTERS_RULE,
     *weights_rules(),
 )
 class ModelDeploymentSpec(EngineBlocks):
@@ -242,7 +238,7 @@ class ModelDeploymentSpec(EngineBlocks):
     )
     adapters: list[Adapter] = Field(
         default_factory=list,
-        max_length=64,
+        max_length=MOST_ADAPTERS,
         description="LoRA adapters on the model, each a model of its own to clients.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
@@ -287,112 +283,21 @@ class ModelDeploymentSpec(EngineBlocks):
         return found
 
     @property
+    def sleeps(self) -> bool:
+        """Returns whether its servers sleep while it is at rest."""
+        return self.autoscaling is not None and self.autoscaling.rest is Rest.SLEEP
+
+    @property
+    def nodes(self) -> int:
+        """Returns how many pods one replica is."""
+        return 1 if self.parallelism is None else self.parallelism.nodes
+
+    @property
     def most_replicas(self) -> int:
         """Returns how many copies there are when all of them run."""
         if self.autoscaling is not None:
-            return self.autoscaling.max
+            return self.autoscaling.most
         return 1 if self.replicas is None else self.replicas
-
-
-class PartStatus(ApiModel):
-    """One of several parts of the weights."""
-
-    name: str = Field(min_length=1, max_length=63, description="model, projector, or the name of an adapter.")
-    state: Literal["Waiting", "Downloading", "Ready"] = Field(description="How far this part is.")
-    total_bytes: int = Field(
-        default=0, ge=0, description="Bytes in all; 0 while unknown.", json_schema_extra={"format": "int64"}
-    )
-    revision: str = Field(default="", description="Commit or digest that it resolved to.")
-
-
-class WeightsStatus(ApiModel):
-    """How far the weights are. The replica that is furthest behind speaks."""
-
-    bytes: int = Field(default=0, ge=0, description="Bytes on disk.", json_schema_extra={"format": "int64"})
-    total_bytes: int = Field(
-        default=0, ge=0, description="Bytes in all; 0 while unknown.", json_schema_extra={"format": "int64"}
-    )
-    percent: int = Field(default=0, ge=0, le=100, description="Share that is on disk, rounded down to steps of 5.")
-    revision: str = Field(default="", description="Commit or digest that the model's source resolved to.")
-    parts: list[PartStatus] | None = Field(
-        default=None,
-        max_length=80,
-        description="Model, projector and adapters, if there is more than the model.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
-
-
-class SizeStatus(ApiModel):
-    """What the model is, by its files, and what it needs at the spec's context and parallelism."""
-
-    model_class: str = Field(
-        default="",
-        alias="class",
-        description="Small: below 15 billion parameters. Medium: up to 70. Large: above.",
-    )
-    speed: str = Field(
-        default="", description="Fast: a token uses below 5 billion parameters. Moderate: up to 20. Slow: above."
-    )
-    architecture: str = Field(default="", description="Architecture, as llama.cpp names it.")
-    parameters: int = Field(default=0, ge=0, description="Parameters in total.", json_schema_extra={"format": "int64"})
-    active_parameters: int = Field(
-        default=0,
-        ge=0,
-        description="Parameters that one token uses; fewer in a mixture of experts.",
-        json_schema_extra={"format": "int64"},
-    )
-    quantisation: str = Field(default="", description="Quantisation of the weights, e.g. Q4_K_M.")
-    licence: str = Field(default="", description="Licence that the files name, in small letters.")
-    context_tokens: int = Field(
-        default=0,
-        ge=0,
-        description="Tokens that the model was made for; 0 while unknown.",
-        json_schema_extra={"format": "int64"},
-    )
-    weights_bytes: int = Field(default=0, ge=0, description="Bytes of weights.", json_schema_extra={"format": "int64"})
-    cache_bytes: int = Field(
-        default=0, ge=0, description="Bytes of all contexts of one replica.", json_schema_extra={"format": "int64"}
-    )
-    memory_bytes: int = Field(
-        default=0,
-        ge=0,
-        description="Memory that one replica needs, beside its accelerators.",
-        json_schema_extra={"format": "int64"},
-    )
-    device_bytes: int = Field(
-        default=0,
-        ge=0,
-        description="Memory that it needs on each accelerator; 0 without.",
-        json_schema_extra={"format": "int64"},
-    )
-
-
-class ModelDeploymentStatus(ApiModel):
-    """What is served."""
-
-    observed_generation: int = Field(default=0, ge=0, description="Generation of the spec that this status speaks of.")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Accepted, WeightsReady, Available, Ready; Stalled when only a person can help; Warnings when "
-        "something in the spec does nothing; UpgradePending while pods of an earlier release serve on.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
-    model: str = Field(default="", description="Name of the model as served.")
-    url: str = Field(default="", description="Base URL of the model's OpenAI API inside the cluster.")
-    desired_replicas: int | None = Field(
-        default=None, ge=0, description="Pods that there should be now: replicas, or what autoscaling has decided."
-    )
-    last_active_time: str | None = Field(
-        default=None,
-        description="Autoscaling: when a router last had a request, told about once a minute.",
-        json_schema_extra={"format": "date-time"},
-    )
-    replicas: int = Field(default=0, ge=0, description="Pods that exist.")
-    ready_replicas: int = Field(default=0, ge=0, description="Pods that pass the engine's readiness probe.")
-    selector: str = Field(default="", description="Label selector of the pods, for autoscalers.")
-    weights: WeightsStatus | None = Field(default=None, description="Progress of the download.")
-    size: SizeStatus | None = Field(default=None, description="What the model is and needs, once its files are there.")
 
 
 @rules(
@@ -412,6 +317,7 @@ class ModelDeploymentStatus(ApiModel):
         "adapters: a name is that of the model itself: give the adapter one of its own, or say another one in spec.model",
         lambda resource: all(one.name != resource.served_model for one in resource.spec.adapters),
     ),
+    NODES_NAME_RULE,
 )
 class ModelDeployment(ApiModel):
     """A model that the house serves, or that a server elsewhere serves for it."""

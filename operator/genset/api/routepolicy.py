@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from genset.api.access import Access
 from genset.api.backend import Backend
 from genset.api.base import (
     DNS_LABEL,
     RESOURCE_NAME_CEL,
     ApiModel,
     CelRule,
-    Condition,
     ObjectMeta,
     is_resource_name,
     rules,
 )
 from genset.api.children import MetadataTemplate
+from genset.api.data_zones import DataZones
+from genset.api.egress import Egress
 from genset.api.match import Match
+from genset.api.routepolicy_status import MOST_BACKENDS, RoutePolicyStatus
 from genset.api.router import RouterSpec
+from genset.api.sensitive import Sensitive, refuse_too_many
+from genset.data_zones import HOUSE, WORLD
 
 #: Default of failover.toCloudOn. Repeated in the router's contract, which imports nothing of the API.
 TO_CLOUD_ON = ("Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong")
@@ -49,6 +54,7 @@ class Reason(StrEnum):
     CONTESTED = "Contested"  # somebody else keeps on changing a child
     NAMESPACE_TERMINATING = "NamespaceTerminating"
     NAMESPACE_NOT_MANAGED = "NamespaceNotManaged"  # the operator may not write here: its administrator labels it
+    NO_BACKEND_IN_ZONE = "NoBackendInZone"  # a route has no backend in the data zones that its requests may go to
     RESOLVED_REFS = "ResolvedRefs"
     DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"
@@ -66,6 +72,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SANDBOX_FAILED = "SandboxFailed"  # a node cannot make a pod's sandbox: no container starts
     SIDECAR_NOT_READY = "SidecarNotReady"  # a container that is not genset's keeps a pod from serving
+    STARTUP_TIMEOUT = "StartupTimeout"  # a router was ended because it had not started in time
     CRASH_LOOP = "CrashLoop"
     REPLICAS_MISSING = "ReplicasMissing"
     ROLLING_OUT = "RollingOut"
@@ -74,26 +81,11 @@ class Reason(StrEnum):
     DUPLICATE_BACKEND = "DuplicateBackend"  # in two tiers of one route
     WITHOUT_EFFECT = "WithoutEffect"  # a route's setting for what its tiers do not have
     UNUSED_BACKEND = "UnusedBackend"  # named by no route
+    NAMESPACE_UNREAD = "NamespaceUnread"  # what it says of data zones is not known
+    WAY_OUT_OPEN = "WayOutOpen"  # beside the proxy that should be the only one
     # UpgradePending
     IN_USE = "InUse"  # onUpgrade WhenIdle: until nobody is served
     WAITS_ITS_TURN = "WaitsItsTurn"  # another one of the namespace takes the upgrade first
-
-
-class OutageScope(StrEnum):
-    """What is down."""
-
-    CLOUD = "Cloud"  # the way out: no cloud host can be reached
-    HOUSE = "House"  # every model of the house
-    BACKEND = "Backend"  # one backend, which refuses the routers
-
-
-class OutageReason(StrEnum):
-    """Why it is down. An Event of the same reason tells when it begins."""
-
-    EGRESS_DOWN = "EgressDown"
-    HOUSE_DOWN = "HouseDown"
-    BACKEND_AUTH_FAILED = "BackendAuthFailed"
-    BACKEND_MODEL_NOT_FOUND = "BackendModelNotFound"
 
 
 class WhenFull(StrEnum):
@@ -122,7 +114,6 @@ class ToCloudOn(StrEnum):
     UNSUPPORTED = "Unsupported"
 
 
-MOST_BACKENDS = 128  # of a policy
 MOST_ROUTES = 256  # of a policy
 _TIERS = 8  # of a route
 
@@ -247,6 +238,32 @@ class Route(ApiModel):
         "that has a place answers; only if none has, the request waits. Wait: it waits for a place before it goes on to "
         "the next backend. A wait that is over ends with 429 and Retry-After.",
     )
+    data_zones: DataZones = Field(
+        default=None,
+        description="Zones in which the route's requests may be answered; of those that the policy, the namespace and the "
+        "cluster allow. Default: all of these.",
+    )
+    sensitive: Sensitive | None = Field(
+        default=None, description="What in a request keeps it in the house. Default: nothing is looked for."
+    )
+    response: RouteResponse | None = Field(default=None, description="How answers look. Default: model Actual.")
+
+
+class ResponseModel(StrEnum):
+    """Which name answers tell as their model."""
+
+    ACTUAL = "Actual"
+    ASKED = "Asked"
+
+
+class RouteResponse(ApiModel):
+    """How answers look."""
+
+    model: ResponseModel = Field(
+        strict=False,
+        description="The name of the model that answers tell. Actual: the one that the backend gave, so that nobody gets "
+        "another model unseen. Asked: the one that the request named, for clients that refuse another one.",
+    )
 
 
 def _waits_have_bounds(spec: RoutePolicySpec) -> bool:
@@ -255,6 +272,24 @@ def _waits_have_bounds(spec: RoutePolicySpec) -> bool:
         route.when_full != WhenFull.WAIT or any(b.name in bounded for tier in route.tiers for b in tier.backends)
         for route in spec.routes
     )
+
+
+def zone_of(backend: Backend) -> str:
+    """Returns the data zone of a backend."""
+    return backend.data_zone or (HOUSE if backend.deployment is not None else WORLD)
+
+
+def _zones_have_backends(spec: RoutePolicySpec) -> bool:
+    if len(spec.backends) > _ZONED:
+        return True
+    zones = {backend.name: zone_of(backend) for backend in spec.backends}
+    rules = [frozenset(said) for said in (spec.data_zones,) if said is not None]
+    for route in spec.routes:
+        own = [*rules, frozenset(route.data_zones)] if route.data_zones is not None else rules
+        found = (zones.get(backend.name, WORLD) for tier in route.tiers for backend in tier.backends)
+        if own and not any(all(zone in said for said in own) for zone in found):
+            return False
+    return True
 
 
 def _backends_known(spec: RoutePolicySpec) -> bool:
@@ -266,6 +301,7 @@ def _backends_known(spec: RoutePolicySpec) -> bool:
 # of its elements. An API server spends a million units on one rule, which the tiers of 256 routes exceed: hence
 # one rule for each two tiers.
 _TIERS_A_RULE = 2
+_ZONED = 24  # backends up to which the API server itself looks for one in a route's zones
 _BOUNDED = 40  # backends with a bound up to which the API server itself looks; with more a condition tells
 
 
@@ -288,9 +324,25 @@ def _tiers_name_backends(first: int) -> CelRule:
         "whenFull Wait needs balancing.maxInFlightPerEndpoint on a backend of the route: without a bound none is full",
         _waits_have_bounds,
     ),
+    CelRule(
+        f"self.backends.size() > {_ZONED} || self.routes.all(r, (!has(self.dataZones) && !has(r.dataZones)) || "
+        f"[self.backends.filter(x, [has(x.dataZone) ? x.dataZone : has(x.deployment) ? '{HOUSE}' : '{WORLD}'].all(z, "
+        "(!has(self.dataZones) || z in self.dataZones) && (!has(r.dataZones) || z in r.dataZones))).map(x, x.name)].all(n, "
+        "r.tiers.exists(t, t.backends.exists(b, b.name in n))))",
+        "a route has no backend in its data zones, so that it could answer nothing: add a backend whose dataZone is one of "
+        "spec.dataZones and of the route's dataZones, or widen them",
+        _zones_have_backends,
+    ),
 )
 class RoutePolicySpec(ApiModel):
     """Where requests go."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_expressions(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            refuse_too_many(value.get("routes"))
+        return value
 
     backends: list[Backend] = Field(
         min_length=1,
@@ -305,46 +357,21 @@ class RoutePolicySpec(ApiModel):
         "a ConfigMap has to hold, compressed if need be: 1 MiB.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    data_zones: DataZones = Field(
+        default=None,
+        description="Zones in which requests may be answered; routes may narrow them further, and so do namespace and "
+        "cluster. Default: all. See docs/data-zones.md.",
+    )
+    egress: Egress | None = Field(
+        default=None, description="Proxy on the way out, and record of what leaves the house. Default: neither."
+    )
+    access: Access | None = Field(
+        default=None,
+        description="Who may ask, and what each may have. Default: anybody who reaches the router, everything.",
+    )
     router: RouterSpec = Field(default_factory=RouterSpec, description="The router's pods.")
     metadata_template: MetadataTemplate | None = Field(
         default=None, description="Labels and annotations of every object of the policy."
-    )
-
-
-class Outage(ApiModel):
-    """Something that routers see as down, or that refuses them."""
-
-    scope: OutageScope = Field(strict=False, description="Cloud: all of it. House: all of it. Backend: the one named.")
-    backend: str | None = Field(default=None, max_length=63, description="Name of the backend; scope Backend only.")
-    reason: OutageReason = Field(strict=False, description="Why; one of the documented constants.")
-    message: str = Field(default="", max_length=1024, description="What it means for requests, and what to do.")
-    since: str = Field(
-        description="When the first router saw it (RFC 3339).", json_schema_extra={"format": "date-time"}
-    )
-
-
-class RoutePolicyStatus(ApiModel):
-    """What the routers serve."""
-
-    observed_generation: int = Field(default=0, ge=0, description="Generation of the spec that this status speaks of.")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
-        "something in the spec does nothing; UpgradePending while routers of an earlier release serve on.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
-    url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")
-    config_hash: str = Field(default="", description="Hash of the configuration that routers should serve.")
-    programmed_routers: int = Field(default=0, ge=0, description="Routers that serve it.")
-    replicas: int = Field(default=0, ge=0, description="Router pods that exist.")
-    ready_replicas: int = Field(default=0, ge=0, description="Router pods that are ready.")
-    selector: str = Field(default="", description="Label selector of the router pods, for autoscalers.")
-    outages: list[Outage] = Field(
-        default_factory=list,
-        max_length=MOST_BACKENDS + 2,
-        description="What routers see as down now: the cloud, the house, backends that refuse them.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 

@@ -25,6 +25,7 @@ from genset.api.egress import RouterEgress
 from genset.api.pod_template import PodTemplate
 from genset.api.quantity import parse_quantity
 from genset.api.router_service import RouterService
+from genset.api.router_tls import RouterTls
 
 BODY_LEAST = "1Ki"  # hardly a chat is smaller
 
@@ -168,6 +169,11 @@ class RouterSpec(ApiModel):
     )
     on_upgrade: OnUpgrade = Field(
         default=OnUpgrade.WHEN_IDLE, strict=False, description=ON_UPGRADE, json_schema_extra=LATER
+    )
+    tls: RouterTls | None = Field(
+        default=None,
+        description="TLS at the port that clients dial, which is then 443 unless service.port says otherwise. Default: plain "
+        "HTTP.",
     )
     telemetry: TelemetrySpec | None = Field(default=None, description="Traces of its requests. Default: none.")
     cors: RouterCors | None = Field(

@@ -52,7 +52,10 @@ class RouterService(ApiModel):
     )
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations, e.g. for a load balancer.")
     port: int | None = Field(
-        default=None, ge=1, le=65535, description=f"Port that clients dial. Default: {SERVICE_PORT}."
+        default=None,
+        ge=1,
+        le=65535,
+        description=f"Port that clients dial. Default: {SERVICE_PORT}, with router.tls 443.",
     )
     node_port: int | None = Field(
         default=None, ge=1, le=65535, description="Port on every node. Default: the cluster chooses one."

@@ -15,7 +15,11 @@ _VERBS = {
     "operator": "Reconcile ModelDeployments and RoutePolicies in a cluster.",
     "router": "Serve a RoutePolicy: an OpenAI API that fails over.",
     "weights": "Fetch, verify and place model weights (runs in engine pods).",
+    "adapters": "Keep a running server's adapters as a list says (runs in engine pods).",
     "plan": "Say what fits which node, and print the resource to apply.",
+    "explain": "Say which backends a router would ask for a request, and why not others.",
+    "egress": "Say what left the house, as routers wrote it down.",
+    "key": "Make, list and revoke keys of a RoutePolicy's consumers.",
     "crds": "Print the CustomResourceDefinitions.",
     "completion": "Print a shell completion script.",
 }

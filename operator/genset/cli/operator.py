@@ -14,79 +14,12 @@ from typing import Any, TypeVar
 import click
 
 from genset import names
-from genset.addresses import is_network
-from genset.api.quantity import parse_quantity
+from genset.cli import values
 from genset.listening import EVERY_ADDRESS
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-
-
-def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Reads KEY=VALUE, repeated or separated by commas."""
-    result = {}
-    for item in (part for value in values for part in value.split(",") if part):
-        key, separator, value = item.partition("=")
-        if not separator or not key or not value:
-            raise click.BadParameter(f"{item!r} is not KEY=VALUE", param=parameter)
-        result[key.strip()] = value.strip()
-    return result
-
-
-def _engine_images(
-    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, dict[str, str]]:
-    """Reads ENGINE/VENDOR=IMAGE, repeated or separated by commas, as engine -> vendor -> image."""
-    from genset.api.modeldeployment import VENDORS
-    from genset.engines import MANAGED
-
-    images: dict[str, dict[str, str]] = {}
-    for place, image in _pairs(context, parameter, values).items():
-        engine, _, vendor = place.rpartition("/")
-        if engine not in MANAGED:
-            raise click.BadParameter(
-                f"{place}={image} names no engine that genset runs: write ENGINE/VENDOR=IMAGE, where ENGINE is "
-                f"{' or '.join(MANAGED)}",
-                param=parameter,
-            )
-        if vendor not in VENDORS:
-            raise click.BadParameter(
-                f"{place}={image} names no vendor that genset knows: write one of {', '.join(VENDORS)}", param=parameter
-            )
-        images.setdefault(engine, {})[vendor] = image
-    return images
-
-
-def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Reads words, repeated or separated by commas; duplicates go."""
-    return tuple(dict.fromkeys(word.strip() for value in values for word in value.split(",") if word.strip()))
-
-
-def _networks(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Reads networks, repeated or separated by commas."""
-    found = _words(context, parameter, values)
-    for value in found:
-        if not is_network(value):
-            raise click.BadParameter(f"{value!r} is no network; write ADDRESS/BITS, e.g. 10.0.0.0/8", param=parameter)
-    return found
-
-
-def _quantity(_: click.Context, parameter: click.Parameter, value: str) -> str:
-    try:
-        parse_quantity(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param=parameter) from error
-    return value
-
-
-def _address(_: click.Context, parameter: click.Parameter, value: str) -> Any:
-    from genset.controllers.health import Address
-
-    try:
-        return Address.parse(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param=parameter) from error
 
 
 def _own_namespace() -> str:
@@ -120,7 +53,7 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--namespace",
     "namespaces",
     multiple=True,
-    callback=_words,
+    callback=values.words,
     help="Only this namespace; repeat for more. Default: the whole cluster.",
 )
 @_option("--image", required=True, help="The project's own image: weights puller, and routers that name none.")
@@ -134,14 +67,14 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--image-pull-secret",
     "image_pull_secrets",
     multiple=True,
-    callback=_words,
+    callback=values.words,
     help="Name of an image pull Secret in the resources' namespaces; repeat for more.",
 )
 @_option(
     "--engine-image",
     "engine_images",
     multiple=True,
-    callback=_engine_images,
+    callback=values.engine_images,
     metavar="ENGINE/VENDOR=IMAGE",
     help="Image of an engine for cpu, nvidia, amd or intel, e.g. llama.cpp/cpu=IMAGE; repeat for more.",
 )
@@ -163,14 +96,23 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--allowed-image",
     "allowed_images",
     multiple=True,
-    callback=_words,
+    callback=values.words,
     metavar="PATTERN",
     help="Image that resources may name beside the operator's own and those of engines, * for any text; repeat for more.",
 )
 @_option(
+    "--allowed-annotation",
+    "allowed_annotations",
+    multiple=True,
+    callback=values.words,
+    metavar="PATTERN",
+    help="Key of metadataTemplate's annotations that Secrets and ServiceAccounts get, too, * for any text; repeat for more. "
+    "Other controllers take an annotation there for an order: name keys that none of them obeys.",
+)
+@_option(
     "--max-scratch-size",
     default="100Gi",
-    callback=_quantity,
+    callback=values.quantity,
     metavar="QUANTITY",
     help="Most that a pod without cache downloads to its node's disk if its source has no maxSize.",
 )
@@ -191,7 +133,7 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
 @_option(
     "--site-no-proxy",
     multiple=True,
-    callback=_words,
+    callback=values.words,
     metavar="HOST",
     help="Host, domain or network that is reached without the site's proxies, beside the cluster's own names; repeat for more.",
 )
@@ -212,7 +154,7 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--monitoring-namespace-label",
     "monitoring_namespace_labels",
     multiple=True,
-    callback=_pairs,
+    callback=values.pairs,
     metavar="KEY=VALUE",
     help="Label of the namespaces that may scrape metrics; repeat for more. Default: any namespace.",
 )
@@ -225,10 +167,19 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     help="Port of the cluster's DNS servers behind their Service, which routers may reach; repeat for more.",
 )
 @_option(
+    "--dns-cidr",
+    "dns_networks",
+    multiple=True,
+    callback=values.networks,
+    metavar="ADDRESS/BITS",
+    help="Network of DNS servers that are no pods: routers reach no other address at their ports; repeat for more. "
+    "Default: every address.",
+)
+@_option(
     "--api-server-address",
     "api_server",
     multiple=True,
-    callback=_words,
+    callback=values.words,
     default=lambda: tuple(filter(None, (os.environ.get("KUBERNETES_SERVICE_HOST"),))),
     metavar="HOST",
     help="Name or address of the API server, which no router dials for a host that a resource names; repeat for more. "
@@ -238,7 +189,7 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--forbidden-network",
     "forbidden_networks",
     multiple=True,
-    callback=_networks,
+    callback=values.networks,
     metavar="ADDRESS/BITS",
     help="Further network that no router dials for a host that a resource names, beside loopback, link-local and the "
     "clouds' metadata services; repeat for more.",
@@ -247,15 +198,31 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--allowed-licence",
     "allowed_licences",
     multiple=True,
-    callback=_words,
+    callback=values.words,
     metavar="NAME",
     help="Licence that a model may have, e.g. apache-2.0; unknown: one whose files name none. Repeat for more. Default: all.",
+)
+@_option(
+    "--model-class-labels/--no-model-class-labels",
+    "model_class_labels",
+    default=False,
+    help="Have routers label the metrics of each backend with the classes of its model (size_class, speed_class). Routers of "
+    "releases that do not know it refuse such a configuration.",
+)
+@_option(
+    "--data-zone",
+    "data_zones",
+    multiple=True,
+    callback=values.zones,
+    metavar="NAME",
+    help="Data zone in which requests may be answered, e.g. house; repeat for more. Policies can narrow this, never widen it. "
+    "Default: all.",
 )
 @_option(
     "--cluster-cidr",
     "cluster_cidrs",
     multiple=True,
-    callback=_networks,
+    callback=values.networks,
     metavar="ADDRESS/BITS",
     help="Network of the cluster's own nodes, pods and Services, which clouds are never in; repeat for more.",
 )
@@ -289,14 +256,14 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     "--health-listen",
     "health",
     default=f"[::]:{names.OPERATOR_HEALTH_PORT}",
-    callback=_address,
+    callback=values.address,
     help="Address of /healthz and /readyz; [::] is every address of IPv6 and IPv4, 0 is none.",
 )
 @_option(
     "--metrics-listen",
     "metrics",
     default=f"[::]:{names.OPERATOR_METRICS_PORT}",
-    callback=_address,
+    callback=values.address,
     help="Address of /metrics; [::] is every address of IPv6 and IPv4, 0 is none.",
 )
 @_option(

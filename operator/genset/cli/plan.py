@@ -57,6 +57,7 @@ def command(
     """
     from genset.planning import answer, sources
     from genset.planning.errors import PlanError
+    from genset.planning.where import Where
 
     if (file is None) == (model is None):
         raise click.UsageError("give either -f FILE or --model REPO")
@@ -64,7 +65,7 @@ def command(
         raise click.UsageError("give either --nodes FILE or --context NAME")
     changes = sources.Changes(tokens, parallel, cache_type)
     try:
-        where = sources.Where(endpoint or "", os.environ.get("HF_TOKEN", ""))
+        where = Where(endpoint or "", os.environ.get("HF_TOKEN", ""))
         wanted = sources.from_file(file, where) if file is not None else [sources.from_model(str(model), where)]
         known = answer.nodes(nodes, kube_context)
         plans = [answer.make(one, changes, known) for one in wanted]

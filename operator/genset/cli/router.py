@@ -72,6 +72,12 @@ class HostAndPort(click.ParamType[tuple[str, int]]):
     default=None,
     help="Seconds in which new connections are still taken after SIGTERM. Default: 5 with --config-dir, 0 with -f.",
 )
+@click.option(
+    "--spool",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder for egress records, 48 MiB at most. Default: /tmp/genset-spool with --config-dir, none with -f.",
+)
 @click.option("--access-log", default="-", show_default=True, help="File for one JSON line per request; - stdout; off.")
 @click.option(
     "--shortcuts",
@@ -92,6 +98,7 @@ def command(
     listen: tuple[str, int],
     admin: tuple[str, int],
     drain_grace: float | None,
+    spool: Path | None,
     access_log: str,
     shortcuts: str,
     log_level: str,
@@ -135,6 +142,7 @@ def command(
         must_load=config_dir is None,
         environment=os.environ,
         shortcuts=shortcuts == "on",
+        spool=spool if spool is not None or config_dir is None else Path(names.ROUTER_SPOOL_DIR),
     )
     if config_dir is None:  # a person watches it
         options = replace(options, tell=lambda line: click.echo(line, err=True))

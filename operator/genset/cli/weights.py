@@ -176,14 +176,15 @@ def _all(spec: FetchSpec | CheckSpec, companions: list[Companion], patience: flo
     from genset.weights import parts
     from genset.weights.facts import check_licence, facts_of
     from genset.weights.failure import WeightsFailure
-    from genset.weights.progress import ProgressLog, ProgressServer
+    from genset.weights.page import PageServer
+    from genset.weights.progress import ProgressLog
     from genset.weights.retry import Retry
 
     progress = ProgressLog(time.monotonic)
     server = None
     if spec.listen:
         try:
-            server = ProgressServer(spec.listen, progress)
+            server = PageServer(spec.listen, PROGRESS_PATH, lambda: progress.snapshot().to_json())
         except (OSError, ValueError, OverflowError) as error:  # a model without a progress bar is still a model
             _log.warning("Failed to serve progress at %s: %s", spec.listen, error)
     try:
@@ -197,7 +198,7 @@ def _all(spec: FetchSpec | CheckSpec, companions: list[Companion], patience: flo
     for one in (spec, *(companion.spec for companion in companions)):
         click.echo(one.model_path)
     # The progress server ends with the puller: size and revision stay readable in the termination message.
-    facts = facts_of(Path(spec.model_path))
+    facts = facts_of(Path(spec.model_path), companions)
     check_licence(str(facts.get("licence", "")), spec.allowed_licences)
     ready = Reason.WEIGHTS_READY.value
     return LastWords(ready, outcome.warning, outcome.total_bytes, outcome.revision, outcome.parts, facts)

@@ -17,6 +17,7 @@ from genset.contracts.reading import count, duration, items, parsed, text
 
 CONFIG_PATH: Final = "/-/config"
 DEMAND_PATH: Final = "/-/demand"
+LIMITS_PATH: Final = "/-/limits/"  # behind it a number of the router that asks: see router.access.sharing
 
 
 @dataclass(frozen=True)

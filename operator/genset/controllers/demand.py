@@ -14,15 +14,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from genset import names
+from genset.api.autoscaling import Autoscaling, ModelPool
 from genset.api.modeldeployment import ModelDeployment
 from genset.contracts.router_admin import DemandReport
 from genset.controllers.keys import Key
 from genset.controllers.queue import WorkQueue
 from genset.controllers.references import References
-from genset.desired import autoscale
+from genset.controllers.turns import Turns, pool_of
+from genset.desired import autoscale, schedule
 from genset.desired.autoscale import ScalingDecision, TotalDemand
+from genset.desired.pool import PoolMember
+from genset.desired.recommend import Recommendations
 from genset.kube.probe import Prober
 from genset.status.pod import PodView
 from genset.times import seconds
@@ -38,10 +43,12 @@ RouterKey = tuple[Key, str]  # RoutePolicy and pod name
 
 @dataclass(frozen=True)
 class DeploymentUse:
-    """This is what one router says of one deployment. `last_request` is in seconds since 1970."""
+    """This is what one router says of one deployment. `last_request` is in seconds since 1970; `load` counts requests in
+    work and waiting, `waiting` the latter alone."""
 
     last_request: float | None = None
-    busy: bool = False
+    load: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,8 @@ class Report:
         deployments = {
             name: DeploymentUse(
                 None if told.last_request_seconds is None else now - told.last_request_seconds,
-                busy=bool(told.in_flight or told.waiting),
+                told.in_flight + told.waiting,
+                told.waiting,
             )
             for name, told in answer.deployments.items()
         }
@@ -80,8 +88,11 @@ class _Deployment:
     decision: ScalingDecision
     available_since: float | None
     told: str | None
+    history: Recommendations  # of this session
     last_request: float | None = None  # as far as this session has heard
     floor: float = field(default=0.0)  # no earlier silence is believed: status lags behind by a minute
+    occupies: bool = False  # pods of it are there
+    released: float = 0.0  # until when pods were there that finished their answers: what asked before asks no more
 
 
 class DemandBook:
@@ -94,6 +105,7 @@ class DemandBook:
         self._began = now()
         self._routers: dict[Key, dict[str, _KnownRouter]] = {}
         self._deployments: dict[Key, _Deployment] = {}
+        self._turns = Turns(now)
 
     # -- what reconciles tell -----------------------------------------------------------------------------------------
 
@@ -113,13 +125,26 @@ class DemandBook:
     def drop_policy(self, policy: Key) -> None:
         self._routers.pop(policy, None)
 
-    def decide(self, key: Key, resource: ModelDeployment) -> ScalingDecision:
-        """Returns what a reconcile should bring about."""
-        scaling = resource.spec.autoscaling
+    def decide(self, key: Key, resource: ModelDeployment, fellows: Iterable[str] = ()) -> ScalingDecision:
+        """Returns what a reconcile should bring about.
+
+        `fellows`: names of deployments of its pool that have pods, or should have, by their status; the book may not have met
+        them.
+        """
+        scaling, entry = resource.spec.autoscaling, self._deployments.get(key)
         if scaling is None:
-            return ScalingDecision(True)
+            return autoscale.AWAKE
         awake = autoscale.was_awake(resource)
-        return autoscale.decide(scaling, self._demand(key, resource, awake), awake=awake, now=self._now())
+        told = resource.status.desired_replicas if resource.status is not None else None
+        current = autoscale.replicas(resource, ScalingDecision(awake)) if told is None else told
+        history = entry.history if entry is not None else Recommendations(current, self._now())
+        decision = self._due(key, resource, scaling, history, awake=awake, current=current)
+        if scaling.pool is None:
+            return decision
+        blocked = not (awake and resource.status is not None) and any(
+            Key(key.kind, key.namespace, name) not in self._deployments for name in fellows
+        )
+        return self._turns.taken(key, scaling.pool.name, decision, blocked=blocked)
 
     def watch(
         self, key: Key, resource: ModelDeployment, decision: ScalingDecision, pods: Iterable[PodView], told: str | None
@@ -129,19 +154,28 @@ class DemandBook:
         if resource.spec.autoscaling is None:
             self.drop(key)
             return
+        entry_pods = tuple(pods)
         before = self._deployments.get(key)
         if before is not None and before.resource.metadata.uid != resource.metadata.uid:
             before = None
-        entry = _Deployment(resource, decision, _available_since(pods), told)
+        history = Recommendations(autoscale.replicas(resource, decision), self._now())
+        entry = _Deployment(resource, decision, _available_since(entry_pods), told, history)
         if before is not None:
-            entry.last_request, entry.floor = before.last_request, before.floor
+            entry.last_request, entry.floor, entry.history = before.last_request, before.floor, before.history
+            entry.released = before.released
         elif told is not None:
             entry.floor = min(self._now(), seconds(told) + autoscale.TOLD_SECONDS)
+            entry.released = 0.0 if decision.awake else seconds(told) + 1.0
+        entry.occupies = bool(entry_pods)
+        if not decision.awake and (entry.occupies or (before is not None and before.occupies)):
+            entry.released = self._now()
         self._deployments[key] = entry
+        self._turns.acted(key, resource, decision)
 
     def drop(self, key: Key) -> None:
         """Forgets a deployment that is gone, or no longer autoscaled."""
         self._deployments.pop(key, None)
+        self._turns.drop(key)
 
     def last_request(self, key: Key) -> float | None:
         entry = self._deployments.get(key)
@@ -187,8 +221,8 @@ class DemandBook:
             scaling, acted = entry.resource.spec.autoscaling, entry.decision
             if scaling is None:
                 continue
-            demand = self._demand(key, entry.resource, acted.awake)
-            due = autoscale.decide(scaling, demand, awake=acted.awake, now=self._now())
+            current = autoscale.replicas(entry.resource, acted)
+            due = self._due(key, entry.resource, scaling, entry.history, awake=acted.awake, current=current)
             later = entry.last_request is not None and (
                 entry.told is None or entry.last_request - seconds(entry.told) >= autoscale.TOLD_SECONDS
             )
@@ -198,6 +232,58 @@ class DemandBook:
 
     # -- inner workings -----------------------------------------------------------------------------------------------
 
+    def _due(
+        self,
+        key: Key,
+        resource: ModelDeployment,
+        scaling: Autoscaling,
+        history: Recommendations,
+        *,
+        awake: bool,
+        current: int,
+    ) -> ScalingDecision:
+        """Returns the decision that is due, given what was decided last."""
+        now, demand = self._now(), self._demand(key, resource, awake)
+        pool, bounds = scaling.pool, schedule.in_force(scaling, now)
+        if pool is not None and not awake:
+            demand = self._asked_anew(key, demand)
+        decision = autoscale.decide(scaling, demand, awake=awake, now=now)
+        if pool is not None:
+            decision = replace(decision, awake=decision.awake or autoscale.waited(resource))
+            member = replace(self._member(key, resource, pool), serves=awake and resource.status is not None)
+            decision = self._turns.due(member, self._others(key, pool.name), decision)
+        return autoscale.counted(scaling, decision, bounds, demand, history, current=current, now=now)
+
+    def _asked_anew(self, key: Key, demand: TotalDemand) -> TotalDemand:
+        """Returns the demand for one that has made way: what its pods still finish asks for no other turn."""
+        entry = self._deployments.get(key)
+        released = 0.0 if entry is None else self._now() if entry.occupies else entry.released
+        asked = demand.last_request if demand.last_request is not None and demand.last_request > released else None
+        return replace(demand, busy=demand.waiting > 0, last_request=asked)
+
+    def _others(self, key: Key, pool: str) -> list[PoolMember]:
+        """Returns the other members of a pool, as far as they have been met."""
+        return [
+            self._member(other, entry.resource, found)
+            for other, entry in self._deployments.items()
+            if other != key
+            and other.namespace == key.namespace
+            and (found := pool_of(entry.resource)) is not None
+            and found.name == pool
+        ]
+
+    def _member(self, key: Key, resource: ModelDeployment, pool: ModelPool) -> PoolMember:
+        entry = self._deployments.get(key)
+        return PoolMember(
+            key.name,
+            pool.min_awake_seconds,
+            resource.spec.rollout.startup_seconds,
+            waits_since=self._turns.waits_since(key),
+            turn_since=self._turns.since(key, pool.name),
+            serves_since=entry.available_since if entry is not None else None,
+            occupies=entry is not None and entry.occupies,
+        )
+
     def _policies(self, key: Key) -> tuple[Key, ...]:
         return self._references.dependents(key.namespace, key.name)
 
@@ -206,7 +292,7 @@ class DemandBook:
         now = self._now()
         policies = self._policies(key)
         entry = self._deployments.get(key)
-        busy, gap, since = False, not policies, 0.0
+        load, waiting, gap, since = 0, 0, not policies, 0.0
         unknown = "" if policies else "no RoutePolicy names it, so that nobody could wake it"
         for policy in sorted(policies):
             routers = self._routers.get(policy, {})
@@ -217,7 +303,8 @@ class DemandBook:
                 report = router.report
                 fresh = report is not None and now - report.at < FRESH_SECONDS
                 if report is not None and fresh:
-                    busy = busy or report.deployments.get(key.name, DeploymentUse()).busy
+                    use = report.deployments.get(key.name, DeploymentUse())
+                    load, waiting = load + use.load, waiting + use.waiting
                     since = max(since, min(report.since, self._began))
                 elif not router.leaving:
                     gap = True
@@ -227,7 +314,9 @@ class DemandBook:
         floor = entry.floor if entry is not None and awake else 0.0
         young = now - self._began < self._settle_seconds
         return TotalDemand(
-            busy=busy,
+            busy=load > 0,
+            load=load,
+            waiting=waiting,
             last_request=last,
             available_since=entry.available_since if entry is not None else None,
             known_since=None if gap else max(since, floor, last or 0.0),
@@ -252,6 +341,6 @@ async def watch_demand(book: DemandBook, prober: Prober, queue: WorkQueue[Key]) 
 
 
 def _available_since(pods: Iterable[PodView]) -> float | None:
-    """Returns when the first of the ready pods became ready; None if none is."""
-    moments = (pod.ready_since for pod in pods)
+    """Returns when the first of the ready pods became ready; None if none is. A worker of a group serves nobody."""
+    moments = (pod.ready_since for pod in pods if pod.labels.get(names.LABEL_COMPONENT) != names.COMPONENT_WORKER)
     return min((seconds(moment) for moment in moments if moment), default=None)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from genset.controllers.keys import Key
 
 SecretKey = tuple[str, str]  # namespace, name
+Versions = Mapping[str, str] | None  # resourceVersions by name; None: they may not be listed
 
 
 class References:
@@ -20,6 +21,7 @@ class References:
         self._deployments: dict[Key, frozenset[str]] = {}
         self._by_deployment: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)
         self._secrets: dict[Key, dict[str, str | None]] = {}
+        self._selections: dict[Key, tuple[str, Versions]] = {}
 
     def set_deployments(self, key: Key, deployments: Iterable[str]) -> None:
         """Takes the ModelDeployments, by name, that a RoutePolicy names."""
@@ -37,9 +39,21 @@ class References:
         else:
             self._secrets.pop(key, None)
 
+    def set_selection(self, key: Key, selector: str, versions: Versions) -> None:
+        """Takes the labels by which a resource selects Secrets ("": it selects none), and the versions that it has read."""
+        if selector:
+            self._selections[key] = (selector, versions)
+        else:
+            self._selections.pop(key, None)
+
+    def selections(self) -> dict[Key, tuple[str, Versions]]:
+        """Returns what each resource selects, with the versions that it has read."""
+        return dict(self._selections)
+
     def drop(self, key: Key) -> None:
         """Forgets a resource that is gone."""
         self._forget_deployments(key)
+        self._selections.pop(key, None)
         self._secrets.pop(key, None)
 
     def dependents(self, namespace: str, deployment: str) -> tuple[Key, ...]:

@@ -8,6 +8,7 @@ all of them serve what they should.
 from __future__ import annotations
 
 import asyncio
+import secrets as secrets_of_python
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,9 +18,10 @@ from pydantic import ValidationError
 from genset import desired, kinds, names
 from genset.api.children import OnUpgrade
 from genset.api.modeldeployment import ModelDeployment
-from genset.api.routepolicy import RoutePolicy, RoutePolicyStatus
+from genset.api.routepolicy import RoutePolicy
+from genset.api.routepolicy_status import RoutePolicyStatus
 from genset.contracts.router_admin import ConfigReport
-from genset.contracts.router_config import config_hash, credentials_hash
+from genset.contracts.router_config import credentials_hash
 from genset.controllers.keys import Key
 from genset.controllers.outages import OutageBook, is_of
 from genset.controllers.session import (
@@ -32,20 +34,23 @@ from genset.controllers.session import (
     version_of,
 )
 from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
+from genset.desired import data_zones, router, router_config
 from genset.desired import metadata as child_names
-from genset.desired import router, router_config
+from genset.desired.config_document import document
 from genset.desired.context import RoutePolicyContext
+from genset.desired.secrets import UserSecret
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
 from genset.kube.client import Object
 from genset.status import outages, refs, servers, work
 from genset.status import route_policy as status
 from genset.status.conditions import is_ready
-from genset.status.observed import Problem, RoutePolicyObserved, Upgrade
+from genset.status.observed import RoutePolicyObserved, Upgrade
 from genset.status.outline import Outline
 from genset.status.pod import PodView
 from genset.status.pods import live as live_pods
 from genset.status.pods import trouble
+from genset.status.problem import Problem
 from genset.status.rollout import is_refused, rollout
 
 POLL_SECONDS = 0.1  # between two questions to a router that was just nudged
@@ -103,12 +108,13 @@ class RoutePolicyController:
         permit = await self._permit(key, resource, context)
         context = replace(context, upgrade=permit.now)
         wanted = _Wanted(
-            config_hash(router_config.build(resource, context).canonical_json()),
+            document(resource, context).hash,
             credentials_hash(router_config.credential_files(resource, context)),
         )
-        applied = await session.applier.reconcile(
-            live, desired.route_policy(resource, context), children, prune=not problems
-        )
+        objects = desired.route_policy(resource, context)
+        applied = await session.applier.reconcile(live, objects, children, prune=not problems)
+        if all(one["kind"] != kinds.DEPLOYMENT.kind for one in objects):
+            await self._scaled(key, resource, applied)
         session.endure(key, applied)
         own = applied.objects.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         session.references.set_secrets(key, {**versions, child_names.router_credentials(key.name): version_of(own)})
@@ -130,6 +136,13 @@ class RoutePolicyController:
             BLOCKED_SECONDS if applied.problems or is_refused(deployment) else None,
             SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
         )
+
+    async def _scaled(self, key: Key, resource: RoutePolicy, applied: ApplyResult) -> None:
+        """Leaves routers whose pods may not be as the policy says as they are, but for their number: it can always be changed."""
+        place = kinds.DEPLOYMENT.key(child_names.router(key.name))
+        if (found := applied.objects.get(place)) is not None:
+            wanted = resource.spec.router.replicas
+            applied.objects[place] = await self._session.applier.scale(kinds.DEPLOYMENT, found, wanted, applied)
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
@@ -159,12 +172,15 @@ class RoutePolicyController:
         secrets, versions = await session.read_secrets(
             key, [use.ref.name for use in refs.policy_secret_uses(resource, deployments, settings)]
         )
+        listed = await self._listed(key, resource)
         own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         running = children.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
         context = RoutePolicyContext(
             settings=settings,
             deployments=deployments,
             secrets=secrets,
+            listed=listed,
+            fresh_token=secrets_of_python.token_hex(32).encode(),
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},
             running=running if running is not None and observe.is_owned(running, live) else None,
             operator=session.applier.identity,
@@ -172,6 +188,21 @@ class RoutePolicyController:
             router_addresses=observe.service_addresses(children.get(kinds.SERVICE.key(child_names.router(key.name)))),
         )
         return context, versions
+
+    async def _listed(self, key: Key, resource: RoutePolicy) -> Mapping[str, UserSecret] | None:
+        """Returns the Secrets that may be consumers; None if the operator has no right to list them.
+
+        From now on Secrets that come, go or change among them are the policy's, too.
+        """
+        session = self._session
+        wanted = resource.spec.access.consumer_selector if resource.spec.access is not None else None
+        if wanted is None:
+            session.references.set_selection(key, "", {})
+            return {}
+        selector = observe.consumer_selector(wanted.match_labels)
+        found = await observe.labelled_secrets(session.api, key.namespace, selector)
+        session.references.set_selection(key, selector, observe.versions(found))
+        return None if found is None else {item["metadata"]["name"]: observe.user_secret(item) for item in found}
 
     async def _permit(self, key: Key, resource: RoutePolicy, context: RoutePolicyContext) -> Permit:
         """Returns whether the routers may become new for what an upgrade changes of them.
@@ -299,8 +330,10 @@ class RoutePolicyController:
             acknowledgements=acks,
             heard=heard,
             deployments=context.deployments,
+            data_zones=data_zones.shown(resource, context.settings),
             problems=tuple(problems),
             unused_problems=tuple(refs.check_unused_backends(resource, context)),
+            warnings=tuple(refs.check_surroundings(resource, context)),
             apply_errors=tuple(applied.problems),
             config_hash=wanted.config,
             credentials_hash=wanted.credentials,
@@ -308,7 +341,7 @@ class RoutePolicyController:
             upgrade=upgrade,
         )
         new = status.evaluate(resource, observed, session.now())
-        events = status.events(resource, new, observed.unused_problems)
+        events = status.events(resource, new, observed)
         await session.tell(kinds.ROUTE_POLICY, live, new, events)
         return new
 

@@ -34,8 +34,8 @@ from genset.kube.recorder import Recorder
 from genset.kube.status import StatusWriter
 from genset.router.process.advice import describe
 from genset.status.conditions import Event
-from genset.status.observed import Problem
 from genset.status.pod import PodView
+from genset.status.problem import Problem
 from genset.times import rfc3339
 
 BLOCKED_SECONDS = 60.0  # before a look at what only a person can change and no watch shows, e.g. a foreign object

@@ -9,7 +9,18 @@ from __future__ import annotations
 from genset import kinds
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import disruption_budget, network_policy, prefetch, router, service, site_objects, weights, workload
+from genset.desired import (
+    disruption_budget,
+    joined,
+    multi_node,
+    network_policy,
+    prefetch,
+    router,
+    service,
+    site_objects,
+    weights,
+    workload,
+)
 from genset.desired.child import Child, ChildSet
 from genset.desired.context import ModelDeploymentContext, Object, RoutePolicyContext, Settings
 from genset.engines import managed_engine_of
@@ -21,14 +32,17 @@ MODEL_DEPLOYMENT: ChildSet[ModelDeployment, ModelDeploymentContext] = ChildSet(
     (
         Child(kinds.PVC, weights.claim),
         Child(kinds.CONFIG_MAP, site_objects.config_map),
+        Child(kinds.CONFIG_MAP, joined.config_map),
         Child(kinds.SECRET, site_objects.secret),
         Child(kinds.NETWORK_POLICY, network_policy.for_engine),  # before the pods that it guards
         Child(kinds.NETWORK_POLICY, network_policy.for_download),
         Child(kinds.NETWORK_POLICY, network_policy.for_prefetch),
+        Child(kinds.NETWORK_POLICY, network_policy.for_group),
         Child(kinds.SERVICE, service.of_model),
         Child(kinds.SERVICE, service.endpoints),
         Child(kinds.JOB, prefetch.job),
         Child(kinds.DEPLOYMENT, workload.deployment),
+        Child(kinds.LEADER_WORKER_SET, multi_node.leader_worker_set),
         Child(kinds.DISRUPTION_BUDGET, disruption_budget.for_engine),
     )
 )
@@ -39,6 +53,7 @@ ROUTE_POLICY: ChildSet[RoutePolicy, RoutePolicyContext] = ChildSet(
         Child(kinds.CONFIG_MAP, router.config_map),
         Child(kinds.SECRET, router.credentials),
         Child(kinds.SERVICE, router.service),
+        Child(kinds.SERVICE, router.peers),
         Child(kinds.DEPLOYMENT, router.deployment),
         Child(kinds.DISRUPTION_BUDGET, disruption_budget.for_router),
         Child(kinds.NETWORK_POLICY, network_policy.for_router),

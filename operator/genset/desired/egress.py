@@ -2,7 +2,7 @@
 
 A URL becomes a rule by how it names its server. An address is that address; a Service is known by its namespace, because
 policies see its pods and not itself; any other host is outside the cluster: the networks that the policy names, or every
-address but those of the cluster, of link-local and of loopback, at the port that the URL says.
+address but those of the cluster and those that are off limits for every resource, at the port that the URL says.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from genset.addresses import CLOSED, Network, is_inside, server_of
+from genset.addresses import Network, is_inside, server_of
 from genset.api.egress import RouterEgress
 from genset.desired.context import Settings
 from genset.engines.base import Object
+from genset.off_limits import NETWORKS
 
 _EVERY = ("0.0.0.0/0", "::/0")
 _NAMESPACE = "kubernetes.io/metadata.name"
@@ -35,7 +36,7 @@ class Outside:
         return cls(
             networks=tuple(network(cidr) for cidr in (egress.cidrs if egress else ()) or _EVERY),
             ports=frozenset(egress.ports if egress else ()),
-            closed=tuple(network(cidr) for cidr in (*CLOSED, *settings.cluster_cidrs)),
+            closed=tuple(network(cidr) for cidr in (*NETWORKS, *settings.cluster_cidrs)),
             cluster=tuple(network(cidr) for cidr in settings.cluster_cidrs),
         )
 
@@ -110,9 +111,10 @@ def rules(servers: Iterable[Destination], outside: Outside) -> list[Object]:
 
 
 def dns(settings: Settings) -> Object:
-    """Returns the rule that lets pods ask for names, wherever the cluster's DNS servers are: in pods, or on nodes."""
+    """Returns the rule that lets pods ask for names, where the cluster's DNS servers are: in pods, or on nodes."""
     ports = [{"port": port, "protocol": protocol} for port in settings.dns_ports for protocol in ("UDP", "TCP")]
-    return _rule([{"namespaceSelector": {}}, *({"ipBlock": {"cidr": cidr}} for cidr in _EVERY)], ports)
+    nodes = settings.dns_networks or _EVERY
+    return _rule([{"namespaceSelector": {}}, *({"ipBlock": {"cidr": str(network(cidr))}} for cidr in nodes)], ports)
 
 
 def tcp(*ports: int) -> list[Object]:

@@ -18,7 +18,7 @@ def is_full(settings: Settings) -> bool:
 
 def fault(image: str | None, field: str, settings: Settings) -> str:
     """Says why a resource may not name this image, with the remedy; "" if it may."""
-    if image is None or is_full(settings) or any(_matches(image, pattern) for pattern in _allowed(settings)):
+    if image is None or is_full(settings) or any(matches(image, pattern) for pattern in _allowed(settings)):
         return ""
     return (
         f"{field} {image} is none of the images that the operator allows: leave it out for the operator's own, or have an "
@@ -36,6 +36,6 @@ def _allowed(settings: Settings) -> Iterator[str]:
     yield from settings.allowed_images
 
 
-def _matches(image: str, pattern: str) -> bool:
-    """Returns whether an image is of a pattern, in which each * stands for any text."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), image) is not None
+def matches(text: str, pattern: str) -> bool:
+    """Returns whether a text, e.g. an image, is of a pattern, in which each * stands for any text."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text) is not None

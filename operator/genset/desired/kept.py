@@ -12,7 +12,9 @@ upgrade in the very moment of a change, the change counts. The record stands in 
 takes a new annotation of a Deployment for a new generation, and each upgrade would look like a roll-out.
 
 Bounds of a pod's scratch space and of its download that no resource names, and sizes that became known, are no change at all:
-the next roll-out takes them along, and nothing waits for it.
+the next roll-out takes them along, and nothing waits for it. Memory that follows from such a size is one of them, with one
+exception: pods that have less than their model needs, of which none is available, are made anew if that downloads nothing.
+What only a start minds, e.g. how long it may take, makes no pod new that serves: it is taken along as soon as one is missing.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from typing import Any
 
 import genset
 from genset import names
+from genset.api.quantity import whole
 from genset.contracts.puller import BOUNDS, SWITCHES
-from genset.desired import scratch
+from genset.desired import scratch, starts
 from genset.desired.context import Settings
 from genset.desired.owned import overridden, template_of
 from genset.engines.base import Object
@@ -75,6 +78,9 @@ class WantedPods:
     shape: str
     seen: bool
     operator: str  # NAMESPACE/NAME of its Lease
+    before: str = ""  # `asked` as a release has read it in which the memory had a default
+    derived: bool = False  # the memory follows from the model's size
+    may_grow: bool = False  # new pods download nothing
 
 
 @dataclass(frozen=True)
@@ -105,18 +111,21 @@ class Settlement:
 
 def settle(wanted: WantedPods, running: Running, *, upgrade: bool) -> Settlement:
     """Decides between the wanted template and the one that was applied last. `upgrade`: the release may have its way now."""
-    made = fingerprint(wanted.template, wanted.said)
+    made = fingerprint(wanted.template, wanted.said, wanted.derived)
     record = PodsRecord(genset.__version__, made, wanted.asked, wanted.shape, genset.__version__, wanted.operator)
     live, before = running.deployment, PodsRecord.of(running.bearer)
     if live is None or _asks_for_new(wanted, before):
         return Settlement(wanted.template, record)
-    same = Settlement(_bounds_as_running(wanted.template, live["spec"]["template"]["spec"]), record)
+    if wanted.may_grow and _starves(live, wanted.template):
+        return Settlement(wanted.template, record)
+    same = Settlement(_as_running(wanted.template, live, wanted.derived), record)
     if before is not None and before.made == made:
         return same
     applied = template_of(live, names.FIELD_MANAGER)
     if applied is None or overridden(live, names.FIELD_MANAGER, wanted.template):
         return Settlement(wanted.template, record)
-    fields = tuple(_differences(_plain(_lasting(wanted.template)), _plain(_lasting(applied)), ""))
+    lasting, was = (_plain(_lasting(one, wanted.derived)) for one in (wanted.template, applied))
+    fields = tuple(_differences(lasting, was, ""))
     if not fields:
         return same
     if upgrade:
@@ -141,9 +150,10 @@ def rolled(template: Object, asked: Mapping[str, str]) -> Object:
     return {**template, "metadata": {**metadata, "annotations": marked}}
 
 
-def fingerprint(template: Object, said: Any) -> str:
-    """Returns a hash of what makes pods new: a template without its bounds, and what the user has said of these himself."""
-    return digest([_lasting(template), said])
+def fingerprint(template: Object, said: Any, derived: bool = False) -> str:
+    """Returns a hash of what makes pods new: a template without its bounds, and what the user has said of these himself.
+    `derived`: the memory is one of them."""
+    return digest([_lasting(template, derived), said])
 
 
 def digest(value: Any) -> str:
@@ -156,12 +166,34 @@ def _asks_for_new(wanted: WantedPods, before: PodsRecord | None) -> bool:
     """Returns whether the user has asked for other pods than those that run."""
     if before is None:
         return not wanted.seen
-    return before.asked != wanted.asked and (before.by != genset.__version__ or before.shape != wanted.shape)
+    if before.by == genset.__version__:
+        return before.asked != wanted.asked and before.shape != wanted.shape
+    return before.asked not in (wanted.asked, wanted.before)
 
 
-def _lasting(template: Object) -> Object:
-    """Returns a template without the bounds that may change under pods that stay."""
-    template = scratch.without(template)
+def _starves(live: Object, wanted: Object) -> bool:
+    """Returns whether there are pods with less memory than is wanted for them, and none of them is available."""
+    status = live.get("status") or {}
+    if not status.get("replicas") or status.get("availableReplicas"):
+        return False
+    has, needs = (_memory(one) for one in (live["spec"]["template"], wanted))
+    return 0 < has < needs
+
+
+def _memory(template: Object) -> int:
+    """Returns the bytes that the engine's container asks for."""
+    every = template["spec"].get("containers") or ()
+    engine: Object = next((one for one in every if one.get("name") == names.ENGINE_CONTAINER), {})
+    return whole(str(((engine.get("resources") or {}).get("requests") or {}).get("memory", "0")))
+
+
+def _bounds(derived: bool) -> tuple[str, ...]:
+    return (scratch.EPHEMERAL, "memory") if derived else (scratch.EPHEMERAL,)
+
+
+def _lasting(template: Object, derived: bool) -> Object:
+    """Returns a template without the bounds, and what only a start minds, which may change under pods that stay."""
+    template = starts.without(scratch.without(template, _bounds(derived)))
     pullers = [
         {**one, "args": _without_bounds(one["args"])}
         if one["name"] == names.WEIGHTS_CONTAINER and one.get("args")
@@ -177,9 +209,17 @@ def _without_bounds(args: list[str]) -> list[str]:
     return [arg for at, arg in enumerate(args) if arg not in BOUNDS and at - 1 not in valued]
 
 
-def _bounds_as_running(template: Object, live: Object) -> Object:
+def _as_running(template: Object, live: Object, derived: bool) -> Object:
+    """Returns a template as the pods that run have it, in what need not make them new."""
+    spec, status = live["spec"], live.get("status") or {}
+    template = _bounds_as_running(template, spec["template"]["spec"], derived)
+    serve = 0 < (spec.get("replicas") or 0) <= (status.get("availableReplicas") or 0)
+    return starts.as_live(template, spec["template"]["spec"]) if serve else template
+
+
+def _bounds_as_running(template: Object, live: Object, derived: bool) -> Object:
     """Returns a template with the bounds of the pods that run, if they differ in nothing else."""
-    template = scratch.as_live(template, live)
+    template = scratch.as_live(template, live, _bounds(derived))
     found = {one.get("name"): one.get("args") or [] for one in live.get("initContainers") or ()}
     pullers = []
     for one in template["spec"].get("initContainers") or ():

@@ -22,3 +22,5 @@ MERGE_KEYS: Mapping[str, str] = {
     "hostAliases": "ip",
     "topologySpreadConstraints": "topologyKey",
 }
+#: With lists that Kubernetes replaces as a whole, and whose elements have a name all the same.
+NAMED: Mapping[str, str] = {**MERGE_KEYS, "tolerations": "key"}

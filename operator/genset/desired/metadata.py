@@ -8,24 +8,33 @@ the CRDs). An object of somebody else under such a name is never touched; the re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from genset import names
+from genset import kinds, names
 from genset.addresses import is_service
 from genset.api.base import ObjectMeta
 from genset.api.children import MetadataTemplate
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
+from genset.desired.images import matches
 from genset.engines.base import Object
 from genset.kinds import Kind
 
 PART_OF = "genset"
+#: Kinds without a user's annotations, which other controllers take for their owner's word: copy this Secret there, be that role.
+#: `allowed` gives them those of which an administrator says that nobody obeys them.
+_PLAIN = frozenset({kinds.SECRET, kinds.SERVICE_ACCOUNT})
 ROUTER_APP = "genset-router"  # app.kubernetes.io/name of router children
 
 
 def endpoints_service(deployment: str) -> str:
     """Names the headless Service of a ModelDeployment: its A records are the replicas that are ready."""
     return f"{deployment}-endpoints"
+
+
+def groups(deployment: str) -> str:
+    """Names the LeaderWorkerSet of a ModelDeployment. Its controller makes a headless Service of the same name."""
+    return f"{deployment}-nodes"
 
 
 def weights_claim(deployment: str) -> str:
@@ -38,9 +47,19 @@ def download_policy(deployment: str) -> str:
     return f"{deployment}.download"
 
 
+def group_policy(deployment: str) -> str:
+    """Names the NetworkPolicy of pods that are one server together. Like `download_policy`."""
+    return f"{deployment}.group"
+
+
 def site(deployment: str) -> str:
     """Names the ConfigMap and the Secret by which a ModelDeployment's pods know of their site. Like `download_policy`."""
     return f"{deployment}.site"
+
+
+def adapters(deployment: str) -> str:
+    """Names the ConfigMap with the adapters that join a ModelDeployment's running servers. Like `download_policy`."""
+    return f"{deployment}.adapters"
 
 
 def prefetch_policy(deployment: str) -> str:
@@ -63,6 +82,11 @@ def is_router(url: str, policy: str, namespace: str) -> bool:
     return is_service(url, router(policy), namespace)
 
 
+def router_peers(policy: str) -> str:
+    """Names the headless Service by which routers of a RoutePolicy find one another."""
+    return f"{policy}-peers"
+
+
 def router_config(policy: str) -> str:
     """Names the ConfigMap with the RouterConfig."""
     return f"{policy}-router-config"
@@ -76,6 +100,15 @@ def router_credentials(policy: str) -> str:
 def engine_selector(deployment: str) -> dict[str, str]:
     """Returns the labels that select a ModelDeployment's pods. They are immutable in the Deployment."""
     return {names.LABEL_COMPONENT: names.COMPONENT_ENGINE, names.LABEL_MODEL_DEPLOYMENT: deployment}
+
+
+def every_selector(deployment: str) -> Object:
+    """Returns, as a label selector, the pods of a ModelDeployment's replicas: those that have the API, and their workers."""
+    components = [names.COMPONENT_ENGINE, names.COMPONENT_WORKER]
+    return {
+        "matchLabels": {names.LABEL_MODEL_DEPLOYMENT: deployment},
+        "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "In", "values": components}],
+    }
 
 
 def prefetch_selector(deployment: str) -> dict[str, str]:
@@ -132,7 +165,7 @@ def _child(
         "labels": {**added.labels, **labels},
         "ownerReferences": [owner_reference(resource.kind, owner)],
     }
-    if added.annotations:
+    if added.annotations and kind not in _PLAIN:
         metadata["annotations"] = dict(added.annotations)
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content}
 
@@ -143,6 +176,12 @@ def annotated(child: Object, annotations: Mapping[str, str]) -> Object:
         return child
     own = child["metadata"]
     return {**child, "metadata": {**own, "annotations": {**own.get("annotations", {}), **annotations}}}
+
+
+def allowed(child: Object, template: MetadataTemplate | None, patterns: Iterable[str]) -> Object:
+    """Returns a Secret or a ServiceAccount with those of the user's annotations that an administrator lets it have."""
+    said = template.annotations if template is not None else {}
+    return annotated(child, {key: value for key, value in said.items() if any(matches(key, one) for one in patterns)})
 
 
 def owner_reference(kind: str, owner: ObjectMeta) -> Object:

@@ -16,10 +16,12 @@ from genset import kinds, names
 from genset.addresses import is_url
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import metadata
+from genset.desired import metadata, prefetch, proxies
+from genset.desired.access import shares_limits
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
+from genset.desired.data_zones import reachable
 from genset.desired.egress import Destination, Outside, dns, rules, tcp
-from genset.desired.servers import backend_url, site_proxy
+from genset.desired.servers import backend_url, cloud_url, site_proxy
 from genset.desired.weights import weights
 from genset.desired.workload import pod_template
 from genset.engines import managed_engine_of
@@ -40,7 +42,8 @@ def for_engine(resource: ModelDeployment, context: ModelDeploymentContext) -> Ob
         {"from": [_made_for(names.COMPONENT_ROUTER, names.LABEL_ROUTE_POLICY)], "ports": tcp(names.ENGINE_PORT)},
         {"from": [operator], "ports": tcp(names.ENGINE_PORT, names.WEIGHTS_PORT)},
     ]
-    if settings.monitoring_namespace_labels:
+    # The port of a server that can sleep has calls for developers, too, which run code: nobody scrapes it.
+    if settings.monitoring_namespace_labels and not resource.spec.sleeps:
         ingress.append({"from": [_monitoring(settings)], "ports": tcp(names.ENGINE_PORT)})
     spec: Object = {
         "podSelector": {"matchLabels": metadata.engine_selector(name)},
@@ -58,21 +61,44 @@ def for_download(resource: ModelDeployment, context: ModelDeploymentContext) -> 
     name, egress = resource.metadata.name, _way_to_sources(resource, settings)
     if not egress:
         return None
-    selector = {**metadata.engine_selector(name), names.LABEL_DOWNLOADING: names.DOWNLOADING}
+    selector: Object = {"matchLabels": metadata.engine_selector(name)}
+    if resource.spec.nodes > 1:
+        selector = metadata.every_selector(name)
+    selector = {**selector, "matchLabels": {**selector["matchLabels"], names.LABEL_DOWNLOADING: names.DOWNLOADING}}
     spec: Object = {
-        "podSelector": {"matchLabels": selector},
+        "podSelector": selector,
         "policyTypes": ["Egress"],
         "egress": egress,
     }
     return metadata.engine_child(resource, kinds.NETWORK_POLICY, metadata.download_policy(name), spec=spec)
 
 
+def for_group(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
+    """Makes the policy of pods that are one server together: they reach each other, at ports of their own choice, and names.
+
+    Nobody else reaches a worker but the operator, which asks how far its download is: what they say to each other is not
+    protected, and runs code (vllm docs/usage/security.md).
+    """
+    settings = context.settings
+    if not settings.network_policies or resource.spec.nodes == 1:
+        return None
+    name = resource.metadata.name
+    group: Object = {"podSelector": metadata.every_selector(name)}
+    spec: Object = {
+        "podSelector": metadata.every_selector(name),
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [group]}, {"from": [_operator(settings)], "ports": tcp(names.WEIGHTS_PORT)}],
+        "egress": [dns(settings), {"to": [group]}],
+    }
+    return metadata.engine_child(resource, kinds.NETWORK_POLICY, metadata.group_policy(name), spec=spec)
+
+
 def for_prefetch(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
     """Makes the policy of the pod that fetches ahead: the operator asks for its progress, and it reaches the sources."""
     settings = context.settings
-    if not settings.network_policies or not resource.spec.prefetch:
+    if not settings.network_policies or not prefetch.is_wanted(resource):
         return None
-    name, egress = resource.metadata.name, _way_to_sources(resource, settings)
+    name, egress = resource.metadata.name, _way_to_sources(resource, settings, ahead=True)
     if not egress:
         return None
     spec: Object = {
@@ -84,15 +110,15 @@ def for_prefetch(resource: ModelDeployment, context: ModelDeploymentContext) -> 
     return metadata.engine_child(resource, kinds.NETWORK_POLICY, metadata.prefetch_policy(name), spec=spec)
 
 
-def _way_to_sources(resource: ModelDeployment, settings: Settings) -> list[Object]:
+def _way_to_sources(resource: ModelDeployment, settings: Settings, *, ahead: bool = False) -> list[Object]:
     """Returns the rules that a download needs; none if nothing is downloaded."""
-    addresses = weights(resource, settings).addresses
+    addresses = weights(resource, settings, ahead=ahead).addresses
     if not addresses:
         return []
     sources = [Destination.of(address) for address in addresses]
     site = settings.place.site.proxies
-    proxies = filter(None, (*_proxies(resource, settings), site.http, site.https))
-    servers = [*sources, *(Destination.of(url) for url in proxies)]
+    before = filter(None, (*_proxies(resource, settings), site.http, site.https))
+    servers = [*sources, *(Destination.of(url) for url in before)]
     if any(source.outside for source in sources):
         servers.append(Destination("", _HTTPS, outside=True))
     return [dns(settings), *rules(servers, Outside.of(settings))]
@@ -109,6 +135,11 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
         clients["from"] = router.allowed_clients
     admin: Object = {"ports": tcp(names.ROUTER_ADMIN_PORT)}
     admin["from"] = [_operator(settings), _monitoring(settings)]
+    peers: list[Object] = []
+    if shares_limits(resource):
+        own: Object = {"podSelector": {"matchLabels": metadata.router_selector(name)}}
+        admin["from"].append(own)
+        peers.append({"to": [own], "ports": tcp(names.ROUTER_ADMIN_PORT)})
     engines: Object = {
         "to": [_made_for(names.COMPONENT_ENGINE, names.LABEL_MODEL_DEPLOYMENT)],
         "ports": tcp(names.ENGINE_PORT),
@@ -122,7 +153,7 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
             "podSelector": {"matchLabels": metadata.router_selector(name)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [clients, admin],
-            "egress": [dns(settings), engines, *rules(servers, Outside.of(settings, router.egress))],
+            "egress": [dns(settings), engines, *peers, *rules(servers, Outside.of(settings, router.egress))],
         },
     )
 
@@ -143,19 +174,35 @@ def _proxies(resource: ModelDeployment, settings: Settings) -> Iterator[str]:
 
 
 def servers_of(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[tuple[str, str]]:
-    """Yields (field, URL) of everything that routers dial beside engines: servers elsewhere or the proxies before them,
-    and the traces' collector."""
-    for backend in resource.spec.backends:
-        at = f"spec.backends[{backend.name}]"
-        url = backend_url(backend, context)
-        if backend.cloud is not None and backend.cloud.proxy is not None:
-            yield f"{at}.cloud.proxy.url", backend.cloud.proxy.url
-        elif url is not None:
-            field = f"{at}.{'cloud.baseURL' if backend.cloud is not None else 'deployment'}"
-            proxy = site_proxy(url, context.settings)
-            yield (f"{field} (by the site's proxy)", proxy) if proxy else (field, url)
-    if resource.spec.router.telemetry is not None:
-        yield "spec.router.telemetry.otlpEndpoint", resource.spec.router.telemetry.otlp_endpoint
+    """Yields (field, URL) of everything that routers dial beside engines: servers elsewhere and the traces'
+    collector, or the proxies before them."""
+    settings, asked = context.settings, reachable(resource, context.settings)
+    for backend in (backend for backend in resource.spec.backends if backend.name in asked):
+        at, cloud = f"spec.backends[{backend.name}]", backend.cloud
+        if cloud is None:
+            if (url := backend_url(backend, context)) is not None:
+                yield _by_site(f"{at}.deployment", url, settings)
+        elif cloud.proxy is not None:
+            yield f"{at}.cloud.proxy.url", cloud.proxy.url
+        else:
+            yield _way_to(f"{at}.cloud.baseURL", cloud_url(cloud), resource, settings)
+            if cloud.workload_identity is not None:
+                yield _way_to(f"{at}.cloud.workloadIdentity", cloud.workload_identity.token_url, resource, settings)
+    if (telemetry := resource.spec.router.telemetry) is not None:
+        yield _way_to("spec.router.telemetry.otlpEndpoint", telemetry.otlp_endpoint, resource, settings)
+    jwt = resource.spec.access.jwt if resource.spec.access is not None else None
+    if jwt is not None and jwt.jwks_url is not None:
+        yield _way_to("spec.access.jwt.jwksURL", jwt.jwks_url, resource, settings)
+
+
+def _way_to(field: str, url: str, resource: RoutePolicy, settings: Settings) -> tuple[str, str]:
+    proxy = proxies.policy_proxy(url, resource, settings)
+    return (proxies.FIELD, proxy.url) if proxy is not None else _by_site(field, url, settings)
+
+
+def _by_site(field: str, url: str, settings: Settings) -> tuple[str, str]:
+    proxy = site_proxy(url, settings)
+    return (f"{field} (by the site's proxy)", proxy) if proxy else (field, url)
 
 
 def _made_for(component: str, owner: str) -> Object:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from genset import names
+from genset.desired.merge_keys import NAMED
 
 #: (kind of the owner, kind of the child, beginning of the child's path, the resource's own path)
 _ORIGINS = (
@@ -22,6 +25,7 @@ _ORIGINS = (
 #: What the API server says of a field that does not fit its schema (sigs.k8s.io/structured-merge-diff, typed/validate.go).
 _MISFIT = re.compile(r"\.([A-Za-z][^\s:]*): (field not declared in schema|expected [^\n;]*)")
 #: A path in what the API server says otherwise, e.g. `spec.template.spec.tolerations[0].effect: Unsupported value`.
+_ELEMENT = re.compile(r"([A-Za-z]+)\[(\d+)\]")
 _PATH = re.compile(r"\bspec\.[A-Za-z][A-Za-z0-9_.\[\]\"=/-]*[A-Za-z0-9\]]")
 
 
@@ -41,6 +45,24 @@ def misfits(owner_kind: str, child_kind: str, message: str) -> list[tuple[str, s
     ]
 
 
-def in_words_of(owner_kind: str, child_kind: str, message: str) -> str:
-    """Returns what the API server has said, with the resource's fields in the place of the child's."""
-    return _PATH.sub(lambda found: field_of(owner_kind, child_kind, found.group()), message)
+def in_words_of(owner_kind: str, child: Mapping[str, Any], message: str) -> str:
+    """Returns what the API server has said of a child, with the resource's fields in the place of the child's.
+
+    An element of a list has another place there than in the resource, so it is named by its key if it has one.
+    """
+    kind = child["kind"]
+    return _PATH.sub(lambda found: field_of(owner_kind, kind, _by_keys(found.group(), child)), message)
+
+
+def _by_keys(path: str, child: Mapping[str, Any]) -> str:
+    here: Any = child
+    shown: list[str] = []
+    for step in path.split("."):
+        name, index = found.groups() if (found := _ELEMENT.fullmatch(step)) else (step, None)
+        here = here.get(name) if isinstance(here, Mapping) else None
+        if index is not None:
+            here = here[int(index)] if isinstance(here, list) and int(index) < len(here) else None
+            key = here.get(NAMED.get(name, "")) if isinstance(here, Mapping) else None
+            step = f"{name}[{key}]" if key else step
+        shown.append(step)
+    return ".".join(shown)

@@ -25,6 +25,16 @@ def template_of(live: Json, manager: str) -> dict[str, Any] | None:
     return picked
 
 
+def replicas_owner(live: Json) -> str:
+    """Returns who has written spec.replicas, several of them by commas; "" if nobody has."""
+    found = {
+        str(entry.get("manager") or "")
+        for entry in live["metadata"].get("managedFields") or ()
+        if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    }
+    return ", ".join(sorted(found - {""}))
+
+
 def overridden(live: Json, manager: str, wanted: Json) -> bool:
     """Returns whether somebody else has set a field of the template that is wanted otherwise, and taken it from the manager."""
     own, others = _fields(live, manager, mine=True), _fields(live, manager, mine=False)

@@ -10,13 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from genset.desired.merge_keys import MERGE_KEYS
+from genset.desired.merge_keys import NAMED
 from genset.engines.base import Object
 
 _STEP = re.compile(r"\.([A-Za-z][A-Za-z0-9]*)(?:\[([^\[\]]+)\])?")
 _ROOT = "spec"
-#: Lists that Kubernetes replaces as a whole, and whose elements have a name all the same.
-_NAMED: Mapping[str, str] = {**MERGE_KEYS, "tolerations": "key"}
 
 
 def steps(path: str) -> list[tuple[str, str]]:
@@ -94,7 +92,7 @@ def _under(here: Any, field: str, part: _Part) -> Any:
 
 def _index(here: Any, field: str, part: _Part) -> int | None:
     """Returns the place of an element of a list by its key; None if it is no list, or has none of that key."""
-    name = _NAMED.get(field)
+    name = NAMED.get(field)
     if not isinstance(here, list) or name is None or not part.is_key:
         return None
     return next(
@@ -105,7 +103,7 @@ def _index(here: Any, field: str, part: _Part) -> int | None:
 def _names(here: Any, field: str) -> list[str]:
     if isinstance(here, Mapping):
         return [str(key) for key in here]
-    name = _NAMED.get(field)
+    name = NAMED.get(field)
     if isinstance(here, list) and name is not None:
         return [str(item[name]) for item in here if isinstance(item, Mapping) and name in item]
     return []

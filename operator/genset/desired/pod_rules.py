@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genset.api.fault import FieldFault
 from genset.api.pod_template import PodTemplate
 from genset.api.quantity import parse_quantity
-from genset.desired import pod_path
-from genset.desired.fault import FieldFault
+from genset.desired import pod_path, refused_names
 from genset.desired.pod_security import IDS
 from genset.engines.base import Object
 
@@ -32,18 +32,6 @@ ALLOWED_FIELDS = (
 ALLOWED_OF_CONTAINERS = ("env", "resources")
 #: Ids that a namespace may assign instead: without them the pod is restricted all the same.
 REMOVABLE_IDS = ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy")
-#: Variables that load code, show further devices or change what the operator has decided, by how they begin.
-REFUSED_VARIABLES = (
-    "LD_", "PYTHON", "GCONV_PATH", "KUBERNETES_", "GENSET_CONFIG", "GENSET_CREDENTIALS", "GENSET_LISTEN", "GENSET_ADMIN",
-    "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "GGML_BACKEND_PATH", "LLAMA_ARG_", "LLAMA_API_KEY", "LLAMA_LOG",
-    # Whom the puller takes for the hub that gets a token: certificates can be hidden in what looks like a model.
-    "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GENSET_SITE",
-)  # fmt: skip
-#: Annotations that loosen a sandbox or attach further networks, by how they begin.
-REFUSED_ANNOTATIONS = (
-    "container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/",
-    "seccomp.security.alpha.kubernetes.io/", "k8s.v1.cni.cncf.io/", "v1.multus-cni.io/",
-)  # fmt: skip
 _ASSIGNED = frozenset(f"spec.securityContext.{one}" for one in IDS)  # may be left out where they are not there, too
 _CONTAINERS = ("containers", "initContainers")
 _SOURCES = ("fieldRef", "resourceFieldRef")  # of a variable's value: what the pod may know of itself
@@ -72,14 +60,14 @@ def faults(
     own: Object, patch: PodTemplate | None, at: str, *, full: bool, variables: tuple[str, ...] = ()
 ) -> Iterator[FieldFault]:
     """Yields what of a podTemplate cannot be taken. `own` is the pod before it, `at` the podTemplate's own path, `variables`
-    those that it may not set beside `REFUSED_VARIABLES`.
+    those that it may not set beside `refused_names.VARIABLES`.
 
     With `full` only genset's own keys and paths that name nothing are among it: everything else is between the user and the
     API server.
     """
     if patch is None:
         return
-    judged = _Judged(own, patch, at, (*REFUSED_VARIABLES, *variables))
+    judged = _Judged(own, patch, at, (*refused_names.VARIABLES, *variables))
     yield from _ours(judged)
     if not full:
         yield from _metadata(judged)
@@ -105,8 +93,12 @@ def _ours(judged: _Judged) -> Iterator[FieldFault]:
 
 def _metadata(judged: _Judged) -> Iterator[FieldFault]:
     for key in judged.patch.metadata.annotations:
-        if key.startswith(REFUSED_ANNOTATIONS):
-            yield judged.fault(f"metadata.annotations[{key}]", "changes the pod's sandbox or networks")
+        if refused_names.is_refused_annotation(key):
+            yield judged.fault(
+                f"metadata.annotations[{key}]",
+                "orders something for the pod that its author may not be allowed to have (a device, a network, an image, a "
+                "command, a role)",
+            )
 
 
 def _spec(judged: _Judged) -> Iterator[FieldFault]:
@@ -118,6 +110,10 @@ def _spec(judged: _Judged) -> Iterator[FieldFault]:
                 yield from _container(judged, f"spec.{field}", names, index, item)
         elif field not in ALLOWED_FIELDS:
             yield judged.fault(f"spec.{field}")
+        elif field == "priorityClassName" and str(value).startswith(refused_names.SYSTEM_PRIORITY):
+            yield judged.fault(
+                f"spec.{field}", f"{value} is for Kubernetes' own pods, before which all others give way"
+            )
 
 
 def _container(judged: _Judged, where: str, names: set[str], index: int, item: Any) -> Iterator[FieldFault]:
@@ -170,7 +166,7 @@ def _variable(judged: _Judged, where: str, item: Any) -> Iterator[FieldFault]:
         yield judged.fault(where, "holds a variable without a name")
         return
     here = f"{where}[{name}]"
-    if name.startswith(judged.variables):
+    if refused_names.is_refused_variable(name, judged.variables) or name in refused_names.SET_BY_NOBODY:
         yield judged.fault(here, "could load code, show further devices or undo what the operator has decided")
     source = item.get("valueFrom")
     if source is not None and not isinstance(source, Mapping):
@@ -190,7 +186,7 @@ def _may_go(path: str, variables: tuple[str, ...]) -> bool:
     if field not in _CONTAINERS or not rest or rest[0][0] not in ALLOWED_OF_CONTAINERS:
         return False
     part, named = rest[0]
-    return part != "env" or bool(named and not named.startswith(variables))
+    return part != "env" or bool(named and not refused_names.is_refused_variable(named, variables))
 
 
 def _names_nothing(spec: Object, path: str, field: str) -> FieldFault:

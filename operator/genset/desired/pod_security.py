@@ -11,6 +11,12 @@ from genset import names
 from genset.desired.context import Settings
 from genset.engines.base import Object, RunAs
 
+TMP: Object = {"name": "tmp", "mountPath": "/tmp"}  # the one folder that containers may write to
+CLOSED: Object = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
 IDS = ("runAsUser", "runAsGroup", "fsGroup")
 
 

@@ -12,14 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genset import kinds, names
+from genset.api.fault import FieldFault
 from genset.api.routepolicy import RoutePolicy
 from genset.api.router import RouterResources
 from genset.api.router_service import RouterService
-from genset.contracts.config_files import CONFIG_MAP_BYTES, packed
+from genset.contracts.config_files import CONFIG_MAP_BYTES
 from genset.desired import images, metadata, pod_rules, router_config, scratch
+from genset.desired.access import shares_limits
 from genset.desired.canonical import quantity
+from genset.desired.config_document import document
 from genset.desired.context import RoutePolicyContext, Settings
-from genset.desired.fault import FieldFault
 from genset.desired.kept import (
     UNCHANGING,
     Pending,
@@ -43,7 +45,18 @@ STOP_SECONDS = 15  # between the end of draining and SIGKILL
 TMP_SIZE = "64Mi"  # a router writes nothing to /tmp
 SCRATCH_REQUEST, SCRATCH_LIMIT = "64Mi", "2Gi"  # of its node's disk: the access log, as far as the kubelet keeps it
 _SECRET_MODE = 0o440
-_BESIDE_PODS = ("replicas", "onUpgrade", "service", "limits", "disruptionBudget")  # shape no pod, whatever else does
+_BESIDE_PODS = (
+    "replicas",
+    "onUpgrade",
+    "service",
+    "limits",
+    "disruptionBudget",
+    "tls",
+)  # shape no pod, whatever else does
+
+
+#: For whom the token of an identity is. Source: Microsoft Learn, "Workload identity federation", read on 28 Nov 2026.
+ENTRA_AUDIENCE = "api://AzureADTokenExchange"
 
 
 def service_account(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
@@ -54,7 +67,11 @@ def service_account(resource: RoutePolicy, context: RoutePolicyContext) -> Objec
         metadata.router(resource.metadata.name),
         automountServiceAccountToken=False,
     )
-    return metadata.annotated(made, _record(resource, context))
+    return metadata.annotated(_allowed(made, resource, context), _record(resource, context))
+
+
+def _allowed(made: Object, resource: RoutePolicy, context: RoutePolicyContext) -> Object:
+    return metadata.allowed(made, resource.spec.metadata_template, context.settings.allowed_annotations)
 
 
 def _record(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, str]:
@@ -70,7 +87,7 @@ def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
 
     None if none could hold it; the one that is there stays.
     """
-    files = packed(router_config.build(resource, context).canonical_json(), names.ROUTER_CONFIG_FILE)
+    files = document(resource, context).files
     if _bytes_of(files) > CONFIG_MAP_BYTES:
         return None
     text = files[names.ROUTER_CONFIG_FILE].decode()
@@ -81,12 +98,12 @@ def config_map(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
 
 def size_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
     """Yields that a policy says more than a ConfigMap could hold."""
-    text = router_config.build(resource, context).canonical_json()
-    size = _bytes_of(packed(text, names.ROUTER_CONFIG_FILE))
+    written = document(resource, context)
+    size = _bytes_of(written.files)
     if size > CONFIG_MAP_BYTES:
         yield FieldFault(
             "spec.routes",
-            f"spec.routes: with the backends they make a configuration of {len(text.encode())} bytes, compressed {size}, and a "
+            f"spec.routes: with the backends they make a configuration of {written.size} bytes, compressed {size}, and a "
             f"ConfigMap holds {CONFIG_MAP_BYTES}: divide the policy into several, or name models by a common beginning and * "
             "instead of one by one; routers keep the configuration that they have",
         )
@@ -105,7 +122,8 @@ def credentials(resource: RoutePolicy, context: RoutePolicyContext) -> Object:
     files = router_config.credential_files(resource, context)
     data = {name: base64.b64encode(files[name]).decode() for name in sorted(files)}
     name = metadata.router_credentials(resource.metadata.name)
-    return metadata.router_child(resource, kinds.SECRET, name, type="Opaque", **({"data": data} if data else {}))
+    made = metadata.router_child(resource, kinds.SECRET, name, type="Opaque", **({"data": data} if data else {}))
+    return _allowed(made, resource, context)
 
 
 def service(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
@@ -115,7 +133,7 @@ def service(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
     spec = {
         "type": wanted.type,
         "selector": metadata.router_selector(name),
-        "ports": [_port(wanted)],
+        "ports": [_port(resource)],
         **_options(wanted),
     }
     child = metadata.router_child(resource, kinds.SERVICE, metadata.router(name), spec=spec)
@@ -124,11 +142,32 @@ def service(resource: RoutePolicy, _: RoutePolicyContext) -> Object:
     return child
 
 
-def _port(wanted: RouterService) -> Object:
+def peers(resource: RoutePolicy, _: RoutePolicyContext) -> Object | None:
+    """Makes the headless Service by which routers find one another, to share limits; None if they share none."""
+    if not shares_limits(resource):
+        return None
+    port = {"name": names.ROUTER_ADMIN_PORT_NAME, "port": names.ROUTER_ADMIN_PORT, "protocol": "TCP"}
+    spec = {
+        "type": "ClusterIP",
+        "clusterIP": "None",
+        "selector": metadata.router_selector(resource.metadata.name),
+        "ports": [{**port, "targetPort": names.ROUTER_ADMIN_PORT_NAME}],
+    }
+    return metadata.router_child(resource, kinds.SERVICE, metadata.router_peers(resource.metadata.name), spec=spec)
+
+
+def port_of(resource: RoutePolicy) -> int:
+    """Returns the port that clients dial."""
+    router = resource.spec.router
+    return router.service.port or (names.SERVICE_PORT if router.tls is None else names.SERVICE_TLS_PORT)
+
+
+def _port(resource: RoutePolicy) -> Object:
+    wanted = resource.spec.router.service
     on_nodes = {} if wanted.node_port is None else {"nodePort": wanted.node_port}
     return {
         "name": names.ROUTER_PORT_NAME,
-        "port": wanted.port or names.SERVICE_PORT,
+        "port": port_of(resource),
         "protocol": "TCP",
         "targetPort": names.ROUTER_PORT_NAME,
         **on_nodes,
@@ -230,16 +269,19 @@ def _pod_spec(resource: RoutePolicy, settings: Settings) -> Object:
         "name": "credentials",
         "secret": {"secretName": metadata.router_credentials(name), "defaultMode": _SECRET_MODE},
     }
+    own = _container(resource, settings)
     spec: Object = {
         "serviceAccountName": metadata.router(name),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": ENDPOINT_REMOVAL_SECONDS + resource.spec.router.drain_seconds + STOP_SECONDS,
         "securityContext": pod_security(settings),
-        "containers": [_container(resource, settings)],
+        "containers": [_with_identity(own) if _has_identity(resource) else own],
         "volumes": [config, secret, {"name": "tmp", **scratch.empty_dir(TMP_SIZE)}],
         "topologySpreadConstraints": [spread(metadata.router_selector(name))],
     }
+    if _has_identity(resource):
+        spec["volumes"].append(_identity_volume())
     if settings.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
     return spec
@@ -284,6 +326,26 @@ def _container(resource: RoutePolicy, settings: Settings) -> Object:
             {"name": "credentials", "mountPath": names.ROUTER_CREDENTIALS_DIR, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
         ],
+    }  # fmt: skip
+
+
+def _has_identity(resource: RoutePolicy) -> bool:
+    return any(backend.cloud is not None and backend.cloud.workload_identity for backend in resource.spec.backends)
+
+
+def _identity_volume() -> Object:
+    """Returns the token by which Entra knows the routers' ServiceAccount; the kubelet renews it."""
+    token = {"path": names.ROUTER_IDENTITY_FILE, "audience": ENTRA_AUDIENCE, "expirationSeconds": 3600}
+    return {"name": "identity", "projected": {"sources": [{"serviceAccountToken": token}], "defaultMode": _SECRET_MODE}}
+
+
+def _with_identity(container: Object) -> Object:
+    """Returns the container with the token, and where the router finds it."""
+    folder = names.ROUTER_IDENTITY_DIR
+    path = {"name": "AZURE_FEDERATED_TOKEN_FILE", "value": f"{folder}/{names.ROUTER_IDENTITY_FILE}"}
+    mount = {"name": "identity", "mountPath": folder, "readOnly": True}
+    return {
+        **container, "env": [*container["env"], path], "volumeMounts": [*container["volumeMounts"], mount],
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ first when the disk of its node runs full, and one without a limit can fill it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fractions import Fraction
 from math import ceil
 from typing import Any
@@ -26,12 +27,12 @@ _MIB = 2**20
 
 
 def download_bytes(resource: ModelDeployment, settings: Settings, source: Source | None = None) -> int:
-    """Returns the most that a download may bring: source.maxSize, else the size of the cache, else the operator's bound; 0
-    for a cache whose claim is somebody else's, of which the size is not known. `source`: the model's, if none is given."""
+    """Returns the most that a download may bring: source.maxSize, else the size of the cache, else the operator's bound, also
+    for a cache whose claim is somebody else's. `source`: the model's, if none is given."""
     cache, source = resource.spec.cache, source or resource.spec.source
     said = source.max_size if source is not None else None
-    bound = said or (cache.size if cache is not None else settings.max_scratch_size)
-    return min(ceil(parse_quantity(bound)), _MOST_BYTES) if bound is not None else 0
+    own = cache.size if cache is not None else None
+    return min(ceil(parse_quantity(said or own or settings.max_scratch_size)), _MOST_BYTES)
 
 
 def all_bytes(resource: ModelDeployment, settings: Settings) -> int:
@@ -88,24 +89,28 @@ def mib(size: str) -> int:
     return _up(parse_quantity(size))
 
 
-def without(template: Object) -> Object:
-    """Returns a pod's template without what this file decides: an upgrade, or a size that became known, changes nothing."""
+def without(template: Object, names: Collection[str] = (EPHEMERAL,)) -> Object:
+    """Returns a pod's template without what this file decides, and without the named resources of its containers: an upgrade,
+    or a size that became known, changes nothing."""
     spec = dict(template["spec"])
     for entries in [entries for entries in ("initContainers", "containers") if entries in spec]:
         spec[entries] = [
-            {**one, "resources": _without(one["resources"])} if one.get("resources") else one for one in spec[entries]
+            {**one, "resources": _without(one["resources"], names)} if one.get("resources") else one
+            for one in spec[entries]
         ]
     spec["volumes"] = [{**one, "emptyDir": {}} if _on_disk(one) else one for one in spec.get("volumes") or ()]
     return {**template, "spec": spec}
 
 
-def as_live(template: Object, live: Object) -> Object:
-    """Returns the template with what this file decides as it is in the cluster."""
+def as_live(template: Object, live: Object, names: Collection[str] = (EPHEMERAL,)) -> Object:
+    """Returns the template with what this file decides, and the named resources, as they are in the cluster."""
     spec = dict(template["spec"])
     for entries in [entries for entries in ("initContainers", "containers") if entries in spec]:
         found = {one["name"]: one.get("resources") or {} for one in live.get(entries) or ()}
         spec[entries] = [
-            {**one, "resources": _as_live(one["resources"], found.get(one["name"]))} if one.get("resources") else one
+            {**one, "resources": _as_live(one["resources"], found.get(one["name"]), names)}
+            if one.get("resources")
+            else one
             for one in spec[entries]
         ]
     dirs = {one["name"]: one["emptyDir"] for one in live.get("volumes") or () if "emptyDir" in one}
@@ -121,23 +126,23 @@ def _on_disk(volume: Object) -> bool:
     return "emptyDir" in volume and not volume["emptyDir"].get("medium")
 
 
-def _without(resources: Object) -> Object:
+def _without(resources: Object, names: Collection[str]) -> Object:
     return {
-        kind: {name: amount for name, amount in given.items() if name != EPHEMERAL}
+        kind: {name: amount for name, amount in given.items() if name not in names}
         if isinstance(given, dict)
         else given
         for kind, given in resources.items()
     }
 
 
-def _as_live(resources: Object, live: Object | None) -> Object:
+def _as_live(resources: Object, live: Object | None, names: Collection[str]) -> Object:
     if live is None:
         return resources
-    kept: Any = {kind: (live.get(kind) or {}).get(EPHEMERAL) for kind in ("requests", "limits")}
-    out = _without(resources)
-    for kind, amount in kept.items():
-        if amount is not None:
-            out[kind] = {**out.get(kind, {}), EPHEMERAL: amount}
+    out = _without(resources, names)
+    for kind in ("requests", "limits"):
+        kept = {name: amount for name, amount in (live.get(kind) or {}).items() if name in names}
+        if kept:
+            out[kind] = {**out.get(kind, {}), **kept}
     return out
 
 

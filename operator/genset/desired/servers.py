@@ -12,11 +12,11 @@ from urllib.parse import quote
 from genset.addresses import ServerName, is_service, server_of
 from genset.api.backend import Backend
 from genset.api.cloud import Cloud
+from genset.api.fault import FieldFault
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext, Settings
-from genset.desired.fault import FieldFault
 from genset.engines import engine_of, managed_engine_of
 from genset.off_limits import NETWORKS, OffLimits, is_loopback
 from genset.router.providers import PROVIDERS
@@ -49,9 +49,12 @@ def backend_url(backend: Backend, context: RoutePolicyContext) -> str | None:
 def site_proxy(url: str, settings: Settings) -> str:
     """Returns the site's proxy on the way to a server; "" if there is none."""
     inside = (*settings.cluster_cidrs, *settings.api_server)
-    host = server_of(url).host
-    short = host.count(".") == 1 and not url.startswith("https:")  # NAME.NAMESPACE, as it seems
-    return "" if short else settings.place.site.proxy_for(url, inside)
+    return "" if looks_like_service(url) else settings.place.site.proxy_for(url, inside)
+
+
+def looks_like_service(url: str) -> bool:
+    """Returns whether a host is NAME.NAMESPACE, as it seems: a host of two parts is asked with TLS."""
+    return server_of(url).host.count(".") == 1 and not url.startswith("https:")
 
 
 def elsewhere(backend: Backend, deployments: Mapping[str, ModelDeployment]) -> ModelDeployment | None:

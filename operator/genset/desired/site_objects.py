@@ -50,12 +50,13 @@ def secret(resource: ModelDeployment, context: ModelDeploymentContext) -> Object
         return None
     data = {name: base64.b64encode(value.encode()).decode() for name, value in sorted(found.items())}
     name = metadata.site(resource.metadata.name)
-    return metadata.engine_child(resource, kinds.SECRET, name, type="Opaque", **({"data": data} if data else {}))
+    made = metadata.engine_child(resource, kinds.SECRET, name, type="Opaque", **({"data": data} if data else {}))
+    return metadata.allowed(made, resource.spec.metadata_template, context.settings.allowed_annotations)
 
 
 def variables(resource: ModelDeployment, settings: Settings) -> dict[str, str]:
     """Returns the variables of the puller: nothing if it downloads nothing."""
-    addresses = weights(resource, settings).addresses
+    addresses = weights(resource, settings, ahead=True).addresses
     if not addresses:
         return {}
     site, found = settings.place.site, {}

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from genset import kinds, names
@@ -20,6 +20,7 @@ from genset.api.adapters import Part
 from genset.api.cache import Cache
 from genset.api.engines.base import WeightsForm
 from genset.api.modeldeployment import ModelDeployment
+from genset.contracts.config_parts import ADAPTERS_FOLDER
 from genset.contracts.puller import (
     CREDENTIAL_FILES,
     CREDENTIALS_DIR,
@@ -44,6 +45,7 @@ CREDENTIALS_VOLUME = "weights-credentials"
 DOWNLOADS_VOLUME = "weights-downloads"  # of companions, if the model itself is read where it lies
 DOWNLOADS_DIR = "/downloads"
 COMPANIONS_DIR = "/companions"  # of those that are read where they lie
+_ADAPTERS_DIR = f"{COMPANIONS_DIR}/{ADAPTERS_FOLDER}"
 LISTEN = f"[{EVERY_ADDRESS}]:{names.WEIGHTS_PORT}"  # where the progress is served
 _SECRET_MODE = 0o440  # readable by the pod's group, which is the puller's
 
@@ -60,6 +62,7 @@ class Weights:
     init_mounts: list[Object]
     addresses: tuple[str, ...] = ()  # URLs of the servers that the init container downloads from
     pull_secrets: tuple[str, ...] = ()  # names of Secrets that nodes need for images that are mounted
+    joining: Mapping[str, str] = field(default_factory=dict)  # folders of adapters that join a running server, by name
 
     @property
     def listens(self) -> bool:
@@ -80,32 +83,43 @@ def placed(resource: ModelDeployment) -> Iterator[tuple[Part, Place]]:
     """Yields each part of a ModelDeployment with where it belongs."""
     engine = managed_engine_of(resource)
     whole = engine is not None and engine.settings.weights is WeightsForm.FOLDER
-    number = 0
+    joining = engine.joining(resource) if engine is not None else ()
+    number = {True: 0, False: 0}
     for part in resource.spec.parts:
         if part.is_projector:
             yield part, Place(part.field, Role.PROJECTOR, False, "weights-projector", f"{COMPANIONS_DIR}/projector")
         elif part.is_adapter:
-            path = f"{COMPANIONS_DIR}/adapters/{part.name}"
-            yield part, Place(part.field, Role.ADAPTER, whole, f"weights-adapter-{number}", path)
-            number += 1
+            path = f"{_ADAPTERS_DIR}/{part.name}"
+            joins = part.name in joining  # apart from the others, whose volumes' names must not change with these
+            volume = f"weights-{'joining' if joins else 'adapter'}-{number[joins]}"
+            yield part, Place(part.field, Role.ADAPTER, whole, volume, path)
+            number[joins] += 1
         else:
             yield part, replace(MODEL, whole_folder=whole)
 
 
-def weights(resource: ModelDeployment, settings: Settings) -> Weights:
-    """Returns the weights of a ModelDeployment whose pods are ours. Its rules guarantee a source."""
+def weights(resource: ModelDeployment, settings: Settings, *, ahead: bool = False) -> Weights:
+    """Returns the weights of a ModelDeployment whose pods are ours. Its rules guarantee a source.
+
+    `ahead`: all of them are fetched, also the adapters that join a running server, which are none of a serving pod's business.
+    """
     every = [_Placed(part, place, wanted(part.source, settings, place)) for part, place in placed(resource)]
     if not every or every[0].part.name:
         raise ValueError(f"ModelDeployment {resource.metadata.name} has no source")
+    engine = managed_engine_of(resource)
+    names_joining = () if engine is None or ahead else engine.joining(resource)
     downloads = [one.found for one in every if isinstance(one.found, Download)]
+    later = [one for one in every if one.part.name in names_joining]
+    every = [one for one in every if one.part.name not in names_joining]
     in_place = [one.found for one in every if isinstance(one.found, InPlace)]
+    servers = [one.found.url for one in every if isinstance(one.found, Download)]
     volume, into = (
         (VOLUME, names.MODELS_DIR) if isinstance(every[0].found, Download) else (DOWNLOADS_VOLUME, DOWNLOADS_DIR)
     )
     volumes = [item for found in in_place for item in found.volumes]
     mounts = [item for found in in_place for item in found.mounts]
     engine_mounts, init_mounts = list(mounts), list(mounts)
-    if downloads:
+    if downloads or (names_joining and resource.spec.cache is not None):  # one that joins later may be a download
         volumes.insert(0, {"name": volume, **_room(resource, settings)})
         engine_mounts.insert(0, {"name": volume, "mountPath": into, "readOnly": True})
         init_mounts.insert(0, {"name": volume, "mountPath": into})
@@ -114,15 +128,20 @@ def weights(resource: ModelDeployment, settings: Settings) -> Weights:
         volumes.append({"name": CREDENTIALS_VOLUME, "projected": projected})
         init_mounts.append({"name": CREDENTIALS_VOLUME, "mountPath": CREDENTIALS_DIR, "readOnly": True})
     specs = [_spec(resource, one, into, settings) for one in every]
+    paths = _paths(every, specs)
+    if engine is not None and engine.adapter_list == "Paths":
+        paths, named = _by_name(paths, volume, into)
+        engine_mounts += named
     return Weights(
-        paths=_paths(every, specs),
+        paths=paths,
         hash=_hash(every, specs),
         puller_args=_arguments(every, specs, resource, settings),
         volumes=volumes,
         engine_mounts=engine_mounts,
         init_mounts=init_mounts,
-        addresses=tuple(dict.fromkeys(found.url for found in downloads)),
+        addresses=tuple(dict.fromkeys(servers)),
         pull_secrets=tuple(dict.fromkeys(found.pull_secret for found in in_place if found.pull_secret)),
+        joining={one.part.name: _joins_from(resource, one, into, settings) for one in later},
     )
 
 
@@ -173,6 +192,24 @@ def _paths(every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec]) -> 
     at = {one.part.field: spec.model_path for one, spec in zip(every, specs, strict=True)}
     adapters = {one.part.name: at[one.part.field] for one in every if one.part.is_adapter}
     return ModelPaths(at[every[0].part.field], at.get("spec.projector", ""), adapters)
+
+
+def _by_name(paths: ModelPaths, volume: str, into: str) -> tuple[ModelPaths, list[Object]]:
+    """Returns the paths with the adapter's name in each, as in those that are read where they lie, and the mounts for that."""
+    adapters, mounts = dict(paths.adapters), []
+    for name, path in paths.adapters.items():
+        if path.startswith(f"{into}/"):
+            folder, _, rest = path.removeprefix(f"{into}/").partition("/")
+            adapters[name] = f"{_ADAPTERS_DIR}/{name}/{rest}"
+            mount = {"name": volume, "mountPath": f"{_ADAPTERS_DIR}/{name}", "subPath": folder, "readOnly": True}
+            mounts.append(mount)
+    return replace(paths, adapters=adapters), mounts
+
+
+def _joins_from(resource: ModelDeployment, one: _Placed, into: str, settings: Settings) -> str:
+    """Returns where an adapter is that joins later: in the cache, or on the claim that the model is on."""
+    pvc = one.part.source.pvc
+    return f"{names.MODELS_DIR}/{pvc.path}" if pvc is not None else _spec(resource, one, into, settings).model_path
 
 
 def _hash(every: Sequence[_Placed], specs: Sequence[FetchSpec | CheckSpec]) -> str:

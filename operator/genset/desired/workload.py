@@ -7,18 +7,19 @@ engine (genset.engines) and from the weights (desired.weights); the user's podTe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genset import kinds, names
-from genset.api.modeldeployment import Accelerator, ModelDeployment
+from genset.api.accelerator import Accelerator
+from genset.api.fault import FieldFault
+from genset.api.modeldeployment import DEFAULT_MEMORY, ModelDeployment
 from genset.api.modeldeployment import RolloutStrategy as Strategy
 from genset.contracts.puller import SITE_CA_FILE
-from genset.desired import images, metadata, pod_rules, scratch, site_objects
+from genset.desired import accelerators, images, joined, metadata, needs, pod_rules, scratch, site_objects
 from genset.desired.autoscale import replicas
 from genset.desired.canonical import quantity
 from genset.desired.context import ModelDeploymentContext, Settings
-from genset.desired.fault import FieldFault
 from genset.desired.kept import (
     UNCHANGING,
     Pending,
@@ -30,51 +31,50 @@ from genset.desired.kept import (
     rolled,
     settle,
 )
-from genset.desired.pod_security import pod_security
+from genset.desired.pod_security import CLOSED, TMP, pod_security
 from genset.desired.pod_template import merge
 from genset.desired.weights import Weights, weights
 from genset.engines import managed_engine_of
 from genset.engines.base import EmptyFolder, ManagedEngine, Object
 
-#: Extended resource and taint key by vendor: NVIDIA k8s-device-plugin, ROCm k8s-device-plugin, Intel device plugins
-#: (i915 is the driver of data-centre cards; nodes with the xe driver need podTemplate to name gpu.intel.com/xe).
-ACCELERATOR_RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/i915"}
 DOWNLOAD_SECONDS = 3600  # added to the start-up time before the Deployment itself calls a roll-out stuck
 
 #: Fields of the spec that shape no pod, as far as that is certain: they change while an operator is being upgraded, too.
 _BESIDE_PODS = ("replicas", "autoscaling", "metadataTemplate", "disruptionBudget")
-_TMP: Object = {"name": "tmp", "mountPath": "/tmp"}
-_CLOSED: Object = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-}
 
 
 def deployment(resource: ModelDeployment, context: ModelDeploymentContext) -> Object | None:
-    """Makes the Deployment; None if the engine runs elsewhere.
+    """Makes the Deployment; None if the engine runs elsewhere, or a replica is a group of pods (desired.multi_node).
 
     `replicas` is always said: scaling is the resource's business alone.
     """
     engine = managed_engine_of(resource)
-    if engine is None:
+    if engine is None or resource.spec.nodes > 1:
         return None
     name = resource.metadata.name
-    kept = _kept(resource, engine, context)
+    template, annotations = kept_template(resource, context)
     made = metadata.engine_child(
         resource,
         kinds.DEPLOYMENT,
         name,
         spec={
-            "replicas": replicas(resource, awake=context.awake),
+            "replicas": replicas(resource, context.scaling),
             "selector": {"matchLabels": metadata.engine_selector(name)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(resource)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(resource)},
             "progressDeadlineSeconds": resource.spec.rollout.startup_seconds + DOWNLOAD_SECONDS,
             "revisionHistoryLimit": 2,
-            "template": kept.template,
+            "template": template,
         },
     )
-    return metadata.annotated(made, kept.annotations)
+    return metadata.annotated(made, annotations)
+
+
+def kept_template(resource: ModelDeployment, context: ModelDeploymentContext) -> tuple[Object, Mapping[str, str]]:
+    """Returns the template that the pods have or get, with the annotations of what makes them."""
+    engine = managed_engine_of(resource)
+    assert engine is not None
+    kept = _kept(resource, engine, context)
+    return kept.template, kept.annotations
 
 
 def pending(resource: ModelDeployment, context: ModelDeploymentContext) -> Pending | None:
@@ -92,45 +92,72 @@ def record(resource: ModelDeployment, context: ModelDeploymentContext) -> dict[s
 
 
 def _kept(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelDeploymentContext) -> Settlement:
+    return settle(_wanted(resource, engine, context), Running(context.running, context.bearer), upgrade=context.upgrade)
+
+
+def _wanted(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelDeploymentContext) -> WantedPods:
+    """Returns what is wanted of the pods, made once for one pass: nobody changes it."""
+    made_of = (resource, context.settings, context.model, context.operator)
+    held = context.wanted
+    if not held or any(one is not other for one, other in zip(held[0], made_of, strict=True)):
+        held[:] = [made_of, _made(resource, engine, context)]
+    found: WantedPods = held[1]
+    return found
+
+
+def _made(resource: ModelDeployment, engine: ManagedEngine[Any], context: ModelDeploymentContext) -> WantedPods:
     spec = resource.spec
     patch = spec.pod_template.model_dump(mode="json", by_alias=True) if spec.pod_template is not None else None
+    derived = needs.is_derived(resource)
     said = [patch, *(part.source.max_size for part in spec.parts)]
-    return settle(
-        WantedPods(
-            pod_template(resource, engine, context.settings),
-            said,
-            digest(_asked(resource)),
-            fingerprint(pod_template(resource, engine, UNCHANGING), said),
-            seen=resource.status is not None and resource.status.observed_generation == resource.metadata.generation,
-            operator=context.operator,
-        ),
-        Running(context.running, context.bearer),
-        upgrade=context.upgrade,
+    return WantedPods(
+        pod_template(resource, engine, context.settings, needs.memory_text(resource, context.model)),
+        said,
+        digest(asked(resource)),
+        fingerprint(pod_template(resource, engine, UNCHANGING), said, derived),
+        before=digest(asked(resource, explicit=False)),
+        derived=derived,
+        may_grow=derived and not scratch.downloads_to_scratch(resource),
+        seen=resource.status is not None and resource.status.observed_generation == resource.metadata.generation,
+        operator=context.operator,
     )
 
 
-def _asked(resource: ModelDeployment) -> list[Any]:
+def asked(resource: ModelDeployment, *, explicit: bool = True) -> list[Any]:
     """Returns what the user has said that may shape pods; fields that never do are left out.
 
-    Defaults are not said: a release that has a new field reads the same. A golden test holds the hash.
+    Defaults are not said: a release that has a new field reads the same. A golden test holds the hash. Not `explicit`: as
+    releases up to 0.1.0 have read it, whose API server filled in the default of the memory.
     """
     said = resource.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    resources = said.get("resources", {})
+    if not explicit and resources.get("memory") == DEFAULT_MEMORY:
+        said["resources"] = {name: value for name, value in resources.items() if name != "memory"}
+        said = {name: value for name, value in said.items() if value != {} or name != "resources"}
     for field in _BESIDE_PODS:
         said.pop(field, None)
     rollout = {key: value for key, value in said.pop("rollout", {}).items() if key != "onUpgrade"}
-    scales = resource.spec.autoscaling is not None
+    # Of autoscaling only this shapes pods. "Sleep" instead of a third value: hashes of what others have said stay as they are.
+    scales = "Sleep" if resource.spec.sleeps else resource.spec.autoscaling is not None
     return [resource.metadata.name, said, rollout, scales, resource.metadata.annotations.get(names.ANNOTATION_ROLL)]
 
 
-def pod_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
-    """Makes metadata and spec of the engine's pods."""
-    template = merge(own_template(resource, engine, settings), resource.spec.pod_template)
+def pod_template(
+    resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings, memory: str = "", *, ahead: bool = False
+) -> Object:
+    """Makes metadata and spec of the engine's pods.
+
+    `memory`: of each container; "": what the resource says or needs. `ahead` is that of `weights`.
+    """
+    template = merge(own_template(resource, engine, settings, memory, ahead=ahead), resource.spec.pod_template)
     return rolled(template, resource.metadata.annotations)
 
 
-def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings) -> Object:
+def own_template(
+    resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings, memory: str = "", *, ahead: bool = False
+) -> Object:
     """Makes metadata and spec of the engine's pods before the user's podTemplate."""
-    source = weights(resource, settings)
+    source = weights(resource, settings, ahead=ahead)
     labels = metadata.engine_labels(resource)
     if source.addresses:  # the operator takes it off each pod whose weights are there
         labels[names.LABEL_DOWNLOADING] = names.DOWNLOADING
@@ -139,7 +166,7 @@ def own_template(resource: ModelDeployment, engine: ManagedEngine[Any], settings
             "labels": labels,
             "annotations": {names.ANNOTATION_WEIGHTS_HASH: source.hash},
         },
-        "spec": _pod_spec(resource, engine, source, settings),
+        "spec": _pod_spec(resource, engine, source, settings, memory or needs.memory_text(resource)),
     }
 
 
@@ -158,7 +185,7 @@ def faults(resource: ModelDeployment, settings: Settings) -> Iterator[FieldFault
         )
 
 
-def _rolling_update(resource: ModelDeployment) -> Object:
+def rolling_update(resource: ModelDeployment) -> Object:
     """Replaces replicas as the user says; else new before old, unless the new one could hardly start beside it: a GPU
     is seldom spare, and some volumes are for one pod only."""
     cache = resource.spec.cache
@@ -169,7 +196,9 @@ def _rolling_update(resource: ModelDeployment) -> Object:
     return {"maxSurge": 1, "maxUnavailable": 0}
 
 
-def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings) -> Object:
+def _pod_spec(
+    resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings, memory: str
+) -> Object:
     drain = engine.drain(resource)
     spec: Object = {
         # The pause container is process 1: as process 1 an engine that is still loading would ignore SIGTERM.
@@ -181,27 +210,28 @@ def _pod_spec(resource: ModelDeployment, engine: ManagedEngine[Any], source: Wei
             **pod_security(settings, engine.run_as(resource)),
             "fsGroupChangePolicy": "OnRootMismatch",  # walking a volume of weights at each start takes minutes
         },
-        "initContainers": [_weights_container(resource, engine, source, settings)],
-        "containers": [_engine_container(resource, engine, source, settings)],
+        "initContainers": [
+            _weights_container(resource, engine, source, settings, memory),
+            *([joined.container(source, settings)] if source.joining else []),
+        ],
+        "containers": [_engine_container(resource, engine, source, settings, memory)],
         "volumes": [
             {"name": "tmp", **scratch.empty_dir(engine.scratch)},
             *map(_volume, engine.empty_folders(resource)),
             *source.volumes,
+            *([joined.volume(resource)] if source.joining else []),
             *site_objects.volumes(resource, settings),
         ],
         **_placement(resource),
+        **accelerators.of_pod(resource.spec.resources),
     }
     if pull_secrets := dict.fromkeys((*settings.image_pull_secrets, *source.pull_secrets)):
         spec["imagePullSecrets"] = [{"name": name} for name in pull_secrets]
-    if accelerator := resource.spec.resources.accelerator:
-        spec["tolerations"] = [
-            {"key": ACCELERATOR_RESOURCES[accelerator.vendor], "operator": "Exists", "effect": "NoSchedule"}
-        ]
     return spec
 
 
 def _engine_container(
-    resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings
+    resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings, memory: str
 ) -> Object:
     probes = engine.probes(resource)
     drain = engine.drain(resource)
@@ -218,11 +248,11 @@ def _engine_container(
         "startupProbe": probes.startup,
         "readinessProbe": probes.readiness,
         "livenessProbe": probes.liveness,
-        "resources": _resources(resource, engine, settings, resource.spec.resources.accelerator),
-        "securityContext": _CLOSED,
+        "resources": _resources(resource, engine, settings, memory, resource.spec.resources.accelerator),
+        "securityContext": CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last log lines tell why it crashed
         "volumeMounts": [
-            _TMP,
+            TMP,
             *map(_mount, engine.empty_folders(resource)),
             *source.engine_mounts,
             *site_objects.mounts(settings),
@@ -232,7 +262,7 @@ def _engine_container(
 
 
 def _weights_container(
-    resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings
+    resource: ModelDeployment, engine: ManagedEngine[Any], source: Weights, settings: Settings, memory: str
 ) -> Object:
     container: Object = {
         "name": names.WEIGHTS_CONTAINER,
@@ -242,10 +272,10 @@ def _weights_container(
         "args": source.puller_args,
         "env": [{"name": "HOME", "value": "/tmp"}],
         # As much as the engine: a pod's request is the larger of the two, and so it stays in the Guaranteed class.
-        "resources": _resources(resource, engine, settings, None),
-        "securityContext": _CLOSED,
+        "resources": _resources(resource, engine, settings, memory, None),
+        "securityContext": CLOSED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [_TMP, *source.init_mounts, *site_objects.mounts(settings)],
+        "volumeMounts": [TMP, *source.init_mounts, *site_objects.mounts(settings)],
     }
     if variables := site_objects.environment(resource, settings):
         container["envFrom"] = variables
@@ -271,16 +301,20 @@ def _mount(folder: EmptyFolder) -> Object:
 
 
 def _resources(
-    resource: ModelDeployment, engine: ManagedEngine[Any], settings: Settings, accelerator: Accelerator | None
+    resource: ModelDeployment,
+    engine: ManagedEngine[Any],
+    settings: Settings,
+    memory: str,
+    accelerator: Accelerator | None,
 ) -> Object:
     """Returns requests that equal limits, but for ephemeral storage: there the limit is what ends a pod."""
-    amounts = {"cpu": quantity(resource.spec.resources.cpu), "memory": quantity(resource.spec.resources.memory)}
-    if accelerator is not None:
-        amounts[ACCELERATOR_RESOURCES[accelerator.vendor]] = str(accelerator.count)
+    amounts = {"cpu": quantity(resource.spec.resources.cpu), "memory": quantity(memory)}
+    amounts |= accelerators.amounts(accelerator)
     asked, most = scratch.amounts(resource, settings, engine.scratch)
     return {
         "requests": {**amounts, scratch.EPHEMERAL: quantity(asked)},
         "limits": {**amounts, scratch.EPHEMERAL: quantity(most)},
+        **accelerators.claims(accelerator),
     }
 
 
@@ -297,9 +331,9 @@ def spread(selector: dict[str, str]) -> Object:
 def _placement(resource: ModelDeployment) -> Object:
     """Keeps replicas apart; but together, if they fit, if they share a ReadWriteOnce volume: one node has it at a time."""
     selector = metadata.engine_selector(resource.metadata.name)
-    cache = resource.spec.cache
+    cache, affinity = resource.spec.cache, accelerators.node_affinity(resource.spec.resources.accelerator)
     if cache is None or cache.access_mode != "ReadWriteOnce":
-        return {"topologySpreadConstraints": [spread(selector)]}
+        return {"topologySpreadConstraints": [spread(selector)], **({"affinity": affinity} if affinity else {})}
     term: Object = {"labelSelector": {"matchLabels": selector}, "topologyKey": "kubernetes.io/hostname"}
     together = [{"weight": 100, "podAffinityTerm": term}]
-    return {"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": together}}}
+    return {"affinity": {**affinity, "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": together}}}

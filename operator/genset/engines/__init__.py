@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
-from genset.engines.base import CompletionRequest, Engine, EngineProblem, ManagedEngine, ServerCredentials
+from genset.engines.base import CompletionRequest, Engine, ManagedEngine, ServerCredentials
 from genset.engines.external import ExternalEngine, spec_at
 from genset.engines.llama_cpp import LlamaCppEngine
 from genset.engines.llamafile import LlamafileEngine
@@ -43,7 +43,6 @@ __all__ = [
     "MANAGED",
     "CompletionRequest",
     "Engine",
-    "EngineProblem",
     "ManagedEngine",
     "ServerCredentials",
     "engine_of",

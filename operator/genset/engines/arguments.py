@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from genset.engines.base import EngineProblem
+from genset.api.fault import FieldFault
 
 _VARIABLE = "$("  # Kubernetes puts the value of a variable in its place, which could be any flag
 _NUMBER = re.compile(r"-(\d|\.\d)")
@@ -28,21 +28,21 @@ class Arguments:
     denied: Mapping[str, tuple[str, ...]]
     spelt: Callable[[str], str]
 
-    def problems(self, field: str, given: Iterable[str]) -> Iterator[EngineProblem]:
+    def problems(self, field: str, given: Iterable[str]) -> Iterator[FieldFault]:
         """Yields each argument that may not be there. What does not begin with a dash is a flag's value."""
         why = {flag: reason for reason, flags in self.denied.items() for flag in flags}
         for argument in given:
             shown = argument.strip()
             if _VARIABLE in shown:
-                yield EngineProblem(field, f"{field}: {argument} is refused: it names a variable; write what it says")
+                yield FieldFault(field, f"{field}: {argument} is refused: it names a variable; write what it says")
                 continue
             if not shown.startswith("-") or _NUMBER.match(shown):
                 continue
             flag = self.spelt(shown)
             if flag in why:
-                yield EngineProblem(field, f"{field}: {argument} is refused: {why[flag]}; remove it")
+                yield FieldFault(field, f"{field}: {argument} is refused: {why[flag]}; remove it")
             elif flag not in self.allowed:
-                yield EngineProblem(
+                yield FieldFault(
                     field,
                     f"{field}: {argument} is refused: it is not among the arguments of {self.server} that are known to "
                     "do no harm; remove it",

@@ -16,9 +16,11 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from genset import names
+from genset.api.adapters import joining
 from genset.api.base import SecretKeyRef
 from genset.api.engines import block_name
 from genset.api.engines.base import EngineSettings, ManagedEngineSettings, Task
+from genset.api.fault import FieldFault
 from genset.api.modeldeployment import ModelDeployment
 
 Object = dict[str, Any]  # a Kubernetes object or a part of one: dicts live only at this boundary
@@ -29,6 +31,10 @@ COMPLETION_TIMEOUT_SECONDS = 60.0  # one short answer, also on a busy CPU
 SHOWN_CHARACTERS = 200  # of an answer, in the message of a condition
 PROBE_PERIOD_SECONDS = 5
 WAKING_PERIOD_SECONDS = 1  # of the startup probe if somebody may be waiting for the model to wake
+
+
+#: Variables by which servers are told how long a start may take: nothing that one which serves would mind.
+STARTUP_VARIABLES = frozenset({"VLLM_ENGINE_READY_TIMEOUT_S", "OLLAMA_LOAD_TIMEOUT"})
 
 
 class Capability(StrEnum):
@@ -94,12 +100,12 @@ class ModelPaths:
     adapters: Mapping[str, str] = field(default_factory=dict)  # by name, in the order of the resource
 
 
-class EngineProblem(NamedTuple):
-    """A problem is something in a resource that its engine cannot take: the field, and what is wrong with it, with the
-    remedy."""
+class SleepCalls(NamedTuple):
+    """These are the paths by which a server is asked whether it sleeps, and told to sleep and to wake (POST)."""
 
-    field: str
-    message: str
+    asleep: str
+    sleep: str
+    wake: str
 
 
 class WorkMetrics(NamedTuple):
@@ -137,7 +143,8 @@ class Engine(ABC, Generic[AnySettings]):
     """An engine is any model server, whoever runs it, by what it can be asked."""
 
     settings: type[AnySettings]
-    adapters_by_name: bool = False  # each of spec.adapters is a model of its own to whoever asks the server
+    #: How its servers tell routers which of spec.adapters they have loaded (contracts.router_config); None: they take none.
+    adapter_list: Literal["Models", "Paths"] | None = None
     continuation: str  # rule of genset.router.continuation by which it writes on another's partial answer
 
     @property
@@ -190,7 +197,7 @@ class Engine(ABC, Generic[AnySettings]):
         """Returns what its server asks for and is known by."""
         return ServerCredentials()
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[FieldFault]:
         """Yields what it cannot take and no schema can tell; `images` as for `ManagedEngine.image`."""
         yield from ()
 
@@ -204,7 +211,10 @@ class ManagedEngine(Engine[OwnSettings]):
 
     scratch: str = "1Gi"  # most that it may write to /tmp
     images: Mapping[str, str]  # by vendor, if neither the resource nor the operator names one
+    #: Adapters that its pods have mounted anyway are loaded and unloaded while it runs (weights.joined); else they make new pods.
+    takes_joining: bool = False
     work: WorkMetrics | None = None  # a pod whose counters rest while nothing runs is idle; None: it cannot be told
+    sleep: SleepCalls | None = None  # None: its server cannot free its accelerator and stay
     #: Variables that say what arguments or fields say, load code or open its API further, by how they begin. A podTemplate may
     #: not set them.
     refused_variables: tuple[str, ...] = ()
@@ -228,9 +238,18 @@ class ManagedEngine(Engine[OwnSettings]):
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         """Returns the arguments of the container, the user's extra ones last."""
 
+    def memory_args(self, resource: ModelDeployment) -> list[str]:
+        """Returns the arguments from which the memory of its server follows, in the words of llama-server, or of vLLM."""
+        return self.args(resource, "")
+
     def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
         """Returns the arguments for projector and adapters, which come behind `args`; none if it takes neither."""
         return []
+
+    def joining(self, resource: ModelDeployment) -> list[str]:
+        """Returns the names of the adapters that join a running server: the pods do not change with their list."""
+        spec = resource.spec
+        return [one.name for one in joining(spec.source, spec.cache, spec.adapters)] if self.takes_joining else []
 
     def run_as(self, resource: ModelDeployment) -> RunAs:
         """Returns whom its pods run as, never root; most servers run as any user."""
@@ -284,14 +303,24 @@ class ManagedEngine(Engine[OwnSettings]):
         """
         return None
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[FieldFault]:
         if not self.image(resource, images):
             field, vendor = self.field("image"), resource.spec.resources.vendor
             remedies = [f"name one in {field}", f"have the operator run with --engine-image {self.name}/{vendor}=IMAGE"]
             if self.images:
                 remedies.append(f"use {' or '.join(self.images)}")
             told = f"{', '.join(remedies[:-1])}{',' if self.images else ''} or {remedies[-1]}"
-            yield EngineProblem(field, f"engine {self.name} has no image for {vendor}: {told}")
+            yield FieldFault(field, f"engine {self.name} has no image for {vendor}: {told}")
+
+
+#: What the arguments of a leader say of its place in a group, and of the group's size.
+LEADER_RANK = ("--node-rank", "0")
+
+
+def worker_args(leader: list[str]) -> list[str]:
+    """Returns the arguments of a worker, by those of its leader: another place in the group, and no API."""
+    at = leader.index(LEADER_RANK[0])
+    return [*leader[: at + 1], "$(LWS_WORKER_INDEX)", *leader[at + 2 :], "--headless"]
 
 
 def chat_request(base_url: str, model: str) -> CompletionRequest:

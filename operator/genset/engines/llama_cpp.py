@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping
 from genset import names
 from genset.api.engines.base import Task
 from genset.api.engines.llama_cpp import LlamaCpp
-from genset.api.modeldeployment import ModelDeployment
+from genset.api.fault import FieldFault
+from genset.api.modeldeployment import DEFAULT_MEMORY, ModelDeployment
 from genset.api.quantity import parse_quantity, whole
 from genset.engines import llama_cpp_arguments
-from genset.engines.base import Capability, EngineProblem, ManagedEngine, ModelPaths, Object
+from genset.engines.base import Capability, ManagedEngine, ModelPaths, Object
 from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, WORK, drain_script
 
 MIB = 2**20
@@ -40,6 +41,7 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
     # tools/server/server-common.cpp. A bare last message of role assistant would do, but a server started with
     # --no-prefill-assistant starts over without a word (seen with b11669); older builds ignore the switch.
     continuation = "ContinueFinalMessage"
+    adapter_list = "Paths"
     images: Mapping[str, str] = {
         # Tags: llama.cpp docs/docker.md.
         "cpu": "ghcr.io/ggml-org/llama.cpp:server-b10488",
@@ -103,18 +105,24 @@ class LlamaCppEngine(ManagedEngine[LlamaCpp]):
     def wait_until_idle(self, seconds: int) -> Object:
         return {"exec": {"command": ["bash", "-c", drain_script(names.ENGINE_PORT, seconds)]}}
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[FieldFault]:
         yield from super().problems(resource, images)
         own, field = self.own(resource), self.field("extraArgs")
         for argument, why in llama_cpp_arguments.faults(own.extra_args):
-            yield EngineProblem(field, f"{field}: {argument} is refused: {why}")
+            yield FieldFault(field, f"{field}: {argument} is refused: {why}")
         if resource.spec.task is not Task.CHAT:
             for argument in own.extra_args:
                 if llama_cpp_arguments.flag(argument) in _EMBEDDING_FLAGS | _RERANK_FLAGS:
-                    yield EngineProblem(field, f"{field}: {argument} is refused: spec.task says it; remove it")
-        memory, field = resource.spec.resources.memory, self.field("cacheRAM")
+                    yield FieldFault(field, f"{field}: {argument} is refused: spec.task says it; remove it")
+        if resource.spec.adapters and resource.spec.task is Task.CHAT and self.only_task(resource) is not None:
+            yield FieldFault(
+                field,
+                f"{field} restrict the server to {self.only_task(resource)}, which it answers by the model alone, without "
+                "spec.adapters: remove one of them",
+            )
+        memory, field = resource.spec.resources.memory or DEFAULT_MEMORY, self.field("cacheRAM")
         if parse_quantity(own.cache_ram) >= parse_quantity(memory):
-            yield EngineProblem(
+            yield FieldFault(
                 field,
                 f"{field} ({own.cache_ram}) counts against spec.resources.memory ({memory}) and would fill it: lower "
                 "it, or give more memory",

@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping
 from genset import names
 from genset.api.engines.base import Task
 from genset.api.engines.llamafile import Llamafile
+from genset.api.fault import FieldFault
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.quantity import whole
 from genset.engines.arguments import Arguments, allowed
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Drain, EngineProblem, ManagedEngine, ModelPaths, Object
+from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, Drain, ManagedEngine, ModelPaths, Object
 from genset.engines.llama_server import QUEUE_ALLOWANCE, SPARE_HTTP_THREADS, WORK, drain_script, flag_of
 
 _ARGUMENTS = Arguments(
@@ -103,7 +104,7 @@ class LlamafileEngine(ManagedEngine[Llamafile]):
     def wait_until_idle(self, seconds: int) -> Object:
         return {"exec": {"command": ["bash", "-c", drain_script(names.ENGINE_PORT, seconds)]}}
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[FieldFault]:
         yield from super().problems(resource, images)
         yield from _ARGUMENTS.problems(self.field("extraArgs"), self.own(resource).extra_args)
 

@@ -24,9 +24,10 @@ from collections.abc import Iterator, Mapping
 from genset import names
 from genset.api.engines.base import Task
 from genset.api.engines.ollama import Ollama
-from genset.api.modeldeployment import ModelDeployment
+from genset.api.fault import FieldFault
+from genset.api.modeldeployment import DEFAULT_MEMORY, ModelDeployment
 from genset.api.quantity import parse_quantity, whole
-from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, EngineProblem, ManagedEngine, ModelPaths, Object, Probes
+from genset.engines.base import ENDPOINT_REMOVAL_SECONDS, ManagedEngine, ModelPaths, Object, Probes
 
 MIB = 2**20
 STORE = "/tmp/ollama"
@@ -157,6 +158,17 @@ class OllamaEngine(ManagedEngine[Ollama]):
     def args(self, resource: ModelDeployment, model_path: str) -> list[str]:
         return []
 
+    def memory_args(self, resource: ModelDeployment) -> list[str]:
+        """Returns what its llama-server is told in the end (llm/llama_server.go)."""
+        kind, parameters = self.own(resource).kv_cache_type, self._parameters(resource)
+        batch, layers = parameters.get("num_batch"), parameters.get("num_gpu")
+        return [
+            "-ctk", kind,
+            "-ctv", kind,
+            *(["-b", f"{batch:.0f}", "-ub", f"{batch:.0f}"] if batch is not None else []),
+            *(["-ngl", f"{layers:.0f}"] if layers is not None else []),
+        ]  # fmt: skip
+
     def env(self, resource: ModelDeployment) -> list[Object]:
         spec, own = resource.spec, self.own(resource)
         values = {
@@ -195,23 +207,30 @@ class OllamaEngine(ManagedEngine[Ollama]):
             "exec": {"command": ["bash", "-c", DRAIN, "drain", str(ENDPOINT_REMOVAL_SECONDS), str(seconds), "/proc"]}
         }
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[FieldFault]:
         yield from super().problems(resource, images)
-        own, memory, field = self.own(resource), resource.spec.resources.memory, self.field("cacheRAM")
+        own, memory, field = (
+            self.own(resource),
+            resource.spec.resources.memory or DEFAULT_MEMORY,
+            self.field("cacheRAM"),
+        )
         if parse_quantity(own.cache_ram) >= parse_quantity(memory):
-            yield EngineProblem(
+            yield FieldFault(
                 field,
                 f"{field} ({own.cache_ram}) counts against spec.resources.memory ({memory}) and would fill it: lower it, or "
                 "give more memory",
             )
 
-    def _create(self, resource: ModelDeployment) -> str:
-        own = self.own(resource)
+    def _parameters(self, resource: ModelDeployment) -> dict[str, float]:
         parameters: dict[str, float] = {}
         if resource.spec.task is Task.EMBEDDINGS:
             parameters["num_batch"] = resource.spec.context.tokens
-        parameters |= {name: json.loads(value) for name, value in sorted(own.parameters.items())}
+        parameters |= {name: json.loads(value) for name, value in sorted(self.own(resource).parameters.items())}
         parameters["num_thread"] = max(1, whole(resource.spec.resources.cpu))
+        return parameters
+
+    def _create(self, resource: ModelDeployment) -> str:
+        parameters = self._parameters(resource)
         return _json(model=resource.served_model, **{"from": BASE}, parameters=parameters, stream=False)
 
 

@@ -14,14 +14,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from genset import names
+from genset.api.adapters import MOST_ADAPTERS
 from genset.api.engines.base import Task
 from genset.api.engines.vllm import Vllm
-from genset.api.modeldeployment import ModelDeployment
+from genset.api.fault import FieldFault
+from genset.api.modeldeployment import DEFAULT_MEMORY, ModelDeployment
 from genset.api.quantity import parse_quantity, whole
 from genset.engines.arguments import Arguments, allowed
-from genset.engines.base import EmptyFolder, EngineProblem, ManagedEngine, ModelPaths, Object, RunAs, WorkMetrics
+from genset.engines.base import (
+    LEADER_RANK,
+    EmptyFolder,
+    ManagedEngine,
+    ModelPaths,
+    Object,
+    Probes,
+    RunAs,
+    SleepCalls,
+    WorkMetrics,
+)
 
 GPU_MEMORY_PERCENT = 92  # vLLM's own default, said so that a change of it changes nothing here
 KV_CACHE_SHARE = 4  # without a GPU a context gets this part of the memory
@@ -138,11 +151,20 @@ _OFFLINE: Mapping[str, str] = {
 }
 
 
+#: Ends with 0 if the server says that it is awake. No proxy is asked: the container may know one.
+_AWAKE = (
+    "import json, sys, urllib.request as u; "
+    f"a = u.build_opener(u.ProxyHandler({{}})).open('http://localhost:{names.ENGINE_PORT}/is_sleeping', timeout=4); "
+    "sys.exit(json.load(a)['is_sleeping'])"
+)
+
+
 class VllmEngine(ManagedEngine[Vllm]):
     """This engine is vLLM's OpenAI server with a local folder."""
 
     settings = Vllm
-    adapters_by_name = True
+    adapter_list = "Models"
+    takes_joining = True
     scratch = "10Gi"  # what it compiles is kept in /tmp
     continuation = "ContinueFinalMessage"
     images: Mapping[str, str] = {
@@ -157,6 +179,9 @@ class VllmEngine(ManagedEngine[Vllm]):
         running=("vllm:num_requests_running", "vllm:num_requests_waiting"),
         done=("vllm:prompt_tokens_total", "vllm:generation_tokens_total"),
     )
+    # Of its development mode (vllm/entrypoints/serve/dev/sleep/api_router.py). Level 1 keeps the weights in memory; `wait` lets
+    # what is in work end.
+    sleep = SleepCalls("/is_sleeping", "/sleep?level=1&mode=wait", "/wake_up")
     refused_variables = (
         "VLLM_PLUGINS", "VLLM_SERVER_DEV_MODE", "VLLM_API_KEY", "VLLM_ALLOW_", "VLLM_USE_MODELSCOPE", "VLLM_HOST_IP",
         "VLLM_PORT", "VLLM_RPC_", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_USAGE_", "VLLM_CONFIGURE_LOGGING",
@@ -188,22 +213,39 @@ class VllmEngine(ManagedEngine[Vllm]):
             *_split(resource),
             *_TASK[spec.task],
             *_chat(own),
+            *(["--enable-sleep-mode"] if spec.sleeps else []),
             "--shutdown-timeout", str(spec.rollout.drain_seconds),
             "--disable-access-log-for-endpoints", "/health,/metrics",
             *own.extra_args,
         ]  # fmt: skip
 
     def companion_args(self, resource: ModelDeployment, paths: ModelPaths) -> list[str]:
-        if not paths.adapters:
+        """Loads the adapters that cannot join later, and makes room for those that can: as many as a resource may have."""
+        if not resource.spec.adapters:
             return []
-        own = self.own(resource)
+        own, joining = self.own(resource), self.joining(resource)
+        kept = MOST_ADAPTERS if joining else len(paths.adapters)
+        modules = [f"{name}={path}" for name, path in paths.adapters.items()]
         return [
             "--enable-lora",
             "--max-loras", str(own.adapters_at_once),
-            "--max-cpu-loras", str(max(own.adapters_at_once, len(paths.adapters))),
+            "--max-cpu-loras", str(max(own.adapters_at_once, kept)),
             "--max-lora-rank", str(own.adapter_rank),
-            "--lora-modules", *(f"{name}={path}" for name, path in paths.adapters.items()),
+            *(["--lora-modules", *modules] if modules else []),
         ]  # fmt: skip
+
+    def probes(self, resource: ModelDeployment) -> Probes:
+        """A server that sleeps is well, and not ready: it leaves DNS, so that a request wakes it and waits at a router."""
+        usual = super().probes(resource)
+        if not resource.spec.sleeps:
+            return usual
+        awake = {
+            "exec": {"command": ["python3", "-c", _AWAKE]},
+            "periodSeconds": 2,
+            "failureThreshold": 1,
+            "timeoutSeconds": 5,
+        }
+        return replace(usual, readiness=awake)
 
     def env(self, resource: ModelDeployment) -> list[Object]:
         spec = resource.spec
@@ -214,20 +256,28 @@ class VllmEngine(ManagedEngine[Vllm]):
             **_WRITABLE,
             "VLLM_ENGINE_READY_TIMEOUT_S": str(spec.rollout.startup_seconds),
         }
+        if self.joining(resource):
+            values["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
+        if spec.sleeps:
+            values["VLLM_SERVER_DEV_MODE"] = "1"
         if spec.resources.accelerator is None:
             # It would bind a thread to each core of the node, which the container's limit then throttles.
             values["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
             values["OMP_NUM_THREADS"] = str(max(1, whole(spec.resources.cpu)))
-        return [*super().env(resource), *({"name": name, "value": value} for name, value in values.items())]
+        own_address = [
+            {"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}
+        ]
+        group = own_address if spec.nodes > 1 else []
+        return [*super().env(resource), *group, *({"name": name, "value": value} for name, value in values.items())]
 
-    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[EngineProblem]:
+    def problems(self, resource: ModelDeployment, images: Mapping[str, str]) -> Iterator[FieldFault]:
         yield from super().problems(resource, images)
-        own, memory = self.own(resource), resource.spec.resources.memory
+        own, memory = self.own(resource), resource.spec.resources.memory or DEFAULT_MEMORY
         yield from _ARGUMENTS.problems(self.field("extraArgs"), own.extra_args)
         if resource.spec.resources.accelerator is None and own.kv_cache_memory is not None:
             field = self.field("kvCacheMemory")
             if parse_quantity(own.kv_cache_memory) >= parse_quantity(memory):
-                yield EngineProblem(
+                yield FieldFault(
                     field,
                     f"{field} ({own.kv_cache_memory}) counts against spec.resources.memory ({memory}) and would fill it: "
                     "lower it, or give more memory",
@@ -239,7 +289,10 @@ def _memory(resource: ModelDeployment, own: Vllm) -> list[str]:
     if own.kv_cache_memory is not None:
         return ["--kv-cache-memory-bytes", str(whole(own.kv_cache_memory))]
     if resource.spec.resources.accelerator is None:
-        return ["--kv-cache-memory-bytes", str(whole(resource.spec.resources.memory) // KV_CACHE_SHARE)]
+        return [
+            "--kv-cache-memory-bytes",
+            str(whole(resource.spec.resources.memory or DEFAULT_MEMORY) // KV_CACHE_SHARE),
+        ]
     percent = own.gpu_memory_percent or GPU_MEMORY_PERCENT
     return ["--gpu-memory-utilization", f"{percent / 100:.2f}"]
 
@@ -249,7 +302,18 @@ def _split(resource: ModelDeployment) -> list[str]:
     if accelerator is None:
         return []
     tensor, pipeline = (chosen.tensor, chosen.pipeline) if chosen is not None else (accelerator.count, 1)
-    return ["--tensor-parallel-size", str(tensor), "--pipeline-parallel-size", str(pipeline)]
+    split = ["--tensor-parallel-size", str(tensor), "--pipeline-parallel-size", str(pipeline)]
+    return [*split, *_group(resource.spec.nodes)] if resource.spec.nodes > 1 else split
+
+
+def _group(nodes: int) -> list[str]:
+    """Says that the processes of several pods are one server, joined without Ray (vllm docs/serving/parallelism_scaling.md)."""
+    return [
+        "--distributed-executor-backend", "mp",
+        "--nnodes", str(nodes),
+        *LEADER_RANK,
+        "--master-addr", "$(LWS_LEADER_ADDRESS)",
+    ]  # fmt: skip
 
 
 def _chat(own: Vllm) -> list[str]:

@@ -26,7 +26,7 @@ from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
 from genset.kube.problems import conflict, contest, is_left_behind, overruled, refusal, shared
 from genset.kube.settled import Settled
-from genset.status.observed import Problem
+from genset.status.problem import Problem
 
 log = logging.getLogger(__name__)
 

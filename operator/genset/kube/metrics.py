@@ -55,6 +55,12 @@ class Metrics:
             "Namespaces to be served that cannot be watched: rights or CRDs lack.",
             registry=r,
         )
+        self.model_deployments = Gauge(
+            "genset_model_deployments",
+            "ModelDeployments by engine, classes of their models (empty while not known), and whether they are Ready.",
+            ["engine", "size_class", "speed_class", "ready"],
+            registry=r,
+        )
         self.programming_seconds = Histogram(
             "genset_routepolicy_programming_seconds",
             "Time from a changed configuration to the last router that serves it.",

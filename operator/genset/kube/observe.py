@@ -10,28 +10,36 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from genset import kinds, names
-from genset.desired.secrets import UserSecret
+from genset.desired.context import Locality
+from genset.desired.secrets import ConsumerMarks, UserSecret
 from genset.kinds import Kind, key_of
 from genset.kube.apply import Children, is_owned
 from genset.kube.client import ApiError, ApiServer
+from genset.sizing.nodes import Node, NodesError, from_kubernetes
 from genset.status.pod import PodView
 
 _FORBIDDEN, _NOT_FOUND = 403, 404
 
 __all__ = [
     "Children",
-    "assigns_ids",
     "children",
+    "consumer_selector",
+    "data_zone_labels",
     "decoded",
     "is_owned",
+    "labelled_secrets",
+    "locality",
+    "nodes",
     "pods",
     "selector",
     "service_addresses",
     "user_secret",
+    "versions",
 ]
 
 
@@ -42,8 +50,18 @@ def selector(owner_label: str, name: str) -> str:
 
 async def children(api: ApiServer, namespace: str, owned_kinds: Iterable[Kind], label_selector: str) -> Children:
     """Returns live objects by (apiVersion, kind, name), from one LIST per kind."""
-    lists = await asyncio.gather(*(api.list(kind, namespace, label_selector) for kind in owned_kinds))
+    lists = await asyncio.gather(*(_listed(api, kind, namespace, label_selector) for kind in owned_kinds))
     return {key_of(item): item for items in lists for item in items}
+
+
+async def _listed(api: ApiServer, kind: Kind, namespace: str, label_selector: str) -> list[Any]:
+    """Returns the objects of a kind; none of one that the cluster does not have, or that a role from before does not name."""
+    try:
+        return list(await api.list(kind, namespace, label_selector))
+    except ApiError as error:
+        if kind.optional and error.status in (_FORBIDDEN, _NOT_FOUND):
+            return []
+        raise
 
 
 async def pods(api: ApiServer, namespace: str, label_selector: str) -> tuple[PodView, ...]:
@@ -68,15 +86,44 @@ async def _with_sandbox(api: ApiServer, pod: PodView) -> PodView:
     return replace(pod, sandbox_failure=str(found[-1].get("message") or "")) if found else pod
 
 
-async def assigns_ids(api: ApiServer, namespace: str) -> bool:
-    """Returns whether a namespace says as which users its pods run."""
+async def locality(api: ApiServer, namespace: str) -> Locality:
+    """Returns what a namespace says of itself: as which users its pods run, where its requests may be answered."""
     try:
         found = await api.request("GET", kinds.NAMESPACE.path(name=namespace))
     except ApiError as error:
         if error.status in (_FORBIDDEN, _NOT_FOUND):
-            return False  # a role from before genset asked for it
+            return Locality(is_known=False)  # a role from before genset asked for it
         raise
-    return names.ANNOTATION_ID_RANGE in (found["metadata"].get("annotations") or {})
+    metadata = found["metadata"]
+    return Locality(
+        assigned_ids=names.ANNOTATION_ID_RANGE in (metadata.get("annotations") or {}),
+        data_zones=(metadata.get("labels") or {}).get(names.LABEL_DATA_ZONES),
+    )
+
+
+async def data_zone_labels(api: ApiServer) -> dict[str, str] | None:
+    """Returns what the namespaces of the cluster say of data zones, by name; None if they may not be listed."""
+    try:
+        found = await api.list(kinds.NAMESPACE, None, names.LABEL_DATA_ZONES, metadata_only=True)
+    except ApiError as error:
+        if error.status == _FORBIDDEN:
+            return None
+        raise
+    return {item["metadata"]["name"]: item["metadata"]["labels"][names.LABEL_DATA_ZONES] for item in found}
+
+
+async def nodes(api: ApiServer) -> tuple[Node, ...] | None:
+    """Returns the cluster's nodes; None without the right to list them. One that tells nonsense of itself is left out."""
+    found = []
+    try:
+        for item in await api.list(kinds.NODE, None):
+            with suppress(NodesError):
+                found.append(from_kubernetes(item))
+    except ApiError as error:
+        if error.status == _FORBIDDEN:
+            return None  # an operator of some namespaces, or a role from before genset asked for it
+        raise
+    return tuple(found)
 
 
 def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
@@ -90,10 +137,38 @@ def decoded(secret: Mapping[str, Any]) -> dict[str, bytes]:
 
 def user_secret(secret: Mapping[str, Any]) -> UserSecret:
     """Returns a user's Secret with what its owner says about it."""
-    annotations = secret["metadata"].get("annotations") or {}
+    metadata = secret["metadata"]
+    marks = ConsumerMarks.of(metadata)
     return UserSecret(
-        decoded(secret), annotations.get(names.ANNOTATION_ALLOW_HOSTS), str(secret.get("type") or "Opaque")
+        decoded(secret),
+        (metadata.get("annotations") or {}).get(names.ANNOTATION_ALLOW_HOSTS),
+        str(secret.get("type") or "Opaque"),
+        marks.labels.get(names.LABEL_CONSUMER) == names.CONSUMER,
+        marks,
     )
+
+
+def consumer_selector(match_labels: Mapping[str, str]) -> str:
+    """Returns the label selector of Secrets that are consumers: their owner's consent is always part of it."""
+    wanted = {**match_labels, names.LABEL_CONSUMER: names.CONSUMER}
+    return ",".join(f"{label}={value}" for label, value in sorted(wanted.items()))
+
+
+async def labelled_secrets(
+    api: ApiServer, namespace: str, label_selector: str, *, metadata_only: bool = False
+) -> list[dict[str, Any]] | None:
+    """Returns the Secrets with these labels; None if the operator has no right to list any."""
+    try:
+        return await api.list(kinds.SECRET, namespace, label_selector, metadata_only=metadata_only)
+    except ApiError as error:
+        if error.status == _FORBIDDEN:
+            return None
+        raise
+
+
+def versions(found: Iterable[Mapping[str, Any]] | None) -> dict[str, str] | None:
+    """Returns the version of each object by its name; None if they could not be listed."""
+    return None if found is None else {o["metadata"]["name"]: o["metadata"]["resourceVersion"] for o in found}
 
 
 def service_addresses(service: Mapping[str, Any] | None) -> tuple[str, ...]:

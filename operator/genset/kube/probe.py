@@ -17,7 +17,9 @@ from typing import Any
 import aiohttp
 
 from genset import names
+from genset.contracts.adapter_list import REPORT_PATH, AdapterReport
 from genset.contracts.puller import PROGRESS_PATH, DownloadProgress
+from genset.contracts.reading import parsed
 from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH, ConfigReport, DemandReport
 from genset.engines import CompletionRequest
 from genset.kube.metrics import Metrics
@@ -27,6 +29,7 @@ METRICS_SECONDS = 5.0  # an engine answers between two batches
 PARALLEL = 64
 KEPT_SECONDS = 15.0  # that a connection lives between two questions
 PARALLEL_COMPLETIONS = 8  # a fleet that starts at once must not be answered by a storm of our own requests
+SLEEP_SECONDS = 60.0  # hundreds of gigabytes go over PCIe in this time
 LONGEST_BODY = 1 << 20
 _UNTIMED = aiohttp.ClientTimeout(total=None)  # `asyncio.timeout` covers all of it
 
@@ -80,11 +83,28 @@ class Prober:
         answer = await self._ask("metrics", "GET", f"http://{host(pod_ip)}:{port}{path}", METRICS_SECONDS)
         return answer.body if answer.status == 200 else None
 
+    async def asleep(self, pod_ip: str, port: int, path: str) -> bool | None:
+        """Returns whether a server of ours sleeps; None if it did not answer, or with something else."""
+        answer = await self._ask("asleep", "GET", f"http://{host(pod_ip)}:{port}{path}", QUICK_SECONDS)
+        told = parsed(answer.body).get("is_sleeping") if answer.status == 200 else None
+        return told if isinstance(told, bool) else None
+
+    async def tell(self, pod_ip: str, port: int, path: str) -> bool:
+        """POSTs to a path of a server of ours. Returns whether it took it: weights go and come in this time."""
+        answer = await self._ask("tell", "POST", f"http://{host(pod_ip)}:{port}{path}", SLEEP_SECONDS)
+        return answer.status == 200
+
     async def weights_progress(self, pod_ip: str) -> DownloadProgress | None:
         """Returns how far a puller is; None if it did not answer, or with something else."""
         url = f"http://{host(pod_ip)}:{names.WEIGHTS_PORT}{PROGRESS_PATH}"
         answer = await self._ask("weights", "GET", url, QUICK_SECONDS)
         return DownloadProgress.from_json(answer.body) if answer.status == 200 else None
+
+    async def adapters(self, pod_ip: str) -> AdapterReport | None:
+        """Returns what has become of a pod's list of adapters; None if it did not answer, or with something else."""
+        url = f"http://{host(pod_ip)}:{names.WEIGHTS_PORT}{REPORT_PATH}"
+        answer = await self._ask("adapters", "GET", url, QUICK_SECONDS)
+        return AdapterReport.from_json(answer.body) if answer.status == 200 else None
 
     async def _ask(
         self,

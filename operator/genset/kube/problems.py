@@ -8,8 +8,9 @@ from typing import Any
 from genset import names
 from genset.api.modeldeployment import Reason
 from genset.desired import origin
+from genset.kinds import LEADER_WORKER_SET, kind_of
 from genset.kube.client import ApiError
-from genset.status.observed import Problem
+from genset.status.problem import Problem
 
 _MOST_FIELDS = 3  # named in a message
 _REMEDIES = {
@@ -24,11 +25,17 @@ Json = Mapping[str, Any]
 def refusal(desired: Json, owner: Json, error: ApiError) -> Problem:
     """Returns the problem that the API server has refused a child for good."""
     kind, name = str(desired["kind"]), desired["metadata"]["name"]
+    if error.not_found and kind_of(desired) is LEADER_WORKER_SET:
+        message = (
+            "spec.parallelism.nodes needs LeaderWorkerSets, which this cluster does not have: have their controller installed "
+            "(sigs.k8s.io/lws), or let one node hold the model"
+        )
+        return Problem(Reason.LEADER_WORKER_SET_MISSING, message, "spec.parallelism.nodes")
     if error.misfit and (found := origin.misfits(owner["kind"], kind, error.message)):
         fields = "; ".join(f"{field}: {why}" for field, why in found[:_MOST_FIELDS])
         message = f"The API server's schema of {kind} does not take it: {fields}. Correct or remove it."
         return Problem(Reason.INVALID_SPEC, message, found[0][0])
-    words = origin.in_words_of(owner["kind"], kind, error.message)
+    words = origin.in_words_of(owner["kind"], desired, error.message)
     remedy = _REMEDIES.get(kind, "")
     return Problem(Reason.APPLY_REJECTED, f"The API server refused {kind} {name}: {words}{remedy}")
 
@@ -74,11 +81,15 @@ def shared(desired: Json, identity: str, other: str) -> Problem:
 
 def contest(desired: Json, live: Json, changed: Sequence[str]) -> Problem:
     """Returns the problem that somebody else keeps on changing a child."""
+    remedy = "let nobody else change it, or set the field in this resource"
+    owners = desired["metadata"].get("ownerReferences", ())
+    if list(changed) == ["spec.replicas"] and owners:
+        owner = owners[0]
+        remedy = f"aim the autoscaler at {owner['kind']} {owner['name']}, which has a scale, too"
     return Problem(
         Reason.CONTESTED,
         f"{desired['kind']} {desired['metadata']['name']} is set back again and again by {_last_manager(live)} "
-        f"({_fields(changed)}), and left alone for some minutes: let nobody else change it, or set the field in this "
-        "resource",
+        f"({_fields(changed)}), and left alone for some minutes: {remedy}",
     )
 
 

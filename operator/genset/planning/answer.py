@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -11,10 +12,8 @@ import yaml
 from genset.planning import plan, table
 from genset.planning.errors import PlanError
 from genset.planning.sources import Changes, Wanted, changed
-from genset.sizing import kv_cache
+from genset.sizing import mismatch
 from genset.sizing import nodes as sizing_nodes
-from genset.sizing.memory import Placement, need
-from genset.sizing.model import Task
 from genset.sizing.nodes import Node, NodesError
 
 
@@ -43,15 +42,12 @@ def nodes(file: Path | None, context: str | None) -> Sequence[Node]:
 def make(wanted: Wanted, changes: Changes, known: Sequence[Node]) -> plan.ModelPlan:
     """Returns the plan for one model."""
     ask = changed(wanted.ask, changes)
-    model = wanted.found.model
-    if model.task in (Task.PROJECTOR, Task.ADAPTER):
-        raise PlanError(
-            f"{wanted.found.shown} is a {str(model.task).lower()}, no model of its own: plan the model it is for"
-        )
-    if problem := plan.engine_problem(wanted.found, ask) or kv_cache.problem(model, ask.use):
+    if problem := plan.engine_problem(wanted.found, ask):
         raise PlanError(f"{wanted.name}: {problem}")
+    serving = replace(wanted.serving, use=ask.use, pooled=ask.pooled)
+    if problems := list(mismatch.problems(wanted.found.model, serving)):
+        raise PlanError(f"{wanted.name} ({wanted.found.shown}): {'; '.join(problems)}")
     stated = ""
     if wanted.stated and ask.on_cpu:
-        needed = need(model, ask.use, Placement(), prompts=ask.prompts, projector=ask.projector).host.total
-        stated = table.stated_text(wanted.stated, needed)
+        stated = table.stated_text(wanted.stated, plan.on_cores(wanted.found, ask).host.total)
     return plan.make(wanted.found, ask, known, wanted.name, stated)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genset.api.quantity import parse_quantity
+from genset.kubectl import KubectlError, kubectl
 from genset.planning.errors import PlanError
 from genset.sizing.nodes import Node, NodesError, from_kubernetes, minus
-
-TIMEOUT_SECONDS = 60
 
 
 def nodes(context: str) -> list[Node]:
@@ -49,21 +46,11 @@ def free(every: Iterable[Node], pods: Iterable[Mapping[str, Any]]) -> list[Node]
 
 
 def _get(context: str, kind: str, *more: str) -> list[dict[str, Any]]:
-    """Asks kubectl, which knows every way to log in that a kubeconfig may name."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        raise PlanError(
-            "--context needs kubectl: install it, or give --nodes FILE with `kubectl get nodes -o yaml` of elsewhere"
-        )
-    command = [kubectl, "--context", context, "get", kind, *more, "-o", "json", "--request-timeout=30s"]
+    missing = "--context needs kubectl: install it, or give --nodes FILE with `kubectl get nodes -o yaml` of elsewhere"
+    what, cluster = f"kubectl can't list the {kind} of context {context}", f"the cluster of context {context}"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise PlanError(f"the cluster of context {context} did not answer in {TIMEOUT_SECONDS} s") from error
-    if done.returncode:
-        words = done.stderr.strip().splitlines()
-        raise PlanError(
-            f"kubectl can't list the {kind} of context {context}: {words[-1] if words else 'no reason given'}"
-        )
-    items = json.loads(done.stdout).get("items")
+        told = kubectl("get", kind, *more, "-o", "json", missing=missing, what=what, cluster=cluster, context=context)
+    except KubectlError as error:
+        raise PlanError(str(error)) from error
+    items = json.loads(told).get("items")
     return items if isinstance(items, list) else []

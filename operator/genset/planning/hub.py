@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from genset.planning.errors import PlanError
 from genset.planning.found import Found, OtherFile
 from genset.planning.ranges import RangedFile
 from genset.sizing import gguf_model, hf_model, licences
-from genset.sizing.gguf import GgufError, read_header
+from genset.sizing.gguf import GgufError, GgufHeader, read_header
 from genset.sizing.model import ModelError, ModelFacts
 from genset.sizing.quantisation import in_file_name
 from genset.weights import client as http
@@ -63,6 +63,21 @@ class Hub:
         if "config.json" in repository.files:
             return self._folder(repository, revision)
         raise PlanError(f"{repo} has neither a .gguf file nor a config.json: name a repository that holds a model")
+
+    def size(self, repo: str, patterns: Sequence[str], revision: str) -> int:
+        """Returns the bytes of a repository's files that fit one of some globs; of an ambiguous file those of the largest."""
+        files = self._list(repo, revision).files
+        found = {name for pattern in patterns for name in files if fnmatch.fnmatchcase(name, pattern)}
+        ggufs = [files[name] for name in found if name.lower().endswith(".gguf")]
+        return max(ggufs) if ggufs else sum(files[name] for name in found)
+
+    def header(self, repo: str, pattern: str, revision: str) -> GgufHeader | None:
+        """Returns the header of the one GGUF file of a repository that fits a glob; None if there is not exactly one."""
+        repository = self._list(repo, revision)
+        fitting = [name for name in repository.files if fnmatch.fnmatchcase(name, pattern or "*.gguf")]
+        if len(fitting) != 1 or not fitting[0].lower().endswith(".gguf"):
+            return None
+        return read_header(self._open(repository, fitting[0]), tensors=True)  # type: ignore[arg-type]
 
     def _gguf(self, repository: Repository, ggufs: Mapping[str, list[str]], wanted: str, revision: str) -> Found:
         chosen = _choose(repository, ggufs, wanted)

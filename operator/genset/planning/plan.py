@@ -10,7 +10,7 @@ from genset.planning.engines import engine_for, is_known
 from genset.planning.found import Found
 from genset.planning.resource import resource
 from genset.sizing import fit as fits
-from genset.sizing import memory, vllm
+from genset.sizing import memory
 from genset.sizing.classes import size_class, speed_class
 from genset.sizing.fit import Ask, Fit
 from genset.sizing.memory import Memory, Placement
@@ -50,7 +50,7 @@ def make(found: Found, ask: Ask, nodes: Sequence[Node], name: str, stated: str =
         found,
         ask,
         name,
-        memory.need(found.model, ask.use, Placement(), prompts=ask.prompts, projector=ask.projector),
+        on_cores(found, ask),
         every,
         resource(found, ask, chosen, name) if chosen is not None and is_known(engine_for(ask.pooled)) else None,
         stated,
@@ -105,6 +105,7 @@ def as_dict(plan: ModelPlan) -> dict[str, Any]:
             },
             "compute": host.compute,
             "projector": host.projector,
+            "adapters": host.adapters,
             "prompts": host.prompts,
             "program": host.program,
             "total": host.total,
@@ -134,12 +135,19 @@ def _fit_dict(one: Fit) -> dict[str, Any]:
     }
 
 
-def engine_problem(found: Found, ask: Ask, gpus: int = 1) -> str:
-    """Says why an engine cannot serve a model whatever the node; empty if it can."""
+def on_cores(found: Found, ask: Ask) -> Memory:
+    """Returns what a llama-server without GPUs needs."""
+    return memory.need(
+        found.model, ask.use, Placement(), prompts=ask.prompts, projector=ask.projector, adapters=ask.adapters
+    )
+
+
+def engine_problem(found: Found, ask: Ask) -> str:
+    """Says why an engine cannot read a model's files; empty if it can."""
     if ask.pooled and not found.pooled:
         return (
             "its engine serves whole repositories, not GGUF files: name the repository that holds the safetensors files"
         )
     if found.pooled and not ask.pooled:
         return "its engine serves GGUF files, which are not there: name a repository that has them, often one in -GGUF"
-    return vllm.tensor_problem(found.model, gpus) if ask.pooled else ""
+    return ""

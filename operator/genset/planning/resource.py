@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from genset.api.accelerator import RESOURCES
 from genset.api.engines import block_name
 from genset.planning.engines import engine_for
 from genset.planning.found import Found
 from genset.sizing.fit import Ask, Fit
-from genset.sizing.memory import GIB, MIB
+from genset.sizing.memory import GIB, HEADROOM, quantity_text
 from genset.sizing.model import Task
 
-HEADROOM = 1.1  # over what is reckoned, for what no formula knows
 _CORES_WITH_GPU = 4
 _MOST_CORES = 16
 
@@ -23,13 +23,6 @@ def name_of(text: str) -> str:
     last = text.rstrip("/").rpartition("/")[2].lower().removesuffix(".gguf").removesuffix("-gguf")
     name = re.sub(r"[^a-z0-9]+", "-", last).strip("-")
     return (name if name[:1].isalpha() else f"model-{name}")[:52].rstrip("-")
-
-
-def memory_text(size: float) -> str:
-    """Writes bytes as a quantity, rounded up: to 256 MiB below 8 GiB, else to whole GiB."""
-    if size >= 8 * GIB:
-        return f"{-(-int(size) // GIB)}Gi"
-    return f"{-(-int(size) // (256 * MIB)) * 256}Mi"
 
 
 def resource(found: Found, ask: Ask, fit: Fit, name: str) -> dict[str, Any]:
@@ -57,9 +50,11 @@ def _resources(fit: Fit) -> dict[str, Any]:
     cores = int(fit.node.cpu) - 1 if fit.node.cpu >= 2 else 1
     on_gpu = fit.place is not None and fit.place.gpus > 0
     cores = max(1, min(cores, _CORES_WITH_GPU if on_gpu else _MOST_CORES))
-    found: dict[str, Any] = {"cpu": str(cores), "memory": memory_text(fit.host * HEADROOM)}
+    found: dict[str, Any] = {"cpu": str(cores), "memory": quantity_text(fit.host * HEADROOM)}
     if on_gpu and fit.place is not None and fit.accelerators is not None:
         found["accelerator"] = {"vendor": fit.accelerators.vendor, "count": fit.place.gpus}
+        if fit.accelerators.resource not in ("", RESOURCES.get(fit.accelerators.vendor)):
+            found["accelerator"]["resource"] = fit.accelerators.resource
     return found
 
 
@@ -82,5 +77,5 @@ def _settings(ask: Ask, fit: Fit) -> Mapping[str, Any]:
         extra.append("--swa-full")
     settings: dict[str, Any] = {"extraArgs": extra} if extra else {}
     if ask.prompts:
-        settings["cacheRAM"] = memory_text(ask.prompts)
+        settings["cacheRAM"] = quantity_text(ask.prompts)
     return settings

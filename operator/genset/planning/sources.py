@@ -14,29 +14,23 @@ from pydantic import ValidationError
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.sources.hugging_face import HuggingFaceSource
 from genset.contracts.sources import PUBLIC_HUB
-from genset.desired.model_use import kept_prompts, use_of
-from genset.planning import files
+from genset.desired.model_use import kept_prompts, placement_of, serving_of, use_of
+from genset.planning import companions, files
 from genset.planning.engines import is_pooled
 from genset.planning.errors import PlanError
 from genset.planning.found import Found
 from genset.planning.hub import REPO, Hub
 from genset.planning.ranges import RangedFile
+from genset.planning.where import Where
 from genset.sizing import gguf_model
 from genset.sizing.fit import Ask
 from genset.sizing.gguf import GgufError, read_header
 from genset.sizing.kv_cache import ModelUse
+from genset.sizing.mismatch import Serving
 from genset.sizing.model import ModelError
 from genset.weights import client as http
 
 DEFAULT_TOKENS, DEFAULT_PARALLEL = 4096, 4
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where models are looked for: the hub's base URL, "" for the public one, and the token for it."""
-
-    endpoint: str = ""
-    token: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,7 @@ class Wanted:
     ask: Ask
     name: str
     stated: str = ""  # resources.memory
-    spec: dict[str, Any] = field(default_factory=dict)
+    serving: Serving = field(default_factory=lambda: Serving(ModelUse()))
 
 
 def from_model(text: str, where: Where) -> Wanted:
@@ -64,14 +58,19 @@ def from_model(text: str, where: Where) -> Wanted:
     path = Path(text)
     if path.exists():
         found = files.find(path)
-        return Wanted(found, Ask(ModelUse(), pooled=found.pooled), path.stem if path.is_file() else path.name)
+        return _plain(found, path.stem if path.is_file() else path.name)
     name, _, revision = text.partition("@")
     repo, _, wanted = name.partition(":")
     if not REPO.match(repo):
         raise PlanError(f"{text} is neither a file here nor a repository, which is OWNER/NAME[:QUANTISATION]")
     with http.make_client("") as client:
         found = Hub(client, where.endpoint or PUBLIC_HUB, where.token).find(repo, wanted, revision or "main")
-    return Wanted(found, Ask(ModelUse(), pooled=found.pooled), repo)
+    return _plain(found, repo)
+
+
+def _plain(found: Found, name: str) -> Wanted:
+    """Returns what is asked of a model that is only named: what it is made for."""
+    return Wanted(found, Ask(ModelUse(), found.pooled), name, serving=Serving(ModelUse(), task=found.model.task))
 
 
 def from_file(path: Path, where: Where) -> list[Wanted]:
@@ -112,10 +111,23 @@ def _parsed(path: Path, document: dict[str, Any]) -> ModelDeployment:
 def _of_resource(resource: ModelDeployment, where: Where) -> Wanted:
     spec = resource.spec
     found = _found(resource, where)
+    accelerator, pooled, serving = spec.resources.accelerator, is_pooled(spec.engine), serving_of(resource)
+    on_cpu = accelerator is None
     ask = Ask(
-        use_of(resource), is_pooled(spec.engine), kept_prompts(resource), on_cpu=spec.resources.accelerator is None
+        use_of(resource),
+        pooled,
+        kept_prompts(resource),
+        projector=sum(companions.sizes([spec.projector] if spec.projector else [], where)),
+        adapters=sum(companions.sizes([one.source for one in spec.adapters], where)),
+        on_cpu=on_cpu,
+        place=None if on_cpu else placement_of(resource),
+        vendor="" if accelerator is None else accelerator.vendor,
+        resource="" if accelerator is None else accelerator.resource_name,
+        tensor=serving.tensor,
     )
-    return Wanted(found, ask, resource.metadata.name, str(spec.resources.memory))
+    if not pooled:
+        found = replace(found, model=replace(found.model, unfit=tuple(companions.unfit(spec, found.model, where))))
+    return Wanted(found, ask, resource.metadata.name, spec.resources.memory or "", serving)
 
 
 def _found(resource: ModelDeployment, where: Where) -> Found:
@@ -135,9 +147,8 @@ def _found(resource: ModelDeployment, where: Where) -> Found:
 
 def _of_hub(source: HuggingFaceSource, where: Where) -> Found:
     endpoint = source.endpoint or where.endpoint or PUBLIC_HUB
-    token = where.token if where.endpoint in ("", endpoint) else ""
     with http.make_client("") as client:
-        found = Hub(client, endpoint, token).find(source.repo, source.file, source.revision)
+        found = Hub(client, endpoint, where.token_for(endpoint)).find(source.repo, source.file, source.revision)
     block = source.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
     return replace(found, source={"huggingFace": block})
 

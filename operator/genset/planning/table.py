@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from genset.planning.engines import engine_for
 from genset.planning.plan import ModelPlan
-from genset.planning.resource import memory_text
 from genset.sizing import kv_cache, vllm
 from genset.sizing.classes import count_text, size_class, speed_class
 from genset.sizing.fit import Fit
-from genset.sizing.memory import GIB, MIB
+from genset.sizing.memory import GIB, MIB, quantity_text
 from genset.sizing.model import Task
 
 _HEADINGS = ("NODE", "FITS", "MEMORY", "GPU MEMORY", "TOKENS/S", "MOST CONTEXT")
@@ -57,7 +56,7 @@ def _head(plan: ModelPlan) -> Iterator[str]:
 def _memory(plan: ModelPlan) -> Iterator[str]:
     host, cache = plan.need.host, plan.need.cache
     if plan.ask.pooled:
-        request = vllm.request_bytes(plan.found.model, plan.ask.use.tokens)
+        request = vllm.request_bytes(plan.found.model, plan.ask.use.tokens, eight_bits=plan.ask.use.eight_bits)
         yield _line(
             "Memory", f"weights {size_text(host.weights)}; {size_text(request)} for each request; all in a pool on GPUs"
         )
@@ -68,6 +67,8 @@ def _memory(plan: ModelPlan) -> Iterator[str]:
     parts.append(f"buffers {size_text(host.compute)}")
     if host.projector:
         parts.append(f"pictures {size_text(host.projector)}")
+    if host.adapters:
+        parts.append(f"adapters {size_text(host.adapters)}")
     if host.prompts:
         parts.append(f"kept prompts {size_text(host.prompts)}")
     parts.append(f"program {size_text(host.program)}")
@@ -140,4 +141,4 @@ def _line(label: str, text: str) -> str:
 
 def stated_text(stated: str, needed: int) -> str:
     """Says whether the memory that a resource states will do."""
-    return f"resources.memory is {stated}; {memory_text(needed)} is what it needs"
+    return f"resources.memory is {stated}; {quantity_text(needed)} is what it needs"

@@ -43,8 +43,13 @@ VOCABULARY: Final = _kinds(
     ErrorKind("caller_unsupported_encoding", 415, "unsupported_encoding"),
     ErrorKind("caller_headers_too_large", 431, "headers_too_large"),
     ErrorKind("caller_gone", 499, "client_closed_request"),  # never sent: it names the request in logs and metrics
+    ErrorKind("policy_key_unknown", 401, "invalid_api_key"),  # OpenAI's code, as the next but one
     ErrorKind("policy_model_not_found", 404, "model_not_found"),
+    ErrorKind("policy_rate_limited", 429, "rate_limit_exceeded"),
     ErrorKind("policy_context_too_long", 400, "context_length_exceeded"),  # the code that clients look for
+    ErrorKind("policy_capability", 400, "capability_missing"),  # no backend of the route can do what is asked
+    ErrorKind("policy_data_zone", 403, "data_zone"),  # no backend where the request may be answered
+    ErrorKind("policy_sensitive", 403, "sensitive_content"),  # something in it may not leave the house
     ErrorKind("policy_no_backend", 503, "no_backend"),  # the route's tiers are all empty
     ErrorKind("provider_unreachable", 502, "upstream_unreachable"),
     ErrorKind("provider_timeout", 504, "upstream_timeout"),
@@ -71,6 +76,7 @@ VOCABULARY: Final = _kinds(
     ErrorKind("router_draining", 503, "draining"),
     ErrorKind("router_not_configured", 503, "not_configured"),
     ErrorKind("router_log_unavailable", 503, "log_unavailable"),  # log.required
+    ErrorKind("router_egress_unrecorded", 503, "egress_unrecorded"),  # egress.record Required
     ErrorKind("router_internal", 500, "internal"),
 )
 
@@ -131,6 +137,8 @@ class ErrorAnswer:
         _base_client.py, `_should_retry`).
         """
         lines = b"x-genset-error: %b\r\n" % self.kind.word.encode()
+        if self.status == 401:
+            lines += b"www-authenticate: Bearer\r\n"  # RFC 9110, 15.5.2
         if self.retry_after is not None:
             lines += b"retry-after: %d\r\n" % self.retry_after
         return lines + b"x-should-retry: false\r\n" if self.futile else lines
@@ -167,6 +175,16 @@ def _message_in(body: bytes) -> str:
 def error(word: str, message: str, *, retry_after: int | None = None) -> ErrorAnswer:
     """Returns an error of the router's own. Raises KeyError for a word outside the vocabulary."""
     return ErrorAnswer(VOCABULARY[word], message, retry_after)
+
+
+def unrecorded(why: str) -> ErrorAnswer:
+    """Returns the error of a request that may not leave the house, because nobody could write that down."""
+    return error(
+        "router_egress_unrecorded",
+        f"the request may not leave the house, because the record of that cannot be kept ({why}), and the policy wants it "
+        "(egress.record Required)",
+        retry_after=BROKEN_SECONDS,
+    )
 
 
 def in_band(kind: ErrorKind, message: str, attempts: Sequence[str], *, partial: bool = True) -> bytes:

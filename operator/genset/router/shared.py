@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
+from genset.router.access.consumers import Consumers
 from genset.router.backends.failures import FailureBook
 from genset.router.backends.mask import Mask
 from genset.router.clock import Clock
@@ -18,6 +19,7 @@ from genset.router.errors import ErrorAnswer
 from genset.router.http.callers import Proxies, client_of
 from genset.router.http.connect import Connector
 from genset.router.http.cors import Cors
+from genset.router.http.egress import EgressBook
 from genset.router.http.heavy import HeavyLine
 from genset.router.http.holder import Holder
 from genset.router.http.origin import origin_of
@@ -38,6 +40,8 @@ class Unrouted:
     asked: str  # method and path
     status: int
     error: ErrorAnswer | None = None  # None: it was answered well
+    consumer: str = ""  # who asked, as far as that is known
+    team: str = ""
 
 
 class Observer(ABC):
@@ -65,10 +69,10 @@ class Configured:
     """Configured is what a configuration says of all requests.
 
     `mask` hides the keys in use. `site` names this router to others. `matched_headers` are those that routes look at.
-    `cors` is None if no web page may call.
+    `cors` is None if no web page may call. `consumers` is None if anybody may ask.
     """
 
-    __slots__ = ("cors", "mask", "matched_headers", "most_body_bytes", "proxies", "room_bytes", "site")
+    __slots__ = ("consumers", "cors", "mask", "matched_headers", "most_body_bytes", "proxies", "room_bytes", "site")
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class Configured:
         matched_headers: frozenset[bytes] = frozenset(),
         most_body_bytes: int = 1024 * 1024,
         room_bytes: int = 3 * UNTIL_CONFIGURED_BYTES,
+        consumers: Consumers | None = None,
     ) -> None:
         self.mask = mask
         self.site = site
@@ -88,6 +93,11 @@ class Configured:
         self.matched_headers = matched_headers
         self.most_body_bytes = most_body_bytes  # largest body of one request
         self.room_bytes = room_bytes  # for all bodies together, and what is made of them
+        self.consumers = consumers
+
+    def hide_with(self, mask: Mask) -> None:
+        """Takes another mask, which knows a key that has come since."""
+        self.mask = mask
 
     def payer_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """Returns whose share a request takes, and whose testimony it is; behind trusted proxies, the client's."""
@@ -108,6 +118,7 @@ class Shared:
         "connections",
         "connector",
         "draining",
+        "egress",
         "failures",
         "heavy",
         "loop",
@@ -139,6 +150,7 @@ class Shared:
         self.failures = FailureBook()
         self.connections: set[Holder] = set()
         self.running_out: set[UpstreamConnection] = set()  # nobody waits for the end of their answer
+        self.egress: EgressBook | None = None  # the record of what leaves the house, if the policy wants one
         self.draining = False
 
     def now(self) -> float:
@@ -149,6 +161,10 @@ class Shared:
         """Takes a configuration, and how many bytes it allows to hold for clients."""
         self.configured = configured
         self.budget.resize(held_bytes)
+
+    def record_egress(self, egress: EgressBook | None) -> None:
+        """Takes the record of what leaves the house, as a configuration wants it."""
+        self.egress = egress
 
     def drain(self) -> None:
         """Ends keep-alive: from here on connections are closed after their answer."""

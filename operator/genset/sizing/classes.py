@@ -45,6 +45,6 @@ def speed_class(active: int) -> SpeedClass:
 def count_text(parameters: int) -> str:
     """Writes a number of parameters as people do: 8.03 B, 671 B, 1.04 T, 270 M."""
     for unit, size in (("T", 10**12), ("B", BILLION), ("M", 10**6)):
-        if parameters >= size:
+        if parameters >= 0.9995 * size:  # what rounds to 1,000 of the unit below
             return f"{parameters / size:.3g} {unit}"
     return str(parameters)

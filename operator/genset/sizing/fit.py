@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from genset.sizing import memory, speed, vllm
+from genset.sizing import memory, mismatch, speed, vllm
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import GIB, Memory, Placement
 from genset.sizing.model import ModelFacts
@@ -30,7 +30,12 @@ class Ask:
     pooled: bool = False  # an engine that serves whole repositories from a pool of GPU memory
     prompts: int = 0
     projector: int = 0
+    adapters: int = 0
     on_cpu: bool | None = None  # True: cores alone; False: accelerators; None: what fits
+    place: Placement | None = None  # that a resource states; None: the best that there is
+    vendor: str = ""  # of the accelerators that a resource asks for; "": any
+    resource: str = ""  # by which extended resource; "": not said, or by a claim
+    tensor: int = 0  # GPUs over which vLLM splits each layer; 0: all of a replica's
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def fit(model: ModelFacts, node: Node, ask: Ask) -> Fit:
 
 def _missing(model: ModelFacts, node: Node, ask: Ask, tries: list[_Try]) -> Fit:
     if not tries:
-        return Fit(node, None, None, 0, 0, where="it has no accelerator whose memory is known")
+        return Fit(node, None, None, 0, 0, where="it has no such accelerator whose memory is known")
     nearest = min(tries, key=lambda one: one.short)
     where = "memory" if nearest.host_short >= nearest.device_short else "accelerator memory"
     return Fit(
@@ -106,23 +111,40 @@ def _missing(model: ModelFacts, node: Node, ask: Ask, tries: list[_Try]) -> Fit:
 
 
 def _tries(model: ModelFacts, node: Node, ask: Ask) -> Iterator[_Try]:
-    usable = [one for one in node.accelerators if one.memory and one.count]
+    usable = [one for one in node.accelerators if one.memory and _will_do(one, ask)]
     if ask.pooled:
         for accelerators in usable:
             yield from _vllm_tries(model, node, ask, accelerators)
         return
     if ask.on_cpu is not True:
         for accelerators in usable:
-            yield from _device_tries(model, node, ask, accelerators)
+            if ask.place is not None:
+                yield _llama(model, node, ask, accelerators, _within(ask.place, model))
+            else:
+                yield from _device_tries(model, node, ask, accelerators)
     if ask.on_cpu is not False:
         yield _llama(model, node, ask, None, Placement())
+
+
+def _will_do(found: Accelerators, ask: Ask) -> bool:
+    """Says whether a node's accelerators are those that a resource asks for, and as many."""
+    same = ask.vendor in ("", found.vendor) and (not ask.resource or found.resource in ("", ask.resource))
+    return same and found.count >= max(1, _stated_gpus(ask))
+
+
+def _stated_gpus(ask: Ask) -> int:
+    return ask.place.gpus if ask.place is not None else 0
+
+
+def _within(place: Placement, model: ModelFacts) -> Placement:
+    """Returns a stated place in the model's own numbers: "all experts" is as many as it has layers."""
+    return replace(place, cpu_experts=min(place.cpu_experts, len(model.layers)))
 
 
 def _device_tries(model: ModelFacts, node: Node, ask: Ask, accelerators: Accelerators) -> Iterator[_Try]:
     most = min(accelerators.count, MOST_GPUS)
     for gpus in range(1, most + 1):
-        whole = _llama(model, node, ask, accelerators, Placement(gpus))
-        yield whole
+        yield _llama(model, node, ask, accelerators, Placement(gpus))
     layers = len(model.layers)
     if model.experts.count:
         yield from _first_that_works(
@@ -151,18 +173,20 @@ def _first_that_works(attempt: Callable[[int], _Try], numbers: range) -> Iterato
 
 
 def _llama(model: ModelFacts, node: Node, ask: Ask, accelerators: Accelerators | None, place: Placement) -> _Try:
-    needed: Memory = memory.need(model, ask.use, place, prompts=ask.prompts, projector=ask.projector)
+    needed: Memory = memory.need(
+        model, ask.use, place, prompts=ask.prompts, projector=ask.projector, adapters=ask.adapters
+    )
     host, device = needed.host.total, needed.device.total
     room = accelerators.memory if accelerators else 0
     return _Try(place, accelerators, host, device, host - node.memory, device - room)
 
 
 def _vllm_tries(model: ModelFacts, node: Node, ask: Ask, accelerators: Accelerators) -> Iterator[_Try]:
-    host = vllm.host_bytes(model)
-    for gpus in range(1, min(accelerators.count, MOST_GPUS) + 1):
-        if vllm.tensor_problem(model, gpus):
+    host, stated = vllm.host_bytes(model), _stated_gpus(ask)
+    for gpus in (stated,) if stated else range(1, min(accelerators.count, MOST_GPUS) + 1):
+        if mismatch.tensor_problem(model, ask.tensor or gpus):
             continue
-        pool = vllm.pool(model, ask.use.tokens, gpus, accelerators.memory)
+        pool = vllm.pool(model, ask.use.tokens, gpus, accelerators.memory, eight_bits=ask.use.eight_bits)
         needed = accelerators.memory + max(0, pool.request - pool.cache)
         yield _Try(
             Placement(gpus), accelerators, host, min(needed, accelerators.memory) if pool.requests >= 1 else needed,
@@ -198,7 +222,9 @@ def _most_tokens(model: ModelFacts, node: Node, ask: Ask, best: _Try) -> int:
     def works(steps: int) -> bool:
         longer = replace(ask, use=replace(ask.use, tokens=steps * TOKENS_STEP))
         if ask.pooled and best.accelerators:
-            pool = vllm.pool(model, longer.use.tokens, best.place.gpus, best.accelerators.memory)
+            pool = vllm.pool(
+                model, longer.use.tokens, best.place.gpus, best.accelerators.memory, eight_bits=longer.use.eight_bits
+            )
             return pool.requests >= 1
         return _llama(model, node, longer, best.accelerators, best.place).works
 

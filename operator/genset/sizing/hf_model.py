@@ -27,6 +27,7 @@ _ARCHITECTURES: Mapping[str, str] = {
     "modernbert": "modern-bert", "nomic_bert": "nomic-bert",
 }  # fmt: skip
 _DTYPE_NAMES: Mapping[str, str] = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+MOST_STRETCH = 1024  # of a context, by its positions
 _NESTED = ("text_config", "llm_config", "language_config")
 _EMBEDDERS = ("ForMaskedLM", "BertModel", "XLMRobertaModel", "EmbeddingModel")
 
@@ -65,7 +66,7 @@ def from_config(
         name=name,
         quantisation=quantisation,
         licence=licences.normal(licence),
-        context=values.number("max_position_embeddings", "model_max_length", "seq_length", most=2**31),
+        context=_context(values, text),
         task=_task(config),
         file_bytes=file_bytes,
         notes=() if attention.is_known(architecture) else (_unknown(architecture),),
@@ -78,6 +79,21 @@ def _text(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError("config.json is no JSON object")
     nested: Mapping[str, Any] = next((config[key] for key in _NESTED if isinstance(config.get(key), Mapping)), {})
     return {**config, **nested}
+
+
+def _context(values: Config, text: Mapping[str, Any]) -> int:
+    """Returns how far the model reaches: a stretched one further than the number of its positions (vllm/config/model.py,
+    _get_and_verify_max_len)."""
+    positions = values.number("max_position_embeddings", "model_max_length", "seq_length", most=2**31)
+    found = text.get("rope_scaling") or text.get("rope_parameters")
+    rope = found if isinstance(found, Mapping) else {}
+    factor, kind = rope.get("factor", 1), rope.get("rope_type") or rope.get("type")
+    if kind in ("su", "longrope", "llama3") or not isinstance(factor, int | float) or not 1 <= factor <= MOST_STRETCH:
+        return positions
+    if "gemma3" in str(text.get("model_type", "")):
+        return positions  # its number of positions is the stretched one
+    plain = integer(rope, "original_max_position_embeddings", most=2**31) if kind == "yarn" else positions
+    return max(positions, int(plain * factor))
 
 
 def _architecture(text: Mapping[str, Any]) -> str:

@@ -111,6 +111,11 @@ class Config:
             asking = self.hidden * rank + rank * queries if rank else self.hidden * queries
             keys = self.hidden * (self.latent + rope) + self.latent * self.heads * (nope + value)
             return asking + keys + self.heads * value * self.hidden
+        if self.number("o_lora_rank"):  # DeepSeek V4: one head of keys that are values, too; low ranks on both sides
+            queries, rank = self.heads * self.head, self.number("q_lora_rank")
+            out = queries * self.number("o_lora_rank")  # each group of heads has its own part
+            back = self.number("o_groups", default=1) * self.number("o_lora_rank") * self.hidden
+            return self.hidden * (rank + self.head) + rank * queries + out + back
         gate = 2 if self.number("linear_num_value_heads") else 1  # Qwen3-Next and 3.5 gate each head's answer
         width = self.heads * self.head
         return self.hidden * (gate * width + 2 * self.kv_heads * self.head) + width * self.hidden

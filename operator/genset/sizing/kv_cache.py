@@ -33,6 +33,7 @@ class ModelUse:
     unified: bool = False  # --kv-unified
     full_windows: bool = False  # --swa-full
     ubatch: int = UBATCH
+    eight_bits: bool = False  # numbers of a pool have one byte (vLLM's --kv-cache-dtype fp8)
 
     @property
     def streams(self) -> int:

@@ -19,6 +19,7 @@ DEVICE_PROGRAM = 512 * MIB  # CUDA's context and its kernels on each GPU; ROCm's
 DEVICE_MARGIN = 512 * MIB  # that stays free on each GPU, for what the driver fragments
 HOST_OF_DEVICE = 512 * MIB  # pinned buffers of a process that drives GPUs
 ENCODE_BUFFER = 512 * MIB  # while a picture becomes tokens
+HEADROOM = 1.1  # over what is reckoned, for what no formula knows
 CHECKPOINT_SPACING = 8192  # tokens; llama-server's --checkpoint-min-step
 MOST_CHECKPOINTS = 32  # of a slot; --ctx-checkpoints
 
@@ -41,6 +42,7 @@ class Share:
     cache: int = 0
     compute: int = 0
     projector: int = 0
+    adapters: int = 0
     prompts: int = 0  # finished prompts and checkpoints, kept to be continued
     program: int = 0
 
@@ -59,10 +61,12 @@ class Memory:
     cache: kv_cache.CacheSize
 
 
-def need(model: ModelFacts, use: ModelUse, place: Placement, *, prompts: int = 0, projector: int = 0) -> Memory:
+def need(
+    model: ModelFacts, use: ModelUse, place: Placement, *, prompts: int = 0, projector: int = 0, adapters: int = 0
+) -> Memory:
     """Returns the memory of one llama-server.
 
-    `prompts` is --cache-ram in bytes, `projector` the size of the projector's file.
+    `prompts` is --cache-ram in bytes, `projector` and `adapters` are the sizes of their files, which are loaded whole.
     """
     cache = kv_cache.size(model.layers, use)
     kept = prompts + (checkpoints(model, use) if prompts else 0)
@@ -70,7 +74,7 @@ def need(model: ModelFacts, use: ModelUse, place: Placement, *, prompts: int = 0
     if not place.gpus:
         buffer = compute.buffer(model, use, outputs=use.slots)
         picture = projector + ENCODE_BUFFER if projector else 0
-        return Memory(Share(model.weights, cache.total, buffer, picture, kept, program), Share(), cache)
+        return Memory(Share(model.weights, cache.total, buffer, picture, adapters, kept, program), Share(), cache)
     near, far = _split(model, place)
     moved_experts = sum(layer.experts for layer in near[: max(0, place.cpu_experts - len(far))])
     on_device = sum(layer.weights + layer.experts for layer in near) + model.edges.output - moved_experts
@@ -83,6 +87,7 @@ def need(model: ModelFacts, use: ModelUse, place: Placement, *, prompts: int = 0
         cache=-(-device_cache // place.gpus),
         compute=buffer,
         projector=projector + ENCODE_BUFFER if projector else 0,
+        adapters=-(-adapters // place.gpus),
         program=DEVICE_PROGRAM + DEVICE_MARGIN,
     )
     host = Share(
@@ -93,6 +98,13 @@ def need(model: ModelFacts, use: ModelUse, place: Placement, *, prompts: int = 0
         program=program + HOST_OF_DEVICE,
     )
     return Memory(host, device, cache)
+
+
+def quantity_text(size: float) -> str:
+    """Writes bytes as a quantity, rounded up: to 256 MiB below 8 GiB, else to whole GiB."""
+    if size >= 8 * GIB:
+        return f"{-(-int(size) // GIB)}Gi"
+    return f"{-(-int(size) // (256 * MIB)) * 256}Mi"
 
 
 def checkpoints(model: ModelFacts, use: ModelUse) -> int:

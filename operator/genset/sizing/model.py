@@ -105,6 +105,7 @@ class ModelFacts:
     task: Task = Task.CHAT
     file_bytes: int = 0  # of all files
     notes: tuple[str, ...] = ()  # what could not be known, for people
+    unfit: tuple[str, ...] = ()  # companions that belong to another model: field and reason, for people
 
     @property
     def weights(self) -> int:

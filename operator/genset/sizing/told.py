@@ -15,6 +15,8 @@ from genset.sizing.model import Edges, Experts, Layer, ModelError, ModelFacts, P
 MOST_LAYERS = 1024
 _MOST_GROUPS = 64
 _TEXT = 64  # characters
+_WORDS = 320  # characters of one thing that does not fit
+_MOST_UNFIT = 2  # told one by one: the last words of a container are short
 _NUMBERS = ("key", "value", "key_head", "value_head", "window", "state", "queries", "mixed")
 
 
@@ -26,7 +28,11 @@ def tell(model: ModelFacts) -> dict[str, Any]:
         sums[0] += 1
         sums[1] += layer.weights
         sums[2] += layer.experts
+    unfit = [words[:_WORDS] for words in model.unfit[:_MOST_UNFIT]]
+    if len(model.unfit) > _MOST_UNFIT:
+        unfit[-1] = f"{len(model.unfit) - _MOST_UNFIT + 1} more companions belong to another model"
     return {
+        **({"unfit": unfit} if unfit else {}),
         "architecture": model.architecture,
         "quantisation": model.quantisation,
         "licence": model.licence,
@@ -65,6 +71,7 @@ def read(document: Mapping[str, Any]) -> ModelFacts | None:
             context=_number(document.get("context")),
             task=Task(str(document.get("task"))),
             file_bytes=_number(document.get("fileBytes")),
+            unfit=_unfit(document.get("unfit")),
         )
     except (ModelError, ValueError, TypeError):
         return None
@@ -101,6 +108,12 @@ def _listed(value: Any, most: int) -> Sequence[Any]:
     if not isinstance(value, list) or len(value) > most:
         raise ModelError("no list of the right length")
     return value
+
+
+def _unfit(value: Any) -> tuple[str, ...]:
+    """Returns what companions are told to be unfit; none if an earlier release told, which did not look."""
+    listed = value[:_MOST_UNFIT] if isinstance(value, list) else []
+    return tuple(words[:_WORDS] for words in listed if isinstance(words, str) and words.isprintable())
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,8 @@
 """Memory of vLLM is one pool on each GPU: a share of it all, less weights and what a batch needs, is cache.
 
 vLLM takes `gpu_memory_utilization` of the whole GPU, whatever the model needs; what is left for the cache decides how
-many requests of full length run at once. Blocks have 16 tokens; windows and states take no more than in llama.cpp.
+many requests of full length run at once. Blocks have 16 tokens. A layer with a window keeps the window and the batch in work for
+each request, and one block more (vllm/v1/kv_cache_interface.py, SlidingWindowSpec): a prompt frees what is behind it in steps.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def request_bytes(model: ModelFacts, tokens: int, gpus: int = 1, *, eight_bits: 
     size = 1 if eight_bits else CACHE_TYPES["f16"].size
     total = 0
     for layer in model.layers:
-        blocks = -(-(min(tokens, layer.window) if layer.window else tokens) // BLOCK)
+        blocks = -(-tokens // BLOCK)
+        if layer.window:
+            blocks = -(-min(tokens, layer.window - 1 + BATCH_TOKENS) // BLOCK) + 1
         latent = layer.key and not layer.value
         heads = layer.key // layer.key_head if layer.key_head else 1
         parts = 1 if latent else max(1, min(gpus, heads))
@@ -76,12 +79,3 @@ def request_bytes(model: ModelFacts, tokens: int, gpus: int = 1, *, eight_bits: 
 def host_bytes(model: ModelFacts) -> int:
     """Returns the memory that a pod needs beside the GPUs: the program, and weights on their way."""
     return max(HOST_LEAST, int(model.weights * 0.1) + 8 * GIB)
-
-
-def tensor_problem(model: ModelFacts, gpus: int) -> str:
-    """Says why a model can't be split over so many GPUs; empty if it can."""
-    heads = next((layer.queries // layer.key_head for layer in model.layers if layer.key_head and layer.value), 0)
-    if heads and heads % gpus:
-        fitting = [str(count) for count in range(1, 17) if heads % count == 0]
-        return f"{gpus} GPUs do not divide {heads} attention heads: use {', '.join(fitting)}"
-    return ""

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from genset.api.base import Condition
 from genset.api.modeldeployment import Reason
-from genset.status.observed import Problem
+from genset.status.problem import Problem
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 MESSAGE_LIMIT = 1024  # characters; a status is for reading

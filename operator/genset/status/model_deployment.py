@@ -24,18 +24,17 @@ from genset.api.base import Condition
 from genset.api.modeldeployment import (
     ConditionType,
     Context,
-    EventReason,
     ModelDeployment,
     ModelDeploymentSpec,
-    ModelDeploymentStatus,
     Reason,
 )
+from genset.api.modeldeployment_status import ModelDeploymentStatus
 from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
 from genset.sizing.model import ModelFacts
-from genset.status import pods, size, upgrades, weights
-from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
+from genset.status import pods, room, scaling, size, suits, upgrades, weights
+from genset.status.conditions import ConditionStatus, Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
 from genset.status.rollout import RolloutState, incomplete, rollout
 
@@ -48,8 +47,9 @@ _ALARMING = frozenset(
         Reason.NOT_A_MODEL, Reason.UNSAFE_ARCHIVE,
         Reason.SOURCE_NOT_FOUND, Reason.SOURCE_UNAUTHORIZED, Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AMBIGUOUS,
         Reason.DISK_FULL, Reason.LICENCE_NOT_ALLOWED, Reason.DOWNLOAD_FAILED,
-        Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP,
+        Reason.UNSCHEDULABLE, Reason.IMAGE_PULL_FAILED, Reason.CRASH_LOOP, Reason.MODEL_MISMATCH,
         Reason.REPLICAS_MISSING, Reason.COMPLETION_FAILED, Reason.UNREACHABLE, Reason.WITHOUT_EFFECT, Reason.MEMORY_SHORT,
+        Reason.ADAPTER_REFUSED, Reason.CONTEXT_TOO_LONG, Reason.NO_NODE_FITS,
         Reason.SITE_TOKEN_NOT_USED,
     }
 )  # fmt: skip
@@ -73,20 +73,27 @@ class _View:
 
     @property
     def at_rest(self) -> bool:
-        return self.managed and self.state.wanted == 0
+        asleep = self.resource.spec.sleeps and not self.observed.scaling.awake
+        return self.managed and (self.state.wanted == 0 or asleep)
 
     @property
     def wakes(self) -> bool:
         return self.resource.spec.autoscaling is not None
 
 
-def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: str) -> ModelDeploymentStatus:
-    """Returns the whole new status.
+def evaluate(
+    resource: ModelDeployment, observed: ModelDeploymentObserved, now: str, nodes: room.Nodes = None
+) -> ModelDeploymentStatus:
+    """Returns the whole new status. `nodes`: of the cluster; None while nobody has asked for them (`room.asks`).
 
     Equal inputs give an equal status; `now` (RFC 3339) is used only if a status flips.
     """
-    view = _view(resource, observed)
     old = resource.status or ModelDeploymentStatus()
+    parts = weights.status(resource, observed, old.weights)
+    # What has just been downloaded beside the model counts at once.
+    resource = resource.model_copy(update={"status": old.model_copy(update={"weights": parts})})
+    model = size.facts(observed)
+    view = _view(resource, observed, model, nodes)
     starting = Verdict("False", Reason.STARTING, "No replica is ready yet")
     verdicts: list[tuple[str, Verdict]] = [
         (ConditionType.ACCEPTED, view.accepted),
@@ -97,8 +104,7 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
     stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
-    model = size.facts(observed)
-    if warnings := _warnings(resource, observed, model):
+    if warnings := _warnings(resource, observed, model, nodes):
         words = "; ".join(warning.message for warning in warnings)
         verdicts.append((ConditionType.WARNINGS, Verdict("True", warnings[0].reason, words)))
     name = resource.metadata.name
@@ -111,11 +117,12 @@ def evaluate(resource: ModelDeployment, observed: ModelDeploymentObserved, now: 
         model=resource.served_model,
         url=engine_of(resource).base_url(resource),
         desired_replicas=view.state.wanted if view.managed else None,
-        last_active_time=autoscale.told_active(resource, observed.last_request, awake=observed.awake),
+        scaling=scaling.status(resource, observed.scaling, observed.replicas_owner) if view.managed else None,
+        last_active_time=autoscale.told_active(resource, observed.last_request, awake=observed.scaling.awake),
         replicas=view.state.replicas,
         ready_replicas=view.state.ready,
         selector=",".join(f"{key}={value}" for key, value in selector.items()),
-        weights=weights.status(resource, observed, old.weights),
+        weights=parts,
         size=size.status(resource, model, old.size),
     )
 
@@ -126,31 +133,19 @@ def events(old: ModelDeploymentStatus | None, new: ModelDeploymentStatus) -> lis
     return [event for event in told if event[1] != Reason.AT_REST]  # `scaled` tells it
 
 
-def scaled(resource: ModelDeployment, new: ModelDeploymentStatus) -> list[Event]:
-    """Returns the Event of a deployment that autoscaling has just woken or put to rest."""
-    scaling, old = resource.spec.autoscaling, resource.status
-    before, after = old.desired_replicas if old else None, new.desired_replicas
-    if scaling is None or before is None or after is None or before == after:
-        return []
-    counts = f"{before} -> {after} replicas"
-    awake = autoscale.was_awake(resource)
-    if not awake and after == scaling.max:
-        return [("Normal", EventReason.WOKEN, f"A request came: {counts}")]
-    if awake and after == scaling.min:
-        return [("Normal", EventReason.PUT_TO_REST, f"No request for {scaling.idle_seconds} s: {counts}")]
-    return []
-
-
-def _view(resource: ModelDeployment, observed: ModelDeploymentObserved) -> _View:
+def _view(
+    resource: ModelDeployment, observed: ModelDeploymentObserved, model: ModelFacts | None, nodes: room.Nodes
+) -> _View:
     managed = managed_engine_of(resource) is not None
     probe = observed.completion
     current = probe is not None and probe.for_template == template_key(resource, observed.deployment)
     return _View(
         resource=resource,
         observed=observed,
-        state=rollout(observed.deployment, autoscale.replicas(resource, awake=observed.awake) if managed else 0),
-        trouble=size.with_needs(
-            resource, size.facts(observed), pods.trouble(observed.pods, quiet=frozenset({WEIGHTS_CONTAINER}))
+        state=rollout(observed.deployment, autoscale.replicas(resource, observed.scaling) if managed else 0),
+        trouble=suits.unserved(resource, model)
+        or room.told(
+            resource, model, pods.trouble(observed.pods, quiet=frozenset({WEIGHTS_CONTAINER})), observed, nodes
         ),
         completion=probe if current else None,
         accepted=_accepted(resource, observed),
@@ -180,7 +175,9 @@ def _accepted_message(resource: ModelDeployment) -> str:
     return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
 
 
-def _warnings(resource: ModelDeployment, observed: ModelDeploymentObserved, model: ModelFacts | None) -> list[Verdict]:
+def _warnings(
+    resource: ModelDeployment, observed: ModelDeploymentObserved, model: ModelFacts | None, nodes: room.Nodes
+) -> list[Verdict]:
     """Returns what a person should know and nothing waits for, the gravest first: its reason is the condition's."""
     warnings = []
     if ignored := _without_effect(resource):
@@ -188,11 +185,16 @@ def _warnings(resource: ModelDeployment, observed: ModelDeploymentObserved, mode
             f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
         )
         warnings.append(Verdict("True", Reason.WITHOUT_EFFECT, words))
-    if observed.token_not_used:
-        words = f"The operator's hub token is not used, because {observed.token_not_used}"
-        warnings.append(Verdict("True", Reason.SITE_TOKEN_NOT_USED, words))
-    if (short := size.short(resource, model)) is not None:
-        warnings.append(short)
+    warnings += observed.warned
+    at_rest = managed_engine_of(resource) is not None and autoscale.replicas(resource, observed.scaling) == 0
+    for found in (
+        weights.joining_trouble(resource, observed),
+        size.short(resource, model, observed),
+        suits.cut_off(resource, model),
+        room.hopeless(observed, nodes) if at_rest else None,
+    ):
+        if found is not None:
+            warnings.append(found)
     return warnings
 
 
@@ -217,7 +219,7 @@ def _without_effect(resource: ModelDeployment) -> list[str]:
 def _weights(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict:
     if managed_engine_of(resource) is None:
         return Verdict("True", Reason.NOT_MANAGED, f"The server of engine {resource.spec.engine} has its own weights")
-    if autoscale.replicas(resource, awake=observed.awake) > 0:
+    if autoscale.replicas(resource, observed.scaling) > 0:
         return weights.verdict(resource, observed)
     if resource.spec.prefetch and (ahead := weights.prefetched(observed)) is not None:
         return ahead
@@ -254,7 +256,7 @@ def _rests(view: _View) -> Verdict | None:
     if not view.at_rest:
         return None
     if view.wakes:
-        return Verdict("False", Reason.AT_REST, _rest_message(view))
+        return _resting(view, "False")
     if view.state.exists and not view.state.asked and view.state.available:
         return None  # the Deployment could not be scaled
     return Verdict("False", Reason.SCALED_TO_ZERO, "spec.replicas is 0: nothing is served until it is raised")
@@ -303,7 +305,7 @@ def _at_rest(view: _View) -> Verdict | None:
     if not view.at_rest:
         return None
     if view.wakes:  # ready for the next request, even while replicas that are going finish their last answers
-        return Verdict("True", Reason.AT_REST, _rest_message(view))
+        return _resting(view, "True")
     if not view.state.current or view.state.replicas > 0:
         return Verdict("False", Reason.ROLLING_OUT, f"Replicas that are still to go: {view.state.replicas}")
     return Verdict("True", Reason.SCALED_TO_ZERO, "At rest, as asked: spec.replicas is 0")
@@ -341,10 +343,12 @@ def _not_asked() -> Verdict:
     return Verdict("False", Reason.STARTING, "Waiting for the first completion to succeed")
 
 
-def _rest_message(view: _View) -> str:
-    scaling = view.resource.spec.autoscaling
-    silence = f" for {scaling.idle_seconds} s" if scaling is not None else ""
-    return f"At rest: no request came{silence}; the next one at a router wakes it"
+def _resting(view: _View, status: ConditionStatus) -> Verdict:
+    """Returns what an autoscaled deployment without pods is; one that waits for its turn is not ready, whatever is asked."""
+    words = scaling.rest_message(view.resource, view.observed.scaling)
+    if view.observed.scaling.waits:
+        return Verdict("False", Reason.WAITS_FOR_POOL, words)
+    return Verdict(status, Reason.AT_REST, words)
 
 
 def _as_before(view: _View, kind: ConditionType) -> Verdict | None:
@@ -367,5 +371,5 @@ def _known(resource: ModelDeployment, kind: ConditionType) -> Condition | None:
 def _ready_message(view: _View) -> str:
     if not view.managed:
         return "A completion succeeded"
-    note = f"; it stays awake: {view.observed.awake_note}" if view.observed.awake_note else ""
+    note = f"; it stays awake: {view.observed.scaling.note}" if view.observed.scaling.note else ""
     return f"{view.state.available} of {view.state.wanted} replicas are available, and a completion succeeded{note}"

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from genset.api.modeldeployment import ModelDeployment
+from genset.api.quantity import parse_quantity
 from genset.contracts.puller import DownloadProgress
 from genset.contracts.router_admin import ConfigReport
+from genset.desired.autoscale import AWAKE, ScalingDecision
 from genset.desired.context import Object
 from genset.engines import managed_engine_of
+from genset.status.conditions import Verdict
 from genset.status.pod import PodView
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A problem keeps a resource from being what it says: a constant reason, words for a person, the field."""
-
-    reason: str
-    message: str
-    field: str = ""
+from genset.status.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -64,11 +59,11 @@ class ModelDeploymentObserved:
     pvc: Object | None = None  # the cache's claim
     prefetch: Object | None = None  # the Job that fetches weights ahead
     fetchers: tuple[PodView, ...] = ()  # its pods
-    awake: bool = True  # what desired.autoscale has decided
-    awake_note: str = ""  # why it stays awake although nobody asks
+    scaling: ScalingDecision = AWAKE  # what desired.autoscale has decided
+    replicas_owner: str = ""  # who has written spec.replicas, by managedFields
     last_request: float | None = None  # at any router, seconds since 1970; None: not known
     upgrade: Upgrade | None = None  # that waits
-    token_not_used: str = ""  # why this download does not get the hub token of the operator, which it asks for
+    warned: tuple[Verdict, ...] = ()  # what others say that a person should know, the gravest first
     asked_by: tuple[str, ...] | None = None  # policies whose routers ask a server elsewhere; None: it is one of ours
 
 
@@ -83,11 +78,13 @@ class RoutePolicyObserved:
     deployments: Mapping[str, ModelDeployment] = field(default_factory=dict)  # that the policy names and that exist
     problems: tuple[Problem, ...] = ()  # of refs.check_route_policy
     unused_problems: tuple[Problem, ...] = ()  # of refs.check_unused_backends
+    warnings: tuple[Problem, ...] = ()  # of refs.check_surroundings
     apply_errors: tuple[Problem, ...] = ()
     config_hash: str = ""  # what routers should serve
     credentials_hash: str = ""
     namespace_terminating: bool = False
     upgrade: Upgrade | None = None  # that waits
+    data_zones: str = ""  # of desired.data_zones.shown
 
 
 def template_key(resource: ModelDeployment, deployment: Object | None) -> str:
@@ -105,6 +102,25 @@ def template_key(resource: ModelDeployment, deployment: Object | None) -> str:
             return ""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def requested(deployment: Object | None) -> dict[str, int]:
+    """Returns what a pod of a Deployment asks its node for, by resource: cores in thousandths, everything else whole."""
+    pod = _get(deployment, "spec", "template", "spec") or {}
+    sums = _summed(pod.get("containers") or ())
+    for one in pod.get("initContainers") or ():  # one after the other, before the others
+        for name, amount in _summed((one,)).items():
+            sums[name] = max(sums.get(name, 0), amount)
+    return sums
+
+
+def _summed(containers: Iterable[Any]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for container in containers:
+        for name, amount in (_get(container, "resources", "requests") or {}).items():
+            value = parse_quantity(str(amount)) * (1000 if name == "cpu" else 1)
+            sums[name] = sums.get(name, 0) + int(value)
+    return sums
 
 
 def _get(value: Any, *path: str) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from genset.addresses import server_of
 from genset.api.modeldeployment import ModelDeployment
-from genset.api.routepolicy import Outage, OutageReason, OutageScope
+from genset.api.routepolicy_status import Outage, OutageReason, OutageScope
 from genset.contracts.router_admin import ConfigReport, OutageReport
 from genset.router.providers import PROVIDERS
 from genset.status.conditions import Event, clip

@@ -12,9 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from genset.api.routepolicy import Outage, RoutePolicy
+from genset.api.routepolicy import RoutePolicy
+from genset.api.routepolicy_status import Outage
 
 Json = Mapping[str, Any]
+#: What of a spec an outline reads: the rest of a large policy costs more to write than all that is told of it.
+_READ: dict[str, Any] = {"backends": True, "routes": {"__all__": {"name", "tiers"}}, "router": {"replicas"}}
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Outline:
     def of(cls, resource: RoutePolicy) -> Outline:
         """Returns the outline of a policy that is accepted."""
         known = tuple(resource.status.outages) if resource.status else ()
-        return cls._read(resource.spec.model_dump(mode="json", by_alias=True, exclude_none=True), known)
+        spec = resource.spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=_READ)
+        return cls._read(spec, known)
 
     @classmethod
     def of_refused(cls, live: Json) -> Outline:

@@ -123,6 +123,14 @@ class PodView:
         )
 
     @property
+    def unscheduled(self) -> str:
+        """Returns the scheduler's words if it finds no node for the pod; "" if it does, or has not looked."""
+        known = self.conditions.get("PodScheduled", {})
+        if known.get("status") != "False" or known.get("reason") != "Unschedulable":
+            return ""
+        return str(known.get("message") or "no node is available")
+
+    @property
     def ready(self) -> bool:
         """Returns whether it passes its readiness probe and is not leaving: whether anybody should count on it."""
         return not self.leaving and self.conditions.get("Ready", {}).get("status") == "True"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from genset.api.modeldeployment import Reason
-from genset.names import ENGINE_CONTAINER
+from genset.names import ENGINE_CONTAINER, ROUTER_CONTAINER
 from genset.status.conditions import Verdict
 from genset.status.pod import ContainerState, PodView
 
@@ -30,6 +30,11 @@ _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*": ErrImagePull: ')
 _RESTARTS_THAT_COUNT = 2  # one restart may be a passing fault; from the second on it is said until the pod is ready
 _PROBE_SLACK_SECONDS = 3  # the last probe that counts may come so much before the whole time is over
 _NOT_OURS = "it is not one of genset's, so whoever put it into the pod can mend it"
+#: What bounds the start of a container of genset's, and what to do when it was not enough.
+_STARTS = {
+    ENGINE_CONTAINER: ("rollout.startupSeconds", "raise it, or give the engine more cpu"),
+    ROUTER_CONTAINER: ("the time of its start-up probe", "give it more router.resources.cpu"),
+}
 _WORDS = 400  # characters of a crashed container's last words
 _TELLING = re.compile(r"error|fail|fatal|exception|cannot|could not|unable", re.IGNORECASE)
 _PREEMPTION = re.compile(r"[.,]? ?(?:no new claims to deallocate, )?preemption: .*$")  # of no use to a reader
@@ -157,13 +162,19 @@ def _startup_trouble(pod: PodView, state: ContainerState) -> Verdict | None:
     ready_then = not pod.unready_since or pod.unready_since > began
     if ready_then or state.last_ran_seconds < state.spec.startup_seconds - _PROBE_SLACK_SECONDS:
         return None
-    limit = "rollout.startupSeconds" if state.name == ENGINE_CONTAINER else "the time of its start-up probe"
-    remedy = ": raise it, or give the engine more cpu" if state.name == ENGINE_CONTAINER else ""
+    seconds = state.spec.startup_seconds
+    ended = f"Container {state.name} of pod {state.pod} did not become ready within "
+    if state.foreign:
+        return Verdict(
+            "False",
+            Reason.SIDECAR_NOT_READY,
+            f"{ended}the time of its start-up probe ({seconds}) and was ended by its node; {_NOT_OURS}",
+        )
+    limit, remedy = _STARTS.get(state.name, ("the time of its start-up probe", "its log may tell why"))
     return Verdict(
         "False",
         Reason.STARTUP_TIMEOUT,
-        f"Container {state.name} of pod {state.pod} did not become ready within {limit} ({state.spec.startup_seconds}) and was "
-        f"ended by its node{remedy}",
+        f"{ended}{limit} ({seconds}) and was ended by its node: {remedy}",
         needs_person=True,
     )
 
@@ -201,11 +212,9 @@ def last_words(log: str) -> str:
 
 
 def _unschedulable(pod: PodView) -> Verdict | None:
-    scheduled = pod.conditions.get("PodScheduled", {})
-    if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
+    if not pod.unscheduled:
         return None
-    cause = _PREEMPTION.sub("", str(scheduled.get("message") or ""))
-    message = f"No node can take pod {pod.name}{_because(cause)}"
+    message = f"No node can take pod {pod.name}{_because(_PREEMPTION.sub('', pod.unscheduled))}"
     return Verdict("False", Reason.UNSCHEDULABLE, message)
 
 

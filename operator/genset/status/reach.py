@@ -9,8 +9,11 @@ neither hides alone, but for different patterns of one match.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from math import inf
+from typing import NamedTuple
 
 from genset.api.match import Match
 from genset.api.routepolicy import Route
@@ -33,34 +36,55 @@ class Hidden:
 def covers(wide: Match, narrow: Match) -> bool:
     """Returns whether every request that `narrow` takes is taken by `wide`."""
     patterns = set(_patterns(wide))
-    return _rest_covers(wide, narrow) and all(
+    return _Rest.of(wide).covers(_Rest.of(narrow)) and all(
         any(wider in patterns for wider in _wider(pattern, range(len(pattern), -1, -1)))
         for pattern in _patterns(narrow)
     )
 
 
+def untaken(models: Iterable[str], patterns: Collection[str]) -> list[str]:
+    """Returns those of some patterns of models that have no model in common with any of these patterns."""
+    known = sorted({pattern.removesuffix(_ANY) for pattern in patterns})
+    starred = {pattern.removesuffix(_ANY) for pattern in patterns if pattern.endswith(_ANY)}
+    stems, lengths = frozenset(known), {len(stem) for stem in starred}
+
+    def is_taken(model: str) -> bool:
+        stem = model.removesuffix(_ANY)
+        if stem in stems or any(stem[:length] in starred for length in lengths):
+            return True
+        place = bisect_left(known, stem)
+        return model.endswith(_ANY) and place < len(known) and known[place].startswith(stem)
+
+    return [model for model in models if not is_taken(model)]
+
+
 def hidden(routes: Sequence[Route]) -> Iterator[Hidden]:
     """Yields what no request reaches, in the order of the routes."""
-    earlier: dict[str, list[Route]] = {}
-    lengths: set[int] = set()  # of the patterns with a * among them: a policy may have 16,384 patterns
-    for route in routes:
-        patterns = _patterns(route.match)
-        hiders = {pattern: by for pattern in patterns if (by := _hider(route.match, pattern, earlier, lengths))}
-        if hiders:
-            whole = len(hiders) == len(patterns)
-            yield Hidden(route.name, () if whole else tuple(hiders), tuple(dict.fromkeys(hiders.values())))
+    asked = [_Rest.of(route.match) for route in routes]
+    earlier: dict[str, list[int]] = {}  # the routes of each pattern; a policy may have 16,384 patterns
+    lengths: set[int] = set()  # of the patterns with a * among them
+    for number, route in enumerate(routes):
+        patterns, own = _patterns(route.match), asked[number]
+        wide = {other for other in range(number) if asked[other].covers(own)}  # but for the model
+        if wide:
+            descending = sorted(lengths, reverse=True)
+            found = {pattern: _hider(_wider(pattern, descending), wide, earlier) for pattern in patterns}
+            hiders = {pattern: routes[by].name for pattern, by in found.items() if by is not None}
+            if hiders:
+                whole = len(hiders) == len(patterns)
+                yield Hidden(route.name, () if whole else tuple(hiders), tuple(dict.fromkeys(hiders.values())))
         for pattern in patterns:
-            earlier.setdefault(pattern, []).append(route)
+            earlier.setdefault(pattern, []).append(number)
             if pattern.endswith(_ANY):
                 lengths.add(len(pattern) - 1)
 
 
-def _hider(match: Match, pattern: str, earlier: Mapping[str, Sequence[Route]], lengths: Iterable[int]) -> str | None:
-    """Names an earlier route that takes whatever the pattern brings."""
-    for wider in _wider(pattern, sorted(lengths, reverse=True)):
-        for route in earlier.get(wider, ()):
-            if _rest_covers(route.match, match):
-                return route.name
+def _hider(wider: Iterable[str], wide: Set[int], earlier: Mapping[str, Sequence[int]]) -> int | None:
+    """Returns the first of the `wide` routes that has one of the wider patterns."""
+    for pattern in wider:
+        for number in earlier.get(pattern, ()):
+            if number in wide:
+                return number
     return None
 
 
@@ -78,14 +102,17 @@ def _wider(pattern: str, lengths: Iterable[int]) -> Iterator[str]:
             yield stem[:length] + _ANY
 
 
-def _rest_covers(wide: Match, narrow: Match) -> bool:
-    """Returns whether `wide` asks for no more than `narrow`, apart from the model."""
-    if wide.max_input_tokens is not None and (
-        narrow.max_input_tokens is None or narrow.max_input_tokens > wide.max_input_tokens
-    ):
-        return False
-    return _headers(wide) <= _headers(narrow)
+class _Rest(NamedTuple):
+    """What a match asks for, apart from the model."""
 
+    most: float  # tokens of the prompt
+    headers: frozenset[tuple[str, str]]
 
-def _headers(match: Match) -> set[tuple[str, str]]:
-    return {(header.name.lower(), header.value) for header in match.headers}
+    @classmethod
+    def of(cls, match: Match) -> _Rest:
+        most = inf if match.max_input_tokens is None else match.max_input_tokens
+        return cls(most, frozenset((header.name.lower(), header.value) for header in match.headers))
+
+    def covers(self, narrow: _Rest) -> bool:
+        """Returns whether it asks for no more than `narrow`."""
+        return narrow.most <= self.most and self.headers <= narrow.headers

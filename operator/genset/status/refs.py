@@ -12,23 +12,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from genset.api import modeldeployment, routepolicy
-from genset.api.base import SecretKeyRef
+from genset.api.base import SecretKeyRef, secret_refs
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
-from genset.desired import credentials
+from genset.desired import credentials, listener_tls, proxies
+from genset.desired.access import jwt_faults, key_faults, key_set_fault, keys_fault
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.credentials import credential_fault
+from genset.desired.data_zones import faults as zone_faults
+from genset.desired.data_zones import unread
+from genset.desired.route_config import country_faults
 from genset.desired.router import faults as router_faults
 from genset.desired.router import size_faults
+from genset.desired.schedule import faults as schedule_faults
 from genset.desired.secrets import SecretUse, UserSecret
 from genset.desired.servers import backend_faults, cloud_url, elsewhere, external_faults, telemetry_faults
 from genset.desired.sources import problems as source_problems
 from genset.desired.sources import wanted
 from genset.desired.weights import placed
 from genset.desired.workload import faults as engine_faults
-from genset.engines import engine_of
+from genset.engines import engine_of, managed_engine_of
 from genset.status import ways_out
-from genset.status.observed import Problem
+from genset.status.problem import Problem
 from genset.status.warnings import used_backends
 
 Secrets = Mapping[str, UserSecret]
@@ -86,7 +91,21 @@ def policy_secret_uses(
         if found is not None:
             at = f"{at}.deployment ({found.metadata.name}"
             uses += [use._replace(field=f"{at}: {use.field})") for use in secret_uses(found, settings)]
-    return uses
+    if (shared := proxies.credential(resource)) is not None:
+        uses.append(_used("spec.egress.proxy.credentialsSecretRef", shared.ref, shared.sent_to))
+    return [*uses, *_key_uses(resource), *(SecretUse(field, ref) for field, ref in listener_tls.refs(resource))]
+
+
+def _key_uses(resource: RoutePolicy) -> Iterator[SecretUse]:
+    access = resource.spec.access
+    if access is None:
+        return
+    for consumer in access.consumers:
+        if consumer.keys_secret_ref is not None:
+            field = f"spec.access.consumers[{consumer.name}].keysSecretRef"
+            yield SecretUse(field, consumer.keys_secret_ref, proves=True)
+    if access.jwt is not None:
+        yield from (SecretUse(f"spec.access.jwt.{field}", ref) for field, ref in secret_refs(access.jwt))
 
 
 def _used(field: str, ref: SecretKeyRef, url: str) -> SecretUse:
@@ -102,6 +121,7 @@ def check_model_deployment(resource: ModelDeployment, context: ModelDeploymentCo
         *_cache_problems(resource),
         *_invalid(engine_faults(resource, context.settings)),
         *_invalid(external_faults(resource, context.settings)),
+        *_invalid(schedule_faults(resource)),
         *_secret_problems(
             secret_uses(resource, context.settings),
             context.secrets,
@@ -120,18 +140,58 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
     return [
         # Servers that the routers may not dial, or may not send a key to.
         *_invalid(fault for backend in resource.spec.backends for fault in backend_faults(backend, resource, context)),
+        *_invalid(proxies.faults(resource, context)),
         *_invalid(telemetry_faults(resource, context)),
         *ways_out.problems(resource, context),
+        *(
+            Problem(routepolicy.Reason.NO_BACKEND_IN_ZONE, message, field)
+            for field, message in zone_faults(resource, context.settings)
+        ),
         *_invalid(router_faults(resource, context.settings)),
         *_invalid(size_faults(resource, context)),
+        *_invalid(country_faults(resource)),
+        *_invalid(jwt_faults(resource, context)),
+        *_tls_problems(resource, context),
+        *(Problem(routepolicy.Reason.SECRET_KEY_INVALID, told, field) for field, told in key_faults(resource, context)),
         *_unresolved(_with_backends(resource, lambda name: name in used), context),
     ]
+
+
+def check_surroundings(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
+    """Returns what the place that a RoutePolicy is in keeps from having the effect that was meant: warnings, all of them."""
+    return [
+        *(
+            Problem(routepolicy.Reason.NAMESPACE_UNREAD, message, field)
+            for field, message in unread(resource, context.settings)
+        ),
+        *ways_out.warnings(resource, context),
+        *_longer_than_the_model(resource, context),
+    ]
+
+
+def _longer_than_the_model(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    """Yields backends of which a policy says that they hold more than their deployment lets a request have."""
+    for backend in resource.spec.backends:
+        found = context.deployments.get(backend.deployment.name) if backend.deployment is not None else None
+        if found is None or backend.context_tokens is None or managed_engine_of(found) is None:
+            continue
+        if backend.context_tokens > found.spec.context.tokens:
+            field = f"spec.backends[{backend.name}].contextTokens"
+            yield Problem(
+                routepolicy.Reason.WITHOUT_EFFECT,
+                f"{field} {backend.context_tokens} is more than ModelDeployment {found.metadata.name} gives a request "
+                f"(spec.context.tokens {found.spec.context.tokens}), which will refuse what is longer: take it out, or raise "
+                "that one",
+                field,
+            )
 
 
 def check_unused_backends(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
     """Returns what the backends that no route names refer to and that is not there."""
     used = used_backends(resource)
-    return _unresolved(_with_backends(resource, lambda name: name not in used), context)
+    unused = _with_backends(resource, lambda name: name not in used)
+    spec = unused.spec.model_copy(update={"access": None, "egress": None})  # that is no backend's
+    return _unresolved(unused.model_copy(update={"spec": spec}), context)
 
 
 def _unresolved(resource: RoutePolicy, context: RoutePolicyContext) -> list[Problem]:
@@ -200,7 +260,7 @@ def _missing_deployments(resource: RoutePolicy, context: RoutePolicyContext) -> 
 
 def _secret_problems(uses: list[SecretUse], secrets: Secrets, reasons: _Reasons, namespace: str) -> Iterator[Problem]:
     """Yields what is wrong with Secrets. No message tells which keys one has, or anything of one that is not allowed."""
-    for field, ref, url in uses:
+    for field, ref, url, proves in uses:
         secret = secrets.get(ref.name)
         if secret is None:
             yield Problem(
@@ -208,15 +268,33 @@ def _secret_problems(uses: list[SecretUse], secrets: Secrets, reasons: _Reasons,
                 f"{field} names Secret {ref.name}, which is not in namespace {namespace}: create it with key {ref.key}",
                 field,
             )
-        elif why_not := secret.why_not(url, namespace, ref.name):
+        elif why_not := secret.why_no_keys(namespace, ref.name) if proves else secret.why_not(url, namespace, ref.name):
             yield Problem(reasons.not_allowed, f"{field}: Secret {ref.name} {why_not}", field)
         elif not secret.data.get(ref.key, b"").strip():
             what = "has an empty" if ref.key in secret.data else "has no"
             yield Problem(
                 reasons.no_key, f"{field}: Secret {ref.name} {what} key {ref.key}: fill it, or correct the key", field
             )
-        elif fault := credential_fault(_use(field), secret.data[ref.key]):
+        elif fault := _fault(field, secret.data[ref.key], proves):
             yield Problem(reasons.bad_key, f"{field}: key {ref.key} of Secret {ref.name} {fault}", field)
+
+
+def _tls_problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    """Yields what is wrong with a certificate that is there."""
+    tls = resource.spec.router.tls
+    if tls is not None and tls.secret_ref.name in context.secrets:
+        for told in listener_tls.pair_faults(resource, context):
+            yield Problem(routepolicy.Reason.SECRET_KEY_INVALID, told, "spec.router.tls.secretRef")
+
+
+def _fault(field: str, content: bytes, proves: bool) -> str:
+    if field == "spec.router.tls.secretRef":
+        return ""  # judged as a pair
+    if field.endswith("clientCASecretRef"):
+        return credential_fault(credentials.CA, content)
+    if field.endswith(".jwksSecretRef"):
+        return key_set_fault(content)
+    return keys_fault(content) if proves else credential_fault(_use(field), content)
 
 
 def _use(field: str) -> str:

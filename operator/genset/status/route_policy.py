@@ -16,15 +16,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genset.api.routepolicy import ConditionType, Reason, RoutePolicy, RoutePolicyStatus
+from genset.api.routepolicy import ConditionType, Reason, RoutePolicy
+from genset.api.routepolicy_status import RoutePolicyStatus
 from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
-from genset.names import SERVICE_PORT
+from genset.desired.router import port_of
+from genset.names import SERVICE_PORT, SERVICE_TLS_PORT
 from genset.status import outages, pods, upgrades, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
-from genset.status.observed import Problem, RoutePolicyObserved
+from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
 from genset.status.pod import PodView
+from genset.status.problem import Problem
 from genset.status.rollout import RolloutState, incomplete, rollout
 
 _UNRESOLVED = frozenset(
@@ -41,12 +44,14 @@ _ALARMING = _UNRESOLVED | {
     Reason.NAME_CONFLICT,
     Reason.APPLY_REJECTED,
     Reason.NAMESPACE_NOT_MANAGED,
+    Reason.NO_BACKEND_IN_ZONE,
     Reason.CONTESTED,
     Reason.SANDBOX_FAILED,
     Reason.ROUTER_UNREACHABLE,
     Reason.CONFIG_REJECTED,
     Reason.UNSCHEDULABLE,
     Reason.IMAGE_PULL_FAILED,
+    Reason.STARTUP_TIMEOUT,
     Reason.CRASH_LOOP,
     Reason.REPLICAS_MISSING,
 }
@@ -97,7 +102,7 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
     stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
-    if (warned := warnings.verdict(warnings.of_route_policy(resource, observed.unused_problems))) is not None:
+    if (warned := warnings.verdict(_warnings(resource, observed))) is not None:
         verdicts.append((ConditionType.WARNINGS, warned))
     name = resource.metadata.name
     if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.router.onUpgrade")) is not None:
@@ -106,6 +111,7 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
         observed_generation=resource.metadata.generation,
         conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),
         url=_url(resource),
+        data_zones=observed.data_zones,
         config_hash=observed.config_hash,
         programmed_routers=sum(view.serves(pod) for pod in view.routers),
         replicas=view.state.replicas,
@@ -116,19 +122,29 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
 
 
 def _url(resource: RoutePolicy) -> str:
-    port = resource.spec.router.service.port or SERVICE_PORT
+    port, secure = port_of(resource), resource.spec.router.tls is not None
     host = f"{metadata.router(resource.metadata.name)}.{resource.metadata.namespace}.svc"
-    return f"http://{host}/v1" if port == SERVICE_PORT else f"http://{host}:{port}/v1"
+    usual = SERVICE_TLS_PORT if secure else SERVICE_PORT
+    scheme = "https" if secure else "http"
+    return f"{scheme}://{host}/v1" if port == usual else f"{scheme}://{host}:{port}/v1"
 
 
-def events(resource: RoutePolicy, new: RoutePolicyStatus, unused_problems: tuple[Problem, ...] = ()) -> list[Event]:
+def _warnings(resource: RoutePolicy, observed: RoutePolicyObserved) -> list[Problem]:
+    return [*observed.warnings, *warnings.of_route_policy(resource, observed.unused_problems)]
+
+
+def events(resource: RoutePolicy, new: RoutePolicyStatus, observed: RoutePolicyObserved) -> list[Event]:
     """Returns (type, reason, message) of what has changed since the resource's own status."""
     before = resource.status.conditions if resource.status else []
     after = [condition for condition in new.conditions if condition.type != ConditionType.WARNINGS]
-    told = next((c.message for c in new.conditions if c.type == ConditionType.WARNINGS), "")
+    told, known = (
+        next((condition.message for condition in found if condition.type == ConditionType.WARNINGS), "")
+        for found in (new.conditions, before)
+    )
+    warned = _warnings(resource, observed) if told != known else []  # those of a large policy take their time
     return [
         *events_of(before, after, _ALARMING),
-        *warnings.events(before, warnings.of_route_policy(resource, unused_problems), told, ConditionType.WARNINGS),
+        *warnings.events(before, warned, told, ConditionType.WARNINGS),
         *outages.events(Outline.of(resource), new.outages),
     ]
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from genset.api.access import Access, Allowance
+from genset.api.backend import MAX_QUEUED
 from genset.api.base import Condition
-from genset.api.routepolicy import ColdStart, Reason, Route, RoutePolicy
+from genset.api.routepolicy import ColdStart, Reason, Route, RoutePolicy, WhenFull, zone_of
 from genset.status.conditions import MESSAGE_LIMIT, Event, Verdict, clip
-from genset.status.observed import Problem
-from genset.status.reach import Hidden, hidden
+from genset.status.problem import Problem
+from genset.status.reach import Hidden, hidden, untaken
 
 MODEL_BYTES = 256  # of UTF-8: the router looks up no longer name of a model
+ANSWER_TOKENS = 256  # of an answer, or fewer if the request says so, for which a backend must have room to be asked
+TRACES_PATH = "/v1/traces"  # that routers append to the address of a collector
 _TO_BE_CONTINUED = "; and {} more"
 _NAMED = 5  # patterns that one warning names
 
@@ -34,6 +38,10 @@ def of_route_policy(resource: RoutePolicy, unresolved: Iterable[Problem]) -> lis
         *_twice(resource.spec.routes),
         *_without_effect(resource),
         *_unused(resource),
+        *_tiny(resource),
+        *_in_vain(resource),
+        *_nowhere(resource),
+        *_without_spans(resource),
         *(Problem(Reason.UNUSED_BACKEND, f"{p.message} (no route needs it)", p.field) for p in unresolved),
     ]
 
@@ -113,6 +121,11 @@ def _twice(routes: Iterable[Route]) -> Iterator[Problem]:
 def _without_effect(resource: RoutePolicy) -> Iterator[Problem]:
     """Yields settings of routes that ask for what their tiers do not have."""
     clouds = {backend.name for backend in resource.spec.backends if backend.cloud is not None}
+    places = {
+        backend.name: MAX_QUEUED if backend.balancing.max_queued is None else backend.balancing.max_queued
+        for backend in resource.spec.backends
+        if backend.balancing.max_in_flight_per_endpoint is not None
+    }  # where requests may wait
     for route in resource.spec.routes:
         sides = [(number, b.name in clouds) for number, tier in enumerate(route.tiers) for b in tier.backends]
         last_cloud = max((number for number, is_cloud in sides if is_cloud), default=-1)
@@ -124,6 +137,24 @@ def _without_effect(resource: RoutePolicy) -> Iterator[Problem]:
                 Reason.WITHOUT_EFFECT,
                 f"{field} has no effect, because no cloud of the route stands behind a model of the house: take it out, or "
                 "add such a tier",
+                field,
+            )
+        longest, cold = route.failover.total_seconds, route.cold_start
+        if cold.seconds > longest and "seconds" in cold.model_fields_set:
+            field = f"{at}.coldStart.seconds"
+            yield Problem(
+                Reason.WITHOUT_EFFECT,
+                f"{field} {cold.seconds} has no effect beyond failover.totalSeconds, {longest}, after which the request has "
+                "failed: lower it, or raise that one",
+                field,
+            )
+        bounded = [places[b.name] for tier in route.tiers for b in tier.backends if b.name in places]
+        if route.when_full is WhenFull.WAIT and bounded and not any(bounded):
+            field = f"{at}.whenFull"
+            yield Problem(
+                Reason.WITHOUT_EFFECT,
+                f"{field} Wait has no effect, because balancing.maxQueued of its backends is 0, and nobody may wait there: raise "
+                "it, or use NextTier",
                 field,
             )
         if first_house == len(route.tiers) and route.cold_start != ColdStart():
@@ -143,6 +174,71 @@ def _unused(resource: RoutePolicy) -> Iterator[Problem]:
             yield Problem(
                 Reason.UNUSED_BACKEND, f"{at} is named by no route: name it in a tier, or remove the backend", at
             )
+
+
+def _tiny(resource: RoutePolicy) -> Iterator[Problem]:
+    """Yields backends that hold no more than the answer that routers leave room for."""
+    for backend in resource.spec.backends:
+        tokens = backend.context_tokens
+        if tokens is not None and tokens <= ANSWER_TOKENS:
+            field = f"spec.backends[{backend.name}].contextTokens"
+            yield Problem(
+                Reason.WITHOUT_EFFECT,
+                f"{field} {tokens} leaves room for no prompt beside an answer of {ANSWER_TOKENS} tokens, so that requests pass "
+                f"the backend by: did you mean {tokens * 1024}?",
+                field,
+            )
+
+
+def _in_vain(resource: RoutePolicy) -> Iterator[Problem]:
+    """Yields models that consumers may name and no route takes."""
+    access, routes = resource.spec.access, resource.spec.routes
+    if access is None or any(not route.match.models for route in routes):
+        return
+    taken = {model for route in routes for model in route.match.models}
+    for at, allowance in _allowances(access):
+        if vain := untaken(allowance.models or (), taken):
+            field = f"{at}.models"
+            yield Problem(
+                Reason.WITHOUT_EFFECT,
+                f"{field}: {_shown(vain)} can be answered by no route, because match.models of none takes it: correct the name, "
+                "or take it out",
+                field,
+            )
+
+
+def _nowhere(resource: RoutePolicy) -> Iterator[Problem]:
+    """Yields consumers whose zones are those of no backend."""
+    access, there = resource.spec.access, {zone_of(backend) for backend in resource.spec.backends}
+    if access is None:
+        return
+    for at, allowance in _allowances(access):
+        zones = allowance.data_zones
+        if zones is not None and there.isdisjoint(zones):
+            yield Problem(
+                Reason.WITHOUT_EFFECT,
+                f"{at}.dataZones: no backend is in {', '.join(zones)}, so that every request gets 403: name one of "
+                f"{', '.join(sorted(there))}, or take it out",
+                f"{at}.dataZones",
+            )
+
+
+def _allowances(access: Access) -> Iterator[tuple[str, Allowance]]:
+    """Yields what is said of consumers, each with its place."""
+    for consumer in access.consumers:
+        yield f"spec.access.consumers[{consumer.name}]", consumer
+    if access.defaults is not None:
+        yield "spec.access.defaults", access.defaults
+
+
+def _without_spans(resource: RoutePolicy) -> Iterator[Problem]:
+    telemetry, field = resource.spec.router.telemetry, "spec.router.telemetry.otlpEndpoint"
+    if telemetry is not None and telemetry.otlp_endpoint.rstrip("/").endswith(TRACES_PATH):
+        yield Problem(
+            Reason.WITHOUT_EFFECT,
+            f"{field} ends in {TRACES_PATH}, which routers add, so that no span arrives: leave it out",
+            field,
+        )
 
 
 def _shown(models: Sequence[str]) -> str:

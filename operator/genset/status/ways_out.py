@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from genset.api import routepolicy
 from genset.api.routepolicy import RoutePolicy
+from genset.desired import proxies
 from genset.desired.context import RoutePolicyContext
 from genset.desired.egress import Destination, Outside
 from genset.desired.network_policy import servers_of
-from genset.status.observed import Problem
+from genset.desired.servers import cloud_url
+from genset.status.problem import Problem
 
 
 def problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
@@ -34,6 +36,33 @@ def problems(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Pro
             )
         if fault:
             yield Problem(routepolicy.Reason.INVALID_SPEC, f"{field}: {fault}", field)
+
+
+def warnings(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    """Yields what keeps the policy's proxy from being the only way out, or from being one at all."""
+    egress, settings = resource.spec.egress, context.settings
+    if egress is None or egress.proxy is None:
+        return
+    servers, at = list(servers_of(resource, context)), "spec.egress.proxy"
+    clouds = (one.cloud for one in resource.spec.backends if one.cloud is not None and one.cloud.proxy is None)
+    waits = any(
+        proxies.policy_proxy(cloud_url(cloud), resource, settings) for cloud in clouds
+    )  # for zones that allow it
+    if proxies.FIELD not in dict(servers) and not waits:
+        told = f"{at} has no effect, because nothing that the routers ask is behind it: take it out"
+        yield Problem(routepolicy.Reason.WITHOUT_EFFECT, told, at)
+    bound = resource.spec.router.egress is not None and resource.spec.router.egress.cidrs
+    if bound or not settings.network_policies:
+        return
+    for field, url in servers:
+        server = Destination.of(url)
+        if server.outside and not field.startswith(at) and not field.endswith(".cloud.proxy.url"):
+            yield Problem(
+                routepolicy.Reason.WAY_OUT_OPEN,
+                f"{field}: {server.host} is not behind {at}, and NetworkPolicies know no names, so routers can reach every "
+                f"address at port {server.port}: name it by its address, or its network in spec.router.egress.cidrs",
+                field,
+            )
 
 
 def _not_enforced(resource: RoutePolicy) -> Iterator[Problem]:

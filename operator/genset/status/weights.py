@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genset import names
-from genset.api.modeldeployment import ModelDeployment, PartStatus, Reason, WeightsStatus
+from genset.api.modeldeployment import ModelDeployment, Reason
+from genset.api.modeldeployment_status import PartStatus, WeightsStatus
 from genset.contracts.puller import DownloadProgress, ExitCode, LastWords, PartProgress
 from genset.desired.context import Object
+from genset.engines import managed_engine_of
 from genset.status import pods
 from genset.status.conditions import Verdict
 from genset.status.observed import ModelDeploymentObserved
@@ -79,6 +81,17 @@ def prefetched(observed: ModelDeploymentObserved) -> Verdict | None:
     running = [one for one in fetchers if one.puller is not None and one.puller.running]
     message = _progress_message(running) if running else "The weights are about to be fetched ahead"
     return Verdict("False", Reason.DOWNLOADING, message)
+
+
+def joining_trouble(resource: ModelDeployment, observed: ModelDeploymentObserved) -> Verdict | None:
+    """Returns what keeps adapters from joining servers that run already; None if nothing does, or nobody waits for them."""
+    engine = managed_engine_of(resource)
+    if engine is None or not engine.joining(resource) or not any(replica.done for replica in _replicas(observed)):
+        return None
+    ahead = prefetched(observed)
+    if ahead is None or ahead.status == "True" or ahead.reason == Reason.DOWNLOADING:
+        return None
+    return Verdict("True", ahead.reason, f"Adapters do not join the running servers: {ahead.message}")
 
 
 def _fetchers(observed: ModelDeploymentObserved) -> list[_Replica]:

@@ -29,7 +29,7 @@ def guard_of(spec: FetchSpec, environ: Mapping[str, str] = os.environ) -> OffLim
 def guarded(transport: Any, off_limits: OffLimits) -> Any:
     """Has a transport of httpx or httpx2 dial only what may be dialled; their connection pools take no other way to it."""
     pool = transport._pool
-    pool._network_backend = _Guarded(pool._network_backend, off_limits)
+    pool._network_backend = Guarded(pool._network_backend, off_limits)
     return transport
 
 
@@ -42,7 +42,7 @@ def forbidden(host: str) -> WeightsFailure:
     )
 
 
-class _Guarded:
+class Guarded:
     """This is the network of httpcore. What it dials is the address that was looked at: no name is resolved again."""
 
     def __init__(self, network: Any, off_limits: OffLimits) -> None:

@@ -1,8 +1,4 @@
-"""Progress says how far a download is: one thread-safe state, log lines for people, JSON over HTTP for the operator.
-
-The server is a single thread with a short timeout per connection. A slow or hostile client can delay other readers by
-that timeout and can't do anything else: nothing is read from the request but its first line.
-"""
+"""Progress says how far a download is: one thread-safe state, and log lines for people. `page` shows it to the operator."""
 
 from __future__ import annotations
 
@@ -11,17 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from genset import listening
-from genset.addresses import host_and_port
-from genset.contracts.puller import PROGRESS_PATH, DownloadProgress, PartProgress
+from genset.contracts.puller import DownloadProgress, PartProgress
 from genset.weights.failure import size_text
 
 _log = logging.getLogger(__name__)
 
 LOG_SECONDS = 5.0
-_REQUEST_TIMEOUT = 2.0  # seconds that one connection may take
 
 
 class ProgressLog:
@@ -98,48 +90,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s"
-
-
-class ProgressServer:
-    """The progress server serves the snapshot at `/-/progress` until closed."""
-
-    def __init__(self, listen: str, progress: ProgressLog) -> None:
-        address = host_and_port(listen)
-        if address is None:
-            raise ValueError(f"{listen!r} is no address; write HOST:PORT")
-        self._server = HTTPServer(address, _handler(progress), bind_and_activate=False)
-        self._server.socket.close()  # of one family, and not bound; binding it would ask DNS for this machine's name
-        self._server.socket = listening.listen(*address)[0]
-        self._server.server_address = self._server.socket.getsockname()
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="progress")
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=_REQUEST_TIMEOUT + 1)
-
-
-def _handler(progress: ProgressLog) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = _REQUEST_TIMEOUT
-        server_version = "genset"
-        sys_version = ""
-
-        def do_GET(self) -> None:
-            found = self.path.partition("?")[0] == PROGRESS_PATH
-            body = progress.snapshot().to_json() if found else b'{"message": "only /-/progress is here"}'
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler

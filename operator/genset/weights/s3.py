@@ -15,7 +15,6 @@ import json
 import os
 import posixpath
 import re
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,7 +30,8 @@ from genset.contracts.sources import S3
 from genset.weights.choice import Listed, Wish, one_model, whole_folder
 from genset.weights.client import get, given_certificates, make_client, tls_context
 from genset.weights.failure import WeightsFailure, unreachable
-from genset.weights.guard import forbidden, guard_of
+from genset.weights.guard import guard_of
+from genset.weights.loopback_proxy import through
 from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.proxy import proxy_for
 from genset.weights.retry import Transient
@@ -41,6 +41,7 @@ LOGIN = (
     "clock, too"
 )
 _SIGNED_FOR = timedelta(hours=1)
+_NOWHERE = "http://127.0.0.1:9"  # what signs asks nobody: a proxy at the discard port (RFC 863), where none is
 _ERROR_BYTES = 16 << 10  # of a store's answer that is looked at
 _MOST_OBJECTS = 100_000  # behind one prefix
 _MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
@@ -127,10 +128,10 @@ class _Store:
             else f"https://s3.{source.region or 'us-east-1'}.amazonaws.com"
         )
         self._guard = guard_of(spec)
-        self._refuse_forbidden()
+        self._source = source
         tls_context(spec.ca_file)  # says what is wrong with the certificates, if anything is
         with self._told():
-            self._store = self._open(source)
+            self._signer = self._open(_NOWHERE)
 
     def listed(self) -> Iterator[_Object]:
         """Yields the objects behind the prefix."""
@@ -138,8 +139,8 @@ class _Store:
 
         before = f"{self.key}/" if self.key else ""
         count = 0
-        with self._told():
-            for batch in obstore.list(self._store, prefix=self.key or None):
+        with self._asked() as store, self._told():
+            for batch in obstore.list(store, prefix=self.key or None):
                 for item in batch:
                     count += 1
                     if count > _MOST_OBJECTS:
@@ -198,32 +199,34 @@ class _Store:
         import obstore
 
         with self._told():
-            return str(obstore.sign(self._store, "GET", key, _SIGNED_FOR)), {}
+            return str(obstore.sign(self._signer, "GET", key, _SIGNED_FOR)), {}
 
-    def _refuse_forbidden(self) -> None:
-        """Refuses an endpoint that is off limits, before obstore asks it, whose connections are its own."""
-        parts = urlsplit(self.endpoint)
-        host = parts.hostname or ""
+    @contextmanager
+    def _asked(self) -> Iterator[Any]:
+        """Gives a store of obstore's that asks the endpoint, and nothing that is off limits."""
         if self._guard is None:
+            yield self._open(proxy_for(self.endpoint, os.environ))
             return
-        try:
-            found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
-        except OSError:
-            return  # nobody knows the name: obstore will say so
-        if self._guard.names(host) or any(self._guard.holds(str(address[0])) for *_, address in found):
-            raise forbidden(host)
+        with through(self._guard, os.environ) as proxy:
+            try:
+                yield self._open(proxy.url)
+            except (WeightsFailure, Transient):
+                if isinstance(proxy.trouble, WeightsFailure):
+                    raise proxy.trouble from None  # obstore knows of a refusal only
+                raise
 
-    def _open(self, source: S3) -> Any:
-        """Makes obstore's store. Nothing is asked yet."""
+    def _open(self, proxy: str | None) -> Any:
+        """Makes obstore's store, which goes through a proxy. Nothing is asked yet."""
         from obstore.store import AzureStore, GCSStore, S3Store
 
+        source = self._source
         options: dict[str, Any] = {
             "allow_http": self.endpoint.startswith("http://"), "user_agent": "genset-weights",
             "timeout": timedelta(seconds=30), "connect_timeout": timedelta(seconds=15),
         }  # fmt: skip
         if certificates := given_certificates(self._ca_file):
             options["root_certificate"] = certificates
-        if proxy := proxy_for(self.endpoint, os.environ):
+        if proxy:
             options["proxy_url"] = proxy
         common: dict[str, Any] = {
             "client_options": options,

@@ -7,6 +7,7 @@ A case is the spec of a resource. `refused` is what a user reads when the API se
 from __future__ import annotations
 
 from tests.crds.cases import model_deployments
+from tests.crds.cases.access import ACCESS
 from tests.crds.cases.backends import BACKENDS
 from tests.crds.cases.case import HTTP, MDEP, RP, Case, gateway, house, identify, policy
 from tests.crds.cases.policies import POLICIES
@@ -15,7 +16,7 @@ from tests.crds.cases.routes import ROUTES
 from tests.crds.cases.sources import SOURCES
 
 MODEL_DEPLOYMENTS = [*model_deployments.MODEL_DEPLOYMENTS, *SOURCES]
-ROUTE_POLICIES = [*POLICIES, *BACKENDS, *ROUTES, *ROUTER]
+ROUTE_POLICIES = [*POLICIES, *BACKENDS, *ROUTES, *ROUTER, *ACCESS]
 CASES = MODEL_DEPLOYMENTS + ROUTE_POLICIES
 
 __all__ = [

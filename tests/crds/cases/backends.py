@@ -16,6 +16,9 @@ _ONE_VALUE = "a header of a cloud needs exactly one of value, secretKeyRef"
 _OUR_HEADER = "cloud.headers may not hold a header that the router writes itself: take it out"
 _KEY_NEEDED = "this provider needs credentialsSecretRef: it answers nobody without a key"
 
+_ENTRA = {"tenantID": "00000000-0000-0000-0000-000000000001", "clientID": "00000000-0000-0000-0000-000000000002"}
+_AZURE = "https://res.openai.azure.com/openai/v1"
+
 
 def azure(url: str, **more: Any) -> dict[str, Any]:
     return policy(cloud(provider="azureOpenAI", baseURL=url, **more))
@@ -33,6 +36,13 @@ BACKENDS = [
     ))),
     Case("an unknown provider", RP, policy(cloud(provider="openAi")),
          'spec.backends[1].cloud.provider: Unsupported value: "openAi"', "Input should be 'openai'"),
+    Case("zones of backends", RP, policy(backends=[
+        {"name": "house", "deployment": {"name": "house-small"}, "dataZone": "house"},
+        {"name": "frontier", "dataZone": "azure-frankfurt", "cloud": cloud()},
+    ])),
+    Case("a deployment that is elsewhere", RP, policy(backends=[
+        {"name": "house", "deployment": {"name": "house-small"}, "dataZone": "eu"}, {"name": "frontier", "cloud": cloud()},
+    ]), "dataZone needs a cloud: a deployment is always in zone house; take it out"),
     Case("no backends", RP, policy(backends=[]),
          "spec.backends in body should have at least 1 items", "at least 1 item"),
     Case("headers for a cloud", RP, policy(cloud(forwardHeaders=["Idempotency", "Trace", "Attribution"]))),
@@ -112,6 +122,11 @@ BACKENDS = [
     Case("OpenRouter's settings for another", RP, policy(cloud(openRouter={"dataCollection": "Deny"})),
          "cloud.openRouter needs provider openRouter"),
     Case("nothing for OpenRouter", RP, policy(cloud(provider="openRouter", openRouter={})), "openRouter says nothing"),
+    Case("an order within only", RP, policy(cloud(provider="openRouter", openRouter={"only": ["a", "b"], "order": ["b"]}))),
+    Case("an order beyond only", RP, policy(cloud(provider="openRouter", openRouter={"only": ["a"], "order": ["a", "b"]})),
+         "openRouter.order names a provider that only leaves out"),
+    Case("an order of what is ignored", RP, policy(cloud(provider="openRouter", openRouter={"ignore": ["b"], "order": ["b"]})),
+         "openRouter.order names a provider that only leaves out, or that ignore holds"),
     Case("only and ignore", RP, policy(cloud(provider="openRouter", openRouter={"only": ["a"], "ignore": ["b"]})),
          "openRouter.only and ignore exclude each other"),
     Case("where Portkey sends", RP, policy(cloud(provider="portkey", portkey={"configID": "pc-a", "provider": "@b"}))),
@@ -129,4 +144,28 @@ BACKENDS = [
          'supported values: "LeastInFlight", "PrefixAffinity"', "Input should be 'LeastInFlight' or 'PrefixAffinity'"),
     Case("endpoints that take nothing", RP, balanced(maxInFlightPerEndpoint=0),
          "maxInFlightPerEndpoint in body should be greater than or equal to 1", "greater than or equal to 1"),
+    Case("an identity in place of a key", RP, policy({
+        "provider": "azureOpenAI", "model": "m", "baseURL": _AZURE, "workloadIdentity": _ENTRA,
+    })),
+    Case("an identity that another provider cannot read", RP, policy({
+        "provider": "openai", "model": "m", "workloadIdentity": _ENTRA,
+    }), "cloud.workloadIdentity needs provider azureOpenAI"),
+    Case("an identity beside a key", RP, azure(_AZURE, workloadIdentity=_ENTRA),
+         "cloud.workloadIdentity needs no credentialsSecretRef and no keyHeader"),
+    Case("an identity for somebody else", RP, policy({
+        "provider": "azureOpenAI", "model": "m", "baseURL": "https://gateway.corp/openai/v1", "workloadIdentity": _ENTRA,
+    }), "cloud.workloadIdentity needs a baseURL of Azure's"),
+    Case("an identity of no tenant", RP, policy({
+        "provider": "azureOpenAI", "model": "m", "baseURL": _AZURE, "workloadIdentity": {**_ENTRA, "tenantID": "corp"},
+    }), "should match", types="pattern"),
+    Case("Responses where they are known", RP, policy(cloud(api="Responses"))),
+    Case("Responses elsewhere", RP, policy(cloud(provider="mistral", api="Responses")),
+         "cloud.api Responses needs provider openai or azureOpenAI"),
+    Case("what a backend can do", RP, policy(backends=[
+        {"name": "house", "deployment": {"name": "house-small"}, "capabilities": {"vision": True, "tools": False}},
+        {"name": "frontier", "cloud": cloud()},
+    ])),
+    Case("capabilities of nothing", RP, policy(backends=[
+        {"name": "house", "deployment": {"name": "house-small"}, "capabilities": {}}, {"name": "frontier", "cloud": cloud()},
+    ]), "capabilities says nothing: set one of its fields"),
 ]  # fmt: skip

@@ -16,6 +16,15 @@ _OLLAMA_TAG = "engine ollama takes the tags local, cloud and those that end in -
 _ONE_FILE = "engine ollama takes a model in one file"
 _CHAT_ONLY = "vllm.toolCallParser, vllm.reasoningParser and vllm.chatTemplate are for task Chat"
 _SPLIT = "parallelism.tensor times parallelism.pipeline must be resources.accelerator.count"
+_OTHERS = "accelerator.resource is another vendor's"
+_PARTS = "accelerator.count must be 1 with a part of a GPU"
+_CLAIM = "accelerator.claimTemplate says itself which devices are wanted"
+_SHARED = "engine vllm takes most of a GPU's memory: for a time slice (nvidia.com/gpu.shared) give its share"
+_BY_LABEL = "accelerator.memory follows a label that only whole NVIDIA GPUs have"
+
+
+def _gpu(**accelerator: Any) -> Spec:
+    return {"accelerator": accelerator}
 
 
 def vllm(**spec: Any) -> Spec:
@@ -34,6 +43,8 @@ def parameters(**given: Any) -> Spec:
     return ollama(ollama={"parameters": given})
 
 
+TUNE = {"name": "invoices", "source": {"pvc": {"claimName": "w", "path": "invoices.gguf"}}}
+
 ENGINES = [
     # Tasks
     Case("a server of vectors", MDEP, house(task="Embeddings", llamaCpp={"pooling": "mean"})),
@@ -45,6 +56,10 @@ ENGINES = [
     Case("vectors of an order", MDEP, house(task="Rerank", llamaCpp={"pooling": "cls"}), "llamaCpp.pooling says"),
     Case("vectors in an unknown way", MDEP, house(task="Embeddings", llamaCpp={"pooling": "max"}),
          'Unsupported value: "max"', "Input should be 'mean', 'cls' or 'last'"),
+    Case("adapters of a chat", MDEP, house(adapters=[TUNE])),
+    Case("adapters of vectors", MDEP, house(task="Embeddings", adapters=[TUNE]), "adapters on engine llama.cpp are for"),
+    Case("adapters of an order", MDEP, house(task="Rerank", adapters=[TUNE]), "adapters on engine llama.cpp are for"),
+    Case("no adapters of vectors", MDEP, house(task="Embeddings", adapters=[])),
     # vLLM
     Case("vLLM with a folder", MDEP, vllm()),
     Case("vLLM with a repository", MDEP, vllm(source={"huggingFace": {"repo": "Qwen/Qwen3.5-9B"}})),
@@ -87,6 +102,18 @@ ENGINES = [
          "spec.vllm.chatTemplate in body should match", "String should match pattern"),
     Case("a template that climbs", MDEP, vllm(vllm={"chatTemplate": "/models/../etc/x.jinja"}),
          "vllm.chatTemplate must not contain '..'"),
+    # Asleep
+    Case("asleep at rest", MDEP, vllm(autoscaling={"rest": "Sleep"}, resources=GPU)),
+    Case("asleep without a GPU", MDEP, vllm(autoscaling={"rest": "Sleep"}), "autoscaling.rest Sleep needs an engine"),
+    Case("asleep by an engine that cannot", MDEP, house(autoscaling={"rest": "Sleep"}, resources=GPU),
+         "autoscaling.rest Sleep needs an engine"),
+    Case("asleep, and never at rest", MDEP, vllm(autoscaling={"rest": "Sleep", "min": 1, "max": 2}, resources=GPU),
+         "autoscaling.rest Sleep is instead of min copies"),
+    Case("asleep on a device that others wait for", MDEP, vllm(
+        autoscaling={"rest": "Sleep", "pool": {"name": "gpu-0"}}, resources=GPU),
+        "autoscaling.rest Sleep is instead of min copies"),
+    Case("at rest in an unknown way", MDEP, vllm(autoscaling={"rest": "Nap"}, resources=GPU),
+         'Unsupported value: "Nap"', "Input should be 'Scale' or 'Sleep'"),
     # Splitting
     Case("a model in as many parts as there are GPUs", MDEP, vllm(
         parallelism={"tensor": 2}, resources={"accelerator": {"count": 2}})),
@@ -95,8 +122,54 @@ ENGINES = [
     Case("a model in fewer parts than GPUs", MDEP, vllm(
         parallelism={"tensor": 2, "pipeline": 1}, resources={"accelerator": {"count": 4}}), _SPLIT),
     Case("parts of no GPU", MDEP, vllm(parallelism={"tensor": 1}), _SPLIT),
+    Case("a model on two nodes", MDEP, vllm(
+        parallelism={"tensor": 8, "pipeline": 2, "nodes": 2}, resources={"accelerator": {"count": 8}},
+        source={"huggingFace": {"repo": "a/b"}}, cache={"size": "1Ti", "accessMode": "ReadWriteMany"})),
+    Case("a model on more nodes than its parts", MDEP, vllm(
+        parallelism={"tensor": 8, "nodes": 2}, resources={"accelerator": {"count": 8}}), _SPLIT),
+    Case("a model on two nodes, and its weights on one", MDEP, vllm(
+        parallelism={"tensor": 8, "pipeline": 2, "nodes": 2}, resources={"accelerator": {"count": 8}},
+        source={"huggingFace": {"repo": "a/b"}}, cache={"size": "1Ti"}),
+        "parallelism.nodes above 1 needs a cache that pods on several nodes can mount"),
+    Case("adapters on two nodes", MDEP, vllm(
+        parallelism={"tensor": 2, "nodes": 2}, resources={"accelerator": {"count": 1}},
+        adapters=[{"name": "t", "source": {"huggingFace": {"repo": "a/t"}}}]),
+        "adapters are for a replica of one pod"),
+    Case("a model on two nodes under a long name", MDEP, vllm(
+        parallelism={"tensor": 2, "nodes": 2}, resources={"accelerator": {"count": 1}}),
+        "metadata.name must be at most 40 characters for parallelism.nodes above 1", name="a" * 41),
     Case("parts for an engine that splits by itself", MDEP, house(
         parallelism={"tensor": 2}, resources={"accelerator": {"count": 2}}), "parallelism needs an engine that is told"),
+    # Accelerators
+    Case("a MIG device with a runtime", MDEP, house(resources=_gpu(resource="nvidia.com/mig-3g.40gb", runtimeClass="nvidia"))),
+    Case("a MIG device with media engines", MDEP, house(resources=_gpu(resource="nvidia.com/mig-1g.10gb.me"))),
+    Case("a partition of AMD", MDEP, house(resources=_gpu(vendor="amd", resource="amd.com/cpx_nps4", count=4))),
+    Case("a card with the xe driver", MDEP, house(resources=_gpu(vendor="intel", resource="gpu.intel.com/xe"))),
+    Case("GPUs by product and memory", MDEP, house(resources=_gpu(products=["NVIDIA-H200", "A100"], memory="79Gi"))),
+    Case("devices by a claim", MDEP, house(resources=_gpu(claimTemplate="two.h100", count=2))),
+    Case("cores with features", MDEP, house(resources={"architecture": "arm64", "cpuFeatures": ["SVE", "AMXINT8"]})),
+    Case("another vendor's resource", MDEP, house(resources=_gpu(vendor="amd", resource="nvidia.com/gpu")), _OTHERS),
+    Case("another vendor's resource by default", MDEP, house(resources=_gpu(resource="amd.com/gpu")), _OTHERS),
+    Case("a resource that is no accelerator's", MDEP, house(resources=_gpu(resource="nvidia.com/other")),
+         "spec.resources.accelerator.resource in body should match", "String should match pattern"),
+    Case("two MIG devices", MDEP, house(resources=_gpu(resource="nvidia.com/mig-1g.10gb", count=2)), _PARTS),
+    Case("two time slices", MDEP, house(resources=_gpu(resource="nvidia.com/gpu.shared", count=2)), _PARTS),
+    Case("memory of AMD's GPUs", MDEP, house(resources=_gpu(vendor="amd", memory="64Gi")), _BY_LABEL),
+    Case("memory of a part of a GPU", MDEP, house(resources=_gpu(resource="nvidia.com/gpu.shared", memory="64Gi")), _BY_LABEL),
+    Case("memory without a unit", MDEP, house(resources=_gpu(memory="80")), "did you mean 80Gi"),
+    Case("a GPU without memory", MDEP, house(resources=_gpu(memory="0")), "accelerator.memory"),
+    Case("a claim and a product", MDEP, house(resources=_gpu(claimTemplate="x", products=["A100"])), _CLAIM),
+    Case("a claim and a resource", MDEP, house(resources=_gpu(claimTemplate="x", resource="nvidia.com/gpu")),
+         _CLAIM),
+    Case("a product that is no label", MDEP, house(resources=_gpu(products=["H100 80GB"])),
+         "spec.resources.accelerator.products[0] in body should match", "String should match pattern"),
+    Case("an architecture without images", MDEP, house(resources={"architecture": "riscv64"}),
+         "Unsupported value", "Input should be"),
+    Case("a feature in small letters", MDEP, house(resources={"cpuFeatures": ["avx2"]}),
+         "spec.resources.cpuFeatures[0] in body should match", "String should match pattern"),
+    Case("vLLM on a time slice", MDEP, vllm(resources=_gpu(resource="nvidia.com/gpu.shared")), _SHARED),
+    Case("vLLM on its share of a time slice", MDEP, vllm(
+        resources=_gpu(resource="nvidia.com/gpu.shared"), vllm={"gpuMemoryPercent": 20})),
     # Ollama
     Case("Ollama with a file", MDEP, ollama()),
     Case("everything of Ollama", MDEP, ollama(model="house/qwen3.5:9b-q4_K_M", task="Embeddings", ollama={

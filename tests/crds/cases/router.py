@@ -125,6 +125,9 @@ ROUTER = [
     Case("an annotation that a controller sets", RP,
          policy(metadataTemplate={"annotations": {"deployment.kubernetes.io/revision": "7"}}),
          "metadataTemplate.annotations: all under genset.dev/ are genset's own, and those under kubernetes.io"),
+    *(Case(f"an annotation that orders something for a claim, {key}", RP,
+           policy(metadataTemplate={"annotations": {key: "x"}}), "cdi.kubevirt.io and nfs.io are orders to controllers")
+      for key in ("cdi.kubevirt.io/storage.import.endpoint", "nfs.io/storage-path")),
     Case("an annotation of somebody with a like name", RP,
          policy(metadataTemplate={"annotations": {"notkubernetes.io/a": "7"}})),
     Case("a label without a name", RP, policy(metadataTemplate={"labels": {"corp.example/": "a"}}),

@@ -8,6 +8,10 @@ _NOTHING_FULL = (
     "whenFull Wait needs balancing.maxInFlightPerEndpoint on a backend of the route: without a bound none is full"
 )
 
+_NO_ZONE = (
+    "a route has no backend in its data zones, so that it could answer nothing: add a backend whose dataZone is one of"
+)
+
 ROUTES = [
     Case("a route that holds", RP, route(coldStart={"mode": "Hold", "seconds": 120})),
     Case("a route that bridges, as it comes", RP, route(coldStart={})),
@@ -54,6 +58,38 @@ ROUTES = [
          "failover.firstTokenSeconds cannot exceed totalSeconds"),
     Case("a stall after the end", RP, route(failover={"stallSeconds": 20, "totalSeconds": 10}),
          "failover.stallSeconds cannot exceed totalSeconds"),
+    Case("a route that stays in the house", RP, route(dataZones=["house"])),
+    Case("a route in no zone", RP, route(dataZones=[]),
+         "spec.routes[0].dataZones in body should have at least 1 items", "at least 1 item"),
+    Case("a zone in capitals", RP, route(dataZones=["EU"]),
+         "spec.routes[0].dataZones[0] in body should match", "String should match pattern"),
+    Case("a zone twice", RP, route(dataZones=["eu", "eu"]),
+         'spec.routes[0].dataZones[1]: Duplicate value: "eu"', "dataZones holds 'eu' twice"),
+    Case("a route that none of its backends may answer", RP, route(dataZones=["eu"]), _NO_ZONE),
+    Case("a cloud is of the world unless it is told", RP, policy(routes=[
+        {"name": "all", "tiers": [tier("frontier")], "dataZones": ["world"]},
+    ])),
+    Case("a policy and a route that share no zone", RP, policy(
+        dataZones=["world"], routes=[{"name": "all", "tiers": [tier("house", "frontier")], "dataZones": ["house"]}],
+    ), _NO_ZONE),
+    Case("a policy that one of its routes cannot keep", RP, policy(dataZones=["house"], routes=[
+        {"name": "a", "match": {"models": ["a"]}, "tiers": [tier("house")]}, {"name": "b", "tiers": [tier("frontier")]},
+    ]), _NO_ZONE),
+    Case("a route that looks for what is sensitive", RP, route(sensitive={
+        "detect": ["iban", "creditCard", "email", "phone", "taxId", "nationalId", "privateKey"], "countries": ["DE"],
+        "patterns": [{"name": "case-number", "regex": r"AZ-\d{6}"}], "then": "Refuse",
+    })),
+    Case("a route that looks for nothing", RP, route(sensitive={"then": "House"}), "sensitive looks for nothing"),
+    Case("a kind that nobody can find", RP, route(sensitive={"detect": ["secrets"]}),
+         'Unsupported value: "secrets"', "Input should be 'iban'"),
+    Case("a pattern that is none", RP, route(sensitive={"patterns": [{"name": "a", "regex": "(a"}]}),
+         "missing closing )", "sensitive.patterns[a].regex cannot be used: missing )"),
+    Case("a pattern that looks back", RP, route(sensitive={"patterns": [{"name": "a", "regex": r"(a)\1"}]}),
+         "invalid escape sequence", "invalid escape sequence"),
+    Case("a pattern that is everywhere", RP, route(sensitive={"patterns": [{"name": "a", "regex": "a*"}]}),
+         "sensitive.patterns: a regex matches the empty text", "it matches the empty text"),
+    Case("countries for nothing", RP, route(sensitive={"detect": ["iban"], "countries": ["DE"]}),
+         "sensitive.countries needs phone, taxId or nationalId in detect"),
     Case("a route that waits for what is never full", RP, balanced("Wait"), _NOTHING_FULL),
     Case("an unknown word for full", RP, balanced("Refuse", maxInFlightPerEndpoint=1),
          'supported values: "NextTier", "Wait"', "Input should be 'NextTier' or 'Wait'"),

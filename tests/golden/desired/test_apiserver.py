@@ -4,6 +4,7 @@ back as it was wanted. A value that the server spells differently would be appli
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 
 from genset.desired import CHILD_KINDS
-from genset.kinds import kind_of
+from genset.kinds import LEADER_WORKER_SET, kind_of
 from genset.kube.diff import differences
 from testbed.cluster.controlplane import ControlPlane
 from tests.golden import cases
 from tests.golden.desired.test_golden import objects
 
 HERE = Path(__file__).parent
+GROUPS = HERE.parents[1] / "data" / "leaderworkersets.json"  # of sigs.k8s.io/lws
 NOT_RESTRICTED = {"host-path"}  # hostPath volumes are outside the standard; the operator's opt-in says so
 PRIVATE = "genset-golden"
 
@@ -25,6 +27,11 @@ PRIVATE = "genset-golden"
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with ControlPlane(tmp_path_factory.mktemp("golden"), audit_log=False) as started:
+        started.kubectl("apply", "--server-side", "-f", "-", stdin=GROUPS.read_text())
+        deadline = time.monotonic() + 30
+        while started.api.request("GET", LEADER_WORKER_SET.path())[0] != 200:
+            assert time.monotonic() < deadline, "the API server does not serve LeaderWorkerSets"
+            time.sleep(0.1)
         yield started
 
 
@@ -40,11 +47,20 @@ def test_objects_are_accepted_and_read_back_as_wanted(plane: ControlPlane, case:
         live = send(plane, "PATCH", f"{path}?fieldManager={PRIVATE}&force=true&fieldValidation=Strict", wanted)
         assert differences(wanted, live) == {}
         assert exact(wanted, live) == [], f"{case}: {wanted['kind']} reads back differently"
-        if wanted["kind"] == "Deployment" and case not in NOT_RESTRICTED:
-            template = wanted["spec"]["template"]
+        if case in NOT_RESTRICTED:
+            continue
+        for template in pod_templates(wanted):
             pod = {**template, "metadata": {**template["metadata"], "name": "one"}}
             pod["spec"] = {key: value for key, value in pod["spec"].items() if key != "runtimeClassName"}
             send(plane, "POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod, "application/json")
+
+
+def pod_templates(wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of Deployments and of groups of pods."""
+    if wanted["kind"] == "LeaderWorkerSet":
+        groups = wanted["spec"]["leaderWorkerTemplate"]
+        return [groups["leaderTemplate"], groups["workerTemplate"]]
+    return [wanted["spec"]["template"]] if wanted["kind"] == "Deployment" else []
 
 
 def send(plane: ControlPlane, method: str, path: str, body: Any, kind: str = "application/apply-patch+yaml") -> Any:

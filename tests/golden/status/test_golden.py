@@ -15,7 +15,10 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.contracts.puller import DownloadProgress
 from genset.contracts.router_admin import ConfigReport
+from genset.desired.autoscale import ScalingDecision
+from genset.desired.schedule import ScalingBounds
 from genset.status import model_deployment, route_policy
+from genset.status import scaling as scaling_status
 from genset.status.observed import (
     CompletionProbe,
     ModelDeploymentObserved,
@@ -67,11 +70,23 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
         pvc=given.get("pvc"),
         prefetch=given.get("prefetch"),
         fetchers=tuple(map(PodView.of, given.get("fetchers", ()))),
-        awake=given.get("awake", True),
-        awake_note=given.get("awake_note", ""),
+        scaling=scaling(given),
+        replicas_owner=given.get("replicas_owner", ""),
         last_request=seconds(given["last_request"]) if "last_request" in given else None,
         asked_by=tuple(given["asked_by"]) if "asked_by" in given else None,
         upgrade=upgrade(given),
+    )
+
+
+def scaling(given: dict[str, Any]) -> ScalingDecision:
+    bounds = ScalingBounds(**given["bounds"]) if "bounds" in given else None
+    return ScalingDecision(
+        given.get("awake", True),
+        given.get("awake_note", ""),
+        given.get("wanted"),
+        bounds,
+        holder=given.get("holder", ""),
+        waits=given.get("waits", False),
     )
 
 
@@ -106,12 +121,12 @@ def outcome(case: dict[str, Any]) -> tuple[ApiModel, list[Any]]:
         deployment = ModelDeployment.model_validate(case["resource"])
         new = model_deployment.evaluate(deployment, model(deployment, case["observed"]), NOW)
         assert model_deployment.evaluate(deployment, model(deployment, case["observed"]), NOW) == new
-        told = [*model_deployment.events(deployment.status, new), *model_deployment.scaled(deployment, new)]
+        told = [*model_deployment.events(deployment.status, new), *scaling_status.events(deployment, new)]
         return new, told
     rules = RoutePolicy.model_validate(case["resource"])
     observed = policy(case["observed"])
     status = route_policy.evaluate(rules, observed, NOW)
-    return status, route_policy.events(rules, status, observed.unused_problems)
+    return status, route_policy.events(rules, status, observed)
 
 
 @pytest.mark.parametrize("case", cases.inputs(HERE))

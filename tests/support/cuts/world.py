@@ -18,15 +18,9 @@ from typing import Any, Literal
 
 import orjson
 
-from genset.contracts.router_config import (
-    BackendConfig,
-    FailoverConfig,
-    PolicyRef,
-    RouteConfig,
-    RouterConfig,
-    UrlTarget,
-    WeightedBackend,
-)
+from genset.contracts.backend_config import BackendConfig, UrlTarget
+from genset.contracts.route_config import FailoverConfig, RouteConfig, WeightedBackend
+from genset.contracts.router_config import PolicyRef, RouterConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.clock import Clock

@@ -47,7 +47,7 @@ class FakeKubelet:
         """Makes `count` pods from the Deployment's template and reports them."""
         deployment = await self._api.get(kinds.DEPLOYMENT, self._namespace, self._name)
         assert deployment is not None, f"there is no Deployment {self._name}"
-        pods = [await self._pod(deployment, ready) for _ in range(count)]
+        pods = [await self.pod(deployment, ready) for _ in range(count)]
         await self.report(count if ready else 0, count)
         return pods
 
@@ -65,7 +65,8 @@ class FakeKubelet:
         }
         await self._status(kinds.DEPLOYMENT, self._name, {key: value or None for key, value in status.items()})
 
-    async def _pod(self, deployment: Object, ready: bool) -> Object:
+    async def pod(self, deployment: Object, ready: bool) -> Object:
+        """Makes one pod of a template."""
         template = deployment["spec"]["template"]
         name = f"{self._name}-{uuid.uuid4().hex[:6]}"
         spec = {key: value for key, value in template["spec"].items() if key != "serviceAccountName"}
@@ -168,6 +169,7 @@ class FakePod:
     sees: Object = field(default_factory=dict)  # what it adds to that: outages, unknown
     demand: Object = field(default_factory=dict)  # what /-/demand answers; {}: 404, as an earlier version does
     progress: Object = field(default_factory=dict)
+    adapters: Object = field(default_factory=dict)  # what /-/adapters answers; {}: 404, as an earlier version does
     metrics: str = ""  # what /metrics answers; "": 404
     completions: int = 0
     completion_status: int = 200
@@ -180,6 +182,7 @@ class FakePod:
         app.router.add_get("/-/config", self._config)
         app.router.add_get("/-/demand", self._demand)
         app.router.add_get("/-/progress", self._progress)
+        app.router.add_get("/-/adapters", self._adapters)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._completion)
@@ -201,6 +204,9 @@ class FakePod:
 
     async def _progress(self, _: web.Request) -> web.Response:
         return web.json_response(self.progress, status=200 if self.progress else 503)
+
+    async def _adapters(self, _: web.Request) -> web.Response:
+        return web.json_response(self.adapters, status=200 if self.adapters else 404)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(text=self.metrics, status=200 if self.metrics else 404)

@@ -46,6 +46,8 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
+#: A cluster-wide operator looks at all namespaces at once.
+CLUSTER_RULES: list[dict[str, Any]] = [*RULES, {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]}]
 LEASE_RULES: list[dict[str, Any]] = [
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update", "delete"]},
 ]
@@ -74,7 +76,7 @@ def objects(namespace: str) -> list[dict[str, Any]]:
     group = "rbac.authorization.k8s.io/v1"
     reference = {"apiGroup": "rbac.authorization.k8s.io", "name": USER}
     return [
-        {"apiVersion": group, "kind": "ClusterRole", "metadata": {"name": USER}, "rules": RULES},
+        {"apiVersion": group, "kind": "ClusterRole", "metadata": {"name": USER}, "rules": CLUSTER_RULES},
         {
             "apiVersion": group,
             "kind": "ClusterRoleBinding",

@@ -73,6 +73,11 @@ class World:
 
         return list(await asyncio.gather(*(one(item) for item in items)))
 
+    async def apply_others(self, *items: Object) -> None:
+        """Applies objects of kinds that the operator does not know."""
+        body = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
+        await asyncio.to_thread(self.plane.kubectl, "apply", "--server-side", "-f", "-", stdin=body)
+
     async def get(self, kind: Kind, name: str) -> Object | None:
         return await self.api.get(kind, self.namespace, name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -19,9 +20,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 class Collector:
-    """Used as `async with Collector() as collector`. `status`: what it answers; `delay`: seconds before it does."""
+    """Used as `async with Collector() as collector`. `status`: what it answers; `delay`: seconds before it does;
+    `tls`: with which certificate."""
 
-    def __init__(self, status: int = 200, delay: float = 0.0) -> None:
+    def __init__(self, status: int = 200, delay: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
         self.status = status
         self.delay = delay
         self.paths: list[str] = []
@@ -30,11 +32,14 @@ class Collector:
         self.spans: list[Span] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        self._scheme = "https" if tls is not None else "http"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     async def __aenter__(self) -> Collector:
         self._thread.start()

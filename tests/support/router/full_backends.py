@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from genset.contracts.router_config import ColdStartConfig, FailoverConfig
+from genset.contracts.route_config import ColdStartConfig, FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.line import Line
+from genset.router.backends.lines import Rank
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import INTERRUPTED, Answer, Candidate, Interrupt, Try, Wait
 from genset.router.machine.facts import Facts
@@ -35,6 +36,7 @@ class FakeWire:
         wait: bool = False,
         deadline: float = 600.0,
         origin: str = "",
+        rank: int = Rank.NORMAL,
         prompt: dict[str, Any] | None = None,
         **more: Any,
     ) -> None:
@@ -42,7 +44,7 @@ class FakeWire:
         candidates = [Candidate(backend, tier, b"") for backend, tier in placed]
         facts = Facts(
             candidates,
-            FailoverSettings(made(FailoverConfig, **more)),
+            FailoverSettings(made(FailoverConfig, **more), wait_when_full=wait),
             deadline,
             streams=True,
             input_tokens=10,
@@ -50,7 +52,7 @@ class FakeWire:
             cold_start=made(ColdStartConfig),
             origin=origin,
             prompt=prompt,
-            wait_when_full=wait,
+            rank=rank,
         )
         self.machine = RequestMachine(facts)
         self.machine.when_free(self._woken)

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from genset.contracts.router_config import (
-    BackendConfig,
-    BalancingConfig,
-    ColdStartConfig,
-    DnsEndpoints,
-    FailoverConfig,
-    LocalTarget,
-    UrlTarget,
-)
+from genset.contracts.backend_config import BackendConfig, BalancingConfig, DnsEndpoints, LocalTarget, UrlTarget
+from genset.contracts.route_config import ColdStartConfig, FailoverConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Failure, Outcome

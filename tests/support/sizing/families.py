@@ -38,10 +38,12 @@ PHI3_MINI = _config(
     "phi3", 32, 3072, 32, 32, intermediate_size=8192, vocab_size=32_064, sliding_window=2047,
     max_position_embeddings=131_072,
 )  # fmt: skip
+PHI3_MINI_4K = {**PHI3_MINI, "max_position_embeddings": 4096}
 PHI4 = _config(
     "phi3", 40, 5120, 40, 10, intermediate_size=17_920, vocab_size=100_352, sliding_window=None,
     max_position_embeddings=16_384,
 )  # fmt: skip
+PHI4_REASONING = {**PHI4, "max_position_embeddings": 32_768}
 PHI4_MINI = _config(
     "phi3", 32, 3072, 24, 8, intermediate_size=8192, vocab_size=200_064, sliding_window=262_144,
     tie_word_embeddings=True, max_position_embeddings=131_072,
@@ -95,6 +97,19 @@ KIMI_K2 = {
     **DEEPSEEK_V3, "model_type": "kimi_k2", "num_attention_heads": 64, "num_key_value_heads": 64,
     "n_routed_experts": 384, "vocab_size": 163_840, "first_k_dense_replace": 1, "max_position_embeddings": 131_072,
 }  # fmt: skip
+DEEPSEEK_V4_FLASH = _config(
+    "deepseek_v4", 43, 4096, 64, 1, head_dim=512, vocab_size=129_280, q_lora_rank=1024, o_lora_rank=1024, o_groups=8,
+    qk_rope_head_dim=64, n_routed_experts=256, num_experts_per_tok=6, n_shared_experts=1, moe_intermediate_size=2048,
+    sliding_window=128, index_head_dim=128, max_position_embeddings=1_048_576,
+    compress_ratios=[0, 0, *(4 if layer % 2 == 0 else 128 for layer in range(2, 43))],
+    quantization_config={"quant_method": "fp8"},  # its experts have 4 bits (expert_dtype)
+)  # fmt: skip
+GLM52 = _config(
+    "glm_moe_dsa", 78, 6144, 64, 64, intermediate_size=12_288, vocab_size=154_880, kv_lora_rank=512, q_lora_rank=2048,
+    qk_rope_head_dim=64, qk_nope_head_dim=192, v_head_dim=256, n_routed_experts=256, num_experts_per_tok=8,
+    n_shared_experts=1, moe_intermediate_size=2048, first_k_dense_replace=3, num_nextn_predict_layers=1,
+    index_head_dim=128, max_position_embeddings=1_048_576, quantization_config={"quant_method": "fp8"},
+)  # fmt: skip
 LLAMA4_SCOUT = {
     "model_type": "llama4",
     "text_config": _config(

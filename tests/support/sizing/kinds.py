@@ -1,120 +1,25 @@
-"""These are small models of every attention kind that llama.cpp has, as metadata and tensors for `writer.write`.
-
-Names and shapes are those that llama.cpp's `load_arch_tensors` asks for (src/models/*.cpp). Dimensions are odd ones, so
-that a wrong formula shows in the sum.
-"""
+"""These are small models of every attention kind that llama.cpp has; those with states stand in `states`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from tests.support.sizing import writer
+from tests.support.sizing.generated import (
+    Generated,
+    Shape,
+    attention,
+    base,
+    experts,
+    feed_forward,
+    shared_expert,
+)
 
-VOCABULARY = 512
-
-
-@dataclass
-class Generated:
-    """A model to be written: its architecture, its metadata without the architecture's prefix, its tensors."""
-
-    architecture: str
-    metadata: dict[str, Any]
-    tensors: dict[str, Sequence[int]] = field(default_factory=dict)
-    vocabulary: int = VOCABULARY
-
-    def write(self, folder: Path) -> Path:
-        return writer.write(
-            folder / f"{self.architecture}.gguf", self.architecture, self.metadata, self.tensors, self.vocabulary
-        )
+SMALL = Shape()
+ENCODER = Shape(layers=2, kv_heads=8, head=32)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The dimensions of a small transformer."""
-
-    layers: int = 6
-    width: int = 256
-    heads: int = 8
-    kv_heads: int = 2
-    head: int = 64
-    feed_forward: int = 384
-    context: int = 32_768
-    vocabulary: int = VOCABULARY
-
-
-def base(architecture: str, shape: Shape, **metadata: Any) -> Generated:
-    """Returns a model without layers."""
-    known: dict[str, Any] = {
-        "context_length": shape.context,
-        "embedding_length": shape.width,
-        "block_count": shape.layers,
-        "feed_forward_length": shape.feed_forward,
-        "attention.head_count": shape.heads,
-        "attention.head_count_kv": shape.kv_heads,
-        "attention.key_length": shape.head,
-        "attention.value_length": shape.head,
-        "attention.layer_norm_rms_epsilon": 1e-5,
-        "rope.dimension_count": shape.head,
-        "vocab_size": shape.vocabulary,
-    }
-    known.update({key.replace("__", "."): value for key, value in metadata.items()})
-    tensors = {"token_embd.weight": (shape.width, shape.vocabulary), "output_norm.weight": (shape.width,)}
-    return Generated(
-        architecture, {key: value for key, value in known.items() if value is not None}, tensors, shape.vocabulary
-    )
-
-
-def attention(model: Generated, layer: int, shape: Shape, *, norms: bool = False, **changes: int) -> None:
-    """Adds projections of queries, keys and values; `changes` as fields of `Shape`, for one layer."""
-    head, heads, kv_heads = (changes.get(name, getattr(shape, name)) for name in ("head", "heads", "kv_heads"))
-    block = f"blk.{layer}."
-    model.tensors |= {
-        f"{block}attn_norm.weight": (shape.width,),
-        f"{block}attn_q.weight": (shape.width, head * heads),
-        f"{block}attn_k.weight": (shape.width, head * kv_heads),
-        f"{block}attn_v.weight": (shape.width, head * kv_heads),
-        f"{block}attn_output.weight": (head * heads, shape.width),
-    }
-    if norms:
-        model.tensors |= {f"{block}attn_q_norm.weight": (head,), f"{block}attn_k_norm.weight": (head,)}
-
-
-def feed_forward(model: Generated, layer: int, shape: Shape, *, norm: str = "ffn_norm") -> None:
-    block = f"blk.{layer}."
-    if norm:
-        model.tensors[f"{block}{norm}.weight"] = (shape.width,)
-    model.tensors |= {
-        f"{block}ffn_gate.weight": (shape.width, shape.feed_forward),
-        f"{block}ffn_up.weight": (shape.width, shape.feed_forward),
-        f"{block}ffn_down.weight": (shape.feed_forward, shape.width),
-    }
-
-
-def experts(model: Generated, layer: int, shape: Shape, count: int, width: int, *, norm: str = "ffn_norm") -> None:
-    block = f"blk.{layer}."
-    if norm:
-        model.tensors[f"{block}{norm}.weight"] = (shape.width,)
-    model.tensors |= {
-        f"{block}ffn_gate_inp.weight": (shape.width, count),
-        f"{block}ffn_gate_exps.weight": (shape.width, width, count),
-        f"{block}ffn_up_exps.weight": (shape.width, width, count),
-        f"{block}ffn_down_exps.weight": (width, shape.width, count),
-    }
-
-
-def shared_expert(model: Generated, layer: int, shape: Shape, width: int) -> None:
-    block = f"blk.{layer}."
-    model.tensors |= {
-        f"{block}ffn_gate_shexp.weight": (shape.width, width),
-        f"{block}ffn_up_shexp.weight": (shape.width, width),
-        f"{block}ffn_down_shexp.weight": (width, shape.width),
-    }
-
-
-def plain(shape: Shape = Shape(), architecture: str = "llama", **metadata: Any) -> Generated:
+def plain(shape: Shape = SMALL, architecture: str = "llama", **metadata: Any) -> Generated:
     model = base(architecture, shape, **metadata)
     model.tensors["output.weight"] = (shape.width, shape.vocabulary)
     for layer in range(shape.layers):
@@ -271,66 +176,6 @@ def deepseek2(*, latent: bool = True, nextn: int = 0) -> Generated:
     return model
 
 
-def gated_delta(architecture: str = "qwen35", nextn: int = 0) -> Generated:
-    """Full attention in each fourth layer; the others keep a state of fixed size."""
-    shape = Shape(layers=8 + nextn)
-    conv, state, groups, rank = 4, 64, 2, 4
-    inner = state * rank
-    model = base(
-        architecture, shape, ssm__conv_kernel=conv, ssm__inner_size=inner, ssm__state_size=state,
-        ssm__time_step_rank=rank, ssm__group_count=groups, full_attention_interval=4,
-        rope__dimension_sections=[11, 11, 10, 0],
-    )  # fmt: skip
-    if nextn:
-        model.metadata["nextn_predict_layers"] = nextn
-    count, width = 8, 64
-    mixture = architecture in ("qwen35moe", "qwen3next")
-    if mixture:
-        model.metadata |= {
-            "expert_count": count,
-            "expert_used_count": 2,
-            "expert_feed_forward_length": width,
-            "expert_shared_feed_forward_length": width,
-        }
-    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
-    for layer in range(shape.layers):
-        block, extra = f"blk.{layer}.", layer >= 8
-        if extra or (layer + 1) % 4 == 0:
-            attention(model, layer, shape, norms=True)
-            model.tensors[f"{block}attn_q.weight"] = (shape.width, 2 * shape.head * shape.heads)
-        else:
-            keys = state * groups
-            model.tensors |= {
-                f"{block}attn_norm.weight": (shape.width,),
-                f"{block}attn_qkv.weight": (shape.width, 2 * keys + inner),
-                f"{block}attn_gate.weight": (shape.width, inner),
-                f"{block}ssm_conv1d.weight": (conv, 2 * keys + inner),
-                f"{block}ssm_dt.bias": (rank,),
-                f"{block}ssm_a": (rank,),
-                f"{block}ssm_norm.weight": (state,),
-                f"{block}ssm_out.weight": (inner, shape.width),
-            }
-            if architecture == "qwen3next":
-                model.tensors[f"{block}ssm_ba.weight"] = (shape.width, 2 * rank)
-            else:
-                model.tensors[f"{block}ssm_beta.weight"] = (shape.width, rank)
-                model.tensors[f"{block}ssm_alpha.weight"] = (shape.width, rank)
-        model.tensors[f"{block}post_attention_norm.weight"] = (shape.width,)
-        if mixture:
-            experts(model, layer, shape, count, width, norm="")
-            shared_expert(model, layer, shape, width)
-            model.tensors[f"{block}ffn_gate_inp_shexp.weight"] = (shape.width,)
-        else:
-            feed_forward(model, layer, shape, norm="")
-        if extra:
-            model.tensors |= {
-                f"{block}nextn.eh_proj.weight": (2 * shape.width, shape.width),
-                f"{block}nextn.enorm.weight": (shape.width,),
-                f"{block}nextn.hnorm.weight": (shape.width,),
-            }
-    return model
-
-
 def llama4() -> Generated:
     """Chunks of 8,192 tokens in three of four layers, which are allocated like windows."""
     shape = Shape(layers=4, heads=4, kv_heads=2)
@@ -377,55 +222,6 @@ def cohere2() -> Generated:
     for layer in range(shape.layers):
         attention(model, layer, shape)
         feed_forward(model, layer, shape, norm="")
-    return model
-
-
-def mamba2() -> Generated:
-    """No attention at all: a state in each layer."""
-    shape = Shape(layers=4)
-    conv, inner, state, heads, groups = 4, 512, 64, 8, 2
-    model = base(
-        "mamba2", shape, ssm__conv_kernel=conv, ssm__inner_size=inner, ssm__state_size=state,
-        ssm__time_step_rank=heads, ssm__group_count=groups, feed_forward_length=0, attention__head_count=0,
-        attention__head_count_kv=None,
-    )  # fmt: skip
-    model.tensors["output.weight"] = (shape.width, shape.vocabulary)
-    mixed = inner + 2 * groups * state
-    for layer in range(shape.layers):
-        block = f"blk.{layer}."
-        model.tensors |= {
-            f"{block}attn_norm.weight": (shape.width,),
-            f"{block}ssm_in.weight": (shape.width, 2 * inner + 2 * groups * state + heads),
-            f"{block}ssm_conv1d.weight": (conv, mixed),
-            f"{block}ssm_conv1d.bias": (mixed,),
-            f"{block}ssm_dt.bias": (heads,),
-            f"{block}ssm_a": (1, heads),
-            f"{block}ssm_d": (1, heads),
-            f"{block}ssm_norm.weight": (inner // groups, groups),
-            f"{block}ssm_out.weight": (inner, shape.width),
-        }
-    return model
-
-
-def lfm2() -> Generated:
-    """Short convolutions where a layer has no key-value heads."""
-    kv_heads = [0, 0, 2, 0, 2, 0]
-    shape = Shape(layers=len(kv_heads), head=32)
-    model = base("lfm2", shape, attention__head_count_kv=kv_heads, shortconv__l_cache=3)
-    model.tensors["token_embd_norm.weight"] = (shape.width,)
-    del model.tensors["output_norm.weight"]
-    for layer, heads in enumerate(kv_heads):
-        block = f"blk.{layer}."
-        if heads:
-            attention(model, layer, shape, norms=True)
-        else:
-            model.tensors |= {
-                f"{block}attn_norm.weight": (shape.width,),
-                f"{block}shortconv.conv.weight": (3, shape.width),
-                f"{block}shortconv.in_proj.weight": (shape.width, 3 * shape.width),
-                f"{block}shortconv.out_proj.weight": (shape.width, shape.width),
-            }
-        feed_forward(model, layer, shape)
     return model
 
 
@@ -508,4 +304,44 @@ def deepseek4() -> Generated:
             }
         experts(model, layer, shape, count, width)
         shared_expert(model, layer, shape, width)
+    return model
+
+
+def bert(shape: Shape = ENCODER) -> Generated:
+    """An encoder as BGE-M3 is one: every token sees every other, and nothing is cached."""
+    model = base(
+        "bert",
+        shape,
+        attention__causal=False,
+        attention__layer_norm_epsilon=1e-5,
+        attention__layer_norm_rms_epsilon=None,
+        pooling_type=2,
+        tokenizer__ggml__token_type_count=2,
+    )
+    model.tensors = {
+        "token_embd.weight": (shape.width, shape.vocabulary),
+        "token_types.weight": (shape.width, 2),
+        "position_embd.weight": (shape.width, shape.context),
+        "token_embd_norm.weight": (shape.width,),
+        "token_embd_norm.bias": (shape.width,),
+    }
+    for layer in range(shape.layers):
+        block = f"blk.{layer}."
+        for name, out in (
+            ("attn_q", 0),
+            ("attn_k", 0),
+            ("attn_v", 0),
+            ("attn_output", 0),
+            ("ffn_up", shape.feed_forward),
+        ):
+            model.tensors |= {
+                f"{block}{name}.weight": (shape.width, out or shape.width),
+                f"{block}{name}.bias": (out or shape.width,),
+            }
+        model.tensors |= {
+            f"{block}ffn_down.weight": (shape.feed_forward, shape.width),
+            f"{block}ffn_down.bias": (shape.width,),
+        }
+        for name in ("attn_output_norm", "layer_output_norm"):
+            model.tensors |= {f"{block}{name}.weight": (shape.width,), f"{block}{name}.bias": (shape.width,)}
     return model

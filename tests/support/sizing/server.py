@@ -59,12 +59,18 @@ class Server:
 
 @contextmanager
 def running(model: Path, folder: Path, arguments: Sequence[str]) -> Iterator[Server]:
-    """Runs llama-server with a model until it is ready."""
+    """Runs llama-server with a model until it is ready.
+
+    Weights are read into the memory of the process (`--load-mode none`): the kernel may drop mapped pages, and a measurement
+    would miss them. They stay as the file has them (`--no-repack`): cores with AMX would get a copy in an order of their own,
+    and build 11669 aborts with latent attention there.
+    """
     port = free_ports(1)[0]
     log = folder / "llama-server.log"
     command = [
         *host_llama_server(), "-m", str(model), "--host", "127.0.0.1", "--port", str(port), "-t", "1", "-tb", "1",
-        "--fit", "off", "--cache-ram", "0", "--offline", "--threads-http", "4", "-lv", "4", "--no-warmup", *arguments,
+        "--fit", "off", "--cache-ram", "0", "--offline", "--threads-http", "4", "-lv", "4", "--no-warmup", "--no-repack",
+        "--load-mode", "none", *arguments,
     ]  # fmt: skip
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)

@@ -26,7 +26,7 @@ def write(path: Path, architecture: str, metadata: Mapping[str, Any], tensors: S
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     for key, value in metadata.items():
-        _add(writer, key if key.startswith("general.") else f"{architecture}.{key}", value)
+        _add(writer, key if key.startswith(("general.", "tokenizer.")) else f"{architecture}.{key}", value)
     _add_tokenizer(writer, vocabulary)
     size = 0
     for name, shape in tensors.items():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from genset.contracts.puller import FetchSpec
+from genset.contracts.sources import Oci
 from tests.support.weights.fakes import FakeOrigin, tiny_gguf
 from tests.support.weights.stores import MANIFEST, RAW, Layer, manifest
 
@@ -67,3 +70,7 @@ class FakeRegistry(FakeOrigin):
                     return True
                 self.put(path, layer.data)
         return False
+
+
+def oci_spec(host: str, into: Path, name: str, path: str = "", **options: object) -> FetchSpec:
+    return FetchSpec(Oci(f"{host}/{name}", path, "http"), str(into), **options)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from genset.addresses import host_and_port, is_proxy_url, is_url, origin_mistake
-from genset.contracts.router_config import UrlTarget
+from genset.contracts.backend_config import UrlTarget
 from genset.router.process.advice import describe
 from tests.crds.base_urls import BASE_URLS, BETTER_BASE_URLS
 

@@ -119,14 +119,16 @@ def test_what_was_decided_last_is_in_the_status(status: dict[str, Any] | None, s
     ],
 )
 def test_replicas(spec: dict[str, Any], awake: bool, expected: int) -> None:
-    objects = desired.model_deployment(resource(**spec), ModelDeploymentContext(Settings(image="i"), awake=awake))
+    objects = desired.model_deployment(
+        resource(**spec), ModelDeploymentContext(Settings(image="i"), scaling=ScalingDecision(awake))
+    )
     (deployment,) = [item for item in objects if item["kind"] == "Deployment"]
     assert deployment["spec"]["replicas"] == expected
 
 
 def test_rest_changes_nothing_but_the_number_of_replicas() -> None:
     def objects(awake: bool) -> list[dict[str, Any]]:
-        context = ModelDeploymentContext(Settings(image="i"), awake=awake)
+        context = ModelDeploymentContext(Settings(image="i"), scaling=ScalingDecision(awake))
         return desired.model_deployment(resource(autoscaling=SCALING), context)
 
     changed = [(a, b) for a, b in zip(objects(True), objects(False), strict=True) if a != b]

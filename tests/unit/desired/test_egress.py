@@ -10,10 +10,11 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import network_policy
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
+from genset.off_limits import NETWORKS
 from genset.status import refs
 
 Object = dict[str, Any]
-V4, V6 = ["127.0.0.0/8", "169.254.0.0/16"], ["::1/128", "fe80::/10"]
+V4, V6 = (sorted(one for one in NETWORKS if (":" in one) is v6) for v6 in (False, True))
 ANYWHERE = [
     {"ipBlock": {"cidr": "0.0.0.0/0", "except": V4}},
     {"ipBlock": {"cidr": "::/0", "except": V6}},
@@ -45,6 +46,15 @@ def ways(resource: RoutePolicy, **settings: Any) -> list[Object]:
 
 
 INSIDE = ways(policy())
+
+
+def test_names_are_asked_for_where_the_dns_servers_are() -> None:
+    """Without it whoever listens at port 53 anywhere is a way out of the cluster."""
+    (anywhere, *_), (near, *_) = ways(policy()), ways(policy(), dns_networks=("169.254.20.10/32", "fd00:53::1/64"))
+    pods, *blocks = near["to"]
+    assert pods == {"namespaceSelector": {}} == anywhere["to"][0] and near["ports"] == anywhere["ports"]
+    assert [block["ipBlock"]["cidr"] for block in blocks] == ["169.254.20.10/32", "fd00:53::/64"]
+    assert [block["ipBlock"]["cidr"] for block in anywhere["to"][1:]] == ["0.0.0.0/0", "::/0"]
 
 
 def tcp(*ports: int) -> list[Object]:
@@ -108,8 +118,8 @@ def test_ways_add_up_and_come_once_in_whatever_order() -> None:
 def test_the_clusters_own_networks_are_left_out() -> None:
     found = ways(policy("https://a.example.com/v1"), cluster_cidrs=("10.0.0.0/8", "fd00::/8"))
     assert found[-1]["to"] == [
-        {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8", *V4]}},
-        {"ipBlock": {"cidr": "::/0", "except": [V6[0], "fd00::/8", V6[1]]}},
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": sorted(["10.0.0.0/8", *V4])}},
+        {"ipBlock": {"cidr": "::/0", "except": sorted(["fd00::/8", *V6])}},
     ]
 
 

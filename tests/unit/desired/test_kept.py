@@ -50,7 +50,7 @@ def running(made: ModelDeployment, context: ModelDeploymentContext) -> ModelDepl
     """What the next reconcile finds."""
     deployment = workload.deployment(made, context)
     assert deployment is not None
-    return replace(context, running=applied(deployment), bearer=service.endpoints(made, context))
+    return replace(context, running=applied(deployment), bearer=service.endpoints(made, context), wanted=[])
 
 
 def template(made: ModelDeployment, context: ModelDeploymentContext) -> Object:

@@ -41,6 +41,14 @@ def secret_variable(kind: str) -> dict[str, Any]:
 
 ALLOWED: list[dict[str, Any]] = [
     {"metadata": {"labels": {"team": "a"}, "annotations": {"sidecar.istio.io/inject": "false"}}},
+    {"metadata": {"annotations": {
+        "linkerd.io/inject": "enabled", "config.linkerd.io/skip-outbound-ports": "443", "sidecar.istio.io/proxyCPU": "1",
+        "prometheus.io/scrape": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+        "backup.velero.io/backup-volumes-excludes": "weights", "corp.example/owner": "a", "owner": "a",
+    }}},
+    engine(env=[{"name": name, "value": "x"} for name in (
+        "ENVIRONMENT", "PATHS", "CUDA_VISIBLE_DEVICES", "NCCL_DEBUG", "NCCL_SOCKET_IFNAME", "OMP_NUM_THREADS", "TZ",
+    )]),
     {"spec": {"nodeSelector": {"pool": "gpu"}, "runtimeClassName": "nvidia", "priorityClassName": "models"}},
     {"spec": {"tolerations": [{"key": "a", "operator": "Exists"}], "imagePullSecrets": [{"name": "registry"}]}},
     {"spec": {"affinity": {"nodeAffinity": {}}, "topologySpreadConstraints": [{"topologyKey": "zone"}]}},
@@ -88,7 +96,22 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     *((secret_variable(kind), f"spec.containers[engine].env[A].valueFrom.{kind}")
       for kind in ("secretKeyRef", "configMapKeyRef", "fileKeyRef")),
     *((engine(env=[{"name": name, "value": "x"}]), f"spec.containers[engine].env[{name}]")
-      for name in ("LD_X", "KUBERNETES_PORT", "LLAMA_ARG_TOOLS", "GGML_BACKEND_PATH", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH")),
+      for name in (
+          "LD_X", "KUBERNETES_PORT", "LLAMA_ARG_TOOLS", "GGML_BACKEND_PATH", "NVIDIA_VISIBLE_DEVICES", "PYTHONPATH",
+          "OPENSSL_CONF", "BASH_ENV", "BASH_FUNC_ollama%%", "SHELLOPTS", "PS4", "PATH", "HOME", "VK_DRIVER_FILES",
+          "CUDA_INJECTION64_PATH", "HSA_TOOLS_LIB", "NCCL_NET_PLUGIN", "OMP_TOOL_LIBRARIES", "XDG_DATA_DIRS", "CC",
+          "NVIDIA_MIG_CONFIG_DEVICES", "AMD_VISIBLE_DEVICES", "HOSTALIASES", "LOCALDOMAIN", "SSLKEYLOGFILE",
+          "AZURE_FEDERATED_TOKEN_FILE",
+      )),
+    ({"spec": {"priorityClassName": "system-node-critical"}}, "spec.priorityClassName"),
+    *(({"metadata": {"annotations": {key: "x"}}}, f"metadata.annotations[{key}]") for key in (
+        "io.kubernetes.cri-o.Devices", "io.katacontainers.config.hypervisor.path", "cdi.k8s.io/gpus",
+        "devices.nri.io/container.engine", "cpu-load-balancing.crio.io", "cni.projectcalico.org/ipAddrsNoIpam",
+        "k8s.ovn.org/routing-namespaces", "sidecar.istio.io/userVolumeMount", "sidecar.istio.io/proxyImage",
+        "proxy.istio.io/overrides", "proxy.istio.io/config", "inject.istio.io/templates", "config.linkerd.io/proxy-image",
+        "vault.hashicorp.com/agent-inject-command-a", "dapr.io/volume-mounts", "iam.amazonaws.com/role",
+        "ad.datadoghq.com/engine.checks", "pre.hook.backup.velero.io/command", "k8up.io/backupcommand",
+    )),
     (engine(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "$patch": "delete"}]),
      "spec.containers[engine].env[NVIDIA_VISIBLE_DEVICES]"),
     (engine(env=[{"value": "x"}]), "spec.containers[engine].env"),

@@ -101,6 +101,16 @@ def test_adapters_are_loaded_and_not_applied() -> None:
     assert engine(of).companion_args(of, ModelPaths("/models/m.gguf")) == []
 
 
+def test_adapters_are_for_chats() -> None:
+    adapters = [{"name": "a", "source": {"pvc": {"claimName": "w", "path": "a.gguf"}}}]
+    of = resource(adapters=adapters, llamaCpp={"extraArgs": ["--embedding"]})
+    (problem,) = engine(of).problems(of, {})
+    assert problem.message == (
+        "spec.llamaCpp.extraArgs restrict the server to Embeddings, which it answers by the model alone, without "
+        "spec.adapters: remove one of them"
+    )
+
+
 def test_cpu_pods_say_nothing_of_gpus() -> None:
     assert "-ngl" not in flags()
 

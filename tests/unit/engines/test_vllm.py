@@ -157,13 +157,58 @@ def test_pods_run_as_whom_their_image_was_made_for(resources: dict[str, Any], us
     assert {"name": "shm", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
 
 
-def test_adapters_are_models_of_their_own() -> None:
+def adapters(**sources: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": name, "source": source} for name, source in sources.items()]
+
+
+def disk(claim: str, path: str) -> dict[str, Any]:
+    return {"pvc": {"claimName": claim, "path": path}}
+
+
+REGISTRY = {"oci": {"reference": "registry.example/a:1"}}
+
+
+def test_adapters_that_cannot_join_are_loaded_at_the_start() -> None:
     paths = ModelPaths("/models/qwen", adapters={"invoices": "/a/1", "letters": "/a/2"})
-    args = ENGINE.companion_args(resource(vllm={"adaptersAtOnce": 1, "adapterRank": 64}), paths)
+    found = adapters(invoices=disk("tunes", "1"), letters=disk("tunes", "2"))
+    args = ENGINE.companion_args(resource(adapters=found, vllm={"adaptersAtOnce": 1, "adapterRank": 64}), paths)
     assert args == [
         "--enable-lora", "--max-loras", "1", "--max-cpu-loras", "2", "--max-lora-rank", "64",
         "--lora-modules", "invoices=/a/1", "letters=/a/2",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cache", "joins"),
+    [
+        (None, ["same"]),
+        ({"size": "1Gi"}, ["same", "letters"]),
+        ({"claimName": "c", "accessMode": "ReadWriteMany"}, ["same", "letters"]),
+        ({"size": "1Gi", "accessMode": "ReadWriteOncePod"}, ["same"]),
+    ],
+)
+def test_what_pods_have_mounted_anyway_joins(cache: dict[str, Any] | None, joins: list[str]) -> None:
+    found = adapters(same=disk("weights", "tunes/same"), letters=REGISTRY, other=disk("elsewhere", "x"))
+    made = resource(source=disk("weights", "qwen"), adapters=found, **({"cache": cache} if cache else {}))
+    assert ENGINE.joining(made) == joins
+    assert {"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"} in ENGINE.env(made)
+
+
+def test_another_list_of_joining_adapters_changes_no_pod() -> None:
+    settings = Settings(image="genset:test")
+    fixed = adapters(fixed=disk("elsewhere", "x"))
+    lists = [
+        adapters(a=disk("weights", "tunes/a")) + fixed,
+        adapters(b=REGISTRY, a=disk("weights", "tunes/a")) + fixed,
+        adapters(c=REGISTRY, b={"oci": {"reference": "registry.example/other:2"}}) + fixed,
+    ]
+    templates = [
+        workload.pod_template(
+            resource(source=disk("weights", "qwen"), cache={"size": "1Gi"}, adapters=found), ENGINE, settings
+        )
+        for found in lists
+    ]
+    assert templates[0] == templates[1] == templates[2]
 
 
 def test_memory_for_contexts_is_not_all_of_it() -> None:

@@ -126,8 +126,11 @@ def test_anybody_else_is_named_by_the_api_servers_book() -> None:
         {"manager": "kubectl-edit", "time": "2026-01-02T00:00:00Z"},
         {"manager": "kube-controller-manager", "subresource": "status", "time": "2026-01-04T00:00:00Z"},
     ]
-    message = contest(child(), child(managedFields=managed), ["spec.replicas"]).message
+    live = child(managedFields=managed)
+    message = contest(child(), live, ["spec.replicas"]).message
     assert "kubectl-edit" in message and "spec.replicas" in message
+    owned = child(ownerReferences=[{"kind": "ModelDeployment", "name": "house", "uid": "1", "controller": True}])
+    assert "aim the autoscaler at ModelDeployment house" in contest(owned, live, ["spec.replicas"]).message
 
 
 def test_a_field_that_becomes_something_else_is_told_with_the_resources_name_of_it() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from genset.api.base import Condition
-from genset.api.modeldeployment import ConditionType, ModelDeploymentStatus, WeightsStatus
+from genset.api.modeldeployment import ConditionType
+from genset.api.modeldeployment_status import ModelDeploymentStatus, WeightsStatus
 from genset.kube.status import as_dict, differs
 
 

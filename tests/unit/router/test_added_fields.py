@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from genset.contracts.router_config import BackendConfig, UrlTarget
+from genset.contracts.backend_config import BackendConfig, UrlTarget
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.backends.target import Target

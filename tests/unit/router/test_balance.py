@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.contracts.router_config import BackendConfig, BalancingConfig, DnsEndpoints, LocalTarget
+from genset.contracts.backend_config import BackendConfig, BalancingConfig, DnsEndpoints, LocalTarget
 from genset.router.backends.backend import Backend
 from genset.router.backends.balance import STRATEGIES, least_in_flight
 from genset.router.backends.balance.prefix_affinity import LOAD_FACTOR, choose, most_in_flight, weight

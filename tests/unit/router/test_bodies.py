@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genset.router.dialects.anthropic import client_request
 from genset.router.dialects.openai import aggregate
+from genset.router.dialects.responses import request as responses_request
 from genset.router.dialects.tolerant import has_long_number
 from genset.router.http import bodies
 from genset.router.http.bodies import COUNTED_BYTES, MOST_DEPTH, MOST_KEYS, NoRoom, again, read
@@ -205,6 +207,8 @@ def test_what_the_router_reads_is_known() -> None:
     source = "".join(path.read_text() for path in ROUTER.rglob("*.py"))
     found = set(re.findall(r"\b(?:request|parsed|self\._json|body)(?:\.get\(|\[|\.pop\()\"(\w+)\"", source))
     assert found - {"error", "detail", "message", "msg", "base_resp", "messages"} <= bodies._READ
+    for api in (client_request, responses_request):
+        assert set(api._READ) | set(api._REFUSED) <= bodies._READ
 
 
 def test_more_keys_than_any_request_has_are_refused() -> None:

@@ -285,6 +285,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (message(tools=[{"name": "f"}]), "tools.0.input_schema"),
     (message(tools=[TOOL], tool_choice={"type": "tool"}), "tool_choice"),
     (message(mcp_servers=[{"url": "x"}]), "mcp_servers"),
+    (message(compaction={"type": "summarize"}), "compaction"),
+    (message(thread={"type": "create"}), "thread"),
+    (message(thread={"type": "continue", "previous_message_id": "msg_1"}), "thread"),
     (message(thinking={"type": "later"}), "thinking.type"),
     (message(output_config={"effort": "mad"}), "output_config.effort"),
     (message(stream="yes"), "stream"),
@@ -349,6 +352,13 @@ def test_errors_of_messages(word: str, said: str, status: int, kind: str) -> Non
     found = told(error(word, said), b"req-1")
     body = json.loads(found.body)
     assert found.status == status and body["error"] == {"type": kind, "message": said} and body["request_id"] == "req-1"
+
+
+def test_a_thread_is_refused_in_the_words_on_which_tool_runners_send_whole_conversations() -> None:
+    with pytest.raises(RefusedRequest) as refused:
+        MessagesApi().request(message(thread={"type": "create"}), 0.0)
+    found = json.loads(told(refused.value.answer(), b"r").body)
+    assert found["error"]["details"] == {"error_code": "thread_unsupported_request", "unsupported": []}
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,9 @@ from typing import Literal
 
 import pytest
 
+from genset.contracts.backend_config import BackendConfig, DnsEndpoints, LocalTarget, UrlTarget
+from genset.contracts.route_config import ColdStartConfig, FailoverConfig
 from genset.contracts.router_admin import DemandReport, DeploymentDemand
-from genset.contracts.router_config import (
-    BackendConfig,
-    ColdStartConfig,
-    DnsEndpoints,
-    FailoverConfig,
-    LocalTarget,
-    UrlTarget,
-)
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import State
 from genset.router.backends.credentials import Credentials

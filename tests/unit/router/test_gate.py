@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.contracts.router_config import LimitsConfig
+from genset.router.backends.lines import PASSED_OVER, Rank
 from genset.router.routing.gate import BEGUN_AT_ONCE, Gate
 from testbed.router_config import made
 
@@ -89,8 +90,8 @@ class Crowd:
         self.evicted.append(waiter)
         self.leave(waiter)
 
-    def enter(self, *waiters: str) -> list[bool]:
-        return [self.gate.enter(waiter, 0.0, waiter[0]) for waiter in waiters]
+    def enter(self, *waiters: str, rank: int = Rank.NORMAL) -> list[bool]:
+        return [self.gate.enter(waiter, 0.0, waiter[0], rank) for waiter in waiters]
 
     def leave(self, waiter: str) -> None:
         self.gate.leave(waiter, waiter[0])
@@ -139,6 +140,61 @@ def test_one_client_alone_gets_everything() -> None:
     assert crowd.serve() == [f"a{number}" for number in range(1, 51)]
 
 
+def test_a_higher_rank_goes_first_and_clients_of_one_take_turns() -> None:
+    crowd = Crowd(max_queued=100)
+    crowd.enter("n0", "n1", "n2", "m1")
+    crowd.enter("l1", "l2", rank=Rank.LOW)
+    crowd.enter("h1", "h2", "i1", rank=Rank.HIGH)
+    assert crowd.serve() == ["h1", "i1", "h2", "n1", "m1", "n2", "l1", "l2"]
+
+
+def test_no_rank_waits_for_ever() -> None:
+    """Whoever is more urgent comes again and again; those who are less have every eighth place, and one in nine at the least."""
+    crowd = Crowd(max_queued=1000)
+    crowd.enter("n0")
+    crowd.enter(*(f"h{number}" for number in range(100)), rank=Rank.HIGH)
+    crowd.enter(*(f"n{number}" for number in range(1, 100)))
+    crowd.enter(*(f"l{number}" for number in range(100)), rank=Rank.LOW)
+    served = "".join(waiter[0] for waiter in crowd.serve())
+    assert served[: PASSED_OVER + 2] == "h" * PASSED_OVER + "nl"
+    assert served[:90].count("n") == 10 and served[:90].count("l") == 10
+
+
+def test_in_a_full_line_the_lowest_rank_makes_way() -> None:
+    crowd = Crowd(max_queued=4)
+    crowd.enter("n0", "n1", "n2")
+    crowd.enter("l1", "l2", rank=Rank.LOW)
+    assert crowd.enter("m1") == [True] and crowd.evicted == ["l2"]
+    assert crowd.enter("k1", rank=Rank.LOW) == [False], "nobody makes way for whoever may wait"
+    assert crowd.enter("h1", rank=Rank.HIGH) == [True] and crowd.evicted == ["l2", "l1"]
+    assert crowd.enter("h2", rank=Rank.HIGH) == [True] and crowd.evicted == ["l2", "l1", "n2"]
+    assert crowd.enter("l3", rank=Rank.LOW) == [False] and crowd.enter("n3") == [False]
+    assert crowd.enter("h3", "h4", rank=Rank.HIGH) == [True, True]
+    assert crowd.enter("h5", rank=Rank.HIGH) == [False], "the most urgent of one client push out their own"
+    assert crowd.enter("i1", rank=Rank.HIGH) == [True] and crowd.evicted[-1] == "h4"
+
+
+def test_a_rank_that_goes_and_comes_back_has_waited_for_nothing() -> None:
+    crowd = Crowd(max_queued=100)
+    crowd.enter("n0", "n1")
+    crowd.enter(*(f"h{number}" for number in range(20)), rank=Rank.HIGH)
+    for _ in range(PASSED_OVER):
+        crowd.leave(crowd.begun[-1])
+    crowd.leave("n1")
+    crowd.enter("n2")
+    crowd.leave(crowd.begun[-1])
+    assert crowd.begun[-1] == f"h{PASSED_OVER}"
+
+
+def test_who_may_wait_leaves_half_of_the_places() -> None:
+    places = Places(20)
+    assert places.fill("l", 30, Rank.LOW) == 10
+    assert places.fill("n", 12) == 8 and places.gate.in_flight == 18
+    for number in range(10):
+        places.gate.leave(f"l{number}", "l")
+    assert sum(waiter.startswith("l") for waiter in places.begun) > 10, "places stay empty while somebody waits"
+
+
 def test_waiters_of_every_client_become_overdue() -> None:
     gate: Gate[str] = Gate(lambda waiter: None, lambda call: None)
     gate.set_limits(made(LimitsConfig, max_in_flight=1, max_queued=9, queue_seconds=10))
@@ -155,10 +211,10 @@ class Places:
         self.gate: Gate[str] = Gate(self.begun.append, lambda call: None)
         self.gate.set_limits(made(LimitsConfig, max_in_flight=most, max_queued=1000))
 
-    def fill(self, origin: str, count: int) -> int:
+    def fill(self, origin: str, count: int, rank: int = Rank.NORMAL) -> int:
         """How many of a client's requests are in work when it has sent so many."""
         for number in range(count):
-            assert self.gate.enter(f"{origin}{number}", 0.0, origin)
+            assert self.gate.enter(f"{origin}{number}", 0.0, origin, rank)
         return sum(waiter.startswith(origin) for waiter in self.begun)
 
 

@@ -9,13 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genset.contracts.backend_config import BackendConfig
 from genset.contracts.router_config import RouterConfig
+from genset.router.backends.credentials import Credentials
 from genset.router.backends.outcomes import Mark, Next, Outcome
+from genset.router.backends.target import Target
 from genset.router.errors import ConfigRejected
 from genset.router.machine.classify import classify
 from genset.router.process.reload import check
+from genset.router.providers import PROVIDERS
 from genset.router.routing.hops import MOST_BYTES, header_for, new_site, refusal, site_of
 from testbed.router import cloud, config, pods
+from testbed.router_config import made
 from tests.unit.router.test_standalone import EXTERNAL, POLICY, SECRET, load
 
 OWN = b"0a1b2c3d4e5f"
@@ -87,6 +92,31 @@ def test_another_sites_loop_is_no_fault_of_its() -> None:
     assert (found.row.mark, found.row.next, found.row.kind.word) == (Mark.NONE, Next.YES, "router_loop")
     other = classify(508, {}, b"Loop Detected", "m", wall=0.0, may_wait=0.0)
     assert other.outcome is Outcome.SERVER_ERROR
+
+
+def test_messages_tell_of_a_loop_in_the_head_alone() -> None:
+    body = b'{"error":{"message":"its way: a > b > a","type":"api_error","code":"api_error"}}'
+    head = {b"x-genset-error": b"router_loop"}
+    assert classify(500, head, body, "m", wall=0.0, may_wait=0.0).outcome is Outcome.LOOP
+    assert classify(500, {}, body, "m", wall=0.0, may_wait=0.0).outcome is Outcome.SERVER_ERROR
+    assert classify(400, head, body, "m", wall=0.0, may_wait=0.0).outcome is Outcome.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "told"),
+    [
+        ("openAICompatible", "https://far.example.org/v1", True),
+        ("openai", "https://far.example.org/v1", True),
+        ("anthropic", "https://far.example.org/v1", True),
+        ("liteLLM", "https://far.example.org/v1", True),
+        *((name, provider.base_url, False) for name, provider in PROVIDERS.items() if provider.base_url),
+        ("azureOpenAI", "https://team.openai.azure.com/openai/v1", False),
+        ("bedrock", "https://bedrock-runtime.eu-central-1.amazonaws.com/openai/v1", False),
+    ],
+)
+def test_who_is_told_which_sites_a_request_has_passed(provider: str, url: str, told: bool) -> None:
+    config = made(BackendConfig, **cloud(url, provider=provider))
+    assert Target(config, Credentials({}, "none")).may_be_router is told
 
 
 def test_the_service_of_the_same_name_elsewhere_is_another_router() -> None:

@@ -60,6 +60,47 @@ def test_every_form_of_an_error_is_read(body: Any) -> None:
     assert _LONG[:30] in found.words
 
 
+@pytest.mark.parametrize(
+    ("place", "outcome"),
+    [
+        ("tools[0].function.name", Outcome.REJECTED),
+        ("user", Outcome.REJECTED),
+        ("messages[3].tool_calls[0].id", Outcome.REJECTED),
+        ("input[3].call_id", Outcome.REJECTED),
+        ("messages[1].content", Outcome.CONTEXT_EXCEEDED),
+        ("input[0].content[1].text", Outcome.CONTEXT_EXCEEDED),
+        ("input", Outcome.CONTEXT_EXCEEDED),
+        (None, Outcome.CONTEXT_EXCEEDED),
+    ],
+)
+def test_a_text_that_is_too_long_is_the_prompt_or_a_name(place: str | None, outcome: Outcome) -> None:
+    error = {"message": f"Invalid '{place}': string too long.", "param": place, "code": "string_above_max_length"}
+    assert classified(400, {"error": error}).outcome is outcome
+
+
+_GOOGLES = {"error": {"code": 400, "message": "API Key not found. Please pass a valid API key."}}
+_CLAUDES = {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 210000 tokens"}}
+#: What gateways make of a provider's error: the whole of it as a text, once or twice, and behind names of their own.
+WRAPPED: list[tuple[str, Outcome, str]] = [
+    (json.dumps(_GOOGLES), Outcome.AUTH, "API Key not found"),
+    (json.dumps({"error": {"message": json.dumps(_GOOGLES), "code": 400}}), Outcome.AUTH, "API Key not found"),
+    (f"litellm.BadRequestError: VertexAIException BadRequestError - {json.dumps(_GOOGLES)}", Outcome.AUTH, "litellm.Bad"),
+    (f"litellm.ContextWindowExceededError: AnthropicException - {json.dumps(_CLAUDES)}", Outcome.CONTEXT_EXCEEDED, "litellm."),
+    ("litellm.BadRequestError: AnthropicException - Your credit balance is too low to access the API.", Outcome.AUTH, "litellm."),
+    (f"the tool said {json.dumps(_GOOGLES)}", Outcome.REJECTED, "the tool said {"),
+    (f"unknown role '{json.dumps(_CLAUDES)}'", Outcome.REJECTED, "unknown role"),
+    ('{"error": {"message": "API Key not', Outcome.REJECTED, '{"error"'),
+    ("[]", Outcome.REJECTED, "[]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "outcome", "shown"), WRAPPED)
+def test_an_error_inside_a_message_is_read(message: str, outcome: Outcome, shown: str) -> None:
+    for status_of in (400, "400"):
+        found = classified(400, {"error": {"message": message, "code": status_of}, "provider": "google"})
+        assert found.outcome is outcome and found.words.startswith(shown), found.words
+
+
 CALLERS_OWN: list[tuple[int, Any, Outcome]] = [
     (402, {"error": {"code": 402, "message": "You can only afford 9000 tokens, or fewer max_tokens"}}, Outcome.DENIED),
     (403, b"<html><h1>Request blocked by firewall</h1></html>", Outcome.DENIED),
@@ -80,6 +121,8 @@ CALLERS_OWN: list[tuple[int, Any, Outcome]] = [
     (404, {"error": {"message": "No endpoints found that support image input"}}, Outcome.UNSUPPORTED),
     (400, {"error": {"message": "resolves to 'glm-5.2', which does not support image input"}}, Outcome.UNSUPPORTED),
     (400, {"error": {"code": "1210", "message": "messages.content.type is invalid"}}, Outcome.UNSUPPORTED),
+    (400, {"error": {"message": "...", "type": "context_window_exceeded", "code": 400}}, Outcome.CONTEXT_EXCEEDED),
+    (400, {"error": {"message": "Too many tokens per minute, please slow down"}}, Outcome.REJECTED),
     (409, b"", Outcome.CONFLICT),
     (413, {"error": {"code": "rate_limit_exceeded", "message": "Request too large, Requested 8067"}}, Outcome.CONTEXT_EXCEEDED),
 ]  # fmt: skip
@@ -111,6 +154,10 @@ UNABLE: list[tuple[int, Any]] = [
     (400, {"message": "This model does not appear to be an embedding model by default.", "object": "error"}),
     (400, {"error": {"message": "This model requires that either input or output is audio.", "code": "invalid_value"}}),
     (500, {"error": {"message": "Failed to create new sequence: this model is missing data required for image input"}}),
+    (500, {"error": {"message": "Failed to parse tool call arguments as JSON: unexpected end of input", "code": 500}}),
+    (500, {"error": {"message": "Value is not callable: null at row 12, column 30:\n{{- x }}", "code": 500}}),
+    (500, {"error": {"message": "This model only supports single tool-calls at once!", "code": 500}}),
+    (400, {"error": {"message": "This model only supports single tool-calls at once!", "code": 400}}),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.contracts.router_config import BackendConfig, UrlTarget
+from genset.contracts.backend_config import BackendConfig, UrlTarget
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.latency import EVERY, VALUES, Recent

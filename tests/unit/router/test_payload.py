@@ -7,11 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from genset.contracts.router_config import BackendConfig, UrlTarget
+from genset.contracts.backend_config import BackendConfig, UrlTarget
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
+from genset.router.backends.shape import LoraChoice, Shape
 from genset.router.dialects.openai.api import Api
 from genset.router.exchange.payload import body_for, head_for
+from genset.router.providers import PROVIDERS
 from testbed.router_config import made
 
 ASKED = {"model": "small", "messages": [{"role": "user", "content": "größe}"}]}
@@ -54,15 +56,24 @@ def test_every_way_asks_the_same(model: str, provider: str, stream: bool, more: 
 
 
 @pytest.mark.parametrize(
-    ("asked", "sent"),
-    [("invoices", "invoices"), ("letters", "letters"), ("small", "small"), ("Invoices", "small"), ("", "small")],
+    ("model", "loaded", "sent"),
+    [
+        ("invoices", {"letters": 0, "invoices": 1}, {0: 0.0, 1: 1.0}),
+        ("letters", {"letters": 0, "invoices": 1, "/2": 2}, {0: 1.0, 1: 0.0, 2: 0.0}),
+        ("small", {"letters": 0, "invoices": 1}, {0: 0.0, 1: 0.0}),
+        ("small", {}, {}),
+        ("small", None, {0: 0.0, 1: 0.0}),
+    ],
 )
-def test_an_adapter_is_asked_for_by_its_own_name(asked: str, sent: str) -> None:
-    config = backend().config.model_copy(update={"adapters": ("invoices", "letters")})
-    target = Backend(config, Credentials({}, "nowhere"), lambda: 0.5).target
-    request = {**ASKED, "model": asked}
-    for stream in (True, False):
-        assert orjson.loads(body_for(target, Api.CHAT, request, orjson.dumps(request), stream))["model"] == sent
+def test_each_request_says_the_scale_of_every_adapter(
+    model: str, loaded: dict[str, int] | None, sent: dict[int, float]
+) -> None:
+    request = {**ASKED, "model": model, "lora": [{"id": 0, "scale": 5.0}]}
+    made, dropped = Shape(PROVIDERS["openAICompatible"], None, LoraChoice(model, ("invoices", "letters"))).of(
+        request, loaded
+    )
+    assert {one["id"]: one["scale"] for one in made["lora"]} == sent and dropped == ("lora",)
+    assert request["lora"] == [{"id": 0, "scale": 5.0}]
 
 
 def test_a_body_that_lacks_only_the_stream_keeps_its_bytes() -> None:

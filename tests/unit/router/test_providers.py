@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from genset.router.backends.outcomes import Outcome
 from genset.router.backends.shape import Shape, merged
+from genset.router.continuation.seam import Direct
+from genset.router.continuation.splice import Splice
 from genset.router.dialects.base import Untranslatable
 from genset.router.dialects.openai.events import counts_of
 from genset.router.dialects.openai.transcript import Transcript
+from genset.router.dialects.openai.whole_answer import usage_of
 from genset.router.machine.classify import classify
 from genset.router.providers import PROVIDERS
+from tests.unit.router import test_client_streams as client_streams
 
 USER = {"role": "user", "content": "hi"}
 NAMED = {"role": "user", "content": "hi", "name": "ann"}
@@ -135,7 +140,34 @@ def test_an_answers_name_is_the_first_that_says_something() -> None:
     assert (sent.head["id"], sent.head["created"], sent.head["model"], sent.text) == ("a", 5, "m", "xy")
 
 
-def test_thoughts_are_a_part_of_the_completion() -> None:
-    usage = {"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 20}}
-    assert counts_of({**usage, "total_tokens": 35}) == (10, 25), "as xAI counts"
-    assert counts_of({**usage, "total_tokens": 15}) == (10, 5)
+#: How usage is told -> tokens of the completion, with those of its thoughts.
+THOUGHTS: dict[str, tuple[str, int]] = {
+    "xAI: beside it": ('{"prompt_tokens":10,"completion_tokens":5,"total_tokens":35,%s}', 25),
+    "xAI, spaced": ('{"prompt_tokens": 10, "completion_tokens": 5, %s, "total_tokens": 35}', 25),
+    "OpenAI: among them": ('{"prompt_tokens":10,"completion_tokens":25,"total_tokens":35,%s}', 25),
+    "no total": ('{"prompt_tokens":10,"completion_tokens":25,%s}', 25),
+}
+_DETAILS = '"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":20}'
+
+
+@pytest.mark.parametrize("name", THOUGHTS)
+def test_thoughts_are_a_part_of_the_completion(name: str) -> None:
+    """In streams, in whole answers that are passed on, for clients of each API, and in what is written on."""
+    told, wanted = THOUGHTS[name]
+    usage = json.loads(told % _DETAILS)
+    assert counts_of(usage) == (10, wanted)
+    assert usage_of(b'{"choices":[{}],"usage":%b}' % (told % _DETAILS).encode()) == (10, wanted)
+    said = client_streams.chunk({"content": "Hi"}), client_streams.chunk(finish="stop")
+    events = client_streams.stream(*said, {"model": "m", "choices": [], "usage": usage}, usage=False)
+    message = client_streams.accumulated(client_streams.told(client_streams.messages(), events))
+    assert (message["usage"]["input_tokens"], message["usage"]["output_tokens"]) == (7, wanted)
+    response = client_streams.finished(client_streams.told(client_streams.responses(), events))
+    assert (response["usage"]["output_tokens"], response["usage"]["total_tokens"]) == (wanted, 10 + wanted)
+    assert response["usage"]["output_tokens_details"] == {"reasoning_tokens": 20}
+    sent = Transcript()
+    sent.add(b'data: {"id":"a","created":5,"model":"m","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n')
+    splice = Splice(sent, Direct("x"), want_usage=True, told=4)
+    last = b'data: {"choices":[{"index":0,"delta":{"content":"y"},"finish_reason":"stop"}]}\n\n'
+    out = splice.feed(last + b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\ndata: [DONE]\n\n")
+    merged_usage = next(json.loads(line[6:])["usage"] for line in out.split(b"\n\n") if b'"usage"' in line)
+    assert merged_usage["completion_tokens"] == 1 + wanted

@@ -364,3 +364,22 @@ def test_a_change_that_was_taken_back_is_none(tmp_path: Path) -> None:
     path.write_text(POLICY)
     source.fingerprint()
     assert source.fingerprint() != first, "another file: it is looked at again"
+
+
+TUNED = """
+---
+apiVersion: genset.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: house-small, namespace: models}
+spec:
+  model: qwen
+  source: {pvc: {claimName: c, path: m.gguf}}
+  adapters: [{name: invoices, source: {pvc: {claimName: c, path: invoices.gguf}}}]
+"""
+
+
+def test_a_server_at_an_endpoint_has_the_adapters_of_its_deployment(tmp_path: Path) -> None:
+    loaded = load(tmp_path, POLICY + SECRET + TUNED, "house-small=http://127.0.0.1:8081")
+    house, cloud = loaded.config.backends
+    assert (house.adapters, house.adapter_list) == (("invoices",), "Paths")
+    assert (cloud.adapters, cloud.adapter_list) == (None, None)

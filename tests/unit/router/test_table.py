@@ -85,6 +85,50 @@ def test_a_backend_that_is_there_for_one_thing_is_asked_for_nothing_else() -> No
     )
 
 
+def with_adapters(one: Table, **named: list[str]) -> Table:
+    """The table with these adapters of its backends, all loaded."""
+    made, parts = dict(one.backends), {}
+    for name, adapters in named.items():
+        config = made[name].config.model_copy(update={"adapters": tuple(adapters)})
+        made[name] = Backend(config, Credentials({}, ""), random.random)
+        parts[name] = {
+            adapter: Backend(
+                config.model_copy(update={"model": adapter}), Credentials({}, ""), random.random, whole=made[name]
+            )
+            for adapter in adapters
+        }
+    return Table(one.config, made, "hash", parts)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("x", [("a", "x"), ("cloud", "m")]),  # only one of the first tier has it
+        ("y", [("a", "y"), ("b", "y"), ("cloud", "m")]),
+        ("m", [("a", "m"), ("b", "m"), ("plain", "m"), ("cloud", "m")]),  # the model's own name
+        ("z", [("plain", "m"), ("cloud", "m")]),  # nobody's: only those that have no names of their own
+    ],
+)
+def test_an_adapter_is_asked_for_where_it_is(model: str, asked: list[tuple[str, str]]) -> None:
+    one = with_adapters(table([route("r", ["a", "b", "plain"], ["cloud"])]), a=["x", "y"], b=["y"])
+    plan = one.plan(model, 1, 0, {}, random.random)
+    assert isinstance(plan, Plan)
+    assert sorted((c.tier, c.backend.name, c.backend.target.model) for c in plan.candidates) == sorted(
+        (int(name == "cloud"), name, told) for name, told in asked
+    )
+
+
+def test_a_name_that_no_adapter_has_goes_to_the_next_route_or_nowhere() -> None:
+    one = with_adapters(table([route("r", ["a"], models=["team-*"])]), a=["team-x"])
+    assert names(one.plan("team-x", 1, 0, {}, random.random)) == ["a"]
+    for wrong in [f"team-{number}" for number in range(1100)]:  # more than are remembered
+        refused = one.plan(wrong, 1, 0, {}, random.random)
+        assert isinstance(refused, ErrorAnswer) and refused.status == 404 and "models: team-x" in refused.message
+    assert names(one.plan("team-x", 1, 0, {}, random.random)) == ["a"]
+    two = with_adapters(table([route("r", ["a"]), route("s", ["b"])]), a=["x"])
+    assert names(two.plan("q", 1, 0, {}, random.random)) == ["b"]
+
+
 def test_tiers_keep_their_order_and_weights_share() -> None:
     tier = [{"backend": "a", "weight": 3}, {"backend": "b", "weight": 1}, {"backend": "c", "weight": 0}]
     one = table([{"name": "r", "match": {}, "tiers": [tier, [{"backend": "d"}]]}])

@@ -7,14 +7,9 @@ from typing import get_args
 import pytest
 
 from genset.api.routepolicy import TO_CLOUD_ON, ToCloudOn
-from genset.contracts import router_config as contract
-from genset.contracts.router_config import (
-    FailoverConfig,
-    PolicyRef,
-    RouteConfig,
-    RouterConfig,
-    WeightedBackend,
-)
+from genset.contracts import route_config as contract
+from genset.contracts.route_config import FailoverConfig, RouteConfig, WeightedBackend
+from genset.contracts.router_config import PolicyRef, RouterConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause
 from genset.router.backends.outcomes import Failure, Outcome

@@ -28,8 +28,8 @@ def test_a_wrong_base_url(path: str) -> None:
         ("/v1/responses/resp_1", "this router keeps none"),
         ("/v1/responses/resp_1/cancel", "this router keeps none"),
         ("/v1/messages/batches", "Anthropic's batches"),
-        ("/v1/audio/transcriptions", "audio"),
-        ("/v1/images/generations", "images"),
+        ("/v1/audio/voices", "audio"),
+        ("/v1/images/variations", "images"),
         ("/v1/reranking", "reranking"),
         ("/v1/files", "files"),
         ("/v1/threads", "assistants"),
@@ -37,7 +37,7 @@ def test_a_wrong_base_url(path: str) -> None:
         ("/api/chat", "Ollama's own API"),
         ("/api/tags", "Ollama's own API"),
         ("/v1beta/models/gemini-2.5:generateContent", "the Gemini API"),
-        ("/tokenize", "an engine's own API"),
+        ("/props", "an engine's own API"),
     ],
 )
 def test_another_api(path: str, name: str) -> None:

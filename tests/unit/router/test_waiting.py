@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from genset.router.backends.line import Line
+from genset.router.backends.lines import Rank
 
 
 class FakeWaiter:
@@ -66,6 +67,24 @@ def test_a_full_line_makes_way_for_who_has_fewer_in_it() -> None:
     assert [waiter.woken for waiter in crowd] == [0, 0, 1, 0], "who made way has to look for another way"
     assert not line.join(crowd[2], "a"), "and is not taken again"
     assert not line.join(FakeWaiter("b2"), "b"), "equal shares stay as they are"
+
+
+def test_a_higher_rank_is_first_and_pushes_out_a_lower_one() -> None:
+    line = Line(3, 5.0)
+    low, normal, high, more, broken = (FakeWaiter(name) for name in ("low", "normal", "high", "more", "broken"))
+    assert line.join(low, "l", Rank.LOW) and line.first is low
+    assert line.join(normal, "n") and line.first is normal
+    assert line.join(high, "h", Rank.HIGH) and line.first is high
+    assert line.join(more, "n2") and low.woken and len(line) == 3
+    assert not line.join(FakeWaiter(), "l2", Rank.LOW)
+    assert line.join(broken, "l3", Rank.LOW, ahead=True) and line.first is broken, (
+        "an answer that has begun goes before all ranks"
+    )
+    served = []
+    while line.first is not None:
+        served.append(line.first)
+        line.leave(line.first)
+    assert served == [broken, high, normal, more]
 
 
 def test_a_line_for_nobody() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from genset.sizing import hf_model, kv_cache
+from genset.sizing import hf_model, kv_cache, vllm
 from genset.sizing.classes import SizeClass, SpeedClass, count_text, size_class, speed_class
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.model import ModelFacts
@@ -41,6 +41,8 @@ def model(config: dict[str, Any]) -> ModelFacts:
         (families.GPT_OSS_120B, 116.8, 5.7, SizeClass.LARGE, SpeedClass.MODERATE),  # 5.1 without it
         (families.DEEPSEEK_V3, 671.0, 37.0, SizeClass.LARGE, SpeedClass.SLOW),
         (families.KIMI_K2, 1026.0, 32.0, SizeClass.LARGE, SpeedClass.SLOW),
+        (families.DEEPSEEK_V4_FLASH, 284.0, 13.0, SizeClass.LARGE, SpeedClass.MODERATE),
+        (families.GLM52, 744.0, 40.0, SizeClass.LARGE, SpeedClass.SLOW),
         (families.LLAMA4_SCOUT, 107.8, 17.2, SizeClass.LARGE, SpeedClass.MODERATE),  # 109 with its vision tower
         (families.BGE_M3, 0.57, 0.57, SizeClass.SMALL, SpeedClass.FAST),
     ],
@@ -76,11 +78,33 @@ def test_parameters_and_classes(
         (families.GPT_OSS_120B, 8192, 0.31),
         (families.DEEPSEEK_V3, 32_768, 61 * 576 * 2 * 32_768 / GIB),  # latent: 2.14, not 160
         (families.KIMI_K2, 131_072, 8.58),
+        # Each at its whole context, where others were 61 % below to 682 % above (unslothai/unsloth#4757)
+        (families.DEEPSEEK_V3, 163_840, 10.72),
+        (families.KIMI_K2, 262_144, 17.16),
+        (families.QWEN35_27B, 262_144, 16.0 + 149 / 1024),
+        (families.GPT_OSS_20B, 32_768, 0.77),  # not 1.5: gpustack/gguf-parser-go#32
+        (families.GEMMA3_27B, 85_000, 7.2),  # gpustack/gpustack#2101
     ],
 )
 def test_caches_of_one_sequence(config: dict[str, Any], context: int, gib: float) -> None:
     size = kv_cache.size(model(config).layers, ModelUse(tokens=context, slots=1)).total
     assert size / GIB == pytest.approx(gib, rel=0.04, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens", "full", "windowed"),
+    [
+        # alvarobartt/hf-mem#60, #70: layers with a window count, and as whole as long as a batch reaches beyond them
+        (families.GPT_OSS_120B, 128, 18, 18 * (128 + 16) / 128),
+        (families.GPT_OSS_20B, 8192, 12, 12 * (8192 + 16) / 8192),
+        (families.GPT_OSS_20B, 131_072, 12, 12 * (8192 + 127 + 1 + 16) / 131_072),
+    ],
+)
+def test_a_request_of_vllm_keeps_windows_and_the_batch_in_work(
+    config: dict[str, Any], tokens: int, full: int, windowed: float
+) -> None:
+    each = 2 * 8 * 64 * 2 * tokens  # keys and values of eight heads, 16 bits
+    assert vllm.request_bytes(model(config), tokens) == pytest.approx((full + windowed) * each, rel=1e-4)
 
 
 def test_the_latent_cache_of_deepseek_is_known_to_the_byte() -> None:
@@ -121,7 +145,13 @@ def test_sizes_of_files(config: dict[str, Any], quantisation: str, gigabytes: fl
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(8_030_261_248, "8.03 B"), (671 * BILLION, "671 B"), (1_026 * BILLION, "1.03 T"), (270_000_000, "270 M")],
+    [
+        (8_030_261_248, "8.03 B"),
+        (671 * BILLION, "671 B"),
+        (1_026 * BILLION, "1.03 T"),
+        (270_000_000, "270 M"),
+        (999_800_000, "1 B"),
+    ],
 )
 def test_numbers_of_parameters_are_written_as_people_do(count: int, text: str) -> None:
     assert count_text(count) == text

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from genset.planning.cluster import free
-from genset.sizing import fit, hf_model, speed, vllm
+from genset.sizing import fit, hf_model, mismatch, speed
 from genset.sizing.fit import Ask
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.nodes import Accelerators, Node, NodesError, from_document, from_kubernetes
@@ -129,8 +129,8 @@ def test_the_longest_context_is_the_longest_that_fits() -> None:
 
 
 def test_tensor_parallelism_divides_heads() -> None:
-    assert "do not divide 32 attention heads: use 1, 2, 4, 8, 16" in vllm.tensor_problem(LLAMA, 3)
-    assert not vllm.tensor_problem(LLAMA, 4)
+    assert "do not divide 32 attention heads: use 1, 2, 4, 8, 16" in mismatch.tensor_problem(LLAMA, 3)
+    assert not mismatch.tensor_problem(LLAMA, 4)
     place = fit.fit(
         hf_model.from_config(families.LLAMA31_8B), gpu_node(3, 12), Ask(ModelUse(8192, 4), pooled=True)
     ).place

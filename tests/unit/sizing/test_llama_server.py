@@ -13,8 +13,8 @@ from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import Placement
 from genset.sizing.model import ModelFacts
 from genset.sizing.quantisation import CACHE_TYPES
-from tests.support.sizing import kinds
-from tests.support.sizing.kinds import Generated, Shape
+from tests.support.sizing import kinds, states
+from tests.support.sizing.generated import Generated, Shape
 from tests.support.sizing.server import Options, is_there, running, shown
 
 pytestmark = pytest.mark.skipif(not is_there(), reason="the image with llama-server is not built: make images")
@@ -30,18 +30,18 @@ KINDS: dict[str, Callable[[], Generated]] = {
     "DeepSeek, latent": kinds.deepseek2,
     "DeepSeek, an old file": lambda: kinds.deepseek2(latent=False),
     "DeepSeek, with a layer that predicts ahead": lambda: kinds.deepseek2(nextn=1),
-    "Qwen3.5, a state in three of four layers": kinds.gated_delta,
-    "Qwen3.5, a mixture": lambda: kinds.gated_delta("qwen35moe"),
-    "Qwen3.5, with a layer that predicts ahead": lambda: kinds.gated_delta(nextn=1),
-    "Qwen3-Next": lambda: kinds.gated_delta("qwen3next"),
+    "Qwen3.5, a state in three of four layers": states.gated_delta,
+    "Qwen3.5, a mixture": lambda: states.gated_delta("qwen35moe"),
+    "Qwen3.5, with a layer that predicts ahead": lambda: states.gated_delta(nextn=1),
+    "Qwen3-Next": lambda: states.gated_delta("qwen3next"),
     "Llama 4, chunks": kinds.llama4,
     "GLM-5, latent with indexers": kinds.indexed,
     "GLM-5, with fewer indexers than layers": lambda: kinds.indexed([1, 1, 0, 0, 1]),
     "DeepSeek V4, compressed": kinds.deepseek4,
     "Command R7B, three windows to one": kinds.cohere2,
     "OLMo 2, three windows to one": kinds.olmo2,
-    "Mamba 2, nothing but states": kinds.mamba2,
-    "LFM2, short convolutions": kinds.lfm2,
+    "Mamba 2, nothing but states": states.mamba2,
+    "LFM2, short convolutions": states.lfm2,
 }
 #: Whose compute buffer follows from graphs of their own.
 ROUGH = {"deepseek4", "glm-dsa", "mamba2", "lfm2"}
@@ -86,6 +86,33 @@ def _same(logged: list[str], reckoned: list[int], where: str) -> None:
     """Sums are compared, as the server logs one buffer for each kind of cache, rounded to a hundredth of a MiB."""
     total = sum(float(size) for size in logged)
     assert abs(total - sum(reckoned) / memory.MIB) <= 0.0051 * max(1, len(logged)), f"{where}: {logged}, {reckoned}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [
+        (kinds.bert, ("--embedding",)),
+        (lambda: kinds.bert(Shape(layers=2, width=512, heads=8, kv_heads=8, feed_forward=3072)), ("--embedding",)),
+        (lambda: kinds.bert(Shape(layers=2, width=1024, heads=16, kv_heads=16, feed_forward=4096)), ("--embedding",)),
+        (kinds.plain, ("--embedding", "--pooling", "mean")),
+        (kinds.gemma3, ("--embedding", "--pooling", "last")),
+        (kinds.plain, ("--rerank",)),
+    ],
+)
+def test_a_text_that_goes_through_as_a_whole_takes_its_room(
+    kind: Callable[[], Generated], flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Servers of vectors have batches as long as the context: for long texts that is most of what they need."""
+    path = kind().write(tmp_path)
+    model = read(path)
+    for tokens, slots in ((512, 1), (2048, 1), (4096, 2), (8192, 1)):
+        batches = ("-b", str(tokens), "-ub", str(tokens))
+        options = Options(tokens, slots, (*flags, *batches), {"ubatch": tokens})
+        use = ModelUse(tokens, slots, ubatch=tokens)
+        with running(path, tmp_path, options.arguments) as server:
+            buffer = float(server.buffers("compute")[-1]) * memory.MIB
+        reckoned = compute.buffer(model, use, outputs=slots)
+        assert buffer * 0.9 <= reckoned <= buffer * 1.1, f"{tokens} tokens: {reckoned} of {buffer}"
 
 
 @pytest.mark.parametrize("key_type", sorted(set(CACHE_TYPES) - {"bf16"}))

@@ -16,8 +16,8 @@ from genset.sizing import gguf_model, hf_model, memory, told
 from genset.sizing.gguf import read_header
 from genset.sizing.kv_cache import ModelUse
 from genset.sizing.memory import Placement
-from tests.support.sizing import families, kinds
-from tests.support.sizing.kinds import Generated
+from tests.support.sizing import families, kinds, states
+from tests.support.sizing.generated import Generated
 
 USE = ModelUse(8192, 3)
 
@@ -35,7 +35,7 @@ def test_a_model_survives(config: dict[str, Any]) -> None:
     assert read.parameters == model.parameters
 
 
-@pytest.mark.parametrize("kind", [kinds.deepseek4, kinds.gemma4, kinds.indexed, kinds.lfm2])
+@pytest.mark.parametrize("kind", [kinds.deepseek4, kinds.gemma4, kinds.indexed, states.lfm2])
 def test_a_file_survives(kind: Callable[[], Generated], tmp_path: Path) -> None:
     with kind().write(tmp_path).open("rb") as stream:
         model = gguf_model.from_headers([read_header(stream, tensors=True)])
@@ -43,6 +43,20 @@ def test_a_file_survives(kind: Callable[[], Generated], tmp_path: Path) -> None:
     assert read is not None
     assert memory.need(read, USE, Placement()) == memory.need(model, USE, Placement())
     assert replace(read, layers=(), name=model.name) == replace(model, layers=())
+
+
+def test_companions_that_do_not_fit_are_told_within_bounds() -> None:
+    model = hf_model.from_config(families.GEMMA3_1B)
+    for unfit, told_ in (
+        ((), ()),
+        (("spec.projector: no",), ("spec.projector: no",)),
+        (("x" * 900, "b", "c"), ("x" * 320, "2 more companions belong to another model")),
+    ):
+        read = told.read(told.tell(replace(model, unfit=unfit)))
+        assert read is not None and read.unfit == told_
+    for nonsense in (7, "words", [7, None], {"a": 1}, ["\x1b[31m"]):
+        read = told.read({**told.tell(model), "unfit": nonsense})
+        assert read is not None and read.unfit == ()
 
 
 JSON = st.recursive(

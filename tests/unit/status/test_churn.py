@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.modeldeployment_status import ModelDeploymentStatus
 from genset.contracts.puller import DownloadProgress
 from genset.status.model_deployment import evaluate
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key

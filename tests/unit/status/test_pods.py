@@ -128,16 +128,19 @@ def test_a_broken_sidecar_is_named() -> None:
     assert verdict is not None and "Container side of pod a keeps ending with exit code 2: no config" in verdict.message
 
 
-def engine(*, restarts: int = 1, ran: int = 30, ready_flip: str = "2026-11-21T10:00:00Z", **last: Any) -> PodView:
-    """A pod whose engine has a start-up probe of 30 s, and has ended after `ran` seconds, begun at 10:00:05."""
+def engine(
+    *, restarts: int = 1, ran: int = 30, ready_flip: str = "2026-11-21T10:00:00Z", name: str = "engine", **last: Any
+) -> PodView:
+    """A pod whose engine, or the container of another name, has a start-up probe of 30 s, and has ended after `ran` seconds,
+    begun at 10:00:05."""
     ended = f"2026-11-21T10:{(5 + ran) // 60:02d}:{(5 + ran) % 60:02d}Z"
     run = {"startedAt": "2026-11-21T10:00:05Z", "finishedAt": ended, "exitCode": 143, "reason": "Error", **last}
-    status = {"name": "engine", "restartCount": restarts, "state": {"running": {}}, "lastState": {"terminated": run}}
+    status = {"name": name, "restartCount": restarts, "state": {"running": {}}, "lastState": {"terminated": run}}
     probe = {"periodSeconds": 5, "failureThreshold": 6}
     return PodView.of(
         {
             "metadata": {"name": "a"},
-            "spec": {"containers": [{"name": "engine", "startupProbe": probe}]},
+            "spec": {"containers": [{"name": name, "startupProbe": probe}]},
             "status": {
                 "phase": "Running",
                 "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": ready_flip}],
@@ -166,6 +169,21 @@ def test_an_engine_that_was_not_given_the_time_to_load(seen: PodView, reason: st
         assert (
             verdict is not None and "rollout.startupSeconds (30)" in verdict.message and "raise it" in verdict.message
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "words", "needs_person"),
+    [
+        ("istio-proxy", "SidecarNotReady", "it is not one of genset's", False),
+        ("router", "StartupTimeout", "give it more router.resources.cpu", True),
+    ],
+)
+def test_whoever_else_was_not_given_the_time_to_start(name: str, reason: str, words: str, needs_person: bool) -> None:
+    """A sidecar's time is not rollout.startupSeconds, and no person who reads this resource can raise it."""
+    verdict = pods.trouble([engine(name=name)])
+    assert verdict is not None and (verdict.reason, verdict.needs_person) == (reason, needs_person)
+    assert f"Container {name} of pod a did not become ready" in verdict.message and words in verdict.message
+    assert "rollout.startupSeconds" not in verdict.message
 
 
 def test_a_sandbox_that_no_node_can_make() -> None:

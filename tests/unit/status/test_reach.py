@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from genset.api.match import Match
 from genset.api.routepolicy import Route, RoutePolicy
-from genset.contracts.router_config import MatchConfig, RouteConfig
+from genset.contracts.route_config import MatchConfig, RouteConfig
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.router.routing.route import route_of
-from genset.status.reach import covers, hidden
+from genset.status.reach import covers, hidden, untaken
 
 _PATTERNS = ["*", "a", "a*", "ab", "ab*", "b", "b*", "ba"]
 #: Stands for every model: whatever a pattern can tell apart. The last letter is in no pattern.
@@ -116,3 +116,9 @@ CASES = list(_cases())
 def test_hidden(matches: list[Match], expected: list[tuple[str, tuple[str, ...], tuple[str, ...]]]) -> None:
     found = hidden([route(f"r{number}", found) for number, found in enumerate(matches)])
     assert [(item.route, item.models, item.by) for item in found] == expected
+
+
+@given(st.lists(st.sampled_from(_PATTERNS), min_size=1, unique=True), st.sampled_from(_PATTERNS))
+def test_what_no_pattern_takes_has_no_model_in_common_with_one(patterns: list[str], own: str) -> None:
+    both = taken(match(models=[own])) & taken(match(models=patterns))
+    assert untaken([own], patterns) == ([] if both else [own])

@@ -134,6 +134,21 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, list[str]
             "kubernetes.default.svc",
         )
     ),
+    *(
+        (
+            f"an image that the node would pull from {host}",
+            {"source": {"oci": {"reference": f"{host}/m/m:1", "mount": "ImageVolume", "path": "m.gguf"}}},
+            {"settings": {"api_server": ("10.96.0.1",), "forbidden_networks": ("192.0.2.0/24",)}},
+            [("InvalidSpec", ["spec.source.oci: ", "is no address that nodes may dial", "meant for downloads"])],
+        )
+        for host in ("localhost:10250", "169.254.169.254", "10.96.0.1:443", "192.0.2.7:5000", "kubernetes.default.svc")
+    ),
+    (
+        "an image that the node pulls from a registry",
+        {"source": {"oci": {"reference": "registry.corp/m/m:1", "mount": "ImageVolume", "path": "m.gguf"}}},
+        {},
+        [],
+    ),
     (
         "cacheRAM fills memory",
         {"source": PLAIN, "resources": {"memory": "1Gi"}, "llamaCpp": {"cacheRAM": "1024Mi"}},
@@ -346,3 +361,10 @@ def test_a_header_from_a_secret_does_not_go_over_plain_http() -> None:
     context = RoutePolicyContext(settings(), {}, known({"tenant": {"id": b"gold"}}, "*"))
     (problem,) = check_route_policy(policy({"name": "cloud", "cloud": cloud}), context)
     assert "allowPlainHTTP" in problem.message
+
+
+@pytest.mark.parametrize("allow", ["*", None])
+def test_no_message_tells_which_keys_a_secret_has(allow: str | None) -> None:
+    secrets = known({"hub": {"db-password": b"x", "s3cret-name": b"y"}}, allow)
+    (problem,) = check_model_deployment(model(source=HUB), ModelDeploymentContext(settings(), secrets))
+    assert not any(name in str(problem) for name in ("db-password", "s3cret-name"))

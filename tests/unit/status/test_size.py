@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from genset.api.modeldeployment import ModelDeployment, SizeStatus
+from genset.api.modeldeployment import ModelDeployment
+from genset.api.modeldeployment_status import SizeStatus
 from genset.contracts.puller import LastWords
 from genset.sizing import hf_model, told
 from genset.status import size
-from genset.status.conditions import Verdict
 from genset.status.observed import ModelDeploymentObserved
 from genset.status.pod import PodView
 from tests.support.sizing import families
+
+GIB = 2**30
+NOTHING = ModelDeploymentObserved()
 
 
 def resource(**spec: Any) -> ModelDeployment:
@@ -64,7 +68,7 @@ def test_what_was_known_stays_while_nobody_tells(words: str) -> None:
 
 def test_memory_that_is_short_is_told_with_the_remedies() -> None:
     seen = size.facts(observed(families.LLAMA31_8B))
-    verdict = size.short(resource(context={"tokens": 16384, "parallel": 4}, resources={"memory": "8Gi"}), seen)
+    verdict = size.short(resource(context={"tokens": 16384, "parallel": 4}, resources={"memory": "8Gi"}), seen, NOTHING)
     assert verdict is not None and verdict.reason == "MemoryShort"
     assert "spec.resources.memory is 8Gi, and the model needs about 12." in verdict.message
     assert "lower spec.context.parallel to 1 or lower spec.context.tokens to 4096" in verdict.message
@@ -79,7 +83,7 @@ def test_memory_that_is_short_is_told_with_the_remedies() -> None:
     ],
 )
 def test_enough_memory_is_no_news(spec: dict[str, Any]) -> None:
-    assert size.short(resource(**spec), size.facts(observed(families.LLAMA31_8B))) is None
+    assert size.short(resource(**spec), size.facts(observed(families.LLAMA31_8B)), NOTHING) is None
 
 
 def test_arguments_of_the_server_count() -> None:
@@ -98,18 +102,38 @@ def test_an_engine_with_a_pool_counts_requests_of_full_length() -> None:
     found = size.status(resource(**spec), seen, None)
     assert found is not None and found.cache_bytes == 2 * 2**30
     assert found.weights_bytes // 2 < found.device_bytes < found.weights_bytes
-    assert size.short(resource(**spec), seen) is None
+    assert size.short(resource(**spec), seen, NOTHING) is None
 
 
-def test_a_pod_that_no_node_takes_says_what_would_need_less() -> None:
-    seen = size.facts(observed(families.LLAMA31_8B))
-    refused = Verdict("False", "Unschedulable", "No node can take pod m: 0/3 nodes are available")
-    found = size.with_needs(resource(context={"tokens": 32768, "parallel": 4}), seen, refused)
-    assert found is not None and found.reason == "Unschedulable"
-    assert found.message.startswith("No node can take pod m: 0/3 nodes are available; its model needs about 20.")
-    assert "with spec.context.parallel 1" in found.message
-    assert "with half of spec.context.tokens (16384)" in found.message
-    small = size.with_needs(resource(context={"tokens": 1024, "parallel": 1}), seen, refused)
-    assert small is not None and "with weights of IQ3_XXS" in small.message
-    other = Verdict("False", "CrashLoop", "x")
-    assert size.with_needs(resource(), seen, other) is other and size.with_needs(resource(), None, refused) is refused
+def test_memory_from_before_the_model_was_known_is_told() -> None:
+    """Nobody said a number: the pods have what they got, and the next roll-out gives what is needed."""
+    container = {"name": "engine", "resources": {"requests": {"memory": "4Gi", "cpu": "2"}}}
+    running = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    seen = observed(families.LLAMA31_8B)
+    found = size.short(resource(), size.facts(seen), replace(seen, deployment=running))
+    assert found is not None and found.reason == "MemoryShort"
+    assert found.message.startswith("Pods have 4.0 GiB of memory, from before the model was known")
+    assert "the next roll-out gives them 7680Mi" in found.message and "genset.dev/roll" in found.message
+    assert size.short(resource(), size.facts(seen), seen) is None
+
+
+def test_projector_and_adapters_count_as_soon_as_they_are_there() -> None:
+    parts = [
+        {"name": "model", "state": "Ready", "totalBytes": 5 * GIB},
+        {"name": "projector", "state": "Ready", "totalBytes": GIB},
+        {"name": "invoices", "state": "Ready", "totalBytes": GIB // 2},
+    ]
+    source = {"huggingFace": {"repo": "org/name"}}
+    spec = {"projector": source, "adapters": [{"name": "invoices", "source": source}]}
+    made = ModelDeployment.model_validate(
+        {
+            "metadata": {"name": "m", "namespace": "models"},
+            "spec": {"source": source, **spec},
+            "status": {"weights": {"parts": parts}},
+        }
+    )
+    model = size.facts(observed(families.LLAMA31_8B))
+    alone, all_of_it = size.status(resource(), model, None), size.status(made, model, None)
+    assert alone is not None and all_of_it is not None
+    pictures = 512 * 2**20  # while one becomes tokens
+    assert all_of_it.memory_bytes - alone.memory_bytes == GIB + GIB // 2 + pictures

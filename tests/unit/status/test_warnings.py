@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from genset.api.base import Condition
-from genset.api.routepolicy import RoutePolicy, RoutePolicyStatus
+from genset.api.routepolicy import RoutePolicy
+from genset.api.routepolicy_status import RoutePolicyStatus
 from genset.desired.context import RoutePolicyContext, Settings
-from genset.status import route_policy
+from genset.router.machine.answer_room import SMALL_ANSWER_TOKENS
+from genset.router.telemetry import tracing
+from genset.status import route_policy, warnings
 from genset.status.conditions import MESSAGE_LIMIT
 from genset.status.observed import RoutePolicyObserved
 from genset.status.refs import check_route_policy, check_unused_backends
-from genset.status.warnings import of_route_policy
+from genset.status.warnings import ANSWER_TOKENS, of_route_policy
 
 NOW = "2026-11-21T10:00:00Z"
 
@@ -41,7 +44,7 @@ def test_a_long_list_ends_in_a_number_and_each_event_is_whole() -> None:
     told = warning(status)
     assert told is not None and told.reason == "UnreachableRoute" and len(told.message) <= MESSAGE_LIMIT
     assert told.message.startswith("spec.routes[r0] gets no request")
-    events = [event for event in route_policy.events(resource, status) if event[0] == "Warning"]
+    events = [event for event in route_policy.events(resource, status, RoutePolicyObserved()) if event[0] == "Warning"]
     assert told.message.endswith(f"; and {200 - len(events)} more")
     assert len(set(events)) == len(events) > 3
 
@@ -51,7 +54,9 @@ def test_only_a_new_warning_is_an_event() -> None:
     status = route_policy.evaluate(before, RoutePolicyObserved(), NOW)
     after = policy([route("all"), route("old", "x"), route("new", "y")]).model_copy(update={"status": status})
     again = route_policy.evaluate(after, RoutePolicyObserved(), NOW)
-    told = [message for kind, _, message in route_policy.events(after, again) if kind == "Warning"]
+    told = [
+        message for kind, _, message in route_policy.events(after, again, RoutePolicyObserved()) if kind == "Warning"
+    ]
     assert len(told) == 1 and told[0].startswith("spec.routes[new]")
 
 
@@ -102,3 +107,28 @@ def test_what_no_route_needs_may_be_missing() -> None:
     needed, spare = check_route_policy(resource, context), check_unused_backends(resource, context)
     assert [problem.field for problem in needed] == ["spec.backends[house].deployment.name"]
     assert [problem.field for problem in spare] == ["spec.backends[spare].deployment.name"]
+
+
+def test_the_answer_that_needs_room_is_the_routers() -> None:
+    assert ANSWER_TOKENS == SMALL_ANSWER_TOKENS and warnings.TRACES_PATH == tracing.TRACES_PATH
+
+
+@pytest.mark.parametrize(
+    ("cold", "failover", "told"),
+    [
+        ({"seconds": 600}, {"totalSeconds": 599}, ["spec.routes[r].coldStart.seconds"]),
+        ({"seconds": 600}, {"totalSeconds": 600}, []),
+        ({"mode": "Hold"}, {"totalSeconds": 10}, []),  # the default is nobody's word
+    ],
+)
+def test_a_wait_beyond_the_request(cold: dict[str, Any], failover: dict[str, Any], told: list[str]) -> None:
+    resource = policy([{**route("r"), "coldStart": cold, "failover": failover}])
+    assert [warned.field for warned in of_route_policy(resource, ())] == told
+
+
+@pytest.mark.parametrize(("tokens", "field"), [(256, "spec.backends[house].contextTokens"), (257, "")])
+def test_a_context_for_which_no_prompt_is_small_enough(tokens: int, field: str) -> None:
+    spec = policy([route("r")]).model_dump(mode="json", by_alias=True, exclude_none=True)
+    spec["spec"]["backends"][0]["contextTokens"] = tokens
+    warned = of_route_policy(RoutePolicy.model_validate(spec), ())
+    assert [one.field for one in warned] == ([field] if field else [])

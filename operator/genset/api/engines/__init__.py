@@ -62,6 +62,7 @@ def _rules() -> Iterator[CelRule]:
         if set(settings.tasks) != set(Task):
             yield _only_tasks(settings)
     yield _only_parallel()
+    yield _only_sleepers()
     loading = engines_that(lambda settings: settings.weights is not WeightsForm.NONE)
     yield CelRule(
         f"!(self.engine in {loading}) || has(self.source)",
@@ -87,6 +88,20 @@ def _only_tasks(settings: type[EngineSettings]) -> CelRule:
         f"self.engine != '{engine}' || {TASK_CEL} in {tasks}",
         f"engine {engine} has no task but {' and '.join(tasks)}: for {missing} use {' or '.join(others)}",
         lambda spec: spec.engine != engine or spec.task in settings.tasks,
+    )
+
+
+def _only_sleepers() -> CelRule:
+    engines = [settings.engine for settings in _TYPES.values() if settings.sleeps]
+    return CelRule(
+        "!has(self.autoscaling) || !has(self.autoscaling.rest) || self.autoscaling.rest != 'Sleep' || "
+        f"(self.engine in {engines} && has(self.resources) && has(self.resources.accelerator) && "
+        "(!has(self.parallelism) || !has(self.parallelism.nodes) || self.parallelism.nodes == 1))",
+        f"autoscaling.rest Sleep needs an engine that can free its accelerator and stay ({', '.join(engines) or 'none can'}), "
+        "resources.accelerator, and one pod a replica: use rest Scale",
+        lambda spec: (
+            not spec.sleeps or (spec.engine in engines and spec.resources.accelerator is not None and spec.nodes == 1)
+        ),
     )
 
 

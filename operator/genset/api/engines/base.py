@@ -37,6 +37,7 @@ class EngineSettings(ApiModel):
     shown: ClassVar[str] = ""  # in the description of spec.engine; "": the engine's name
     weights: ClassVar[WeightsForm]
     tasks: ClassVar[tuple[Task, ...]] = tuple(Task)  # that it can be started for
+    sleeps: ClassVar[bool] = False  # its server can free an accelerator and stay (autoscaling.rest)
     parallel: ClassVar[bool] = False  # whether it takes spec.parallelism
     takes_projector: ClassVar[bool] = False  # it sees pictures by a file beside the model's (spec.projector)
     takes_adapters: ClassVar[bool] = False  # it serves LoRA adapters beside its model (spec.adapters)

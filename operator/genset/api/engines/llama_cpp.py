@@ -27,6 +27,12 @@ class LlamaCpp(ManagedEngineSettings):
             "llamaCpp.pooling says how vectors are made of texts: remove it, or set task to Embeddings",
             lambda spec: spec.llama_cpp is None or spec.llama_cpp.pooling is None or spec.task is Task.EMBEDDINGS,
         ),
+        CelRule(
+            f"self.engine != 'llama.cpp' || !has(self.adapters) || self.adapters.size() == 0 || {TASK_CEL} == 'Chat'",
+            "adapters on engine llama.cpp are for task Chat: its server answers embeddings and rerank by the model alone; remove "
+            "them, or use engine vllm",
+            lambda spec: spec.engine != "llama.cpp" or not spec.adapters or spec.task is Task.CHAT,
+        ),
     )
 
     cache_ram: Quantity = Field(

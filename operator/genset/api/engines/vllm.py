@@ -51,6 +51,7 @@ class Vllm(ManagedEngineSettings):
     weights: ClassVar[WeightsForm] = WeightsForm.FOLDER
     takes_adapters: ClassVar[bool] = True
     parallel: ClassVar[bool] = True
+    sleeps: ClassVar[bool] = True
     spec_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
             f"self.engine != 'vllm' || !has(self.source) || !({_FILES})",
@@ -63,6 +64,19 @@ class Vllm(ManagedEngineSettings):
             "vllm.gpuMemoryPercent is a share of a GPU's memory: without resources.accelerator give vllm.kvCacheMemory",
             lambda spec: (
                 spec.vllm is None or spec.vllm.gpu_memory_percent is None or spec.resources.accelerator is not None
+            ),
+        ),
+        CelRule(
+            "self.engine != 'vllm' || !has(self.resources) || !has(self.resources.accelerator) || "
+            "!has(self.resources.accelerator.resource) || self.resources.accelerator.resource != 'nvidia.com/gpu.shared' || "
+            "(has(self.vllm) && (has(self.vllm.gpuMemoryPercent) || has(self.vllm.kvCacheMemory)))",
+            "engine vllm takes most of a GPU's memory: for a time slice (nvidia.com/gpu.shared) give its share in "
+            "vllm.gpuMemoryPercent, or the memory of contexts in vllm.kvCacheMemory",
+            lambda spec: (
+                spec.engine != "vllm"
+                or spec.resources.accelerator is None
+                or spec.resources.accelerator.resource != "nvidia.com/gpu.shared"
+                or (spec.vllm is not None and (spec.vllm.gpu_memory_percent or spec.vllm.kv_cache_memory) is not None)
             ),
         ),
         CelRule(

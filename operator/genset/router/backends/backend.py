@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from genset.contracts.router_config import BackendConfig
+from genset.contracts.backend_config import BackendConfig
+from genset.router.backends.abilities import senses_untold
 from genset.router.backends.breaker import Breaker, Cause, Effect, State
 from genset.router.backends.credentials import Credentials
 from genset.router.backends.deadlines import DEFAULT, AnswerTimeouts, Deadlines
@@ -75,16 +76,19 @@ class Backend:
         *,
         shortcuts: bool = True,
         timeouts: AnswerTimeouts = DEFAULT,
+        whole: Backend | None = None,
     ) -> None:
+        """`whole` is the backend of which this one is an adapter: its endpoints are among that one's."""
         self.config = config
         self.name = config.name
         self.local = config.kind == "local"
         self.context_tokens = config.context_tokens
         self.target = target = Target(config, credentials)
         self.numbers = numbers or BackendNumbers()
-        self.uses = Uses(
-            BackendLabels(config.name, "genset" if self.local else target.provider.telemetry_name, config.model)
-        )
+        provider = "genset" if self.local else target.provider.telemetry_name
+        known = config.model_class
+        size, speed = (known.size, known.speed) if known is not None else ("", "")
+        self.uses = Uses(BackendLabels(config.name, provider, config.model, size, speed))
         self.switch = switch or Switch(Scope.BACKEND, "")
         self.learned = Learned(shortcuts=shortcuts)
         self.deadlines = Deadlines(self.local, timeouts)
@@ -92,11 +96,21 @@ class Backend:
         self.breaker = Breaker(random, probed=probed)
         self.retries = RetryBudget()
         self.standing = Standing()
-        demand = (demand or Demand()) if self.wakes else None
-        self.pool = Pool(
-            config.balancing, random, self.numbers, many=config.local is not None, probed=probed, demand=demand
+        self.pool: Pool = (
+            whole.pool.parts[config.model]
+            if whole is not None
+            else Pool(
+                config.balancing,
+                random,
+                self.numbers,
+                many=config.local is not None,
+                probed=probed,
+                demand=(demand or Demand()) if self.wakes else None,
+                adapters=config.adapters or (),
+                told=config.adapter_list is not None,
+            )
         )
-        if config.url is not None:
+        if whole is None and config.url is not None:
             self.pool.take((self.pool.make(target.host, target.port),))
 
     @property
@@ -105,9 +119,21 @@ class Backend:
         return self.config.task
 
     @property
+    def is_adapter(self) -> bool:
+        """An adapter is a model beside another one on the same servers, with a standing of its own."""
+        return self.config.model in (self.config.adapters or ())
+
+    @property
     def wakes(self) -> str | None:
         """Names the deployment that a request to this backend wakes; None if it never rests."""
         return self.config.local.wakes if self.config.local is not None else None
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        """Returns what it cannot do: of senses that the configuration leaves open, its servers say."""
+        lacks: frozenset[str] = self.target.lacks
+        senses = self.pool.senses
+        return lacks - (senses & senses_untold(self.config)) if senses else lacks
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -147,7 +173,7 @@ class Backend:
         if self.switch.down:
             return self.switch.word
         if not self.pool.endpoints:
-            return "no_endpoint"
+            return "not_loaded" if self.is_adapter else "no_endpoint"
         if self.is_full(now):
             return "full"
         if state is State.CLOSED:
@@ -329,6 +355,15 @@ class Backend:
             if not self.pool.has_other(endpoint, now):
                 self.breaker.convict(now)
             self.standing.broken(met(failure))
+
+    def vouched(self, endpoint: Endpoint, now: float) -> None:
+        """Books a good probe of an endpoint for an adapter that is loaded there."""
+        if self.breaker.state is not State.CLOSED and endpoint in self.pool.endpoints:
+            self.breaker.success(now, now)
+
+    def returned(self) -> None:
+        """Forgets refusals of an adapter that has just been loaded somewhere: it was not there when it was asked for."""
+        self.refusals.forget()
 
     def probed(self, endpoint: Endpoint, good: bool, now: float, *, late: bool = False) -> None:
         """Books an active probe of one endpoint."""

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from genset.contracts.router_config import UrlTarget, credentials_hash
+from genset.contracts import access_keys
+from genset.contracts.backend_config import UrlTarget
+from genset.contracts.router_config import credentials_hash
 
 FILE_BYTES: Final = 1024 * 1024  # a Secret cannot hold more
 
@@ -65,6 +67,28 @@ class Credentials:
         if not content.strip():
             raise MissingCredential(f"backend {backend}: credential file {name} in {self._place} is empty; fill it")
         return content
+
+    def proxy_user(self, name: str | None) -> bytes:
+        """Returns user:password for the proxy before the traces' collector. Raises MissingCredential."""
+        if name is None:
+            return b""
+        if not (found := self._files.get(name, b"").strip()):
+            raise MissingCredential(f"telemetry: {name} is missing or empty in {self._place}; put it there")
+        return found
+
+    def optional(self, name: str | None) -> bytes:
+        """Returns the content of a file that need not be there; b"" without one."""
+        return self._files.get(name, b"") if name is not None else b""
+
+    def digests(self, name: str) -> dict[str, str]:
+        """Returns the consumer of each digest that the keys file holds. Raises MissingCredential."""
+        content = self._files.get(name)
+        if content is None:
+            raise MissingCredential(f"access.keysFile: {name} is missing in {self._place}; put it there")
+        try:
+            return access_keys.from_json(content)
+        except ValueError as problem:
+            raise MissingCredential(f"access.keysFile: {name} in {self._place}: {problem}; write it anew") from problem
 
     def used_by(self, url: UrlTarget | None) -> tuple[tuple[str, bytes | None], ...]:
         """Returns names and contents of the files that a target names, so that two loads can be compared."""

@@ -5,6 +5,7 @@ No IO: `watch.endpoint_watch` probes it, and `http` connects to it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final, final
 
@@ -21,9 +22,13 @@ BUSY_SECONDS: Final = 10.0  # after an answered request, in which a late probe o
 
 @final
 class _ProbeCount:
-    """A probe count keeps the consecutive probes of one endpoint and judges its health by them."""
+    """A probe count keeps the consecutive probes of one endpoint and judges its health by them.
 
-    __slots__ = ("_bad", "_good", "_late", "healthy", "last_good")
+    `loaded` are the adapters that it has told of, with the numbers that it knows them by; None: it has told of none yet.
+    `senses`: what it has told that its model perceives; None: it has not told.
+    """
+
+    __slots__ = ("_bad", "_good", "_late", "healthy", "last_good", "loaded", "senses")
 
     def __init__(self) -> None:
         self._bad = 0
@@ -31,6 +36,8 @@ class _ProbeCount:
         self._late = 0
         self.healthy: bool | None = None
         self.last_good = 0.0
+        self.loaded: Mapping[str, int] | None = None
+        self.senses: frozenset[str] | None = None
 
     def good(self, now: float) -> None:
         self._bad = self._late = 0
@@ -94,6 +101,24 @@ class Endpoint:
     def healthy(self) -> bool | None:
         """Returns what the probes say; None if the endpoint was not probed yet, or is never probed."""
         return self._probes.healthy
+
+    @property
+    def loaded(self) -> Mapping[str, int] | None:
+        """Returns the adapters that it has loaded, with its numbers of them; None if it has not told of any yet."""
+        return self._probes.loaded
+
+    def has_loaded(self, adapters: Mapping[str, int]) -> None:
+        """Takes what it tells of its adapters."""
+        self._probes.loaded = adapters
+
+    @property
+    def senses(self) -> frozenset[str] | None:
+        """Returns what it has told that its model perceives ("vision", "audio"); None if it has not told."""
+        return self._probes.senses
+
+    def perceives(self, senses: frozenset[str] | None) -> None:
+        """Takes what it tells of what its model perceives."""
+        self._probes.senses = senses
 
     def enter(self) -> None:
         """Counts a request that takes a place at this endpoint."""

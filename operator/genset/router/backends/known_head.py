@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from typing import Final, final
 
+from genset.router.framing import SIZES
+
 _MOST_HEAD_BYTES: Final = 2048  # longest head that is kept
 _MOST_DIGITS: Final = 9
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
 _STATUS: Final = b"HTTP/1.1 200 "
 #: These change how the message or the connection is read.
 _NOT_KEPT: Final = (b"expect", b"trailer", b"upgrade", b"content-encoding")
-#: Of a chunk's size, as servers write it (RFC 9112, 7.1): the value of each byte, -1 if it is no lower-case digit.
-_HEXADECIMAL: Final = [b"0123456789abcdef".find(byte) for byte in range(256)]
-_MOST_DIGITS_OF_SIZE: Final = 3  # longer chunks cost the parser little
-_ZERO: Final = ord("0")
+_MOST_DIGITS_OF_SIZE: Final = 3
 _RETURN: Final = ord("\r")
 _NEWLINE: Final = ord("\n")
 
@@ -108,31 +107,20 @@ def learn(data: bytes, headers: dict[bytes, bytes]) -> KnownHead | None:
 def _of_chunks(data: bytes) -> bytes | None:
     """The body of whole chunks, with the last one and no trailers behind them; None of anything else.
 
-    Byte by byte, because compiled code reads a byte in a tenth of the time of a search.
+    Compiled code reads a byte in a tenth of the time of a search, and finds a whole line in a table in that of three digits.
     """
     position, length = 0, len(data)
     chunks: list[bytes] = []
     while True:
-        size, begin = 0, position
-        while position < length and position - begin < _MOST_DIGITS_OF_SIZE:
-            digit = _HEXADECIMAL[data[position]]
-            if digit < 0:
-                break
-            size = size * 16 + digit
-            position += 1
-        # A size with a zero before it is left to the parser, and so is a chunk extension.
-        plain = position > begin and (data[begin] != _ZERO or position == begin + 1)
-        if not plain or not _is_line_end(data, position):
-            return None
-        begin = position + 2
+        line = position + 1  # where the line with the size ends, from its second byte on
+        while line < length and data[line] != _RETURN and line < position + _MOST_DIGITS_OF_SIZE:
+            line += 1
+        begin = line + 2
+        size = SIZES.get(data[position:begin], -1)
         position = begin + size
-        if not _is_line_end(data, position):
+        if size < 0 or position + 2 > length or data[position] != _RETURN or data[position + 1] != _NEWLINE:
             return None
         position += 2
         if not size:
             return b"".join(chunks) if position == length else None
         chunks.append(data[begin : begin + size])
-
-
-def _is_line_end(data: bytes, position: int) -> bool:
-    return position + 2 <= len(data) and data[position] == _RETURN and data[position + 1] == _NEWLINE

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-from genset.router.backends.lines import Lines
+from genset.router.backends.lines import Lines, Rank
 
 
 class Wakeable(Protocol):
@@ -35,12 +35,12 @@ class Line:
     def __len__(self) -> int:
         return len(self._ahead) + len(self._waiting)
 
-    def join(self, waiter: Wakeable, origin: str = "", *, ahead: bool = False) -> bool:
+    def join(self, waiter: Wakeable, origin: str = "", rank: int = Rank.NORMAL, *, ahead: bool = False) -> bool:
         """Puts a waiter at the end of its client's queue, unless it waits already. Returns False if the line is full.
 
-        A full line makes room for a client that has fewer requests in it. `ahead` puts the waiter at the head, full
-        line or not, because its client already has a part of the answer; it is only for a waiter that has just found no
-        place.
+        A full line makes room for a higher rank, and for a client that has fewer requests in it. `ahead` puts the waiter at the
+        head, full line or not, because its client already has a part of the answer; it is only for a waiter that has just found
+        no place.
         """
         if waiter in self._waiting or waiter in self._ahead:
             return True
@@ -49,12 +49,12 @@ class Line:
             self._ahead.move_to_end(waiter, last=False)
             return True
         if len(self) >= self.most:
-            last = self._waiting.making_way(origin)
+            last = self._waiting.making_way(origin, rank)
             if last is None:
                 return False
             self._waiting.remove(last)
             last.wake()
-        self._waiting.add(waiter, origin)
+        self._waiting.add(waiter, origin, 0.0, rank)
         return True
 
     def leave(self, waiter: Wakeable) -> None:
@@ -68,7 +68,7 @@ class Line:
         elif waiter not in self._waiting:
             return
         elif first:
-            self._waiting.pop(next(iter(self._waiting.origins)))
+            self._waiting.pop_first()
         else:
             self._waiting.remove(waiter)
         if first:

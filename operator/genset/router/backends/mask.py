@@ -103,6 +103,8 @@ def secrets_of(backends: Iterable[Backend]) -> list[bytes]:
     found: list[bytes] = []
     for backend in backends:
         found += backend.target.secrets
+        if backend.target.identity is not None and backend.target.identity.token:
+            found.append(backend.target.identity.token)
         if backend.target.proxy is not None:
             found += secrets_of_proxy(backend.target.proxy.credentials)
     return found

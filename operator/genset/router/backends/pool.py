@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, final
 
-from genset.contracts.router_config import BalancingConfig
+from genset.contracts.backend_config import BalancingConfig
 from genset.router.backends.balance import STRATEGIES
 from genset.router.backends.breaker import Breaker, State
 from genset.router.backends.demand import Demand
@@ -22,13 +22,15 @@ class Pool:
 
     `random` is uniform in [0, 1). `many`: DNS may return several addresses, so that one can fail while its siblings
     work. `probed`: active probes say which endpoints are healthy. `demand` is None for a backend that never rests.
-    `prefix_tokens` is how much of a prompt the strategy reads, 0 if none.
+    `prefix_tokens` is how much of a prompt the strategy reads, 0 if none. `parts` are the pools of the backend's adapters, by
+    name: each has those of the endpoints on which its adapter is loaded, and the same line.
     """
 
     __slots__ = (
         "_choose",
         "_most",
         "_numbers",
+        "_preset",
         "_probed",
         "_random",
         "_turn",
@@ -36,6 +38,7 @@ class Pool:
         "endpoints",
         "line",
         "many",
+        "parts",
         "prefix_tokens",
     )
 
@@ -48,7 +51,12 @@ class Pool:
         many: bool,
         probed: bool,
         demand: Demand | None,
+        adapters: Sequence[str] = (),
+        told: bool = False,
+        line: Line | None = None,
     ) -> None:
+        """`told`: endpoints tell which of the `adapters` they have loaded; else each has all of them. `line` is that of the pool
+        of which this one is a part; None if it is a whole one."""
         strategy = STRATEGIES[balancing.strategy]
         self._choose = strategy.choose
         self.prefix_tokens = balancing.prefix_tokens if strategy.reads_prompt else 0
@@ -60,11 +68,23 @@ class Pool:
         self.many = many
         self.demand = demand
         self.endpoints: tuple[Endpoint, ...] = ()
-        self.line = Line(balancing.max_queued if self._most is not None else 0, balancing.queue_seconds)
+        if line is None:
+            line = Line(balancing.max_queued if self._most is not None else 0, balancing.queue_seconds)
+        self.line = line
+        self._preset: dict[str, int] | None = None  # what each endpoint has loaded, if none of them tells
+        if not told and adapters:
+            self._preset = {name: number for number, name in enumerate(adapters)}
+        self.parts: dict[str, Pool] = {
+            name: Pool(balancing, random, numbers, many=many, probed=probed, demand=demand, line=self.line)
+            for name in adapters
+        }
 
     def make(self, host: str, port: int) -> Endpoint:
         breaker = Breaker(self._random, probed=self._probed, failback_seconds=0.0)
-        return Endpoint(host, port, breaker, self.line if self._most is not None else None, self.demand)
+        made = Endpoint(host, port, breaker, self.line if self._most is not None else None, self.demand)
+        if self._preset is not None:
+            made.has_loaded(self._preset)
+        return made
 
     def take(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Takes a new set of addresses. Requests at those that left run to their end."""
@@ -72,7 +92,34 @@ class Pool:
             if old not in endpoints:
                 old.retire()
         self.endpoints = endpoints
+        self.share_out()
         self.line.wake()
+
+    def recall(self, before: Pool) -> None:
+        """Takes over what endpoints have told an earlier pool of their adapters: they may be too busy to tell it again."""
+        told = {endpoint.host: endpoint.loaded for endpoint in before.endpoints}
+        for endpoint in self.endpoints:
+            if endpoint.loaded is None and (loaded := told.get(endpoint.host)) is not None:
+                endpoint.has_loaded(loaded)
+        self.share_out()
+
+    def recall_senses(self, before: Pool) -> None:
+        """Takes over what endpoints have told an earlier pool of what their model perceives."""
+        told = {endpoint.name: endpoint.senses for endpoint in before.endpoints}
+        for endpoint in self.endpoints:
+            if endpoint.senses is None:
+                endpoint.perceives(told.get(endpoint.name))
+
+    @property
+    def senses(self) -> frozenset[str]:
+        """A pool perceives what each endpoint says that has said anything: while a roll-out runs, the least of both."""
+        told = [endpoint.senses for endpoint in self.endpoints if endpoint.senses is not None]
+        return frozenset.intersection(*told) if told else frozenset()
+
+    def share_out(self) -> None:
+        """Gives each part the endpoints on which its adapter is loaded."""
+        for name, part in self.parts.items():
+            part.endpoints = tuple(e for e in self.endpoints if e.loaded is not None and name in e.loaded)
 
     @property
     def rests(self) -> bool:

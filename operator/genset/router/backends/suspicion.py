@@ -185,6 +185,11 @@ class ProvedRefusals:
         self._by_path.pop(path, None)
         self.known = bool(self._by_path)
 
+    def forget(self) -> None:
+        """Ends all refusals, because what was refused has changed."""
+        self._by_path.clear()
+        self.known = False
+
     def of(self, path: str, now: float) -> Refusal | None:
         """Returns the refusal that a request on this path would meet."""
         if not self.known:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Final, NamedTuple, final
 from urllib.parse import urlsplit
 
-from genset.contracts.router_config import BackendConfig
+from genset.contracts.backend_config import BackendConfig, UrlTarget
+from genset.router.backends.abilities import lacks_of
 from genset.router.backends.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.backends.forwarded import HOUSE_REQUEST_HEADERS, REQUEST_HEADERS
-from genset.router.backends.shape import Shape
+from genset.router.backends.identity import Identity
+from genset.router.backends.shape import LoraChoice, Shape
+from genset.router.dialects.base import Dialect
+from genset.router.dialects.responses.words import WIRE as RESPONSES
 from genset.router.providers import PROVIDERS, Provider
 
 #: Time for one SYN that is lost and sent again after 1 s (RFC 6298, 2.1). A server drops SYNs while its accept queue is
@@ -24,6 +28,8 @@ _KEY_HEADERS: Final = {
     "XApiKey": (b"x-api-key", b""),
     "ApiKey": (b"api-key", b""),
 }
+#: Providers whose own servers have another host for each customer.
+_OF_EACH_CUSTOMER: Final = ("azureOpenAI", "bedrock")
 DEPLOYMENTS: Final = (
     "/deployments/"  # in a base path of Azure's, in front of the name: no list of models lies behind it
 )
@@ -37,6 +43,12 @@ class Proxy(NamedTuple):
     credentials: bytes
 
 
+def _may_be_router(url: UrlTarget, provider: Provider) -> bool:
+    """Returns whether a request may come back from a URL: from any but a provider's own. Routers speak several providers' APIs,
+    and gateways of other makes may stand before one."""
+    return url.base_url != provider.base_url and provider.name not in _OF_EACH_CUSTOMER
+
+
 @final
 class Target:
     """A target is the way to one backend as its configuration says it, read once and never changed.
@@ -44,21 +56,25 @@ class Target:
     `host` and `port` are those of its URL, "" and 0 if DNS returns its addresses. `continuation` names the rule by
     which it continues answers; `continuation_path` is the base path of a continuation by prefix, if that differs.
     `forwarded` names the client's headers that go to the backend. `tls` is None for plain HTTP, `health_path` if
-    nothing is probed. `adapters` are the models that it serves beside `model`, by their own names. `own_lines` are header lines
-    that each request has, the key's among them; `secrets` are the values in them that nobody may see. `query` stands behind each
-    path. `shape` says how the body of a request differs from the client's; None if only its model does.
+    nothing is probed. `own_lines` are header lines that each request has, the key's among them; `secrets` are the values in
+    them that nobody may see. `query` stands behind each path. `dialect` is what it speaks if not OpenAI's chat, and `wire` the
+    name of that API, for clients who speak it, too; "" for OpenAI's chat. `lacks` is what it cannot do. `shape` says how the body
+    of a request differs from the client's; None if only its model does. `identity`: who the router is there, if a token of
+    `token_server` takes the place of a key.
     """
 
     __slots__ = (
-        "adapters",
         "base_path",
         "connect_seconds",
         "continuation",
         "continuation_path",
+        "dialect",
         "forwarded",
         "health_path",
         "host",
+        "identity",
         "key",
+        "lacks",
         "may_be_router",
         "model",
         "own_lines",
@@ -70,17 +86,24 @@ class Target:
         "secrets",
         "shape",
         "tls",
+        "token_server",
+        "wire",
     )
 
     def __init__(self, config: BackendConfig, credentials: Credentials) -> None:
         """Raises MissingCredential if a file that the configuration names is missing or cannot be used."""
         url, local = config.url, config.kind == "local"
         self.model: Final[str] = config.model
-        self.adapters: Final[frozenset[str]] = frozenset(config.adapters or ())
         self.provider: Final[Provider] = PROVIDERS[url.provider if url is not None else "openAICompatible"]
+        self.lacks: Final = lacks_of(config)
+        self.identity: Final = Identity() if url is not None and url.identity is not None else None
+        self.token_server: Final = _token_server(config, credentials)
+        by_responses = url is not None and url.api == "Responses"
+        self.dialect: Final[Dialect | None] = self.provider.responses if by_responses else self.provider.dialect
+        self.wire: Final[str] = RESPONSES if by_responses else self.provider.wire
         chosen = (url.forward_headers if url is not None else None) or ()
         self.forwarded: Final = HOUSE_REQUEST_HEADERS if local else tuple(h for c in chosen for h in REQUEST_HEADERS[c])
-        self.may_be_router: Final = url is not None and url.provider == "openAICompatible"
+        self.may_be_router: Final = url is not None and _may_be_router(url, self.provider)
         seconds = CONNECT_LOCAL_SECONDS if local else CONNECT_CLOUD_SECONDS
         health_path = config.local.health_path if config.local is not None else None
         host, port, base_path, key = "", 0, "/v1", b""
@@ -135,13 +158,26 @@ class Target:
         self.query: Final[str] = query
         self.probe_path: Final[str] = base_path.partition(DEPLOYMENTS)[0] + self.provider.probe_path + query
         fields = self.provider.fields
-        self.shape: Final[Shape | None] = Shape(self.provider, added) if fields is not None or added else None
+        lora = LoraChoice(config.model, config.adapters or ()) if config.adapter_list == "Paths" else None
+        shaped = fields is not None or bool(added) or lora is not None
+        self.shape: Final[Shape | None] = Shape(self.provider, added, lora) if shaped else None
         self.tls: Final[ResumingContext | None] = tls
         self.proxy: Final[Proxy | None] = proxy
 
-    def name_for(self, asked: str) -> str:
-        """Returns the name by which the backend is asked if a client has asked for `asked`."""
-        return asked if asked in self.adapters else self.model
+
+def _token_server(config: BackendConfig, credentials: Credentials) -> Target | None:
+    """Returns where the tokens of a target are given out, by the same proxy; None if it takes none."""
+    url = config.url
+    if url is None or url.identity is None:
+        return None
+    server = UrlTarget(
+        base_url=url.identity.token_url,
+        provider="openAICompatible",
+        proxy_url=url.proxy_url,
+        proxy_credentials_file=url.proxy_credentials_file,
+        ca_file=url.ca_file if url.identity.token_url.startswith("https:") else None,
+    )
+    return Target(config.model_copy(update={"url": server}), credentials)
 
 
 def _value(credentials: Credentials, file: str, backend: str) -> bytes:

@@ -38,9 +38,11 @@ class BackendLabels(NamedTuple):
     backend: str
     provider: str  # gen_ai.provider.name
     model: str
+    size_class: str  # of the model, if metrics are to have it; "": not known
+    speed_class: str
 
 
-NOBODY: Final = BackendLabels("", "", "")
+NOBODY: Final = BackendLabels("", "", "", "", "")
 
 #: gen_ai.operation.name; the model as the client named it if a route names it, too, otherwise "" (labels never hold
 #: what clients invent); who answered.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from genset.router.continuation.seam import Seam
-from genset.router.dialects.openai.events import DONE
+from genset.router.dialects.openai.events import DONE, counts_of
 from genset.router.dialects.openai.transcript import SPECIAL, Transcript, holds_more, payload_of
 from genset.router.dialects.tolerant import dumps, loads_exactly
 
@@ -187,6 +187,7 @@ class Splice:
         """
         prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
         if isinstance(prompt, int) and isinstance(completion, int):
+            completion = counts_of(usage)[1]
             usage["prompt_tokens"] = max(0, prompt - self._told)
             usage["completion_tokens"] = self._before + max(0, completion - self._repeated)
             usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]

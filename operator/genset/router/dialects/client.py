@@ -2,7 +2,11 @@
 
 Inside the router every request is the JSON of OpenAI's chat, and every answer its JSON or its events, whatever the client
 speaks. A client's dialect translates at the edge: the request on its way in, and the answer, its signs of life and its errors
-on their way out. A client that speaks OpenAI's own format has no writer, and nothing of this is run for it. Pure.
+on their way out. A client that speaks OpenAI's own format has no writer, and nothing of this is run for it.
+
+If a server speaks the client's own API, a request goes there as its client wrote it, and the server's events go to the client as
+they came (`NativeCall`, `Tape`). The router reads along in OpenAI's form: what is held back, broken off or finished there is so
+for the client's API, too. Pure.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from genset.router.dialects.base import Dialect
+from genset.router.dialects.tape import Tape
 from genset.router.errors import VOCABULARY, ErrorAnswer, ErrorKind
 
 
@@ -45,8 +51,23 @@ class ClientWriter(ABC):
     marked: bool
 
     @abstractmethod
-    def expects(self, prompt_tokens: int) -> None:
-        """Takes the estimate of the prompt's tokens, for events that tell them before any upstream has counted."""
+    def passes(self, tape: Tape | None) -> None:
+        """An attempt begins: what its server sends in the client's own API is on the tape; None if it speaks another one."""
+
+    @abstractmethod
+    def tells_asked_model(self) -> None:
+        """From here on answers tell the name of the model that was asked for, and not the one that a backend gives."""
+
+    @abstractmethod
+    def may_go_on(self) -> bool:
+        """Returns whether another server may write on in what the client has of a server's own events."""
+
+    @abstractmethod
+    def expects(self, prompt_tokens: int, *, passes: bool) -> None:
+        """Takes the estimate of the prompt's tokens, for events that tell them before any upstream has counted.
+
+        `passes`: a server may answer in the client's own API, with ids of its own.
+        """
 
     @abstractmethod
     def events(self, data: bytes) -> bytes:
@@ -67,13 +88,47 @@ class ClientWriter(ABC):
     def whole(self, body: bytes) -> bytes:
         """Returns a whole answer in this dialect. `body` is OpenAI's. Raises ValueError if it is no answer."""
 
+    def instead_of_error(self, answer: ErrorAnswer) -> bytes | None:
+        """Returns what the client gets although nobody could answer; None for the error."""
+        return None
+
     @abstractmethod
     def error(self, answer: ErrorAnswer, identity: bytes, room: tuple[int, int] | None) -> Told:
         """Returns an error. `room`: tokens of the prompt, and those that there is room for, if the prompt is too long."""
 
 
+class NativeCall(ABC):
+    """A native call is one request in its client's own words.
+
+    `wire`: the API by its name, as targets have it. `bound`: why no server of another API can answer the request; None if it can
+    be translated. `rebuildable`: a whole answer can be put together from events.
+    """
+
+    wire: str
+    bound: RefusedRequest | None
+    rebuildable: bool
+
+    @abstractmethod
+    def said(self) -> dict[str, Any]:
+        """Returns the request as its client wrote it: what may leave the house is decided on what leaves it."""
+
+    def bind(self, refused: RefusedRequest) -> None:
+        """Takes note that the request cannot be translated."""
+        self.bound = refused
+
+    def relents(self, words: str) -> str:
+        """Returns in which other way a server is asked that has refused the request in these words; "" if in none."""
+        return ""
+
+    @abstractmethod
+    def attempt(self, tape: Tape) -> Dialect:
+        """Returns the dialect of one attempt at a server that speaks the client's API; what the server sends gets on the tape."""
+
+
 class ClientDialect(ABC):
-    """A client dialect is one API that clients speak. It has no state of its own."""
+    """A client dialect is one API that clients speak, by the name `wire`. It has no state of its own."""
+
+    wire: str
 
     @abstractmethod
     def request(self, body: dict[str, Any], now: float) -> tuple[dict[str, Any], ClientWriter]:
@@ -83,8 +138,23 @@ class ClientDialect(ABC):
         """
 
     @abstractmethod
+    def native(self, body: dict[str, Any], raw: bytes, headers: dict[bytes, bytes]) -> NativeCall | None:
+        """Returns the request for servers that speak this API, too; None if it has to be translated even for them.
+
+        `body` was read from `raw`; `headers` are the client's.
+        """
+
+    @abstractmethod
+    def outline(self, body: dict[str, Any]) -> tuple[dict[str, Any], ClientWriter]:
+        """Returns what the router has to know of a request that cannot be translated, and who writes its answer."""
+
+    @abstractmethod
     def counted(self, body: dict[str, Any]) -> dict[str, Any]:
         """Returns the request whose prompt is to be counted, in OpenAI's form. Raises RefusedRequest."""
+
+    @abstractmethod
+    def count_call(self, raw: bytes, headers: dict[bytes, bytes]) -> NativeCall:
+        """Returns the question how many tokens a prompt has, for servers that speak this API, too."""
 
     @abstractmethod
     def count(self, tokens: int) -> bytes:

@@ -8,6 +8,7 @@ another one. What it looks at is bounded: an attacker may have written it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final, final
@@ -20,6 +21,8 @@ ENTRIES: Final = 8  # of a list of errors that are looked at
 
 _MOST_OBJECTS: Final = 64  # objects and lists of one error that are looked at
 _RAW_CHARACTERS: Final = 64 * 1024  # of an error as text inside another one; a longer one is no JSON
+_NAMED_CHARACTERS: Final = 200  # in front of an error as text
+_NAMED: Final = re.compile(r"(?:[\w.]{1,60}(?:Error|Exception)\b[ :-]{1,4})*\s*")
 _PLACES: Final = 16  # of a way into the request
 #: Members that hold an error's words, best known first.
 _MESSAGES: Final = (
@@ -74,9 +77,22 @@ class _Search:
         if is_page(page):
             self._cut = len(page) > READ_BYTES or len(text) > READ_BYTES
             return plain_text(page)
+        if (inner := self._wrapped(text)) is not None:
+            return inner
         self._cut = len(text) > MESSAGE_CHARACTERS
         text = mended(text[:MESSAGE_CHARACTERS])
         return "" if text.isspace() else text
+
+    def _wrapped(self, text: str) -> str | None:
+        """Returns the words of a text that is an error as JSON, perhaps behind a gateway's name for it; None if it is none."""
+        begin = text.find("{", 0, _NAMED_CHARACTERS)
+        if begin < 0 or len(text) > _RAW_CHARACTERS or _NAMED.fullmatch(text, 0, begin) is None:
+            return None
+        try:
+            words = self.words(loads(text[begin:].encode("utf-8", "replace")))
+        except ValueError:
+            return None
+        return f"{text[:begin]}{words}" if words else None
 
     def _object(self, said: dict[str, Any]) -> str:
         held = said.get("error")

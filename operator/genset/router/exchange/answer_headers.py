@@ -67,6 +67,15 @@ def early_head(identity: bytes, connection: bytes) -> bytes:
     return head % (NOSNIFF, identity, connection)
 
 
+def estimate_head(machine: RequestMachine | None, identity: bytes, connection: bytes) -> bytes:
+    """Returns the head of a 200 that holds an estimate of the router's own."""
+    told = evidence("", 0, machine.reason, machine.trail) if machine is not None else b""
+    head = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n%b%bx-genset-estimated: true\r\nx-request-id: %b\r\n%b"
+    )
+    return head % (NOSNIFF, told, identity, connection)
+
+
 def error_head(
     machine: RequestMachine | None, identity: bytes, answer: ErrorAnswer, more: bytes, connection: bytes
 ) -> bytes:

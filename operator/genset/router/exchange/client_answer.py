@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, final
 
+from genset.router.access.limit_headers import OTHERS
 from genset.router.dialects.client import ClientWriter
 from genset.router.errors import ErrorAnswer, ErrorKind, in_band
-from genset.router.exchange.answer_headers import early_head, error_head, good_head
+from genset.router.exchange.answer_headers import early_head, error_head, estimate_head, good_head
+from genset.router.framing import size_line
 from genset.router.http.downstream import ClientConnection
 from genset.router.http.request import Request
 from genset.router.machine.answer_room import room_of
@@ -30,7 +32,9 @@ class ClientAnswer:
 
     __slots__ = (
         "_body_ended",
+        "_limited",
         "_lines",
+        "_passed_type",
         "_request",
         "_shared",
         "client",
@@ -49,9 +53,11 @@ class ClientAnswer:
         request: Request,
         identity: bytes,
         writer: ClientWriter | None = None,
+        limits: bytes = b"",
         *,
         stream: bool,
     ) -> None:
+        """`limits` are the header lines that tell the consumer its own, in place of those of a backend."""
         self._shared = shared
         self._request = request
         self.client = client
@@ -60,9 +66,11 @@ class ClientAnswer:
         self.head_sent = False
         self.last_events = False
         self._body_ended = False
+        self._passed_type = b""  # of a body that goes on as it is
         self.writer = writer
         #: The header line that clients of other APIs look for.
-        self._lines = b"" if writer is None else b"request-id: %b\r\n" % identity
+        self._lines = limits if writer is None else b"request-id: %b\r\n%b" % (identity, limits)
+        self._limited = bool(limits)
         #: Whether a chunk of an upstream's body may go out as it came, frame and all.
         self.takes_raw_chunks = writer is None and not request.version_10
 
@@ -79,13 +87,20 @@ class ClientAnswer:
         """
         keep, mask = self.keeps_alive(), self._shared.configured.mask
         more += self._connection_header(keep)
-        head = good_head(machine, self.identity, b"application/json", headers, mask, more)
+        head = good_head(machine, self.identity, b"application/json", self._told(headers), mask, more)
         if len(body) <= COPIED_BYTES:
             self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         else:
             self.client.drop_collected()  # from here on it is counted as unread
             self.client.write(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)))
             self.client.write(body)
+        return keep
+
+    def estimate(self, machine: RequestMachine | None, body: bytes) -> bool:
+        """The router's own guess goes out, because no backend could be asked. Returns whether the connection stays open."""
+        keep = self.keeps_alive()
+        head = estimate_head(machine, self.identity, self._connection_header(keep))
+        self.client.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         return keep
 
     def error(self, machine: RequestMachine | None, answer: ErrorAnswer, upstream_id: bytes = b"") -> bool:
@@ -107,12 +122,18 @@ class ClientAnswer:
 
     # Streams
 
+    def pass_body(self, content_type: bytes) -> None:
+        """What comes next is the beginning of a body of this type, and no stream of events."""
+        self._passed_type = content_type
+        self.writer = None
+
     def open_stream(self, machine: RequestMachine, headers: dict[bytes, bytes], out: bytes, more: bytes = b"") -> None:
         """Status, headers and the first events of the machine's candidate go out in one write. `more` are header lines."""
         more += self._connection_header(self.keeps_alive())
         mask = self._shared.configured.mask
         written = out if self.writer is None else self.writer.events(out)
-        self._open(good_head(machine, self.identity, b"text/event-stream", headers, mask, more), written)
+        kind = self._passed_type or b"text/event-stream"
+        self._open(good_head(machine, self.identity, kind, self._told(headers), mask, more), written)
 
     def send_events(self, out: bytes) -> None:
         """Whole events of a stream that is open go out."""
@@ -120,9 +141,9 @@ class ClientAnswer:
             self._send(out if self.writer is None else self.writer.events(out))
         elif self.last_events:
             self._body_ended = True
-            self.client.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(out), out))
+            self.client.write(b"%b%b\r\n0\r\n\r\n" % (size_line(len(out)), out))
         else:
-            self.client.write(b"%x\r\n%b\r\n" % (len(out), out))
+            self.client.write(b"%b%b\r\n" % (size_line(len(out)), out))
 
     def send_evidence(self, told: bytes, out: bytes) -> None:
         """The first events of an answer follow signs of life: who gives it is told in a comment before them.
@@ -134,19 +155,25 @@ class ClientAnswer:
         else:
             self._send(b": %b\n%b" % (told, self.writer.events(out)))
 
-    def break_off(self, kind: ErrorKind, message: str, attempts: Sequence[str], *, partial: bool) -> None:
-        """The stream ends before its answer does: an error is its last event.
+    def break_off(self, kind: ErrorKind, message: str, attempts: Sequence[str], *, partial: bool) -> bool:
+        """The stream ends before its answer does: an error is its last event. Returns whether the connection stays open.
 
         Clients of other APIs than OpenAI's take an answer for whole whose body ends well, whatever its last event was, so
-        that theirs does not end. The connection closes in any case.
+        that theirs does not end, and the connection closes. One whose body has ended stays: its head did not say that it
+        would close, and a client that asks again at once on it would meet the close instead of an answer (undici).
         """
         hide = self._shared.configured.mask.hide
+        if self._passed_type:  # nothing can be told in it: its end is missing
+            if self._request.version_10:
+                self.client.cut_off()
+            return False
         if self.writer is None:
             self.send_events(hide(in_band(kind, message, attempts, partial=partial)))
             self.close_stream()
-        else:
-            self.last_events = False
-            self._send(hide(self.writer.broken(kind, message, attempts, partial=partial)))
+            return self.keeps_alive()
+        self.last_events = False
+        self._send(hide(self.writer.broken(kind, message, attempts, partial=partial)))
+        return False
 
     def close_stream(self) -> None:
         """The body of the stream ends."""
@@ -175,7 +202,7 @@ class ClientAnswer:
             self._body_ended = True
             end = b"0\r\n\r\n"
         if out:
-            self.client.write(b"%x\r\n%b\r\n%b" % (len(out), out, end))
+            self.client.write(b"%b%b\r\n%b" % (size_line(len(out)), out, end))
         elif end:
             self.client.write(end)
 
@@ -188,9 +215,15 @@ class ClientAnswer:
         else:
             self._body_ended = self.last_events
             self.client.write(
-                b"%bcache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n%b"
-                % (head, len(out), out, b"0\r\n\r\n" if self.last_events else b"")
+                b"%bcache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n%b%b\r\n%b"
+                % (head, size_line(len(out)), out, b"0\r\n\r\n" if self.last_events else b"")
             )
+
+    def _told(self, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Returns the upstream's headers, without its limits if the client has limits here."""
+        if not self._limited:
+            return headers
+        return {name: value for name, value in headers.items() if not name.startswith(OTHERS)}
 
     # The client's connection
 

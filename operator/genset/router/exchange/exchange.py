@@ -13,13 +13,14 @@ from typing import final
 from genset.router.backends.failures import masked
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.openai.events import DONE
+from genset.router.dialects.openai.whole_answer import model_of
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.answer_headers import dropped_line, upstream_id
 from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.record import Record
 from genset.router.exchange.signs_of_life import Progress, words_for
-from genset.router.exchange.upstream_call import UpstreamCall
+from genset.router.exchange.upstream_call import CANCELLED, UpstreamCall
 from genset.router.exchange.upstream_request import UpstreamRequest
 from genset.router.machine.decisions import (
     COLD,
@@ -122,7 +123,7 @@ class Exchange(ReplyHandler):
         if self.ended:
             return
         failure = self._noted(failure)
-        self._drop()
+        self._drop(failure.outcome.value)
         backend = self.backend
         decision = self.machine.failed(self.shared.now(), failure)
         backend.numbers.failed(failure.outcome.value)
@@ -136,7 +137,7 @@ class Exchange(ReplyHandler):
             self.failed(failure)
             return
         failure = self._noted(failure)
-        self._drop()
+        self._drop(failure.outcome.value)
         self._do(self.machine.once_more(self.shared.now(), failure, word))
 
     def broke(self, failure: Failure, kind: Break, *, blame: bool = True) -> None:
@@ -148,7 +149,7 @@ class Exchange(ReplyHandler):
         else:
             sent = request.sent
         failure = self._noted(failure)
-        self._drop()
+        self._drop(failure.outcome.value)
         numbers = self.backend.numbers
         numbers.failed(failure.outcome.value)
         numbers.used(0, sent.tokens - self.record.booked)
@@ -199,7 +200,7 @@ class Exchange(ReplyHandler):
     # Answers to the client
 
     def answer(self, headers: dict[bytes, bytes], body: bytes, tokens: tuple[int, int], now: float) -> None:
-        backend, answer = self.backend, self.client_answer
+        backend, answer, told = self.backend, self.client_answer, body
         if answer.writer is not None:
             try:
                 body = answer.written(body)
@@ -207,6 +208,8 @@ class Exchange(ReplyHandler):
                 self.failed(Failure(Outcome.INVALID_RESPONSE, "sent an answer of an unknown form", 200))
                 return
         self.record.tokens = tokens
+        if self.record.span is not None:
+            self.record.answered_by(model_of(told))
         self.request.answered_by(backend)
         self._call.release(backend.target, now)
         self.machine.succeeded(now)
@@ -248,11 +251,16 @@ class Exchange(ReplyHandler):
         self._count_tokens()
         machine, answer = self.machine, self.client_answer
         steps = [step.told() for step in machine.trail]
-        answer.break_off(decision.kind, decision.message, steps, partial=machine.continuing)
-        self._end(200, decision.kind.word, False, self.shared.now())
+        keep = answer.break_off(decision.kind, decision.message, steps, partial=machine.continuing)
+        self._end(200, decision.kind.word, keep, self.shared.now())
 
     def answer_error(self, answer: ErrorAnswer) -> None:
         """The final answer is an error: no content was sent."""
+        writer = self.client_answer.writer
+        if writer is not None and (estimate := writer.instead_of_error(answer)) is not None:
+            self._drop()
+            self._end(200, "", self.client_answer.estimate(self.machine, estimate), self.shared.now())
+            return
         if self.client_answer.head_sent:
             self._interrupt(Interrupt(answer.kind, answer.message))
             return
@@ -266,6 +274,8 @@ class Exchange(ReplyHandler):
         reply = self._call.reply
         if reply is not None:
             self.record.tokens = reply.tokens()
+            if self.record.span is not None and (sent := self.request.sent or reply.transcript()) is not None:
+                self.record.answered_by(str(sent.head.get("model") or ""))
 
     # The client
 
@@ -329,7 +339,7 @@ class Exchange(ReplyHandler):
         failure = machine.expired(now)
         if failure is None:
             return
-        if machine.phase < Phase.COMMIT or not self.record.stream:
+        if machine.phase < Phase.COMMIT or not (self.record.stream or self.client_answer.head_sent):
             self.failed(failure)
         elif machine.phase > Phase.COMMIT or now >= machine.deadline or not self._is_bound():
             late = failure.outcome is Outcome.OUT_OF_TIME
@@ -388,7 +398,7 @@ class Exchange(ReplyHandler):
         self._call.reply = None
         self._finished(self, now)
 
-    def _drop(self) -> None:
+    def _drop(self, outcome: str = CANCELLED) -> None:
         """Ends whatever runs upstream, and gives back what was collected of it."""
         self.client_answer.client.drop_collected()
-        self._call.drop()
+        self._call.drop(outcome)

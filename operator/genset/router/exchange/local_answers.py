@@ -13,7 +13,7 @@ from genset.router.dialects.anthropic.client import VERSION_HEADER
 from genset.router.dialects.anthropic.client_models import model_of, models_page
 from genset.router.dialects.clients import CLIENT_PATHS, dialect_of
 from genset.router.dialects.openai.api import PATHS
-from genset.router.errors import ErrorAnswer, error
+from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.http.codings import ACCEPTED
 from genset.router.http.cors import is_preflight
 from genset.router.http.downstream import ClientConnection
@@ -78,6 +78,10 @@ class LocalAnswer:
             status, body = dialect.error(answer, self._identity)
         self._write(status, self._shared.configured.mask.hide(body), more, answer)
 
+    def left(self, answer: ErrorAnswer) -> None:
+        """Tells that the client has gone without its answer, which would have been this error."""
+        self._tell(VOCABULARY["caller_gone"].status, answer)
+
     def told(self, body: bytes) -> None:
         """Answers with what a dialect has written."""
         self._write(200, body)
@@ -87,7 +91,9 @@ class LocalAnswer:
         self._write(503 if why_not else 200, self._shared.configured.mask.hide(orjson.dumps(told)))
 
     def _models(self, known: Mapping[str, Any]) -> None:
-        path = self._request.path
+        path, who = self._request.path, self._request.consumer
+        if who is not None and who.models is not None:
+            known = {name: known[name] for name in who.models.those_of(known)}
         anthropic = VERSION_HEADER in self._request.headers
         if path in (b"/v1/models", b"/v1/models/"):
             listed = models_page(known) if anthropic else {"object": "list", "data": list(known.values())}
@@ -120,7 +126,9 @@ class LocalAnswer:
     def _tell(self, status: int, answer: ErrorAnswer | None) -> None:
         request = self._request
         shown = asked(request.method, request.path)
-        told = Unrouted(self._client.address, request.headers, self._identity, shown, status, answer)
+        who = request.consumer
+        name, team = (who.name, who.team) if who is not None else ("", "")
+        told = Unrouted(self._client.address, request.headers, self._identity, shown, status, answer, name, team)
         self._shared.observer.answered(told)
 
     def _write(self, status: int, body: bytes, more: bytes = b"", answer: ErrorAnswer | None = None) -> None:
@@ -147,6 +155,11 @@ class LocalAnswer:
             )
         )
         self._client.finish(keep, self._shared.now())
+
+
+def needs_no_key(request: Request) -> bool:
+    """Returns whether a request is answered whoever asks: how the router is, and what browsers ask for a page."""
+    return request.path in _HEALTH or is_preflight(request.method, request.headers)
 
 
 def base_url(request: Request) -> str:

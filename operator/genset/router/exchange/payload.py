@@ -46,7 +46,7 @@ def body_for(
     renames: list[tuple[str, str]] = []
     if provider.rename is not None or refused:
         renames = [pair for pair in bound_names(target, api, request, refused).items() if pair[0] != pair[1]]
-    kept = bool(raw) and not renames and request["model"] == target.name_for(request["model"])
+    kept = bool(raw) and not renames and request["model"] == target.model
     if kept and not stream:
         return raw
     usage = provider.usage_option and OPTIONS not in refused
@@ -74,7 +74,7 @@ def form_for(
 def _form(
     target: Target, request: dict[str, Any], renames: list[tuple[str, str]], stream: bool, usage: bool
 ) -> dict[str, Any]:
-    body = {**request, "model": target.name_for(request["model"])}
+    body = {**request, "model": target.model}
     for old, new in renames:
         body[new] = body.pop(old)
     if stream:
@@ -135,7 +135,7 @@ def head_for(
         if target.port == (80 if target.tls is None else 443):  # none where DNS tells the addresses
             host = host.rpartition(":")[0]
         fixed = (
-            b"POST %b%b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-type: application/json\r\naccept: %b\r\n"
+            b"POST %b%b%b HTTP/1.1\r\nhost: %b\r\n%b%baccept: %b\r\n"
             b"accept-encoding: identity\r\nuser-agent: genset\r\n"  # without it every coding is welcome (RFC 9110, 12.5.3)
             % (
                 (target.base_path if base_path is None else base_path).encode(),
@@ -143,7 +143,8 @@ def head_for(
                 target.query.encode(),
                 host.encode(),
                 target.own_lines,
-                b"text/event-stream" if stream else b"application/json",
+                b"" if api.form else b"content-type: application/json\r\n",  # that of a form names its boundary
+                b"*/*" if api.passes else b"text/event-stream" if stream else b"application/json",
             )
         )
         endpoint.heads[place] = fixed

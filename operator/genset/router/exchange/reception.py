@@ -7,21 +7,30 @@ from collections.abc import Callable
 from typing import Any, final
 
 from genset.contracts.router_config import LimitsConfig
+from genset.router.access.consumer import Consumer
+from genset.router.access.consumers import Consumers
+from genset.router.access.limit_headers import limit_lines
 from genset.router.backends.balance.prompt import beginning_of
 from genset.router.backends.mask import Mask
-from genset.router.dialects.client import ClientPath, ClientWriter, RefusedRequest
+from genset.router.dialects.anthropic.client import speaks
+from genset.router.dialects.client import ClientPath, ClientWriter, NativeCall, RefusedRequest
 from genset.router.dialects.clients import CLIENT_PATHS
+from genset.router.dialects.counting import CountWriter
 from genset.router.dialects.openai.api import PATHS, Api
+from genset.router.dialects.openai.renamed import RenamedWriter
 from genset.router.dialects.tolerant import dumps
 from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnswer, error
 from genset.router.exchange.client_answer import ClientAnswer
+from genset.router.exchange.decision import decide
 from genset.router.exchange.exchange import Exchange
-from genset.router.exchange.local_answers import LocalAnswer
+from genset.router.exchange.local_answers import LocalAnswer, needs_no_key
 from genset.router.exchange.record import Record
+from genset.router.exchange.spoken import Spoken
 from genset.router.exchange.upstream_request import UpstreamRequest
 from genset.router.http import bodies
 from genset.router.http import trace_context as context
 from genset.router.http.downstream import ClientConnection
+from genset.router.http.multipart import NoFormError, form_of
 from genset.router.http.request import DEADLINE_HEADER, Request, patience
 from genset.router.http.request_id import request_id
 from genset.router.http.rewritten import rewrite
@@ -58,11 +67,12 @@ class Reception:
     """The reception knows the table of routes, the requests in work, and the gate that bounds their number.
 
     `table` is None until the first configuration was taken; `problem` says why the last one was not, if it was not.
-
     `chance` is uniform in [0, 1).
     """
 
-    __slots__ = ("_chance", "_finished", "_observer", "_shared", "_timeouts", "exchanges", "gate", "problem", "table")
+    __slots__ = (
+        "_chance", "_finished", "_observer", "_shared", "_timeouts", "exchanges", "gate", "problem", "table",
+    )  # fmt: skip
 
     def __init__(
         self, shared: Shared, observer: RequestObserver, chance: Callable[[], float], timeouts: Timeouts = DEFAULT
@@ -100,25 +110,40 @@ class Reception:
         identity = request_id(request.headers.get(b"x-request-id"))
         api = PATHS.get(request.path)
         table, unlogged = self.table, self._observer.unlogged
+        consumers, unknown = self._shared.configured.consumers, None
+        if consumers is not None and request.consumer is None:  # those of a body are known since its head
+            unknown = self._introduce(consumers, request)
         if unlogged:
             answer = error("router_log_unavailable", unlogged, retry_after=BROKEN_SECONDS)
+        elif consumers is not None and unknown is not None:
+            local = LocalAnswer(self._shared, client, request, identity)
+            client.turn_away(consumers, unknown, request.payer, local.error, local.left)
+            return
         elif api is None or request.method != b"POST":
             spoken = CLIENT_PATHS.get(request.path) if request.method == b"POST" else None
             if spoken is not None:
                 self._receive_other(client, request, identity, spoken)
                 return
-            known = table.catalogue if table is not None else {}
+            known = table.listed() if table is not None else {}
             LocalAnswer(self._shared, client, request, identity).other(known, self.why_not_ready())
             return
         elif table is None:
             answer = self._unconfigured()
         else:
-            parsed = self._parsed(client, request)
+            parsed = self._form(client, request) if api.form else self._parsed(client, request)
             if not isinstance(parsed, ErrorAnswer):
                 self._begin(client, request, identity, api, parsed, parsed["model"], table)
                 return
             answer = parsed
         LocalAnswer(self._shared, client, request, identity).error(answer)
+
+    def _introduce(self, consumers: Consumers, request: Request) -> ErrorAnswer | None:
+        """Finds out who asks. Returns the error for somebody who may not."""
+        found = consumers.who(request.headers)
+        if isinstance(found, ErrorAnswer):
+            return None if needs_no_key(request) else found
+        request.is_from(found)
+        return None
 
     def _unconfigured(self) -> ErrorAnswer:
         why = f"no configuration yet: {self.problem}"
@@ -136,6 +161,16 @@ class Reception:
             return parsed
         return error("caller_missing_model", "the body must be a JSON object with a model name in `model`")
 
+    def _form(self, client: ClientConnection, request: Request) -> Any:
+        """Returns what is to be known of a form with a file, or the error that its client gets."""
+        refused: ErrorAnswer | None = client.unpack(request) if request.coding else None
+        if refused is not None:
+            return refused
+        try:
+            return {"model": form_of(request.headers.get(b"content-type", b""), request.body).model}
+        except NoFormError as problem:
+            return error("caller_missing_model" if problem.missing else "caller_bad_request", str(problem))
+
     def _receive_other(self, client: ClientConnection, request: Request, identity: bytes, spoken: ClientPath) -> None:
         """Takes a request in another API than OpenAI's chat: from here on it is one of OpenAI's, with a writer of its own."""
         table, local = self.table, LocalAnswer(self._shared, client, request, identity)
@@ -146,29 +181,58 @@ class Reception:
         if isinstance(parsed, ErrorAnswer):
             local.error(parsed)
             return
-        try:
-            if spoken.counts:
-                chat = spoken.dialect.counted(parsed)
-            else:
-                chat, writer = spoken.dialect.request(parsed, self._shared.wall())
-        except RefusedRequest as refused:
-            local.error(refused.answer())
-            return
-        tokens, model = estimate_tokens(chat), parsed["model"]
         if spoken.counts:
-            plan = table.plan(model, tokens, 0, request.headers, self._chance, Api.CHAT.task)
-            if isinstance(plan, ErrorAnswer) and plan.kind.word == "policy_model_not_found":
-                local.error(plan)
-            else:
-                local.told(spoken.dialect.count(tokens))
+            self._count(client, request, identity, spoken, parsed, table)
             return
-        writer.expects(tokens)
+        dialect = spoken.dialect
+        native = dialect.native(parsed, request.body, request.headers) if dialect.wire in table.wires else None
         try:
-            rewrite(self._shared, request, dumps(chat))
+            chat, writer = dialect.request(parsed, self._shared.wall())
+        except RefusedRequest as refused:
+            if native is None:
+                local.error(refused.answer())
+                return
+            native.bind(refused)  # whoever speaks the client's API decides on it
+            chat, writer = dialect.outline(parsed)
+        if self._rewritten(local, request, chat, kept=native is not None):
+            model = parsed["model"]
+            self._begin(client, request, identity, Api.CHAT, chat, model, table, spoken.asked, writer, native)
+
+    def _count(
+        self,
+        client: ClientConnection,
+        request: Request,
+        identity: bytes,
+        spoken: ClientPath,
+        parsed: dict[str, Any],
+        table: Table,
+    ) -> None:
+        """Begins a request for the number of tokens of a prompt: a backend is asked that can tell it for nothing."""
+        dialect = spoken.dialect
+        native = dialect.count_call(request.body, request.headers) if dialect.wire in table.wires else None
+        local = LocalAnswer(self._shared, client, request, identity)
+        try:
+            chat = dialect.counted(parsed)
+        except RefusedRequest as refused:
+            if native is None:
+                local.error(refused.answer())
+                return
+            native.bind(refused)
+            chat, _ = dialect.outline(parsed)
+        chat.pop("max_tokens", None)
+        writer = CountWriter(dialect.count, dialect.error)
+        if self._rewritten(local, request, chat, kept=native is not None):
+            model = parsed["model"]
+            self._begin(client, request, identity, Api.COUNT, chat, model, table, spoken.asked, writer, native)
+
+    def _rewritten(self, local: LocalAnswer, request: Request, chat: dict[str, Any], *, kept: bool) -> bool:
+        """Makes `chat` the request's body. False if it cannot be written, of which the client has been told."""
+        try:
+            rewrite(self._shared, request, dumps(chat), kept=kept)
         except (TypeError, ValueError):
             local.error(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
-            return
-        self._begin(client, request, identity, Api.CHAT, chat, model, table, spoken.asked, writer)
+            return False
+        return True
 
     def _begin(
         self,
@@ -181,10 +245,11 @@ class Reception:
         table: Table,
         asked_as: str = "",
         writer: ClientWriter | None = None,
+        native: NativeCall | None = None,
     ) -> None:
         """Begins a request that names a model: it has a record, and if a route takes it an exchange, from here on.
 
-        `asked_as` and `writer` are those of a client that speaks another API than OpenAI's.
+        `asked_as`, `writer` and `native` are those of a client that speaks another API than OpenAI's.
         """
         shared, headers = self._shared, request.headers
         configured = shared.configured
@@ -195,29 +260,59 @@ class Reception:
         )
         if model in table.named:
             record.named = model
+        record.asked_by(request.consumer)
         record.trace = context.take(headers)
         self._observer.began(record, configured.mask)
         tokens = estimate_tokens(parsed)
+        if writer is not None:
+            writer.expects(tokens, passes=native is not None)
         looped = refusal(headers.get(HOPS_HEADER), configured.site)
-        plan = looped or table.plan(model, tokens, answer_tokens(parsed), headers, self._chance, api.task)
-        answer = ClientAnswer(shared, client, request, identity, writer, stream=stream)
+        unrecorded = shared.egress.refuses if shared.egress is not None else ""
+        needs = tokens, answer_tokens(parsed), api.task
+        plan = looped or decide(
+            table, record, parsed, needs, self._chance, native, form=api.form, unrecorded=unrecorded
+        )
+        if record.consumer is not None and isinstance(plan, Plan):
+            counted = (0, 0) if api is Api.COUNT else (tokens, needs[1])  # a number costs no token
+            plan = self._admitted(record.consumer, record, plan, counted)
+        if isinstance(plan, Plan) and plan.route.tells_asked_model:
+            writer = writer or RenamedWriter(model)
+            writer.tells_asked_model()
+        limits = b"" if record.consumer is None else self._limits_of(record.consumer, request, now)
+        answer = ClientAnswer(shared, client, request, identity, writer, limits, stream=stream)
         if isinstance(plan, ErrorAnswer):
-            keep = answer.error(None, plan)
-            record.ended(plan.status, plan.kind.word)
+            estimate = writer.instead_of_error(plan) if writer is not None else None
+            if estimate is not None:
+                keep = answer.estimate(None, estimate)
+                record.ended(200, "")
+            else:
+                keep = answer.error(None, plan)
+                record.ended(plan.status, plan.kind.word)
             self._observer.finished(record, now)
             client.finish(keep, now)
             return
         machine = self._machine(plan, record, request, api, parsed, tokens)
         record.route, record.routed = plan.route.name, machine
-        asked = UpstreamRequest(request, identity, api, parsed, machine, writer, stream=stream)
+        asked = UpstreamRequest(request, identity, api, parsed, machine, Spoken(writer, native), stream=stream)
         exchange = Exchange(shared, record, machine, asked, answer, self._finished)
         client.begin(exchange, now)
         self.exchanges.add(exchange)
         exchange.placed = record.placed = True
-        if not self.gate.enter(exchange, now, request.payer):
+        if not self.gate.enter(exchange, now, machine.facts.origin, machine.facts.rank):
             exchange.placed = record.placed = False
             exchange.give_up(ROUTER_FULL)
         asked.forget_tree()
+
+    def _admitted(self, consumer: Consumer, record: Record, plan: Plan, tokens: tuple[int, int]) -> Plan | ErrorAnswer:
+        """Returns the plan if the consumer is within its limits. `tokens`: what prompt and answer are expected to need."""
+        visit = consumer.enter(tokens[0], tokens[1], record.received)
+        if isinstance(visit, ErrorAnswer):
+            return visit
+        record.visit = visit
+        return plan
+
+    def _limits_of(self, consumer: Consumer, request: Request, now: float) -> bytes:
+        return limit_lines(consumer, now, self._shared.wall(), anthropic=speaks(request.path, request.headers))
 
     def _machine(
         self, plan: Plan, record: Record, request: Request, api: Api, parsed: dict[str, Any], tokens: int
@@ -226,16 +321,17 @@ class Reception:
         facts = Facts(
             plan.candidates,
             route.failover,
-            record.received + patience(request.headers.get(DEADLINE_HEADER), route.total_seconds),
+            record.received + patience(request.headers.get(DEADLINE_HEADER), route.failover.total_seconds),
             streams=record.stream,
             input_tokens=tokens,
             random=self._chance,
             cold_start=route.cold_start,
-            origin=request.payer,
+            origin=request.origin,
             path=api.path,
             body=request.body,
             prompt=beginning_of(parsed, route.prefix_tokens) if route.reads_prompt else None,
-            wait_when_full=route.wait_when_full,
+            rank=request.rank,
+            zones_line=plan.zones_line,
             timeouts=self._timeouts,
         )
         return RequestMachine(facts, plan.skipped)
@@ -243,12 +339,14 @@ class Reception:
     def finished(self, exchange: Exchange, now: float) -> None:
         """Frees the place of an exchange that has ended, and tells of it."""
         self.exchanges.discard(exchange)
+        exchange.record.left(now)
         self._observer.finished(exchange.record, now)
         self._leave(exchange)
 
     def abandon(self, exchange: Exchange) -> None:
         """Cuts off the client of an exchange that cannot be ended in any other way."""
         self.exchanges.discard(exchange)
+        exchange.record.left(self._shared.now())
         exchange.abandon()
         self._leave(exchange)
 

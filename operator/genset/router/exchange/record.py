@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
+from genset.router.access.consumer import Consumer, Visit
 from genset.router.machine.machine import RequestMachine
+
+MODEL_CHARACTERS: Final = 256  # of a backend's name for its model; nobody has a longer one
 
 
 class Span(Protocol):
@@ -20,7 +23,8 @@ class Record:
     `peer` is the address of whoever has connected, `asked` method and path, `model` the name that the client gave, and
     `named` the same if a route names it, too (labels of metrics hold nothing that clients invent). `received`, `begun`
     (it got its place in the router), `sent_at` (the first attempt was written) and `first_token` follow one another.
-    `status` and `word` are the answer's; `word` is empty for a whole one.
+    `consumer` is who asks, None if
+    nobody asks that; `visit` what was taken for it. `status` and `word` are the answer's; `word` is empty for a whole one.
     """
 
     # One flat object, written once per request on the hot path; everything that reads it reads most of it.
@@ -28,6 +32,7 @@ class Record:
         "asked",
         "begun",
         "booked",
+        "consumer",
         "first_token",
         "headers",
         "held",
@@ -41,12 +46,15 @@ class Record:
         "received",
         "route",
         "routed",
+        "sensitive",
         "sent_at",
         "span",
         "status",
         "stream",
         "tokens",
+        "told_model",
         "trace",
+        "visit",
         "waited",
         "word",
     )
@@ -82,8 +90,12 @@ class Record:
         self.in_one_piece = False  # no stream: the first token has no time of its own
         self.placed = False  # it was in the gate, in work or waiting
         self.route = ""
+        self.consumer: Consumer | None = None
+        self.visit: Visit | None = None
         self.routed: RequestMachine | None = None  # which attempts were made, and why
+        self.sensitive: tuple[str, ...] = ()  # what kept it in the house; never the content
         self.tokens = (0, 0)  # prompt, completion, as the upstream counted them
+        self.told_model = ""  # the name that the backend gave; only of requests that are traced
         self.booked = 0  # of the completion: made by backends that broke off
         self.status = 0
         self.word = ""
@@ -103,6 +115,10 @@ class Record:
         if not self.first_token:
             self.first_token = now
 
+    def answered_by(self, model: str) -> None:
+        """Takes the name of the model by which the backend answered."""
+        self.told_model = model[:MODEL_CHARACTERS]
+
     def whole_came(self, now: float) -> None:
         """The answer has come in one piece, so that its first token has no time of its own."""
         self.first_token = now
@@ -112,6 +128,17 @@ class Record:
         """The client has its answer, with this status. `word` is empty for a whole one."""
         self.status = status
         self.word = word
+
+    def asked_by(self, consumer: Consumer | None) -> None:
+        """Takes who asks."""
+        self.consumer = consumer
+
+    def left(self, now: float) -> None:
+        """The request has ended, and what it has used counts for who has asked."""
+        if self.visit is not None:
+            prompt, completion = self.tokens
+            left = self.word == "caller_gone" and bool(self.sent_at)
+            self.visit.leave(prompt, completion, failed=bool(self.word), left=left, now=now)
 
     def stood_still(self, seconds: float) -> None:
         """Adds seconds that the clock has skipped, because the client has waited: all that has happened is as much longer ago."""

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
+from genset.data_zones import HOUSE
 from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.identity import NoTokenError
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.backends.target import Target
 from genset.router.dialects.base import Untranslatable
-from genset.router.errors import error
+from genset.router.errors import error, unrecorded
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.replies import reply_for
 from genset.router.exchange.replies.base import Reply
 from genset.router.exchange.upstream_request import Unsendable
 from genset.router.http.connect import ConnectFailed, NothingLeft, remember_session
+from genset.router.http.egress import Entry
 from genset.router.http.upstream import UpstreamConnection
 from genset.router.machine.decisions import Candidate, Try
+from genset.router.machine.trail import OK
 from genset.router.shared import Shared
+
+CANCELLED: Final = "cancelled"  # outcome of a call that nobody waits for any more
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +37,7 @@ class UpstreamCall:
     `reply` is that of the last call, also after its end. A task exists only while a new connection is opened.
     """
 
-    __slots__ = ("_connection", "_occupied", "_shared", "_task", "_timer", "reply")
+    __slots__ = ("_connection", "_entry", "_occupied", "_shared", "_task", "_timer", "reply")
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -39,6 +45,7 @@ class UpstreamCall:
         self._occupied: Endpoint | None = None  # whose requests in work count this one
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None  # during the pause before a call
+        self._entry: Entry | None = None  # of the egress record, if there is one and this call leaves the house
         self.reply: Reply | None = None
 
     # To an endpoint
@@ -57,6 +64,8 @@ class UpstreamCall:
 
     def again(self, handler: ReplyHandler, candidate: Candidate, endpoint: Endpoint) -> None:
         """Calls the endpoint on a new connection; the place there is taken already."""
+        if candidate.zone != HOUSE and self._shared.egress is not None and not self._leaves(handler, candidate, None):
+            return
         self._task = self._shared.loop.create_task(self._open(handler, candidate, endpoint))
 
     def _call(self, handler: ReplyHandler, candidate: Candidate, endpoint: Endpoint) -> None:
@@ -91,18 +100,40 @@ class UpstreamCall:
         self._connection = connection
         shared = self._shared
         try:
-            text, reader, splice = handler.request.prepare(candidate.backend, endpoint, shared.configured.site)
+            site = shared.configured.site
+            text, reader, splice = handler.request.prepare(candidate.backend, endpoint, site)
+        except NoTokenError as problem:
+            handler.failed(Failure(Outcome.UNAVAILABLE, f"was not asked: the router has no token for it ({problem})"))
+            return
         except Unsendable as problem:
             handler.give_up(error("caller_bad_request", str(problem)))
             return
         except Untranslatable as missing:
             handler.failed(Failure(Outcome.UNSUPPORTED, f"was not asked: {missing}", words=str(missing)))
             return
+        if candidate.zone != HOUSE and shared.egress is not None:
+            if not self._leaves(handler, candidate, len(text)):
+                return
+            assert self._entry is not None
+            self._entry.sends(connection, len(text))
         self.reply = reply = reply_for(handler, reader, splice)
         now = shared.now()
         handler.record.sent(now)
         handler.machine.sent(now, streams=reader is not None)  # what is rebuilt from a stream has its deadlines, too
         connection.begin(reply, text, shared.outbox)
+
+    def _leaves(self, handler: ReplyHandler, candidate: Candidate, size: int | None) -> bool:
+        """Writes down that this call leaves the house, before a connection is used for it. False: it must not, and has ended."""
+        egress = self._shared.egress
+        if egress is None or self._entry is not None:
+            return True
+        record = handler.record
+        place = (candidate.backend.name, candidate.zone, candidate.backend.target.host)
+        consumer = record.consumer.name if record.consumer is not None else ""
+        self._entry = egress.begun(record.identity, consumer, record.route, place, size)
+        if self._entry is None:
+            handler.give_up(unrecorded(egress.refuses))
+        return self._entry is not None
 
     # The connection
 
@@ -137,6 +168,8 @@ class UpstreamCall:
         """The reply is complete: the connection to the target is kept for others, if the end of the body has come, too."""
         connection, self._connection = self._connection, None
         self._vacate()
+        if self._entry is not None:
+            self._written(OK, connection)
         if connection is None:
             return
         if not connection.reused and target.tls is not None:
@@ -144,8 +177,8 @@ class UpstreamCall:
         if not connection.leave(now) and not connection.closed:
             self._shared.running_out.add(connection)
 
-    def drop(self) -> None:
-        """Whatever goes on, a pause included, ends here, and the upstream learns of it at once."""
+    def drop(self, outcome: str = CANCELLED) -> None:
+        """Whatever goes on, a pause included, ends here with this outcome, and the upstream learns of it at once."""
         connection, self._connection = self._connection, None
         task, self._task = self._task, None
         timer, self._timer = self._timer, None
@@ -156,6 +189,13 @@ class UpstreamCall:
         if timer is not None:
             timer.cancel()
         self._vacate()
+        if self._entry is not None:
+            self._written(outcome, connection)
+
+    def _written(self, outcome: str, connection: UpstreamConnection | None) -> None:
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            entry.ended(outcome, self.reply.tokens() if self.reply is not None else (0, 0), connection)
 
     def _vacate(self) -> None:
         endpoint, self._occupied = self._occupied, None

@@ -8,11 +8,13 @@ from typing import Any, Final, final
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Failure, Outcome
+from genset.router.backends.target import Target
 from genset.router.continuation import APPEND, FALLBACK, RULES, Rule, why_not
 from genset.router.continuation.ask import ask, length_event, tokens_left
 from genset.router.continuation.splice import Splice
-from genset.router.dialects.client import ClientWriter
-from genset.router.dialects.marks import without_marks
+from genset.router.dialects.base import Untranslatable
+from genset.router.dialects.counting import question_for_engines
+from genset.router.dialects.marks import without_marks, without_thoughts
 from genset.router.dialects.openai.aggregate import can_rebuild
 from genset.router.dialects.openai.api import Api
 from genset.router.dialects.openai.forward import Forward
@@ -22,11 +24,14 @@ from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.dialects.openai.transcript import Transcript
 from genset.router.dialects.openai.whole_answer import choices_of
 from genset.router.exchange.payload import body_for, bound_names, form_for, head_for
+from genset.router.exchange.spoken import Spoken
 from genset.router.http.bodies import again
+from genset.router.http.multipart import form_of
 from genset.router.http.request import Request
 from genset.router.machine.added_fields import (
     PREFILL,
     STREAM,
+    THOUGHTS,
     added_to,
     features_of,
     refused_field,
@@ -39,6 +44,7 @@ from genset.router.machine.answer_room import limit_of, limit_that_fits, lower_l
 from genset.router.machine.machine import RequestMachine
 from genset.router.routing.hops import HOPS_HEADER, header_for
 
+MOST_COUNTED_BYTES: Final = 4 * 1024 * 1024  # that an engine is sent to be counted, twice: no house holds as much
 _OF_LIMITS: Final = (Outcome.CONTEXT_EXCEEDED, Outcome.REJECTED, Outcome.UNSUPPORTED)  # may be those of max_tokens
 
 
@@ -51,7 +57,8 @@ class UpstreamRequest:
     """An upstream request writes each attempt, and remembers what backends have refused of the earlier ones.
 
     `stream`: the client wants a stream. `sent`: what it had of the stream when that broke, None before a break. `dropped`:
-    fields of the request that the running attempt does not hold, because its backend has nothing like them.
+    fields of the request that the running attempt does not hold, because its backend has nothing like them. `spoken`: in
+    which API, if not in OpenAI's.
     """
 
     __slots__ = (
@@ -64,10 +71,10 @@ class UpstreamRequest:
         "_tree",
         "_want_usage",
         "_without",
-        "_writer",
         "api",
         "dropped",
         "sent",
+        "spoken",
         "stream",
     )
 
@@ -78,11 +85,10 @@ class UpstreamRequest:
         api: Api,
         parsed: dict[str, Any],
         machine: RequestMachine,
-        writer: ClientWriter | None = None,
+        spoken: Spoken,
         *,
         stream: bool,
     ) -> None:
-        """`writer` is that of a client that speaks another API than OpenAI's."""
         self._request = request
         self._identity = identity
         self._machine = machine
@@ -90,7 +96,7 @@ class UpstreamRequest:
         self.api = api
         self.stream = stream
         self.sent: Transcript | None = None
-        self._writer = writer
+        self.spoken = spoken
         self.dropped: tuple[str, ...] = ()
         self._rule: Rule | None = None  # by which the running attempt writes on
         self._refused_rules: list[Backend] | None = None
@@ -105,6 +111,8 @@ class UpstreamRequest:
     def _json(self) -> dict[str, Any]:
         """The request's JSON. If it was let go of, it is parsed anew and not kept: a tree can be many times as large."""
         tree = self._tree
+        if tree is None and self.api.form:
+            tree = self._tree = {"model": form_of(self._request.headers[b"content-type"], self._request.body).model}
         if tree is None:
             tree = again(self._request.body)
         return tree
@@ -121,14 +129,19 @@ class UpstreamRequest:
         """Returns what goes to the endpoint (head and body), who reads the stream that it was asked for, and what joins a
         continuation to what the client has.
 
-        `site` names this router to others. Raises Unsendable, or Untranslatable.
+        `site` names this router to others. Raises Unsendable, Untranslatable, or NoTokenError.
         """
         request = parsed = self._tree = self._json  # kept until it is sent
         raw = self._request.body
-        if self._writer is not None and self._writer.marked and backend.target.provider.dialect is None:
-            request, raw = without_marks(parsed), b""
+        spoken = self.spoken
+        spoken.begin(backend.target, continues=self.sent is not None)
+        if spoken.is_marked():
+            request, raw = without_marks(parsed, seals_calls=backend.target.provider.seals_calls), b""
             parsed = request
         left_out = self._left_out(backend)
+        if THOUGHTS in left_out and (bare := without_thoughts(parsed)) is not parsed:
+            request, raw = bare, b""
+            parsed = request
         reader: StreamReader | None = None
         splice: Splice | None = None
         if self.stream:
@@ -144,7 +157,7 @@ class UpstreamRequest:
                 frames=backend.learned.frames[self.api.operation, False],
                 shortcuts=backend.learned.shortcuts,
             )
-        elif self._rebuilds(parsed, left_out):
+        elif self._rebuilds(parsed, left_out) and spoken.rebuilds():
             reader = self.rebuilder(backend, backend.learned.frames[self.api.operation, True])
         if self._lowered is not None or backend.learned.refuses_limits:
             fitting = self._with_fitting_limit(request, backend)
@@ -167,27 +180,51 @@ class UpstreamRequest:
     ) -> bytes:
         client, target, api = self._request, backend.target, self.api
         headers = client.headers
-        more = header_for(headers.get(HOPS_HEADER), site) if target.may_be_router else b""
+        more = b""
+        if target.may_be_router:
+            more = header_for(headers.get(HOPS_HEADER), site) + self._machine.facts.zones_line
+        if target.identity is not None:
+            more += target.identity.line()
+        if api.form:
+            return self._form(target, endpoint, more)
         path: str | None = None
         try:
-            self.dropped = () if self._writer is None else self._writer.dropped
+            self.dropped = self.spoken.dropped()
             if target.shape is not None:
-                shaped, dropped = target.shape.of(request)
+                shaped, dropped = target.shape.of(request, endpoint.loaded)
                 self.dropped += dropped
                 if shaped is not request:
                     request, raw = shaped, b""
-            if target.provider.dialect is None:
+            dialect = self.spoken.dialect
+            if api.of_engines and dialect is None:
+                if api is Api.COUNT and len(client.body) > MOST_COUNTED_BYTES:
+                    raise Untranslatable(f"a prompt of more than {MOST_COUNTED_BYTES >> 20} MiB is estimated")
+                request, raw = _for_engines(backend, api, request), b""
+            if dialect is None:
                 body = body_for(target, api, request, raw, streamed, left_out, (client.body, self._json))
             else:
                 form = form_for(target, api, request, streamed, left_out)
-                path, own_headers, body, dropped = target.provider.dialect.request(api, form)
+                path, own_headers, body, dropped = dialect.request(api, form)
                 self.dropped += dropped
                 more += own_headers
         except TypeError:  # orjson reads deeper than it writes
             raise Unsendable("the body is nested too deeply (more than 250 levels)") from None
         base_path = target.continuation_path if self._rule is not None and self._rule.name == "Prefix" else None
+        if api.of_engines and path is None:
+            base_path = target.base_path.removesuffix("/v1")
         head = head_for(target, endpoint, api, headers, self._identity, len(body), streamed, base_path, more, path)
         return head + body
+
+    def _form(self, target: Target, endpoint: Endpoint, more: bytes) -> bytes:
+        """Returns the client's form with the backend's model. `more` are header lines. Raises Untranslatable."""
+        client, api = self._request, self.api
+        if self.spoken.dialect is not None:
+            raise Untranslatable(f"the API of this backend has no {api.path}")
+        content_type = client.headers.get(b"content-type", b"")
+        form = form_of(content_type, client.body)
+        body = form.with_model(client.body, target.model)
+        more += b"content-type: %b\r\n" % content_type
+        return head_for(target, endpoint, api, client.headers, self._identity, len(body), False, more=more) + body
 
     def rebuilder(self, backend: Backend, frames: Frames | None = None) -> Rebuild:
         """Returns what makes a whole answer of a stream of this backend."""
@@ -216,6 +253,8 @@ class UpstreamRequest:
         """Returns why nobody else may write on; "limit_reached" if nothing is missing but the end, "" if somebody may."""
         parsed = self._json
         reason = why_not(parsed, sent, chat=self.api.chat)
+        if not reason and not self.spoken.may_go_on():
+            reason = "untranslatable"
         left = tokens_left(parsed, sent.tokens)
         return "limit_reached" if not reason and left is not None and left <= 0 else reason
 
@@ -243,6 +282,8 @@ class UpstreamRequest:
         elif field := self._refused_field(backend, failure, streamed=streamed):
             self._leave_out(backend, field)
             word = f"no_{field}"
+        elif failure.outcome in _OF_LIMITS and (other := self.spoken.relents(failure.words)):
+            word = other
         elif self._rule is not None and self._rule.refusable and self.sent is not None and refuses_prefill(failure):
             if speaks_of_prefill(failure.body):
                 self._leave_out(backend, PREFILL)
@@ -318,3 +359,16 @@ class UpstreamRequest:
     def _estimate(self) -> int:
         """Tokens of the prompt, and of the answer that is to be written on."""
         return self._machine.input_tokens + (self.sent.tokens if self.sent is not None else 0)
+
+
+def _for_engines(backend: Backend, api: Api, request: dict[str, Any]) -> dict[str, Any]:
+    """Returns a request about tokens as each engine takes it: llama-server calls `content` what vLLM calls `prompt`.
+
+    Raises Untranslatable.
+    """
+    if not backend.local:
+        raise Untranslatable("only models of the house tell their tokens")
+    if api is Api.COUNT:
+        return question_for_engines(request)
+    text = request.get("prompt", request.get("content"))
+    return {**request, "prompt": text, "content": text} if isinstance(text, str) else request

@@ -17,12 +17,14 @@ import math
 import os
 import resource
 import socket
+import ssl
 from collections.abc import Callable
 
 from genset.listening import listen
 
 ACCEPTED_AT_ONCE = 64  # per turn, so that running answers are not kept waiting either
 FULL_SECONDS = 1.0  # without a free file descriptor, until the next try
+HANDSHAKE_SECONDS = 10.0  # for a client to end its TLS handshake
 FREED_SECONDS = 0.02  # until a descriptor is free whose connection was just closed
 MOST_KEPT_BACK = 256  # descriptors; of few, a quarter
 #: What a process runs out of: accept(2).
@@ -53,6 +55,7 @@ class Acceptor:
         self._make_room = make_room
         self._keeps_back = keeps_back
         self._told_full = False
+        self._tls: ssl.SSLContext | None = None
         self._loop = asyncio.get_running_loop()
         self._listening: list[socket.socket] = []
         self.port = 0  # of all of them, once there is one
@@ -68,6 +71,10 @@ class Acceptor:
             self.port = int(listening.getsockname()[1])
             self._loop.add_reader(listening, self._accept, listening)
         return self.port
+
+    def secure(self, context: ssl.SSLContext | None) -> None:
+        """Has connections that come from here on speak TLS; None: plain. Those that stand go on as they are."""
+        self._tls = context
 
     def close(self) -> None:
         """Takes no further connections; those that were taken live on."""
@@ -136,7 +143,12 @@ class Acceptor:
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._make, connection)
-        except OSError as problem:
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(self._make, connection)
+            else:
+                await self._loop.connect_accepted_socket(
+                    self._make, connection, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                )
+        except OSError as problem:  # ssl.SSLError is one
             log.debug("Failed to take a connection: %s", problem)
             connection.close()

@@ -33,6 +33,13 @@ _READ: Final = _USUAL | frozenset((
     "store", "suffix", "prompt_logprobs", "reasoning_format", "chat_template_kwargs", "add_generation_prompt",
     "continue_final_message", "use_beam_search", "return_token_ids", "return_prompt_text", "kv_transfer_params",
     "ec_transfer_params", "return_hidden_states", "return_routed_experts",
+    # Of Messages and Responses, also where they pass as they are.
+    "background", "background_options", "cache_control", "compaction", "container", "context_management", "conversation",
+    "include", "instructions", "max_output_tokens", "max_tool_calls", "mcp_servers", "moderation", "output_config",
+    "output_format", "previous_response_id", "reasoning", "safety_identifier", "service_tier", "stop_sequences", "system",
+    "text", "thinking", "thread", "top_k", "truncation", "user_profile_id",
+    # Of scores, sound, pictures and tokens.
+    "content", "documents", "image", "query", "size", "text_1", "text_2", "tokens", "top_n", "voice",
 ))  # fmt: skip
 _SMALL: Final = 1024  # up to here all entries are counted
 _SHOWN: Final = 64  # characters of a key in a message
@@ -115,7 +122,7 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
         return value, tree.long
     if len(value) > MOST_KEYS:
         raise RefusedBody(f"the body has more than {MOST_KEYS} keys")
-    if not all(key in _USUAL for key in value):
+    if not _USUAL.issuperset(value):
         names = "\n".join(value)
         if not names.isascii() or names.lower() != names:
             _refuse_alike(value)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, final
 
+from genset.router.access.consumers import TOO_MANY_TRIALS, Consumers
 from genset.router.errors import ErrorAnswer
 from genset.router.http.answering import Answering
 from genset.router.http.callers import peer_of
@@ -18,6 +19,7 @@ from genset.router.http.client_timeouts import DEFAULT, ClientTimeouts
 from genset.router.http.coded import unpack
 from genset.router.http.heavy import LARGE_BODY_BYTES
 from genset.router.http.holder import Gives, Holder, Work, Worth
+from genset.router.http.late_answer import LateAnswer
 from genset.router.http.origin import Peer
 from genset.router.http.pipeline import Pipeline
 from genset.router.http.refusals import NO_DESCRIPTOR, TOO_MUCH_HELD, TOO_MUCH_SENT, Refusals
@@ -254,8 +256,41 @@ class ClientConnection(Holder, asyncio.Protocol):
                 reader.turn_deaf()
                 pipeline.refuse(answer)
             return
+        consumers = self.shared.configured.consumers
+        if consumers is not None and answer.status == 401:
+            reader.turn_deaf()
+            self.turn_away(consumers, answer, reader.payer, self._answer_last, self._refusals.left)
+        else:
+            self._answer_last(answer)
+
+    def _answer_last(self, answer: ErrorAnswer) -> None:
+        self.exchange = None
         self.write(self._refusals.last_answer(answer))
         self._linger()
+
+    def turn_away(
+        self,
+        consumers: Consumers,
+        refused: ErrorAnswer,
+        address: str,
+        tell: Callable[[ErrorAnswer], None],
+        left: Callable[[ErrorAnswer], None],
+    ) -> None:
+        """Has somebody told whose key is unknown: later and later, if the address goes on trying.
+
+        `left` hears of one who has not waited for it.
+        """
+        shared = self.shared
+        now = shared.now()
+        wait = consumers.delay(refused, address, now)
+        if wait is None:
+            tell(TOO_MANY_TRIALS)
+        elif not wait:
+            tell(refused)
+        else:
+            late = LateAnswer(tell, left, refused, lambda: consumers.trials.answered(address))
+            self.begin(late, now)
+            late.wait(shared.loop, wait)
 
     # asyncio.Protocol
 

@@ -63,4 +63,4 @@ class HeavyLine:
         """Calls the next sender. Clients take turns; those that have left ask for nothing, and the one after them is called."""
         self._resting = False
         while self._waiting and not self._resting:
-            self._waiting.pop(next(iter(self._waiting.origins))).go_on()
+            self._waiting.pop_first().go_on()

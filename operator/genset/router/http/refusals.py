@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, final
 
 from genset.router.dialects.clients import dialect_of
-from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
+from genset.router.errors import FULL_SECONDS, VOCABULARY, ErrorAnswer, error
 from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.origin import Peer
 from genset.router.http.pipeline import Pipeline
@@ -53,6 +53,12 @@ class Refusals:
             b"%bconnection: close\r\n\r\n%b"
             % (status, reason_phrase(status), len(body), identity, NOSNIFF + more, body)
         )
+
+    def left(self, answer: ErrorAnswer) -> None:
+        """Tells of a request whose client has gone without its answer, which would have been this error."""
+        head, status = self._reader.head, VOCABULARY["caller_gone"].status
+        shown, identity = asked(head.method, head.url), request_id(head.headers.get(b"x-request-id"))
+        self._shared.observer.refused(Unrouted(self._peer.address, head.headers, identity, shown, status, answer))
 
     def tell_broken_off(self) -> None:
         """Tells what a client asked that has gone, and nobody has begun to answer, as far as it can be read."""

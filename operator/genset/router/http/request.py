@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from genset.router.access.consumer import Consumer
+from genset.router.backends.lines import Rank
+
 #: What objects take beside the bytes in them, measured: a request, a line of its head.
 REQUEST_BYTES: Final = 640
 LINE_BYTES: Final = 200
@@ -13,10 +16,11 @@ class Request:
     """A request is here as it arrived. Header names are lower case; the last of a repeated header counts.
 
     `path` is decoded, without the query. `held`: bytes that the router's budget counts for it, in `payer`'s share. `coding`:
-    what the body is compressed with; it is unpacked when its turn has come.
+    what the body is compressed with; it is unpacked when its turn has come. `consumer` is who asks; None if nobody asks that,
+    or until it is known.
     """
 
-    __slots__ = ("body", "coding", "headers", "held", "keep_alive", "method", "path", "payer", "version_10")
+    __slots__ = ("body", "coding", "consumer", "headers", "held", "keep_alive", "method", "path", "payer", "version_10")
 
     def __init__(
         self,
@@ -39,6 +43,22 @@ class Request:
         self.held = held
         self.payer = payer
         self.coding = coding
+        self.consumer: Consumer | None = None
+
+    def is_from(self, consumer: Consumer) -> None:
+        """Takes who asks: the key that the request shows is this consumer's."""
+        self.consumer = consumer
+
+    @property
+    def origin(self) -> str:
+        """Returns by whom what is scarce is shared: the consumer, or the address of one that is nobody in particular."""
+        consumer = self.consumer
+        return self.payer if consumer is None or not consumer.payer else consumer.payer
+
+    @property
+    def rank(self) -> int:
+        """Returns how urgent it is in lines: as its consumer is."""
+        return Rank.NORMAL if self.consumer is None else self.consumer.rank
 
 
 #: Stands in a queue for bytes that were no HTTP: answered in its turn, so that earlier requests get theirs.

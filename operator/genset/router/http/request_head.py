@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
+from genset.router.access.consumer import Consumer
 from genset.router.dialects.openai.api import PATHS
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.http.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
@@ -27,10 +28,10 @@ class ArrivingHead:
     """A head is that of one request at a time, of those that come over a connection.
 
     `size`: bytes of its lines. `method`, `path` (decoded, without the query), `keep_alive` and `version_10` are those of the
-    last head that was `judged`.
+    last head that was `judged`. `consumer` is who asks, if the request has a body and somebody wants to know.
     """
 
-    __slots__ = ("_host", "_target", "headers", "keep_alive", "method", "path", "size", "url", "version_10")
+    __slots__ = ("_host", "_target", "consumer", "headers", "keep_alive", "method", "path", "size", "url", "version_10")
 
     def __init__(self) -> None:
         self.url = b""
@@ -40,6 +41,7 @@ class ArrivingHead:
         self.path = b""
         self.keep_alive = False
         self.version_10 = False
+        self.consumer: Consumer | None = None
         # Clients say the same again and again over one connection. These were good, or it would have been closed.
         self._target = b""  # that `path` was made of
         self._host = b""
@@ -50,6 +52,11 @@ class ArrivingHead:
         if self.headers:
             self.headers = {}
         self.size = 0
+        self.consumer = None
+
+    def is_from(self, consumer: Consumer) -> None:
+        """Takes who asks: the key that the head shows is this consumer's."""
+        self.consumer = consumer
 
     def add_url(self, url: bytes) -> None:
         """Takes a part of the target, which is almost always the whole."""

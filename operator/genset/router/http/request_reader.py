@@ -269,6 +269,13 @@ class RequestReader:
             self._refuse(refused)
             return
         length, most = head.length, configured.most_body_bytes
+        consumers = configured.consumers
+        if consumers is not None and (length or b"transfer-encoding" in head.headers):
+            found = consumers.who(head.headers)
+            if isinstance(found, ErrorAnswer):
+                self._refuse(found)  # a body costs memory and time, which are for those who are known
+                return
+            head.is_from(found)
         self._body.begin(length, most)
         if length > most:
             self._refuse(_too_large(most))
@@ -304,9 +311,12 @@ class RequestReader:
         held = len(body) + self._head_held  # counted on until the request is answered
         self._head_held = 0
         head.headers = {}  # which go with the request
-        self._pipeline.requests.append(
-            Request(head.method, head.path, headers, body, head.keep_alive, head.version_10, held, self.payer, coding)
+        request = Request(
+            head.method, head.path, headers, body, head.keep_alive, head.version_10, held, self.payer, coding
         )
+        if head.consumer is not None:
+            request.is_from(head.consumer)
+        self._pipeline.requests.append(request)
         self.stage = Stage.IDLE
 
 

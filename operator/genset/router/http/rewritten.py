@@ -6,9 +6,12 @@ from genset.router.http.request import Request
 from genset.router.shared import Shared
 
 
-def rewrite(shared: Shared, request: Request, body: bytes) -> None:
-    """Puts the body that the backends get in place of the one in which the client's API says the same."""
-    more = len(body) - len(request.body)
+def rewrite(shared: Shared, request: Request, body: bytes, *, kept: bool = False) -> None:
+    """Puts the body that the backends get in place of the one in which the client's API says the same.
+
+    `kept`: somebody holds that one, too, for backends that speak the client's API.
+    """
+    more = len(body) - (0 if kept else len(request.body))
     request.body = body
     request.held += more
     shared.budget.take(request.payer, more)

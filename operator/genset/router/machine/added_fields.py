@@ -13,11 +13,14 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from genset.router.backends.outcomes import Failure, Outcome
+from genset.router.dialects.marks import holds_thoughts
 from genset.router.dialects.upstream_error import codes_of, error_of, text_of
 
 STREAM: Final = "stream"  # asks for a whole answer as a stream
 OPTIONS: Final = "stream_options"  # asks the stream to report its usage
 PREFILL: Final = "prefill"  # not a field, but the server's own way to continue an answer
+#: On messages that were answers: what they had thought. The next answer needs none of it where the server takes none.
+THOUGHTS: Final = "reasoning_content"
 #: Two names of one limit. OpenAI's newer models refuse the first, other servers the second.
 TWINS: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
@@ -46,6 +49,7 @@ _UNABLE: Final = re.compile(
     r"(support|use|accept|allow|take|stream|combine|know|be (used|set|combined|true|enabled))",
     re.IGNORECASE,
 )
+_OF_THOUGHTS: Final = re.compile(r"\breasoning_(content|details)\b|\bmessages?\b.{0,99}\breasoning\b", re.IGNORECASE)
 _CODES: Final = frozenset((
     "unsupported_parameter", "unknown_parameter", "unsupported_value", "extra_forbidden",
 ))  # fmt: skip
@@ -91,10 +95,15 @@ def refused_field(failure: Failure, added: Iterable[str]) -> str:
     if failure.outcome not in _REFUSALS and failure.outcome not in _UNCLEAR:
         return ""
     found = error_of(failure.body)
-    param = text_of(found.get("param")).partition(".")[0]
+    place = text_of(found.get("param"))
+    param = place.partition(".")[0]
     message = text_of(found.get("message"))
     fields = list(added)
     unable = not codes_of(found).isdisjoint(_CODES) or _UNABLE.search(message) is not None
+    if THOUGHTS in fields:
+        fields.remove(THOUGHTS)
+        if unable and _OF_THOUGHTS.search(f"{place} {message}"):
+            return THOUGHTS
     if param:
         return param if param in fields and (unable or param not in TWINS) else ""
     for field in fields:
@@ -169,4 +178,6 @@ def added_to(
             fields.append(name)
     if streamed and request.get(STREAM) is not True and STREAM not in refused:
         fields.append(STREAM)
+    if THOUGHTS not in refused and holds_thoughts(request.get("messages")):
+        fields.append(THOUGHTS)
     return fields

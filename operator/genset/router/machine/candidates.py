@@ -76,7 +76,12 @@ class Candidates:
                 continue
             if cold is not None and candidate.tier > cold.tier and self._holds(now):
                 break
-            if full and facts.wait_when_full and candidate.tier > full[-1].tier and (until := self._queue(now, full)):
+            if (
+                full
+                and facts.settings.wait_when_full
+                and candidate.tier > full[-1].tier
+                and (until := self._queue(now, full))
+            ):
                 return Wait(FULL, until)
             backend, waiter = candidate.backend, self.waiter
             if backend.refusals.known and backend.refusals.of(facts.path, now) is not None:
@@ -280,7 +285,7 @@ class Candidates:
 
     def _waits(self) -> Waiter:
         if self.waiter is None:
-            self.waiter = Waiter(self._facts.origin, self._facts.deadline)
+            self.waiter = Waiter(self._facts.origin, self._facts.rank, self._facts.deadline)
         return self.waiter
 
     def _queue(self, now: float, full: list[Candidate]) -> float:

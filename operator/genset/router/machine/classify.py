@@ -44,9 +44,14 @@ _UNKNOWN_MODEL: Final = frozenset((
     "model_not_exist", "model_deprecated", "modelnotfound", "modelnotopen", "invalidendpointormodel.notfound",
 ))  # fmt: skip
 _TOO_LONG: Final = frozenset((
-    "context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "request_too_large",
+    "context_length_exceeded", "exceed_context_size_error", "request_too_large", "context_window_exceeded",
     "model_context_window_exceeded", "model_max_prompt_tokens_exceeded", "prompt_too_long", "input_too_long",
 ))  # fmt: skip
+#: A text of the request is too long: the prompt, if `param` names a part of it and no name, id or user. Source: OpenAI's API.
+_TEXT_TOO_LONG: Final = "string_above_max_length"
+_PROMPT: Final = re.compile(
+    r"(?:messages|input|prompt|instructions|system)?|(?:input|prompt)\[\d+\]|(?:messages|input)\[\d+\]\.(?:content|output)\b.*"
+)
 _FILTERED: Final = frozenset((
     "content_filter", "content_policy_violation", "responsibleaipolicyviolation", "content_blocked",
     "moderation_blocked",
@@ -75,13 +80,15 @@ _OF_A_VALUE: Final = frozenset((
     "missing_required_parameter", "integer_below_min_value", "integer_above_max_value", "decimal_below_min_value",
     "decimal_above_max_value", "array_above_max_length", "array_below_min_length", "empty_array", "empty_string",
     "invalid_image", "invalid_image_url", "invalid_image_format", "invalid_base64", "invalid_base64_string",
-    "duplicate_function_name", "invalid_function_name",
+    "duplicate_function_name", "invalid_function_name", _TEXT_TOO_LONG,
 ))  # fmt: skip
 _LIMITED: Final = frozenset((
     "rate_limit_exceeded", "rate_limit_error", "tokens", "requests", "capacity_exceeded",
 ))  # fmt: skip
 #: A known server's words for these count before its code, which may have many reasons (OpenRouter's 402 and 403).
 _ABOUT_THIS_REQUEST: Final = (Outcome.DENIED, Outcome.CONTENT_FILTER)
+_LOOP: Final = "router_loop"  # another router's word
+_ERROR_HEADER: Final = b"x-genset-error"
 _HAS_NOTHING_OF_THE_KIND: Final = (501, 505)  # whatever the request
 _BY_NAME: Final = {outcome.value: outcome for outcome in Outcome}
 
@@ -102,6 +109,10 @@ def classify(
     if b"x-amzn-errortype" in headers and not found.get("code"):  # Amazon's name of an error stands beside its body
         found["code"] = headers[b"x-amzn-errortype"].partition(b":")[0].decode("latin-1")
     outcome = _outcome(status, found, model, retry_after, may_wait)
+    if (
+        status >= 500 and headers.get(_ERROR_HEADER) == _LOOP.encode()
+    ):  # the API of Messages has no 508, and no such code
+        outcome = Outcome.LOOP
     body = body[:ERROR_BODY_BYTES]
     shown = (
         400 if status >= 500 and outcome is Outcome.UNSUPPORTED and status not in _HAS_NOTHING_OF_THE_KIND else status
@@ -118,7 +129,7 @@ def classify_in_band(found: dict[str, Any], detail: str, model: str = "") -> Fai
         if outcome in (Outcome.SERVER_ERROR, Outcome.UNAVAILABLE, Outcome.OVERLOADED):
             outcome = Outcome.INVALID_RESPONSE
     else:
-        outcome = _by_code(codes_of(found)) or _known(400, found) or Outcome.INVALID_RESPONSE
+        outcome = _by_code(found, codes_of(found)) or _known(400, found) or Outcome.INVALID_RESPONSE
     shown = status or (400 if ROWS[outcome].original else 0)
     return Failure(outcome, detail, shown, None, body, words=_words_of(found))
 
@@ -128,10 +139,11 @@ def _words_of(found: dict[str, Any]) -> str:
     return message[:WORDS_CHARACTERS] if isinstance(message, str) else ""
 
 
-def _by_code(codes: frozenset[str]) -> Outcome | None:
+def _by_code(found: dict[str, Any], codes: frozenset[str]) -> Outcome | None:
     if not codes.isdisjoint(_ACCOUNT):
         return Outcome.AUTH
-    if not codes.isdisjoint(_TOO_LONG):
+    prompt = _TEXT_TOO_LONG in codes and _PROMPT.fullmatch(text_of(found.get("param"))) is not None
+    if prompt or not codes.isdisjoint(_TOO_LONG):
         return Outcome.CONTEXT_EXCEEDED
     if not codes.isdisjoint(_FILTERED):
         return Outcome.CONTENT_FILTER
@@ -152,12 +164,12 @@ def _outcome(status: int, found: dict[str, Any], model: str, retry_after: float 
         return Outcome.INVALID_RESPONSE  # following a redirect would take the key to another server
     if status in _HAS_NOTHING_OF_THE_KIND:
         return Outcome.UNSUPPORTED
-    if status == 508 and found.get("code") == "router_loop":
+    if status == 508 and found.get("code") == _LOOP:
         return Outcome.LOOP
     codes = codes_of(found)
     if status >= 500:
         return _server_fault(status, found, codes, retry_after, may_wait)
-    known, named = _known(status, found), _by_code(codes)
+    known, named = _known(status, found), _by_code(found, codes)
     if known not in (Outcome.UNSUPPORTED, Outcome.CONTENT_FILTER) and not codes.isdisjoint(_OF_A_VALUE):
         known = None
     if status == 429 or status == 498:
@@ -193,6 +205,8 @@ def _caller_fault(
         return Outcome.UNSUPPORTED
     if status == 408:
         return Outcome.TOO_LATE
+    if status == 412:  # Portkey: the budget is spent; Fireworks: the account is suspended
+        return Outcome.AUTH
     if status == 409:
         return Outcome.CONFLICT
     if status == 424:  # Bedrock: the model failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
+from genset.data_zones import HOUSE
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.errors import VOCABULARY, ErrorAnswer, ErrorKind
@@ -57,15 +58,16 @@ def may_follow(phase: int, before: int) -> bool:
 class Candidate:
     """A candidate is a backend that may answer this request, and the number of its tier, from 0.
 
-    `evidence` holds the header lines of an answer at the first attempt.
+    `evidence` holds the header lines of an answer at the first attempt; `zone` is the backend's data zone.
     """
 
-    __slots__ = ("backend", "evidence", "tier")
+    __slots__ = ("backend", "evidence", "tier", "zone")
 
-    def __init__(self, backend: Backend, tier: int, evidence: bytes) -> None:
+    def __init__(self, backend: Backend, tier: int, evidence: bytes, zone: str = HOUSE) -> None:
         self.backend = backend
         self.tier = tier
         self.evidence = evidence
+        self.zone = zone
 
 
 @final

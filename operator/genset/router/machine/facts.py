@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-from genset.contracts.router_config import ColdStartConfig
+from genset.contracts.route_config import ColdStartConfig
+from genset.router.backends.lines import Rank
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.patience import DEFAULT, Timeouts
@@ -16,10 +17,10 @@ class Facts:
     """Facts hold a request as its route found it.
 
     `candidates` are in order of preference; `deadline` is in monotonic seconds. `streams`: the client gets a stream.
-    `origin` is whose request it is, for lines and suspicions. `path` is that of the API, after the version segment; a
-    backend may refuse one path and serve another. `body` is as it arrived, empty if the router itself asks. `prompt` is
-    the request, if the balancing of a backend reads it. `wait_when_full`: it waits for a place in a tier before the
-    next tier is asked. `random` is uniform in [0, 1).
+    `origin` is whose request it is, for lines and suspicions; `rank` is how urgent it is in lines. `path` is that of the API,
+    after the version segment; a backend may refuse one path and serve another. `body` is as it arrived, empty if the router
+    itself asks. `prompt` is the request, if the balancing of a backend reads it. `random` is uniform in [0, 1). `zones_line` is
+    the header line that keeps the request in its data zones at another site; empty if it may go anywhere.
     """
 
     __slots__ = (
@@ -32,10 +33,11 @@ class Facts:
         "path",
         "prompt",
         "random",
+        "rank",
         "settings",
         "streams",
         "timeouts",
-        "wait_when_full",
+        "zones_line",
     )
 
     def __init__(
@@ -52,7 +54,8 @@ class Facts:
         path: str = "",
         body: bytes = b"",
         prompt: Mapping[str, Any] | None = None,
-        wait_when_full: bool = False,
+        rank: int = Rank.NORMAL,
+        zones_line: bytes = b"",
         timeouts: Timeouts = DEFAULT,
     ) -> None:
         self.candidates: Final = candidates
@@ -66,5 +69,6 @@ class Facts:
         self.path: Final = path
         self.body: Final = body
         self.prompt: Final = prompt
-        self.wait_when_full: Final = wait_when_full
+        self.rank: Final = rank
+        self.zones_line: Final = zones_line
         self.timeouts: Final = timeouts

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from genset.contracts.router_config import FailoverConfig
+from genset.contracts.route_config import FailoverConfig
 
 
 @final
 class FailoverSettings:
     """These settings are a configuration's, read once. Times are seconds; None is the default of the kind of backend.
+    `wait_when_full`: a request waits for a place in a tier before the next tier is asked.
 
     A request reads half of them, and an attribute of a pydantic model takes fifty times as long as one of these.
     """
@@ -22,9 +23,10 @@ class FailoverSettings:
         "stall_seconds",
         "to_cloud_on",
         "total_seconds",
+        "wait_when_full",
     )
 
-    def __init__(self, config: FailoverConfig) -> None:
+    def __init__(self, config: FailoverConfig, *, wait_when_full: bool = False) -> None:
         self.first_token_seconds: Final[float | None] = config.first_token_seconds
         self.stall_seconds: Final[float | None] = config.stall_seconds
         self.total_seconds: Final[float] = config.total_seconds
@@ -32,3 +34,4 @@ class FailoverSettings:
         self.continue_streams: Final[bool] = config.continue_streams
         self.rebuild_answers: Final[bool] = config.rebuild_answers
         self.to_cloud_on: Final[tuple[str, ...]] = config.to_cloud_on
+        self.wait_when_full: Final[bool] = wait_when_full

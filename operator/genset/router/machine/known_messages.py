@@ -37,6 +37,8 @@ def _read() -> Iterator[Known]:
 KNOWN: Final = tuple(_read())
 #: Text in quotes, up to the closing quote or the end. An apostrophe inside a word opens no quotation.
 _QUOTED: Final = re.compile(r"""(?<!\w)(?:'(?:[^']|'(?=\w))*'?|"[^"]*"?)""")
+#: What gateways put in front of a provider's message. Source: LiteLLM, exception_mapping_utils.py.
+_WRAPPED: Final = re.compile(r"(?:(?:litellm\.)?[A-Z]\w{2,40}(?:Error|Exception)\b(?: - |: ?| )){1,4}")
 _LOOKS_INSIDE_QUOTES: Final = ("unsupported", "content_filter")
 
 
@@ -46,6 +48,9 @@ def meaning_of(status: int, message: str) -> str:
     Text in quotes may be the request's own words. It is read only for outcomes that say nothing of the key or the
     model, and that send the request nowhere it could not go by itself.
     """
+    wrapped = _WRAPPED.match(message)
+    if wrapped is not None:
+        message = message[wrapped.end() :]
     bare = unquoted(message)
     for known in KNOWN:
         if status in known.statuses:

@@ -324,7 +324,8 @@ class RequestMachine:
         backend = attempt.candidate.backend
         self._to(Phase.COMMIT)
         self.last = now
-        backend.deadlines.first_tokens.add(now - self.patience.sent_at)
+        if self.streams:
+            backend.deadlines.first_tokens.add(now - self.patience.sent_at)
         backend.spoke(attempt.endpoint, now, self.facts.path)
         if self._testimony is not None:
             self._testimony.acquit(now)

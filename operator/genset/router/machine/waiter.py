@@ -12,14 +12,15 @@ from genset.router.backends.backend import Backend
 class Waiter:
     """A waiter stands in several lines at once, and takes the first place. Made only if there is something to wait for.
 
-    `origin` is whose request it is, because clients take turns. `latest` is when it leaves every line, in monotonic
-    seconds.
+    `origin` is whose request it is, because clients take turns, those of a higher `rank` (see `lines`) first. `latest` is when
+    it leaves every line, in monotonic seconds.
     """
 
-    __slots__ = ("_latest", "_lines", "_origin", "_wake")
+    __slots__ = ("_latest", "_lines", "_origin", "_rank", "_wake")
 
-    def __init__(self, origin: str, latest: float) -> None:
+    def __init__(self, origin: str, rank: int, latest: float) -> None:
         self._origin = origin
+        self._rank = rank
         self._latest = latest
         self._lines: dict[Backend, float] = {}  # by backend: until when a place is waited for; 0: no longer
         self._wake: Callable[[], None] | None = None
@@ -46,7 +47,7 @@ class Waiter:
                     backend.numbers.stood_in_line()
             if now >= until:
                 line.leave(self)
-            elif line.join(self, self._origin, ahead=ahead):
+            elif line.join(self, self._origin, self._rank, ahead=ahead):
                 latest = max(latest, until)
             else:
                 self._lines[backend] = 0.0

@@ -14,7 +14,9 @@ from typing import Any
 import httptools
 import orjson
 
-from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH
+from genset.contracts.router_admin import CONFIG_PATH, DEMAND_PATH, LIMITS_PATH
+from genset.contracts.usage import EGRESS_PATH
+from genset.router.access.sharing import NONCE_CHARACTERS
 from genset.router.http.callers import peer_of
 from genset.router.http.heads import NOSNIFF, reason_phrase
 from genset.router.http.origin import origin_of
@@ -29,7 +31,8 @@ METRICS_SECONDS = 1.0  # between two renderings of /metrics: each takes millisec
 STATE_SECONDS = 0.1  # between two renderings of /-/state
 JSON = b"application/json"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
-_CONFIG, _DEMAND = CONFIG_PATH.encode(), DEMAND_PATH.encode()
+_CONFIG, _DEMAND, _LIMITS = CONFIG_PATH.encode(), DEMAND_PATH.encode(), LIMITS_PATH.encode()
+_EGRESS = EGRESS_PATH.encode()
 
 Asked = tuple[bytes, bytes, bool]  # method, path, whether the connection is kept alive
 
@@ -100,9 +103,20 @@ class AdminPort:
             return 200, JSON, self.state.body()
         if path == _DEMAND:
             return 200, JSON, demand_report(parts).to_json()
+        if path.startswith(_LIMITS) and len(path) <= len(_LIMITS) + NONCE_CHARACTERS:
+            return self._limits(path[len(_LIMITS) :])
         if path == b"/metrics":
             return 200, TEXT, self.metrics.body()
+        if path.startswith(_EGRESS) and (found := parts.egress.page(path)) is not None:
+            return 200, JSON if path == _EGRESS else TEXT, found
         return 404, TEXT, b"unknown path\n"
+
+    def _limits(self, nonce: bytes) -> tuple[int, bytes, bytes]:
+        """Returns what consumers have used here, for another router that shares their limits."""
+        consumers = self.parts.shared.configured.consumers
+        if consumers is None or consumers.sharing is None:
+            return 404, TEXT, b"no limits are shared\n"
+        return 200, JSON, consumers.sharing.tell(consumers.limited(), nonce, self.parts.shared.now())
 
 
 class AdminConnection(asyncio.Protocol):

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from genset import __version__
 from genset.addresses import ServerName
-from genset.contracts.router_config import BackendConfig, RouteConfig, RouterConfig
+from genset.contracts.backend_config import BackendConfig
+from genset.contracts.route_config import RouteConfig
+from genset.contracts.router_config import RouterConfig
 from genset.router.process.options import ServerOptions
 
 
@@ -20,7 +22,8 @@ def introduction(options: ServerOptions, config: RouterConfig | None, port: int,
         policy = config.policy
         lines[0] += f" serves RoutePolicy {policy.namespace}/{policy.name}"
         lines[0] += f", generation {policy.generation}" if policy.generation else ""
-    lines.append(f"  base URL for clients: {_url(options.listen[0], port)}/v1{_everywhere(options)}")
+    base = _url(options.listen[0], port, secure=config is not None and config.tls is not None)
+    lines.append(f"  base URL for clients: {base}/v1{_everywhere(options)}")
     if options.admin is not None:
         lines.append(f"  admin: {_url(options.admin[0], admin_port)}/-/state, /-/ready, /metrics")
     if config is None:
@@ -68,11 +71,11 @@ def _backend(backend: BackendConfig) -> str:
     return f"backend {backend.name} ({side}): model {backend.model} at {where}, {context}{key}"
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, port: int, *, secure: bool = False) -> str:
     if host in ("", "0.0.0.0", "::"):
         host = "127.0.0.1"
     server = ServerName(host.strip("[]"), port)
-    return f"http://{server.shown(with_port=True)}"
+    return f"{'https' if secure else 'http'}://{server.shown(with_port=True)}"
 
 
 def _everywhere(options: ServerOptions) -> str:

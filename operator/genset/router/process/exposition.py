@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from genset.router.backends.breaker import State
 from genset.router.backends.histograms import BackendNumbers, Histogram
+from genset.router.process import consumer_metrics
 from genset.router.process.parts import Parts
 from genset.router.telemetry import families as genai
 
@@ -37,6 +38,7 @@ class RouterCollector(Collector):
         yield from self._attempts()
         yield from self._waits()
         yield from self._state()
+        yield from consumer_metrics.families(parts.shared.configured.consumers)
         yield from parts.outages.metrics()
         yield from self._spans()
 
@@ -74,6 +76,24 @@ class RouterCollector(Collector):
             "line (line).",
             "for",
             metrics.made_way,
+        )
+        yield _counter(
+            "genset_router_sensitive",
+            "Requests that were kept in the house or refused, by what was found in them: a kind or pattern of the route's "
+            "sensitive, tooMuch, unreadable.",
+            "found",
+            metrics.sensitive,
+        )
+        egress = self._parts.egress.view()
+        yield CounterMetricFamily(
+            "genset_router_egress_unrecorded",
+            "Attempts outside the house that could not be written down, and were made all the same (egress.record BestEffort).",
+            value=egress["unkept"],
+        )
+        yield GaugeMetricFamily(
+            "genset_router_egress_failing",
+            "1 while what leaves the house cannot be written down; with egress.record Required nothing leaves it then.",
+            value=int(bool(egress["failing"])),
         )
         yield CounterMetricFamily("genset_router_config_reloads", "Configurations taken.", value=metrics.reloads)
         yield CounterMetricFamily(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from genset.router.backends import deadlines
@@ -70,5 +71,6 @@ class ServerOptions:
     must_load: bool = False  # without a first configuration: fail instead of waiting for one
     environment: Mapping[str, str] = field(default_factory=dict)  # OTEL_*, HOSTNAME
     shortcuts: bool = True  # streams may be read with frames and templates
+    spool: Path | None = None  # folder of egress records; None: none can be kept
     tell: Callable[[str], None] = _log  # takes what the router says of itself at its start, line by line
     bounds: Bounds = DEFAULT

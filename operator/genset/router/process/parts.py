@@ -6,6 +6,7 @@ from typing import final
 
 from genset.router.backends.demand import Demands
 from genset.router.exchange.reception import Reception
+from genset.router.process.egress_keeper import EgressKeeper
 from genset.router.shared import Shared
 from genset.router.telemetry.observer import Telemetry
 from genset.router.watch.outage_watch import OutageWatch
@@ -23,6 +24,7 @@ class Parts:
         "began",
         "credentials_hash",
         "demands",
+        "egress",
         "listening",
         "loaded_at",
         "outages",
@@ -31,11 +33,19 @@ class Parts:
         "telemetry",
     )
 
-    def __init__(self, shared: Shared, reception: Reception, telemetry: Telemetry, outages: OutageWatch) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        reception: Reception,
+        telemetry: Telemetry,
+        outages: OutageWatch,
+        egress: EgressKeeper,
+    ) -> None:
         self.shared = shared
         self.reception = reception
         self.telemetry = telemetry
         self.outages = outages
+        self.egress = egress
         self.demands = Demands()
         self.credentials_hash = ""
         self.loaded_at = ""

@@ -9,9 +9,10 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Collection, Mapping
 from typing import Final
 
-from genset.contracts.router_config import BackendConfig
+from genset.contracts.backend_config import BackendConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials, MissingCredential
 from genset.router.backends.mask import Mask, secrets_of
@@ -26,13 +27,16 @@ from genset.router.http.downstream import ClientConnection
 from genset.router.http.outbox import Outbox
 from genset.router.http.scarce import close_somebody
 from genset.router.process.admin import AdminPort
+from genset.router.process.admission import Admission, Prepared
 from genset.router.process.announce import introduction, taken
+from genset.router.process.egress_keeper import EgressKeeper
 from genset.router.process.exposition import exposition
 from genset.router.process.options import ServerOptions as ServerOptions
 from genset.router.process.parts import Parts
 from genset.router.process.reload import POLL_SECONDS, ConfigSource, LoadedConfig, check, is_in_pod, off_limits
 from genset.router.process.sweep import sweep_forever
 from genset.router.routing.gate import most_body_bytes, room_bytes
+from genset.router.routing.sensitive import prepare
 from genset.router.routing.table import Table
 from genset.router.shared import Configured, Shared
 from genset.router.telemetry.journal import Journal
@@ -40,6 +44,7 @@ from genset.router.telemetry.metrics import Metrics
 from genset.router.telemetry.observer import Telemetry
 from genset.router.telemetry.wanted import Traces
 from genset.router.watch.endpoint_watch import Watcher
+from genset.router.watch.identity_watch import VARIABLE, IdentityWatch
 from genset.router.watch.outage_watch import OutageWatch
 from genset.times import rfc3339
 
@@ -71,7 +76,11 @@ class Router:
         self.shared = Shared(loop, Clock(time.monotonic, self._stood_still), wall, connector, telemetry)
         self.reception = Reception(self.shared, telemetry, random.random, bounds.attempts)
         self.parts = Parts(
-            self.shared, self.reception, telemetry, OutageWatch(self.shared.now, wall, bounds.cloud_probe)
+            self.shared,
+            self.reception,
+            telemetry,
+            OutageWatch(self.shared.now, wall, bounds.cloud_probe),
+            EgressKeeper(options.spool, options.environment, wall, time.monotonic),
         )
         self.admin = AdminPort(self.parts, exposition(self.parts), bounds.admin)
         self._source = source
@@ -79,6 +88,7 @@ class Router:
         self._options = options
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
+        self._admission = Admission(wall, self.shared.now, connector.resolver)
         self._acceptor = Acceptor(
             lambda: ClientConnection(self.shared, self.reception.receive, bounds.clients),
             lambda: close_somebody(self.shared),
@@ -119,6 +129,7 @@ class Router:
         self.parts.listening = True
         self._tasks = [
             loop.create_task(self._watch_source()),
+            loop.create_task(self.parts.egress.keep()),
             loop.create_task(sweep_forever(self.parts, self.admin)),
         ]
         table = self.reception.table
@@ -141,9 +152,11 @@ class Router:
         for watcher in self._watchers.values():
             watcher.stop()
         self.parts.outages.stop()
+        self._admission.stop()
         self.shared.connector.resolver.close()
         await asyncio.sleep(0)
         await self.parts.telemetry.close()
+        self.parts.egress.close()
 
     async def drain(self) -> None:
         """Drains the router: it is not ready any more, takes late connections, and lets running answers end.
@@ -186,12 +199,17 @@ class Router:
             loaded = self._source.load()
             check(loaded.config, options.listen, self.listen_port, options.environment)
             forbidden = off_limits(loaded.config, not options.must_load, options.environment)
+            admitted = self._admission.prepare(loaded.config, loaded.credentials, forbidden)
             connector.guard(forbidden)  # before the watchers of new backends dial
             backends, fresh = self._backends(loaded)
-            await self.parts.telemetry.traces.take(loaded.config, forbidden)
-            watchers = {name: self._watcher(backends[name]) for name in fresh}
+            if any(route.sensitive is not None for route in loaded.config.routes):
+                await asyncio.to_thread(prepare, loaded.config)
+            await self.parts.telemetry.traces.take(loaded.config, forbidden, loaded.credentials)
+            adapters = self._adapters(backends, fresh, loaded.credentials)
+            watchers = {name: self._watcher(backends[name], adapters.get(name, {})) for name in fresh}
             await asyncio.gather(*(watcher.start() for watcher in watchers.values()))
-            self._swap(loaded, backends, watchers)
+            self._swap(loaded, backends, watchers, adapters, admitted)
+            self._acceptor.secure(admitted.tls)
         except Exception as problem:
             connector.guard(guarded)
             return self._reject(problem)
@@ -232,8 +250,29 @@ class Router:
                 fresh.append(config.name)
         return backends, fresh
 
-    def _backend(self, config: BackendConfig, credentials: Credentials) -> Backend:
-        """Makes a backend; its numbers, its outage switch and its demand have outlived earlier ones of its name."""
+    def _adapters(
+        self, backends: Mapping[str, Backend], fresh: Collection[str], credentials: Credentials
+    ) -> dict[str, dict[str, Backend]]:
+        """Returns the backends of adapters, by the backend's name and theirs. They are kept for as long as it is."""
+        table = self.reception.table
+        made: dict[str, dict[str, Backend]] = {}
+        for name, backend in backends.items():
+            if not backend.config.adapters:
+                continue
+            if name not in fresh and table is not None:
+                made[name] = dict(table.adapters[name])
+                continue
+            made[name] = {
+                adapter: self._backend(backend.config.model_copy(update={"model": adapter}), credentials, backend)
+                for adapter in backend.config.adapters
+            }
+        return made
+
+    def _backend(self, config: BackendConfig, credentials: Credentials, whole: Backend | None = None) -> Backend:
+        """Makes a backend; its numbers, its outage switch and its demand have outlived earlier ones of its name.
+
+        `whole` is the one of which it is an adapter.
+        """
         parts, options = self.parts, self._options
         numbers, switch = parts.telemetry.metrics.backend(config.name), parts.outages.switch_of(config.kind)
         wakes = config.local.wakes if config.local else None
@@ -246,19 +285,50 @@ class Router:
             parts.demands.of(wakes) if wakes else None,
             shortcuts=options.shortcuts,
             timeouts=options.bounds.answers,
+            whole=whole,
         )
 
-    def _watcher(self, backend: Backend) -> Watcher:
+    def _watcher(self, backend: Backend, adapters: Mapping[str, Backend]) -> Watcher:
+        table = self.reception.table
+        before = table.backends.get(backend.name) if table is not None else None
         shared = self.shared
         options = self._options
         asks = is_in_pod(not options.must_load, options.environment)
-        return Watcher(backend, shared.connector, shared.now, random.random, options.bounds.verify, asks=asks)
+        identity: IdentityWatch | None = None
+        if backend.target.identity is not None:
+            proof = options.environment.get(VARIABLE, "")
+            identity = IdentityWatch(backend, shared.connector, proof, self._hide)
+        return Watcher(
+            backend,
+            shared.connector,
+            shared.now,
+            random.random,
+            options.bounds.verify,
+            asks=asks,
+            adapters=adapters,
+            before=before.pool if before is not None else None,
+            identity=identity,
+        )
 
-    def _swap(self, loaded: LoadedConfig, backends: dict[str, Backend], watchers: dict[str, Watcher]) -> None:
+    def _hide(self, secret: bytes) -> None:
+        """Has a key hidden that has come since the configuration was taken."""
+        configured = self.shared.configured
+        configured.hide_with(Mask([secret], configured.mask.secrets))
+
+    def _swap(
+        self,
+        loaded: LoadedConfig,
+        backends: dict[str, Backend],
+        watchers: dict[str, Watcher],
+        adapters: Mapping[str, Mapping[str, Backend]],
+        admitted: Prepared,
+    ) -> None:
         config, configured = loaded.config, self.shared.configured
-        limits = config.limits
-        self.reception.take(Table(config, backends, loaded.hash), limits)
+        limits, table = config.limits, Table(config, backends, loaded.hash, adapters)
+        consumers = self._admission.take(admitted)
+        self.reception.take(table, limits)
         self.parts.outages.take(backends)
+        self.shared.record_egress(self.parts.egress.take(config))
         self.shared.failures.keep(backends)
         proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
         self.parts.telemetry.journal.take(config, proxies)
@@ -271,6 +341,7 @@ class Router:
                 matched_headers=frozenset(h.name.encode() for route in config.routes for h in route.match.headers),
                 most_body_bytes=limits.max_body_bytes,
                 room_bytes=room_bytes(limits),
+                consumers=consumers,
             ),
             most_body_bytes(limits),
         )

@@ -11,6 +11,7 @@ import orjson
 from genset.contracts.router_admin import ConfigReport, DemandReport
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Breaker
+from genset.router.backends.endpoint import Endpoint
 from genset.router.process.parts import Parts
 
 
@@ -81,11 +82,20 @@ def _backend_view(backend: Backend, now: float) -> dict[str, Any]:
                 "healthy": endpoint.healthy,
                 "inFlight": endpoint.in_flight,
                 "idleConnections": len(endpoint.idle),
+                **_adapters_view(backend, endpoint),
                 "breaker": _breaker_view(endpoint.breaker, now),
             }
             for endpoint in backend.endpoints
         ],
     }
+
+
+def _adapters_view(backend: Backend, endpoint: Endpoint) -> dict[str, Any]:
+    """Returns which of the backend's adapters an endpoint has loaded, if it has any; None: it has not told yet."""
+    if not backend.config.adapters:
+        return {}
+    loaded = endpoint.loaded
+    return {"adapters": None if loaded is None else [name for name in backend.config.adapters if name in loaded]}
 
 
 def _breaker_view(breaker: Breaker, now: float) -> dict[str, Any]:

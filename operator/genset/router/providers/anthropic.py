@@ -17,4 +17,5 @@ PROVIDER: Provider = Provider(
     continuation="Anchor",
     probe_headers=b"anthropic-version: 2023-06-01\r\n",
     dialect=Messages(),
+    wire="messages",
 )

@@ -7,6 +7,7 @@ filters), the last of them behind the finish_reason. Sources: openai 3.57.0 `lib
 reference; openai-python#1677, autogen#6465, read on 28 Nov 2026.
 """
 
+from genset.router.dialects.responses.backend import ResponsesBackend
 from genset.router.providers.base import Provider
 
 PROVIDER: Provider = Provider(
@@ -16,4 +17,5 @@ PROVIDER: Provider = Provider(
     key_header=b"api-key",
     key_prefix=b"",
     rename={"max_tokens": "max_completion_tokens"},
+    responses=ResponsesBackend(),
 )

@@ -40,4 +40,7 @@ class Provider:
     continuation_path: str | None = None
     probe_path: str = "/models"
     probe_headers: bytes = b""
+    seals_calls: bool = False  # signs calls of tools, and wants its signature back (see `dialects.call_seals`)
     dialect: Dialect | None = None  # None: OpenAI's own wire format
+    wire: str = ""  # the dialect's API by its name, if there are clients who speak it, too
+    responses: Dialect | None = None  # what it is asked in by its Responses API, if it has one

@@ -1,6 +1,7 @@
 """DeepSeek answers 402 if the balance is used up, and breaks off with finish_reason `insufficient_system_resource`.
 
-Source: its API reference, chapters Error Codes and Create Chat Completion.
+In its thinking mode it wants thoughts back on messages with calls, and gets them. Source: its API reference, chapters Error
+Codes, Create Chat Completion and Chat Prefix Completion, read on 28 Nov 2026.
 """
 
 from genset.router.providers.base import Provider

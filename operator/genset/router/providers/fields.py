@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genset.router.dialects.base import Untranslatable
+from genset.router.dialects.marks import without_thoughts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Fields:
 
     `dropped` are fields that are left out. `limited` are fields of which it takes only some values: whoever wants another one is
     sent elsewhere. `renamed` are fields that it knows by another name. `names`: it takes `name` in messages other than results of
-    tools; `strict`: it takes `strict` in functions.
+    tools; `strict`: it takes `strict` in functions; `thoughts`: it takes thoughts on messages of earlier answers.
     """
 
     dropped: frozenset[str] = frozenset()
@@ -27,6 +28,7 @@ class Fields:
     renamed: Mapping[str, str] = field(default_factory=dict)
     names: bool = True
     strict: bool = True
+    thoughts: bool = True
 
     def shaped(self, provider: str, request: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Returns the request as the provider takes it, and the fields that were left out.
@@ -47,6 +49,9 @@ class Fields:
         if not self.strict and (tools := _without_strict(made.get("tools"))) is not None:
             made["tools"], changed = tools, True
             left_out.append("tools[].function.strict")
+        if not self.thoughts and (bare := without_thoughts(made)) is not made:
+            made, changed = bare, True
+            left_out.append("messages[].reasoning_content")
         return (made if changed else request), tuple(left_out)
 
 

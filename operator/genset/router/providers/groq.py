@@ -1,7 +1,8 @@
-"""Groq refuses log probabilities, several answers, `logit_bias` and names in messages.
+"""Groq refuses log probabilities, several answers, `logit_bias`, names and thoughts in messages.
 
 498 means that its flexible capacity is used up, and 413 with code rate_limit_exceeded that one request is larger than the tokens
-of a minute. Source: console.groq.com/docs/openai and /errors, read on 28 Nov 2026.
+of a minute. Sources: console.groq.com/docs/openai and /errors, read on 28 Nov 2026; thoughts: agentjido/req_llm#772,
+janhq/jan#8136, read on 30 Nov 2026.
 """
 
 from genset.router.providers.base import Provider
@@ -16,5 +17,6 @@ PROVIDER: Provider = Provider(
         dropped=frozenset({"logit_bias"}),
         limited={"n": (1,), "logprobs": (False,), "top_logprobs": (0,)},
         names=False,
+        thoughts=False,
     ),
 )

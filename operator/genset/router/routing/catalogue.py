@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from genset.contracts.backend_config import CAPABILITIES
+from genset.router.backends.backend import Backend
+from genset.router.routing.needs import NO_NEEDS
 from genset.router.routing.route import Route
 
 TOLD_NAMES: Final = 20  # names of models in an error message
 
 
-def catalogue(routes: Iterable[Route]) -> dict[str, dict[str, Any]]:
+def catalogue(
+    routes: Iterable[Route], adapters: Mapping[str, Mapping[str, Backend]] | None = None
+) -> dict[str, dict[str, Any]]:
     """Returns an entry for each model name, in the order of the routes.
 
     A route lists the names that it takes in full; one that takes a pattern, or any name, lists the matching models of
-    its backends. `context_length` is the largest context known of a name's backends.
+    its backends and of their `adapters`. `context_length` is the largest context known of a name's backends; `capabilities` say
+    what at least one of them can do.
     """
     contexts: dict[str, int] = {}
+    lacks: dict[str, frozenset[str]] = {}
     for route in routes:
         backends = [candidate.backend for tier in route.tiers for candidate, _ in tier]
+        lacking = frozenset.intersection(*(backend.lacks for backend in backends)) if backends else NO_NEEDS
         largest = max((backend.context_tokens or 0 for backend in backends), default=0)
         names = [name for name in route.config.match.models if not name.endswith("*")]
-        served = [name for b in backends for name in (b.target.model, *sorted(b.target.adapters))]
+        served = [name for b in backends for name in (b.target.model, *sorted((adapters or {}).get(b.name, ())))]
         names += [name for name in served if route.any_model or name.startswith(route.prefixes or ("\0",))]
         for name in names:
             contexts[name] = max(contexts.get(name, 0), largest)
-    return {name: _entry(name, context) for name, context in contexts.items()}
+            lacks[name] = lacks.get(name, lacking) & lacking
+    return {name: _entry(name, context, lacks[name]) for name, context in contexts.items()}
 
 
 def some_names(known: Iterable[str]) -> str:
@@ -35,6 +44,7 @@ def some_names(known: Iterable[str]) -> str:
     return ", ".join(names[:TOLD_NAMES]) + more if names else "none by name"
 
 
-def _entry(name: str, context: int) -> dict[str, Any]:
+def _entry(name: str, context: int, lacks: frozenset[str]) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": name, "object": "model", "created": 0, "owned_by": "genset"}
+    entry["capabilities"] = {word: word not in lacks for word in CAPABILITIES}
     return {**entry, "context_length": context} if context else entry

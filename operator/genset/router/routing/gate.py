@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from genset.contracts.router_config import LimitsConfig
-from genset.router.backends.lines import Lines
+from genset.router.backends.lines import Lines, Queue, Rank
 from genset.router.errors import FULL_SECONDS, error
-from genset.router.routing.shares import ALPHA, Shares
+from genset.router.routing.shares import ALPHA, LOW_ALPHA, Shares
 
 W = TypeVar("W")
 
@@ -73,15 +73,18 @@ class Gate(Generic[W]):
     def queued(self) -> int:
         return len(self._waiting)
 
-    def enter(self, waiter: W, now: float, origin: str = "") -> bool:
-        """Gives a waiter of the client `origin` a place, or one in the line. Returns False if the line is full."""
-        if self._may_begin and self._places.takes(origin):
+    def enter(self, waiter: W, now: float, origin: str = "", rank: int = Rank.NORMAL) -> bool:
+        """Gives a waiter of the client `origin` a place, or one in the line. Returns False if the line is full.
+
+        `rank` is how urgent it is (see `lines`).
+        """
+        if self._may_begin and self._places.takes(origin, 1, _alpha(rank)):
             self._start(waiter)
             return True
         begin_soon = 0 if self._may_begin else max(0, self._places.most - self._places.taken)
-        if len(self._waiting) >= self._max_queued + begin_soon and not self._make_room(origin):
+        if len(self._waiting) >= self._max_queued + begin_soon and not self._make_room(origin, rank):
             return False
-        self._waiting.add(waiter, origin, now)
+        self._waiting.add(waiter, origin, now, rank)
         self._admit()
         return True
 
@@ -122,21 +125,21 @@ class Gate(Generic[W]):
                     self._turn_asked = True
                     self._soon(self._next_turn)
                 return
-            origin = self._next()
-            if origin is None:
+            queue = self._next()
+            if queue is None:
                 return
-            self._start(self._waiting.pop(origin))
+            self._start(self._waiting.pop(queue))
 
-    def _next(self) -> str | None:
-        """Takes a place for the next client in turn that may have one more. Returns the client; None if there is none."""
-        for origin in self._waiting.origins:
-            if self._places.takes(origin):
-                return origin
+    def _next(self) -> Queue[W] | None:
+        """Takes a place for the next client in turn that may have one more. Returns its queue; None if there is none."""
+        for queue in self._waiting.turns():
+            if self._places.takes(queue.origin, 1, _alpha(queue.rank)):
+                return queue
         return None
 
-    def _make_room(self, origin: str) -> bool:
-        """Returns whether somebody in a full line has made way for a client that has fewer in it."""
-        last = self._waiting.making_way(origin) if self._evict is not None else None
+    def _make_room(self, origin: str, rank: int) -> bool:
+        """Returns whether somebody in a full line has made way for a client that is more urgent, or has fewer in it."""
+        last = self._waiting.making_way(origin, rank) if self._evict is not None else None
         if last is None or self._evict is None:
             return False
         self._evict(last)
@@ -150,3 +153,7 @@ class Gate(Generic[W]):
         self._turn_asked = False
         self._may_begin = BEGUN_AT_ONCE
         self._admit()
+
+
+def _alpha(rank: int) -> int:
+    return LOW_ALPHA if rank == Rank.LOW else ALPHA

@@ -2,8 +2,8 @@
 
 Each router adds its site to the header `x-genset-hops`. A site is all routers of one RoutePolicy: the operator derives
 its id from the policy's uid, which no other cluster has; a router without an operator is a site of its own. Ids do not
-tell whose they are, and go only to servers that may be routers (an external deployment, an openAICompatible cloud),
-never to a named provider. Pure, except for `new_site`.
+tell whose they are, and go only to servers that may be routers (an external deployment, a cloud at a URL that is not its
+provider's own), never to a provider's own servers. Pure, except for `new_site`.
 """
 
 from __future__ import annotations

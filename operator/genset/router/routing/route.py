@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from genset.contracts.router_config import ColdStartConfig, MatchConfig, RouteConfig
+from genset.contracts.route_config import ColdStartConfig, MatchConfig, RouteConfig
+from genset.data_zones import ZoneRule
 from genset.router.backends.backend import Backend
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.trail import Step, evidence
+from genset.router.routing.needs import NeededAbilities
+from genset.router.routing.zones import RouteZones, zones_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,14 @@ class Route:
     max_input_tokens: int | None
     headers: tuple[tuple[bytes, bytes], ...]  # required headers: names in lower case, and values
     failover: FailoverSettings
-    total_seconds: float
     cold_start: ColdStartConfig
     reads_prompt: bool  # the balancing of a backend needs the beginning of the prompt
     prefix_tokens: int  # and at most so many tokens of it
-    wait_when_full: bool
+    tells_asked_model: bool  # answers tell the name that the request gave, and not that of the backend's model
+    needed: (
+        NeededAbilities | None
+    )  # capabilities that some backend does not have: only these are looked for in requests
+    zones: RouteZones
 
     def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
         """Returns whether the request meets all conditions of the route. Header names are lower case."""
@@ -50,20 +56,70 @@ class Route:
                 return False
         return True
 
+    def why_not(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> str:
+        """Says which condition of the route the request does not meet; "" if it meets all."""
+        if self.takes(model, tokens, headers):
+            return ""
+        if not (self.any_model or model in self.exact or model.startswith(self.prefixes or ("\0",))):
+            return "match.models does not hold the model"
+        if self.max_input_tokens is not None and tokens > self.max_input_tokens:
+            return f"match.maxInputTokens is {self.max_input_tokens}, and the prompt has about {tokens} tokens"
+        wanted = next(name for name, value in self.headers if headers.get(name) != value)
+        return f"match.headers wants another {wanted.decode()}"
 
-def route_of(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
-    """Builds the route that a configuration describes, with these backends by name."""
-    match: MatchConfig = config.match
-    failover = FailoverSettings(config.failover)
-    exact = frozenset(m for m in match.models if not m.endswith("*"))
-    prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))
+
+Tiers = tuple[tuple[tuple[Candidate, int], ...], ...]
+
+
+def route_of(config: RouteConfig, backends: Mapping[str, Backend], above: Sequence[ZoneRule] = ()) -> Route:
+    """Builds the route that a configuration describes, with these backends by name. `above`: zones of all routes."""
+    zones = zones_of(config, above, {name: backend.config for name, backend in backends.items()})
+    named = (tuple(b for b in tier if b.backend not in zones.left_out) for tier in config.tiers)
     tiers = tuple(
         tuple((_candidate(backends[b.backend], index), b.weight) for b in tier)
-        for index, tier in enumerate(tier for tier in config.tiers if tier)
+        for index, tier in enumerate(tier for tier in named if tier)
     )
+    return _route(config, tiers, zones)
+
+
+def route_for(route: Route, model: str, adapters: Mapping[str, Mapping[str, Backend]]) -> Route | None:
+    """Returns the route as a request for this model takes it, or None if nobody there has the model.
+
+    `adapters` are those of each backend, by their names. A tier asks those of its backends that have an adapter of this name, as
+    that adapter, and those whose model is called so. If none has, it asks all but those that have other adapters: among their
+    names, one that they do not know is a mistake. The model's own name is known, and each name that the route takes in full.
+    """
+    tiers: list[tuple[tuple[Candidate, int], ...]] = []
+    for tier in route.tiers:
+        own: list[tuple[Candidate, int]] = []
+        namesakes: list[tuple[Candidate, int]] = []
+        others: list[tuple[Candidate, int]] = []
+        for candidate, weight in tier:
+            named = adapters.get(candidate.backend.name, {})
+            adapter = named.get(model)
+            if adapter is not None:
+                own.append((_candidate(adapter, candidate.tier), weight))
+                continue
+            if model == candidate.backend.target.model:
+                namesakes.append((candidate, weight))
+            if not named or model == candidate.backend.target.model or model in route.exact:
+                others.append((candidate, weight))
+        if own or others:
+            tiers.append(tuple(own + namesakes if own else others))
+    if not tiers and route.tiers:
+        return None
+    return _route(route.config, tuple(tiers), route.zones)
+
+
+def _route(config: RouteConfig, tiers: Tiers, zones: RouteZones) -> Route:
+    match: MatchConfig = config.match
+    failover = FailoverSettings(config.failover, wait_when_full=config.when_full == "Wait")
+    exact = frozenset(m for m in match.models if not m.endswith("*"))
+    prefixes = tuple(m[:-1] for m in match.models if m.endswith("*"))
     contexts = [c.backend.context_tokens for tier in tiers for c, _ in tier if c.backend.context_tokens is not None]
     # Weights, contexts and tasks choose among candidates.
     in_one_order = bool(tiers) and all(len(tier) == 1 and tier[0][0].backend.task is None for tier in tiers)
+    lacking: frozenset[str] = frozenset[str]().union(*(c.backend.target.lacks for tier in tiers for c, _ in tier))
     return Route(
         config=config,
         name=config.name,
@@ -75,15 +131,16 @@ def route_of(config: RouteConfig, backends: Mapping[str, Backend]) -> Route:
         max_input_tokens=match.max_input_tokens,
         headers=tuple((header.name.lower().encode(), header.value.encode()) for header in match.headers),
         failover=failover,
-        total_seconds=failover.total_seconds,
         cold_start=config.cold_start,
         fixed=[tier[0][0] for tier in tiers] if in_one_order else None,
         holds=min(contexts, default=None),
         reads_prompt=any(candidate.backend.pool.prefix_tokens for tier in tiers for candidate, _ in tier),
         prefix_tokens=max((c.backend.pool.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),
-        wait_when_full=config.when_full == "Wait",
+        tells_asked_model=config.response is not None and config.response.model == "Asked",
+        needed=NeededAbilities(lacking) if lacking else None,
+        zones=zones,
     )
 
 
 def _candidate(backend: Backend, tier: int) -> Candidate:
-    return Candidate(backend, tier, evidence(backend.name, tier, "", [Step(backend.name)]))
+    return Candidate(backend, tier, evidence(backend.name, tier, "", [Step(backend.name)]), backend.config.zone)

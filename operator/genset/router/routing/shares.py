@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final, final
 
 ALPHA: Final = 7  # times what is free: a client alone gets seven eighths
+LOW_ALPHA: Final = 1  # of one that may wait: alone it gets one half, and leaves the other one to whoever comes
 
 
 @final
@@ -40,13 +41,13 @@ class Shares:
         share = self._held.get(origin)
         return share.held if share is not None else 0
 
-    def takes(self, origin: str, size: int = 1) -> bool:
-        """Takes `size` more if that is within the client's share. Returns whether it was.
+    def takes(self, origin: str, size: int = 1, alpha: int = ALPHA) -> bool:
+        """Takes `size` more if that is within the client's share, `alpha` times what is free. Returns whether it was.
 
         A client that holds nothing gets what it asks for if that much is free.
         """
         taken, share = self.taken + size, self._held.get(origin)
-        allowed = ALPHA * (self.most - taken)
+        allowed = alpha * (self.most - taken)
         if taken > allowed and (share.held + size > allowed if share is not None else taken > self.most):
             return False
         self.taken = taken

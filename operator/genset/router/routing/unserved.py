@@ -16,15 +16,18 @@ _CALL: Final = re.compile(r"/+(chat/+completions|completions|embeddings|rerank|m
 _OTHERS: Final = (
     (("/responses/",), "a stored response (this router keeps none: send the whole input with each request)"),
     (("/messages/batches", "/skills"), "Anthropic's batches and skills"),
-    (("/audio/", "/images/", "/videos"), "audio, images and video of the OpenAI API"),
+    (("/audio/", "/images/", "/videos"), "this path for audio, images and video"),
     (("/reranking",), "reranking by this name"),
     (
         ("/files", "/uploads", "/batches", "/fine_tuning", "/fine-tuning", "/vector_stores", "/containers"),
-        "files and batches",
+        "what files, batches and stores keep at one provider (ask that provider itself)",
     ),
     (("/assistants", "/threads", "/conversations", "/evals"), "assistants and conversations"),
-    (("/realtime",), "the Realtime API"),
-    (("/tokenize", "/detokenize", "/infill", "/props", "/slots"), "an engine's own API"),
+    (
+        ("/realtime",),
+        "the Realtime API, whose connections last (use chat with audio, or audio/speech and audio/transcriptions)",
+    ),
+    (("/infill", "/props", "/slots"), "an engine's own API"),
 )
 _OLLAMA: Final = ("/api/chat", "/api/generate", "/api/tags", "/api/embed", "/api/show", "/api/version", "/api/ps")
 _POSTED: Final = (
@@ -36,6 +39,11 @@ _POSTED: Final = (
     "rerank",
     "score",
     "moderations",
+    "audio/transcriptions",
+    "audio/translations",
+    "audio/speech",
+    "images/generations",
+    "images/edits",
 )
 _SERVED: Final = f"served are POST {', '.join(f'/v1/{call}' for call in _POSTED)} and GET /v1/models"
 

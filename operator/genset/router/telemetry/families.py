@@ -2,7 +2,8 @@
 
 A name's dots become underscores and its unit a suffix (OpenTelemetry specification, Prometheus and OpenMetrics
 compatibility): gen_ai.server.time_to_first_token, s -> gen_ai_server_time_to_first_token_seconds. Attributes become
-labels in the same way; `backend` is the router's own. Bucket boundaries are those that the conventions recommend.
+labels in the same way; `backend`, `size_class` and `speed_class` are the router's own. Bucket boundaries are those that
+the conventions recommend.
 Source: https://github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md (November 2026;
 "Development").
 
@@ -21,6 +22,7 @@ from genset.router.backends.use import Use, UseKey
 
 LABELS: Final = (
     "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "backend",
+    "size_class", "speed_class",
 )  # fmt: skip
 
 
@@ -48,7 +50,8 @@ def families(uses: Mapping[UseKey, Use]) -> Iterator[Metric]:
     )
     for key, use in uses.items():
         operation, model, asked = key
-        labels = [operation, asked.provider, model, asked.model, asked.backend]
+        classes = [asked.size_class, asked.speed_class]
+        labels = [operation, asked.provider, model, asked.model, asked.backend, *classes]
         for word, histogram in use.durations.items():
             durations.add_metric([*labels, word], histogram.buckets(), histogram.sum)
         for family, told in ((first_token, use.first_token), (per_token, use.per_token)):

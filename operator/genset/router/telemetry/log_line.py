@@ -29,12 +29,15 @@ FIELDS: Final = {
     "outputTokens": "Tokens of the answer as the backend counted them, or else the events of the stream.",
     "id": "The x-request-id that the client got and the backend saw.",
     "client": "Address of the client: of its connection, or the one that a proxy of router.trustedProxies names.",
+    "consumer": "Consumer whose key the request has shown (`access` of the policy), or anonymous; empty if nobody asks who asks.",
+    "team": "Its team; empty if it has none.",
     "traceId": "Trace id of the caller's valid `traceparent`, or of the recorded span; empty if there is neither.",
     "request": "Method and path, without the query, at most 128 characters of it; empty if none arrived.",
     "operation": "`chat`, `text_completion` or `embeddings`; empty for everything that needs no model.",
     "route": "Route that took the request; empty if none did.",
     "model": "Model that the client named, at most 128 characters of it.",
     "stream": "Whether the client asked for a stream.",
+    "sensitive": "What kept the request in the house, or had it refused, by name (`sensitive` of its route); never the content.",
     "error": "Word of the error vocabulary; empty for a whole answer. With status 200: the error inside the stream.",
     "backend": "Backend of the last attempt.",
     "tier": "Its tier, counted from 0.",
@@ -60,7 +63,7 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
     """Returns the line of a request that has ended. `client`: its address."""
     received, first = record.received, record.first_token
     given, made = record.tokens
-    machine = record.routed
+    machine, consumer = record.routed, record.consumer
     answered, detail, continuations = _NOBODY, b'""', 0
     if machine is not None:
         failure = machine.last_failure
@@ -75,7 +78,7 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
     return (
         b'{"time":%b,"status":%d,"continuations":%d,"seconds":%b,"queueSeconds":%b,"waitedSeconds":%b,'
         b'"firstTokenSeconds":%b,"timePerOutputTokenSeconds":%b,"inputTokens":%d,"outputTokens":%d,"id":"%b",'
-        b'"client":%b,"traceId":"%b",%b,"error":"%b",%b,"detail":%b}\n'
+        b'"client":%b,"traceId":"%b",%b,"sensitive":%b,"error":"%b",%b,"detail":%b}\n'
         % (
             _seconds(wall),
             record.status,
@@ -88,9 +91,10 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
             given,
             made,
             record.identity,
-            _known_client(client),
+            _known_client(client) if consumer is None else _known_client(client, consumer.name, consumer.team),
             record.trace,
             _asked_for(record),
+            dumps(record.sensitive) if record.sensitive else b"[]",
             record.word.encode(),
             answered,
             detail,
@@ -105,13 +109,13 @@ def short_line(request: Unrouted, client: str, wall: float) -> bytes:
     return (
         b'{"time":%b,"status":%d,"continuations":0,"seconds":0.0,"queueSeconds":0.0,"waitedSeconds":0.0,'
         b'"firstTokenSeconds":null,"timePerOutputTokenSeconds":null,"inputTokens":0,"outputTokens":0,"id":"%b",'
-        b'"client":%b,"traceId":"","request":%b,"operation":"","route":"","model":"","stream":false,"error":"%b",'
+        b'"client":%b,"traceId":"","request":%b,"operation":"","route":"","model":"","stream":false,"sensitive":[],"error":"%b",'
         b'%b,"detail":%b}\n'
         % (
             _seconds(wall),
             request.status,
             request.identity,
-            _known_client(client),
+            _known_client(client, request.consumer, request.team),
             dumps(request.asked),
             word.encode(),
             _NOBODY,
@@ -134,10 +138,13 @@ def _seconds(value: float) -> bytes:
     return b"%d.%b%b" % (whole, _THREE_DIGITS[thousands], _THREE_DIGITS[fraction - 1000 * thousands])
 
 
-def _known_client(address: str) -> bytes:
-    known = _clients.get(address)
+def _known_client(address: str, consumer: str = "", team: str = "") -> bytes:
+    """Who has asked: the address, the consumer and its team."""
+    key: Any = (address, consumer, team) if consumer else address
+    known = _clients.get(key)
     if known is None:
-        known = _kept(_clients, address, dumps(address))
+        text = b'%b,"consumer":%b,"team":%b' % (dumps(address), dumps(consumer), dumps(team))
+        known = _kept(_clients, key, text)
     return known
 
 

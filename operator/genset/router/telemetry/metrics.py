@@ -25,6 +25,7 @@ class Metrics:
         self.continuations: defaultdict[str, int] = defaultdict(int)  # of broken streams, by outcome
         self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was complete, by error word
         self.made_way = {"body": 0, "connection": 0, "line": 0}  # others for a client, by what was scarce
+        self.sensitive: defaultdict[str, int] = defaultdict(int)  # requests, by what was found in them
         self.uses: dict[UseKey, Use] = {}
         self.requests: list[float] = []  # to be folded into `added_request`
         self.held: list[float] = []  # to be folded into `added_answer`
@@ -84,6 +85,8 @@ class Metrics:
         self.answered(record.route, record.status, word)
         received = record.received
         first = record.first_token - received if record.first_token and not record.in_one_piece else 0.0
+        for name in record.sensitive:
+            self.sensitive[name] += 1
         prompt, completion = record.tokens
         machine = record.routed
         candidate = machine.candidate if machine is not None else None

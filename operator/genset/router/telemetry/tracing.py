@@ -33,12 +33,11 @@ from opentelemetry.trace import (
 
 from genset import __version__
 from genset.contracts.router_config import PolicyRef, TelemetryConfig
-from genset.off_limits import OffLimits
 from genset.router.backends.mask import Mask
 from genset.router.exchange.record import Record
 from genset.router.http.trace_context import TRACEPARENT, TRACESTATE
-from genset.router.telemetry.guarded import guarded_session
-from genset.router.telemetry.wanted import DEFAULT, TraceBounds
+from genset.router.telemetry.collector_way import session_of
+from genset.router.telemetry.wanted import DEFAULT, DIRECT, TraceBounds, Way
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class Tracing:
         environment: Mapping[str, str],
         wall: Callable[[], float],
         bounds: TraceBounds = DEFAULT,
-        off_limits: OffLimits | None = None,
+        way: Way = DIRECT,
     ) -> None:
         """Takes everything from the standard OTEL_* variables, which the SDK reads itself, if `config` is None."""
         self._counts = counts
@@ -87,7 +86,7 @@ class Tracing:
         exporter = OTLPSpanExporter(
             endpoint=config.otlp_endpoint.rstrip("/") + TRACES_PATH if config else None,
             timeout=None if _named(environment, "TIMEOUT") else bounds.export,
-            session=guarded_session(off_limits) if off_limits is not None else None,
+            session=session_of(way) if way != DIRECT else None,
         )
         self._exporter = _Counting(exporter, counts)
         self._most = int(environment.get("OTEL_BSP_MAX_QUEUE_SIZE") or bounds.waiting)
@@ -211,12 +210,16 @@ def _attributes(record: Record) -> dict[str, Any]:
     attributes: dict[str, Any] = {"http.response.status_code": record.status, "genset.route": record.route}
     if record.word:
         attributes["error.type"] = record.word
+    if record.consumer is not None:
+        attributes["genset.consumer"] = record.consumer.name
+        if record.consumer.team:
+            attributes["genset.team"] = record.consumer.team
     machine = record.routed
     if machine is not None and machine.candidate is not None and machine.endpoint is not None:
         asked = machine.candidate.backend.uses.asked
         attributes |= {
             "gen_ai.provider.name": asked.provider,
-            "gen_ai.response.model": asked.model,
+            "gen_ai.response.model": record.told_model or asked.model,
             "server.address": machine.endpoint.host,
             "server.port": machine.endpoint.port,
             "genset.backend": asked.backend,

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Final, Protocol
+from urllib.parse import quote
 
 from genset.contracts.router_config import PolicyRef, RouterConfig, TelemetryConfig
 from genset.off_limits import OffLimits
+from genset.router.backends.credentials import Credentials, MissingCredential
 from genset.router.backends.mask import Mask
 from genset.router.errors import ConfigRejected
 from genset.router.exchange.record import Record
@@ -71,6 +73,28 @@ def load() -> ModuleType:
     return tracing
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way is how spans get to a policy's collector: what may not be dialled, through which proxy (a URL with its password),
+    which certificates (PEM) are trusted beside the system's. An administrator gives all three."""
+
+    off_limits: OffLimits | None = None
+    proxy: str = ""
+    ca: bytes = b""
+
+    @classmethod
+    def of(cls, settings: TelemetryConfig, off_limits: OffLimits | None, credentials: Credentials | None) -> Way:
+        """Raises MissingCredential."""
+        proxy = settings.proxy_url or ""
+        if proxy and credentials is not None and (user := credentials.proxy_user(settings.proxy_credentials_file)):
+            name, _, password = user.decode("utf-8", "replace").partition(":")
+            proxy = proxy.replace("://", f"://{quote(name, safe='')}:{quote(password, safe='')}@", 1)
+        return cls(off_limits, proxy, (credentials.site_ca if credentials is not None else None) or b"")
+
+
+DIRECT: Final = Way()
+
+
 class Tracer(Protocol):
     """A tracer makes the spans of requests: it is `tracing.Tracing`, which cannot be imported without the extra."""
 
@@ -102,32 +126,32 @@ class Traces:
         self._environment = environment
         self._wall = wall
         self._bounds = bounds
-        self._made_of: tuple[bool, TelemetryConfig | None, PolicyRef | None, tuple[str, ...] | None] = (
-            False,
-            None,
-            None,
-            None,
-        )
-        self._off_limits: OffLimits | None = None
+        self._made_of: tuple[object, ...] = (False,)
 
-    async def take(self, config: RouterConfig, off_limits: OffLimits | None = None) -> None:
-        """Takes a configuration; a collector that it names may not be `off_limits`.
+    async def take(
+        self, config: RouterConfig, off_limits: OffLimits | None = None, credentials: Credentials | None = None
+    ) -> None:
+        """Takes a configuration; a collector that it names may not be `off_limits`, and is reached with the site's
+        `credentials`.
 
         Raises ConfigRejected if its traces cannot be made; those in force then stay.
         """
         policy = config.policy.model_copy(update={"generation": 0})
         on, settings = settings_of(config, self._environment)
-        self._off_limits = off_limits if settings is not None else None  # an administrator wrote the environment
-        made_of = on, settings, policy, config.forbidden_networks
+        if settings is not None:
+            way = Way.of(settings, off_limits, credentials)
+        else:  # a podTemplate may have written the environment; a collector beside the router is at its loopback
+            way = Way(off_limits.but_loopback()) if off_limits is not None else DIRECT
+        made_of = on, settings, policy, config.forbidden_networks, way.proxy, way.ca
         if self._made_of == made_of:
             return
-        fresh = await self._make(settings, policy) if on else None
+        fresh = await self._make(settings, policy, way) if on else None
         old, self.tracing = self.tracing, fresh
         self._made_of = made_of
         if old is not None:
             old.retire()
 
-    async def _make(self, settings: TelemetryConfig | None, policy: PolicyRef) -> Tracer:
+    async def _make(self, settings: TelemetryConfig | None, policy: PolicyRef, way: Way) -> Tracer:
         module = await asyncio.to_thread(load)  # takes a quarter of a second the first time
         try:
             made: Tracer = module.Tracing(
@@ -138,8 +162,10 @@ class Traces:
                 environment=self._environment,
                 wall=self._wall,
                 bounds=self._bounds,
-                off_limits=self._off_limits,
+                way=way,
             )
+        except MissingCredential:
+            raise
         except ValueError as problem:
             raise ConfigRejected(f"a variable OTEL_* cannot be used: {problem}; correct it") from problem
         return made

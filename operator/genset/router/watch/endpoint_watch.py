@@ -14,13 +14,17 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.pool import Pool
 from genset.router.http.connect import ConnectFailed, Connector, NothingLeft
+from genset.router.watch.adapter_watch import AdapterWatch
+from genset.router.watch.identity_watch import IdentityWatch
 from genset.router.watch.own_request import get
+from genset.router.watch.sense_watch import SenseWatch, watched
 from genset.router.watch.server_watch import ServerWatch
 from genset.router.watch.verify import DEFAULT, Verifier, VerifyTimeouts
 
@@ -53,8 +57,16 @@ class Watcher:
         verify_timeouts: VerifyTimeouts = DEFAULT,
         *,
         asks: bool = False,
+        adapters: Mapping[str, Backend] | None = None,
+        before: Pool | None = None,
+        identity: IdentityWatch | None = None,
     ) -> None:
-        """Takes whether a server elsewhere is asked for completions: only an operator wants to know."""
+        """Takes whether a server elsewhere is asked for completions: only an operator wants to know.
+
+        `adapters` are the backends of its adapters; `before` is the pool that an earlier configuration had. `identity` keeps the
+        backend's token fresh; None if it takes none.
+        """
+        self._identity = identity
         self._backend = backend
         self._connector = connector
         self._now = now
@@ -63,17 +75,26 @@ class Watcher:
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._first_looks: list[asyncio.Future[None]] = []
         self._dns_failing = False
-        self._verifier = Verifier(backend, connector, now, random, verify_timeouts)
+        self._verifiers = [
+            Verifier(one, connector, now, random, verify_timeouts) for one in (backend, *(adapters or {}).values())
+        ]
+        self._adapters = AdapterWatch(backend, adapters, connector, now, before) if adapters else None
+        self._senses = SenseWatch(backend, connector, now, before) if watched(backend) else None
         elsewhere = backend.local and backend.config.url is not None
         self._server = ServerWatch(backend, connector, now) if asks and elsewhere else None
 
     async def start(self) -> None:
-        self._verifier.start()
+        if self._identity is not None:
+            await self._identity.start()
+        for verifier in self._verifiers:
+            verifier.start()
         loop = asyncio.get_running_loop()
         if self._backend.config.local is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._resolve(), FIRST_LOOK_SECONDS)
             self._tasks.append(loop.create_task(self._resolve_forever()))
+        elif self._senses is not None:
+            self._senses.took()
         self._sync_probes()
         if self._probes:
             await asyncio.wait(self._first_looks, timeout=FIRST_LOOK_SECONDS)
@@ -82,7 +103,10 @@ class Watcher:
             self._server.start()
 
     def stop(self) -> None:
-        self._verifier.stop()
+        if self._identity is not None:
+            self._identity.stop()
+        for verifier in self._verifiers:
+            verifier.stop()
         if self._server is not None:
             self._server.stop()
         for task in (*self._tasks, *self._probes.values()):
@@ -161,6 +185,10 @@ class Watcher:
     def _set(self, endpoints: tuple[Endpoint, ...]) -> None:
         before = self._backend.endpoints
         self._backend.pool.take(endpoints)
+        if self._adapters is not None:
+            self._adapters.took()
+        if self._senses is not None:
+            self._senses.took()
         for endpoint in before:
             if endpoint.gone:
                 for connection in list(endpoint.idle):
@@ -212,6 +240,10 @@ class Watcher:
         except (ConnectFailed, ConnectionError, OSError) as problem:
             detail = str(problem)
         backend.probed(endpoint, good, self._now(), late=late)
+        if self._adapters is not None:
+            await self._adapters.look(endpoint, good=good)
+        if self._senses is not None:
+            await self._senses.look(endpoint, good=good)
         if before is not endpoint.healthy:
             word = "healthy" if endpoint.healthy else "unhealthy"
             log.info("Found endpoint %s of backend %s %s: %s", endpoint.name, backend.name, word, detail)

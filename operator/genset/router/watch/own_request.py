@@ -13,17 +13,20 @@ from typing import Any, Final
 import orjson
 
 from genset.router.backends.backend import Backend
+from genset.router.backends.breaker import Breaker
 from genset.router.backends.endpoint import Endpoint
+from genset.router.backends.identity import NoTokenError
 from genset.router.backends.target import Target
 from genset.router.dialects.openai.api import PATHS, Api
 from genset.router.exchange.payload import body_for, form_for
-from genset.router.http.connect import Connector
+from genset.router.http.connect import ConnectFailed, Connector
 from genset.router.http.upstream import Listener, UpstreamConnection
 from genset.router.machine.added_fields import refused_for
 from genset.router.machine.classify import ERROR_BODY_BYTES
 
+_FORM: Final = b"application/x-www-form-urlencoded"
 APIS: Final = {api.path: api for api in PATHS.values()}
-_LEAST: Final[dict[str, dict[str, Any]]] = {
+LEAST: Final[dict[str, dict[str, Any]]] = {
     Api.CHAT.path: {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1},
     Api.COMPLETIONS.path: {"prompt": "ping", "max_tokens": 1},
     Api.EMBEDDINGS.path: {"input": "ping"},
@@ -53,11 +56,11 @@ async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoin
     Raises ConnectFailed or OSError; Untranslatable if the backend's dialect does not have this path.
     """
     api = APIS[path]
-    request = {"model": backend.target.model, **_LEAST[path]}
+    request = {"model": backend.target.model, **LEAST[path]}
     refused = refused_for(request, backend.learned.refused_fields)
-    target, dialect = backend.target, backend.target.provider.dialect
+    target, dialect = backend.target, backend.target.dialect
     if target.shape is not None:
-        request, _ = target.shape.of(request)
+        request, _ = target.shape.of(request, endpoint.loaded)
     if dialect is None:
         body = body_for(target, api, request, orjson.dumps(request), False, refused)
         return await _ask(connector, target, endpoint, b"POST", target.base_path + path + target.query, body)
@@ -73,8 +76,21 @@ async def least_answer(connector: Connector, backend: Backend, endpoint: Endpoin
         return answer  # whoever looks at it finds no answer there
 
 
+async def post_form(connector: Connector, target: Target, form: bytes) -> OwnAnswer:
+    """Sends a form to the path of a target. Raises ConnectFailed or OSError if there is no answer."""
+    endpoint = Endpoint(target.host, target.port, Breaker(lambda: 0.5))
+    return await _ask(connector, target, endpoint, b"POST", target.base_path, form, kind=_FORM)
+
+
 async def _ask(
-    connector: Connector, target: Target, endpoint: Endpoint, method: bytes, path: str, body: bytes, more: bytes = b""
+    connector: Connector,
+    target: Target,
+    endpoint: Endpoint,
+    method: bytes,
+    path: str,
+    body: bytes,
+    more: bytes = b"",
+    kind: bytes = b"application/json",
 ) -> OwnAnswer:
     """Asks on a new connection, so that a probe also shows whether one can be made."""
     connection: UpstreamConnection = await connector.open(target, endpoint)
@@ -84,9 +100,14 @@ async def _ask(
             b"host: %b\r\nuser-agent: genset\r\naccept-encoding: identity\r\nconnection: close\r\n"
             % endpoint.name.encode()
         )
+        if target.identity is not None:
+            try:
+                more += target.identity.line()
+            except NoTokenError as problem:
+                raise ConnectFailed(str(problem)) from problem
         lines += target.own_lines + more
         if body:
-            lines += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+            lines += b"content-type: %b\r\ncontent-length: %d\r\n" % (kind, len(body))
         request = b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, path.encode(), lines, body)
         connection.begin(reply, request, connector.outbox)
         return await reply.answer

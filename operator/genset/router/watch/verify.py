@@ -27,7 +27,7 @@ from genset.router.dialects.openai.in_band import INSIDE
 from genset.router.dialects.openai.whole_answer import fault_of
 from genset.router.http.connect import ConnectFailed, Connector, NothingLeft
 from genset.router.machine.classify import ERROR_BODY_BYTES, classify, classify_in_band
-from genset.router.watch.own_request import APIS, OwnAnswer, get, least_answer
+from genset.router.watch.own_request import APIS, LEAST, OwnAnswer, get, least_answer
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +133,8 @@ class Verifier:
         return get(self._connector, target, endpoint, target.probe_path)
 
     async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
+        if path not in LEAST:  # nothing small can be asked for there: an answer is a picture, or needs a file
+            return await self._asked(self._list(endpoint))
         return await self._asked(least_answer(self._connector, self._backend, endpoint, path), APIS[path].part)
 
     async def _asked(self, asking: Coroutine[Any, Any, OwnAnswer], part: str = "") -> Failure | None:

@@ -14,15 +14,16 @@ from genset.router.dialects.anthropic.words import (
     TOOL_USE,
     openai_usage,
 )
+from genset.router.dialects.tape import Tape
 from genset.router.dialects.tolerant import dumps, loads
 
 FILTERED: Final = "content_filter"  # as `code` of an error, and as finish_reason
 
 
-def answer_of(body: bytes, created: int) -> bytes:
+def answer_of(body: bytes, created: int, tape: Tape | None = None) -> bytes:
     """Returns the whole answer as a chat.completion; an error of OpenAI's form if it is none. Raises ValueError.
 
-    `created` is the time now, in seconds since 1970.
+    `created` is the time now, in seconds since 1970. `tape`: keeps the answer for a client that gets it as it is.
     """
     said = loads(body)
     if not isinstance(said, dict):
@@ -33,7 +34,12 @@ def answer_of(body: bytes, created: int) -> bytes:
     if not isinstance(content, list):
         raise ValueError("it has no content")
     message, calls = _message(content)
-    if reason == REFUSAL and not (message["content"] or calls):
+    if not reason:
+        raise ValueError("it has no stop_reason, so it is cut")
+    if tape is not None:
+        tape.keep_whole(said)
+        reason = reason if finish_of(reason, calls=False) else "end_turn"  # the client knows what it means
+    elif reason == REFUSAL and not (message["content"] or calls):
         return dumps({"error": refusal_error(said)})
     finish = finish_of(reason, calls=bool(calls))
     if not finish:

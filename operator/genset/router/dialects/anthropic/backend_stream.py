@@ -3,13 +3,15 @@
 A stream that breaks off stays one that breaks off: only an event with a `stop_reason` makes a finish_reason, and what is wrong
 with a stream is told as an error inside it, behind all that was good. Events, blocks and deltas of types that are unknown are no
 error: within a version of the API new ones may come. Source: platform.claude.com/docs/en/api/versioning, read on 28 Nov 2026.
-Pure.
+
+For a client that speaks the Messages API itself each event is recorded on a tape, and each chunk says up to which event it goes.
+What OpenAI's form has nothing like makes a chunk all the same. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from genset.router.dialects.anthropic.backend_answer import (
     answer_of,
@@ -20,7 +22,6 @@ from genset.router.dialects.anthropic.backend_answer import (
     refusal_error,
     signed,
 )
-from genset.router.dialects.anthropic.backend_events import EventCutter, NoEventError, event_of
 from genset.router.dialects.anthropic.words import (
     JSON_DELTA,
     REDACTED,
@@ -34,11 +35,11 @@ from genset.router.dialects.anthropic.words import (
     merged_usage,
     openai_usage,
 )
-from genset.router.dialects.openai.events import BYTE_ORDER_MARK, DONE
+from genset.router.dialects.native import framed
+from genset.router.dialects.openai.events import DONE
+from genset.router.dialects.sse import Beginning, EventCutter, NoEventError, event_of, whole_answer
+from genset.router.dialects.tape import BEYOND, NUMBER, Tape
 from genset.router.dialects.tolerant import dumps
-
-_BEGINS_JSON: Final = (b"{", b"[", b"<")
-_MOST_BEGINNING: Final = 64 * 1024  # blank bytes in front of an answer
 
 
 class _Block:
@@ -58,7 +59,7 @@ class BackendStream:
     """A BackendStream makes the events of one answer. It is a `StreamTranslator`."""
 
     __slots__ = (
-        "_begun",
+        "_beginning",
         "_blocks",
         "_calls",
         "_cutter",
@@ -66,17 +67,16 @@ class BackendStream:
         "_failed",
         "_finished",
         "_head",
-        "_held",
         "_said",
         "_started",
+        "_tape",
         "_usage",
     )
 
-    def __init__(self, created: int) -> None:
+    def __init__(self, created: int, tape: Tape | None = None) -> None:
         self._head: dict[str, Any] = {"id": "", "object": "chat.completion.chunk", "created": created, "model": ""}
         self._cutter = EventCutter()
-        self._held: list[bytes] | None = None  # of a body that is no stream
-        self._begun: bytes | None = b""  # blank bytes before the first that tells what the body is; None behind it
+        self._beginning = Beginning()
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._details = 0  # entries of reasoning_details so far
@@ -85,15 +85,12 @@ class BackendStream:
         self._said = False  # a part of the answer was sent
         self._finished = False
         self._failed = False
+        self._tape = tape
 
     def feed(self, data: bytes) -> bytes:
-        if self._held is not None:
-            self._held.append(data)
+        data = self._beginning.take(data)
+        if not data:
             return b""
-        if self._begun is not None:
-            data = self._first(self._begun + data)
-            if not data:
-                return b""
         try:
             events = self._cutter.feed(data)
         except NoEventError as problem:
@@ -101,25 +98,12 @@ class BackendStream:
         return b"".join([self._one(event) for event in events])
 
     def end(self) -> bytes:
-        if self._held is not None:
-            body = b"".join(self._held)
-            return answer_of(body, self._head["created"]) if not self._failed else b""
+        if self._beginning.held is not None:
+            return whole_answer(answer_of, self._beginning.body(), self._head["created"], self._tape)
         out = b"".join([self._one(event) for event in self._cutter.end()])
         if self._finished and not self._failed and self._usage:
             return out + self._told_usage()
         return out
-
-    def _first(self, held: bytes) -> bytes:
-        """Finds out by the first byte whether the body is a stream. Returns what is to be read of one."""
-        begins = held.removeprefix(BYTE_ORDER_MARK).lstrip()
-        if (not begins and len(held) < _MOST_BEGINNING) or BYTE_ORDER_MARK.startswith(held):
-            self._begun = held
-            return b""
-        self._begun = None
-        if begins.startswith(_BEGINS_JSON):
-            self._held = [begins]
-            return b""
-        return held
 
     def _one(self, data: bytes) -> bytes:
         """Takes one event, and returns what it makes."""
@@ -127,13 +111,22 @@ class BackendStream:
             return b""
         try:
             said = event_of(data)
-            return b"" if said is None else self._event(said)
+            if said is None:
+                return b""
+            return self._event(said) if self._tape is None else self._passed(said, data, self._tape)
         except NoEventError as problem:
             return self._fail(str(problem))
 
     def _fail(self, fault: str) -> bytes:
         self._failed = True
         return b"" if self._finished else _sse({"error": {"message": fault, "type": "invalid_response", "code": None}})
+
+    def _passed(self, said: dict[str, Any], data: bytes, tape: Tape) -> bytes:
+        """Takes one event that goes on to the client as it is."""
+        out = framed(said.get("type"), data)
+        if out:
+            self._head[NUMBER] = tape.record(out, said)
+        return self._event(said) or (self._chunk(_beyond(said)) if out and not self._failed else b"")
 
     # Events
 
@@ -192,6 +185,8 @@ class BackendStream:
         delta, block = _part(said, "delta"), self._blocks.get(_index(said))
         kind = delta.get("type")
         if block is None:  # one that is left out; but no text may be lost because its beginning was
+            if self._tape is not None:
+                return b""
             if kind not in (TEXT_DELTA, THINKING_DELTA):
                 return self._fail("sent a part of a call that it had not begun") if kind == JSON_DELTA else b""
             self._blocks[_index(said)] = block = _Block()
@@ -233,12 +228,14 @@ class BackendStream:
         self._usage = merged_usage(self._usage, _part(said, "usage"))
         delta = _part(said, "delta")
         reason = delta.get("stop_reason")
-        if reason is None or self._finished:
+        if not reason or self._finished:  # "", 0 and false are none, as null is
             return b""
-        if reason == REFUSAL and not self._said:
+        if reason == REFUSAL and not self._said and self._tape is None:
             self._failed = True
             return _sse({"error": refusal_error(dict(delta))})
         finish = finish_of(reason, calls=self._calls > 0)
+        if not finish and self._tape is not None:
+            finish = "stop"  # the client knows what it means, e.g. that a tool at Anthropic pauses
         if not finish:
             return self._fail(f"ended with stop_reason {str(reason)[:64]}")
         self._finished = True
@@ -262,6 +259,14 @@ class BackendStream:
 
 def _sse(chunk: dict[str, Any]) -> bytes:
     return b"data: " + dumps(chunk) + b"\n\n"
+
+
+def _beyond(said: dict[str, Any]) -> dict[str, Any]:
+    """Returns the delta of an event that OpenAI's form has nothing like. The block of a tool that runs at Anthropic is a part of
+    the answer."""
+    held = _part(said, "content_block").get("type")
+    known = held is None or held in (TEXT, THINKING)
+    return {} if known else {BEYOND: str(held)[:64]}
 
 
 def _part(said: Mapping[str, Any], key: str) -> dict[str, Any]:

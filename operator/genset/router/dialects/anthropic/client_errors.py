@@ -23,6 +23,9 @@ _OWN_WORDS: Final = re.compile(
     r"maximum context length is (\d{1,9}) tokens\. However, your request has about (\d{1,9}) input"
 )
 _TOO_LONG: Final = "prompt is too long: "
+#: Field that was refused -> details on which clients act. The tool runners of Anthropic's SDKs (2.14, 1.14) ask for a thread
+#: first, and send whole conversations from then on if they read this (lib/threads/_thread_state.py, `_unsupported_features`).
+_DETAILS: Final[dict[str, dict[str, Any]]] = {"thread": {"error_code": "thread_unsupported_request", "unsupported": []}}
 _CONTEXT_CODE: Final = "context_length_exceeded"
 
 
@@ -31,7 +34,10 @@ def told(answer: ErrorAnswer, identity: bytes, room: tuple[int, int] | None = No
     status, message = _STATUSES.get(answer.status, answer.status), answer.told()
     if answer.kind.code == _CONTEXT_CODE:
         status, message = 400, too_long(message, room)
-    return Told(status, dumps(_envelope(error_type(status), message, identity)))
+    body = _envelope(error_type(status), message, identity)
+    if answer.param in _DETAILS:
+        body["error"]["details"] = _DETAILS[answer.param]
+    return Told(status, dumps(body))
 
 
 def broken(kind: ErrorKind, message: str, attempts: Sequence[str], identity: bytes, *, partial: bool) -> bytes:

@@ -20,6 +20,7 @@ from genset.router.dialects.anthropic.words import (
     TOOL_RESULT,
     TOOL_USE,
 )
+from genset.router.dialects.call_seals import opened_id, with_seal
 from genset.router.dialects.client import RefusedRequest
 from genset.router.dialects.marks import CACHE, SEALS
 from genset.router.dialects.tolerant import dumps
@@ -149,7 +150,7 @@ def _result(block: dict[str, Any], place: str, pictures: list[dict[str, Any]]) -
     text = "\n".join(texts)
     if block.get("is_error") is True:
         text = f"Error: {text}"  # OpenAI's form has no word for it
-    message = {"role": "tool", "tool_call_id": identity, "content": text}
+    message = {"role": "tool", "tool_call_id": opened_id(identity)[0], "content": text}
     _mark(message, block)
     return message
 
@@ -250,4 +251,6 @@ def _call(block: dict[str, Any], place: str) -> dict[str, Any]:
     identity, name, arguments = block.get("id"), block.get("name"), block.get("input")
     if not isinstance(identity, str) or not isinstance(name, str) or not isinstance(arguments, dict):
         raise RefusedRequest(place, f"{place} lacks id, name or input; send the tool_use block as it was answered")
-    return {"id": identity, "type": "function", "function": {"name": name, "arguments": dumps(arguments).decode()}}
+    own, seal = opened_id(identity)
+    function = {"name": name, "arguments": dumps(arguments).decode()}
+    return with_seal({"id": own, "type": "function", "function": function}, seal)

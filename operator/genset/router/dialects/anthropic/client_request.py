@@ -14,13 +14,20 @@ from genset.router.dialects.client import RefusedRequest
 from genset.router.dialects.marks import CACHE
 from genset.router.dialects.turns import in_turns
 
-#: Fields that are read below, or that say nothing to a backend that is not Anthropic's (`_IGNORED`).
+#: Fields that are read below, or that say nothing to a backend that is not Anthropic's.
 _READ: Final = frozenset((
     "model", "messages", "system", "max_tokens", "stream", "stop_sequences", "temperature", "top_p", "top_k", "tools",
     "tool_choice", "thinking", "output_config", "output_format", "metadata", "cache_control", "user_profile_id",
 ))  # fmt: skip
-#: Fields that ask for what runs at Anthropic: an answer without it would not be the one that was asked for.
-_HOSTED: Final = ("mcp_servers", "container")
+#: Fields without which the answer would not be the one that was asked for -> why they cannot be served, and what to do. A
+#: request with a thread holds only the newest messages of a conversation.
+_ELSEWHERE: Final = "runs at Anthropic, and no backend of this router offers it; leave it out"
+_REFUSED: Final = {
+    "mcp_servers": _ELSEWHERE,
+    "container": _ELSEWHERE,
+    "compaction": "asks for a block that only Anthropic makes and reads; shorten the conversation yourself, and leave it out",
+    "thread": "continues what Anthropic keeps, and this router keeps no conversation; send all messages, and leave it out",
+}
 _PASSED: Final = ("temperature", "top_p", "top_k")
 _EFFORTS: Final = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 _NAMED: Final = "output"  # the name of a schema, which only OpenAI's form has
@@ -33,11 +40,11 @@ _OF_TOOLS: Final = (
 def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Returns the request in OpenAI's form, and the fields that were left out. Raises RefusedRequest."""
     dropped = [
-        key for key in body if key not in _READ and key not in _HOSTED and body[key] not in (None, "auto", [], {})
+        key for key in body if key not in _READ and key not in _REFUSED and body[key] not in (None, "auto", [], {})
     ]
-    for key in _HOSTED:
+    for key, why in _REFUSED.items():
         if body.get(key):
-            raise RefusedRequest(key, f"{key} runs at Anthropic, and no backend of this router offers it; leave it out")
+            raise RefusedRequest(key, f"{key} {why}")
     chat: dict[str, Any] = {"model": body.get("model"), "messages": _messages(body)}
     chat["max_tokens"] = _max_tokens(body.get("max_tokens"))
     if body.get("stream") is True:

@@ -25,15 +25,25 @@ from genset.router.dialects.anthropic.words import (
     anthropic_usage,
     event,
 )
+from genset.router.dialects.call_seals import sealed_id
 from genset.router.dialects.client import ClientWriter, Told
+from genset.router.dialects.native import data_in
 from genset.router.dialects.openai import blocks as parts
 from genset.router.dialects.openai.blocks import Block, BlockChange, Blocks, blocks_of
 from genset.router.dialects.openai.chunks import Chunks
+from genset.router.dialects.tape import NUMBER, Tape
 from genset.router.dialects.tolerant import dumps, loads
 from genset.router.errors import ErrorAnswer, ErrorKind
 
 _PING: Final = event("ping", {"type": "ping"})
 _END: Final = event("message_stop", {"type": "message_stop"})
+#: How events begin that a server of this API sends.
+_BEGINS: Final = b"event: message_start\n"
+_ENDS: Final = b"event: message_stop\n"
+_STARTS: Final = b"event: content_block_start\n"
+_STOPS: Final = b"event: content_block_stop\n"
+#: Types of blocks that another server may write on in -> what they are in OpenAI's form.
+_KINDS: Final = {TEXT: parts.TEXT, THINKING: parts.THINKING}
 _DELTAS: Final = {
     parts.TEXT: (TEXT_DELTA, "text"),
     parts.REFUSAL: (TEXT_DELTA, "text"),
@@ -53,8 +63,12 @@ class MessageWriter(ClientWriter):
         "_identity",
         "_index",
         "_model",
+        "_open",
         "_prompt_tokens",
+        "_renames",
         "_started",
+        "_stopped",
+        "_tape",
         "dropped",
         "marked",
     )
@@ -68,10 +82,25 @@ class MessageWriter(ClientWriter):
         self._index = -1  # of the block that is open
         self._started = False
         self._ended = False
+        self._tape: Tape | None = None  # of an attempt at a server that speaks this API itself
+        self._open = ""  # type of the block that such a server has opened
+        self._stopped = False  # such a server has sent the last event
+        self._renames = False
         self.dropped = dropped
         self.marked = True
 
-    def expects(self, prompt_tokens: int) -> None:
+    def tells_asked_model(self) -> None:
+        self._renames = True
+
+    def passes(self, tape: Tape | None) -> None:
+        if self._tape is not None and self._started:  # it broke off: another server writes on in the same message
+            self._blocks.resume(_KINDS.get(self._open))
+        self._tape = tape
+
+    def may_go_on(self) -> bool:
+        return True
+
+    def expects(self, prompt_tokens: int, *, passes: bool) -> None:
         self._prompt_tokens = prompt_tokens
 
     # Streams
@@ -79,14 +108,24 @@ class MessageWriter(ClientWriter):
     def events(self, data: bytes) -> bytes:
         out: list[bytes] = []
         for chunk in self._chunks.feed(data):
+            number = chunk.get(NUMBER)
+            if self._tape is not None and not isinstance(number, int):
+                self.passes(None)  # the router itself writes the end
             changes = self._blocks.add(chunk)
+            if self._tape is not None and isinstance(number, int):
+                self._pass(self._tape.until(number), out)
+                continue
             if changes:
                 self._start(out)
             for change in changes:
                 self._change(change, out)
         if self._chunks.done and not self._ended:
-            self._start(out)
-            self._end(out)
+            if self._tape is not None and self._started:
+                self._pass(self._tape.rest(), out)
+                self._end_passed(out)
+            else:
+                self._start(out)
+                self._end(out)
         return b"".join(out)
 
     def sign_of_life(self) -> bytes:
@@ -94,6 +133,33 @@ class MessageWriter(ClientWriter):
 
     def broken(self, kind: ErrorKind, message: str, attempts: Sequence[str], *, partial: bool) -> bytes:
         return broken(kind, message, attempts, self._identity.encode(), partial=partial)
+
+    def _pass(self, events: list[bytes], out: list[bytes]) -> None:
+        """Passes a server's own events on, and keeps in mind what they leave open."""
+        for raw in events:
+            if self._renames and raw.startswith(_BEGINS):
+                said = loads(data_in(raw))
+                said["message"]["model"] = self._model
+                out.append(event("message_start", said))
+            else:
+                out.append(raw)
+            if raw.startswith(_STARTS):
+                self._index += 1
+                self._open = str(loads(data_in(raw)).get("content_block", {}).get("type"))
+            elif raw.startswith(_STOPS):
+                self._open = ""
+            elif raw.startswith(_BEGINS):
+                self._started = True
+            elif raw.startswith(_ENDS):
+                self._stopped = True
+
+    def _end_passed(self, out: list[bytes]) -> None:
+        """Ends what a server has finished and not ended."""
+        self._ended = True
+        if not self._stopped:
+            if self._open:
+                out.append(self._event("stop"))
+            out.append(_END)
 
     def _start(self, out: list[bytes]) -> None:
         if self._started:
@@ -138,6 +204,9 @@ class MessageWriter(ClientWriter):
     # Whole answers
 
     def whole(self, body: bytes) -> bytes:
+        passed = self._tape.whole() if self._tape is not None else None
+        if passed is not None:
+            return dumps({**passed, "model": self._model} if self._renames else passed)
         blocks, found = blocks_of(body)
         content = [_whole(block, index, self._identity) for index, block in enumerate(found)]
         content = content or [{"type": TEXT, "text": ""}]
@@ -159,7 +228,7 @@ class MessageWriter(ClientWriter):
             "type": "message",
             "role": "assistant",
             "content": content,
-            "model": blocks.model or self._model,
+            "model": self._model if self._renames else blocks.model or self._model,
             "stop_reason": stop,
             "stop_sequence": None,
             "usage": usage,
@@ -216,4 +285,4 @@ def _input(arguments: str) -> dict[str, Any]:
 
 
 def _call_id(block: Block, index: int, identity: str) -> str:
-    return block.identity or f"toolu_{identity[:20]}{index:04d}"
+    return sealed_id(block.identity or f"toolu_{identity[:20]}{index:04d}", block.seal)

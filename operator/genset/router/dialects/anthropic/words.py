@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from genset.router.dialects.openai.events import counts_of
 from genset.router.dialects.tolerant import dumps
 
 # Types of content blocks.
@@ -105,16 +106,17 @@ def openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def anthropic_usage(usage: Mapping[str, Any]) -> dict[str, int]:
+def anthropic_usage(usage: dict[str, Any]) -> dict[str, int]:
     """Returns OpenAI's usage in Anthropic's form, the four counts that each answer has."""
     details = usage.get("prompt_tokens_details")
     details = details if isinstance(details, dict) else {}
     read, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+    prompt, completion = counts_of(usage)
     return {
-        "input_tokens": max(0, _count(usage, "prompt_tokens") - read - written),
+        "input_tokens": max(0, prompt - read - written),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
-        "output_tokens": _count(usage, "completion_tokens"),
+        "output_tokens": completion,
     }
 
 

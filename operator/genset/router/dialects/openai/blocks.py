@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, final
 
+from genset.router.dialects.call_seals import FIELD, seal_in
 from genset.router.dialects.openai.chunks import Chunks
 from genset.router.dialects.openai.events import index_of
 from genset.router.dialects.openai.unrolled import unrolled
@@ -34,16 +35,28 @@ _FINAL_BYTE: Final = "}"
 class Block:
     """A block is one part of an answer. `pieces` are all of its text so far, of a call its arguments.
 
-    `identity` and `name` are those of a call. `signature` is the provider's seal on thinking. `logprobs` are the log
-    probabilities of a text, token by token.
+    `identity` and `name` are those of a call, `seal` is Gemini's on it. `signature` is the provider's seal on thinking.
+    `logprobs` are the log probabilities of a text, token by token.
     """
 
-    __slots__ = ("_unsent", "identity", "kind", "logprobs", "name", "opened", "pieces", "sent_logprobs", "signature")
+    __slots__ = (
+        "_unsent",
+        "identity",
+        "kind",
+        "logprobs",
+        "name",
+        "opened",
+        "pieces",
+        "seal",
+        "sent_logprobs",
+        "signature",
+    )
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.identity = ""
         self.name = ""
+        self.seal = ""
         self.signature = ""
         self.pieces: list[str] = []
         self.logprobs: list[Any] = []
@@ -129,6 +142,18 @@ class Blocks:
             if isinstance(choice, dict) and not index_of(choice):
                 self._choice(choice)
         return self._changes(last=False)
+
+    def resume(self, kind: str | None) -> Block | None:
+        """What was added so far went to the client in another way. Returns the block of this kind that is open there."""
+        before = self._waiting[0] if self._waiting else None
+        self._waiting.clear()
+        if kind is None:
+            return None
+        block = before if before is not None and before.kind == kind else Block(kind)
+        block.opened = True
+        block.take()
+        self._waiting.append(block)
+        return block
 
     def end(self) -> list[BlockChange]:
         """The answer is complete: returns what happens to the blocks that are not closed."""
@@ -233,6 +258,8 @@ class Blocks:
         identity, function = entry.get("id"), entry.get("function")
         if isinstance(identity, str) and identity and not block.identity:
             block.identity = identity
+        if FIELD in entry:
+            block.seal = block.seal or seal_in(entry)
         if not isinstance(function, dict):
             return
         name, arguments = function.get("name"), function.get("arguments")

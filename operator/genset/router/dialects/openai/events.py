@@ -204,9 +204,13 @@ def counts_of(usage: dict[str, Any]) -> tuple[int, int]:
     details = usage.get("completion_tokens_details")
     if isinstance(details, dict):
         thought = _count(details.get("reasoning_tokens"))
-        if thought and _count(usage.get("total_tokens")) == prompt + completion + thought:
-            completion += thought
+        completion = with_thoughts(prompt, completion, thought, _count(usage.get("total_tokens")))
     return prompt, completion
+
+
+def with_thoughts(prompt: int, completion: int, thought: int, total: int) -> int:
+    """Returns the tokens of a completion with those of its thoughts, which xAI counts beside it."""
+    return completion + thought if total == prompt + completion + thought else completion
 
 
 def _count(value: Any) -> int:

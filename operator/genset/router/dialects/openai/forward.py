@@ -17,13 +17,13 @@ from genset.router.dialects.openai.shortcuts.frames import Frames
 from genset.router.dialects.openai.shortcuts.template import is_plain, learn
 from genset.router.dialects.openai.stream_reader import HOLD_BYTES, NO_TOKEN, RUNNING, StreamReader
 from genset.router.dialects.openai.transcript import Transcript
+from genset.router.framing import SIZES
 
 FOLD_TEXTS: Final = 128  # pieces of text kept apart
 
 _LEAST_EVENT: Final = len(DATA) + 3
 # How a chunk of a given length, its own framing included, must begin if it holds one event: its size in hexadecimal.
-_SIZE_LINES: Final = {len(b"%x" % size) + 2 + size + 2: b"%x\r\n" % size for size in range(_LEAST_EVENT, 4096)}
-_SIZES: Final = {b"%x\r\n" % size: size for size in range(_LEAST_EVENT, 4096)}
+_SIZE_LINES: Final = {len(line) + size + 2: line for line, size in SIZES.items() if size >= _LEAST_EVENT}
 _CLOSE: Final = ord("}")
 _NEWLINE: Final = ord("\n")
 
@@ -96,7 +96,7 @@ class Forward(StreamReader):
         position, size = 0, len(data)
         while position < size:
             start = data.find(_NEWLINE, position, position + 8) + 1
-            length = _SIZES.get(data[position:start]) if start else None
+            length = SIZES.get(data[position:start]) if start else None
             if length is None:
                 return False
             begin = start + len(prefix)

@@ -8,18 +8,20 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.dialects.openai.events import BYTE_ORDER_MARK, holds_content
+from genset.router.dialects.openai.events import BYTE_ORDER_MARK, holds_content, with_thoughts
 from genset.router.dialects.openai.in_band import error_in, told_by
 from genset.router.dialects.plain_text import READ_BYTES
 from genset.router.dialects.tolerant import loads
 from genset.router.dialects.upstream_error import error_of, first_object, text_of
 
+NO_OBJECT: Final = "sent an answer that is no JSON object"
+CUT: Final = "sent an answer that is cut or no JSON"
 _NO_PAGE: Final = (b"{", b"[")  # begin JSON that is cut or damaged
 _loads: Final = orjson.loads
 _HEAD_BYTES: Final = 4096  # of an answer in which its list usually begins
 _SHORT_BYTES: Final = 1024  # an answer whose list may hold nothing
 _EDGE_BYTES: Final = 256  # of a longer one, in which an error before the list begins
-_ERROR: Final = b'"error"'
+_ERROR: Final = b'"error"'  # `find`: `in` tries it as a number first, and makes an error of that
 _GAP_BYTES: Final = 64  # white space between the key and its first object
 _BLANK: Final = b" \t\r\n"
 _FINISH: Final = re.compile(rb'"finish_reason": ?"(\w+)"')
@@ -40,6 +42,9 @@ def choices_of(request: dict[str, Any]) -> int:
     prompts = request.get("prompt")
     batch = len(prompts) if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list) else 1
     return batch * (value if isinstance(value, int) and value > 0 else 1)
+
+
+_MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,256})"')
 
 
 def fault_of(
@@ -66,11 +71,11 @@ def fault_of(
         parsed = loads(text)
     except ValueError:
         if text[:1] != b"{" or text[-1:] != b"}":
-            return "sent an answer that is no JSON object"
-        return "sent an answer that is cut or no JSON"
+            return NO_OBJECT
+        return CUT
     said = first_object(parsed)  # Gemini's errors come in an array
     if said is None:
-        return "sent an answer that is no JSON object"
+        return NO_OBJECT
     found = said.get(part)
     good = part != "choices" or not said.get("error") or holds_content(found)
     if good and isinstance(found, list) and any(isinstance(one, dict | list) for one in found):
@@ -103,7 +108,7 @@ def _given_up(text: bytes) -> dict[str, Any] | None:
 
 def _speaks_of_error(text: bytes) -> bool:
     """Returns whether an error may stand beside the answer's list. An answer whose list holds nothing is short."""
-    return _ERROR in (text if len(text) <= _SHORT_BYTES else text[:_EDGE_BYTES])
+    return text.find(_ERROR, 0, len(text) if len(text) <= _SHORT_BYTES else _EDGE_BYTES) >= 0
 
 
 def _has(text: bytes, part: str) -> bool:
@@ -137,7 +142,16 @@ def usage_of(body: bytes) -> tuple[int, int]:
     if at < 0:
         return 0, 0
     usage = body[at:]
-    return _number_after(usage, b'"prompt_tokens":'), _number_after(usage, b'"completion_tokens":')
+    prompt, completion = _number_after(usage, b'"prompt_tokens":'), _number_after(usage, b'"completion_tokens":')
+    if thought := _number_after(usage, b'"reasoning_tokens":'):
+        completion = with_thoughts(prompt, completion, thought, _number_after(usage, b'"total_tokens":'))
+    return prompt, completion
+
+
+def model_of(body: bytes) -> str:
+    """Returns the name of the model that an answer tells, without a parse of it; "" if it tells none."""
+    found = _MODEL.search(body)
+    return found.group(1).decode("utf-8", "replace") if found is not None else ""
 
 
 def _number_after(text: bytes, key: bytes) -> int:

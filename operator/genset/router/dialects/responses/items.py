@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
+from genset.router.dialects.call_seals import opened_id, with_seal
 from genset.router.dialects.client import RefusedRequest
 from genset.router.dialects.responses.tools import INPUT, UNSUPPORTED, Tools
 from genset.router.dialects.tolerant import dumps
@@ -20,9 +21,12 @@ _ROLES: Final = {"user": "user", "system": "system", "developer": "system", "ass
 
 @final
 class InputItems:
-    """The input items of a request become messages one by one. `dropped` names items that only their provider could read."""
+    """The input items of a request become messages one by one. `dropped` names items that only their provider could read.
 
-    __slots__ = ("_pictures", "_tools", "_turn", "dropped", "messages")
+    `sealed`: a call has a seal that only Gemini reads (see `call_seals`).
+    """
+
+    __slots__ = ("_pictures", "_tools", "_turn", "dropped", "messages", "sealed")
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -30,6 +34,7 @@ class InputItems:
         self._pictures: list[dict[str, Any]] = []  # of results, which no portable tool message holds
         self.messages: list[dict[str, Any]] = []
         self.dropped: list[str] = []
+        self.sealed = False
 
     def read(self, given: Any) -> None:
         """Takes the input of a request. Raises RefusedRequest."""
@@ -61,7 +66,8 @@ class InputItems:
             self._output(item, place)
         elif kind == "item_reference":
             told = (
-                f"{place} refers to an item that is stored elsewhere, and this router keeps none; send the item itself"
+                f"{place} refers to an item that is stored elsewhere, and this router keeps none; send the item itself, as "
+                "clients do that are told `store: false`"
             )
             raise RefusedRequest(place, told, UNSUPPORTED)
         else:
@@ -111,9 +117,10 @@ class InputItems:
         else:
             arguments = str(item.get("arguments") or "{}")
         function = {"name": self._tools.function_of(name, item.get("namespace")), "arguments": arguments}
-        self._assistant().setdefault("tool_calls", []).append(
-            {"id": identity, "type": "function", "function": function}
-        )
+        own, seal = opened_id(identity)
+        call = with_seal({"id": own, "type": "function", "function": function}, seal)
+        self._assistant().setdefault("tool_calls", []).append(call)
+        self.sealed = self.sealed or bool(seal)
 
     def _output(self, item: dict[str, Any], place: str) -> None:
         identity, output = item.get("call_id"), item.get("output")
@@ -126,7 +133,7 @@ class InputItems:
         if not isinstance(content, str):
             self._pictures += [part for part in content if part["type"] != "text"]
             content = SEPARATOR.join(part.get("text") or f"[{part['type']}]" for part in content)
-        self.messages.append({"role": "tool", "tool_call_id": identity, "content": content})
+        self.messages.append({"role": "tool", "tool_call_id": opened_id(identity)[0], "content": content})
 
     def _flush_pictures(self) -> None:
         if self._pictures:

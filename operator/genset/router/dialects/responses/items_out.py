@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+import re
+from typing import Any, Final, final
 
+from genset.router.dialects.call_seals import sealed_id
 from genset.router.dialects.openai import blocks as parts
 from genset.router.dialects.openai.blocks import Block
 from genset.router.dialects.responses.tools import INPUT, Tools
@@ -12,6 +14,13 @@ from genset.router.dialects.tolerant import loads
 COMPLETED = "completed"
 IN_PROGRESS = "in_progress"
 INCOMPLETE = "incomplete"
+#: As `Output` makes them. OpenAI's have 48 digits or more.
+_OWN_ID: Final = re.compile(r"[a-z]{2,3}_[0-9a-f]{36}")
+
+
+def is_own_id(identity: object) -> bool:
+    """Returns whether this router, or another one, has made the id of an item: no provider knows it."""
+    return isinstance(identity, str) and _OWN_ID.fullmatch(identity) is not None
 
 
 @final
@@ -31,7 +40,7 @@ class Output:
         elif block.kind in (parts.THINKING, parts.ENCRYPTED):
             prefix = "rs"
         self.identity = f"{prefix}_{seed}{index:04x}"
-        self.call_id = block.identity or f"call_{seed[:20]}{index:04x}"
+        self.call_id = sealed_id(block.identity or f"call_{seed[:20]}{index:04x}", block.seal)
 
     @property
     def text(self) -> str:
@@ -41,6 +50,12 @@ class Output:
         if self.block.kind == parts.CALL:
             return self.block.text or "{}"
         return self.block.text
+
+    def goes_on(self, item: dict[str, Any]) -> None:
+        """Takes the place of an item that another server has opened."""
+        identity = item.get("id")
+        if isinstance(identity, str):
+            self.identity = identity
 
     def opened(self) -> dict[str, Any]:
         """Returns the item before any of its text."""

@@ -43,8 +43,8 @@ _EFFORTS: Final = {
 _PASSED: Final = ("temperature", "top_p", "parallel_tool_calls")
 
 
-def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], Tools, tuple[str, ...]]:
-    """Returns the request in OpenAI's chat, its tools, and what was left out. Raises RefusedRequest."""
+def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], Tools, tuple[str, ...], bool]:
+    """Returns the request in OpenAI's chat, its tools, what was left out, and whether it has seals. Raises RefusedRequest."""
     for key, remedy in _REFUSED.items():
         if body.get(key):
             raise RefusedRequest(key, f"{key} is not supported: {remedy}", UNSUPPORTED)
@@ -70,7 +70,7 @@ def chat_of(body: dict[str, Any]) -> tuple[dict[str, Any], Tools, tuple[str, ...
     user = body.get("safety_identifier") or body.get("user")
     if isinstance(user, str) and user:
         chat["user"] = user
-    return chat, tools, (*dropped, *tools.dropped, *conversation.dropped)
+    return chat, tools, (*dropped, *tools.dropped, *conversation.dropped), conversation.sealed
 
 
 def _messages(body: dict[str, Any], conversation: InputItems) -> list[dict[str, Any]]:

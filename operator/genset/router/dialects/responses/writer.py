@@ -15,8 +15,11 @@ from genset.router.dialects.client import ClientWriter, Told
 from genset.router.dialects.openai import blocks as parts
 from genset.router.dialects.openai.blocks import BlockChange, Blocks, blocks_of
 from genset.router.dialects.openai.chunks import Chunks
+from genset.router.dialects.openai.events import counts_of
 from genset.router.dialects.responses.items_out import COMPLETED, IN_PROGRESS, INCOMPLETE, Output
+from genset.router.dialects.responses.passing import Passing
 from genset.router.dialects.responses.tools import Tools
+from genset.router.dialects.tape import NUMBER, Tape
 from genset.router.dialects.tolerant import dumps
 from genset.router.errors import ErrorAnswer, ErrorKind
 
@@ -50,66 +53,109 @@ class ResponseWriter(ClientWriter):
     __slots__ = (
         "_blocks",
         "_chunks",
-        "_created",
         "_ended",
         "_identity",
         "_model",
         "_number",
         "_outputs",
+        "_passing",
         "_prompt_tokens",
+        "_renames",
         "_repeated",
         "_tools",
         "dropped",
         "marked",
     )
 
-    def __init__(self, asked: dict[str, Any], tools: Tools, dropped: tuple[str, ...], now: float) -> None:
+    def __init__(
+        self, asked: dict[str, Any], tools: Tools, dropped: tuple[str, ...], now: float, *, marked: bool = False
+    ) -> None:
         self._identity = uuid.uuid4().hex
         self._model = str(asked.get("model"))
         self._tools = tools
-        self._created = int(now)
-        self._repeated = _repeated(asked)
+        self._repeated = {**_repeated(asked), "created_at": int(now)}
         self._prompt_tokens = 0
         self._chunks = Chunks()
         self._blocks = Blocks()
         self._outputs: list[Output] = []  # the last one is open
         self._number = -1  # of the last event
         self._ended = False
+        self._renames = False
+        self._passing: Passing | None = None  # of a request that a server of this API may answer itself
         self.dropped = dropped
-        self.marked = False
+        self.marked = marked
 
-    def expects(self, prompt_tokens: int) -> None:
+    def tells_asked_model(self) -> None:
+        self._renames = True
+
+    def passes(self, tape: Tape | None) -> None:
+        passing = self._passing
+        if passing is not None:
+            if passing.begun and passing.tape is not None:
+                self._take_over(passing)
+            passing.tape = tape
+
+    def may_go_on(self) -> bool:
+        return self._passing is None or self._passing.tape is None or self._passing.writable
+
+    def expects(self, prompt_tokens: int, *, passes: bool) -> None:
         self._prompt_tokens = prompt_tokens
+        self._passing = Passing() if passes else None
 
     # Streams
 
     def events(self, data: bytes) -> bytes:
         out: list[bytes] = []
+        passing = self._passing
         for chunk in self._chunks.feed(data):
+            number = chunk.get(NUMBER)
+            tape = passing.tape if passing is not None else None
+            if passing is not None and tape is not None:
+                if isinstance(number, int):
+                    self._blocks.add(chunk)
+                    passing.take(tape.until(number), out, self._model if self._renames else "")
+                    continue
+                self.passes(None)  # the router itself writes the end
             changes = self._blocks.add(chunk)
             if changes:
                 self._start(out)
             for change in changes:
                 self._change(change, out, COMPLETED)
-        if self._chunks.done and not self._ended:
+        if passing is not None and passing.tape is not None and passing.begun:
+            if self._chunks.done:
+                passing.take(passing.tape.rest(), out, self._model if self._renames else "")
+        elif self._chunks.done and not self._ended:
             self._start(out)
             self._end(out)
         return b"".join(out)
 
     def sign_of_life(self) -> bytes:
         out: list[bytes] = []
+        if self._passing is not None and self._number < 0:
+            return b": waiting\n"  # whoever answers may have ids of its own
         if not self._start(out):
             self._event(out, "response.in_progress", response=self._response(IN_PROGRESS))
         return b"".join(out)
 
     def broken(self, kind: ErrorKind, message: str, attempts: Sequence[str], *, partial: bool) -> bytes:
         out: list[bytes] = []
+        self.passes(None)
         self._start(out)
         response = self._response(FAILED)
         response["error"] = {"code": _CODES.get(kind.code, "server_error"), "message": message}
         told = {"code": kind.word, "partial": partial, "attempts": list(attempts)}
         self._event(out, "response.failed", response=response, genset=told)
         return b"".join(out)
+
+    def _take_over(self, passing: Passing) -> None:
+        """Goes on in a response that its own server has begun, under its ids and numbers."""
+        self._number = passing.number()
+        self._repeated = {**self._repeated, **passing.response()}
+        text = self._blocks.resume(parts.TEXT if passing.open is not None else None)
+        if text is not None and passing.open is not None:
+            output = Output(text, len(passing.items), self._identity, self._tools)
+            output.goes_on(passing.open)
+            self._outputs = [output]
 
     def _start(self, out: list[bytes]) -> bool:
         """Tells that there is a response, if nothing has told of it so far. Returns whether it did."""
@@ -122,7 +168,8 @@ class ResponseWriter(ClientWriter):
 
     def _change(self, change: BlockChange, out: list[bytes], status: str) -> None:
         if change.what == parts.OPEN:
-            output = Output(change.block, len(self._outputs), self._identity, self._tools)
+            before = len(self._passing.items) if self._passing is not None else 0
+            output = Output(change.block, before + len(self._outputs), self._identity, self._tools)
             self._outputs.append(output)
             self._event(out, "response.output_item.added", output_index=output.index, item=output.opened())
             if change.block.kind in _PARTS:
@@ -175,7 +222,8 @@ class ResponseWriter(ClientWriter):
         status = _status(self._blocks)
         for change in self._blocks.end():
             self._change(change, out, status)
-        items = [output.whole(COMPLETED) for output in self._outputs]
+        before = self._passing.items if self._passing is not None else []
+        items = [*before, *(output.whole(COMPLETED) for output in self._outputs)]
         if items and status == INCOMPLETE:
             items[-1]["status"] = INCOMPLETE
         self._event(out, f"response.{status}", response=self._finished(self._blocks, items))
@@ -191,6 +239,10 @@ class ResponseWriter(ClientWriter):
     # Whole answers
 
     def whole(self, body: bytes) -> bytes:
+        passing = self._passing
+        passed = passing.tape.whole() if passing is not None and passing.tape is not None else None
+        if passed is not None:
+            return dumps({**passed, "model": self._model} if self._renames else passed)
         blocks, found = blocks_of(body)
         items = [Output(block, n, self._identity, self._tools).whole(COMPLETED) for n, block in enumerate(found)]
         if items and _status(blocks) == INCOMPLETE:
@@ -203,27 +255,29 @@ class ResponseWriter(ClientWriter):
     def _finished(self, blocks: Blocks, items: list[dict[str, Any]]) -> dict[str, Any]:
         status = _status(blocks)
         response = self._response(status)
-        response["model"] = blocks.model or self._model
+        response["model"] = self._name(blocks)
         response["output"] = items
         response["usage"] = _usage(blocks.usage or {"prompt_tokens": self._prompt_tokens})
         if status == COMPLETED:
-            response["completed_at"] = self._created
+            response["completed_at"] = response["created_at"]
         else:
             response["incomplete_details"] = {"reason": _REASONS[blocks.finish]}
         return response
+
+    def _name(self, blocks: Blocks) -> str:
+        return self._model if self._renames else blocks.model or self._model
 
     def _response(self, status: str) -> dict[str, Any]:
         """Returns the response as far as it is known before its end."""
         return {
             "id": f"resp_{self._identity}",
             "object": "response",
-            "created_at": self._created,
             "completed_at": None,
             "status": status,
             "background": False,
             "error": None,
             "incomplete_details": None,
-            "model": self._blocks.model or self._model,
+            "model": self._name(self._blocks),
             "output": [],
             "previous_response_id": None,
             "service_tier": "default",
@@ -254,7 +308,7 @@ def _repeated(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _usage(usage: dict[str, Any]) -> dict[str, Any]:
     """Returns a usage with all five of its counts, which clients read without a look."""
-    prompt, made = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    prompt, made = counts_of(usage)
     read, told = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
     return {
         "input_tokens": prompt,

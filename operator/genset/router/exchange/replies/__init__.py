@@ -1,4 +1,4 @@
-"""The kinds of replies: whole, streamed, continued, rebuilt. Which one it is follows from how the upstream was asked."""
+"""The kinds of replies: whole, streamed, continued, rebuilt, passed. Which one it is follows from how the upstream was asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.replies.base import Reply
 from genset.router.exchange.replies.continued import ContinuedReply
+from genset.router.exchange.replies.passed import PassedReply
 from genset.router.exchange.replies.rebuilt import RebuiltReply
 from genset.router.exchange.replies.streamed import StreamedReply
 from genset.router.exchange.replies.whole import WholeReply
@@ -17,7 +18,7 @@ from genset.router.exchange.replies.whole import WholeReply
 def reply_for(handler: ReplyHandler, reader: StreamReader | None, splice: Splice | None) -> Reply:
     """Returns the reply that an attempt awaits. `reader` is None if no stream was asked for; `splice` if none broke."""
     if reader is None:
-        return WholeReply(handler)
+        return PassedReply(handler) if handler.request.api.passes else WholeReply(handler)
     if isinstance(reader, Rebuild):
         return RebuiltReply(handler, reader)
     assert isinstance(reader, Forward)

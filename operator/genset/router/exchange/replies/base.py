@@ -12,7 +12,7 @@ from genset.router.dialects.openai.in_band import INSIDE
 from genset.router.dialects.openai.rebuild import Rebuild
 from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.dialects.openai.transcript import Transcript
-from genset.router.dialects.openai.whole_answer import fault_of, page_words, usage_of
+from genset.router.dialects.openai.whole_answer import CUT, NO_OBJECT, fault_of, page_words, usage_of
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.http.codings import CodingError, Decoder, UnknownCodingError, is_plain
 from genset.router.http.upstream import Listener
@@ -21,6 +21,8 @@ from genset.router.machine.decisions import Phase
 
 SMALL_ANSWER_BYTES: Final = 16 * 1024  # up to here it does not count among what is held for clients
 RESPONSE_BYTES: Final = 64 * 1024 * 1024  # of a response that is no stream; held until it is complete
+#: Members that hold the text of an answer, of any API.
+_PARTS_OF_ANSWERS: Final = (b'"choices"', b'"data"', b'"content"', b'"output"')
 
 
 class Reply(Listener):
@@ -83,7 +85,7 @@ class Reply(Listener):
             self.coded = not is_plain(headers[b"content-encoding"])
         if 200 <= status < 300:
             self._handler.machine.head()
-            self._begins(self._handler.backend.target.provider.dialect)
+            self._begins(self._handler.request.spoken.dialect)
 
     def on_body(self, data: bytes) -> None:
         if self.coded:
@@ -193,12 +195,12 @@ class Reply(Listener):
             detail = f"answered {self.status} without a body"
             handler.failed(Failure(Outcome.INVALID_RESPONSE, detail, self.status))
             return
-        dialect = handler.backend.target.provider.dialect
+        dialect = handler.request.spoken.dialect
         if dialect is not None and not self.streams:  # of a stream, each byte was translated as it came
             try:
                 body = dialect.answer(handler.request.api, body, int(handler.shared.wall()))
             except ValueError as problem:
-                handler.failed(Failure(Outcome.INVALID_RESPONSE, f"sent no answer: {problem}", self.status))
+                self._no_answer(body, str(problem))
                 return
         bad_finishes = handler.backend.target.provider.bad_finishes
         fault = fault_of(body, verified, bad_finishes, part=handler.request.api.part)
@@ -211,6 +213,17 @@ class Reply(Listener):
         else:
             words = page_words(body)[:WORDS_CHARACTERS]
             handler.failed(Failure(Outcome.INVALID_RESPONSE, fault, 200, body=_excerpt(body), words=words))
+
+    def _no_answer(self, body: bytes, problem: str) -> None:
+        """The body of a 200 is no answer in the API that the backend speaks; `problem` says why, unless it does so itself."""
+        fault = fault_of(body, False)
+        if isinstance(fault, dict):
+            self._refused_inside(fault, f"{INSIDE} a 200")
+            return
+        told = fault if fault in (NO_OBJECT, CUT) else f"sent no answer: {problem}"
+        words = page_words(body)[:WORDS_CHARACTERS]
+        failure = Failure(Outcome.INVALID_RESPONSE, told, self.status, body=_excerpt(body), words=words)
+        self._handler.failed(failure)
 
     def _answer_rebuilt(self, reader: Rebuild) -> None:
         """The whole answer, rebuilt from a stream that is complete, goes to the client."""
@@ -228,7 +241,7 @@ class Reply(Listener):
         """The answer's status is that of an error."""
         handler = self._handler
         now, target = handler.shared.now(), handler.backend.target
-        body, dialect = b"".join(self._collected), target.provider.dialect
+        body, dialect = b"".join(self._collected), handler.request.spoken.dialect
         handler.refused(
             classify(
                 self.status,
@@ -269,4 +282,4 @@ def unusable(fault: str) -> Failure:
 
 def _excerpt(body: bytes) -> bytes:
     """The beginning of what came instead of an answer, for `/-/state`; nothing of what may hold an answer's text."""
-    return b"" if b'"choices"' in body or b'"data"' in body else body[:ERROR_BODY_BYTES]
+    return b"" if any(part in body for part in _PARTS_OF_ANSWERS) else body[:ERROR_BODY_BYTES]

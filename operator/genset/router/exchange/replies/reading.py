@@ -9,6 +9,7 @@ from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.base import Dialect, StreamTranslator
 from genset.router.dialects.openai.events import BYTE_ORDER_MARK, begins_stream
 from genset.router.dialects.openai.stream_reader import StreamReader
+from genset.router.dialects.sse import NoAnswerError
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.replies.base import Reply, counted
 from genset.router.machine.decisions import Phase
@@ -92,6 +93,9 @@ class ReadingReply(Reply):
         """What the next bytes of the body say, or its end (None); nothing if they are no answer, which has been told then."""
         try:
             out = translator.end() if data is None else translator.feed(data)
+        except NoAnswerError as none:
+            self._no_answer(none.body, str(none))
+            return b""
         except ValueError as problem:
             self._unreadable(Failure(Outcome.INVALID_RESPONSE, f"sent no answer: {problem}", self.status))
             return b""

@@ -1,0 +1,1 @@
+"""The clients that people use, unchanged and newest, against a router: `make clients`."""

@@ -1,0 +1,101 @@
+"""Installs the clients into the user's cache, once: a Python environment and a folder of npm's, with a Node.js of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from testbed.cluster.steps import run_step
+from testbed.cluster.store import build_once, cache_root, digest
+
+PROGRAMS = Path(__file__).parent / "programs"
+_MANIFEST = PROGRAMS / "package.json"
+_REQUIREMENTS = PROGRAMS / "requirements.txt"
+_LOG = "install-clients.log"
+_SUITE_NEEDS = (
+    "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-xdist==3.8.0", "rich>=13.7.1", "inline-snapshot>=0.28.0", "trio>=0.22.2",
+    "aiohttp==3.14.5", "httpx-aiohttp==0.2.0", "numpy", "httpx2==2.16.2",
+)  # fmt: skip
+
+
+def python() -> Path:
+    """Returns the interpreter that has the Python clients."""
+
+    def build(draft: Path) -> None:
+        log = cache_root() / "log" / _LOG
+        venv = draft / "venv"
+        make: list[str | Path] = [sys.executable, "-m", "venv", "--without-pip", venv]
+        run_step("Creating the environment of the clients", make, log, quiet=True)
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", venv / "bin" / "python", "install", "-q"]
+        run_step("Installing the Python clients", [*pip, "-r", _REQUIREMENTS], log)
+
+    key = digest({"requirements": _REQUIREMENTS.read_bytes(), "python": sys.version})
+    return build_once("clients", "python", key, build) / "venv" / "bin" / "python"
+
+
+def node() -> Path:
+    """Returns the folder that has the Node.js clients, the programs for them, and `node_modules/.bin/node`."""
+
+    def build(draft: Path) -> None:
+        npm = shutil.which("npm")
+        if npm is None:
+            raise click.ClickException("the clients need Node.js with npm; put `npm` on PATH")
+        log = cache_root() / "log" / _LOG
+        install = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(draft)]
+        # Its own Node.js comes first: npm passes over releases that the running one is too old for.
+        newest = manifest()["dependencies"]["node"]
+        (draft / "package.json").write_text('{"private": true}')
+        run_step("Installing Node.js", [*install, f"node@{newest}"], log)
+        shutil.copy2(_MANIFEST, draft)
+        run_step("Installing the Node.js clients (1.4 GB)", install, log, env={"PATH": search_path(draft)})
+
+    key = digest({"manifest": _MANIFEST.read_bytes()})
+    return build_once("clients", "node", key, build)
+
+
+def suite() -> Path:
+    """Returns the folder that has openai-python's source with its own tests (`source`), and an environment for them (`venv`)."""
+    pin = f"openai=={version('openai', of_node=False)}"
+
+    def build(draft: Path) -> None:
+        log = cache_root() / "log" / _LOG
+        fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "openai", "-d", str(draft)]
+        run_step("Fetching openai-python's own tests", [*fetch, pin], log)
+        archive = next(draft.glob("openai-*.tar.gz"))
+        with tarfile.open(archive) as held:
+            held.extractall(draft, filter="data")
+        archive.with_suffix("").with_suffix("").rename(draft / "source")
+        archive.unlink()
+        venv = draft / "venv"
+        run_step("Creating their environment", [sys.executable, "-m", "venv", "--without-pip", venv], log, quiet=True)
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", venv / "bin" / "python", "install", "-q"]
+        run_step("Installing what they need", [*pip, pin, *_SUITE_NEEDS], log)
+
+    key = digest({"pin": pin, "needs": " ".join(_SUITE_NEEDS), "python": sys.version})
+    return build_once("clients", "suite", key, build)
+
+
+def search_path(folder: Path) -> str:
+    """Returns a PATH that finds the clients of a folder, and its Node.js, first."""
+    return f"{folder / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}"
+
+
+def manifest() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_MANIFEST.read_text())
+    return found
+
+
+def version(package: str, *, of_node: bool) -> str:
+    """Returns the pinned version of a client's package."""
+    if of_node:
+        return str(manifest()["dependencies"][package])
+    lines = _REQUIREMENTS.read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    return next(pin for name, pin in pins.items() if name.split("[")[0] == package)

@@ -1,0 +1,1 @@
+"""An identity provider that others have written says who asks: `make identity`."""

@@ -1,0 +1,70 @@
+"""The status of a RoutePolicy says what its routers serve, and what they see as down."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from genset.api.base import ApiModel, Condition
+
+MOST_BACKENDS = 128  # of a policy
+
+
+class OutageScope(StrEnum):
+    """What is down."""
+
+    CLOUD = "Cloud"  # the way out: no cloud host can be reached
+    HOUSE = "House"  # every model of the house
+    BACKEND = "Backend"  # one backend, which refuses the routers
+
+
+class OutageReason(StrEnum):
+    """Why it is down. An Event of the same reason tells when it begins."""
+
+    EGRESS_DOWN = "EgressDown"
+    HOUSE_DOWN = "HouseDown"
+    BACKEND_AUTH_FAILED = "BackendAuthFailed"
+    BACKEND_MODEL_NOT_FOUND = "BackendModelNotFound"
+
+
+class Outage(ApiModel):
+    """Something that routers see as down, or that refuses them."""
+
+    scope: OutageScope = Field(strict=False, description="Cloud: all of it. House: all of it. Backend: the one named.")
+    backend: str | None = Field(default=None, max_length=63, description="Name of the backend; scope Backend only.")
+    reason: OutageReason = Field(strict=False, description="Why; one of the documented constants.")
+    message: str = Field(default="", max_length=1024, description="What it means for requests, and what to do.")
+    since: str = Field(
+        description="When the first router saw it (RFC 3339).", json_schema_extra={"format": "date-time"}
+    )
+
+
+class RoutePolicyStatus(ApiModel):
+    """What the routers serve."""
+
+    observed_generation: int = Field(default=0, ge=0, description="Generation of the spec that this status speaks of.")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
+        "something in the spec does nothing; UpgradePending while routers of an earlier release serve on.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")
+    data_zones: str = Field(
+        default="",
+        description="Data zones that cluster, namespace and policy allow together, with commas; all if nobody says anything. "
+        "Routes may narrow them.",
+    )
+    config_hash: str = Field(default="", description="Hash of the configuration that routers should serve.")
+    programmed_routers: int = Field(default=0, ge=0, description="Routers that serve it.")
+    replicas: int = Field(default=0, ge=0, description="Router pods that exist.")
+    ready_replicas: int = Field(default=0, ge=0, description="Router pods that are ready.")
+    selector: str = Field(default="", description="Label selector of the router pods, for autoscalers.")
+    outages: list[Outage] = Field(
+        default_factory=list,
+        max_length=MOST_BACKENDS + 2,
+        description="What routers see as down now: the cloud, the house, backends that refuse them.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )

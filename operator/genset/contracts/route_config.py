@@ -1,0 +1,103 @@
+"""Says of each route which requests it takes, and which backends answer them in which order.
+
+Nothing has a default here. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from genset.contracts.config_parts import ConfigPart, Label, ModelPattern, Seconds, Zone, each_once
+
+
+class LeftOutConfig(ConfigPart):
+    """A backend was left out of a route, because it is in none of the route's data zones."""
+
+    backend: Label
+    zone: Zone
+
+
+class HeaderMatchConfig(ConfigPart):
+    name: str = Field(pattern=r"^[a-z0-9!#$%&'*+\-.^_`|~]+$", examples=["x-team"], description="In small letters.")
+    value: str = Field(pattern=r"^([^ \t\r\n]([^\r\n]*[^ \t\r\n])?)?$", examples=["gold"])
+
+
+class MatchConfig(ConfigPart):
+    models: tuple[ModelPattern, ...]
+    max_input_tokens: int | None = Field(default=None, ge=1)
+    headers: tuple[HeaderMatchConfig, ...]
+
+    @model_validator(mode="after")
+    def _headers_once(self) -> Self:
+        each_once("headers", [header.name for header in self.headers])
+        return self
+
+
+class WeightedBackend(ConfigPart):
+    backend: str
+    weight: int = Field(ge=0)
+
+
+ToCloudOn = Literal["Unreachable", "Cold", "Full", "TooLate", "ServerError", "TooLong", "Unsupported"]
+
+
+class FailoverConfig(ConfigPart):
+    """The times of failover are seconds; None means the router's own default for the kind of backend."""
+
+    first_token_seconds: Seconds | None = None
+    stall_seconds: Seconds | None = None
+    total_seconds: Seconds
+    max_attempts: int = Field(ge=1)
+    continue_streams: bool
+    rebuild_answers: bool
+    to_cloud_on: tuple[ToCloudOn, ...]
+
+
+class ColdStartConfig(ConfigPart):
+    """A cold start is what a request does while a backend is at rest. Times are seconds."""
+
+    mode: Literal["Hold", "Bridge"]
+    seconds: Seconds
+
+
+class SensitivePatternConfig(ConfigPart):
+    name: Label
+    regex: str = Field(min_length=1)
+
+
+class SensitiveConfig(ConfigPart):
+    """What is looked for in the requests of a route. `countries`: whose own forms of numbers count, too (ISO 3166)."""
+
+    detect: tuple[Literal["iban", "creditCard", "email", "phone", "taxId", "nationalId", "privateKey"], ...]
+    countries: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$", examples=["DE"])], ...]
+    patterns: tuple[SensitivePatternConfig, ...]
+    then: Literal["House", "Refuse"]
+
+
+class ResponseConfig(ConfigPart):
+    """This is how answers look. `model`: which name they tell, that of the backend's model or the one that was asked for."""
+
+    model: Literal["Actual", "Asked"]
+
+
+class RouteConfig(ConfigPart):
+    name: Label
+    match: MatchConfig
+    tiers: tuple[Annotated[tuple[WeightedBackend, ...], Field(min_length=1)], ...]
+    failover: FailoverConfig
+    cold_start: ColdStartConfig
+    when_full: Literal["NextTier", "Wait"]
+    data_zones: tuple[Zone, ...] | None = Field(default=None, description="Zones that the route allows; None: all.")
+    left_out: tuple[LeftOutConfig, ...] | None = Field(
+        default=None, description="Backends of its tiers that are in no zone that it may use, told in errors alone."
+    )
+    sensitive: SensitiveConfig | None = Field(default=None, description="None: nothing is looked for.")
+    response: ResponseConfig | None = None
+
+    @model_validator(mode="after")
+    def _backends_once(self) -> Self:
+        for tier in self.tiers:
+            each_once("tiers", [weighted.backend for weighted in tier])
+        return self

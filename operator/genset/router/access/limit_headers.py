@@ -1,0 +1,48 @@
+"""Writes the header lines that tell a consumer its limits, by the names that clients of the API know. Pure.
+
+Sources: OpenAI, "Rate limits in headers" (resets as `1m0s`); Anthropic, "Response headers" (resets as RFC 3339 times).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from genset.router.access.consumer import Consumer
+from genset.router.access.minute import WINDOW_SECONDS
+from genset.router.access.quota import Quota
+from genset.times import rfc3339
+
+#: How the headers begin that say the same of a backend, which say nothing to whoever has limits here.
+OTHERS: Final = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-")
+
+
+def limit_lines(consumer: Consumer, now: float, wall: float, *, anthropic: bool) -> bytes:
+    """Returns the lines of a consumer's limits per minute; empty if it has none. `wall`: seconds since 1970.
+
+    `anthropic`: by the names of Anthropic's API, otherwise by OpenAI's.
+    """
+    lines = b""
+    for what, quota in ((b"requests", consumer.requests), (b"tokens", consumer.tokens)):
+        if quota is not None:
+            lines += _anthropic(what, quota, now, wall) if anthropic else _openai(what, quota, now)
+    return lines
+
+
+def _openai(what: bytes, quota: Quota, now: float) -> bytes:
+    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
+        what, quota.told, what, quota.room(now), what, _duration(quota.minute.seconds_until_empty(now)),
+    )  # fmt: skip
+
+
+def _anthropic(what: bytes, quota: Quota, now: float, wall: float) -> bytes:
+    reset = rfc3339(wall + quota.minute.seconds_until_empty(now)).encode()
+    return (
+        b"anthropic-ratelimit-%b-limit: %d\r\nanthropic-ratelimit-%b-remaining: %d\r\nanthropic-ratelimit-%b-reset: %b\r\n"
+        % (what, quota.told, what, quota.room(now), what, reset)
+    )
+
+
+def _duration(seconds: float) -> bytes:
+    """Writes a time as Go does, which is what OpenAI sends."""
+    whole = min(int(seconds + 0.999), WINDOW_SECONDS + 1)
+    return b"%ds" % whole if whole < 60 else b"1m%ds" % (whole - 60)

@@ -1,0 +1,163 @@
+"""A spool keeps lines on the router's own disk: they outlive the process, in whichever moment it is killed.
+
+Segments are files that are mapped into memory. A line is there for whoever reads the file as soon as it is copied, whatever
+becomes of the process; a second later at most it is on the disk itself (`sync`, from a thread), so the death of a node takes a
+second of lines. Room is taken from the disk when a segment is begun, so a full disk is noticed between lines, never inside one.
+The oldest segments go when there are too many. Decided in docs/adr/0018-egress-record.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import mmap
+import os
+import threading
+from pathlib import Path
+from typing import Final, final
+
+from genset.contracts.usage import PREFIX, SUFFIX
+
+SEGMENT_BYTES: Final = 1024 * 1024
+SEGMENTS: Final = 48  # of one spool, all incarnations together; a pod's /tmp holds 64 MiB
+RETRY_SECONDS: Final = 1.0  # between two looks whether there is room again
+
+log = logging.getLogger(__name__)
+
+
+@final
+class Spool:
+    """A spool belongs to one process. `opening` is the first line of each of its segments.
+
+    `failing` says why no line can be kept; empty if it can. `lost` counts segments that made way.
+    """
+
+    __slots__ = (
+        "_folder",
+        "_identity",
+        "_lock",
+        "_map",
+        "_number",
+        "_opening",
+        "_place",
+        "_retry_at",
+        "failing",
+        "lost",
+    )
+
+    def __init__(self, folder: Path, identity: str, opening: bytes) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._opening = opening
+        self._lock = threading.Lock()  # the thread that syncs may hold a segment that is just left
+        self._map: mmap.mmap | None = None
+        self._place = 0
+        self._number = 0
+        self._retry_at = 0.0
+        self.failing = ""
+        self.lost = 0
+
+    def add(self, line: bytes, now: float) -> bool:
+        """Keeps a line. Returns whether it is kept; `failing` then says why not. `now`: seconds, monotonic."""
+        segment, place = self._map, self._place
+        end = place + len(line)
+        if segment is None or end > SEGMENT_BYTES:
+            segment = self._begin(now)
+            if segment is None:
+                return False
+            place = self._place
+            end = place + len(line)
+        segment[place:end] = line
+        self._place = end
+        return True
+
+    def fail(self, why: str) -> None:
+        """There is no place for lines, and there will be none."""
+        self.failing = why
+        self._retry_at = math.inf
+
+    def look(self, now: float) -> None:
+        """Begins a segment if none could be begun before: who is refused for want of one does not try by himself."""
+        if self._map is None or self.failing:
+            self._begin(now)
+
+    def sync(self) -> None:
+        """Waits until all lines are on the disk. Called by a thread."""
+        with self._lock:
+            segment = self._map
+            try:
+                if segment is not None:
+                    segment.flush()
+            except (OSError, ValueError) as problem:
+                self.failing = f"cannot be written to the disk ({problem})"
+
+    def names(self) -> list[str]:
+        """Returns the names of the segments, of all incarnations, the oldest first."""
+        try:
+            found = [path for path in self._folder.iterdir() if path.name.startswith(PREFIX) and path.suffix == SUFFIX]
+            return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))]
+        except OSError:
+            return []
+
+    def content(self, name: str) -> bytes | None:
+        """Returns a segment up to its last line; None if there is no such one."""
+        if name not in self.names():
+            return None
+        try:
+            return (self._folder / name).read_bytes().rstrip(b"\0")
+        except OSError:
+            return None
+
+    def close(self) -> None:
+        with self._lock:
+            if self._map is not None:
+                self._map.flush()
+                self._map.close()
+                self._map = None
+
+    def _begin(self, now: float) -> mmap.mmap | None:
+        """Begins the next segment, with its first line; None while there is no room for it."""
+        if now < self._retry_at:
+            return None
+        self._retry_at = now + RETRY_SECONDS
+        try:
+            self._make_way()
+            made = self._mapped()
+        except OSError as problem:
+            told = f"{self._folder}: {problem.strerror or problem}"
+            if told != self.failing:
+                log.error("Cannot keep egress records: %s", told)
+            self.failing = told
+            with self._lock:
+                self._map = None
+            return None
+        if self.failing:
+            log.warning("Keeps egress records again")
+        self._retry_at, self.failing = 0.0, ""
+        with self._lock:
+            before, self._map = self._map, made
+            if before is not None:
+                before.flush()
+                before.close()
+        made[: len(self._opening)] = self._opening
+        self._place = len(self._opening)
+        return made
+
+    def _mapped(self) -> mmap.mmap:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._number += 1
+        path = self._folder / f"{PREFIX}{self._identity}-{self._number:06d}{SUFFIX}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
+        try:
+            os.posix_fallocate(descriptor, 0, SEGMENT_BYTES)  # a hole in a mapped file would be a signal, not an error
+            return mmap.mmap(descriptor, SEGMENT_BYTES)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _make_way(self) -> None:
+        for name in self.names()[: 1 - SEGMENTS or None]:
+            (self._folder / name).unlink(missing_ok=True)
+            self.lost += 1

@@ -1,0 +1,91 @@
+"""Data zones take candidates off the list of a request before any backend is asked. Pure.
+
+What holds for a whole route is settled when the table is made; only what a request itself says, or what is found in it,
+costs at its time. Later steps only shrink the list, so whatever is retried, continued or waited for stays in its zones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, final
+
+from genset.contracts.backend_config import BackendConfig
+from genset.contracts.route_config import RouteConfig
+from genset.data_zones import MOST_ZONES, ZoneRule, allowed, is_zone, names, told
+from genset.router.errors import ErrorAnswer, error
+from genset.router.machine.decisions import Candidate
+from genset.router.routing.sensitive import SensitiveRule, sensitive_rule
+
+ZONES_HEADER: Final = b"x-genset-data-zones"
+_SAID_BY: Final = f"the header {ZONES_HEADER.decode()} of the request"
+_MALFORMED: Final = (
+    f"the header {ZONES_HEADER.decode()} is malformed: name 1 to {MOST_ZONES} data zones with commas between them, e.g. "
+    "house, eu"
+)
+
+
+@final
+class RouteZones:
+    """A route's zones are what cluster, namespace, policy and route say, which of its backends that leaves out, and what of a
+    request keeps it in the house.
+
+    `left_out`: names of backends with their zones. `line`: the header line that tells another site of the zones.
+    """
+
+    __slots__ = ("left_out", "line", "rules", "sensitive")
+
+    def __init__(
+        self, rules: Sequence[ZoneRule], left_out: Mapping[str, str], sensitive: SensitiveRule | None = None
+    ) -> None:
+        self.rules: Final = tuple(rules)
+        self.left_out: Final = dict(left_out)
+        self.line: Final = header_line(allowed(rules))
+        self.sensitive: Final = sensitive
+
+    def refusal(self, route: str) -> ErrorAnswer | None:
+        """Returns what a route says whose backends are all left out; None if it never had one."""
+        return no_backend(route, self.rules, self.left_out) if self.left_out else None
+
+
+def zones_of(config: RouteConfig, above: Sequence[ZoneRule], backends: Mapping[str, BackendConfig]) -> RouteZones:
+    """Returns the zones of a route. `above`: what holds for all routes."""
+    rules = list(above)
+    if config.data_zones is not None:
+        rules.append(ZoneRule(f"route {config.name} (dataZones)", frozenset(config.data_zones)))
+    out = {item.backend: item.zone for item in config.left_out or ()}
+    zones = allowed(rules)
+    if zones is not None:
+        named = (backends[weighted.backend] for tier in config.tiers for weighted in tier)
+        out.update((backend.name, backend.zone) for backend in named if backend.zone not in zones)
+    return RouteZones(rules, out, sensitive_rule(config))
+
+
+def asked_zones(header: bytes | None) -> ZoneRule | ErrorAnswer | None:
+    """Returns what a request says of its zones; the error if that cannot be read, because a guess might let it out."""
+    if header is None:
+        return None
+    zones = [zone.strip() for zone in header.decode("latin-1").split(",")]
+    if len(zones) > MOST_ZONES or not all(is_zone(zone) for zone in zones):
+        return error("caller_bad_request", _MALFORMED)
+    return ZoneRule(_SAID_BY, frozenset(zones))
+
+
+def within(candidates: Iterable[Candidate], rules: Iterable[ZoneRule]) -> list[Candidate]:
+    """Returns the candidates that are in a zone which all rules allow, in their order."""
+    zones = allowed(rules)
+    return [candidate for candidate in candidates if zones is None or candidate.zone in zones]
+
+
+def no_backend(route: str, rules: Sequence[ZoneRule], there: Mapping[str, str]) -> ErrorAnswer:
+    """Returns the error of a request that no backend may answer. `there`: the backends by name, with their zones."""
+    found = ", ".join(f"{name} ({zone})" for name, zone in sorted(there.items()))
+    return error(
+        "policy_data_zone",
+        f"route {route} has no backend in the data zones of this request: {told(rules)}; its backends are {found}. Nothing was "
+        "sent; ask a model that is answered there, or have the zones widened",
+    )
+
+
+def header_line(zones: frozenset[str] | None) -> bytes:
+    """Returns the header line by which another site's router keeps the request in the same zones; none if all are allowed."""
+    return b"%b: %b\r\n" % (ZONES_HEADER, names(zones).encode()) if zones is not None else b""

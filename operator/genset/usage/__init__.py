@@ -1,0 +1,1 @@
+"""`genset egress` reads back what routers have written down of requests that left the house."""

@@ -1,0 +1,156 @@
+"""`genset explain` takes the router's own decision, and says why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from genset.cli import main
+
+POLICY: dict[str, Any] = {
+    "apiVersion": "genset.dev/v1alpha1",
+    "kind": "RoutePolicy",
+    "metadata": {"name": "p"},
+    "spec": {
+        "access": {
+            "consumers": [
+                {
+                    "name": "invoices",
+                    "team": "accounting",
+                    "keysSecretRef": {"name": "k", "key": "i"},
+                    "models": ["small"],
+                    "requestsPerMinute": 9,
+                },
+                {"name": "lab", "keysSecretRef": {"name": "k", "key": "l"}},
+            ]
+        },
+        "backends": [
+            {"name": "house", "deployment": {"name": "h"}, "contextTokens": 1000},
+            {
+                "name": "cloud",
+                "cloud": {"provider": "mistral", "model": "m", "credentialsSecretRef": {"name": "m", "key": "k"}},
+            },
+        ],
+        "routes": [
+            {
+                "name": "short",
+                "match": {"models": ["small"], "maxInputTokens": 100},
+                "tiers": [{"backends": [{"name": "house"}]}],
+            },
+            {
+                "name": "gold",
+                "match": {"headers": [{"name": "x-gold", "value": "1"}]},
+                "tiers": [{"backends": [{"name": "cloud"}]}],
+            },
+            {
+                "name": "all",
+                "match": {"models": ["small", "large"]},
+                "tiers": [{"backends": [{"name": "house"}]}, {"backends": [{"name": "cloud"}]}],
+            },
+        ],
+    },
+}
+
+
+def ask(folder: Path, body: dict[str, Any], *arguments: str, policy: dict[str, Any] = POLICY) -> tuple[int, Any]:
+    (folder / "policy.yaml").write_text(yaml.safe_dump(policy))
+    (folder / "request.json").write_text(json.dumps(body))
+    given = ["explain", "-f", str(folder / "policy.yaml"), "--request", str(folder / "request.json"), "-o", "json"]
+    done = CliRunner().invoke(main, [*given, *arguments])
+    return done.exit_code, json.loads(done.output) if done.output.startswith("{") else done.output
+
+
+def prompt(tokens: int, model: str = "small") -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "word" * tokens}]}
+
+
+CASES: list[tuple[dict[str, Any], tuple[str, ...], int, str, list[str], list[str]]] = [
+    (prompt(50), ("--key-of", "lab"), 0, "short", ["house"], []),
+    (
+        prompt(500),
+        ("--key-of", "lab"),
+        0,
+        "all",
+        ["house", "cloud"],
+        ["match.maxInputTokens is 100", "match.headers wants another x-gold"],
+    ),
+    (prompt(500), ("--key-of", "lab", "--header", "X-Gold: 1"), 0, "gold", ["cloud"], ["match.maxInputTokens is 100"]),
+    (
+        prompt(2000),
+        ("--key-of", "lab"),
+        0,
+        "all",
+        ["cloud"],
+        ["maxInputTokens", "x-gold", "its context holds 1000 tokens, and the request needs about 2000"],
+    ),
+    (prompt(50, "large"), ("--key-of", "invoices"), 2, "", [], ["the consumer may not name this model"] * 3),
+    (
+        prompt(50, "none"),
+        ("--key-of", "lab"),
+        2,
+        "",
+        [],
+        ["match.models does not hold", "x-gold", "match.models does not hold"],
+    ),
+    (prompt(50), (), 2, "", [], []),
+    (
+        {"model": "small", "max_tokens": 5, "messages": [{"role": "user", "content": "a"}]},
+        ("--key-of", "lab", "--path", "/v1/messages"),
+        0,
+        "short",
+        ["house"],
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "arguments", "code", "route", "candidates", "left_out"), CASES)
+def test_what_would_be_decided(
+    tmp_path: Path,
+    body: dict[str, Any],
+    arguments: tuple[str, ...],
+    code: int,
+    route: str,
+    candidates: list[str],
+    left_out: list[str],
+) -> None:
+    status, found = ask(tmp_path, body, *arguments)
+    assert (status, found["route"]) == (code, route), found
+    assert [step["backend"] for step in found["candidates"]] == candidates
+    assert len(found["left_out"]) == len(left_out), found["left_out"]
+    assert all(told in one["why"] for told, one in zip(left_out, found["left_out"], strict=True)), found["left_out"]
+
+
+def test_who_asks_and_what_the_answer_would_be(tmp_path: Path) -> None:
+    _, found = ask(tmp_path, prompt(1), "--key-of", "invoices")
+    assert (found["consumer"], found["team"], found["limits"]) == ("invoices", "accounting", {"requestsPerMinute": 9})
+    _, found = ask(tmp_path, prompt(1))
+    assert (found["status"], found["error"]) == (401, "policy_key_unknown")
+    _, found = ask(tmp_path, prompt(1, "large"), "--key-of", "invoices")
+    assert (found["status"], found["error"]) == (404, "policy_model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "arguments", "told"),
+    [
+        (prompt(1), ("--key-of", "nobody"), "--key-of nobody: no such consumer; the policy has invoices, lab"),
+        ({}, ("--key-of", "lab"), "model name in `model`"),
+        (prompt(1), ("--path", "/v1/images", "--key-of", "lab"), "no call of a model is served there"),
+        (prompt(1), ("--header", "nonsense"), "write NAME: VALUE"),
+    ],
+)
+def test_a_question_that_is_none(tmp_path: Path, body: dict[str, Any], arguments: tuple[str, ...], told: str) -> None:
+    status, output = ask(tmp_path, body, *arguments)
+    assert status in (1, 2) and told in output
+
+
+def test_words_for_people(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(POLICY))
+    given = ["explain", "-f", str(tmp_path / "p.yaml"), "--request", "-", "--key-of", "lab"]
+    done = CliRunner().invoke(main, given, input=json.dumps(prompt(2000)))
+    assert "candidate   cloud (tier 1, cloud)" in done.output and "left out    house: its context" in done.output
