@@ -45,6 +45,7 @@ class CountedCloud:
     connections: int = 0
     port: int = 0
     _server: asyncio.Server | None = None
+    _served: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = field(default_factory=dict)
 
     async def __aenter__(self) -> CountedCloud:
         self._server = await asyncio.start_server(self._serve, self.host, 0)
@@ -54,6 +55,10 @@ class CountedCloud:
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
+        for writer in self._served.values():
+            writer.close()
+        while self._served:
+            await asyncio.sleep(0)
 
     @property
     def base_url(self) -> str:
@@ -61,6 +66,7 @@ class CountedCloud:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._served[asyncio.current_task()] = writer
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -79,3 +85,4 @@ class CountedCloud:
             pass
         finally:
             writer.close()
+            del self._served[asyncio.current_task()]
