@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from bench import instructions, operator, router, sensitive, translations
+from bench import instructions, operator, pairs, router, sensitive, translations
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +17,7 @@ def main() -> None:
 
 
 main.add_command(router.command)
+main.add_command(pairs.command)
 main.add_command(operator.command)
 main.add_command(instructions.command)
 main.add_command(operator.fleet_command)
