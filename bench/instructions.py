@@ -3,6 +3,8 @@
 Clocks of shared machines differ by more than a change of the hot path is worth; callgrind counts the instructions of the
 router's own process (user space, without the kernel) to within a tenth of a percent, whatever else the machine does. What
 is counted is a router under load from 32 connections, as `python -m bench router` runs it, from the image's Python.
+`--misses` counts besides how many lines of code had to be fetched into a first-level cache of 32 KB that callgrind plays:
+what a program of many megabytes costs beyond its instructions.
 """
 
 from __future__ import annotations
@@ -37,17 +39,24 @@ _LIBRARY = Path("/usr/libexec/valgrind")
 _PARTS = ("callgrind-amd64-linux", "callgrind-arm64-linux", "vgpreload_core-amd64-linux.so", "default.supp")
 _PYTHON = "/opt/genset/bin/python3"
 _PIPE = "vgdb"
+#: The sizes of caches that processors of servers have; callgrind would play those of the machine that it runs on.
+_CACHE = ("--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=33554432,16,64")
+_MISSED = "I1mr"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Count:
-    """What callgrind counted in one window: instructions of each function alone, and of each with what it called."""
+    """What callgrind counted in one window: instructions of each function alone, and of each with what it called.
+
+    `misses`: lines of code that were not in the first-level cache; 0 where none was played.
+    """
 
     requests: int
     alone: Counter[str]
     inclusive: Counter[str]
+    misses: int = 0
 
     @property
     def each(self) -> float:
@@ -75,8 +84,9 @@ class Count:
 )
 @click.option("--only", default=f"{WHOLE},{SHORT},{UNTOUCHED}", show_default=True, help="Scenarios, by commas.")
 @click.option("--seconds", type=click.FloatRange(1, 600), default=8.0, show_default=True, help="Of load per scenario.")
+@click.option("--misses", is_flag=True, help="Lines of code that were not in a first-level cache of 32 KB, too.")
 @click.option("--functions", type=click.IntRange(0, 1000), default=0, help="How many functions to list of each.")
-def command(revision: str | None, rules: str, only: str, seconds: float, functions: int) -> None:
+def command(revision: str | None, rules: str, only: str, seconds: float, misses: bool, functions: int) -> None:
     """Instructions of one request in the router's own process, by callgrind (needs valgrind and root)."""
     if not _LIBRARY.is_dir() or shutil.which("vgdb") is None:
         raise click.ClickException("valgrind is missing; install it (Debian: apt-get install valgrind)")
@@ -93,13 +103,16 @@ def command(revision: str | None, rules: str, only: str, seconds: float, functio
     _put_valgrind(rootfs)
     load_generator()
     isolate()
-    for name, count in _counts(peer, only.split(","), seconds).items():
-        click.echo(f"{peer.version()} {name}: {count.each:,.0f} instructions per request ({count.requests} requests)")
+    for name, count in _counts(peer, only.split(","), seconds, _CACHE if misses else ()).items():
+        missed = f", {count.misses / max(count.requests, 1):,.0f} lines of code fetched" if misses else ""
+        click.echo(
+            f"{peer.version()} {name}: {count.each:,.0f} instructions per request{missed} ({count.requests} requests)"
+        )
         if functions:
             click.echo(count.table(functions))
 
 
-def _counts(peer: Genset, names: Sequence[str], seconds: float) -> dict[str, Count]:
+def _counts(peer: Genset, names: Sequence[str], seconds: float, options: Sequence[str]) -> dict[str, Count]:
     """Each scenario's count, with one process for all of them; the load before a window warms it."""
     cores = Cores.choose(None, None)
     found: dict[str, Count] = {}
@@ -111,7 +124,7 @@ def _counts(peer: Genset, names: Sequence[str], seconds: float) -> dict[str, Cou
         place.folder.mkdir()
         output, headers = place.folder / "output.log", peer.headers(place)
         load = Load(load_generator(), cores, Plan(seconds=seconds, patience=60.0), upstream_port, upstream_pid)
-        with running(_under_callgrind(peer, place), cores.peer, output, peer.environment()) as process:
+        with running(_under_callgrind(peer, place, options), cores.peer, output, peer.environment()) as process:
             wait_until_answers(peer.name, port, output, lambda: process.poll() is None, headers, within=180)
             for name in names:
                 load.run(SCENARIOS[name], port, process.pid, headers)
@@ -123,13 +136,13 @@ def _counts(peer: Genset, names: Sequence[str], seconds: float) -> dict[str, Cou
     return found
 
 
-def _under_callgrind(peer: Genset, place: Place) -> list[str]:
+def _under_callgrind(peer: Genset, place: Place, options: Sequence[str]) -> list[str]:
     """The router's command with its Python run by callgrind; pipes and dumps lie in the place's folder."""
     command = peer.command(place)
     seen = peer.python().place(place.folder)
     tool = ["--tool=callgrind", f"--callgrind-out-file={seen}/callgrind", f"--vgdb-prefix={seen}/{_PIPE}"]
     at = command.index(_PYTHON)
-    return [*command[:at], "/usr/bin/valgrind", "-q", *tool, *command[at:]]
+    return [*command[:at], "/usr/bin/valgrind", "-q", *tool, *options, *command[at:]]
 
 
 def _put_valgrind(rootfs: Path) -> None:
@@ -174,9 +187,12 @@ def count(lines: Iterable[str], requests: int) -> Count:
     names: dict[str, str] = {}
     alone: Counter[str] = Counter()
     inclusive: Counter[str] = Counter()
-    function, of_callee = "", False
+    function, of_callee, missed, misses = "", False, 0, 0
     for line in lines:
-        if line.startswith(("fn=", "cfn=")):
+        if line.startswith("events:"):
+            events = line.split()[1:]
+            missed = events.index(_MISSED) if _MISSED in events else 0
+        elif line.startswith(("fn=", "cfn=")):
             kind, _, said = line.partition("=")
             key, _, name = said.partition(" ")
             if name:
@@ -189,5 +205,6 @@ def count(lines: Iterable[str], requests: int) -> Count:
             inclusive[function] += int(cost[0])
             if not of_callee:
                 alone[function] += int(cost[0])
+                misses += int(cost[missed]) if missed and len(cost) > missed else 0
             of_callee = False
-    return Count(requests, alone, inclusive)
+    return Count(requests, alone, inclusive, misses)

@@ -48,3 +48,8 @@ def test_the_table_begins_with_what_takes_most() -> None:
 
 def test_no_request_is_no_division_by_zero() -> None:
     assert count([], requests=0).each == 0
+
+
+def test_lines_of_code_fetched_are_those_of_the_functions_themselves() -> None:
+    dump = "events: Ir Dr Dw I1mr D1mr\nfn=(1) inner\n0 300 9 9 4\n+2 40\ncfn=(2) other\ncalls=2 0\n* 90 5 5 70\nfn=(2)\n0 90 5 5 70 1\n"
+    assert count(dump.splitlines(), requests=2).misses == 74
