@@ -51,5 +51,6 @@ def test_no_request_is_no_division_by_zero() -> None:
 
 
 def test_lines_of_code_fetched_are_those_of_the_functions_themselves() -> None:
-    dump = "events: Ir Dr Dw I1mr D1mr\nfn=(1) inner\n0 300 9 9 4\n+2 40\ncfn=(2) other\ncalls=2 0\n* 90 5 5 70\nfn=(2)\n0 90 5 5 70 1\n"
-    assert count(dump.splitlines(), requests=2).misses == 74
+    own = ["events: Ir Dr Dw I1mr D1mr", "fn=(1) inner", "0 300 9 9 4", "+2 40"]
+    callee = ["cfn=(2) other", "calls=2 0", "* 90 5 5 70", "fn=(2)", "0 90 5 5 70 1"]
+    assert count([*own, *callee], requests=2).misses == 74
