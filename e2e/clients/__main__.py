@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from e2e.clients import agents, install, rig, run
-from e2e.clients.clients import CLIENTS
+from e2e.clients import agents, install, languages, rig, run
+from e2e.clients.clients import CLIENTS, Client
 from testbed.cluster.console import reported
 
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients" / "tried.md"
@@ -23,9 +23,13 @@ _AT_ONCE = 2  # programs
 @click.option("--write/--no-write", default=False, help="Write the table to docs/clients/tried.md.")
 def main(only: str, write: bool) -> None:
     with reported():
-        install.python()
-        install.node()
-        libraries, tools, mistakes = asyncio.run(_all(only.lower()))
+        clients = [client for client in CLIENTS if only.lower() in client.name.lower()]
+        tried = [agent for agent in agents.AGENTS if only.lower() in agent.name.lower()]
+        for client in clients:
+            languages.of(client.program).install(client.program)
+        if tried:
+            install.node()
+        libraries, tools, mistakes = asyncio.run(_all(clients, tried))
     text = "\n\n".join(_table(results) for results in (libraries, tools) if results)
     click.echo(text)
     for mistake in mistakes:
@@ -37,7 +41,9 @@ def main(only: str, write: bool) -> None:
         sys.exit(1)
 
 
-async def _all(only: str) -> tuple[list[run.Result], list[run.Result], list[str]]:
+async def _all(
+    clients: Sequence[Client], tried: Sequence[agents.Agent]
+) -> tuple[list[run.Result], list[run.Result], list[str]]:
     with tempfile.TemporaryDirectory(prefix="genset-clients-") as name:
         folder = Path(name)
         places = asyncio.Semaphore(_AT_ONCE)
@@ -47,7 +53,7 @@ async def _all(only: str) -> tuple[list[run.Result], list[run.Result], list[str]
             made.mkdir()
             return made
 
-        async def library(client: run.Client, url: str) -> run.Result:
+        async def library(client: Client, url: str) -> run.Result:
             async with places:
                 return await run.results_of(client, url, own(client.name))
 
@@ -56,8 +62,8 @@ async def _all(only: str) -> tuple[list[run.Result], list[run.Result], list[str]
                 return await agents.results_of(agent, url, own(agent.name))
 
         async with rig.running(folder) as running:
-            libraries = [library(client, running.url) for client in CLIENTS if only in client.name.lower()]
-            tools = [tool(agent, running.url) for agent in agents.AGENTS if only in agent.name.lower()]
+            libraries = [library(client, running.url) for client in clients]
+            tools = [tool(agent, running.url) for agent in tried]
             found = await asyncio.gather(*libraries, *tools)
             return found[: len(libraries)], found[len(libraries) :], running.mistakes
 

@@ -111,4 +111,4 @@ async def results_of(agent: Agent, url: str, folder: Path) -> Result:
         said = agent.said(await run([str(found), *options, question], folder, env, SECONDS))
         good = said == wanted if wanted != "Error: " else said.startswith(wanted)
         columns[column] = "yes" if good else said or "nothing"
-    return Result(agent.name, install.version(agent.package, of_node=True), columns)
+    return Result(agent.name, install.node_version(agent.package), columns)

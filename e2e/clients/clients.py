@@ -6,18 +6,18 @@ from typing import Final, NamedTuple
 
 
 class Client(NamedTuple):
-    """A client is a library, and a program of `programs/` that does with it what applications do. `api`: see the program."""
+    """A client is a library, and a program of `programs/` that does with it what applications do. `api`: see the program.
+
+    `package` is its name where the programs' versions are pinned.
+    """
 
     name: str
     program: str
     package: str
     api: str = ""
 
-    @property
-    def is_node(self) -> bool:
-        return self.program.endswith(".mjs")
 
-
+_OPENAI_GO: Final = "github.com/openai/openai-go/v3"
 CLIENTS: Final = (
     Client("openai-python, chat", "openai_chat.py", "openai"),
     Client("openai-python, Responses", "openai_responses.py", "openai"),
@@ -34,4 +34,6 @@ CLIENTS: Final = (
     Client("openai-agents (Node)", "openai_agents_node.mjs", "@openai/agents"),
     Client("Vercel AI SDK, Responses", "vercel.mjs", "ai", "openai"),
     Client("Vercel AI SDK, Messages", "vercel.mjs", "ai", "anthropic"),
+    Client("openai-go, chat", "go/openai/main.go", _OPENAI_GO, "chat"),
+    Client("openai-go, Responses", "go/openai/main.go", _OPENAI_GO, "responses"),
 )

@@ -1,4 +1,5 @@
-"""Installs the clients into the user's cache, once: a Python environment and a folder of npm's, with a Node.js of its own."""
+"""Installs the clients into the user's cache, once: a Python environment, a folder of npm's with a Node.js of its own, programs
+of Go."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from typing import Any
 import click
 
 from testbed.cluster.steps import run_step
-from testbed.cluster.store import build_once, cache_root, digest
+from testbed.cluster.store import build_once, cache_root, digest, read_tree
 
 PROGRAMS = Path(__file__).parent / "programs"
 _MANIFEST = PROGRAMS / "package.json"
 _REQUIREMENTS = PROGRAMS / "requirements.txt"
+_GO = PROGRAMS / "go"
 _LOG = "install-clients.log"
 _SUITE_NEEDS = (
     "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-xdist==3.8.0", "rich>=13.7.1", "inline-snapshot>=0.28.0", "trio>=0.22.2",
@@ -60,9 +62,23 @@ def node() -> Path:
     return build_once("clients", "node", key, build)
 
 
+def go(program: str) -> Path:
+    """Returns a compiled program of Go's."""
+    package = (PROGRAMS / program).parent.name
+
+    def build(draft: Path) -> None:
+        if shutil.which("go") is None:
+            raise click.ClickException("the clients need Go; put `go` on PATH")
+        make = ["go", "build", "-trimpath", "-buildvcs=false", "-o", draft / "client", f"./{package}"]
+        run_step(f"Compiling {program} (minutes)", make, cache_root() / "log" / _LOG, cwd=_GO)
+
+    key = digest(read_tree(_GO, ("go.mod", "go.sum", "tasks", package)))
+    return build_once("clients", f"go-{package}", key, build) / "client"
+
+
 def suite() -> Path:
     """Returns the folder that has openai-python's source with its own tests (`source`), and an environment for them (`venv`)."""
-    pin = f"openai=={version('openai', of_node=False)}"
+    pin = f"openai=={python_version('openai')}"
 
     def build(draft: Path) -> None:
         log = cache_root() / "log" / _LOG
@@ -92,10 +108,19 @@ def manifest() -> dict[str, Any]:
     return found
 
 
-def version(package: str, *, of_node: bool) -> str:
-    """Returns the pinned version of a client's package."""
-    if of_node:
-        return str(manifest()["dependencies"][package])
+def node_version(package: str) -> str:
+    """Returns the pinned version of a package of npm's."""
+    return str(manifest()["dependencies"][package])
+
+
+def python_version(package: str) -> str:
+    """Returns the pinned version of a package of PyPI's."""
     lines = _REQUIREMENTS.read_text().splitlines()
     pins = dict(line.split("==") for line in lines if "==" in line)
     return next(pin for name, pin in pins.items() if name.split("[")[0] == package)
+
+
+def go_version(module: str) -> str:
+    """Returns the pinned version of a module of Go's."""
+    lines = (line.removeprefix("require").split() for line in (_GO / "go.mod").read_text().splitlines())
+    return next(line[1].removeprefix("v") for line in lines if line[:1] == [module])

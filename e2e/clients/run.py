@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from e2e.clients import install
+from e2e.clients import languages
 from e2e.clients.clients import Client
 from e2e.clients.rig import ANSWERING, FAILING, FORM, SLOW
 from testbed.models import calling
@@ -56,7 +55,7 @@ async def results_of(client: Client, url: str, folder: Path) -> Result:
     """Runs the program of a client. `folder` is an empty one for it."""
     told = await _tasks(client, url, folder)
     columns = {name: _verdict([wrong_in(told.get(task), task) for task in tasks]) for name, tasks in COLUMNS.items()}
-    return Result(client.name, install.version(client.package, of_node=client.is_node), columns)
+    return Result(client.name, languages.of(client.program).version(client.package), columns)
 
 
 def wrong_in(told: Mapping[str, Any] | None, task: str) -> str | None:
@@ -85,14 +84,8 @@ def _verdict(found: list[str | None]) -> str:
 
 async def _tasks(client: Client, url: str, folder: Path) -> dict[str, Any]:
     """Returns what the program told, by task."""
-    if client.is_node:
-        installed = install.node()
-        for program in install.PROGRAMS.glob("*.mjs"):
-            shutil.copy2(program, folder)
-        (folder / "node_modules").symlink_to(installed / "node_modules")
-        command = [str(installed / "node_modules" / ".bin" / "node"), str(folder / client.program)]
-    else:
-        command = [str(install.python()), str(install.PROGRAMS / client.program)]
+    language = languages.of(client.program)
+    command = language.command(language.install(client.program), client.program, folder)
     tasks = [task for tasks in COLUMNS.values() for task in tasks]
     own = {"CLIENT_API": client.api, "HOME": str(folder), "PYTHONPATH": "", "NO_PROXY": "*"}
     output = await run([*command, url, *tasks], folder, own)
