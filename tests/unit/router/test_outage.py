@@ -84,11 +84,20 @@ def test_probes_go_round_one_in_five_seconds() -> None:
     probes: list[tuple[float, str]] = []
     for tick in range(240):
         now = 100.0 + tick / 10
+        if tick % 7 == 5:
+            one.passed_over("c.test")
         if (host := one.due(now)) is not None:
             probes.append((round(now - 100.0, 1), host))
             one.probed(host, False)
-    # The host that nobody has asked yet comes first, and at once.
-    assert probes == [(0.0, "c.test"), (5.0, "a.test"), (10.0, "b.test"), (15.0, "c.test"), (20.0, "a.test")]
+    # A host that a request might have asked comes first, and at once.
+    assert probes == [(0.5, "c.test"), (5.5, "a.test"), (10.5, "b.test"), (15.5, "c.test"), (20.5, "a.test")]
+
+
+def test_a_host_that_no_request_might_ask_is_not_probed() -> None:
+    one = down(100.0)
+    one.passed_over("gone.test")
+    probed = {one.due(100.0 + 5.0 * turn) for turn in range(1, 9)}
+    assert probed == {"a.test", "b.test"}
 
 
 def test_where_all_have_failed_the_first_probe_waits() -> None:

@@ -64,6 +64,9 @@ class Switch:
     def answered(self, now: float, began: float) -> None:
         """Notes that a request that began at `began` was answered, whatever the answer. Called only while `alarmed`."""
 
+    def passed_over(self, host: str) -> None:
+        """Notes that a request might have asked `host`, and did not because this side is down."""
+
     def reached(self, name: str) -> None:
         """Notes that a probe found an endpoint of this backend healthy, so that the next look need not be waited for."""
 
@@ -84,36 +87,50 @@ class Switch:
 
 
 class _Rotation:
-    """A rotation is the order in which the cloud's hosts are probed while it is down, one every `seconds`."""
+    """A rotation is the order in which hosts of the cloud are probed while it is down, one every `seconds`.
 
-    __slots__ = ("_next", "_seconds", "_turn", "hosts")
+    Only those take part that some request of this outage might have asked: a probe opens no connection to a data zone that the
+    rules of whoever asks do not allow.
+    """
+
+    __slots__ = ("_next", "_seconds", "_taking_part", "_turn", "hosts")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._next = math.inf
+        self._taking_part: list[str] = []
         self._turn: list[str] = []  # hosts still to probe in this rotation
         self.hosts: tuple[str, ...] = ()
 
     def take(self, hosts: Collection[str]) -> None:
         """Takes the hosts of a new configuration."""
         self.hosts = tuple(dict.fromkeys(hosts))
+        self._taking_part = [host for host in self._taking_part if host in self.hosts]
         self._turn = [host for host in self._turn if host in self.hosts]
 
     def begin(self, now: float, failed: Collection[str]) -> None:
-        """Begins with the hosts that have not failed."""
-        self._turn = [name for name in self.hosts if name not in failed]
-        # A host that nobody has asked may show at once that the uplink is not what is broken.
-        self._next = now if self._turn else now + self._seconds
+        """Begins with the hosts that have failed."""
+        self._taking_part = [host for host in self.hosts if host in failed]
+        self._turn = []
+        self._next = now + self._seconds
+
+    def join(self, host: str) -> None:
+        """Lets a host take part. It is probed at once: it may show that the uplink is not what is broken."""
+        if host in self.hosts and host not in self._taking_part:
+            self._taking_part.append(host)
+            self._turn.insert(0, host)
+            self._next = -math.inf
 
     def due(self, now: float) -> str | None:
         """Returns the host to probe now, if it is time for a probe."""
         if now < self._next:
             return None
         self._next = now + self._seconds
-        self._turn = self._turn or list(self.hosts)
-        return self._turn.pop(0)
+        self._turn = self._turn or list(self._taking_part)
+        return self._turn.pop(0) if self._turn else None
 
     def end(self) -> None:
+        self._taking_part.clear()
         self._turn.clear()
         self._next = math.inf
 
@@ -150,6 +167,9 @@ class CloudSwitch(Switch):
         if len(recent) >= HOSTS_DOWN:
             self._probes.begin(now, recent)
             self._open(now, "; ".join(f"{name}: {what}" for name, what in sorted(recent.items())))
+
+    def passed_over(self, host: str) -> None:
+        self._probes.join(host)
 
     def answered(self, now: float, began: float) -> None:
         if self.down:

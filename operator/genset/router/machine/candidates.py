@@ -187,6 +187,8 @@ class Candidates:
         why = backend.why_not(now, self._facts.path)
         self._history.reason = self._history.reason or why
         if not backend.local:
+            if backend.switch.down:
+                backend.switch.passed_over(backend.target.host)
             return False
         word = _PASSED_OVER.get(why) or backend.fault
         return word not in self._facts.settings.to_cloud_on

@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from genset.contracts.backend_config import BackendConfig
@@ -38,6 +39,7 @@ from genset.router.process.sweep import sweep_forever
 from genset.router.routing.gate import most_body_bytes, room_bytes
 from genset.router.routing.sensitive import prepare
 from genset.router.routing.table import Table
+from genset.router.routing.zones import reachable
 from genset.router.shared import Configured, Shared
 from genset.router.telemetry.journal import Journal
 from genset.router.telemetry.metrics import Metrics
@@ -197,6 +199,7 @@ class Router:
         guarded = connector.off_limits
         try:
             loaded = self._source.load()
+            loaded = replace(loaded, config=reachable(loaded.config))
             check(loaded.config, options.listen, self.listen_port, options.environment)
             forbidden = off_limits(loaded.config, not options.must_load, options.environment)
             admitted = self._admission.prepare(loaded.config, loaded.credentials, forbidden)

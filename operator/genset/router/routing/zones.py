@@ -6,11 +6,12 @@ costs at its time. Later steps only shrink the list, so whatever is retried, con
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, final
 
 from genset.contracts.backend_config import BackendConfig
-from genset.contracts.route_config import RouteConfig
+from genset.contracts.route_config import LeftOutConfig, RouteConfig
+from genset.contracts.router_config import RouterConfig
 from genset.data_zones import MOST_ZONES, ZoneRule, allowed, is_zone, names, told
 from genset.router.errors import ErrorAnswer, error
 from genset.router.machine.decisions import Candidate
@@ -45,6 +46,31 @@ class RouteZones:
     def refusal(self, route: str) -> ErrorAnswer | None:
         """Returns what a route says whose backends are all left out; None if it never had one."""
         return no_backend(route, self.rules, self.left_out) if self.left_out else None
+
+
+def reachable(config: RouterConfig) -> RouterConfig:
+    """Returns the configuration without backends that no route may ask, as the operator writes it: nobody gets their keys, probes
+    them or looks their names up, whoever wrote the file. A backend that no route names stays if some route's zones allow it.
+    """
+    above = [said.rule for said in config.data_zones or ()]
+    known = {backend.name: backend for backend in config.backends}
+    zones = {route.name: zones_of(route, above, known) for route in config.routes}
+    named = {(route.name, one.backend) for route in config.routes for tier in route.tiers for one in tier}
+    kept = {name for route, name in named if name not in zones[route].left_out}
+    unnamed = known.keys() - {name for _, name in named}
+    may = [allowed(of_route.rules) for of_route in zones.values()]
+    kept |= {name for name in unnamed if any(some is None or known[name].zone in some for some in may)}
+    if len(kept) == len(known):
+        return config
+    routes = tuple(_without(route, kept, zones[route.name].left_out) for route in config.routes)
+    return config.model_copy(update={"backends": tuple(b for b in config.backends if b.name in kept), "routes": routes})
+
+
+def _without(route: RouteConfig, kept: Collection[str], left_out: Mapping[str, str]) -> RouteConfig:
+    """Returns a route that names only backends that are kept, and tells the zones of the others."""
+    tiers = (tuple(one for one in tier if one.backend in kept) for tier in route.tiers)
+    out = tuple(LeftOutConfig(backend=name, zone=zone) for name, zone in left_out.items())
+    return route.model_copy(update={"tiers": tuple(tier for tier in tiers if tier), "left_out": out or None})
 
 
 def zones_of(config: RouteConfig, above: Sequence[ZoneRule], backends: Mapping[str, BackendConfig]) -> RouteZones:
