@@ -1,10 +1,11 @@
 """Installs the clients into the user's cache, once: a Python environment, a folder of npm's with a Node.js of its own, programs
-of Go."""
+of Go, and Java's with their libraries."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -20,6 +21,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 _MANIFEST = PROGRAMS / "package.json"
 _REQUIREMENTS = PROGRAMS / "requirements.txt"
 _GO = PROGRAMS / "go"
+_JAVA = PROGRAMS / "java"
 _LOG = "install-clients.log"
 _SUITE_NEEDS = (
     "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-xdist==3.8.0", "rich>=13.7.1", "inline-snapshot>=0.28.0", "trio>=0.22.2",
@@ -76,6 +78,21 @@ def go(program: str) -> Path:
     return build_once("clients", f"go-{package}", key, build) / "client"
 
 
+def java() -> Path:
+    """Returns the folder that has the libraries of Java's clients (`lib`), and the compiled programs for them (`classes`)."""
+
+    def build(draft: Path) -> None:
+        if shutil.which("mvn") is None or shutil.which("javac") is None:
+            raise click.ClickException("the clients need a JDK from 17 on and Maven; put `javac` and `mvn` on PATH")
+        log, lib = cache_root() / "log" / _LOG, draft / "lib"
+        fetch = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={lib}"]
+        run_step("Fetching the Java clients (130 MB)", fetch, log, cwd=_JAVA)
+        make = ["javac", "-d", draft / "classes", "-cp", f"{lib}/*", *sorted(_JAVA.glob("*.java"))]
+        run_step("Compiling their programs", make, log)
+
+    return build_once("clients", "java", digest(read_tree(_JAVA, (".",))), build)
+
+
 def suite() -> Path:
     """Returns the folder that has openai-python's source with its own tests (`source`), and an environment for them (`venv`)."""
     pin = f"openai=={python_version('openai')}"
@@ -124,3 +141,10 @@ def go_version(module: str) -> str:
     """Returns the pinned version of a module of Go's."""
     lines = (line.removeprefix("require").split() for line in (_GO / "go.mod").read_text().splitlines())
     return next(line[1].removeprefix("v") for line in lines if line[:1] == [module])
+
+
+def java_version(artifact: str) -> str:
+    """Returns the pinned version of an artifact of Maven's."""
+    found = re.search(rf"<artifactId>{artifact}</artifactId><version>([^<]+)", (_JAVA / "pom.xml").read_text())
+    assert found is not None
+    return found[1]

@@ -5,6 +5,7 @@ They are found by the ending of a program's name, which is its path below `progr
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,8 +38,14 @@ def _node(installed: Path, program: str, folder: Path) -> list[str]:
     return [str(installed / "node_modules" / ".bin" / "node"), str(folder / program)]
 
 
+def _java(installed: Path, program: str, folder: Path) -> list[str]:
+    classes = f"{installed / 'classes'}{os.pathsep}{installed / 'lib'}/*"
+    return ["java", "-Xmx512m", "-cp", classes, Path(program).stem]
+
+
 _LANGUAGES: Final = {
     ".py": Language(lambda _: install.python(), _python, install.python_version),
     ".mjs": Language(lambda _: install.node(), _node, install.node_version),
     ".go": Language(install.go, lambda binary, *_: [str(binary)], install.go_version),
+    ".java": Language(lambda _: install.java(), _java, install.java_version),
 }
