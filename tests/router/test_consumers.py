@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -213,23 +215,35 @@ async def test_a_configuration_without_its_keys_is_refused_and_the_last_one_stay
         assert (await router.ask(chat(), headers=bearer("lab"))).status == 200
 
 
+@contextlib.asynccontextmanager
+async def two_that_share(
+    tmp_path: Path, model: ScriptedUpstream, **allowance: Any
+) -> AsyncIterator[list[RunningRouter]]:
+    """Two routers that have heard each other; consumer lab has an allowance."""
+
+    def content(port: int) -> dict[str, Any]:
+        peers = {"dns": {"host": "127.0.0.1", "port": port}, "tokenFile": "access.peers"} if port else None
+        return {**config(house(model.base_url)), "access": access(consumer("lab", **allowance), routers=2, peers=peers)}
+
+    files = {**keys(), "access.peers": b"a token of the routers"}
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    async with (
+        RunningRouter(tmp_path / "one", content(0), files) as one,
+        RunningRouter(tmp_path / "two", content(0), files) as two,
+    ):
+        one.write(content(two.router.admin_port))
+        two.write(content(one.router.admin_port))
+        await asyncio.gather(one.router.reload(), two.router.reload())
+        yield [one, two]
+
+
 async def test_two_routers_share_a_limit_wherever_the_load_comes(tmp_path: Path) -> None:
     """All of it comes to one router, which gets what the other does not use; together they exceed nothing."""
     limit = 20
-
-    def content(base_url: str, port: int) -> dict[str, Any]:
-        peers = {"dns": {"host": "127.0.0.1", "port": port}, "tokenFile": "access.peers"} if port else None
-        told = access(consumer("lab", requestsPerMinute=limit), routers=2, peers=peers)
-        return {**config(house(base_url)), "access": told}
-
-    files = {**keys(), "access.peers": b"a token of the routers"}
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        folder.mkdir()
     async with (
         ScriptedUpstream() as model,
-        RunningRouter(folders[0], content(model.base_url, 0), files) as one,
-        RunningRouter(folders[1], content(model.base_url, 0), files) as two,
+        two_that_share(tmp_path, model, requestsPerMinute=limit) as (one, two),
     ):
 
         def shared(router: RunningRouter) -> bool:
@@ -237,8 +251,6 @@ async def test_two_routers_share_a_limit_wherever_the_load_comes(tmp_path: Path)
             quota = next(c for c in consumers.limited() if c.name == "lab").requests if consumers is not None else None
             return quota is not None and quota.told == limit
 
-        one.write(content(model.base_url, two.router.admin_port))
-        two.write(content(model.base_url, one.router.admin_port))
         await until(lambda: shared(one) and shared(two), what="the routers hear each other")
 
         async def served() -> bool:
@@ -251,6 +263,36 @@ async def test_two_routers_share_a_limit_wherever_the_load_comes(tmp_path: Path)
         assert 0.9 * limit <= len(model.requests) <= limit
         stranger = await one.admin("/-/limits/1")
         assert stranger.status == 200 and b"a token of the routers" not in stranger.body
+
+
+async def test_two_routers_share_places_wherever_the_load_comes(tmp_path: Path) -> None:
+    """All clients are at one router; when they have gone, the other one has the places."""
+    limit = 20
+    async with (
+        ScriptedUpstream(default=Answer(words=4, interval=0.2)) as model,
+        two_that_share(tmp_path, model, maxInFlight=limit) as (one, two),
+    ):
+        for router in (one, two):
+            enough, most = asyncio.Event(), 0
+
+            async def client(router: RunningRouter = router, enough: asyncio.Event = enough) -> None:
+                while not enough.is_set():
+                    answer = await router.ask(chat(), headers=bearer("lab"))
+                    if answer.status == 429:
+                        assert f"maxInFlight ({limit} requests in work" in answer.json["error"]["message"]
+                        await asyncio.sleep(0.1)
+
+            clients = [asyncio.create_task(client()) for _ in range(2 * limit)]
+            async with asyncio.timeout(20):
+                while most < 0.9 * limit:
+                    most = max(most, model.busy)
+                    await asyncio.sleep(0.01)
+            for _ in range(100):
+                most = max(most, model.busy)
+                await asyncio.sleep(0.01)
+            enough.set()
+            await asyncio.gather(*clients)
+            assert most <= limit
 
 
 async def test_trials_of_keys_are_answered_later_and_later_and_right_keys_at_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Final, final
 
 from genset.contracts.access_config import AllowanceConfig
 from genset.data_zones import ZoneRule
+from genset.router.access.places import Places
 from genset.router.access.quota import Quota
 from genset.router.backends.lines import Rank
 from genset.router.errors import FULL_SECONDS, ErrorAnswer, error
@@ -39,13 +40,12 @@ class Consumer:
     """
 
     __slots__ = (
-        "_most",
         "by_token",
         "counts",
-        "in_flight",
         "models",
         "name",
         "payer",
+        "places",
         "rank",
         "requests",
         "team",
@@ -63,8 +63,7 @@ class Consumer:
         self.requests: Quota | None = None
         self.tokens: Quota | None = None
         self.rank: int = Rank.NORMAL
-        self._most: int | None = None  # requests in flight
-        self.in_flight = 0
+        self.places = Places()
         self.by_token = False
         self.counts = counts or Counts()
 
@@ -77,9 +76,8 @@ class Consumer:
         self.models = ModelNames(allowance.models) if allowance.models is not None else None
         self.requests = _quota(self.requests, allowance.requests_per_minute, routers)
         self.tokens = _quota(self.tokens, allowance.tokens_per_minute, routers)
-        most = allowance.max_in_flight
+        self.places.resize(allowance.max_in_flight, routers)
         self.rank = _RANKS.get(allowance.priority or "", Rank.NORMAL)
-        self._most = max(1, most // routers) if most is not None else None
 
     def belongs_to(self, team: str) -> None:
         """Takes the team that its last token names."""
@@ -87,9 +85,14 @@ class Consumer:
 
     def alone(self) -> None:
         """Keeps to this router's part of all limits."""
+        self.places.alone()
         for quota in (self.requests, self.tokens):
             if quota is not None:
                 quota.alone()
+
+    @property
+    def is_limited(self) -> bool:
+        return self.requests is not None or self.tokens is not None or self.places.limit is not None
 
     def may_name(self, model: str) -> bool:
         return self.models is None or self.models.holds(model)
@@ -100,13 +103,15 @@ class Consumer:
         `prompt` and `answer`: about how many tokens they need.
         """
         tokens = prompt + answer
-        requests, own = self.requests, self.tokens
+        requests, own, places = self.requests, self.tokens, self.places
         if requests is not None:
             requests.wanted(1)
         if own is not None:
             own.wanted(tokens)
-        if self._most is not None and self.in_flight >= self._most:
-            return self._limited("maxInFlight", f"it has {self.in_flight} requests in work", FULL_SECONDS)
+        if places.in_work >= places.most:
+            places.refused += 1
+            told = f"{places.limit} requests in work, of which {places.in_work} are at this router"
+            return self._limited("maxInFlight", told, FULL_SECONDS)
         if requests is not None and not requests.room(now):
             told = f"{requests.limit} requests in 60 s"
             return self._limited("requestsPerMinute", told, requests.wait(1, now))
@@ -115,7 +120,7 @@ class Consumer:
             return self._limited("tokensPerMinute", told, own.wait(tokens, now))
         if requests is not None:
             requests.takes(1, now)
-        self.in_flight += 1
+        places.in_work += 1
         return Visit(self, prompt, tokens, now)
 
     def _limited(self, limit: str, told: str, seconds: float) -> ErrorAnswer:
@@ -150,7 +155,7 @@ class Visit:
         tells nothing of the prompt, which a backend has read all the same; so it has if the client `left` while one was at work.
         """
         consumer = self.consumer
-        consumer.in_flight -= 1
+        consumer.places.in_work -= 1
         counts = consumer.counts
         counts.requests += 1
         counts.prompt += prompt

@@ -83,9 +83,9 @@ class Consumers:
                 consumer.alone()
 
     def limited(self) -> list[Consumer]:
-        """Returns every consumer that has a limit per minute."""
+        """Returns every consumer that has limits."""
         every = (*self._by_name.values(), *self._guests.values(), self._anonymous)
-        return [one for one in every if one.requests is not None or one.tokens is not None]
+        return [one for one in every if one.is_limited]
 
     def take(self, config: AccessConfig, digests: Mapping[str, str], tokens: Prover | None = None) -> None:
         """Takes a configuration, and the names of consumers by the digests of their keys. Those that stay keep their counts."""
@@ -171,7 +171,7 @@ class Consumers:
     def _make_room(self) -> None:
         """Forgets whoever has asked for nothing for the longest time and has nothing in work, if there are too many."""
         while len(self._guests) >= MOST_GUESTS:
-            idle = next((name for name, guest in self._guests.items() if not guest.in_flight), None)
+            idle = next((name for name, guest in self._guests.items() if not guest.places.in_work), None)
             if idle is None:
                 return
             self._forget(idle)

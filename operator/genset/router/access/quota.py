@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from genset.router.access.minute import Minute
@@ -58,13 +59,13 @@ class Quota:
         """Returns how much this router may need until the next exchange; an idle one keeps a little."""
         return self.asked + 1 + self.limit // _IDLE_PART
 
-    def divide(self, elsewhere: int, demand: int, turn: bool, now: float) -> None:
+    def divide(self, elsewhere: int, demands: Sequence[int], turn: bool, now: float) -> None:
         """Takes what others claim and need, and a part of what nobody claims. `turn`: what is too little to be divided is its.
 
         Turns go round each second, or a limit of one would be nobody's.
         """
         left = max(0, self.limit - elsewhere - self.used(now))
-        self._grant = left * self.demand // (self.demand + demand)
+        self._grant = left * self.demand // (self.demand + sum(demands))
         if not self._grant and left and turn:
             self._grant = 1
         self.asked = 0

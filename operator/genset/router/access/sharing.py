@@ -1,8 +1,8 @@
 """Routers share the limits of consumers: each tells the others twice a second what it claims, and takes a part of what is left.
 
-A claim is what was used in the last minute, and what may still be used until the next exchange: so no limit is exceeded,
-wherever the load comes. Little is left over, because what one has not taken is divided anew. Whoever is not heard counts
-as claiming its share, so that routers that do not reach each other keep to theirs. Pure.
+A claim is what was used in the last minute, or is in work, and what may still be until the next exchange: so no limit is
+exceeded, wherever the load comes. Little is left over, because what one has not taken is divided anew. Whoever is not heard
+counts as claiming its share, so that routers that do not reach each other keep to theirs. Pure.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ HEARD_SECONDS: Final = 3.5  # for which what another router has told counts
 MOST_ROUTERS: Final = 100  # that are remembered
 NONCE_CHARACTERS: Final = 64
 
-#: What is claimed and what is needed, of requests and of tokens, by consumer.
-Claims = Mapping[str, tuple[tuple[int, int], tuple[int, int]]]
 NOTHING: Final = (0, 0)
-_NONE: Final = (NOTHING, NOTHING)
+#: What is claimed and what is needed, of requests, of tokens and of places, by consumer.
+Claims = Mapping[str, tuple[tuple[int, int], ...]]
+_NONE: Final = (NOTHING, NOTHING, NOTHING)
 
 
 @final
@@ -49,8 +49,8 @@ class Sharing:
         """Returns what this router tells whoever asks with this nonce."""
         claims = {
             consumer.name: [
-                (quota.claimed(now), quota.demand) if quota is not None else NOTHING
-                for quota in (consumer.requests, consumer.tokens)
+                (limit.claimed(now), limit.demand) if limit is not None and limit.limit is not None else NOTHING
+                for limit in (consumer.requests, consumer.tokens, consumer.places)
             ]
             for consumer in consumers
         }
@@ -65,7 +65,9 @@ class Sharing:
             if not hmac.compare_digest(self._proof(nonce, told.encode()), proof):
                 return False
             found = orjson.loads(told)
-            claims: Claims = {str(name): (_pair(one), _pair(two)) for name, (one, two) in found["claims"].items()}
+            claims: Claims = {
+                str(name): (_pair(one), _pair(two), _pair(three)) for name, (one, two, three) in found["claims"].items()
+            }
             router = str(found["router"])
         except (ValueError, KeyError, TypeError, AttributeError):
             return False
@@ -82,16 +84,16 @@ class Sharing:
         silent = max(0, self._routers - 1 - len(heard))
         place = sorted((*heard, self.identity)).index(self.identity)
         for consumer in consumers:
-            for index, quota in ((0, consumer.requests), (1, consumer.tokens)):
-                if quota is None:
-                    continue
-                if not heard:
-                    quota.alone()
+            if not heard:
+                consumer.alone()
+                continue
+            for index, limit in enumerate((consumer.requests, consumer.tokens, consumer.places)):
+                if limit is None:
                     continue
                 told = [claims.get(consumer.name, _NONE)[index] for claims in heard.values()]
-                elsewhere = sum(claimed for claimed, _ in told) + silent * quota.share
+                elsewhere = sum(claimed for claimed, _ in told) + silent * limit.share
                 turn = int(now) % (len(heard) + 1) == place
-                quota.divide(elsewhere, sum(needed for _, needed in told), turn, now)
+                limit.divide(elsewhere, [needed for _, needed in told], turn, now)
         return len(heard)
 
     def _proof(self, nonce: bytes, told: bytes) -> str:

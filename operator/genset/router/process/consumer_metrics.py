@@ -34,7 +34,7 @@ def families(consumers: Consumers | None) -> Iterator[Metric]:
         requests.add_metric([name, consumer.team], counts.requests)
         tokens.add_metric([name, "input"], counts.prompt)
         tokens.add_metric([name, "output"], counts.completion)
-        in_flight.add_metric([name], consumer.in_flight)
+        in_flight.add_metric([name], consumer.places.in_work)
         for limit, count in counts.limited.items():
             limited.add_metric([name, limit], count)
     yield from (requests, tokens, limited, in_flight)

@@ -58,7 +58,7 @@ def test_a_guest_that_is_listed_later_is_the_same_consumer() -> None:
     visit = guest.enter(1, 1, 0.0)
     assert isinstance(visit, Visit)
     take(consumers, {**consumer("robot", requestsPerMinute=9), "byToken": True})
-    assert by_token(consumers, "robot") is guest and guest.in_flight == 1 and guest.requests is not None
+    assert by_token(consumers, "robot") is guest and guest.places.in_work == 1 and guest.requests is not None
     assert set(labels(consumers).values()) == {1}
     take(consumers, consumer("robot"))
     assert by_token(consumers, "robot") is NAME_TAKEN and set(labels(consumers).values()) == {1}
@@ -129,4 +129,4 @@ def test_who_leaves_early_has_used_the_prompt(
     visit = lab.enter(100, 50, 10.0)
     assert isinstance(visit, Visit) and lab.tokens.used(10.0) == 150
     visit.leave(prompt, completion, failed=failed, left=left, now=11.0)
-    assert lab.tokens.used(11.0) == used and lab.in_flight == 0
+    assert lab.tokens.used(11.0) == used and lab.places.in_work == 0

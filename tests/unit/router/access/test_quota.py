@@ -83,9 +83,9 @@ def test_a_refusal_takes_nothing() -> None:
     first = entered(lab.enter(60, 20, 10.0))
     refused = lab.enter(60, 20, 10.0)
     assert isinstance(refused, ErrorAnswer) and "tokensPerMinute" in refused.message and refused.retry_after == 61
-    assert lab.requests is not None and lab.requests.minute.used == 1 and lab.in_flight == 1
+    assert lab.requests is not None and lab.requests.minute.used == 1 and lab.places.in_work == 1
     first.leave(10, 0, failed=False, now=11.0)
-    assert lab.in_flight == 0 and entered(lab.enter(60, 20, 11.0))
+    assert lab.places.in_work == 0 and entered(lab.enter(60, 20, 11.0))
 
 
 def test_another_configuration_forgets_nothing() -> None:

@@ -18,9 +18,11 @@ TOKEN = b"of the routers' Secret"
 class FakeRouter:
     """A router as far as limits go: one consumer, and what it shares. `phase`: when in each second it asks the others."""
 
-    def __init__(self, name: str, limit: int, routers: int, phase: float) -> None:
+    def __init__(
+        self, name: str, limit: int | None, routers: int, phase: float, *, in_flight: int | None = None
+    ) -> None:
         self.consumer = Consumer("lab", "lab")
-        self.consumer.take("", AllowanceConfig(requests_per_minute=limit), routers)
+        self.consumer.take("", AllowanceConfig(requests_per_minute=limit, max_in_flight=in_flight), routers)
         self.sharing = Sharing(name, TOKEN, routers)
         self.due = phase * EXCHANGE_SECONDS
 
@@ -83,6 +85,56 @@ def test_whoever_is_not_heard_keeps_to_its_share_and_is_counted_with_it() -> Non
     assert sum(two.ask(1001) for _ in range(100)) <= 20, "of the 20 that neither the first nor the silent one claims"
     two.sharing.settle([two.consumer], 1010)
     assert two.consumer.requests is not None and two.consumer.requests.told == 20, "nobody is heard any more"
+
+
+def in_work(limit: int, weights: list[float], clients: int, lasts: float, seconds: int, seed: int) -> list[int]:
+    """Returns how many requests were in work, ten times a second: clients ask one after another, and once a second if refused."""
+    chance = random.Random(seed)
+    routers = [FakeRouter(f"r{i}", None, len(weights), chance.random(), in_flight=limit) for i in range(len(weights))]
+    busy: list[tuple[float, Visit]] = []
+    asks_at = [1000 + chance.random() for _ in range(clients)]
+    counts: list[int] = []
+    for tick in range(seconds * 10):
+        now = 1000 + tick * 0.1
+        for router in routers:
+            router.exchange(routers, now)
+        for until, visit in [one for one in busy if one[0] <= now]:
+            visit.leave(0, 0, failed=False, now=now)
+            busy.remove((until, visit))
+        for client in range(clients):
+            if asks_at[client] > now:
+                continue
+            found = chance.choices(routers, weights)[0].consumer.enter(0, 0, now)
+            ends = now + chance.expovariate(1 / lasts) if isinstance(found, Visit) else now + 1
+            asks_at[client] = ends
+            if isinstance(found, Visit):
+                busy.append((ends, found))
+        counts.append(len(busy))
+    return counts
+
+
+@pytest.mark.parametrize("weights", [[9, 1], [1, 1], [1, 0], [5, 3, 1, 1], [1, 0, 0, 0]])
+@pytest.mark.parametrize("limit", [20, 100])
+@pytest.mark.parametrize("lasts", [2, 20])
+def test_skewed_load_gets_its_places_within_a_tenth(weights: list[float], limit: int, lasts: float) -> None:
+    counts = in_work(limit, weights, 3 * limit, lasts, 120, 7)
+    assert max(counts) <= limit
+    steady = counts[200:]
+    assert sum(steady) / len(steady) >= 0.9 * limit, f"{sum(steady) / len(steady):.1f} of {limit}, by load {weights}"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=4), st.integers(1, 40), st.integers(0, 99), st.integers(1, 60))
+def test_no_load_has_more_in_work_than_its_limit(weights: list[int], limit: int, seed: int, clients: int) -> None:
+    counts = in_work(limit, [w or 0.01 for w in weights], clients, 3, 60, seed)
+    assert max(counts) <= max(limit, len(weights)), "each router has one place at least"
+
+
+@pytest.mark.parametrize(("limit", "weights"), [(4, [1, 1]), (2, [1, 1]), (1, [1, 1]), (3, [1, 1, 1, 1])])
+def test_who_asks_one_thing_after_another_is_never_refused(limit: int, weights: list[float]) -> None:
+    """Fewer places than routers, too: a client cannot choose its router."""
+    counts = in_work(limit, weights, 1, 2, 120, 7)
+    assert sum(counts) > 0.95 * len(counts)
 
 
 @pytest.mark.parametrize(
