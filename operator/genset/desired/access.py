@@ -136,8 +136,12 @@ def shares_limits(resource: RoutePolicy) -> bool:
     access = resource.spec.access
     if access is None or resource.spec.router.replicas < 2:
         return False
-    every = [*access.consumers, *([access.defaults] if access.defaults is not None else [])]
-    return any(one.requests_per_minute is not None or one.tokens_per_minute is not None for one in every)
+    every: list[Allowance] = [*access.consumers, *([access.defaults] if access.defaults is not None else [])]
+    return any(
+        limit is not None
+        for one in every
+        for limit in (one.requests_per_minute, one.tokens_per_minute, one.max_in_flight)
+    )
 
 
 def _peers(resource: RoutePolicy) -> PeersConfig:

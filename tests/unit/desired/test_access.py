@@ -9,7 +9,7 @@ import pytest
 
 from genset.api.routepolicy import RoutePolicy
 from genset.contracts.access_keys import ACCESS_KEYS_FILE, digest_of, from_json, to_json
-from genset.desired import router_config
+from genset.desired import router, router_config
 from genset.desired.access import keys_fault
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.secrets import ConsumerMarks, UserSecret
@@ -124,6 +124,20 @@ def test_what_a_consumer_does_not_say_the_defaults_say() -> None:
 def test_what_can_never_act_is_refused(consumers: list[dict[str, Any]], mode: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         policy(*consumers, mode=mode)
+
+
+@pytest.mark.parametrize("limit", ["requestsPerMinute", "tokensPerMinute", "maxInFlight"])
+@pytest.mark.parametrize("where", ["consumer", "defaults"])
+def test_routers_with_a_limit_to_share_know_one_another(limit: str, where: str) -> None:
+    lab = {"name": "lab", **TEAM}
+    written = policy({**lab, limit: 4}) if where == "consumer" else policy(lab, defaults={limit: 4})
+    for replicas, share in ((1, False), (2, True)):
+        document = written.model_dump(by_alias=True, exclude_none=True)
+        document["spec"]["router"]["replicas"] = replicas
+        resource = RoutePolicy.model_validate(document)
+        config = router_config.build(resource, context(GOOD)).access
+        assert config is not None and (config.peers is not None) is share
+        assert (router.peers(resource, context(GOOD)) is not None) is share
 
 
 def test_the_keys_file_reads_as_it_was_written() -> None:
