@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
-_ANY: Final = 1 << 60
+_ANY: Final = 1 << 60  # requests: more than there ever are, where nothing bounds them
 
 
 @final
