@@ -36,6 +36,7 @@ CLIENTS: Final = (
     Client("Vercel AI SDK, Messages", "vercel.mjs", "ai", "anthropic"),
     Client("openai-go, chat", "go/openai/main.go", _OPENAI_GO, "chat"),
     Client("openai-go, Responses", "go/openai/main.go", _OPENAI_GO, "responses"),
+    Client("anthropic-sdk-go", "go/anthropic/main.go", "github.com/anthropics/anthropic-sdk-go/v2"),
     Client("openai-java, chat", "java/OpenAiChat.java", "openai-java"),
     Client("openai-java, Responses", "java/OpenAiResponses.java", "openai-java"),
     Client("anthropic-java", "java/AnthropicMessages.java", "anthropic-java"),
