@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 from genset.router.backends.target import Target
 from genset.router.dialects.base import Dialect, Untranslatable
 from genset.router.dialects.client import ClientWriter, NativeCall
+from genset.router.dialects.seals import UNSEALED, refuses_seals, without_seals
 from genset.router.dialects.tape import Tape
 
 
@@ -15,16 +16,20 @@ class Spoken:
     """A Spoken is that of one request.
 
     `writer` is that of a client that speaks another API, `native` its request for servers of that API. `dialect` is what the
-    backend of the running attempt is asked in; None for OpenAI's format. `passes`: the client's own words go there.
+    backend of the running attempt is asked in; None for OpenAI's format. `passes`: the client's own words go there. `unsealed`:
+    the backend gets no thoughts of earlier answers, because it has refused their seals.
     """
 
-    __slots__ = ("dialect", "native", "passes", "writer")
+    __slots__ = ("_refused_seals", "_target", "dialect", "native", "passes", "unsealed", "writer")
 
     def __init__(self, writer: ClientWriter | None = None, native: NativeCall | None = None) -> None:
         self.writer = writer
         self.native = native
         self.dialect: Dialect | None = None
         self.passes = False
+        self.unsealed = False
+        self._target: Target | None = None  # of the running attempt
+        self._refused_seals: Target | None = None
 
     def may_go_on(self) -> bool:
         """Returns whether another backend may write on in what the client has of an answer."""
@@ -37,6 +42,8 @@ class Spoken:
         Raises Untranslatable.
         """
         native, writer = self.native, self.writer
+        self._target = target
+        self.unsealed = target is self._refused_seals
         self.dialect = target.dialect
         self.passes = False
         if writer is None:
@@ -55,9 +62,17 @@ class Spoken:
         """Returns whether a whole answer may be asked for as a stream."""
         return not self.passes or self.native is None or self.native.rebuildable
 
-    def relents(self, words: str) -> str:
-        """Returns in which other way the backend is asked that has refused the client's own words; "" if in none."""
-        return self.native.relents(words) if self.passes and self.native is not None else ""
+    def relents(self, words: str, request: dict[str, Any]) -> str:
+        """Returns in which other way the backend is asked that has refused a request in these words; "" if in none.
+
+        `request` is the client's, in OpenAI's form.
+        """
+        if self.passes:
+            return self.native.relents(words) if self.native is not None else ""
+        if self.unsealed or not refuses_seals(words) or without_seals(request) is request:
+            return ""
+        self._refused_seals = self._target
+        return UNSEALED
 
     def is_marked(self) -> bool:
         """Returns whether the request holds marks that the backend must not see."""

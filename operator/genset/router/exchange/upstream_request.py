@@ -23,6 +23,7 @@ from genset.router.dialects.openai.shortcuts.frames import Frames
 from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.dialects.openai.transcript import Transcript
 from genset.router.dialects.openai.whole_answer import choices_of
+from genset.router.dialects.seals import without_seals
 from genset.router.exchange.payload import body_for, bound_names, form_for, head_for
 from genset.router.exchange.spoken import Spoken
 from genset.router.http.bodies import again
@@ -137,6 +138,9 @@ class UpstreamRequest:
         spoken.begin(backend.target, continues=self.sent is not None)
         if spoken.is_marked():
             request, raw = without_marks(parsed, seals_calls=backend.target.provider.seals_calls), b""
+            parsed = request
+        if spoken.unsealed:
+            request, raw = without_seals(parsed), b""
             parsed = request
         left_out = self._left_out(backend)
         if THOUGHTS in left_out and (bare := without_thoughts(parsed)) is not parsed:
@@ -282,7 +286,7 @@ class UpstreamRequest:
         elif field := self._refused_field(backend, failure, streamed=streamed):
             self._leave_out(backend, field)
             word = f"no_{field}"
-        elif failure.outcome in _OF_LIMITS and (other := self.spoken.relents(failure.words)):
+        elif failure.outcome in _OF_LIMITS and (other := self.spoken.relents(failure.words, self._json)):
             word = other
         elif self._rule is not None and self._rule.refusable and self.sent is not None and refuses_prefill(failure):
             if speaks_of_prefill(failure.body):

@@ -22,14 +22,13 @@ from genset.router.dialects.call_seals import opened_id
 from genset.router.dialects.client import NativeCall, RefusedRequest
 from genset.router.dialects.native import changes, rewritten, tree_of
 from genset.router.dialects.openai.api import Api
+from genset.router.dialects.seals import UNSEALED, refuses_seals
 from genset.router.dialects.tape import Tape
 
 WIRE: Final = "messages"
 _VERSION_HEADER: Final = b"anthropic-version"
 _BETA_HEADER: Final = b"anthropic-beta"
 _DEFAULT_VERSION: Final = b"2023-06-01"
-#: Words of Anthropic, in front of or behind gateways. Source: anthropics/anthropic-sdk-python#1598, diegosouzapw/OmniRoute#2454.
-_SEAL_REFUSED: Final = re.compile(r"invalid\s+`?signature`?\s+in\s+`?(?:redacted_)?thinking", re.IGNORECASE)
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]+")  # what Anthropic takes as the id of a call
 
 
@@ -67,10 +66,10 @@ class PassedMessages(NativeCall):
 
     def relents(self, words: str) -> str:
         """Thoughts that another model or account has sealed are left out: their text is of no use to this one."""
-        if self._thoughtless or _SEAL_REFUSED.search(words) is None:
+        if self._thoughtless or not refuses_seals(words):
             return ""
         self._thoughtless = True
-        return "no_thoughts"
+        return UNSEALED
 
     def said(self) -> dict[str, Any]:
         return tree_of(self._raw)

@@ -6,7 +6,6 @@ fit: OpenAI looks for thoughts without a seal by their id, and refuses those tha
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, final
 
 from genset.router.dialects.base import Asked, StreamTranslator
@@ -17,13 +16,9 @@ from genset.router.dialects.openai.api import Api
 from genset.router.dialects.responses.backend_stream import ResponseStream, answer_of
 from genset.router.dialects.responses.items_out import is_own_id
 from genset.router.dialects.responses.words import PATH, WIRE
+from genset.router.dialects.seals import UNSEALED, refuses_seals
 from genset.router.dialects.tape import Folder, Tape
 
-#: Of another account, or not kept. Sources: openai/codex#8145, #13724, Wei-Shaw/sub2api#2863, openclaw/openclaw#21782.
-_SEAL_REFUSED: Final = re.compile(
-    r"encrypted content .{0,400}(could not be verified|did not match)|\bitem with id .{0,99}\brs_.{0,99}not found",
-    re.IGNORECASE | re.DOTALL,
-)
 _THOUGHT: Final = "reasoning"
 _SAID: Final = (
     "message",
@@ -52,10 +47,10 @@ class PassedResponses(NativeCall):
 
     def relents(self, words: str) -> str:
         """Thoughts that another account has sealed are left out: their text is of no use to this one."""
-        if self._thoughtless or _SEAL_REFUSED.search(words) is None:
+        if self._thoughtless or not refuses_seals(words):
             return ""
         self._thoughtless = True
-        return "no_thoughts"
+        return UNSEALED
 
     def said(self) -> dict[str, Any]:
         return tree_of(self._raw)
