@@ -96,10 +96,13 @@ def explain(files: list[Path], policy: str | None, question: Question) -> Explan
 def _explained(
     config: RouterConfig, table: Table, question: Question, asked: Api, chat: dict[str, Any], notes: list[str]
 ) -> Explanation:
+    consumer, refused = _consumer(config, question.consumer)
     model = question.body.get("model")
+    if model is None and asked is Api.MODERATIONS:
+        found = table.moderating(consumer.models if consumer is not None else None)
+        model, refused = (found, refused) if isinstance(found, str) else ("none", refused or found)
     if not isinstance(model, str) or not model:
         raise ConfigRejected("the request: it must be a JSON object with a model name in `model`")
-    consumer, refused = _consumer(config, question.consumer)
     tokens, answer = estimate_tokens(chat), answer_tokens(chat)
     left_out: list[LeftOut] = []
     record = Record(b"", "", dict(question.headers), asked.asked, asked.operation, model, 0.0, stream=False)

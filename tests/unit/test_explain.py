@@ -154,3 +154,13 @@ def test_words_for_people(tmp_path: Path) -> None:
     given = ["explain", "-f", str(tmp_path / "p.yaml"), "--request", "-", "--key-of", "lab"]
     done = CliRunner().invoke(main, given, input=json.dumps(prompt(2000)))
     assert "candidate   cloud (tier 1, cloud)" in done.output and "left out    house: its context" in done.output
+
+
+@pytest.mark.parametrize(
+    ("models", "code", "told"), [(["a-moderation"], 0, "a-moderation"), (["x"], 2, "none is known")]
+)
+def test_a_moderation_needs_no_model(tmp_path: Path, models: list[str], code: int, told: str) -> None:
+    route = {"name": "all", "match": {"models": models}, "tiers": [{"backends": [{"name": "cloud"}]}]}
+    policy = {**POLICY, "spec": {"backends": POLICY["spec"]["backends"], "routes": [route]}}
+    exit_code, said = ask(tmp_path, {"input": "a"}, "--path", "/v1/moderations", policy=policy)
+    assert (exit_code, told in said["model" if code == 0 else "message"]) == (code, True), said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 from genset.contracts.router_config import LimitsConfig
 from genset.router.access.consumer import Consumer
@@ -41,6 +41,8 @@ from genset.router.routing.gate import ROUTER_FULL, Gate
 from genset.router.routing.hops import HOPS_HEADER, refusal
 from genset.router.routing.table import Plan, Table, answer_tokens, estimate_tokens
 from genset.router.shared import Observer, Shared
+
+_TOO_DEEP: Final = error("caller_bad_request", "the body is nested too deeply (more than 250 levels)")
 
 
 class RequestObserver(Observer):
@@ -130,7 +132,7 @@ class Reception:
         elif table is None:
             answer = self._unconfigured()
         else:
-            parsed = self._form(client, request) if api.form else self._parsed(client, request)
+            parsed = self._form(client, request) if api.form else self._parsed(client, request, api, table)
             if not isinstance(parsed, ErrorAnswer):
                 self._begin(client, request, identity, api, parsed, parsed["model"], table)
                 return
@@ -149,7 +151,9 @@ class Reception:
         why = f"no configuration yet: {self.problem}"
         return error("router_not_configured", why, retry_after=UNCONFIGURED_SECONDS)
 
-    def _parsed(self, client: ClientConnection, request: Request) -> Any:
+    def _parsed(
+        self, client: ClientConnection, request: Request, api: Api | None = None, table: Table | None = None
+    ) -> Any:
         """Returns the JSON object of a body that names a model, or the error that its client gets."""
         parsed: Any = client.unpack(request) if request.coding else None
         if parsed is None:
@@ -159,7 +163,22 @@ class Reception:
         model = parsed.get("model") if isinstance(parsed, dict) else None
         if isinstance(model, str) and model:
             return parsed
+        if api is Api.MODERATIONS and table is not None and isinstance(parsed, dict) and model is None:
+            return self._moderation(request, parsed, table)
         return error("caller_missing_model", "the body must be a JSON object with a model name in `model`")
+
+    def _moderation(self, request: Request, parsed: dict[str, Any], table: Table) -> Any:
+        """Returns a moderation that names no model with the one that it stands for, or the error that its client gets."""
+        consumer = request.consumer
+        found = table.moderating(consumer.models if consumer is not None else None)
+        if isinstance(found, ErrorAnswer):
+            return found
+        named = {**parsed, "model": found}
+        try:
+            rewrite(self._shared, request, dumps(named))
+        except (TypeError, ValueError):
+            return _TOO_DEEP
+        return named
 
     def _form(self, client: ClientConnection, request: Request) -> Any:
         """Returns what is to be known of a form with a file, or the error that its client gets."""
@@ -230,7 +249,7 @@ class Reception:
         try:
             rewrite(self._shared, request, dumps(chat), kept=kept)
         except (TypeError, ValueError):
-            local.error(error("caller_bad_request", "the body is nested too deeply (more than 250 levels)"))
+            local.error(_TOO_DEEP)
             return False
         return True
 

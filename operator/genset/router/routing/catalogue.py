@@ -7,10 +7,14 @@ from typing import Any, Final
 
 from genset.contracts.backend_config import CAPABILITIES
 from genset.router.backends.backend import Backend
+from genset.router.errors import ErrorAnswer, error
 from genset.router.routing.needs import NO_NEEDS
 from genset.router.routing.route import Route
 
 TOLD_NAMES: Final = 20  # names of models in an error message
+#: The model of a moderation that names none, as OpenAI has it (the API reference, Moderations, `model`).
+_MODERATES: Final = "omni-moderation-latest"
+_MODERATION: Final = "moderation"  # in the names of all models for it: omni-, text-, mistral-moderation
 
 
 def catalogue(
@@ -42,6 +46,26 @@ def some_names(known: Iterable[str]) -> str:
     names = list(known)
     more = f" and {len(names) - TOLD_NAMES} more" if len(names) > TOLD_NAMES else ""
     return ", ".join(names[:TOLD_NAMES]) + more if names else "none by name"
+
+
+def moderating(names: Mapping[str, Iterable[Backend]]) -> str | ErrorAnswer:
+    """Returns the name that a moderation stands for which names no model. `names`: whom a client may name -> who answers then.
+
+    It is OpenAI's own default, or the only name behind which a model for moderations is.
+    """
+    if _MODERATES in names:
+        return _MODERATES
+    found = [
+        name
+        for name, backends in names.items()
+        if any(_MODERATION in one.lower() for one in (name, *(backend.target.model for backend in backends)))
+    ]
+    if len(found) == 1:
+        return found[0]
+    which = (
+        f"several moderate: {some_names(found)}" if found else f"none is known to moderate; models: {some_names(names)}"
+    )
+    return error("caller_missing_model", f"name a model in `model`: {which}")
 
 
 def _entry(name: str, context: int, lacks: frozenset[str]) -> dict[str, Any]:

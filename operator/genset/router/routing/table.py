@@ -18,7 +18,7 @@ from genset.router.dialects.client import NativeCall
 from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
 from genset.router.machine.answer_room import SMALL_ANSWER_TOKENS, limit_of
 from genset.router.machine.decisions import Candidate
-from genset.router.routing.catalogue import catalogue, some_names
+from genset.router.routing.catalogue import catalogue, moderating, some_names
 from genset.router.routing.model_names import ModelNames
 from genset.router.routing.needs import NO_NEEDS
 from genset.router.routing.route import Route, route_for, route_of
@@ -166,6 +166,16 @@ class Table:
             f"no route takes model {model[:128]!r} with these headers and {tokens} input tokens; "
             f"models: {some_names(self.listed() if may_name is None else may_name.those_of(self.listed()))}",
         )
+
+    def moderating(self, may_name: ModelNames | None) -> str | ErrorAnswer:
+        """Returns the model of a moderation that names none; an error if that is not clear. `may_name`: see `plan`."""
+        listed = self.listed()
+        names = listed if may_name is None else may_name.those_of(listed)
+        return moderating({name: self._answering(name) for name in names})
+
+    def _answering(self, model: str) -> list[Backend]:
+        tiers = [tier for route in self._routes_of(model)[:1] for tier in route.tiers]
+        return [candidate.backend for tier in tiers for candidate, _ in tier]
 
     def _routes_of(self, model: str) -> tuple[Route, ...]:
         routes = self._by_model.get(model)
