@@ -152,3 +152,29 @@ async def test_a_recording_counts_as_what_cannot_be_read(tmp_path: Path) -> None
         connection._writer.write(f"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\n{head}\r\n".encode() + form)
         await local.until(lambda: bool(local.requests))
     assert not far.requests
+
+
+TWICE = f'"role": "user", "content": "to {IBAN}", "content": "hello"'
+TWICE_INSIDE = [
+    ("openAICompatible", "/v1/chat/completions", f'{{"model": "large", "messages": [{{{TWICE}}}]}}'),
+    ("openAICompatible", "/v1/embeddings", f'{{"model": "large", "input": "x", "more": {{"b": "{IBAN}", "b": ":)"}}}}'),
+    ("anthropic", "/v1/messages", f'{{"model": "large", "max_tokens": 9, "messages": [{{{TWICE}}}]}}'),
+    ("anthropic", "/v1/messages/count_tokens", f'{{"model": "large", "messages": [{{{TWICE}}}]}}'),
+]
+
+
+@pytest.mark.parametrize(("provider", "path", "text"), TWICE_INSIDE)
+async def test_what_only_some_readers_see_counts_as_what_cannot_be_read(
+    tmp_path: Path, provider: str, path: str, text: str
+) -> None:
+    """Bytes that pass as they came say more than the tree that was read from them, where a key stands twice."""
+    async with ScriptedUpstream() as local, ScriptedUpstream() as far:
+        content = two(local, far)
+        content["backends"][0]["url"]["provider"] = provider
+        content["routes"][0]["match"]["models"] = ["large"]
+        async with RunningRouter(tmp_path, content) as router:
+            for twice in (text, text.replace(IBAN, "x")):
+                await router.ask(twice.encode(), path)
+                assert not far.requests, "nobody knows what it says"
+            await router.ask({**json.loads(text), "user": 'a ":) and a \\": b'}, path)
+            assert far.requests, "colons and quotes in text are no keys"

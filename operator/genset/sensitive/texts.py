@@ -1,14 +1,16 @@
 """The text of a request is every string in its JSON: messages, tool arguments, inputs, documents, and what a later API adds.
 
-Left out are names that the API gives, and what is no text: pictures, sound and files as base64. Objects that a caller fills as
-he likes (arguments of tools, metadata) are looked at whole, with their names. What a caller has turned into tokens himself
-cannot be read.
+Left out are names that the API gives, and what is no text: pictures, sound and files as base64 that are none. Objects that a
+caller fills as he likes (arguments of tools, metadata) are looked at whole, with their names. What a caller has turned into
+tokens himself cannot be read.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
+
+from genset.sensitive.attached import attached_text, is_attached
 
 MOST_CHARACTERS: Final = 1024 * 1024  # what has more counts as sensitive, because looking at it would hold up others
 _LEAST_NUMBER: Final = 10_000_000  # a number that could be somebody's; smaller ones are counts and prices
@@ -79,7 +81,9 @@ def _members(value: dict[str, Any], own: bool, keys: list[str]) -> list[tuple[An
             keys.append(key)
         if isinstance(item, (dict, list)):
             members.append((item, key in _OWN and isinstance(item, dict)))
-        elif key not in _NOT_TEXT and not (key in _BYTES and _is_bytes(item, value)):
+        elif key in _BYTES and _is_bytes(item, value):
+            members.append((attached_text(item), False))
+        elif key not in _NOT_TEXT:
             members.append((item, False))
     return members
 
@@ -91,7 +95,7 @@ def _is_bytes(item: Any, around: dict[str, Any]) -> bool:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return "" if value.startswith("data:") and ";base64," in value[:128] and " " not in value else value
+        return attached_text(value) if is_attached(value) else value
     if type(value) is int and _LEAST_NUMBER <= value < _MOST_NUMBER:
         return str(value)
     return ""

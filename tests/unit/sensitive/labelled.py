@@ -106,6 +106,19 @@ FOUND: Final = [
     ('{"text": "{\\\\"card\\\\": \\\\"\\\\uff14111111111111111\\\\"}"}', "creditCard"),
     ("-jan.kowalski@firma.de", "email"),
     ("mailto:jan.kowalski@firma.de", "email"),
+    ("https://firma.example/abmelden?wer=jan.kowalski%40firma.de&x=1", "email"),
+    ("an=DE89%203704%200044%200532%200130%2000", "iban"),
+    ("konto=DE89+3704+0044+0532+0130+00&n=M%C3%BCller", "iban"),
+    ("jan.kowalski&#64;firma.de", "email"),
+    ("jan.kowalski&#x40;firma.de", "email"),
+    ("jan.kowalski&commat;firma.de", "email"),
+    ("'jan.kowalski\\x40firma.de'", "email"),
+    ("'jan.kowalski\\u{40}firma.de'", "email"),
+    ("\u0392G80 BNBG 9661 1020 3456 78", "iban"),  # a Greek beta: as who types on such a keyboard writes it
+    ("\u0412G80\u0412N\u0412G96611020345678", "iban"),  # Cyrillic letters
+    ("\u2463\u2460\u2460\u2460 1111 1111 1111", "creditCard"),  # digits in circles
+    ("4\u20e3111 1111 1111 1111", "creditCard"),
+    ("41\u316411 1111 1111 1111", "creditCard"),
 ]  # fmt: skip
 
 #: Texts in which there is nothing, and which look as if there were.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import time
@@ -161,10 +162,58 @@ def test_pictures_are_not_looked_at() -> None:
     assert not EVERYTHING.found({"messages": [{"role": "user", "content": parts}]})
 
 
+TABLE = f"name;konto\nJan Müller;{IBAN}\n"
+AS_FILES = [
+    ("text/csv", TABLE.encode()),
+    ("application/octet-stream", TABLE.encode()),
+    ("text/plain", TABLE.encode("utf-16")),
+    ("text/plain", TABLE.encode("utf-8-sig")),
+    ("text/csv", TABLE.encode("cp1252")),
+    ("text/csv", b"a;b\n" * 5000 + TABLE.encode()),
+    ("image/svg+xml", f"<svg>{IBAN}</svg>".encode()),
+    ("application/json", json.dumps({"x": TABLE}).encode()),
+]
+
+
+@pytest.mark.parametrize(("kind", "file"), AS_FILES)
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])
+def test_attached_files_that_are_text_are_read(kind: str, file: bytes, encode: Any) -> None:
+    encoded = encode(file).decode()
+    url = f"data:{kind};base64,{encoded}"
+    for part in (
+        {"type": "file", "file": {"filename": "a", "file_data": url}},
+        {"type": "input_file", "file_data": url.rstrip("=\n")},
+        {"type": "document", "source": {"type": "base64", "media_type": kind, "data": encoded}},
+        {"type": "image_url", "image_url": {"url": url}},
+    ):
+        assert EVERYTHING.found({"messages": [{"role": "user", "content": [part]}]}) == ("iban",)
+
+
+NO_TEXT = [
+    b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + b"0000000016 00000 n \n4111111111111111\n" * 99, b"PK\x03\x04" + b"4111111111111111" * 99,
+    b"\x89PNG\r\n\x1a\n" + b"4111111111111111" * 99, b"RIFF\x00\x00WAVE 4111111111111111",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", NO_TEXT)
+def test_attached_files_that_are_no_text_are_not_looked_at(file: bytes) -> None:
+    source = {"type": "base64", "media_type": "text/plain", "data": base64.b64encode(file).decode()}
+    assert not EVERYTHING.found({"messages": [{"content": [{"type": "document", "source": source}]}]})
+
+
+def test_a_pattern_in_another_script_finds_what_it_says() -> None:
+    """Letters that look like Latin ones are read so in a copy, beside what is written."""
+    found = detector((), (), (("passport", "\u0410\u0412\\d{6}"), ("percent", "100%25")))
+    assert found.found(asked("\u2116 \u0410\u0412123456")) == ("passport",) and found.found(asked("100%25")) == (
+        "percent",
+    )
+
+
 @pytest.mark.parametrize(
     "unit",
-    ["DE", "DE89 ", "4111 ", "4111111111111112 ", "+49 1", "a@", "a.", "((((", "9", "1 2 3 ", "\\u00", "\u200b", "ﷺ"],
-)
+    ["DE", "DE89 ", "4111 ", "4111111111111112 ", "+49 1", "a@", "a.", "((((", "9", "1 2 3 ", "\\u00", "\u200b", "ﷺ",
+     "%41", "%", "+%4", "&#49;", "&#x", "\u0391 1", "\\x4", "\\u{0"],
+)  # fmt: skip
 def test_hostile_text_is_looked_at_in_bounded_time(unit: str) -> None:
     """A second is what a busy machine may take for what needs a hundredth: it is quadratic work that this finds."""
     text = asked(unit * (MOST_CHARACTERS // len(unit) // 4))

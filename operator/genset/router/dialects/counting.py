@@ -10,8 +10,9 @@ from typing import Any, Final, final
 
 from genset.router.dialects.base import Asked, StreamTranslator, Untranslatable
 from genset.router.dialects.client import ClientWriter, NativeCall, RefusedRequest, Told
-from genset.router.dialects.native import rewritten, texts_of, tree_of
+from genset.router.dialects.native import rewritten, texts_of
 from genset.router.dialects.openai.api import Api
+from genset.router.dialects.repeated import said_in
 from genset.router.dialects.tape import Tape
 from genset.router.dialects.tolerant import loads
 from genset.router.errors import ErrorAnswer, ErrorKind
@@ -38,7 +39,7 @@ class CountCall(NativeCall):
         self._raw = raw
 
     def said(self) -> dict[str, Any]:
-        return tree_of(self._raw)
+        return said_in(self._raw)
 
     def attempt(self, tape: Tape) -> CountCall:
         return self

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from genset.router.dialects.client import NativeCall
+from genset.router.dialects.repeated import UNREADABLE, said_in
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.narrowed import kept_in, narrowed
 from genset.router.exchange.record import Record
 from genset.router.routing.table import LeftOut, Plan, Table
 from genset.router.routing.zones import ZONES_HEADER
-
-#: Stands for a recording: nobody reads it, like tokens in place of text.
-_UNREADABLE: Final[dict[str, Any]] = {"input": [0]}
 
 
 def decide(
@@ -28,6 +26,7 @@ def decide(
     native: NativeCall | None = None,
     left_out: list[LeftOut] | None = None,
     *,
+    body: bytes = b"",
     form: bool = False,
     unrecorded: str = "",
 ) -> Plan | ErrorAnswer:
@@ -35,7 +34,8 @@ def decide(
 
     `record` says who asks, for which model, with which headers; `parsed` is the request in OpenAI's form. `needs`: tokens of
     the prompt and of the answer, and the task. `chance` is uniform in [0, 1). `left_out` gets a reason for each route and backend
-    that is passed over; None: nobody wants to know. `form`: it is a form with a file, which nobody reads.
+    that is passed over; None: nobody wants to know. `body`: the bytes that `parsed` was read from, which may go on as they
+    are; `form`: they are a form with a file, which nobody reads.
     `unrecorded`: why nothing that leaves the house can be written down, so that nothing may leave it; "" if it may.
     """
     headers, consumer = record.headers, record.consumer
@@ -53,9 +53,7 @@ def decide(
     before, route = plan.candidates, plan.route.name
     found: Plan | ErrorAnswer = plan
     if narrows:
-        # Sensitive content is looked for in whatever may be sent of the request.
-        looked_at = _UNREADABLE if form else parsed if native is None else native.said()
-        found = narrowed(plan, looked_at, record, theirs)
+        found = narrowed(plan, lambda: _said(parsed, native, body, form=form), record, theirs)
     if unrecorded and isinstance(found, Plan):
         found = kept_in(found, unrecorded)
     if left_out is not None:
@@ -64,3 +62,12 @@ def decide(
         why = f"its data zone is outside of the request's{what}"
         left_out += [LeftOut(route, one.backend.name, f"{one.zone}: {why}") for one in before if one not in kept]
     return found
+
+
+def _said(parsed: dict[str, Any], native: NativeCall | None, body: bytes, *, form: bool) -> dict[str, Any]:
+    """Returns whatever may be sent of a request, in whichever API: sensitive content is looked for there."""
+    if form:
+        return UNREADABLE
+    if native is not None:
+        return native.said()
+    return said_in(body, parsed) if body else parsed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from genset.data_zones import HOUSE, ZoneRule
@@ -11,10 +12,12 @@ from genset.router.routing.table import Plan
 from genset.router.routing.zones import ZONES_HEADER, asked_zones
 
 
-def narrowed(plan: Plan, said: dict[str, Any], record: Record, theirs: ZoneRule | None) -> Plan | ErrorAnswer:
+def narrowed(
+    plan: Plan, said: Callable[[], dict[str, Any]], record: Record, theirs: ZoneRule | None
+) -> Plan | ErrorAnswer:
     """Returns the plan with what is left of its candidates, or the error if none is.
 
-    `said` is whatever may be sent of the request, in whichever API; `theirs` what the request's consumer may reach. What was
+    `said` returns whatever may be sent of the request, in whichever API; `theirs` what the request's consumer may reach. What was
     found goes into the record by name.
     """
     record.route = plan.route.name  # also of a request that is refused here
@@ -23,7 +26,7 @@ def narrowed(plan: Plan, said: dict[str, Any], record: Record, theirs: ZoneRule 
         return asked
     rules = [rule for rule in (theirs, asked) if rule is not None]
     sensitive = plan.route.zones.sensitive
-    found = sensitive.found(said) if sensitive is not None else ()
+    found = sensitive.found(said()) if sensitive is not None else ()
     if not found or sensitive is None:
         return plan if not rules else plan.keep_in(rules) or plan
     record.sensitive = found

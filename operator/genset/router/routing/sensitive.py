@@ -13,7 +13,7 @@ from genset.sensitive.engine import BadPattern
 
 _WORDS: Final = {
     TOO_MUCH: "more text than is looked at",
-    UNREADABLE: "tokens instead of text",
+    UNREADABLE: "what cannot be looked at (tokens instead of text, a recording, or a key twice in one object)",
 }
 
 

@@ -22,6 +22,7 @@ from genset.router.dialects.call_seals import opened_id
 from genset.router.dialects.client import NativeCall, RefusedRequest
 from genset.router.dialects.native import changes, rewritten, tree_of
 from genset.router.dialects.openai.api import Api
+from genset.router.dialects.repeated import said_in
 from genset.router.dialects.seals import UNSEALED, refuses_seals
 from genset.router.dialects.tape import Tape
 
@@ -72,7 +73,7 @@ class PassedMessages(NativeCall):
         return UNSEALED
 
     def said(self) -> dict[str, Any]:
-        return tree_of(self._raw)
+        return said_in(self._raw)
 
     def attempt(self, tape: Tape) -> _Attempt:
         return _Attempt(self, tape)

@@ -13,6 +13,7 @@ from genset.router.dialects.call_seals import opened_id
 from genset.router.dialects.client import NativeCall, RefusedRequest
 from genset.router.dialects.native import changes, rewritten, tree_of
 from genset.router.dialects.openai.api import Api
+from genset.router.dialects.repeated import said_in
 from genset.router.dialects.responses.backend_stream import ResponseStream, answer_of
 from genset.router.dialects.responses.items_out import is_own_id
 from genset.router.dialects.responses.words import PATH, WIRE
@@ -53,7 +54,7 @@ class PassedResponses(NativeCall):
         return UNSEALED
 
     def said(self) -> dict[str, Any]:
-        return tree_of(self._raw)
+        return said_in(self._raw)
 
     def attempt(self, tape: Tape) -> _Attempt:
         return _Attempt(self, tape)
