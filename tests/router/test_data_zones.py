@@ -147,3 +147,41 @@ async def test_what_goes_to_claude_as_it_came_is_looked_at_as_it_came(tmp_path: 
         async with RunningRouter(tmp_path, document) as router:
             answer = await router.ask({**body, **({"tools": tools} if tools else {})}, "/v1/messages")
         assert answer.status == 403 and far.accepted == 0, answer.body
+
+
+@pytest.mark.parametrize(("ruled", "tools"), [(True, False), (True, True), (False, False)])
+async def test_where_in_the_world_a_cloud_answers_is_for_the_rules_to_say(
+    tmp_path: Path, ruled: bool, tools: bool
+) -> None:
+    """Anthropic lets each request name the geography of its inference: a caller would loosen what the account's default is."""
+    search = [{"type": "web_search_20250305", "name": "web_search"}] if tools else []
+    async with ScriptedUpstream() as claude, ScriptedUpstream() as other:
+        backends = [
+            cloud(claude.base_url, "claude", "anthropic", dataZone="us"),
+            cloud(other.base_url, "other", dataZone="us"),
+        ]
+        document = config(*backends)
+        document["dataZones"] = [{"saidBy": "RoutePolicy law/all (spec.dataZones)", "zones": ["us"]}] if ruled else None
+        async with RunningRouter(tmp_path, document) as router:
+            body = {**MESSAGES, "inference_geo": "global", **({"tools": search} if tools else {})}
+            answer = await router.ask(body, "/v1/messages")
+        if not ruled:
+            assert claude.requests[0].json["inference_geo"] == "global", "nobody says anything of zones"
+        elif tools:  # only a server of this API could answer
+            assert answer.status == 403 and "inference_geo" in answer.json["error"]["message"]
+            assert claude.accepted == other.accepted == 0
+        else:
+            assert answer.status == 200 and claude.accepted == 0 and "inference_geo" not in other.requests[0].json
+
+
+async def test_nobody_names_another_server_behind_a_gateway(tmp_path: Path) -> None:
+    """BerriAI/litellm#37053, #31467, mlflow/mlflow#25761: `api_base` of a request took prompt and key of the house elsewhere."""
+    async with (
+        ScriptedUpstream() as proxy,
+        RunningRouter(tmp_path, config(cloud(proxy.base_url, provider="liteLLM", dataZone="eu"))) as router,
+    ):
+        body = {**chat(), "api_base": "http://evil.test/v1", "fallbacks": ["us/gpt"], "vertex_location": "us-east1"}
+        answer = await router.ask(body)
+        assert answer.status == 200
+        assert not {"api_base", "fallbacks", "vertex_location"} & proxy.requests[0].json.keys()
+        assert answer.headers["x-genset-dropped"] == "api_base, fallbacks, vertex_location"

@@ -58,9 +58,14 @@ ROWS: dict[str, Row] = {
     "together": Row("https://api.together.ai/v1", limit="max_tokens"),
     "fireworks": Row("https://api.fireworks.ai/inference/v1", limit="max_tokens"),
     "cohere": Row("https://api.cohere.ai/compatibility/v1", limit="max_tokens", dropped="logit_bias", elsewhere="n"),
-    "openRouter": Row("https://openrouter.ai/api/v1", probe="/key", dropped="models"),
+    "openRouter": Row("https://openrouter.ai/api/v1", probe="/key", dropped="models preset route"),
     "portkey": Row("https://api.portkey.ai/v1", key=b"x-portkey-api-key: k"),
-    "liteLLM": Row(None),
+    "liteLLM": Row(
+        None,
+        dropped="allowed_model_region api_base api_key api_version aws_bedrock_runtime_endpoint aws_region_name base_url "
+        "content_policy_fallbacks context_window_fallbacks custom_llm_provider fallbacks litellm_credential_name model_list "
+        "region_name user_config vertex_location vertex_project",
+    ),
     "anyLLM": Row(None),
     "anyAPI": Row(None),
     "lmStudio": Row(None, elsewhere="tool_choice", rule="Prefill"),

@@ -101,12 +101,14 @@ class NativeCall(ABC):
     """A native call is one request in its client's own words.
 
     `wire`: the API by its name, as targets have it. `bound`: why no server of another API can answer the request; None if it can
-    be translated. `rebuildable`: a whole answer can be put together from events.
+    be translated. `rebuildable`: a whole answer can be put together from events. `places`: the field by which the request says
+    where in the world a server of its API is to answer it; "" if it does not.
     """
 
     wire: str
     bound: RefusedRequest | None
     rebuildable: bool
+    places: str
 
     @abstractmethod
     def said(self) -> dict[str, Any]:

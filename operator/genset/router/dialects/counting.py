@@ -28,12 +28,13 @@ def question_for_engines(chat: dict[str, Any]) -> dict[str, Any]:
 class CountCall(NativeCall):
     """A count call is one request for a number of tokens, for servers of its own API: at `path`, with header lines `head`."""
 
-    __slots__ = ("_head", "_path", "_raw", "bound", "rebuildable", "wire")
+    __slots__ = ("_head", "_path", "_raw", "bound", "places", "rebuildable", "wire")
 
     def __init__(self, wire: str, path: str, head: bytes, raw: bytes) -> None:
         self.wire = wire
         self.bound: RefusedRequest | None = None
         self.rebuildable = False
+        self.places = ""
         self._path = path
         self._head = head
         self._raw = raw

@@ -11,7 +11,7 @@ from typing import Any
 from genset.router.dialects.client import NativeCall
 from genset.router.dialects.repeated import UNREADABLE, said_in
 from genset.router.errors import ErrorAnswer
-from genset.router.exchange.narrowed import kept_in, narrowed
+from genset.router.exchange.narrowed import kept_in, narrowed, placed
 from genset.router.exchange.record import Record
 from genset.router.routing.table import LeftOut, Plan, Table
 from genset.router.routing.zones import ZONES_HEADER
@@ -48,7 +48,8 @@ def decide(
         return plan
     theirs = consumer.zones if consumer is not None else None
     narrows = plan.route.zones.sensitive is not None or theirs is not None or ZONES_HEADER in headers
-    if not narrows and not unrecorded:
+    places = native is not None and native.places
+    if not narrows and not unrecorded and not places:
         return plan
     before, route = plan.candidates, plan.route.name
     found: Plan | ErrorAnswer = plan
@@ -56,6 +57,8 @@ def decide(
         found = narrowed(plan, lambda: _said(parsed, native, body, form=form), record, theirs)
     if unrecorded and isinstance(found, Plan):
         found = kept_in(found, unrecorded)
+    if native is not None and places and isinstance(found, Plan) and found.rules:
+        found = placed(found, native, found.rules)
     if left_out is not None:
         kept = [] if isinstance(found, ErrorAnswer) else found.candidates
         what = f" ({', '.join(record.sensitive)} was found)" if record.sensitive else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from genset.data_zones import HOUSE, ZoneRule
-from genset.router.errors import ErrorAnswer, unrecorded
+from genset.data_zones import HOUSE, ZoneRule, told
+from genset.router.dialects.client import NativeCall
+from genset.router.errors import ErrorAnswer, error, unrecorded
 from genset.router.exchange.record import Record
 from genset.router.routing.table import Plan
 from genset.router.routing.zones import ZONES_HEADER, asked_zones
@@ -38,6 +39,20 @@ def narrowed(
         return plan
     return sensitive.refusal(
         found, f"keeps it in the house (sensitive.then House), where nobody answers: {refused.message}"
+    )
+
+
+def placed(plan: Plan, native: NativeCall, rules: Sequence[ZoneRule]) -> Plan | ErrorAnswer:
+    """Returns the plan without clouds that would read in the request where to answer it: that is for the rules to say."""
+    there = plan.candidates
+    plan.candidates = [one for one in there if one.backend.local or one.backend.target.wire != native.wire]
+    if plan.candidates:
+        return plan
+    names = ", ".join(one.backend.name for one in there)
+    return error(
+        "policy_data_zone",
+        f"the request's {native.places} says where {names} is to answer, but rules say which data zones may: {told(rules)}. "
+        f"Nothing was sent; leave {native.places} out, or have the default of the provider's account set",
     )
 
 

@@ -42,21 +42,22 @@ class LeftOut(NamedTuple):
 class Plan:
     """A plan is what POLICY decided: a route and its frozen list of candidates.
 
-    `skipped`: why a better one is missing. `zones_line`: see Facts.
+    `skipped`: why a better one is missing. `zones_line`: see Facts. `rules`: all that is said of its zones.
     """
 
-    __slots__ = ("candidates", "route", "skipped", "zones_line")
+    __slots__ = ("candidates", "route", "rules", "skipped", "zones_line")
 
     def __init__(self, route: Route, candidates: list[Candidate], skipped: str = "") -> None:
         self.route = route
         self.candidates = candidates
         self.skipped = skipped
         self.zones_line = route.zones.line
+        self.rules = route.zones.rules
 
     def keep_in(self, rules: Sequence[ZoneRule]) -> ErrorAnswer | None:
         """Takes the candidates off the list that are not in the zones of these rules, too; the error if none is left."""
         route = self.route
-        every = (*route.zones.rules, *rules)
+        every = self.rules = (*self.rules, *rules)
         there, self.zones_line = self.candidates, header_line(allowed(every))
         self.candidates = within(there, rules)
         if self.candidates:

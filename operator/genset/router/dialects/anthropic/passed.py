@@ -30,6 +30,7 @@ WIRE: Final = "messages"
 _VERSION_HEADER: Final = b"anthropic-version"
 _BETA_HEADER: Final = b"anthropic-beta"
 _DEFAULT_VERSION: Final = b"2023-06-01"
+_GEO: Final = "inference_geo"  # where the model runs (platform.claude.com/docs/en/manage-claude/data-residency)
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]+")  # what Anthropic takes as the id of a call
 
 
@@ -48,6 +49,7 @@ class PassedMessages(NativeCall):
         "_unsealed",
         "bound",
         "head",
+        "places",
         "rebuildable",
         "streams",
         "wire",
@@ -57,6 +59,7 @@ class PassedMessages(NativeCall):
         self.wire = WIRE
         self.bound: RefusedRequest | None = None
         self._raw = raw
+        self.places = _GEO if body.get(_GEO) is not None else ""
         self._limit = body.get("max_tokens")
         self._top = frozenset(body)
         self.streams = body.get("stream") is True

@@ -33,12 +33,24 @@ _SAID: Final = (
 class PassedResponses(NativeCall):
     """A passed response is one request of the Responses API. `raw` is its body; `streams`: its client wants a stream."""
 
-    __slots__ = ("_foreign", "_limit", "_raw", "_thoughtless", "_top", "bound", "rebuildable", "streams", "wire")
+    __slots__ = (
+        "_foreign",
+        "_limit",
+        "_raw",
+        "_thoughtless",
+        "_top",
+        "bound",
+        "places",
+        "rebuildable",
+        "streams",
+        "wire",
+    )
 
     def __init__(self, body: dict[str, Any], raw: bytes) -> None:
         self.wire = WIRE
         self.bound: RefusedRequest | None = None
         self.rebuildable = True
+        self.places = ""
         self.streams = body.get("stream") is True
         self._limit = body.get("max_output_tokens")
         self._top = frozenset(body)
