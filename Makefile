@@ -21,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-day e2e-mesh e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench image clean
+.PHONY: help venv demo demo-down test lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,7 +92,11 @@ integration: venv ## Operator against a real kube-apiserver and etcd
 
 e2e: venv ## Real llama-servers, and the scenarios on a real one-node cluster
 	@$(PY) -m testbed.images build genset ollama  # minutes where nothing is cached: no test has them
-	@$(BIN) pytest e2e/front e2e/poison e2e/scenarios -q --ignore=$(MESH)
+	@$(BIN) pytest e2e/front e2e/poison e2e/scenarios -q --ignore=$(MESH) --durations=20
+
+e2e-kills: venv ## Fifty kill -9 under running streams on a real one-node cluster, every answer whole (`make e2e` has eight)
+	@$(PY) -m testbed.images build genset
+	@GENSET_KILLS=50 $(BIN) pytest e2e/scenarios/test_continuation.py -q -rP
 
 e2e-day: venv ## A day of operations on a real one-node cluster: upgrade from the last release, rollback, two teams, no request lost
 	@$(PY) -m testbed.images build genset genset-last-release

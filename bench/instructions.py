@@ -125,7 +125,7 @@ def _counts(peer: Genset, names: Sequence[str], seconds: float, options: Sequenc
         output, headers = place.folder / "output.log", peer.headers(place)
         load = Load(load_generator(), cores, Plan(seconds=seconds, patience=60.0), upstream_port, upstream_pid)
         with running(_under_callgrind(peer, place, options), cores.peer, output, peer.environment()) as process:
-            wait_until_answers(peer.name, port, output, lambda: process.poll() is None, headers, within=180)
+            wait_until_answers(peer.name, port, output, lambda: process.poll() is None, headers, within=900)
             for name in names:
                 load.run(SCENARIOS[name], port, process.pid, headers)
                 before = _answered(place)

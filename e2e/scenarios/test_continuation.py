@@ -20,13 +20,13 @@ from e2e.cut import Cut
 from e2e.world import World, until
 from testbed.resources import cloud_target, model_deployment, namespace, route_policy, secret
 
-KILLS = int(os.environ.get("GENSET_KILLS", "16"))  # each cuts several streams; 50 and more on request
+KILLS = int(os.environ.get("GENSET_KILLS", "8"))  # each cuts several streams; `make e2e-kills` has 50
 pytestmark = pytest.mark.timeout(300 + 45 * KILLS)
 NAMESPACE = "continuation"
 CREW, SOLO, FRONTIER = "crew", "solo", "frontier"
 SEED = 20261121
 POLICY = "keep"
-HITS_AT_LEAST = 50  # where kills find too few streams running, the crew is killed more often
+HITS_AT_LEAST = min(3 * KILLS, 50)  # where kills find too few streams running, the crew is killed more often
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Phase:
     tokens: int
 
 
-SOLO_KILLS = KILLS // 5
+SOLO_KILLS = max(KILLS // 5, 2)
 FRONTIER_KILLS = min(SOLO_KILLS, 4)  # its breaker waits twice as long after each
 #: Pods get little of a core and write slowly; the cloud has a core of its own.
 PHASES = (
@@ -144,7 +144,7 @@ async def answered_by(url: str, model: str, backend: str, *, seconds: float = 12
         await asyncio.sleep(0.3)
 
 
-async def test_fifty_streams_are_cut_by_kill_9_and_every_answer_is_whole(world: World, keep: str) -> None:
+async def test_streams_are_cut_by_kill_9_and_every_answer_is_whole(world: World, keep: str) -> None:
     """House to house, house to cloud, cloud to house, at random moments of running streams."""
     kills = Kills(world, keep)
     house, before, began, number = world.house, await kills.continued(), time.monotonic(), 0
