@@ -45,8 +45,7 @@ def narrowed(
 def placed(plan: Plan, native: NativeCall, rules: Sequence[ZoneRule]) -> Plan | ErrorAnswer:
     """Returns the plan without clouds that would read in the request where to answer it: that is for the rules to say."""
     there = plan.candidates
-    plan.candidates = [one for one in there if one.backend.local or one.backend.target.wire != native.wire]
-    if plan.candidates:
+    if plan.leave_out([one for one in there if not one.backend.local and one.backend.target.wire == native.wire]):
         return plan
     names = ", ".join(one.backend.name for one in there)
     return error(

@@ -54,6 +54,11 @@ class Plan:
         self.zones_line = route.zones.line
         self.rules = route.zones.rules
 
+    def leave_out(self, candidates: Sequence[Candidate]) -> bool:
+        """Takes these candidates off the list. Returns whether any is left."""
+        self.candidates = [one for one in self.candidates if one not in candidates]
+        return bool(self.candidates)
+
     def keep_in(self, rules: Sequence[ZoneRule]) -> ErrorAnswer | None:
         """Takes the candidates off the list that are not in the zones of these rules, too; the error if none is left."""
         route = self.route
