@@ -1,7 +1,7 @@
 # genset: operator, router and weights puller in one image, with the list of what is in it (/usr/share/sbom/genset.cdx.json).
 #   docker build -t genset .        over the Python images that Docker pulls; testbed/images builds it without Docker, over others
-# BUILDER is BASE with a C compiler and Python's headers: the router is compiled (docs/adr/0007). Releases name both by their
-# digests (docs/release.md).
+# BUILDER is BASE with a C compiler and Python's headers: the router is compiled (docs/adr/0007). A build with RELEASE=VERSION ends
+# unless both are named by their digests, and the source is of that version (docs/release.md).
 ARG BASE=python:3.13-slim
 ARG BUILDER=python:3.13
 
@@ -22,7 +22,7 @@ RUN python3 -m venv --without-pip /opt/genset \
 FROM dependencies AS application
 COPY LICENSE README.md pyproject.toml ./
 COPY operator operator
-COPY tools/compiled.py tools/sbom.py ./
+COPY tools/compiled.py ./
 RUN tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels . \
  && tools/bin/pip --python /opt/genset/bin/python install --quiet --no-deps --no-index --target /opt/app wheels/*.whl \
  && tools/bin/python compiled.py /opt/app --packages-of /opt/genset/bin/python \
@@ -31,10 +31,13 @@ RUN tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheel
 # What is in the image: its packages of Python with the hashes of the lock file, and those of its base.
 FROM ${BASE} AS bill
 ARG BASE
-COPY --from=application /build/sbom.py /build/requirements-runtime.lock /build/
+ARG BUILDER
+ARG RELEASE=
+COPY tools/sbom.py requirements-runtime.lock /build/
 COPY --from=dependencies /opt/genset /opt/genset
 COPY --from=application /opt/app /opt/app
-RUN python3 /build/sbom.py --base "${BASE}" --lock /build/requirements-runtime.lock /opt/genset /opt/app > /build/genset.cdx.json
+RUN python3 /build/sbom.py --base "${BASE}" --builder "${BUILDER}" --release "${RELEASE}" \
+    --lock /build/requirements-runtime.lock /opt/genset /opt/app > /build/genset.cdx.json
 
 FROM ${BASE}
 ENV PATH=/opt/app/bin:/opt/genset/bin:/usr/local/bin:/usr/bin:/bin \

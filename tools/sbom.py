@@ -3,6 +3,7 @@
 Each FOLDER holds packages of Python, below it or in a virtual environment's site-packages; packages of Debian are read from
 /var/lib/dpkg. The same image gives the same bytes: no time, and a serial number made of the content. Standard library only, as
 it runs in the image's base. A package of Python that the lock file does not name ends it: then the image is not what was locked.
+With --release, an image that it is made over by a tag ends it, too: tags move, and nobody could say what was released.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ OURS = "genset"
 DPKG = Path("var/lib/dpkg/status")
 OS_RELEASE = Path("etc/os-release")
 _SPDX = re.compile(r"[A-Za-z0-9][-A-Za-z0-9.+]*( (AND|OR|WITH) [A-Za-z0-9][-A-Za-z0-9.+]*)*")
+_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 _SERIALS = uuid.UUID("6f2b7f0e-6d6b-5c1e-9a60-0f5f3a1d7c11")  # a namespace for UUIDs of version 5
 Component = dict[str, Any]
 
@@ -56,6 +58,17 @@ def bill(folders: Iterable[Path], root: Path, base: str, locked: Mapping[str, se
     }
     serial = uuid.uuid5(_SERIALS, json.dumps(document, sort_keys=True))
     return {**document, "serialNumber": f"urn:uuid:{serial}"}
+
+
+def not_for_release(document: Component, version: str, bases: Mapping[str, str]) -> list[str]:
+    """Returns why this is no image of the release `version`, a sentence each. `bases`: build argument -> what it names."""
+    made = document["metadata"]["component"]["version"]
+    wrong = [] if made == version else [f"RELEASE is {version}, and the source is of {made}: correct one of them"]
+    return wrong + [
+        f"{argument} is {named or 'not given'}, which may be another image tomorrow: name it as NAME@sha256:DIGEST"
+        for argument, named in bases.items()
+        if not _DIGEST.fullmatch(named)
+    ]
 
 
 def locked_versions(text: str) -> dict[str, set[str]]:
@@ -131,12 +144,17 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="where packages of Python lie")
     parser.add_argument("--root", type=Path, default=Path("/"), help="file system of the image")
     parser.add_argument("--base", default="", help="reference of the image that it is made over, best with a digest")
+    parser.add_argument("--builder", default="", help="reference of the image that compiles it, best with a digest")
+    parser.add_argument("--release", default="", help="version that is released: both references need a digest then")
     parser.add_argument("--lock", type=Path, required=True, help="lock file of the packages")
     given = parser.parse_args()
     try:
         document = bill(given.folders, given.root, given.base, locked_versions(given.lock.read_text()))
     except ValueError as problem:
         sys.exit(f"sbom: {problem}")
+    bases = {"BASE": given.base, "BUILDER": given.builder}
+    if given.release and (told := not_for_release(document, given.release, bases)):
+        sys.exit("\n".join(f"sbom: {sentence} (docs/release.md)" for sentence in told))
     json.dump(document, sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
 

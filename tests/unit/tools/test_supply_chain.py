@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shlex
+import subprocess
 import sys
 import threading
 import tomllib
@@ -109,6 +111,62 @@ def test_the_same_image_gives_the_same_list(tmp_path: Path) -> None:
 def test_what_is_not_locked_is_no_image_of_ours(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^\S+ \S+ is installed, but the lock file has none of it$"):
         made(tmp_path, {})
+
+
+# What a release is made over
+
+DIGESTS = {
+    name: f"python:3.13{tag}@sha256:{digit * 64}" for name, tag, digit in (("BASE", "-slim", "a"), ("BUILDER", "", "b"))
+}
+
+
+def build(tmp_path: Path, **arguments: str) -> subprocess.CompletedProcess[str]:
+    """The line of the Dockerfile that makes the list, with these build arguments; a package of ours alone is installed."""
+    (tmp_path / "genset-1.2.3.dist-info").mkdir(exist_ok=True)
+    (tmp_path / "genset-1.2.3.dist-info/METADATA").write_text("Metadata-Version: 2.4\nName: genset\nVersion: 1.2.3\n")
+    (tmp_path / "lock").write_text("")
+    line = re.search(r"^RUN python3 /build/sbom.py (.+?) > ", (ROOT / "Dockerfile").read_text(), re.M | re.S)
+    assert line
+    given = line[1].replace("\\\n", " ").replace("/build/requirements-runtime.lock /opt/genset /opt/app", "lock .")
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'tools/sbom.py'))} {given}"
+    environment = {"PATH": "/usr/bin:/bin", "BASE": "", "BUILDER": "", "RELEASE": "", **arguments}
+    return subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+
+def test_a_release_is_made_over_digests(tmp_path: Path) -> None:
+    made = build(tmp_path, RELEASE="1.2.3", **DIGESTS)
+    assert made.returncode == 0, made.stderr
+    assert DIGESTS["BASE"] in {one["name"] for one in json.loads(made.stdout)["components"]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"BASE": "python:3.13-slim"}, "BASE is python:3.13-slim, which may be another image tomorrow: name it as"),
+        ({"BUILDER": "python:3.13"}, "BUILDER is python:3.13, which may"),
+        ({"BUILDER": ""}, "BUILDER is not given"),
+        ({"BASE": "python@sha256:abc"}, "BASE is python@sha256:abc"),
+        ({"RELEASE": "1.2.4"}, "RELEASE is 1.2.4, and the source is of 1.2.3"),
+    ],
+)
+def test_a_release_over_a_tag_ends_the_build(tmp_path: Path, wrong: dict[str, str], told: str) -> None:
+    made = build(tmp_path, **{"RELEASE": "1.2.3", **DIGESTS, **wrong})
+    assert made.returncode != 0 and made.stdout == ""
+    assert told in made.stderr and "docs/release.md" in made.stderr
+
+
+def test_who_tries_things_out_needs_no_digest(tmp_path: Path) -> None:
+    made = build(tmp_path, BASE="python:3.13-slim", BUILDER="python:3.13")
+    assert made.returncode == 0, made.stderr
+
+
+def test_the_page_on_releases_gives_the_build_what_it_asks_for() -> None:
+    stage = (ROOT / "Dockerfile").read_text().partition(" AS bill\n")[2].partition("\nCOPY")[0]
+    wanted = re.findall(r"^ARG ([A-Z]+)", stage, re.M)
+    assert wanted == ["BASE", "BUILDER", "RELEASE"]
+    command = re.search(r"^docker build -t(?:.*\\\n)*.*$", (ROOT / "docs/release.md").read_text(), re.M)
+    assert command and sorted(re.findall(r"--build-arg ([A-Z]+)=", command[0])) == wanted
+    assert command[0].count("@sha256:") == 2
 
 
 # The audit
