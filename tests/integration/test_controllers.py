@@ -79,3 +79,36 @@ async def test_the_horizontal_pod_autoscaler_scales_without_a_fight(world: World
         assert told()["currentReplicas"] == wanted
         scaling = live["status"]["scaling"]
         assert scaling["reason"] == "Replicas" and scaling["owner"] not in ("", "genset"), scaling
+
+
+async def test_a_quota_that_lets_no_pod_in_is_told(world: World) -> None:
+    """ray-project/kuberay#603; of a Job, kubernetes/kubernetes#90124: no field of it says that its pods are refused."""
+    quota = {
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": world.namespace},
+        "spec": {"hard": {"pods": "0"}},
+    }  # fmt: skip
+    world.plane.kubectl("apply", "-f", "-", stdin=json.dumps(quota))
+    await world.start()
+    hub = {"source": {"huggingFace": {"repo": "org/model"}}, "cache": {"size": "1Gi"}}
+    await world.apply(
+        samples.model_deployment(world.namespace, "house", source=SOURCE, replicas=1),
+        samples.model_deployment(world.namespace, "ahead", prefetch=True, replicas=0, **hub),
+    )
+    told = await world.until_condition(
+        kinds.MODEL_DEPLOYMENT, "house", "Available", "False", "ReplicasMissing", seconds=SECONDS
+    )
+    assert "exceeded quota: small" in told["message"]
+    told = await world.until_condition(
+        kinds.MODEL_DEPLOYMENT, "ahead", "WeightsReady", "False", "ReplicasMissing", seconds=SECONDS
+    )
+    assert "exceeded quota: small" in told["message"] and "fetches the weights ahead" in told["message"]
+    world.plane.kubectl("-n", world.namespace, "delete", "resourcequota", "small")
+
+    async def fetching() -> bool:
+        pods = await world.list(kinds.POD)
+        return any(pod["metadata"]["name"].startswith("ahead-") for pod in pods)
+
+    await world.until("the Job gets its pod once there is room", fetching, seconds=SECONDS)
+    await world.until_condition(
+        kinds.MODEL_DEPLOYMENT, "ahead", "WeightsReady", "False", "Downloading", seconds=SECONDS
+    )

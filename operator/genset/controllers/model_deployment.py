@@ -47,7 +47,7 @@ from genset.sizing.model import ModelFacts
 from genset.status import model_deployment as status
 from genset.status import refs, room, scaling, servers, size, warned
 from genset.status.conditions import is_ready
-from genset.status.observed import ModelDeploymentObserved
+from genset.status.observed import ModelDeploymentObserved, Prefetch
 from genset.status.pod import PodView
 from genset.status.pods import trouble
 from genset.status.rollout import is_refused, rollout
@@ -208,13 +208,17 @@ class ModelDeploymentController:
         session = self._session
         found = applied.objects.get(workload_place(resource))
         deployment = seen_workload(found) if found is not None else None
-        prefetch = next((item for place, item in applied.objects.items() if place[1] == kinds.JOB.kind), None)
+        job = next((item for place, item in applied.objects.items() if place[1] == kinds.JOB.kind), None)
         every: tuple[PodView, ...] = ()
-        if prefetch is not None or (deployment is not None and deployment.get("status")):
+        if job is not None or (deployment is not None and deployment.get("status")):
             labels = observe.selector(names.LABEL_MODEL_DEPLOYMENT, key.name)
             every = await observe.pods(session.api, key.namespace, labels)
         fetchers = tuple(pod for pod in every if pod.labels.get(names.LABEL_COMPONENT) == names.COMPONENT_PREFETCH)
         pods = tuple(pod for pod in every if pod not in fetchers)
+        ahead = Prefetch(job, fetchers) if job is not None else None
+        podless = ahead is not None and not fetchers and not ahead.succeeded
+        if ahead is not None and podless:
+            ahead = replace(ahead, refused=await observe.refused_pods(session.api, ahead.job))
         await bound_to_downloads(session, resource, pods)
         unsettled = await sleep.settle(session.prober, resource, pods, awake=decision.awake)
         await tell_of_adapters(session, resource, pods)
@@ -233,7 +237,7 @@ class ModelDeploymentController:
             GROUPS_SECONDS if resource.spec.nodes > 1 and not self._settled(resource, deployment, decision) else None,
             unsettled,
             not_joined,
-            SANDBOX_SECONDS if any(pod.waits_for_sandbox for pod in pods) else None,
+            SANDBOX_SECONDS if podless or any(pod.waits_for_sandbox for pod in every) else None,
         )
         claim = applied.objects.get(kinds.PVC.key(child_names.weights_claim(key.name)))
         observed = ModelDeploymentObserved(
@@ -243,8 +247,7 @@ class ModelDeploymentController:
             warned=adapters,
             completion=completion,
             pvc=claim,
-            prefetch=prefetch,
-            fetchers=fetchers,
+            prefetch=ahead,
             scaling=decision,
             last_request=session.demand.last_request(key),
             asked_by=asked_by,

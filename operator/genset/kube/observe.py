@@ -76,14 +76,26 @@ async def _with_sandbox(api: ApiServer, pod: PodView) -> PodView:
     """Returns the pod with what its node says of a sandbox that it cannot make: no field of the pod tells that."""
     if not pod.waits_for_sandbox:
         return pod
-    fields = f"involvedObject.uid={pod.uid},reason=FailedCreatePodSandBox"
+    words = await _told_in_event(api, pod.namespace, pod.uid, "FailedCreatePodSandBox")
+    return replace(pod, sandbox_failure=words) if words else pod
+
+
+async def refused_pods(api: ApiServer, job: Mapping[str, Any]) -> str:
+    """Returns why the pods of a Job cannot even be made (a quota, an admission policy): no field of the Job tells that."""
+    metadata = job["metadata"]
+    return await _told_in_event(api, metadata["namespace"], metadata["uid"], "FailedCreate")
+
+
+async def _told_in_event(api: ApiServer, namespace: str, uid: str, reason: str) -> str:
+    """Returns the words of the newest Event of a reason about an object; "" if there is none."""
     try:
-        found = await api.list(kinds.POD_EVENT, pod.namespace, fields=fields)
+        found = await api.list(kinds.POD_EVENT, namespace, fields=f"involvedObject.uid={uid},reason={reason}")
     except ApiError as error:
         if error.status == _FORBIDDEN:
-            return pod  # a role from before genset asked for it
+            return ""  # a role from before genset asked for it
         raise
-    return replace(pod, sandbox_failure=str(found[-1].get("message") or "")) if found else pod
+    newest = max(found, key=lambda event: str(event.get("lastTimestamp") or ""), default={})
+    return str(newest.get("message") or "")
 
 
 async def locality(api: ApiServer, namespace: str) -> Locality:

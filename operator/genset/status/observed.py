@@ -46,6 +46,20 @@ class Upgrade:
 
 
 @dataclass(frozen=True)
+class Prefetch:
+    """A prefetch is the Job that fetches weights ahead, with its pods. `refused`: why it has none, in its controller's words."""
+
+    job: Object
+    pods: tuple[PodView, ...] = ()
+    refused: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Returns whether the Job itself says so; its pods may have gone."""
+        return bool((self.job.get("status") or {}).get("succeeded"))
+
+
+@dataclass(frozen=True)
 class ModelDeploymentObserved:
     """This is the world as far as one ModelDeployment goes."""
 
@@ -57,8 +71,7 @@ class ModelDeploymentObserved:
     apply_errors: tuple[Problem, ...] = ()  # NameConflict, ApplyRejected
     namespace_terminating: bool = False
     pvc: Object | None = None  # the cache's claim
-    prefetch: Object | None = None  # the Job that fetches weights ahead
-    fetchers: tuple[PodView, ...] = ()  # its pods
+    prefetch: Prefetch | None = None
     scaling: ScalingDecision = AWAKE  # what desired.autoscale has decided
     replicas_owner: str = ""  # who has written spec.replicas, by managedFields
     last_request: float | None = None  # at any router, seconds since 1970; None: not known

@@ -28,7 +28,7 @@ _LEAST_TOKENS = 1024
 
 def facts(observed: ModelDeploymentObserved) -> ModelFacts | None:
     """Returns the model as the newest pod that has its files tells of it; None if none has told yet."""
-    return facts_in((*observed.pods, *observed.fetchers))
+    return facts_in((*observed.pods, *(observed.prefetch.pods if observed.prefetch is not None else ())))
 
 
 def facts_in(every: Iterable[PodView]) -> ModelFacts | None:

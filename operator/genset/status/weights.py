@@ -69,15 +69,19 @@ def prefetched(observed: ModelDeploymentObserved) -> Verdict | None:
 
     None if there is no such Job yet.
     """
-    if observed.prefetch is None:
+    ahead = observed.prefetch
+    if ahead is None:
         return None
     fetchers = _fetchers(observed)
-    if (observed.prefetch.get("status") or {}).get("succeeded") or any(one.done for one in fetchers):
+    if ahead.succeeded or any(one.done for one in fetchers):
         return Verdict("True", Reason.WEIGHTS_READY, _ready_message(fetchers) + ": fetched ahead")
-    trouble = pods.trouble(observed.fetchers, quiet=frozenset({names.WEIGHTS_CONTAINER}))
+    trouble = pods.trouble(ahead.pods, quiet=frozenset({names.WEIGHTS_CONTAINER}))
     for failure in (*map(_failure, fetchers), trouble):
         if failure is not None:
             return failure
+    if ahead.refused:
+        told = f"The pods of Job {ahead.job['metadata']['name']}, which fetches the weights ahead, are refused: {ahead.refused}"
+        return Verdict("False", Reason.REPLICAS_MISSING, told, needs_person=True)
     running = [one for one in fetchers if one.puller is not None and one.puller.running]
     message = _progress_message(running) if running else "The weights are about to be fetched ahead"
     return Verdict("False", Reason.DOWNLOADING, message)
@@ -97,7 +101,7 @@ def joining_trouble(resource: ModelDeployment, observed: ModelDeploymentObserved
 def _fetchers(observed: ModelDeploymentObserved) -> list[_Replica]:
     """Returns the pods of the Job that fetches ahead, also those that are over."""
     found = []
-    for pod in observed.fetchers:
+    for pod in observed.prefetch.pods if observed.prefetch is not None else ():
         puller = pod.container(names.WEIGHTS_CONTAINER)
         if not pod.leaving:
             done = puller is not None and puller.ended_well

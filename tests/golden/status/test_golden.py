@@ -22,6 +22,7 @@ from genset.status import scaling as scaling_status
 from genset.status.observed import (
     CompletionProbe,
     ModelDeploymentObserved,
+    Prefetch,
     Problem,
     RoutePolicyObserved,
     Upgrade,
@@ -68,14 +69,20 @@ def model(resource: ModelDeployment, given: dict[str, Any]) -> ModelDeploymentOb
         apply_errors=problems(given.get("apply_errors", [])),
         namespace_terminating=given.get("namespace_terminating", False),
         pvc=given.get("pvc"),
-        prefetch=given.get("prefetch"),
-        fetchers=tuple(map(PodView.of, given.get("fetchers", ()))),
+        prefetch=prefetch(given),
         scaling=scaling(given),
         replicas_owner=given.get("replicas_owner", ""),
         last_request=seconds(given["last_request"]) if "last_request" in given else None,
         asked_by=tuple(given["asked_by"]) if "asked_by" in given else None,
         upgrade=upgrade(given),
     )
+
+
+def prefetch(given: dict[str, Any]) -> Prefetch | None:
+    if "prefetch" not in given:
+        return None
+    pods = tuple(map(PodView.of, given.get("fetchers", ())))
+    return Prefetch(given["prefetch"], pods, given.get("fetchers_refused", ""))
 
 
 def scaling(given: dict[str, Any]) -> ScalingDecision:

@@ -14,7 +14,7 @@ MOST = 14  # about a dozen
 
 #: Classes with more, and why.
 LARGE = {
-    "ModelDeploymentObserved": (16, "the world as far as one resource goes: each is one look at it"),
+    "ModelDeploymentObserved": (15, "the world as far as one resource goes: each is one look at it"),
     "Options": (17, "what the command line said, read once and never set again"),
     "Record": (28, "one flat object of what is known of a request; whoever reads it reads most of it"),
     "Provider": (18, "the values of one provider, written once in its file"),
