@@ -141,6 +141,36 @@ async def test_fields_and_objects_that_are_no_longer_wanted_go(world: World) -> 
     await world.until("node selector, annotation and claim are gone", gone)
 
 
+async def test_a_volume_that_is_named_as_one_that_is_there_stays(world: World) -> None:
+    """Whoever goes on from cache.size to the volume itself, or reads it where it lies, has not asked for it to be deleted."""
+    operator = await world.start()
+    await world.apply(samples.model_deployment(world.namespace, "house", cache={"size": "1Gi"}))
+    await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True")
+    lying = {"huggingFace": None, "pvc": {"claimName": "house-weights", "path": "m.gguf"}}
+    for change in ({"cache": {"size": None, "claimName": "house-weights"}}, {"cache": None, "source": lying}):
+        await world.patch(kinds.MODEL_DEPLOYMENT, "house", {"spec": change})
+
+        async def rolled() -> bool:
+            live = await world.get(kinds.MODEL_DEPLOYMENT, "house")
+            assert live is not None
+            return live["status"]["observedGeneration"] == live["metadata"]["generation"]
+
+        await world.until("the change is seen", rolled)
+        await world.until_condition(kinds.MODEL_DEPLOYMENT, "house", "Accepted", "True")
+        await world.quiet(operator)
+        claim = await world.get(kinds.PVC, "house-weights")
+        assert claim is not None and "deletionTimestamp" not in claim["metadata"], change
+    await world.patch(
+        kinds.MODEL_DEPLOYMENT, "house", {"spec": {"source": {**lying, "pvc": {"claimName": "w", "path": "m"}}}}
+    )
+
+    async def gone() -> bool:
+        claim = await world.get(kinds.PVC, "house-weights")
+        return claim is None or "deletionTimestamp" in claim["metadata"]
+
+    await world.until("it goes when nothing names it any more", gone)
+
+
 async def test_what_others_add_to_children_stays(world: World) -> None:
     """A field that genset does not want belongs to whoever set it, and causes no write."""
     operator = await world.start()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,7 +93,12 @@ class Applier:
             prune = False  # its pods, as they are, may need what is no longer wanted
         if prune and not result.namespace_terminating:
             wanted = {key_of(item) for item in desired}
-            unwanted = [item for key, item in children.items() if key not in wanted]
+            mounted = set(_claims(desired))  # a volume that is now named as one that is there already stays
+            unwanted = [
+                item
+                for key, item in children.items()
+                if key not in wanted and not (kind_of(item) is PVC and item["metadata"]["name"] in mounted)
+            ]
             await _all(self._prune_one(owner, item, result) for item in unwanted)
         return result
 
@@ -262,6 +267,17 @@ def is_retained(live: Mapping[str, Any]) -> bool:
     metadata = live["metadata"]
     marked = names.ANNOTATION_DESIRED_HASH in (metadata.get("annotations") or {})
     return kind_of(live) is PVC and marked and not metadata.get("ownerReferences")
+
+
+def _claims(desired: Any) -> Iterator[str]:
+    """Yields the names of the volume claims that objects mount."""
+    if isinstance(desired, Mapping):
+        claim = desired.get("persistentVolumeClaim")
+        if isinstance(claim, Mapping):
+            yield str(claim.get("claimName"))
+    if isinstance(desired, Mapping | list):
+        for item in desired.values() if isinstance(desired, Mapping) else desired:
+            yield from _claims(item)
 
 
 def with_hash(desired: Mapping[str, Any]) -> Object:
