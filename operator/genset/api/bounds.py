@@ -83,6 +83,16 @@ def _is_enough(value: str, least: str, or_none: bool) -> bool:
     return (or_none and amount == 0) or amount >= parse_quantity(least)
 
 
+def memory_fault(shown: str, value: str) -> str:
+    """Says why a pod's memory is too little, with what was probably meant; "" if it is enough."""
+    return "" if _is_enough(value, MEMORY_LEAST, False) else _too_little(shown, value, MEMORY_LEAST, 64)
+
+
+def cores_fault(shown: str, value: str) -> str:
+    """Says why a number of cores is none that a machine has; "" if it is one."""
+    return f"{shown} {value}{fault}" if (fault := _cores_fault(value)) else ""
+
+
 def _too_little(shown: str, value: str, least: str, gibi_below: int) -> str:
     fault = f"{shown} {value} is less than {'a byte' if parse_quantity(value) < 1 else least}"
     number = re.match(_NUMBER, value)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genset.api.bounds import cores_fault, memory_fault
 from genset.api.fault import FieldFault
 from genset.api.pod_template import PodTemplate
 from genset.api.quantity import parse_quantity
@@ -37,6 +38,7 @@ _CONTAINERS = ("containers", "initContainers")
 _SOURCES = ("fieldRef", "resourceFieldRef")  # of a variable's value: what the pod may know of itself
 _OURS = "genset.dev/"
 _NAMED = 8  # fields that a message lists
+_BOUNDS = {"memory": memory_fault, "cpu": cores_fault}
 
 _ADMINISTRATOR = "or have an administrator run the operator with podTemplate: Full"
 
@@ -141,15 +143,18 @@ def _container(judged: _Judged, where: str, names: set[str], index: int, item: A
 
 
 def _quantities(judged: _Judged, where: str, amounts: Mapping[str, Any]) -> Iterator[FieldFault]:
-    """Yields what is no quantity: the API server would not say which field it is."""
+    """Yields what is no quantity, of which the API server would not say where it stands; and forgotten units."""
     for name, amount in amounts.items():
         if name == "$patch" or amount is None:
             continue
+        field = f"{judged.at}.{where}[{name}]"
         try:
-            parse_quantity(str(amount))
+            nothing = parse_quantity(str(amount)) == 0  # asked for, that is: whatever there is
         except ValueError as problem:
-            field = f"{judged.at}.{where}[{name}]"
             yield FieldFault(field, f"{field}: {problem}")
+            continue
+        if not nothing and name in _BOUNDS and (fault := _BOUNDS[name](field, str(amount))):
+            yield FieldFault(field, fault)
 
 
 def _twice(judged: _Judged, where: str, items: Sequence[Any]) -> Iterator[FieldFault]:

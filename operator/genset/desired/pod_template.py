@@ -18,6 +18,7 @@ from genset.desired.merge_keys import MERGE_KEYS
 from genset.engines.base import Object
 
 _PATCH = "$patch"
+_GONE = object()  # an element that a patch has deleted
 _UNIONS = frozenset({"tolerations"})
 _QUANTITY_MAPS = frozenset({"requests", "limits", "overhead"})
 
@@ -65,21 +66,25 @@ def _merge_value(key: str, base: Any, patch: Any) -> Any:
 
 
 def _merge_list(base: Sequence[Any], patch: Sequence[Any], key: str) -> list[Any]:
-    """Returns the elements of `base` in their order, patched, then new ones in the order of `patch`."""
-    out = list(base)
+    """Returns the elements of `base` in their order, patched, then new ones in the order of `patch`.
+
+    Two of the patch with one key stay two: pods may be spread twice over one topology, and of names the API server says that
+    they stand there twice.
+    """
+    out, added = list[Any](base), list[Any]()
+    unpatched = list(range(len(out)))
     for item in patch:
         if not isinstance(item, Mapping):  # not this list's kind: the API server will say so
-            out.append(item)
+            added.append(item)
             continue
-        position = next((i for i, own in enumerate(out) if _same(own, item, key)), None)
-        if item.get(_PATCH) == "delete":
-            if position is not None:
-                del out[position]
-        elif position is None:
-            out.append(_merge_value("", None, item))
-        else:
-            out[position] = _merge_value("", out[position], item)
-    return out
+        position = next((i for i in unpatched if _same(out[i], item, key)), None)
+        deleted = item.get(_PATCH) == "delete"
+        if position is not None:
+            unpatched.remove(position)
+            out[position] = _GONE if deleted else _merge_value("", out[position], item)
+        elif not deleted:
+            added.append(_merge_value("", None, item))
+    return [item for item in out if item is not _GONE] + added
 
 
 def _same(own: Any, item: Mapping[str, Any], key: str) -> bool:

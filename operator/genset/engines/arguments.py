@@ -31,12 +31,15 @@ class Arguments:
     def problems(self, field: str, given: Iterable[str]) -> Iterator[FieldFault]:
         """Yields each argument that may not be there. What does not begin with a dash is a flag's value."""
         why = {flag: reason for reason, flags in self.denied.items() for flag in flags}
-        for argument in given:
+        for place, argument in enumerate(given):
             shown = argument.strip()
             if _VARIABLE in shown:
                 yield FieldFault(field, f"{field}: {argument} is refused: it names a variable; write what it says")
                 continue
             if not shown.startswith("-") or _NUMBER.match(shown):
+                if place == 0:
+                    told = "it is the value of no flag before it; remove it, or name the flag"
+                    yield FieldFault(field, f"{field}: {argument} is refused: {told}")
                 continue
             flag = self.spelt(shown)
             if flag in why:

@@ -57,6 +57,7 @@ class LlamafileEngine(ManagedEngine[Llamafile]):
     continuation = "Anchor"  # 0.9 begins a new answer behind a last message of role assistant
     images: Mapping[str, str] = {}
     work = WORK
+    refused_variables = ("TMPDIR",)  # whatever lies there under the right name is run
 
     def health_path(self, resource: ModelDeployment) -> str:
         return "/health"  # as llama-server: 503 while it loads

@@ -187,6 +187,8 @@ class VllmEngine(ManagedEngine[Vllm]):
         "VLLM_PORT", "VLLM_RPC_", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_USAGE_", "VLLM_CONFIGURE_LOGGING",
         "VLLM_LOGGING_CONFIG_PATH", "VLLM_MODEL_REDIRECT_PATH", "VLLM_PP_LAYER_PARTITION", "VLLM_MEDIA_", "VLLM_CACHE_ROOT",
         "VLLM_CONFIG_ROOT", "DO_NOT_TRACK", "HF_", "HUGGING", "TRANSFORMERS_", "TORCH", "TRITON_", "RAY_", "S3_", "AWS_",
+        # Folders of compiled code that is loaded as it lies there.
+        "NUMBA_", "DG_JIT_", "AITER_", "TILELANG_", "CUPY_",
     )  # fmt: skip
 
     def health_path(self, resource: ModelDeployment) -> str:

@@ -11,6 +11,7 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import router, workload
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.engines import MANAGED
 
 ALLOW_LIST = Settings(image="genset:test", engine_images={"llama.cpp": {"cpu": "registry.corp/llama:1"}})
 FULL = Settings(image="genset:test", pod_template="Full")
@@ -58,6 +59,7 @@ ALLOWED: list[dict[str, Any]] = [
     engine(env=[{"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]),
     engine(resources={"limits": {"example.org/fpga": 1}, "requests": {"example.org/fpga": 1}}),
     engine(resources={"$patch": "replace", "limits": {"cpu": 1}}),
+    engine(resources={"requests": {"cpu": 0, "memory": "0"}, "limits": {"cpu": "499", "memory": "16Mi"}}),
     {"remove": ["spec.securityContext.runAsUser", "spec.securityContext.fsGroup", "spec.topologySpreadConstraints"]},
     {"remove": ["spec.containers[engine].resources.limits.memory", "spec.containers[engine].env[HOME]"]},
 ]  # fmt: skip
@@ -102,6 +104,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
           "CUDA_INJECTION64_PATH", "HSA_TOOLS_LIB", "NCCL_NET_PLUGIN", "OMP_TOOL_LIBRARIES", "XDG_DATA_DIRS", "CC",
           "NVIDIA_MIG_CONFIG_DEVICES", "AMD_VISIBLE_DEVICES", "HOSTALIASES", "LOCALDOMAIN", "SSLKEYLOGFILE",
           "AZURE_FEDERATED_TOKEN_FILE",
+          "LISTEN_ADDRESS",
       )),
     ({"spec": {"priorityClassName": "system-node-critical"}}, "spec.priorityClassName"),
     *(({"metadata": {"annotations": {key: "x"}}}, f"metadata.annotations[{key}]") for key in (
@@ -138,6 +141,38 @@ def test_only_creators_of_pods_may(template: dict[str, Any], field: str) -> None
     assert found[0].message.startswith(f"spec.podTemplate.{field}")
     assert "take it out" in found[0].message and "podTemplate: Full" in found[0].message
     assert list(workload.faults(model(template), FULL)) == []
+
+
+@pytest.mark.parametrize(
+    ("amounts", "told"),
+    [
+        ({"limits": {"memory": "512m"}}, "limits[memory] 512m is less than a byte: did you mean 512Mi?"),
+        ({"requests": {"memory": 4}}, "requests[memory] 4 is less than 16Mi: did you mean 4Gi?"),
+        ({"limits": {"cpu": 500}}, "limits[cpu] 500 is a number of whole cores: did you mean 500m?"),
+        ({"limits": {"cpu": "1u"}}, "limits[cpu] 1u is less than 1m"),
+    ],
+)
+def test_a_forgotten_unit_is_told_with_what_was_meant(amounts: dict[str, Any], told: str) -> None:
+    (fault,) = workload.faults(model(engine(resources=amounts)), ALLOW_LIST)
+    assert told in fault.message and fault.field in fault.message
+    template = {"spec": {"containers": [{"name": "router", "resources": amounts}]}}
+    (fault,) = router.faults(policy(podTemplate=template), ALLOW_LIST)
+    assert f"spec.router.podTemplate.spec.containers[router].resources.{told}" in fault.message
+
+
+#: Variables of genset's own that may have another value: none says what is run, or where it listens.
+HARMLESS = {"HOME", "USER", "LOGNAME", "OMP_NUM_THREADS", "VLLM_ENGINE_READY_TIMEOUT_S", "VLLM_CPU_OMP_THREADS_BIND"}
+
+
+@pytest.mark.parametrize("name", MANAGED)
+def test_what_genset_sets_for_an_engine_stays(name: str) -> None:
+    more = {"engine": name, **({"llamafile": {"image": "genset:test"}} if name == "llamafile" else {})}
+    own = MANAGED[name].env(model(**more))
+    for variable in {"LISTEN_ADDRESS", *(one["name"] for one in own)} - HARMLESS:
+        set_, removed = engine(env=[{"name": variable, "value": "x"}]), f"spec.containers[engine].env[{variable}]"
+        for template in (set_, {"remove": [removed]}):
+            (fault,) = workload.faults(model(template, **more), ALLOW_LIST)
+            assert removed in fault.message
 
 
 def test_every_field_is_told_at_once() -> None:

@@ -91,6 +91,18 @@ def test_tolerations_are_added_so_that_the_accelerators_stays() -> None:
     assert [t["key"] for t in spec["tolerations"]] == ["gpu", "team"]
 
 
+def test_two_of_one_key_stay_two() -> None:
+    hard, soft = (
+        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": when} for when in ("DoNotSchedule", "ScheduleAnyway")
+    )
+    assert merged({"topologySpreadConstraints": [hard, soft]})["topologySpreadConstraints"] == [hard, soft]
+    ports = [{"containerPort": 8080, "protocol": "TCP"}, {"containerPort": 8080, "protocol": "UDP"}]
+    assert engine(merged({"containers": [{"name": "engine", "ports": ports}]}))["ports"] == [
+        {"containerPort": 8080, "name": "http", "protocol": "TCP"},
+        {"containerPort": 8080, "protocol": "UDP"},
+    ]
+
+
 def test_an_amount_that_is_none_is_left_for_the_api_server_to_refuse() -> None:
     spec = merged({"containers": [{"name": "engine", "resources": {"limits": {"cpu": "many"}}}]})
     assert engine(spec)["resources"]["limits"]["cpu"] == "many"

@@ -91,7 +91,7 @@ def test_there_is_no_image_unless_somebody_names_one() -> None:
     ],
 )  # fmt: skip
 def test_refused_arguments(argument: str, told: str) -> None:
-    found = problems(llamafile={"extraArgs": [argument]})
+    found = problems(llamafile={"extraArgs": ["-fa", argument]})
     assert bool(found) is bool(told) and all(told in message for message in found)
 
 

@@ -108,9 +108,15 @@ def test_memory_for_contexts_replaces_the_share_of_a_gpu() -> None:
     ],
 )  # fmt: skip
 def test_refused_arguments(argument: str, told: str) -> None:
-    found = problems(vllm={"extraArgs": [argument]})
+    found = problems(vllm={"extraArgs": ["--enforce-eager", argument]})
     assert bool(found) is bool(told)
     assert all(f"spec.vllm.extraArgs: {argument} is refused: " in message and told in message for message in found)
+
+
+def test_a_value_of_no_flag_is_refused() -> None:
+    """vLLM would take it for another model, or end."""
+    (told,) = problems(vllm={"extraArgs": ["evil/model", "--enforce-eager"]})
+    assert "evil/model is refused: it is the value of no flag before it" in told
 
 
 def test_pods_are_offline_and_tell_nobody() -> None:
