@@ -5,7 +5,10 @@ Each test names the report: repository and number.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from genset import kinds, names
 from genset.kinds import Kind
@@ -48,6 +51,19 @@ async def test_a_roll_out_that_has_just_begun_is_no_longer_ready(world: World) -
         await gone(world, kinds.POD, (await world.list(kinds.POD))[0]["metadata"]["name"])
         await kubelet.run(1)
         await world.until_condition(MD, "house", "Ready", "True")
+
+
+async def test_who_waits_for_ready_does_not_get_that_of_an_earlier_spec(world: World) -> None:
+    """cloudnative-pg/cloudnative-pg#11390: kubectl wait succeeded on a Ready from before the change was looked at."""
+    operator = await world.start()
+    async with FakePod("127.77.11.9").listening(names.ENGINE_PORT) as engine:
+        await serving(world, engine.address)
+        await world.stop(operator)
+        waits = ("-n", world.namespace, "wait", "mdep/house", "--for=condition=Ready", "--timeout=3s")
+        await asyncio.to_thread(world.plane.kubectl, *waits)
+        await world.patch(MD, "house", {"spec": {"replicas": 2}})
+        with pytest.raises(RuntimeError, match="timed out waiting for the condition"):
+            await asyncio.to_thread(world.plane.kubectl, *waits)
 
 
 async def test_a_pod_that_comes_back_and_crashes_before_it_serves_is_told(world: World) -> None:

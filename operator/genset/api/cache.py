@@ -42,7 +42,8 @@ class Cache(ApiModel):
     claim_name: Name | None = Field(
         default=None,
         description="A PersistentVolumeClaim that is there already, in place of one of its own: deployments that name the "
-        "same one download the same source once. Say in accessMode what it is; it is neither made nor removed.",
+        "same one download the same source once. Say in accessMode what it is; it is neither made nor removed. The one that "
+        "size made before stays while it is named here, and goes with this resource.",
     )
     storage_class_name: str | None = Field(
         default=None, min_length=1, max_length=253, description="Storage class. Default: the cluster's."

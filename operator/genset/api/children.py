@@ -62,11 +62,13 @@ def _all_keys(field: str, condition: str) -> str:
     return f"!has(self.{field}) || self.{field}.all(k, {condition})"
 
 
-def _are_keys(found: Mapping[str, str]) -> bool:
+def are_keys(found: Mapping[str, str]) -> bool:
+    """Returns whether Kubernetes takes all keys of labels or annotations."""
     return all(re.fullmatch(LABEL_KEY, key) for key in found)
 
 
-def _are_free(found: Mapping[str, str]) -> bool:
+def are_free(found: Mapping[str, str]) -> bool:
+    """Returns whether no key is one that genset alone writes."""
     return not any(key.startswith(_OURS) for key in found)
 
 
@@ -74,17 +76,17 @@ def _are_free(found: Mapping[str, str]) -> bool:
     CelRule(
         _all_keys("labels", f"k.matches(r'{LABEL_KEY}')"),
         "metadataTemplate.labels: a key is NAME or PREFIX/NAME, where NAME has at most 63 of A-Z, a-z, 0-9, -, _ and .",
-        lambda template: _are_keys(template.labels),
+        lambda template: are_keys(template.labels),
     ),
     CelRule(
         _all_keys("annotations", f"k.matches(r'{LABEL_KEY}')"),
         "metadataTemplate.annotations: a key is NAME or PREFIX/NAME, where NAME has at most 63 of A-Z, a-z, 0-9, -, _ and .",
-        lambda template: _are_keys(template.annotations),
+        lambda template: are_keys(template.annotations),
     ),
     CelRule(
         _all_keys("labels", f"!k.startsWith('{_OURS}') && !(k in {list(_OUR_LABELS)})"),
         f"metadataTemplate.labels: {', '.join(_OUR_LABELS)} and all under {_OURS} are genset's own; choose other keys",
-        lambda template: _are_free(template.labels) and not set(_OUR_LABELS) & set(template.labels),
+        lambda template: are_free(template.labels) and not set(_OUR_LABELS) & set(template.labels),
     ),
     CelRule(
         _all_keys("annotations", f"!k.startsWith('{_OURS}') && !k.matches(r'{_THEIRS}')"),
@@ -92,7 +94,7 @@ def _are_free(found: Mapping[str, str]) -> bool:
         "cdi.kubevirt.io and nfs.io are orders to controllers; choose other keys (a load balancer's belong into "
         "router.service.annotations)",
         lambda template: (
-            _are_free(template.annotations) and not any(re.match(_THEIRS, key) for key in template.annotations)
+            are_free(template.annotations) and not any(re.match(_THEIRS, key) for key in template.annotations)
         ),
     ),
 )

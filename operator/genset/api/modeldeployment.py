@@ -163,6 +163,7 @@ class Resources(ApiModel):
         max_length=16,
         description="Only nodes whose cores have these (labels of node feature discovery, "
         "feature.node.kubernetes.io/cpu-cpuid.NAME), e.g. AVX512F, AMXINT8.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
     @property

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from genset.addresses import is_network
 from genset.api.base import ApiModel, CelRule, Cidr, rules
-from genset.names import SERVICE_PORT
+from genset.api.children import LABEL_KEY, are_free, are_keys
+from genset.names import GROUP, SERVICE_PORT
 
 
 def _needs_load_balancer(name: str, field: str) -> CelRule:
@@ -22,6 +23,16 @@ def _needs_load_balancer(name: str, field: str) -> CelRule:
 @rules(
     _needs_load_balancer("loadBalancerClass", "load_balancer_class"),
     _needs_load_balancer("loadBalancerSourceRanges", "load_balancer_source_ranges"),
+    CelRule(
+        f"!has(self.annotations) || self.annotations.all(k, k.matches(r'{LABEL_KEY}'))",
+        "service.annotations: a key is NAME or PREFIX/NAME, where NAME has at most 63 of A-Z, a-z, 0-9, -, _ and .",
+        lambda service: are_keys(service.annotations),
+    ),
+    CelRule(
+        f"!has(self.annotations) || self.annotations.all(k, !k.startsWith('{GROUP}/'))",
+        f"service.annotations: all under {GROUP}/ are genset's own; choose other keys",
+        lambda service: are_free(service.annotations),
+    ),
     CelRule(
         "!has(self.loadBalancerSourceRanges) || self.loadBalancerSourceRanges.all(c, isCIDR(c))",
         "service.loadBalancerSourceRanges must hold networks, e.g. 10.0.0.0/8 or fd00::/8; one address is 10.0.0.7/32",
@@ -50,7 +61,11 @@ class RouterService(ApiModel):
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
         default="ClusterIP", description="How the router is reached."
     )
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations, e.g. for a load balancer.")
+    annotations: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Annotations, e.g. for a load balancer. genset's own cannot be taken.",
+    )
     port: int | None = Field(
         default=None,
         ge=1,

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import orjson
-
 from genset import names
 from genset.addresses import server_of
 from genset.api.access import ANONYMOUS, Access, AccessMode, Allowance, ConsumerSpec
@@ -26,9 +24,10 @@ from genset.desired.proxies import faults as proxy_faults
 from genset.desired.proxies import policy_proxy, way
 from genset.desired.secrets import UserSecret
 from genset.desired.selected import selected
-from genset.desired.servers import is_off_limits, off_limits_text
+from genset.desired.servers import server_faults
 from genset.desired.site import is_service
 from genset.off_limits import is_loopback
+from genset.router.access.key_set import BadKeySet, KeySet
 
 KEY_SET_FILE = "access.jwks"  # in the credentials folder, as the next ones
 PEERS_TOKEN_FILE = "access.peers"
@@ -229,8 +228,7 @@ def jwt_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[F
     field, server = "spec.access.jwt.jwksURL", server_of(jwt.jwks_url)
     if policy_proxy(jwt.jwks_url, resource, context.settings) is not None:
         yield from proxy_faults(resource, context)
-    if not context.from_files and is_off_limits(jwt.jwks_url, resource.metadata.namespace, context.settings):
-        yield FieldFault(field, f"{field}: {off_limits_text(jwt.jwks_url)}")
+    yield from server_faults(field, jwt.jwks_url, resource, context)
     safe = is_service(server) or (context.from_files and is_loopback(server.host))
     if jwt.jwks_url.startswith("http://") and not safe:
         yield FieldFault(
@@ -243,12 +241,9 @@ def jwt_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[F
 def key_set_fault(content: bytes) -> str:
     """Says why a value is no key set, to be read behind `key K of Secret S`; "" if it is one."""
     try:
-        found = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        found = None
-    keys = found.get("keys") if isinstance(found, dict) else None
-    if not isinstance(keys, list) or not keys:
-        return 'is no key set ({"keys": […]}, RFC 7517): put there what the provider publishes'
+        KeySet.read(content)
+    except BadKeySet as problem:
+        return f"is no key set that can be used, because {problem}: put there what the provider publishes (RFC 7517)"
     return ""
 
 

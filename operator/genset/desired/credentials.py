@@ -6,6 +6,7 @@ A backend whose credential cannot be used is left out like one whose Secret is m
 from __future__ import annotations
 
 import json
+import re
 import ssl
 
 KEY = "key"  # an API key: one word of visible ASCII, because it goes into a header
@@ -15,6 +16,9 @@ HEADER = "header"  # value of one request header: visible ASCII
 REGISTRY = "registry"  # a Docker configuration with what it says of registries
 BUCKET = "bucket"  # a credentials file of an object store, which the puller judges itself
 HEADERS = "headers"  # request headers for the weights puller, which judges them itself
+
+#: What a template would have filled: `${KEY}`, `$(KEY)`, `{{ key }}`, `<your key>`, `<path:secret/data/openai#key>`.
+_PLACEHOLDER = re.compile(rb"\$\{.*\}|\$\(.*\)|\{\{.*\}\}|<.*>")
 
 
 def credential_fault(use: str, content: bytes) -> str:
@@ -29,6 +33,10 @@ def credential_fault(use: str, content: bytes) -> str:
         return _ca_fault(content)
     if any(byte < 32 or byte >= 127 for byte in content.strip()):
         return "holds line breaks or bytes that are not ASCII: put the bare value there"
+    if use in (KEY, HEADER) and _PLACEHOLDER.fullmatch(content.strip()):
+        return "holds a placeholder that nobody has filled: put the value itself there"
+    if use == KEY and content.strip()[:1] in (b'"', b"'") and content.strip()[:1] == content.strip()[-1:]:
+        return "stands in quotes, which would be sent as a part of it: put the bare value there"
     if use == KEY and b" " in content.strip():
         return "holds more than one word: put the bare key there, without `Bearer`"
     if use == PROXY and b":" not in content:

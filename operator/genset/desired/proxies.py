@@ -16,7 +16,7 @@ from genset.api.routepolicy import RoutePolicy
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.credential_files import Credential, file_name
 from genset.desired.credentials import PROXY
-from genset.desired.servers import is_off_limits, looks_like_service, off_limits_text, site_proxy
+from genset.desired.servers import looks_like_service, server_faults, site_proxy
 from genset.desired.site import Site, SiteProxies
 
 #: In the credentials folder: the site's file, and the beginning of the policy's. No backend's file is named like the first;
@@ -70,7 +70,5 @@ def credential(resource: RoutePolicy) -> Credential | None:
 def faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
     """Yields why nothing goes by the policy's proxy: whatever would, stays where it is."""
     proxy = resource.spec.egress.proxy if resource.spec.egress is not None else None
-    if proxy is None or context.from_files:
-        return
-    if is_off_limits(proxy.url, resource.metadata.namespace, context.settings):
-        yield FieldFault(FIELD, f"{FIELD}: {off_limits_text(proxy.url)}")
+    if proxy is not None and not context.from_files:
+        yield from server_faults(FIELD, proxy.url, resource, context)

@@ -81,8 +81,8 @@ class UserSecret:
             overwrite = "" if self.allow_hosts is None else " --overwrite"
             return f"is not meant for {host}: if it is, have its owner run {command}{host}{overwrite}"
         return (
-            f"is not meant for {host}: if it is, have its owner add {host} to the hosts that it has (HOSTS here), by "
-            f"{command}HOSTS,{host} --overwrite"
+            f"is not meant for {host}: if it is, have its owner add {host} to the hosts that it has (HOSTS here: names with "
+            f"commas between them, and no URLs), by {command}HOSTS,{host} --overwrite"
         )
 
     def why_no_keys(self, namespace: str, name: str) -> str:

@@ -86,7 +86,7 @@ def backend_faults(backend: Backend, resource: RoutePolicy, context: RoutePolicy
         return
     name = backend.deployment.name
     field, where = f"{at}.deployment.name", engine_of(found).field("url")
-    if _is_own(url := engine_of(found).base_url(found), resource, context):
+    if is_own(url := engine_of(found).base_url(found), resource, context):
         remedy = f"correct {where} of ModelDeployment {name}, or remove the backend"
         yield FieldFault(field, f"{at}: {_own(url)}: {remedy}")
     for fault in external_faults(found, context.settings, from_files=context.from_files):
@@ -96,8 +96,17 @@ def backend_faults(backend: Backend, resource: RoutePolicy, context: RoutePolicy
 def telemetry_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
     """Yields why spans are not sent."""
     telemetry, field = resource.spec.router.telemetry, "spec.router.telemetry.otlpEndpoint"
-    if telemetry is not None and _is_refused(telemetry.otlp_endpoint, resource, context):
-        yield FieldFault(field, f"{field}: {off_limits_text(telemetry.otlp_endpoint)}")
+    if telemetry is not None:
+        yield from server_faults(field, telemetry.otlp_endpoint, resource, context)
+
+
+def server_faults(field: str, url: str, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
+    """Yields why routers do not dial a server that is no backend: a collector, a proxy, an identity provider."""
+    if is_own(url, resource, context):
+        what = "is the Service of this policy's own routers, which are asked for completions alone"
+        yield FieldFault(field, f"{field}: {url} {what}: name the server that is meant")
+    elif _is_refused(url, resource, context):
+        yield FieldFault(field, f"{field}: {off_limits_text(url)}")
 
 
 def is_off_limits(url: str, namespace: str, settings: Settings) -> bool:
@@ -116,14 +125,14 @@ def _off_limits_of(networks: tuple[str, ...], api_server: tuple[str, ...]) -> Of
 
 def _cloud_faults(at: str, cloud: Cloud, resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:
     url = cloud_url(cloud)
-    if _is_own(url, resource, context):
+    if is_own(url, resource, context):
         yield FieldFault(
             f"{at}.baseURL", f"{at}.baseURL: {_own(url)}: name the server that is meant, or remove the backend"
         )
     elif _is_refused(url, resource, context):
         yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {off_limits_text(url)}")
-    if cloud.proxy is not None and _is_refused(cloud.proxy.url, resource, context):
-        yield FieldFault(f"{at}.proxy.url", f"{at}.proxy.url: {off_limits_text(cloud.proxy.url)}")
+    if cloud.proxy is not None:
+        yield from server_faults(f"{at}.proxy.url", cloud.proxy.url, resource, context)
     has_key = cloud.credentials_secret_ref is not None or any(header.secret_key_ref for header in cloud.headers)
     if has_key and not cloud.allow_plain_http and _is_plain(url, from_files=context.from_files):
         yield FieldFault(f"{at}.baseURL", f"{at}.baseURL: {plain_text(f'{at}.allowPlainHTTP')}")
@@ -133,7 +142,7 @@ def _is_refused(url: str, resource: RoutePolicy, context: RoutePolicyContext) ->
     return not context.from_files and is_off_limits(url, resource.metadata.namespace, context.settings)
 
 
-def _is_own(url: str, resource: RoutePolicy, context: RoutePolicyContext) -> bool:
+def is_own(url: str, resource: RoutePolicy, context: RoutePolicyContext) -> bool:
     """Returns whether a URL leads to the policy's own routers, by a name or an address of their Service."""
     if metadata.is_router(url, resource.metadata.name, resource.metadata.namespace):
         return True

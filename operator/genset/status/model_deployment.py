@@ -16,6 +16,7 @@ A completion that has not been tried since the operator started leaves a Ready=T
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic.alias_generators import to_camel
@@ -29,6 +30,7 @@ from genset.api.modeldeployment import (
     Reason,
 )
 from genset.api.modeldeployment_status import ModelDeploymentStatus
+from genset.api.quantity import parse_quantity
 from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
@@ -175,6 +177,18 @@ def _accepted_message(resource: ModelDeployment) -> str:
     return f"{valid}; without spec.cache each waking downloads the weights anew" if forgets else valid
 
 
+def _beyond_the_cache(resource: ModelDeployment) -> Iterator[Verdict]:
+    """Yields downloads that may bring more than their volume holds."""
+    size = resource.spec.cache.size if resource.spec.cache is not None else None
+    for part in resource.spec.parts:
+        most = part.source.max_size
+        if size is not None and most is not None and parse_quantity(most) > parse_quantity(size):
+            words = (
+                f"{part.field}.maxSize {most} is more than spec.cache.size {size} holds: lower it, or raise that one"
+            )
+            yield Verdict("True", Reason.WITHOUT_EFFECT, words)
+
+
 def _warnings(
     resource: ModelDeployment, observed: ModelDeploymentObserved, model: ModelFacts | None, nodes: room.Nodes
 ) -> list[Verdict]:
@@ -185,7 +199,7 @@ def _warnings(
             f"The server of engine {resource.spec.engine} is not ours, so these have no effect: {', '.join(ignored)}"
         )
         warnings.append(Verdict("True", Reason.WITHOUT_EFFECT, words))
-    warnings += observed.warned
+    warnings += [*_beyond_the_cache(resource), *observed.warned]
     at_rest = managed_engine_of(resource) is not None and autoscale.replicas(resource, observed.scaling) == 0
     for found in (
         weights.joining_trouble(resource, observed),

@@ -166,6 +166,7 @@ def check_surroundings(resource: RoutePolicy, context: RoutePolicyContext) -> li
         ),
         *ways_out.warnings(resource, context),
         *_longer_than_the_model(resource, context),
+        *_never_cold(resource, context),
     ]
 
 
@@ -182,6 +183,24 @@ def _longer_than_the_model(resource: RoutePolicy, context: RoutePolicyContext) -
                 f"{field} {backend.context_tokens} is more than ModelDeployment {found.metadata.name} gives a request "
                 f"(spec.context.tokens {found.spec.context.tokens}), which will refuse what is longer: take it out, or raise "
                 "that one",
+                field,
+            )
+
+
+def _never_cold(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[Problem]:
+    """Yields routes that say what to do while a model wakes, of models none of which ever rests."""
+    named = {b.name: b.deployment.name for b in resource.spec.backends if b.deployment is not None}
+    for route in resource.spec.routes:
+        houses = [named[b.name] for tier in route.tiers for b in tier.backends if b.name in named]
+        if route.cold_start == routepolicy.ColdStart() or not houses:
+            continue
+        found = [context.deployments.get(name) for name in houses]
+        if all(one is not None and one.spec.autoscaling is None for one in found):
+            field = f"spec.routes[{route.name}].coldStart"
+            yield Problem(
+                routepolicy.Reason.WITHOUT_EFFECT,
+                f"{field} has no effect, because no ModelDeployment of the route ever rests ({', '.join(sorted(set(houses)))}): "
+                "take it out, or give one of them spec.autoscaling",
                 field,
             )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from genset.addresses import server_of
 from genset.api.access import Access, Allowance
 from genset.api.backend import MAX_QUEUED
 from genset.api.base import Condition
@@ -18,6 +19,7 @@ from genset.status.reach import Hidden, hidden, untaken
 
 MODEL_BYTES = 256  # of UTF-8: the router looks up no longer name of a model
 ANSWER_TOKENS = 256  # of an answer, or fewer if the request says so, for which a backend must have room to be asked
+GRPC_PORT = 4317  # of OTLP
 TRACES_PATH = "/v1/traces"  # that routers append to the address of a collector
 _TO_BE_CONTINUED = "; and {} more"
 _NAMED = 5  # patterns that one warning names
@@ -233,10 +235,20 @@ def _allowances(access: Access) -> Iterator[tuple[str, Allowance]]:
 
 def _without_spans(resource: RoutePolicy) -> Iterator[Problem]:
     telemetry, field = resource.spec.router.telemetry, "spec.router.telemetry.otlpEndpoint"
-    if telemetry is not None and telemetry.otlp_endpoint.rstrip("/").endswith(TRACES_PATH):
+    if telemetry is None:
+        return
+    url = telemetry.otlp_endpoint
+    if url.rstrip("/").endswith(TRACES_PATH):
         yield Problem(
             Reason.WITHOUT_EFFECT,
             f"{field} ends in {TRACES_PATH}, which routers add, so that no span arrives: leave it out",
+            field,
+        )
+    if server_of(url).port == GRPC_PORT:
+        yield Problem(
+            Reason.WITHOUT_EFFECT,
+            f"{field} names port {GRPC_PORT}, where collectors speak gRPC, so that no span arrives: routers speak HTTP, for "
+            "which collectors have 4318",
             field,
         )
 

@@ -29,6 +29,12 @@ SERVICES = [
         ipFamilyPolicy="PreferDualStack", ipFamilies=["IPv6", "IPv4"])),
     Case("a port on nodes", RP, service(type="NodePort", nodePort=30080, externalTrafficPolicy="Cluster")),
     Case("another port", RP, service(port=8000)),
+    Case("annotations of a load balancer", RP, service(annotations={
+        "service.beta.kubernetes.io/aws-load-balancer-type": "external", "note": ""})),
+    Case("an annotation whose key is none", RP, service(annotations={"a b": "c"}),
+         "service.annotations: a key is NAME or PREFIX/NAME"),
+    Case("an annotation of genset's own", RP, service(annotations={"genset.dev/desired-hash": "0"}),
+         "service.annotations: all under genset.dev/ are genset's own; choose other keys"),
     Case("no port", RP, service(port=0), "port in body should be greater than or equal to 1", "greater than or equal to 1"),
     Case("a port on nodes of a ClusterIP", RP, service(nodePort=30080), _NO_NODE_PORT),
     Case("a class of a NodePort", RP, service(type="NodePort", loadBalancerClass="a"),

@@ -44,3 +44,22 @@ def test_committed_pages_are_what_the_types_say() -> None:
 )
 def test_every_constant_is_explained(constants: type[StrEnum], explained: Mapping[Any, Any]) -> None:
     assert list(constants) == list(explained), "a user would look this up in docs/reference and find nothing"
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (
+            "modeldeployment.md",
+            ("run pods", "be taken for others", "have a Secret of the namespace used", "have files fetched", "have devices"),
+        ),
+        ("routepolicy.md", ("run router pods", "have keys used", "send prompts out", "open a door", "say who may ask")),
+    ],
+)
+def test_what_a_right_to_create_one_gives_stands_before_the_fields(page: str, told: tuple[str, ...]) -> None:
+    """Who grants a role reads this first, and need not find it out."""
+    text = pages()[page]
+    rights = text.partition("## What the right to create one gives")[2].partition("\n## ")[0]
+    assert all(f"\n- **{words}**" in rights for words in told), rights
+    assert "It gives no right to read Secrets, to write anything but these resources, or to act in another namespace" in rights
+    assert text.index("## What the right") < text.index("## Fields of spec")

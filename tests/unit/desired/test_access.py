@@ -178,6 +178,9 @@ def test_secrets_by_labels_are_consumers() -> None:
     listed = {**brought("lab-two", OTHER), **brought("x", THIRD, name="three", team="Lab 3")}
     listed["stranger"] = UserSecret({"k": b"gs-no-label-of-the-selector"}, holds_keys=True)
     listed["unmarked"] = replace(brought("unmarked", b"gs-no-consent-of-the-owner")["unmarked"], holds_keys=False)
+    assert selected(dict(reversed(listed.items()))) == selected(listed), (
+        "adyanth/cloudflare-operator#26: an order that moved"
+    )
     found, told, names = selected(listed)
     assert found == {digest_of(GOOD): "a", digest_of(OTHER): "lab-two", digest_of(THIRD): "three"} and not told
     assert names == [("a", None), ("lab-two", None), ("three", "Lab 3")]
@@ -247,8 +250,21 @@ def test_what_a_provider_needs(jwt: dict[str, Any], told: str) -> None:
 
 def test_a_key_set_from_a_secret_reaches_the_router() -> None:
     resource = policy(jwt={**JWT, "jwksSecretRef": {"name": "team", "key": "keys"}})
-    known = context(b'{"keys": [{"kty": "EC"}]}', holds_keys=False)
-    assert router_config.credential_files(resource, known)["access.jwks"] == b'{"keys": [{"kty": "EC"}]}'
+    point = (
+        "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    )  # RFC 7515, A.3.1
+    public = b'{"keys": [{"kty": "EC", "crv": "P-256", "x": "%s", "y": "%s"}]}' % tuple(map(str.encode, point))
+    known = context(public, holds_keys=False)
+    assert router_config.credential_files(resource, known)["access.jwks"] == public
     assert check_route_policy(resource, known) == []
-    (problem,) = check_route_policy(resource, context(b"[]"))
-    assert problem.reason == "SecretKeyInvalid" and "is no key set" in problem.message
+    for content, told in (
+        (b"[]", 'it is no {"keys": […]}'),
+        (b'{"keys": []}', "it has no public key for signatures"),
+        (b'{"keys": [{"kty": "oct", "k": "AAAA"}]}', "it has no public key for signatures"),
+    ):
+        (problem,) = check_route_policy(resource, context(content))
+        assert (
+            problem.reason == "SecretKeyInvalid"
+            and "is no key set that can be used, because " + told in problem.message
+        )

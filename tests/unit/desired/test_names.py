@@ -82,3 +82,23 @@ def test_selectors_are_part_of_the_pods_labels() -> None:
             labels = child["spec"]["template"]["metadata"]["labels"]
             assert child["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert metadata.engine_selector("x") != metadata.router_selector("x")
+
+
+def test_whatever_selects_pods_selects_those_that_are_made() -> None:
+    """azrtydxb/Fastllm-proxy#16: a budget that selected no pod kept every node from being drained."""
+    for children in (model("x"), policy("x")):
+        made = [
+            child["spec"]["template"]["metadata"]["labels"]
+            for child in children
+            if child["kind"] in ("Deployment", "Job")
+        ]
+        for child in children:
+            spec = child.get("spec") or {}
+            wanted = {
+                "Service": spec.get("selector"),
+                "NetworkPolicy": (spec.get("podSelector") or {}).get("matchLabels"),
+                "PodDisruptionBudget": (spec.get("selector") or {}).get("matchLabels"),
+            }.get(child["kind"], {})
+            assert wanted is not None and any(wanted.items() <= labels.items() for labels in made), child["metadata"][
+                "name"
+            ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from genset.addresses import server_of
+from genset.desired.credentials import KEY, credential_fault
 from genset.desired.secrets import UserSecret, is_allowed
 
 CASES = [
@@ -71,3 +72,23 @@ def test_the_remedy_allows_what_was_refused(url: str, host: str) -> None:
     refusal = UserSecret({}).why_not(url, "models", "openai")
     assert refusal.endswith(f"kubectl annotate secret openai -n models genset.dev/allow-hosts={host}")
     assert UserSecret({}, host).why_not(url, "models", "openai") == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"${OPENAI_API_KEY}", "a placeholder"),
+        (b"$(KEY)\n", "a placeholder"),
+        (b"{{ .Values.key }}", "a placeholder"),
+        (b"<path:secret/data/openai#key>", "a placeholder"),
+        (b"<your key>", "a placeholder"),
+        (b'"sk-x"\n', "stands in quotes"),
+        (b"'sk-x'", "stands in quotes"),
+        (b"sk-x\n", ""),
+        (b"a${b}", ""),
+        (b'"', "stands in quotes"),
+    ],
+)
+def test_what_a_template_has_left_is_no_key(content: bytes, told: str) -> None:
+    fault = credential_fault(KEY, content)
+    assert told in fault and bool(fault) is bool(told)

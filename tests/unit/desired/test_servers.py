@@ -79,6 +79,20 @@ def test_proxies_and_collectors_are_servers_like_all_others(host: str) -> None:
     assert router_config.build(traced, context()).telemetry is None
 
 
+def test_the_policys_own_routers_are_no_collector_and_no_proxy() -> None:
+    """Each span of theirs would make another one."""
+    own = "http://assistant-router.models.svc"
+    traced, proxied = policy(telemetry=own), policy(proxy={"url": f"{own}:80"})
+    for resource, field in (
+        (traced, "spec.router.telemetry.otlpEndpoint"),
+        (proxied, "spec.backends[cloud].cloud.proxy.url"),
+    ):
+        (problem,) = check_route_policy(resource, context())
+        assert problem.field == field and "is the Service of this policy's own routers" in problem.message
+    assert router_config.build(traced, context()).telemetry is None
+    assert served(proxied, context()) == ["desk"]
+
+
 def test_one_person_with_files_may_dial_whatever_he_likes() -> None:
     resource, desk = policy("http://127.0.0.1:4000/v1"), external("http://localhost:1234")
     assert check_route_policy(resource, context(desk, from_files=True)) == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from genset.api.base import Condition
+from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.api.routepolicy_status import RoutePolicyStatus
 from genset.desired.context import RoutePolicyContext, Settings
@@ -15,7 +16,7 @@ from genset.router.telemetry import tracing
 from genset.status import route_policy, warnings
 from genset.status.conditions import MESSAGE_LIMIT
 from genset.status.observed import RoutePolicyObserved
-from genset.status.refs import check_route_policy, check_unused_backends
+from genset.status.refs import check_route_policy, check_surroundings, check_unused_backends
 from genset.status.warnings import ANSWER_TOKENS, of_route_policy
 
 NOW = "2026-11-21T10:00:00Z"
@@ -132,3 +133,31 @@ def test_a_context_for_which_no_prompt_is_small_enough(tokens: int, field: str) 
     spec["spec"]["backends"][0]["contextTokens"] = tokens
     warned = of_route_policy(RoutePolicy.model_validate(spec), ())
     assert [one.field for one in warned] == ([field] if field else [])
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://otel.corp:4317", "names port 4317, where collectors speak gRPC"),
+        ("http://otel.corp:4318", ""),
+        ("http://otel.corp:4318/v1/traces", "ends in /v1/traces"),
+    ],
+)
+def test_spans_that_never_arrive(url: str, told: str) -> None:
+    resource = policy([route("all")])
+    spec = {
+        **resource.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
+        "router": {"telemetry": {"otlpEndpoint": url}},
+    }
+    found = of_route_policy(RoutePolicy.model_validate({"metadata": {"name": "p"}, "spec": spec}), ())
+    assert [told in one.message for one in found] == ([True] if told else [])
+
+
+@pytest.mark.parametrize(("autoscaling", "told"), [({}, True), ({"autoscaling": {"max": 1}}, False)])
+def test_what_to_do_while_a_model_wakes_that_never_rests(autoscaling: dict[str, Any], told: bool) -> None:
+    resource = policy([{**route("all"), "coldStart": {"mode": "Hold"}}, route("other")])
+    source = {"huggingFace": {"repo": "a/b"}}
+    house = ModelDeployment.model_validate({"metadata": {"name": "house"}, "spec": {"source": source, **autoscaling}})
+    found = check_surroundings(resource, RoutePolicyContext(Settings(image="genset:test"), {"house": house}))
+    assert [one.field for one in found] == (["spec.routes[all].coldStart"] if told else [])
+    assert not check_surroundings(resource, RoutePolicyContext(Settings(image="genset:test"))), "nothing is known of it"

@@ -7,7 +7,8 @@ from typing import Any
 
 from genset.api.modeldeployment import Reason
 from genset.api.sources import Source
-from genset.api.sources.base import DownloadBlock
+from genset.api.sources.base import ONE_MODEL, DownloadBlock
+from genset.api.sources.s3 import S3Source
 from genset.desired.context import Settings
 from genset.desired.servers import is_off_limits, off_limits_text, plain_text
 from genset.desired.sources import host_path, http, hugging_face, oci, pvc, s3
@@ -34,6 +35,7 @@ def problems(source: Source, settings: Settings, namespace: str, place: Place = 
         yield from _plain_problems(source, found, place)
     yield from _nothing_left(source, place)
     yield from _outside(source, place)
+    yield from _file_of_one(source, place)
     yield from _KINDS[type(source.block)].problems(source.block, settings, place)
 
 
@@ -57,6 +59,15 @@ def _outside(source: Source, place: Place) -> Iterator[SourceProblem]:
                     f"{field} {glob} matches no file: write it as the repository lists it, without / before it or '..'"
                 )
                 yield SourceProblem(Reason.INVALID_SPEC, field, told)
+
+
+def _file_of_one(source: Source, place: Place) -> Iterator[SourceProblem]:
+    """Yields a glob beside a URL that names one object already, and would win."""
+    block = source.block
+    if isinstance(block, S3Source) and block.uri.endswith(".gguf") and block.file != ONE_MODEL:
+        field = f"{place.field}.{source.block_name}.file"
+        told = f"{field} {block.file} has no effect, because uri names one object: remove it, or end uri with / at a prefix"
+        yield SourceProblem(Reason.INVALID_SPEC, field, told)
 
 
 def _plain_problems(source: Source, found: Download, place: Place) -> Iterator[SourceProblem]:
