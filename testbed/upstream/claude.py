@@ -139,9 +139,21 @@ def _of_model(body: dict[str, Any], version: str) -> str:
         return "`max_tokens` must be greater than `thinking.budget_tokens`."
     if body["max_tokens"] < 1 or body["max_tokens"] > (64_000 if _PREFILL.search(model) else 128_000):
         return f"max_tokens: {body['max_tokens']} > 64000, which is the maximum allowed number of output tokens for {model}"
+    if thinking == "enabled" and _lacks_thoughts(body["messages"]):
+        return (
+            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is "
+            "enabled, a final `assistant` message must start with a thinking block"
+        )
     if any(not one.strip() for one in body.get("stop_sequences", ())):
         return "stop_sequences: each stop sequence must contain non-whitespace"
     return ""
+
+
+def _lacks_thoughts(messages: list[dict[str, Any]]) -> bool:
+    """Returns whether the model is to go on from results of calls that have no thoughts."""
+    if len(messages) < 2 or _blocks(messages[-1])[0]["type"] != "tool_result":
+        return False
+    return _blocks(messages[-2])[0]["type"] not in ("thinking", "redacted_thinking")
 
 
 # Answers

@@ -237,6 +237,32 @@ async def test_thoughts_that_a_server_refuses_are_left_out_once(
     assert script.bodies[1]["input"] == [given[0], *kept, output], "ids by which it would look for them go, too"
 
 
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_call_that_is_told_at_its_end_alone_is_a_call(tmp_path: Path, begun: bool) -> None:
+    """LM Studio tells arguments in their last event alone (BerriAI/litellm#25321), other servers an item when it is whole."""
+    whole = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": '{"a":1}'}
+    bare = {**whole, "arguments": ""}
+    at: dict[str, Any] = {"output_index": 0}
+    told: list[dict[str, Any]] = [
+        {"type": "response.output_item.added", **at, "item": bare},
+        {"type": "response.function_call_arguments.done", **at, "item_id": "fc_1", "arguments": '{"a":1}'},
+        {"type": "response.output_item.done", **at, "item": bare},
+    ]
+    if not begun:
+        told = [{"type": "response.output_item.done", **at, "item": whole}]
+    head = {"id": "r", "model": "m"}
+    ended = {"type": "response.completed", "response": {**head, "status": "completed", "output": [whole]}}
+    events = [{"type": "response.created", "response": head}, *told, ended]
+    lines = [b"event: %b\ndata: %b\n\n" % (one["type"].encode(), json.dumps(one).encode()) for one in events]
+    async with ScriptedUpstream(default=stream_of(lines, None)) as upstream:
+        content = config(first(upstream))
+        async with RunningRouter(tmp_path, content) as router:
+            answer = await router.ask(chat(stream=False))
+    choice = answer.json["choices"][0]
+    call = choice["message"]["tool_calls"][0]["function"]
+    assert (choice["finish_reason"], call) == ("tool_calls", {"name": "f", "arguments": '{"a":1}'}), answer
+
+
 async def test_an_error_beside_a_response_that_failed_is_read(
     tmp_path: Path, server: tuple[ScriptedResponses, ScriptedUpstream]
 ) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from genset.router.dialects.seals import PLACEHOLDER, refuses_seals
+from genset.router.dialects.seals import PLACEHOLDER, demands_thoughts, refuses_seals
 from testbed.router import RunningRouter, cloud, config
 from testbed.upstream.claude import ScriptedClaude, Told
-from testbed.upstream.client import chat
+from testbed.upstream.client import Response, chat
 from testbed.upstream.responses import Said, ScriptedResponses
 from testbed.upstream.scripted import Received, ScriptedUpstream
 from testbed.upstream.steps import Answer, Status, Step
@@ -173,6 +173,75 @@ def test_refusals_of_seals_are_known(words: str) -> None:
     assert refuses_seals(words)
 
 
+DEEPSEEKS = "The `content[].thinking` in the thinking mode must be passed back to the API."
+DEMANDS = (
+    DEEPSEEKS,
+    "The reasoning_content in the thinking mode must be passed back to the API.",
+    "Missing `reasoning_content` field in the assistant message at message index 2.",
+    "thinking is enabled but reasoning_content is missing in assistant tool call message at index 2",  # Moonshot
+)
+
+
+@pytest.mark.parametrize("words", DEMANDS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_demands_thoughts_that_nobody_has_does_not_think(tmp_path: Path, words: str, stream: bool) -> None:
+    """Agents drop them, and a house has thought others (decolua/9router#355, #2397, SuperJJ007/CSSwitch#73)."""
+    said = turns()
+    async with before(tmp_path, "deepSeek", refusal(words)) as (router, upstream):
+        answer = await router.ask({**asked(said, stream=stream), "reasoning_effort": "high"})
+    assert answer.status == 200 and "no_thinking" in answer.headers["x-genset-attempts"], answer
+    first, second = (one.json for one in upstream.requests)
+    assert "thinking" not in first and second["thinking"] == {"type": "disabled"} and "reasoning_effort" not in second
+    assert second["messages"] == first["messages"]
+
+
+@pytest.mark.parametrize("api", ["chat", "messages"])
+async def test_deepseeks_server_of_messages_is_asked_not_to_think(tmp_path: Path, api: str) -> None:
+    """OEvortex/aether#31: it thinks unless told not to, and a house has made the call."""
+    async with ScriptedUpstream(choose=_deepseek) as upstream:
+        content = config(cloud(upstream.base_url, "deepseek", "anthropic") | {"model": "deepseek-v4-flash"})
+        async with RunningRouter(tmp_path, content) as router:
+            answer = await _tool_turn(router, api)
+    assert answer.status == 200 and "no_thinking" in answer.headers["x-genset-attempts"], answer
+    assert [one.json.get("thinking") for one in upstream.requests][1] == {"type": "disabled"}
+
+
+def _deepseek(received: Received) -> Step | None:
+    if received.json.get("thinking") == {"type": "disabled"}:
+        return ScriptedClaude(Told(texts=("Five.",))).choose(received)
+    return Status(400, {"error": {"message": DEEPSEEKS, "type": "invalid_request_error", "param": None}})
+
+
+async def _tool_turn(router: RunningRouter, api: str) -> Response:
+    if api == "chat":
+        return await router.ask({**asked(turns()), "reasoning_effort": "high"})
+    call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+    thought = {"type": "thinking", "thinking": "Hm", "signature": ""}  # of a house
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "5"}
+    body = {
+        "model": "counting",
+        "max_tokens": 8192,
+        "thinking": {"type": "enabled", "budget_tokens": 2048},
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "messages": [USER, {"role": "assistant", "content": [thought, call]}, {"role": "user", "content": [result]}],
+    }
+    return await router.ask(body, "/v1/messages")
+
+
+@pytest.mark.parametrize("api", ["chat", "messages"])
+async def test_claude_with_a_budget_goes_on_from_calls_of_a_house(tmp_path: Path, api: str) -> None:
+    """Of 4.5 it demands the thoughts of the calls whose results it gets (router-for-me/CLIProxyAPI#928)."""
+    script = ScriptedClaude(Told(texts=("Five.",)))
+    async with ScriptedUpstream(choose=script.choose) as upstream:
+        content = config(cloud(upstream.base_url, "claude", "anthropic") | {"model": "claude-haiku-4-5"})
+        async with RunningRouter(tmp_path, content) as router:
+            answer = await _tool_turn(router, api)
+    assert answer.status == 200, (answer, script.mistakes)
+    assert upstream.requests[-1].json.get("thinking") in (None, {"type": "disabled"})
+    if api == "chat":  # translated for this model: known before it is asked
+        assert len(upstream.requests) == 1 and "reasoning_effort" in answer.headers["x-genset-dropped"], answer
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -182,4 +251,4 @@ def test_refusals_of_seals_are_known(words: str) -> None:
     ],
 )
 def test_other_refusals_are_not_of_seals(words: str) -> None:
-    assert not refuses_seals(words)
+    assert not refuses_seals(words) and not demands_thoughts(words)

@@ -206,6 +206,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no tool": (message(tools=[TOOL], tool_choice={"type": "none"}), {"tool_choice": "none"}),
     "effort": (message(output_config={"effort": "max"}), {"reasoning_effort": "high"}),
     "no thinking": (message(thinking={"type": "disabled"}), {"chat_template_kwargs": {"enable_thinking": False}}),
+    "as much thinking as the model likes": (message(thinking={"type": "enabled"}), {}),
     "a schema": (
         message(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),
         {

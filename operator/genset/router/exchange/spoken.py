@@ -7,7 +7,14 @@ from typing import Any, final
 from genset.router.backends.target import Target
 from genset.router.dialects.base import Dialect, Untranslatable
 from genset.router.dialects.client import ClientWriter, NativeCall
-from genset.router.dialects.seals import UNSEALED, refuses_seals, without_seals
+from genset.router.dialects.seals import (
+    UNSEALED,
+    UNTHINKING,
+    demands_thoughts,
+    refuses_seals,
+    without_seals,
+    without_thinking,
+)
 from genset.router.dialects.tape import Tape
 
 
@@ -16,20 +23,20 @@ class Spoken:
     """A Spoken is that of one request.
 
     `writer` is that of a client that speaks another API, `native` its request for servers of that API. `dialect` is what the
-    backend of the running attempt is asked in; None for OpenAI's format. `passes`: the client's own words go there. `unsealed`:
-    the backend gets no thoughts of earlier answers, because it has refused their seals.
+    backend of the running attempt is asked in; None for OpenAI's format. `passes`: the client's own words go there.
     """
 
-    __slots__ = ("_refused_seals", "_target", "dialect", "native", "passes", "unsealed", "writer")
+    __slots__ = ("_demands_thoughts", "_refuses_seals", "_target", "dialect", "native", "passes", "writer")
 
     def __init__(self, writer: ClientWriter | None = None, native: NativeCall | None = None) -> None:
         self.writer = writer
         self.native = native
         self.dialect: Dialect | None = None
         self.passes = False
-        self.unsealed = False
         self._target: Target | None = None  # of the running attempt
-        self._refused_seals: Target | None = None
+        #: Who has refused seals of thoughts, and who demands thoughts that nobody has.
+        self._refuses_seals: Target | None = None
+        self._demands_thoughts: Target | None = None
 
     def may_go_on(self) -> bool:
         """Returns whether another backend may write on in what the client has of an answer."""
@@ -43,7 +50,6 @@ class Spoken:
         """
         native, writer = self.native, self.writer
         self._target = target
-        self.unsealed = target is self._refused_seals
         self.dialect = target.dialect
         self.passes = False
         if writer is None:
@@ -69,10 +75,19 @@ class Spoken:
         """
         if self.passes:
             return self.native.relents(words) if self.native is not None else ""
-        if self.unsealed or not refuses_seals(words) or without_seals(request) is request:
-            return ""
-        self._refused_seals = self._target
-        return UNSEALED
+        if refuses_seals(words) and self._target is not self._refuses_seals and without_seals(request) is not request:
+            self._refuses_seals = self._target
+            return UNSEALED
+        if demands_thoughts(words) and self._target is not self._demands_thoughts:
+            self._demands_thoughts = self._target
+            return UNTHINKING
+        return ""
+
+    def fitted(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Returns a request in OpenAI's form without what the backend has refused; the same object if that was nothing."""
+        if self._target is self._refuses_seals:
+            request = without_seals(request)
+        return without_thinking(request) if self._target is self._demands_thoughts else request
 
     def is_marked(self) -> bool:
         """Returns whether the request holds marks that the backend must not see."""

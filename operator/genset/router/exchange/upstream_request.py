@@ -23,7 +23,6 @@ from genset.router.dialects.openai.shortcuts.frames import Frames
 from genset.router.dialects.openai.stream_reader import StreamReader
 from genset.router.dialects.openai.transcript import Transcript
 from genset.router.dialects.openai.whole_answer import choices_of
-from genset.router.dialects.seals import without_seals
 from genset.router.exchange.payload import body_for, bound_names, form_for, head_for
 from genset.router.exchange.spoken import Spoken
 from genset.router.http.bodies import again
@@ -139,8 +138,8 @@ class UpstreamRequest:
         if spoken.is_marked():
             request, raw = without_marks(parsed, seals_calls=backend.target.provider.seals_calls), b""
             parsed = request
-        if spoken.unsealed:
-            request, raw = without_seals(parsed), b""
+        if (fitted := spoken.fitted(parsed)) is not parsed:
+            request, raw = fitted, b""
             parsed = request
         left_out = self._left_out(backend)
         if THOUGHTS in left_out and (bare := without_thoughts(parsed)) is not parsed:

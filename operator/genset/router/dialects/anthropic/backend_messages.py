@@ -72,6 +72,12 @@ class Conversation:
     def ends_with_assistant(self) -> bool:
         return bool(self.messages[-1]["role"] == "assistant")
 
+    def answers_unthought_calls(self) -> bool:
+        """Returns whether the last turn holds results of calls that nobody has thought of, as far as Anthropic has signed it."""
+        if len(self.messages) < 2 or self.messages[-1]["content"][0].get("type") != TOOL_RESULT:
+            return False
+        return self.messages[-2]["content"][0].get("type") not in (THINKING, REDACTED)
+
     def trim_beginning(self) -> None:
         """Takes white space from the end of the answer that is to be written on: the API refuses it there."""
         content = self.messages[-1]["content"]

@@ -17,12 +17,14 @@ from genset.router.dialects.anthropic.backend_parts import Dropped, cache_contro
 from genset.router.dialects.anthropic.backend_schema import strict
 from genset.router.dialects.anthropic.backend_tools import choice_of, is_forced, tools_of
 from genset.router.dialects.base import Untranslatable
+from genset.router.dialects.seals import DISABLED
 
 #: Fields that are read below, or mean nothing to a server of Anthropic's.
 _READ: Final = frozenset((
     "model", "messages", "stream", "stream_options", "tools", "tool_choice", "functions", "function_call", "parallel_tool_calls",
     "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop", "response_format", "reasoning_effort",
     "reasoning", "user", "safety_identifier", "cache_control", "chat_template_kwargs",
+    "thinking",
 ))  # fmt: skip
 #: Fields that bind the answer to something that the API cannot give.
 _BINDING: Final = (
@@ -86,7 +88,10 @@ def translated(body: dict[str, Any]) -> Written:
     if conversation.ends_with_assistant:
         _refuse_prefill(body["model"], model, form)
         conversation.trim_beginning()
-    thinks = _think(made, given, model, dropped, off=is_forced(choice) or conversation.ends_with_assistant)
+    off = is_forced(choice) or conversation.ends_with_assistant
+    if model.thinking is Thinking.BUDGET:  # only these demand the thoughts of the calls whose results they get
+        off = off or conversation.answers_unthought_calls()
+    thinks = _think(made, given, model, dropped, off=off)
     if form is not None:
         made.setdefault("output_config", {})["format"] = form
     version = _sample(made, given, model, dropped, thinks=thinks)
@@ -155,12 +160,14 @@ def _refuse_prefill(name: str, model: ClaudeModel, form: dict[str, Any] | None) 
 def _think(made: dict[str, Any], given: dict[str, Any], model: ClaudeModel, dropped: Dropped, *, off: bool) -> bool:
     """Says how much the model should think, and that its thoughts shall be told. Returns whether it will think.
 
-    `off`: it must not, because a tool is forced, or an answer has begun.
+    `off`: it must not, because a tool is forced, an answer has begun, or its calls have no thoughts of its own.
     """
     effort = _effort(given, dropped)
     kind, thinks = model.thinking, False
     if kind is Thinking.UNKNOWN:
-        if effort not in ("", "none"):
+        if effort == "none":
+            made["thinking"] = DISABLED  # DeepSeek's think unless told not to
+        elif effort:
             dropped.add("reasoning_effort")
     elif kind is Thinking.BUDGET:
         if effort not in ("", "none"):
@@ -192,6 +199,11 @@ def _effort(given: dict[str, Any], dropped: Dropped) -> str:
             dropped.add("reasoning")
     elif more is not None:
         dropped.add("reasoning")
+    thinking = given.get("thinking")
+    if thinking == DISABLED:
+        said = "none"
+    elif thinking is not None:
+        dropped.add("thinking")
     switches = given.get("chat_template_kwargs")
     if isinstance(switches, dict) and switches:
         if said is None and switches.get("enable_thinking") is False:

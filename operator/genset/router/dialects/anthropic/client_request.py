@@ -158,6 +158,8 @@ def _think(chat: dict[str, Any], body: dict[str, Any]) -> None:
         chat["chat_template_kwargs"] = {"enable_thinking": False}
     elif kind == "enabled":
         budget = thinking.get("budget_tokens")
+        if budget is None:  # as Claude Code asks models that it does not know (experientiallabs/experiential#905)
+            return
         if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
             raise RefusedRequest(
                 "thinking.budget_tokens", "thinking.budget_tokens is no number above 0; say how long to think"

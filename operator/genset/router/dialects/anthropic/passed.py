@@ -23,7 +23,7 @@ from genset.router.dialects.client import NativeCall, RefusedRequest
 from genset.router.dialects.native import changes, rewritten, tree_of
 from genset.router.dialects.openai.api import Api
 from genset.router.dialects.repeated import said_in
-from genset.router.dialects.seals import UNSEALED, refuses_seals
+from genset.router.dialects.seals import DISABLED, UNSEALED, UNTHINKING, demands_thoughts, refuses_seals
 from genset.router.dialects.tape import Tape
 
 WIRE: Final = "messages"
@@ -47,6 +47,7 @@ class PassedMessages(NativeCall):
         "_thoughtless",
         "_top",
         "_unsealed",
+        "_unthinking",
         "bound",
         "head",
         "places",
@@ -64,16 +65,23 @@ class PassedMessages(NativeCall):
         self._top = frozenset(body)
         self.streams = body.get("stream") is True
         self._thoughtless = False  # a server has refused a seal
+        self._unthinking = False  # a server has demanded thoughts that nobody has
         self._unsealed = any(_is_unsealed(block) for block in _said(body))
         self.head = head_of(headers)
         self.rebuildable = not headers.get(_BETA_HEADER) and not any(_is_hosted(tool) for tool in _list(body, "tools"))
 
     def relents(self, words: str) -> str:
-        """Thoughts that another model or account has sealed are left out: their text is of no use to this one."""
-        if self._thoughtless or not refuses_seals(words):
-            return ""
-        self._thoughtless = True
-        return UNSEALED
+        """Thoughts that another model or account has sealed are left out: their text is of no use to this one.
+
+        A model that demands thoughts that nobody has does not think in this turn.
+        """
+        if not self._thoughtless and refuses_seals(words):
+            self._thoughtless = True
+            return UNSEALED
+        if not self._unthinking and demands_thoughts(words):
+            self._unthinking = True
+            return UNTHINKING
+        return ""
 
     def said(self) -> dict[str, Any]:
         return said_in(self._raw)
@@ -87,6 +95,8 @@ class PassedMessages(NativeCall):
         if self._unsealed or self._thoughtless:
             unfit = _is_thought if self._thoughtless else _is_unsealed
             changed["messages"] = _without(unfit, tree_of(self._raw)["messages"])
+        if self._unthinking:
+            changed["thinking"] = DISABLED
         return rewritten(self._raw, changed, self._top)
 
 

@@ -84,6 +84,8 @@ class ResponseStream:
             return self._text(_TEXTS[kind], said)
         if kind == "response.function_call_arguments.delta":
             return self._arguments(said, said.get("delta"), more=True)
+        if kind == "response.function_call_arguments.done":  # all that LM Studio tells of them (BerriAI/litellm#25321)
+            return self._arguments(said, said.get("arguments"), more=False)
         if kind == "response.output_item.added":
             return self._open(said)
         if kind == "response.output_item.done":
@@ -136,7 +138,8 @@ class ResponseStream:
         item = _part(said, "item")
         kind = item.get("type")
         if kind == "function_call":
-            return self._arguments(said, item.get("arguments") or "{}", more=False)
+            begun = b"" if said.get("output_index") in self._calls else self._open(said)
+            return begun + self._arguments(said, item.get("arguments") or "{}", more=False)
         if kind == "reasoning" and item.get("encrypted_content"):
             return self._chunk({"reasoning_details": [_sealed(item)]})
         if kind == "message" and not self._said:
