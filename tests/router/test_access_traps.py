@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from testbed.router import RunningRouter, config, house, until
+from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream.client import Response, chat, stream
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Status
@@ -103,6 +103,32 @@ async def test_a_key_is_told_to_nobody(tmp_path: Path) -> None:
         assert not any(secret.encode() in text or KEYS["lab"].encode() in text for text in said)
         assert not any(secret in f"{request.headers} {request.path}" for request in model.requests)
     assert secret not in log.read_text() and KEYS["lab"] not in log.read_text()
+
+
+@pytest.mark.parametrize(("provider", "more"), [("openai", {"api": "Responses"}), ("anthropic", {}), ("liteLLM", {})])
+@pytest.mark.parametrize("path", BODIES)
+async def test_a_clients_key_stops_at_the_router(
+    tmp_path: Path, path: str, provider: str, more: dict[str, Any]
+) -> None:
+    """higress-group/higress#3619, langwatch/langwatch#7825, NVIDIA-NeMo/Switchyard#410, NVIDIA-NeMo/nemo-platform#1589: it went
+    on to the provider in a header that nobody had thought of, or where the API passes as it is; maximhq/bifrost#3954: the house's
+    came back in a header of the answer."""
+    key, own = KEYS["lab"], "sk-the-key-of-the-house-0123"
+    names = (
+        "x-api-key api-key x-goog-api-key xi-api-key x-hi-original-auth x-portkey-api-key x-litellm-api-key cookie from"
+    )
+    shown = {"authorization": f"Bearer {key}", **dict.fromkeys(names.split(), key)}
+    echo = dict.fromkeys(("x-goog-api-key", "x-api-key", "location", "set-cookie", "x-echo"), own)
+    async with ScriptedUpstream(default=Answer(words=3, headers=echo)) as model:
+        backend = cloud(model.base_url, provider=provider, url={"keyFile": "key", **more})
+        content = {**config(backend), "access": access(consumer("lab"))}
+        async with RunningRouter(tmp_path, content, {**keys(), "key": own.encode()}) as router:
+            answer = await router.ask(BODIES[path], f"{path}?api_key={key}&key={key}", headers=shown)
+            assert own not in f"{answer.headers} {answer.body!r}"
+        assert model.requests or path == "/v1/completions"
+        for request in model.requests:
+            said = f"{request.headers} {request.path} {request.body!r}"
+            assert key not in said and own in said, "the house's key alone"
 
 
 async def test_a_key_in_the_query_opens_nothing(tmp_path: Path) -> None:
