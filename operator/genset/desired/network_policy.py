@@ -21,7 +21,7 @@ from genset.desired.access import shares_limits
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.data_zones import reachable
 from genset.desired.egress import Destination, Outside, dns, rules, tcp
-from genset.desired.servers import backend_url, cloud_url, site_proxy
+from genset.desired.servers import backend_url, cloud_url, providers_own, site_proxy
 from genset.desired.weights import weights
 from genset.desired.workload import pod_template
 from genset.engines import managed_engine_of
@@ -177,7 +177,9 @@ def servers_of(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[t
     """Yields (field, URL) of everything that routers dial beside engines: servers elsewhere and the traces'
     collector, or the proxies before them."""
     settings, asked = context.settings, reachable(resource, context.settings)
-    for backend in (backend for backend in resource.spec.backends if backend.name in asked):
+    for backend in resource.spec.backends:
+        if backend.name not in asked or providers_own(backend, resource, context) is not None:
+            continue
         at, cloud = f"spec.backends[{backend.name}]", backend.cloud
         if cloud is None:
             if (url := backend_url(backend, context)) is not None:

@@ -14,9 +14,11 @@ from genset.api.backend import Backend
 from genset.api.cloud import Cloud
 from genset.api.fault import FieldFault
 from genset.api.modeldeployment import ModelDeployment
-from genset.api.routepolicy import RoutePolicy
+from genset.api.routepolicy import RoutePolicy, zone_of
+from genset.data_zones import HOUSE
 from genset.desired import metadata
 from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.data_zones import rules_of
 from genset.engines import engine_of, managed_engine_of
 from genset.off_limits import NETWORKS, OffLimits, is_loopback
 from genset.router.providers import PROVIDERS
@@ -81,6 +83,8 @@ def backend_faults(backend: Backend, resource: RoutePolicy, context: RoutePolicy
     at = f"spec.backends[{backend.name}]"
     if (cloud := backend.cloud) is not None:
         yield from _cloud_faults(f"{at}.cloud", cloud, resource, context)
+    if (own := providers_own(backend, resource, context)) is not None:
+        yield FieldFault(at, f"{at}: {own}")
     found = elsewhere(backend, context.deployments)
     if found is None or backend.deployment is None:
         return
@@ -91,6 +95,28 @@ def backend_faults(backend: Backend, resource: RoutePolicy, context: RoutePolicy
         yield FieldFault(field, f"{at}: {_own(url)}: {remedy}")
     for fault in external_faults(found, context.settings, from_files=context.from_files):
         yield FieldFault(field, f"{at}: ModelDeployment {name}: {fault.message}")
+
+
+def providers_own(backend: Backend, resource: RoutePolicy, context: RoutePolicyContext) -> str | None:
+    """Says that a backend would be in the house by name alone, at a provider's own server; None if it is not, or if nobody says
+    anything of data zones.
+    """
+    url = backend_url(backend, context) if zone_of(backend) == HOUSE else None
+    if url is None or not any(rules_of(resource, route, context.settings) for route in resource.spec.routes):
+        return None
+    host = server_of(url).host
+    for name, own in _provider_hosts().items():
+        if host == own or host.endswith(f".{own}"):
+            return (
+                f"{host} is a server of {name}, which is not in data zone {HOUSE}, and rules say which zones may answer: "
+                "make it a cloud with the dataZone that it is in"
+            )
+    return None
+
+
+@lru_cache(1)
+def _provider_hosts() -> Mapping[str, str]:
+    return {name: server_of(one.base_url).host for name, one in PROVIDERS.items() if one.base_url is not None}
 
 
 def telemetry_faults(resource: RoutePolicy, context: RoutePolicyContext) -> Iterator[FieldFault]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from genset.api.backend import Backend
+from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import Reason, Route, RoutePolicy
 from genset.desired import data_zones, network_policy, router_config
 from genset.desired.context import Locality, RoutePolicyContext, Settings
@@ -108,6 +110,52 @@ def test_a_route_without_a_backend_is_told_with_who_said_it(given: RoutePolicyCo
     assert said_by in found.message and "house (house), paris (eu), far (world)" in found.message
     built = router_config.build(policy(), given)
     assert not built.backends and not built.routes[0].tiers and len(built.routes[0].left_out or ()) == 3
+
+
+OWN = "is not in data zone house, and rules say which zones may answer"
+EXTERNAL = ModelDeployment.model_validate(
+    {
+        "metadata": {"name": "desk", "namespace": "law"},
+        "spec": {"engine": "external", "external": {"url": "https://api.openai.com/v1"}},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        {
+            "name": "house",
+            "dataZone": "house",
+            "cloud": {"provider": "openai", "model": "m", "credentialsSecretRef": KEY},
+        },
+        {
+            "name": "house",
+            "dataZone": "house",
+            "cloud": {"provider": "openAICompatible", "model": "m", "baseURL": "https://eu.api.openai.com/v1"},
+        },
+        {"name": "house", "deployment": {"name": "desk"}},
+    ],
+)
+def test_nobody_calls_a_providers_own_server_the_house(backend: Object) -> None:
+    """Whoever rules over a namespace could not rely on it otherwise. Where nobody says anything of zones, a name harms nobody."""
+    given = replace(context(label="house"), deployments={"desk": EXTERNAL})
+    resource = policy()
+    resource = resource.model_copy(
+        update={
+            "spec": resource.spec.model_copy(
+                update={"backends": [Backend.model_validate(backend), *resource.spec.backends[1:]]}
+            )
+        }
+    )
+    assert not router_config.build(resource, given).backends
+    (told,) = [found for found in refs.check_route_policy(resource, given) if OWN in found.message]
+    assert told.field == "spec.backends[house]" and "api.openai.com is a server of openai" in told.message
+    made = network_policy.for_router(resource, given)
+    assert made is not None and len(made["spec"]["egress"]) == 2, "names and engines"
+    free = replace(context(), deployments={"desk": EXTERNAL})
+    assert "house" in {found.name for found in router_config.build(resource, free).backends}
+    assert not any(OWN in found.message for found in refs.check_route_policy(resource, free))
 
 
 def test_a_namespace_that_nobody_may_read_keeps_requests_in_the_house() -> None:
