@@ -13,6 +13,7 @@ from genset.router.watch import key_set_watch
 from testbed.router import RunningRouter, config, house, until
 from testbed.upstream.client import Response, chat
 from testbed.upstream.scripted import ScriptedUpstream
+from testbed.upstream.steps import Status
 from tests.support.router.consumers import access
 from tests.support.router.provider import AUDIENCE, ISSUER, NOW, IdentityProvider, KeySetServer
 
@@ -89,6 +90,22 @@ async def test_unknown_key_ids_make_no_flood_of_fetches(
         for number in range(20):
             assert (await ask(router, provider.token({"kid": f"made-up-{number}"}))).status == 401
         assert published.asked == 1, "whoever names key ids has the router ask its provider"
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+async def test_nobody_else_says_what_a_providers_keys_are(tmp_path: Path, code: int) -> None:
+    """A redirect, or another service that a server names (RFC 7838), leads nowhere: who answers there would be anybody."""
+    async with ScriptedUpstream() as model, ScriptedUpstream() as elsewhere:
+        aside = Status(
+            code, "moved", {"location": f"{elsewhere.url}/certs", "alt-svc": f'http/1.1=":{elsewhere.port}"'}
+        )
+        async with (
+            ScriptedUpstream(health=aside) as published,
+            RunningRouter(tmp_path, settings(model.base_url, jwksUrl=f"{published.url}/certs")) as router,
+        ):
+            await until(lambda: bool(published.probes), what="the keys are asked for")
+            assert (await ask(router, IdentityProvider().token())).status == 401
+        assert elsewhere.accepted == 0
 
 
 @pytest.mark.interpreted
