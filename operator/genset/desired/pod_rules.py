@@ -94,13 +94,15 @@ def _ours(judged: _Judged) -> Iterator[FieldFault]:
 
 
 def _metadata(judged: _Judged) -> Iterator[FieldFault]:
-    for key in judged.patch.metadata.annotations:
-        if refused_names.is_refused_annotation(key):
-            yield judged.fault(
-                f"metadata.annotations[{key}]",
-                "orders something for the pod that its author may not be allowed to have (a device, a network, an image, a "
-                "command, a role)",
-            )
+    added = judged.patch.metadata
+    refused = [f"metadata.labels[{key}]" for key in added.labels if refused_names.is_refused_label(key)]
+    refused += [f"metadata.annotations[{key}]" for key in added.annotations if refused_names.is_refused_annotation(key)]
+    for where in refused:
+        yield judged.fault(
+            where,
+            "orders something for the pod that its author may not be allowed to have (a device, a network, an image, a "
+            "command, a role)",
+        )
 
 
 def _spec(judged: _Judged) -> Iterator[FieldFault]:

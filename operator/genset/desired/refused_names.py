@@ -52,11 +52,13 @@ DOMAINS = (
     "vpc.amazonaws.com",
     # Injectors that take images, volumes or commands from a pod.
     "vault.hashicorp.com", "consul.hashicorp.com", "dapr.io", "kuma.io", "appmesh.k8s.aws",
-    # Roles in a cloud, by the node's own.
-    "iam.amazonaws.com",
+    # Roles in a cloud, by the node's own, or by a token of the pod's service account.
+    "iam.amazonaws.com", "azure.workload.identity",
     # Agents and backups that run what a pod says, with rights of theirs or inside its containers.
     "datadoghq.com", "hook.backup.velero.io", "hook.restore.velero.io", "k8up.io", "k8up.syn.tools",
 )  # fmt: skip
+#: Labels of pods by which a webhook gives them a token of their service account, or an agent the node's identity (Azure).
+LABELS = ("azure.workload.identity/", "aadpodidbinding")
 #: Priority classes of Kubernetes itself: whoever has one is evicted last, and has others evicted.
 SYSTEM_PRIORITY = "system-"
 
@@ -65,6 +67,11 @@ def is_refused_annotation(key: str) -> bool:
     """Returns whether an annotation of pods is an order to somebody."""
     domain = key.partition("/")[0]
     return key.startswith(ANNOTATIONS) or any(domain == one or domain.endswith(f".{one}") for one in DOMAINS)
+
+
+def is_refused_label(key: str) -> bool:
+    """Returns whether a label of pods is an order to somebody; all others are their author's choice."""
+    return key.startswith(LABELS)
 
 
 def is_refused_variable(name: str, beginnings: tuple[str, ...]) -> bool:

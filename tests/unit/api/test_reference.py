@@ -51,7 +51,13 @@ def test_every_constant_is_explained(constants: type[StrEnum], explained: Mappin
     [
         (
             "modeldeployment.md",
-            ("run pods", "be taken for others", "have a Secret of the namespace used", "have files fetched", "have devices"),
+            (
+                "run pods",
+                "be taken for others",
+                "have a Secret of the namespace used",
+                "have files fetched",
+                "have devices",
+            ),
         ),
         ("routepolicy.md", ("run router pods", "have keys used", "send prompts out", "open a door", "say who may ask")),
     ],
@@ -61,5 +67,8 @@ def test_what_a_right_to_create_one_gives_stands_before_the_fields(page: str, to
     text = pages()[page]
     rights = text.partition("## What the right to create one gives")[2].partition("\n## ")[0]
     assert all(f"\n- **{words}**" in rights for words in told), rights
-    assert "It gives no right to read Secrets, to write anything but these resources, or to act in another namespace" in rights
+    assert (
+        "It gives no right to read Secrets, to write anything but these resources, or to act in another namespace"
+        in rights
+    )
     assert text.index("## What the right") < text.index("## Fields of spec")

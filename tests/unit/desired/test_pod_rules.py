@@ -42,6 +42,7 @@ def secret_variable(kind: str) -> dict[str, Any]:
 
 ALLOWED: list[dict[str, Any]] = [
     {"metadata": {"labels": {"team": "a"}, "annotations": {"sidecar.istio.io/inject": "false"}}},
+    {"metadata": {"labels": {"sidecar.istio.io/inject": "true", "kueue.x-k8s.io/queue-name": "models"}}},
     {"metadata": {"annotations": {
         "linkerd.io/inject": "enabled", "config.linkerd.io/skip-outbound-ports": "443", "sidecar.istio.io/proxyCPU": "1",
         "prometheus.io/scrape": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
@@ -107,12 +108,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
           "LISTEN_ADDRESS",
       )),
     ({"spec": {"priorityClassName": "system-node-critical"}}, "spec.priorityClassName"),
+    *(({"metadata": {"labels": {key: "true"}}}, f"metadata.labels[{key}]")
+      for key in ("azure.workload.identity/use", "aadpodidbinding")),
     *(({"metadata": {"annotations": {key: "x"}}}, f"metadata.annotations[{key}]") for key in (
         "io.kubernetes.cri-o.Devices", "io.katacontainers.config.hypervisor.path", "cdi.k8s.io/gpus",
         "devices.nri.io/container.engine", "cpu-load-balancing.crio.io", "cni.projectcalico.org/ipAddrsNoIpam",
         "k8s.ovn.org/routing-namespaces", "sidecar.istio.io/userVolumeMount", "sidecar.istio.io/proxyImage",
         "proxy.istio.io/overrides", "proxy.istio.io/config", "inject.istio.io/templates", "config.linkerd.io/proxy-image",
         "vault.hashicorp.com/agent-inject-command-a", "dapr.io/volume-mounts", "iam.amazonaws.com/role",
+        "azure.workload.identity/inject-proxy-sidecar",
         "ad.datadoghq.com/engine.checks", "pre.hook.backup.velero.io/command", "k8up.io/backupcommand",
     )),
     (engine(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "$patch": "delete"}]),
