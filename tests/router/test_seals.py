@@ -146,8 +146,10 @@ async def test_a_server_that_refuses_again_is_believed(tmp_path: Path) -> None:
     assert len(upstream.requests) == 2
 
 
-async def test_a_request_without_seals_is_not_asked_again(tmp_path: Path) -> None:
-    async with before(tmp_path, "openRouter", refusal(OF_CLAUDE)) as (router, upstream):
+@pytest.mark.parametrize("words", [OF_CLAUDE, "Missing `reasoning_content` field in the assistant message."])
+async def test_a_request_without_what_is_refused_is_not_asked_again(tmp_path: Path, words: str) -> None:
+    """A server may quote a caller, who would have each request sent twice."""
+    async with before(tmp_path, "openRouter", refusal(words)) as (router, upstream):
         answer = await router.ask(chat())
     assert answer.status == 400 and len(upstream.requests) == 1, answer
 

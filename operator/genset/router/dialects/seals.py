@@ -53,8 +53,12 @@ def demands_thoughts(words: str) -> bool:
 
 
 def without_thinking(request: dict[str, Any]) -> dict[str, Any]:
-    """Returns a request in OpenAI's form that asks the model not to think; the same object if it does already."""
-    if request.get("thinking") == DISABLED:
+    """Returns a request in OpenAI's form that asks the model not to think; the same object if that is of no use.
+
+    Thoughts are demanded of calls whose results a request holds, and of nothing else.
+    """
+    messages = request.get("messages")
+    if request.get("thinking") == DISABLED or not (isinstance(messages, list) and any(map(_is_result, messages))):
         return request
     asked = {key: value for key, value in request.items() if key not in ("reasoning_effort", "reasoning")}
     return {**asked, "thinking": DISABLED}
@@ -69,6 +73,10 @@ def without_seals(request: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(messages, list) or not (holds_thoughts(messages) or any(map(_has_sealed_call, messages))):
         return request
     return {**request, "messages": [_unsealed(message) for message in messages]}
+
+
+def _is_result(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("role") in ("tool", "function")
 
 
 def _unsealed(message: Any) -> Any:

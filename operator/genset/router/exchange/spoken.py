@@ -78,7 +78,11 @@ class Spoken:
         if refuses_seals(words) and self._target is not self._refuses_seals and without_seals(request) is not request:
             self._refuses_seals = self._target
             return UNSEALED
-        if demands_thoughts(words) and self._target is not self._demands_thoughts:
+        if (
+            demands_thoughts(words)
+            and self._target is not self._demands_thoughts
+            and without_thinking(request) is not request
+        ):
             self._demands_thoughts = self._target
             return UNTHINKING
         return ""
