@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from genset.router.errors import ConfigRejected
 from genset.router.http import connect
+from genset.router.process import server
 from genset.router.process.options import Bounds
 from testbed.router import RunningRouter, cloud, config, house, pods, until
 from testbed.upstream.client import chat
@@ -125,6 +127,25 @@ async def test_a_backend_that_no_route_names_is_left_out_by_its_zone_alone(tmp_p
         async with RunningRouter(tmp_path, made) as router:
             assert ("far" in router.table.backends) is there
             assert (site.far.accepted > 0) is there
+
+
+@pytest.mark.interpreted
+async def test_what_a_refused_configuration_names_is_not_looked_after(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused after its watches have begun, which is the last moment."""
+    made = config(cloud(site.near.base_url, "near", **EU, url=PROBED))
+    async with RunningRouter(tmp_path, made) as router:
+
+        def refuses(*_: object) -> None:
+            raise ConfigRejected("no table today")
+
+        monkeypatch.setattr(server, "Table", refuses)
+        router.write(document(site, FORBIDDEN["cloud with a name"](site), None))
+        await until(lambda: router.config_error is not None, what="the refusal")
+        before, named = site.far.accepted, len(site.names)
+        await asyncio.sleep(LONG_ENOUGH)
+        assert before and site.far.accepted == before and "far.test" not in site.names[named:]
 
 
 # While the cloud is down, the outage watch looks for a way out by itself

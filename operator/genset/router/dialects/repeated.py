@@ -30,9 +30,10 @@ def _keys_of(raw: bytes) -> int:
 
 
 def _keys_in(tree: dict[str, Any]) -> int:
-    count, left = 0, [tree]
+    count = 0
+    left: list[Any] = [tree]
     while left:
-        value: Any = left.pop()
+        value = left.pop()
         if type(value) is dict:
             count += len(value)
             left += value.values()

@@ -197,6 +197,7 @@ class Router:
         """Takes the source's configuration if all of it can be served; otherwise the last good one stays."""
         connector, options = self.shared.connector, self._options
         guarded = connector.off_limits
+        watchers: dict[str, Watcher] = {}
         try:
             loaded = self._source.load()
             loaded = replace(loaded, config=reachable(loaded.config))
@@ -215,6 +216,9 @@ class Router:
             self._acceptor.secure(admitted.tls)
         except Exception as problem:
             connector.guard(guarded)
+            for name, watcher in watchers.items():
+                if self._watchers.get(name) is not watcher:  # nobody else would end it
+                    watcher.stop()
             return self._reject(problem)
         return True
 
