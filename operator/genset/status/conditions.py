@@ -17,8 +17,6 @@ from genset.status.problem import Problem
 ConditionStatus = Literal["True", "False", "Unknown"]
 MESSAGE_LIMIT = 1024  # characters; a status is for reading
 
-PASSING = frozenset({Reason.NAMESPACE_TERMINATING, Reason.PREDECESSOR_LEAVING})  # go away by themselves
-
 Event = tuple[Literal["Normal", "Warning"], str, str]  # type, reason, message
 T = TypeVar("T")
 
@@ -36,7 +34,8 @@ class Verdict:
 def refused(problems: tuple[Problem, ...]) -> Verdict:
     """Returns the verdict False for the first problem's reason, with all of them in words."""
     words = "; ".join(dict.fromkeys(problem.message for problem in problems))
-    return Verdict("False", problems[0].reason, words, needs_person=problems[0].reason not in PASSING)
+    passes = problems[0].reason == Reason.PREDECESSOR_LEAVING  # it goes away by itself
+    return Verdict("False", problems[0].reason, words, needs_person=not passes)
 
 
 def first(checks: Iterable[Callable[[T], Verdict | None]], given: T, otherwise: Verdict) -> Verdict:

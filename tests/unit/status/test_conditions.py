@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.api.base import Condition
-from genset.status.conditions import MESSAGE_LIMIT, Verdict, clip, events_of, first, merged
+from genset.api.modeldeployment import Reason
+from genset.status.conditions import MESSAGE_LIMIT, Verdict, clip, events_of, first, merged, refused
+from genset.status.problem import Problem
 
 THEN, NOW = "2026-11-20T08:00:00Z", "2026-11-21T10:00:00Z"
 
@@ -70,3 +72,9 @@ def test_other_words_for_the_same_reason_are_no_event() -> None:
     old = merged([], [("Ready", Verdict("False", "ReplicasMissing", "1 of 3"))], 1, THEN)
     new = merged(old, [("Ready", Verdict("False", "ReplicasMissing", "2 of 3"))], 1, NOW)
     assert events_of(old, new, frozenset()) == []
+
+
+def test_only_what_goes_away_by_itself_needs_nobody() -> None:
+    leaving, wrong = Problem(Reason.PREDECESSOR_LEAVING, "leaves"), Problem(Reason.NAME_CONFLICT, "is somebody's")
+    assert not refused((leaving,)).needs_person
+    assert refused((wrong, leaving)).needs_person
