@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,7 +30,10 @@ def main(only: str, write: bool) -> None:
             languages.of(client.program).install(client.program)
         if tried:
             install.node()
-        libraries, tools, mistakes = asyncio.run(_all(clients, tried))
+        try:
+            libraries, tools, mistakes = asyncio.run(_all(clients, tried))
+        except asyncio.CancelledError:
+            sys.exit(128 + signal.SIGTERM)
     text = "\n\n".join(_table(results) for results in (libraries, tools) if results)
     click.echo(text)
     for mistake in mistakes:
@@ -44,6 +48,10 @@ def main(only: str, write: bool) -> None:
 async def _all(
     clients: Sequence[Client], tried: Sequence[agents.Agent]
 ) -> tuple[list[run.Result], list[run.Result], list[str]]:
+    own_task = asyncio.current_task()
+    assert own_task is not None
+    # Else SIGTERM would leave the rig's llama-server and the clients.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, own_task.cancel)
     with tempfile.TemporaryDirectory(prefix="genset-clients-") as name:
         folder = Path(name)
         places = asyncio.Semaphore(_AT_ONCE)

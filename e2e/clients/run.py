@@ -112,6 +112,9 @@ async def run(command: list[str], folder: Path, env: Mapping[str, str], seconds:
         try:
             await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            pass
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
     return output.read_text(errors="replace")
