@@ -213,7 +213,8 @@ async def _uninstalled_and_restored(day: Day) -> None:
     before = day.pods()
     await asyncio.to_thread(day.house.uninstall)
     # Its rights go with the release, often before the process can give the Lease back; then it goes with the pod.
-    await until(lambda: not _lease_is_held(day), "the Lease to be given back", seconds=10)
+    # However late a busy kubelet ends the pod: a Lease that is not given back names its holder for ever.
+    await until(lambda: not _lease_is_held(day), "the Lease to be given back", seconds=60)
     await asyncio.sleep(5)  # everything serves without an operator
     await asyncio.to_thread(day.house.install)
     await day.all_ready()
