@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.contracts.usage import EgressReading, line
-from genset.router.http.egress import EgressBook
+from genset.router.http.egress import EgressBook, spool_line
 from genset.router.http.spool import SEGMENT_BYTES, SEGMENTS, Spool
 
 OPENING = line(b'{"kind":"opened","version":1,"incarnation":"abc","policy":"law/p","router":"pod-1","time":1.0}')
@@ -28,6 +28,11 @@ def ended(number: int) -> bytes:
 
 
 WHOLE = OPENING + b"".join(begun(number) + ended(number) for number in range(1, 4))
+
+
+@given(st.binary(max_size=200))
+def test_routers_write_lines_as_their_readers_expect_them(body: bytes) -> None:
+    assert spool_line(body) == line(body)
 
 
 @given(st.integers(0, len(WHOLE)), st.integers(0, 64))

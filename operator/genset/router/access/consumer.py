@@ -94,6 +94,11 @@ class Consumer:
     def is_limited(self) -> bool:
         return self.requests is not None or self.tokens is not None or self.places.limit is not None
 
+    @property
+    def has_keys(self) -> bool:
+        """Returns whether it is known by keys alone, which do not end before they are taken away."""
+        return self.payer != "" and not self.by_token
+
     def may_name(self, model: str) -> bool:
         return self.models is None or self.models.holds(model)
 

@@ -46,26 +46,26 @@ OTHERS: Final = "others"  # what the metrics call the rest
 class Consumers:
     """The consumers are known by the digests of their keys, so that how long a look-up takes says nothing of a key.
 
-    Those whom only tokens name have the policy's defaults. `sharing` is None if no other router shares their limits. `trials` are
-    those of keys that nobody has.
+    `digests` is another mapping after each configuration. Those whom only tokens name have the policy's defaults. `sharing` is
+    None if no other router shares their limits. `trials` are those of keys that nobody has.
     """
 
     __slots__ = (
         "_anonymous",
-        "_by_digest",
         "_by_name",
         "_config",
         "_guests",
         "_rest",
         "_tokens",
         "_told_guests",
+        "digests",
         "sharing",
         "trials",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._by_name: dict[str, Consumer] = {}
-        self._by_digest: dict[bytes, Consumer] = {}
+        self.digests: dict[bytes, Consumer] = {}
         self._guests: OrderedDict[str, Consumer] = OrderedDict()
         self._anonymous = Consumer(ANONYMOUS, "")
         self._told_guests = 0  # that have counts of their own
@@ -102,7 +102,7 @@ class Consumers:
             self._by_name[told.name] = consumer
         said = [told.allowance for told in config.consumers if told.name == ANONYMOUS]
         self._anonymous.take("", said[0] if said else config.defaults, routers)
-        self._by_digest = {
+        self.digests = {
             bytes.fromhex(digest): self._by_name[name] for digest, name in digests.items() if name in self._by_name
         }
         for guest in self._guests.values():
@@ -128,14 +128,14 @@ class Consumers:
             found.append(self._rest)
         return found
 
-    def who(self, headers: Mapping[bytes, bytes]) -> Consumer | ErrorAnswer:
+    def who(self, headers: dict[bytes, bytes]) -> Consumer | ErrorAnswer:
         """Returns whose request this is by its headers, or the error that it gets."""
         shown, config, tokens = shown_keys(headers), self._config, self._tokens
         if not shown:
             return KEY_MISSING if config is None or config.required else self._anonymous
         refused = KEY_UNKNOWN
         for key in shown:
-            found = self._by_digest.get(hashlib.sha256(key).digest())
+            found = self.digests.get(hashlib.sha256(key).digest())
             if found is not None:
                 return found
             if tokens is not None and is_token(key):

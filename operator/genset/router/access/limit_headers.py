@@ -16,22 +16,40 @@ from genset.times import rfc3339
 OTHERS: Final = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-")
 
 
+#: A reset is told in whole seconds; Go writes times so, which is what OpenAI sends.
+_DURATIONS: Final = [
+    b"%ds" % second if second < 60 else b"1m%ds" % (second - 60) for second in range(WINDOW_SECONDS + 2)
+]
+
+
 def limit_lines(consumer: Consumer, now: float, wall: float, *, anthropic: bool) -> bytes:
     """Returns the lines of a consumer's limits per minute; empty if it has none. `wall`: seconds since 1970.
 
     `anthropic`: by the names of Anthropic's API, otherwise by OpenAI's.
     """
-    lines = b""
-    for what, quota in ((b"requests", consumer.requests), (b"tokens", consumer.tokens)):
-        if quota is not None:
-            lines += _anthropic(what, quota, now, wall) if anthropic else _openai(what, quota, now)
-    return lines
+    first = second = b""
+    requests, tokens = consumer.requests, consumer.tokens
+    if requests is not None:
+        first = _anthropic(b"requests", requests, now, wall) if anthropic else _requests(requests, now)
+    if tokens is not None:
+        second = _anthropic(b"tokens", tokens, now, wall) if anthropic else _tokens(tokens, now)
+    return b"%b%b" % (first, second)
 
 
-def _openai(what: bytes, quota: Quota, now: float) -> bytes:
-    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
-        what, quota.told, what, quota.room(now), what, _duration(quota.minute.seconds_until_empty(now)),
+def _requests(quota: Quota, now: float) -> bytes:
+    return b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n" % (
+        quota.told, quota.room(now), _reset(quota, now),
     )  # fmt: skip
+
+
+def _tokens(quota: Quota, now: float) -> bytes:
+    return b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n" % (
+        quota.told, quota.room(now), _reset(quota, now),
+    )  # fmt: skip
+
+
+def _reset(quota: Quota, now: float) -> bytes:
+    return _DURATIONS[min(int(quota.minute.seconds_until_empty(now) + 0.999), WINDOW_SECONDS + 1)]
 
 
 def _anthropic(what: bytes, quota: Quota, now: float, wall: float) -> bytes:
@@ -40,9 +58,3 @@ def _anthropic(what: bytes, quota: Quota, now: float, wall: float) -> bytes:
         b"anthropic-ratelimit-%b-limit: %d\r\nanthropic-ratelimit-%b-remaining: %d\r\nanthropic-ratelimit-%b-reset: %b\r\n"
         % (what, quota.told, what, quota.room(now), what, reset)
     )
-
-
-def _duration(seconds: float) -> bytes:
-    """Writes a time as Go does, which is what OpenAI sends."""
-    whole = min(int(seconds + 0.999), WINDOW_SECONDS + 1)
-    return b"%ds" % whole if whole < 60 else b"1m%ds" % (whole - 60)

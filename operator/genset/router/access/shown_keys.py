@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 KEY_HEADERS: Final = (b"x-api-key", b"api-key")  # beside `authorization: Bearer`
@@ -10,7 +9,7 @@ LONGEST_KEY_BYTES: Final = 8 * 1024  # tokens of identity providers are the long
 _BEARER: Final = b"bearer "
 
 
-def shown_keys(headers: Mapping[bytes, bytes]) -> list[bytes]:
+def shown_keys(headers: dict[bytes, bytes]) -> list[bytes]:
     """Returns what a request shows as keys, at most three; one that is too long to be any as b"".
 
     `Authorization` in another scheme than Bearer is no key: it may be a proxy's.
@@ -23,3 +22,9 @@ def shown_keys(headers: Mapping[bytes, bytes]) -> list[bytes]:
         if name in headers:
             shown.append(headers[name].strip())
     return [key if len(key) <= LONGEST_KEY_BYTES else b"" for key in shown]
+
+
+def all_shown(headers: dict[bytes, bytes]) -> bytes:
+    """Returns every header that may hold a key as one text, which is another one wherever any of them is."""
+    bearer, key, azure = headers.get(b"authorization"), headers.get(b"x-api-key"), headers.get(b"api-key")
+    return b"%b\n%b\n%b" % (bearer or b"", key or b"", azure or b"")

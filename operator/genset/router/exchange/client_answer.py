@@ -17,6 +17,7 @@ from genset.router.machine.answer_room import room_of
 from genset.router.machine.machine import RequestMachine
 from genset.router.shared import Shared
 
+_FIRST_LETTERS: Final = frozenset(name[:1] for name in OTHERS)
 COPIED_BYTES: Final = 64 * 1024  # of a whole answer: one write is cheaper than two
 
 
@@ -223,7 +224,10 @@ class ClientAnswer:
         """Returns the upstream's headers, without its limits if the client has limits here."""
         if not self._limited:
             return headers
-        return {name: value for name, value in headers.items() if not name.startswith(OTHERS)}
+        for name in headers:
+            if name[:1] in _FIRST_LETTERS and name.startswith(OTHERS):
+                return {name: value for name, value in headers.items() if not name.startswith(OTHERS)}
+        return headers
 
     # The client's connection
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from genset.router.dialects.client import NativeCall
-from genset.router.dialects.repeated import UNREADABLE, said_in
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.narrowed import kept_in, narrowed, placed
 from genset.router.exchange.record import Record
@@ -54,7 +53,7 @@ def decide(
     before, route = plan.candidates, plan.route.name
     found: Plan | ErrorAnswer = plan
     if narrows:
-        found = narrowed(plan, lambda: _said(parsed, native, body, form=form), record, theirs)
+        found = narrowed(plan, record, parsed, native, body, form=form)
     if unrecorded and isinstance(found, Plan):
         found = kept_in(found, unrecorded)
     if native is not None and places and isinstance(found, Plan) and found.rules:
@@ -65,12 +64,3 @@ def decide(
         why = f"its data zone is outside of the request's{what}"
         left_out += [LeftOut(route, one.backend.name, f"{one.zone}: {why}") for one in before if one not in kept]
     return found
-
-
-def _said(parsed: dict[str, Any], native: NativeCall | None, body: bytes, *, form: bool) -> dict[str, Any]:
-    """Returns whatever may be sent of a request, in whichever API: sensitive content is looked for there."""
-    if form:
-        return UNREADABLE
-    if native is not None:
-        return native.said()
-    return said_in(body, parsed) if body else parsed

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from genset.data_zones import HOUSE, ZoneRule, told
 from genset.router.dialects.client import NativeCall
+from genset.router.dialects.repeated import UNREADABLE, said_in
 from genset.router.errors import ErrorAnswer, error, unrecorded
 from genset.router.exchange.record import Record
 from genset.router.routing.table import Plan
@@ -14,22 +15,26 @@ from genset.router.routing.zones import ZONES_HEADER, asked_zones
 
 
 def narrowed(
-    plan: Plan, said: Callable[[], dict[str, Any]], record: Record, theirs: ZoneRule | None
+    plan: Plan, record: Record, parsed: dict[str, Any], native: NativeCall | None, body: bytes, *, form: bool
 ) -> Plan | ErrorAnswer:
-    """Returns the plan with what is left of its candidates, or the error if none is.
+    """Returns the plan with what is left of its candidates, or the error if none is: by what the request's consumer may reach,
+    by what its header says, and by what is found in it, which goes into the record by name.
 
-    `said` returns whatever may be sent of the request, in whichever API; `theirs` what the request's consumer may reach. What was
-    found goes into the record by name.
+    For `parsed` and the others see `decide`.
     """
     record.route = plan.route.name  # also of a request that is refused here
-    asked = asked_zones(record.headers.get(ZONES_HEADER))
-    if isinstance(asked, ErrorAnswer):
-        return asked
-    rules = [rule for rule in (theirs, asked) if rule is not None]
+    rules: list[ZoneRule] = []
+    if record.consumer is not None and record.consumer.zones is not None:
+        rules.append(record.consumer.zones)
+    if ZONES_HEADER in record.headers:
+        asked = asked_zones(record.headers[ZONES_HEADER])
+        if isinstance(asked, ErrorAnswer):
+            return asked
+        rules.append(asked)
     sensitive = plan.route.zones.sensitive
-    found = sensitive.found(said()) if sensitive is not None else ()
+    found = sensitive.found(_said(parsed, native, body, form=form)) if sensitive is not None else ()
     if not found or sensitive is None:
-        return plan if not rules else plan.keep_in(rules) or plan
+        return plan.keep_in(rules) or plan
     record.sensitive = found
     kept = sensitive.zones(found)
     if isinstance(kept, ErrorAnswer):
@@ -40,6 +45,15 @@ def narrowed(
     return sensitive.refusal(
         found, f"keeps it in the house (sensitive.then House), where nobody answers: {refused.message}"
     )
+
+
+def _said(parsed: dict[str, Any], native: NativeCall | None, body: bytes, *, form: bool) -> dict[str, Any]:
+    """Returns whatever may be sent of a request, in whichever API: sensitive content is looked for there."""
+    if form:
+        return UNREADABLE
+    if native is not None:
+        return native.said()
+    return said_in(body, parsed) if body else parsed
 
 
 def placed(plan: Plan, native: NativeCall, rules: Sequence[ZoneRule]) -> Plan | ErrorAnswer:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
+from genset.router.access.acquaintance import Acquaintance
 from genset.router.access.consumer import Consumer
+from genset.router.access.consumers import Consumers
 from genset.router.dialects.openai.api import PATHS
 from genset.router.errors import VOCABULARY, ErrorAnswer, error
 from genset.router.http.callers import FORWARDED_FOR, FORWARDED_FOR_BYTES
@@ -31,7 +33,19 @@ class ArrivingHead:
     last head that was `judged`. `consumer` is who asks, if the request has a body and somebody wants to know.
     """
 
-    __slots__ = ("_host", "_target", "consumer", "headers", "keep_alive", "method", "path", "size", "url", "version_10")
+    __slots__ = (
+        "_acquaintance",
+        "_host",
+        "_target",
+        "consumer",
+        "headers",
+        "keep_alive",
+        "method",
+        "path",
+        "size",
+        "url",
+        "version_10",
+    )
 
     def __init__(self) -> None:
         self.url = b""
@@ -45,6 +59,7 @@ class ArrivingHead:
         # Clients say the same again and again over one connection. These were good, or it would have been closed.
         self._target = b""  # that `path` was made of
         self._host = b""
+        self._acquaintance = Acquaintance()
 
     def begin(self) -> None:
         """Forgets the last head: another request begins."""
@@ -54,9 +69,13 @@ class ArrivingHead:
         self.size = 0
         self.consumer = None
 
-    def is_from(self, consumer: Consumer) -> None:
-        """Takes who asks: the key that the head shows is this consumer's."""
-        self.consumer = consumer
+    def introduce(self, consumers: Consumers) -> ErrorAnswer | None:
+        """Finds out who asks. Returns the error for somebody who may not."""
+        found = self._acquaintance.who(consumers, self.headers)
+        if isinstance(found, ErrorAnswer):
+            return found
+        self.consumer = found
+        return None
 
     def add_url(self, url: bytes) -> None:
         """Takes a part of the target, which is almost always the whole."""

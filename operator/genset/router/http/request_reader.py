@@ -271,11 +271,10 @@ class RequestReader:
         length, most = head.length, configured.most_body_bytes
         consumers = configured.consumers
         if consumers is not None and (length or b"transfer-encoding" in head.headers):
-            found = consumers.who(head.headers)
-            if isinstance(found, ErrorAnswer):
-                self._refuse(found)  # a body costs memory and time, which are for those who are known
+            unknown = head.introduce(consumers)
+            if unknown is not None:
+                self._refuse(unknown)  # a body costs memory and time, which are for those who are known
                 return
-            head.is_from(found)
         self._body.begin(length, most)
         if length > most:
             self._refuse(_too_large(most))

@@ -22,7 +22,7 @@ from genset.router.routing.catalogue import catalogue, moderating, some_names
 from genset.router.routing.model_names import ModelNames
 from genset.router.routing.needs import NO_NEEDS
 from genset.router.routing.route import Route, route_for, route_of
-from genset.router.routing.zones import header_line, no_backend, within
+from genset.router.routing.zones import header_line, no_backend
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 MODEL_BYTES: Final = 256  # longest name of a model; nothing has a longer one
@@ -42,35 +42,48 @@ class LeftOut(NamedTuple):
 class Plan:
     """A plan is what POLICY decided: a route and its frozen list of candidates.
 
-    `skipped`: why a better one is missing. `zones_line`: see Facts. `rules`: all that is said of its zones.
+    `skipped`: why a better one is missing. `zones_line`: see Facts.
     """
 
-    __slots__ = ("candidates", "route", "rules", "skipped", "zones_line")
+    __slots__ = ("_more", "candidates", "route", "skipped", "zones_line")
 
     def __init__(self, route: Route, candidates: list[Candidate], skipped: str = "") -> None:
         self.route = route
         self.candidates = candidates
         self.skipped = skipped
         self.zones_line = route.zones.line
-        self.rules = route.zones.rules
+        self._more: list[ZoneRule] = []  # rules beyond those of the route
 
     def leave_out(self, candidates: Sequence[Candidate]) -> bool:
         """Takes these candidates off the list. Returns whether any is left."""
         self.candidates = [one for one in self.candidates if one not in candidates]
         return bool(self.candidates)
 
-    def keep_in(self, rules: Sequence[ZoneRule]) -> ErrorAnswer | None:
+    @property
+    def rules(self) -> tuple[ZoneRule, ...]:
+        """Returns all that is said of its zones."""
+        return (*self.route.zones.rules, *self._more)
+
+    def keep_in(self, rules: list[ZoneRule]) -> ErrorAnswer | None:
         """Takes the candidates off the list that are not in the zones of these rules, too; the error if none is left."""
-        route = self.route
-        every = self.rules = (*self.rules, *rules)
-        there, self.zones_line = self.candidates, header_line(allowed(every))
-        self.candidates = within(there, rules)
+        if not rules:
+            return None
+        route, there = self.route, self.candidates
+        if len(rules) == 1 and not self._more:  # that of a consumer, which holds for one request after the other
+            zones: frozenset[str] | None = rules[0].zones
+            self.zones_line = route.zones.line_within(rules[0])
+            self._more = rules
+        else:
+            zones = allowed(rules)
+            self._more = [*self._more, *rules]
+            self.zones_line = header_line(allowed(self.rules))
+        self.candidates = [candidate for candidate in there if zones is None or candidate.zone in zones]
         if self.candidates:
             if self.candidates[0].tier > there[0].tier:
                 self.skipped = "data_zone"
             return None
         found = {candidate.backend.name: candidate.zone for candidate in there}
-        return no_backend(route.name, every, {**route.zones.left_out, **found})
+        return no_backend(route.name, self.rules, {**route.zones.left_out, **found})
 
 
 class Table:

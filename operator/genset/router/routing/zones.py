@@ -6,7 +6,7 @@ costs at its time. Later steps only shrink the list, so whatever is retried, con
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, final
 
 from genset.contracts.backend_config import BackendConfig
@@ -14,9 +14,9 @@ from genset.contracts.route_config import LeftOutConfig, RouteConfig
 from genset.contracts.router_config import RouterConfig
 from genset.data_zones import MOST_ZONES, ZoneRule, allowed, is_zone, names, told
 from genset.router.errors import ErrorAnswer, error
-from genset.router.machine.decisions import Candidate
 from genset.router.routing.sensitive import SensitiveRule, sensitive_rule
 
+_LINES_KEPT: Final = 64  # of each route: clients may say what they like
 ZONES_HEADER: Final = b"x-genset-data-zones"
 _SAID_BY: Final = f"the header {ZONES_HEADER.decode()} of the request"
 _MALFORMED: Final = (
@@ -30,10 +30,11 @@ class RouteZones:
     """A route's zones are what cluster, namespace, policy and route say, which of its backends that leaves out, and what of a
     request keeps it in the house.
 
-    `left_out`: names of backends with their zones. `line`: the header line that tells another site of the zones.
+    `left_out`: names of backends with their zones. `line`: the header line that tells another site of the zones. What requests
+    and consumers say again and again is kept.
     """
 
-    __slots__ = ("left_out", "line", "rules", "sensitive")
+    __slots__ = ("_lines", "left_out", "line", "rules", "sensitive")
 
     def __init__(
         self, rules: Sequence[ZoneRule], left_out: Mapping[str, str], sensitive: SensitiveRule | None = None
@@ -42,6 +43,17 @@ class RouteZones:
         self.left_out: Final = dict(left_out)
         self.line: Final = header_line(allowed(rules))
         self.sensitive: Final = sensitive
+        self._lines: dict[frozenset[str], bytes] = {}
+
+    def line_within(self, rule: ZoneRule) -> bytes:
+        """Returns the header line of a request of this route for which one more rule holds."""
+        line = self._lines.get(rule.zones)
+        if line is None:
+            line = header_line(allowed((*self.rules, rule)))
+            if len(self._lines) >= _LINES_KEPT:
+                self._lines.clear()
+            self._lines[rule.zones] = line
+        return line
 
     def refusal(self, route: str) -> ErrorAnswer | None:
         """Returns what a route says whose backends are all left out; None if it never had one."""
@@ -86,20 +98,12 @@ def zones_of(config: RouteConfig, above: Sequence[ZoneRule], backends: Mapping[s
     return RouteZones(rules, out, sensitive_rule(config))
 
 
-def asked_zones(header: bytes | None) -> ZoneRule | ErrorAnswer | None:
+def asked_zones(header: bytes) -> ZoneRule | ErrorAnswer:
     """Returns what a request says of its zones; the error if that cannot be read, because a guess might let it out."""
-    if header is None:
-        return None
     zones = [zone.strip() for zone in header.decode("latin-1").split(",")]
     if len(zones) > MOST_ZONES or not all(is_zone(zone) for zone in zones):
         return error("caller_bad_request", _MALFORMED)
     return ZoneRule(_SAID_BY, frozenset(zones))
-
-
-def within(candidates: Iterable[Candidate], rules: Iterable[ZoneRule]) -> list[Candidate]:
-    """Returns the candidates that are in a zone which all rules allow, in their order."""
-    zones = allowed(rules)
-    return [candidate for candidate in candidates if zones is None or candidate.zone in zones]
 
 
 def no_backend(route: str, rules: Sequence[ZoneRule], there: Mapping[str, str]) -> ErrorAnswer:

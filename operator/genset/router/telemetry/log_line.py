@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from genset.router.decimals import six_decimals
 from genset.router.dialects.tolerant import dumps
 from genset.router.exchange.record import Record
 from genset.router.machine.attempt import Attempt
@@ -52,8 +53,6 @@ MODEL_CHARACTERS: Final = 128  # of the name that a client gave
 MOST_PARTS: Final = 1024
 
 _NOBODY: Final = b'"backend":"","tier":null,"endpoint":"","reason":"","attempts":[]'
-_MICROSECONDS: Final = 1_000_000
-_THREE_DIGITS: Final = [b"%03d" % number for number in range(1000)]
 _asked: Final[dict[Any, bytes]] = {}
 _answered: Final[dict[Any, bytes]] = {}
 _clients: Final[dict[Any, bytes]] = {}
@@ -73,20 +72,20 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
             detail = dumps(detail_of(failure))
     per_token = b"null"
     if first and made > 1 and not record.in_one_piece:
-        per_token = _seconds((now - first) / (made - 1))
+        per_token = six_decimals((now - first) / (made - 1))
     # What stands in quotes here is made of characters that JSON takes as they are.
     return (
         b'{"time":%b,"status":%d,"continuations":%d,"seconds":%b,"queueSeconds":%b,"waitedSeconds":%b,'
         b'"firstTokenSeconds":%b,"timePerOutputTokenSeconds":%b,"inputTokens":%d,"outputTokens":%d,"id":"%b",'
         b'"client":%b,"traceId":"%b",%b,"sensitive":%b,"error":"%b",%b,"detail":%b}\n'
         % (
-            _seconds(wall),
+            six_decimals(wall),
             record.status,
             continuations,
-            _seconds(now - received),
-            _seconds((record.begun or now) - received if record.placed else 0.0),
-            _seconds(record.waited),
-            _seconds(first - received) if first else b"null",
+            six_decimals(now - received),
+            six_decimals((record.begun or now) - received if record.placed else 0.0),
+            six_decimals(record.waited),
+            six_decimals(first - received) if first else b"null",
             per_token,
             given,
             made,
@@ -112,7 +111,7 @@ def short_line(request: Unrouted, client: str, wall: float) -> bytes:
         b'"client":%b,"traceId":"","request":%b,"operation":"","route":"","model":"","stream":false,"sensitive":[],"error":"%b",'
         b'%b,"detail":%b}\n'
         % (
-            _seconds(wall),
+            six_decimals(wall),
             request.status,
             request.identity,
             _known_client(client, request.consumer, request.team),
@@ -122,20 +121,6 @@ def short_line(request: Unrouted, client: str, wall: float) -> bytes:
             detail,
         )
     )
-
-
-def _seconds(value: float) -> bytes:
-    """Writes a time with six decimals. orjson takes twice as long for digits that no clock here has."""
-    if value <= 0.0:
-        return b"0.0"
-    whole = int(value)
-    fraction = int((value - whole) * _MICROSECONDS + 0.5)
-    if fraction >= _MICROSECONDS:
-        whole, fraction = whole + 1, 0
-    thousands = fraction // 1000
-    if not whole:
-        return b"0.%b%b" % (_THREE_DIGITS[thousands], _THREE_DIGITS[fraction - 1000 * thousands])
-    return b"%d.%b%b" % (whole, _THREE_DIGITS[thousands], _THREE_DIGITS[fraction - 1000 * thousands])
 
 
 def _known_client(address: str, consumer: str = "", team: str = "") -> bytes:
