@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.contracts.usage import EgressReading, line
 from genset.router.http.egress import EgressBook, spool_line
-from genset.router.http.spool import SEGMENT_BYTES, SEGMENTS, Spool
+from genset.router.http.spool import SEGMENT_BYTES, SEGMENTS, SEGMENTS_LEFT, Spool
 
 OPENING = line(b'{"kind":"opened","version":1,"incarnation":"abc","policy":"law/p","router":"pod-1","time":1.0}')
 PLACE = ("paris", "eu", "api.mistral.ai")
@@ -103,6 +104,18 @@ def test_a_spool_is_bounded_and_the_oldest_make_way(tmp_path: Path) -> None:
         assert one.add(each, 0.0)
     assert len(one.names()) == SEGMENTS and one.lost > 0
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= SEGMENTS * SEGMENT_BYTES
+
+
+@pytest.mark.timeout(30)
+def test_who_adds_lines_does_not_wait_for_a_disk_that_is_slow(tmp_path: Path) -> None:
+    one = spool(tmp_path)
+    each = line(b'{"kind":"begun","n":1,"backend":"b","padding":"%b"}' % (b"x" * 500_000))
+    with one._lock:  # as a sync holds it for as long as the disk takes
+        for _ in range(2 * SEGMENTS_LEFT):
+            assert one.add(each, 0.0)
+    one.sync()
+    one.close()
+    assert sum(one.content(name).count(b'"begun"') for name in one.names()) == 2 * SEGMENTS_LEFT  # type: ignore[union-attr]
 
 
 def test_a_disk_without_room_is_told_and_looked_at_again(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from genset.contracts.usage import PREFIX, SUFFIX
 
 SEGMENT_BYTES: Final = 1024 * 1024
 SEGMENTS: Final = 48  # of one spool, all incarnations together; a pod's /tmp holds 64 MiB
+SEGMENTS_LEFT: Final = (
+    8  # full ones that wait for the next sync; with more of them, whoever adds a line waits for the disk
+)
 RETRY_SECONDS: Final = 1.0  # between two looks whether there is room again
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ class Spool:
     __slots__ = (
         "_folder",
         "_identity",
+        "_left",
         "_lock",
         "_map",
         "_number",
@@ -49,7 +53,8 @@ class Spool:
         self._folder = folder
         self._identity = identity
         self._opening = opening
-        self._lock = threading.Lock()  # the thread that syncs may hold a segment that is just left
+        self._left: list[mmap.mmap] = []  # full segments that the next sync brings to the disk and closes
+        self._lock = threading.Lock()  # for whoever closes segments; nobody who adds a line takes it
         self._map: mmap.mmap | None = None
         self._place = 0
         self._number = 0
@@ -84,10 +89,16 @@ class Spool:
     def sync(self) -> None:
         """Waits until all lines are on the disk. Called by a thread."""
         with self._lock:
-            segment = self._map
             try:
-                if segment is not None:
-                    segment.flush()
+                while self._left:
+                    segment = self._left.pop(0)
+                    try:
+                        segment.flush()
+                    finally:
+                        segment.close()
+                current = self._map
+                if current is not None:
+                    current.flush()
             except (OSError, ValueError) as problem:
                 self.failing = f"cannot be written to the disk ({problem})"
 
@@ -109,9 +120,9 @@ class Spool:
             return None
 
     def close(self) -> None:
+        self.sync()
         with self._lock:
             if self._map is not None:
-                self._map.flush()
                 self._map.close()
                 self._map = None
 
@@ -128,20 +139,23 @@ class Spool:
             if told != self.failing:
                 log.error("Cannot keep egress records: %s", told)
             self.failing = told
-            with self._lock:
-                self._map = None
+            self._leave(None)
             return None
         if self.failing:
             log.warning("Keeps egress records again")
         self._retry_at, self.failing = 0.0, ""
-        with self._lock:
-            before, self._map = self._map, made
-            if before is not None:
-                before.flush()
-                before.close()
+        self._leave(made)
         made[: len(self._opening)] = self._opening
         self._place = len(self._opening)
         return made
+
+    def _leave(self, following: mmap.mmap | None) -> None:
+        """Goes on with another segment, or with none."""
+        before, self._map = self._map, following
+        if before is not None:
+            self._left.append(before)
+            if len(self._left) > SEGMENTS_LEFT:  # they hold their room on the disk, also when their names are gone
+                self.sync()
 
     def _mapped(self) -> mmap.mmap:
         self._folder.mkdir(parents=True, exist_ok=True)
