@@ -74,7 +74,7 @@ def compile_in_place(folder: Path, interpreter: str) -> None:
     (build / "cold.h").write_text(COLD)
     for extension in extensions:
         if any("__native" in source for source in extension.sources):  # the others only load it
-            extension.extra_compile_args += ["-include", str(build / "cold.h")]
+            extension.extra_compile_args = [*extension.extra_compile_args, "-include", str(build / "cold.h")]
     setup(
         name="genset-router",
         ext_modules=extensions,
