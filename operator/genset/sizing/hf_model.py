@@ -17,7 +17,8 @@ from genset.sizing.quantisation import FILE_BITS, estimated_bytes
 
 #: llama.cpp's name of an architecture by `model_type`, if it is not the same.
 _ARCHITECTURES: Mapping[str, str] = {
-    "gemma3_text": "gemma3", "gemma3n_text": "gemma3n", "gemma4_text": "gemma4", "gpt_oss": "gpt-oss",
+    "gemma3_text": "gemma3", "gemma3n_text": "gemma3n", "gemma4_text": "gemma4",
+    "gemma4_unified": "gemma4", "gemma4_unified_text": "gemma4", "gpt_oss": "gpt-oss",
     "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "kimi_k2": "deepseek2",
     "deepseek_v32": "deepseek32", "deepseek_v4": "deepseek4",
     "llama4_text": "llama4", "mistral": "llama", "mixtral": "llama", "mistral3": "llama", "qwen3_moe": "qwen3moe",
@@ -45,7 +46,8 @@ def from_config(
     counted = [values.layer(number) for number in range(values.layers)]
     tied = bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings", False)))
     table = values.vocabulary * values.hidden
-    total = sum(one.always + one.experts for one in counted) + table * (1 if tied else 2)
+    looked_up = values.per_layer_table
+    total = sum(one.always + one.experts for one in counted) + table * (1 if tied else 2) + looked_up
     experts = values.experts
     idle = sum(one.experts for one in counted) * (experts.count - experts.used) // experts.count if experts.count else 0
     quantisation = quantisation or _quantisation(config, text)
@@ -61,7 +63,7 @@ def from_config(
         architecture=architecture,
         layers=layers,
         edges=Edges(values.hidden, values.feed_forward, values.vocabulary, max(0, size - spread - head), head),
-        parameters=Parameters(total, total - idle),
+        parameters=Parameters(total, total - idle - looked_up),
         experts=experts,
         name=name,
         quantisation=quantisation,
@@ -132,16 +134,17 @@ def _layer(values: Config, architecture: str, number: int, weights: int, experts
             queries=values.heads * latent,
             side=_indexer(values, architecture, number),
         )
-    width = values.kv_heads * values.head
+    count, head = values.cached_heads(number)
+    width = 0 if values.shares_cache(number) else count * head
     return Layer(
         key=width,
         value=width,
-        key_head=values.head,
-        value_head=values.head,
+        key_head=head,
+        value_head=head,
         window=_window(values, architecture, number, kind),
         weights=weights,
         experts=experts,
-        queries=values.heads * values.head,
+        queries=values.heads * head,
     )
 
 
@@ -185,7 +188,7 @@ def _window(values: Config, architecture: str, number: int, kind: str) -> int:
     if architecture not in attention.WINDOWED:
         return 0
     window = values.number("sliding_window", "attention_chunk_size", most=2**31)
-    if isinstance(values.values.get("layer_types"), list):
+    if values.is_gemma4 or isinstance(values.values.get("layer_types"), list):
         return window if kind == WINDOW else 0
     pattern = values.number("sliding_window_pattern", "_sliding_window_pattern", most=1024) or None
     assert kind == FULL

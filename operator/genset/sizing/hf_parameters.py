@@ -17,6 +17,10 @@ _MOST = 2**24  # of any width or count in a configuration
 _UNGATED = frozenset(
     {"bert", "xlm-roberta", "roberta", "gpt2", "gpt_neox", "phi", "starcoder2", "falcon", "bloom", "nemotron", "mpt"}
 )
+_GEMMA4_PATTERN, _GEMMA4_HEAD = (
+    6,
+    512,
+)  # every sixth layer looks back on everything, with wider heads, where nothing else is said
 FULL, WINDOW, LINEAR = "full", "window", "linear"
 
 
@@ -69,6 +73,8 @@ class Config:
         """Says whether a layer is a mixture; some have dense layers first, or in between."""
         if not self.experts.count or layer < self.number("first_k_dense_replace"):
             return False
+        if self.is_gemma4 and self.values.get("enable_moe_block") is not True:
+            return False
         dense = self.values.get("mlp_only_layers")
         if isinstance(dense, list) and layer in dense:
             return False
@@ -83,17 +89,54 @@ class Config:
             if "linear" in word or word in ("mamba", "recurrent", "conv"):
                 return LINEAR
             return WINDOW if "sliding" in word or "chunked" in word else FULL
+        if self.is_gemma4:
+            return WINDOW if (layer + 1) % _GEMMA4_PATTERN and layer + 1 < self.layers else FULL
         if self.number("linear_num_value_heads"):
             interval = self.number("full_attention_interval", default=4) or 1
             return FULL if (layer + 1) % interval == 0 else LINEAR
         return FULL
 
+    @property
+    def is_gemma4(self) -> bool:
+        """Says whether layers that look back on everything have heads of their own (transformers, configuration_gemma4.py)."""
+        return str(self.values.get("model_type", "")).startswith("gemma4")
+
+    def cached_heads(self, layer: int) -> tuple[int, int]:
+        """Returns how many heads of keys a layer has, and how wide each is."""
+        several = self.values.get("per_layer_config")
+        own = several.get(str(layer)) if isinstance(several, Mapping) else None
+        if isinstance(own, Mapping):
+            count = integer(own, "num_key_value_heads", default=self.kv_heads, most=65_536)
+            return count, integer(own, "head_dim", default=self.head, most=_MOST)
+        if not self.is_gemma4 or self.attention_kind(layer) != FULL:
+            return self.kv_heads, self.head
+        count = self.number("num_global_key_value_heads", most=65_536) if self._keys_are_values(layer) else 0
+        return count or self.kv_heads, self.number("global_head_dim", default=_GEMMA4_HEAD)
+
+    def shares_cache(self, layer: int) -> bool:
+        """Says whether a layer reads an earlier one's cache and has none (Gemma 3n, Gemma 4)."""
+        return layer >= self.layers - self.number("num_kv_shared_layers", most=self.layers - 1)
+
+    @property
+    def per_layer_table(self) -> int:
+        """Returns the parameters of the table that gives each layer an input of its own for each token (Gemma 3n, Gemma 4)."""
+        rows = self.number("vocab_size_per_layer_input", default=self.vocabulary)
+        return rows * self.layers * self.number("hidden_size_per_layer_input")
+
     def layer(self, number: int) -> LayerParameters:
         """Returns the parameters of a layer."""
-        mixer = self._linear() if self.attention_kind(number) == LINEAR else self._attention()
+        mixer = self._linear() if self.attention_kind(number) == LINEAR else self._attention(number)
+        mixer += (
+            3 * self.hidden * self.number("hidden_size_per_layer_input")
+        )  # into, out of, and for the layer's own input
+        wide = self.feed_forward
+        if self.values.get("use_double_wide_mlp") is True and self.shares_cache(number):
+            wide *= 2
+        matrices = 2 if str(self.values.get("model_type")) in _UNGATED else 3
         if not self.has_experts(number):
-            matrices = 2 if str(self.values.get("model_type")) in _UNGATED else 3
-            return LayerParameters(mixer + matrices * self.hidden * self.feed_forward, 0)
+            return LayerParameters(mixer + matrices * self.hidden * wide, 0)
+        if self.values.get("enable_moe_block") is True:  # beside the dense block, not in its place
+            mixer += matrices * self.hidden * wide
         experts = self.experts
         shared = self.number("shared_expert_intermediate_size")
         if not shared:
@@ -103,7 +146,10 @@ class Config:
         always = mixer + 3 * self.hidden * shared + self.hidden * experts.count
         return LayerParameters(always, experts.count * 3 * self.hidden * experts.width)
 
-    def _attention(self) -> int:
+    def _keys_are_values(self, layer: int) -> bool:
+        return self.is_gemma4 and self.values.get("attention_k_eq_v") is True and self.attention_kind(layer) == FULL
+
+    def _attention(self, layer: int) -> int:
         if self.latent:
             rope, nope = self.number("qk_rope_head_dim"), self.number("qk_nope_head_dim")
             value, rank = self.number("v_head_dim"), self.number("q_lora_rank")
@@ -117,8 +163,10 @@ class Config:
             back = self.number("o_groups", default=1) * self.number("o_lora_rank") * self.hidden
             return self.hidden * (rank + self.head) + rank * queries + out + back
         gate = 2 if self.number("linear_num_value_heads") else 1  # Qwen3-Next and 3.5 gate each head's answer
-        width = self.heads * self.head
-        return self.hidden * (gate * width + 2 * self.kv_heads * self.head) + width * self.hidden
+        count, head = self.cached_heads(layer)
+        made = 0 if self.is_gemma4 and self.shares_cache(layer) else 1 if self._keys_are_values(layer) else 2
+        width = self.heads * head
+        return self.hidden * (gate * width + made * count * head) + width * self.hidden
 
     def _linear(self) -> int:
         keys = self.number("linear_num_key_heads") * self.number("linear_key_head_dim")

@@ -25,6 +25,18 @@ def _gemma3(layers: int, hidden: int, heads: int, kv_heads: int, head: int, widt
     return {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], "text_config": text}
 
 
+def _gemma4(
+    layers: int, hidden: int, heads: int, kv_heads: int, width: int, *, every: int = 6, **more: Any
+) -> dict[str, Any]:
+    types = ["full_attention" if (layer + 1) % every == 0 else "sliding_attention" for layer in range(layers)]
+    text = _config(
+        "gemma4_text", layers, hidden, heads, kv_heads, head_dim=256, global_head_dim=512, intermediate_size=width,
+        vocab_size=262_144, vocab_size_per_layer_input=262_144, sliding_window=1024, layer_types=types,
+        max_position_embeddings=131_072, tie_word_embeddings=True, enable_moe_block=False, **more,
+    )  # fmt: skip
+    return {"model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"], "text_config": text}
+
+
 def _qwen35(kind: str, layers: int, hidden: int, heads: int, kv_heads: int, values: int, **more: Any) -> dict[str, Any]:
     text = _config(
         f"{kind}_text", layers, hidden, heads, kv_heads, head_dim=256, vocab_size=248_320, full_attention_interval=4,
@@ -59,6 +71,16 @@ GEMMA2_27B = _config(
 GEMMA3_1B = _gemma3(26, 1152, 4, 1, 256, 6912, 512)
 GEMMA3_12B = _gemma3(48, 3840, 16, 8, 256, 15_360, 1024)
 GEMMA3_27B = _gemma3(62, 5376, 32, 16, 128, 21_504, 1024)
+GEMMA4_E2B = _gemma4(
+    35, 1536, 8, 1, 6144, every=5, num_kv_shared_layers=20, hidden_size_per_layer_input=256, use_double_wide_mlp=True
+)
+GEMMA4_E4B = _gemma4(42, 2560, 8, 2, 10_240, num_kv_shared_layers=18, hidden_size_per_layer_input=256)
+GEMMA4_12B = _gemma4(48, 3840, 16, 8, 15_360, num_global_key_value_heads=1, attention_k_eq_v=True)
+GEMMA4_26B = _gemma4(30, 2816, 16, 8, 2112, num_global_key_value_heads=2, attention_k_eq_v=True)
+GEMMA4_26B["text_config"] |= {
+    "enable_moe_block": True, "num_experts": 128, "top_k_experts": 8, "moe_intermediate_size": 704,
+}  # fmt: skip
+GEMMA4_31B = _gemma4(60, 5376, 32, 16, 21_504, num_global_key_value_heads=4, attention_k_eq_v=True)
 LLAMA31_8B = _config(
     "llama", 32, 4096, 32, 8, intermediate_size=14_336, vocab_size=128_256, max_position_embeddings=131_072
 )

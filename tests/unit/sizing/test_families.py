@@ -31,6 +31,11 @@ def model(config: dict[str, Any]) -> ModelFacts:
         (families.GEMMA3_1B, 1.0, 1.0, SizeClass.SMALL, SpeedClass.FAST),
         (families.GEMMA3_12B, 11.8, 11.8, SizeClass.SMALL, SpeedClass.MODERATE),  # 12.2 with its vision tower
         (families.GEMMA3_27B, 27.0, 27.0, SizeClass.MEDIUM, SpeedClass.SLOW),  # 27.4 with it
+        (families.GEMMA4_E2B, 4.63, 2.3, SizeClass.SMALL, SpeedClass.FAST),  # 5.1 with its towers; 2.3 are "effective"
+        (families.GEMMA4_E4B, 7.46, 4.5, SizeClass.SMALL, SpeedClass.FAST),  # 8 with them
+        (families.GEMMA4_12B, 11.9, 11.9, SizeClass.SMALL, SpeedClass.MODERATE),
+        (families.GEMMA4_26B, 25.2, 3.8, SizeClass.MEDIUM, SpeedClass.FAST),
+        (families.GEMMA4_31B, 30.7, 30.7, SizeClass.MEDIUM, SpeedClass.SLOW),
         (families.LLAMA31_8B, 8.03, 8.03, SizeClass.SMALL, SpeedClass.MODERATE),
         (families.MISTRAL_SMALL, 23.6, 23.6, SizeClass.MEDIUM, SpeedClass.SLOW),
         (families.QWEN35_9B, 9.0, 9.0, SizeClass.SMALL, SpeedClass.MODERATE),
@@ -105,6 +110,42 @@ def test_a_request_of_vllm_keeps_windows_and_the_batch_in_work(
 ) -> None:
     each = 2 * 8 * 64 * 2 * tokens  # keys and values of eight heads, 16 bits
     assert vllm.request_bytes(model(config), tokens) == pytest.approx((full + windowed) * each, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "full", "heads", "own"),
+    [
+        (families.GEMMA4_E2B, 3, 1, 15),  # microsoft/onnxruntime-genai#2088: 15 of 35 layers have a cache
+        (families.GEMMA4_E4B, 4, 2, 24),
+        (families.GEMMA4_12B, 8, 1, 48),  # 16 KiB a token, not 128: raullenchai/Rapid-MLX#1423
+        (families.GEMMA4_26B, 5, 2, 30),
+        (families.GEMMA4_31B, 10, 4, 60),
+    ],
+)
+def test_what_looks_back_on_everything_has_heads_of_its_own(
+    config: dict[str, Any], full: int, heads: int, own: int
+) -> None:
+    """Gemma 4: a token more costs its full layers alone, whose heads are twice as wide and fewer."""
+    made = model(config)
+    assert sum(layer.key > 0 for layer in made.layers) == own
+    short, long = (kv_cache.size(made.layers, ModelUse(tokens=tokens, slots=1)).total for tokens in (32_768, 65_536))
+    assert (long - short) / 32_768 == full * heads * 512 * 2 * 2
+    bare = {key: value for key, value in config["text_config"].items() if key not in ("global_head_dim", "model_type")}
+    named = {f"{layer}": {"head_dim": 512, "num_key_value_heads": heads} for layer in _full_layers(bare)}
+    said = {**bare, "model_type": "gemma4_text", "per_layer_config": named}
+    assert [(one.key, one.value, one.window) for one in model(said).layers] == [
+        (one.key, one.value, one.window) for one in made.layers
+    ], "what newer files of transformers say layer by layer is the same"
+
+
+def _full_layers(text: dict[str, Any]) -> list[int]:
+    return [layer for layer, kind in enumerate(text["layer_types"]) if kind == "full_attention"]
+
+
+def test_gemma_4_without_a_list_of_its_layers_has_five_windows_to_one() -> None:
+    listed, text = model(families.GEMMA4_31B), dict(families.GEMMA4_31B["text_config"])
+    del text["layer_types"]
+    assert [layer.window for layer in model(text).layers] == [layer.window for layer in listed.layers]
 
 
 def test_the_latent_cache_of_deepseek_is_known_to_the_byte() -> None:
