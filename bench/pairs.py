@@ -14,20 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
-from subprocess import Popen
 
 import click
 
 from bench.install import load_generator
-from bench.measure import Load, Plan, Run, wait_until_answers
+from bench.measure import Load, Plan, Run
 from bench.network import isolate
-from bench.peers import Peer, Place
+from bench.peers import Peer
 from bench.peers.before import Before
-from bench.processes import Cores, running
+from bench.processes import Cores
 from bench.router import choose, install, scenarios, upstream
 from bench.scenarios import CHUNKS, SCENARIOS, SHORT, UNTOUCHED, WHOLE, Scenario
+from bench.started import started
 from bench.summary import Round
-from testbed.cluster.ports import free_ports
 
 log = logging.getLogger(__name__)
 Turn = Mapping[str, Round]  # by peer
@@ -85,33 +84,20 @@ def measure(
 ) -> Iterator[tuple[Scenario, list[Turn]]]:
     """All turns of each scenario. Raises ClickException for a peer that does not start."""
     program = load_generator()
-    with upstream(program, cores, folder) as (port, pid), contextlib.ExitStack() as started:
+    with upstream(program, cores, folder) as (port, pid), contextlib.ExitStack() as stack:
         load = Load(program, cores, plan, port, pid)
-        running_peers = {peer.name: started.enter_context(_running(peer, port, cores, folder)) for peer in peers}
+        places = {peer.name: stack.enter_context(started(peer, port, folder / peer.name, cores)) for peer in peers}
         for scenario in wanted:
             turns: list[Turn] = []
             for number in range(plan.rounds):
                 turn: dict[str, Round] = {}
                 for name in _order([peer.name for peer in peers], number):
-                    process, peer_port, headers = running_peers[name]
-                    run = load.run(scenario, peer_port, process.pid, headers)
+                    one = places[name]
+                    run = load.run(scenario, one.port, one.process.pid, one.headers)
                     turn[name] = Round(name, number, {scenario.name: run}, 0, cores.load, cores.peer)
                 turns.append(turn)
             log.info("%s: %d turns", scenario.name, len(turns))
             yield scenario, turns
-
-
-@contextlib.contextmanager
-def _running(
-    peer: Peer, upstream_port: int, cores: Cores, folder: Path
-) -> Iterator[tuple[Popen[bytes], int, Mapping[str, str]]]:
-    port, spare = free_ports(2)
-    place = Place(folder / peer.name, port, spare, upstream_port)
-    place.folder.mkdir()
-    output, headers = place.folder / "output.log", peer.headers(place)
-    with running(peer.command(place), cores.peer, output, peer.environment(), cores.nice) as process:
-        wait_until_answers(peer.name, port, output, lambda: process.poll() is None, headers)
-        yield process, port, headers
 
 
 def _order(names: Sequence[str], turn: int) -> list[str]:

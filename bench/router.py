@@ -25,14 +25,14 @@ from bench.failover import FailoverResult
 from bench.goals import goals
 from bench.install import load_generator
 from bench.interpreter import interpreter
-from bench.measure import Load, Plan, Run, wait_until_answers
+from bench.measure import Load, Plan, Run
 from bench.network import isolate
-from bench.peers import Peer, Place, peers
+from bench.peers import Peer, peers
 from bench.peers.before import Before
 from bench.processes import Cores, running
 from bench.scenarios import SCENARIOS, Scenario
+from bench.started import started
 from bench.summary import DIRECT, Round, rows
-from testbed.cluster.ports import free_ports
 
 FAILOVER = "failover"
 FAILOVER_SAMPLES = 100  # per way to fail
@@ -275,15 +275,9 @@ class Windows:
         runs: dict[str, Run] = {}
         idle: list[int] = []
         for number, group in enumerate(self._groups(peer.name)):
-            port, spare = free_ports(2)
-            place = Place(folder / str(number), port, spare, upstream_port)
-            place.folder.mkdir(parents=True)
-            output = place.folder / "output.log"
-            headers = peer.headers(place)
-            with running(peer.command(place), cores.peer, output, peer.environment(), cores.nice) as process:
-                wait_until_answers(peer.name, port, output, lambda p=process: p.poll() is None, headers)  # type: ignore[misc]
-                idle.append(resident(process))
-                runs |= self._runs(peer.name, group, port, process, headers)
+            with started(peer, upstream_port, folder / str(number), cores) as one:
+                idle.append(resident(one.process))
+                runs |= self._runs(peer.name, group, one.port, one.process, one.headers)
         return Round(peer.name, self.number, runs, min(idle, default=0), cores.load, cores.peer)
 
     def _groups(self, name: str) -> list[list[Scenario]]:
