@@ -13,7 +13,7 @@ No line holds content of requests or answers.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -29,6 +29,16 @@ _CHECKSUM: Final = 9  # characters before the JSON, the blank among them
 def line(body: bytes) -> bytes:
     """Returns the line of a JSON object, which must not hold a line feed."""
     return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def spool_objects(segment: bytes) -> Iterator[Mapping[str, Any] | None]:
+    """Yields the object of each line, and None for each piece that a killed process left unfinished or a disk has spoilt."""
+    for one in (piece.rstrip(b"\0") for piece in segment.split(b"\n")):
+        body = one[_CHECKSUM:]
+        if one.startswith(b"%08x " % zlib.crc32(body)) and (told := parsed(body)):
+            yield told
+        elif one:
+            yield None
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,10 @@ class EgressReading:
     def add(self, segment: bytes) -> None:
         """Reads one segment. Segments may come in any order, and twice: an entry counts once."""
         incarnation, policy, router = "", "", ""
-        for told in self._lines(segment):
+        for told in spool_objects(segment):
+            if told is None:
+                self.torn += 1
+                continue
             kind = told.get("kind")
             if kind == OPENED:
                 incarnation, policy, router = (
@@ -88,16 +101,8 @@ class EgressReading:
         """Returns the entries by time. One whose beginning was thrown away to make room is left out."""
         return sorted((e for e in self.entries.values() if e.backend), key=lambda e: (e.time, e.incarnation, e.number))
 
-    def _lines(self, segment: bytes) -> Iterator[dict[str, Any]]:
-        for one in (piece.rstrip(b"\0") for piece in segment.split(b"\n")):
-            body = one[_CHECKSUM:]
-            if one.startswith(b"%08x " % zlib.crc32(body)) and (told := parsed(body)):
-                yield dict(told)
-            elif one:
-                self.torn += 1
 
-
-def _with(entry: EgressEntry, kind: Any, told: dict[str, Any]) -> EgressEntry:
+def _with(entry: EgressEntry, kind: Any, told: Mapping[str, Any]) -> EgressEntry:
     if kind == BEGUN:
         return replace(
             entry,
@@ -125,5 +130,5 @@ def _with(entry: EgressEntry, kind: Any, told: dict[str, Any]) -> EgressEntry:
     return entry
 
 
-def _count(told: dict[str, Any], name: str, otherwise: int | None) -> int | None:
+def _count(told: Mapping[str, Any], name: str, otherwise: int | None) -> int | None:
     return count(told[name]) if name in told else otherwise
