@@ -25,6 +25,8 @@ LARGE = {
     "RouterSpec": (16, "a block of the resource, one attribute for each of its fields"),
     "Session": (15, "what the controllers share, one part each, put together in one place"),
     "EgressEntry": (17, "one line of the egress record, as people and ledgers read it"),
+    "UsageAttempt": (21, "one attempt in a line of the usage spool, as routers and the ledger have it"),
+    "UsageRecord": (18, "one line of the usage spool, as routers and the ledger have it"),
     "Route": (18, "a configuration's values, read once and never set again"),
     "FetchSpec": (17, "a command line: each is a flag"),
     "ModelDeploymentSpec": (22, "a resource's spec: each is a block that users write"),
