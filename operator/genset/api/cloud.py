@@ -14,6 +14,7 @@ from genset.api.base import ApiModel, CelRule, SecretKeyRef, rules
 from genset.api.base_url import base_url_rules
 from genset.api.cloud_header import MOST_HEADERS, CloudHeader
 from genset.api.gateways import OpenRouter, Portkey
+from genset.api.price import CloudPrice
 from genset.api.proxy import Proxy
 from genset.api.workload_identity import HOSTS, WorkloadIdentity
 from genset.router.providers import PROVIDERS
@@ -188,6 +189,11 @@ class Cloud(ApiModel):
         default=None, description="Certificates (PEM) that sign the server, if a private CA does."
     )
     proxy: Proxy | None = Field(default=None, description="Egress proxy on the way to the provider.")
+    price: CloudPrice | None = Field(
+        default=None,
+        description="What it costs. Default: what the release knows of the provider's model at the provider's own address; the "
+        "provider's own figure, if it tells one with its answers, comes first. Else it is unknown, and told in PricesKnown.",
+    )
     forward_headers: list[Annotated[ForwardedHeaders, Field(strict=False)]] = Field(
         default_factory=list,
         max_length=len(ForwardedHeaders),

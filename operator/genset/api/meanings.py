@@ -49,6 +49,7 @@ ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
     RC.STALLED: "Only a person can help. The condition is absent otherwise.",
     RC.WARNINGS: _DOES_NOTHING,
     RC.UPGRADE_PENDING: _UPGRADE,
+    RC.PRICES_KNOWN: "False: nobody knows what a cloud costs. The condition is absent otherwise.",
 }
 
 _INVALID = Meaning(
@@ -322,6 +323,10 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
         "egress.proxy is set, and routers ask a server elsewhere without it. NetworkPolicies know no names, so they let the "
         "routers reach every address at that server's port.",
         "Name the server by its address, or its network in spec.router.egress.cidrs.",
+    ),
+    RR.PRICE_UNKNOWN: Meaning(
+        "Requests to a cloud are counted without a cost, which is neither guessed nor zero: sums leave them out and say so.",
+        "Write the provider's price into cloud.price of the backend.",
     ),
     RR.IN_USE: _IN_USE,
     RR.WAITS_ITS_TURN: _TURN,

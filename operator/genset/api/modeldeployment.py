@@ -29,6 +29,7 @@ from genset.api.engines.base import EngineSettings, Task
 from genset.api.modeldeployment_status import ModelDeploymentStatus
 from genset.api.parallelism import NODES_ADAPTERS_RULE, NODES_NAME_RULE, NODES_RULE, PARALLELISM_RULE, Parallelism
 from genset.api.pod_template import PodTemplate
+from genset.api.price import HousePrice
 from genset.api.sources import CACHE_RULE, Source
 from genset.api.weights_rules import weights_rules
 
@@ -266,6 +267,10 @@ class ModelDeploymentSpec(EngineBlocks):
         default=None, description="Copies by demand instead of replicas: woken by a request, put to rest by silence."
     )
     rollout: Rollout = Field(default_factory=Rollout, description="How replicas come and go.")
+    price: HousePrice | None = Field(
+        default=None,
+        description="What a replica costs the house, to be shown beside what clouds cost and what was avoided.",
+    )
     pod_template: PodTemplate | None = Field(default=None, description="Escape hatch, merged last into engine pods.")
     metadata_template: MetadataTemplate | None = Field(
         default=None, description="Labels and annotations of every object of the deployment."

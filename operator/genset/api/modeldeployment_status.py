@@ -83,6 +83,14 @@ class SizeStatus(ApiModel):
     )
 
 
+class PriceStatus(ApiModel):
+    """What the deployment costs the house."""
+
+    per_hour: str = Field(default="", max_length=32, description="One replica, for an hour.")
+    reserved_per_hour: str = Field(default="", max_length=32, description="All replicas that there are, for an hour.")
+    currency: str = Field(default="", max_length=3, description="Currency of both.")
+
+
 class ModelDeploymentStatus(ApiModel):
     """What is served."""
 
@@ -112,3 +120,4 @@ class ModelDeploymentStatus(ApiModel):
     selector: str = Field(default="", description="Label selector of the pods, for autoscalers.")
     weights: WeightsStatus | None = Field(default=None, description="Progress of the download.")
     size: SizeStatus | None = Field(default=None, description="What the model is and needs, once its files are there.")
+    price: PriceStatus | None = Field(default=None, description="What it costs the house, by spec.price.")

@@ -41,6 +41,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"  # only a person can help; absent otherwise
     WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
     UPGRADE_PENDING = "UpgradePending"  # routers of an earlier release serve on; absent otherwise
+    PRICES_KNOWN = "PricesKnown"  # False while nobody knows what a cloud costs; absent otherwise
 
 
 class Reason(StrEnum):
@@ -83,6 +84,7 @@ class Reason(StrEnum):
     UNUSED_BACKEND = "UnusedBackend"  # named by no route
     NAMESPACE_UNREAD = "NamespaceUnread"  # what it says of data zones is not known
     WAY_OUT_OPEN = "WayOutOpen"  # beside the proxy that should be the only one
+    PRICE_UNKNOWN = "PriceUnknown"  # of a cloud, by neither the policy nor the release nor its answers
     # UpgradePending
     IN_USE = "InUse"  # onUpgrade WhenIdle: until nobody is served
     WAITS_ITS_TURN = "WaitsItsTurn"  # another one of the namespace takes the upgrade first

@@ -48,7 +48,8 @@ class RoutePolicyStatus(ApiModel):
         default_factory=list,
         max_length=16,
         description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
-        "something in the spec does nothing; UpgradePending while routers of an earlier release serve on.",
+        "something in the spec does nothing; UpgradePending while routers of an earlier release serve on; PricesKnown "
+        "while nobody knows what a cloud costs.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")

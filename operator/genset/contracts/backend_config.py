@@ -24,6 +24,7 @@ from genset.contracts.config_parts import (
     each_once,
     known_to_reader,
 )
+from genset.contracts.price_config import PriceConfig
 from genset.data_zones import HOUSE, WORLD
 
 
@@ -193,6 +194,7 @@ class BackendConfig(ConfigPart):
         description="How an endpoint tells which adapters it has loaded: by its list of models, or by the paths in "
         "llama-server's list (ADAPTERS_FOLDER/NAME/…); None: it has all of them.",
     )
+    price: PriceConfig | None = Field(default=None, description="What it costs; None: the house's, or nobody knows.")
     continuation: Annotated[str, known_to_reader("continuations")]
     balancing: BalancingConfig
     local: LocalTarget | None = None
@@ -202,6 +204,8 @@ class BackendConfig(ConfigPart):
     def _has_one_target(self) -> Self:
         if (self.local is None) == (self.url is None):
             raise ValueError("needs exactly one of local, url")
+        if self.kind == "local" and self.price is not None:
+            raise ValueError("price needs kind cloud: what the house costs does not go by requests")
         if self.kind == "cloud" and self.local is not None:
             raise ValueError("kind cloud needs url: endpoints found by name are those of the house")
         if self.adapter_list is not None and self.adapters is None:

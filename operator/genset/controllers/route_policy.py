@@ -38,6 +38,7 @@ from genset.desired import data_zones, router, router_config
 from genset.desired import metadata as child_names
 from genset.desired.config_document import document
 from genset.desired.context import RoutePolicyContext
+from genset.desired.kept import Running
 from genset.desired.secrets import UserSecret
 from genset.kube import observe
 from genset.kube.apply import ApplyResult
@@ -175,6 +176,8 @@ class RoutePolicyController:
         listed = await self._listed(key, resource)
         own = children.get(kinds.SECRET.key(child_names.router_credentials(key.name)))
         running = children.get(kinds.DEPLOYMENT.key(child_names.router(key.name)))
+        running = running if running is not None and observe.is_owned(running, live) else None
+        bearer = children.get(kinds.SERVICE_ACCOUNT.key(child_names.router(key.name)))
         context = RoutePolicyContext(
             settings=settings,
             deployments=deployments,
@@ -182,9 +185,10 @@ class RoutePolicyController:
             listed=listed,
             fresh_token=secrets_of_python.token_hex(32).encode(),
             applied_credentials=observe.decoded(own) if own is not None and observe.is_owned(own, live) else {},
-            running=running if running is not None and observe.is_owned(running, live) else None,
+            running=running,
             operator=session.applier.identity,
-            bearer=children.get(kinds.SERVICE_ACCOUNT.key(child_names.router(key.name))),
+            bearer=bearer,
+            before_this_release=Running(running, bearer).of_another_release,
             router_addresses=observe.service_addresses(children.get(kinds.SERVICE.key(child_names.router(key.name)))),
         )
         return context, versions

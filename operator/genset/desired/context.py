@@ -82,6 +82,8 @@ class RoutePolicyContext:
     bearer: Object | None = None  # the child that bears the record of its pods (desired.kept), likewise
     operator: str = ""  # NAMESPACE/NAME of the Lease of the operator that asks
     upgrade: bool = False  # what only this release changes of the pods may make them new now
+    #: The routers are of another release, and stay so for now: they get nothing new that no policy asks for (ADR 12).
+    before_this_release: bool = False
     router_addresses: tuple[str, ...] = ()  # of the Service of the policy's own routers, once it has some
     fresh_token: bytes = b""  # that nobody can guess; made anew for each pass, and used if none is in use
     from_files: bool = False  # one person writes the policy and runs the router, on a machine of his own

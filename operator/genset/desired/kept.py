@@ -90,6 +90,12 @@ class Running:
     deployment: Object | None = None
     bearer: Object | None = None
 
+    @property
+    def of_another_release(self) -> bool:
+        """Returns whether the pods were made by another release than this one."""
+        before = PodsRecord.of(self.bearer)
+        return self.deployment is not None and (before is None or before.release != genset.__version__)
+
 
 @dataclass(frozen=True)
 class Pending:

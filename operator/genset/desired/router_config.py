@@ -48,6 +48,7 @@ from genset.desired.credentials import CA, HEADER, KEY, PROXY
 from genset.desired.data_zones import left_out, reachable, rules_above
 from genset.desired.gateways import added_fields, gateway_headers
 from genset.desired.listener_tls import tls_config, tls_files
+from genset.desired.prices import price_config
 from genset.desired.route_config import egress_config, route_config
 from genset.desired.servers import backend_faults, cloud_url, target_url, telemetry_faults
 from genset.desired.site import Site
@@ -154,6 +155,7 @@ def _cloud(backend: Backend, cloud: Cloud, resource: RoutePolicy, context: Route
         model=cloud.model,
         context_tokens=backend.context_tokens,
         capabilities=_capabilities(backend),
+        price=price_config(cloud, packaged=not context.before_this_release),
         continuation=backend.continuation or PROVIDERS[cloud.provider].continuation,
         balancing=_balancing(backend.balancing),
         url=UrlTarget(

@@ -7,6 +7,7 @@ Ready        programmed, every reference resolved, and all wanted routers are av
 Stalled      present, and True, only when nothing will change unless a person does something
 Warnings     present, and True, only when something in the spec does nothing
 UpgradePending  present, and True, only while routers of an earlier release, or of other settings, serve on
+PricesKnown  present, and False, only while nobody knows what a cloud costs
 
 Backends that resolve are programmed even while others do not. A policy whose routers are at zero on purpose is
 Ready=True with reason NoRouters: what was asked for is so.
@@ -22,7 +23,7 @@ from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
 from genset.desired.router import port_of
 from genset.names import SERVICE_PORT, SERVICE_TLS_PORT
-from genset.status import outages, pods, upgrades, warnings
+from genset.status import outages, pods, prices, upgrades, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
@@ -104,6 +105,8 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
     if (warned := warnings.verdict(_warnings(resource, observed))) is not None:
         verdicts.append((ConditionType.WARNINGS, warned))
+    if (unknown := prices.verdict(resource)) is not None:
+        verdicts.append((ConditionType.PRICES_KNOWN, unknown))
     name = resource.metadata.name
     if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.router.onUpgrade")) is not None:
         verdicts.append((ConditionType.UPGRADE_PENDING, waits))

@@ -17,6 +17,7 @@ _OUR_HEADER = "cloud.headers may not hold a header that the router writes itself
 _KEY_NEEDED = "this provider needs credentialsSecretRef: it answers nobody without a key"
 
 _ENTRA = {"tenantID": "00000000-0000-0000-0000-000000000001", "clientID": "00000000-0000-0000-0000-000000000002"}
+_NO_PRICE = "price needs inputPerMillion, perRequest, perImage or perSearch: it says nothing"
 _AZURE = "https://res.openai.azure.com/openai/v1"
 
 
@@ -43,6 +44,21 @@ BACKENDS = [
     Case("a deployment that is elsewhere", RP, policy(backends=[
         {"name": "house", "deployment": {"name": "house-small"}, "dataZone": "eu"}, {"name": "frontier", "cloud": cloud()},
     ]), "dataZone needs a cloud: a deployment is always in zone house; take it out"),
+    Case("a cloud with its price", RP, policy(cloud(price={
+        "currency": "EUR", "inputPerMillion": "2.50", "cachedInputPerMillion": "0.25", "cacheWritePerMillion": "3.125",
+        "cacheWriteHourPerMillion": "5", "outputPerMillion": "10", "audioInputPerMillion": "40", "audioOutputPerMillion": "80",
+        "perRequest": "0.001", "perImage": "0.04", "perSearch": "0.000000001",
+    }))),
+    Case("a cloud that is paid by the picture", RP, policy(cloud(price={"currency": "USD", "perImage": "0.04"}))),
+    Case("a price of nothing", RP, policy(cloud(price={"currency": "USD"})), _NO_PRICE),
+    Case("a price of answers alone", RP, policy(cloud(price={"currency": "USD", "perRequest": "1", "outputPerMillion": "1"})),
+         "price.inputPerMillion is missing: the other prices of tokens are beside it"),
+    Case("a price without its currency", RP, policy(cloud(price={"inputPerMillion": "1"})),
+         "spec.backends[1].cloud.price.currency: Required value", "Field required"),
+    Case("a price of too many digits", RP, policy(cloud(price={"currency": "USD", "inputPerMillion": "0.0000001"})),
+         "spec.backends[1].cloud.price.inputPerMillion in body should match", "String should match pattern"),
+    Case("a price as a number", RP, policy(cloud(price={"currency": "USD", "inputPerMillion": 2.5})),
+         "spec.backends[1].cloud.price.inputPerMillion in body must be of type string", "Input should be a valid string"),
     Case("no backends", RP, policy(backends=[]),
          "spec.backends in body should have at least 1 items", "at least 1 item"),
     Case("headers for a cloud", RP, policy(cloud(forwardHeaders=["Idempotency", "Trace", "Attribution"]))),

@@ -21,7 +21,21 @@ _MODEL_NAME = (
 )
 _OUR_NAMES = "metadata.name must not end with -router or -endpoints: genset's own Services are named so"
 
+_ONE_PRICE = "price needs either perHour, or watts with perKWh and hardwarePerMonth"
+_POWER_PRICE = "price.watts and price.perKWh go together: neither is a price alone"
+
 MODEL_DEPLOYMENTS = [
+    Case("a price by the hour", MDEP, house(price={"currency": "EUR", "perHour": "0.40"})),
+    Case("a price by power and hardware", MDEP, house(price={
+        "currency": "EUR", "watts": 350, "perKWh": "0.28", "hardwarePerMonth": "199.90",
+    })),
+    Case("a price of hardware alone", MDEP, house(price={"currency": "EUR", "hardwarePerMonth": "199.90"})),
+    Case("a price by the hour and by power", MDEP, house(price={
+        "currency": "EUR", "perHour": "1", "watts": 350, "perKWh": "0.28",
+    }), _ONE_PRICE),
+    Case("a price that says nothing", MDEP, house(price={"currency": "EUR"}), _ONE_PRICE),
+    Case("power without its price", MDEP, house(price={"currency": "EUR", "watts": 350}), _POWER_PRICE),
+    Case("a price of power without any", MDEP, house(price={"currency": "EUR", "perKWh": "0.28"}), _POWER_PRICE),
     Case("the least that serves", MDEP, house()),
     Case("everything from the hub", MDEP, {
         "model": "qwen3.5-9b", "engine": "llama.cpp",

@@ -50,6 +50,7 @@ CHANGES: list[tuple[str, dict[str, Any], bool]] = [
     ("rollout.strategy, rollout.onUpgrade", {"rollout": {"strategy": "Replace", "onUpgrade": "Now"}}, False),
     ("rollout.drainSeconds", {"rollout": {"drainSeconds": 10}}, True),
     ("rollout.startupSeconds", {"rollout": {"startupSeconds": 100}}, False),
+    ("price", {"price": {"currency": "EUR", "perHour": "0.40"}}, False),
     ("podTemplate", {"podTemplate": {"spec": {"nodeSelector": {"disk": "fast"}}}}, True),
     ("metadataTemplate", {"metadataTemplate": {"labels": {"team": "a"}}}, False),
     ("disruptionBudget", {"disruptionBudget": "None"}, False),

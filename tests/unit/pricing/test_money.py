@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.contracts.price_config import PriceConfig
+from genset.pricing.house import hourly
 from genset.pricing.money import counted, digits, for_each, told
 from genset.pricing.packaged import packaged_price
 from genset.pricing.price import Price
@@ -161,3 +162,26 @@ def test_every_packaged_price_is_a_price() -> None:
         config = packaged_price(provider, model)
         assert config is not None
         Price(config)
+
+
+HOURS = [
+    ((350, "0.30", "0"), "0.105"),
+    ((0, "0", "730"), "1"),
+    ((1000, "0.25", "219"), "0.55"),  # 0.25 of electricity and 0.30 of hardware
+    ((450, "0.2833", "199.90"), "0.401321"),  # 0.127485 + 0.2738356...
+    ((1, "0.0001", "0"), "0"),  # less than half a millionth
+]
+
+
+@pytest.mark.parametrize(("said", "hour"), HOURS)
+def test_an_hour_of_the_house_is_its_electricity_and_its_share_of_a_month(
+    said: tuple[int, str, str], hour: str
+) -> None:
+    assert digits(hourly(*said)) == hour
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**9), st.integers(0, 10**9))
+def test_an_hour_is_right_to_a_millionth(watts: int, kwh: int, month: int) -> None:
+    texts = [f"{Decimal(one).scaleb(-6):f}" for one in (kwh, month)]
+    exact = Decimal(watts) * Decimal(texts[0]) / 1000 + Decimal(texts[1]) / 730
+    assert abs(Decimal(digits(hourly(watts, *texts))) - exact) <= Decimal("0.0000005000001")

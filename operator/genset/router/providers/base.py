@@ -43,4 +43,5 @@ class Provider:
     seals_calls: bool = False  # signs calls of tools, and wants its signature back (see `dialects.call_seals`)
     dialect: Dialect | None = None  # None: OpenAI's own wire format
     wire: str = ""  # the dialect's API by its name, if there are clients who speak it, too
+    tells_cost: bool = False  # the usage of its answers says what they cost (see `pricing.used`)
     responses: Dialect | None = None  # what it is asked in by its Responses API, if it has one

@@ -16,4 +16,5 @@ PROVIDER: Provider = Provider(
     base_url="https://openrouter.ai/api/v1",
     fields=Fields(dropped=frozenset({"models", "route", "preset"})),
     probe_path="/key",
+    tells_cost=True,
 )

@@ -12,4 +12,5 @@ PROVIDER: Provider = Provider(
     base_url="https://api.x.ai/v1",
     rename={"max_tokens": "max_completion_tokens"},
     fields=Fields(names=False, strict=False),
+    tells_cost=True,
 )
