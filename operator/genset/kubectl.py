@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class KubectlError(Exception):
@@ -25,11 +29,7 @@ def kubectl(
     half of `seconds`, and it as a whole all of them. In messages, `missing` says what to do without kubectl, `what` names what
     was asked, and `cluster` whom.
     """
-    program = shutil.which("kubectl")
-    if program is None:
-        raise KubectlError(missing)
-    where = ("--context", context) if context else ()
-    command = [program, *where, *arguments, f"--request-timeout={seconds // 2}s"]
+    command = [*_program(context, missing), *arguments, f"--request-timeout={seconds // 2}s"]
     sent = given.encode() if given is not None else None
     try:
         done = subprocess.run(command, input=sent, capture_output=True, timeout=seconds, check=False)
@@ -39,3 +39,33 @@ def kubectl(
         words = done.stderr.decode(errors="replace").strip().splitlines()
         raise KubectlError(f"{what}: {words[-1] if words else 'no reason given'}")
     return done.stdout
+
+
+@contextmanager
+def forwarded(
+    namespace: str, target: str, port: int, *, missing: str, context: str | None = None, seconds: float = 30.0
+) -> Iterator[int]:
+    """Gives a port of this machine that leads to that of a target, e.g. service/NAME. Raises KubectlError."""
+    command = [*_program(context, missing), "-n", namespace, "port-forward", target, f":{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        late = threading.Timer(seconds, process.kill)
+        late.start()
+        try:
+            found = None
+            while process.stdout is not None and found is None and (line := process.stdout.readline()):
+                found = re.search(r"(?:127\.0\.0\.1|\[::1\]):(\d+) ->", line)
+            late.cancel()
+            if found is None:
+                words = process.stderr.read().strip().splitlines() if process.stderr is not None else []
+                raise KubectlError(f"kubectl port-forward {target}: {words[-1] if words else 'it forwarded nothing'}")
+            yield int(found[1])
+        finally:
+            late.cancel()
+            process.terminate()
+
+
+def _program(context: str | None, missing: str) -> list[str]:
+    program = shutil.which("kubectl")
+    if program is None:
+        raise KubectlError(missing)
+    return [program, *(("--context", context) if context else ())]

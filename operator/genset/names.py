@@ -43,6 +43,7 @@ COMPONENT_ENGINE = "engine"  # pods that serve a model
 COMPONENT_WORKER = "worker"  # further pods of a replica that is a group, without an API
 COMPONENT_PREFETCH = "prefetch"  # pods that fetch weights ahead
 COMPONENT_ROUTER = "router"  # pods of the data plane
+COMPONENT_LEDGER = "ledger"  # the pod that keeps what routers write down; the chart makes it
 COMPONENT_OPERATOR = "operator"  # the control plane's own pods (set by the chart)
 
 # Annotations
@@ -80,6 +81,7 @@ ROUTER_SUFFIX = "-router"  # behind a RoutePolicy's name: its Deployment, Servic
 SERVICE_PORT = 80  # what clients dial on both Services
 SERVICE_TLS_PORT = 443  # and on the router's with router.tls
 OPERATOR_HEALTH_PORT = 8081  # /healthz and /readyz of the operator
+LEDGER_PORT = 8090  # what routers send to, and people ask by a port-forward
 OPERATOR_METRICS_PORT = 9090  # /metrics of the operator
 
 # Containers
@@ -92,6 +94,9 @@ CONTAINERS = frozenset((ENGINE_CONTAINER, WEIGHTS_CONTAINER, ROUTER_CONTAINER, A
 
 # Paths inside our pods
 MODELS_DIR = "/models"  # weights volume of engine pods
+LEDGER_DIR = "/var/lib/genset"  # the ledger's volume
+LEDGER_KEY_FILE = "/etc/genset/ledger/key"  # of the tokens that the ledger takes
+LEDGER_SECRET_KEY = "key"  # under which the ledger's Secret has it
 ROUTER_SPOOL_DIR = "/tmp/genset-spool"  # of egress records; lives as long as its pod, whatever becomes of the process
 ROUTER_CONFIG_DIR = "/etc/genset/config"  # ConfigMap, mounted whole (a subPath mount is never refreshed)
 ROUTER_CONFIG_FILE = "router.json"

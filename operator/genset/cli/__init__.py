@@ -18,6 +18,8 @@ _VERBS = {
     "adapters": "Keep a running server's adapters as a list says (runs in engine pods).",
     "plan": "Say what fits which node, and print the resource to apply.",
     "explain": "Say which backends a router would ask for a request, and why not others.",
+    "ledger": "Keep what routers have written down, and look after it.",
+    "usage": "Say what was used, by whom, where, and what it cost.",
     "egress": "Say what left the house, as routers wrote it down.",
     "key": "Make, list and revoke keys of a RoutePolicy's consumers.",
     "crds": "Print the CustomResourceDefinitions.",

@@ -40,7 +40,7 @@ def as_csv(entries: Sequence[EgressEntry]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_harmless(row(entry)[column]) for column in COLUMNS] for entry in entries)
+    writer.writerows([harmless(row(entry)[column]) for column in COLUMNS] for entry in entries)
     return text.getvalue().rstrip("\n")
 
 
@@ -66,5 +66,6 @@ def row(entry: EgressEntry) -> dict[str, str]:
     }
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
+    """Returns a cell that no spreadsheet takes for a formula."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell

@@ -79,6 +79,11 @@ def _segments(listed: Any) -> Iterator[str]:
 
 def _kubectl(context: str | None, *arguments: str) -> bytes:
     missing = "a cluster is read with kubectl: install it, or give -f SPOOL or --admin URL"
+    return asked_kubectl(context, *arguments, missing=missing)
+
+
+def asked_kubectl(context: str | None, *arguments: str, missing: str) -> bytes:
+    """Returns what kubectl prints. Raises UsageError."""
     what = f"kubectl {' '.join(arguments[:4])}"
     try:
         return kubectl(*arguments, missing=missing, what=what, context=context, seconds=2 * TIMEOUT_SECONDS)

@@ -1,0 +1,28 @@
+"""What the ledger has to remember beside its tables of records: a few values by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, delete, insert, select
+
+from genset.ledger.chain import Head
+from genset.ledger.tables import STATE
+
+ANCHOR: Final = "chain_anchor"  # the last link that retention has taken away
+
+
+def get(connection: Connection, name: str) -> str:
+    """Returns a value; empty if there is none."""
+    return connection.execute(select(STATE.c.value).where(STATE.c.name == name)).scalar() or ""
+
+
+def put(connection: Connection, name: str, value: str) -> None:
+    connection.execute(delete(STATE).where(STATE.c.name == name))
+    connection.execute(insert(STATE).values(name=name, value=value))
+
+
+def anchor(connection: Connection) -> Head:
+    """Returns the link before the first that is still there."""
+    kept = get(connection, ANCHOR)
+    return Head.read(kept) if kept else Head()

@@ -1,0 +1,39 @@
+"""Ledgers on SQLite, and on a PostgreSQL if this machine can have one."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.ledger_process import LedgerProcess
+from tests.support.postgres import Postgres, binaries, running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    programs = binaries()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL here; Debian: apt-get install postgresql")
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), programs) as server:  # another user comes in
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty database is."""
+    if request.param == "sqlite":
+        return str(tmp_path / "ledger.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.make(f"ledger_{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, url: str) -> Iterator[LedgerProcess]:
+    process = LedgerProcess(tmp_path, url)
+    process.start()
+    yield process
+    process.stop()
