@@ -53,7 +53,7 @@ MISSING = ("httptools.*", "uvloop.*", "re2.*", "huggingface_hub.*")
 
 def modules(folder: Path) -> list[str]:
     """Paths of what is compiled, relative to the folder."""
-    found = (folder / "genset/router").rglob("*.py")
+    found = [*(folder / "genset/router").rglob("*.py"), *(folder / "genset/pricing").glob("*.py")]
     return sorted(str(path.relative_to(folder)) for path in found if path.stem not in LEFT)
 
 

@@ -100,6 +100,12 @@ class EgressConfig(ConfigPart):
     required: bool
 
 
+class UsageConfig(ConfigPart):
+    """What requests use is written down. `spool_bytes`: most that is kept on the router's own disk for whoever fetches it."""
+
+    spool_bytes: int = Field(ge=1024 * 1024)
+
+
 class TlsConfig(ConfigPart):
     """TLS of the port where clients connect. With `client_ca_file` only clients with a certificate of that CA may."""
 
@@ -127,6 +133,7 @@ class RouterConfig(ConfigPart):
     trusted_proxies: tuple[Network, ...] | None = None
     log: LogConfig | None = None
     egress: EgressConfig | None = Field(default=None, description="None: nothing is written down.")
+    usage: UsageConfig | None = Field(default=None, description="None: no usage records are kept.")
     forbidden_networks: tuple[Network, ...] | None = Field(
         default=None,
         description="Networks in which no server at a URL may be, beside those that a router in a cluster never dials.",

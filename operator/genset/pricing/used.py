@@ -28,12 +28,12 @@ class Used:
     were thought, `audio_out` sound. `images` are pictures that were made, `searches` what is billed by search. `cost` is the
     provider's own figure in USD, counted as `pricing.money` does; None if it tells none. `special`: it was served in a way that
     has a price of its own (priority, fast, in one region), so that the list price is not
-    its price.
+    its price. `untold`: nobody says how much was made.
     """
 
     __slots__ = (
         "audio_in", "audio_out", "cache_write", "cache_write_hour", "cached", "completion", "cost", "images", "prompt",
-        "reasoning", "searches", "special",
+        "reasoning", "searches", "special", "untold",
     )  # fmt: skip
 
     def __init__(self, prompt: int = 0, completion: int = 0) -> None:
@@ -49,6 +49,7 @@ class Used:
         self.searches = 0
         self.cost: int | None = None
         self.special = False
+        self.untold = False
 
 
 def used_of(usage: Mapping[str, Any]) -> Used:

@@ -124,6 +124,7 @@ class Shared:
         "loop",
         "observer",
         "outbox",
+        "records_usage",
         "running_out",
         "wall",
     )
@@ -151,6 +152,7 @@ class Shared:
         self.connections: set[Holder] = set()
         self.running_out: set[UpstreamConnection] = set()  # nobody waits for the end of their answer
         self.egress: EgressBook | None = None  # the record of what leaves the house, if the policy wants one
+        self.records_usage = False  # somebody keeps the books, also of requests without a price
         self.draining = False
 
     def now(self) -> float:
@@ -165,6 +167,10 @@ class Shared:
     def record_egress(self, egress: EgressBook | None) -> None:
         """Takes the record of what leaves the house, as a configuration wants it."""
         self.egress = egress
+
+    def record_usage(self, wanted: bool) -> None:
+        """Takes whether a configuration wants records of what each request has used."""
+        self.records_usage = wanted
 
     def drain(self) -> None:
         """Ends keep-alive: from here on connections are closed after their answer."""

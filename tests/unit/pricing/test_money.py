@@ -100,6 +100,7 @@ UNKNOWN = [
     (of(rates=BOTH), used(1, 1, searches=1)),
     (of(perRequest="1"), used(images=1)),
     (of(source="packaged", rates=BOTH), used(1, 1, special=True)),
+    (of(rates=BOTH), used(1, untold=True)),
     (of(source="packaged", rates=BOTH), used(1, 1, audio_in=1)),
     (of(source="packaged", rates=BOTH), used(1, 1, audio_out=1)),
 ]
@@ -112,6 +113,7 @@ def test_what_has_no_price_is_not_known_and_never_nothing(price: Price, what: Us
 
 KNOWN = [
     (of(rates=IN), used(5), "0.000005"),
+    (of(perRequest="0.5"), used(5, untold=True), "0.5"),
     (of(perRequest="0.5"), used(5, 5), "0.5"),  # tokens cost nothing
     (of(rates=BOTH), used(1, 1, special=True), "0.000003"),  # a policy's price is whatever it says
     (of(rates=BOTH), used(1, 1, audio_in=1, audio_out=1), "0.000003"),

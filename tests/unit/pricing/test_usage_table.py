@@ -277,7 +277,9 @@ TABLE = [
 
 def kinds(used: Used) -> dict[str, int]:
     return {
-        name: getattr(used, name) for name in Used.__slots__ if name not in ("cost", "special") and getattr(used, name)
+        name: getattr(used, name)
+        for name in Used.__slots__
+        if name not in ("cost", "special", "untold") and getattr(used, name)
     }
 
 

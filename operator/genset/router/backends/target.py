@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, final
 from urllib.parse import urlsplit
 
 from genset.contracts.backend_config import BackendConfig, UrlTarget
+from genset.pricing.price import Price
 from genset.router.backends.abilities import lacks_of
 from genset.router.backends.credentials import Credentials, MissingCredential, ResumingContext, tls_context
 from genset.router.backends.forwarded import HOUSE_REQUEST_HEADERS, REQUEST_HEADERS
@@ -79,6 +80,7 @@ class Target:
         "model",
         "own_lines",
         "port",
+        "price",
         "probe_path",
         "provider",
         "proxy",
@@ -145,6 +147,7 @@ class Target:
                 )  # already here, so that a bad CA file refuses the configuration
             if secure or proxy is not None:
                 seconds += HANDSHAKE_SECONDS
+        self.price: Final[Price | None] = Price(config.price) if config.price is not None else None
         self.continuation: Final[str] = config.continuation
         self.connect_seconds: Final[float] = seconds
         self.health_path: Final[str | None] = health_path

@@ -41,6 +41,9 @@ class StreamTranslator(Protocol):
     def end(self) -> bytes:
         """The body has ended cleanly. Returns what is still to be told."""
 
+    def used(self) -> dict[str, Any] | None:
+        """Returns what has been told of the prompt's tokens before the end, as OpenAI's usage; None if nothing was."""
+
 
 class Dialect(Protocol):
     """One wire format, for all requests: it has no state of its own."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import final
 
+from genset.pricing.used import Used, used_of
 from genset.router.backends.failures import masked
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.openai.events import DONE
@@ -20,6 +21,7 @@ from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.record import Record
 from genset.router.exchange.signs_of_life import Progress, words_for
+from genset.router.exchange.spending import Spending, Spent, is_billed, stream_used, whole_spent
 from genset.router.exchange.upstream_call import CANCELLED, UpstreamCall
 from genset.router.exchange.upstream_request import UpstreamRequest
 from genset.router.machine.decisions import (
@@ -36,7 +38,7 @@ from genset.router.machine.decisions import (
 )
 from genset.router.machine.final_error import story_of
 from genset.router.machine.machine import RequestMachine
-from genset.router.machine.trail import evidence
+from genset.router.machine.trail import OK, evidence
 from genset.router.shared import Shared
 from genset.times import rfc3339
 
@@ -211,9 +213,14 @@ class Exchange(ReplyHandler):
         if self.record.span is not None:
             self.record.answered_by(model_of(told))
         self.request.answered_by(backend)
+        more, spending = dropped_line(self.request.dropped), self.record.spending
+        if spending is not None:
+            candidate = self.machine.candidates.current().candidate
+            spending.add(whole_spent(candidate, self.request.api, told, tokens, self.machine.input_tokens))
+            more += spending.line()
         self._call.release(backend.target, now)
         self.machine.succeeded(now)
-        keep = answer.whole(self.machine, headers, body, dropped_line(self.request.dropped))
+        keep = answer.whole(self.machine, headers, body, more)
         self._end(200, "", keep, now)
 
     def commit(self, headers: dict[bytes, bytes], out: bytes, raw: Callable[[bytes], bool] | None, now: float) -> None:
@@ -237,6 +244,8 @@ class Exchange(ReplyHandler):
         self._count_tokens()
         if machine.phase != Phase.DONE:  # else it had broken off, and nothing but its end was missing
             self.request.answered_by(self.backend)
+            if self.record.spending is not None:
+                self._spend(self.record.spending, OK)
             self._call.release(self.backend.target, now)
             machine.succeeded(now)
         if machine.continuing:
@@ -267,6 +276,8 @@ class Exchange(ReplyHandler):
         self._drop()
         # What the backend calls the request whose failure is the answer.
         shown = self.shared.configured.mask.hide_whole(upstream_id(self._heard or {}, self.record.identity))
+        if self.record.spending is not None:
+            shown += self.record.spending.line()
         keep = self.client_answer.error(self.machine, answer, shown)
         self._end(answer.status, answer.kind.word, keep, self.shared.now())
 
@@ -394,6 +405,8 @@ class Exchange(ReplyHandler):
         if self._waiting is not None:
             self.record.waited += now - self._waits_since
         self.record.ended(status, word)
+        if self.record.spending is not None:
+            self.record.spending.close()
         self.ended = True
         self._call.reply = None
         self._finished(self, now)
@@ -401,4 +414,26 @@ class Exchange(ReplyHandler):
     def _drop(self, outcome: str = CANCELLED) -> None:
         """Ends whatever runs upstream, and gives back what was collected of it."""
         self.client_answer.client.drop_collected()
+        if self.record.spending is not None and self._call.runs and self.machine.phase >= Phase.CONNECT:
+            self._spend(self.record.spending, outcome)
         self._call.drop(outcome)
+
+    def _spend(self, spending: Spending, outcome: str) -> None:
+        """Books what the running attempt has used, at its end or at its break."""
+        machine, record, reply = self.machine, self.record, self._call.reply
+        candidate = machine.candidates.current().candidate
+        given = record.stream and self.client_answer.head_sent and machine.phase >= Phase.COMMIT
+        if machine.phase < Phase.HEADERS or reply is None or not is_billed(reply.status, outcome):
+            spending.add(Spent(candidate, outcome, Used(), estimated=False, given=False))
+            return
+        usage = reply.usage_object()
+        used = stream_used(usage, local=candidate.backend.local) if usage is not None else Used()
+        if usage is None:
+            if (told := reply.prompt_usage()) is not None:
+                used = used_of(told)
+            sent = self.request.sent
+            made = reply.tokens()[1] if sent is None else sent.tokens
+            used.prompt = used.prompt or machine.input_tokens + record.booked
+            used.completion = max(0, made - record.booked)
+            used.untold = reply.is_passed
+        spending.add(Spent(candidate, outcome, used, estimated=usage is None, given=given))

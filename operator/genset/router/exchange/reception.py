@@ -25,6 +25,7 @@ from genset.router.exchange.decision import decide
 from genset.router.exchange.exchange import Exchange
 from genset.router.exchange.local_answers import LocalAnswer, needs_no_key
 from genset.router.exchange.record import Record
+from genset.router.exchange.spending import Spending
 from genset.router.exchange.spoken import Spoken
 from genset.router.exchange.upstream_request import UpstreamRequest
 from genset.router.http import bodies
@@ -312,6 +313,8 @@ class Reception:
             return
         machine = self._machine(plan, record, request, api, parsed, tokens)
         record.route, record.routed = plan.route.name, machine
+        if plan.route.spends or shared.records_usage:
+            record.spends(Spending(plan.route.avoids))
         asked = UpstreamRequest(request, identity, api, parsed, machine, Spoken(writer, native), stream=stream)
         exchange = Exchange(shared, record, machine, asked, answer, self._finished)
         client.begin(exchange, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from genset.router.access.consumer import Consumer, Visit
+from genset.router.exchange.spending import Spending
 from genset.router.machine.machine import RequestMachine
 
 MODEL_CHARACTERS: Final = 256  # of a backend's name for its model; nobody has a longer one
@@ -49,6 +50,7 @@ class Record:
         "sensitive",
         "sent_at",
         "span",
+        "spending",
         "status",
         "stream",
         "tokens",
@@ -94,6 +96,7 @@ class Record:
         self.visit: Visit | None = None
         self.routed: RequestMachine | None = None  # which attempts were made, and why
         self.sensitive: tuple[str, ...] = ()  # what kept it in the house; never the content
+        self.spending: Spending | None = None  # None: nothing of it has a price, and nobody keeps records
         self.tokens = (0, 0)  # prompt, completion, as the upstream counted them
         self.told_model = ""  # the name that the backend gave; only of requests that are traced
         self.booked = 0  # of the completion: made by backends that broke off
@@ -128,6 +131,10 @@ class Record:
         """The client has its answer, with this status. `word` is empty for a whole one."""
         self.status = status
         self.word = word
+
+    def spends(self, spending: Spending) -> None:
+        """What its attempts use is booked here."""
+        self.spending = spending
 
     def asked_by(self, consumer: Consumer | None) -> None:
         """Takes who asks."""

@@ -135,6 +135,11 @@ class UpstreamCall:
             handler.give_up(unrecorded(egress.refuses))
         return self._entry is not None
 
+    @property
+    def runs(self) -> bool:
+        """Returns whether an attempt is in work, from its decision to its end."""
+        return self._occupied is not None
+
     # The connection
 
     def awaits(self, reply: object) -> bool:

@@ -44,15 +44,24 @@ class Spool:
         "_number",
         "_opening",
         "_place",
+        "_prefix",
         "_retry_at",
+        "_segments",
+        "_what",
         "failing",
         "lost",
     )
 
-    def __init__(self, folder: Path, identity: str, opening: bytes) -> None:
+    def __init__(
+        self, folder: Path, identity: str, opening: bytes, *, prefix: str = PREFIX, what: str = "egress records"
+    ) -> None:
+        """`prefix`: of the names of its files. `what` it keeps, in words."""
         self._folder = folder
         self._identity = identity
         self._opening = opening
+        self._prefix = prefix
+        self._what = what
+        self._segments = SEGMENTS
         self._left: list[mmap.mmap] = []  # full segments that the next sync brings to the disk and closes
         self._lock = threading.Lock()  # for whoever closes segments; nobody who adds a line takes it
         self._map: mmap.mmap | None = None
@@ -75,6 +84,10 @@ class Spool:
         segment[place:end] = line
         self._place = end
         return True
+
+    def resize(self, segments: int) -> None:
+        """Keeps at most so many segments from the next one on."""
+        self._segments = segments
 
     def fail(self, why: str) -> None:
         """There is no place for lines, and there will be none."""
@@ -105,7 +118,9 @@ class Spool:
     def names(self) -> list[str]:
         """Returns the names of the segments, of all incarnations, the oldest first."""
         try:
-            found = [path for path in self._folder.iterdir() if path.name.startswith(PREFIX) and path.suffix == SUFFIX]
+            found = [
+                path for path in self._folder.iterdir() if path.name.startswith(self._prefix) and path.suffix == SUFFIX
+            ]
             return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))]
         except OSError:
             return []
@@ -137,12 +152,12 @@ class Spool:
         except OSError as problem:
             told = f"{self._folder}: {problem.strerror or problem}"
             if told != self.failing:
-                log.error("Cannot keep egress records: %s", told)
+                log.error("Cannot keep %s: %s", self._what, told)
             self.failing = told
             self._leave(None)
             return None
         if self.failing:
-            log.warning("Keeps egress records again")
+            log.warning("Keeps %s again", self._what)
         self._retry_at, self.failing = 0.0, ""
         self._leave(made)
         made[: len(self._opening)] = self._opening
@@ -160,7 +175,7 @@ class Spool:
     def _mapped(self) -> mmap.mmap:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._number += 1
-        path = self._folder / f"{PREFIX}{self._identity}-{self._number:06d}{SUFFIX}"
+        path = self._folder / f"{self._prefix}{self._identity}-{self._number:06d}{SUFFIX}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
         try:
             os.posix_fallocate(descriptor, 0, SEGMENT_BYTES)  # a hole in a mapped file would be a signal, not an error
@@ -172,6 +187,6 @@ class Spool:
             os.close(descriptor)
 
     def _make_way(self) -> None:
-        for name in self.names()[: 1 - SEGMENTS or None]:
+        for name in self.names()[: 1 - self._segments or None]:
             (self._folder / name).unlink(missing_ok=True)
             self.lost += 1

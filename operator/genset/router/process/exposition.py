@@ -14,6 +14,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from genset.pricing.money import DIGITS
 from genset.router.backends.breaker import State
 from genset.router.backends.histograms import BackendNumbers, Histogram
 from genset.router.process import consumer_metrics
@@ -36,6 +37,7 @@ class RouterCollector(Collector):
         yield from self._requests()
         yield from self._added()
         yield from self._attempts()
+        yield from self._money()
         yield from self._waits()
         yield from self._state()
         yield from consumer_metrics.families(parts.shared.configured.consumers)
@@ -137,6 +139,42 @@ class RouterCollector(Collector):
             "From the arrival of a request to the end of its answer.",
             backends,
             lambda numbers: numbers.duration,
+        )
+
+    def _money(self) -> Iterator[Metric]:
+        metrics, usage = self._parts.telemetry.metrics, self._parts.usage.view()
+        cost = CounterMetricFamily(
+            "genset_cost",
+            "What clouds were paid, by route, backend and currency, and whose word the price is: policy, packaged, provider.",
+            labels=["route", "backend", "currency", "price"],
+        )
+        for labels, amount in metrics.cost.items():
+            cost.add_metric(list(labels), amount / 10**DIGITS)
+        yield cost
+        avoided = CounterMetricFamily(
+            "genset_avoided",
+            "What answers of the house would have cost at the first cloud tier of their route.",
+            labels=["route", "currency"],
+        )
+        for of, amount in metrics.avoided.items():
+            avoided.add_metric(list(of), amount / 10**DIGITS)
+        yield avoided
+        unpriced = CounterMetricFamily(
+            "genset_cost_unknown",
+            "Attempts at clouds whose cost nobody knows; genset_cost_total leaves them out.",
+            labels=["route", "backend"],
+        )
+        for which, count in metrics.unpriced.items():
+            if count:
+                unpriced.add_metric(list(which), count)
+        yield unpriced
+        yield CounterMetricFamily(
+            "genset_router_usage_unrecorded", "Usage records that could not be written down.", value=usage["unkept"]
+        )
+        yield CounterMetricFamily(
+            "genset_router_usage_lost_segments",
+            "Segments of usage records that made way for newer ones before anybody had fetched them.",
+            value=usage["lostSegments"],
         )
 
     def _added(self) -> Iterator[Metric]:

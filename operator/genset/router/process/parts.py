@@ -7,6 +7,7 @@ from typing import final
 from genset.router.backends.demand import Demands
 from genset.router.exchange.reception import Reception
 from genset.router.process.egress_keeper import EgressKeeper
+from genset.router.process.usage_keeper import UsageKeeper
 from genset.router.shared import Shared
 from genset.router.telemetry.observer import Telemetry
 from genset.router.watch.outage_watch import OutageWatch
@@ -31,6 +32,7 @@ class Parts:
         "reception",
         "shared",
         "telemetry",
+        "usage",
     )
 
     def __init__(
@@ -40,12 +42,14 @@ class Parts:
         telemetry: Telemetry,
         outages: OutageWatch,
         egress: EgressKeeper,
+        usage: UsageKeeper,
     ) -> None:
         self.shared = shared
         self.reception = reception
         self.telemetry = telemetry
         self.outages = outages
         self.egress = egress
+        self.usage = usage
         self.demands = Demands()
         self.credentials_hash = ""
         self.loaded_at = ""

@@ -36,6 +36,7 @@ from genset.router.process.options import ServerOptions as ServerOptions
 from genset.router.process.parts import Parts
 from genset.router.process.reload import POLL_SECONDS, ConfigSource, LoadedConfig, check, is_in_pod, off_limits
 from genset.router.process.sweep import sweep_forever
+from genset.router.process.usage_keeper import UsageKeeper
 from genset.router.routing.gate import most_body_bytes, room_bytes
 from genset.router.routing.sensitive import prepare
 from genset.router.routing.table import Table
@@ -83,6 +84,7 @@ class Router:
             telemetry,
             OutageWatch(self.shared.now, wall, bounds.cloud_probe),
             EgressKeeper(options.spool, options.environment, wall, time.monotonic),
+            UsageKeeper(options.spool, options.environment, wall, time.monotonic),
         )
         self.admin = AdminPort(self.parts, exposition(self.parts), bounds.admin)
         self._source = source
@@ -132,6 +134,7 @@ class Router:
         self._tasks = [
             loop.create_task(self._watch_source()),
             loop.create_task(self.parts.egress.keep()),
+            loop.create_task(self.parts.usage.keep()),
             loop.create_task(sweep_forever(self.parts, self.admin)),
         ]
         table = self.reception.table
@@ -159,6 +162,7 @@ class Router:
         await asyncio.sleep(0)
         await self.parts.telemetry.close()
         self.parts.egress.close()
+        self.parts.usage.close()
 
     async def drain(self) -> None:
         """Drains the router: it is not ready any more, takes late connections, and lets running answers end.
@@ -336,6 +340,9 @@ class Router:
         self.reception.take(table, limits)
         self.parts.outages.take(backends)
         self.shared.record_egress(self.parts.egress.take(config))
+        usage = self.parts.usage.take(config)
+        self.parts.telemetry.keep_usage(usage)
+        self.shared.record_usage(usage is not None)
         self.shared.failures.keep(backends)
         proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
         self.parts.telemetry.journal.take(config, proxies)

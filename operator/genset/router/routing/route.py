@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from genset.contracts.route_config import ColdStartConfig, MatchConfig, RouteConfig
 from genset.data_zones import ZoneRule
+from genset.pricing.price import Price
 from genset.router.backends.backend import Backend
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.failover_settings import FailoverSettings
@@ -42,6 +43,8 @@ class Route:
         NeededAbilities | None
     )  # capabilities that some backend does not have: only these are looked for in requests
     zones: RouteZones
+    avoids: Price | None  # of its first cloud tier: what an answer of the house would have cost; None: nobody knows
+    spends: bool  # some backend has a price, or tells what its answers cost
 
     def takes(self, model: str, tokens: int, headers: Mapping[bytes, bytes]) -> bool:
         """Returns whether the request meets all conditions of the route. Header names are lower case."""
@@ -69,6 +72,15 @@ class Route:
 
 
 Tiers = tuple[tuple[tuple[Candidate, int], ...], ...]
+
+
+def _first_cloud_price(tiers: Tiers) -> Price | None:
+    """Returns the price at the first tier that has a cloud: of the one that is asked most there, the first of equals."""
+    for tier in tiers:
+        clouds = [(weight, candidate) for candidate, weight in tier if not candidate.backend.local]
+        if clouds:
+            return max(clouds, key=lambda cloud: cloud[0])[1].backend.target.price
+    return None
 
 
 def route_of(config: RouteConfig, backends: Mapping[str, Backend], above: Sequence[ZoneRule] = ()) -> Route:
@@ -138,6 +150,12 @@ def _route(config: RouteConfig, tiers: Tiers, zones: RouteZones) -> Route:
         prefix_tokens=max((c.backend.pool.prefix_tokens or 0 for tier in tiers for c, _ in tier), default=0),
         tells_asked_model=config.response is not None and config.response.model == "Asked",
         needed=NeededAbilities(lacking) if lacking else None,
+        avoids=_first_cloud_price(tiers),
+        spends=any(
+            c.backend.target.price is not None or (not c.backend.local and c.backend.target.provider.tells_cost)
+            for tier in tiers
+            for c, _ in tier
+        ),
         zones=zones,
     )
 

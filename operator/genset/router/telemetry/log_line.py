@@ -28,6 +28,8 @@ FIELDS: Final = {
     "timePerOutputTokenSeconds": "Per token after the first one; streams only.",
     "inputTokens": "Tokens of the prompt as the backend counted them; 0 if it did not say.",
     "outputTokens": "Tokens of the answer as the backend counted them, or else the events of the stream.",
+    "cost": "What clouds were paid, by currency, as in x-genset-cost: `0.001234 USD`; with `unknown` for what nobody knows the "
+    "price of; empty if only the house was asked, or nothing has a price.",
     "id": "The x-request-id that the client got and the backend saw.",
     "client": "Address of the client: of its connection, or the one that a proxy of router.trustedProxies names.",
     "consumer": "Consumer whose key the request has shown (`access` of the policy), or anonymous; empty if nobody asks who asks.",
@@ -76,7 +78,7 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
     # What stands in quotes here is made of characters that JSON takes as they are.
     return (
         b'{"time":%b,"status":%d,"continuations":%d,"seconds":%b,"queueSeconds":%b,"waitedSeconds":%b,'
-        b'"firstTokenSeconds":%b,"timePerOutputTokenSeconds":%b,"inputTokens":%d,"outputTokens":%d,"id":"%b",'
+        b'"firstTokenSeconds":%b,"timePerOutputTokenSeconds":%b,"inputTokens":%d,"outputTokens":%d,"cost":"%b","id":"%b",'
         b'"client":%b,"traceId":"%b",%b,"sensitive":%b,"error":"%b",%b,"detail":%b}\n'
         % (
             six_decimals(wall),
@@ -89,6 +91,7 @@ def line_of(record: Record, client: str, now: float, wall: float) -> bytes:
             per_token,
             given,
             made,
+            record.spending.told().encode() if record.spending is not None else b"",
             record.identity,
             _known_client(client) if consumer is None else _known_client(client, consumer.name, consumer.team),
             record.trace,
@@ -107,7 +110,7 @@ def short_line(request: Unrouted, client: str, wall: float) -> bytes:
     word, detail = (error.kind.word, dumps(error.message)) if error is not None else ("", b'""')
     return (
         b'{"time":%b,"status":%d,"continuations":0,"seconds":0.0,"queueSeconds":0.0,"waitedSeconds":0.0,'
-        b'"firstTokenSeconds":null,"timePerOutputTokenSeconds":null,"inputTokens":0,"outputTokens":0,"id":"%b",'
+        b'"firstTokenSeconds":null,"timePerOutputTokenSeconds":null,"inputTokens":0,"outputTokens":0,"cost":"","id":"%b",'
         b'"client":%b,"traceId":"","request":%b,"operation":"","route":"","model":"","stream":false,"sensitive":[],"error":"%b",'
         b'%b,"detail":%b}\n'
         % (

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
+from genset.contracts.usage_records import UNKNOWN
 from genset.router.backends.histograms import ADDED_SECONDS, BackendNumbers, Histogram
 from genset.router.backends.use import NOBODY, BackendLabels, Use, UseKey
 from genset.router.exchange.record import Record
+from genset.router.exchange.spending import Spending
 
 FOLDED_ANSWERS: Final = 256  # at a time: few enough to stay in the processor's cache
 
@@ -26,6 +28,10 @@ class Metrics:
         self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was complete, by error word
         self.made_way = {"body": 0, "connection": 0, "line": 0}  # others for a client, by what was scarce
         self.sensitive: defaultdict[str, int] = defaultdict(int)  # requests, by what was found in them
+        #: Counted as `pricing.money` does, by route, backend, currency, and whose word the price is.
+        self.cost: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
+        self.unpriced: defaultdict[tuple[str, str], int] = defaultdict(int)  # attempts, by route and backend
+        self.avoided: defaultdict[tuple[str, str], int] = defaultdict(int)  # by route and currency
         self.uses: dict[UseKey, Use] = {}
         self.requests: list[float] = []  # to be folded into `added_request`
         self.held: list[float] = []  # to be folded into `added_answer`
@@ -79,9 +85,21 @@ class Metrics:
         key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart and rebuilds it for each use
         self.answers[key] = self.answers.get(key, 0) + 1
 
+    def spent(self, route: str, spending: Spending) -> None:
+        """Books what a request has cost, attempt by attempt, and what it has avoided."""
+        for one in spending.attempts:
+            if one.cost is not None and one.currency:
+                self.cost[(route, one.candidate.backend.name, one.currency, one.source)] += one.cost
+            elif one.source == UNKNOWN:
+                self.unpriced[(route, one.candidate.backend.name)] += one.cost is None
+        if spending.avoided is not None:
+            self.avoided[(route, spending.avoided_currency)] += spending.avoided
+
     def finished(self, record: Record, now: float) -> None:
         """Books a request that has ended: with its error word, or as a whole answer if that is empty."""
         word = record.word
+        if record.spending is not None:
+            self.spent(record.route, record.spending)
         self.answered(record.route, record.status, word)
         received = record.received
         first = record.first_token - received if record.first_token and not record.in_one_piece else 0.0

@@ -11,6 +11,7 @@ from genset.router.exchange.record import Record
 from genset.router.shared import Unrouted
 from genset.router.telemetry.journal import Journal
 from genset.router.telemetry.metrics import Metrics
+from genset.router.telemetry.usage_book import UsageBook
 from genset.router.telemetry.wanted import Traces
 
 
@@ -18,12 +19,17 @@ from genset.router.telemetry.wanted import Traces
 class Telemetry(RequestObserver):
     """Telemetry is what is kept and reported of the requests of one router."""
 
-    __slots__ = ("journal", "metrics", "traces")
+    __slots__ = ("journal", "metrics", "traces", "usage")
 
     def __init__(self, metrics: Metrics, journal: Journal, traces: Traces) -> None:
         self.metrics = metrics
         self.journal = journal
         self.traces = traces
+        self.usage: UsageBook | None = None  # None: nobody keeps records of what requests use
+
+    def keep_usage(self, usage: UsageBook | None) -> None:
+        """Takes the book of usage records, as a configuration wants it."""
+        self.usage = usage
 
     @property
     def unlogged(self) -> str:
@@ -39,6 +45,8 @@ class Telemetry(RequestObserver):
         self.journal.ended(record, now)
         if record.span is not None:
             record.span.end(record, now)
+        if self.usage is not None:
+            self.usage.ended(record, now)
 
     def refused(self, request: Unrouted) -> None:
         if request.error is not None:

@@ -235,6 +235,8 @@ def _attributes(record: Record) -> dict[str, Any]:
         attributes["gen_ai.usage.input_tokens"] = given
     if made:
         attributes["gen_ai.usage.output_tokens"] = made
+    if record.spending is not None and (cost := record.spending.told()):
+        attributes["genset.cost"] = cost
     if record.first_token and not record.in_one_piece:
         attributes["gen_ai.response.time_to_first_chunk"] = record.first_token - record.received
     return attributes

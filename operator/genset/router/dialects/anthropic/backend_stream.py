@@ -87,6 +87,9 @@ class BackendStream:
         self._failed = False
         self._tape = tape
 
+    def used(self) -> dict[str, Any] | None:
+        return openai_usage(self._usage) if self._usage else None
+
     def feed(self, data: bytes) -> bytes:
         data = self._beginning.take(data)
         if not data:

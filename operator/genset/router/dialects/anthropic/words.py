@@ -93,16 +93,29 @@ def event(kind: str, data: Mapping[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), dumps(data))
 
 
+#: Ways to be served that have a price of their own, and what they are called if it is the usual one.
+_WAYS: Final = ("service_tier", "speed", "inference_geo")
+_USUAL: Final = (None, "", "standard", "global", "not_available")
+
+
 def openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Returns Anthropic's usage in OpenAI's form: there the prompt's tokens count what was read from and written to a cache."""
     read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
     prompt, made = _count(usage, "input_tokens") + read + written, _count(usage, "output_tokens")
     told: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": prompt + made}
     if read or written:
-        told["prompt_tokens_details"] = {"cached_tokens": read, "cache_write_tokens": written}
+        parts: dict[str, Any] = {"cached_tokens": read, "cache_write_tokens": written}
+        told["prompt_tokens_details"] = parts
+        kept = usage.get("cache_creation")
+        if isinstance(kept, dict) and (hour := _count(kept, "ephemeral_1h_input_tokens")):
+            parts["cache_write_tokens_details"] = {"ttl_1h": hour}
     details = usage.get("output_tokens_details")
     if isinstance(details, dict) and (thought := _count(details, "thinking_tokens")):
         told["completion_tokens_details"] = {"reasoning_tokens": thought}
+    told.update({key: usage[key] for key in _WAYS if usage.get(key) not in _USUAL})
+    tools = usage.get("server_tool_use")
+    if isinstance(tools, dict) and any(tools.values()):
+        told["server_tool_use"] = tools
     return told
 
 

@@ -187,7 +187,7 @@ class Forward(StreamReader):
             self._choices.close_first()
             self._fast = False
         elif part == COUNTS:
-            self.usage = framed.usage
+            self.usage, self.usage_object = framed.usage, framed.usage_object
             if self._hide_usage:
                 return b""
             self.told_usage = True

@@ -116,7 +116,7 @@ class Rebuild(StreamReader):
             self._choices.close_first()
             self._template = None
         elif part != OPENING:
-            self.usage = framed.usage
+            self.usage, self.usage_object = framed.usage, framed.usage_object
         return _TOKEN
 
     def _leave(self, framed: Framed) -> None:

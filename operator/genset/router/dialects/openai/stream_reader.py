@@ -74,11 +74,23 @@ MARKED: Final = Ending(done=True, marked=True)
 class StreamReader(ABC):
     """A StreamReader is fed the bytes of one upstream stream, and knows after each `feed` how far its answer is.
 
-    `opened`: the first token was seen (COMMIT). `usage`: tokens of the prompt and of the completion, if the server told them.
+    `opened`: the first token was seen (COMMIT). `usage`: tokens of the prompt and of the completion, if the server told them;
+    `usage_object`: the object that did.
     `read` counts the events that were read one by one: once the answer is finished, all of them are.
     """
 
-    __slots__ = ("_buffer", "_choices", "_ending", "_likeness", "_template", "_told", "opened", "read", "usage")
+    __slots__ = (
+        "_buffer",
+        "_choices",
+        "_ending",
+        "_likeness",
+        "_template",
+        "_told",
+        "opened",
+        "read",
+        "usage",
+        "usage_object",
+    )
 
     def __init__(
         self,
@@ -102,6 +114,7 @@ class StreamReader(ABC):
         self.read = 0
         self.opened = False
         self.usage: tuple[int, int] | None = None
+        self.usage_object: dict[str, Any] | None = None
 
     @property
     def finished(self) -> bool:
@@ -252,6 +265,7 @@ class StreamReader(ABC):
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self.usage = counts_of(usage)
+            self.usage_object = usage
 
     def _end_mark(self, event: bytes) -> bytes:
         """Takes [DONE]: the server's own word for the end, which is believed if its choices have had a finish_reason."""

@@ -31,6 +31,7 @@ _KEYS: Final = {
 }  # of the list that an answer holds
 _USUAL: Final = b'"stop"'  # no pattern is needed to see that
 _MOST_DIGITS: Final = 15
+_USAGE_BYTES: Final = 16 * 1024  # of a usage object; nobody has a longer one
 _ZERO: Final = ord("0")
 _MOST_DIGIT: Final = 9
 _SPACE: Final = ord(" ")
@@ -146,6 +147,30 @@ def usage_of(body: bytes) -> tuple[int, int]:
     if thought := _number_after(usage, b'"reasoning_tokens":'):
         completion = with_thoughts(prompt, completion, thought, _number_after(usage, b'"total_tokens":'))
     return prompt, completion
+
+
+def usage_object(body: bytes) -> dict[str, Any] | None:
+    """Returns the usage object of a whole answer, or what Cohere calls so, without a parse of the rest; None if there is none."""
+    at = body.rfind(b'"usage"')
+    if at < 0:
+        at = body.rfind(b'"billed_units"')
+    start = body.find(b"{", at) if at >= 0 else -1
+    end = body.find(b"}", start) + 1
+    while start >= 0 and 0 < end < start + _USAGE_BYTES:
+        if body.count(b"{", start, end) == body.count(b"}", start, end):
+            try:
+                found: dict[str, Any] = _loads(body[start:end])
+            except orjson.JSONDecodeError:
+                return None
+            return found
+        end = body.find(b"}", end) + 1
+    return None
+
+
+def cached_of(body: bytes) -> int:
+    """Returns the tokens that a server of the house had in its cache, without a parse of the answer; 0 if unknown."""
+    at = body.rfind(b'"usage"')
+    return _number_after(body[at:], b'"cached_tokens":') if at >= 0 else 0
 
 
 def model_of(body: bytes) -> str:

@@ -43,6 +43,9 @@ class ResponseStream:
         self._ended = False
         self._tape = tape
 
+    def used(self) -> dict[str, Any] | None:
+        return None
+
     def feed(self, data: bytes) -> bytes:
         data = self._beginning.take(data)
         if not data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, Final
 
 from genset.router.backends.outcomes import Failure, Outcome
@@ -55,6 +56,19 @@ class Reply(Listener):
     def tokens(self) -> tuple[int, int]:
         """Returns the tokens of the prompt and of the answer, as far as this reply has told."""
         return 0, 0
+
+    def usage_object(self) -> Mapping[str, Any] | None:
+        """Returns the usage that a stream has told so far; None if it told none."""
+        return None
+
+    def prompt_usage(self) -> Mapping[str, Any] | None:
+        """Returns what a stream has told of its prompt alone, before its usage; None if it told nothing."""
+        return None
+
+    @property
+    def is_passed(self) -> bool:
+        """Returns whether the body is no stream of tokens, so that nobody can count what it brings."""
+        return False
 
     def progress(self) -> int | None:
         """Returns the number of tokens that have come of a stream; None of anything else."""

@@ -48,6 +48,10 @@ class PassedReply(Reply):
         return sent
 
     @property
+    def is_passed(self) -> bool:
+        return True
+
+    @property
     def _type(self) -> bytes:
         return self.headers.get(b"content-type", b"")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.base import Dialect, StreamTranslator
@@ -44,6 +45,12 @@ class ReadingReply(Reply):
 
     def tokens(self) -> tuple[int, int]:
         return counted(self.reader)
+
+    def usage_object(self) -> Mapping[str, Any] | None:
+        return self.reader.usage_object
+
+    def prompt_usage(self) -> Mapping[str, Any] | None:
+        return self._translator.used() if self._translator is not None else None
 
     def progress(self) -> int | None:
         return self.reader.tokens()

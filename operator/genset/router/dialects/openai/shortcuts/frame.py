@@ -120,10 +120,21 @@ class Framed:
     """A Framed is one answer that is read by a frame, as far as it has come.
 
     `template`: of its events of text. `text`: what the last event said whose part was TEXT, as it stands in its JSON. `usage`:
-    tokens of the prompt and of the completion. `complete`: every part has come.
+    tokens of the prompt and of the completion, which `usage_object` tells. `complete`: every part has come.
     """
 
-    __slots__ = ("_counted", "_finished", "_first", "_frame", "_second", "complete", "template", "text", "usage")
+    __slots__ = (
+        "_counted",
+        "_finished",
+        "_first",
+        "_frame",
+        "_second",
+        "complete",
+        "template",
+        "text",
+        "usage",
+        "usage_object",
+    )
 
     def __init__(self, frame: Frame, first: bytes, second: bytes) -> None:
         self._frame = frame
@@ -134,6 +145,7 @@ class Framed:
         self.template = Template(frame.key, self._filled(frame.prefix), self._filled(frame.suffix))
         self.text = b""
         self.usage = (0, 0)
+        self.usage_object: dict[str, Any] | None = None
         self.complete = False
 
     def part(self, event: bytes) -> int:
@@ -166,6 +178,7 @@ class Framed:
             return False
         self._counted = counted
         self.usage = counts_of(usage)
+        self.usage_object = usage
         self.complete = True
         return True
 

@@ -1,0 +1,188 @@
+"""Spending is what the attempts of one request have used, and what that costs; each books what its own backend made.
+
+An attempt counts by the usage that its backend tells. One that was cut off before that counts by what came of it, and is marked
+as estimated: the prompt by the router's own estimate, the answer by its events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, final
+
+from genset.contracts.usage_records import HOUSE, PROVIDER, UNKNOWN
+from genset.pricing.money import digits
+from genset.pricing.price import Price
+from genset.pricing.used import Used, used_of
+from genset.router.backends.outcomes import Outcome
+from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.whole_answer import cached_of, usage_object
+from genset.router.machine.decisions import Candidate
+from genset.router.machine.trail import OK
+
+_DOLLARS: Final = "USD"  # in which providers tell their own figure
+_ERRORS: Final = 300  # statuses of answers are below
+_UNHEARD: Final = (Outcome.UNREACHABLE.value, Outcome.EXHAUSTED.value)
+_PICTURES: Final = (Api.IMAGES, Api.IMAGE_EDITS)
+
+
+@final
+class Spent:
+    """Spent is what one attempt has used. `outcome` is OK, or how it failed.
+
+    `given`: the client got what it made. `cost` is counted as `pricing.money` does; None if nobody knows it, and for the house.
+    `source` says whose word it is (`contracts.usage_records`).
+    """
+
+    __slots__ = ("candidate", "cost", "currency", "estimated", "given", "outcome", "source", "used")
+
+    def __init__(self, candidate: Candidate, outcome: str, used: Used, *, estimated: bool, given: bool) -> None:
+        self.candidate = candidate
+        self.outcome = outcome
+        self.used = used
+        self.estimated = estimated
+        self.given = given
+        self.cost: int | None = None
+        self.currency = ""
+        self.source = HOUSE
+        if not candidate.backend.local:
+            self._price(candidate)
+
+    def _price(self, candidate: Candidate) -> None:
+        target, used, answered = candidate.backend.target, self.used, self.outcome == OK
+        price = target.price
+        if target.provider.tells_cost and used.cost is not None:
+            self.cost, self.currency, self.source = used.cost, _DOLLARS, PROVIDER
+        elif price is not None:
+            self.cost, self.currency = price.cost(used, answered=answered), price.currency
+            self.source = price.source if self.cost is not None else UNKNOWN
+        else:
+            self.source = UNKNOWN
+        if self.cost is None and not answered and not used.prompt and not used.completion:
+            self.cost = 0  # a refusal costs nothing, whatever the price is
+
+
+@final
+class Spending:
+    """Spending holds the attempts of a request that have ended, in their order. `avoids` is the price of its first cloud tier.
+
+    `avoided` is what the house's answer would have cost there; None if the house has given none, or nobody knows.
+    """
+
+    __slots__ = ("_avoids", "attempts", "avoided")
+
+    def __init__(self, avoids: Price | None) -> None:
+        self._avoids = avoids
+        self.attempts: list[Spent] = []
+        self.avoided: int | None = None
+
+    def add(self, spent: Spent) -> None:
+        """Takes an attempt that has ended."""
+        self.attempts.append(spent)
+
+    @property
+    def avoided_currency(self) -> str:
+        return self._avoids.currency if self._avoids is not None and self.avoided is not None else ""
+
+    def close(self) -> None:
+        """The request has ended: reckons what the house's part of it would have cost.
+
+        Its prompt counts once, and not at all if a cloud was paid for it all the same.
+        """
+        price = self._avoids
+        if price is None:
+            return
+        whole: Used | None = None
+        paid = False
+        for spent in self.attempts:
+            used = spent.used
+            if not spent.candidate.backend.local:
+                paid = paid or used.prompt > 0
+            elif spent.given and (used.prompt or used.completion):
+                if whole is None:
+                    whole = Used(used.prompt, used.completion)
+                    whole.cached = used.cached
+                else:
+                    whole.completion += used.completion
+                whole.untold = whole.untold or used.untold
+        if whole is None:
+            return
+        if paid:
+            whole.prompt = whole.cached = 0
+        self.avoided = price.cost(whole, answered=not paid)
+
+    def told(self) -> str:
+        """Returns what was paid, by currency: `0.001234 USD`. Empty: nothing was.
+
+        `estimated` stands behind it if some of that was counted by the router, `unknown` if there is more that nobody knows.
+        """
+        sums: dict[str, int] = {}
+        unknown = estimated = False
+        for spent in self.attempts:
+            if spent.source == HOUSE:
+                continue
+            if spent.cost is None:
+                unknown = True
+            elif spent.currency:
+                sums[spent.currency] = sums.get(spent.currency, 0) + spent.cost
+                estimated = estimated or spent.estimated
+        parts = [f"{digits(sums[currency])} {currency}" for currency in sorted(sums)]
+        if estimated:
+            parts.append("estimated")
+        if unknown:
+            parts.append(UNKNOWN)
+        return ", ".join(parts)
+
+    def line(self) -> bytes:
+        """Returns the header line that tells it; empty if nothing was paid to anybody."""
+        told = self.told()
+        return b"x-genset-cost: %b\r\n" % told.encode() if told else b""
+
+
+def whole_spent(candidate: Candidate, api: Api, body: bytes, tokens: tuple[int, int], estimate: int) -> Spent:
+    """Returns what a whole answer has used, by its own usage object.
+
+    `tokens`: as that was read already, or what came of a stream. `estimate`: tokens of the prompt.
+    """
+    if api is Api.COUNT:
+        return Spent(candidate, OK, Used(), estimated=False, given=True)
+    used, told = _whole_used(candidate, api, body, tokens, estimate)
+    return Spent(candidate, OK, used, estimated=not told, given=True)
+
+
+def _whole_used(
+    candidate: Candidate, api: Api, body: bytes, tokens: tuple[int, int], estimate: int
+) -> tuple[Used, bool]:
+    if candidate.backend.local:
+        used = Used(tokens[0] or estimate, tokens[1])
+        used.cached = min(cached_of(body), used.prompt)
+        return used, tokens[0] > 0
+    usage = usage_object(body)
+    if usage is not None:
+        used = used_of(usage)
+    else:
+        used = Used(tokens[0] or estimate, tokens[1])
+        used.untold = not tokens[1] and api is not Api.MODERATIONS
+    if api in _PICTURES:
+        used.images = body.count(b'"b64_json"') or body.count(b'"url"')
+    return used, usage is not None
+
+
+def stream_used(usage: Mapping[str, Any], *, local: bool) -> Used:
+    """Returns what a stream has used, by the usage object that it told."""
+    if not local:
+        return used_of(usage)
+    prompt, made, details = (
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        usage.get("prompt_tokens_details"),
+    )
+    used = Used(prompt if isinstance(prompt, int) else 0, made if isinstance(made, int) else 0)
+    if isinstance(details, dict):
+        cached = details.get("cached_tokens")
+        used.cached = min(cached, used.prompt) if isinstance(cached, int) else 0
+    return used
+
+
+def is_billed(status: int, outcome: str) -> bool:
+    """Returns whether a provider may bill an attempt that ended so: one that it refused, or never heard, it does not."""
+    return status < _ERRORS and (status > 0 or outcome not in _UNHEARD)
