@@ -260,8 +260,8 @@ async def test_a_cut_claude_has_told_its_prompt_to_the_token(tmp_path: Path) -> 
             record = await only(spool)
     assert record.outcome == "cut"
     (attempt,) = record.attempts
-    assert (attempt.prompt, attempt.cached, attempt.cache_write, attempt.completion) == (497, 100, 20, 3)
-    assert attempt.estimated and attempt.cost == Decimal("0.000413")  # 377 + 20 + 100 × 0.1 + 3 × 2
+    assert (attempt.prompt, attempt.cached, attempt.cache_write, attempt.completion) == (497, 100, 20, 2)
+    assert attempt.estimated and attempt.cost == Decimal("0.000411")  # 377 + 20 + 100 × 0.1 + 2 × 2
 
 
 async def test_records_are_there_when_the_router_is_killed(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ class Used:
         "reasoning", "searches", "special", "untold",
     )  # fmt: skip
 
-    def __init__(self, prompt: int = 0, completion: int = 0) -> None:
+    def __init__(self, prompt: int = 0, completion: int = 0, cached: int = 0, *, untold: bool = False) -> None:
         self.prompt = prompt
         self.completion = completion
-        self.cached = 0
+        self.cached = min(cached, prompt)
         self.cache_write = 0
         self.cache_write_hour = 0
         self.reasoning = 0
@@ -49,7 +49,17 @@ class Used:
         self.searches = 0
         self.cost: int | None = None
         self.special = False
-        self.untold = False
+        self.untold = untold
+
+    def counted(self, prompt: int, completion: int, *, untold: bool) -> None:
+        """Takes what the router has counted itself: a prompt only if the provider told nothing of that."""
+        self.prompt = self.prompt or prompt
+        self.completion = completion
+        self.untold = untold
+
+    def pictures(self, count: int) -> None:
+        """Takes how many pictures an answer holds."""
+        self.images = count
 
 
 def used_of(usage: Mapping[str, Any]) -> Used:

@@ -433,7 +433,6 @@ class Exchange(ReplyHandler):
                 used = used_of(told)
             sent = self.request.sent
             made = reply.tokens()[1] if sent is None else sent.tokens
-            used.prompt = used.prompt or machine.input_tokens + record.booked
-            used.completion = max(0, made - record.booked)
-            used.untold = reply.is_passed
+            made = max(0, made - record.booked)
+            used.counted(machine.input_tokens + record.booked, made, untold=reply.is_passed)
         spending.add(Spent(candidate, outcome, used, estimated=usage is None, given=given))

@@ -91,24 +91,19 @@ class Spending:
         price = self._avoids
         if price is None:
             return
-        whole: Used | None = None
-        paid = False
+        first: Used | None = None
+        made, paid, untold = 0, False, False
         for spent in self.attempts:
             used = spent.used
             if not spent.candidate.backend.local:
                 paid = paid or used.prompt > 0
             elif spent.given and (used.prompt or used.completion):
-                if whole is None:
-                    whole = Used(used.prompt, used.completion)
-                    whole.cached = used.cached
-                else:
-                    whole.completion += used.completion
-                whole.untold = whole.untold or used.untold
-        if whole is None:
-            return
-        if paid:
-            whole.prompt = whole.cached = 0
-        self.avoided = price.cost(whole, answered=not paid)
+                first = first or used
+                made += used.completion
+                untold = untold or used.untold
+        if first is not None:
+            whole = Used(0, made, untold=untold) if paid else Used(first.prompt, made, first.cached, untold=untold)
+            self.avoided = price.cost(whole, answered=not paid)
 
     def told(self) -> str:
         """Returns what was paid, by currency: `0.001234 USD`. Empty: nothing was.
@@ -153,17 +148,14 @@ def _whole_used(
     candidate: Candidate, api: Api, body: bytes, tokens: tuple[int, int], estimate: int
 ) -> tuple[Used, bool]:
     if candidate.backend.local:
-        used = Used(tokens[0] or estimate, tokens[1])
-        used.cached = min(cached_of(body), used.prompt)
-        return used, tokens[0] > 0
+        return Used(tokens[0] or estimate, tokens[1], cached_of(body)), tokens[0] > 0
     usage = usage_object(body)
     if usage is not None:
         used = used_of(usage)
     else:
-        used = Used(tokens[0] or estimate, tokens[1])
-        used.untold = not tokens[1] and api is not Api.MODERATIONS
+        used = Used(tokens[0] or estimate, tokens[1], untold=not tokens[1] and api is not Api.MODERATIONS)
     if api in _PICTURES:
-        used.images = body.count(b'"b64_json"') or body.count(b'"url"')
+        used.pictures(body.count(b'"b64_json"') or body.count(b'"url"'))
     return used, usage is not None
 
 
@@ -176,11 +168,12 @@ def stream_used(usage: Mapping[str, Any], *, local: bool) -> Used:
         usage.get("completion_tokens"),
         usage.get("prompt_tokens_details"),
     )
-    used = Used(prompt if isinstance(prompt, int) else 0, made if isinstance(made, int) else 0)
-    if isinstance(details, dict):
-        cached = details.get("cached_tokens")
-        used.cached = min(cached, used.prompt) if isinstance(cached, int) else 0
-    return used
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return Used(
+        prompt if isinstance(prompt, int) else 0,
+        made if isinstance(made, int) else 0,
+        cached if isinstance(cached, int) else 0,
+    )
 
 
 def is_billed(status: int, outcome: str) -> bool:
