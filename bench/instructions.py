@@ -27,6 +27,7 @@ from bench.measure import Load, Plan, wait_until_answers
 from bench.network import isolate
 from bench.peers import Place
 from bench.peers.before import Before
+from bench.peers.booked import Booked
 from bench.peers.genset import Genset
 from bench.peers.policed import Policed
 from bench.processes import Cores, running
@@ -77,10 +78,10 @@ class Count:
 @click.option("--at", "revision", default=None, help="A commit instead of the tree.")
 @click.option(
     "--rules",
-    type=click.Choice(["off", "on", "recorded"]),
+    type=click.Choice(["off", "on", "recorded", "booked"]),
     default="off",
     show_default=True,
-    help="Access, zones and egress record: on, and with a server outside that answers.",
+    help="Access, zones and egress record: on, and with a server outside that answers. booked: a price and usage records.",
 )
 @click.option("--only", default=f"{WHOLE},{SHORT},{UNTOUCHED}", show_default=True, help="Scenarios, by commas.")
 @click.option("--seconds", type=click.FloatRange(1, 600), default=8.0, show_default=True, help="Of load per scenario.")
@@ -94,7 +95,7 @@ def command(revision: str | None, rules: str, only: str, seconds: float, misses:
         raise click.BadParameter(f"unknown scenario {', '.join(unknown)}; known: {', '.join(SCENARIOS)}")
     if revision and rules != "off":
         raise click.BadParameter("another commit has rules of its own; count it with --rules off")
-    ours = Genset() if rules == "off" else Policed(records=rules == "recorded")
+    ours = {"off": Genset, "booked": Booked}.get(rules, lambda: Policed(records=rules == "recorded"))()
     peer = Before(revision) if revision else ours
     peer.install()
     rootfs = peer.python().rootfs
