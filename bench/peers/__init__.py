@@ -54,6 +54,7 @@ class Peer(Protocol):
 def peers() -> dict[str, Peer]:
     """All peers by name, in the order of the table."""
     from bench.peers.aiohttp_proxy import AiohttpProxy
+    from bench.peers.booked import Booked
     from bench.peers.envoy import Envoy
     from bench.peers.genset import Genset
     from bench.peers.litellm_proxy import LiteLlm
@@ -62,7 +63,7 @@ def peers() -> dict[str, Peer]:
     from bench.peers.vllm_router import VllmRouter, VllmRouterLean
 
     found: tuple[Peer, ...] = (
-        Genset(), Policed(), Policed(records=True), Envoy(), VllmRouter(), VllmRouterLean(), AiohttpProxy(), Portkey(),
+        Genset(), Booked(), Policed(), Policed(records=True), Envoy(), VllmRouter(), VllmRouterLean(), AiohttpProxy(), Portkey(),
         LiteLlm(),
     )  # fmt: skip
     return {peer.name: peer for peer in found}
