@@ -20,7 +20,7 @@ from testbed.upstream import client
 from testbed.upstream.claude import ScriptedClaude, Told
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
-from testbed.upstream.steps import Answer, Break, Status
+from testbed.upstream.steps import Answer, Break, Status, model_not_found
 
 PRICE: dict[str, Any] = {
     "source": "policy",
@@ -262,6 +262,22 @@ async def test_a_cut_claude_has_told_its_prompt_to_the_token(tmp_path: Path) -> 
     (attempt,) = record.attempts
     assert (attempt.prompt, attempt.cached, attempt.cache_write, attempt.completion) == (497, 100, 20, 2)
     assert attempt.estimated and attempt.cost == Decimal("0.000411")  # 377 + 20 + 100 × 0.1 + 2 × 2
+
+
+async def test_what_the_router_asks_for_itself_is_paid_for_and_booked(tmp_path: Path) -> None:
+    """A suspicion is settled by an answer of one token, which no client has asked for."""
+    spool = tmp_path / "spool"
+    async with (
+        ScriptedUpstream([model_not_found()]) as far,
+        RunningRouter(tmp_path, recorded(priced(far.base_url)), spool=spool) as router,
+    ):
+        await router.ask(chat(stream=False))
+        await until(lambda: any(not record.route for record in records(spool)), what="a record of its own request")
+        metrics = (await router.admin("/metrics")).body.decode()
+    own = next(record for record in records(spool) if not record.route)
+    assert (own.api, own.consumer, own.outcome, own.avoided) == ("chat", "", "ok", None)
+    assert [told(one) for one in own.attempts] == [("cloud", "ok", 7, 1, False, "0.000009", "policy")]
+    assert 'genset_cost_total{backend="cloud",currency="USD",price="policy",route=""} 9e-06' in metrics
 
 
 async def test_records_are_there_when_the_router_is_killed(tmp_path: Path) -> None:

@@ -60,6 +60,9 @@ _COLUMNS: dict[str, list[Schema]] = {
         _column("Size", ".status.size.class", "Small, Medium or Large, by parameters in total.", wide=True),
         _column("Speed", ".status.size.speed", "Fast, Moderate or Slow, by parameters that a token uses.", wide=True),
         _column("Scaled-By", ".status.scaling.owner", "Who decides how many replicas there are.", wide=True),
+        _column(
+            "Per-Hour", ".status.price.reservedPerHour", "What its replicas cost the house for an hour.", wide=True
+        ),
         _column("Loaded", ".status.weights.percent", "Percent of the weights on disk.", kind="integer", wide=True),
         _column("URL", ".status.url", "Base URL of the OpenAI API inside the cluster.", wide=True),
         _column("Message", _condition("Ready", "message"), "What to know or do.", wide=True),

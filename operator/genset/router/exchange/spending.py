@@ -13,12 +13,14 @@ from genset.contracts.usage_records import HOUSE, PROVIDER, UNKNOWN
 from genset.pricing.money import digits
 from genset.pricing.price import Price
 from genset.pricing.used import Used, used_of
+from genset.router.backends.backend import Backend
 from genset.router.backends.outcomes import Outcome
-from genset.router.dialects.openai.api import Api
+from genset.router.dialects.openai.api import PATHS, Api
 from genset.router.dialects.openai.whole_answer import cached_of, usage_object
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.trail import OK
 
+_APIS: Final = {api.path: api for api in PATHS.values()}
 _DOLLARS: Final = "USD"  # in which providers tell their own figure
 _ERRORS: Final = 300  # statuses of answers are below
 _UNHEARD: Final = (Outcome.UNREACHABLE.value, Outcome.EXHAUSTED.value)
@@ -131,6 +133,13 @@ class Spending:
         """Returns the header line that tells it; empty if nothing was paid to anybody."""
         told = self.told()
         return b"x-genset-cost: %b\r\n" % told.encode() if told else b""
+
+
+def own_spending(backend: Backend, path: str, body: bytes) -> Spending:
+    """Returns what the answer to a request of the router's own has used, which no route has sent there."""
+    spending = Spending(None)
+    spending.add(whole_spent(Candidate(backend, 0, b"", backend.config.zone), _APIS[path], body, (0, 0), 0))
+    return spending
 
 
 def whole_spent(candidate: Candidate, api: Api, body: bytes, tokens: tuple[int, int], estimate: int) -> Spent:

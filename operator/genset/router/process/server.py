@@ -319,6 +319,7 @@ class Router:
             adapters=adapters,
             before=before.pool if before is not None else None,
             identity=identity,
+            paid=self.parts.telemetry.paid,
         )
 
     def _hide(self, secret: bytes) -> None:

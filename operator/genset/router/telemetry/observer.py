@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import final
 
+from genset.router.backends.backend import Backend
 from genset.router.backends.mask import Mask
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.reception import RequestObserver
 from genset.router.exchange.record import Record
+from genset.router.exchange.spending import own_spending
 from genset.router.shared import Unrouted
 from genset.router.telemetry.journal import Journal
 from genset.router.telemetry.metrics import Metrics
@@ -47,6 +49,16 @@ class Telemetry(RequestObserver):
             record.span.end(record, now)
         if self.usage is not None:
             self.usage.ended(record, now)
+
+    def paid(self, backend: Backend, path: str, body: bytes) -> None:
+        """Books what a cloud has answered to the router itself, for no client: a suspicion was settled, or it is back."""
+        target = backend.target
+        if self.usage is None and target.price is None and not target.provider.tells_cost:
+            return
+        spending = own_spending(backend, path, body)
+        self.metrics.spent("", spending)
+        if self.usage is not None:
+            self.usage.own(spending, path)
 
     def refused(self, request: Unrouted) -> None:
         if request.error is not None:

@@ -15,6 +15,7 @@ from genset.router.dialects.tolerant import dumps
 from genset.router.exchange.record import Record
 from genset.router.exchange.spending import Spending, Spent
 from genset.router.http.egress import spool_line
+from genset.router.http.request_id import request_id
 from genset.router.http.spool import Spool
 
 MOST_PARTS: Final = 1024  # of lines that are kept: names from the configuration
@@ -61,6 +62,13 @@ class UsageBook:
         )
         if not self.spool.add(spool_line(body), self._now()):
             self.unkept += 1
+
+    def own(self, spending: Spending, path: str) -> None:
+        """Writes down what a request of the router's own has used: nobody has asked, and no route has sent it."""
+        record = Record(request_id(None), "", {}, f"POST /v1{path}", "", "", self._now(), stream=False)
+        record.spends(spending)
+        record.ended(200, "")
+        self.ended(record, record.received)
 
     def _asked(self, record: Record) -> bytes:
         """Returns who asked for what. Names that only a client gave are not kept."""

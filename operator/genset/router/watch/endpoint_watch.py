@@ -60,11 +60,12 @@ class Watcher:
         adapters: Mapping[str, Backend] | None = None,
         before: Pool | None = None,
         identity: IdentityWatch | None = None,
+        paid: Callable[[Backend, str, bytes], None] | None = None,
     ) -> None:
         """Takes whether a server elsewhere is asked for completions: only an operator wants to know.
 
         `adapters` are the backends of its adapters; `before` is the pool that an earlier configuration had. `identity` keeps the
-        backend's token fresh; None if it takes none.
+        backend's token fresh; None if it takes none. `paid` hears what a cloud has answered to the router itself.
         """
         self._identity = identity
         self._backend = backend
@@ -76,7 +77,8 @@ class Watcher:
         self._first_looks: list[asyncio.Future[None]] = []
         self._dns_failing = False
         self._verifiers = [
-            Verifier(one, connector, now, random, verify_timeouts) for one in (backend, *(adapters or {}).values())
+            Verifier(one, connector, now, random, verify_timeouts, paid)
+            for one in (backend, *(adapters or {}).values())
         ]
         self._adapters = AdapterWatch(backend, adapters, connector, now, before) if adapters else None
         self._senses = SenseWatch(backend, connector, now, before) if watched(backend) else None

@@ -67,8 +67,11 @@ class Verifier:
         now: Callable[[], float],
         random: Callable[[], float],
         timeouts: VerifyTimeouts = DEFAULT,
+        paid: Callable[[Backend, str, bytes], None] | None = None,
     ) -> None:
+        """`paid` hears of each answer that a cloud has made for the router itself: the backend, the path, the body."""
         self._backend = backend
+        self._paid = paid
         self._connector = connector
         self._now = now
         self._random = random
@@ -135,7 +138,13 @@ class Verifier:
     async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
         if path not in LEAST:  # nothing small can be asked for there: an answer is a picture, or needs a file
             return await self._asked(self._list(endpoint))
-        return await self._asked(least_answer(self._connector, self._backend, endpoint, path), APIS[path].part)
+        return await self._asked(self._least_answer(endpoint, path), APIS[path].part)
+
+    async def _least_answer(self, endpoint: Endpoint, path: str) -> OwnAnswer:
+        answer = await least_answer(self._connector, self._backend, endpoint, path)
+        if self._paid is not None and not self._backend.local and 200 <= answer.status < 300:
+            self._paid(self._backend, path, answer.body)
+        return answer
 
     async def _asked(self, asking: Coroutine[Any, Any, OwnAnswer], part: str = "") -> Failure | None:
         """Returns what a request of the router's own met; None if it was answered.
