@@ -219,6 +219,20 @@ async def test_a_cut_stream_and_the_one_that_writes_on_book_what_each_has_made(t
     assert first.cost == Decimal(first.prompt + 2 * first.completion).scaleb(-6) and first.prompt > 0
 
 
+async def test_an_answer_that_is_cut_twice_books_no_word_twice(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    first, second = (Answer(words=12, brk=Break("rst", after_chunks=chunks), interval=0.01) for chunks in (3, 4))
+    async with ScriptedUpstream([first]) as one, ScriptedUpstream([second]) as two, ScriptedUpstream() as three:
+        servers = (("one", one), ("two", two), ("three", three))
+        backends = [priced(server.base_url, name, continuation="Prefill") for name, server in servers]
+        async with RunningRouter(tmp_path, recorded(*backends), spool=spool) as router:
+            answer = await router.ask(chat(stream=True))
+            record = await only(spool)
+    assert answer.complete
+    assert [(one.backend, one.estimated) for one in record.attempts] == [("one", True), ("two", True), ("three", False)]
+    assert [one.completion for one in record.attempts] == [3, 4, len(answer.numbers) - 7]
+
+
 async def test_a_house_that_is_cut_avoids_what_it_made_and_no_prompt_that_was_paid(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     cut = Answer(words=10, brk=Break("rst", after_chunks=4), interval=0.01)
@@ -262,6 +276,88 @@ async def test_a_cut_claude_has_told_its_prompt_to_the_token(tmp_path: Path) -> 
     (attempt,) = record.attempts
     assert (attempt.prompt, attempt.cached, attempt.cache_write, attempt.completion) == (497, 100, 20, 2)
     assert attempt.estimated and attempt.cost == Decimal("0.000411")  # 377 + 20 + 100 × 0.1 + 2 × 2
+
+
+def messages(*, stream: bool) -> dict[str, Any]:
+    return {"model": "counting", "max_tokens": 99, "stream": stream, "messages": [{"role": "user", "content": "count"}]}
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_claude_has_cached_is_counted_in_each_api(tmp_path: Path, path: str, stream: bool) -> None:
+    spool = tmp_path / "spool"
+    kept = {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 15}
+    usage = {"input_tokens": 377, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 100, "output_tokens": 1}
+    claude = ScriptedClaude(Told(texts=("one ", "two"), usage={**usage, "cache_creation": kept}))
+    rates = {**PRICE["rates"], "cacheWritePerMillion": "2", "cacheWriteHourPerMillion": "3"}
+    async with ScriptedUpstream(choose=claude.choose) as far:
+        backend = cloud(far.base_url, provider="anthropic", price={**PRICE, "rates": rates}, url={"keyFile": "key"})
+        async with RunningRouter(tmp_path, recorded(backend), {"key": b"k"}, spool=spool) as router:
+            answer = await router.ask(messages(stream=stream) if "messages" in path else chat(stream=stream), path)
+            record = await only(spool)
+    assert record.api == ("messages" if "messages" in path else "chat")
+    (attempt,) = record.attempts
+    assert (attempt.prompt, attempt.cached, attempt.cache_write, attempt.cache_write_hour) == (497, 100, 20, 15)
+    assert (attempt.completion, attempt.estimated) == (65, False)
+    assert attempt.cost == Decimal("0.000572")  # 377 + 100 × 0.1 + 5 × 2 + 15 × 3 + 65 × 2
+    assert answer.headers.get("x-genset-cost") == (None if stream else "0.000572 USD")
+
+
+OTHERS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
+    (
+        "/v1/images/generations",
+        {"prompt": "a cat", "n": 2},
+        {"created": 1, "data": [{"b64_json": "AAAA"}, {"b64_json": "BBBB"}]},
+        {"perImage": "0.04"},
+        "0.08 USD",
+    ),
+    (
+        "/v1/images/generations",
+        {"prompt": "a cat"},
+        {"created": 1, "data": [{"b64_json": "AAAA"}], "usage": {"input_tokens": 50, "output_tokens": 4160}},
+        PRICE,
+        "0.00837 USD",  # 50 + 2 × 4,160 millionths
+    ),
+    ("/v1/images/generations", {"prompt": "a cat"}, {"created": 1, "data": [{"url": "u"}]}, PRICE, "unknown"),
+    (
+        "/v1/embeddings",
+        {"input": "some text"},
+        {"object": "list", "data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 8, "total_tokens": 8}},
+        {"rates": {"inputPerMillion": "0.02"}},
+        "0.00000016 USD",
+    ),
+    (
+        "/v1/rerank",
+        {"query": "q", "documents": ["a"]},
+        {"results": [{"index": 0, "relevance_score": 0.5}], "meta": {"billed_units": {"search_units": 1}}},
+        {"perSearch": "0.002"},
+        "0.002 USD",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "asked", "body", "price", "cost"), OTHERS)
+async def test_what_is_no_chat_costs_what_it_uses(
+    tmp_path: Path, path: str, asked: dict[str, Any], body: dict[str, Any], price: dict[str, Any], cost: str
+) -> None:
+    async with ScriptedUpstream([Status(200, body)]) as far:
+        backend = cloud(far.base_url, price={"source": "policy", "currency": "USD", **price})
+        async with RunningRouter(tmp_path, config(backend)) as router:
+            answer = await router.ask({"model": "counting", **asked}, path)
+    assert answer.status == 200 and answer.headers["x-genset-cost"] == cost
+
+
+async def test_a_number_of_tokens_costs_nothing(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    async with ScriptedUpstream([Status(200, {"input_tokens": 12})]) as far:
+        backend = priced(far.base_url, provider="anthropic", url={"keyFile": "key"})
+        async with RunningRouter(tmp_path, recorded(backend), {"key": b"k"}, spool=spool) as router:
+            body = messages(stream=False)
+            del body["max_tokens"], body["stream"]
+            answer = await router.ask(body, "/v1/messages/count_tokens")
+            record = await only(spool)
+    assert answer.status == 200
+    assert all(not attempt.prompt and not attempt.cost for attempt in record.attempts)
 
 
 async def test_what_the_router_asks_for_itself_is_paid_for_and_booked(tmp_path: Path) -> None:

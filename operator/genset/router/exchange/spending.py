@@ -161,11 +161,13 @@ def _whole_used(
     usage = usage_object(body)
     if usage is not None:
         used = used_of(usage)
+    elif api in _PICTURES:
+        used = Used(untold=True)
     else:
         used = Used(tokens[0] or estimate, tokens[1], untold=not tokens[1] and api is not Api.MODERATIONS)
     if api in _PICTURES:
         used.pictures(body.count(b'"b64_json"') or body.count(b'"url"'))
-    return used, usage is not None
+    return used, usage is not None or used.images > 0
 
 
 def stream_used(usage: Mapping[str, Any], *, local: bool) -> Used:
