@@ -9,10 +9,13 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, literal, or_, select, true
 
 from genset.contracts.ledger import DIMENSIONS
+from genset.ledger import state
 from genset.ledger.database import Database
 from genset.ledger.facts import DAY, HOUR, MEASURES, Series
+from genset.ledger.questions import BadQuestion
 from genset.ledger.report import UsageQuestion, UsageReport, report
 from genset.ledger.tables import DAILY, HOURLY, LINKS, RECORDS, SERIES, SPOOLS
+from genset.times import rfc3339
 
 Sum = tuple[int, Series, Sequence[int]]
 MOST_LINES: Final = 10_000  # of one answer
@@ -40,7 +43,13 @@ def _sums(connection: Connection, question: UsageQuestion) -> Iterator[Sum]:
         ]
     else:
         spans = [(HOURLY, question.begin // HOUR, question.end // HOUR)]
+    since = int(state.get(connection, state.HOURS_SINCE) or 0)
     for table, begin, end in spans:
+        if table is HOURLY and begin < min(end, since):
+            raise BadQuestion(
+                f"sums of hours are kept since {rfc3339(since * HOUR)}: before that, ask from midnight to midnight in UTC, by "
+                "day or month or by no time"
+            )
         if begin < end:
             yield from _of(connection, table, begin, end, series, timed=bool(question.time))
 

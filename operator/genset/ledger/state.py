@@ -10,6 +10,9 @@ from genset.ledger.chain import Head
 from genset.ledger.tables import STATE
 
 ANCHOR: Final = "chain_anchor"  # the last link that retention has taken away
+RETENTION: Final = "retention_clock"  # seconds since 1970, as far as retention believes the clock
+RAW_SINCE: Final = "raw_since"  # the latest time of a raw record that is gone: later hours have all of theirs
+HOURS_SINCE: Final = "hours_since"  # the first hour whose sums are kept; before it there are days alone
 
 
 def get(connection: Connection, name: str) -> str:
