@@ -96,6 +96,7 @@ CONTAINERS = frozenset((ENGINE_CONTAINER, WEIGHTS_CONTAINER, ROUTER_CONTAINER, A
 MODELS_DIR = "/models"  # weights volume of engine pods
 LEDGER_DIR = "/var/lib/genset"  # the ledger's volume
 LEDGER_KEY_FILE = "/etc/genset/ledger/key"  # of the tokens that the ledger takes
+ANNOTATION_LEDGER_SECRET = "genset.dev/ledger-secret"  # on the ledger's Service: where its key is
 LEDGER_SECRET_KEY = "key"  # under which the ledger's Secret has it
 ROUTER_SPOOL_DIR = "/tmp/genset-spool"  # of egress records; lives as long as its pod, whatever becomes of the process
 ROUTER_CONFIG_DIR = "/etc/genset/config"  # ConfigMap, mounted whole (a subPath mount is never refreshed)

@@ -46,6 +46,11 @@ COMBINATIONS: dict[str, Object] = {
     "no metrics service": {"metrics": {"service": {"enabled": False}}},
     "no budget": {"podDisruptionBudget": {"enabled": False}},
     "a proxy": {"env": [{"name": "HTTPS_PROXY", "value": "http://proxy.corp:3128"}]},
+    "a ledger": {"ledger": {"enabled": True}},
+    "a ledger on PostgreSQL, in two namespaces": {
+        "ledger": {"enabled": True, "databaseSecret": {"name": "pg"}, "keySecret": "mine", "fsGroup": None},
+        "watchNamespaces": ["models", "team-a"],
+    },
     "placement": {
         "nodeSelector": {"a": "b"}, "tolerations": [{"key": "x", "operator": "Exists"}], "podLabels": {"l": "m"},
         "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},

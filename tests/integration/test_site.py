@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from genset import kinds
+from genset.contracts.ledger import namespace_of
 from genset.desired import CHILD_KINDS
 from genset.desired.site import SiteProxies
 from genset.kube.client import ApiError
@@ -34,6 +35,23 @@ def decoded(found: Object | None) -> dict[str, str]:
 async def start(world: World, site: SiteOptions, **settings: Any) -> Operator:
     given = replace(SETTINGS, operator_namespace=world.namespace, **settings)
     return await world.start(site=site, settings=given)
+
+
+# A ledger
+
+
+async def test_the_ledger_s_key_is_made_once_and_routers_get_tokens_of_it(world: World) -> None:
+    options = SiteOptions(ledger_url="http://genset-ledger.genset-system.svc:8090", ledger_secret="genset-ledger-key")
+    await world.start(site=options, settings=SETTINGS)
+    await world.apply(model_deployment(world.namespace, "house"), secret(world.namespace))
+    await world.apply(route_policy(world.namespace, "assistant"))
+
+    async def token() -> str:
+        return decoded(await world.get(kinds.SECRET, "assistant-router-credentials")).get("site.ledger", "")
+
+    await world.until("routers have a token", token)
+    key = decoded(await world.api.get(kinds.SECRET, SETTINGS.operator_namespace, "genset-ledger-key"))["key"]
+    assert len(key) == 64 and namespace_of(key.encode(), await token()) == world.namespace
 
 
 # Proxy, CA and token

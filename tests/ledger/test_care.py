@@ -17,7 +17,7 @@ from genset.ledger.decoding import SegmentName
 from genset.ledger.facts import DAY
 from genset.ledger.questions import BadQuestion
 from genset.ledger.report import UsageQuestion
-from genset.ledger.retention import Kept, Retention, now
+from genset.ledger.retention import Retention, RetentionDays, now
 from genset.ledger.tables import DAILY, HOURLY, LINKS, RECORDS
 from genset.ledger.transfer import export, import_lines
 from genset.ledger.verify import verify
@@ -195,7 +195,7 @@ def test_retention_s_clock_does_not_jump_ahead(before: float, wall: float, elaps
     assert now(before, wall, elapsed) == expected
 
 
-def sweep(database: Database, kept: Kept, moment: float) -> None:
+def sweep(database: Database, kept: RetentionDays, moment: float) -> None:
     retention = Retention(database, kept, lambda: moment, lambda: 0.0)
     while retention.step():
         pass
@@ -203,7 +203,7 @@ def sweep(database: Database, kept: Kept, moment: float) -> None:
 
 def test_what_is_old_goes_and_sums_stay(database: Database, traffic: Traffic) -> None:
     end = BEGIN + 300 * 9000
-    sweep(database, Kept(raw=10, hourly=20, egress=0), end)
+    sweep(database, RetentionDays(raw=10, hourly=20, egress=0), end)
     with database.reading() as connection:
         oldest = connection.execute(select(RECORDS.c.time).order_by(RECORDS.c.time).limit(1)).scalar_one()
         hours = connection.execute(select(HOURLY.c.slot).order_by(HOURLY.c.slot).limit(1)).scalar_one()
@@ -230,12 +230,12 @@ def test_the_chain_goes_on_where_its_beginning_went(
     books = Books(database, lambda: moment)
     file, content = egress_segment("def", range(1, 4))
     books.take([Sending(SegmentName.read(file), 0, content)])
-    sweep(database, Kept(raw=0, hourly=0, egress=30), moment)
+    sweep(database, RetentionDays(raw=0, hourly=0, egress=30), moment)
     verdict = verify(database, noted)
     assert (verdict.problems, verdict.head.number) == ([], 44)
     assert "the chain, from link 39 to 44" in verdict.looked
-    sweep(database, Kept(raw=0, hourly=0, egress=1), moment + 5 * DAY)  # all of it
-    sweep(database, Kept(raw=0, hourly=0, egress=1), moment + 5 * DAY)
+    sweep(database, RetentionDays(raw=0, hourly=0, egress=1), moment + 5 * DAY)  # all of it
+    sweep(database, RetentionDays(raw=0, hourly=0, egress=1), moment + 5 * DAY)
     file, content = egress_segment("ghi", range(1, 2))
     books.take([Sending(SegmentName.read(file), 0, content)])
     assert verify(database).problems == []

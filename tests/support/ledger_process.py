@@ -95,8 +95,12 @@ class LedgerProcess:
             size = 2 * size if have == before else step or len(content)  # no whole line was in it
         return have
 
-    def usage(self, question: UsageQuestion = EVER) -> UsageReport:
+    def read(self, path: str, **params: str) -> httpx.Response:
+        """Asks as a reader does."""
         headers = {"authorization": f"Bearer {token(KEY, READER)}"}
-        answer = httpx.get(f"{self.url}{USAGE_PATH}", params=query(question), headers=headers, timeout=60)
+        return self._client.get(f"{self.url}{path}", params=params, headers=headers, timeout=60)
+
+    def usage(self, question: UsageQuestion = EVER) -> UsageReport:
+        answer = self.read(USAGE_PATH, **query(question))
         assert answer.status_code == 200, answer.text
         return UsageReport.read(question, answer.json())

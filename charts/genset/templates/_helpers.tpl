@@ -66,3 +66,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- include "genset.siteCA" . }}{{ .Values.site.proxy.credentialsSecret.name }}
 {{- end }}
+
+{{- define "genset.ledgerName" -}}
+{{ include "genset.fullname" . }}-ledger
+{{- end }}
+
+{{- define "genset.ledgerSecret" -}}
+{{ default (printf "%s-key" (include "genset.ledgerName" .)) .Values.ledger.keySecret }}
+{{- end }}
+
+{{- define "genset.ledgerSelectorLabels" -}}
+app.kubernetes.io/name: {{ include "genset.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: ledger
+{{- end }}
+
+{{- define "genset.ledgerLabels" -}}
+{{ include "genset.ledgerSelectorLabels" . }}
+app.kubernetes.io/part-of: genset
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}

@@ -75,13 +75,13 @@ def serve(
     """
     from genset.cli.logs import configure
     from genset.ledger.database import Database, LedgerError
-    from genset.ledger.retention import Kept
+    from genset.ledger.retention import RetentionDays
     from genset.ledger.run import serve as run
 
     configure(log_format, log_level)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        asyncio.run(run(Database(database), key_file, listen, Kept(raw_days, hourly_days, egress_days)))
+        asyncio.run(run(Database(database), key_file, listen, RetentionDays(raw_days, hourly_days, egress_days)))
     except (LedgerError, OSError) as problem:
         raise click.ClickException(str(problem)) from problem
 

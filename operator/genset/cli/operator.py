@@ -148,6 +148,20 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     help="File with certificates (PEM) that pullers, routers and engines trust beside the usual ones.",
 )
 @_option(
+    "--ledger-url",
+    default="",
+    metavar="URL",
+    help="Ledger that all routers send their records to, e.g. http://genset-ledger.genset-system.svc:8090. Routers of releases "
+    "that do not know it refuse such a configuration.",
+)
+@_option(
+    "--ledger-secret",
+    default="",
+    metavar="NAME",
+    help=f"Secret in the operator's namespace with the key ({names.LEDGER_SECRET_KEY}) of the ledger's tokens; made if it is not "
+    "there.",
+)
+@_option(
     "--network-policies/--no-network-policies", default=True, help="Make a NetworkPolicy for each engine and router."
 )
 @_option(
@@ -326,6 +340,8 @@ def _site(flags: dict[str, Any]) -> Any:
         flags.pop("site_proxy_credentials_file"),
         flags.pop("site_ca_file"),
         (name, key) if secret else None,
+        flags.pop("ledger_url"),
+        flags.pop("ledger_secret"),
     )
 
 

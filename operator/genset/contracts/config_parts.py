@@ -76,6 +76,7 @@ BaseUrl = Annotated[str, good(base_url_mistake)]
 ProxyUrl = Annotated[str, good(lambda value: "" if is_proxy_url(value) else f"names no server: {PROXY_REMEDY}")]
 Collector = Annotated[str, good(lambda value: "" if is_collector(value) else f"names no server: {URL_REMEDY}")]
 KeySetUrl = Annotated[str, good(lambda value: "" if is_url(value) else f"names no server: {URL_REMEDY}")]
+LedgerUrl = KeySetUrl
 Origin = Annotated[str, good(origin_mistake)]
 Zone = Annotated[str, Field(pattern=ZONE, max_length=ZONE_CHARACTERS, examples=["house"])]
 Network = Annotated[

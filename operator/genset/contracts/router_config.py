@@ -23,6 +23,7 @@ from genset.contracts.config_parts import (
     Collector,
     ConfigPart,
     FileName,
+    LedgerUrl,
     Network,
     Origin,
     ProxyUrl,
@@ -106,6 +107,13 @@ class UsageConfig(ConfigPart):
     spool_bytes: int = Field(ge=1024 * 1024)
 
 
+class LedgerConfig(ConfigPart):
+    """The ledger is where routers send what they have written down. `token_file` is in the credentials folder."""
+
+    url: LedgerUrl
+    token_file: FileName
+
+
 class TlsConfig(ConfigPart):
     """TLS of the port where clients connect. With `client_ca_file` only clients with a certificate of that CA may."""
 
@@ -134,6 +142,7 @@ class RouterConfig(ConfigPart):
     log: LogConfig | None = None
     egress: EgressConfig | None = Field(default=None, description="None: nothing is written down.")
     usage: UsageConfig | None = Field(default=None, description="None: no usage records are kept.")
+    ledger: LedgerConfig | None = Field(default=None, description="None: what is written down is sent to nobody.")
     forbidden_networks: tuple[Network, ...] | None = Field(
         default=None,
         description="Networks in which no server at a URL may be, beside those that a router in a cluster never dials.",

@@ -153,9 +153,32 @@ def for_router(resource: RoutePolicy, context: RoutePolicyContext) -> Object | N
             "podSelector": {"matchLabels": metadata.router_selector(name)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [clients, admin],
-            "egress": [dns(settings), engines, *peers, *rules(servers, Outside.of(settings, router.egress))],
+            "egress": [
+                dns(settings),
+                engines,
+                *peers,
+                *_ledger(settings),
+                *rules(servers, Outside.of(settings, router.egress)),
+            ],
         },
     )
+
+
+def _ledger(settings: Settings) -> list[Object]:
+    """Returns the way to the ledger: to its pods if it is a Service, else as to any server.
+
+    Whatever a policy says of its own ways out, this one is the administrator's.
+    """
+    ledger = settings.place.site.ledger
+    if ledger is None:
+        return []
+    at = Destination.of(ledger.url)
+    if len(at.namespaces) != 1 or at.outside:
+        return rules([at], Outside.of(settings))
+    pods: Object = {"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_LEDGER}}}
+    if at.namespaces[0]:
+        pods["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": at.namespaces[0]}}
+    return [{"to": [pods], "ports": tcp(names.LEDGER_PORT)}]
 
 
 def _proxies(resource: ModelDeployment, settings: Settings) -> Iterator[str]:

@@ -30,14 +30,17 @@ from genset.contracts.backend_config import (
     TargetHeader,
     UrlTarget,
 )
+from genset.contracts.ledger import token as ledger_token
 from genset.contracts.router_config import (
     VERSION,
     CorsConfig,
+    LedgerConfig,
     LimitsConfig,
     LogConfig,
     PolicyRef,
     RouterConfig,
     TelemetryConfig,
+    UsageConfig,
     ZoneRuleConfig,
 )
 from genset.desired import metadata, proxies
@@ -51,13 +54,15 @@ from genset.desired.listener_tls import tls_config, tls_files
 from genset.desired.prices import price_config
 from genset.desired.route_config import egress_config, route_config
 from genset.desired.servers import backend_faults, cloud_url, target_url, telemetry_faults
-from genset.desired.site import Site
+from genset.desired.site import Ledger, Site
 from genset.engines import engine_of, managed_engine_of
 from genset.router.providers import PROVIDERS
 from genset.router.routing.hops import site_of
 
 #: Of the site, in the credentials folder. No backend's file is named so: those have its name and a hash.
 _SITE_CA_FILE = "site.ca"
+_LEDGER_TOKEN_FILE = "site.ledger"
+_USAGE_SPOOL_BYTES = 12 * 1024 * 1024  # beside the 48 MiB of the egress record, in the 64 MiB of a router's /tmp
 
 
 def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
@@ -93,6 +98,8 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
         trusted_proxies=tuple(resource.spec.router.trusted_proxies) or None,
         log=LogConfig(required=True) if resource.spec.router.log.required else None,
         egress=egress_config(resource.spec.egress),
+        usage=UsageConfig(spool_bytes=_USAGE_SPOOL_BYTES) if settings.place.site.ledger is not None else None,
+        ledger=_ledger(settings.place.site.ledger),
         forbidden_networks=settings.forbidden_networks or None,
         data_zones=tuple(
             ZoneRuleConfig(said_by=rule.said_by, zones=tuple(sorted(rule.zones)))
@@ -117,11 +124,17 @@ def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict
         if content is not None:
             files[credential.file] = content
     files |= access_files(resource, context) | tls_files(resource, context)
-    return files | _site_files(context.settings.place.site)
+    return files | _site_files(context.settings.place.site, resource.metadata.namespace)
 
 
-def _site_files(site: Site) -> dict[str, bytes]:
+def _ledger(ledger: Ledger | None) -> LedgerConfig | None:
+    return LedgerConfig(url=ledger.url, token_file=_LEDGER_TOKEN_FILE) if ledger is not None else None
+
+
+def _site_files(site: Site, namespace: str) -> dict[str, bytes]:
+    ledger = ledger_token(site.ledger.key, namespace) if site.ledger is not None else ""
     found = {_SITE_CA_FILE: site.ca, proxies.SITE_PROXY_FILE: site.proxies.credentials if site.proxies else ""}
+    found[_LEDGER_TOKEN_FILE] = ledger
     return {name: content.encode() for name, content in found.items() if content}
 
 

@@ -60,12 +60,21 @@ class HubToken:
 
 
 @dataclass(frozen=True)
+class Ledger:
+    """The ledger is where all routers of the site send what they have written down. `key`: of the tokens that it takes."""
+
+    url: str
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Site:
     """A site is what its administrator has said; empty values say nothing. `ca` are certificates in PEM."""
 
     proxies: SiteProxies = field(default_factory=SiteProxies)
     ca: str = field(default="", repr=False)
     hub_token: HubToken | None = None
+    ledger: Ledger | None = None
 
     def proxy_for(self, url: str, inside: Iterable[str] = ()) -> str:
         """Returns the proxy, without credentials, on the way to a URL; "" if there is none.

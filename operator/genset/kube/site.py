@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from genset import kinds
-from genset.addresses import is_proxy_url, server_of
-from genset.desired.site import HubToken, Site, SiteProxies, certificates
+from genset import kinds, names
+from genset.addresses import base_url_mistake, is_proxy_url, server_of
+from genset.desired.metadata import PART_OF
+from genset.desired.site import HubToken, Ledger, Site, SiteProxies, certificates
 from genset.kube.client import ApiServer
 from genset.kube.observe import user_secret
 from genset.off_limits import NETWORKS, OffLimits
@@ -25,6 +28,8 @@ class SiteOptions:
     proxy_credentials_file: Path | None = None
     ca_file: Path | None = None
     hub_token: tuple[str, str] | None = None  # name and key of a Secret in the operator's namespace
+    ledger_url: str = ""  # "": there is no ledger
+    ledger_secret: str = ""  # name of the Secret in the operator's namespace with the key of its tokens
 
     def problems(self, forbidden_networks: tuple[str, ...]) -> list[str]:
         """Says what is wrong with the proxies, never repeating one: it may hold a password."""
@@ -40,6 +45,10 @@ class SiteOptions:
                 found.append(f"{flag}: {server_of(url).host} is an address that no router may dial: name another one")
         if self.proxy_credentials_file is not None and not self.proxies:
             found.append("--site-proxy-credentials-file needs --site-https-proxy or --site-http-proxy")
+        if self.ledger_url and (mistake := base_url_mistake(self.ledger_url)):
+            found.append(f"--ledger-url {mistake}")
+        if bool(self.ledger_url) != bool(self.ledger_secret):
+            found.append("--ledger-url and --ledger-secret belong together")
         return found
 
 
@@ -56,7 +65,7 @@ class SiteReader:
     async def read(self) -> Site:
         """Returns the site. What cannot be read stays as it was; at the first time that raises ValueError or ApiError."""
         try:
-            site = Site(self._proxies(), self._ca(), await self._hub_token())
+            site = Site(self._proxies(), self._ca(), await self._hub_token(), await self._ledger())
         except ValueError as problem:
             if self._last is None:
                 raise
@@ -95,6 +104,34 @@ class SiteReader:
         name, key = self._options.hub_token
         found = await self._api.get(kinds.SECRET, self._namespace, name)
         return HubToken(name, key, user_secret(found) if found is not None else None)
+
+    async def _ledger(self) -> Ledger | None:
+        """Returns the ledger with the key in its Secret, which is made if it is not there: no chart's value holds one."""
+        url, name = self._options.ledger_url, self._options.ledger_secret
+        if not url:
+            return None
+        found = await self._api.get(kinds.SECRET, self._namespace, name)
+        if found is None:
+            found = await self._api.create(kinds.SECRET, ledger_key(self._namespace, name))
+            log.info("Made Secret %s with a key for the ledger", name)
+        key = user_secret(found).data.get(names.LEDGER_SECRET_KEY, b"").strip()
+        if not key:
+            raise ValueError(
+                f"--ledger-secret: Secret {name} has nothing under {names.LEDGER_SECRET_KEY}; put a long random text there"
+            )
+        return Ledger(url, key)
+
+
+def ledger_key(namespace: str, name: str) -> dict[str, Any]:
+    """Returns a Secret with a new key that nobody can guess."""
+    labels = {names.LABEL_PART_OF: PART_OF, names.LABEL_COMPONENT: names.COMPONENT_LEDGER}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "type": "Opaque",
+        "stringData": {names.LEDGER_SECRET_KEY: secrets.token_hex(32)},
+    }
 
 
 def _content(file: Path, flag: str) -> str:

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Kept:
+class RetentionDays:
     """So many days are kept: raw records, sums of hours, and links of the chain. 0: for ever."""
 
     raw: int = 30
@@ -44,7 +44,7 @@ class Retention:
     """Retention takes away what a database has for too long. `monotonic` counts real seconds."""
 
     def __init__(
-        self, database: Database, kept: Kept, clock: Callable[[], float], monotonic: Callable[[], float]
+        self, database: Database, kept: RetentionDays, clock: Callable[[], float], monotonic: Callable[[], float]
     ) -> None:
         self._database = database
         self._kept = kept

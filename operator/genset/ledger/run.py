@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from genset.ledger.database import Database, LedgerError
-from genset.ledger.retention import Kept, Retention
+from genset.ledger.retention import Retention, RetentionDays
 from genset.ledger.server import Server
 from genset.stopping import Signals
 
@@ -19,7 +19,7 @@ SLICE_PAUSE_SECONDS: Final = 0.2  # between two slices, in which routers have th
 log = logging.getLogger(__name__)
 
 
-async def serve(database: Database, key_file: Path, listen: tuple[str, int], kept: Kept) -> None:
+async def serve(database: Database, key_file: Path, listen: tuple[str, int], kept: RetentionDays) -> None:
     """Serves until SIGTERM or SIGINT. Raises LedgerError, or OSError if it cannot listen."""
     stop = asyncio.Event()
     signals = Signals(stop)

@@ -25,7 +25,7 @@ _NOTHING: Final = [0] * len(MEASURES)
 
 
 @dataclass
-class Verdict:
+class BooksVerdict:
     """A verdict says what was looked at, and what is wrong. `missing`: numbers of records that never came, by spool."""
 
     looked: list[str] = field(default_factory=list)
@@ -34,9 +34,9 @@ class Verdict:
     head: Head = field(default_factory=Head)
 
 
-def verify(database: Database, noted: Head | None = None) -> Verdict:
+def verify(database: Database, noted: Head | None = None) -> BooksVerdict:
     """Looks at everything, in one view of one moment. Raises Unavailable."""
-    verdict = Verdict()
+    verdict = BooksVerdict()
     with database.reading() as connection:
         if database.is_sqlite:
             _file(connection, verdict)
@@ -46,14 +46,14 @@ def verify(database: Database, noted: Head | None = None) -> Verdict:
     return verdict
 
 
-def _file(connection: Connection, verdict: Verdict) -> None:
+def _file(connection: Connection, verdict: BooksVerdict) -> None:
     told = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
     if told != ["ok"]:
         verdict.problems += [f"the file is damaged: {one}; go back to a backup" for one in told[:MOST_NAMED]]
     verdict.looked.append("the file")
 
 
-def _chain(connection: Connection, verdict: Verdict, noted: Head | None) -> None:
+def _chain(connection: Connection, verdict: BooksVerdict, noted: Head | None) -> None:
     check = Check(state.anchor(connection), noted)
     check.follow(_links(connection))
     if not check.end():
@@ -69,7 +69,7 @@ def _links(connection: Connection) -> Iterator[Link]:
         yield Link(row.number, row.incarnation or "", bytes(row.body), bytes(row.hash))
 
 
-def _sums(connection: Connection, verdict: Verdict) -> None:
+def _sums(connection: Connection, verdict: BooksVerdict) -> None:
     """Compares sums of hours with their records, and of days with their hours, as far as these are kept."""
     names = {row[0]: Series(*row[1:]) for row in connection.execute(select(SERIES))}
     gone = state.get(connection, state.RAW_SINCE)
@@ -123,7 +123,7 @@ def _totals(sums: Sums) -> dict[int, list[int]]:
     return {slot: measures for (slot, _), measures in whole.items()}
 
 
-def _gaps(connection: Connection, verdict: Verdict) -> None:
+def _gaps(connection: Connection, verdict: BooksVerdict) -> None:
     for row in connection.execute(select(SPOOLS).order_by(SPOOLS.c.id)):
         for what, runs in json.loads(row.seen).items():
             missing = [f"{a}-{b}" if a < b else str(a) for a, b in Seen(runs).missing()]

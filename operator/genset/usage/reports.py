@@ -87,10 +87,15 @@ def _segments(paths: Iterable[Path]) -> Iterator[Path]:
 def from_cluster(context: str | None, namespace: str, question: UsageQuestion) -> UsageReport:
     """Asks the ledger of a cluster, by a port-forward and with the key in its Secret. Raises UsageError."""
     selector = f"{names.LABEL_COMPONENT}={names.COMPONENT_LEDGER}"
-    arguments = ("-n", namespace, "get", "services,secrets", "-l", selector, "-o", "json")
-    found = json.loads(asked_kubectl(context, *arguments, missing=_MISSING))
-    service = _named(found, "Service", namespace)["metadata"]["name"]
-    secret = _named(found, "Secret", namespace)
+    found = _asked(context, namespace, "services", "-l", selector)["items"]
+    if not found:
+        raise UsageError(
+            f"there is no ledger in namespace {namespace}: install the chart with ledger.enabled=true, or name its namespace "
+            "with --namespace"
+        )
+    service = found[0]["metadata"]["name"]
+    named = found[0]["metadata"].get("annotations", {}).get(names.ANNOTATION_LEDGER_SECRET, f"{service}-key")
+    secret = _asked(context, namespace, "secret", named)
     try:
         key = base64.b64decode(secret["data"][names.LEDGER_SECRET_KEY]).strip()
     except (KeyError, ValueError) as problem:
@@ -104,11 +109,5 @@ def from_cluster(context: str | None, namespace: str, question: UsageQuestion) -
         raise UsageError(str(problem)) from problem
 
 
-def _named(found: Any, kind: str, namespace: str) -> Any:
-    for item in found["items"]:
-        if item["kind"] == kind:
-            return item
-    raise UsageError(
-        f"no ledger's {kind} in namespace {namespace}: install the chart with ledger.enabled=true, or name its namespace "
-        "with --namespace"
-    )
+def _asked(context: str | None, namespace: str, *what: str) -> Any:
+    return json.loads(asked_kubectl(context, "-n", namespace, "get", *what, "-o", "json", missing=_MISSING))

@@ -53,6 +53,10 @@ LEASE_RULES: list[dict[str, Any]] = [
 ]
 
 
+#: Of the ledger's key, in the operator's namespace, if the chart makes a ledger.
+LEDGER_RULES: list[dict[str, Any]] = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create"]}]
+
+
 def admission(chart: Path) -> list[dict[str, Any]]:
     """Returns the chart's own bounds of what a cluster-wide operator writes, for the tests' operator user."""
     account = "system:serviceaccount:genset-system:genset-operator"
@@ -64,6 +68,8 @@ def admission(chart: Path) -> list[dict[str, Any]]:
         "genset-system",
         "--show-only",
         "templates/admission.yaml",
+        "--set",
+        "ledger.enabled=true",  # which permits the one thing more
     ]
     done = subprocess.run([str(tools.ensure("helm")["helm"]), *command], capture_output=True, text=True, check=True)
     assert account in done.stdout
@@ -95,6 +101,19 @@ def objects(namespace: str) -> list[dict[str, Any]]:
             "kind": "RoleBinding",
             "metadata": {"name": USER, "namespace": namespace},
             "roleRef": {**reference, "kind": "Role"},
+            "subjects": [subject],
+        },
+        {
+            "apiVersion": group,
+            "kind": "Role",
+            "metadata": {"name": f"{USER}-ledger", "namespace": namespace},
+            "rules": LEDGER_RULES,
+        },
+        {
+            "apiVersion": group,
+            "kind": "RoleBinding",
+            "metadata": {"name": f"{USER}-ledger", "namespace": namespace},
+            "roleRef": {**reference, "kind": "Role", "name": f"{USER}-ledger"},
             "subjects": [subject],
         },
     ]

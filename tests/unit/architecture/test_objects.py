@@ -22,7 +22,7 @@ LARGE = {
     "Target": (25, "a configuration's values, read once and never set again"),
     "Cloud": (16, "a block of the resource, one attribute for each of its fields"),
     "Settings": (23, "the operator's own, read once and never set again"),
-    "RouterConfig": (17, "the document that a router reads, one attribute for each of its blocks"),
+    "RouterConfig": (18, "the document that a router reads, one attribute for each of its blocks"),
     "RouterSpec": (16, "a block of the resource, one attribute for each of its fields"),
     "Shared": (15, "what all requests of a router have in common, one part each"),
     "Session": (15, "what the controllers share, one part each, put together in one place"),

@@ -35,6 +35,20 @@ def test_proxies(proxies: SiteProxies, said: str) -> None:
     assert said in told and bool(said) == bool(told) and "hunter2" not in told
 
 
+@pytest.mark.parametrize(
+    ("url", "secret", "said"),
+    [
+        ("http://genset-ledger.genset-system.svc:8090", "key", ""),
+        ("ledger", "key", "--ledger-url"),
+        ("http://ledger.corp", "", "belong together"),
+        ("", "key", "belong together"),
+    ],
+)
+def test_a_ledger_has_an_address_and_a_secret(url: str, secret: str, said: str) -> None:
+    told = "; ".join(SiteOptions(ledger_url=url, ledger_secret=secret).problems(()))
+    assert said in told and bool(said) == bool(told)
+
+
 def test_credentials_need_a_proxy(tmp_path: Path) -> None:
     assert "needs --site-https-proxy" in SiteOptions(proxy_credentials_file=tmp_path / "p").problems(())[0]
 
@@ -43,7 +57,9 @@ def test_credentials_need_a_proxy(tmp_path: Path) -> None:
 def test_a_secret_is_named_with_its_key(text: str) -> None:
     flags = {"hub_token_secret": text, "site_http_proxy": "", "site_https_proxy": "", "site_no_proxy": ()}
     with pytest.raises(verb.click.UsageError, match="write NAME/KEY"):
-        verb._site({**flags, "site_proxy_credentials_file": None, "site_ca_file": None})
+        verb._site(
+            {**flags, "site_proxy_credentials_file": None, "site_ca_file": None, "ledger_url": "", "ledger_secret": ""}
+        )
 
 
 def reader(**options: object) -> SiteReader:

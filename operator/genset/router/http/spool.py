@@ -36,32 +36,30 @@ class Spool:
     """
 
     __slots__ = (
+        "_acknowledged",
+        "_current",
         "_folder",
-        "_identity",
         "_left",
         "_lock",
         "_map",
         "_number",
         "_opening",
         "_place",
-        "_prefix",
         "_retry_at",
         "_segments",
-        "_what",
+        "_stem",
         "failing",
         "lost",
     )
 
-    def __init__(
-        self, folder: Path, identity: str, opening: bytes, *, prefix: str = PREFIX, what: str = "egress records"
-    ) -> None:
-        """`prefix`: of the names of its files. `what` it keeps, in words."""
+    def __init__(self, folder: Path, identity: str, opening: bytes, *, prefix: str = PREFIX) -> None:
+        """`prefix`: of the names of its files, KIND-."""
         self._folder = folder
-        self._identity = identity
         self._opening = opening
-        self._prefix = prefix
-        self._what = what
+        self._stem = f"{prefix}{identity}-"
         self._segments = SEGMENTS
+        self._acknowledged: set[str] = set()  # segments that somebody else has: it is no loss if they make way
+        self._current = ""  # name of the segment that is written
         self._left: list[mmap.mmap] = []  # full segments that the next sync brings to the disk and closes
         self._lock = threading.Lock()  # for whoever closes segments; nobody who adds a line takes it
         self._map: mmap.mmap | None = None
@@ -88,6 +86,22 @@ class Spool:
     def resize(self, segments: int) -> None:
         """Keeps at most so many segments from the next one on."""
         self._segments = segments
+
+    @property
+    def _kind(self) -> str:
+        return self._stem.partition("-")[0]
+
+    @property
+    def current(self) -> tuple[str, int]:
+        """Returns the name of the segment that is written, or was last, and how many of its bytes are whole lines.
+
+        Whoever lists the folder before he asks sees no other segment that is still written.
+        """
+        return self._current, self._place
+
+    def acknowledge(self, name: str) -> None:
+        """Somebody else has this segment."""
+        self._acknowledged.add(name)
 
     def fail(self, why: str) -> None:
         """There is no place for lines, and there will be none."""
@@ -117,10 +131,9 @@ class Spool:
 
     def names(self) -> list[str]:
         """Returns the names of the segments, of all incarnations, the oldest first."""
+        prefix = f"{self._kind}-"
         try:
-            found = [
-                path for path in self._folder.iterdir() if path.name.startswith(self._prefix) and path.suffix == SUFFIX
-            ]
+            found = [path for path in self._folder.iterdir() if path.name.startswith(prefix) and path.suffix == SUFFIX]
             return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))]
         except OSError:
             return []
@@ -152,12 +165,12 @@ class Spool:
         except OSError as problem:
             told = f"{self._folder}: {problem.strerror or problem}"
             if told != self.failing:
-                log.error("Cannot keep %s: %s", self._what, told)
+                log.error("Cannot keep %s records: %s", self._kind, told)
             self.failing = told
             self._leave(None)
             return None
         if self.failing:
-            log.warning("Keeps %s again", self._what)
+            log.warning("Keeps %s records again", self._kind)
         self._retry_at, self.failing = 0.0, ""
         self._leave(made)
         made[: len(self._opening)] = self._opening
@@ -175,7 +188,9 @@ class Spool:
     def _mapped(self) -> mmap.mmap:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._number += 1
-        path = self._folder / f"{self._prefix}{self._identity}-{self._number:06d}{SUFFIX}"
+        # Before it is there: whoever lists the folder must not take it for one that is full.
+        self._place, self._current = 0, f"{self._stem}{self._number:06d}{SUFFIX}"
+        path = self._folder / self._current
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
         try:
             os.posix_fallocate(descriptor, 0, SEGMENT_BYTES)  # a hole in a mapped file would be a signal, not an error
@@ -189,4 +204,7 @@ class Spool:
     def _make_way(self) -> None:
         for name in self.names()[: 1 - self._segments or None]:
             (self._folder / name).unlink(missing_ok=True)
-            self.lost += 1
+            if name in self._acknowledged:
+                self._acknowledged.remove(name)
+            else:
+                self.lost += 1

@@ -33,7 +33,7 @@ class EgressKeeper:
         self._environment = environment
         self._wall = wall
         self._now = now
-        self._spool: Spool | None = None
+        self.spool: Spool | None = None
         self.egress: EgressBook | None = None  # in force; None: the policy wants no record
 
     def take(self, config: RouterConfig) -> EgressBook | None:
@@ -42,10 +42,10 @@ class EgressKeeper:
         if wanted is None:
             self.egress = None
             return None
-        if self._spool is None:
-            self._spool = self._opened(config)
+        if self.spool is None:
+            self.spool = self._opened(config)
         if self.egress is None:
-            self.egress = EgressBook(self._spool, self._wall, self._now)
+            self.egress = EgressBook(self.spool, self._wall, self._now)
         self.egress.require(wanted.required)
         return self.egress
 
@@ -70,7 +70,7 @@ class EgressKeeper:
         """Brings lines to the disk until cancelled, and looks whether a full disk has room again."""
         while True:
             await asyncio.sleep(SYNC_SECONDS)
-            spool = self._spool
+            spool = self.spool
             if spool is not None and self._folder is not None:
                 spool.look(self._now())
                 await asyncio.to_thread(spool.sync)
@@ -79,11 +79,11 @@ class EgressKeeper:
         """Returns the names of the segments, or one of them; None if there is no such page."""
         if path == _PATH:
             return orjson.dumps(self.view())
-        return self._spool.content(path[len(_PATH) + 1 :].decode("latin-1")) if self._spool is not None else None
+        return self.spool.content(path[len(_PATH) + 1 :].decode("latin-1")) if self.spool is not None else None
 
     def view(self) -> dict[str, Any]:
         """Returns what is shown of the spool: its segments, why it fails, how many it lost."""
-        spool, egress = self._spool, self.egress
+        spool, egress = self.spool, self.egress
         return {
             "segments": spool.names() if spool is not None else [],
             "failing": spool.failing if spool is not None else "",
@@ -92,5 +92,5 @@ class EgressKeeper:
         }
 
     def close(self) -> None:
-        if self._spool is not None:
-            self._spool.close()
+        if self.spool is not None:
+            self.spool.close()

@@ -97,6 +97,20 @@ class RouterCollector(Collector):
             "1 while what leaves the house cannot be written down; with egress.record Required nothing leaves it then.",
             value=int(bool(egress["failing"])),
         )
+        ledger = self._parts.ledger.view()
+        yield CounterMetricFamily(
+            "genset_router_ledger_sent_bytes", "Bytes of records that the ledger has taken.", value=ledger["sentBytes"]
+        )
+        yield GaugeMetricFamily(
+            "genset_router_ledger_waiting_segments",
+            "Segments of records, of 1 MiB at most, of which something waits to be sent to the ledger.",
+            value=ledger["waitingSegments"],
+        )
+        yield GaugeMetricFamily(
+            "genset_router_ledger_failing",
+            "1 while the ledger takes no records: they stay on the router's own disk as long as there is room.",
+            value=int(bool(ledger["failing"])),
+        )
         yield CounterMetricFamily("genset_router_config_reloads", "Configurations taken.", value=metrics.reloads)
         yield CounterMetricFamily(
             "genset_router_config_rejections", "Configurations refused.", value=metrics.reload_failures

@@ -7,6 +7,7 @@ from typing import final
 from genset.router.backends.demand import Demands
 from genset.router.exchange.reception import Reception
 from genset.router.process.egress_keeper import EgressKeeper
+from genset.router.process.ledger_sender import LedgerSender
 from genset.router.process.usage_keeper import UsageKeeper
 from genset.router.shared import Shared
 from genset.router.telemetry.observer import Telemetry
@@ -26,6 +27,7 @@ class Parts:
         "credentials_hash",
         "demands",
         "egress",
+        "ledger",
         "listening",
         "loaded_at",
         "outages",
@@ -43,6 +45,7 @@ class Parts:
         outages: OutageWatch,
         egress: EgressKeeper,
         usage: UsageKeeper,
+        ledger: LedgerSender,
     ) -> None:
         self.shared = shared
         self.reception = reception
@@ -50,6 +53,7 @@ class Parts:
         self.outages = outages
         self.egress = egress
         self.usage = usage
+        self.ledger = ledger
         self.demands = Demands()
         self.credentials_hash = ""
         self.loaded_at = ""

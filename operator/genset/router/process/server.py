@@ -32,6 +32,7 @@ from genset.router.process.admission import Admission, Prepared
 from genset.router.process.announce import introduction, taken
 from genset.router.process.egress_keeper import EgressKeeper
 from genset.router.process.exposition import exposition
+from genset.router.process.ledger_sender import LedgerSender
 from genset.router.process.options import ServerOptions as ServerOptions
 from genset.router.process.parts import Parts
 from genset.router.process.reload import POLL_SECONDS, ConfigSource, LoadedConfig, check, is_in_pod, off_limits
@@ -78,13 +79,16 @@ class Router:
         connector = Connector(Resolver(), Outbox(loop))
         self.shared = Shared(loop, Clock(time.monotonic, self._stood_still), wall, connector, telemetry)
         self.reception = Reception(self.shared, telemetry, random.random, bounds.attempts)
+        kept = options.spool, options.environment, wall, time.monotonic
+        egress, usage = EgressKeeper(*kept), UsageKeeper(*kept)
         self.parts = Parts(
             self.shared,
             self.reception,
             telemetry,
             OutageWatch(self.shared.now, wall, bounds.cloud_probe),
-            EgressKeeper(options.spool, options.environment, wall, time.monotonic),
-            UsageKeeper(options.spool, options.environment, wall, time.monotonic),
+            egress,
+            usage,
+            LedgerSender(options.spool, lambda: [one.spool for one in (egress, usage) if one.spool is not None]),
         )
         self.admin = AdminPort(self.parts, exposition(self.parts), bounds.admin)
         self._source = source
@@ -135,6 +139,7 @@ class Router:
             loop.create_task(self._watch_source()),
             loop.create_task(self.parts.egress.keep()),
             loop.create_task(self.parts.usage.keep()),
+            loop.create_task(self.parts.ledger.send_forever()),
             loop.create_task(sweep_forever(self.parts, self.admin)),
         ]
         table = self.reception.table
@@ -161,6 +166,7 @@ class Router:
         self.shared.connector.resolver.close()
         await asyncio.sleep(0)
         await self.parts.telemetry.close()
+        await self.parts.ledger.finish()
         self.parts.egress.close()
         self.parts.usage.close()
 
@@ -344,6 +350,7 @@ class Router:
         usage = self.parts.usage.take(config)
         self.parts.telemetry.keep_usage(usage)
         self.shared.record_usage(usage is not None)
+        self.parts.ledger.take(config.ledger, loaded.credentials)
         self.shared.failures.keep(backends)
         proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
         self.parts.telemetry.journal.take(config, proxies)

@@ -47,7 +47,7 @@ class UsageKeeper:
         incarnation = secrets.token_hex(6)
         policy = f"{config.policy.namespace}/{config.policy.name}"
         first = opening(incarnation, policy, self._environment.get("HOSTNAME", ""), round(self._wall(), 3))
-        spool = Spool(self._folder or Path(), incarnation, first, prefix=PREFIX, what="usage records")
+        spool = Spool(self._folder or Path(), incarnation, first, prefix=PREFIX)
         if self._folder is None:
             spool.fail(_NO_FOLDER)
         else:

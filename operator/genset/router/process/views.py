@@ -64,6 +64,7 @@ def state_view(parts: Parts) -> dict[str, Any]:
         "connections": len(parts.shared.connections),
         "outages": [outage.to_document() for outage in parts.outages.down()],
         "accessLog": parts.telemetry.journal.view(),
+        "ledger": parts.ledger.view(),
         "backends": {backend.name: _backend_view(backend, now) for backend in backends},
     }
 
