@@ -30,6 +30,12 @@ class Rates:
 
     def cost(self, used: Used) -> int | None:
         """Returns what all tokens cost; None if some of them have no price."""
+        if (
+            self.input is not None
+            and self.output is not None
+            and not (used.cached or used.cache_write or used.audio_in or used.audio_out)
+        ):
+            return used.prompt * self.input + used.completion * self.output
         fresh = used.prompt - used.cached - used.cache_write
         sound = min(used.audio_in, fresh)  # what of it was cached has the price of that
         cost: int | None = 0

@@ -70,16 +70,18 @@ class Spending:
     `avoided` is what the house's answer would have cost there; None if the house has given none, or nobody knows.
     """
 
-    __slots__ = ("_avoids", "attempts", "avoided")
+    __slots__ = ("_avoids", "attempts", "avoided", "outside")
 
     def __init__(self, avoids: Price | None) -> None:
         self._avoids = avoids
         self.attempts: list[Spent] = []
         self.avoided: int | None = None
+        self.outside = False  # a cloud was asked
 
     def add(self, spent: Spent) -> None:
         """Takes an attempt that has ended."""
         self.attempts.append(spent)
+        self.outside = self.outside or spent.source != HOUSE
 
     @property
     def avoided_currency(self) -> str:
@@ -92,6 +94,10 @@ class Spending:
         """
         price = self._avoids
         if price is None:
+            return
+        if len(self.attempts) == 1 and self.attempts[0].outcome == OK:  # as nearly all have
+            if not self.outside:
+                self.avoided = price.cost(self.attempts[0].used, answered=True)
             return
         first: Used | None = None
         made, paid, untold = 0, False, False
@@ -112,6 +118,8 @@ class Spending:
 
         `estimated` stands behind it if some of that was counted by the router, `unknown` if there is more that nobody knows.
         """
+        if not self.outside:
+            return ""
         sums: dict[str, int] = {}
         unknown = estimated = False
         for spent in self.attempts:

@@ -87,7 +87,7 @@ class Metrics:
 
     def spent(self, route: str, spending: Spending) -> None:
         """Books what a request has cost, attempt by attempt, and what it has avoided."""
-        for one in spending.attempts:
+        for one in spending.attempts if spending.outside else ():
             if one.cost is not None and one.currency:
                 self.cost[(route, one.candidate.backend.name, one.currency, one.source)] += one.cost
             elif one.source == UNKNOWN:

@@ -27,7 +27,7 @@ _CHAT: Final = "/v1/chat/completions"
 class UsageBook:
     """The usage book of one router. `wall`: seconds since 1970; `now`: monotonic. `unkept` counts lines that had no room."""
 
-    __slots__ = ("_attempts", "_now", "_number", "_requests", "_wall", "spool", "unkept")
+    __slots__ = ("_attempts", "_now", "_number", "_plain", "_requests", "_wall", "spool", "unkept")
 
     def __init__(self, spool: Spool, wall: Callable[[], float], now: Callable[[], float]) -> None:
         self.spool = spool
@@ -35,6 +35,7 @@ class UsageBook:
         self._wall = wall
         self._now = now
         self._number = 0
+        self._plain: dict[Any, bytes] = {}
         self._requests: dict[Any, bytes] = {}
         self._attempts: dict[Any, bytes] = {}
 
@@ -43,6 +44,9 @@ class UsageBook:
         self._number += 1
         spending, seconds = record.spending, now - record.received
         avoided, attempts = b"", b""
+        if spending is not None and not spending.outside and len(spending.attempts) == 1 and not record.word:
+            self._write_plain(record, spending, spending.attempts[0], seconds)
+            return
         if spending is not None:
             attempts = self._told(spending)
             if spending.avoided is not None:
@@ -62,6 +66,55 @@ class UsageBook:
         )
         if not self.spool.add(spool_line(body), self._now()):
             self.unkept += 1
+
+    def _write_plain(self, record: Record, spending: Spending, spent: Spent, seconds: float) -> None:
+        """Writes down what the house has answered at once, as it does most: all but numbers is the same for many requests."""
+        used, consumer, avoided = spent.used, record.consumer, spending.avoided
+        name = consumer.name if consumer is not None else ""
+        key: Any = (
+            record.asked,
+            record.route,
+            record.named,
+            name,
+            spent.candidate.evidence,
+            spent.estimated,
+            avoided is None,
+        )
+        common = self._plain.get(key)
+        if common is None or not record.named:
+            common = self._common(record, spending, spent)
+            if record.named:
+                _kept(self._plain, key, common)
+        wall = self._wall() - seconds
+        body = (
+            b'{"kind":"request","n":%d,"time":%b,"seconds":%b,"request":"%b",%b"prompt":%d,"cached":%d,"completion":%d}]%b}'
+            % (
+                self._number,
+                three_decimals(wall),
+                three_decimals(seconds),
+                record.identity,
+                common,
+                used.prompt,
+                used.cached,
+                used.completion,
+                b"" if avoided is None else b',"avoided":"%b"' % digits(avoided).encode(),
+            )
+        )
+        if not self.spool.add(spool_line(body), self._now()):
+            self.unkept += 1
+
+    def _common(self, record: Record, spending: Spending, spent: Spent) -> bytes:
+        """Returns what stands in the middle of such a line."""
+        currency = spending.avoided_currency
+        avoided = b'"avoidedCurrency":"%b",' % currency.encode() if currency else b""
+        estimated = b'"estimated":true,' if spent.estimated else b""
+        return b'%b,"status":%d,"outcome":"ok",%b"attempts":[%b,%b' % (
+            _asked_text(record),
+            record.status,
+            avoided,
+            _attempt_text(spent),
+            estimated,
+        )
 
     def own(self, spending: Spending, path: str) -> None:
         """Writes down what a request of the router's own has used: nobody has asked, and no route has sent it."""
