@@ -114,6 +114,7 @@ async def test_the_house_is_not_priced_and_what_it_avoids_is_told(tmp_path: Path
     spool = tmp_path / "spool"
     async with ScriptedUpstream() as near, ScriptedUpstream() as far:
         document = recorded(house(near.base_url), priced(far.base_url, currency="EUR"))
+        document["usage"]["classes"] = [{"backend": "house", "size": "Small", "speed": "Fast"}]
         async with RunningRouter(tmp_path, document, spool=spool) as router:
             answer = await router.ask(chat(stream=stream))
             assert "x-genset-cost" not in answer.headers
@@ -121,6 +122,7 @@ async def test_the_house_is_not_priced_and_what_it_avoids_is_told(tmp_path: Path
             metrics = (await router.admin("/metrics")).body.decode()
     assert [told(one) for one in record.attempts] == [("house", "ok", 7, 10, False, None, "house")]
     assert (record.avoided, record.avoided_currency) == (Decimal("0.000027"), "EUR")
+    assert (record.attempts[0].size_class, record.attempts[0].speed_class) == ("small", "fast")
     assert (
         'genset_avoided_total{currency="EUR",route="route"} 2.7e-05' in metrics and "genset_cost_total{" not in metrics
     )

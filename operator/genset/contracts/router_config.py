@@ -17,12 +17,13 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from genset.contracts.access_config import AccessConfig
-from genset.contracts.backend_config import BackendConfig
+from genset.contracts.backend_config import BackendConfig, ModelClassConfig
 from genset.contracts.config_parts import (
     LONGEST_SECONDS,
     Collector,
     ConfigPart,
     FileName,
+    Label,
     LedgerUrl,
     Network,
     Origin,
@@ -101,10 +102,17 @@ class EgressConfig(ConfigPart):
     required: bool
 
 
+class BackendClassConfig(ModelClassConfig):
+    """These are the classes of a backend's model, for records alone."""
+
+    backend: Label
+
+
 class UsageConfig(ConfigPart):
     """What requests use is written down. `spool_bytes`: most that is kept on the router's own disk for whoever fetches it."""
 
     spool_bytes: int = Field(ge=1024 * 1024)
+    classes: tuple[BackendClassConfig, ...] | None = Field(default=None, description="Of models that are known.")
 
 
 class LedgerConfig(ConfigPart):

@@ -33,6 +33,7 @@ from genset.contracts.backend_config import (
 from genset.contracts.ledger import token as ledger_token
 from genset.contracts.router_config import (
     VERSION,
+    BackendClassConfig,
     CorsConfig,
     LedgerConfig,
     LimitsConfig,
@@ -68,6 +69,7 @@ _USAGE_SPOOL_BYTES = 12 * 1024 * 1024  # beside the 48 MiB of the egress record,
 def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
     """Builds the configuration of a policy's routers. No secret is in it."""
     settings = context.settings
+    ledger = None if context.before_this_release else settings.place.site.ledger  # nothing that a policy asks for
     asked = reachable(resource, settings)
     built = [_backend(resource, backend, context) for backend in resource.spec.backends if backend.name in asked]
     backends = tuple(backend for backend in built if backend is not None)
@@ -98,8 +100,8 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
         trusted_proxies=tuple(resource.spec.router.trusted_proxies) or None,
         log=LogConfig(required=True) if resource.spec.router.log.required else None,
         egress=egress_config(resource.spec.egress),
-        usage=UsageConfig(spool_bytes=_USAGE_SPOOL_BYTES) if settings.place.site.ledger is not None else None,
-        ledger=_ledger(settings.place.site.ledger),
+        usage=_usage(resource, context) if ledger is not None else None,
+        ledger=_ledger(ledger),
         forbidden_networks=settings.forbidden_networks or None,
         data_zones=tuple(
             ZoneRuleConfig(said_by=rule.said_by, zones=tuple(sorted(rule.zones)))
@@ -125,6 +127,16 @@ def credential_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict
             files[credential.file] = content
     files |= access_files(resource, context) | tls_files(resource, context)
     return files | _site_files(context.settings.place.site, resource.metadata.namespace)
+
+
+def _usage(resource: RoutePolicy, context: RoutePolicyContext) -> UsageConfig:
+    classes = []
+    for backend in resource.spec.backends:
+        found = context.deployments.get(backend.deployment.name) if backend.deployment is not None else None
+        known = _model_class(found, wanted=True) if found is not None else None
+        if known is not None:
+            classes.append(BackendClassConfig(backend=backend.name, size=known.size, speed=known.speed))
+    return UsageConfig(spool_bytes=_USAGE_SPOOL_BYTES, classes=tuple(classes) or None)
 
 
 def _ledger(ledger: Ledger | None) -> LedgerConfig | None:

@@ -10,9 +10,10 @@ from genset.api.cloud import Cloud
 from genset.api.routepolicy import RoutePolicy
 from genset.contracts.router_config import RouterConfig
 from genset.desired import prices, router_config
-from genset.desired.context import RoutePolicyContext, Settings
+from genset.desired.context import Locality, RoutePolicyContext, Settings
 from genset.desired.kept import Running
 from genset.desired.secrets import UserSecret
+from genset.desired.site import Ledger, Site
 from genset.status import prices as told
 
 SECRET = {"name": "keys", "key": "k"}
@@ -66,6 +67,16 @@ def test_routers_of_another_release_are_told_no_price_that_no_policy_says() -> N
         assert (backend.price.source if backend.price else None) == expected
     (said,) = built(policy({"price": PRICE}), before=True).backends
     assert said.price is not None and said.price.source == "policy"
+
+
+def test_routers_of_another_release_are_told_of_no_ledger() -> None:
+    """They would refuse a configuration with what they do not know, which no policy has asked for."""
+    site = Site(ledger=Ledger("http://ledger.genset:8080", b"key"))
+    settings = Settings(image="genset", place=Locality(site=site))
+    for before, expected in ((True, False), (False, True)):
+        context = RoutePolicyContext(settings, before_this_release=before)
+        config = router_config.build(policy({"price": PRICE}), context)
+        assert ((config.usage is not None), (config.ledger is not None)) == (expected, expected)
 
 
 def test_pods_that_bear_no_record_are_of_another_release() -> None:

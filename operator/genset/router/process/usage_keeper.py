@@ -41,6 +41,7 @@ class UsageKeeper:
         self.spool.resize(max(1, wanted.spool_bytes // SEGMENT_BYTES))
         if self.book is None:
             self.book = UsageBook(self.spool, self._wall, self._now)
+        self.book.classify({one.backend: (one.size.lower(), one.speed.lower()) for one in wanted.classes or ()})
         return self.book
 
     def _opened(self, config: RouterConfig) -> Spool:

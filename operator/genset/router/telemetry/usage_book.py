@@ -27,7 +27,7 @@ _CHAT: Final = "/v1/chat/completions"
 class UsageBook:
     """The usage book of one router. `wall`: seconds since 1970; `now`: monotonic. `unkept` counts lines that had no room."""
 
-    __slots__ = ("_attempts", "_now", "_number", "_plain", "_requests", "_wall", "spool", "unkept")
+    __slots__ = ("_attempts", "_classes", "_now", "_number", "_plain", "_requests", "_wall", "spool", "unkept")
 
     def __init__(self, spool: Spool, wall: Callable[[], float], now: Callable[[], float]) -> None:
         self.spool = spool
@@ -38,6 +38,13 @@ class UsageBook:
         self._plain: dict[Any, bytes] = {}
         self._requests: dict[Any, bytes] = {}
         self._attempts: dict[Any, bytes] = {}
+        self._classes: dict[str, tuple[str, str]] = {}
+
+    def classify(self, classes: dict[str, tuple[str, str]]) -> None:
+        """Takes the classes of models, of their size and their speed, by backend."""
+        self._classes = classes
+        self._attempts.clear()
+        self._plain.clear()
 
     def ended(self, record: Record, now: float) -> None:
         """Writes down a request that has ended, at `now` by the router's clock."""
@@ -112,7 +119,7 @@ class UsageBook:
             _asked_text(record),
             record.status,
             avoided,
-            _attempt_text(spent),
+            self._attempt_text(spent),
             estimated,
         )
 
@@ -145,7 +152,7 @@ class UsageBook:
         key: Any = (candidate.backend.name, candidate.tier, spent.outcome, spent.source)
         known = self._attempts.get(key)
         if known is None:
-            known = _kept(self._attempts, key, _attempt_text(spent))
+            known = _kept(self._attempts, key, self._attempt_text(spent))
         if spent.source == HOUSE and not spent.estimated and not used.cached and not used.reasoning:
             return b'%b,"prompt":%d,"completion":%d}' % (known, used.prompt, used.completion)
         counts = [
@@ -172,6 +179,23 @@ class UsageBook:
                 counts.append(b',"currency":"%b"' % spent.currency.encode())
         return b"%b%b}" % (known, b"".join(counts))
 
+    def _attempt_text(self, spent: Spent) -> bytes:
+        """Returns the beginning of an attempt: what it has in common with others."""
+        candidate = spent.candidate
+        asked = candidate.backend.uses.asked
+        size, speed = self._classes.get(asked.backend, (asked.size_class.lower(), asked.speed_class.lower()))
+        told: dict[str, Any] = {
+            "backend": asked.backend,
+            "tier": candidate.tier,
+            "zone": candidate.zone,
+            "model": asked.model,
+            "sizeClass": size,
+            "speedClass": speed,
+            "outcome": spent.outcome,
+            "price": spent.source,
+        }
+        return dumps({name: value for name, value in told.items() if value})[:-1]
+
 
 def _outcome(record: Record) -> bytes:
     """Returns in one word how a request has ended."""
@@ -196,23 +220,6 @@ def _asked_text(record: Record) -> bytes:
         "model": record.model[:MODEL_CHARACTERS],
     }
     return dumps({name: text for name, text in told.items() if text})[1:-1]
-
-
-def _attempt_text(spent: Spent) -> bytes:
-    """Returns the beginning of an attempt: what it has in common with others."""
-    candidate = spent.candidate
-    asked = candidate.backend.uses.asked
-    told: dict[str, Any] = {
-        "backend": asked.backend,
-        "tier": candidate.tier,
-        "zone": candidate.zone,
-        "model": asked.model,
-        "sizeClass": asked.size_class.lower(),
-        "speedClass": asked.speed_class.lower(),
-        "outcome": spent.outcome,
-        "price": spent.source,
-    }
-    return dumps({name: value for name, value in told.items() if value})[:-1]
 
 
 def _kept(parts: dict[Any, bytes], key: Any, text: bytes) -> bytes:
