@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _THREE_DIGITS: Final = [b"%03d" % number for number in range(1000)]
+_BELOW_ONE: Final = [b"0.%03d" % number for number in range(1000)]
 
 
 def six_decimals(seconds: float) -> bytes:
@@ -17,7 +18,7 @@ def six_decimals(seconds: float) -> bytes:
         whole, fraction = whole + 1, 0
     thousands = fraction // 1000
     if not whole:
-        return b"0.%b%b" % (_THREE_DIGITS[thousands], _THREE_DIGITS[fraction - 1000 * thousands])
+        return _BELOW_ONE[thousands] + _THREE_DIGITS[fraction - 1000 * thousands]
     return b"%d.%b%b" % (whole, _THREE_DIGITS[thousands], _THREE_DIGITS[fraction - 1000 * thousands])
 
 

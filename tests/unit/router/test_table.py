@@ -11,7 +11,8 @@ from genset.contracts.router_config import RouterConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
 from genset.router.errors import VOCABULARY, ErrorAnswer
-from genset.router.routing.table import Plan, Table, answer_tokens, estimate_tokens
+from genset.router.routing.plan import Plan
+from genset.router.routing.table import Table, answer_tokens, estimate_tokens
 from testbed.router_config import complete
 
 

@@ -14,7 +14,8 @@ from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.machine.decisions import Answer, Try
-from genset.router.routing.table import Plan, Table
+from genset.router.routing.plan import Plan
+from genset.router.routing.table import Table
 from testbed.router_config import made
 from tests.support.router.machines import cloud, house, machine
 

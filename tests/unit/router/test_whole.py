@@ -46,6 +46,30 @@ def test_tokens_are_read_with_and_without_a_space() -> None:
     assert usage_of(b'{"usage":{"prompt_tokens":null}}') == (0, 0)
 
 
+#: How servers tell usage: OpenAI and Ollama, llama-server, vLLM, and what else may stand there.
+USAGES = (
+    '"prompt_tokens":7,"completion_tokens":12,"total_tokens":19',
+    '"completion_tokens":12,"prompt_tokens":7,"total_tokens":19,"prompt_tokens_details":{"cached_tokens":3}',
+    '"prompt_tokens":7,"total_tokens":19,"completion_tokens":12,"prompt_tokens_details":null',
+    '"queue_time":0.03,"prompt_tokens":7,"prompt_time":0.1,"completion_tokens":12,"total_tokens":19',
+    '"total_tokens":19,"completion_tokens_details":{"audio_tokens":9},"prompt_tokens":7,"completion_tokens":12',
+    '"prompt_tokens":7,"prompt_tokens":99,"completion_tokens":12',
+    '"completion_tokens":12,"cost":0.5,"prompt_tokens":7',
+)
+
+
+@pytest.mark.parametrize("usage", USAGES)
+@pytest.mark.parametrize("blank", ["", " "])
+@pytest.mark.parametrize("behind", ["", ',"timings":{"prompt_n":5}'])
+def test_tokens_are_read_in_any_order(usage: str, blank: str, behind: str) -> None:
+    spaced = usage.replace(":", f":{blank}").replace(",", f",{blank}")
+    assert usage_of(f'{{"choices":[{{}}],"usage":{blank}{{{spaced}}}{behind}}}'.encode()) == (7, 12)
+
+
+def test_a_number_without_end_is_read_to_its_bound_only() -> None:
+    assert usage_of(b'{"usage":{"prompt_tokens":' + b"9" * 1_000_000 + b"}}")[0] < 10**15
+
+
 NO_ANSWERS: dict[str, tuple[bytes, str, int]] = {
     "FastAPI's": (b'{"detail":"Not authenticated"}', "Not authenticated", 0),
     "FastAPI's list": (b'{"detail":[{"loc":["body"],"msg":"field required"}]}', "field required", 0),

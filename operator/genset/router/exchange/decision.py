@@ -12,7 +12,8 @@ from genset.router.dialects.client import NativeCall
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.narrowed import kept_in, narrowed, placed
 from genset.router.exchange.record import Record
-from genset.router.routing.table import LeftOut, Plan, Table
+from genset.router.routing.plan import Plan
+from genset.router.routing.table import LeftOut, Table
 from genset.router.routing.zones import ZONES_HEADER
 
 

@@ -10,7 +10,7 @@ from genset.router.dialects.client import NativeCall
 from genset.router.dialects.repeated import UNREADABLE, said_in
 from genset.router.errors import ErrorAnswer, error, unrecorded
 from genset.router.exchange.record import Record
-from genset.router.routing.table import Plan
+from genset.router.routing.plan import Plan
 from genset.router.routing.zones import ZONES_HEADER, asked_zones
 
 

@@ -40,7 +40,8 @@ from genset.router.machine.machine import RequestMachine
 from genset.router.machine.patience import DEFAULT, Timeouts
 from genset.router.routing.gate import ROUTER_FULL, Gate
 from genset.router.routing.hops import HOPS_HEADER, refusal
-from genset.router.routing.table import Plan, Table, answer_tokens, estimate_tokens
+from genset.router.routing.plan import Plan
+from genset.router.routing.table import Table, answer_tokens, estimate_tokens
 from genset.router.shared import Observer, Shared
 
 _TOO_DEEP: Final = error("caller_bad_request", "the body is nested too deeply (more than 250 levels)")

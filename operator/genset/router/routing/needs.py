@@ -5,7 +5,7 @@ Only what some backend of the route lacks is looked for: a route whose backends 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, final
 
 NO_NEEDS: Final[frozenset[str]] = frozenset()
@@ -93,7 +93,7 @@ class NeededAbilities:
         self._fields = [(key, word, needs) for key, (word, needs) in _FIELDS.items() if word in lacking]
         self._reads_parts = not _OF_PARTS.isdisjoint(lacking)
 
-    def of(self, request: Mapping[str, Any]) -> frozenset[str]:
+    def of(self, request: dict[str, Any]) -> frozenset[str]:
         """Returns what of it the request needs. It is OpenAI's, of whatever path."""
         found: set[str] | None = None
         for key, word, needs in self._fields:

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple, final
 import orjson
 
 from genset.contracts.router_config import RouterConfig
-from genset.data_zones import ZoneRule, allowed
 from genset.router.backends.backend import Backend
 from genset.router.dialects.client import NativeCall
 from genset.router.errors import BROKEN_SECONDS, ErrorAnswer, error
@@ -21,10 +20,10 @@ from genset.router.machine.decisions import Candidate
 from genset.router.routing.catalogue import catalogue, moderating, some_names
 from genset.router.routing.model_names import ModelNames
 from genset.router.routing.needs import NO_NEEDS
+from genset.router.routing.plan import Plan
 from genset.router.routing.route import Route, route_for, route_of
-from genset.router.routing.zones import header_line, no_backend
 
-_NOTHING: Final[Mapping[str, Any]] = {}
+_NOTHING: Final[dict[str, Any]] = {}
 MODEL_BYTES: Final = 256  # longest name of a model; nothing has a longer one
 MODELS_KEPT: Final = 1024  # model names whose routes are remembered
 BYTES_PER_TOKEN: Final = 4  # of UTF-8 text; the estimate that `maxInputTokens` documents
@@ -36,54 +35,6 @@ class LeftOut(NamedTuple):
     route: str
     backend: str
     why: str
-
-
-@final
-class Plan:
-    """A plan is what POLICY decided: a route and its frozen list of candidates.
-
-    `skipped`: why a better one is missing. `zones_line`: see Facts.
-    """
-
-    __slots__ = ("_more", "candidates", "route", "skipped", "zones_line")
-
-    def __init__(self, route: Route, candidates: list[Candidate], skipped: str = "") -> None:
-        self.route = route
-        self.candidates = candidates
-        self.skipped = skipped
-        self.zones_line = route.zones.line
-        self._more: list[ZoneRule] = []  # rules beyond those of the route
-
-    def leave_out(self, candidates: Sequence[Candidate]) -> bool:
-        """Takes these candidates off the list. Returns whether any is left."""
-        self.candidates = [one for one in self.candidates if one not in candidates]
-        return bool(self.candidates)
-
-    @property
-    def rules(self) -> tuple[ZoneRule, ...]:
-        """Returns all that is said of its zones."""
-        return (*self.route.zones.rules, *self._more)
-
-    def keep_in(self, rules: list[ZoneRule]) -> ErrorAnswer | None:
-        """Takes the candidates off the list that are not in the zones of these rules, too; the error if none is left."""
-        if not rules:
-            return None
-        route, there = self.route, self.candidates
-        if len(rules) == 1 and not self._more:  # that of a consumer, which holds for one request after the other
-            zones: frozenset[str] | None = rules[0].zones
-            self.zones_line = route.zones.line_within(rules[0])
-            self._more = rules
-        else:
-            zones = allowed(rules)
-            self._more = [*self._more, *rules]
-            self.zones_line = header_line(allowed(self.rules))
-        self.candidates = [candidate for candidate in there if zones is None or candidate.zone in zones]
-        if self.candidates:
-            if self.candidates[0].tier > there[0].tier:
-                self.skipped = "data_zone"
-            return None
-        found = {candidate.backend.name: candidate.zone for candidate in there}
-        return no_backend(route.name, self.rules, {**route.zones.left_out, **found})
 
 
 class Table:
@@ -154,7 +105,7 @@ class Table:
         headers: Mapping[bytes, bytes],
         random: Callable[[], float],
         task: str = "Chat",
-        request: Mapping[str, Any] = _NOTHING,
+        request: dict[str, Any] = _NOTHING,
         native: NativeCall | None = None,
         may_name: ModelNames | None = None,
         left_out: list[LeftOut] | None = None,
