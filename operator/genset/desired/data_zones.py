@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from genset import names
+from genset.api.access import ANONYMOUS, Access, AccessMode
 from genset.api.fault import FieldFault
 from genset.api.routepolicy import Route, RoutePolicy, zone_of
 from genset.data_zones import HOUSE, ZoneRule, allowed, is_zone, told
@@ -34,7 +35,25 @@ def rules_above(resource: RoutePolicy, settings: Settings) -> list[ZoneRule]:
     if resource.spec.data_zones is not None:
         said_by = f"RoutePolicy {metadata.namespace}/{metadata.name} (spec.dataZones)"
         found.append(ZoneRule(said_by, frozenset(resource.spec.data_zones)))
+    if resource.spec.access is not None and (of_all := _of_anybody(resource.spec.access)) is not None:
+        said_by = f"RoutePolicy {metadata.namespace}/{metadata.name} (spec.access: dataZones of all consumers together)"
+        found.append(ZoneRule(said_by, of_all))
     return found
+
+
+def _of_anybody(access: Access) -> frozenset[str] | None:
+    """Returns the zones in which somebody's request may be answered; None if that is any: what is beyond them nobody reaches."""
+    defaults = access.defaults.data_zones if access.defaults is not None else None
+    each = [defaults if one.data_zones is None else one.data_zones for one in access.consumers]
+    unnamed = access.mode == AccessMode.OPEN and all(one.name != ANONYMOUS for one in access.consumers)
+    if unnamed or access.consumer_selector is not None or access.jwt is not None:
+        each.append(defaults)
+    found: set[str] = set()
+    for zones in each:
+        if zones is None:
+            return None
+        found.update(zones)
+    return frozenset(found)
 
 
 def shown(resource: RoutePolicy, settings: Settings) -> str:

@@ -95,6 +95,60 @@ def test_a_cloud_that_no_route_names_is_kept_from_what_no_route_may_ask(
     assert bool(outside) == (kept != {"house"}), made["spec"]["egress"]
 
 
+ALICE = {"name": "alice", "keysSecretRef": {"name": "alice", "key": "k"}}
+BOB = {"name": "bob", "keysSecretRef": {"name": "bob", "key": "k"}}
+JWT = {"issuer": "https://id.corp", "audiences": ["genset"], "jwksURL": "https://id.corp/keys"}
+
+
+@pytest.mark.parametrize(
+    ("access", "kept"),
+    [
+        ({"consumers": [ALICE | {"dataZones": ["house"]}]}, {"house"}),
+        ({"consumers": [ALICE | {"dataZones": ["house"]}, BOB | {"dataZones": ["eu", "house"]}]}, {"house", "paris"}),
+        ({"consumers": [ALICE | {"dataZones": ["house"]}, BOB]}, {"house", "paris", "far"}),
+        (
+            {"consumers": [ALICE, BOB | {"dataZones": ["house"]}], "defaults": {"dataZones": ["house", "eu"]}},
+            {"house", "paris"},
+        ),
+        ({"consumers": [ALICE | {"dataZones": ["house"]}], "jwt": JWT}, {"house", "paris", "far"}),
+        (
+            {"consumers": [ALICE | {"dataZones": ["house"]}], "jwt": JWT, "defaults": {"dataZones": ["eu"]}},
+            {"house", "paris"},
+        ),
+        ({"consumerSelector": {"matchLabels": {"a": "b"}}, "defaults": {"dataZones": ["house"]}}, {"house"}),
+        ({"mode": "Open", "consumers": [ALICE | {"dataZones": ["house"]}]}, {"house", "paris", "far"}),
+        (
+            {
+                "mode": "Open",
+                "consumers": [ALICE | {"dataZones": ["house"]}, {"name": "anonymous", "dataZones": ["house"]}],
+            },
+            {"house"},
+        ),
+        ({"mode": "Open", "defaults": {"dataZones": ["house"]}}, {"house"}),
+    ],
+)
+def test_what_no_consumer_may_reach_is_not_there(access: Object, kept: set[str]) -> None:
+    """Its key, its probes and its way out would be there for nothing but a leak."""
+    resource, given = policy(access=access), context()
+    assert {backend.name for backend in router_config.build(resource, given).backends} == kept
+    files = {file.partition("-")[0] for file in router_config.credential_files(resource, given)}
+    assert files & {"paris", "far"} == kept - {"house"}
+    made = network_policy.for_router(resource, given)
+    assert made is not None
+    clouds = [rule for rule in made["spec"]["egress"] if {"port": 443, "protocol": "TCP"} in rule["ports"]]
+    assert bool(clouds) == (kept != {"house"} or "jwt" in access), made["spec"]["egress"]
+    assert data_zones.shown(resource, given.settings) == (
+        "all" if "far" in kept else ", ".join(sorted({"house": "house", "paris": "eu"}[name] for name in kept))
+    )
+
+
+def test_a_route_that_no_consumer_may_use_is_told() -> None:
+    resource = policy(access={"consumers": [ALICE | {"dataZones": ["us"]}]})
+    faults = refs.check_route_policy(resource, context())
+    (found,) = [fault for fault in faults if fault.reason == Reason.NO_BACKEND_IN_ZONE]
+    assert "RoutePolicy law/p (spec.access: dataZones of all consumers together) allows us" in found.message
+
+
 @pytest.mark.parametrize(
     ("given", "said_by"),
     [
