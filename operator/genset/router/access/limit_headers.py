@@ -5,6 +5,7 @@ Sources: OpenAI, "Rate limits in headers" (resets as `1m0s`); Anthropic, "Respon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from genset.router.access.consumer import Consumer
@@ -22,29 +23,36 @@ _DURATIONS: Final = [
 ]
 
 
-def limit_lines(consumer: Consumer, now: float, wall: float, *, anthropic: bool) -> bytes:
-    """Returns the lines of a consumer's limits per minute; empty if it has none. `wall`: seconds since 1970.
+def limit_lines(consumer: Consumer, now: float, wall: Callable[[], float], *, anthropic: bool) -> bytes:
+    """Returns the lines of a consumer's limits per minute; empty if it has none. `wall` tells seconds since 1970.
 
     `anthropic`: by the names of Anthropic's API, otherwise by OpenAI's.
     """
-    first = second = b""
     requests, tokens = consumer.requests, consumer.tokens
-    if requests is not None:
-        first = _anthropic(b"requests", requests, now, wall) if anthropic else _requests(requests, now)
-    if tokens is not None:
-        second = _anthropic(b"tokens", tokens, now, wall) if anthropic else _tokens(tokens, now)
-    return b"%b%b" % (first, second)
+    if anthropic:
+        first = _anthropic(b"requests", requests, now, wall()) if requests is not None else b""
+        return first + _anthropic(b"tokens", tokens, now, wall()) if tokens is not None else first
+    if requests is None:
+        return _lines(b"tokens", tokens, now) if tokens is not None else b""
+    if tokens is None:
+        return _lines(b"requests", requests, now)
+    return (  # what most have who have limits: written at once
+        b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n"
+        b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n"
+        % (
+            requests.told,
+            requests.room(now),
+            _reset(requests, now),
+            tokens.told,
+            tokens.room(now),
+            _reset(tokens, now),
+        )
+    )
 
 
-def _requests(quota: Quota, now: float) -> bytes:
-    return b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n" % (
-        quota.told, quota.room(now), _reset(quota, now),
-    )  # fmt: skip
-
-
-def _tokens(quota: Quota, now: float) -> bytes:
-    return b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n" % (
-        quota.told, quota.room(now), _reset(quota, now),
+def _lines(what: bytes, quota: Quota, now: float) -> bytes:
+    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
+        what, quota.told, what, quota.room(now), what, _reset(quota, now),
     )  # fmt: skip
 
 

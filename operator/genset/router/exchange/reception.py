@@ -335,7 +335,7 @@ class Reception:
         return plan
 
     def _limits_of(self, consumer: Consumer, request: Request, now: float) -> bytes:
-        return limit_lines(consumer, now, self._shared.wall(), anthropic=speaks(request.path, request.headers))
+        return limit_lines(consumer, now, self._shared.wall, anthropic=speaks(request.path, request.headers))
 
     def _machine(
         self, plan: Plan, record: Record, request: Request, api: Api, parsed: dict[str, Any], tokens: int

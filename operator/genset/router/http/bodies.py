@@ -42,7 +42,6 @@ _READ: Final = _USUAL | frozenset((
     "content", "documents", "image", "query", "size", "text_1", "text_2", "tokens", "top_n", "voice",
 ))  # fmt: skip
 _SMALL: Final = 1024  # up to here all entries are counted
-_SAMPLE_BYTES: Final = 16  # with a blank in them it was hardly written as orjson does
 _SHALLOW_BYTES: Final = 2 * MOST_DEPTH  # no smaller body is nested more deeply
 _SHOWN: Final = 64  # characters of a key in a message
 
@@ -59,6 +58,8 @@ _SHORT: Final = 64  # characters of a string that an expression reads
 _NOT_JSON: Final = object()
 _loads: Final = orjson.loads
 _dumps: Final = orjson.dumps
+_ORDERS_KEPT: Final = 256  # of usual keys
+_usual_keys: Final[set[Any]] = set()
 _CANDIDATES: Final = 4  # places at which the next key may stand that are tried
 
 
@@ -187,20 +188,23 @@ class _Tree:
                     self.long = True
 
 
+_AS_WRITTEN: Final = _Tree()  # of what is written again as it was read: nothing there needs a second look
+
+
 def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
     """Reads the value, and says whether its keys are surely there once (there are as many entries as colons), and its tree.
 
-    What is written again as it was read has lost nothing, and most clients write as orjson does. That costs less than to
-    count, but takes memory, and says nothing of the depth: small bodies are looked at so.
+    What is written again as it was read has lost nothing, and most clients write as orjson does, without blanks. That costs
+    less than to count, but takes memory, and says nothing of the depth: small bodies are looked at so.
 
     Colons in text say nothing. So a body with one list, as most have, is parsed in two parts, the list and what is
     outside, where text is rare.
     """
     if len(body) <= _SMALL:
         value = _loads(body)
+        if len(body) <= _SHALLOW_BYTES and body.find(b" ", 0, 16) < 0 and _dumps(value) == body:
+            return value, True, _AS_WRITTEN
         tree = _Tree()
-        if len(body) <= _SHALLOW_BYTES and body.find(b" ", 0, _SAMPLE_BYTES) < 0 and _dumps(value) == body:
-            return value, True, tree
         tree.walk(value, 1)
         if type(value) is dict and body.count(b":") == tree.entries:
             return value, True, tree
@@ -236,7 +240,16 @@ def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
 
 
 def _is_usual(parsed: dict[str, Any]) -> bool:
-    return all(key in _USUAL for key in parsed)
+    """Returns whether no key needs a look at its letters. Clients of one kind write the same keys in the same order."""
+    keys: Any = tuple(parsed)
+    if keys in _usual_keys:
+        return True
+    if not _USUAL.issuperset(keys):
+        return False
+    if len(_usual_keys) >= _ORDERS_KEPT:
+        _usual_keys.clear()
+    _usual_keys.add(keys)
+    return True
 
 
 def _refuse_alike(parsed: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ class RouterCollector(Collector):
             "Requests by route, HTTP status and word of the error vocabulary (empty: a whole answer).",
             labels=["route", "status", "error"],
         )
-        for (route, status, word), count in metrics.answers.items():
+        for (route, status, word), count in metrics.answers().items():
             requests.add_metric([route, str(status), word], count)
         yield requests
         failovers = CounterMetricFamily(

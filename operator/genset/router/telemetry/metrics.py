@@ -22,7 +22,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._backends: dict[str, BackendNumbers] = {}
-        self.answers: dict[tuple[str, int, str], int] = {}  # by route, status, error word
+        self.whole_answers: dict[str, int] = {}  # by route
+        self.other_answers: dict[tuple[str, int, str], int] = {}  # by route, status, error word
         self.failovers: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # by route, backend, reason
         self.continuations: defaultdict[str, int] = defaultdict(int)  # of broken streams, by outcome
         self.refused: defaultdict[str, int] = defaultdict(int)  # before a request was complete, by error word
@@ -81,9 +82,16 @@ class Metrics:
         self.reload_failures += 1
 
     def answered(self, route: str, status: int, word: str) -> None:
-        """Counts an answer; `route` is empty if none took the request."""
+        """Counts an answer; `route` is empty if none took the request, `word` for whole answers, whose status is 200."""
+        if not word:
+            self.whole_answers[route] = self.whole_answers.get(route, 0) + 1
+            return
         key: Any = (route, status, word)  # made once: mypyc takes a typed tuple apart and rebuilds it for each use
-        self.answers[key] = self.answers.get(key, 0) + 1
+        self.other_answers[key] = self.other_answers.get(key, 0) + 1
+
+    def answers(self) -> dict[tuple[str, int, str], int]:
+        """Returns how many answers there were, by route, status and error word."""
+        return {**{(route, 200, ""): count for route, count in self.whole_answers.items()}, **self.other_answers}
 
     def spent(self, route: str, spending: Spending) -> None:
         """Books what a request has cost, attempt by attempt, and what it has avoided."""
