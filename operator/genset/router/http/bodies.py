@@ -42,7 +42,6 @@ _READ: Final = _USUAL | frozenset((
     "content", "documents", "image", "query", "size", "text_1", "text_2", "tokens", "top_n", "voice",
 ))  # fmt: skip
 _SMALL: Final = 1024  # up to here all entries are counted
-_SHALLOW_BYTES: Final = 2 * MOST_DEPTH  # no smaller body is nested more deeply
 _SHOWN: Final = 64  # characters of a key in a message
 
 _HALF: Final = re.compile(  # of a pair of surrogates, without the other one
@@ -206,7 +205,7 @@ def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
     """
     if len(body) <= _SMALL:
         value = _loads(body)
-        if len(body) <= _SHALLOW_BYTES and body.find(b" ", 0, 16) < 0 and _dumps(value) == body:
+        if len(body) <= 2 * MOST_DEPTH and body.find(b" ", 0, 16) < 0 and _dumps(value) == body:
             return value, True, _AS_WRITTEN
         tree = _Tree()
         tree.walk(value, 1)
