@@ -22,7 +22,6 @@ from genset.router.machine.trail import OK
 
 _APIS: Final = {api.path: api for api in PATHS.values()}
 _DOLLARS: Final = "USD"  # in which providers tell their own figure
-_ERRORS: Final = 300  # statuses of answers are below
 _UNHEARD: Final = (Outcome.UNREACHABLE.value, Outcome.EXHAUSTED.value)
 _PICTURES: Final = (Api.IMAGES, Api.IMAGE_EDITS)
 
@@ -197,4 +196,4 @@ def stream_used(usage: Mapping[str, Any], *, local: bool) -> Used:
 
 def is_billed(status: int, outcome: str) -> bool:
     """Returns whether a provider may bill an attempt that ended so: one that it refused, or never heard, it does not."""
-    return status < _ERRORS and (status > 0 or outcome not in _UNHEARD)
+    return status < 300 and (status > 0 or outcome not in _UNHEARD)
