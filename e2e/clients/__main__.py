@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -26,10 +27,7 @@ def main(only: str, write: bool) -> None:
     with reported():
         clients = [client for client in CLIENTS if only.lower() in client.name.lower()]
         tried = [agent for agent in agents.AGENTS if only.lower() in agent.name.lower()]
-        for client in clients:
-            languages.of(client.program).install(client.program)
-        if tried:
-            install.node()
+        _install(sorted({client.program for client in clients}), agents=bool(tried))
         try:
             libraries, tools, mistakes = asyncio.run(_all(clients, tried))
         except asyncio.CancelledError:
@@ -43,6 +41,20 @@ def main(only: str, write: bool) -> None:
         _PAGE.write_text(f"{head}\n{text}\n")
     if mistakes or not all(result.good for result in (*libraries, *tools)):
         sys.exit(1)
+
+
+def _install(programs: Sequence[str], *, agents: bool) -> None:
+    """Installs what the programs need, and the agents; each language beside the others, its own programs one by one."""
+    wanted: dict[str, list[str]] = {}
+    for program in programs:
+        wanted.setdefault(Path(program).suffix, []).append(program)
+
+    def each(own: list[str]) -> None:
+        for program in own:
+            languages.of(program).install(program)
+
+    steps = [partial(each, own) for own in wanted.values()]
+    install.together([*steps, install.node] if agents else steps)
 
 
 async def _all(

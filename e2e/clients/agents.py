@@ -91,12 +91,12 @@ AGENTS: Final = (
         lambda model: ["opencode", "run", "--format", "json", "-m", f"genset/{model}"], _opencode_said,
     ),
 )  # fmt: skip
-#: Columns of the table -> model ("" for the agent's own), question, what the user reads of it.
-QUESTIONS: Final = {
+#: Columns of the table -> model ("" for the agent's own), question, what the user reads: of an error one of the agents' words.
+QUESTIONS: Final[dict[str, tuple[str, str, str | tuple[str, ...]]]] = {
     "answers": ("", "Hi", calling.HELLO),
     "uses a tool": ("", f"Please {calling.WISH}", calling.DONE),
-    "says what broke": ("broken", "Hi", "Error: "),
-    "says what is too long": ("toolong", "Hi", "Error: "),
+    "says what broke": ("broken", "Hi", ("was cut off", "disconnected", "no backend could answer")),
+    "says what is too long": ("toolong", "Hi", ("context length", "context window", "too long")),
 }
 
 
@@ -109,6 +109,10 @@ async def results_of(agent: Agent, url: str, folder: Path) -> Result:
         program, *options = agent.command(model or agent.model)
         found = installed / "node_modules" / ".bin" / program
         said = agent.said(await run([str(found), *options, question], folder, env, SECONDS))
-        good = said == wanted if wanted != "Error: " else said.startswith(wanted)
+        good = said == wanted if isinstance(wanted, str) else _tells(said, wanted)
         columns[column] = "yes" if good else said or "nothing"
     return Result(agent.name, install.node_version(agent.package), columns)
+
+
+def _tells(said: str, words: tuple[str, ...]) -> bool:
+    return said.startswith("Error: ") and any(word in said for word in words)

@@ -9,6 +9,8 @@ import re
 import shutil
 import sys
 import tarfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +24,26 @@ _MANIFEST = PROGRAMS / "package.json"
 _REQUIREMENTS = PROGRAMS / "requirements.txt"
 _GO = PROGRAMS / "go"
 _JAVA = PROGRAMS / "java"
-_LOG = "install-clients.log"
+#: Optimised, the SDKs' generated packages of 100,000 lines took up to a quarter of an hour; so they take two minutes.
+_QUICK_COMPILE = "-gcflags=all=-N -l -dwarf=false"
 _SUITE_NEEDS = (
     "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-xdist==3.8.0", "rich>=13.7.1", "inline-snapshot>=0.28.0", "trio>=0.22.2",
     "aiohttp==3.14.5", "httpx-aiohttp==0.2.0", "numpy", "httpx2==2.16.2",
 )  # fmt: skip
 
 
+def together(steps: Iterable[Callable[[], object]]) -> None:
+    """Runs steps beside each other: most of them wait for a registry, and Go's compiler has the cores meanwhile."""
+    with ThreadPoolExecutor() as threads:
+        for step in [threads.submit(step) for step in steps]:
+            step.result()
+
+
 def python() -> Path:
     """Returns the interpreter that has the Python clients."""
 
     def build(draft: Path) -> None:
-        log = cache_root() / "log" / _LOG
+        log = _log("python")
         venv = draft / "venv"
         make: list[str | Path] = [sys.executable, "-m", "venv", "--without-pip", venv]
         run_step("Creating the environment of the clients", make, log, quiet=True)
@@ -51,7 +61,7 @@ def node() -> Path:
         npm = shutil.which("npm")
         if npm is None:
             raise click.ClickException("the clients need Node.js with npm; put `npm` on PATH")
-        log = cache_root() / "log" / _LOG
+        log = _log("node")
         install = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(draft)]
         # Its own Node.js comes first: npm passes over releases that the running one is too old for.
         newest = manifest()["dependencies"]["node"]
@@ -71,10 +81,10 @@ def go(program: str) -> Path:
     def build(draft: Path) -> None:
         if shutil.which("go") is None:
             raise click.ClickException("the clients need Go; put `go` on PATH")
-        make = ["go", "build", "-trimpath", "-buildvcs=false", "-o", draft / "client", f"./{package}"]
-        run_step(f"Compiling {program} (minutes)", make, cache_root() / "log" / _LOG, cwd=_GO)
+        make = ["go", "build", "-trimpath", "-buildvcs=false", _QUICK_COMPILE, "-o", draft / "client", f"./{package}"]
+        run_step(f"Compiling {program} (minutes)", make, _log("go"), cwd=_GO)
 
-    key = digest(read_tree(_GO, ("go.mod", "go.sum", "tasks", package)))
+    key = digest({**read_tree(_GO, ("go.mod", "go.sum", "tasks", package)), "flags": _QUICK_COMPILE})
     return build_once("clients", f"go-{package}", key, build) / "client"
 
 
@@ -84,7 +94,7 @@ def java() -> Path:
     def build(draft: Path) -> None:
         if shutil.which("mvn") is None or shutil.which("javac") is None:
             raise click.ClickException("the clients need a JDK from 17 on and Maven; put `javac` and `mvn` on PATH")
-        log, lib = cache_root() / "log" / _LOG, draft / "lib"
+        log, lib = _log("java"), draft / "lib"
         fetch = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={lib}"]
         run_step("Fetching the Java clients (130 MB)", fetch, log, cwd=_JAVA)
         make = ["javac", "-d", draft / "classes", "-cp", f"{lib}/*", *sorted(_JAVA.glob("*.java"))]
@@ -98,7 +108,7 @@ def suite() -> Path:
     pin = f"openai=={python_version('openai')}"
 
     def build(draft: Path) -> None:
-        log = cache_root() / "log" / _LOG
+        log = _log("suite")
         fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "openai", "-d", str(draft)]
         run_step("Fetching openai-python's own tests", [*fetch, pin], log)
         archive = next(draft.glob("openai-*.tar.gz"))
@@ -148,3 +158,7 @@ def java_version(artifact: str) -> str:
     found = re.search(rf"<artifactId>{artifact}</artifactId><version>([^<]+)", (_JAVA / "pom.xml").read_text())
     assert found is not None
     return found[1]
+
+
+def _log(language: str) -> Path:
+    return cache_root() / "log" / f"install-clients-{language}.log"

@@ -107,7 +107,7 @@ async def run(command: list[str], folder: Path, env: Mapping[str, str], seconds:
             stdout=told,
             stderr=errors,
             cwd=folder,
-            env={**os.environ, **env},
+            env={**os.environ, "PWD": str(folder), **env},  # some go by it, as a shell would have set it
         )
         try:
             await asyncio.wait_for(process.wait(), seconds)
