@@ -66,6 +66,19 @@ async def test_a_disk_that_is_full(world: World, scratch: str) -> None:
     assert "cache.size" in message or "free" in message
 
 
+async def test_a_storage_class_that_is_not_there_holds_up_no_deletion(world: World, scratch: str) -> None:
+    """kubeai-project/kubeai#286: the model stayed for ever, with two pods that waited."""
+    source = world.weights.source("counting.gguf")
+    cache = {"size": "200Mi", "storageClassName": "nowhere"}
+    world.house.apply(model_deployment(scratch, "no-class", source, cache=cache))
+    message = await condition(world, scratch, "no-class", "Available", "WaitingForVolume")
+    assert "storage class nowhere" in message
+    world.house.kubectl("-n", scratch, "delete", "mdep", "no-class", "--timeout=20s")
+    await until(
+        lambda: not any(world.house.list(kind, scratch) for kind in ("pods", "pvc")), "pod and claim to go", seconds=30
+    )
+
+
 async def test_a_node_path_needs_the_operators_consent(world: World, scratch: str) -> None:
     world.house.apply(model_deployment(scratch, "node-path", {"hostPath": {"path": "/srv/models/some.gguf"}}))
     message = await condition(world, scratch, "node-path", "Accepted", "HostPathNotAllowed")

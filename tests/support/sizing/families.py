@@ -69,6 +69,7 @@ GEMMA2_27B = _config(
     tie_word_embeddings=True, max_position_embeddings=8192,
 )  # fmt: skip
 GEMMA3_1B = _gemma3(26, 1152, 4, 1, 256, 6912, 512)
+GEMMA3_4B = _gemma3(34, 2560, 8, 4, 256, 10_240, 1024)
 GEMMA3_12B = _gemma3(48, 3840, 16, 8, 256, 15_360, 1024)
 GEMMA3_27B = _gemma3(62, 5376, 32, 16, 128, 21_504, 1024)
 GEMMA4_E2B = _gemma4(

@@ -89,6 +89,8 @@ def test_parameters_and_classes(
         (families.QWEN35_27B, 262_144, 16.0 + 149 / 1024),
         (families.GPT_OSS_20B, 32_768, 0.77),  # not 1.5: gpustack/gguf-parser-go#32
         (families.GEMMA3_27B, 85_000, 7.2),  # gpustack/gpustack#2101
+        (families.GEMMA3_4B, 131_072, 2734 / 1024),  # both caches count, 2560 and 174 MiB: ollama/ollama#17037
+        (families.GEMMA4_12B, 131_072, 2.47),  # forty times as much was told: tmac1973/llama-toolchest#58
     ],
 )
 def test_caches_of_one_sequence(config: dict[str, Any], context: int, gib: float) -> None:
