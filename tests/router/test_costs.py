@@ -235,6 +235,28 @@ async def test_an_answer_that_is_cut_twice_books_no_word_twice(tmp_path: Path) -
     assert [one.completion for one in record.attempts] == [3, 4, len(answer.numbers) - 7]
 
 
+TOLD_EARLY = [
+    ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, (0, 0, "0")),  # BerriAI/litellm#37992
+    ({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}, (7, 3, "0.000013")),  # vLLM: with each chunk
+]
+
+
+@pytest.mark.parametrize(("usage", "booked"), TOLD_EARLY)
+async def test_what_a_cut_stream_has_told_counts_and_not_what_is_estimated(
+    tmp_path: Path, usage: dict[str, Any], booked: tuple[int, int, str]
+) -> None:
+    spool = tmp_path / "spool"
+    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": usage}
+    cut = Answer(words=9, brk=Break("rst", after_chunks=3, send=b"data: %b\n\n" % orjson.dumps(chunk)), interval=0.01)
+    async with ScriptedUpstream([cut]) as far:
+        document = recorded(priced(far.base_url), failover={"continueStreams": False})
+        async with RunningRouter(tmp_path, document, spool=spool) as router:
+            assert not (await router.ask(chat())).complete
+            record = await only(spool)
+    (attempt,) = record.attempts
+    assert (attempt.prompt, attempt.completion, str(attempt.cost), attempt.estimated) == (*booked, False)
+
+
 async def test_a_house_that_is_cut_avoids_what_it_made_and_no_prompt_that_was_paid(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     cut = Answer(words=10, brk=Break("rst", after_chunks=4), interval=0.01)
