@@ -87,7 +87,7 @@ def used_of(usage: Mapping[str, Any]) -> Used:
         found.cache_write_hour = _count(_part(usage, "cache_creation"), "ephemeral_1h_input_tokens")
     found.reasoning = _count(made, "reasoning_tokens") or _count(made, "thinking_tokens")
     found.audio_in, found.audio_out = _count(given, "audio_tokens"), _count(made, "audio_tokens")
-    _count_thoughts(found, _count(usage, "total_tokens"))
+    _count_beside(found, _count(usage, "total_tokens"))
     _bound(found)
     tools = _part(usage, "server_tool_use")
     found.searches = _count(tools, "web_search_requests") or _count(usage, "search_units")
@@ -96,13 +96,18 @@ def used_of(usage: Mapping[str, Any]) -> Used:
     return found
 
 
-def _count_thoughts(found: Used, total: int) -> None:
-    """A total that is more than its parts counts thoughts beside them: xAI tells how many those are, Gemini does not."""
+def _count_beside(found: Used, total: int) -> None:
+    """A total that is more than its parts counts something beside them.
+
+    It may be thoughts: xAI tells how many those are, Gemini does not. Gateways before Anthropic leave out what was cached.
+    """
     beside = total - found.prompt - found.completion
     if beside <= 0:
         return
     if not found.prompt and not found.completion:  # Jina tells nothing but the total
         found.prompt = total
+    elif not found.reasoning and beside == found.cached + found.cache_write:
+        found.prompt += beside
     elif found.reasoning in (0, beside):
         found.reasoning = beside
         found.completion += beside

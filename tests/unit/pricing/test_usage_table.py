@@ -266,6 +266,19 @@ TABLE = [
         "0.000585",  # 300 + 270 + 15
     ),
     Row(
+        "a gateway that leaves caches out of the prompt (Portkey-AI/gateway#1754)",
+        {
+            "prompt_tokens": 6,
+            "completion_tokens": 10,
+            "total_tokens": 1016,
+            "cache_read_input_tokens": 900,
+            "cache_creation_input_tokens": 100,
+        },
+        {"prompt": 1006, "cached": 900, "cache_write": 100, "completion": 10},
+        price("3", "0.3", "3.75", "", "15"),
+        "0.000813",  # 18 + 270 + 375 + 150
+    ),
+    Row(
         "Azure, a price per request",
         {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10},
         {"prompt": 5, "completion": 5},
@@ -276,7 +289,8 @@ TABLE = [
 
 
 KINDS = (
-    "prompt", "cached", "cache_write", "cache_write_hour", "completion", "reasoning", "audio_in", "audio_out", "images", "searches",
+    "prompt", "cached", "cache_write", "cache_write_hour", "completion", "reasoning", "audio_in", "audio_out", "images",
+    "searches",
 )  # fmt: skip
 
 
