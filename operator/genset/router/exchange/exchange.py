@@ -10,18 +10,18 @@ import logging
 from collections.abc import Callable
 from typing import final
 
-from genset.pricing.used import Used, used_of
 from genset.router.backends.failures import masked
 from genset.router.backends.outcomes import Failure, Outcome
 from genset.router.dialects.openai.events import DONE
 from genset.router.dialects.openai.whole_answer import model_of
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.answer_headers import dropped_line, upstream_id
+from genset.router.exchange.attempt_spent import attempt_spent
 from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.handler import ReplyHandler
 from genset.router.exchange.record import Record
 from genset.router.exchange.signs_of_life import Progress, words_for
-from genset.router.exchange.spending import Spending, Spent, is_billed, stream_used, whole_spent
+from genset.router.exchange.spending import whole_spent
 from genset.router.exchange.upstream_call import CANCELLED, UpstreamCall
 from genset.router.exchange.upstream_request import UpstreamRequest
 from genset.router.machine.decisions import (
@@ -245,7 +245,7 @@ class Exchange(ReplyHandler):
         if machine.phase != Phase.DONE:  # else it had broken off, and nothing but its end was missing
             self.request.answered_by(self.backend)
             if self.record.spending is not None:
-                self._spend(self.record.spending, OK)
+                self.record.spending.add(attempt_spent(self, self._call.reply, OK))
             self._call.release(self.backend.target, now)
             machine.succeeded(now)
         if machine.continuing:
@@ -415,24 +415,5 @@ class Exchange(ReplyHandler):
         """Ends whatever runs upstream, and gives back what was collected of it."""
         self.client_answer.client.drop_collected()
         if self.record.spending is not None and self._call.runs and self.machine.phase >= Phase.CONNECT:
-            self._spend(self.record.spending, outcome)
+            self.record.spending.add(attempt_spent(self, self._call.reply, outcome))
         self._call.drop(outcome)
-
-    def _spend(self, spending: Spending, outcome: str) -> None:
-        """Books what the running attempt has used, at its end or at its break."""
-        machine, record, reply = self.machine, self.record, self._call.reply
-        candidate = machine.candidates.current().candidate
-        given = record.stream and self.client_answer.head_sent and machine.phase >= Phase.COMMIT
-        if machine.phase < Phase.HEADERS or reply is None or not is_billed(reply.status, outcome):
-            spending.add(Spent(candidate, outcome, Used(), estimated=False, given=False))
-            return
-        usage = reply.usage_object()
-        used = stream_used(usage, local=candidate.backend.local) if usage is not None else Used()
-        if usage is None:
-            if (told := reply.prompt_usage()) is not None:
-                used = used_of(told)
-            sent = self.request.sent
-            made = reply.tokens()[1] if sent is None else sent.tokens
-            made = max(0, made - record.booked)
-            used.counted(machine.input_tokens + record.booked, made, untold=reply.is_passed)
-        spending.add(Spent(candidate, outcome, used, estimated=usage is None, given=given))
