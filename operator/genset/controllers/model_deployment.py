@@ -24,6 +24,7 @@ from genset.controllers.completions import Completions
 from genset.controllers.downloads import bound_to_downloads
 from genset.controllers.joined import refused_adapters, tell_of_adapters
 from genset.controllers.keys import Key
+from genset.controllers.reserved import Reserved
 from genset.controllers.session import (
     BLOCKED_SECONDS,
     DELETING_SECONDS,
@@ -65,6 +66,7 @@ class ModelDeploymentController:
         self._session = session
         self._completions = Completions(session)
         self._census = Census(session.metrics.model_deployments)
+        self._reserved = Reserved(session.metrics.house_cost)
 
     async def reconcile(self, key: Key) -> float | None:
         """Makes one pass over one resource."""
@@ -76,6 +78,7 @@ class ModelDeploymentController:
             session.upgrades.drop(key)
             self._completions.forget(key)
             self._census.drop(key)
+            self._reserved.drop(key)
             return None
         try:
             resource = parse(ModelDeployment, live)
@@ -89,6 +92,7 @@ class ModelDeploymentController:
             await session.refuse(kinds.MODEL_DEPLOYMENT, live, error, ModelDeploymentStatus, model=model, **decided)
             session.demand.drop(key)
             self._census.drop(key)
+            self._reserved.drop(key)
             return None
         settings = await session.surroundings.settings_in(key.namespace)
         named = [use.ref.name for use in refs.secret_uses(resource, settings)]
@@ -125,6 +129,7 @@ class ModelDeploymentController:
         observed, again = replace(observed, upgrade=told_upgrade(permit, applied)), soonest(again, permit.again)
         told = await self._report(live, resource, observed, tuple(problems), applied)
         self._census.count(key, row_of(resource, told))
+        self._reserved.tell(key, told.price)
         session.note(live, applied.notes)
         session.upgrades.settled(key, pending=not permit.now, ready=is_ready(told.conditions))
         session.demand.watch(key, resource, decision, observed.pods, told.last_active_time)

@@ -61,6 +61,12 @@ class Metrics:
             ["engine", "size_class", "speed_class", "ready"],
             registry=r,
         )
+        self.house_cost = Gauge(
+            "genset_house_cost_per_hour",
+            "What the replicas of a ModelDeployment cost the house for an hour, asked or not, by spec.price.",
+            ["namespace", "deployment", "currency"],
+            registry=r,
+        )
         self.programming_seconds = Histogram(
             "genset_routepolicy_programming_seconds",
             "Time from a changed configuration to the last router that serves it.",
