@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,7 +15,7 @@ from sqlalchemy import select, text
 
 from genset.ledger import reading
 from genset.ledger.books import Booked, Books, Forbidden, Sending
-from genset.ledger.database import Database, LedgerError
+from genset.ledger.database import _PRAGMAS, Database, LedgerError
 from genset.ledger.decoding import BadPiece, SegmentName
 from genset.ledger.facts import HOUR
 from genset.ledger.report import UsageQuestion, UsageReport
@@ -182,3 +183,45 @@ def test_models_without_end_count_together(database: Database, books: Books, mon
     found = reading.usage(database, UsageQuestion(0, EVER.end, ("model",)))
     assert "(others)" in {row.key[0] for row in found.rows} and len(found.rows) < 40
     assert_by_hand(reading.usage(database, UsageQuestion(0, EVER.end, ("team",))), traffic)
+
+
+def test_requests_without_an_id_are_requests(database: Database, books: Books) -> None:
+    """BerriAI/litellm#6633: an empty id was a key, and only the first request was kept."""
+    traffic = Traffic()
+    for one in traffic.add("abc", 50):
+        one["request"] = ""
+    for segment in traffic.segments("abc", 10):
+        send(books, *segment)
+    assert_by_hand(reading.usage(database, UsageQuestion(0, EVER.end, ("team",))), traffic)
+
+
+def test_what_costs_next_to_nothing_adds_up(database: Database, books: Books) -> None:
+    """langfuse/langfuse#1041: the cost of each small request was rounded to nothing."""
+    traffic = Traffic()
+    for one in traffic.add("abc", 400):
+        one["attempts"] = [{"backend": "c", "zone": "us", "cost": "0.0000000375", "currency": "USD", "price": "policy"}]
+    for segment in traffic.segments("abc", 50):
+        send(books, *segment)
+    assert reading.usage(database, EVER).total.cost == {"USD": Decimal("0.000015")}
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_the_log_of_writes_becomes_small_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """abeggled/openbridgeserver#908, anomalyco/opencode#37495: whoever read for long had the log fill the disk, for ever."""
+    monkeypatch.setattr(
+        "genset.ledger.database._PRAGMAS", (*_PRAGMAS, "journal_size_limit=100000", "wal_autocheckpoint=50")
+    )
+    database = Database(url)
+    database.open()
+    books, traffic, log = Books(database), Traffic(), Path(f"{url}-wal")
+    traffic.add("abc", 1200)
+    segments = traffic.segments("abc", 100)
+    with database.reading() as connection:
+        assert connection.execute(select(RECORDS.c.id)).all() == []  # as an export does, for minutes
+        for segment in segments[:10]:
+            send(books, *segment)
+        assert log.stat().st_size > 500_000
+    for segment in segments[10:]:
+        send(books, *segment)
+    assert log.stat().st_size < 350_000
+    database.close()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,19 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     (tmp_path / "x.xlsx").write_bytes(result.stdout_bytes)
     cell = load_workbook(tmp_path / "x.xlsx")["usage"]["A2"]
     assert (cell.data_type, cell.value) == ("s", '=cmd|" /C calc"!A0')
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns"])
+def test_days_add_up_to_their_span_in_every_time_zone(spool: tuple[Path, Traffic], zone: str) -> None:
+    """BerriAI/litellm#29568: days that were asked for one by one came to twice their sum, half an hour off UTC."""
+    folder, _ = spool
+    shared = ("-f", folder, "--time-zone", zone, "-o", "json")
+    days = [f"2026-06-{day:02d}" for day in range(1, 9)]
+    whole = json.loads(output(*shared, "--from", days[0], "--to", days[-1], "--by", "day"))
+    alone = [json.loads(output(*shared, "--from", a, "--to", b)) for a, b in pairwise(days)]
+    by_day = {row["day"]: row["requests"] for row in whole["rows"]}
+    assert [one["total"]["requests"] for one in alone] == [by_day.get(day, 0) for day in days[:-1]]
+    assert sum(by_day.values()) == whole["total"]["requests"] > 100
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def _only(_: click.Context, parameter: click.Parameter, values: tuple[str, ...])
 @click.option(
     "--from", "begin", default="30d", show_default=True, help="A day, month or time, or how long ago: 7d, 2026-11."
 )
-@click.option("--to", "end", default="now", show_default=True, help="Likewise; up to the end of its hour.")
+@click.option("--to", "end", default="now", show_default=True, help="Likewise. Both are rounded up to whole hours.")
 @click.option(
     "--time-zone", default="UTC", show_default=True, help="In which days and months begin, e.g. Europe/Berlin."
 )
@@ -87,7 +87,7 @@ def command(
       genset usage --by day,sizeClass,zone --only route=assistant -o csv
       genset usage -f /tmp/genset-spool --from 1d --by consumer
     """
-    from genset.ledger.questions import BadQuestion
+    from genset.ledger.questions import BadQuestion, whole_hour
     from genset.ledger.questions import time_zone as zone_of
     from genset.ledger.report import UsageQuestion, UsageReport
     from genset.usage import reports, tables
@@ -100,8 +100,8 @@ def command(
         raise click.UsageError("--ledger and --token-file belong together")
     try:
         zone, now = zone_of(time_zone), time.time()
-        first, last = int(moment(begin, now, zone)), -int(-moment(end, now, zone))
-        question = UsageQuestion(first // 3600 * 3600, -(-last // 3600) * 3600, by, only, zone)
+        first, last = (whole_hour(moment(text, now, zone)) for text in (begin, end))
+        question = UsageQuestion(first, last, by, only, zone)
         if problems := question.problems():
             raise click.UsageError("; ".join(problems))
         torn = 0

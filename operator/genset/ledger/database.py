@@ -16,11 +16,21 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceEr
 
 from genset.ledger import migrations
 
+#: Of SQLite's log of writes, once nobody needs it any more. It grows beyond that while somebody reads for long (verify, export).
+MOST_LOG_BYTES: Final = 32 * 1024 * 1024
 BUSY_SECONDS: Final = 10.0  # that a writer of another process is waited for
 READERS: Final = 4  # connections that read at the same time
 #: Held by whoever writes to a PostgreSQL, so that there is one at a time, even while pods of two ledgers live.
 _LOCK: Final = 0x67656E736574
 _FULL: Final = ("disk is full", "no space left", "disk i/o error", "disk quota", "could not extend")
+
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "temp_store=MEMORY",
+    f"journal_size_limit={MOST_LOG_BYTES}",
+)
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +149,7 @@ def _sqlite(engine: Engine, begin: str, *more: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the module would begin transactions by itself, and late
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         for pragma in more:
             connection.execute(pragma)

@@ -38,6 +38,14 @@ def query(asked: UsageQuestion) -> dict[str, str]:
     return {"from": str(asked.begin), "to": str(asked.end), "by": ",".join(asked.by), **zone, **asked.only}
 
 
+def whole_hour(moment: float) -> int:
+    """Returns the next whole hour. Begin and end are rounded alike, so that one span begins where another one ended.
+
+    Sums are kept by the hour: in a time zone that is half an hour off, an hour belongs to the day in which it begins.
+    """
+    return -int(-moment // HOUR) * HOUR
+
+
 def time_zone(name: str) -> tzinfo:
     """Returns the zone of a name. Raises BadQuestion."""
     if name == "UTC":

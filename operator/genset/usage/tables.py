@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -51,6 +52,8 @@ def notes(report: UsageReport) -> list[str]:
     """Returns the span of time, and what is not in the sums."""
     asked, counts = report.question, report.total.counts
     found = [f"from {rfc3339(asked.begin)} to {rfc3339(asked.end)}"]
+    if asked.time and datetime.fromtimestamp(asked.begin, asked.time_zone).minute:
+        found.append("sums are kept by the hour: one that lies across midnight is part of the day in which it begins")
     if counts["unpriced"]:
         found.append(f"{counts['unpriced']} attempts at backends whose price nobody knows are not in the cost")
     if counts["estimated"]:
