@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from bench import instructions, operator, pairs, router, sensitive, translations
+from bench import instructions, ledger, operator, pairs, router, sensitive, translations
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +23,7 @@ main.add_command(instructions.command)
 main.add_command(operator.fleet_command)
 main.add_command(translations.command)
 main.add_command(sensitive.command)
+main.add_command(ledger.command)
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, literal, or_, select
 
 from genset.contracts.ledger import DIMENSIONS
 from genset.ledger import state
@@ -19,6 +19,7 @@ from genset.times import rfc3339
 
 Sum = tuple[int, Series, Sequence[int]]
 MOST_LINES: Final = 10_000  # of one answer
+_ALWAYS: Final = ("zone", "currency", "avoided_currency")  # what a report looks at, whatever is asked
 
 
 def usage(database: Database, question: UsageQuestion) -> UsageReport:
@@ -29,20 +30,14 @@ def usage(database: Database, question: UsageQuestion) -> UsageReport:
 
 def _sums(connection: Connection, question: UsageQuestion) -> Iterator[Sum]:
     """Yields the sums of a span by hours: whole days from the sums of days, the rest from those of hours."""
-    series = {row[0]: Series(*row[1:]) for row in connection.execute(_series(question))}
     first, last = -(-question.begin // DAY), question.end // DAY  # whole days
-    per_day = first < last and (
-        (question.time in ("", "day", "month") and question.time_zone is UTC) or not question.time
-    )
-    spans: list[tuple[Table, int, int]] = []
-    if per_day:
+    spans: list[tuple[Table, int, int]] = [(HOURLY, question.begin // HOUR, question.end // HOUR)]
+    if first < last and (not question.time or (question.time != "hour" and question.time_zone is UTC)):
         spans = [
             (HOURLY, question.begin // HOUR, first * DAY // HOUR),
             (DAILY, first, last),
             (HOURLY, last * DAY // HOUR, question.end // HOUR),
         ]
-    else:
-        spans = [(HOURLY, question.begin // HOUR, question.end // HOUR)]
     since = int(state.get(connection, state.HOURS_SINCE) or 0)
     for table, begin, end in spans:
         if table is HOURLY and begin < min(end, since):
@@ -51,29 +46,26 @@ def _sums(connection: Connection, question: UsageQuestion) -> Iterator[Sum]:
                 "day or month or by no time"
             )
         if begin < end:
-            yield from _of(connection, table, begin, end, series, timed=bool(question.time))
+            yield from _of(connection, table, begin, end, question)
 
 
-def _of(
-    connection: Connection, table: Table, begin: int, end: int, series: dict[int, Series], *, timed: bool
-) -> Iterator[Sum]:
-    slots = DAY // HOUR if table is DAILY else 1
-    slot = table.c.slot if timed else literal(begin).label("slot")
-    grouping = [table.c.slot, table.c.series] if timed else [table.c.series]
-    asked = (
-        select(slot, table.c.series, *(func.sum(table.c[name]).label(name) for name in MEASURES))
-        .where(table.c.slot >= begin, table.c.slot < end)
-        .group_by(*grouping)
+def _of(connection: Connection, table: Table, begin: int, end: int, question: UsageQuestion) -> Iterator[Sum]:
+    """Yields what a table has of a span of its slots. The database adds up, so that few rows come here."""
+    hours = DAY // HOUR if table is DAILY else 1
+    asked = {DIMENSIONS[word] for word in (*question.by, *question.only) if word in DIMENSIONS}
+    names = [name for name in Series._fields if name in asked or name in _ALWAYS]
+    parts = [SERIES.c[name] for name in names]
+    only = [SERIES.c[DIMENSIONS[word]] == value for word, value in question.only.items()]
+    slot = table.c.slot if question.time else literal(begin)
+    statement = (
+        select(slot.label("slot"), *parts, *(func.sum(table.c[name]) for name in MEASURES))
+        .join(SERIES, SERIES.c.id == table.c.series)
+        .where(table.c.slot >= begin, table.c.slot < end, *only)
+        .group_by(*((table.c.slot,) if question.time else ()), *parts)
     )
-    for row in connection.execute(asked):
-        found = series.get(row[1])
-        if found is not None:
-            yield int(row[0]) * slots, found, [int(value) for value in row[2:]]
-
-
-def _series(question: UsageQuestion) -> Any:
-    wanted: list[ColumnElement[bool]] = [SERIES.c[DIMENSIONS[word]] == value for word, value in question.only.items()]
-    return select(SERIES.c.id, *(SERIES.c[name] for name in Series._fields)).where(and_(true(), *wanted))
+    for row in connection.execute(statement):
+        series = Series(**dict(zip(names, row[1:], strict=False)))
+        yield int(row[0]) * hours, series, [int(value) for value in row[1 + len(names) :]]
 
 
 def request(database: Database, request_id: str) -> dict[str, list[Row[Any]]]:
