@@ -1,9 +1,13 @@
-"""Writes times as JSON numbers: orjson and Python's formats take more than twice as long, for digits that no clock has. Pure."""
+"""Writes times and amounts as numbers: orjson and Python's formats take more than twice as long, for digits that no clock has.
+
+Pure.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
+_UNIT: Final = 1_000_000_000_000  # as money is counted
 _THREE_DIGITS: Final = [b"%03d" % number for number in range(1000)]
 _BELOW_ONE: Final = [b"0.%03d" % number for number in range(1000)]
 
@@ -29,3 +33,20 @@ def three_decimals(seconds: float) -> bytes:
     if fraction >= 1_000:
         whole, fraction = whole + 1, 0
     return b"%d.%b" % (whole, _THREE_DIGITS[fraction])
+
+
+def amount_decimals(amount: int) -> bytes:
+    """Writes an amount of money as `pricing.money.digits` does, with noughts up to the next three digits."""
+    whole = amount // _UNIT
+    rest = amount - whole * _UNIT
+    micro = rest // 1_000_000
+    pico = rest - micro * 1_000_000
+    if not pico:
+        return b"%d.%b%b" % (whole, _THREE_DIGITS[micro // 1000], _THREE_DIGITS[micro % 1000])
+    return b"%d.%b%b%b%b" % (
+        whole,
+        _THREE_DIGITS[micro // 1000],
+        _THREE_DIGITS[micro % 1000],
+        _THREE_DIGITS[pico // 1000],
+        _THREE_DIGITS[pico % 1000],
+    )

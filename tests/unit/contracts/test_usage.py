@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genset.contracts.usage import EgressReading, line
-from genset.router.http.egress import EgressBook, spool_line
+from genset.router.http.egress import EgressBook, spool_line, spool_line_behind
 from genset.router.http.spool import SEGMENT_BYTES, SEGMENTS, SEGMENTS_LEFT, Spool
 
 OPENING = line(b'{"kind":"opened","version":1,"incarnation":"abc","policy":"law/p","router":"pod-1","time":1.0}')
@@ -34,6 +35,11 @@ WHOLE = OPENING + b"".join(begun(number) + ended(number) for number in range(1, 
 @given(st.binary(max_size=200))
 def test_routers_write_lines_as_their_readers_expect_them(body: bytes) -> None:
     assert spool_line(body) == line(body)
+
+
+@given(st.binary(max_size=100), st.binary(max_size=100))
+def test_lines_that_begin_alike_are_written_as_all_are(common: bytes, rest: bytes) -> None:
+    assert spool_line_behind(common, crc32(common), rest) == line(common + rest)
 
 
 @given(st.integers(0, len(WHOLE)), st.integers(0, 64))

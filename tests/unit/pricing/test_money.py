@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genset.contracts.price_config import PriceConfig
@@ -16,6 +16,7 @@ from genset.pricing.money import counted, digits, for_each, told
 from genset.pricing.packaged import packaged_price
 from genset.pricing.price import Price
 from genset.pricing.used import Used
+from genset.router.decimals import amount_decimals
 
 AMOUNTS = st.integers(0, 10**21)
 RATE = st.integers(0, 10**12 - 1).map(lambda whole: f"{Decimal(whole).scaleb(-6):f}")
@@ -26,6 +27,14 @@ TOKENS = st.integers(0, 10**7)
 def test_digits_are_read_as_they_are_written(amount: int) -> None:
     text = digits(amount)
     assert counted(text) == amount and "E" not in text and not text.endswith("0" if "." in text else ".")
+
+
+@given(st.integers(0, 10**18))
+@example(1).via("the least")
+@example(27_000_000).via("millionths alone")
+@example(10**12).via("a whole one")
+def test_routers_write_the_same_amounts(amount: int) -> None:
+    assert Decimal(amount_decimals(amount).decode()) == Decimal(digits(amount))
 
 
 @given(st.lists(AMOUNTS, max_size=50), st.randoms())

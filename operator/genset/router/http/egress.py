@@ -179,6 +179,19 @@ class Meter(asyncio.Protocol):
         self._inner.resume_writing()
 
 
+def spool_line_behind(common: bytes, check: int, rest: bytes) -> bytes:
+    """Returns the line of a JSON object that begins as others do. `check`: the checksum of what they have in common."""
+    check = crc32(rest, check)
+    return b"%b%b%b%b %b%b\n" % (
+        _HEX[check >> 24],
+        _HEX[check >> 16 & 255],
+        _HEX[check >> 8 & 255],
+        _HEX[check & 255],
+        common,
+        rest,
+    )
+
+
 def spool_line(body: bytes) -> bytes:
     """Returns the line of a JSON object as `contracts.usage.line` does, compiled."""
     check = crc32(body)

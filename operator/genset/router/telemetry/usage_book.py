@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, final
+from zlib import crc32
 
 from genset.contracts.usage_records import HOUSE
 from genset.pricing.money import digits
-from genset.router.decimals import three_decimals
+from genset.router.decimals import amount_decimals, three_decimals
 from genset.router.dialects.tolerant import dumps
 from genset.router.exchange.record import Record
 from genset.router.exchange.spending import Spending, Spent
-from genset.router.http.egress import spool_line
+from genset.router.http.egress import spool_line, spool_line_behind
 from genset.router.http.request_id import request_id
 from genset.router.http.spool import Spool
 
@@ -35,7 +36,7 @@ class UsageBook:
         self._wall = wall
         self._now = now
         self._number = 0
-        self._plain: dict[Any, bytes] = {}
+        self._plain: dict[Any, tuple[bytes, int]] = {}  # with their checksums
         self._requests: dict[Any, bytes] = {}
         self._attempts: dict[Any, bytes] = {}
         self._classes: dict[str, tuple[str, str]] = {}
@@ -87,40 +88,37 @@ class UsageBook:
             spent.estimated,
             avoided is None,
         )
-        common = self._plain.get(key)
-        if common is None or not record.named:
-            common = self._common(record, spending, spent)
+        found = self._plain.get(key)
+        if found is None or not record.named:
+            text = self._common(record, spending, spent)
+            found = (text, crc32(text))
             if record.named:
-                _kept(self._plain, key, common)
-        wall = self._wall() - seconds
-        body = (
-            b'{"kind":"request","n":%d,"time":%b,"seconds":%b,"request":"%b",%b"prompt":%d,"cached":%d,"completion":%d}]%b}'
-            % (
-                self._number,
-                three_decimals(wall),
-                three_decimals(seconds),
-                record.identity,
-                common,
-                used.prompt,
-                used.cached,
-                used.completion,
-                b"" if avoided is None else b',"avoided":"%b"' % digits(avoided).encode(),
-            )
+                if len(self._plain) >= MOST_PARTS:
+                    self._plain.clear()
+                self._plain[key] = found
+        common, check = found
+        rest = b'"prompt":%d,"cached":%d,"completion":%d}],"n":%d,"time":%b,"seconds":%b,"request":"%b"%b}' % (
+            used.prompt,
+            used.cached,
+            used.completion,
+            self._number,
+            three_decimals(self._wall() - seconds),
+            three_decimals(seconds),
+            record.identity,
+            b"" if avoided is None else b',"avoided":"%b"' % amount_decimals(avoided),
         )
-        if not self.spool.add(spool_line(body), self._now()):
+        if not self.spool.add(spool_line_behind(common, check, rest), self._now()):
             self.unkept += 1
 
     def _common(self, record: Record, spending: Spending, spent: Spent) -> bytes:
-        """Returns what stands in the middle of such a line."""
+        """Returns the beginning of such a line."""
         currency = spending.avoided_currency
-        avoided = b'"avoidedCurrency":"%b",' % currency.encode() if currency else b""
-        estimated = b'"estimated":true,' if spent.estimated else b""
-        return b'%b,"status":%d,"outcome":"ok",%b"attempts":[%b,%b' % (
+        return b'{"kind":"request",%b,"status":%d,"outcome":"ok",%b"attempts":[%b,%b' % (
             _asked_text(record),
             record.status,
-            avoided,
+            b'"avoidedCurrency":"%b",' % currency.encode() if currency else b"",
             self._attempt_text(spent),
-            estimated,
+            b'"estimated":true,' if spent.estimated else b"",
         )
 
     def own(self, spending: Spending, path: str) -> None:
