@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from genset.ledger.database import Database
 from tests.support.ledger_process import LedgerProcess
 from tests.support.postgres import Postgres, binaries, running
 
@@ -37,3 +38,11 @@ def ledger(tmp_path: Path, url: str) -> Iterator[LedgerProcess]:
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    found = Database(url)
+    found.open()
+    yield found
+    found.close()

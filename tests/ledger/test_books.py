@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -22,14 +21,6 @@ from genset.ledger.report import UsageQuestion, UsageReport
 from genset.ledger.tables import LINKS, METADATA, RECORDS
 from tests.support.ledger import BEGIN, Traffic, egress_segment
 from tests.support.ledger_process import EVER
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    found = Database(url)
-    found.open()
-    yield found
-    found.close()
 
 
 @pytest.fixture

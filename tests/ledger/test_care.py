@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,14 +27,6 @@ from tests.support.ledger_process import EVER
 
 BY_TEAM = UsageQuestion(EVER.begin, EVER.end, ("team",))
 LATER = BEGIN + 10**6
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    found = Database(url)
-    found.open()
-    yield found
-    found.close()
 
 
 @pytest.fixture
