@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from testbed.upstream import client
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Break
+from tests.router.test_costs import records
 
 STALL = Answer(words=20, brk=Break("stall", after_chunks=3))
 
@@ -46,7 +48,9 @@ async def test_one_request_that_cannot_be_looked_after(
 
     async with ScriptedUpstream(choose=choose) as local:
         content = config(house(local.base_url), models=["*"], failover={"stallSeconds": 0.5, "continueStreams": False})
-        async with RunningRouter(tmp_path, content, log=tmp_path / "log") as router:
+        content["usage"] = {"spoolBytes": 1024 * 1024}
+        spool = tmp_path / "spool"
+        async with RunningRouter(tmp_path, content, log=tmp_path / "log", spool=spool) as router:
             ill = asyncio.ensure_future(router.ask(chat(model="poison", user="poison")))
             others = [asyncio.ensure_future(router.ask(chat())) for _ in range(5)]
             for answer in await asyncio.wait_for(asyncio.gather(*others), 5):
@@ -58,6 +62,8 @@ async def test_one_request_that_cannot_be_looked_after(
                 assert poisoned.ended in ("truncated", "reset") and not poisoned.done
             await until(lambda: not router.exchanges)
             assert router.gate.in_flight == 0
+            outcomes = Counter(record.outcome for record in records(spool))
+            assert outcomes == {"cut": 5, "failed": 1}, "each has its record, this one, too"
             assert (await router.state("house"))["endpoints"][0]["inFlight"] == 0
             text = (await router.admin("/metrics")).body.decode()
             assert 'error="router_internal",route="route",status="500"} 1.0' in text

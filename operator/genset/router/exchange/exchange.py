@@ -320,6 +320,7 @@ class Exchange(ReplyHandler):
     def abandon(self) -> None:
         """The client is cut off, because not even the error can be told."""
         self.ended = True
+        self.record.spends(None)  # counting may be what has failed
         self.client_answer.client.cut_off()
         self._drop()
         self._call.reply = None

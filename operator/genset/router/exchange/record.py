@@ -132,8 +132,8 @@ class Record:
         self.status = status
         self.word = word
 
-    def spends(self, spending: Spending) -> None:
-        """What its attempts use is booked here."""
+    def spends(self, spending: Spending | None) -> None:
+        """What its attempts use is booked here; None: nowhere, because that cannot be counted."""
         self.spending = spending
 
     def asked_by(self, consumer: Consumer | None) -> None:

@@ -6,7 +6,6 @@ as estimated: the prompt by the router's own estimate, the answer by its events.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, final
 
 from genset.contracts.usage_records import HOUSE, PROVIDER, UNKNOWN
@@ -16,6 +15,7 @@ from genset.pricing.used import Used, used_of
 from genset.router.backends.backend import Backend
 from genset.router.backends.outcomes import Outcome
 from genset.router.dialects.openai.api import PATHS, Api
+from genset.router.dialects.openai.events import counts_of
 from genset.router.dialects.openai.whole_answer import cached_of, usage_object
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.trail import OK
@@ -177,21 +177,14 @@ def _whole_used(
     return used, usage is not None or used.images > 0
 
 
-def stream_used(usage: Mapping[str, Any], *, local: bool) -> Used:
+def stream_used(usage: dict[str, Any], *, local: bool) -> Used:
     """Returns what a stream has used, by the usage object that it told."""
     if not local:
         return used_of(usage)
-    prompt, made, details = (
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-        usage.get("prompt_tokens_details"),
-    )
+    prompt, made = counts_of(usage)
+    details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return Used(
-        prompt if isinstance(prompt, int) else 0,
-        made if isinstance(made, int) else 0,
-        cached if isinstance(cached, int) else 0,
-    )
+    return Used(prompt, made, cached if isinstance(cached, int) and cached > 0 else 0)
 
 
 def is_billed(status: int, outcome: str) -> bool:

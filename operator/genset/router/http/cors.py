@@ -15,7 +15,7 @@ REQUESTED_HEADERS_BYTES: Final = 1024  # of a preflight; a page that names more 
 ANY: Final = "*"
 _EXPOSED: Final = (
     b"x-request-id, retry-after, x-should-retry, x-genset-error, x-genset-backend, x-genset-tier, x-genset-reason, "
-    b"x-genset-attempts, x-genset-dropped, x-genset-upstream-request-id"
+    b"x-genset-attempts, x-genset-cost, x-genset-dropped, x-genset-upstream-request-id"
 )
 _USUAL_HEADERS: Final = b"authorization, content-type"
 _HEADER_LIST: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, \t-]+")

@@ -86,5 +86,5 @@ def _abandon(parts: Parts, exchange: Exchange) -> None:
         exchange.give_up(error("router_internal", "the router failed; its log tells how"))
     except Exception:
         log.exception("Failed to end request %s", exchange.record.identity.decode())
-        parts.telemetry.failed(exchange.record, error("router_internal", "the router failed; its log tells how"))
         parts.reception.abandon(exchange)
+        parts.telemetry.failed(exchange.record, error("router_internal", "the router failed; its log tells how"))

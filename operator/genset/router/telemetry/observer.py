@@ -75,6 +75,9 @@ class Telemetry(RequestObserver):
         self.metrics.answered(record.route, answer.status, answer.kind.word)
         told = Unrouted(record.peer, record.headers, record.identity, record.asked, answer.status, answer)
         self.journal.unrouted(told)
+        if self.usage is not None:
+            record.ended(answer.status, answer.kind.word)
+            self.usage.ended(record, record.received)
 
     def flush(self) -> None:
         """Hands lines to the access log; called ten times a second."""

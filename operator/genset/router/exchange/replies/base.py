@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any, Final
 
 from genset.router.backends.outcomes import Failure, Outcome
@@ -57,11 +56,11 @@ class Reply(Listener):
         """Returns the tokens of the prompt and of the answer, as far as this reply has told."""
         return 0, 0
 
-    def usage_object(self) -> Mapping[str, Any] | None:
+    def usage_object(self) -> dict[str, Any] | None:
         """Returns the usage that a stream has told so far; None if it told none."""
         return None
 
-    def prompt_usage(self) -> Mapping[str, Any] | None:
+    def prompt_usage(self) -> dict[str, Any] | None:
         """Returns what a stream has told of its prompt alone, before its usage; None if it told nothing."""
         return None
 

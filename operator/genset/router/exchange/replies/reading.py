@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any, Final
 
 from genset.router.backends.outcomes import Failure, Outcome
@@ -46,10 +45,10 @@ class ReadingReply(Reply):
     def tokens(self) -> tuple[int, int]:
         return counted(self.reader)
 
-    def usage_object(self) -> Mapping[str, Any] | None:
+    def usage_object(self) -> dict[str, Any] | None:
         return self.reader.usage_object
 
-    def prompt_usage(self) -> Mapping[str, Any] | None:
+    def prompt_usage(self) -> dict[str, Any] | None:
         return self._translator.used() if self._translator is not None else None
 
     def progress(self) -> int | None:
