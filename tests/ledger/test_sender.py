@@ -140,6 +140,7 @@ def test_what_the_ledger_has_is_no_loss(folder: Path, ledger: LedgerProcess, mon
         if number == 400:
             break
     assert held is not None and held.lost == 0 and len(held.names()) == 4
+    assert len(held._acknowledged) <= 4, "what has gone is forgotten"
     assert len(at_ledger(ledger).entries) == 400
     ledger.kill()
     away = next(one for one, number in spool(folder, "e2") if number == 400)

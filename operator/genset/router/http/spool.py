@@ -100,8 +100,9 @@ class Spool:
         return self._current, self._place
 
     def acknowledge(self, name: str) -> None:
-        """Somebody else has this segment."""
-        self._acknowledged.add(name)
+        """Somebody else has this segment, which stays until its room is needed."""
+        if name.startswith(self._kind):
+            self._acknowledged.add(name)
 
     def fail(self, why: str) -> None:
         """There is no place for lines, and there will be none."""

@@ -154,6 +154,7 @@ class LedgerSender:
         self._whole.add(path.name)
         if path.name.startswith(usage_records.PREFIX):
             path.unlink(missing_ok=True)
+            return
         for spool in self._spools():
             spool.acknowledge(path.name)
 
