@@ -216,3 +216,16 @@ def test_the_log_of_writes_becomes_small_again(url: str, monkeypatch: pytest.Mon
         send(books, *segment)
     assert log.stat().st_size < 350_000
     database.close()
+
+
+def test_whoever_reads_sees_one_moment(database: Database, books: Books) -> None:
+    traffic = Traffic()
+    traffic.add("abc", 40)
+    first, second = traffic.segments("abc", 20)
+    send(books, *first)
+    with database.reading() as connection:
+        before = connection.execute(select(RECORDS.c.id)).all()
+        send(books, *second)
+        assert connection.execute(select(RECORDS.c.id)).all() == before != []
+    with database.reading() as connection:
+        assert len(connection.execute(select(RECORDS.c.id)).all()) == 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,7 @@ _PRAGMAS: Final = (
     "temp_store=MEMORY",
     f"journal_size_limit={MOST_LOG_BYTES}",
 )
+_READING: Final = ("query_only=1", "temp_store=MEMORY")
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,11 @@ class Database:
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._writer = self._engine(1)
         self._readers = self._engine(READERS)
+        if not self.is_sqlite:  # else each statement has a moment of its own
+            self._readers = self._readers.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         if self.is_sqlite:
-            _sqlite(self._writer, "BEGIN IMMEDIATE")
-            _sqlite(self._readers, "BEGIN", "PRAGMA query_only=1")
+            _sqlite(self._writer, "BEGIN IMMEDIATE", _PRAGMAS)
+            _sqlite(self._readers, "BEGIN", _READING)  # a backup that nobody may write to is read, too
 
     @property
     def file(self) -> Path | None:
@@ -143,16 +146,14 @@ def _read(url: str) -> URL:
     return found
 
 
-def _sqlite(engine: Engine, begin: str, *more: str) -> None:
+def _sqlite(engine: Engine, begin: str, pragmas: Iterable[str]) -> None:
     """Has SQLite write ahead and bring each transaction to the disk, and begin transactions when SQLAlchemy says so."""
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the module would begin transactions by itself, and late
-        for pragma in _PRAGMAS:
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
-        for pragma in more:
-            connection.execute(pragma)
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
