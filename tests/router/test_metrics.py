@@ -14,7 +14,7 @@ from testbed.router import RunningRouter, cloud, config, house, until
 from testbed.upstream import client, steps
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
-from testbed.upstream.steps import Answer, Break, Silence
+from testbed.upstream.steps import Answer, Break, Silence, Status
 from tests.support.router.collector import Collector
 from tests.support.router.consumers import access, consumer, keys
 
@@ -54,16 +54,19 @@ async def test_every_family_is_documented_as_it_is(tmp_path: Path) -> None:
     cut = Answer(words=9, brk=Break("fin", after_chunks=4))
     script = [cut, Answer(words=3), steps.server_error(501), Silence()]
     sensitive = {"detect": ["iban"], "countries": [], "patterns": [], "then": "Refuse"}
+    price = {"source": "policy", "currency": "USD", "rates": {"inputPerMillion": "1", "outputPerMillion": "2"}}
     async with (
         Collector() as collector,
         ScriptedUpstream(script) as one,
-        ScriptedUpstream(default=Answer(words=9)) as two,
+        ScriptedUpstream([Answer(words=9)], default=Status(503)) as two,
+        ScriptedUpstream(default=Answer(words=9)) as three,
         RunningRouter(
             tmp_path,
             looking_for(
                 sensitive,
                 house(one.base_url),
-                cloud(two.base_url, continuation="Prefill"),
+                cloud(two.base_url, continuation="Prefill", price=price),
+                cloud(three.base_url, "unpriced"),
                 telemetry={"otlpEndpoint": collector.url},
             ),
             keys({}),
