@@ -107,13 +107,13 @@ def llama_server(
     return EngineProcess(daemons, "llama-server", command, port, LLAMA_START_SECONDS)
 
 
-def vllm(daemons: Daemons) -> EngineProcess:
+def vllm(daemons: Daemons, *more: str, **variables: str) -> EngineProcess:
     port = free_port(ADDRESS)
     command: list[str | Path] = [
         install.interpreter(), "-m", "vllm.entrypoints.cli.main", "serve", counting_hf.cached(),
         "--served-model-name", MODEL, "--host", ADDRESS, "--port", str(port), "--dtype", "float32",
         "--enforce-eager", "--max-model-len", str(CONTEXT_TOKENS), "--max-num-seqs", str(AT_ONCE),
-        "--disable-access-log-for-endpoints", "/health",
+        "--disable-access-log-for-endpoints", "/health", *more,
     ]  # fmt: skip
     env = {
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
@@ -121,5 +121,6 @@ def vllm(daemons: Daemons) -> EngineProcess:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "PYTHONPATH": "",  # its own packages, not this checkout's
+        **variables,
     }
     return EngineProcess(daemons, "vllm", command, port, VLLM_START_SECONDS, env)
