@@ -22,6 +22,7 @@ from genset.controllers import sleep
 from genset.controllers.census import Census, row_of
 from genset.controllers.completions import Completions
 from genset.controllers.downloads import bound_to_downloads
+from genset.controllers.group_crashes import GroupCrashes
 from genset.controllers.joined import refused_adapters, tell_of_adapters
 from genset.controllers.keys import Key
 from genset.controllers.reserved import Reserved
@@ -60,11 +61,12 @@ DOWNLOAD_SECONDS = 5.0  # between two looks at a download
 
 
 class ModelDeploymentController:
-    """This controller holds nothing but what completions have proven, and a count of what there is."""
+    """This controller holds nothing but what completions have proven, how groups have ended, and a count of what there is."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._completions = Completions(session)
+        self._crashes = GroupCrashes()
         self._census = Census(session.metrics.model_deployments)
         self._reserved = Reserved(session.metrics.house_cost)
 
@@ -77,6 +79,7 @@ class ModelDeploymentController:
             session.demand.drop(key)
             session.upgrades.drop(key)
             self._completions.forget(key)
+            self._crashes.forget(key)
             self._census.drop(key)
             self._reserved.drop(key)
             return None
@@ -245,6 +248,9 @@ class ModelDeploymentController:
             SANDBOX_SECONDS if podless or any(pod.waits_for_sandbox for pod in every) else None,
         )
         claim = applied.objects.get(kinds.PVC.key(child_names.weights_claim(key.name)))
+        if multi_node.is_multi_node(resource):
+            wanted = autoscale.replicas(resource, decision)
+            pods = self._crashes.carried(key, resource.metadata.generation, pods, wanted=wanted)
         observed = ModelDeploymentObserved(
             deployment=deployment,
             pods=pods,
