@@ -21,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench image clean
+.PHONY: help venv demo demo-down test lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,10 @@ e2e-day: venv ## A day of operations on a real one-node cluster: upgrade from th
 e2e-mesh: venv ## Engines and routers behind a stand-in for a mesh's sidecar, on a real one-node cluster
 	@$(PY) -m testbed.images build genset
 	@$(BIN) pytest $(MESH) -q
+
+e2e-groups: venv ## Models on several nodes by the real controller of LeaderWorkerSets, with a fake of vLLM, on a real one-node cluster
+	@$(PY) -m testbed.images build genset lws fakevllm
+	@$(BIN) pytest e2e/groups -q
 
 e2e-argocd: venv ## Argo CD installs the chart and the samples on a real one-node cluster
 	@$(PY) -m testbed.images build genset && $(PY) -m testbed.cluster tools --only argocd

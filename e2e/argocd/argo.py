@@ -319,15 +319,10 @@ class ArgoCd:
 
 def definitions() -> Path:
     """Argo CD's own CustomResourceDefinitions, out of the module that its program is built from."""
-    folder = tools.GO_FOLDER / "argocd"
-    version = tools.module_version((folder / "go.mod").read_text(), MODULE)
+    version = tools.module_version((tools.GO_FOLDER / "argocd" / "go.mod").read_text(), MODULE)
 
     def build(draft: Path) -> None:
-        answer = subprocess.run(
-            ["go", "mod", "download", "-json", f"{MODULE}@{version}"],
-            cwd=folder, capture_output=True, text=True, check=True, env={**os.environ, "GOWORK": "off"},
-        )  # fmt: skip
-        source = Path(json.loads(answer.stdout)["Dir"]) / "manifests" / "crds"
+        source = tools.source("argocd") / "manifests" / "crds"
         for name in ("application-crd.yaml", "applicationset-crd.yaml", "appproject-crd.yaml"):
             shutil.copyfile(source / name, draft / name)
 

@@ -6,7 +6,9 @@ Where the modules come from is the Go command's configuration (GOPROXY), not our
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import platform
 import re
 import shutil
@@ -68,6 +70,15 @@ PROGRAMS = {
         ),
         Program(name="policies", module="cluster", package="./policies", sources=("policies",)),
         Program(name="pause", module="cluster", package="./pause", sources=("pause",)),
+        Program(name="fakevllm", module="cluster", package="./fakevllm", sources=("fakevllm",)),
+        Program(
+            name="lws",
+            module="lws",
+            package="sigs.k8s.io/lws/cmd",
+            sources=(),
+            version_of="sigs.k8s.io/lws",
+            version_variables=("sigs.k8s.io/lws/pkg/version.GitVersion",),
+        ),
         Program(
             name="argocd",
             module="argocd",
@@ -164,6 +175,18 @@ def ensure(*names: str) -> dict[str, Path]:
 def search_path(names: Iterable[str] = ("kubernetes", "helm")) -> list[Path]:
     """Returns folders to put before PATH, so that kubectl and helm of the right version are found."""
     return [path(name).parent for name in names]
+
+
+def source(name: str) -> Path:
+    """Returns the folder of the module that a program is built from, as its makers have published it."""
+    program = _program(name)
+    folder = GO_FOLDER / program.module
+    version = module_version((folder / "go.mod").read_text(), program.version_of)
+    answer = subprocess.run(
+        ["go", "mod", "download", "-json", f"{program.version_of}@{version}"],
+        cwd=folder, capture_output=True, text=True, check=True, env={**os.environ, "GOWORK": "off"},
+    )  # fmt: skip
+    return Path(json.loads(answer.stdout)["Dir"])
 
 
 def _program(name: str) -> Program:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from testbed.images.catalogue import IMAGES, LLAMA_CPP, PAUSE, Image, host_llama_server
+from testbed.images.catalogue import FAKE_VLLM, IMAGES, LLAMA_CPP, LWS, PAUSE, Image, host_llama_server
 from testbed.images.genset import LAST_REFERENCE as LAST_GENSET
 from testbed.images.genset import REFERENCE as GENSET
 
-__all__ = ["GENSET", "IMAGES", "LAST_GENSET", "LLAMA_CPP", "PAUSE", "Image", "host_llama_server"]
+__all__ = ["FAKE_VLLM", "GENSET", "IMAGES", "LAST_GENSET", "LLAMA_CPP", "LWS", "PAUSE", "Image", "host_llama_server"]

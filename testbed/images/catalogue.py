@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 ARCHIVE = "image.tar"
 PAUSE = "genset.local/pause:1"
+LWS = "genset.local/lws:1"  # the controller of LeaderWorkerSets
+FAKE_VLLM = (
+    "genset.local/fake-vllm:1"  # vLLM on several nodes needs GPUs: a stand-in, testbed/cluster/go/cluster/fakevllm
+)
 LLAMA_CPP_BUILD = "11669"
 LLAMA_CPP = f"genset.local/llama.cpp:b{LLAMA_CPP_BUILD}"
 LLAMA_CPP_SUITE = "sid"  # the one suite that has llama.cpp
@@ -38,17 +42,18 @@ class Image:
     archive: Callable[[], Path]
 
 
-def pause_archive() -> Path:
-    binary = tools.ensure("pause")["pause"]
+def _of_program(name: str, reference: str, path: str) -> Path:
+    """Returns the archive of an image that holds nothing but a program of `testbed.cluster.tools`, at a path."""
+    binary = tools.ensure(name)[name]
 
     def build(draft: Path) -> None:
         root = draft / "rootfs"
         root.mkdir()
-        shutil.copy2(binary, root / "pause")
-        write_archive(draft / ARCHIVE, PAUSE, root, ImageConfig(["/pause"]), platform.machine())
+        shutil.copy2(binary, root / path.removeprefix("/"))
+        write_archive(draft / ARCHIVE, reference, root, ImageConfig([path]), platform.machine())
         shutil.rmtree(root)
 
-    return build_once("images", "pause", digest({"binary": binary.read_bytes(), "reference": PAUSE}), build) / ARCHIVE
+    return build_once("images", name, digest({"binary": binary.read_bytes(), "reference": reference}), build) / ARCHIVE
 
 
 def llama_cpp_archive() -> Path:
@@ -130,7 +135,9 @@ def _recipe() -> bytes:
 IMAGES = {
     image.name: image
     for image in (
-        Image("pause", PAUSE, pause_archive),
+        Image("pause", PAUSE, lambda: _of_program("pause", PAUSE, "/pause")),
+        Image("lws", LWS, lambda: _of_program("lws", LWS, "/manager")),
+        Image("fakevllm", FAKE_VLLM, lambda: _of_program("fakevllm", FAKE_VLLM, "/fakevllm")),
         Image("llamacpp", LLAMA_CPP, llama_cpp_archive),
         Image("ollama", ollama.REFERENCE, lambda: ollama.archive(_llama_cpp() / "rootfs")),
         Image("genset", genset.REFERENCE, genset.archive),

@@ -51,10 +51,10 @@ def write_gguf(path: Path, start: int) -> None:
     writer.close()
 
 
-def write_peft(folder: Path, start: int) -> None:
+def write_peft(folder: Path, start: int, rank: int = PEFT_RANK) -> None:
     """Writes the adapter into an existing folder, as PEFT does and vLLM reads it."""
     tensors = {}
-    for projection, (a, b) in parts(start, PEFT_RANK).items():
+    for projection, (a, b) in parts(start, rank).items():
         prefix = f"base_model.model.model.layers.0.mlp.{projection}_proj"
         tensors[f"{prefix}.lora_A.weight"] = np.ascontiguousarray(a)
         tensors[f"{prefix}.lora_B.weight"] = np.ascontiguousarray(b)
@@ -65,8 +65,8 @@ def write_peft(folder: Path, start: int) -> None:
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": counting.NAME,
-        "r": PEFT_RANK,
-        "lora_alpha": PEFT_RANK,
+        "r": rank,
+        "lora_alpha": rank,
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,

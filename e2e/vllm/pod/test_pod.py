@@ -19,7 +19,8 @@ from testbed.resources import model_deployment, route_policy
 
 pytestmark = pytest.mark.timeout(1800)
 CLAIM = "shared"
-FIRST, SECOND = 500, 700
+FIRST, SECOND, WIDE = 500, 700, 900
+MOST_RANK = 8  # that the server takes; WIDE has twice as much
 
 
 def shared_disk(folder: Path) -> list[Object]:
@@ -27,6 +28,8 @@ def shared_disk(folder: Path) -> list[Object]:
     shutil.copytree(counting_hf.cached(), folder / "counting")
     for start in (FIRST, SECOND):
         shutil.copytree(adapters.cached_peft(start), folder / "tunes" / adapters.name(start))
+    (wide := folder / "tunes" / adapters.name(WIDE)).mkdir()
+    adapters.write_peft(wide, WIDE, MOST_RANK * 2)
     return claimed(folder, NAMESPACE, CLAIM)
 
 
@@ -44,7 +47,13 @@ def deployment(*starts: int, **more: object) -> Object:
         adapters=[{"name": name, "source": on_disk(f"tunes/{name}")} for name in names],
         resources={"cpu": "1", "memory": "4Gi"},
         rollout={"drainSeconds": 60, "startupSeconds": 600},
-        vllm={"dtype": "float32", "sharedMemory": "512Mi", "adapterRank": 8, "extraArgs": ["--enforce-eager"], **more},
+        vllm={
+            "dtype": "float32",
+            "sharedMemory": "512Mi",
+            "adapterRank": MOST_RANK,
+            "extraArgs": ["--enforce-eager"],
+            **more,
+        },
     )
 
 
@@ -103,6 +112,19 @@ async def test_adapters_join_a_running_pod(world: World, tmp_path_factory: pytes
         await until(lambda: has(two), "the first adapter to leave", seconds=120)
         assert await all_say() == [words(0), "404", words(SECOND)]
         assert pods() == before, "another list made another pod"
+
+        house.apply(deployment(SECOND, WIDE))
+        told = await asyncio.to_thread(
+            house.until, "mdep", NAMESPACE, "counting", "Warnings", reason="AdapterRefused", seconds=120
+        )
+        assert f"{adapters.name(WIDE)}: " in told["message"] and "rank" in told["message"], told
+        assert await asyncio.to_thread(say, url, adapters.name(WIDE)) == "404"
+        assert await all_say() == [words(0), "404", words(SECOND)]
+        house.apply(deployment(SECOND))
+        await until(
+            lambda: not house.condition("mdep", NAMESPACE, "counting", "Warnings"), "the warning to go", seconds=60
+        )
+        assert pods() == before, "an adapter that was refused made another pod"
 
         house.apply(deployment(SECOND, adaptersAtOnce=2))
         refused: list[str] = []

@@ -53,7 +53,7 @@ def test_programs_without_a_version_are_only_stripped() -> None:
 @pytest.mark.parametrize(
     ("changed", "rebuilt"),
     [
-        ("cluster/go.sum", {"kubernetes", "coredns", "policies", "helm", "pause"}),
+        ("cluster/go.sum", {"kubernetes", "coredns", "policies", "helm", "pause", "fakevllm"}),
         ("cluster/kubernetes/volumes.go", {"kubernetes"}),
         ("cluster/coredns/main.go", {"coredns"}),
         ("cluster/policies/rules.go", {"policies"}),
