@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from genset.router.routing.shares import Shares
 from genset.router.routing.table import Table
 from genset.router.telemetry.journal import Journal
 from genset.router.telemetry.metrics import Metrics
+from testbed.cluster.ports import free_ports
 from testbed.router_config import complete
 from testbed.upstream.client import Response, request
 
@@ -212,10 +212,8 @@ class RunningRouter:
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Returns a port that nobody listens on, and that no other test gets for the next minutes."""
+    return free_ports(1)[0]
 
 
 async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[asyncio.subprocess.Process, int, int]:
@@ -229,6 +227,7 @@ async def spawn(tmp_path: Path, content: dict[str, Any], *more: str) -> tuple[as
         *more, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     for _ in range(1200):
+        assert process.returncode is None, f"the router ended with {process.returncode} before it was ready"
         with contextlib.suppress(OSError):
             if (await request(f"http://127.0.0.1:{admin}/-/ready")).status == 200:
                 return process, port, admin
