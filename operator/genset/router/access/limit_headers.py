@@ -28,26 +28,11 @@ def limit_lines(consumer: Consumer, now: float, wall: Callable[[], float], *, an
 
     `anthropic`: by the names of Anthropic's API, otherwise by OpenAI's.
     """
-    requests, tokens = consumer.requests, consumer.tokens
-    if anthropic:
-        first = _anthropic(b"requests", requests, now, wall()) if requests is not None else b""
-        return first + _anthropic(b"tokens", tokens, now, wall()) if tokens is not None else first
-    if requests is None:
-        return _lines(b"tokens", tokens, now) if tokens is not None else b""
-    if tokens is None:
-        return _lines(b"requests", requests, now)
-    return (  # what most have who have limits: written at once
-        b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n"
-        b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n"
-        % (
-            requests.told,
-            requests.room(now),
-            _reset(requests, now),
-            tokens.told,
-            tokens.room(now),
-            _reset(tokens, now),
-        )
-    )
+    found = b""
+    for what, quota in ((b"requests", consumer.requests), (b"tokens", consumer.tokens)):
+        if quota is not None:
+            found += _anthropic(what, quota, now, wall()) if anthropic else _lines(what, quota, now)
+    return found
 
 
 def _lines(what: bytes, quota: Quota, now: float) -> bytes:

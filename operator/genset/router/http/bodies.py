@@ -56,8 +56,6 @@ _LONG: Final = float(1 << 63)  # orjson makes a float of what is beyond, and of 
 _SHORT: Final = 64  # characters of a string that an expression reads
 _NOT_JSON: Final = object()
 _loads: Final = orjson.loads
-_ORDERS_KEPT: Final = 256  # of usual keys
-_usual_names: Final[set[str]] = set()
 _CANDIDATES: Final = 4  # places at which the next key may stand that are tried
 
 
@@ -124,14 +122,10 @@ def _read(body: bytes, room: int) -> tuple[Any, bool]:
         return value, tree.long
     if len(value) > MOST_KEYS:
         raise RefusedBody(f"the body has more than {MOST_KEYS} keys")
-    names = _names(value)
-    if names not in _usual_names:
+    if not _USUAL.issuperset(value):
+        names = "\n".join(value)
         if not names.isascii() or names.lower() != names:
             _refuse_alike(value)
-        elif _USUAL.issuperset(value):  # names from a short list, in the orders in which clients write them
-            if len(_usual_names) >= _ORDERS_KEPT:
-                _usual_names.clear()
-            _usual_names.add(names)
     if not sure:
         shape = [(key.encode(), _is_long(inner)) for key, inner in value.items()]
         value = None  # there should be only one of the trees at a time
@@ -236,10 +230,6 @@ def _first_look(body: bytes) -> tuple[Any, bool, _Tree]:
 
 
 # Keys
-
-
-def _names(parsed: dict[str, Any]) -> str:
-    return "\n".join(list(parsed.keys()))  # the list is made faster than a dict is iterated
 
 
 def _refuse_alike(parsed: dict[str, Any]) -> None:

@@ -30,10 +30,6 @@ _KEYS: Final = {
     part: b'"%b":' % part.encode() for part in ("choices", "data", "results")
 }  # of the list that an answer holds
 _USUAL: Final = b'"stop"'  # no pattern is needed to see that
-_USAGE: Final = b'"usage":{'
-_PROMPT: Final = b'"prompt_tokens":'
-_COMPLETION: Final = b'"completion_tokens":'
-_TOTAL: Final = b'"total_tokens":'
 _USAGE_BYTES: Final = 16 * 1024  # of a usage object; nobody has a longer one
 _MOST_DIGITS: Final = 15
 _ZERO: Final = ord("0")
@@ -147,42 +143,10 @@ def usage_of(body: bytes) -> tuple[int, int]:
     if at < 0:
         return 0, 0
     usage = body[at:]
-    prompt, completion, total, end = _first_numbers(usage)
-    if prompt < 0:
-        prompt = _number_after(usage, _PROMPT)
-    if completion < 0:
-        completion = _number_after(usage, _COMPLETION)
-    if usage[end : end + 1] != b"}" and (thought := _number_after(usage, b'"reasoning_tokens":')):
-        if total < 0:
-            total = _number_after(usage, _TOTAL)
-        completion = with_thoughts(prompt, completion, thought, total)
+    prompt, completion = _number_after(usage, b'"prompt_tokens":'), _number_after(usage, b'"completion_tokens":')
+    if thought := _number_after(usage, b'"reasoning_tokens":'):
+        completion = with_thoughts(prompt, completion, thought, _number_after(usage, b'"total_tokens":'))
     return prompt, completion
-
-
-def _first_numbers(usage: bytes) -> tuple[int, int, int, int]:
-    """Returns tokens of prompt, completion and both, as far as the object begins with them; -1 for each that is not there.
-
-    The last number is where the object goes on. Servers write these three first, in orders of their own and without blanks;
-    to look for each takes three times as long.
-    """
-    prompt = completion = total = -1
-    end = len(_USAGE) - 1
-    if usage[: end + 1] != _USAGE:
-        return prompt, completion, total, 0
-    size = len(usage)
-    while True:
-        at = end + 1
-        letter = usage[at + 1] if at + 1 < size else 0
-        if letter == _PROMPT[1] and prompt < 0 and usage[at : at + len(_PROMPT)] == _PROMPT:
-            prompt, end = _number_at(usage, at + len(_PROMPT))
-        elif letter == _COMPLETION[1] and completion < 0 and usage[at : at + len(_COMPLETION)] == _COMPLETION:
-            completion, end = _number_at(usage, at + len(_COMPLETION))
-        elif letter == _TOTAL[1] and total < 0 and usage[at : at + len(_TOTAL)] == _TOTAL:
-            total, end = _number_at(usage, at + len(_TOTAL))
-        else:
-            return prompt, completion, total, at
-        if usage[end : end + 1] != b",":
-            return prompt, completion, total, end
 
 
 def usage_object(body: bytes) -> dict[str, Any] | None:
@@ -217,20 +181,16 @@ def model_of(body: bytes) -> str:
 
 def _number_after(text: bytes, key: bytes) -> int:
     start = text.find(key)
-    return 0 if start < 0 else _number_at(text, start + len(key))[0]
-
-
-def _number_at(text: bytes, start: int) -> tuple[int, int]:
-    """Returns the number that stands there, behind a blank perhaps, and where it ends; 0 if there is none."""
+    if start < 0:
+        return 0
+    start += len(key)
     size = len(text)
     if start < size and text[start] == _SPACE:
         start += 1
-    number, most = 0, min(size, start + _MOST_DIGITS)
-    at = start
-    while at < most:
+    number = 0
+    for at in range(start, min(size, start + _MOST_DIGITS)):
         digit = text[at] - _ZERO
         if not 0 <= digit <= _MOST_DIGIT:
             break
         number = 10 * number + digit
-        at += 1
-    return number, at
+    return number
