@@ -25,8 +25,8 @@ import httpx
 import orjson
 
 from genset.contracts.ledger import READER, SPOOLS_PATH, USAGE_PATH, token
-from genset.contracts.usage import line
-from genset.contracts.usage_records import opening, segment_name
+from genset.contracts.usage import line, opening
+from genset.contracts.usage_records import segment_name
 from genset.ledger.database import Database
 from genset.ledger.facts import DAY, MEASURES
 from genset.ledger.tables import RECORDS

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from genset.contracts.usage import line
-from genset.contracts.usage_records import opening, segment_name
+from genset.contracts.usage import line, opening
+from genset.contracts.usage_records import segment_name
 
 BEGIN = 1_780_000_000  # seconds since 1970: in May 2026
 PRICES = {"paris": (Decimal("0.10"), Decimal("0.30"), "EUR"), "frontier": (Decimal("2.5"), Decimal("10"), "USD")}

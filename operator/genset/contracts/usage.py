@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import orjson
+
 from genset.contracts.reading import count, duration, parsed, text
 
 VERSION: Final = 1
@@ -39,6 +41,12 @@ def spool_objects(segment: bytes) -> Iterator[Mapping[str, Any] | None]:
             yield told
         elif one:
             yield None
+
+
+def opening(incarnation: str, policy: str, router: str, time: float) -> bytes:
+    """Returns the first line of a segment. `policy` is NAMESPACE/NAME, `router` the name of the pod."""
+    told = {"kind": OPENED, "version": VERSION, "incarnation": incarnation, "policy": policy, "router": router}
+    return line(orjson.dumps({**told, "time": time}))
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,10 @@ from typing import Any, Final
 import orjson
 
 from genset.contracts.reading import count, duration, items, text
-from genset.contracts.usage import SUFFIX, line, spool_objects
+from genset.contracts.usage import OPENED, SUFFIX, spool_objects
 
-VERSION: Final = 1
 PREFIX: Final = "usage-"
-OPENED, REQUEST = "opened", "request"
+REQUEST: Final = "request"
 
 # Where an attempt's cost comes from: the policy's price, the packaged one, the provider's own figure; nobody knows it; the
 # house costs what it reserves, whether asked or not.
@@ -187,12 +186,6 @@ class UsageReader:
             avoided_currency=text(told.get("avoidedCurrency")),
             attempts=tuple(UsageAttempt.read(one) for one in items(told.get("attempts")) if isinstance(one, dict)),
         )
-
-
-def opening(incarnation: str, policy: str, router: str, time: float) -> bytes:
-    """Returns the first line of a segment. `policy` is NAMESPACE/NAME, `router` the name of the pod."""
-    told = {"kind": OPENED, "version": VERSION, "incarnation": incarnation, "policy": policy, "router": router}
-    return line(orjson.dumps({**told, "time": time}))
 
 
 _COUNTS: Final = {

@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any, Final
 
 DIGITS: Final = 12  # behind the point of a currency's unit
-_UNIT: Final = 10**DIGITS
+UNIT: Final = 10**DIGITS  # how many make one of a currency's unit
 PER_MILLION_DIGITS: Final = 6  # behind the point of a price per million: the smallest part of it is one for each token
 MOST: Final = 10**9 * 10**DIGITS  # a billion; what a provider tells beyond it is no cost of one request
 
@@ -53,6 +53,6 @@ def told(value: Any) -> int | None:
 
 def digits(amount: int) -> str:
     """Returns an amount as a decimal string, with as many digits as it needs: 1234000000 is 0.001234."""
-    whole = amount // _UNIT
-    rest = amount - whole * _UNIT
+    whole = amount // UNIT
+    rest = amount - whole * UNIT
     return ("%d.%012d" % (whole, rest)).rstrip("0") if rest else str(whole)  # noqa: UP031 - a third of the time of a format

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-_UNIT: Final = 1_000_000_000_000  # as money is counted
+from genset.pricing.money import UNIT
+
 _THREE_DIGITS: Final = [b"%03d" % number for number in range(1000)]
 _BELOW_ONE: Final = [b"0.%03d" % number for number in range(1000)]
 
@@ -37,8 +38,8 @@ def three_decimals(seconds: float) -> bytes:
 
 def amount_decimals(amount: int) -> bytes:
     """Writes an amount of money as `pricing.money.digits` does, with noughts up to the next three digits."""
-    whole = amount // _UNIT
-    rest = amount - whole * _UNIT
+    whole = amount // UNIT
+    rest = amount - whole * UNIT
     micro = rest // 1_000_000
     pico = rest - micro * 1_000_000
     if not pico:

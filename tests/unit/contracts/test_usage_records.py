@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genset.contracts.usage import line
-from genset.contracts.usage_records import UsageAttempt, UsageReader, UsageRecord, opening, segment_name
+from genset.contracts.usage import line, opening
+from genset.contracts.usage_records import UsageAttempt, UsageReader, UsageRecord, segment_name
 
 OPENING = opening("abc", "law/p", "pod-1", 1.0)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

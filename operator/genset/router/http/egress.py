@@ -194,11 +194,4 @@ def spool_line_behind(common: bytes, check: int, rest: bytes) -> bytes:
 
 def spool_line(body: bytes) -> bytes:
     """Returns the line of a JSON object as `contracts.usage.line` does, compiled."""
-    check = crc32(body)
-    return b"%b%b%b%b %b\n" % (
-        _HEX[check >> 24],
-        _HEX[check >> 16 & 255],
-        _HEX[check >> 8 & 255],
-        _HEX[check & 255],
-        body,
-    )
+    return spool_line_behind(b"", 0, body)

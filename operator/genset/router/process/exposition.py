@@ -14,7 +14,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from genset.pricing.money import DIGITS
+from genset.pricing.money import UNIT
 from genset.router.backends.breaker import State
 from genset.router.backends.histograms import BackendNumbers, Histogram
 from genset.router.process import consumer_metrics
@@ -163,7 +163,7 @@ class RouterCollector(Collector):
             labels=["route", "backend", "currency", "price"],
         )
         for labels, amount in metrics.cost.items():
-            cost.add_metric(list(labels), amount / 10**DIGITS)
+            cost.add_metric(list(labels), amount / UNIT)
         yield cost
         avoided = CounterMetricFamily(
             "genset_avoided",
@@ -171,7 +171,7 @@ class RouterCollector(Collector):
             labels=["route", "currency"],
         )
         for of, amount in metrics.avoided.items():
-            avoided.add_metric(list(of), amount / 10**DIGITS)
+            avoided.add_metric(list(of), amount / UNIT)
         yield avoided
         unpriced = CounterMetricFamily(
             "genset_cost_unknown",

@@ -36,6 +36,7 @@ from genset.router.process.ledger_sender import LedgerSender
 from genset.router.process.options import ServerOptions as ServerOptions
 from genset.router.process.parts import Parts
 from genset.router.process.reload import POLL_SECONDS, ConfigSource, LoadedConfig, check, is_in_pod, off_limits
+from genset.router.process.spool_keeper import SpoolKeeper
 from genset.router.process.sweep import sweep_forever
 from genset.router.process.usage_keeper import UsageKeeper
 from genset.router.routing.gate import most_body_bytes, room_bytes
@@ -79,16 +80,17 @@ class Router:
         connector = Connector(Resolver(), Outbox(loop))
         self.shared = Shared(loop, Clock(time.monotonic, self._stood_still), wall, connector, telemetry)
         self.reception = Reception(self.shared, telemetry, random.random, bounds.attempts)
-        kept = options.spool, options.environment, wall, time.monotonic
-        egress, usage = EgressKeeper(*kept), UsageKeeper(*kept)
+        spools = [
+            SpoolKeeper(kind, options.spool, options.environment, wall, time.monotonic) for kind in ("egress", "usage")
+        ]
         self.parts = Parts(
             self.shared,
             self.reception,
             telemetry,
             OutageWatch(self.shared.now, wall, bounds.cloud_probe),
-            egress,
-            usage,
-            LedgerSender(options.spool, lambda: [one.spool for one in (egress, usage) if one.spool is not None]),
+            EgressKeeper(spools[0]),
+            UsageKeeper(spools[1]),
+            LedgerSender(options.spool, lambda: [one.spool for one in spools if one.spool is not None]),
         )
         self.admin = AdminPort(self.parts, exposition(self.parts), bounds.admin)
         self._source = source
@@ -137,8 +139,8 @@ class Router:
         self.parts.listening = True
         self._tasks = [
             loop.create_task(self._watch_source()),
-            loop.create_task(self.parts.egress.keep()),
-            loop.create_task(self.parts.usage.keep()),
+            loop.create_task(self.parts.egress.kept.keep()),
+            loop.create_task(self.parts.usage.kept.keep()),
             loop.create_task(self.parts.ledger.send_forever()),
             loop.create_task(sweep_forever(self.parts, self.admin)),
         ]
@@ -167,8 +169,8 @@ class Router:
         await asyncio.sleep(0)
         await self.parts.telemetry.close()
         await self.parts.ledger.finish()
-        self.parts.egress.close()
-        self.parts.usage.close()
+        self.parts.egress.kept.close()
+        self.parts.usage.kept.close()
 
     async def drain(self) -> None:
         """Drains the router: it is not ready any more, takes late connections, and lets running answers end.
