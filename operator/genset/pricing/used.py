@@ -91,9 +91,14 @@ def used_of(usage: Mapping[str, Any]) -> Used:
     _bound(found)
     tools = _part(usage, "server_tool_use")
     found.searches = _count(tools, "web_search_requests") or _count(usage, "search_units")
-    found.special = any(usage.get(way) not in _USUAL for way in _WAYS)
+    found.special = bool(special_ways(usage))
     found.cost = _cost(usage)
     return found
+
+
+def special_ways(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns in which ways that have a price of their own an answer was served."""
+    return {way: usage[way] for way in _WAYS if usage.get(way) not in _USUAL}
 
 
 def _count_beside(found: Used, total: int) -> None:

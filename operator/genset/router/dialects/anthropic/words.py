@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from genset.pricing.used import special_ways
 from genset.router.dialects.openai.events import counts_of
 from genset.router.dialects.tolerant import dumps
 
@@ -93,11 +94,6 @@ def event(kind: str, data: Mapping[str, Any]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), dumps(data))
 
 
-#: Ways to be served that have a price of their own, and what they are called if it is the usual one.
-_WAYS: Final = ("service_tier", "speed", "inference_geo")
-_USUAL: Final = (None, "", "standard", "global", "not_available")
-
-
 def openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Returns Anthropic's usage in OpenAI's form: there the prompt's tokens count what was read from and written to a cache."""
     read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
@@ -112,7 +108,7 @@ def openai_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     details = usage.get("output_tokens_details")
     if isinstance(details, dict) and (thought := _count(details, "thinking_tokens")):
         told["completion_tokens_details"] = {"reasoning_tokens": thought}
-    told.update({key: usage[key] for key in _WAYS if usage.get(key) not in _USUAL})
+    told.update(special_ways(usage))
     tools = usage.get("server_tool_use")
     if isinstance(tools, dict) and any(tools.values()):
         told["server_tool_use"] = tools
