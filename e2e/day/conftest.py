@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.said import saying
 from e2e.world import CLUSTER_IMAGES, World
 from testbed import release
 from testbed.house import House
@@ -23,11 +24,7 @@ def last_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, last_chart: Path
 ) -> Iterator[World]:
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n  {line}", end="", flush=True)
+    say = saying(request)
 
     def install(house: House) -> None:
         house.install(chart=last_chart, image=LAST_GENSET)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.said import saying
 from e2e.world import CLUSTER_IMAGES, World
 from testbed.cluster import tools
 from testbed.cluster.cluster import Cluster
@@ -20,12 +21,7 @@ GPUS = {"nvidia.com/gpu": "8"}
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[World]:
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n  {line}", end="", flush=True)
-
+    say = saying(request)
     folder = tmp_path_factory.mktemp("world")
     made = World.prepare(folder, say, images=(*CLUSTER_IMAGES, "lws", "fakevllm"))
     try:

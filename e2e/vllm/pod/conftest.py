@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.said import saying
 from e2e.vllm import image
 from e2e.world import World
 from testbed.resources import namespace
@@ -15,12 +16,7 @@ NAMESPACE = "vllm"
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[World]:
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n  {line}", end="", flush=True)
-
+    say = saying(request)
     archive = image.archive()
     made = World.prepare(tmp_path_factory.mktemp("world"), say)
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.said import saying
 from e2e.vllm.engines import llama_server, vllm
 from e2e.vllm.pair import LLAMA, VLLM, Pair, resources
 from e2e.vllm.router import RouterProcess
@@ -15,12 +16,7 @@ from testbed.cluster.processes import Daemons
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Pair]:
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n  {line}", end="", flush=True)
-
+    say = saying(request)
     folder = tmp_path_factory.mktemp("pair")
     daemons = Daemons(folder)
     engines = {LLAMA: llama_server(daemons), VLLM: vllm(daemons)}
