@@ -70,6 +70,7 @@ unit: unit-rest ## Pure code, golden files, router and puller against real socke
 
 unit-rest: venv # What `compiled` does not run: all else, and what needs the interpreter
 	@$(PY) -m testbed.cluster tools --only crane --only versitygw  # minutes where nothing is cached: no test has them
+	@$(PY) -m testbed.cluster packages postgresql
 	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/weights tests/ledger tests/testbed -q --ignore=$(APISERVER_GOLDEN) --ignore=tests/testbed/soak --ignore=tests/unit/router
 	@$(BIN) pytest -m interpreted $(ROUTER_TESTS) -q
 	@$(BIN) pytest tests/testbed/soak -q
@@ -84,6 +85,7 @@ $(COMPILED)/.ready: $(VENV)/.ready
 
 charts: venv ## Chart, manifests, CRDs and CEL rules
 	@$(PY) -m testbed.cluster tools
+	@$(PY) -m testbed.cluster packages promtool
 	@$(BIN) pytest tests/chart tests/crds $(APISERVER_GOLDEN) -q
 
 integration: venv ## Operator against a real kube-apiserver and etcd

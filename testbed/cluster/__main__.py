@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from pathlib import Path
@@ -45,6 +46,18 @@ def build_tools(only: tuple[str, ...]) -> None:
         for name, place in tools.ensure(*(only or tools.CLUSTER_PROGRAMS)).items():
             click.echo(f"{name}  {place}")
         click.echo(f"Ready after {time.monotonic() - started:.1f} s", err=True)
+
+
+@main.command("packages")
+@click.argument("wanted", nargs=-1, required=True, type=click.Choice(sorted(packages.OF_TESTS)))
+def install_packages(wanted: tuple[str, ...]) -> None:
+    """Install Debian packages that some tests need, if this user may; without them these tests are skipped."""
+    needed = packages.missing(one for name in wanted for one in packages.OF_TESTS[name])
+    if needed and os.geteuid() != 0:
+        click.echo(f"Some tests will be skipped: only root can install {' '.join(needed)}", err=True)
+        return
+    with reported():
+        packages.install(needed)
 
 
 @main.command()

@@ -62,6 +62,7 @@ COMBINATIONS: dict[str, Object] = {
     },
 }  # fmt: skip
 MONITOR = {"metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}}
+RULE = {"metrics": {"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}}
 PODS = {"metrics": {"podMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}}}}
 
 
@@ -74,7 +75,7 @@ def test_a_real_api_server_takes_it(plane: ControlPlane, values: Object) -> None
 
 
 @pytest.mark.parametrize(
-    "values", [{}, MONITOR, PODS, *COMBINATIONS.values()], ids=["", "monitor", "pod monitors", *COMBINATIONS]
+    "values", [{}, MONITOR, PODS, RULE, *COMBINATIONS.values()], ids=["", "monitor", "pods", "rule", *COMBINATIONS]
 )
 def test_helm_lint(tmp_path: Path, values: Object) -> None:
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))

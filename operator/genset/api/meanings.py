@@ -306,8 +306,8 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
         "A route names a backend in two tiers, so one that has failed is asked again.", "Take it out of one of them."
     ),
     RR.WITHOUT_EFFECT: Meaning(
-        "A route sets toCloudOn or coldStart, and its tiers have nothing that it is about; or egress.proxy is set, and nothing "
-        "that the routers ask is behind it.",
+        "A route sets toCloudOn, coldStart or localShare, and its tiers have nothing that it is about; or egress.proxy is set, "
+        "and nothing that the routers ask is behind it.",
         "Take it out, or add what it is about.",
     ),
     RR.UNUSED_BACKEND: Meaning(
@@ -327,6 +327,13 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.PRICE_UNKNOWN: Meaning(
         "Requests to a cloud are counted without a cost, which is neither guessed nor zero: sums leave them out and say so.",
         "Write the provider's price into cloud.price of the backend.",
+    ),
+    RR.LOCAL_SHARE_MET: Meaning(
+        "No route is below its localShare.target, as far as there are enough answers to tell.", ""
+    ),
+    RR.LOCAL_SHARE_BELOW: Meaning(
+        "The house gives less of a route's answers than its localShare.target. Requests are answered all the same.",
+        "Look why others answered: genset_router_failovers_total by reason, genset usage --by route,zone; give the house room.",
     ),
     RR.IN_USE: _IN_USE,
     RR.WAITS_ITS_TURN: _TURN,

@@ -21,8 +21,9 @@ from genset.api.base import (
 from genset.api.children import MetadataTemplate
 from genset.api.data_zones import DataZones
 from genset.api.egress import Egress
+from genset.api.local_share import LocalShare
 from genset.api.match import Match
-from genset.api.routepolicy_status import MOST_BACKENDS, RoutePolicyStatus
+from genset.api.routepolicy_status import MOST_BACKENDS, MOST_ROUTES, RoutePolicyStatus
 from genset.api.router import RouterSpec
 from genset.api.sensitive import Sensitive, refuse_too_many
 from genset.data_zones import HOUSE, WORLD
@@ -42,6 +43,7 @@ class ConditionType(StrEnum):
     WARNINGS = "Warnings"  # something in the spec does nothing; absent otherwise
     UPGRADE_PENDING = "UpgradePending"  # routers of an earlier release serve on; absent otherwise
     PRICES_KNOWN = "PricesKnown"  # False while nobody knows what a cloud costs; absent otherwise
+    LOCAL_SHARE_MET = "LocalShareMet"  # False while a route is below its localShare.target; absent if none has one
 
 
 class Reason(StrEnum):
@@ -85,6 +87,9 @@ class Reason(StrEnum):
     NAMESPACE_UNREAD = "NamespaceUnread"  # what it says of data zones is not known
     WAY_OUT_OPEN = "WayOutOpen"  # beside the proxy that should be the only one
     PRICE_UNKNOWN = "PriceUnknown"  # of a cloud, by neither the policy nor the release nor its answers
+    # LocalShareMet
+    LOCAL_SHARE_MET = "LocalShareMet"
+    LOCAL_SHARE_BELOW = "LocalShareBelow"  # a route's localShare.target
     # UpgradePending
     IN_USE = "InUse"  # onUpgrade WhenIdle: until nobody is served
     WAITS_ITS_TURN = "WaitsItsTurn"  # another one of the namespace takes the upgrade first
@@ -116,7 +121,6 @@ class ToCloudOn(StrEnum):
     UNSUPPORTED = "Unsupported"
 
 
-MOST_ROUTES = 256  # of a policy
 _TIERS = 8  # of a route
 
 
@@ -249,6 +253,10 @@ class Route(ApiModel):
         default=None, description="What in a request keeps it in the house. Default: nothing is looked for."
     )
     response: RouteResponse | None = Field(default=None, description="How answers look. Default: model Actual.")
+    local_share: LocalShare | None = Field(
+        default=None,
+        description="How much of the answers the house should give, watched and told. Default: not watched.",
+    )
 
 
 class ResponseModel(StrEnum):

@@ -9,6 +9,7 @@ from pydantic import Field
 from genset.api.base import ApiModel, Condition
 
 MOST_BACKENDS = 128  # of a policy
+MOST_ROUTES = 256  # of a policy
 
 
 class OutageScope(StrEnum):
@@ -40,6 +41,20 @@ class Outage(ApiModel):
     )
 
 
+class RouteShare(ApiModel):
+    """What the house has given of a route's answers."""
+
+    route: str = Field(max_length=63, description="Name of the route.")
+    target: int = Field(ge=1, le=100, description="Percent that the house should give.")
+    percent: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="Percent that it has given in the route's window, as far as running routers remember; absent while there "
+        "are too few answers to tell.",
+    )
+
+
 class RoutePolicyStatus(ApiModel):
     """What the routers serve."""
 
@@ -49,7 +64,7 @@ class RoutePolicyStatus(ApiModel):
         max_length=16,
         description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
         "something in the spec does nothing; UpgradePending while routers of an earlier release serve on; PricesKnown "
-        "while nobody knows what a cloud costs.",
+        "while nobody knows what a cloud costs; LocalShareMet if a route has a localShare.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")
@@ -69,3 +84,10 @@ class RoutePolicyStatus(ApiModel):
         description="What routers see as down now: the cloud, the house, backends that refuse them.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
+    local_share: list[RouteShare] = Field(
+        default_factory=list,
+        max_length=MOST_ROUTES,
+        description="What the house has given of the answers of routes that have a localShare.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["route"]},
+    )
+    house_share: str = Field(default="", max_length=256, description="The same for people, as far as it fits.")

@@ -82,6 +82,12 @@ class ResponseConfig(ConfigPart):
     model: Literal["Actual", "Asked"]
 
 
+class LocalShareConfig(ConfigPart):
+    """The answers of a route are counted, those of the house apart, over a window that moves with the time."""
+
+    window_seconds: int = Field(ge=60)
+
+
 class RouteConfig(ConfigPart):
     name: Label
     match: MatchConfig
@@ -95,6 +101,7 @@ class RouteConfig(ConfigPart):
     )
     sensitive: SensitiveConfig | None = Field(default=None, description="None: nothing is looked for.")
     response: ResponseConfig | None = None
+    local_share: LocalShareConfig | None = Field(default=None, description="None: nobody wants to know it.")
 
     @model_validator(mode="after")
     def _backends_once(self) -> Self:

@@ -65,6 +65,23 @@ class ServerReport:
 
 
 @dataclass(frozen=True)
+class ShareReport:
+    """A report is how many whole answers a route has given in its window, as one router remembers, and the house of these."""
+
+    route: str
+    answers: int = 0
+    house: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        return {"route": self.route, "answers": self.answers, "house": self.house}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> ShareReport:
+        answers = count(document.get("answers"))
+        return cls(text(document.get("route")), answers, min(answers, count(document.get("house"))))
+
+
+@dataclass(frozen=True)
 class ConfigReport:
     """A report is what a router serves and of which policy, and what it sees as down.
 
@@ -82,6 +99,7 @@ class ConfigReport:
     outages: tuple[OutageReport, ...] = ()
     unknown: frozenset[str] = frozenset()  # scopes of which it cannot tell: never seen up since it started
     servers: tuple[ServerReport, ...] = ()  # elsewhere, that it has asked
+    shares: tuple[ShareReport, ...] = ()  # of routes whose local share somebody wants to know
 
     def to_json(self) -> bytes:
         return orjson.dumps(
@@ -97,6 +115,7 @@ class ConfigReport:
                 "outages": [outage.to_document() for outage in self.outages],
                 "unknown": sorted(self.unknown),
                 "servers": [server.to_document() for server in self.servers],
+                **({"shares": [share.to_document() for share in self.shares]} if self.shares else {}),
             }
         )
 
@@ -120,6 +139,9 @@ class ConfigReport:
             unknown=frozenset(item for item in unknown if isinstance(item, str)),
             servers=tuple(
                 ServerReport.from_document(item) for item in items(document.get("servers")) if isinstance(item, dict)
+            ),
+            shares=tuple(
+                ShareReport.from_document(item) for item in items(document.get("shares")) if isinstance(item, dict)
             ),
         )
 

@@ -9,7 +9,8 @@ asked, and nothing is written while nothing changes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from genset.contracts.router_admin import ConfigReport
@@ -18,6 +19,7 @@ from genset.controllers.queue import WorkQueue
 from genset.kube.probe import Prober
 
 PERIOD_SECONDS = 5.0  # between two questions to one router
+SHARE_SECONDS = 60.0  # at least, until a policy is reconciled because routes' local shares have changed
 LOOKS_PER_SECOND = 40.0  # policies; with more of them than fit, a round takes longer
 
 
@@ -25,12 +27,14 @@ LOOKS_PER_SECOND = 40.0  # policies; with more of them than fit, a round takes l
 class _Heard:
     address: str
     said: ConfigReport | None
+    at: float
 
 
 class OutageBook:
     """The outage book knows where the routers of each policy run, and what each of them said last."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._routers: dict[Key, dict[str, _Heard]] = {}
 
     def heard(
@@ -45,7 +49,7 @@ class OutageBook:
         for name, address in addresses.items():
             known = before.get(name)
             earlier = known.said if known is not None and known.address == address else None
-            now[name] = _Heard(address, said.get(name) or earlier)
+            now[name] = _Heard(address, said.get(name) or earlier, self._clock())
         if now:
             self._routers[policy] = now
         return {name: router.said for name, router in now.items()}
@@ -71,12 +75,23 @@ class OutageBook:
         Silence is none: pods are watched.
         """
         known = self._routers.get(policy, {}).get(name)
-        return known is not None and said is not None and (known.said is None or _told(said) != _told(known.said))
+        if known is None or said is None:
+            return False
+        if known.said is None or _told(said) != _told(known.said):
+            return True
+        return self._clock() - known.at >= SHARE_SECONDS and _percents(said) != _percents(known.said)
 
 
 def _told(ack: ConfigReport) -> ConfigReport:
-    """Leaves the times out: a router works them out anew at each question, and a file that was only touched is no news."""
-    return replace(ack, loaded_at="", outages=tuple(replace(outage, since="") for outage in ack.outages))
+    """Leaves the times out: a router works them out anew at each question, and a file that was only touched is no news.
+
+    So it leaves out what changes with each answer.
+    """
+    return replace(ack, loaded_at="", outages=tuple(replace(outage, since="") for outage in ack.outages), shares=())
+
+
+def _percents(ack: ConfigReport) -> dict[str, int]:
+    return {share.route: 100 * share.house // share.answers for share in ack.shares if share.answers}
 
 
 async def poll(book: OutageBook, prober: Prober, queue: WorkQueue[Key], *, period: float = PERIOD_SECONDS) -> None:

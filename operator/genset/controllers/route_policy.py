@@ -33,6 +33,7 @@ from genset.controllers.session import (
     soonest,
     version_of,
 )
+from genset.controllers.told_shares import ToldShares
 from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
 from genset.desired import data_zones, router, router_config
 from genset.desired import metadata as child_names
@@ -84,6 +85,7 @@ class RoutePolicyController:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.outages = OutageBook()
+        self._shares = ToldShares(session.metrics.local_share, session.metrics.local_share_target)
         self._looks: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -95,6 +97,7 @@ class RoutePolicyController:
             session.demand.drop_policy(key)
             session.upgrades.drop(key)
             self.outages.drop(key)
+            self._shares.drop(key)
             self._looks.pop(key, None)
             self._tell_servers(key, session.servers.drop(key))
             return None
@@ -345,6 +348,7 @@ class RoutePolicyController:
             upgrade=upgrade,
         )
         new = status.evaluate(resource, observed, session.now())
+        self._shares.tell(key, new.local_share)
         events = status.events(resource, new, observed)
         await session.tell(kinds.ROUTE_POLICY, live, new, events)
         return new

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from genset.api.egress import Egress, EgressRecord
 from genset.api.fault import FieldFault
+from genset.api.local_share import WINDOW_SECONDS
 from genset.api.match import Match
 from genset.api.routepolicy import TO_CLOUD_ON, Route, RoutePolicy
 from genset.api.sensitive import Sensitive
@@ -14,6 +15,7 @@ from genset.contracts.route_config import (
     FailoverConfig,
     HeaderMatchConfig,
     LeftOutConfig,
+    LocalShareConfig,
     MatchConfig,
     ResponseConfig,
     RouteConfig,
@@ -55,6 +57,9 @@ def route_config(route: Route, known: set[str], left_out: Mapping[str, str]) -> 
         cold_start=ColdStartConfig(mode=route.cold_start.mode.value, seconds=route.cold_start.seconds),
         when_full=route.when_full.value,
         response=ResponseConfig(model=route.response.model.value) if route.response is not None else None,
+        local_share=LocalShareConfig(window_seconds=WINDOW_SECONDS[route.local_share.window])
+        if route.local_share is not None
+        else None,
         data_zones=tuple(sorted(route.data_zones)) if route.data_zones is not None else None,
         sensitive=_sensitive(route.sensitive),
         left_out=tuple(LeftOutConfig(backend=name, zone=zone) for name, zone in sorted(left_out.items())) or None,

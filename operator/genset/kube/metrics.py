@@ -67,6 +67,18 @@ class Metrics:
             ["namespace", "deployment", "currency"],
             registry=r,
         )
+        self.local_share = Gauge(
+            "genset_local_share_ratio",
+            "What the house gave of a route's whole answers in the window of its localShare, from 0 to 1.",
+            ["namespace", "policy", "route"],
+            registry=r,
+        )
+        self.local_share_target = Gauge(
+            "genset_local_share_target_ratio",
+            "What the house should give of a route's answers, by its localShare.target.",
+            ["namespace", "policy", "route"],
+            registry=r,
+        )
         self.programming_seconds = Histogram(
             "genset_routepolicy_programming_seconds",
             "Time from a changed configuration to the last router that serves it.",

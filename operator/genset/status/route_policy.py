@@ -8,6 +8,7 @@ Stalled      present, and True, only when nothing will change unless a person do
 Warnings     present, and True, only when something in the spec does nothing
 UpgradePending  present, and True, only while routers of an earlier release, or of other settings, serve on
 PricesKnown  present, and False, only while nobody knows what a cloud costs
+LocalShareMet  present only if a route has a localShare; False while the house gives less
 
 Backends that resolve are programmed even while others do not. A policy whose routers are at zero on purpose is
 Ready=True with reason NoRouters: what was asked for is so.
@@ -23,7 +24,7 @@ from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
 from genset.desired.router import port_of
 from genset.names import SERVICE_PORT, SERVICE_TLS_PORT
-from genset.status import outages, pods, prices, upgrades, warnings
+from genset.status import local_share, outages, pods, prices, upgrades, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
@@ -55,6 +56,7 @@ _ALARMING = _UNRESOLVED | {
     Reason.STARTUP_TIMEOUT,
     Reason.CRASH_LOOP,
     Reason.REPLICAS_MISSING,
+    Reason.LOCAL_SHARE_BELOW,
 }
 
 
@@ -107,6 +109,9 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
         verdicts.append((ConditionType.WARNINGS, warned))
     if (unknown := prices.verdict(resource)) is not None:
         verdicts.append((ConditionType.PRICES_KNOWN, unknown))
+    shares = local_share.shares(resource, observed.heard.values())
+    if (short := local_share.verdict(resource, shares)) is not None:
+        verdicts.append((ConditionType.LOCAL_SHARE_MET, short))
     name = resource.metadata.name
     if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.router.onUpgrade")) is not None:
         verdicts.append((ConditionType.UPGRADE_PENDING, waits))
@@ -121,6 +126,8 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
         ready_replicas=view.state.ready,
         selector=",".join(f"{key}={value}" for key, value in metadata.router_selector(resource.metadata.name).items()),
         outages=outages.evaluate(Outline.of(resource), observed.heard, observed.deployments, now),
+        local_share=shares,
+        house_share=local_share.shown(shares),
     )
 
 

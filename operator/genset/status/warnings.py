@@ -13,6 +13,7 @@ from genset.api.access import Access, Allowance
 from genset.api.backend import MAX_QUEUED
 from genset.api.base import Condition
 from genset.api.routepolicy import ColdStart, Reason, Route, RoutePolicy, WhenFull, zone_of
+from genset.data_zones import HOUSE
 from genset.status.conditions import MESSAGE_LIMIT, Event, Verdict, clip
 from genset.status.problem import Problem
 from genset.status.reach import Hidden, hidden, untaken
@@ -128,6 +129,7 @@ def _without_effect(resource: RoutePolicy) -> Iterator[Problem]:
         for backend in resource.spec.backends
         if backend.balancing.max_in_flight_per_endpoint is not None
     }  # where requests may wait
+    zones = {backend.name: zone_of(backend) for backend in resource.spec.backends}
     for route in resource.spec.routes:
         sides = [(number, b.name in clouds) for number, tier in enumerate(route.tiers) for b in tier.backends]
         last_cloud = max((number for number, is_cloud in sides if is_cloud), default=-1)
@@ -164,6 +166,15 @@ def _without_effect(resource: RoutePolicy) -> Iterator[Problem]:
             yield Problem(
                 Reason.WITHOUT_EFFECT,
                 f"{field} has no effect, because the route has clouds alone, which never rest: take it out",
+                field,
+            )
+        at_home = {zones.get(b.name) == HOUSE for tier in route.tiers for b in tier.backends}
+        if route.local_share is not None and len(at_home) == 1:
+            field, side, share = f"{at}.localShare", *(("in", 100) if True in at_home else ("outside", 0))
+            yield Problem(
+                Reason.WITHOUT_EFFECT,
+                f"{field} tells nothing, because all of the route's backends are {side} data zone house, whose share is always "
+                f"{share} %: take it out, or add backends on the other side",
                 field,
             )
 

@@ -39,6 +39,7 @@ def test_every_constant_and_every_number_of_a_policy_is_named(tool: ModuleType) 
         "router.replicas",
         "router.resources.cpu",
         "router.telemetry.samplePercent",
+        "routes[].localShare.target",
         "routes[].tiers[].backends[].weight",
     }
     assert set(tool.fields()) - how_many <= named, "a field that bounds something is not named"

@@ -173,6 +173,15 @@ class RouterCollector(Collector):
         for of, amount in metrics.avoided.items():
             avoided.add_metric(list(of), amount / UNIT)
         yield avoided
+        answers = CounterMetricFamily(
+            "genset_route_answers",
+            "Whole answers of routes that have a localShare, by the side that gave them: house, or elsewhere.",
+            labels=["route", "by"],
+        )
+        for route, share in metrics.shares.items():
+            answers.add_metric([route, "house"], share.house)
+            answers.add_metric([route, "elsewhere"], share.answers - share.house)
+        yield answers
         unpriced = CounterMetricFamily(
             "genset_cost_unknown",
             "Attempts at clouds whose cost nobody knows; genset_cost_total leaves them out.",

@@ -377,7 +377,7 @@ class Router:
                 self._watchers.pop(name).stop()
         self._watchers.update(watchers)
         self.parts.taken(loaded.credentials.hash, rfc3339(self.shared.wall()))
-        self.parts.telemetry.metrics.took()
+        self.parts.telemetry.metrics.took(config)
         log.info("%s", taken(config, loaded.hash))
 
     async def _watch_source(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from genset.contracts.router_admin import ConfigReport, DemandReport
+from genset.contracts.router_admin import ConfigReport, DemandReport, ShareReport
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Breaker
 from genset.router.backends.endpoint import Endpoint
@@ -19,6 +19,7 @@ def config_report(parts: Parts) -> ConfigReport:
     """Returns what the operator compares with the configuration that it wrote, and what it reports of outages."""
     table = parts.reception.table
     policy = table.config.policy if table else None
+    now, shares = parts.shared.now(), parts.telemetry.metrics.shares
     return ConfigReport(
         hash=table.hash if table else "",
         credentials_hash=parts.credentials_hash,
@@ -31,6 +32,7 @@ def config_report(parts: Parts) -> ConfigReport:
         outages=tuple(parts.outages.told()),
         unknown=frozenset(parts.outages.unknown()),
         servers=tuple(server for backend in _backends(parts) if (server := backend.standing.server) is not None),
+        shares=tuple(ShareReport(route, *share.counted(now)) for route, share in shares.items()),
     )
 
 

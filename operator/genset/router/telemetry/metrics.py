@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
+from genset.contracts.router_config import RouterConfig
 from genset.contracts.usage_records import UNKNOWN
+from genset.data_zones import HOUSE
 from genset.router.backends.histograms import ADDED_SECONDS, BackendNumbers, Histogram
 from genset.router.backends.use import NOBODY, BackendLabels, Use, UseKey
 from genset.router.exchange.record import Record
 from genset.router.exchange.spending import Spending
+from genset.router.telemetry.local_share import CountedShare
 
 FOLDED_ANSWERS: Final = 256  # at a time: few enough to stay in the processor's cache
 
@@ -33,6 +36,7 @@ class Metrics:
         self.cost: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
         self.unpriced: defaultdict[tuple[str, str], int] = defaultdict(int)  # attempts, by route and backend
         self.avoided: defaultdict[tuple[str, str], int] = defaultdict(int)  # by route and currency
+        self.shares: dict[str, CountedShare] = {}  # by route; of those whose local share somebody wants to know
         self.uses: dict[UseKey, Use] = {}
         self.requests: list[float] = []  # to be folded into `added_request`
         self.held: list[float] = []  # to be folded into `added_answer`
@@ -73,9 +77,16 @@ class Metrics:
             found = self.uses[operation, model, asked] = Use(numbers)
         return found
 
-    def took(self) -> None:
-        """Counts a configuration that was taken."""
+    def took(self, config: RouterConfig) -> None:
+        """Counts a configuration that was taken. What was counted of a route's share goes on if its window stays."""
         self.reloads += 1
+        before, self.shares = self.shares, {}
+        for route in config.routes:
+            if route.local_share is not None:
+                known, window = before.get(route.name), float(route.local_share.window_seconds)
+                self.shares[route.name] = (
+                    known if known is not None and known.window == window else CountedShare(window)
+                )
 
     def rejected(self) -> None:
         """Counts a configuration that was refused."""
@@ -133,6 +144,8 @@ class Metrics:
                     numbers.first_token.observe(first)
             else:
                 numbers.answered()
+                if self.shares and (share := self.shares.get(record.route)) is not None:
+                    share.count(now, house=candidate.zone == HOUSE)
                 if candidate.tier > 0 and machine is not None:
                     self.failovers[(record.route, backend.name, machine.reason)] += 1
             if record.sent_at:
