@@ -20,6 +20,7 @@ _VERBS = {
     "explain": "Say which backends a router would ask for a request, and why not others.",
     "ledger": "Keep what routers have written down, and look after it.",
     "usage": "Say what was used, by whom, where, and what it cost.",
+    "breakeven": "Say at which use the house is cheaper than the cloud.",
     "egress": "Say what left the house, as routers wrote it down.",
     "key": "Make, list and revoke keys of a RoutePolicy's consumers.",
     "crds": "Print the CustomResourceDefinitions.",

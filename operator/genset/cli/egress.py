@@ -33,6 +33,16 @@ class HowLong(click.ParamType[float]):
 @click.option(
     "-n", "--namespace", help="Namespace whose routers are asked, through the API server and with your rights."
 )
+@click.option(
+    "--ledger",
+    metavar="URL|NAMESPACE",
+    help="A ledger, by its URL, or the cluster's by its namespace, e.g. genset-system.",
+)
+@click.option(
+    "--token-file", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="With --ledger URL: file with the token of a reader, which `genset ledger token` prints.",
+)  # fmt: skip
+@click.option("--database", metavar="FILE|URL", help="A ledger's database, or a backup of it.")
 @click.option("--context", "kube_context", help="Context of the kubeconfig. Default: its current one.")
 @click.option("--since", type=HowLong(), default="24h", show_default=True, help="How far back: e.g. 90s, 30m, 24h, 7d.")
 @click.option("--consumer", help="Only this consumer's requests.")
@@ -46,40 +56,56 @@ def command(
     files: tuple[Path, ...],
     admin: str | None,
     namespace: str | None,
+    ledger: str | None,
+    token_file: Path | None,
+    database: str | None,
     kube_context: str | None,
     since: float,
     consumer: str | None,
     zone: str | None,
     output: str,
 ) -> None:
-    """Say what left the house, as the routers of a policy wrote it down (egress.record).
+    """Say what left the house, as routers wrote it down (egress.record): those that run, or all that a ledger has kept.
 
     \b
     Examples:
+      genset egress --ledger genset-system --since 30d law/assistant
       genset egress -n law assistant --since 24h
       genset egress --admin http://127.0.0.1:9090 -o csv
       genset egress -f /var/spool/genset --consumer invoices --since 7d
     """
-    from genset.usage import show, sources
+    from genset.usage import egress_books, show, sources
 
-    if sum((bool(files), admin is not None, namespace is not None)) != 1:
-        raise click.UsageError("say where from: -n NAMESPACE [POLICY], --admin URL, or -f SPOOL")
-    if namespace is None and (policy is not None or kube_context is not None):
-        raise click.UsageError("POLICY and --context belong to -n NAMESPACE")
+    if sum((bool(files), *(one is not None for one in (admin, namespace, ledger, database)))) != 1:
+        raise click.UsageError("say where from: -n NAMESPACE [POLICY], --ledger, --database, --admin URL, or -f SPOOL")
+    in_books, is_url = ledger is not None or database is not None, ledger is not None and "://" in ledger
+    if policy is not None and namespace is None and not (in_books and "/" in policy):
+        raise click.UsageError("POLICY belongs to -n NAMESPACE; a ledger's is named NAMESPACE/POLICY")
+    if kube_context is not None and namespace is None and (ledger is None or is_url):
+        raise click.UsageError("--context belongs to -n NAMESPACE and to --ledger NAMESPACE")
+    if is_url != (token_file is not None):
+        raise click.UsageError("--ledger URL and --token-file belong together")
+    oldest = time.time() - since
     try:
-        if namespace is not None:
+        if ledger is not None and token_file is not None:
+            reading = egress_books.from_url(ledger, token_file.read_text().strip(), oldest)
+        elif ledger is not None:
+            reading = egress_books.from_cluster(kube_context, ledger, oldest)
+        elif database is not None:
+            reading = egress_books.from_database(database, oldest)
+        elif namespace is not None:
             reading = sources.from_cluster(kube_context, namespace, policy)
         else:
             reading = sources.from_admin(admin) if admin is not None else sources.from_files(files)
     except sources.UsageError as problem:
         raise click.ClickException(str(problem)) from problem
-    oldest = time.time() - since
     entries = [
         entry
         for entry in reading.found()
         if entry.time >= oldest
         and (consumer is None or entry.consumer == consumer)
         and (zone is None or entry.zone == zone)
+        and (not in_books or policy is None or entry.policy == policy)
     ]
     made = {"table": show.table, "json": show.lines, "csv": show.as_csv}[output](entries)
     if made:

@@ -20,6 +20,7 @@ EGRESS_PATH: Final = "/v1/egress"
 REQUESTS_PATH: Final = "/v1/requests"
 STATE_PATH: Final = "/v1/state"
 HAVE: Final = "have"
+AFTER: Final = "X-Genset-After"  # of answers that have more: `after` of the next question
 ERROR: Final = "error"
 MOST_PIECE_BYTES: Final = 4 * 1024 * 1024  # of one request
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, literal, or_, select
 
 from genset.contracts.ledger import DIMENSIONS
+from genset.contracts.usage import OPENED, line
 from genset.ledger import state
 from genset.ledger.database import Database
 from genset.ledger.facts import DAY, HOUR, MEASURES, Series
@@ -100,3 +102,15 @@ def _lines(connection: Connection, table: Table, *wanted: ColumnElement[bool]) -
         .limit(MOST_LINES)
     )
     return list(connection.execute(asked))
+
+
+def segments(rows: Sequence[Row[Any]]) -> bytes:
+    """Returns lines of the chain as segments of the spools that they came in, one after the other."""
+    found, last = [], ""
+    for row in rows:
+        if row.incarnation != last:
+            last = row.incarnation
+            opened = {"kind": OPENED, "version": 1, "incarnation": last, "policy": row.policy, "router": row.router}
+            found.append(line(json.dumps(opened, ensure_ascii=False, separators=(",", ":")).encode()))
+        found.append(line(bytes(row.body)))
+    return b"".join(found)

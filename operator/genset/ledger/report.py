@@ -33,6 +33,7 @@ COUNTS: Final = {
     "searches": "searches",
     "estimated": "estimated",
     "unpriced": "unpriced",
+    "avoidedUnknown": "avoided_unknown",
 }
 _PLACES: Final = {measure: place for place, measure in enumerate(MEASURES)}
 
@@ -94,6 +95,8 @@ class UsageRow:
                 counts[name] += measures[_PLACES[name]]
         if series.zone == HOUSE:
             counts["answered_by_house"] += measures[_PLACES["answered"]]
+            if not series.avoided_currency:
+                counts["avoided_unknown"] += measures[_PLACES["answered"]]
         for name, held, currency in (
             (MONEY[0], self.cost, series.currency),
             (MONEY[1], self.avoided, series.avoided_currency),

@@ -8,13 +8,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from genset.addresses import ServerName
 from genset.contracts import ledger as contract
-from genset.contracts.usage import line
 from genset.ledger import reading
 from genset.ledger.books import Books, Forbidden, Sending
 from genset.ledger.database import Database, LedgerError, Unavailable
@@ -135,8 +134,8 @@ class Server:
         begin, end = (_number(query, name, default) for name, default in (("from", 0), ("to", 2**40)))
         after = _number(query, "after", 0)
         rows = await asyncio.to_thread(reading.egress, self._database, begin, end, after)
-        more = {"X-Genset-After": str(rows[-1].place)} if len(rows) == reading.MOST_LINES else {}
-        return web.Response(body=b"".join(_segments(rows)), content_type="text/plain", headers=more)
+        more = {contract.AFTER: str(rows[-1].place)} if len(rows) == reading.MOST_LINES else {}
+        return web.Response(body=reading.segments(rows), content_type="text/plain", headers=more)
 
     async def _request(self, request: web.Request) -> web.Response:
         await self._reader(request)
@@ -153,17 +152,6 @@ class Server:
         """Says whether anything can be booked. A full disk is told here, and goes on being tried by whoever sends."""
         failing = self.writer.failing
         return web.Response(text=f"{failing or 'ok'}\n", status=503 if failing else 200)
-
-
-def _segments(rows: list[Any]) -> list[bytes]:
-    found, last = [], ""
-    for row in rows:
-        if row.incarnation != last:
-            last = row.incarnation
-            opened = {"kind": "opened", "version": 1, "incarnation": last, "policy": row.policy, "router": row.router}
-            found.append(line(json.dumps(opened, ensure_ascii=False, separators=(",", ":")).encode()))
-        found.append(line(bytes(row.body)))
-    return found
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:

@@ -1,1 +1,1 @@
-"""`genset egress` reads back what routers have written down of requests that left the house."""
+"""What routers have written down is read back and shown: `genset egress`, `genset usage`, `genset breakeven`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,7 +86,14 @@ def _segments(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def from_cluster(context: str | None, namespace: str, question: UsageQuestion) -> UsageReport:
-    """Asks the ledger of a cluster, by a port-forward and with the key in its Secret. Raises UsageError."""
+    """Asks the ledger of a cluster. Raises UsageError."""
+    with cluster_ledger(context, namespace) as (url, shown):
+        return from_url(url, shown, question)
+
+
+@contextmanager
+def cluster_ledger(context: str | None, namespace: str) -> Iterator[tuple[str, str]]:
+    """Gives URL and token of a cluster's ledger, by a port-forward and with the key in its Secret. Raises UsageError."""
     selector = f"{names.LABEL_COMPONENT}={names.COMPONENT_LEDGER}"
     found = _asked(context, namespace, "services", "-l", selector)["items"]
     if not found:
@@ -104,7 +112,7 @@ def from_cluster(context: str | None, namespace: str, question: UsageQuestion) -
         ) from problem
     try:
         with forwarded(namespace, f"service/{service}", names.LEDGER_PORT, missing=_MISSING, context=context) as port:
-            return from_url(f"http://127.0.0.1:{port}", token(key, READER), question)
+            yield f"http://127.0.0.1:{port}", token(key, READER)
     except KubectlError as problem:
         raise UsageError(str(problem)) from problem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -13,8 +13,10 @@ from typing import Any, Final
 from xlsxwriter import Workbook
 
 from genset.ledger import money
+from genset.ledger.facts import HOUR
 from genset.ledger.report import COUNTS, UsageReport, UsageRow
 from genset.times import rfc3339
+from genset.usage.breakeven import HourPrices
 from genset.usage.show import harmless
 
 #: What a table has for people: heading, and the name in answers.
@@ -33,19 +35,38 @@ _NOBODY: Final = "-"
 
 def table(report: UsageReport) -> str:
     """Returns a line for each row and one for the sum, and what a reader must know of them."""
+    return "\n".join([*_lines(report, [*_SHOWN, "HOUSE", "COST", "AVOIDED"], _cells), "", *notes(report)])
+
+
+def avoided(report: UsageReport, prices: HourPrices) -> str:
+    """Returns what the house's answers would have cost, and what the house has cost meanwhile. `report` is of zone house."""
+    asked = report.question
+    reserved = prices.reserved(Decimal(asked.end - asked.begin) / HOUR)
+    paid = f"the house cost {_amounts(reserved)} in this time, at what it costs now: that is in no sum above"
+    unknown = "nobody says what the house costs: spec.price of its ModelDeployments, or --per-hour"
+    heads = ["ANSWERED", "PROMPT", "CACHED", "COMPLETION", "UNKNOWN", "AVOIDED"]
+    more = [paid if reserved else unknown]
+    if report.total.counts["avoided_unknown"]:
+        more.append("UNKNOWN: answers of which nobody knows what they would have cost; they are not in AVOIDED")
+    return "\n".join([*_lines(report, heads, _avoided_cells), "", *notes(report), *more])
+
+
+def _lines(
+    report: UsageReport, heads: Sequence[str], cells: Callable[[Sequence[str], UsageRow], list[str]]
+) -> Iterable[str]:
+    """Returns rows and their sum with aligned columns: words to the left, numbers to the right."""
     by = report.question.by
-    heads = [*(word.upper() for word in by), *_SHOWN, "HOUSE", "COST", "AVOIDED"]
-    lines = [heads, *(_cells(row.key, row) for row in report.rows)]
+    lines = [[*(word.upper() for word in by), *heads], *(cells(row.key, row) for row in report.rows)]
     if by:
-        lines.append(_cells(("total", *[""] * (len(by) - 1)), report.total))
-    widths = [max(len(line[place]) for line in lines) for place in range(len(heads))]
+        lines.append(cells(("total", *[""] * (len(by) - 1)), report.total))
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     words = len(by)
 
     def shown(line: Sequence[str]) -> str:
         cells = zip(line, widths, strict=True)
         return "  ".join(c.ljust(w) if place < words else c.rjust(w) for place, (c, w) in enumerate(cells)).rstrip()
 
-    return "\n".join([*map(shown, lines), "", *notes(report)])
+    return map(shown, lines)
 
 
 def notes(report: UsageReport) -> list[str]:
@@ -130,12 +151,21 @@ def _digits(amounts: Mapping[str, Decimal], currency: str) -> str:
 def _cells(key: Sequence[str], row: UsageRow) -> list[str]:
     share = row.house_share
     return [
-        *(word or _NOBODY if place == 0 else word for place, word in enumerate(key)),
+        *_words(key),
         *(str(row.counts[COUNTS[name]]) for name in _SHOWN.values()),
         _NOBODY if share is None else f"{share:.1f}%",
         _amounts(row.cost),
         _amounts(row.avoided),
     ]
+
+
+def _avoided_cells(key: Sequence[str], row: UsageRow) -> list[str]:
+    counted = ("answered", "prompt", "cached", "completion", "avoided_unknown")
+    return [*_words(key), *(str(row.counts[name]) for name in counted), _amounts(row.avoided)]
+
+
+def _words(key: Sequence[str]) -> list[str]:
+    return [word or _NOBODY if place == 0 else word for place, word in enumerate(key)]
 
 
 def _amounts(amounts: Mapping[str, Any]) -> str:
