@@ -50,6 +50,8 @@ ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
     RC.WARNINGS: _DOES_NOTHING,
     RC.UPGRADE_PENDING: _UPGRADE,
     RC.PRICES_KNOWN: "False: nobody knows what a cloud costs. The condition is absent otherwise.",
+    RC.COVERED: "Each single loss leaves every route somebody who answers, as far as status.coverage can tell. The condition is "
+    "absent unless continuity.required.",
 }
 
 _INVALID = Meaning(
@@ -334,6 +336,11 @@ ROUTE_POLICY_REASONS: Mapping[RR, Meaning] = {
     RR.LOCAL_SHARE_BELOW: Meaning(
         "The house gives less of a route's answers than its localShare.target. Requests are answered all the same.",
         "Look why others answered: genset_router_failovers_total by reason, genset usage --by route,zone; give the house room.",
+    ),
+    RR.EVERY_LOSS_SURVIVED: Meaning("Whatever single thing is lost, every route is answered, perhaps degraded."),
+    RR.LOSS_NOT_SURVIVED: Meaning(
+        "A single loss, named in the message, leaves a route nobody who answers.",
+        "Give the route a backend that the loss leaves alone, in a later tier; `genset coverage` shows all losses.",
     ),
     RR.IN_USE: _IN_USE,
     RR.WAITS_ITS_TURN: _TURN,

@@ -83,6 +83,20 @@ class SizeStatus(ApiModel):
     )
 
 
+class PlaceStatus(ApiModel):
+    """What the replicas on one node can do at once."""
+
+    node: str = Field(max_length=253, description="Name of the node; empty for a server elsewhere.")
+    replicas: int = Field(ge=0, description="Replicas there that are ready.")
+    slots: int = Field(ge=0, description="Requests that they work on at once, by context.parallel.")
+    tokens_per_second: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens that one slot makes in a second, as measured by completions that prove readiness and by traffic, to "
+        "two digits; absent while not measured.",
+    )
+
+
 class PriceStatus(ApiModel):
     """What the deployment costs the house."""
 
@@ -121,3 +135,9 @@ class ModelDeploymentStatus(ApiModel):
     weights: WeightsStatus | None = Field(default=None, description="Progress of the download.")
     size: SizeStatus | None = Field(default=None, description="What the model is and needs, once its files are there.")
     price: PriceStatus | None = Field(default=None, description="What it costs the house, by spec.price.")
+    capacity: list[PlaceStatus] | None = Field(
+        default=None,
+        max_length=1000,
+        description="Where ready replicas are, and what they can do at once.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["node"]},
+    )

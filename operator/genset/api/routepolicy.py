@@ -19,6 +19,7 @@ from genset.api.base import (
     rules,
 )
 from genset.api.children import MetadataTemplate
+from genset.api.continuity import Continuity
 from genset.api.data_zones import DataZones
 from genset.api.egress import Egress
 from genset.api.local_share import LocalShare
@@ -44,6 +45,7 @@ class ConditionType(StrEnum):
     UPGRADE_PENDING = "UpgradePending"  # routers of an earlier release serve on; absent otherwise
     PRICES_KNOWN = "PricesKnown"  # False while nobody knows what a cloud costs; absent otherwise
     LOCAL_SHARE_MET = "LocalShareMet"  # False while a route is below its localShare.target; absent if none has one
+    COVERED = "Covered"  # every route survives each single loss; absent unless continuity.required
 
 
 class Reason(StrEnum):
@@ -90,6 +92,9 @@ class Reason(StrEnum):
     # LocalShareMet
     LOCAL_SHARE_MET = "LocalShareMet"
     LOCAL_SHARE_BELOW = "LocalShareBelow"  # a route's localShare.target
+    # Covered
+    EVERY_LOSS_SURVIVED = "EveryLossSurvived"
+    LOSS_NOT_SURVIVED = "LossNotSurvived"  # a single loss ends a route
     # UpgradePending
     IN_USE = "InUse"  # onUpgrade WhenIdle: until nobody is served
     WAITS_ITS_TURN = "WaitsItsTurn"  # another one of the namespace takes the upgrade first
@@ -378,6 +383,10 @@ class RoutePolicySpec(ApiModel):
     access: Access | None = Field(
         default=None,
         description="Who may ask, and what each may have. Default: anybody who reaches the router, everything.",
+    )
+    continuity: Continuity | None = Field(
+        default=None,
+        description="What the policy wants to survive. Default: nothing; status.coverage tells it all the same.",
     )
     router: RouterSpec = Field(default_factory=RouterSpec, description="The router's pods.")
     metadata_template: MetadataTemplate | None = Field(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from genset.api.base import ApiModel, Condition
+from genset.api.continuity import MOST_ROUTES_TOLD, RouteCoverage
 
 MOST_BACKENDS = 128  # of a policy
 MOST_ROUTES = 256  # of a policy
@@ -64,7 +65,7 @@ class RoutePolicyStatus(ApiModel):
         max_length=16,
         description="Accepted, ResolvedRefs, Programmed, Ready; Stalled when only a person can help; Warnings when "
         "something in the spec does nothing; UpgradePending while routers of an earlier release serve on; PricesKnown "
-        "while nobody knows what a cloud costs; LocalShareMet if a route has a localShare.",
+        "while nobody knows what a cloud costs; LocalShareMet if a route has a localShare; Covered if continuity.required.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     url: str = Field(default="", description="Base URL of the router inside the cluster, up to and with /v1.")
@@ -91,3 +92,9 @@ class RoutePolicyStatus(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["route"]},
     )
     house_share: str = Field(default="", max_length=256, description="The same for people, as far as it fits.")
+    coverage: list[RouteCoverage] | None = Field(
+        default=None,
+        max_length=MOST_ROUTES_TOLD,
+        description="What each route survives, reckoned before anything is lost.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["route"]},
+    )

@@ -20,8 +20,10 @@ from genset.api.children import OnUpgrade
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.api.routepolicy_status import RoutePolicyStatus
+from genset.continuity.coverage import World
 from genset.contracts.router_admin import ConfigReport
 from genset.contracts.router_config import credentials_hash
+from genset.controllers.coverages import Coverages
 from genset.controllers.keys import Key
 from genset.controllers.outages import OutageBook, is_of
 from genset.controllers.session import (
@@ -35,7 +37,7 @@ from genset.controllers.session import (
 )
 from genset.controllers.told_shares import ToldShares
 from genset.controllers.upgrades import Permit, UpgradeCandidate, told_upgrade
-from genset.desired import data_zones, router, router_config
+from genset.desired import coverage, data_zones, router, router_config
 from genset.desired import metadata as child_names
 from genset.desired.config_document import document
 from genset.desired.context import RoutePolicyContext
@@ -86,6 +88,7 @@ class RoutePolicyController:
         self._session = session
         self.outages = OutageBook()
         self._shares = ToldShares(session.metrics.local_share, session.metrics.local_share_target)
+        self._coverages = Coverages(session.metrics.coverage)
         self._looks: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -98,6 +101,7 @@ class RoutePolicyController:
             session.upgrades.drop(key)
             self.outages.drop(key)
             self._shares.drop(key)
+            self._coverages.drop(key)
             self._looks.pop(key, None)
             self._tell_servers(key, session.servers.drop(key))
             return None
@@ -347,11 +351,18 @@ class RoutePolicyController:
             namespace_terminating=applied.namespace_terminating,
             upgrade=upgrade,
         )
-        new = status.evaluate(resource, observed, session.now())
+        new = status.evaluate(resource, observed, session.now(), self._world(resource, context, pods))
         self._shares.tell(key, new.local_share)
+        self._coverages.tell(key, new.coverage or ())
         events = status.events(resource, new, observed)
         await session.tell(kinds.ROUTE_POLICY, live, new, events)
         return new
+
+    @staticmethod
+    def _world(resource: RoutePolicy, context: RoutePolicyContext, pods: Iterable[PodView]) -> World:
+        config, files = document(resource, context).config, router_config.credential_files(resource, context)
+        nodes = [pod.node for pod in pods if pod.ready]
+        return coverage.world(resource, config, files, context.deployments, router_nodes=nodes)
 
     def _tell_servers(self, key: Key, deployments: Iterable[str]) -> None:
         """Has ModelDeployments reconciled whose server routers have news of."""

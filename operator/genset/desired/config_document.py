@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from genset import names
 from genset.api.routepolicy import RoutePolicy
 from genset.contracts.config_files import packed
-from genset.contracts.router_config import config_hash
+from genset.contracts.router_config import RouterConfig, config_hash
 from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext
 
@@ -26,6 +26,7 @@ class Document:
     files: Mapping[str, bytes]
     hash: str
     size: int  # bytes of the configuration, as it is before it may be compressed
+    config: RouterConfig
 
 
 def document(resource: RoutePolicy, context: RoutePolicyContext) -> Document:
@@ -39,5 +40,6 @@ def document(resource: RoutePolicy, context: RoutePolicyContext) -> Document:
 
 
 def _made(resource: RoutePolicy, context: RoutePolicyContext) -> Document:
-    text = router_config.build(resource, context).canonical_json()
-    return Document(packed(text, names.ROUTER_CONFIG_FILE), config_hash(text), len(text.encode()))
+    config = router_config.build(resource, context)
+    text = config.canonical_json()
+    return Document(packed(text, names.ROUTER_CONFIG_FILE), config_hash(text), len(text.encode()), config)

@@ -61,6 +61,12 @@ class Metrics:
             ["engine", "size_class", "speed_class", "ready"],
             registry=r,
         )
+        self.coverage = Gauge(
+            "genset_coverage_losses",
+            "Single losses by what they do to a route: Survives, Degraded, Lost.",
+            ["namespace", "policy", "route", "outcome"],
+            registry=r,
+        )
         self.house_cost = Gauge(
             "genset_house_cost_per_hour",
             "What the replicas of a ModelDeployment cost the house for an hour, asked or not, by spec.price.",

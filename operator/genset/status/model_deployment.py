@@ -35,7 +35,7 @@ from genset.desired import autoscale, metadata
 from genset.engines import engine_of, managed_engine_of
 from genset.names import WEIGHTS_CONTAINER
 from genset.sizing.model import ModelFacts
-from genset.status import pods, price, room, scaling, size, suits, upgrades, weights
+from genset.status import capacity, pods, price, room, scaling, size, suits, upgrades, weights
 from genset.status.conditions import ConditionStatus, Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import CompletionProbe, ModelDeploymentObserved, template_key
 from genset.status.rollout import RolloutState, incomplete, rollout
@@ -128,6 +128,7 @@ def evaluate(
         size=size.status(resource, model, old.size),
         # A server elsewhere is one replica: what it costs does not go by pods.
         price=price.status(resource, view.state.replicas if view.managed else 1),
+        capacity=capacity.status(resource, observed),
     )
 
 

@@ -88,6 +88,11 @@ def events(policy: Outline, new: Iterable[Outage]) -> list[Event]:
     return begun + over
 
 
+def passed_over(policy: Outline, down: Iterable[Outage]) -> set[str]:
+    """Returns the backends that are passed over because of what is down."""
+    return {name for outage in down for name in _affected(policy, _identity(outage))}
+
+
 def _identity(outage: Outage) -> _Identity:
     return outage.scope, outage.backend or "", outage.reason
 

@@ -98,6 +98,7 @@ class PodView:
     reason: str = ""  # of the pod as a whole, e.g. Evicted
     message: str = ""
     address: str = ""  # of its network
+    node: str = ""  # that it stands on
     conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by type
     containers: tuple[ContainerState, ...] = ()  # init containers first; only those that have a status yet
     sandbox_failure: str = ""  # the node's words; of a pod whose containers cannot even be begun
@@ -118,6 +119,7 @@ class PodView:
             reason=str(status.get("reason") or ""),
             message=str(status.get("message") or ""),
             address=str(status.get("podIP") or ""),
+            node=str((pod.get("spec") or {}).get("nodeName") or ""),
             conditions={str(item.get("type")): item for item in status.get("conditions") or ()},
             containers=_containers(name, pod.get("spec") or {}, status),
         )

@@ -9,6 +9,7 @@ Warnings     present, and True, only when something in the spec does nothing
 UpgradePending  present, and True, only while routers of an earlier release, or of other settings, serve on
 PricesKnown  present, and False, only while nobody knows what a cloud costs
 LocalShareMet  present only if a route has a localShare; False while the house gives less
+Covered      present only if continuity.required; False while a single loss ends a route
 
 Backends that resolve are programmed even while others do not. A policy whose routers are at zero on purpose is
 Ready=True with reason NoRouters: what was asked for is so.
@@ -20,11 +21,12 @@ from dataclasses import dataclass
 
 from genset.api.routepolicy import ConditionType, Reason, RoutePolicy
 from genset.api.routepolicy_status import RoutePolicyStatus
+from genset.continuity.coverage import World
 from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
 from genset.desired.router import port_of
 from genset.names import SERVICE_PORT, SERVICE_TLS_PORT
-from genset.status import local_share, outages, pods, prices, upgrades, warnings
+from genset.status import coverage, local_share, outages, pods, prices, upgrades, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
@@ -57,6 +59,7 @@ _ALARMING = _UNRESOLVED | {
     Reason.CRASH_LOOP,
     Reason.REPLICAS_MISSING,
     Reason.LOCAL_SHARE_BELOW,
+    Reason.LOSS_NOT_SURVIVED,
 }
 
 
@@ -84,8 +87,10 @@ class _View:
         )
 
 
-def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> RoutePolicyStatus:
-    """Returns the whole new status.
+def evaluate(
+    resource: RoutePolicy, observed: RoutePolicyObserved, now: str, world: World | None = None
+) -> RoutePolicyStatus:
+    """Returns the whole new status. `world`: what the policy can lose, of `desired.coverage`; None: it is not known.
 
     Equal inputs give an equal status; `now` (RFC 3339) is used only if a status flips.
     """
@@ -105,16 +110,21 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
     stalled = next((verdict for _, verdict in verdicts if verdict.needs_person), None)
     if stalled is not None:
         verdicts.append((ConditionType.STALLED, Verdict("True", stalled.reason, stalled.message)))
-    if (warned := warnings.verdict(_warnings(resource, observed))) is not None:
-        verdicts.append((ConditionType.WARNINGS, warned))
-    if (unknown := prices.verdict(resource)) is not None:
-        verdicts.append((ConditionType.PRICES_KNOWN, unknown))
+    outline, name = Outline.of(resource), resource.metadata.name
+    down = outages.evaluate(outline, observed.heard, observed.deployments, now)
     shares = local_share.shares(resource, observed.heard.values())
-    if (short := local_share.verdict(resource, shares)) is not None:
-        verdicts.append((ConditionType.LOCAL_SHARE_MET, short))
-    name = resource.metadata.name
-    if (waits := upgrades.verdict(observed.upgrade, resource.kind, name, "spec.router.onUpgrade")) is not None:
-        verdicts.append((ConditionType.UPGRADE_PENDING, waits))
+    covered = coverage.told(world, outages.passed_over(outline, down))
+    only_if_there: tuple[tuple[str, Verdict | None], ...] = (
+        (ConditionType.WARNINGS, warnings.verdict(_warnings(resource, observed))),
+        (ConditionType.PRICES_KNOWN, prices.verdict(resource)),
+        (ConditionType.LOCAL_SHARE_MET, local_share.verdict(resource, shares)),
+        (ConditionType.COVERED, coverage.verdict(resource, covered)),
+        (
+            ConditionType.UPGRADE_PENDING,
+            upgrades.verdict(observed.upgrade, resource.kind, name, "spec.router.onUpgrade"),
+        ),
+    )
+    verdicts += [(kind, verdict) for kind, verdict in only_if_there if verdict is not None]
     return RoutePolicyStatus(
         observed_generation=resource.metadata.generation,
         conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),
@@ -125,9 +135,10 @@ def evaluate(resource: RoutePolicy, observed: RoutePolicyObserved, now: str) -> 
         replicas=view.state.replicas,
         ready_replicas=view.state.ready,
         selector=",".join(f"{key}={value}" for key, value in metadata.router_selector(resource.metadata.name).items()),
-        outages=outages.evaluate(Outline.of(resource), observed.heard, observed.deployments, now),
         local_share=shares,
         house_share=local_share.shown(shares),
+        outages=down,
+        coverage=covered,
     )
 
 

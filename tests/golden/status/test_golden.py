@@ -13,10 +13,14 @@ from genset import names
 from genset.api.base import ApiModel
 from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
+from genset.continuity.coverage import World
 from genset.contracts.puller import DownloadProgress
 from genset.contracts.router_admin import ConfigReport
+from genset.desired import coverage, router_config
 from genset.desired.autoscale import ScalingDecision
+from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.schedule import ScalingBounds
+from genset.desired.secrets import EVERY_HOST, UserSecret
 from genset.status import model_deployment, route_policy
 from genset.status import scaling as scaling_status
 from genset.status.observed import (
@@ -122,6 +126,21 @@ def policy(given: dict[str, Any]) -> RoutePolicyObserved:
     )
 
 
+def world(resource: RoutePolicy, observed: RoutePolicyObserved, given: dict[str, Any] | None) -> World | None:
+    """`coverage` says where routers stand, what routes give in tokens a second, and what Secrets hold."""
+    if given is None:
+        return None
+    secrets = {
+        name: UserSecret({key: str(value).encode() for key, value in data.items()}, allow_hosts=EVERY_HOST)
+        for name, data in given.get("secrets", {}).items()
+    }
+    context = RoutePolicyContext(Settings(image="genset:1"), deployments=observed.deployments, secrets=secrets)
+    config = router_config.build(resource, context)
+    files = router_config.credential_files(resource, context)
+    nodes, loads = given.get("router_nodes", ()), given.get("loads", {})
+    return coverage.world(resource, config, files, observed.deployments, loads=loads, router_nodes=nodes)
+
+
 def outcome(case: dict[str, Any]) -> tuple[ApiModel, list[Any]]:
     """The new status, and the Events on the way from the old one to it."""
     if case["resource"]["kind"] == names.MODEL_DEPLOYMENT:
@@ -132,7 +151,7 @@ def outcome(case: dict[str, Any]) -> tuple[ApiModel, list[Any]]:
         return new, told
     rules = RoutePolicy.model_validate(case["resource"])
     observed = policy(case["observed"])
-    status = route_policy.evaluate(rules, observed, NOW)
+    status = route_policy.evaluate(rules, observed, NOW, world(rules, observed, case["observed"].get("coverage")))
     return status, route_policy.events(rules, status, observed)
 
 

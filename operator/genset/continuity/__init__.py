@@ -1,0 +1,1 @@
+"""Continuity is what a policy survives, reckoned before anything is lost."""
