@@ -21,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 $(VENV)/.ready: tools/venv.py pyproject.toml requirements.lock
 	@python3 tools/venv.py $(VENV)
 
-.PHONY: help venv demo demo-down test lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench image clean
+.PHONY: help venv demo demo-down test lane-code lane-cluster fmt lint arch one unit unit-rest compiled charts integration e2e e2e-kills e2e-day e2e-mesh ledger-day e2e-groups e2e-argocd e2e-vllm clients identity soak crds manifests docs golden lock bench image clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,10 @@ e2e-day: venv ## A day of operations on a real one-node cluster: upgrade from th
 e2e-mesh: venv ## Engines and routers behind a stand-in for a mesh's sidecar, on a real one-node cluster
 	@$(PY) -m testbed.images build genset
 	@$(BIN) pytest $(MESH) -q
+
+ledger-day: venv ## A long day of traffic with a ledger and kills of everything, against a calculation by hand (REQUESTS, KILLS)
+	@$(PY) -m testbed.cluster packages postgresql
+	@GENSET_DAY_REQUESTS=$(or $(REQUESTS),20000) GENSET_DAY_KILLS=$(or $(KILLS),40) $(BIN) pytest tests/ledger/day -q -rP
 
 e2e-groups: venv ## Models on several nodes by the real controller of LeaderWorkerSets, with a fake of vLLM, on a real one-node cluster
 	@$(PY) -m testbed.images build genset lws fakevllm

@@ -90,6 +90,15 @@ def test_what_never_came_is_named(database: Database) -> None:
     assert verify(database).missing == ["usage of router-abc (law/assistant), request: 4-5, 7"]
 
 
+def test_an_entry_without_an_end_is_not_lost(database: Database) -> None:
+    """Its router was killed, or had nothing more to say: the day of traffic was told of losses that were none."""
+    file, content = egress_segment("abc", range(1, 6))
+    lines = content.splitlines(keepends=True)
+    kept = b"".join(one for number, one in enumerate(lines) if number not in (4, 5, 6))  # an end, and all of the third
+    Books(database).take([Sending(SegmentName.read(file), 0, kept)])
+    assert verify(database).missing == ["egress of router-1 (law/assistant), begun: 3"]
+
+
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_damaged_file_is_told(database: Database, traffic: Traffic, url: str) -> None:
     database.close()

@@ -79,7 +79,7 @@ def facts(record: UsageRecord) -> Iterator[Fact]:
                 1 if place else 0,
                 *(min(count, MOST_COUNT) for count in _counts(attempt)),
                 1 if attempt.estimated else 0,
-                1 if asked and attempt.price == UNKNOWN else 0,
+                1 if asked and attempt.price == UNKNOWN and attempt.cost is None else 0,
                 *money.split(attempt.cost),
                 *avoided,
             ),

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, select
 
-from genset.contracts.usage import line
+from genset.contracts.usage import ENDED, SENT, line
 from genset.contracts.usage_records import UsageReader
 from genset.ledger import state
 from genset.ledger.chain import Check, Head, Link
@@ -123,9 +123,15 @@ def _totals(sums: Sums) -> dict[int, list[int]]:
     return {slot: measures for (slot, _), measures in whole.items()}
 
 
+#: Lines that an entry need not have: how much was sent is said for some alone, and one whose router was killed has no end.
+_FURTHER: Final = (SENT, ENDED)
+
+
 def _gaps(connection: Connection, verdict: BooksVerdict) -> None:
     for row in connection.execute(select(SPOOLS).order_by(SPOOLS.c.id)):
         for what, runs in json.loads(row.seen).items():
+            if what in _FURTHER:
+                continue
             missing = [f"{a}-{b}" if a < b else str(a) for a, b in Seen(runs).missing()]
             if missing:
                 told = ", ".join(missing[:MOST_NAMED]) + (" …" if len(missing) > MOST_NAMED else "")
