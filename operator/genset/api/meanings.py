@@ -50,7 +50,7 @@ ROUTE_POLICY_CONDITIONS: Mapping[RC, str] = {
     RC.WARNINGS: _DOES_NOTHING,
     RC.UPGRADE_PENDING: _UPGRADE,
     RC.PRICES_KNOWN: "False: nobody knows what a cloud costs. The condition is absent otherwise.",
-    RC.LOCAL_SHARE_MET: "The house gives as much of each route as its localShare.target. The condition is absent if no route has one.",
+    RC.LOCAL_SHARE_MET: "No route is below its localShare.target. The condition is absent if no route has one.",
     RC.COVERED: "Each single loss leaves every route somebody who answers, as far as status.coverage can tell. The condition is "
     "absent unless continuity.required.",
 }
