@@ -15,6 +15,7 @@ from testbed.upstream import client, steps
 from testbed.upstream.client import chat
 from testbed.upstream.scripted import ScriptedUpstream
 from testbed.upstream.steps import Answer, Break, Silence, Status
+from tests.support.router.budgets import budget, budgeted
 from tests.support.router.collector import Collector
 from tests.support.router.consumers import access, consumer, keys
 
@@ -46,8 +47,8 @@ def documented() -> dict[str, tuple[str, set[str], str]]:
 def looking_for(sensitive: dict[str, Any], *backends: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A configuration whose route looks for something in its requests, and that knows consumers."""
     made = config(*backends, **more)
-    made["routes"][0]["sensitive"] = sensitive
-    return {**made, "access": access(consumer("anonymous"), required=False)}
+    made["routes"][0] |= {"sensitive": sensitive, "localShare": {"windowSeconds": 60}}
+    return budgeted({**made, "access": access(consumer("anonymous"), required=False)}, budget("1"))
 
 
 async def test_every_family_is_documented_as_it_is(tmp_path: Path) -> None:

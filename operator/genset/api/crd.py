@@ -77,6 +77,7 @@ _COLUMNS: dict[str, list[Schema]] = {
         _column("Zones", ".status.dataZones", "Data zones that requests may be answered in."),
         _column("Outage", ".status.outages[0].reason", "What routers see as down; the first of status.outages."),
         _column("URL", ".status.url", "Base URL for clients inside the cluster."),
+        _column("Spent", ".status.spent", "Of the budget of which most is spent.", wide=True),
         _column("Local", ".status.houseShare", "Answers of the house, of routes with a localShare.", wide=True),
         _column("Message", _condition("Ready", "message"), "What to know or do.", wide=True),
         _AGE,

@@ -18,6 +18,7 @@ from genset.api.base import (
     is_resource_name,
     rules,
 )
+from genset.api.budgets import BUDGET_RULES, MOST_BUDGETS, BudgetSpec
 from genset.api.children import MetadataTemplate
 from genset.api.continuity import Continuity
 from genset.api.data_zones import DataZones
@@ -348,6 +349,7 @@ def _tiers_name_backends(first: int) -> CelRule:
         "spec.dataZones and of the route's dataZones, or widen them",
         _zones_have_backends,
     ),
+    *BUDGET_RULES,
 )
 class RoutePolicySpec(ApiModel):
     """Where requests go."""
@@ -387,6 +389,12 @@ class RoutePolicySpec(ApiModel):
     continuity: Continuity | None = Field(
         default=None,
         description="What the policy wants to survive. Default: nothing; status.coverage tells it all the same.",
+    )
+    budgets: list[BudgetSpec] = Field(
+        default_factory=list,
+        max_length=MOST_BUDGETS,
+        description="What may be spent. Default: anything.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     router: RouterSpec = Field(default_factory=RouterSpec, description="The router's pods.")
     metadata_template: MetadataTemplate | None = Field(

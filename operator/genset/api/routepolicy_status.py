@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from genset.api.base import ApiModel, Condition
+from genset.api.budgets import MOST_BUDGETS
 from genset.api.continuity import MOST_ROUTES_TOLD, RouteCoverage
 
 MOST_BACKENDS = 128  # of a policy
@@ -56,6 +57,40 @@ class RouteShare(ApiModel):
     )
 
 
+class BudgetState(StrEnum):
+    """How a budget is. An Event tells when that changes."""
+
+    OPEN = "Open"
+    WARNED = "Warned"  # warnAtPercent is reached
+    SPENT = "Spent"
+
+
+class BudgetStatus(ApiModel):
+    """What was spent of a budget in the window of now, by all routers; told anew with each percent."""
+
+    name: str = Field(max_length=63, description="Name of the budget.")
+    state: BudgetState = Field(strict=False, description="Open; Warned from warnAtPercent on; Spent.")
+    amount: str = Field(max_length=16, description="What may be spent.")
+    currency: str = Field(max_length=3, description="Currency of all amounts.")
+    spent: str = Field(max_length=32, description="What was spent, to the cent.")
+    left: str = Field(max_length=32, description="What is left, to the cent.")
+    percent: int = Field(ge=0, description="Part of it that was spent, in whole percent.")
+    projected: str = Field(
+        default="",
+        max_length=32,
+        description="What would be spent at the end of the window if it went on as it has; absent in its first twentieth.",
+    )
+    window_begin: str = Field(
+        description="When the window began (RFC 3339).", json_schema_extra={"format": "date-time"}
+    )
+    window_end: str = Field(
+        description="When the budget begins anew (RFC 3339).", json_schema_extra={"format": "date-time"}
+    )
+    uncounted: int = Field(
+        default=0, ge=0, description="Attempts whose cost nobody knows, and which are not in it, since routers started."
+    )
+
+
 class RoutePolicyStatus(ApiModel):
     """What the routers serve."""
 
@@ -79,6 +114,15 @@ class RoutePolicyStatus(ApiModel):
     replicas: int = Field(default=0, ge=0, description="Router pods that exist.")
     ready_replicas: int = Field(default=0, ge=0, description="Router pods that are ready.")
     selector: str = Field(default="", description="Label selector of the router pods, for autoscalers.")
+    spent: str = Field(
+        default="", max_length=128, description="The budget of which most is spent: 412.50 of 500 USD (frontier-month)."
+    )
+    budgets: list[BudgetStatus] = Field(
+        default_factory=list,
+        max_length=MOST_BUDGETS,
+        description="What was spent of each budget.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     outages: list[Outage] = Field(
         default_factory=list,
         max_length=MOST_BACKENDS + 2,

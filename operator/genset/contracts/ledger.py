@@ -4,6 +4,10 @@ Segments go there as they are, piece by piece: `POST /v1/spools/INCARNATION/NAME
 The answer `{"have": M}` says that the ledger has the segment's bytes up to M on its disk; 409 says the same to whoever began
 elsewhere. So whatever is sent twice books once.
 
+`GET /v1/budgets?policy=NAMESPACE/NAME&window=BUDGET.CURRENCY.BEGIN` (a window for each budget, by when it begins) is answered
+with what each life of each router has spent in it:
+`{"windows": [{"name", "currency", "begin", "spent": {INCARNATION: AMOUNT}}]}`.
+
 A token is made of the ledger's key and of a namespace, so that routers of one namespace cannot write in the name of another's,
 and the ledger keeps no list. That for reading is made of the name of no namespace.
 """
@@ -19,6 +23,9 @@ USAGE_PATH: Final = "/v1/usage"
 EGRESS_PATH: Final = "/v1/egress"
 REQUESTS_PATH: Final = "/v1/requests"
 STATE_PATH: Final = "/v1/state"
+BUDGETS_PATH: Final = "/v1/budgets"
+WINDOWS: Final = "windows"
+MOST_WINDOWS: Final = 64  # of budgets, in one question
 HAVE: Final = "have"
 AFTER: Final = "X-Genset-After"  # of answers that have more: `after` of the next question
 ERROR: Final = "error"

@@ -82,6 +82,34 @@ class ShareReport:
 
 
 @dataclass(frozen=True)
+class BudgetReport:
+    """A report is what one router knows that was spent of a budget, by all routers, in the window from `begin` to `end`.
+
+    `spent` is a decimal string, `percent` its part of the amount. `uncounted`: attempts since its start whose cost nobody knows.
+    """
+
+    name: str
+    currency: str = ""
+    begin: int = 0
+    end: int = 0
+    spent: str = "0"
+    percent: int = 0
+    uncounted: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        told = {"name": self.name, "currency": self.currency, "begin": self.begin, "end": self.end}
+        return {**told, "spent": self.spent, "percent": self.percent, "uncounted": self.uncounted}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> BudgetReport:
+        name, currency, spent = (text(document.get(name)) for name in ("name", "currency", "spent"))
+        begin, end, percent, uncounted = (
+            count(document.get(name)) for name in ("begin", "end", "percent", "uncounted")
+        )
+        return cls(name, currency, begin, end, spent, percent, uncounted)
+
+
+@dataclass(frozen=True)
 class ConfigReport:
     """A report is what a router serves and of which policy, and what it sees as down.
 
@@ -100,6 +128,7 @@ class ConfigReport:
     unknown: frozenset[str] = frozenset()  # scopes of which it cannot tell: never seen up since it started
     servers: tuple[ServerReport, ...] = ()  # elsewhere, that it has asked
     shares: tuple[ShareReport, ...] = ()  # of routes whose local share somebody wants to know
+    budgets: tuple[BudgetReport, ...] = ()
 
     def to_json(self) -> bytes:
         return orjson.dumps(
@@ -116,6 +145,7 @@ class ConfigReport:
                 "unknown": sorted(self.unknown),
                 "servers": [server.to_document() for server in self.servers],
                 **({"shares": [share.to_document() for share in self.shares]} if self.shares else {}),
+                **({"budgets": [budget.to_document() for budget in self.budgets]} if self.budgets else {}),
             }
         )
 
@@ -142,6 +172,9 @@ class ConfigReport:
             ),
             shares=tuple(
                 ShareReport.from_document(item) for item in items(document.get("shares")) if isinstance(item, dict)
+            ),
+            budgets=tuple(
+                BudgetReport.from_document(item) for item in items(document.get("budgets")) if isinstance(item, dict)
             ),
         )
 

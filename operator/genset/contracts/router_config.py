@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from genset.contracts.access_config import AccessConfig
 from genset.contracts.backend_config import BackendConfig, ModelClassConfig
+from genset.contracts.budget_config import BudgetsConfig
 from genset.contracts.config_parts import (
     LONGEST_SECONDS,
     Collector,
@@ -151,6 +152,7 @@ class RouterConfig(ConfigPart):
     egress: EgressConfig | None = Field(default=None, description="None: nothing is written down.")
     usage: UsageConfig | None = Field(default=None, description="None: no usage records are kept.")
     ledger: LedgerConfig | None = Field(default=None, description="None: what is written down is sent to nobody.")
+    budgets: BudgetsConfig | None = Field(default=None, description="What may be spent; None: anything.")
     forbidden_networks: tuple[Network, ...] | None = Field(
         default=None,
         description="Networks in which no server at a URL may be, beside those that a router in a cluster never dials.",

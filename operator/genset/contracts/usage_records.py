@@ -7,13 +7,13 @@ name a request for ever, so that a segment that comes twice books once. Fields t
 `prompt` counts all tokens of a prompt. Of these, `cached` were read from a provider's cache, `cacheWrite` were written to one
 (`cacheWriteHour` of them to be kept for an hour), and `audioIn` were sound. `completion` counts all that were made; of these,
 `reasoning` were thought and `audioOut` were sound. Money is a decimal string with as many digits as it needs; it is absent if
-it is not known.
+it is not known. `budgets` are those that count the attempt, each with the beginning of its window in seconds since 1970.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -64,6 +64,7 @@ class UsageAttempt:
     cost: Decimal | None = None
     currency: str = ""
     price: str = UNKNOWN
+    budgets: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> UsageAttempt:
@@ -80,6 +81,7 @@ class UsageAttempt:
             cost=_money(told.get("cost")),
             currency=text(told.get("currency")),
             price=text(told.get("price")) or UNKNOWN,
+            budgets=_budgets(told.get("budgets")),
         )
 
     def told(self) -> dict[str, Any]:
@@ -98,6 +100,7 @@ class UsageAttempt:
                 "cost": _digits(self.cost),
                 "currency": self.currency,
                 "price": self.price,
+                "budgets": dict(self.budgets),
             }
         )
 
@@ -207,6 +210,10 @@ _TEXTS: Final = {
 
 def _short(told: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value}
+
+
+def _budgets(value: Any) -> dict[str, int]:
+    return {name: count(begin) for name, begin in value.items()} if isinstance(value, dict) else {}
 
 
 def _digits(money: Decimal | None) -> str:

@@ -85,9 +85,11 @@ class OutageBook:
 def _told(ack: ConfigReport) -> ConfigReport:
     """Leaves the times out: a router works them out anew at each question, and a file that was only touched is no news.
 
-    So it leaves out what changes with each answer.
+    So it leaves out what changes with each answer; what was spent of a budget is news by the percent.
     """
-    return replace(ack, loaded_at="", outages=tuple(replace(outage, since="") for outage in ack.outages), shares=())
+    budgets = tuple(replace(budget, spent="", uncounted=min(1, budget.uncounted)) for budget in ack.budgets)
+    outages = tuple(replace(outage, since="") for outage in ack.outages)
+    return replace(ack, loaded_at="", outages=outages, shares=(), budgets=budgets)
 
 
 def _percents(ack: ConfigReport) -> dict[str, int]:

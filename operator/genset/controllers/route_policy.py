@@ -394,6 +394,8 @@ class RoutePolicyController:
             RoutePolicyStatus,
             outages.events(policy, down),
             outages=down,
+            spent=str(before.get("spent") or ""),
+            budgets=before.get("budgets") or [],
             url=str(before.get("url") or ""),
             config_hash=served,
             selector=str(before.get("selector") or ""),

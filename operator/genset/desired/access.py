@@ -107,7 +107,7 @@ def access_config(resource: RoutePolicy, context: RoutePolicyContext) -> AccessC
         keys_file=ACCESS_KEYS_FILE if access.consumers or access.consumer_selector else None,
         consumers=(*inline, *brought),
         defaults=_allowance(access.defaults, None),
-        peers=_peers(resource) if shares_limits(resource) and not context.from_files else None,
+        peers=peers_config(resource) if shares_limits(resource) and not context.from_files else None,
         jwt=_jwt(access.jwt, resource, context)
         if access.jwt is not None and not any(jwt_faults(resource, context))
         else None,
@@ -131,7 +131,9 @@ def _jwt(jwt: JwtIssuer, resource: RoutePolicy, context: RoutePolicyContext) -> 
 
 
 def shares_limits(resource: RoutePolicy) -> bool:
-    """Returns whether there are several routers, and limits that they share."""
+    """Returns whether there are several routers, and limits that they share; what was spent one router tells the next, too."""
+    if resource.spec.budgets:
+        return True
     access = resource.spec.access
     if access is None or resource.spec.router.replicas < 2:
         return False
@@ -143,22 +145,22 @@ def shares_limits(resource: RoutePolicy) -> bool:
     )
 
 
-def _peers(resource: RoutePolicy) -> PeersConfig:
+def peers_config(resource: RoutePolicy) -> PeersConfig:
     host = f"{metadata.router_peers(resource.metadata.name)}.{resource.metadata.namespace}.svc"
     return PeersConfig(dns=DnsEndpoints(host=host, port=names.ROUTER_ADMIN_PORT), token_file=PEERS_TOKEN_FILE)
 
 
 def access_files(resource: RoutePolicy, context: RoutePolicyContext) -> dict[str, bytes]:
     """Returns the files that `access_config` names: the digests of all keys, and what tokens are proved with."""
-    access = resource.spec.access
-    if access is None:
-        return {}
     files: dict[str, bytes] = {}
-    if access.consumers or access.consumer_selector:
-        files[ACCESS_KEYS_FILE] = to_json(_digests(access, context))
     if shares_limits(resource) and not context.from_files:
         token = context.applied_credentials.get(PEERS_TOKEN_FILE) or context.fresh_token
         files |= {PEERS_TOKEN_FILE: token} if token else {}
+    access = resource.spec.access
+    if access is None:
+        return files
+    if access.consumers or access.consumer_selector:
+        files[ACCESS_KEYS_FILE] = to_json(_digests(access, context))
     if access.jwt is not None:
         for file, ref in ((KEY_SET_FILE, access.jwt.jwks_secret_ref), (KEY_SET_CA_FILE, access.jwt.ca_secret_ref)):
             secret = context.secrets.get(ref.name) if ref is not None else None

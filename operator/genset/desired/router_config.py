@@ -46,6 +46,7 @@ from genset.contracts.router_config import (
 )
 from genset.desired import metadata, proxies
 from genset.desired.access import access_config, access_files
+from genset.desired.budgets import budgets_config
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.credential_files import Credential, file_name
 from genset.desired.credentials import CA, HEADER, KEY, PROXY
@@ -102,6 +103,7 @@ def build(resource: RoutePolicy, context: RoutePolicyContext) -> RouterConfig:
         egress=egress_config(resource.spec.egress),
         usage=_usage(resource, context) if ledger is not None else None,
         ledger=_ledger(ledger),
+        budgets=budgets_config(resource, context),
         forbidden_networks=settings.forbidden_networks or None,
         data_zones=tuple(
             ZoneRuleConfig(said_by=rule.said_by, zones=tuple(sorted(rule.zones)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,10 +26,23 @@ from genset.ledger.decoding import (
     kept_text,
     moment,
 )
-from genset.ledger.facts import DAY, HOUR, MEASURES, MONEY, Series, Sums, add, add_to, coarser, facts
+from genset.ledger.facts import (
+    DAY,
+    HOUR,
+    MEASURES,
+    MONEY,
+    Booking,
+    Series,
+    Sums,
+    add,
+    add_to,
+    bookings,
+    coarser,
+    facts,
+)
 from genset.ledger.seen import Seen
 from genset.ledger.state import anchor
-from genset.ledger.tables import DAILY, HOURLY, LINKS, RECORDS, SEGMENTS, SERIES, SPOOLS
+from genset.ledger.tables import BUDGETS, DAILY, HOURLY, LINKS, RECORDS, SEGMENTS, SERIES, SPOOLS
 
 MOST_SERIES: Final = 100_000  # then models count together: their names may come from clients and from providers
 OTHER_MODELS: Final = "(others)"
@@ -106,6 +119,7 @@ class _Turn:
         self._records: list[dict[str, Any]] = []
         self._links: list[tuple[_Spool, str, SpoolLine]] = []
         self._hourly: Sums = {}
+        self._spent: dict[tuple[Booking, int], tuple[int, int]] = {}  # by budget and spool
 
     def take(self, sending: Sending) -> Booked | BadPiece | Forbidden:
         try:
@@ -156,6 +170,9 @@ class _Turn:
         )
         if line.record is not None:
             add(self._hourly, facts(line.record), HOUR)
+            for booking, (whole, rest) in bookings(line.record):
+                held, held_rest = self._spent.get((booking, spool.id), (0, 0))
+                self._spent[booking, spool.id] = held + whole, held_rest + rest
 
     # What is known of spools
 
@@ -209,6 +226,7 @@ class _Turn:
             self._connection.execute(insert(RECORDS), self._records)
         self._write_links()
         self._write_sums()
+        self._write_budgets()
         for spool in self._spools.values():
             self._write_spool(spool)
 
@@ -248,6 +266,14 @@ class _Turn:
             self._hourly = self._named()
             add_sums(self._connection, HOURLY, self._rows(self._hourly))
             add_sums(self._connection, DAILY, self._rows(coarser(self._hourly, DAY // HOUR)))
+
+    def _write_budgets(self) -> None:
+        rows = []
+        for (booking, spool), (whole, rest) in self._spent.items():
+            more, rest = divmod(rest, money.REST)
+            rows.append({**booking._asdict(), "spool": spool, "spent": whole + more, "spent_rest": rest})
+        if rows:
+            add_spent(self._connection, rows)
 
     def _rows(self, sums: Sums) -> list[dict[str, int]]:
         return [
@@ -292,11 +318,29 @@ def chain_head(connection: Connection) -> Head:
 
 def add_sums(connection: Connection, table: Table, rows: list[dict[str, int]]) -> None:
     """Adds rows to sums that are there."""
+    _add(connection, table, rows, ["slot", "series"], MEASURES, MONEY)
+
+
+def add_spent(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Adds rows to what was spent of budgets."""
+    _add(
+        connection, BUDGETS, rows, [column.name for column in BUDGETS.primary_key], ("spent", "spent_rest"), ("spent",)
+    )
+
+
+def _add(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    key: Sequence[str],
+    measures: Sequence[str],
+    amounts: Sequence[str],
+) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
-    added = {name: table.c[name] + statement.excluded[name] for name in MEASURES}
-    for name in MONEY:
+    added = {name: table.c[name] + statement.excluded[name] for name in measures}
+    for name in amounts:
         rest = added[f"{name}_rest"]
         added[name] = added[name] + rest // money.REST
         added[f"{name}_rest"] = rest % money.REST
-    connection.execute(statement.on_conflict_do_update(index_elements=["slot", "series"], set_=added), rows)
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=added), rows)

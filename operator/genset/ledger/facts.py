@@ -26,6 +26,7 @@ MEASURES: Final = (
     "avoided", "avoided_rest",
 )  # fmt: skip
 MONEY: Final = ("cost", "avoided")
+MOST_SECONDS: Final = 2**40  # since 1970: no moment is later
 _OUTCOMES: Final = {"ok": 1, "cancelled": 2, "cut": 3, "refused": 4}
 _COST: Final = MEASURES.index("cost")
 
@@ -121,6 +122,25 @@ def _series(record: UsageRecord, attempt: UsageAttempt, *, avoided: bool) -> Ser
         record.avoided_currency if avoided else "",
     )
     return Series(*(kept_text(name if len(name) <= MOST_CHARACTERS else name[:MOST_CHARACTERS]) for name in names))
+
+
+class Booking(NamedTuple):
+    """A booking is where an attempt counts: a budget of a policy, its currency, and when the window begins that counts it."""
+
+    policy: str
+    name: str
+    currency: str
+    begin: int
+
+
+def bookings(record: UsageRecord) -> Iterator[tuple[Booking, tuple[int, int]]]:
+    """Yields where the attempts of a record count, each with its cost as `money` keeps it."""
+    for attempt in record.attempts:
+        if attempt.cost and attempt.budgets:
+            policy, currency = kept_text(record.policy), kept_text(attempt.currency[:MOST_CHARACTERS])
+            for name, begin in attempt.budgets.items():
+                place = Booking(policy, kept_text(name[:MOST_CHARACTERS]), currency, min(begin, MOST_SECONDS))
+                yield place, money.split(attempt.cost)
 
 
 def add(sums: Sums, found: Iterable[Fact], slot: int) -> None:

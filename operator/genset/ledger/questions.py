@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
-from genset.contracts.ledger import DIMENSIONS
-from genset.ledger.facts import HOUR
+from genset.contracts.ledger import DIMENSIONS, MOST_WINDOWS
+from genset.ledger.facts import HOUR, MOST_SECONDS, Booking
 from genset.ledger.report import UsageQuestion
 
 
@@ -29,6 +29,20 @@ def question(query: Mapping[str, str]) -> UsageQuestion:
     )
     if problems := found.problems():
         raise BadQuestion("; ".join(problems))
+    return found
+
+
+def windows(policy: str, asked: Sequence[str]) -> list[Booking]:
+    """Reads of which windows of a policy's budgets it is asked what was spent: BUDGET.CURRENCY.BEGIN each. Raises BadQuestion."""
+    if not policy or len(asked) > MOST_WINDOWS:
+        raise BadQuestion(f"a policy is asked about, NAMESPACE/NAME, and {MOST_WINDOWS} windows at most")
+    found = []
+    for one in asked:
+        name, _, rest = one.partition(".")
+        currency, _, begin = rest.partition(".")
+        if not name or not currency or not begin.isdecimal() or len(begin) > 12 or int(begin) > MOST_SECONDS:
+            raise BadQuestion(f"{one[:80]!r} is no window; write BUDGET.CURRENCY.SECONDS")
+        found.append(Booking(policy, name, currency, int(begin)))
     return found
 
 

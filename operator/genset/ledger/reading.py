@@ -11,12 +11,12 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, litera
 
 from genset.contracts.ledger import DIMENSIONS
 from genset.contracts.usage import OPENED, line
-from genset.ledger import state
+from genset.ledger import money, state
 from genset.ledger.database import Database
-from genset.ledger.facts import DAY, HOUR, MEASURES, Series
+from genset.ledger.facts import DAY, HOUR, MEASURES, Booking, Series
 from genset.ledger.questions import BadQuestion
 from genset.ledger.report import UsageQuestion, UsageReport, report
-from genset.ledger.tables import DAILY, HOURLY, LINKS, RECORDS, SERIES, SPOOLS
+from genset.ledger.tables import BUDGETS, DAILY, HOURLY, LINKS, RECORDS, SERIES, SPOOLS
 from genset.times import rfc3339
 
 Sum = tuple[int, Series, Sequence[int]]
@@ -68,6 +68,25 @@ def _of(connection: Connection, table: Table, begin: int, end: int, question: Us
     for row in connection.execute(statement):
         series = Series(**dict(zip(names, row[1:], strict=False)))
         yield int(row[0]) * hours, series, [int(value) for value in row[1 + len(names) :]]
+
+
+def budgets(database: Database, asked: Sequence[Booking]) -> list[dict[str, Any]]:
+    """Returns what each life of each router has spent in these windows, as routers are told it. Raises Unavailable."""
+    with database.reading() as connection:
+        return [
+            {"name": one.name, "currency": one.currency, "begin": one.begin, "spent": _spent(connection, one)}
+            for one in asked
+        ]
+
+
+def _spent(connection: Connection, of: Booking) -> dict[str, str]:
+    key = [BUDGETS.c[name] == value for name, value in of._asdict().items()]
+    rows = connection.execute(
+        select(SPOOLS.c.incarnation, BUDGETS.c.spent, BUDGETS.c.spent_rest)
+        .join(SPOOLS, SPOOLS.c.id == BUDGETS.c.spool)
+        .where(*key)
+    )
+    return {row.incarnation: money.digits(money.joined(row.spent, row.spent_rest)) for row in rows}
 
 
 def request(database: Database, request_id: str) -> dict[str, list[Row[Any]]]:

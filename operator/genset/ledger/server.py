@@ -18,7 +18,7 @@ from genset.ledger import reading
 from genset.ledger.books import Books, Forbidden, Sending
 from genset.ledger.database import Database, LedgerError, Unavailable
 from genset.ledger.decoding import BadPiece, SegmentName
-from genset.ledger.questions import BadQuestion, question
+from genset.ledger.questions import BadQuestion, question, windows
 from genset.ledger.writer import Writer
 from genset.listening import listen
 
@@ -47,6 +47,7 @@ class Server:
         app.router.add_get(contract.USAGE_PATH, self._usage)
         app.router.add_get(contract.EGRESS_PATH, self._egress)
         app.router.add_get(contract.REQUESTS_PATH + "/{id}", self._request)
+        app.router.add_get(contract.BUDGETS_PATH, self._budgets)
         app.router.add_get("/healthz", self._healthy)
         app.router.add_get("/readyz", self._ready)
         self.writer.start()
@@ -136,6 +137,16 @@ class Server:
         rows = await asyncio.to_thread(reading.egress, self._database, begin, end, after)
         more = {contract.AFTER: str(rows[-1].place)} if len(rows) == reading.MOST_LINES else {}
         return web.Response(body=reading.segments(rows), content_type="text/plain", headers=more)
+
+    async def _budgets(self, request: web.Request) -> web.Response:
+        """Answers routers of a namespace, and readers, what was spent of a policy's budgets."""
+        namespace = await self._namespace(request)
+        policy = request.query.get("policy", "")
+        if namespace not in (contract.READER, policy.partition("/")[0]):
+            raise Forbidden(f"the token is that of namespace {namespace}, and the policy is {policy[:80]}")
+        asked = windows(policy, request.query.getall("window", []))
+        found = await asyncio.to_thread(reading.budgets, self._database, asked)
+        return web.json_response({contract.WINDOWS: found})
 
     async def _request(self, request: web.Request) -> web.Response:
         await self._reader(request)

@@ -97,5 +97,18 @@ def _sums(name: str) -> Table:
 
 HOURLY: Final = _sums("hourly")
 DAILY: Final = _sums("daily")
+#: What each life of a router (a spool) has spent of a budget in one window. `begin`: seconds since 1970.
+BUDGETS: Final = Table(
+    "budgets",
+    METADATA,
+    Column("policy", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("begin", BigInteger, primary_key=True, autoincrement=False),
+    Column("spool", _ID, ForeignKey("spools.id"), primary_key=True, autoincrement=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("spent_rest", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 #: What else the ledger has to remember, by name.
 STATE: Final = Table("state", METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))

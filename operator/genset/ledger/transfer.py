@@ -16,11 +16,11 @@ from sqlalchemy import Connection, LargeBinary, Table, func, insert, select, tex
 from genset.ledger.books import Booked, Books, Sending
 from genset.ledger.database import Database, LedgerError
 from genset.ledger.decoding import SegmentName
-from genset.ledger.tables import DAILY, HOURLY, LINKS, RECORDS, SEGMENTS, SERIES, SPOOLS, STATE
+from genset.ledger.tables import BUDGETS, DAILY, HOURLY, LINKS, RECORDS, SEGMENTS, SERIES, SPOOLS, STATE
 
 FORMAT: Final = {"genset": "ledger", "version": 1}
 AT_ONCE: Final = 2000  # rows
-_TABLES: Final = (SPOOLS, SEGMENTS, RECORDS, LINKS, SERIES, HOURLY, DAILY, STATE)
+_TABLES: Final = (SPOOLS, SEGMENTS, RECORDS, LINKS, SERIES, HOURLY, DAILY, STATE, BUDGETS)
 _END: Final = {"end": True}
 
 

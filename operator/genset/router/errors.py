@@ -50,6 +50,7 @@ VOCABULARY: Final = _kinds(
     ErrorKind("policy_capability", 400, "capability_missing"),  # no backend of the route can do what is asked
     ErrorKind("policy_data_zone", 403, "data_zone"),  # no backend where the request may be answered
     ErrorKind("policy_sensitive", 403, "sensitive_content"),  # something in it may not leave the house
+    ErrorKind("policy_budget_spent", 429, "insufficient_quota"),  # OpenAI's code, upon which clients do not ask again
     ErrorKind("policy_no_backend", 503, "no_backend"),  # the route's tiers are all empty
     ErrorKind("provider_unreachable", 502, "upstream_unreachable"),
     ErrorKind("provider_timeout", 504, "upstream_timeout"),
@@ -84,6 +85,7 @@ VOCABULARY: Final = _kinds(
 #: Retry-After in seconds, if nothing better is known.
 FULL_SECONDS: Final = 1  # a place may become free at any time
 UNCONFIGURED_SECONDS: Final = 2  # a configuration comes within a few seconds
+LONGEST_WAIT_SECONDS: Final = 60  # that SDKs made by Stainless wait
 BROKEN_SECONDS: Final = 5  # a person has to act: no log can be written, no backend is there
 
 #: Errors of backends that the same request meets again until a person has changed something.
@@ -125,6 +127,8 @@ class ErrorAnswer:
     @property
     def futile(self) -> bool:
         """An error is futile if the same request would fail again, however often it is sent."""
+        if self.kind.word == "policy_budget_spent" and (self.retry_after or 0) > LONGEST_WAIT_SECONDS:
+            return True  # clients would ask again in vain: of longer waits they take no notice
         if self.worth_another_try or self.status in _WORTH_ANOTHER_TRY:
             return False
         word = self.kind.word

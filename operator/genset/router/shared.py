@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import final
 
 from genset.router.access.consumers import Consumers
+from genset.router.access.sharing import Sharing
 from genset.router.backends.failures import FailureBook
 from genset.router.backends.mask import Mask
+from genset.router.budgets.budget_book import BudgetBook
 from genset.router.clock import Clock
 from genset.router.errors import ErrorAnswer
 from genset.router.http.callers import Proxies, client_of
@@ -69,10 +71,13 @@ class Configured:
     """Configured is what a configuration says of all requests.
 
     `mask` hides the keys in use. `site` names this router to others. `matched_headers` are those that routes look at.
-    `cors` is None if no web page may call. `consumers` is None if anybody may ask.
+    `cors` is None if no web page may call. `consumers` is None if anybody may ask, `sharing` if
+    nothing is shared with other routers.
     """
 
-    __slots__ = ("consumers", "cors", "mask", "matched_headers", "most_body_bytes", "proxies", "room_bytes", "site")
+    __slots__ = (
+        "consumers", "cors", "mask", "matched_headers", "most_body_bytes", "proxies", "room_bytes", "sharing", "site",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class Configured:
         most_body_bytes: int = 1024 * 1024,
         room_bytes: int = 3 * UNTIL_CONFIGURED_BYTES,
         consumers: Consumers | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.mask = mask
         self.site = site
@@ -94,6 +100,7 @@ class Configured:
         self.most_body_bytes = most_body_bytes  # largest body of one request
         self.room_bytes = room_bytes  # for all bodies together, and what is made of them
         self.consumers = consumers
+        self.sharing = sharing
 
     def hide_with(self, mask: Mask) -> None:
         """Takes another mask, which knows a key that has come since."""
@@ -113,6 +120,7 @@ class Shared:
 
     __slots__ = (
         "budget",
+        "budgets",
         "clock",
         "configured",
         "connections",
@@ -148,6 +156,7 @@ class Shared:
         self.heavy = HeavyLine(
             lambda then: self.loop.call_soon(then), lambda after, then: self.loop.call_later(after, then)
         )
+        self.budgets: BudgetBook | None = None  # what may be spent; None: anything
         self.failures = FailureBook()
         self.connections: set[Holder] = set()
         self.running_out: set[UpstreamConnection] = set()  # nobody waits for the end of their answer
@@ -171,6 +180,10 @@ class Shared:
     def record_usage(self, wanted: bool) -> None:
         """Takes whether a configuration wants records of what each request has used."""
         self.records_usage = wanted
+
+    def spend_by(self, budgets: BudgetBook | None) -> None:
+        """Takes what may be spent, as a configuration says."""
+        self.budgets = budgets
 
     def drain(self) -> None:
         """Ends keep-alive: from here on connections are closed after their answer."""

@@ -17,6 +17,7 @@ from genset.api.modeldeployment import ModelDeployment
 from genset.api.routepolicy import RoutePolicy
 from genset.desired import credentials, listener_tls, proxies
 from genset.desired.access import jwt_faults, key_faults, key_set_fault, keys_fault
+from genset.desired.budgets import faults as budget_faults
 from genset.desired.context import ModelDeploymentContext, RoutePolicyContext, Settings
 from genset.desired.credentials import credential_fault
 from genset.desired.data_zones import faults as zone_faults
@@ -151,6 +152,7 @@ def check_route_policy(resource: RoutePolicy, context: RoutePolicyContext) -> li
         *_invalid(size_faults(resource, context)),
         *_invalid(country_faults(resource)),
         *_invalid(jwt_faults(resource, context)),
+        *_invalid(budget_faults(resource)),
         *_tls_problems(resource, context),
         *(Problem(routepolicy.Reason.SECRET_KEY_INVALID, told, field) for field, told in key_faults(resource, context)),
         *_unresolved(_with_backends(resource, lambda name: name in used), context),

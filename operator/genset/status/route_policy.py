@@ -26,7 +26,7 @@ from genset.contracts.router_admin import ConfigReport
 from genset.desired import metadata
 from genset.desired.router import port_of
 from genset.names import SERVICE_PORT, SERVICE_TLS_PORT
-from genset.status import coverage, local_share, outages, pods, prices, upgrades, warnings
+from genset.status import budgets, coverage, local_share, outages, pods, prices, upgrades, warnings
 from genset.status.conditions import Event, Verdict, events_of, first, merged, refused
 from genset.status.observed import RoutePolicyObserved
 from genset.status.outline import Outline
@@ -125,6 +125,7 @@ def evaluate(
         ),
     )
     verdicts += [(kind, verdict) for kind, verdict in only_if_there if verdict is not None]
+    spent = budgets.evaluate(resource, observed.heard.values(), old.budgets, now)
     return RoutePolicyStatus(
         observed_generation=resource.metadata.generation,
         conditions=merged(old.conditions, verdicts, resource.metadata.generation, now),
@@ -137,6 +138,8 @@ def evaluate(
         selector=",".join(f"{key}={value}" for key, value in metadata.router_selector(resource.metadata.name).items()),
         local_share=shares,
         house_share=local_share.shown(shares),
+        spent=budgets.fullest(spent),
+        budgets=spent,
         outages=down,
         coverage=covered,
     )
@@ -151,7 +154,8 @@ def _url(resource: RoutePolicy) -> str:
 
 
 def _warnings(resource: RoutePolicy, observed: RoutePolicyObserved) -> list[Problem]:
-    return [*observed.warnings, *warnings.of_route_policy(resource, observed.unused_problems)]
+    unused = observed.unused_problems
+    return [*observed.warnings, *warnings.of_route_policy(resource, unused), *budgets.warnings(resource)]
 
 
 def events(resource: RoutePolicy, new: RoutePolicyStatus, observed: RoutePolicyObserved) -> list[Event]:
@@ -166,6 +170,7 @@ def events(resource: RoutePolicy, new: RoutePolicyStatus, observed: RoutePolicyO
     return [
         *events_of(before, after, _ALARMING),
         *warnings.events(before, warned, told, ConditionType.WARNINGS),
+        *budgets.events(resource.status.budgets if resource.status else [], new.budgets),
         *outages.events(Outline.of(resource), new.outages),
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.crds.cases import model_deployments
 from tests.crds.cases.access import ACCESS
 from tests.crds.cases.backends import BACKENDS
+from tests.crds.cases.budgets import BUDGETS
 from tests.crds.cases.case import HTTP, MDEP, RP, Case, gateway, house, identify, policy
 from tests.crds.cases.policies import POLICIES
 from tests.crds.cases.router import ROUTER
@@ -16,7 +17,7 @@ from tests.crds.cases.routes import ROUTES
 from tests.crds.cases.sources import SOURCES
 
 MODEL_DEPLOYMENTS = [*model_deployments.MODEL_DEPLOYMENTS, *SOURCES]
-ROUTE_POLICIES = [*POLICIES, *BACKENDS, *ROUTES, *ROUTER, *ACCESS]
+ROUTE_POLICIES = [*POLICIES, *BACKENDS, *ROUTES, *ROUTER, *ACCESS, *BUDGETS]
 CASES = MODEL_DEPLOYMENTS + ROUTE_POLICIES
 
 __all__ = [

@@ -10,7 +10,6 @@ from typing import Final, final
 from genset.contracts.access_config import AccessConfig
 from genset.router.access.bearer import Prover, is_token
 from genset.router.access.consumer import PAYER_PREFIX, Consumer
-from genset.router.access.sharing import Sharing
 from genset.router.access.shown_keys import shown_keys
 from genset.router.access.trials import LONGEST_WAIT_SECONDS, Trials
 from genset.router.errors import ErrorAnswer, error
@@ -59,7 +58,6 @@ class Consumers:
         "_tokens",
         "_told_guests",
         "digests",
-        "sharing",
         "trials",
     )  # fmt: skip
 
@@ -72,15 +70,12 @@ class Consumers:
         self._rest = Consumer(OTHERS, "")  # for its counts alone
         self._config: AccessConfig | None = None
         self._tokens: Prover | None = None
-        self.sharing: Sharing | None = None
         self.trials = Trials()
 
-    def share(self, sharing: Sharing | None) -> None:
-        """Shares limits with other routers; None: this router keeps to its part of them."""
-        self.sharing = sharing
-        if sharing is None:
-            for consumer in self.limited():
-                consumer.alone()
+    def alone(self) -> None:
+        """Keeps to this router's part of all limits: they are shared with nobody."""
+        for consumer in self.limited():
+            consumer.alone()
 
     def limited(self) -> list[Consumer]:
         """Returns every consumer that has limits."""

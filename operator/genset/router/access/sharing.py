@@ -14,6 +14,7 @@ from typing import Final, final
 import orjson
 
 from genset.router.access.consumer import Consumer
+from genset.router.budgets.budget_book import FRESH_SECONDS, BudgetBook
 
 EXCHANGE_SECONDS: Final = 0.5
 HEARD_SECONDS: Final = 3.5  # for which what another router has told counts
@@ -33,17 +34,22 @@ class Sharing:
     The token goes over no wire: what is told is signed with it, together with a number of the one who asks.
     """
 
-    __slots__ = ("_heard", "_routers", "_token", "identity")
+    __slots__ = ("_budgets", "_heard", "_routers", "_token", "identity")
 
     def __init__(self, identity: str, token: bytes, routers: int) -> None:
         self.identity = identity
         self._token = token
         self._routers = routers
         self._heard: dict[str, tuple[float, Claims]] = {}
+        self._budgets: BudgetBook | None = None
 
     def resize(self, routers: int) -> None:
         """Takes how many routers there should be."""
         self._routers = routers
+
+    def spend_by(self, budgets: BudgetBook | None) -> None:
+        """Shares what was spent of these budgets, too."""
+        self._budgets = budgets
 
     def tell(self, consumers: Iterable[Consumer], nonce: bytes, now: float) -> bytes:
         """Returns what this router tells whoever asks with this nonce."""
@@ -54,7 +60,8 @@ class Sharing:
             ]
             for consumer in consumers
         }
-        told = orjson.dumps({"router": self.identity, "claims": claims}).decode()
+        spent = self._budgets.tell() if self._budgets is not None else []
+        told = orjson.dumps({"router": self.identity, "claims": claims, "budgets": spent}).decode()
         return orjson.dumps({"told": told, "proof": self._proof(nonce, told.encode())})
 
     def hear(self, answer: bytes, nonce: bytes, now: float) -> bool:
@@ -74,6 +81,8 @@ class Sharing:
         if router == self.identity or (router not in self._heard and len(self._heard) >= MOST_ROUTERS):
             return False
         self._heard[router] = now, claims
+        if self._budgets is not None:
+            self._budgets.hear_all(found.get("budgets"), router)
         return True
 
     def settle(self, consumers: Iterable[Consumer], now: float) -> int:
@@ -81,6 +90,8 @@ class Sharing:
         for router in [name for name, (at, _) in self._heard.items() if now - at > HEARD_SECONDS]:
             del self._heard[router]
         heard = {router: claims for router, (_, claims) in self._heard.items()}
+        if self._budgets is not None:
+            self._budgets.settle(sum(now - at < FRESH_SECONDS for at, _ in self._heard.values()))
         silent = max(0, self._routers - 1 - len(heard))
         place = sorted((*heard, self.identity)).index(self.identity)
         for consumer in consumers:

@@ -320,6 +320,8 @@ class Exchange(ReplyHandler):
     def abandon(self) -> None:
         """The client is cut off, because not even the error can be told."""
         self.ended = True
+        if self.record.spending is not None:
+            self.record.spending.drop()
         self.record.spends(None)  # counting may be what has failed
         self.client_answer.client.cut_off()
         self._drop()
@@ -345,6 +347,9 @@ class Exchange(ReplyHandler):
             return
         self._keep_company(now)
         self._look_for_tokens(now)
+        purse = machine.facts.purse
+        if purse is not None and reply is not None and machine.phase == Phase.COMMIT:
+            purse.grew(self.backend, reply.tokens()[1])
         if reply is not None and reply.alive:
             reply.alive = False
             machine.alive(now)

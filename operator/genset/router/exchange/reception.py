@@ -12,6 +12,7 @@ from genset.router.access.consumers import Consumers
 from genset.router.access.limit_headers import limit_lines
 from genset.router.backends.balance.prompt import beginning_of
 from genset.router.backends.mask import Mask
+from genset.router.budgets.purse import Purse
 from genset.router.dialects.anthropic.client import speaks
 from genset.router.dialects.client import ClientPath, ClientWriter, NativeCall, RefusedRequest
 from genset.router.dialects.clients import CLIENT_PATHS
@@ -23,6 +24,7 @@ from genset.router.errors import BROKEN_SECONDS, UNCONFIGURED_SECONDS, ErrorAnsw
 from genset.router.exchange.client_answer import ClientAnswer
 from genset.router.exchange.decision import decide
 from genset.router.exchange.exchange import Exchange
+from genset.router.exchange.expected import purse_of
 from genset.router.exchange.local_answers import LocalAnswer, needs_no_key
 from genset.router.exchange.record import Record
 from genset.router.exchange.spending import Spending
@@ -312,10 +314,13 @@ class Reception:
             self._observer.finished(record, now)
             client.finish(keep, now)
             return
-        machine = self._machine(plan, record, request, api, parsed, tokens)
+        purse = None
+        if shared.budgets is not None and api is not Api.COUNT:  # a number costs nothing
+            purse = purse_of(shared.budgets, plan.route.name, record.consumer, request, parsed, tokens, api)
+        machine = self._machine(plan, record, request, api, parsed, tokens, purse)
         record.route, record.routed = plan.route.name, machine
-        if plan.route.spends or shared.records_usage:
-            record.spends(Spending(plan.route.avoids))
+        if plan.route.spends or shared.records_usage or purse is not None:
+            record.spends(Spending(plan.route.avoids, purse))
         asked = UpstreamRequest(request, identity, api, parsed, machine, Spoken(writer, native), stream=stream)
         exchange = Exchange(shared, record, machine, asked, answer, self._finished)
         client.begin(exchange, now)
@@ -338,7 +343,14 @@ class Reception:
         return limit_lines(consumer, now, self._shared.wall, anthropic=speaks(request.path, request.headers))
 
     def _machine(
-        self, plan: Plan, record: Record, request: Request, api: Api, parsed: dict[str, Any], tokens: int
+        self,
+        plan: Plan,
+        record: Record,
+        request: Request,
+        api: Api,
+        parsed: dict[str, Any],
+        tokens: int,
+        purse: Purse | None,
     ) -> RequestMachine:
         route = plan.route
         facts = Facts(
@@ -355,6 +367,7 @@ class Reception:
             prompt=beginning_of(parsed, route.prefix_tokens) if route.reads_prompt else None,
             rank=request.rank,
             zones_line=plan.zones_line,
+            purse=purse,
             timeouts=self._timeouts,
         )
         return RequestMachine(facts, plan.skipped)

@@ -14,6 +14,7 @@ from genset.pricing.price import Price
 from genset.pricing.used import Used, used_of
 from genset.router.backends.backend import Backend
 from genset.router.backends.outcomes import Outcome
+from genset.router.budgets.purse import Booked, Purse
 from genset.router.dialects.openai.api import PATHS, Api
 from genset.router.dialects.openai.events import counts_of
 from genset.router.dialects.openai.whole_answer import cached_of, usage_object
@@ -31,10 +32,10 @@ class Spent:
     """Spent is what one attempt has used. `outcome` is OK, or how it failed.
 
     `given`: the client got what it made. `cost` is counted as `pricing.money` does; None if nobody knows it, and for the house.
-    `source` says whose word it is (`contracts.usage_records`).
+    `source` says whose word it is (`contracts.usage_records`). `booked`: the budgets that count it, with their windows.
     """
 
-    __slots__ = ("candidate", "cost", "currency", "estimated", "given", "outcome", "source", "used")
+    __slots__ = ("booked", "candidate", "cost", "currency", "estimated", "given", "outcome", "source", "used")
 
     def __init__(self, candidate: Candidate, outcome: str, used: Used, *, estimated: bool, given: bool) -> None:
         self.candidate = candidate
@@ -45,6 +46,7 @@ class Spent:
         self.cost: int | None = None
         self.currency = ""
         self.source = HOUSE
+        self.booked: Booked = ()
         if not candidate.backend.local:
             self._price(candidate)
 
@@ -61,18 +63,35 @@ class Spent:
         if self.cost is None and not answered and not used.prompt and not used.completion:
             self.cost = 0  # a refusal costs nothing, whatever the price is
 
+    def pays(self, purse: Purse) -> None:
+        """Books what it has cost in the budgets that it was made under."""
+        if self.candidate.backend.local:
+            return
+        if purse.doubts(self.used):
+            self.cost, self.source = None, UNKNOWN
+        answered = self.outcome == OK
+        self.booked = purse.settle(
+            self.candidate.backend, self.cost, self.currency, self.used.completion, answered=answered
+        )
+
+    def counts_in(self, booked: Booked) -> None:
+        """Takes where it is booked: it was made for no request."""
+        self.booked = booked
+
 
 @final
 class Spending:
-    """Spending holds the attempts of a request that have ended, in their order. `avoids` is the price of its first cloud tier.
+    """Spending holds the attempts of a request that have ended, in their order. `avoids` is the price of its first cloud tier,
+    `purse` what it may spend; None if no budget holds it.
 
     `avoided` is what the house's answer would have cost there; None if the house has given none, or nobody knows.
     """
 
-    __slots__ = ("_avoids", "attempts", "avoided", "outside")
+    __slots__ = ("_avoids", "_purse", "attempts", "avoided", "outside")
 
-    def __init__(self, avoids: Price | None) -> None:
+    def __init__(self, avoids: Price | None, purse: Purse | None = None) -> None:
         self._avoids = avoids
+        self._purse = purse
         self.attempts: list[Spent] = []
         self.avoided: int | None = None
         self.outside = False  # a cloud was asked
@@ -80,6 +99,8 @@ class Spending:
     def add(self, spent: Spent) -> None:
         """Takes an attempt that has ended."""
         self.attempts.append(spent)
+        if self._purse is not None:
+            spent.pays(self._purse)
         self.outside = self.outside or spent.source != HOUSE
 
     @property
@@ -87,10 +108,11 @@ class Spending:
         return self._avoids.currency if self._avoids is not None and self.avoided is not None else ""
 
     def close(self) -> None:
-        """The request has ended: reckons what the house's part of it would have cost.
+        """The request has ended: reckons what the house's part of it would have cost, and gives back what is reserved.
 
         Its prompt counts once, and not at all if a cloud was paid for it all the same.
         """
+        self.drop()
         price = self._avoids
         if price is None:
             return
@@ -111,6 +133,11 @@ class Spending:
         if first is not None:
             whole = Used(0, made, untold=untold) if paid else Used(first.prompt, made, first.cached, untold=untold)
             self.avoided = price.cost(whole, answered=not paid)
+
+    def drop(self) -> None:
+        """Gives back what is reserved."""
+        if self._purse is not None:
+            self._purse.release()
 
     def told(self) -> str:
         """Returns what was paid, by currency: `0.001234 USD`. Empty: nothing was.

@@ -13,10 +13,12 @@ from genset.router.backends.balance.prompt import prompt_key
 from genset.router.backends.breaker import Cause, State
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.outcomes import Again, Failure, Next, Outcome, met
+from genset.router.budgets.purse import Permission
+from genset.router.budgets.refusal import passed_over
 from genset.router.continuation import OFF
 from genset.router.errors import VOCABULARY
 from genset.router.machine.attempt import Attempt
-from genset.router.machine.decisions import COLD, FULL, Answer, Candidate, Decision, Interrupt, Try, Wait
+from genset.router.machine.decisions import COLD, FULL, SPENT, Answer, Candidate, Decision, Interrupt, Try, Wait
 from genset.router.machine.facts import Facts
 from genset.router.machine.final_error import last_failed, none_tried, seconds_until, told_story
 from genset.router.machine.history import History
@@ -84,6 +86,11 @@ class Candidates:
             ):
                 return Wait(FULL, until)
             backend, waiter = candidate.backend, self.waiter
+            if facts.purse is not None and (verdict := facts.purse.verdict(backend, now)) != Permission.ASK:
+                self._barred(backend)
+                if verdict == Permission.REFUSE:
+                    return self.give_up(now, refused=True)
+                continue
             if backend.refusals.known and backend.refusals.of(facts.path, now) is not None:
                 barred = self._passed_over(now, backend) or barred
                 continue
@@ -141,7 +148,7 @@ class Candidates:
         if candidate in self._left:
             # Another endpoint of the same backend has the same model and, by now, as good a chance as any.
             sibling = candidate.backend.pool.sibling(now, attempt.tried) if blame and not slow else None
-            if sibling is not None:
+            if sibling is not None and self._may_pay(now, candidate):
                 return self._try(now, candidate, sibling)
             if candidate.backend.pool.rests:
                 return self.select(now)
@@ -150,9 +157,11 @@ class Candidates:
                 self._spent.append((candidate, []))  # to be asked once more if nobody else is left
         return self.select(now)
 
-    def once_more(self, now: float) -> Try:
-        """Asks the same endpoint once more, in another way."""
+    def once_more(self, now: float) -> Decision:
+        """Asks the same endpoint once more, in another way, if that may be paid; otherwise somebody else."""
         attempt = self.current()
+        if not self._may_pay(now, attempt.candidate):
+            return self.select(now)
         return self._try(now, attempt.candidate, attempt.endpoint)
 
     def has_another(self, now: float, *, writes_on: bool) -> bool:
@@ -166,7 +175,7 @@ class Candidates:
         for other in self._left:
             if other is attempt.candidate or (writes_on and other.backend.target.continuation == OFF):
                 continue
-            if house_only and not other.backend.local:
+            if (house_only and not other.backend.local) or not self._may_pay(now, other):
                 continue
             if other.backend.admits(now) and other.backend.refusals.of(self._facts.path, now) is None:
                 return True
@@ -198,6 +207,20 @@ class Candidates:
         if self.current().candidate.backend.local and met(failure) not in self._facts.settings.to_cloud_on:
             self._left = [left for left in self._left if left.backend.local]
 
+    def _may_pay(self, now: float, candidate: Candidate) -> bool:
+        """Returns whether budgets let this candidate be asked; the house always may."""
+        purse = self._facts.purse
+        return purse is None or purse.verdict(candidate.backend, now) == Permission.ASK
+
+    def _barred(self, backend: Backend) -> None:
+        """Notes that a budget keeps the request from a backend."""
+        history, purse = self._history, self._facts.purse
+        assert purse is not None
+        history.reason = history.reason or SPENT
+        story = passed_over(backend.name, purse.barred[backend.name])
+        if story not in history.stories:
+            history.stories.append(story)
+
     def _key(self, backend: Backend) -> int | None:
         prompt = self._facts.prompt
         return prompt_key(prompt, backend.pool.prefix_tokens) if prompt and backend.pool.prefix_tokens else None
@@ -218,6 +241,8 @@ class Candidates:
         One whose whole side is down comes last, because its own breaker may know nothing of that.
         """
         left = [c for c in self._left if c.backend.local] if house_only else self._left
+        if self._facts.purse is not None:
+            left = [c for c in left if self._may_pay(now, c)]
         hopeful = [c for c in left if c.backend.is_last_resort(now, self._facts.path)]
         if hopeful:
             best = min(
@@ -234,7 +259,7 @@ class Candidates:
                 return self._try(now, best, endpoint)
         for candidate, tried in self._spent:
             backend = candidate.backend
-            if house_only and not backend.local:
+            if (house_only and not backend.local) or not self._may_pay(now, candidate):
                 continue
             sibling = backend.pool.sibling(now, tried) or (
                 backend.pool.pick(now) if self._history.continuing and not tried else None
@@ -250,7 +275,7 @@ class Candidates:
         attempt = self.current()
         candidate, endpoint = attempt.candidate, attempt.endpoint
         again = failure.row.again
-        if again is Again.NO or attempt.again_used:
+        if again is Again.NO or attempt.again_used or not self._may_pay(now, candidate):
             return None
         backend = candidate.backend
         if endpoint.gone:
@@ -283,6 +308,8 @@ class Candidates:
         breaker = backend.breaker
         permit = breaker.state is not _CLOSED and breaker.take(now)
         self.attempt = Attempt(candidate, endpoint, now + delay, permit=permit, before=self.attempt)
+        if self._facts.purse is not None:
+            self._facts.purse.reserve(backend)
         return Try(candidate, endpoint, delay)
 
     def _waits(self) -> Waiter:
@@ -305,17 +332,24 @@ class Candidates:
                 if c.backend.context_tokens is None or (held is not None and c.backend.context_tokens > held)
             ]
 
-    def give_up(self, now: float, *, full: bool = False, house_only: bool = False) -> Answer | Interrupt:
-        """Asks nobody any more, and decides on the error for the client."""
+    def give_up(
+        self, now: float, *, full: bool = False, house_only: bool = False, refused: bool = False
+    ) -> Answer | Interrupt:
+        """Asks nobody any more, and decides on the error for the client. `refused`: a budget has it so."""
         facts, history = self._facts, self._history
         self.leave_lines()
         if history.continuing:
             return self._interrupt(now)
         candidates = [c for c in facts.candidates if c.backend.local] if house_only else facts.candidates
+        failure, purse = history.last_failure, facts.purse
+        if purse is not None and purse.barred:
+            allowed = [c for c in candidates if c.backend.name not in purse.barred]
+            if failure is None and now < facts.deadline and (refused or not allowed):
+                return Answer(purse.refusal())
+            candidates = allowed or candidates
         again = seconds_until(now, candidates, history.limited, history.asked, facts.path)
-        failure = history.last_failure
         if failure is None:
-            return Answer(none_tried(now, candidates, facts.deadline, again, facts.path))
+            return Answer(none_tried(now, candidates, facts.deadline, again, facts.path, history.stories))
         hope = any(
             c.backend not in history.asked and c.backend.refusals.of(facts.path, now) is None for c in facts.candidates
         )

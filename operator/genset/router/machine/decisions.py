@@ -12,6 +12,7 @@ from genset.router.errors import VOCABULARY, ErrorAnswer, ErrorKind
 
 FULL: Final = "full"  # shown in answer headers: every endpoint has as many requests as it may
 COLD: Final = "cold"  # shown in answer headers: the backend is at rest
+SPENT: Final = "budget_spent"  # shown in answer headers: a budget keeps the request from the backend
 
 
 class Phase:

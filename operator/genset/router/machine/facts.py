@@ -7,6 +7,7 @@ from typing import Any, Final, final
 
 from genset.contracts.route_config import ColdStartConfig
 from genset.router.backends.lines import Rank
+from genset.router.budgets.purse import Purse
 from genset.router.machine.decisions import Candidate
 from genset.router.machine.failover_settings import FailoverSettings
 from genset.router.machine.patience import DEFAULT, Timeouts
@@ -20,7 +21,8 @@ class Facts:
     `origin` is whose request it is, for lines and suspicions; `rank` is how urgent it is in lines. `path` is that of the API,
     after the version segment; a backend may refuse one path and serve another. `body` is as it arrived, empty if the router
     itself asks. `prompt` is the request, if the balancing of a backend reads it. `random` is uniform in [0, 1). `zones_line` is
-    the header line that keeps the request in its data zones at another site; empty if it may go anywhere.
+    the header line that keeps the request in its data zones at another site; empty if it may go anywhere. `purse` is what it may
+    spend; None if no budget holds it.
     """
 
     __slots__ = (
@@ -32,6 +34,7 @@ class Facts:
         "origin",
         "path",
         "prompt",
+        "purse",
         "random",
         "rank",
         "settings",
@@ -56,6 +59,7 @@ class Facts:
         prompt: Mapping[str, Any] | None = None,
         rank: int = Rank.NORMAL,
         zones_line: bytes = b"",
+        purse: Purse | None = None,
         timeouts: Timeouts = DEFAULT,
     ) -> None:
         self.candidates: Final = candidates
@@ -71,4 +75,5 @@ class Facts:
         self.prompt: Final = prompt
         self.rank: Final = rank
         self.zones_line: Final = zones_line
+        self.purse: Final = purse
         self.timeouts: Final = timeouts

@@ -45,10 +45,20 @@ _NOT_THE_REQUEST: Final = frozenset((
 _GATEWAYS: Final = (502, 504, *range(520, 528), 530)
 
 
-def none_tried(now: float, candidates: Sequence[Candidate], deadline: float, again: int, path: str = "") -> ErrorAnswer:
-    """Returns the error if no backend was even asked. `again` is Retry-After in seconds."""
+def none_tried(
+    now: float,
+    candidates: Sequence[Candidate],
+    deadline: float,
+    again: int,
+    path: str = "",
+    stories: Sequence[str] = (),
+) -> ErrorAnswer:
+    """Returns the error if no backend was even asked. `again` is Retry-After in seconds.
+
+    `stories` tell of those that are not among the candidates any more.
+    """
     reasons = {c.backend.name: c.backend.why_not(now, path) for c in candidates}
-    story = ", ".join(f"{name}: {why}" for name, why in reasons.items())
+    story = ", ".join([*(f"{name}: {why}" for name, why in reasons.items()), *stories])
     words = set(reasons.values())
     keys = [name for name, why in reasons.items() if why == "auth"]
     models = [name for name, why in reasons.items() if why == "model_not_found"]

@@ -113,10 +113,11 @@ class AdminPort:
 
     def _limits(self, nonce: bytes) -> tuple[int, bytes, bytes]:
         """Returns what consumers have used here, for another router that shares their limits."""
-        consumers = self.parts.shared.configured.consumers
-        if consumers is None or consumers.sharing is None:
+        configured = self.parts.shared.configured
+        if configured.sharing is None:
             return 404, TEXT, b"no limits are shared\n"
-        return 200, JSON, consumers.sharing.tell(consumers.limited(), nonce, self.parts.shared.now())
+        limited = configured.consumers.limited() if configured.consumers is not None else []
+        return 200, JSON, configured.sharing.tell(limited, nonce, self.parts.shared.now())
 
 
 class AdminConnection(asyncio.Protocol):

@@ -7,10 +7,11 @@ import ssl
 from collections.abc import Callable
 from typing import Protocol
 
-from genset.contracts.access_config import AccessConfig, JwtConfig
+from genset.contracts.access_config import AccessConfig, JwtConfig, PeersConfig
 from genset.contracts.router_config import RouterConfig
 from genset.off_limits import OffLimits
 from genset.router.access.bearer import Prover
+from genset.router.access.consumer import Consumer
 from genset.router.access.consumers import Consumers
 from genset.router.access.sharing import Sharing
 from genset.router.backends.credentials import Credentials, MissingCredential, tls_context
@@ -42,6 +43,7 @@ class Prepared:
         tokens: Prover | None = None,
         watch: Watch | None = None,
         made_of: object = None,
+        sharing: tuple[PeersConfig | None, int] = (None, 1),
     ) -> None:
         self.tls = tls
         self.access = access
@@ -50,12 +52,14 @@ class Prepared:
         self.tokens = tokens
         self.watch = watch
         self.made_of = made_of
+        self.peers, self.routers = sharing
 
 
 class Admission:
     """Admission outlives configurations: consumers that stay keep their counts, a provider that stays keeps its keys.
 
-    `consumers` is None if anybody may ask. `wall` is the time of day in seconds, `now` those of the router's clock.
+    `consumers` is None if anybody may ask, `sharing` if nothing is shared with other routers. `wall` is the time of day in
+    seconds, `now` those of the router's clock.
     """
 
     def __init__(self, wall: Callable[[], float], now: Callable[[], float], resolver: Resolver) -> None:
@@ -68,24 +72,28 @@ class Admission:
         self._made_of: object = None
         self._peers: PeerWatch | None = None
         self._peers_of: object = None
+        self.sharing: Sharing | None = None
         self._tls = ListenerTls()
 
     def prepare(self, config: RouterConfig, credentials: Credentials, off_limits: OffLimits | None) -> Prepared:
         """Reads everything that a configuration names. Raises MissingCredential or ConfigRejected; nothing has changed then."""
         tls, access = self._tls.prepare(config.tls, credentials), config.access
+        budgets = config.budgets
+        peers = (access.peers if access is not None else None) or (budgets.peers if budgets is not None else None)
+        sharing = peers, access.routers if access is not None else budgets.routers if budgets is not None else 1
+        token = credentials.optional(peers.token_file) if peers is not None else b""
         if access is None:
-            return Prepared(tls, None, {})
+            return Prepared(tls, None, {}, token, sharing=sharing)
         digests = credentials.digests(access.keys_file) if access.keys_file is not None else {}
-        token = credentials.optional(access.peers.token_file) if access.peers is not None else b""
         jwt = access.jwt
         if jwt is None:
-            return Prepared(tls, access, digests, token)
+            return Prepared(tls, access, digests, token, sharing=sharing)
         names = (jwt.jwks_file, jwt.ca_file, jwt.proxy_credentials_file)
         made_of = (jwt, *(credentials.optional(name) for name in names), credentials.site_ca, access.keys_file)
         if made_of == self._made_of:
-            return Prepared(tls, access, digests, token, self._tokens, self._watch, made_of)
+            return Prepared(tls, access, digests, token, self._tokens, self._watch, made_of, sharing)
         tokens, watch = self._provider(jwt, credentials, off_limits)
-        return Prepared(tls, access, digests, token, tokens, watch, made_of)
+        return Prepared(tls, access, digests, token, tokens, watch, made_of, sharing)
 
     def take(self, prepared: Prepared) -> Consumers | None:
         """Uses what was prepared from here on."""
@@ -104,22 +112,23 @@ class Admission:
         return self.consumers
 
     def _share(self, prepared: Prepared) -> None:
-        """Shares limits with the routers that a configuration names, or with nobody."""
-        access = prepared.access
-        peers = access.peers if access is not None else None
-        if peers is not None and access is not None and self.consumers is not None and prepared.peers_token:
-            made_of = peers, prepared.peers_token
-            if made_of != self._peers_of or self._peers is None or self.consumers.sharing is None:
-                sharing = Sharing(secrets.token_hex(8), prepared.peers_token, access.routers)
-                self._replace_peers(PeerWatch(self.consumers, sharing, peers.dns, self._resolver, self._now))
-                self.consumers.share(sharing)
-                self._peers_of = made_of
-            if self.consumers.sharing is not None:
-                self.consumers.sharing.resize(access.routers)
+        """Shares limits and budgets with the routers that a configuration names, or with nobody."""
+        peers = prepared.peers
+        if peers is None or not prepared.peers_token:
+            self._replace_peers(None)
+            self.sharing = None
+            if self.consumers is not None:
+                self.consumers.alone()
             return
-        self._replace_peers(None)
-        if self.consumers is not None:
-            self.consumers.share(None)
+        made_of = peers, prepared.peers_token
+        if made_of != self._peers_of or self.sharing is None:
+            self.sharing = Sharing(secrets.token_hex(8), prepared.peers_token, prepared.routers)
+            self._replace_peers(PeerWatch(self._limited, self.sharing, peers.dns, self._resolver, self._now))
+            self._peers_of = made_of
+        self.sharing.resize(prepared.routers)
+
+    def _limited(self) -> list[Consumer]:
+        return self.consumers.limited() if self.consumers is not None else []
 
     def _replace_peers(self, watch: PeerWatch | None) -> None:
         if self._peers is not None:

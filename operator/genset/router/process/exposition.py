@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from genset.pricing.money import UNIT
 from genset.router.backends.breaker import State
 from genset.router.backends.histograms import BackendNumbers, Histogram
-from genset.router.process import consumer_metrics
+from genset.router.process import budget_metrics, consumer_metrics
 from genset.router.process.parts import Parts
 from genset.router.telemetry import families as genai
 
@@ -41,6 +41,7 @@ class RouterCollector(Collector):
         yield from self._waits()
         yield from self._state()
         yield from consumer_metrics.families(parts.shared.configured.consumers)
+        yield from budget_metrics.families(parts.shared.budgets)
         yield from parts.outages.metrics()
         yield from self._spans()
 

@@ -15,24 +15,28 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from genset.addresses import server_of
 from genset.contracts import usage, usage_records
-from genset.contracts.ledger import ERROR, HAVE, SPOOLS_PATH
-from genset.contracts.reading import count, parsed, text
+from genset.contracts.ledger import BUDGETS_PATH, ERROR, HAVE, SPOOLS_PATH, WINDOWS
+from genset.contracts.reading import count, items, parsed, text
 from genset.contracts.router_config import LedgerConfig
 from genset.router.backends.credentials import Credentials
+from genset.router.budgets.budget_book import BudgetBook, Key
 from genset.router.http.spool import SEGMENT_BYTES, Spool
 from genset.tls import lenient
 
 SEND_SECONDS: Final = 1.0  # between two looks for new lines
+BUDGET_SECONDS: Final = 0.5  # the same, if there are budgets: see docs/budgets.md for what follows from it
 LONGEST_PAUSE_SECONDS: Final = 30.0  # between two trials of a ledger that is away
+LONGEST_BUDGET_PAUSE_SECONDS: Final = 4.0  # the same, if there are budgets
 STEP_SECONDS: Final = 5.0  # for a connection, and for an answer
 PIECE_BYTES: Final = 512 * 1024  # of one request
 PIECES: Final = 64  # of one round, before the configuration is looked at again
 FINISH_SECONDS: Final = 8.0  # for what is left when the process ends
 _ANSWER_BYTES: Final = 64 * 1024
+_TOTALS_BYTES: Final = 16 * 1024 * 1024
 _TAKEN: Final = (200, 409)
 
 log = logging.getLogger(__name__)
@@ -43,12 +47,17 @@ class SendFailed(Exception):
 
 
 class LedgerSender:
-    """A sender belongs to one folder of spools. `spools` gives those that this process writes to."""
+    """A sender belongs to one folder of spools. `spools` gives those that this process writes to.
+
+    With each round it asks what was spent of the budgets.
+    """
 
     def __init__(self, folder: Path | None, spools: Callable[[], list[Spool]]) -> None:
         self._folder = folder
         self._spools = spools
         self._ledger: _Ledger | None = None
+        self._budgets: BudgetBook | None = None
+        self._policy = ""  # NAMESPACE/NAME
         self._have: dict[str, int] = {}  # by segment, as the ledger has told
         self._whole: set[str] = set()  # segments that the ledger has, and that are still here
         self._refused: set[str] = set()  # that it does not take, whatever we do
@@ -70,13 +79,42 @@ class LedgerSender:
             self._whole.clear()
             self._refused.clear()
 
+    def ask(self, budgets: BudgetBook | None, policy: str) -> None:
+        """Asks what was spent of these budgets from now on. `policy`: NAMESPACE/NAME."""
+        self._budgets, self._policy = budgets, policy
+
     async def send_forever(self) -> None:
         """Sends until cancelled."""
         pause = SEND_SECONDS
         while True:
             await asyncio.sleep(pause)
-            sent = await asyncio.to_thread(self.send)
-            pause = SEND_SECONDS if sent else min(2 * pause, LONGEST_PAUSE_SECONDS)
+            sent = await self.round()
+            least, most = SEND_SECONDS, LONGEST_PAUSE_SECONDS
+            if self._budgets is not None:
+                least, most = BUDGET_SECONDS, LONGEST_BUDGET_PAUSE_SECONDS
+            pause = least if sent else min(2 * pause, most)
+
+    async def round(self) -> bool:
+        """Sends what is there, and hears what was spent. Returns whether the ledger takes it."""
+        book = self._budgets
+        sent, windows = await asyncio.to_thread(self._exchange, book.asked() if book is not None else [])
+        if book is not None and windows is not None:
+            book.hear_all(windows)
+            book.heard_ledger()
+        return sent
+
+    def _exchange(self, asked: list[Key]) -> tuple[bool, list[Any] | None]:
+        """Blocks. Returns whether the ledger takes records, and what it tells of budgets; None: nothing was heard."""
+        sent, ledger = self.send(), self._ledger
+        if not asked or ledger is None:
+            return sent, None
+        try:
+            with self._lock, ledger:
+                return sent, ledger.spent(self._policy, asked)
+        except SendFailed as problem:
+            if sent:
+                log.warning("Hears nothing of budgets from the ledger at %s: %s", ledger.url, problem)
+            return False, None
 
     async def finish(self) -> None:
         """Sends what is left, as far as that takes no longer than a pod has to end."""
@@ -183,13 +221,26 @@ class _Ledger:
 
     def post(self, name: str, offset: int, piece: bytes) -> tuple[int, bytes]:
         """Sends a piece. Returns status and answer. Raises SendFailed."""
-        path = f"{urlsplit(self.url).path.rstrip('/')}{SPOOLS_PATH}/{name.split('-')[1]}/{name}?offset={offset}"
+        return self._ask("POST", f"{SPOOLS_PATH}/{name.split('-')[1]}/{name}?offset={offset}", piece, _ANSWER_BYTES)
+
+    def spent(self, policy: str, asked: list[Key]) -> list[Any]:
+        """Returns what the ledger knows was spent in these windows. Raises SendFailed."""
+        wanted = [("window", f"{name}.{currency}.{begin}") for name, currency, begin in asked]
+        query = urlencode([("policy", policy), *wanted])
+        status, answer = self._ask("GET", f"{BUDGETS_PATH}?{query}", None, _TOTALS_BYTES)
+        told = parsed(answer)
+        if status != 200:
+            raise SendFailed(text(told.get(ERROR)) or f"it answered {status}")
+        return list(items(told.get(WINDOWS)))
+
+    def _ask(self, method: str, path: str, body: bytes | None, most: int) -> tuple[int, bytes]:
         try:
             if self._connection is None:
                 self._connection = self._open()
-            self._connection.request("POST", path, body=piece, headers=self._headers)
+            before = urlsplit(self.url).path.rstrip("/")
+            self._connection.request(method, before + path, body=body, headers=self._headers)
             answer = self._connection.getresponse()
-            return answer.status, answer.read(_ANSWER_BYTES)
+            return answer.status, answer.read(most)
         except (OSError, http.client.HTTPException) as problem:
             raise SendFailed(str(problem) or type(problem).__name__) from problem
 

@@ -6,6 +6,7 @@ from typing import final
 
 from genset.router.backends.demand import Demands
 from genset.router.exchange.reception import Reception
+from genset.router.process.budget_keeper import BudgetKeeper
 from genset.router.process.egress_keeper import EgressKeeper
 from genset.router.process.ledger_sender import LedgerSender
 from genset.router.process.usage_keeper import UsageKeeper
@@ -24,6 +25,7 @@ class Parts:
 
     __slots__ = (
         "began",
+        "budgets",
         "credentials_hash",
         "demands",
         "egress",
@@ -46,6 +48,7 @@ class Parts:
         egress: EgressKeeper,
         usage: UsageKeeper,
         ledger: LedgerSender,
+        budgets: BudgetKeeper,
     ) -> None:
         self.shared = shared
         self.reception = reception
@@ -54,6 +57,7 @@ class Parts:
         self.egress = egress
         self.usage = usage
         self.ledger = ledger
+        self.budgets = budgets
         self.demands = Demands()
         self.credentials_hash = ""
         self.loaded_at = ""

@@ -30,6 +30,7 @@ from genset.router.http.scarce import close_somebody
 from genset.router.process.admin import AdminPort
 from genset.router.process.admission import Admission, Prepared
 from genset.router.process.announce import introduction, taken
+from genset.router.process.budget_keeper import BudgetKeeper
 from genset.router.process.egress_keeper import EgressKeeper
 from genset.router.process.exposition import exposition
 from genset.router.process.ledger_sender import LedgerSender
@@ -58,6 +59,7 @@ log = logging.getLogger(__name__)
 BACKLOG: Final = 4096  # connections that the kernel holds until they are accepted
 ADMIN_BACKLOG: Final = 128  # connections to the admin port that the kernel holds until they are accepted
 DRAIN_LOOK_SECONDS: Final = 0.05  # between two looks whether a drain is done
+BUDGETS_SECONDS: Final = 3.0  # that a start waits for the ledger's word on what was spent
 LATECOMER_SECONDS = 1.0  # after the grace, without a new connection: then the Service has forgotten this pod
 LATECOMERS_MOST_SECONDS = 15.0  # after SIGTERM, in which new connections are taken at most
 
@@ -91,6 +93,7 @@ class Router:
             EgressKeeper(spools[0]),
             UsageKeeper(spools[1]),
             LedgerSender(options.spool, lambda: [one.spool for one in spools if one.spool is not None]),
+            BudgetKeeper(options.spool, spools[1].incarnation, wall, self.shared.now),
         )
         self.admin = AdminPort(self.parts, exposition(self.parts), bounds.admin)
         self._source = source
@@ -133,6 +136,8 @@ class Router:
     async def listen(self) -> None:
         """Takes clients from now on, and begins to sweep."""
         options, loop = self._options, self.shared.loop
+        if self.shared.budgets is not None:
+            await self._hear_of_budgets()
         if options.admin is not None:
             await self._admin_acceptor.listen(*options.admin, ADMIN_BACKLOG)
         await self._acceptor.listen(*options.listen, BACKLOG)
@@ -142,12 +147,21 @@ class Router:
             loop.create_task(self.parts.egress.kept.keep()),
             loop.create_task(self.parts.usage.kept.keep()),
             loop.create_task(self.parts.ledger.send_forever()),
+            loop.create_task(self.parts.budgets.keep()),
             loop.create_task(sweep_forever(self.parts, self.admin)),
         ]
         table = self.reception.table
         config = table.config if table is not None else None
         for line in introduction(options, config, self.listen_port, self.admin_port):
             options.tell(line)
+
+    async def _hear_of_budgets(self) -> None:
+        """Asks the ledger what was spent before anybody is let in; without it, this router goes by what it knows."""
+        try:
+            async with asyncio.timeout(BUDGETS_SECONDS):
+                await self.parts.ledger.round()
+        except TimeoutError:
+            log.warning("Did not hear from the ledger what was spent of budgets")
 
     async def stop(self) -> None:
         """Ends everything at once; what still runs is cut off."""
@@ -171,6 +185,7 @@ class Router:
         await self.parts.ledger.finish()
         self.parts.egress.kept.close()
         self.parts.usage.kept.close()
+        self.parts.budgets.close()
 
     async def drain(self) -> None:
         """Drains the router: it is not ready any more, takes late connections, and lets running answers end.
@@ -353,6 +368,12 @@ class Router:
         self.parts.telemetry.keep_usage(usage)
         self.shared.record_usage(usage is not None)
         self.parts.ledger.take(config.ledger, loaded.credentials)
+        budgets = self.parts.budgets.take(config)
+        self.shared.spend_by(budgets)
+        if self._admission.sharing is not None:
+            self._admission.sharing.spend_by(budgets)
+        self.parts.telemetry.keep_budgets(budgets)
+        self.parts.ledger.ask(budgets, f"{config.policy.namespace}/{config.policy.name}")
         self.shared.failures.keep(backends)
         proxies = Proxies(config.trusted_proxies) if config.trusted_proxies else None
         self.parts.telemetry.journal.take(config, proxies)
@@ -366,6 +387,7 @@ class Router:
                 most_body_bytes=limits.max_body_bytes,
                 room_bytes=room_bytes(limits),
                 consumers=consumers,
+                sharing=self._admission.sharing,
             ),
             most_body_bytes(limits),
         )

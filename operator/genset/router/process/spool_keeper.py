@@ -32,6 +32,7 @@ class SpoolKeeper:
         self._environment = environment
         self.wall = wall
         self.now = now
+        self.incarnation = secrets.token_hex(6)  # names this life of this router
         self.spool: Spool | None = None
 
     def opened(self, policy: PolicyRef) -> Spool:
@@ -41,9 +42,8 @@ class SpoolKeeper:
         return self.spool
 
     def _begun(self, policy: str) -> Spool:
-        incarnation = secrets.token_hex(6)
-        first = opening(incarnation, policy, self._environment.get("HOSTNAME", ""), round(self.wall(), 3))
-        spool = Spool(self._folder or Path(), incarnation, first, prefix=f"{self._kind}-")
+        first = opening(self.incarnation, policy, self._environment.get("HOSTNAME", ""), round(self.wall(), 3))
+        spool = Spool(self._folder or Path(), self.incarnation, first, prefix=f"{self._kind}-")
         if self._folder is None:
             spool.fail(f"this router was started without a folder for {self._kind} records (--spool)")
         else:

@@ -6,6 +6,7 @@ from typing import final
 
 from genset.router.backends.backend import Backend
 from genset.router.backends.mask import Mask
+from genset.router.budgets.budget_book import BudgetBook
 from genset.router.errors import ErrorAnswer
 from genset.router.exchange.reception import RequestObserver
 from genset.router.exchange.record import Record
@@ -21,17 +22,22 @@ from genset.router.telemetry.wanted import Traces
 class Telemetry(RequestObserver):
     """Telemetry is what is kept and reported of the requests of one router."""
 
-    __slots__ = ("journal", "metrics", "traces", "usage")
+    __slots__ = ("budgets", "journal", "metrics", "traces", "usage")
 
     def __init__(self, metrics: Metrics, journal: Journal, traces: Traces) -> None:
         self.metrics = metrics
         self.journal = journal
         self.traces = traces
         self.usage: UsageBook | None = None  # None: nobody keeps records of what requests use
+        self.budgets: BudgetBook | None = None  # None: anything may be spent
 
     def keep_usage(self, usage: UsageBook | None) -> None:
         """Takes the book of usage records, as a configuration wants it."""
         self.usage = usage
+
+    def keep_budgets(self, budgets: BudgetBook | None) -> None:
+        """Takes the budgets that the router's own requests count in, too."""
+        self.budgets = budgets
 
     @property
     def unlogged(self) -> str:
@@ -56,6 +62,9 @@ class Telemetry(RequestObserver):
         if self.usage is None and target.price is None and not target.provider.tells_cost:
             return
         spending = own_spending(backend, path, body)
+        if self.budgets is not None:
+            for spent in spending.attempts:
+                spent.counts_in(self.budgets.own(backend, spent.cost, spent.currency))
         self.metrics.spent("", spending)
         if self.usage is not None:
             self.usage.own(spending, path)

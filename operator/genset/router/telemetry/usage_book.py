@@ -175,6 +175,8 @@ class UsageBook:
             counts.append(b',"cost":"%b"' % digits(spent.cost).encode())
             if spent.currency:
                 counts.append(b',"currency":"%b"' % spent.currency.encode())
+        if spent.booked:
+            counts.append(b',"budgets":{%b}' % b",".join([b'"%b":%d' % (n.encode(), at) for n, at in spent.booked]))
         return b"%b%b}" % (known, b"".join(counts))
 
     def _attempt_text(self, spent: Spent) -> bytes:

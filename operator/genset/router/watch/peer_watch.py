@@ -10,7 +10,7 @@ from typing import Final
 
 from genset.contracts.backend_config import DnsEndpoints
 from genset.contracts.router_admin import LIMITS_PATH
-from genset.router.access.consumers import Consumers
+from genset.router.access.consumer import Consumer
 from genset.router.access.sharing import EXCHANGE_SECONDS, Sharing
 from genset.router.http.connect import Resolver
 
@@ -22,12 +22,17 @@ MOST_ASKED: Final = 100  # routers; a policy has no more
 
 
 class PeerWatch:
-    """A peer watch keeps `sharing` up to date. `now`: seconds of the router's clock."""
+    """A peer watch keeps `sharing` up to date. `limited`: consumers that have limits. `now`: seconds of the router's clock."""
 
     def __init__(
-        self, consumers: Consumers, sharing: Sharing, peers: DnsEndpoints, resolver: Resolver, now: Callable[[], float]
+        self,
+        limited: Callable[[], list[Consumer]],
+        sharing: Sharing,
+        peers: DnsEndpoints,
+        resolver: Resolver,
+        now: Callable[[], float],
     ) -> None:
-        self._consumers = consumers
+        self._limited = limited
         self._sharing = sharing
         self._peers = peers
         self._resolver = resolver
@@ -56,9 +61,9 @@ class PeerWatch:
         except OSError:
             addresses = ()
         await asyncio.gather(*(self._ask(address) for address in addresses))
-        heard = self._sharing.settle(self._consumers.limited(), self._now())
+        heard = self._sharing.settle(self._limited(), self._now())
         if heard != self._heard:
-            log.info("Shares the limits of consumers with %d other routers", heard)
+            log.info("Shares limits and budgets with %d other routers", heard)
         self._heard = heard
 
     async def _ask(self, address: str) -> None:
