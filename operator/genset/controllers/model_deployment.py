@@ -78,6 +78,7 @@ class ModelDeploymentController:
             session.references.drop(key)  # children go by their owner reference
             session.demand.drop(key)
             session.upgrades.drop(key)
+            session.status.forget(kinds.MODEL_DEPLOYMENT, key.namespace, key.name)
             self._completions.forget(key)
             self._crashes.forget(key)
             self._census.drop(key)

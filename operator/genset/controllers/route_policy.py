@@ -99,6 +99,7 @@ class RoutePolicyController:
             session.references.drop(key)  # children go by their owner reference
             session.demand.drop_policy(key)
             session.upgrades.drop(key)
+            session.status.forget(kinds.ROUTE_POLICY, key.namespace, key.name)
             self.outages.drop(key)
             self._shares.drop(key)
             self._coverages.drop(key)

@@ -67,6 +67,12 @@ class Metrics:
             ["namespace", "policy", "route", "outcome"],
             registry=r,
         )
+        self.conditions = Gauge(
+            "genset_resource_condition",
+            "1 for each condition of a ModelDeployment or RoutePolicy, with its status (True, False, Unknown) and reason.",
+            ["namespace", "kind", "name", "condition", "status", "reason"],
+            registry=r,
+        )
         self.house_cost = Gauge(
             "genset_house_cost_per_hour",
             "What the replicas of a ModelDeployment cost the house for an hour, asked or not, by spec.price.",

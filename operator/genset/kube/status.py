@@ -16,29 +16,36 @@ from genset.kinds import Kind
 from genset.kube.client import ApiError, ApiServer, Object
 from genset.kube.echoes import Echoes
 from genset.kube.metrics import Metrics
+from genset.kube.told_conditions import ToldConditions
 
 
 class StatusWriter:
-    """The status writer writes the status of both resources."""
+    """The status writer writes the status of both resources, and tells their conditions as metrics."""
 
     def __init__(self, api: ApiServer, metrics: Metrics, echoes: Echoes) -> None:
         self._api = api
         self._metrics = metrics
         self._echoes = echoes
+        self._conditions = ToldConditions(metrics.conditions)
+
+    def forget(self, kind: Kind, namespace: str, name: str) -> None:
+        """Tells of a resource that is gone no more."""
+        self._conditions.tell((namespace, kind.kind, name), ())
 
     async def write(self, kind: Kind, live: Object, status: BaseModel, condition_types: Collection[str]) -> bool:
         """Returns whether something was written.
 
         A resource that is gone, or another one of the same name, is left alone.
         """
+        metadata, told = live["metadata"], as_dict(status)
+        self._conditions.tell((metadata["namespace"], kind.kind, metadata["name"]), told.get("conditions") or ())
         if not differs(live.get("status"), status, condition_types):
             return False
-        metadata = live["metadata"]
         body: Object = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
             "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
-            "status": as_dict(status),
+            "status": told,
         }
         try:
             stored = await self._api.apply(
