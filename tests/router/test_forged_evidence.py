@@ -146,7 +146,7 @@ async def test_what_is_really_broken_is_left_though_one_caller_asks(tmp_path: Pa
         ], "nothing of a client is in the router's own request"
 
 
-async def test_a_refused_key_is_proved_by_the_list_of_models(tmp_path: Path) -> None:
+async def test_a_refused_key_is_proved_by_a_request_that_costs_nothing(tmp_path: Path) -> None:
     refused = ScriptedUpstream(choose=lambda received: steps.unauthorized())
     async with refused as closed, ScriptedUpstream() as well:
         content = config(cloud(closed.base_url, "one", url={"keyFile": "key"}), cloud(well.base_url, "two"))
@@ -154,8 +154,8 @@ async def test_a_refused_key_is_proved_by_the_list_of_models(tmp_path: Path) -> 
             assert (await router.ask(chat())).headers["x-genset-backend"] == "two"
             await until(lambda: router.refusing == ["one"], within=5, what="the proved refusal")
             assert (await router.ask(chat())).headers["x-genset-reason"] == "auth"
-        assert [probe.path for probe in closed.probes] == ["/v1/models"] and not closed.own, "which costs nothing"
-        assert "Bearer sk-wrong" in closed.probes[0].headers["authorization"]
+        assert [own.path for own in closed.own] == ["/v1/chat/completions"], "it is refused, too"
+        assert "Bearer sk-wrong" in closed.own[0].headers["authorization"]
 
 
 async def test_a_key_that_may_not_list_models_is_no_refused_key(tmp_path: Path) -> None:

@@ -356,6 +356,11 @@ ROUTE_POLICY_OUTAGES: Mapping[RO, Meaning] = {
         "No model of the house that should run can answer. Requests go to the cloud if the routes let them.",
         "Look at the conditions of the ModelDeployments that the message names.",
     ),
+    RO.PROVIDER_SUSPENDED: Meaning(
+        "All backends of one account are refused: its key, for want of money, or because it is suspended. Routers have proved it "
+        "by requests of their own at two of them.",
+        "By the message: renew the key, pay, or ask the provider.",
+    ),
     RO.BACKEND_AUTH_FAILED: Meaning(
         "A backend refuses the routers' key, or the account behind it is exhausted (401, 402, 403). It is passed over "
         "for 30 minutes, or until the key changes.",

@@ -19,6 +19,7 @@ class OutageScope(StrEnum):
 
     CLOUD = "Cloud"  # the way out: no cloud host can be reached
     HOUSE = "House"  # every model of the house
+    PROVIDER = "Provider"  # one account: all backends that show the same key to the same provider at the same host
     BACKEND = "Backend"  # one backend, which refuses the routers
 
 
@@ -27,6 +28,7 @@ class OutageReason(StrEnum):
 
     EGRESS_DOWN = "EgressDown"
     HOUSE_DOWN = "HouseDown"
+    PROVIDER_SUSPENDED = "ProviderSuspended"
     BACKEND_AUTH_FAILED = "BackendAuthFailed"
     BACKEND_MODEL_NOT_FOUND = "BackendModelNotFound"
 
@@ -34,8 +36,20 @@ class OutageReason(StrEnum):
 class Outage(ApiModel):
     """Something that routers see as down, or that refuses them."""
 
-    scope: OutageScope = Field(strict=False, description="Cloud: all of it. House: all of it. Backend: the one named.")
+    scope: OutageScope = Field(
+        strict=False,
+        description="Cloud: all of it. House: all of it. Provider: every backend of one account. Backend: the one named.",
+    )
     backend: str | None = Field(default=None, max_length=63, description="Name of the backend; scope Backend only.")
+    account: str | None = Field(
+        default=None, max_length=512, description="Provider, host and key of the account; scope Provider only."
+    )
+    backends: list[str] | None = Field(
+        default=None,
+        max_length=MOST_BACKENDS,
+        description="Names of its backends; scope Provider only.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
     reason: OutageReason = Field(strict=False, description="Why; one of the documented constants.")
     message: str = Field(default="", max_length=1024, description="What it means for requests, and what to do.")
     since: str = Field(
@@ -126,7 +140,7 @@ class RoutePolicyStatus(ApiModel):
     outages: list[Outage] = Field(
         default_factory=list,
         max_length=MOST_BACKENDS + 2,
-        description="What routers see as down now: the cloud, the house, backends that refuse them.",
+        description="What routers see as down now: the cloud, the house, suspended accounts, backends that refuse them.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     local_share: list[RouteShare] = Field(

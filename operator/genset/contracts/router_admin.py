@@ -24,7 +24,8 @@ LIMITS_PATH: Final = "/-/limits/"  # behind it a number of the router that asks:
 class OutageReport:
     """An outage is something that one router sees as down.
 
-    `scope`: Cloud, House or Backend, with its name and the breaker's cause.
+    `scope`: Cloud, House, Provider or Backend. `backend`: its name, with the breaker's cause; of a Provider's account `backends`
+    names all, each of which is told by itself, too, for operators that know no accounts. `why`: key, unpaid or suspended.
     """
 
     scope: str
@@ -32,14 +33,25 @@ class OutageReport:
     detail: str = ""
     backend: str = ""
     cause: str = ""  # auth, model_not_found
+    why: str = ""
+    backends: tuple[str, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
-        told = {"scope": self.scope, "since": self.since, "detail": self.detail}
-        return {**told, "backend": self.backend, "cause": self.cause} if self.backend else told
+        told: dict[str, Any] = {"scope": self.scope, "since": self.since, "detail": self.detail}
+        if self.backend:
+            told |= {"backend": self.backend, "cause": self.cause}
+        if self.why:
+            told["why"] = self.why
+        if self.backends:
+            told["backends"] = list(self.backends)
+        return told
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> OutageReport:
-        return cls(*(text(document.get(name)) for name in ("scope", "since", "detail", "backend", "cause")))
+        told = (text(document.get(name)) for name in ("scope", "since", "detail", "backend", "cause", "why"))
+        scope, since, detail, backend, cause, why = told
+        backends = tuple(name for name in items(document.get("backends")) if isinstance(name, str))
+        return cls(scope, since, detail, backend, cause, why, backends)
 
 
 @dataclass(frozen=True)

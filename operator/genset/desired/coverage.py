@@ -19,7 +19,6 @@ from genset.contracts.route_config import RouteConfig
 from genset.contracts.router_config import RouterConfig
 from genset.engines import managed_engine_of
 from genset.router.backends.abilities import lacks_of
-from genset.router.providers import PROVIDERS
 
 _Identity = tuple[object, ...]
 
@@ -100,7 +99,7 @@ def _accounts(resource: RoutePolicy, config: RouterConfig, files: Mapping[str, b
     for one in config.backends:
         if one.kind == "cloud" and one.url is not None:
             identity = _identity(one.url, files)
-            found[one.name] = names.setdefault(identity, _name(said[one.name], one.url))
+            found[one.name] = names.setdefault(identity, _name(said[one.name]))
     return found
 
 
@@ -112,9 +111,10 @@ def _identity(url: UrlTarget, files: Mapping[str, bytes]) -> _Identity:
     return (url.provider, server.host, server.port, key, identity, *headers)
 
 
-def _name(backend: Backend, url: UrlTarget) -> str:
+def _name(backend: Backend) -> str:
     """Returns what people call the account, by the first backend that uses it."""
-    ref = backend.cloud.credentials_secret_ref if backend.cloud is not None else None
-    own = PROVIDERS[url.provider].base_url
-    host = "" if url.base_url == own else server_of(url.base_url).host
-    return account_name(url.provider, host, f"{ref.name}/{ref.key}" if ref is not None else "")
+    cloud = backend.cloud
+    if cloud is None:
+        return ""
+    ref, host = cloud.credentials_secret_ref, server_of(cloud.base_url).host if cloud.base_url else ""
+    return account_name(cloud.provider, host, f"{ref.name}/{ref.key}" if ref is not None else "")

@@ -21,10 +21,14 @@ _CAUSES = {"auth": OutageReason.BACKEND_AUTH_FAILED, "model_not_found": OutageRe
 _RESTORED = {
     OutageReason.EGRESS_DOWN: "EgressRestored",
     OutageReason.HOUSE_DOWN: "HouseRestored",
+    OutageReason.PROVIDER_SUSPENDED: "ProviderRestored",
     OutageReason.BACKEND_AUTH_FAILED: "BackendRestored",
     OutageReason.BACKEND_MODEL_NOT_FOUND: "BackendRestored",
 }
 _PROVIDER_HOSTS = {server_of(found.base_url).host for found in PROVIDERS.values() if found.base_url}
+_OF_A_BACKEND = (OutageScope.PROVIDER, OutageScope.BACKEND)
+#: What an account's backends say, by why they refuse.
+_REFUSED = {"key": "has a key that is refused", "unpaid": "has nothing left to pay with", "suspended": "is suspended"}
 _Identity = tuple[OutageScope, str, OutageReason]
 
 
@@ -34,7 +38,7 @@ def evaluate(
     deployments: Mapping[str, ModelDeployment],
     now: str,
 ) -> list[Outage]:
-    """Returns what is down: Cloud, House, then backends in the order of the spec.
+    """Returns what is down: Cloud, House, then accounts, and backends that are of none of these, in the order of the spec.
 
     `routers` by pod name: what each that runs said when it last spoke; None: nothing yet. `deployments`: those that the
     policy names and that exist. `now` (RFC 3339) is for what has no time of its own.
@@ -46,17 +50,18 @@ def evaluate(
     seen: dict[_Identity, list[OutageReport]] = {}
     for ack in heard.values():
         for outage in ack.outages:
-            identity = _of_router(outage)
+            identity = _of_router(policy, outage)
             if identity is not None:
                 seen.setdefault(identity, []).append(outage)
+    seen = _told_once(policy, seen)
     wanted = [*seen, *(identity for identity in known if identity not in seen and _untold(identity, heard.values()))]
     order = {backend.name: number for number, backend in enumerate(policy.backends)}
     down = {name for identity in wanted for name in _affected(policy, identity)}
     out = []
-    for identity in sorted(wanted, key=lambda i: (list(OutageScope).index(i[0]), order.get(i[1], 0))):
+    for identity in sorted(wanted, key=lambda i: (list(OutageScope).index(i[0]), order.get(_first(i), 0))):
         scope, name, reason = identity
-        backend = next((b for b in policy.backends if b.name == name), None)
-        if (scope is OutageScope.BACKEND and backend is None) or (scope is OutageScope.HOUSE and _rests(deployments)):
+        backend = next((b for b in policy.backends if b.name == _first(identity)), None)
+        if (scope in _OF_A_BACKEND and backend is None) or (scope is OutageScope.HOUSE and _rests(deployments)):
             continue
         told, before = seen.get(identity), known.get(identity)
         if told is None:
@@ -64,12 +69,13 @@ def evaluate(
             out.append(before)
             continue
         seen_by = f"seen by {len(told)} of {len(heard)} routers"
-        effect = _effect(policy, _affected(policy, identity), down)
-        message = _message(policy, reason, backend, told[0].detail, seen_by, effect)
+        affected = _affected(policy, identity)
+        message = _message(policy, reason, backend, told[0], seen_by, _effect(policy, affected, down))
         since = before.since if before else min((o.since for o in told if o.since), default=now)
-        out.append(
-            Outage(scope=scope, backend=name or None, reason=reason, message=clip(message), since=since),
-        )
+        made = Outage(scope=scope, reason=reason, message=clip(message), since=since)
+        if scope is OutageScope.PROVIDER and backend is not None:
+            made = made.model_copy(update={"account": backend.account, "backends": affected})
+        out.append(made.model_copy(update={"backend": name}) if scope is OutageScope.BACKEND else made)
     return out
 
 
@@ -77,13 +83,14 @@ def events(policy: Outline, new: Iterable[Outage]) -> list[Event]:
     """Returns Events of what has begun and what is over since the policy's own status."""
     before = {_identity(outage): outage for outage in policy.known}
     after = {_identity(outage): outage for outage in new}
+    suspended = {name for outage in after.values() for name in outage.backends or ()}
     begun: list[Event] = [
         ("Warning", outage.reason, outage.message) for key, outage in after.items() if key not in before
     ]
     over: list[Event] = [
         ("Normal", _RESTORED[outage.reason], _restored(policy, outage))
         for key, outage in before.items()
-        if key not in after
+        if key not in after and outage.backend not in suspended
     ]
     return begun + over
 
@@ -94,11 +101,31 @@ def passed_over(policy: Outline, down: Iterable[Outage]) -> set[str]:
 
 
 def _identity(outage: Outage) -> _Identity:
-    return outage.scope, outage.backend or "", outage.reason
+    """Names an outage: an account by its backends."""
+    return outage.scope, outage.backend or ",".join(outage.backends or ()), outage.reason
 
 
-def _of_router(outage: OutageReport) -> _Identity | None:
+def _first(identity: _Identity) -> str:
+    return identity[1].partition(",")[0]
+
+
+def _told_once(policy: Outline, seen: Mapping[_Identity, list[OutageReport]]) -> dict[_Identity, list[OutageReport]]:
+    """Leaves out the backends of suspended accounts, which routers tell of one by one, too."""
+    suspended = {
+        name for identity in seen if identity[0] is OutageScope.PROVIDER for name in _affected(policy, identity)
+    }
+    return {
+        identity: reports
+        for identity, reports in seen.items()
+        if identity[2] is not OutageReason.BACKEND_AUTH_FAILED or identity[1] not in suspended
+    }
+
+
+def _of_router(policy: Outline, outage: OutageReport) -> _Identity | None:
     """Returns what a router's outage is; None if it is of a later version, which knows scopes or causes that we do not."""
+    if outage.scope == OutageScope.PROVIDER:
+        found = ",".join(backend.name for backend in policy.backends if backend.name in outage.backends)
+        return (OutageScope.PROVIDER, found, OutageReason.PROVIDER_SUSPENDED) if found else None
     if outage.scope == OutageScope.CLOUD:
         return OutageScope.CLOUD, "", OutageReason.EGRESS_DOWN
     if outage.scope == OutageScope.HOUSE:
@@ -122,16 +149,18 @@ def _affected(policy: Outline, identity: _Identity) -> list[str]:
     scope, name, _ = identity
     if scope is OutageScope.BACKEND:
         return [name]
+    if scope is OutageScope.PROVIDER:
+        return name.split(",")
     return policy.named(scope is OutageScope.CLOUD)
 
 
 def _message(
-    policy: Outline, reason: OutageReason, backend: BackendOutline | None, detail: str, seen_by: str, effect: str
+    policy: Outline, reason: OutageReason, backend: BackendOutline | None, told: OutageReport, seen_by: str, effect: str
 ) -> str:
     """Says what is down, what it means for requests, what to do. Nothing in it changes by itself."""
     if reason is OutageReason.EGRESS_DOWN:
         clouds = _affected(policy, (OutageScope.CLOUD, "", reason))
-        hosts = f" ({clip(told, 300)})" if (told := _told(detail)) else ""
+        hosts = f" ({clip(found, 300)})" if (found := _told(told.detail)) else ""
         return (
             f"No cloud can be reached, {seen_by}{hosts}. Until a probe gets through, {_list('backend', clouds)} "
             f"{'is' if len(clouds) == 1 else 'are'} passed over. {effect} "
@@ -144,11 +173,16 @@ def _message(
             f"Look at the conditions of {_list('ModelDeployment', policy.deployments)}"
         )
     assert backend is not None
-    said = f"it {clip(detail, 200)}, {seen_by}. {effect}"
+    said = f"it {clip(told.detail, 200)}, {seen_by}. {effect}"
+    if reason is OutageReason.PROVIDER_SUSPENDED:
+        return (
+            f"Account {backend.account} {_REFUSED.get(told.why, 'is refused')}: {said} One of its backends is asked "
+            f"for all, each 10 s. {_remedy(backend, told.why)}"
+        )
     if reason is OutageReason.BACKEND_AUTH_FAILED:
         return (
-            f"Backend {backend.name} refuses the routers' key: {said} It is asked again after 30 min, or as soon as the "
-            f"key changes. {_key_of(backend)}"
+            f"Backend {backend.name} refuses the routers' key: {said} It is asked again each 10 s, or as soon as the "
+            f"key changes. {_remedy(backend, told.why)}"
         )
     if backend.cloud:
         remedy = f"Correct spec.backends[{backend.name}].cloud.model"
@@ -168,6 +202,15 @@ def _told(detail: str) -> str:
     return "; ".join(f"{host}: {words}" if host in _PROVIDER_HOSTS else host for host, said, words in parts if said)
 
 
+def _remedy(backend: BackendOutline, why: str) -> str:
+    """Says what a person does about a refused key: another key does not help who has not paid."""
+    if backend.cloud and why == "unpaid":
+        return "Pay, or raise the account's limit, at the provider: nothing has to be changed here"
+    if backend.cloud and why == "suspended":
+        return "Ask the provider why: nothing has to be changed here, unless another account is used"
+    return _key_of(backend)
+
+
 def _key_of(backend: BackendOutline) -> str:
     if not backend.cloud:
         return f"Renew the key that apiKeySecretRef of ModelDeployment {backend.deployment} names"
@@ -182,9 +225,11 @@ def _effect(policy: Outline, affected: Collection[str], down: Collection[str]) -
     used = policy.routes
     touched = [name for name, backends in used.items() if not backends.isdisjoint(affected)]
     stranded = [name for name in touched if used[name].issubset(down)]
-    if stranded:
-        return f"Requests of {_list('route', stranded)} have no other backend."
-    return "Every route has another backend." if touched else "No route uses it."
+    moved = [name for name in touched if name not in stranded]
+    if not stranded:
+        return f"Requests of {_list('route', moved)} go to other backends." if moved else "No route uses it."
+    also = f", those of {_list('route', moved)} go to others" if moved else ""
+    return f"Requests of {_list('route', stranded)} have no other backend{also}."
 
 
 def _restored(policy: Outline, outage: Outage) -> str:
@@ -192,6 +237,8 @@ def _restored(policy: Outline, outage: Outage) -> str:
         return f"The cloud can be reached again; routes use it as they say. It was down since {outage.since}"
     if outage.scope is OutageScope.HOUSE:
         return f"The house can answer again; routes use it as they say. It was down since {outage.since}"
+    if outage.scope is OutageScope.PROVIDER:
+        return f"Account {outage.account} is asked again; it was passed over since {outage.since}"
     if any(backend.name == outage.backend for backend in policy.backends):
         return f"Backend {outage.backend} is asked again; it was passed over since {outage.since}"
     return f"Backend {outage.backend} is no longer part of the policy"

@@ -12,8 +12,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from genset.addresses import base_url_mistake, server_of
 from genset.api.routepolicy import RoutePolicy
 from genset.api.routepolicy_status import Outage
+from genset.continuity.account import account_name
 
 Json = Mapping[str, Any]
 #: What of a spec an outline reads: the rest of a large policy costs more to write than all that is told of it.
@@ -29,6 +31,7 @@ class BackendOutline:
     deployment: str = ""  # of the house
     model: str = ""  # at the provider
     key: tuple[str, str] | None = None  # Secret and key that the provider asks for
+    account: str = ""  # provider, host and key, as people call it
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,21 @@ class Outline:
 def _target(item: Json) -> BackendOutline:
     cloud = _object(item, "cloud")
     ref = _object(cloud, "credentialsSecretRef")
+    key = (_text(ref, "name"), _text(ref, "key")) if ref else None
     return BackendOutline(
         name=_text(item, "name"),
         cloud=bool(cloud),
         deployment=_text(_object(item, "deployment"), "name"),
         model=_text(cloud, "model"),
-        key=(_text(ref, "name"), _text(ref, "key")) if ref else None,
+        key=key,
+        account=_account(cloud, key) if cloud else "",
     )
+
+
+def _account(cloud: Json, key: tuple[str, str] | None) -> str:
+    url = _text(cloud, "baseURL")
+    host = server_of(url).host if url and not base_url_mistake(url) else ""
+    return account_name(_text(cloud, "provider"), host, "/".join(key) if key else "")
 
 
 def _outages(status: Json) -> Iterator[Outage]:

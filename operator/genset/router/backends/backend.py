@@ -266,10 +266,10 @@ class Backend:
         cause = CAUSES[failure.row.mark]
         path = witness.path if witness is not None else ""
         about = "" if cause is Cause.AUTH else path
-        if witness is not None and not self.standing.proves(cause, about, witness, now):
-            self.standing.doubt(endpoint, path, now)
-            return
-        self.standing.refuse(cause, path, about, failure, now)
+        if witness is None or self.standing.proves(cause, about, witness, now):
+            self.standing.refuse(cause, path, about, failure, now)
+        if witness is not None:
+            self.standing.doubt(endpoint, path, now)  # callers who agree may do so on purpose
 
     def _is_limited(self, endpoint: Endpoint, now: float, witness: Witness | None) -> bool:
         """Returns whether a pause that one request was told to make holds for all requests.

@@ -28,6 +28,7 @@ class Scope(StrEnum):
 
     CLOUD = "Cloud"
     HOUSE = "House"
+    PROVIDER = "Provider"
     BACKEND = "Backend"
 
 

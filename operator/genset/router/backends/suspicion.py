@@ -18,7 +18,7 @@ BODIES: Final = 2  # different bodies that have to agree
 HEARD_SECONDS: Final = 30.0  # a testimony counts for so long
 SPEAKS_SECONDS: Final = 3.0  # an answer so recent speaks for the backend, whoever received it
 ASK_SECONDS: Final = 5.0  # between two requests of the router's own about a suspicion
-REFUSAL_PROBE_SECONDS: Final = 20.0  # between two requests of the router's own to a backend that refused it
+REFUSAL_PROBE_SECONDS: Final = 10.0  # between two requests of the router's own to a backend that refused it
 PATH_SECONDS: Final = 60.0  # after an answer on another path, in which a failure may be about one path alone
 PATH_PROBE_SECONDS: Final = 5.0  # between two of the router's own requests to a path that fails while others answer
 _MOST: Final = 16  # callers, and bodies, that are remembered
@@ -86,6 +86,11 @@ class Suspicion:
         """Names the path that was answered last; "" if none was."""
         return max(self.paths, key=lambda path: self.paths[path], default="")
 
+    @property
+    def answered_at(self) -> float:
+        """Returns when the backend last answered anybody, the router itself included; long ago if it never did."""
+        return max(self._answered_at, *self.paths.values()) if self.paths else self._answered_at
+
     def elsewhere(self, path: str, now: float) -> str:
         """Returns the other path of the same server that was answered last; "" if none was of late."""
         others = [(at, other) for other, at in self.paths.items() if other != path and now - at < PATH_SECONDS]
@@ -98,10 +103,6 @@ class Suspicion:
         if testimony is None:
             testimony = self._said[cause, path] = _Hearsay()
         return testimony.hear(witness, now) and now - self._answered_at >= SPEAKS_SECONDS
-
-    def is_heard(self, cause: Cause) -> bool:
-        """Returns whether anything with this cause is said."""
-        return any(said is cause for said, _ in self._said)
 
     def withdraw(self, witness: Witness) -> None:
         """Takes back what one body said: it failed at another backend, too, so the body is at fault."""
@@ -133,13 +134,24 @@ class Refusal:
 
     `in_form`: it was an error as OpenAI's API has them, so that the server is one that may be spoken of.
 
+    `why` is what more is known of its reason (`account_words.Why`).
+
     `met_on` is the path where it was met, and which is asked again. `path` is where it holds; "" stands for every path.
     """
 
-    __slots__ = ("cause", "detail", "in_form", "met_on", "path", "probe_at", "since", "until")
+    __slots__ = ("cause", "detail", "in_form", "met_on", "path", "probe_at", "since", "until", "why")
 
     def __init__(
-        self, cause: Cause, met_on: str, path: str, since: float, until: float, detail: str, *, in_form: bool = True
+        self,
+        cause: Cause,
+        met_on: str,
+        path: str,
+        since: float,
+        until: float,
+        detail: str,
+        *,
+        in_form: bool = True,
+        why: str = "",
     ) -> None:
         self.cause = cause
         self.met_on = met_on
@@ -148,6 +160,7 @@ class Refusal:
         self.until = until
         self.detail = detail
         self.in_form = in_form
+        self.why = why
         self.probe_at = since + self.probe_seconds
 
     def probed(self, now: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from genset.router.backends.account_words import KEY, SUSPENDED, UNPAID
 from genset.router.backends.outcomes import ROWS, Failure, Outcome
 from genset.router.dialects.upstream_error import (
     MESSAGE_BYTES,
@@ -27,18 +28,7 @@ WORDS_CHARACTERS: Final = 512  # characters of an upstream's message that are ke
 ERROR_BODY_BYTES: Final = 64 * 1024  # bytes of an error body that are read and, if the table says so, handed on
 
 
-#: Codes and types that say that the key, or the account behind it, cannot be used. Exact words, lower case: OpenAI's
-#: and Anthropic's API references, Google's google.rpc.Code and ErrorInfo, LiteLLM's proxy, Groq, Moonshot, Alibaba.
-_ACCOUNT: Final = frozenset((
-    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated",
-    "account_suspended", "access_terminated", "invalid_api_key", "invalid_authentication", "authentication_error",
-    "permission_error", "billing_error", "permission_denied", "unauthenticated",
-    "unsupported_country_region_territory", "insufficient_balance", "budget_exceeded", "key_expired",
-    "api_key_invalid", "organization_restricted", "organization_disabled", "organization_deactivated",
-    "exceeded_current_quota_error", "insufficient_user_quota", "arrearage", "accountoverdueerror",
-    "accessdenied.unpurchased", "consumer_suspended", "billing_disabled", "service_disabled",
-    "servicequotaexceededexception", "accessdeniedexception",
-))  # fmt: skip
+_ACCOUNT: Final = KEY | UNPAID | SUSPENDED  # codes and types that say that the key, or its account, cannot be used
 _UNKNOWN_MODEL: Final = frozenset((
     "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model", "model_decommissioned", "model_not_available",
     "model_not_exist", "model_deprecated", "modelnotfound", "modelnotopen", "invalidendpointormodel.notfound",

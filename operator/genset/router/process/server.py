@@ -343,6 +343,7 @@ class Router:
             before=before.pool if before is not None else None,
             identity=identity,
             paid=self.parts.telemetry.paid,
+            accounts=self.parts.outages.accounts,
         )
 
     def _hide(self, secret: bytes) -> None:

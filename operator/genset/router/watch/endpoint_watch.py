@@ -17,6 +17,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from genset.router.backends.account import Accounts
 from genset.router.backends.backend import Backend
 from genset.router.backends.endpoint import Endpoint
 from genset.router.backends.pool import Pool
@@ -61,11 +62,13 @@ class Watcher:
         before: Pool | None = None,
         identity: IdentityWatch | None = None,
         paid: Callable[[Backend, str, bytes], None] | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         """Takes whether a server elsewhere is asked for completions: only an operator wants to know.
 
         `adapters` are the backends of its adapters; `before` is the pool that an earlier configuration had. `identity` keeps the
-        backend's token fresh; None if it takes none. `paid` hears what a cloud has answered to the router itself.
+        backend's token fresh; None if it takes none. `paid` hears what a cloud has answered to the router itself;
+        `accounts` hear what it has refused to it.
         """
         self._identity = identity
         self._backend = backend
@@ -77,7 +80,7 @@ class Watcher:
         self._first_looks: list[asyncio.Future[None]] = []
         self._dns_failing = False
         self._verifiers = [
-            Verifier(one, connector, now, random, verify_timeouts, paid)
+            Verifier(one, connector, now, random, verify_timeouts, paid, accounts)
             for one in (backend, *(adapters or {}).values())
         ]
         self._adapters = AdapterWatch(backend, adapters, connector, now, before) if adapters else None

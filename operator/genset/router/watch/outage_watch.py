@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from genset.contracts.router_admin import OutageReport
+from genset.router.backends.account import Accounts
+from genset.router.backends.account_words import why_refused
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause
 from genset.router.backends.outage import PROBE_SECONDS, CloudSwitch, HouseSwitch, Scope, Switch
@@ -34,6 +36,7 @@ class OutageWatch:
     ) -> None:
         self.cloud = CloudSwitch(probe_seconds)
         self.house = HouseSwitch()
+        self.accounts = Accounts()
         self._now = now
         self._wall = wall
         self._backends: Mapping[str, Backend] = {}
@@ -47,6 +50,7 @@ class OutageWatch:
         """Takes the backends of a new configuration."""
         self._backends = backends
         self.cloud.set_hosts([backend.target.host for backend in backends.values() if not backend.local])
+        self.accounts.take(backends.values(), self._now())
         self._look(self._now())
 
     def sweep(self, connector: Connector) -> None:
@@ -95,13 +99,20 @@ class OutageWatch:
     # Reports
 
     def down(self) -> Iterator[OutageReport]:
-        """Yields what is down, worst first: sides, then backends that refuse the router, by name."""
+        """Yields what is down, worst first: sides, accounts, then backends that refuse the router, by name."""
         for switch in (self.cloud, self.house):
             if switch.down:
                 yield OutageReport(switch.scope, self._since(switch.opened_at), switch.detail)
+        for account in self.accounts.suspended(self._now()):
+            suspension = account.suspension
+            if suspension is not None:
+                names = tuple(backend.name for backend in account.members)
+                since, failure = self._since(suspension.since), suspension.failure
+                why = str(why_refused(failure))
+                yield OutageReport(Scope.PROVIDER, since, failure.detail, why=why, backends=names)
         for backend, refusal in self._refused():
             since = self._since(refusal.since)
-            yield OutageReport(Scope.BACKEND, since, refusal.detail, backend.name, refusal.cause)
+            yield OutageReport(Scope.BACKEND, since, refusal.detail, backend.name, refusal.cause, refusal.why)
 
     def told(self) -> Iterator[OutageReport]:
         """Yields what of it the operator is told: of a server that a user chose, no refusal that is not in OpenAI's form.
@@ -113,7 +124,7 @@ class OutageWatch:
             for backend, refusal in self._refused()
             if not refusal.in_form and not _is_providers_own(backend)
         }
-        return (outage for outage in self.down() if outage.backend not in silent)
+        return (outage for outage in self.down() if silent.isdisjoint((outage.backend, *outage.backends)))
 
     def unknown(self) -> list[str]:
         """Lists the sides that may be down or up, because this process has never seen them up."""
@@ -122,7 +133,8 @@ class OutageWatch:
     def metrics(self) -> Iterator[Metric]:
         gauge = GaugeMetricFamily(
             "genset_router_outage",
-            "1 while the side is passed over (scope Cloud, House); backends that refuse the key or model (Backend).",
+            "1 while the side is passed over (scope Cloud, House); accounts that are suspended (Provider); backends that refuse "
+            "the key or model (Backend).",
             labels=["scope"],
         )
         flips = CounterMetricFamily(
@@ -131,6 +143,7 @@ class OutageWatch:
         for switch in (self.cloud, self.house):
             gauge.add_metric([switch.scope], int(switch.down))
             flips.add_metric([switch.scope], switch.flips)
+        gauge.add_metric([Scope.PROVIDER], len(self.accounts.suspended(self._now())))
         gauge.add_metric([Scope.BACKEND], sum(1 for _ in self._refused()))
         yield gauge
         yield flips

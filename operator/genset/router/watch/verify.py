@@ -1,9 +1,9 @@
 """A verifier has the router itself ask a backend: whether what callers met is true, and whether it is back.
 
-A suspicion is settled at once, by one request without a byte of any client. For a refused key that is the list of
-models first, which costs nothing; whatever the list leaves open, and every other suspicion, is settled with the
-smallest answer there is. While a breaker is open, a cloud is asked for its list of models every few seconds, and a
-backend that refuses the router is asked every twenty seconds. Nothing runs while nothing is suspected or down.
+A suspicion is settled at once, by one request without a byte of any client: the smallest answer there is, which costs nothing
+as long as it is refused. A list of models would not do: gateways refuse it to keys that may ask, and providers give it to
+accounts that may not. While a breaker is open, a cloud is asked for its list of models every few seconds, and a backend that
+refuses the router is asked for the smallest answer every ten seconds. Nothing runs while nothing is suspected or down.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from genset.router.backends.account import Accounts
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause, State
 from genset.router.backends.endpoint import Endpoint
@@ -68,9 +69,12 @@ class Verifier:
         random: Callable[[], float],
         timeouts: VerifyTimeouts = DEFAULT,
         paid: Callable[[Backend, str, bytes], None] | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
-        """`paid` hears of each answer that a cloud has made for the router itself: the backend, the path, the body."""
+        """`paid` hears of each answer that a cloud has made for the router itself: the backend, the path, the body.
+        `accounts` hear of each refusal that the router itself has met."""
         self._backend = backend
+        self._accounts = accounts or Accounts()
         self._paid = paid
         self._connector = connector
         self._now = now
@@ -111,25 +115,20 @@ class Verifier:
         elsewhere = backend.standing.suspicion.elsewhere(path, began)
         try:
             if elsewhere:
-                failure, other = await asyncio.gather(self._settled(endpoint, path), self._least(endpoint, elsewhere))
+                failure, other = await asyncio.gather(self._least(endpoint, path), self._least(endpoint, elsewhere))
                 only_here = other is None
             else:
-                failure = await self._settled(endpoint, path)
+                failure = await self._least(endpoint, path)
         except Exception:
             log.exception("Failed to ask backend %s about a suspicion", backend.name)
         finally:
             backend.verified(endpoint, path, failure, self._now(), began, only_here=only_here)
+            if failure is not None or path in LEAST:  # a list of models says nothing of who has paid
+                self._accounts.told(backend, failure, self._now())
         if failure is None:
             log.info("Asked backend %s about a suspicion: it answers", backend.name)
         else:
             log.warning("Asked backend %s about a suspicion: %s", backend.name, failure.detail)
-
-    async def _settled(self, endpoint: Endpoint, path: str) -> Failure | None:
-        if self._lists_models and self._backend.target.key and self._backend.standing.suspicion.is_heard(Cause.AUTH):
-            listed = await self._asked(self._list(endpoint))
-            if listed is not None and listed.status == 401 and not _LACKS_SCOPE.search(listed.words):
-                return listed
-        return await self._least(endpoint, path)
 
     def _list(self, endpoint: Endpoint) -> Coroutine[Any, Any, OwnAnswer]:
         target = self._backend.target
@@ -137,7 +136,8 @@ class Verifier:
 
     async def _least(self, endpoint: Endpoint, path: str) -> Failure | None:
         if path not in LEAST:  # nothing small can be asked for there: an answer is a picture, or needs a file
-            return await self._asked(self._list(endpoint))
+            listed = await self._asked(self._list(endpoint))
+            return None if listed is not None and _LACKS_SCOPE.search(listed.words) else listed
         return await self._asked(self._least_answer(endpoint, path), APIS[path].part)
 
     async def _least_answer(self, endpoint: Endpoint, path: str) -> OwnAnswer:
@@ -208,6 +208,9 @@ class Verifier:
             return
         endpoint = backend.endpoints[0]
         for refusal in backend.refusals.all(now):
+            account = self._accounts.of(backend) if refusal.cause is Cause.AUTH else None
+            if account is not None and not account.asks(backend, now):
+                continue
             if now >= refusal.probe_at and backend.standing.suspicion.may_ask(now):
                 refusal.probed(now)
                 await self._verify(endpoint, refusal.met_on)

@@ -1,0 +1,52 @@
+"""Providers say by codes why a key is refused: the key itself is, nobody has paid, or the account is suspended. Pure.
+
+Exact words, lower case: OpenAI's and Anthropic's API references, Google's google.rpc.Code and ErrorInfo, LiteLLM's proxy, Groq,
+Moonshot, Alibaba.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from genset.router.backends.outcomes import Failure
+from genset.router.dialects.upstream_error import codes_of, error_of
+
+
+class Why(StrEnum):
+    """Why an account is refused, as the operator is told it: what helps differs."""
+
+    KEY = "key"
+    UNPAID = "unpaid"
+    SUSPENDED = "suspended"
+
+
+UNPAID: Final = frozenset((
+    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "insufficient_balance",
+    "budget_exceeded", "exceeded_current_quota_error", "insufficient_user_quota", "arrearage", "accountoverdueerror",
+    "accessdenied.unpurchased", "billing_disabled", "servicequotaexceededexception",
+))  # fmt: skip
+SUSPENDED: Final = frozenset((
+    "account_deactivated", "account_suspended", "access_terminated", "organization_restricted", "organization_disabled",
+    "organization_deactivated", "consumer_suspended",
+))  # fmt: skip
+KEY: Final = frozenset((
+    "invalid_api_key", "invalid_authentication", "authentication_error", "permission_error", "permission_denied",
+    "unauthenticated", "unsupported_country_region_territory", "key_expired", "api_key_invalid", "service_disabled",
+    "accessdeniedexception",
+))  # fmt: skip
+_UNPAID_STATUS: Final = (402, 412, 429)  # a 429 is an account's only if its code or words say so (`machine.classify`)
+
+
+def why_refused(failure: Failure) -> Why:
+    """Returns why a key was refused, by the codes of the refusal and its status."""
+    codes = codes_of(error_of(failure.body)) if failure.body else frozenset()
+    if not codes.isdisjoint(SUSPENDED):
+        return Why.SUSPENDED
+    if not codes.isdisjoint(UNPAID) or failure.status in _UNPAID_STATUS or _spent(codes):
+        return Why.UNPAID
+    return Why.KEY
+
+
+def _spent(codes: frozenset[str]) -> bool:
+    return any(code.endswith("_spend_limit_reached") for code in codes)
