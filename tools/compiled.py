@@ -17,10 +17,10 @@ from pathlib import Path
 #: Not on the way of a request, and each would cost something: pydantic's models and `ssl.SSLContext` cannot be compiled
 #: subclasses; `compiled` is for what is not compiled; the others are start-up, administration and tasks, which only wait.
 LEFT = {
-    "accept", "adapter_watch", "admin", "admission", "advice", "budget_metrics", "collector_way", "compiled", "connect",
-    "consumer_metrics", "credentials", "exposition", "key_set", "key_set_watch", "ledger_sender", "listener_tls",
-    "outage_watch", "peer_watch", "reload", "run", "sense_watch", "server_watch", "standalone", "tokens", "tracing",
-    "wanted",
+    "accept", "adapter_watch", "admin", "admission", "advice", "asking", "budget_metrics", "collector_way", "compiled",
+    "connect", "consumer_metrics", "credentials", "drill_keeper", "exposition", "faulty_connector", "key_set", "key_set_watch",
+    "ledger_sender", "listener_tls", "outage_watch", "peer_watch", "reload", "run", "sense_watch", "server_watch",
+    "standalone", "tokens", "tracing", "wanted", "wire", "world",
 }  # fmt: skip
 OPTIONS = """\
 [mypy]

@@ -127,6 +127,10 @@ class FilesSource:
         files = router_config.credential_files(policy, context)
         return LoadedConfig(config, config_hash(config.canonical_json()), Credentials(files, f"the Secrets in {path}"))
 
+    def drill(self) -> bytes | None:
+        """Returns None: whoever keeps the time of drills, and what has become of them, is the operator."""
+        return None
+
     def _deployments(self, documents: Documents, policy: RoutePolicy) -> dict[str, ModelDeployment]:
         """Returns the deployments of the files, at the address that --endpoint gives; --endpoint alone makes one, too."""
         named = {b.deployment.name for b in policy.spec.backends if b.deployment is not None}

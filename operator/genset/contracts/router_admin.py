@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from genset.contracts.drill import DrillReport
 from genset.contracts.reading import count, duration, items, parsed, text
 
 CONFIG_PATH: Final = "/-/config"
@@ -139,6 +140,7 @@ class ConfigReport:
     outages: tuple[OutageReport, ...] = ()
     unknown: frozenset[str] = frozenset()  # scopes of which it cannot tell: never seen up since it started
     servers: tuple[ServerReport, ...] = ()  # elsewhere, that it has asked
+    drill: DrillReport | None = None  # that is ordered, or was last
     shares: tuple[ShareReport, ...] = ()  # of routes whose local share somebody wants to know
     budgets: tuple[BudgetReport, ...] = ()
 
@@ -156,6 +158,7 @@ class ConfigReport:
                 "outages": [outage.to_document() for outage in self.outages],
                 "unknown": sorted(self.unknown),
                 "servers": [server.to_document() for server in self.servers],
+                **({"drill": self.drill.to_document()} if self.drill is not None else {}),
                 **({"shares": [share.to_document() for share in self.shares]} if self.shares else {}),
                 **({"budgets": [budget.to_document() for budget in self.budgets]} if self.budgets else {}),
             }
@@ -182,6 +185,7 @@ class ConfigReport:
             servers=tuple(
                 ServerReport.from_document(item) for item in items(document.get("servers")) if isinstance(item, dict)
             ),
+            drill=DrillReport.from_document(document.get("drill")),
             shares=tuple(
                 ShareReport.from_document(item) for item in items(document.get("shares")) if isinstance(item, dict)
             ),

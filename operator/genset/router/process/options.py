@@ -11,6 +11,8 @@ from typing import Final
 from genset.router.backends import deadlines
 from genset.router.backends.deadlines import AnswerTimeouts
 from genset.router.backends.outage import PROBE_SECONDS
+from genset.router.drills import run
+from genset.router.drills.run import RunTimes
 from genset.router.http import client_timeouts
 from genset.router.http.client_timeouts import ClientTimeouts
 from genset.router.machine import patience
@@ -55,6 +57,7 @@ class Bounds:
     cloud_probe: float = PROBE_SECONDS  # between two probes of the cloud while it is down
     log: LogBounds = access_log.DEFAULT
     traces: TraceBounds = wanted.DEFAULT
+    drills: RunTimes = run.DEFAULT
 
 
 DEFAULT: Final = Bounds()

@@ -7,6 +7,7 @@ from typing import final
 from genset.router.backends.demand import Demands
 from genset.router.exchange.reception import Reception
 from genset.router.process.budget_keeper import BudgetKeeper
+from genset.router.process.drill_keeper import DrillKeeper
 from genset.router.process.egress_keeper import EgressKeeper
 from genset.router.process.ledger_sender import LedgerSender
 from genset.router.process.usage_keeper import UsageKeeper
@@ -28,6 +29,7 @@ class Parts:
         "budgets",
         "credentials_hash",
         "demands",
+        "drills",
         "egress",
         "ledger",
         "listening",
@@ -49,6 +51,8 @@ class Parts:
         usage: UsageKeeper,
         ledger: LedgerSender,
         budgets: BudgetKeeper,
+        demands: Demands,
+        drills: DrillKeeper,
     ) -> None:
         self.shared = shared
         self.reception = reception
@@ -58,7 +62,8 @@ class Parts:
         self.usage = usage
         self.ledger = ledger
         self.budgets = budgets
-        self.demands = Demands()
+        self.demands = demands
+        self.drills = drills
         self.credentials_hash = ""
         self.loaded_at = ""
         self.began = shared.now()

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from genset import __version__, names
 from genset.addresses import ServerName
+from genset.contracts import drill
 from genset.contracts.config_files import beside, stand_in, unpacked
 from genset.contracts.router_config import RouterConfig, config_hash
 from genset.off_limits import NETWORKS, OffLimits
@@ -49,6 +50,9 @@ class ConfigSource(Protocol):
     def load(self) -> LoadedConfig:
         """Returns the current configuration. Raises ConfigRejected if there is none that can be served."""
 
+    def drill(self) -> bytes | None:
+        """Returns the drill that is ordered; None if there is none. It must be cheap."""
+
 
 class FolderSource:
     """This source reads `router.json` in one folder, with the file that stands in for it if it is large, and credential files
@@ -57,6 +61,7 @@ class FolderSource:
     def __init__(self, config_dir: Path, credentials_dir: Path | None) -> None:
         self._file = config_dir / names.ROUTER_CONFIG_FILE
         self._beside = config_dir / stand_in(names.ROUTER_CONFIG_FILE)
+        self._drill = config_dir / drill.FILE
         self._credentials_dir = credentials_dir
 
     def fingerprint(self) -> object:
@@ -71,6 +76,12 @@ class FolderSource:
             raise ConfigRejected(f"{self._file}: {told}") from problem
         credentials = Credentials.from_folder(self._credentials_dir).at_site(config.site_ca_file)
         return LoadedConfig(config, config_hash(config.canonical_json()), credentials)
+
+    def drill(self) -> bytes | None:
+        try:
+            return self._drill.read_bytes() or None
+        except OSError:
+            return None
 
     def _text(self) -> bytes:
         """Reads the configuration. The kubelet replaces a folder's files by a link to them, which is followed once."""

@@ -16,8 +16,10 @@ from typing import Final
 from genset.contracts.backend_config import BackendConfig
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials, MissingCredential
+from genset.router.backends.demand import Demands
 from genset.router.backends.mask import Mask, secrets_of
 from genset.router.clock import Clock
+from genset.router.drills.world import Around
 from genset.router.errors import ConfigRejected, error
 from genset.router.exchange.reception import Reception
 from genset.router.http.accept import Acceptor
@@ -31,6 +33,7 @@ from genset.router.process.admin import AdminPort
 from genset.router.process.admission import Admission, Prepared
 from genset.router.process.announce import introduction, taken
 from genset.router.process.budget_keeper import BudgetKeeper
+from genset.router.process.drill_keeper import DrillKeeper
 from genset.router.process.egress_keeper import EgressKeeper
 from genset.router.process.exposition import exposition
 from genset.router.process.ledger_sender import LedgerSender
@@ -75,6 +78,9 @@ class Router:
         source: ConfigSource,
         options: ServerOptions,
     ) -> None:
+        self._source = source
+        self._fingerprint: object = None  # of the source, when it was last loaded
+        self._options = options
         loop, bounds, wall = asyncio.get_running_loop(), options.bounds, time.time
         metrics = Metrics()
         traces = Traces(metrics.spans, options.environment, wall, bounds.traces)
@@ -83,22 +89,24 @@ class Router:
         self.shared = Shared(loop, Clock(time.monotonic, self._stood_still), wall, connector, telemetry)
         self.reception = Reception(self.shared, telemetry, random.random, bounds.attempts)
         spools = [
-            SpoolKeeper(kind, options.spool, options.environment, wall, time.monotonic) for kind in ("egress", "usage")
+            SpoolKeeper(kind, options.spool, options.environment, wall, time.monotonic)
+            for kind in ("egress", "usage", "drill")
         ]
+        outages, demands = OutageWatch(self.shared.now, wall, bounds.cloud_probe), Demands()
+        around = self._around(demands, telemetry)
         self.parts = Parts(
             self.shared,
             self.reception,
             telemetry,
-            OutageWatch(self.shared.now, wall, bounds.cloud_probe),
+            outages,
             EgressKeeper(spools[0]),
             UsageKeeper(spools[1]),
             LedgerSender(options.spool, lambda: [one.spool for one in spools if one.spool is not None]),
             BudgetKeeper(options.spool, spools[1].incarnation, wall, self.shared.now),
+            demands,
+            DrillKeeper(source, around, self.reception, outages, spools[2], bounds.drills),
         )
         self.admin = AdminPort(self.parts, exposition(self.parts), bounds.admin)
-        self._source = source
-        self._fingerprint: object = None  # of the source, when it was last loaded
-        self._options = options
         self._watchers: dict[str, Watcher] = {}
         self._credentials_used: dict[str, object] = {}
         self._admission = Admission(wall, self.shared.now, connector.resolver)
@@ -109,6 +117,25 @@ class Router:
         self._admin_acceptor = Acceptor(self.admin.connect, lambda: close_somebody(self.shared), keeps_back=False)
         self._tasks: list[asyncio.Task[None]] = []
         self._hangup = asyncio.Event()
+
+    def _around(self, demands: Demands, telemetry: Telemetry) -> Around:
+        """Returns what a drill shares with the router."""
+        options = self._options
+        bounds, proof = options.bounds, options.environment.get(VARIABLE, "")
+        return Around(
+            self.shared,
+            demands,
+            telemetry.drilled,
+            telemetry.paid,
+            self._hide,
+            proof,
+            options.shortcuts,
+            bounds.attempts,
+            bounds.answers,
+            bounds.clients,
+            bounds.verify,
+            bounds.cloud_probe,
+        )
 
     @property
     def listen_port(self) -> int:
@@ -142,10 +169,13 @@ class Router:
             await self._admin_acceptor.listen(*options.admin, ADMIN_BACKLOG)
         await self._acceptor.listen(*options.listen, BACKLOG)
         self.parts.listening = True
+        self.parts.drills.start()
         self._tasks = [
             loop.create_task(self._watch_source()),
             loop.create_task(self.parts.egress.kept.keep()),
             loop.create_task(self.parts.usage.kept.keep()),
+            loop.create_task(self.parts.drills.kept.keep()),
+            loop.create_task(self.parts.drills.keep()),
             loop.create_task(self.parts.ledger.send_forever()),
             loop.create_task(self.parts.budgets.keep()),
             loop.create_task(sweep_forever(self.parts, self.admin)),
@@ -186,6 +216,7 @@ class Router:
         self.parts.egress.kept.close()
         self.parts.usage.kept.close()
         self.parts.budgets.close()
+        self.parts.drills.kept.close()
 
     async def drain(self) -> None:
         """Drains the router: it is not ready any more, takes late connections, and lets running answers end.
@@ -362,6 +393,7 @@ class Router:
         config, configured = loaded.config, self.shared.configured
         limits, table = config.limits, Table(config, backends, loaded.hash, adapters)
         consumers = self._admission.take(admitted)
+        self.parts.drills.take(table, loaded.credentials)
         self.reception.take(table, limits)
         self.parts.outages.take(backends)
         self.shared.record_egress(self.parts.egress.take(config))

@@ -33,6 +33,7 @@ def config_report(parts: Parts) -> ConfigReport:
         unknown=frozenset(parts.outages.unknown()),
         budgets=parts.shared.budgets.reports() if parts.shared.budgets is not None else (),
         servers=tuple(server for backend in _backends(parts) if (server := backend.standing.server) is not None),
+        drill=parts.drills.report,
         shares=tuple(ShareReport(route, *share.counted(now)) for route, share in shares.items()),
     )
 

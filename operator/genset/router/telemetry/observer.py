@@ -56,6 +56,13 @@ class Telemetry(RequestObserver):
         if self.usage is not None:
             self.usage.ended(record, now)
 
+    def drilled(self, record: Record, now: float, drill: str) -> None:
+        """Books what a request of a drill has used. It is nobody's, so metrics and the log tell nothing of it."""
+        if record.spending is not None:
+            self.metrics.spent(record.route, record.spending)
+        if self.usage is not None:
+            self.usage.ended(record, now, drill)
+
     def paid(self, backend: Backend, path: str, body: bytes) -> None:
         """Books what a cloud has answered to the router itself, for no client: a suspicion was settled, or it is back."""
         target = backend.target

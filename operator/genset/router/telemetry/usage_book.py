@@ -47,12 +47,18 @@ class UsageBook:
         self._attempts.clear()
         self._plain.clear()
 
-    def ended(self, record: Record, now: float) -> None:
-        """Writes down a request that has ended, at `now` by the router's clock."""
+    def ended(self, record: Record, now: float, drill: str = "") -> None:
+        """Writes down a request that has ended, at `now` by the router's clock. `drill` names the one that has asked."""
         self._number += 1
         spending, seconds = record.spending, now - record.received
         avoided, attempts = b"", b""
-        if spending is not None and not spending.outside and len(spending.attempts) == 1 and not record.word:
+        if (
+            not drill
+            and spending is not None
+            and not spending.outside
+            and len(spending.attempts) == 1
+            and not record.word
+        ):
             self._write_plain(record, spending, spending.attempts[0], seconds)
             return
         if spending is not None:
@@ -61,16 +67,20 @@ class UsageBook:
                 told = (digits(spending.avoided).encode(), spending.avoided_currency.encode())
                 avoided = b',"avoided":"%b","avoidedCurrency":"%b"' % told
         # What stands in quotes here is made of characters that JSON takes as they are.
-        body = b'{"kind":"request","n":%d,"time":%b,"seconds":%b,"request":"%b",%b,"status":%d,"outcome":"%b"%b%b}' % (
-            self._number,
-            three_decimals(self._wall() - seconds),
-            three_decimals(seconds),
-            record.identity,
-            self._asked(record),
-            record.status,
-            _outcome(record),
-            avoided,
-            attempts,
+        body = (
+            b'{"kind":"request","n":%d,"time":%b,"seconds":%b,"request":"%b",%b,"status":%d,"outcome":"%b"%b%b%b}'
+            % (
+                self._number,
+                three_decimals(self._wall() - seconds),
+                three_decimals(seconds),
+                record.identity,
+                self._asked(record),
+                record.status,
+                _outcome(record),
+                b',"drill":"%b"' % drill.encode() if drill else b"",
+                avoided,
+                attempts,
+            )
         )
         if not self.spool.add(spool_line(body), self._now()):
             self.unkept += 1
