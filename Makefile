@@ -71,7 +71,7 @@ unit: unit-rest ## Pure code, golden files, router and puller against real socke
 unit-rest: venv # What `compiled` does not run: all else, and what needs the interpreter
 	@$(PY) -m testbed.cluster tools --only crane --only versitygw  # minutes where nothing is cached: no test has them
 	@$(PY) -m testbed.cluster packages postgresql
-	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/weights tests/ledger tests/testbed -q --ignore=$(APISERVER_GOLDEN) --ignore=tests/testbed/soak --ignore=tests/unit/router
+	@$(BIN) pytest -n $(or $(JOBS),4) --dist worksteal tests/unit tests/golden tests/weights tests/bundle tests/ledger tests/testbed -q --ignore=$(APISERVER_GOLDEN) --ignore=tests/testbed/soak --ignore=tests/unit/router
 	@$(BIN) pytest -m interpreted $(ROUTER_TESTS) -q
 	@$(BIN) pytest tests/testbed/soak -q
 

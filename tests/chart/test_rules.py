@@ -301,6 +301,10 @@ CASES: dict[str, tuple[list[Object], list[Object]]] = {
             alert("GensetReconcilesFail", 50, told("warning", kind="RoutePolicy")),
         ],
     ),
+    "a bundle that gets 90 days old after half an hour; the clock begins at 0 here": (
+        [series("genset_bundle_created_timestamp_seconds", f"{1800 - 90 * 86400}x60", digest="d")],
+        [alert("GensetBundleOld", 30), alert("GensetBundleOld", 40, told("warning", digest="d"))],
+    ),
     "no operator": ([series("up", "1x60")], [alert("GensetNobodyLeads", 10, told("critical"))]),
 }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from genset.contracts.puller import FetchSpec
 from genset.weights.fetch import Fetched, fetch
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Retry
+from tests.support.disk import small_file_system
 from tests.support.weights.fakes import FakeHub, FakeOrigin, serving
 from tests.support.weights.running import FAST, Run
 
@@ -53,17 +52,5 @@ def run(progress: ProgressLog) -> Run:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 2 MiB, which really gets full."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, check=False)
-        if os.getuid() == 0
-        else None
-    )
-    if mounted is None or mounted.returncode:
-        pytest.skip("mounting a tmpfs needs root")
-    try:
+    with small_file_system(tmp_path / "disk") as place:
         yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)

@@ -81,7 +81,7 @@ def test_a_registry_without_tls_may_name_a_token_server_and_one_with_tls_only_su
     keys = docker_config(tmp_path, "registry.corp", username="house", password="pass")
     made = login.Registry(Oci("registry.corp/m:v1"), None, keys)  # type: ignore[arg-type]
     with pytest.raises(WeightsFailure, match="has no TLS: nothing was told to it"):
-        made._log_in('Bearer realm="http://tokens.corp/token",service="x"')
+        made.log_in('Bearer realm="http://tokens.corp/token",service="x"')
 
 
 def test_a_token_is_renewed_before_it_ends(fake: FakeRegistry) -> None:

@@ -19,6 +19,7 @@ _VERBS = {
     "plan": "Say what fits which node, and print the resource to apply.",
     "explain": "Say which backends a router would ask for a request, and why not others.",
     "coverage": "Say what each route survives, before anything is lost.",
+    "bundle": "Bring a site without a way out everything in one file.",
     "ledger": "Keep what routers have written down, and look after it.",
     "usage": "Say what was used, by whom, where, and what it cost.",
     "breakeven": "Say at which use the house is cheaper than the cloud.",

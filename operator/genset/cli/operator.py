@@ -297,6 +297,14 @@ def _option(*declarations: str, **attributes: Any) -> Callable[[Verb], Verb]:
     default=lambda: os.environ.get("POD_NAME") or socket.gethostname(),
     help="Name of this replica in the Lease and in Events. Default: POD_NAME, else the host name.",
 )
+@_option("--bundle-digest", default="", help="Digest of the bundle that the site was made from, for its metric.")
+@_option(
+    "--bundle-created",
+    default="",
+    callback=values.moment,
+    metavar="TIME",
+    help="When that bundle was made (RFC 3339). Default: the site was made from none.",
+)
 @_option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of log lines, on standard error."
 )
@@ -359,9 +367,13 @@ def _run(flags: dict[str, Any]) -> None:
     if problems := site.problems(settings.forbidden_networks):
         raise click.UsageError("; ".join(problems))
     name, uid = os.environ.get("POD_NAME"), os.environ.get("POD_UID")
+    bundle, created = flags.pop("bundle_digest"), flags.pop("bundle_created")
     options = Options(settings=settings, site=site, pod=OwnPod(name, uid) if name and uid else None, **flags)
 
     async def main() -> None:
-        await Operator(options).run(asyncio.Event())
+        operator = Operator(options)
+        if created:
+            operator.meters.bundle_created.labels(bundle).set(created)
+        await operator.run(asyncio.Event())
 
     uvloop.run(main())

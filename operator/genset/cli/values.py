@@ -78,6 +78,21 @@ def quantity(_: click.Context, parameter: click.Parameter, value: str) -> str:
     return value
 
 
+def moment(_: click.Context, parameter: click.Parameter, value: str) -> float:
+    """Reads a moment (RFC 3339) as seconds since 1970; 0 if there is none."""
+    from datetime import datetime
+
+    try:
+        found = datetime.fromisoformat(value) if value else None
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} is no moment: write it as 2026-11-30T16:00:00+00:00", param=parameter
+        ) from error
+    if found is not None and found.tzinfo is None:
+        raise click.BadParameter(f"{value!r} has no time zone: write it as 2026-11-30T16:00:00+00:00", param=parameter)
+    return found.timestamp() if found is not None else 0.0
+
+
 def address(_: click.Context, parameter: click.Parameter, value: str) -> Any:
     """Reads HOST:PORT to listen at."""
     from genset.controllers.health import Address

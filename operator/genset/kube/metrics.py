@@ -79,6 +79,12 @@ class Metrics:
             ["namespace", "deployment", "currency"],
             registry=r,
         )
+        self.bundle_created = Gauge(
+            "genset_bundle_created_timestamp_seconds",
+            "When the bundle was made that this site was made from.",
+            ["digest"],
+            registry=r,
+        )
         self.local_share = Gauge(
             "genset_local_share_ratio",
             "What the house gave of a route's whole answers in the window of its localShare, from 0 to 1.",

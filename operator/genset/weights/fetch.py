@@ -78,7 +78,7 @@ def _fetch_locked(spec: FetchSpec, volume: Volume, progress: ProgressLog, retry:
     patience = min(retry.patience, _PATIENCE_WITH_MODEL) if there else retry.patience
     progress.update(message="Asks the source")
     resolved = _persistently(
-        lambda: _lookup(spec).resolve(spec.source, spec), replace(retry, patience=patience), progress
+        lambda: lookup(spec).resolve(spec.source, spec), replace(retry, patience=patience), progress
     )
     progress.update(revision=resolved.revision, message="")
     if there and there.content == resolved.content:
@@ -102,7 +102,7 @@ def _download(spec: FetchSpec, resolved: Resolved, volume: Volume, progress: Pro
         volume.require(total - sum(_bytes_there(target) for target in targets), what=resolved.files[0].name)
     before = 0
     with make_client(spec.ca_file, guard_of(spec)) as client:
-        reader = Reader(client, volume, progress, retry, login=_lookup(spec).login)
+        reader = Reader(client, volume, progress, retry, login=lookup(spec).login)
         for number, (remote, target) in enumerate(zip(resolved.files, targets, strict=True), 1):
             if not is_file(target):  # a file of an earlier run was verified before it got its name
                 _log.info("Started the download of %s", remote.shown)
@@ -149,12 +149,13 @@ def _persistently(work: Callable[[], _T], retry: Retry, progress: ProgressLog) -
             attempts.wait(trouble)
 
 
-def _lookup(spec: FetchSpec) -> Lookup[Any]:
+def lookup(spec: FetchSpec) -> Lookup[Any]:
+    """Returns how a download's source is asked."""
     return _LOOKUPS[type(spec.source)]
 
 
 def _is_fixed(spec: FetchSpec) -> bool:
-    return _lookup(spec).is_fixed(spec.source)
+    return lookup(spec).is_fixed(spec.source)
 
 
 def _bytes_there(target: Path) -> int:

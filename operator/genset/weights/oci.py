@@ -23,7 +23,7 @@ from genset.weights.origin import Checksum, Lookup, RemoteFile, Resolved
 from genset.weights.own_names import ARCHIVE, is_own
 from genset.weights.registry import DIGEST, INDEXES, LOGIN, Manifest, Registry
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _ARCHIVES = {
     "tar": "tar", "tar+gzip": "tar+gzip", "tar.gzip": "tar+gzip", "tar+zstd": "tar+zstd", "tar.zstd": "tar+zstd",
 }  # fmt: skip
@@ -149,7 +149,7 @@ def _of_platform(index: Manifest, source: Oci) -> str:
             named = entry.get("platform")
             one = named if isinstance(named, dict) else {}
             found.append((f"{one.get('os', 'linux')}/{one.get('architecture', 'any')}", entry["digest"]))
-    wanted = f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}"
+    wanted = f"linux/{ARCHITECTURES.get(platform.machine(), platform.machine())}"
     real = [(name, digest) for name, digest in found if not name.startswith("unknown/")]  # attestations
     chosen = [digest for name, digest in real if name == wanted] or ([real[0][1]] if len(real) == 1 else [])
     if not chosen:

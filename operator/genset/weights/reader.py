@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import httpx
 
@@ -31,7 +31,7 @@ from genset.weights.own_file import open_own, read_own
 from genset.weights.own_names import NOTES, PARTIAL, REJECTED
 from genset.weights.progress import ProgressLog
 from genset.weights.retry import Attempts, Retry, Transient
-from genset.weights.volume import Volume, disk_errors, write_synced
+from genset.weights.volume import disk_errors, write_synced
 
 _log = logging.getLogger(__name__)
 
@@ -46,14 +46,21 @@ class Mismatch(Exception):
     """A mismatch means that the bytes are not those that the checksum promises."""
 
 
+class DiskRoom(Protocol):
+    """A room is where files are written: it says whether more fits, and whether so much may come at all."""
+
+    def require(self, needed: int, *, what: str) -> None: ...
+    def bound(self, size: int, *, what: str, at_least: bool = False) -> None: ...
+
+
 class Reader:
     """A reader fetches files over one HTTP client. `login` tells people where credentials are given."""
 
     def __init__(
-        self, client: httpx.Client, volume: Volume, progress: ProgressLog, retry: Retry, *, login: str
+        self, client: httpx.Client, room: DiskRoom, progress: ProgressLog, retry: Retry, *, login: str
     ) -> None:
         self._client = client
-        self._volume = volume
+        self._room = room
         self._progress = progress
         self._retry = retry
         self._login = login
@@ -110,7 +117,7 @@ class Reader:
             partial.begin(response)
             if partial.total is not None:
                 self._bounded(partial, partial.total)
-                self._volume.require(partial.total - partial.offset, what=remote.name)
+                self._room.require(partial.total - partial.offset, what=remote.name)
             looked_at = partial.offset
             for chunk in response.iter_raw():  # as it arrives: what is buffered here would be lost with the connection
                 if partial.total is None:
@@ -118,7 +125,7 @@ class Reader:
                 if partial.offset + len(chunk) >= looked_at + _LOOK_BYTES:  # others write to the disk, too
                     looked_at = partial.offset
                     left = _LOOK_BYTES if partial.total is None else partial.total - partial.offset
-                    self._volume.require(left, what=remote.name)
+                    self._room.require(left, what=remote.name)
                 partial.write(chunk)
                 attempts.succeeded()
         if partial.total is not None and partial.offset < partial.total:
@@ -128,7 +135,7 @@ class Reader:
     def _bounded(self, partial: _Partial, size: int, *, at_least: bool = False) -> None:
         """Lets a file that makes the model larger than it may be go, with every byte of it."""
         try:
-            self._volume.bound(partial.before + size, what=partial.remote.shown, at_least=at_least)
+            self._room.bound(partial.before + size, what=partial.remote.shown, at_least=at_least)
         except WeightsFailure:
             partial.discard()
             partial.path.unlink(missing_ok=True)

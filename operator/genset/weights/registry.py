@@ -54,16 +54,24 @@ class Manifest:
     document: Mapping[str, Any]
     digest: str
     media_type: str
+    content: bytes = b""
 
 
 class Registry:
-    """A registry, asked about one repository. `clock` gives seconds that only grow."""
+    """A registry, asked about one repository. `clock` gives seconds that only grow; `login` tells where credentials are given."""
 
     def __init__(
-        self, source: Oci, client: httpx.Client, credentials_file: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        source: Oci,
+        client: httpx.Client,
+        credentials_file: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        login: str = LOGIN,
     ) -> None:
         self._source = source
-        self._client = client
+        self.client = client
+        self._login = login
         self._basic = read_login(credentials_file, source)
         self._clock = clock
         self._challenge: Mapping[str, str] | None = None  # of the token server; None: none was named
@@ -76,14 +84,16 @@ class Registry:
         url = f"{self._source.server}/v2/{self._source.repository}/manifests/{reference}"
         accept = {"accept": ", ".join((*MANIFESTS, *INDEXES))}
         for _ in range(2):
-            with get(self._client, url, self.headers(), accept) as response:
-                if response.status_code == 401 and self._log_in(response.headers.get("www-authenticate", "")):
+            with get(self.client, url, self.headers(), accept) as response:
+                if response.status_code == 401 and self.log_in(response.headers.get("www-authenticate", "")):
                     continue
-                self._check(response)
+                self.check(response)
                 body = self._read(response, _MANIFEST_BYTES, "manifest")
                 media_type = response.headers.get("content-type", "").partition(";")[0].strip()
             return self._manifest(body, media_type, reference)
-        raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{self.shown}: the registry refused its own token; {LOGIN}")
+        raise WeightsFailure(
+            Reason.SOURCE_UNAUTHORIZED, f"{self.shown}: the registry refused its own token; {self._login}"
+        )
 
     def blob(self, digest: str) -> tuple[str, Mapping[str, str]]:
         """Returns URL and headers to ask for a blob with, now."""
@@ -110,16 +120,16 @@ class Registry:
                 Reason.SOURCE_UNREACHABLE,
                 f"{self._source.server} did not answer as a registry does; check source.oci.reference",
             )
-        return Manifest(document, digest, str(document.get("mediaType") or media_type))
+        return Manifest(document, digest, str(document.get("mediaType") or media_type), body)
 
-    def _log_in(self, challenge: str) -> bool:
+    def log_in(self, challenge: str) -> bool:
         """Prepares for a second request by what the registry asked for; False if there is nothing to try."""
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic" and self._basic and not self._headers:
             self._headers = {"authorization": f"Basic {self._basic}"}
             return True
         parameters = {name.lower(): value for name, value in _PARAMETER.findall(rest)}
-        if scheme.lower() != "bearer" or not parameters.get("realm") or self._headers:
+        if scheme.lower() != "bearer" or not parameters.get("realm") or parameters == self._challenge:
             return False
         self._take_token(parameters)
         self._challenge = parameters
@@ -136,8 +146,8 @@ class Registry:
         query = {"service": challenge["service"]} if challenge.get("service") else {}
         url = f"{realm}{'&' if '?' in realm else '?'}{urlencode({**query, 'scope': scope})}"
         basic = {"authorization": f"Basic {self._basic}"} if self._basic else {}
-        with get(self._client, url, basic, {}) as response:
-            self._check(response)
+        with get(self.client, url, basic, {}) as response:
+            self.check(response)
             body = self._read(response, _TOKEN_BYTES, "token")
         try:
             found = json.loads(body)
@@ -146,14 +156,19 @@ class Registry:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             token, seconds = "", 0.0
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-            raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{self.shown}: its token server gave no token; {LOGIN}")
+            raise WeightsFailure(
+                Reason.SOURCE_UNAUTHORIZED, f"{self.shown}: its token server gave no token; {self._login}"
+            )
         self._headers = {"authorization": f"Bearer {token}"}
         self._good_until = self._clock() + max(seconds - _EARLY_SECONDS, seconds / 2)
 
-    def _check(self, response: httpx.Response) -> None:
+    def check(self, response: httpx.Response) -> None:
+        """Raises for everything but success, with what to do about it."""
         status = response.status_code
         if status in (401, 403):
-            raise WeightsFailure(Reason.SOURCE_UNAUTHORIZED, f"{self.shown}: the registry answered {status}; {LOGIN}")
+            raise WeightsFailure(
+                Reason.SOURCE_UNAUTHORIZED, f"{self.shown}: the registry answered {status}; {self._login}"
+            )
         if status == 404:
             raise WeightsFailure(
                 Reason.SOURCE_NOT_FOUND,
@@ -162,7 +177,7 @@ class Registry:
         if status == 429 or status >= 500:
             wait = retry_after(response.headers.get("retry-after", ""), time.time())
             raise Transient(unreachable(f"{self.shown}: the registry answered {status}"), wait=wait)
-        check_status(response, self._source.server, login=LOGIN)
+        check_status(response, self._source.server, login=self._login)
 
     def _read(self, response: httpx.Response, most: int, what: str) -> bytes:
         body = b""
@@ -173,6 +188,14 @@ class Registry:
                     Reason.SOURCE_UNREACHABLE, f"{self.shown}: the registry sent a {what} of more than {most} bytes"
                 )
         return body
+
+
+def knows(path: str, source: Oci) -> bool:
+    """Returns whether a Docker configuration says who one is at a source's registry. False if there is none."""
+    try:
+        return bool(read_login(path, source))
+    except WeightsFailure:
+        return False
 
 
 def read_login(path: str, source: Oci) -> str:
