@@ -63,6 +63,7 @@ def docs() -> Files:
     return {
         **{ROOT / "docs" / "reference" / name: text for name, text in pages.items()},
         observability.PAGE: observability.page(),
+        observability.LEDGER_PAGE: observability.ledger_page(),
         limits.PAGE: limits.page(),
     }
 

@@ -9,6 +9,12 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
+from genset.ledger.books import Books
+from genset.ledger.database import Database
+from genset.ledger.metrics import LedgerCollector
+from genset.ledger.otari import OtariCounts
+from genset.ledger.tally import BookedCounts
+from genset.ledger.writer import Writer
 from genset.router.errors import ConfigRejected
 from genset.router.process.exposition import RouterCollector
 from genset.router.process.reload import LoadedConfig
@@ -16,6 +22,7 @@ from genset.router.process.server import Router, ServerOptions
 from genset.router.telemetry.log_line import FIELDS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "observability.md"
+LEDGER_PAGE = PAGE.with_name("ledger.md")
 
 
 class _Nothing:
@@ -32,6 +39,17 @@ def page() -> str:
     """The page with its tables as they should be."""
     text = _filled(PAGE.read_text(), "metrics", asyncio.run(_metrics()))
     return _filled(text, "access log", ["| field | what it says |", "|---|---|", *_fields()])
+
+
+def ledger_page() -> str:
+    """The ledger's page with the table of its metrics."""
+    return _filled(LEDGER_PAGE.read_text(), "ledger metrics", asyncio.run(_ledger_metrics()))
+
+
+async def _ledger_metrics() -> list[str]:
+    database = Database("ledger.db")  # which nobody opens
+    writer = Writer(Books(database))
+    return metrics(LedgerCollector(BookedCounts(), writer, Path("ledger.db"), OtariCounts()).collect())
 
 
 async def _metrics() -> list[str]:

@@ -82,6 +82,7 @@ SERVICE_PORT = 80  # what clients dial on both Services
 SERVICE_TLS_PORT = 443  # and on the router's with router.tls
 OPERATOR_HEALTH_PORT = 8081  # /healthz and /readyz of the operator
 LEDGER_PORT = 8090  # what routers send to, and people ask by a port-forward
+LEDGER_METRICS_PORT = 9090  # /metrics of the ledger
 OPERATOR_METRICS_PORT = 9090  # /metrics of the operator
 
 # Containers

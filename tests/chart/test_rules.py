@@ -79,12 +79,15 @@ CASES: dict[str, tuple[list[Object], list[Object]]] = {
     ),
     "records": (
         [
+            series("genset_ledger_failing", "0x10 1x50", pod="ledger"),
             series("genset_router_ledger_failing", "1x60", pod="a"),
             series("genset_router_ledger_failing", "0x60", pod="b"),
             series("genset_router_usage_lost_segments_total", "0x30 1x30", pod="a"),
             series("genset_router_usage_unrecorded_total", "0x60", pod="b"),
         ],
         [
+            alert("GensetLedgerFailing", 3),
+            alert("GensetLedgerFailing", 20, told("critical", pod="ledger")),
             alert("GensetLedgerAway", 10),
             alert("GensetLedgerAway", 20, told("warning", pod="a")),
             alert("GensetUsageLost", 20),
@@ -363,7 +366,8 @@ def test_an_alert_leads_to_its_page_where_the_site_has_them() -> None:
 
 def test_pages_and_alerts_name_metrics_that_exist() -> None:
     known = {family.name for family in Metrics().registry.collect()}
-    known |= set(re.findall(r"`(genset_[a-z_]+)`", (ROOT / "docs" / "observability.md").read_text()))
+    for page in ("observability.md", "ledger.md"):
+        known |= set(re.findall(r"`(genset_[a-z_]+)`", (ROOT / "docs" / page).read_text()))
     texts = [
         path.read_text() for path in (*RUNBOOKS.glob("*.md"), *(ROOT / "charts/genset/files/rules").glob("*.yaml"))
     ]

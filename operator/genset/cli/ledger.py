@@ -52,6 +52,18 @@ def command() -> None:
 @click.option(
     "--egress-days", type=click.IntRange(0), default=366, show_default=True, help="Keep what left the house so long."
 )
+@click.option("--metrics", type=HostAndPort(), default=None, help="Address of /metrics, e.g. [::]:9090. Default: none.")
+@click.option(
+    "--otlp-endpoint", default="", metavar="URL", help="Send sums of usage to this collector, by OTLP over HTTP."
+)
+@click.option("--otari", default="", metavar="URL", help="Pass each attempt on to Otari, the any-llm gateway, there.")
+@click.option(
+    "--otari-key-file", type=click.Path(path_type=Path, dir_okay=False),
+    help="File with a key of Otari's that is exempt from budgets.",
+)  # fmt: skip
+@click.option(
+    "--otari-user", default="", help="User of Otari's whom a master key books for; a user's own key needs none."
+)
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of log lines, on standard error."
 )
@@ -65,6 +77,11 @@ def serve(
     raw_days: int,
     hourly_days: int,
     egress_days: int,
+    metrics: tuple[str, int] | None,
+    otlp_endpoint: str,
+    otari: str,
+    otari_key_file: Path | None,
+    otari_user: str,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -75,13 +92,21 @@ def serve(
     """
     from genset.cli.logs import configure
     from genset.ledger.database import Database, LedgerError
+    from genset.ledger.otari import OtariTarget
     from genset.ledger.retention import RetentionDays
+    from genset.ledger.run import Outward
     from genset.ledger.run import serve as run
 
+    if bool(otari) != (otari_key_file is not None):
+        raise click.UsageError("--otari and --otari-key-file belong together")
     configure(log_format, log_level)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for chatty in ("alembic", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    kept = RetentionDays(raw_days, hourly_days, egress_days)
+    target = OtariTarget(otari, otari_key_file, otari_user) if otari_key_file is not None else None
+    outward = Outward(metrics, otlp_endpoint, target)
     try:
-        asyncio.run(run(Database(database), key_file, listen, RetentionDays(raw_days, hourly_days, egress_days)))
+        asyncio.run(run(Database(database), key_file, listen, kept, outward))
     except (LedgerError, OSError) as problem:
         raise click.ClickException(str(problem)) from problem
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from genset.ledger import money
 from genset.ledger.chain import Head
-from genset.ledger.database import Database, DiskFull
+from genset.ledger.database import Database, DiskFull, Unavailable
 from genset.ledger.decoding import (
     CHAINED,
     BadPiece,
@@ -43,6 +44,7 @@ from genset.ledger.facts import (
 from genset.ledger.seen import Seen
 from genset.ledger.state import anchor
 from genset.ledger.tables import BUDGETS, DAILY, HOURLY, LINKS, RECORDS, SEGMENTS, SERIES, SPOOLS
+from genset.ledger.tally import BookedCounts
 
 MOST_SERIES: Final = 100_000  # then models count together: their names may come from clients and from providers
 OTHER_MODELS: Final = "(others)"
@@ -89,14 +91,19 @@ class Books:
         self._database = database
         self._clock = clock
         self._series: dict[Series, int] = {}
+        self.tally = BookedCounts()
 
     def take(self, sendings: Sequence[Sending]) -> list[Booked | BadPiece | Forbidden]:
         """Books sendings. Once this returns, they are on the disk. Raises Unavailable, and nothing is booked."""
         try:
-            return self._take(sendings)
-        except DiskFull:
-            self._database.relieve()
-            return self._take(sendings)
+            try:
+                return self._take(sendings)
+            except DiskFull:
+                self._database.relieve()
+                return self._take(sendings)
+        except Unavailable:
+            self.tally.sendings["unavailable"] += len(sendings)
+            raise
 
     def _take(self, sendings: Sequence[Sending]) -> list[Booked | BadPiece | Forbidden]:
         known = dict(self._series) if len(self._series) < MOST_SERIES else self._series
@@ -105,7 +112,14 @@ class Books:
             results = [turn.take(sending) for sending in sendings]
             turn.write()
         self._series = known
+        self.tally.bytes += turn.size
+        self.tally.booked(turn.kinds, turn.latest, turn.hourly)
+        self.tally.sendings.update(_word(result) for result in results)
         return results
+
+
+def _word(result: Booked | BadPiece | Forbidden) -> str:
+    return ("booked" if result.fits else "known") if isinstance(result, Booked) else "refused"
 
 
 class _Turn:
@@ -118,7 +132,10 @@ class _Turn:
         self._spools: dict[tuple[str, str], _Spool] = {}
         self._records: list[dict[str, Any]] = []
         self._links: list[tuple[_Spool, str, SpoolLine]] = []
-        self._hourly: Sums = {}
+        self.hourly: Sums = {}
+        self.kinds: Counter[str] = Counter()  # lines that are new, by kind
+        self.size = 0  # bytes of pieces
+        self.latest = 0
         self._spent: dict[tuple[Booking, int], tuple[int, int]] = {}  # by budget and spool
 
     def take(self, sending: Sending) -> Booked | BadPiece | Forbidden:
@@ -141,6 +158,7 @@ class _Turn:
             spool = self._new(name, piece.writer)
         spool.torn += piece.torn
         spool.have[name.number] = have + piece.size
+        self.size += piece.size
         for line in piece.lines:
             if spool.seen.setdefault(line.what, Seen()).add(line.number):
                 self._book(spool, name, line)
@@ -155,6 +173,7 @@ class _Turn:
             raise Forbidden(f"the token is that of namespace {sending.namespace}, and the records are of {namespace}")
 
     def _book(self, spool: _Spool, name: SegmentName, line: SpoolLine) -> None:
+        self.kinds[name.kind] += 1
         if name.kind in CHAINED:
             self._links.append((spool, name.incarnation, line))
             return
@@ -169,7 +188,8 @@ class _Turn:
             }
         )
         if line.record is not None:
-            add(self._hourly, facts(line.record), HOUR)
+            self.latest = max(self.latest, moment(line.time))
+            add(self.hourly, facts(line.record), HOUR)
             for booking, (whole, rest) in bookings(line.record):
                 held, held_rest = self._spent.get((booking, spool.id), (0, 0))
                 self._spent[booking, spool.id] = held + whole, held_rest + rest
@@ -262,10 +282,10 @@ class _Turn:
         self._connection.execute(insert(LINKS), rows)
 
     def _write_sums(self) -> None:
-        if self._hourly:
-            self._hourly = self._named()
-            add_sums(self._connection, HOURLY, self._rows(self._hourly))
-            add_sums(self._connection, DAILY, self._rows(coarser(self._hourly, DAY // HOUR)))
+        if self.hourly:
+            self.hourly = self._named()
+            add_sums(self._connection, HOURLY, self._rows(self.hourly))
+            add_sums(self._connection, DAILY, self._rows(coarser(self.hourly, DAY // HOUR)))
 
     def _write_budgets(self) -> None:
         rows = []
@@ -283,11 +303,11 @@ class _Turn:
 
     def _named(self) -> Sums:
         """Returns the sums by series that have a number each; new ones get theirs."""
-        found = self._hourly
+        found = self.hourly
         if any(series not in self._series for _, series in found):
             self._learn()
             found = {}
-            for (slot, series), measures in self._hourly.items():
+            for (slot, series), measures in self.hourly.items():
                 if series not in self._series and len(self._series) >= MOST_SERIES:
                     series = series._replace(model=OTHER_MODELS)
                 held = found.setdefault((slot, series), [0] * len(measures))

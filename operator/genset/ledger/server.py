@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from genset.addresses import ServerName
 from genset.contracts import ledger as contract
@@ -19,6 +20,7 @@ from genset.ledger.books import Books, Forbidden, Sending
 from genset.ledger.database import Database, LedgerError, Unavailable
 from genset.ledger.decoding import BadPiece, SegmentName
 from genset.ledger.questions import BadQuestion, question, windows
+from genset.ledger.tally import BookedCounts
 from genset.ledger.writer import Writer
 from genset.listening import listen
 
@@ -36,9 +38,16 @@ class Server:
         self._database = database
         self._key_file = key_file
         self._clock = clock
-        self.writer = Writer(Books(database, clock))
-        self._runner: web.AppRunner | None = None
+        self._books = Books(database, clock)
+        self.writer = Writer(self._books)
+        self._runners: list[web.AppRunner] = []
         self.port = 0
+        self.metrics_port = 0
+
+    @property
+    def tally(self) -> BookedCounts:
+        """Returns what this process has booked."""
+        return self._books.tally
 
     async def start(self, host: str, port: int) -> None:
         """Listens, or raises OSError."""
@@ -51,19 +60,34 @@ class Server:
         app.router.add_get("/healthz", self._healthy)
         app.router.add_get("/readyz", self._ready)
         self.writer.start()
-        self._runner = web.AppRunner(
+        self.port = await self._listen(app, host, port)
+        log.info("Listened on %s", ServerName(host, self.port).shown(with_port=True))
+
+    async def start_metrics(self, host: str, port: int, render: Callable[[], bytes]) -> None:
+        """Answers /metrics on a port of its own, which needs no token; or raises OSError."""
+
+        async def answer(_: web.Request) -> web.Response:
+            body = await asyncio.to_thread(render)
+            return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+        app = web.Application()
+        app.router.add_get("/metrics", answer)
+        self.metrics_port = await self._listen(app, host, port)
+
+    async def _listen(self, app: web.Application, host: str, port: int) -> int:
+        runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=5.0, keepalive_timeout=_KEEP_ALIVE_SECONDS
         )
-        await self._runner.setup()
+        await runner.setup()
+        self._runners.append(runner)
         for listening in listen(host, port):
-            await web.SockSite(self._runner, listening).start()
-        self.port = self._runner.addresses[0][1]
-        log.info("Listened on %s", ServerName(host, self.port).shown(with_port=True))
+            await web.SockSite(runner, listening).start()
+        return int(runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Takes nothing more, and ends once what was taken is booked."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        for runner in self._runners:
+            await runner.cleanup()
         await self.writer.stop()
 
     # Who may

@@ -12,6 +12,7 @@ from genset.ledger.tables import STATE
 ANCHOR: Final = "chain_anchor"  # the last link that retention has taken away
 RETENTION: Final = "retention_clock"  # seconds since 1970, as far as retention believes the clock
 RAW_SINCE: Final = "raw_since"  # the latest time of a raw record that is gone: later hours have all of theirs
+OTARI: Final = "otari_after"  # the last record that was passed on to Otari
 HOURS_SINCE: Final = "hours_since"  # the first hour whose sums are kept; before it there are days alone
 
 

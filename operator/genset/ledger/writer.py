@@ -46,6 +46,11 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Returns how much waits for the thread."""
+        return self._queue.qsize()
+
     async def take(self, sending: Sending) -> Booked:
         """Books a sending. Raises Unavailable, BadPiece or Forbidden."""
         taken: Booked = await self._put(lambda future: _Waiting(sending, future))
