@@ -83,7 +83,10 @@ class BudgetStatus(ApiModel):
     """What was spent of a budget in the window of now, by all routers; told anew with each percent."""
 
     name: str = Field(max_length=63, description="Name of the budget.")
-    state: BudgetState = Field(strict=False, description="Open; Warned from warnAtPercent on; Spent.")
+    state: BudgetState = Field(
+        strict=False,
+        description="Open; Warned from warnAtPercent on; Spent, also if less is left than a request usually costs.",
+    )
     amount: str = Field(max_length=16, description="What may be spent.")
     currency: str = Field(max_length=3, description="Currency of all amounts.")
     spent: str = Field(max_length=32, description="What was spent, to the cent.")

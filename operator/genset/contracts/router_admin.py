@@ -98,7 +98,8 @@ class ShareReport:
 class BudgetReport:
     """A report is what one router knows that was spent of a budget, by all routers, in the window from `begin` to `end`.
 
-    `spent` is a decimal string, `percent` its part of the amount. `uncounted`: attempts since its start whose cost nobody knows.
+    `spent` is a decimal string, `percent` its part of the amount. `short`: what is left is less than a request
+    usually costs, or nothing is. `uncounted`: attempts since its start whose cost nobody knows.
     """
 
     name: str
@@ -107,11 +108,12 @@ class BudgetReport:
     end: int = 0
     spent: str = "0"
     percent: int = 0
+    short: bool = False
     uncounted: int = 0
 
     def to_document(self) -> dict[str, Any]:
         told = {"name": self.name, "currency": self.currency, "begin": self.begin, "end": self.end}
-        return {**told, "spent": self.spent, "percent": self.percent, "uncounted": self.uncounted}
+        return {**told, "spent": self.spent, "percent": self.percent, "short": self.short, "uncounted": self.uncounted}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> BudgetReport:
@@ -119,7 +121,7 @@ class BudgetReport:
         begin, end, percent, uncounted = (
             count(document.get(name)) for name in ("begin", "end", "percent", "uncounted")
         )
-        return cls(name, currency, begin, end, spent, percent, uncounted)
+        return cls(name, currency, begin, end, spent, percent, document.get("short") is True, uncounted)
 
 
 @dataclass(frozen=True)

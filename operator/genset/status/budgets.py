@@ -56,7 +56,8 @@ def _status(
     if same and old is not None:
         spent = max(spent, _money(old.spent))
     percent = int((spent * 100 / amount).to_integral_value(ROUND_DOWN)) if amount else 100
-    state = _state(spent, amount, percent, budget.warn_at_percent)
+    short = any(one.short for one in told)
+    state = _state(spent, amount, percent, budget.warn_at_percent, short=short)
     uncounted = sum(one.uncounted for one in told)
     if same and old is not None and (old.percent, old.state, old.uncounted > 0) == (percent, state, uncounted > 0):
         return old
@@ -77,8 +78,8 @@ def _status(
     )
 
 
-def _state(spent: Decimal, amount: Decimal, percent: int, warn_at: int) -> BudgetState:
-    if spent >= amount:
+def _state(spent: Decimal, amount: Decimal, percent: int, warn_at: int, *, short: bool) -> BudgetState:
+    if spent >= amount or short:
         return BudgetState.SPENT
     return BudgetState.WARNED if percent >= warn_at else BudgetState.OPEN
 

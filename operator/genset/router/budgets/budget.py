@@ -72,7 +72,7 @@ class Budget:
     """
 
     __slots__ = (
-        "_by_payer", "_counts", "_fence", "_other_seen", "_payer", "counts", "elsewhere", "end", "refused", "reserved",
+        "_by_payer", "_counts", "_fence", "_other_seen", "_payer", "_short", "counts", "elsewhere", "end", "refused", "reserved",
         "terms", "uncounted",
     )  # fmt: skip
 
@@ -89,6 +89,7 @@ class Budget:
         self._payer = ""
         self._other_seen = -CONTENDED_SECONDS
         self._fence: int | None = None  # what this router may have spent until it hears from others again
+        self._short = 0  # what was left when that was too little for a usual request
         self.move(wall)
 
     def take(self, terms: Terms, wall: float) -> None:
@@ -105,6 +106,7 @@ class Budget:
         begin, self.end = window(self.terms.kind, self.terms.time_zone, wall)
         self.counts = self.of(begin)
         self._fence = None
+        self._short = 0
 
     def of(self, begin: int) -> WindowCounts:
         """Returns the counts of the window that begins then."""
@@ -129,7 +131,13 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
-        return self.left <= 0
+        """Returns whether nothing is left, or too little for what requests usually cost."""
+        return self.left <= self._short
+
+    def falls_short(self, usual: int) -> None:
+        """A request was refused. `usual`: what one usually costs."""
+        if usual > self.left > 0:
+            self._short = self.left
 
     def fence(self, routers: int) -> None:
         """This router hears of nobody: it keeps to an equal part of what was left when that began."""
@@ -139,10 +147,11 @@ class Budget:
     def unfence(self) -> None:
         self._fence = None
 
-    def fits(self, want: int, payer: str, now: float) -> int:
+    def fits(self, want: int, payer: str, now: float, *, unknown: bool = False) -> int:
         """Returns whether somebody may spend about so much more: one of `BudgetRoom`.
 
-        What costs nothing always may. The first one in a window may, however large it is: nobody could ever ask otherwise.
+        What costs nothing always may. The first one in a window may, however large it is: nobody could ever ask otherwise. So may
+        one at a time while it is `unknown` what answers cost.
         """
         if want <= 0:
             return BudgetRoom.YES
@@ -154,7 +163,8 @@ class Budget:
         if self._fence is not None:
             left = min(left, self._fence - self.counts.own)
         if want > left:
-            return BudgetRoom.YES if left == self.terms.amount > 0 and not held else BudgetRoom.SPENT
+            first = left > 0 and not held and (unknown or not self.counts.total)
+            return BudgetRoom.YES if first else BudgetRoom.SPENT if not held else BudgetRoom.RESERVED
         if want > left - held:
             return BudgetRoom.RESERVED
         own = self._by_payer.get(payer, 0)

@@ -164,6 +164,10 @@ class BudgetBook:
             for one in self.budgets
         ]
 
+    def usuals(self) -> dict[str, tuple[int, int, int]]:
+        """Returns what answers of each backend usually are, for the next life of this router."""
+        return {name: usual.told() for name, usual in self._usual.items() if usual.learned}
+
     def hear_all(self, told: Any, router: str = "") -> None:
         """Takes what another router, or an earlier life of this one, has told by `tell`. What cannot be read is left out."""
         reserved: dict[str, int] = {}
@@ -198,6 +202,7 @@ class BudgetBook:
                 one.end,
                 digits(one.counts.total),
                 one.percent,
+                one.is_spent,
                 one.uncounted,
             )
             for one in self.budgets

@@ -97,7 +97,7 @@ class Purse:
         """Returns whether this backend may be asked now. The house always may."""
         if backend.local:
             return Permission.ASK
-        want, wall = self.want(backend), self._wall()
+        want, wall, usual = self.want(backend), self._wall(), self._usual(backend.name)
         known = self.barred.get(backend.name)
         for budget in self._budgets:
             budget.move(wall)
@@ -105,10 +105,12 @@ class Purse:
             if terms.covers(backend.name):
                 if not _counts(budget, backend):
                     continue
-                fit = budget.fits(want, self.payer, now)
+                fit = budget.fits(want, self.payer, now, unknown=not usual.learned)
                 if fit == BudgetRoom.YES and (want or not budget.is_spent or self._is_free(backend)):
                     continue
                 self.waits = self.waits or fit == BudgetRoom.RESERVED
+                if fit == BudgetRoom.SPENT:
+                    budget.falls_short(min(want, usual.cost))
             elif terms.when_spent != HOUSE_ONLY or not (budget.is_spent or budget in self.barred.values()):
                 continue
             if known is None:
@@ -127,7 +129,7 @@ class Purse:
         usual, price = self._usual(backend.name), backend.target.price
         if price is None:
             return usual.cost
-        cost = price.cost(Used(self._ask.prompt, self._ask.answer(usual.tokens)), answered=True)
+        cost = price.cost(Used(self._ask.prompt + usual.more, self._ask.answer(usual.tokens)), answered=True)
         if cost is None or not self._ask.chats:
             return max(cost or 0, usual.cost)
         return cost
@@ -164,8 +166,8 @@ class Purse:
     def doubts(self, used: Used) -> bool:
         return self._ask.doubts(used)
 
-    def settle(self, backend: Backend, cost: int | None, currency: str, made: int, *, answered: bool) -> Booked:
-        """The running attempt has ended, and has cost so much. Returns where that was booked."""
+    def settle(self, backend: Backend, used: Used, cost: int | None, currency: str, *, answered: bool) -> Booked:
+        """The running attempt has ended, has used and cost so much. Returns where that was booked."""
         held = self._held
         if held is None:
             return ()
@@ -178,7 +180,8 @@ class Purse:
                 counts.add(cost)
                 booked.append((budget.terms.name, counts.begin))
         if answered and cost is not None:
-            self._usual(backend.name).learn(made // self._ask.choices, cost)
+            more = used.prompt - self._ask.prompt
+            self._usual(backend.name).learn(used.completion // self._ask.choices, more, cost)
         return tuple(booked)
 
     def release(self) -> None:

@@ -70,9 +70,7 @@ class Spent:
         if purse.doubts(self.used):
             self.cost, self.source = None, UNKNOWN
         answered = self.outcome == OK
-        self.booked = purse.settle(
-            self.candidate.backend, self.cost, self.currency, self.used.completion, answered=answered
-        )
+        self.booked = purse.settle(self.candidate.backend, self.used, self.cost, self.currency, answered=answered)
 
     def counts_in(self, booked: Booked) -> None:
         """Takes where it is booked: it was made for no request."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 import orjson
 
@@ -46,7 +46,7 @@ class BudgetKeeper:
         self._made.take(config.budgets, clouds)
         if self.book is None:
             self.book = self._made
-            self._made.hear_all(self._read())
+            self._remember(self._read())
         return self.book
 
     async def keep(self) -> None:
@@ -67,7 +67,8 @@ class BudgetKeeper:
         """Returns what is to be written; empty if that is there already."""
         if self.book is None or self._folder is None:
             return b""
-        told = orjson.dumps([{**one, "reserved": "0"} for one in self.book.tell()])
+        windows = [{**one, "reserved": "0"} for one in self.book.tell()]
+        told = orjson.dumps({"windows": windows, "usual": self.book.usuals()})
         return told if told != self._kept else b""
 
     def _write(self, told: bytes) -> None:
@@ -82,7 +83,16 @@ class BudgetKeeper:
             return
         self._kept = told
 
-    def _read(self) -> object:
+    def _remember(self, told: Any) -> None:
+        if not isinstance(told, dict):
+            return
+        self._made.hear_all(told.get("windows"))
+        usuals = told.get("usual")
+        for name, usual in usuals.items() if isinstance(usuals, dict) else ():
+            if isinstance(usual, list):
+                self._made.usual(name).remember(usual)
+
+    def _read(self) -> Any:
         if self._folder is None:
             return None
         try:
