@@ -18,6 +18,7 @@ from genset.desired import router_config
 from genset.desired.context import RoutePolicyContext, Settings
 from genset.desired.secrets import EVERY_HOST, UserSecret
 from genset.engines import managed_engine_of
+from genset.explain_budgets import Paid, paid
 from genset.router.access.consumer import Consumer
 from genset.router.backends.backend import Backend
 from genset.router.backends.credentials import Credentials
@@ -57,6 +58,7 @@ class Explanation:
     route: str
     candidates: list[Preference]
     left_out: list[LeftOut]
+    budgets: Mapping[str, str] = field(default_factory=dict)  # that hold it: what becomes of it once they are spent
     status: int = 200
     error: str = ""
     message: str = ""
@@ -68,12 +70,13 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Question:
-    """A question is a request, as a client would send it. `consumer`: whose key it shows; "": none."""
+    """A question is a request, as a client would send it. `consumer`: whose key it shows; "": none. `spent`: budgets that are."""
 
     body: dict[str, Any]
     path: str = "/v1/chat/completions"
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     consumer: str = ""
+    spent: tuple[str, ...] = ()
 
 
 def explain(files: list[Path], policy: str | None, question: Question) -> Explanation:
@@ -108,8 +111,8 @@ def _explained(
     record = Record(b"", "", dict(question.headers), asked.asked, asked.operation, model, 0.0, stream=False)
     record.asked_by(consumer)
     plan = refused or decide(table, record, chat, (tokens, answer, asked.task), _first, left_out=left_out)
-    failed = plan if isinstance(plan, ErrorAnswer) else None
-    candidates = [] if isinstance(plan, ErrorAnswer) else plan.candidates
+    left = Paid([]) if isinstance(plan, ErrorAnswer) else paid(config, plan, consumer, tokens, chat, question.spent)
+    failed, candidates = plan if isinstance(plan, ErrorAnswer) else left.refused, left.candidates
     return Explanation(
         consumer=consumer.name if consumer is not None else "",
         team=consumer.team if consumer is not None else "",
@@ -118,7 +121,8 @@ def _explained(
         needs={"task": asked.task, "promptTokens": tokens, "answerTokens": answer},
         route="" if isinstance(plan, ErrorAnswer) else plan.route.name,
         candidates=[Preference(c.backend.name, c.tier, c.backend.config.kind) for c in candidates],
-        left_out=left_out,
+        left_out=[*left_out, *left.left_out],
+        budgets=left.budgets,
         status=failed.status if failed is not None else 200,
         error=failed.kind.word if failed is not None else "",
         message=failed.message if failed is not None else "",

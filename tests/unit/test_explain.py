@@ -164,3 +164,40 @@ def test_a_moderation_needs_no_model(tmp_path: Path, models: list[str], code: in
     policy = {**POLICY, "spec": {"backends": POLICY["spec"]["backends"], "routes": [route]}}
     exit_code, said = ask(tmp_path, {"input": "a"}, "--path", "/v1/moderations", policy=policy)
     assert (exit_code, told in said["model" if code == 0 else "message"]) == (code, True), said
+
+
+def test_budgets_that_hold_a_request_are_named_and_what_becomes_of_it_once_they_are_spent(tmp_path: Path) -> None:
+    money = {"amount": "5", "currency": "EUR"}
+    held = {"name": "law", "scope": {"consumers": ["lab"]}, "whenSpent": "NextTier", **money}
+    strict = {"name": "strict", "scope": {"backends": ["cloud"]}, "whenSpent": "Refuse", **money}
+    budgets = [held, strict, {"name": "others", "scope": {"consumers": ["invoices"]}, **money}]
+    policy = {**POLICY, "spec": {**POLICY["spec"], "budgets": budgets}}
+
+    def asked(*arguments: str, gold: bool = False) -> tuple[int, Any]:
+        header = ("--header", "X-Gold: 1") if gold else ()
+        return ask(tmp_path, prompt(500), "--key-of", "lab", *header, *arguments, policy=policy)
+
+    code, found = asked()
+    assert (code, found["budgets"]) == (0, {"law": "NextTier", "strict": "Refuse"})
+    assert [step["backend"] for step in found["candidates"]] == ["house", "cloud"]
+    code, found = asked("--spent", "law")
+    assert (code, [step["backend"] for step in found["candidates"]]) == (0, ["house"])
+    assert found["left_out"][-1]["why"] == "cloud was not asked: budget law is spent"
+    code, found = asked("--spent", "strict", gold=True)
+    assert (code, found["status"], found["error"]) == (2, 429, "policy_budget_spent") and "strict" in found["message"]
+    code, found = asked("--spent", "others")
+    assert len(found["candidates"]) == 2
+    code, told = asked("--spent", "nobody")
+    assert code == 1 and "--spent nobody: no such budget; the policy has law, strict, others" in told
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(policy))
+    given = [
+        "explain",
+        "-f",
+        str(tmp_path / "policy.yaml"),
+        "--request",
+        str(tmp_path / "request.json"),
+        "--key-of",
+        "lab",
+    ]
+    text = CliRunner().invoke(main, given).output
+    assert "budget      law: once it is spent, its backends are passed over" in text

@@ -9,6 +9,12 @@ from typing import Any
 
 import click
 
+_ONCE_SPENT = {
+    "HouseOnly": "models of the house alone are asked",
+    "NextTier": "its backends are passed over",
+    "Refuse": "the request is refused when the turn comes to one of its backends",
+}
+
 
 @click.command()
 @click.option(
@@ -23,6 +29,7 @@ import click
 @click.option("--path", default="/v1/chat/completions", show_default=True, help="Path that it is sent to.")
 @click.option("--header", "headers", multiple=True, metavar="NAME: VALUE", help="Header that it has. Repeatable.")
 @click.option("--key-of", default="", metavar="CONSUMER", help="Consumer whose key it shows. Default: none.")
+@click.option("--spent", multiple=True, metavar="BUDGET", help="Budget that is taken for spent. Repeatable.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     files: tuple[Path, ...],
@@ -31,6 +38,7 @@ def command(
     path: str,
     headers: tuple[str, ...],
     key_of: str,
+    spent: tuple[str, ...],
     output: str,
 ) -> None:
     """Say what a router would decide about a request: who asks, which route, which backends in which order, and why not others.
@@ -58,7 +66,7 @@ def command(
             raise click.UsageError(f"--header {header!r}: write NAME: VALUE")
         given[name.strip().lower().encode()] = value.strip().encode()
     try:
-        found = explain.explain(list(files), policy, explain.Question(body, path, given, key_of))
+        found = explain.explain(list(files), policy, explain.Question(body, path, given, key_of, spent))
     except ConfigRejected as problem:
         raise click.ClickException(str(problem)) from problem
     click.echo(json.dumps(found.to_document(), indent=2, ensure_ascii=False) if output == "json" else _text(found))
@@ -81,6 +89,8 @@ def _text(found: Any) -> str:
         lines.append(f"candidate   {step.backend} (tier {step.tier}, {place})")
     for one in found.left_out:
         lines.append(f"left out    {one.backend or f'route {one.route}'}: {one.why}")
+    for name, way in found.budgets.items():
+        lines.append(f"budget      {name}: once it is spent, {_ONCE_SPENT[way]}")
     lines += [f"note        {note}" for note in found.notes]
     if found.error:
         lines.append(f"answer      {found.status} {found.error}: {found.message}")

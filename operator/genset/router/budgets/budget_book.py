@@ -12,6 +12,7 @@ from typing import Any, Final, final
 
 from genset.contracts.budget_config import BudgetsConfig
 from genset.contracts.router_admin import BudgetReport
+from genset.contracts.router_config import RouterConfig
 from genset.pricing.money import counted, digits
 from genset.router.backends.backend import Backend
 from genset.router.budgets.budget import Budget, Terms
@@ -46,6 +47,13 @@ class BudgetBook:
         self._reserved: dict[str, tuple[float, Mapping[str, Any]]] = {}  # by other routers, and when they said so
         self._heard = 0  # other routers, the last time
         self._heard_ledger = -HEARD_SECONDS
+
+    def spend(self, name: str) -> bool:
+        """Takes a budget for spent, for `genset explain`. Returns whether there is one of this name."""
+        budget = self._budgets.get(name)
+        if budget is not None:
+            budget.counts.add(max(1, budget.left))
+        return budget is not None
 
     def take(self, config: BudgetsConfig, clouds: Mapping[str, frozenset[str]]) -> None:
         """Takes the budgets of a configuration. `clouds`: names of those that each route asks."""
@@ -207,3 +215,11 @@ class BudgetBook:
             )
             for one in self.budgets
         )
+
+
+def clouds_of(config: RouterConfig) -> dict[str, frozenset[str]]:
+    """Returns which clouds each route asks, by their names."""
+    local = {backend.name for backend in config.backends if backend.kind == "local"}
+    return {
+        route.name: frozenset(one.backend for tier in route.tiers for one in tier) - local for route in config.routes
+    }

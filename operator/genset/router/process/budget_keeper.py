@@ -14,7 +14,7 @@ from typing import Any, Final, final
 import orjson
 
 from genset.contracts.router_config import RouterConfig
-from genset.router.budgets.budget_book import BudgetBook
+from genset.router.budgets.budget_book import BudgetBook, clouds_of
 
 FILE: Final = "budgets.json"
 KEEP_SECONDS: Final = 1.0  # between two looks whether something was spent
@@ -38,12 +38,7 @@ class BudgetKeeper:
         if config.budgets is None:
             self.book = None
             return None
-        local = {backend.name for backend in config.backends if backend.kind == "local"}
-        clouds = {
-            route.name: frozenset(one.backend for tier in route.tiers for one in tier) - local
-            for route in config.routes
-        }
-        self._made.take(config.budgets, clouds)
+        self._made.take(config.budgets, clouds_of(config))
         if self.book is None:
             self.book = self._made
             self._remember(self._read())
