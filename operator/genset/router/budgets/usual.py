@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, final
 
+from genset.pricing.money import MOST
+
 FIRST_TOKENS: Final = 1024  # that an answer is thought to have before any has come
 MOST_MORE: Final = 4096  # tokens of a prompt beyond the router's estimate: templates, pictures
 _UP: Final = 2  # a longer answer counts by half at once,
 _DOWN: Final = 32  # a shorter one by little: the estimate is above nineteen of twenty answers
-_MOST: Final = 1 << 60
 
 
 @final
@@ -43,7 +44,7 @@ class Usual:
 
     def remember(self, told: Sequence[Any]) -> None:
         """Takes what an earlier life has told; nothing if that is something else."""
-        if len(told) == 3 and all(type(one) is int and 0 <= one < _MOST for one in told):
+        if len(told) == 3 and all(type(one) is int and 0 <= one <= MOST for one in told):
             self.tokens, self.more, self.cost = max(1, told[0]), min(MOST_MORE, told[1]), told[2]
             self.learned = True
 
