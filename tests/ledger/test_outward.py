@@ -22,9 +22,9 @@ from genset.contracts.usage_records import UsageAttempt, UsageRecord
 from genset.ledger.books import Books, Sending
 from genset.ledger.database import Database
 from genset.ledger.decoding import SegmentName
-from genset.ledger.facts import Series, facts
+from genset.ledger.facts import facts
 from genset.ledger.otari import MOST_RECORDS, OtariExport, OtariFailed, OtariTarget, events
-from genset.ledger.tally import MOST_GROUPS, OTHERS, BookedCounts
+from genset.ledger.tally import MOST_ROWS, OTHERS, BookedCounts, Group
 from testbed.router import free_port
 from tests.support.fake_otari import KEY, FakeOtari
 from tests.support.ledger import Traffic, egress_segment
@@ -115,14 +115,32 @@ def test_a_ledger_without_a_database_says_so(tmp_path: Path, url: str) -> None:
         ledger.stop()
 
 
-def test_teams_that_tokens_name_are_bounded() -> None:
-    tally = BookedCounts()
-    for number in range(MOST_GROUPS + 50):
-        record = UsageRecord("i", number, 1.0, policy="p", team=f"t{number}", attempts=(UsageAttempt("b", prompt=1),))
-        tally.booked({"usage": 1}, 1, {(0, fact.series): list(fact.measures) for fact in facts(record)})
-    assert len(tally.usage) == MOST_GROUPS + 1
-    assert sum(counts["prompt"] for counts in tally.usage.values()) == MOST_GROUPS + 50
-    assert next(g for g in tally.usage if g.team == OTHERS) and isinstance(Series(), tuple)
+def test_rows_of_a_namespace_are_bounded_and_take_none_of_others() -> None:
+    """Who has a namespace's token may write any team, policy, zone and currency, in its name alone."""
+    counts = BookedCounts()
+
+    def book(number: int, policy: str, **more: Any) -> None:
+        attempt = UsageAttempt(
+            "b",
+            zone=more.get("zone", "eu"),
+            prompt=1,
+            cost=Decimal("0.5"),
+            currency=more.get("currency", "EUR"),
+            price="policy",
+        )
+        record = UsageRecord("i", number, 1.0, policy=policy, team=more.get("team", "law"), attempts=(attempt,))
+        counts.booked({"usage": 1}, 1, {(0, fact.series): list(fact.measures) for fact in facts(record)})
+
+    for number in range(3 * MOST_ROWS):
+        book(number, f"bad/p{number}", team=f"t{number}", zone=f"z{number}", currency=f"C{number}")
+    book(0, "good/assistant")
+    book(1, "good/assistant")
+    rows = len(counts.usage) + len(counts.cost)
+    assert rows <= MOST_ROWS + 3
+    assert sum(c["prompt"] for group, c in counts.usage.items() if group.policy.startswith("bad/")) == 3 * MOST_ROWS
+    good = Group("good/assistant", "law", "eu")
+    assert counts.usage[good]["requests"] == 2 and counts.cost[good, "EUR"] == 1
+    assert any(group == Group(f"bad/{OTHERS}", OTHERS, "") for group in counts.usage)
 
 
 # OTLP
