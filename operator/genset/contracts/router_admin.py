@@ -26,7 +26,7 @@ class OutageReport:
     """An outage is something that one router sees as down.
 
     `scope`: Cloud, House, Provider or Backend. `backend`: its name, with the breaker's cause; of a Provider's account `backends`
-    names all, each of which is told by itself, too, for operators that know no accounts. `why`: key, unpaid or suspended.
+    names all, each of which is told by itself, too, for operators that know no accounts. `why`: key, denied, unpaid or suspended.
     """
 
     scope: str

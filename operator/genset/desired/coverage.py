@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from genset.addresses import server_of
+from genset.addresses import server_of, shown_server
 from genset.api.backend import Backend
 from genset.api.modeldeployment import ConditionType, ModelDeployment, Reason
 from genset.api.modeldeployment_status import ModelDeploymentStatus
@@ -116,5 +116,5 @@ def _name(backend: Backend) -> str:
     cloud = backend.cloud
     if cloud is None:
         return ""
-    ref, host = cloud.credentials_secret_ref, server_of(cloud.base_url).host if cloud.base_url else ""
+    ref, host = cloud.credentials_secret_ref, shown_server(cloud.base_url) if cloud.base_url else ""
     return account_name(cloud.provider, host, f"{ref.name}/{ref.key}" if ref is not None else "")

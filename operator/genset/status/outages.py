@@ -28,7 +28,12 @@ _RESTORED = {
 _PROVIDER_HOSTS = {server_of(found.base_url).host for found in PROVIDERS.values() if found.base_url}
 _OF_A_BACKEND = (OutageScope.PROVIDER, OutageScope.BACKEND)
 #: What an account's backends say, by why they refuse.
-_REFUSED = {"key": "has a key that is refused", "unpaid": "has nothing left to pay with", "suspended": "is suspended"}
+_REFUSED = {
+    "key": "has a key that is refused",
+    "denied": "may do nothing there",
+    "unpaid": "has nothing left to pay with",
+    "suspended": "is suspended",
+}
 _Identity = tuple[OutageScope, str, OutageReason]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from genset.addresses import base_url_mistake, server_of
+from genset.addresses import base_url_mistake, shown_server
 from genset.api.routepolicy import RoutePolicy
 from genset.api.routepolicy_status import Outage
 from genset.continuity.account import account_name
@@ -95,7 +95,7 @@ def _target(item: Json) -> BackendOutline:
 
 def _account(cloud: Json, key: tuple[str, str] | None) -> str:
     url = _text(cloud, "baseURL")
-    host = server_of(url).host if url and not base_url_mistake(url) else ""
+    host = shown_server(url) if url and not base_url_mistake(url) else ""
     return account_name(_text(cloud, "provider"), host, "/".join(key) if key else "")
 
 

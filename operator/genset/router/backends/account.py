@@ -1,8 +1,9 @@
 """An account is all clouds that show the same key to the same provider at the same host: if it is suspended, all of them are.
 
-What one backend meets may be about its model alone, so an account is suspended only if two of its backends were refused by
-the router's own requests, and none has answered in between: when the first is refused, the router asks one other. Requests of
-callers never count. While it is suspended, one of its backends is asked whether it is back, for all of them. Pure.
+What one backend meets may be about its model alone. So when the router itself was refused by one, it asks another one, and so on
+until one answers. If two were refused in words that only an account has, and no other has answered since, or if all were, the
+account is suspended, and all of its backends are passed over. Those that were not asked yet are asked once; of those that refuse,
+one is asked for all whether it is back. Requests of callers never count. Pure.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, final
 
+from genset.router.backends.account_words import Why
 from genset.router.backends.backend import Backend
 from genset.router.backends.breaker import Cause
 from genset.router.backends.outcomes import Failure, Mark
@@ -18,6 +20,7 @@ from genset.router.dialects.openai.api import PATHS, api_for
 
 APIS: Final = {api.path: api for api in PATHS.values()}
 REFUSED: Final = 2  # backends that have to be refused before their account is taken for suspended
+_NAMED: Final = (Why.UNPAID, Why.SUSPENDED, Why.KEY)  # which no server says of a model
 #: What a request may meet whose key was taken.
 _TAKEN: Final = (Mark.NONE, Mark.MODEL, Mark.COOL)
 _Identity = tuple[str, str, int, bytes, str]
@@ -34,47 +37,64 @@ class Suspension(NamedTuple):
 class Account:
     """An account knows its backends, and whether it is suspended. `suspension`: None while it is not."""
 
-    __slots__ = ("_turn", "members", "suspension")
+    __slots__ = ("_proved", "members", "suspension")
 
     def __init__(self) -> None:
         self.members: list[Backend] = []
         self.suspension: Suspension | None = None
-        self._turn = 0  # of its backends, to be asked whether it is the account or a model that is refused
+        self._proved: list[Backend] = []  # that have refused the router itself
 
     def take(self, members: list[Backend], now: float) -> None:
         """Takes the backends of a new configuration. If the account is suspended, so is one that is new to it."""
         self.members = members
+        self._proved = [backend for backend in self._proved if backend in members]
         if self.is_suspended(now) and self.suspension is not None:
             self._suspend(self.suspension.failure, now)
 
     def is_suspended(self, now: float) -> bool:
         """Returns whether it is, by what its backends say: refusals expire, and end with the configuration."""
-        if self.suspension is not None and not self._refused(now):
+        self._proved = [backend for backend in self._proved if _refusal(backend, now) is not None]
+        if not self._proved:
             self.suspension = None
         return self.suspension is not None
 
     def asks(self, backend: Backend, now: float) -> bool:
-        """Returns whether this backend is asked if it is back: of a suspended account one is, for all."""
-        return not self.is_suspended(now) or self._refused(now)[0] is backend
+        """Returns whether this backend is asked if it is back: of those that refuse for a suspended account one is, for all."""
+        return not self.is_suspended(now) or backend not in self._proved or backend is self._proved[0]
 
     def refused(self, backend: Backend, failure: Failure, now: float) -> None:
         """Notes that the router itself was refused by a backend with what may be about the account."""
-        refused = self._refused(now)
-        if self.is_suspended(now) or self._is_proved(refused, now):
+        suspended = self.is_suspended(now)
+        if backend not in self._proved:
+            self._proved.append(backend)
+        if suspended:
             self._suspend(failure, now)
             return
-        others = [other for other in self.members if other not in refused]
-        if len(refused) == 1 and others and not self._was_good(others, refused, now):
-            self._turn += 1
-            other = others[self._turn % len(others)]
-            other.standing.doubt(other.endpoints[0], _path(other), now)
+        first = min(found.since for one in self._proved if (found := _refusal(one, now)) is not None)
+        others = [one for one in self.members if one not in self._proved]
+        silent = [one for one in others if one.standing.suspicion.answered_at < first]
+        named = all((found := _refusal(one, now)) is not None and found.why in _NAMED for one in self._proved)
+        if len(self._proved) >= REFUSED and (not others or (named and len(silent) == len(others))):
+            self._suspend(failure, now)
+        elif silent:
+            silent[0].standing.doubt(silent[0].endpoints[0], _path(silent[0]), now)
 
-    def taken(self, now: float) -> None:
-        """Notes that a request of the router's own was not refused: the account is good, for all of its backends."""
-        if self.is_suspended(now):
-            self.suspension = None
-            for backend in self._refused(now):
-                backend.refusals.clear("")
+    def taken(self, backend: Backend, now: float) -> None:
+        """Notes that a backend did not refuse the router's own request: the account is good.
+
+        Those that have refused for themselves are asked at once.
+        """
+        if backend in self._proved:
+            self._proved.remove(backend)
+        if self.suspension is None:
+            return
+        self.suspension = None
+        for other in self.members:
+            refusal = _refusal(other, now)
+            if refusal is not None and other in self._proved:
+                refusal.probe_at = now
+            elif refusal is not None:
+                other.refusals.clear("")
 
     def _suspend(self, failure: Failure, now: float) -> None:
         since = self.suspension.since if self.suspension is not None else now
@@ -83,18 +103,6 @@ class Account:
             known = _refusal(backend, now)
             met_on = known.met_on if known is not None else _path(backend)
             backend.standing.refuse(Cause.AUTH, met_on, "", failure, now)
-
-    def _is_proved(self, refused: list[Backend], now: float) -> bool:
-        others = [other for other in self.members if other not in refused]
-        return len(refused) >= REFUSED and not self._was_good(others, refused, now)
-
-    def _was_good(self, others: list[Backend], refused: list[Backend], now: float) -> bool:
-        """Returns whether another backend has answered since the first was refused: then the model is what is refused."""
-        first = min(found.since for backend in refused if (found := _refusal(backend, now)) is not None)
-        return any(other.standing.suspicion.answered_at >= first for other in others)
-
-    def _refused(self, now: float) -> list[Backend]:
-        return [backend for backend in self.members if _refusal(backend, now) is not None]
 
 
 @final
@@ -134,7 +142,7 @@ class Accounts:
             return
         mark = failure.row.mark if failure is not None else Mark.NONE
         if failure is None or (failure.status and mark in _TAKEN):
-            account.taken(now)
+            account.taken(backend, now)
         elif mark is Mark.AUTH and _refusal(backend, now) is not None:
             account.refused(backend, failure, now)
 

@@ -16,6 +16,7 @@ from genset.router.dialects.upstream_error import codes_of, error_of
 class Why(StrEnum):
     """Why an account is refused, as the operator is told it: what helps differs."""
 
+    DENIED = "denied"  # what the key may not do, which may be this model alone
     KEY = "key"
     UNPAID = "unpaid"
     SUSPENDED = "suspended"
@@ -30,9 +31,11 @@ SUSPENDED: Final = frozenset((
     "account_deactivated", "account_suspended", "access_terminated", "organization_restricted", "organization_disabled",
     "organization_deactivated", "consumer_suspended",
 ))  # fmt: skip
-KEY: Final = frozenset((
-    "invalid_api_key", "invalid_authentication", "authentication_error", "permission_error", "permission_denied",
-    "unauthenticated", "unsupported_country_region_territory", "key_expired", "api_key_invalid", "service_disabled",
+KEY: Final = frozenset(
+    ("invalid_api_key", "invalid_authentication", "key_expired", "api_key_invalid", "unauthenticated")
+)
+DENIED: Final = frozenset((
+    "authentication_error", "permission_error", "permission_denied", "unsupported_country_region_territory", "service_disabled",
     "accessdeniedexception",
 ))  # fmt: skip
 _UNPAID_STATUS: Final = (402, 412, 429)  # a 429 is an account's only if its code or words say so (`machine.classify`)
@@ -45,7 +48,7 @@ def why_refused(failure: Failure) -> Why:
         return Why.SUSPENDED
     if not codes.isdisjoint(UNPAID) or failure.status in _UNPAID_STATUS or _spent(codes):
         return Why.UNPAID
-    return Why.KEY
+    return Why.DENIED if codes.isdisjoint(KEY) else Why.KEY
 
 
 def _spent(codes: frozenset[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from genset.router.backends.account_words import KEY, SUSPENDED, UNPAID
+from genset.router.backends.account_words import DENIED, KEY, SUSPENDED, UNPAID
 from genset.router.backends.outcomes import ROWS, Failure, Outcome
 from genset.router.dialects.upstream_error import (
     MESSAGE_BYTES,
@@ -28,7 +28,9 @@ WORDS_CHARACTERS: Final = 512  # characters of an upstream's message that are ke
 ERROR_BODY_BYTES: Final = 64 * 1024  # bytes of an error body that are read and, if the table says so, handed on
 
 
-_ACCOUNT: Final = KEY | UNPAID | SUSPENDED  # codes and types that say that the key, or its account, cannot be used
+_ACCOUNT: Final = (
+    KEY | DENIED | UNPAID | SUSPENDED
+)  # codes and types that say that the key, or its account, cannot be used
 _UNKNOWN_MODEL: Final = frozenset((
     "model_not_found", "deploymentnotfound", "unknown_model", "invalid_model", "model_decommissioned", "model_not_available",
     "model_not_exist", "model_deprecated", "modelnotfound", "modelnotopen", "invalidendpointormodel.notfound",
